@@ -1,0 +1,258 @@
+package xenaauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// Config says which access tokens a [Validator] accepts. Audiences is required; every other zero value is right for the
+// Xena API and safe.
+type Config struct {
+	// Issuer is the exact iss of acceptable tokens (RFC 8725, section 3.8) and the base URL of its metadata, without a
+	// trailing slash unless the issuer writes one. "" is [IssuerProduction].
+	Issuer string
+	// MetadataURL is where the issuer's metadata is, if not at the place that follows from Issuer: a host name inside
+	// your network, say. "" is OpenID Connect Discovery's place and, where that is not found, RFC 8414's.
+	MetadataURL string
+	// KeySetURL is where the issuer's JWK set is. "" is what the metadata says.
+	KeySetURL string
+
+	// Audiences are the names of this API, of which aud must hold one (RFC 9068, section 4; RFC 7519, section 4.1.3).
+	Audiences []string
+	// AllowAnyAudience switches the check of aud off, for an IdentityServer that issues tokens without one. Then every
+	// route must require a scope. It excludes Audiences.
+	AllowAnyAudience bool
+
+	// Profile is the shape of JWT access tokens. The zero value is [ProfileIdentityServer].
+	Profile Profile
+	// Algorithms narrows the signature algorithms that are accepted. nil is RS256 RS384 RS512 PS256 PS384 PS512 ES256
+	// ES384 ES512 EdDSA; there are no others.
+	Algorithms []string
+	// ClockSkew is how far the issuer's clock and ours may differ. 0 is 30 seconds; 2 minutes is the most.
+	ClockSkew time.Duration
+	// MaxTokenLifetime is the longest validity of a token that is accepted, from nbf (or iat, where there is no nbf) to
+	// exp, ClockSkew not counted. 0 is one hour, as Xena issues them.
+	MaxTokenLifetime time.Duration
+	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime.
+	AllowAnyLifetime bool
+	// MaxTokenLength is how long a token may be, in bytes. 0 is 16 KiB. The bound of [Options] applies as well.
+	MaxTokenLength int
+
+	// Subject finds the user of a valid token that has no sub: a service account's, from a claim of its own or by its
+	// client. It runs on every request with such a token. "" and no error means that there is no user. An [*Error] is
+	// answered as it says, any other error is an outage. nil finds nobody.
+	Subject func(context.Context, *User) (subject string, err error)
+	// AllowClientTokens lets tokens in that stand for no user: a client acts for itself, and [User.Subject] is "".
+	AllowClientTokens bool
+
+	// Introspection asks the issuer about tokens that are no JWTs (RFC 7662). nil refuses such tokens.
+	Introspection *Introspection
+	// AlwaysIntrospect asks the issuer about every token, JWT or not, and verifies none locally. Unless
+	// Introspection.CacheTTL is set, answers are not cached, so that a revocation is seen by the next request.
+	AlwaysIntrospect bool
+	// RequireActive asks the issuer, after a JWT was verified locally, whether it is active still. Answers are cached as
+	// Introspection says. It excludes AlwaysIntrospect.
+	RequireActive bool
+
+	// MaxKeyAge is how long the last good metadata and key set are used while the issuer can't be reached; after that
+	// the answer is 503. 0 is 24 hours.
+	MaxKeyAge time.Duration
+	// CacheSize is how many verified JWTs are remembered. 0 is 10 000. A full cache gives up its oldest entries.
+	CacheSize int
+
+	// HTTPClient fetches metadata and keys and introspects. Redirects are never followed. nil is a client on
+	// [http.DefaultTransport]. Its Timeout, if any, applies besides ours, which is 5 seconds a call.
+	HTTPClient *http.Client
+	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect connections in another way.
+	AllowHTTP bool
+	// Logger is told of changes in the state of the issuer: unreachable, wrong credentials, back again. nil is
+	// [slog.Default].
+	Logger *slog.Logger
+}
+
+// Profile is a shape of JWT access tokens.
+type Profile int
+
+const (
+	// ProfileIdentityServer is what IdentityServer 3, 4 and Duende issue: typ at+jwt, JWT or none, scope a string or an
+	// array, iat and jti optional, azp accepted for client_id, sub absent from service accounts' tokens.
+	ProfileIdentityServer Profile = iota
+	// ProfileRFC9068 is RFC 9068 to the letter: typ at+jwt; iss, exp, aud, sub, client_id, iat and jti required; scope
+	// a string.
+	ProfileRFC9068
+)
+
+// Introspection says how the issuer is asked about a token (RFC 7662).
+type Introspection struct {
+	// Endpoint is the URL to ask. "" is what the metadata says.
+	Endpoint string
+	// ClientID and ClientSecret are this API's own credentials. At IdentityServer they are the name and secret of the
+	// API resource, not those of a client.
+	ClientID, ClientSecret string
+	// Auth is how they are sent. The zero value is [ClientSecretBasic].
+	Auth ClientAuth
+	// CacheTTL is how long an answer that a token is active is kept, never beyond the token's exp. 0 is one minute
+	// (none with [Config.AlwaysIntrospect]); a negative value keeps none. A revocation shows that much later.
+	CacheTTL time.Duration
+	// NegativeTTL is how long an answer that a token is not active is kept, in a cache of its own. 0 is 10 seconds; a
+	// negative value keeps none.
+	NegativeTTL time.Duration
+	// CacheSize is how many answers each of the two caches keeps. 0 is 10 000.
+	CacheSize int
+	// Timeout is for one question. 0 is 5 seconds.
+	Timeout time.Duration
+}
+
+// ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
+type ClientAuth int
+
+const (
+	// ClientSecretBasic sends id and secret by HTTP Basic, form-encoded first as the RFC says.
+	ClientSecretBasic ClientAuth = iota
+	// ClientSecretPost sends them in the form, as IdentityServer's own clients do. Use it where an old IdentityServer
+	// doesn't decode a Basic secret with special characters.
+	ClientSecretPost
+)
+
+// maxOpaque bounds a token that is no JWT, in bytes: real ones have some 70, and each unknown one costs a question.
+const maxOpaque = 1 << 10
+
+// Validate tells every mistake in the configuration at once, joined by [errors.Join]. It does no I/O.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("xenaauth: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	c = c.withDefaults()
+	for _, u := range []struct{ field, value string }{
+		{"Issuer", c.Issuer}, {"MetadataURL", c.MetadataURL}, {"KeySetURL", c.KeySetURL},
+	} {
+		if u.value != "" || u.field == "Issuer" {
+			if err := c.checkURL(u.value); err != nil {
+				wrong(u.field, "%v", err)
+			}
+		}
+	}
+	if strings.ContainsAny(c.Issuer, "?#") {
+		wrong("Issuer", "has a query or a fragment (RFC 8414, section 2)")
+	}
+	switch {
+	case len(c.Audiences) == 0 && !c.AllowAnyAudience:
+		wrong("Audiences", "is empty: name this API, or set AllowAnyAudience")
+	case len(c.Audiences) > 0 && c.AllowAnyAudience:
+		wrong("Audiences", "and AllowAnyAudience exclude each other")
+	case slices.Contains(c.Audiences, ""):
+		wrong("Audiences", "holds an empty name")
+	}
+	if c.Profile != ProfileIdentityServer && c.Profile != ProfileRFC9068 {
+		wrong("Profile", "is unknown")
+	}
+	for _, a := range c.Algorithms {
+		if !jose.Known(a) {
+			wrong("Algorithms", "holds %q, which is not supported", a)
+		}
+	}
+	if c.ClockSkew < 0 || c.ClockSkew > 2*time.Minute {
+		wrong("ClockSkew", "is not within 0 and 2 minutes")
+	}
+	if c.MaxTokenLifetime < 0 {
+		wrong("MaxTokenLifetime", "is negative")
+	}
+	if c.MaxTokenLength < 0 {
+		wrong("MaxTokenLength", "is negative")
+	}
+	if c.MaxKeyAge < 0 {
+		wrong("MaxKeyAge", "is negative")
+	}
+	if c.CacheSize < 0 {
+		wrong("CacheSize", "is negative")
+	}
+	if c.Introspection == nil && (c.AlwaysIntrospect || c.RequireActive) {
+		wrong("Introspection", "is required by AlwaysIntrospect and RequireActive")
+	}
+	if c.AlwaysIntrospect && c.RequireActive {
+		wrong("RequireActive", "and AlwaysIntrospect exclude each other")
+	}
+	if i := c.Introspection; i != nil {
+		if i.Endpoint != "" {
+			if err := c.checkURL(i.Endpoint); err != nil {
+				wrong("Introspection.Endpoint", "%v", err)
+			}
+		}
+		if i.ClientID == "" || i.ClientSecret == "" {
+			wrong("Introspection", "needs a ClientID and a ClientSecret")
+		}
+		if i.Auth != ClientSecretBasic && i.Auth != ClientSecretPost {
+			wrong("Introspection.Auth", "is unknown")
+		}
+		if i.CacheSize < 0 {
+			wrong("Introspection.CacheSize", "is negative")
+		}
+		if i.Timeout < 0 {
+			wrong("Introspection.Timeout", "is negative")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withDefaults is c with its zero values replaced, sharing nothing that its owner could change later.
+func (c Config) withDefaults() Config {
+	c.Audiences = slices.Clone(c.Audiences)
+	c.Algorithms = slices.Clone(c.Algorithms)
+	set(&c.Issuer, IssuerProduction)
+	set(&c.ClockSkew, 30*time.Second)
+	if !c.AllowAnyLifetime {
+		set(&c.MaxTokenLifetime, time.Hour)
+	}
+	set(&c.MaxTokenLength, DefaultMaxTokenLength)
+	set(&c.MaxKeyAge, 24*time.Hour)
+	set(&c.CacheSize, 10_000)
+	if c.Introspection != nil {
+		i := *c.Introspection
+		if !c.AlwaysIntrospect {
+			set(&i.CacheTTL, time.Minute)
+		}
+		set(&i.NegativeTTL, 10*time.Second)
+		set(&i.CacheSize, 10_000)
+		set(&i.Timeout, 5*time.Second)
+		c.Introspection = &i
+	}
+	return c
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// checkURL accepts https URLs, and http on loopback, where nobody listens in.
+func (c Config) checkURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return errors.New("is not an absolute URL without user and fragment")
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && (c.AllowHTTP || loopback(u.Hostname())) {
+		return nil
+	}
+	return errors.New("is not an https URL (http is for loopback, or see AllowHTTP)")
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,215 @@
+package xenaauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/internal/keyset"
+)
+
+// metadata is what is read of an authorization server's metadata (RFC 8414, section 2).
+type metadata struct {
+	keySetURL, introspectionURL string
+}
+
+// published is a key set and how the server names this state of it.
+type published struct {
+	keys      *jose.KeySet
+	etag, url string
+}
+
+const (
+	maxMetadata = 256 << 10
+	maxKeySet   = 1 << 20
+)
+
+// refreshing is how metadata and key sets are kept.
+func refreshing(maxAge time.Duration) keyset.Policy {
+	return keyset.Policy{
+		Lifetime: 15 * time.Minute,
+		Min:      time.Minute,
+		Max:      24 * time.Hour,
+		MaxAge:   maxAge,
+		Gap:      time.Second,
+		Retry:    5 * time.Second,
+		Timeout:  15 * time.Second,
+		MaxWait:  6 * time.Second,
+		Waiters:  1024,
+	}
+}
+
+// issuer knows the issuer's metadata and keys.
+type issuer struct {
+	cfg      Config
+	fetch    *fetcher
+	report   *reporter
+	metadata *keyset.Source[metadata]
+	keys     *keyset.Source[published]
+}
+
+func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
+	i := &issuer{cfg: cfg, fetch: fetch, report: report}
+	i.metadata = keyset.New(refreshing(cfg.MaxKeyAge), i.fetchMetadata)
+	i.keys = keyset.New(refreshing(cfg.MaxKeyAge), i.fetchKeys)
+	return i
+}
+
+func (i *issuer) fetchMetadata(ctx context.Context, _ metadata, force bool) (m metadata, lifetime time.Duration, err error) {
+	const what = "metadata"
+	defer func() { i.report.outcome(what, err) }()
+	places := []string{i.cfg.MetadataURL}
+	if places[0] == "" {
+		places = metadataURLs(i.cfg.Issuer)
+	}
+	for _, place := range places {
+		var r *reply
+		if r, err = i.fetch.do(ctx, what, http.MethodGet, place, accept(force), nil, maxMetadata); err != nil {
+			return m, 0, err
+		}
+		if r.status == http.StatusNotFound || r.status == http.StatusGone {
+			err = r.outage(what, "")
+			continue
+		}
+		text, err := r.document(what)
+		if err != nil {
+			return m, 0, err
+		}
+		m, err = i.parseMetadata(text)
+		return m, r.lifetime(), err
+	}
+	return m, 0, err
+}
+
+func accept(force bool) http.Header {
+	h := http.Header{"Accept": {"application/json"}}
+	if force {
+		h.Set("Cache-Control", "no-cache")
+	}
+	return h
+}
+
+// metadataURLs are where an issuer's metadata may be: OpenID Connect Discovery 1.0, section 4, and RFC 8414, section 3.1.
+func metadataURLs(issuer string) []string {
+	base := strings.TrimSuffix(issuer, "/")
+	places := []string{base + "/.well-known/openid-configuration"}
+	if u, err := url.Parse(base); err == nil {
+		path := u.EscapedPath()
+		u.Path, u.RawPath = "", ""
+		places = append(places, u.String()+"/.well-known/oauth-authorization-server"+path)
+	}
+	return places
+}
+
+func (i *issuer) parseMetadata(text string) (m metadata, err error) {
+	names := []string{"issuer", "jwks_uri", "introspection_endpoint"}
+	var issuer string
+	err = claims.Object(text, names, func(name string, d *claims.Decoder) error {
+		var ok bool
+		switch {
+		case d.Null():
+			ok = true
+		case name == "issuer":
+			issuer, ok = d.String()
+		case name == "jwks_uri":
+			m.keySetURL, ok = d.String()
+		case name == "introspection_endpoint":
+			m.introspectionURL, ok = d.String()
+		default:
+			_, ok = d.Raw()
+		}
+		if !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return metadata{}, &outage{what: "metadata", why: err.Error()}
+	case issuer != i.cfg.Issuer: // RFC 8414, section 3.3
+		return metadata{}, &outage{what: "metadata", why: "they are another issuer's"}
+	}
+	for _, u := range []string{m.keySetURL, m.introspectionURL} {
+		if u != "" && i.cfg.checkURL(u) != nil {
+			return metadata{}, &outage{what: "metadata", why: "an endpoint in them has no https URL"}
+		}
+	}
+	return m, nil
+}
+
+// fetchKeys gets the key set from where it is, and looks anew where that is when it isn't there.
+func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) (p published, lifetime time.Duration, err error) {
+	defer func() { i.report.outcome("key set", err) }()
+	if i.cfg.KeySetURL != "" {
+		return i.fetchKeysAt(ctx, i.cfg.KeySetURL, previous, force)
+	}
+	now := time.Now()
+	m, err := i.metadata.Get(ctx, now)
+	if err != nil {
+		return p, 0, err
+	}
+	p, lifetime, err = i.fetchKeysAt(ctx, m.keySetURL, previous, force)
+	if err == nil || i.metadata.Current(now) {
+		return p, lifetime, err
+	}
+	moved, again := i.metadata.After(ctx, now)
+	if again != nil || moved.keySetURL == m.keySetURL {
+		return p, lifetime, err
+	}
+	return i.fetchKeysAt(ctx, moved.keySetURL, previous, force)
+}
+
+func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous published, force bool) (p published, lifetime time.Duration, err error) {
+	const what = "key set"
+	if place == "" {
+		return p, 0, &outage{what: what, why: "the metadata name none"}
+	}
+	header := accept(force)
+	header.Set("Accept", "application/jwk-set+json, application/json")
+	if previous.etag != "" && previous.url == place {
+		header.Set("If-None-Match", previous.etag)
+	}
+	r, err := i.fetch.do(ctx, what, http.MethodGet, place, header, nil, maxKeySet)
+	if err != nil {
+		return p, 0, err
+	}
+	if r.status == http.StatusNotModified && previous.url == place && previous.etag != "" {
+		return previous, r.lifetime(), nil
+	}
+	text, err := r.document(what)
+	if err != nil {
+		return p, 0, err
+	}
+	keys, err := jose.ParseKeySet(text)
+	if err != nil {
+		return p, 0, &outage{what: what, why: err.Error()}
+	}
+	i.report.skipped(keys)
+	return published{keys: keys, etag: r.header.Get("Etag"), url: place}, r.lifetime(), nil
+}
+
+// introspectionURL is where to ask about tokens.
+func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, error) {
+	if i.cfg.Introspection.Endpoint != "" {
+		return i.cfg.Introspection.Endpoint, nil
+	}
+	m, err := i.metadata.Get(ctx, now)
+	if err == nil && m.introspectionURL == "" {
+		err = &outage{what: "introspection", why: "the metadata name no endpoint"}
+	}
+	return m.introspectionURL, err
+}
+
+// unavailable is err as the refusal that it is: not the token's fault.
+func unavailable(err error) *Error {
+	e := refuse(ReasonUnavailable, err)
+	if o, ok := errors.AsType[*outage](err); ok {
+		e.RetryAfter = o.retryAfter
+	}
+	return e
+}

@@ -1,0 +1,128 @@
+package xenaauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Reason says why a request was refused: a stable word of low cardinality, safe to show to clients and to count by.
+type Reason string
+
+// The reasons, and what they are answered with.
+const (
+	ReasonMissingToken      Reason = "missing_token"      // 401 without an error code: no credentials, or those of another scheme
+	ReasonMalformedRequest  Reason = "malformed_request"  // 400 invalid_request: Authorization is repeated, too long or not of legal syntax
+	ReasonMalformedToken    Reason = "malformed_token"    // 401 invalid_token: too long, or neither a JWT nor a token to introspect
+	ReasonTokenType         Reason = "token_type"         // 401 invalid_token: an ID token, a logout token, any other JWT that is no access token
+	ReasonAlgorithm         Reason = "algorithm"          // 401 invalid_token: an algorithm or header that is not accepted
+	ReasonUnknownKey        Reason = "unknown_key"        // 401 invalid_token: the issuer publishes no such key
+	ReasonSignature         Reason = "signature"          // 401 invalid_token: the signature does not verify
+	ReasonIssuer            Reason = "issuer"             // 401 invalid_token: from another issuer
+	ReasonAudience          Reason = "audience"           // 401 invalid_token: for another API
+	ReasonExpired           Reason = "expired"            // 401 invalid_token
+	ReasonNotYetValid       Reason = "not_yet_valid"      // 401 invalid_token: nbf or iat lies in the future
+	ReasonLifetime          Reason = "lifetime"           // 401 invalid_token: valid for longer than this API accepts
+	ReasonClaims            Reason = "claims"             // 401 invalid_token: a claim is missing or has an unusable value
+	ReasonSubject           Reason = "subject"            // 401 invalid_token: it stands for no user
+	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: bound to a key whose possession was not shown
+	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that it is not active
+	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
+	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) says no
+	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: we or the issuer can't tell just now
+)
+
+// answer is what a refusal looks like from outside.
+type answer struct {
+	status      int
+	code        string // RFC 6750, section 3.1
+	description string
+}
+
+// answers is the one place where a reason becomes a status.
+var answers = map[Reason]answer{
+	ReasonMissingToken:      {401, "", "This resource needs an access token."},
+	ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
+	ReasonMalformedToken:    {401, "invalid_token", "The access token is malformed."},
+	ReasonTokenType:         {401, "invalid_token", "The token is not an access token."},
+	ReasonAlgorithm:         {401, "invalid_token", "The access token is signed in a way that is not accepted."},
+	ReasonUnknownKey:        {401, "invalid_token", "The access token is signed with an unknown key."},
+	ReasonSignature:         {401, "invalid_token", "The signature of the access token does not verify."},
+	ReasonIssuer:            {401, "invalid_token", "The access token is from another issuer."},
+	ReasonAudience:          {401, "invalid_token", "The access token is for another audience."},
+	ReasonExpired:           {401, "invalid_token", "The access token has expired."},
+	ReasonNotYetValid:       {401, "invalid_token", "The access token is not valid yet."},
+	ReasonLifetime:          {401, "invalid_token", "The access token is valid for too long."},
+	ReasonClaims:            {401, "invalid_token", "The access token lacks a claim or has an unusable one."},
+	ReasonSubject:           {401, "invalid_token", "The access token stands for no user."},
+	ReasonConfirmation:      {401, "invalid_token", "The access token is bound to a key that was not shown."},
+	ReasonInactive:          {401, "invalid_token", "The access token is not active."},
+	ReasonInsufficientScope: {403, "insufficient_scope", "The access token lacks a scope."},
+	ReasonForbidden:         {403, "insufficient_scope", "The access token does not allow this."},
+	ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},
+}
+
+// Error is a refusal. What a client may see of it is its Reason, Code, StatusCode, Scopes and RetryAfter, and the JSON
+// form; the text of Error is for logs. None of it ever holds a token, a secret or the address of a server.
+//
+// A [TokenValidator] or a policy of your own may return one to choose the answer. A Reason that is none of the
+// constants counts as ReasonUnavailable.
+type Error struct {
+	Reason Reason
+	// Scopes are what the route requires: one sufficient set. It is told in challenges (RFC 6750, section 3).
+	Scopes []string
+	// RetryAfter is how long a client should wait, with ReasonUnavailable. 0 is answered as one second.
+	RetryAfter time.Duration
+
+	cause error
+}
+
+func refuse(r Reason, cause error) *Error { return &Error{Reason: r, cause: cause} }
+
+func (e *Error) answer() answer {
+	if a, ok := answers[e.Reason]; ok {
+		return a
+	}
+	return answers[ReasonUnavailable]
+}
+
+// StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
+func (e *Error) StatusCode() int { return e.answer().status }
+
+// Code is the error code of RFC 6750, section 3.1, or "" where there is none to tell.
+func (e *Error) Code() string { return e.answer().code }
+
+// Error is the reason and its cause, for logs.
+func (e *Error) Error() string {
+	if e.cause == nil {
+		return "xenaauth: " + string(e.Reason)
+	}
+	return "xenaauth: " + string(e.Reason) + ": " + e.cause.Error()
+}
+
+// Unwrap returns the cause, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// MarshalJSON is the problem details form (RFC 9457) that refusals are answered with: title, status and detail, and as
+// extensions the reason, the error code and the required scope. It doesn't show the cause.
+func (e *Error) MarshalJSON() ([]byte, error) {
+	a := e.answer()
+	return json.Marshal(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+		Reason Reason `json:"reason"`
+		Error  string `json:"error,omitempty"`
+		Scope  string `json:"scope,omitempty"`
+	}{http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
+}
+
+// asError is err as a refusal. An error that is none is an outage of whoever returned it.
+func asError(err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+		return e
+	}
+	return refuse(ReasonUnavailable, err)
+}

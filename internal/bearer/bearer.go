@@ -1,0 +1,74 @@
+// Package bearer is the grammar of RFC 6750: credentials in, challenge out. It knows strings and nothing else.
+package bearer
+
+import "strings"
+
+// Kind says what an Authorization field holds.
+type Kind int
+
+// The kinds.
+const (
+	Token     Kind = iota // a Bearer token of legal syntax
+	None                  // no field
+	Other                 // well-formed credentials of another scheme
+	Malformed             // repeated, too long, or not what RFC 6750, section 2.1, allows
+)
+
+// Parse reads the lines of the Authorization field. max bounds the length of the token, in bytes.
+func Parse(lines []string, max int) (token string, kind Kind) {
+	if len(lines) == 0 {
+		return "", None
+	}
+	if len(lines) > 1 {
+		return "", Malformed // which of them was meant is anybody's guess, and proxies guess otherwise than we do
+	}
+	scheme, rest, found := strings.Cut(lines[0], " ")
+	if !isScheme(scheme) {
+		return "", Malformed
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", Other
+	}
+	for found && rest != "" && rest[0] == ' ' {
+		rest = rest[1:]
+	}
+	if len(rest) > max || !isToken68(rest) {
+		return "", Malformed
+	}
+	return rest, Token
+}
+
+// isScheme reports whether s is a token of RFC 9110, section 5.6.2.
+func isScheme(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// isToken68 reports whether s is a b64token of RFC 6750, section 2.1.
+func isToken68(s string) bool {
+	n := len(s)
+	for n > 0 && s[n-1] == '=' {
+		n--
+	}
+	for i := range n {
+		if !token68[s[i]] {
+			return false
+		}
+	}
+	return n > 0
+}
+
+var token68 = func() (table [256]bool) {
+	for c := range table {
+		table[c] = alphanumeric(byte(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+	}
+	return table
+}()
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
+}

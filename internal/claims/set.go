@@ -1,0 +1,327 @@
+package claims
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Source says who wrote a set of claims, which decides how much looseness is read as meant.
+type Source int
+
+// The sources.
+const (
+	// JWT: the payload of a token. Registered claims have the types that RFC 7519 and RFC 9068 give them.
+	JWT Source = iota
+	// Answer: an introspection response. Times may be strings of digits, as old identity servers write them, and
+	// null stands for an absent member.
+	Answer
+)
+
+// Member is one bit for each member name that a Set knows.
+type Member uint32
+
+// The members.
+const (
+	Iss Member = 1 << iota
+	Sub
+	Aud
+	Exp
+	Nbf
+	Iat
+	Jti
+	ClientID
+	Azp
+	Scope
+	Scp
+	Sid
+	AuthTime
+	Idp
+	Amr
+	Acr
+	Cnf
+	Nonce
+	AtHash
+	CHash
+	Events
+	Active
+	TokenType
+	TokenIntrospection
+)
+
+// registered are the names in the order of their bits.
+var registered = []string{
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "sid", "auth_time", "idp",
+	"amr", "acr", "cnf", "nonce", "at_hash", "c_hash", "events", "active", "token_type", "token_introspection",
+}
+
+// TypeError says that a claim has a value of another type than it must have, or a time that is none.
+type TypeError struct{ Name string }
+
+func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusable value", e.Name) }
+
+// Set is the claims of one token. It doesn't change after Parse, and strings in it share the memory of Raw.
+type Set struct {
+	Has Member // which members were there, null in an Answer not counted
+	Raw string // the whole object
+
+	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string // required by type: a string or absent
+	IdentityProvider, ContextClass                            string // "" unless a string
+	Audience                                                  []string
+	Scopes                                                    []string // of scope, or of scp where there is no scope
+	ScopeIsList                                               bool     // scope or scp was an array
+	Methods                                                   []string // amr; nil unless a string or an array of strings
+	ExpiresAt, NotBefore, IssuedAt                            int64    // in seconds since 1970
+	AuthTime                                                  int64    // likewise; 0 unless a time
+	Active                                                    bool     // the JSON value true and nothing else
+	TokenType                                                 string
+
+	lists [8]string // backs the lists of an ordinary token, so that they cost no allocation
+}
+
+// Parse reads the claims of a token. The error is ErrSyntax or a *TypeError.
+func Parse(text string, source Source) (*Set, error) {
+	if !utf8.ValidString(text) {
+		return nil, ErrSyntax
+	}
+	set := &Set{Raw: text}
+	p := parser{Decoder: Decoder{s: text}, set: set, source: source, free: set.lists[:0]}
+	p.space()
+	if !p.eat('{') {
+		return nil, ErrSyntax
+	}
+	var others names
+	for first := true; ; first = false {
+		name, more, ok := p.name('}', first)
+		if !ok {
+			return nil, ErrSyntax
+		}
+		if !more {
+			break
+		}
+		bit := member(name)
+		if bit == 0 {
+			if !others.add(name) || collides(name, registered) || !p.skip(0) {
+				return nil, ErrSyntax
+			}
+			continue
+		}
+		if p.seen&bit != 0 {
+			return nil, ErrSyntax
+		}
+		p.seen |= bit
+		if source == Answer && bit != Active && p.Null() {
+			continue
+		}
+		set.Has |= bit
+		if !p.claim(bit) {
+			return nil, p.fault(name)
+		}
+	}
+	p.space()
+	if p.i != len(p.s) {
+		return nil, ErrSyntax
+	}
+	if set.Has&Scope == 0 {
+		set.Scopes = p.scp
+		set.ScopeIsList = p.scpIsList
+	}
+	return set, nil
+}
+
+// Find returns the text of the value of a top-level member, as it stands in Raw.
+func (s *Set) Find(name string) (raw string, ok bool) {
+	d := Decoder{s: s.Raw}
+	d.space()
+	d.eat('{')
+	for first := true; ; first = false {
+		have, more, ok := d.name('}', first)
+		if !ok || !more {
+			return "", false
+		}
+		raw, ok = d.Raw()
+		if !ok {
+			return "", false
+		}
+		if have == name {
+			return raw, true
+		}
+	}
+}
+
+type parser struct {
+	Decoder
+	set       *Set
+	source    Source
+	seen      Member
+	free      []string // where the next list goes
+	scp       []string
+	scpIsList bool
+	at        int // where the value began that couldn't be read
+}
+
+// fault tells a wrong type from text that is no JSON at all.
+func (p *parser) fault(name string) error {
+	p.i = p.at
+	if !p.skip(0) {
+		return ErrSyntax
+	}
+	return &TypeError{Name: name}
+}
+
+func (p *parser) claim(bit Member) (ok bool) {
+	p.at = p.i
+	s := p.set
+	switch bit {
+	case Iss:
+		s.Issuer, ok = p.str()
+	case Sub:
+		s.Subject, ok = p.str()
+	case ClientID:
+		s.ClientID, ok = p.str()
+	case Azp:
+		s.AuthorizedParty, ok = p.str()
+	case Jti:
+		s.ID, ok = p.str()
+	case Sid:
+		s.SessionID, ok = p.str()
+	case Exp:
+		s.ExpiresAt, ok = p.time(p.source == Answer)
+	case Nbf:
+		s.NotBefore, ok = p.time(p.source == Answer)
+	case Iat:
+		s.IssuedAt, ok = p.time(p.source == Answer)
+	case Aud:
+		s.Audience, p.free, ok = p.list(p.free, false)
+	case Scope:
+		s.ScopeIsList = p.isList()
+		s.Scopes, p.free, ok = p.list(p.free, true)
+	case Scp:
+		p.scpIsList = p.isList()
+		p.scp, p.free, ok = p.list(p.free, true)
+	case Active:
+		s.Active, ok = p.Bool()
+		if !ok { // whatever else it is, it doesn't say that the token is active
+			s.Active, ok = false, p.skip(0)
+		}
+	case Amr:
+		var list []string
+		if list, p.free, ok = p.list(p.free, false); ok {
+			s.Methods = list
+		}
+		ok = p.orSkip(ok)
+	case AuthTime:
+		var t int64
+		if t, ok = p.time(true); ok {
+			s.AuthTime = t
+		}
+		ok = p.orSkip(ok)
+	case Idp:
+		s.IdentityProvider, ok = p.str()
+		ok = p.orSkip(ok)
+	case Acr:
+		s.ContextClass, ok = p.str()
+		ok = p.orSkip(ok)
+	case TokenType:
+		s.TokenType, ok = p.str()
+		if !ok && p.source == JWT {
+			ok = p.orSkip(ok)
+		}
+	default: // it matters only that it is there
+		ok = p.skip(0)
+	}
+	return ok
+}
+
+// orSkip passes over a value that informs and doesn't decide, whatever its type.
+func (p *parser) orSkip(ok bool) bool {
+	if ok {
+		return true
+	}
+	p.i = p.at
+	return p.skip(0)
+}
+
+func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
+
+// lastSecond is the end of the year 9999: what lies beyond is no time that anybody meant.
+const lastSecond = 253402300799
+
+// time reads a NumericDate (RFC 7519, section 2). Fractions are cut off, which makes a token expire early and not late.
+func (p *parser) time(digitsToo bool) (int64, bool) {
+	var text string
+	var ok bool
+	if digitsToo && p.i < len(p.s) && p.s[p.i] == '"' {
+		if text, ok = p.str(); !ok || text == "" || strings.Trim(text, "0123456789") != "" {
+			return 0, false
+		}
+	} else if text, ok = p.number(); !ok {
+		return 0, false
+	}
+	if len(text) <= 12 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return n, n >= 0 && n <= lastSecond && text[0] != '-'
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(f >= 0 && f <= lastSecond) || text[0] == '-' {
+		return 0, false
+	}
+	return int64(f), true
+}
+
+// member returns the bit of a name, or 0.
+func member(name string) Member {
+	switch name {
+	case "iss":
+		return Iss
+	case "sub":
+		return Sub
+	case "aud":
+		return Aud
+	case "exp":
+		return Exp
+	case "nbf":
+		return Nbf
+	case "iat":
+		return Iat
+	case "jti":
+		return Jti
+	case "client_id":
+		return ClientID
+	case "azp":
+		return Azp
+	case "scope":
+		return Scope
+	case "scp":
+		return Scp
+	case "sid":
+		return Sid
+	case "auth_time":
+		return AuthTime
+	case "idp":
+		return Idp
+	case "amr":
+		return Amr
+	case "acr":
+		return Acr
+	case "cnf":
+		return Cnf
+	case "nonce":
+		return Nonce
+	case "at_hash":
+		return AtHash
+	case "c_hash":
+		return CHash
+	case "events":
+		return Events
+	case "active":
+		return Active
+	case "token_type":
+		return TokenType
+	case "token_introspection":
+		return TokenIntrospection
+	}
+	return 0
+}

@@ -1,0 +1,168 @@
+package jose
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lestrrat-go/jwx/v2/jwk"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// Key is one public key of a set, made ready to verify.
+type Key struct {
+	id, x5t   string
+	algorithm string // "" is any that fits
+	kty, crv  string
+	size      int // of an RSA modulus, in bytes
+	public    any
+	print     [sha256.Size]byte // of all that matters about the key
+}
+
+const (
+	minModulus = 2048 / 8
+	maxModulus = 8192 / 8 // larger ones make a forged token expensive
+)
+
+// fits reports whether the key may verify under an algorithm: type, curve and the key's own word agree.
+func (k *Key) fits(a *algorithm) bool {
+	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == "" || k.algorithm == a.name)
+}
+
+func (k *Key) verify(name string, input, signature []byte) bool {
+	a := algorithms[name]
+	if a == nil || !k.fits(a) {
+		return false
+	}
+	size := a.signature
+	if size == 0 {
+		size = k.size
+	}
+	return len(signature) == size && a.verifier.Verify(input, signature, k.public) == nil
+}
+
+// jwkNames are the members that are read. The private ones are looked for to be refused.
+var jwkNames = []string{
+	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
+}
+
+// parseKey reads one member of a set. Certificates in it are passed over: identity servers publish expired and
+// self-signed ones, and the set itself is what is trusted.
+func parseKey(text string) (*Key, error) {
+	m := make(map[string]string)
+	var operations []string
+	err := claims.Object(text, jwkNames, func(name string, d *claims.Decoder) error {
+		var ok bool
+		switch {
+		case d.Null():
+			ok = true
+		case name == "key_ops":
+			if operations, ok = d.Strings(); ok && !slices.Contains(operations, "verify") {
+				return errors.New("not for verifying")
+			}
+		case slices.Contains(jwkNames, name):
+			m[name], ok = d.String()
+		default:
+			_, ok = d.Raw()
+		}
+		if !ok {
+			return fmt.Errorf("member %q is malformed", name)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+		if _, ok := m[private]; ok {
+			return nil, errors.New("private or symmetric key")
+		}
+	}
+	if use, ok := m["use"]; ok && use != "sig" {
+		return nil, errors.New("not for signatures")
+	}
+	if len(m["kid"]) > maxKeyID || len(m["x5t"]) > maxKeyID {
+		return nil, errors.New("key id too long")
+	}
+	k := &Key{id: m["kid"], x5t: m["x5t"], algorithm: m["alg"], kty: m["kty"], crv: m["crv"]}
+	if k.algorithm != "" && !Known(k.algorithm) {
+		return nil, errors.New("algorithm is not on the allow-list")
+	}
+	if err := k.material(m); err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(allAlgorithms, k.fits) {
+		return nil, errors.New("type and algorithm do not agree")
+	}
+	k.print = sha256.Sum256([]byte(strings.Join(
+		[]string{k.id, k.x5t, k.algorithm, k.kty, k.crv, m["n"], m["e"], m["x"], m["y"]}, "\x00")))
+	return k, nil
+}
+
+var allAlgorithms = func() (all []*algorithm) {
+	for _, a := range algorithms {
+		all = append(all, a)
+	}
+	return all
+}()
+
+// material turns the numbers of a JWK into a public key.
+func (k *Key) material(m map[string]string) error {
+	var want []string
+	switch k.kty {
+	case "RSA":
+		want, k.crv = []string{"n", "e"}, ""
+	case "EC":
+		want = []string{"crv", "x", "y"}
+	case "OKP":
+		want = []string{"crv", "x"}
+	default:
+		return errors.New("unknown key type")
+	}
+	plain := map[string]string{"kty": k.kty}
+	for _, name := range want {
+		plain[name] = m[name]
+		if _, err := encoding.DecodeString(m[name]); m[name] == "" || name != "crv" && err != nil {
+			return fmt.Errorf("member %q is missing or malformed", name)
+		}
+	}
+	text, err := json.Marshal(plain)
+	if err != nil {
+		return err
+	}
+	parsed, err := jwk.ParseKey(text)
+	if err != nil {
+		return errors.New("key is malformed")
+	}
+	if err := parsed.Raw(&k.public); err != nil {
+		return errors.New("key is malformed")
+	}
+	switch public := k.public.(type) {
+	case *rsa.PublicKey:
+		k.size = public.Size()
+		if n := public.N.BitLen(); n < 8*minModulus || n > 8*maxModulus {
+			return fmt.Errorf("RSA key of %d bits", n)
+		}
+		if public.E < 3 || public.E%2 == 0 || public.E > 1<<31-1 || public.N.Bit(0) == 0 {
+			return errors.New("RSA key is not one")
+		}
+	case *ecdsa.PublicKey:
+		if _, err := public.ECDH(); err != nil {
+			return errors.New("point is not on the curve")
+		}
+	case ed25519.PublicKey:
+		if len(public) != ed25519.PublicKeySize {
+			return errors.New("key has the wrong length")
+		}
+	default:
+		return errors.New("unknown curve")
+	}
+	return nil
+}

@@ -1,0 +1,151 @@
+package jose
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// KeySet is the usable keys of one published JWK set.
+type KeySet struct {
+	keys   []*Key
+	byID   map[string][]*Key
+	byX5t  map[string][]*Key
+	prints map[[32]byte]struct{}
+	// Skipped tells why each unusable key of the set was left out.
+	Skipped []string
+
+	mu     sync.Mutex
+	absent map[string]struct{}
+}
+
+const (
+	maxKeys      = 1000
+	maxTries     = 4 // keys that one token may be tried with
+	maxAbsent    = 1024
+	maxSkipNotes = 8
+)
+
+// ParseKeySet reads a JWK set (RFC 7517, section 5). A key that can't be used is skipped and spoils no other; a set
+// without a usable key, or of more than 1000, is an error.
+func ParseKeySet(text string) (*KeySet, error) {
+	s := &KeySet{byID: make(map[string][]*Key), byX5t: make(map[string][]*Key), prints: make(map[[32]byte]struct{})}
+	n, found := 0, false
+	err := claims.Object(text, []string{"keys"}, func(name string, d *claims.Decoder) error {
+		if name != "keys" {
+			_, ok := d.Raw()
+			return syntax(ok)
+		}
+		found = true
+		return d.Elements(func(d *claims.Decoder) error {
+			raw, ok := d.Lax()
+			if n++; n > maxKeys {
+				return fmt.Errorf("more than %d keys", maxKeys)
+			}
+			if ok {
+				s.add(n, raw)
+			}
+			return syntax(ok)
+		})
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !found:
+		return nil, errors.New("no key set: member \"keys\" is missing")
+	case len(s.keys) == 0:
+		return nil, errors.New("no usable key in the set")
+	}
+	return s, nil
+}
+
+func syntax(ok bool) error {
+	if ok {
+		return nil
+	}
+	return claims.ErrSyntax
+}
+
+func (s *KeySet) add(n int, raw string) {
+	k, err := parseKey(raw)
+	if err != nil {
+		if len(s.Skipped) < maxSkipNotes {
+			s.Skipped = append(s.Skipped, fmt.Sprintf("key %d: %v", n, err))
+		}
+		return
+	}
+	if _, twice := s.prints[k.print]; twice {
+		return
+	}
+	s.prints[k.print] = struct{}{}
+	s.keys = append(s.keys, k)
+	if k.id != "" {
+		s.byID[k.id] = append(s.byID[k.id], k)
+	}
+	if k.x5t != "" {
+		s.byX5t[k.x5t] = append(s.byX5t[k.x5t], k)
+	}
+}
+
+// Len is the number of usable keys.
+func (s *KeySet) Len() int { return len(s.keys) }
+
+// Contains reports whether the set has a key: the same material under the same name.
+func (s *KeySet) Contains(k *Key) bool {
+	_, ok := s.prints[k.print]
+	return ok
+}
+
+// Find returns the keys that a header selects: by kid; where no key has that kid, by the thumbprint of the certificate
+// (as identity servers that rename their keys need); where the header names neither, each key that fits. known is
+// false if the header names a key that the set doesn't have, and a newer set may.
+func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
+	a := algorithms[h.Algorithm]
+	if a == nil {
+		return nil, true
+	}
+	candidates := s.keys
+	if h.KeyID != "" || h.Thumbprint != "" {
+		candidates = s.byID[h.KeyID]
+		if len(candidates) == 0 {
+			candidates = s.byX5t[h.Thumbprint]
+		}
+		if len(candidates) == 0 {
+			return nil, false
+		}
+		if len(candidates) == 1 && candidates[0].fits(a) {
+			return candidates, true
+		}
+	}
+	for _, k := range candidates {
+		if k.fits(a) {
+			if keys = append(keys, k); len(keys) == maxTries {
+				break
+			}
+		}
+	}
+	return keys, true
+}
+
+// MarkAbsent notes that this set was asked for a key and hasn't got it.
+func (s *KeySet) MarkAbsent(h *Header) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.absent == nil || len(s.absent) >= maxAbsent {
+		s.absent = make(map[string]struct{})
+	}
+	s.absent[h.name()] = struct{}{}
+}
+
+// Absent reports whether MarkAbsent noted the key.
+func (s *KeySet) Absent(h *Header) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.absent[h.name()]
+	return ok
+}
+
+func (h *Header) name() string { return strings.Clone(h.KeyID + "\x00" + h.Thumbprint) }

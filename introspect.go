@@ -1,0 +1,156 @@
+package xenaauth
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/factcache"
+)
+
+// introspector is the door for tokens that say nothing themselves (RFC 7662).
+type introspector struct {
+	cfg      Introspection
+	issuer   *issuer
+	policy   *policy
+	fetch    *fetcher
+	report   *reporter
+	active   *factcache.Cache[*User]
+	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
+	flights  singleflight.Group
+}
+
+const maxAnswer = 256 << 10
+
+// validate returns the user of a token that the issuer says is active and that satisfies the policy.
+func (i *introspector) validate(ctx context.Context, token string, now time.Time) (*User, error) {
+	endpoint, err := i.issuer.introspectionURL(ctx, now)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	key := hash("introspection", i.policy.issuer, endpoint, token)
+	user, ok := i.active.Get(&key, now)
+	if !ok {
+		if _, ok := i.inactive.Get(&key, now); ok {
+			return nil, refuse(ReasonInactive, nil)
+		}
+		if user, err = i.shared(ctx, endpoint, token, key); err != nil {
+			return nil, err
+		}
+		now = time.Now() // asking took its time
+	}
+	if err := i.policy.check(user, claims.Answer, now); err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+// shared asks once for everybody who wants to know the same. The question has a context of its own, so that one who
+// leaves takes nobody's answer away.
+func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*User, error) {
+	answered := i.flights.DoChan(string(key[:]), func() (any, error) {
+		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
+		defer cancel()
+		user, err := i.ask(own, endpoint, token)
+		var none *Error
+		if !errors.As(err, &none) {
+			i.report.outcome("introspection", err)
+		}
+		i.keep(key, user, err, time.Now())
+		return user, err
+	})
+	select {
+	case r := <-answered:
+		if e, ok := errors.AsType[*Error](r.Err); ok {
+			return nil, e
+		}
+		if r.Err != nil {
+			return nil, unavailable(r.Err)
+		}
+		return r.Val.(*User), nil
+	case <-ctx.Done():
+		return nil, unavailable(ctx.Err())
+	}
+}
+
+// keep remembers what the issuer said, within the bounds of RFC 7662, section 4. An error is nothing that it said.
+func (i *introspector) keep(key factcache.Key, user *User, err error, now time.Time) {
+	switch {
+	case err == nil && i.cfg.CacheTTL > 0:
+		expires := now.Add(i.cfg.CacheTTL)
+		if exp := user.ExpiresAt(); !exp.IsZero() && exp.Before(expires) {
+			expires = exp
+		}
+		i.active.Put(&key, user, expires, now)
+	case err != nil && asError(err).Reason == ReasonInactive && i.cfg.NegativeTTL > 0:
+		i.inactive.Put(&key, struct{}{}, now.Add(i.cfg.NegativeTTL), now)
+	}
+}
+
+// ask returns the facts of an active token. The error is an *Error with ReasonInactive, or an outage.
+func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, error) {
+	const what = "introspection"
+	form := url.Values{"token": {token}, "token_type_hint": {"access_token"}}
+	header := http.Header{"Accept": {"application/json"}}
+	switch i.cfg.Auth {
+	case ClientSecretPost:
+		form.Set("client_id", i.cfg.ClientID)
+		form.Set("client_secret", i.cfg.ClientSecret)
+	default: // RFC 6749, section 2.3.1: form-encoded before they are joined
+		pair := url.QueryEscape(i.cfg.ClientID) + ":" + url.QueryEscape(i.cfg.ClientSecret)
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(pair)))
+	}
+	r, err := i.fetch.do(ctx, what, http.MethodPost, endpoint, header, form, maxAnswer)
+	if err != nil {
+		return nil, err
+	}
+	switch r.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, r.outage(what, "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret")
+	case http.StatusBadRequest:
+		if unsupported(r.body) {
+			return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
+		}
+	}
+	text, err := r.document(what)
+	if err != nil {
+		return nil, err
+	}
+	set, err := claims.Parse(text, claims.Answer)
+	if _, ok := errors.AsType[*claims.TypeError](err); ok {
+		return nil, &outage{what: what, why: err.Error()}
+	} else if err != nil {
+		return nil, &outage{what: what, why: "the answer is " + err.Error()}
+	}
+	if !set.Active {
+		return nil, refuse(ReasonInactive, nil)
+	}
+	user := newUser(set)
+	user.audienceUnchecked = i.policy.anyAudience
+	return user, nil
+}
+
+// unsupported reports whether an error answer is about the token and not about us: RFC 7009, section 2.2.1, has a code
+// for it that introspection endpoints use too.
+func unsupported(body string) bool {
+	var code string
+	err := claims.Object(body, []string{"error"}, func(name string, d *claims.Decoder) error {
+		ok := false
+		if name == "error" {
+			code, ok = d.String()
+		} else {
+			_, ok = d.Raw()
+		}
+		if !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	return err == nil && (code == "unsupported_token_type" || code == "invalid_token")
+}

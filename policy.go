@@ -1,0 +1,205 @@
+package xenaauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// policy decides about facts. Both doors, JWT and introspection, meet it, and on every request anew: nothing of what it
+// says is kept.
+type policy struct {
+	issuer       string
+	audiences    []string
+	anyAudience  bool
+	strict       bool // RFC 9068 to the letter
+	skew         time.Duration
+	lifetime     int64 // seconds; 0 is any
+	clientTokens bool
+	subjectOf    func(context.Context, *User) (string, error)
+}
+
+func newPolicy(c Config) *policy {
+	p := &policy{
+		issuer:       c.Issuer,
+		audiences:    c.Audiences,
+		anyAudience:  c.AllowAnyAudience,
+		strict:       c.Profile == ProfileRFC9068,
+		skew:         c.ClockSkew,
+		clientTokens: c.AllowClientTokens,
+		subjectOf:    c.Subject,
+	}
+	if !c.AllowAnyLifetime {
+		p.lifetime = int64((c.MaxTokenLifetime + c.ClockSkew) / time.Second)
+	}
+	return p
+}
+
+// maxName bounds names of users, clients, sessions and tokens, in bytes. OpenID Connect allows a sub 255 characters.
+const maxName = 512
+
+// issuedBy is the first thing that is looked at, before any key is fetched (RFC 8725, section 3.8).
+func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
+	if source == claims.Answer && set.Has&claims.Iss == 0 {
+		return nil // the issuer itself has answered
+	}
+	if set.Issuer != p.issuer {
+		return refuse(ReasonIssuer, nil)
+	}
+	return nil
+}
+
+// confusable are claims that no access token of ours has: of ID tokens (nonce, at_hash, c_hash), of logout tokens and
+// security events (events), of signed introspection answers.
+const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
+
+// check holds the claims to everything but the signature and the subject. source is where they come from.
+func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
+	set := u.set
+	if err := p.issuedBy(set, source); err != nil {
+		return err
+	}
+	if set.Has&confusable != 0 {
+		return refuse(ReasonTokenType, errors.New("it has claims of another kind of token"))
+	}
+	if source == claims.Answer && set.Has&claims.TokenType != 0 && !isBearer(set.TokenType) {
+		return refuse(ReasonTokenType, errors.New("the issuer says that it is no bearer token"))
+	}
+	if err := p.times(set, source, now); err != nil {
+		return err
+	}
+	if err := p.audience(set, u.clientID, source); err != nil {
+		return err
+	}
+	if err := p.names(u); err != nil {
+		return err
+	}
+	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: there is nothing here that could check it
+		return refuse(ReasonConfirmation, nil)
+	}
+	if p.strict && source == claims.JWT {
+		return p.rfc9068(set)
+	}
+	return nil
+}
+
+func isBearer(tokenType string) bool {
+	return len(tokenType) == 6 && (tokenType == "Bearer" || tokenType == "bearer" || tokenType == "BEARER")
+}
+
+func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Error {
+	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
+	if set.Has&claims.Exp == 0 {
+		if source == claims.JWT {
+			return refuse(ReasonClaims, errors.New("exp is missing"))
+		}
+	} else if early >= set.ExpiresAt {
+		return refuse(ReasonExpired, nil)
+	}
+	if set.NotBefore > late || set.IssuedAt > late {
+		return refuse(ReasonNotYetValid, nil)
+	}
+	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
+		return nil
+	}
+	// From nbf, which is when this token was made; iat may be that of the token it was refreshed from.
+	from := now.Unix()
+	switch {
+	case set.Has&claims.Nbf != 0:
+		from = set.NotBefore
+	case set.Has&claims.Iat != 0:
+		from = set.IssuedAt
+	}
+	if set.ExpiresAt-from > p.lifetime {
+		return refuse(ReasonLifetime, nil)
+	}
+	return nil
+}
+
+func (p *policy) audience(set *claims.Set, clientID string, source claims.Source) *Error {
+	if set.Has&claims.Aud != 0 && len(set.Audience) > 0 && clientID != "" &&
+		!slices.ContainsFunc(set.Audience, func(a string) bool { return a != clientID }) {
+		return refuse(ReasonTokenType, errors.New("its audience is the client, as an ID token's"))
+	}
+	if p.anyAudience || source == claims.Answer && set.Has&claims.Aud == 0 {
+		return nil
+	}
+	for _, a := range set.Audience {
+		if slices.Contains(p.audiences, a) {
+			return nil
+		}
+	}
+	return refuse(ReasonAudience, nil)
+}
+
+// names holds identifiers to what can be logged, compared and stored without surprise.
+func (p *policy) names(u *User) *Error {
+	set := u.set
+	if u.clientID == "" || p.strict && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
+		return refuse(ReasonClaims, errors.New("client_id is missing"))
+	}
+	if set.Has&claims.Sub != 0 && set.Subject == "" {
+		return refuse(ReasonClaims, errors.New("sub is empty"))
+	}
+	if !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID) {
+		return refuse(ReasonClaims, errors.New("an identifier is too long or has control characters"))
+	}
+	return nil
+}
+
+func isName(s string) bool {
+	if len(s) > maxName {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c == 0x7f || c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 { // U+0080 to U+009F are controls too
+			return false
+		}
+	}
+	return true
+}
+
+// rfc9068 is what RFC 9068, section 2.2, requires beyond all that.
+func (p *policy) rfc9068(set *claims.Set) *Error {
+	for _, c := range []struct {
+		bit  claims.Member
+		name string
+	}{{claims.Aud, "aud"}, {claims.Sub, "sub"}, {claims.ClientID, "client_id"}, {claims.Iat, "iat"}, {claims.Jti, "jti"}} {
+		if set.Has&c.bit == 0 {
+			return refuse(ReasonClaims, fmt.Errorf("%s is missing", c.name))
+		}
+	}
+	if set.ScopeIsList {
+		return refuse(ReasonClaims, errors.New("scope is not a string"))
+	}
+	return nil
+}
+
+// subject finds who the user is. It runs last, on tokens that are good in every other way: a resolver may cost.
+func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
+	if u.subject != "" {
+		return u, nil
+	}
+	if p.subjectOf != nil {
+		subject, err := p.subjectOf(ctx, u)
+		if err != nil {
+			return nil, asError(err)
+		}
+		if !isName(subject) {
+			return nil, refuse(ReasonSubject, errors.New("the resolved subject is too long or has control characters"))
+		}
+		if subject != "" {
+			known := *u
+			known.subject = subject
+			return &known, nil
+		}
+	}
+	if p.clientTokens {
+		return u, nil
+	}
+	return nil, refuse(ReasonSubject, nil)
+}

@@ -1,0 +1,245 @@
+package xenaauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// User is whom a valid access token stands for, and what the token says. It doesn't change and is shared by all
+// requests with that token; accessors hand out copies. It never holds the token itself.
+type User struct {
+	set      *claims.Set
+	subject  string              // sub, or what a resolver found
+	clientID string              // client_id, or azp
+	index    map[string]struct{} // of the scopes, where there are many
+
+	audienceUnchecked bool // then only scopes tell whether the token is for this API
+}
+
+// manyScopes is from where on a set beats looking at each.
+const manyScopes = 16
+
+func newUser(set *claims.Set) *User {
+	u := &User{set: set, subject: set.Subject, clientID: set.ClientID}
+	if set.Has&claims.ClientID == 0 {
+		u.clientID = set.AuthorizedParty
+	}
+	if len(set.Scopes) >= manyScopes {
+		u.index = make(map[string]struct{}, len(set.Scopes))
+		for _, s := range set.Scopes {
+			u.index[s] = struct{}{}
+		}
+	}
+	return u
+}
+
+// NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It is for a
+// [TokenValidator] of your own and for tests of handlers: it checks the claims' types and nothing else.
+func NewUser(claimSet any) (*User, error) {
+	text, err := json.Marshal(claimSet)
+	if err != nil {
+		return nil, fmt.Errorf("xenaauth: claims: %w", err)
+	}
+	set, err := claims.Parse(string(text), claims.Answer)
+	if err != nil {
+		return nil, fmt.Errorf("xenaauth: claims: %w", err)
+	}
+	return newUser(set), nil
+}
+
+// Subject is who the user is: the claim sub, or what [Config.Subject] found for a token without it. It is "" for a
+// client that acts for itself, which only [Config.AllowClientTokens] lets in.
+func (u *User) Subject() string { return u.subject }
+
+// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.
+func (u *User) ClientID() string { return u.clientID }
+
+// Issuer is the claim iss.
+func (u *User) Issuer() string { return u.set.Issuer }
+
+// Audience is the claim aud, as a list.
+func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
+
+// Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or scp.
+func (u *User) Scopes() []string { return slices.Clone(u.set.Scopes) }
+
+// HasScope reports whether the token carries scope, compared exactly.
+func (u *User) HasScope(scope string) bool {
+	if u.index != nil {
+		_, ok := u.index[scope]
+		return ok
+	}
+	return slices.Contains(u.set.Scopes, scope)
+}
+
+// SessionID is the claim sid: the login session at the issuer, or "".
+func (u *User) SessionID() string { return u.set.SessionID }
+
+// TokenID is the claim jti, or "". Issuers may put one id on several tokens: IdentityServer4 keeps it over a refresh.
+func (u *User) TokenID() string { return u.set.ID }
+
+// IdentityProvider is the claim idp: where the user logged in, "local" for the issuer itself, or "".
+func (u *User) IdentityProvider() string { return u.set.IdentityProvider }
+
+// AuthenticationMethods is the claim amr (RFC 8176), as a list.
+func (u *User) AuthenticationMethods() []string { return slices.Clone(u.set.Methods) }
+
+// AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), or "".
+func (u *User) AuthenticationContext() string { return u.set.ContextClass }
+
+// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if the token doesn't say.
+func (u *User) AuthenticatedAt() time.Time { return moment(u.set.AuthTime) }
+
+// IssuedAt is the claim iat, or zero. After a refresh IdentityServer4 keeps the old one: see [User.NotBefore].
+func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }
+
+// NotBefore is the claim nbf: when this very token was made, at IdentityServer. It is zero if the token doesn't say.
+func (u *User) NotBefore() time.Time { return moment(u.set.NotBefore) }
+
+// ExpiresAt is the claim exp. It is zero only for an introspected token whose issuer doesn't say.
+func (u *User) ExpiresAt() time.Time { return moment(u.set.ExpiresAt) }
+
+func moment(seconds int64) time.Time {
+	if seconds == 0 {
+		return time.Time{}
+	}
+	return time.Unix(seconds, 0)
+}
+
+// ErrNoClaim is returned by [User.Claim] for a claim that the token doesn't have.
+var ErrNoClaim = errors.New("xenaauth: no such claim")
+
+// Claim decodes one claim, by its exact name, into v, which is a pointer as for [json.Unmarshal]. IdentityServer writes
+// a claim with one value as a scalar and booleans and numbers often as strings, so a *[]string also takes a string, a
+// *bool also "true" and "false" in any case, an *int or *int64 also a string of digits, and a *time.Time the seconds of
+// a NumericDate (RFC 7519, section 2). The error is [ErrNoClaim] or says that the value doesn't fit.
+func (u *User) Claim(name string, v any) error {
+	raw, ok := u.set.Find(name)
+	if !ok {
+		return ErrNoClaim
+	}
+	if lenient(raw, v) {
+		return nil
+	}
+	if err := json.Unmarshal([]byte(raw), v); err != nil {
+		return fmt.Errorf("xenaauth: claim %q doesn't fit into %T", name, v)
+	}
+	return nil
+}
+
+// Claims decodes all claims into v, exactly as [json.Unmarshal] does: a map[string]any, or a struct of your own.
+func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
+
+// lenient decodes the looser forms of a value, and reports whether it did.
+func lenient(raw string, v any) bool {
+	var text string
+	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
+	switch v := v.(type) {
+	case *[]string:
+		if quoted {
+			*v = []string{text}
+		}
+		return quoted
+	case *bool:
+		if b, ok := map[string]bool{"true": true, "false": false}[strings.ToLower(text)]; quoted && ok {
+			*v = b
+			return true
+		}
+	case *int:
+		if n, err := strconv.Atoi(text); quoted && err == nil {
+			*v = n
+			return true
+		}
+	case *int64:
+		if n, err := strconv.ParseInt(text, 10, 64); quoted && err == nil {
+			*v = n
+			return true
+		}
+	case *time.Time:
+		if !quoted {
+			text = raw
+		}
+		if seconds, err := strconv.ParseFloat(text, 64); err == nil && seconds >= 0 && seconds < 1<<40 {
+			*v = time.Unix(int64(seconds), 0)
+			return true
+		}
+	}
+	return false
+}
+
+// String names the user and the client.
+func (u *User) String() string {
+	if u == nil {
+		return "no user"
+	}
+	return fmt.Sprintf("user %q of client %q", u.subject, u.clientID)
+}
+
+// GoString is String: %#v doesn't show the claims either.
+func (u *User) GoString() string { return u.String() }
+
+// LogValue shows who and which application, and no other claim.
+func (u *User) LogValue() slog.Value {
+	if u == nil {
+		return slog.StringValue(u.String())
+	}
+	return slog.GroupValue(slog.String("sub", u.subject), slog.String("client_id", u.clientID))
+}
+
+// MarshalJSON shows what LogValue does, with the scopes and the expiry.
+func (u *User) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Subject  string `json:"sub,omitempty"`
+		ClientID string `json:"client_id"`
+		Scope    string `json:"scope,omitempty"`
+		Expires  int64  `json:"exp,omitempty"`
+	}{u.subject, u.clientID, strings.Join(u.set.Scopes, " "), u.set.ExpiresAt})
+}
+
+type userKey struct{}
+
+// userContext carries the user, which middleware let it in, and for which credentials: a later request that borrows
+// this context with another Authorization field, or none, is not this user's.
+type userContext struct {
+	context.Context
+	user          *User
+	by            *Middleware // nil: put there by hand
+	authorization string
+}
+
+func (c *userContext) Value(key any) any {
+	if _, ok := key.(userKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// String keeps a context that is printed from showing credentials.
+func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
+
+// GoString is String.
+func (c *userContext) GoString() string { return c.String() }
+
+// UserFromContext returns the user that a [Middleware], or [ContextWithUser], put into the context of a request.
+func UserFromContext(ctx context.Context) (*User, bool) {
+	c, ok := ctx.Value(userKey{}).(*userContext)
+	if !ok || c.user == nil {
+		return nil, false
+	}
+	return c.user, true
+}
+
+// ContextWithUser returns a context that carries u, for unit tests of handlers. It never satisfies a [Middleware]: only
+// a token does.
+func ContextWithUser(ctx context.Context, u *User) context.Context {
+	return &userContext{Context: ctx, user: u}
+}

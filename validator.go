@@ -1,0 +1,144 @@
+package xenaauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/factcache"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// TokenValidator turns an access token into the user it stands for. It is what a [Middleware] asks, and where a
+// validator of your own plugs in. An error that is no [*Error] counts as an outage: 503 and never 401.
+type TokenValidator interface {
+	Validate(ctx context.Context, token string) (*User, error)
+}
+
+// Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use, holds no goroutine and
+// needs no closing. Besides HTTP it serves whatever else brings tokens: gRPC, queues, WebSockets.
+type Validator struct {
+	cfg          Config
+	policy       *policy
+	issuer       *issuer
+	verifier     *verifier
+	introspector *introspector // nil without introspection
+}
+
+// fetchTimeout is for one call of the issuer's metadata or key set.
+const fetchTimeout = 5 * time.Second
+
+// NewValidator returns a validator. It does no I/O: metadata and keys are fetched on first use. The error tells every
+// mistake in cfg: [Config.Validate].
+func NewValidator(cfg Config) (*Validator, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	report := &reporter{logger: cfg.Logger}
+	v := &Validator{cfg: cfg, policy: newPolicy(cfg)}
+	v.issuer = newIssuer(cfg, newFetcher(cfg.HTTPClient, fetchTimeout), report)
+	v.verifier = &verifier{
+		issuer:     v.issuer,
+		policy:     v.policy,
+		algorithms: cfg.Algorithms,
+		cache:      factcache.New[*proven](cfg.CacheSize),
+	}
+	if i := cfg.Introspection; i != nil {
+		v.introspector = &introspector{
+			cfg:      *i,
+			issuer:   v.issuer,
+			policy:   v.policy,
+			fetch:    newFetcher(cfg.HTTPClient, i.Timeout),
+			report:   report,
+			active:   factcache.New[*User](i.CacheSize),
+			inactive: factcache.New[struct{}](i.CacheSize),
+		}
+	}
+	return v, nil
+}
+
+// Validate returns the user of a valid access token. The error is always an [*Error]; its reasons from [ReasonMalformedToken]
+// to [ReasonInactive] say what is wrong with the token, [ReasonUnavailable] that it couldn't be told.
+//
+// A token of three segments whose first looks like a JOSE header is verified locally, any other is introspected where
+// [Config.Introspection] is set. What a route requires beyond a valid token is not its concern.
+func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
+	now := time.Now()
+	user, err := v.facts(ctx, token, now)
+	if err != nil {
+		return nil, err
+	}
+	return v.policy.subject(ctx, user)
+}
+
+func (v *Validator) facts(ctx context.Context, token string, now time.Time) (*User, error) {
+	if len(token) > v.cfg.MaxTokenLength {
+		return nil, refuse(ReasonMalformedToken, errors.New("it is too long"))
+	}
+	parts, isJWT := jose.Split(token)
+	isJWT = isJWT && parts.Looks()
+	switch {
+	case !isJWT && v.introspector == nil:
+		return nil, refuse(ReasonMalformedToken, errors.New("it is no JWT, and introspection is not configured"))
+	case !isJWT && (len(token) > maxOpaque || token == ""):
+		return nil, refuse(ReasonMalformedToken, errors.New("it is no JWT and empty or too long"))
+	case !isJWT || v.cfg.AlwaysIntrospect:
+		return v.introspector.validate(ctx, token, now)
+	}
+	key := hash("jwt", token)
+	user, err := v.verifier.validate(ctx, parts, &key, now)
+	if err != nil || !v.cfg.RequireActive {
+		return user, err
+	}
+	asked, err := v.introspector.validate(ctx, token, now)
+	if err != nil {
+		return nil, err
+	}
+	if asked.subject != user.subject || asked.clientID != user.clientID {
+		return nil, refuse(ReasonClaims, errors.New("the issuer's answer is about another user or client"))
+	}
+	return user, nil
+}
+
+// Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
+// hand: for start-up checks and readiness probes. The error is an [*Error] with [ReasonUnavailable].
+func (v *Validator) Warm(ctx context.Context) error {
+	now := time.Now()
+	if v.introspector != nil {
+		if _, err := v.issuer.introspectionURL(ctx, now); err != nil {
+			return unavailable(err)
+		}
+	}
+	if v.cfg.AlwaysIntrospect {
+		return nil
+	}
+	if _, err := v.issuer.keys.Get(ctx, now); err != nil {
+		return unavailable(err)
+	}
+	return nil
+}
+
+// buffers hold what is hashed, so that no token is copied to the heap for it.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+const maxBuffer = 64 << 10
+
+// hash is the key of what is known about a token. The parts are told apart by their lengths.
+func hash(parts ...string) factcache.Key {
+	buffer := buffers.Get().(*[]byte)
+	b := (*buffer)[:0]
+	for _, part := range parts {
+		b = binary.BigEndian.AppendUint64(b, uint64(len(part)))
+		b = append(b, part...)
+	}
+	sum := sha256.Sum256(b)
+	if cap(b) <= maxBuffer {
+		*buffer = b
+		buffers.Put(buffer)
+	}
+	return sum
+}

@@ -1,0 +1,109 @@
+package xenaauthtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// errRefused says that a request was turned away before it was heard.
+var errRefused = errors.New("xenaauthtest: connection refused")
+
+// Client returns an HTTP client that reaches the issuer without a network, in
+// either form. It answers in the goroutine of the caller, follows no redirect
+// and honours the context of a request. The issuer's host, and that of its
+// listener, are the only ones it knows: a request to another one fails as one
+// to an unknown host does.
+func (i *Issuer) Client() *http.Client {
+	return &http.Client{
+		Transport: transport{i},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
+
+// transport is an http.RoundTripper that calls the issuer directly.
+type transport struct{ issuer *Issuer }
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }()
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if err := t.dial(r.URL); err != nil {
+		return nil, err
+	}
+	reply, err := t.issuer.respond(r)
+	if errors.Is(err, errRefused) {
+		return nil, refused()
+	}
+	if err != nil {
+		return nil, err
+	}
+	body := io.Reader(bytes.NewReader(reply.body))
+	length := int64(len(reply.body))
+	if reply.cut {
+		body = io.MultiReader(bytes.NewReader(reply.firstHalf()), brokenReader{})
+		length++
+	}
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", reply.status, http.StatusText(reply.status)),
+		StatusCode:    reply.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        reply.header,
+		Body:          io.NopCloser(body),
+		ContentLength: length,
+		Request:       r,
+	}, nil
+}
+
+// dial fails as a dialer would for a host or port that is not the issuer's.
+func (t transport) dial(target *url.URL) error {
+	known := false
+	for _, server := range t.issuer.servers {
+		if !strings.EqualFold(server.Hostname(), target.Hostname()) {
+			continue
+		}
+		known = true
+		if port(server) == port(target) {
+			return nil
+		}
+	}
+	if known {
+		return refused()
+	}
+	return &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+		Err: "no such host", Name: target.Hostname(), IsNotFound: true,
+	}}
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if u.Scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+func refused() error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+// brokenReader is the end of a connection that was closed too early.
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

@@ -1,0 +1,164 @@
+package xenaauthtest
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// endpointPaths are the paths that the issuer answers under.
+type endpointPaths struct {
+	prefix     string // of the issuer, without a slash at the end
+	openID     string // metadata of OpenID Connect Discovery
+	oauth      string // metadata of RFC 8414
+	keySet     string
+	introspect string
+}
+
+func newEndpointPaths(path string, version Version) endpointPaths {
+	p := endpointPaths{
+		prefix:     path,
+		openID:     path + "/.well-known/openid-configuration",
+		oauth:      "/.well-known/oauth-authorization-server" + path,
+		introspect: path + "/connect/introspect",
+	}
+	p.keySet = p.openID + "/jwks"
+	if version == IdentityServer3 {
+		p.keySet = path + "/.well-known/jwks"
+	}
+	return p
+}
+
+// endpoint returns which endpoint answers under a path, "" if none does.
+func (p endpointPaths) endpoint(path string) Endpoint {
+	switch path {
+	case p.openID, p.oauth:
+		return Metadata
+	case p.keySet:
+		return KeySet
+	case p.introspect:
+		return Introspection
+	default:
+		return ""
+	}
+}
+
+// reply is an answer before it is sent, over a connection or in memory.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+	cut    bool // the connection breaks within the body
+}
+
+// firstHalf returns what arrives of a body that is cut.
+func (r *reply) firstHalf() []byte { return r.body[:len(r.body)/2] }
+
+func emptyReply(status int) *reply {
+	return &reply{status: status, header: make(http.Header)}
+}
+
+func jsonReply(status int, body []byte) *reply {
+	r := emptyReply(status)
+	r.header.Set("Content-Type", jsonType)
+	r.body = body
+	return r
+}
+
+const jsonType = "application/json; charset=UTF-8"
+
+// ServeHTTP answers as the identity server, whatever host the request names.
+// While the issuer is down it panics with [http.ErrAbortHandler], by which
+// net/http drops the connection.
+func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	reply, err := i.respond(r)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	for name, values := range reply.header {
+		w.Header()[name] = values
+	}
+	if !reply.cut {
+		w.WriteHeader(reply.status)
+		_, _ = w.Write(reply.body)
+		return
+	}
+	// One byte more is announced than there is, so that the client notices
+	// the end of even an empty body.
+	w.Header().Set("Content-Length", strconv.Itoa(len(reply.body)+1))
+	w.WriteHeader(reply.status)
+	_, _ = w.Write(reply.firstHalf())
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// respond returns the answer to r once it is due. It fails with errRefused
+// while the issuer is down, and with the context's error if that ends first.
+func (i *Issuer) respond(r *http.Request) (*reply, error) {
+	endpoint := i.paths.endpoint(r.URL.Path)
+	fault, err := i.admit(endpoint)
+	if err != nil {
+		return nil, err
+	}
+	// The answer is that of the request's arrival, so one that is delayed may
+	// be outdated when it arrives, as on a slow network.
+	reply := i.answer(endpoint, r)
+	fault.apply(reply)
+	if fault.Delay > 0 {
+		timer := time.NewTimer(fault.Delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			return nil, r.Context().Err()
+		}
+	}
+	return reply, nil
+}
+
+// answer returns the answer of an issuer in good health.
+func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
+	if endpoint == Introspection {
+		return i.introspect(r)
+	}
+	served := r.URL.Path == i.paths.keySet || r.URL.Path == i.paths.openID
+	if i.opts.OAuthMetadataOnly {
+		served = r.URL.Path == i.paths.keySet || r.URL.Path == i.paths.oauth
+	}
+	switch {
+	case !served:
+		return emptyReply(http.StatusNotFound)
+	case r.Method != http.MethodGet:
+		return emptyReply(http.StatusMethodNotAllowed)
+	}
+	var body []byte
+	if endpoint == KeySet {
+		body = i.KeySet()
+	} else {
+		body = i.metadataDocument()
+	}
+	reply := jsonReply(http.StatusOK, body)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.cacheControl != "" {
+		reply.header.Set("Cache-Control", i.cacheControl)
+	}
+	return reply
+}
+
+// SetMetadata serves exactly raw as the metadata; nil goes back to the real
+// one.
+func (i *Issuer) SetMetadata(raw []byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.metadata = bytes.Clone(raw)
+}
+
+// SetCacheControl sets the Cache-Control field of the metadata and the key
+// set. Empty is none, which is IdentityServer's default.
+func (i *Issuer) SetCacheControl(value string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.cacheControl = value
+}

@@ -1,0 +1,230 @@
+package xenaauthtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxMinted = 100_000 // tokens remembered, so that benchmarks may mint freely
+	maxForm   = 1 << 20 // bytes
+)
+
+// registry knows the tokens that were minted last, by their digests.
+type registry struct {
+	records map[tokenDigest]*record
+	order   []tokenDigest // a ring once it is full
+	next    int           // the oldest in a full ring
+}
+
+type tokenDigest [sha256.Size]byte
+
+type record struct {
+	claims  []byte // JSON; nil for a JWT, which has them itself
+	revoked bool
+}
+
+func (g *registry) add(token string, claims []byte) {
+	digest := tokenDigest(sha256.Sum256([]byte(token)))
+	if g.records == nil {
+		g.records = make(map[tokenDigest]*record)
+	}
+	if g.records[digest] != nil {
+		return // the same token again, which stays revoked if it was
+	}
+	if len(g.order) < maxMinted {
+		g.order = append(g.order, digest)
+	} else {
+		delete(g.records, g.order[g.next])
+		g.order[g.next] = digest
+		g.next = (g.next + 1) % maxMinted
+	}
+	g.records[digest] = &record{claims: claims}
+}
+
+func (g *registry) find(token string) *record {
+	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
+}
+
+// remember makes a token known to the introspection endpoint.
+func (i *Issuer) remember(token string, claims []byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.minted.add(token, claims)
+}
+
+// Revoke makes a token, JWT or opaque, inactive at the introspection endpoint.
+func (i *Issuer) Revoke(token string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if r := i.minted.find(token); r != nil {
+		r.revoked = true
+	}
+}
+
+// LastIntrospection returns the header and the form of the latest request that
+// the introspection endpoint has heard; both are nil if there was none. The
+// form is that of the body alone.
+func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.lastHeader.Clone(), url.Values(http.Header(i.lastForm).Clone())
+}
+
+func (i *Issuer) introspect(r *http.Request) *reply {
+	var body []byte
+	if r.Body != nil {
+		// A body that is unreadable or too long is cut short, and then asks
+		// about a token that nobody knows.
+		body, _ = io.ReadAll(io.LimitReader(r.Body, maxForm))
+	}
+	form, _ := url.ParseQuery(string(body))
+	i.mu.Lock()
+	i.lastHeader, i.lastForm = r.Header.Clone(), form
+	i.mu.Unlock()
+
+	if r.Method != http.MethodPost {
+		return emptyReply(http.StatusMethodNotAllowed)
+	}
+	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return emptyReply(http.StatusUnsupportedMediaType)
+	}
+	if !i.authenticated(r, form) {
+		return emptyReply(http.StatusUnauthorized)
+	}
+	token := form.Get("token")
+	if token == "" {
+		return uncached(http.StatusBadRequest, []byte(`{"error":"missing_token"}`))
+	}
+	answer := i.introspected(token)
+	if answer == nil {
+		return uncached(http.StatusOK, []byte(`{"active":false}`))
+	}
+	return uncached(http.StatusOK, mustMarshal(answer))
+}
+
+func uncached(status int, body []byte) *reply {
+	r := jsonReply(status, body)
+	r.header.Set("Cache-Control", "no-store, no-cache, max-age=0")
+	r.header.Set("Pragma", "no-cache")
+	return r
+}
+
+// authenticated tells whether the API is asking. A caller that sends Basic
+// credentials is judged by those alone.
+func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
+	id, secret := form.Get("client_id"), form.Get("client_secret")
+	if r.Header.Get("Authorization") != "" {
+		encodedID, encodedSecret, ok := r.BasicAuth()
+		if !ok {
+			return false
+		}
+		var idErr, secretErr error
+		id, idErr = url.QueryUnescape(encodedID)
+		secret, secretErr = url.QueryUnescape(encodedSecret)
+		if idErr != nil || secretErr != nil {
+			return false
+		}
+	}
+	return id == i.opts.API && secret == i.opts.APISecret
+}
+
+// introspected returns the answer for an active token, nil for any other.
+func (i *Issuer) introspected(token string) map[string]any {
+	claims := i.claimsOf(token)
+	if claims == nil || expired(claims["exp"]) {
+		return nil
+	}
+	scopes := strings.Fields(joined(claims["scope"]))
+	if !slices.ContainsFunc(scopes, isAPIScope) {
+		return nil
+	}
+	answer := make(map[string]any, len(claims)+1)
+	for name, value := range claims {
+		if list, ok := value.([]any); ok && len(list) == 1 {
+			value = list[0]
+		}
+		answer[name] = value
+	}
+	answer["active"] = true
+	if i.opts.Version == IdentityServer3 {
+		answer["scope"] = claims["scope"]
+		for _, name := range []string{"exp", "nbf", "auth_time"} {
+			if number, ok := answer[name].(json.Number); ok {
+				answer[name] = number.String()
+			}
+		}
+		return answer
+	}
+	answer["scope"] = strings.Join(slices.DeleteFunc(scopes, func(scope string) bool {
+		return !isAPIScope(scope)
+	}), " ")
+	return answer
+}
+
+// claimsOf returns the claims of a known token that is not revoked, else nil.
+func (i *Issuer) claimsOf(token string) map[string]any {
+	i.mu.Lock()
+	known := i.minted.find(token)
+	if known == nil || known.revoked {
+		i.mu.Unlock()
+		return nil
+	}
+	payload := known.claims
+	i.mu.Unlock()
+	if payload == nil {
+		parts := strings.Split(token, ".")
+		payload, _ = base64.RawURLEncoding.DecodeString(parts[1])
+	}
+	var claims map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(payload))
+	decoder.UseNumber() // numbers are passed on as they are written
+	if decoder.Decode(&claims) != nil {
+		return nil
+	}
+	return claims
+}
+
+// expired judges an exp claim. A token without one never expires.
+func expired(exp any) bool {
+	var digits string
+	switch exp := exp.(type) {
+	case nil:
+		return false
+	case json.Number:
+		digits = exp.String()
+	case string:
+		digits = exp
+	}
+	seconds, err := strconv.ParseFloat(digits, 64)
+	return err != nil || float64(time.Now().Unix()) >= seconds
+}
+
+// joined returns a scope claim as a space-delimited string.
+func joined(scope any) string {
+	switch scope := scope.(type) {
+	case string:
+		return scope
+	case []any:
+		var names []string
+		for _, name := range scope {
+			if name, ok := name.(string); ok {
+				names = append(names, name)
+			}
+		}
+		return strings.Join(names, " ")
+	default:
+		return ""
+	}
+}

@@ -1,0 +1,282 @@
+package xenaauthtest
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha1" // certificate thumbprints are SHA-1 by definition
+	"crypto/sha256"
+	_ "crypto/sha512" // for crypto.Hash
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"math/big"
+	"strings"
+	"sync"
+)
+
+const rsaBits = 2048
+
+// Rotate makes a new signing key the current one and publishes it beside the
+// old ones.
+func (i *Issuer) Rotate() { i.keys.rotate() }
+
+// Retire withdraws every key but the current one from the published set. A
+// rotation without overlap is Rotate and then Retire.
+func (i *Issuer) Retire() { i.keys.retire() }
+
+// KeyID returns the kid of the current signing key.
+func (i *Issuer) KeyID() string { return i.keys.current().kid }
+
+// KeySet returns the JWKS document as it is served now.
+func (i *Issuer) KeySet() []byte {
+	i.mu.Lock()
+	raw := bytes.Clone(i.keySet)
+	i.mu.Unlock()
+	if raw != nil {
+		return raw
+	}
+	return i.keys.document()
+}
+
+// SetKeySet serves exactly raw as the JWKS document; nil goes back to the real
+// one. SetKeySet(issuer.KeySet()) before [Issuer.Rotate] signs with a key that
+// is not published yet.
+func (i *Issuer) SetKeySet(raw []byte) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.keySet = bytes.Clone(raw)
+}
+
+// keyRing holds an issuer's own keys, the current one last. Keys are made when
+// the first one is needed, since an RSA key is slow to make and an issuer of
+// opaque tokens needs none.
+type keyRing struct {
+	version   Version
+	algorithm string
+
+	mu   sync.Mutex
+	keys []*signingKey
+}
+
+func newKeyRing(version Version, algorithm string) keyRing {
+	switch algorithm {
+	case "":
+		algorithm = "RS256"
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA":
+	default:
+		panic("xenaauthtest: unknown algorithm " + algorithm)
+	}
+	return keyRing{version: version, algorithm: algorithm}
+}
+
+func (r *keyRing) current() *signingKey {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.currentLocked()
+}
+
+func (r *keyRing) currentLocked() *signingKey {
+	if len(r.keys) == 0 {
+		r.keys = append(r.keys, newSigningKey(r.version, r.algorithm))
+	}
+	return r.keys[len(r.keys)-1]
+}
+
+func (r *keyRing) rotate() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.currentLocked()
+	r.keys = append(r.keys, newSigningKey(r.version, r.algorithm))
+}
+
+func (r *keyRing) retire() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keys = []*signingKey{r.currentLocked()}
+}
+
+func (r *keyRing) document() []byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.currentLocked()
+	set := struct {
+		Keys []publicKey `json:"keys"`
+	}{}
+	for _, k := range r.keys {
+		set.Keys = append(set.Keys, k.public)
+	}
+	return mustMarshal(set)
+}
+
+// publicKey is a member of the key set, its fields in IdentityServer's order.
+type publicKey struct {
+	KeyType             string `json:"kty"`
+	Use                 string `json:"use"`
+	KeyID               string `json:"kid"`
+	Thumbprint          string `json:"x5t,omitempty"`
+	Exponent            string `json:"e,omitempty"`
+	Modulus             string `json:"n,omitempty"`
+	Curve               string `json:"crv,omitempty"`
+	X                   string `json:"x,omitempty"`
+	Y                   string `json:"y,omitempty"`
+	AuthorizedAlgorithm string `json:"alg,omitempty"`
+}
+
+type signingKey struct {
+	algorithm string
+	private   crypto.Signer
+	kid       string
+	x5t       string // "" for a key without a certificate
+	public    publicKey
+}
+
+func newSigningKey(version Version, algorithm string) *signingKey {
+	k := &signingKey{algorithm: algorithm, private: generate(algorithm)}
+	der, err := x509.MarshalPKIXPublicKey(k.private.Public())
+	if err != nil {
+		panic("xenaauthtest: " + err.Error())
+	}
+	// There is no certificate; the key's own digest stands in for the
+	// certificate's, since nothing but its look is ever seen.
+	thumbprint := sha1.Sum(der)
+	k.x5t = base64.RawURLEncoding.EncodeToString(thumbprint[:])
+	hexThumbprint := upperHex(thumbprint[:])
+	switch version {
+	case IdentityServer3:
+		k.kid = k.x5t
+	case IdentityServer4v1, IdentityServer4v3:
+		k.kid = hexThumbprint
+	case Duende:
+		// Duende manages raw keys by itself, under random ids.
+		digest := sha256.Sum256(der)
+		k.kid, k.x5t = upperHex(digest[:16]), ""
+	default:
+		k.kid = hexThumbprint + algorithm
+	}
+	k.public = k.describe()
+	k.public.Use, k.public.KeyID, k.public.Thumbprint = "sig", k.kid, k.x5t
+	if version != IdentityServer3 && version != IdentityServer4v1 {
+		k.public.AuthorizedAlgorithm = algorithm
+	}
+	return k
+}
+
+func generate(algorithm string) crypto.Signer {
+	var key crypto.Signer
+	var err error
+	switch algorithm {
+	case "ES256":
+		key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ES384":
+		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "ES512":
+		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "EdDSA":
+		_, key, err = ed25519.GenerateKey(rand.Reader)
+	default:
+		key, err = rsa.GenerateKey(rand.Reader, rsaBits)
+	}
+	if err != nil {
+		panic("xenaauthtest: " + err.Error())
+	}
+	return key
+}
+
+// describe returns the members that depend on the type of the key.
+func (k *signingKey) describe() publicKey {
+	encode := base64.RawURLEncoding.EncodeToString
+	switch public := k.private.Public().(type) {
+	case *rsa.PublicKey:
+		return publicKey{
+			KeyType:  "RSA",
+			Exponent: encode(big.NewInt(int64(public.E)).Bytes()),
+			Modulus:  encode(public.N.Bytes()),
+		}
+	case *ecdsa.PublicKey:
+		point, err := public.Bytes() // 4, x and y, both in full length
+		if err != nil {
+			panic("xenaauthtest: " + err.Error())
+		}
+		size := len(point) / 2
+		return publicKey{
+			KeyType: "EC",
+			Curve:   public.Params().Name,
+			X:       encode(point[1 : 1+size]),
+			Y:       encode(point[1+size:]),
+		}
+	default:
+		return publicKey{
+			KeyType: "OKP",
+			Curve:   "Ed25519",
+			X:       encode(public.(ed25519.PublicKey)),
+		}
+	}
+}
+
+// hash returns the digest of the key's algorithm. EdDSA's is the one that
+// at_hash takes; the signature itself hashes on its own.
+func (k *signingKey) hash() crypto.Hash {
+	switch {
+	case strings.HasSuffix(k.algorithm, "256"):
+		return crypto.SHA256
+	case strings.HasSuffix(k.algorithm, "384"):
+		return crypto.SHA384
+	default:
+		return crypto.SHA512
+	}
+}
+
+// token returns the compact serialization of header and payload, signed.
+func (k *signingKey) token(header, payload []byte) string {
+	encode := base64.RawURLEncoding.EncodeToString
+	input := encode(header) + "." + encode(payload)
+	return input + "." + encode(k.sign([]byte(input)))
+}
+
+func (k *signingKey) sign(input []byte) []byte {
+	h := k.hash().New()
+	h.Write(input)
+	digest := h.Sum(nil)
+	var signature []byte
+	var err error
+	switch private := k.private.(type) {
+	case *rsa.PrivateKey:
+		if strings.HasPrefix(k.algorithm, "PS") {
+			salt := &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			signature, err = rsa.SignPSS(rand.Reader, private, k.hash(), digest, salt)
+		} else {
+			signature, err = rsa.SignPKCS1v15(rand.Reader, private, k.hash(), digest)
+		}
+	case *ecdsa.PrivateKey:
+		// JWS wants r and s side by side in full length, not ASN.1.
+		size := (private.Params().BitSize + 7) / 8
+		signature = make([]byte, 2*size)
+		r, s, signErr := ecdsa.Sign(rand.Reader, private, digest)
+		if err = signErr; err == nil {
+			r.FillBytes(signature[:size])
+			s.FillBytes(signature[size:])
+		}
+	case ed25519.PrivateKey:
+		signature = ed25519.Sign(private, input)
+	}
+	if err != nil {
+		panic("xenaauthtest: " + err.Error())
+	}
+	return signature
+}
+
+func upperHex(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }
+
+func mustMarshal(v any) []byte {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic("xenaauthtest: " + err.Error())
+	}
+	return raw
+}

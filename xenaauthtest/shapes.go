@@ -1,0 +1,152 @@
+package xenaauthtest
+
+import (
+	"slices"
+	"strings"
+)
+
+// protocolClaims are those that Machine does not prefix.
+var protocolClaims = map[string]bool{
+	"acr": true, "act": true, "amr": true, "at_hash": true, "aud": true,
+	"auth_time": true, "azp": true, "c_hash": true, "client_id": true,
+	"cnf": true, "events": true, "exp": true, "iat": true, "idp": true,
+	"iss": true, "jti": true, "nbf": true, "nonce": true, "scope": true,
+	"sid": true, "sub": true, "token_introspection": true,
+}
+
+// Header returns the JOSE header that [Issuer.JWT] would write, in a copy that
+// the caller may change.
+func (i *Issuer) Header() map[string]any {
+	return i.header(i.keys.current(), i.accessTokenType())
+}
+
+// Claims returns the claims that [Issuer.JWT] would sign, in a copy that the
+// caller may change. Times are of type int64, lists of type []string. Where the
+// version has jti and sid, they are others every time.
+func (i *Issuer) Claims(t Token) map[string]any {
+	exp, nbf := t.times()
+	claims := map[string]any{
+		"nbf":       nbf,
+		"exp":       exp,
+		"iss":       i.id,
+		"client_id": t.clientID(),
+	}
+	scopes := t.scopes()
+	if aud := i.audience(scopes); aud != nil {
+		claims["aud"] = aud
+	}
+	if scope := i.scope(scopes); scope != nil {
+		claims["scope"] = scope
+	}
+	recent := i.opts.Version == IdentityServer4 || i.opts.Version == Duende
+	if recent {
+		claims["iat"] = nbf
+		claims["jti"] = upperHex(randomBytes(16))
+	}
+	if t.Machine {
+		return override(claims, prefixed(t.Claims))
+	}
+	claims["sub"] = t.subject()
+	claims["auth_time"] = nbf - 10
+	claims["idp"] = "local"
+	claims["amr"] = i.authenticationMethods()
+	if recent {
+		claims["sid"] = upperHex(randomBytes(16))
+	}
+	return override(claims, t.Claims)
+}
+
+func (i *Issuer) header(key *signingKey, typ string) map[string]any {
+	header := map[string]any{"alg": key.algorithm, "kid": key.kid, "typ": typ}
+	if key.x5t != "" {
+		header["x5t"] = key.x5t
+	}
+	return header
+}
+
+func (i *Issuer) accessTokenType() string {
+	if i.opts.Version == IdentityServer3 || i.opts.Version == IdentityServer4v1 {
+		return "JWT"
+	}
+	return "at+jwt"
+}
+
+// audience returns a string, a []string or nil, as the version has it.
+func (i *Issuer) audience(scopes []string) any {
+	if i.opts.ScopeOnly {
+		return nil
+	}
+	forAPI := slices.ContainsFunc(scopes, isAPIScope)
+	switch i.opts.Version {
+	case IdentityServer3:
+		return i.resource
+	case IdentityServer4v1:
+		if forAPI {
+			return []string{i.resource, i.opts.API}
+		}
+		return i.resource
+	case IdentityServer4v3:
+		if forAPI {
+			return i.opts.API
+		}
+		return nil
+	default:
+		if forAPI {
+			return []string{i.opts.API, i.resource}
+		}
+		return i.resource
+	}
+}
+
+// scope returns a string, a []string or nil, as the version has it.
+func (i *Issuer) scope(scopes []string) any {
+	switch {
+	case len(scopes) == 0:
+		return nil
+	case i.opts.ScopesAsString:
+		return strings.Join(scopes, " ")
+	case i.opts.Version == IdentityServer3 && len(scopes) == 1:
+		return scopes[0]
+	default:
+		return slices.Clone(scopes)
+	}
+}
+
+func (i *Issuer) authenticationMethods() []string {
+	if i.opts.Version == IdentityServer3 {
+		return []string{"password"}
+	}
+	return []string{"pwd"}
+}
+
+// isAPIScope tells an API's scope from an identity scope.
+func isAPIScope(scope string) bool {
+	switch scope {
+	case "openid", "profile", "email", "offline_access":
+		return false
+	}
+	return true
+}
+
+func prefixed(claims map[string]any) map[string]any {
+	renamed := make(map[string]any, len(claims))
+	for name, value := range claims {
+		if !protocolClaims[name] && !strings.HasPrefix(name, "client_") {
+			name = "client_" + name
+		}
+		renamed[name] = value
+	}
+	return renamed
+}
+
+// override puts changes into members, which it returns.
+func override(members, changes map[string]any) map[string]any {
+	for name, value := range changes {
+		if value == nil {
+			delete(members, name)
+		} else {
+			members[name] = value
+		}
+	}
+	return members
+}
