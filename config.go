@@ -70,8 +70,12 @@ type Config struct {
 	// CacheSize is how many verified JWTs are remembered. 0 is 10 000. A full cache gives up its oldest entries.
 	CacheSize int
 
-	// HTTPClient fetches metadata and keys and introspects. Redirects are never followed. nil is a client on
-	// [http.DefaultTransport]. Its Timeout, if any, applies besides ours, which is 5 seconds a call.
+	// RevocationBus tells other instances what [Validator.Revoke] is told. nil tells nobody.
+	RevocationBus RevocationBus
+
+	// HTTPClient fetches metadata and keys and introspects. Redirects are never followed. nil is a client like the
+	// default one of net/http, proxies from the environment included, with 2 seconds to connect, 2 for TLS and 4 for the
+	// header of an answer. Its Timeout, if any, applies besides ours, which is 5 seconds a call.
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect connections in another way.
 	AllowHTTP bool
@@ -109,8 +113,14 @@ type Introspection struct {
 	NegativeTTL time.Duration
 	// CacheSize is how many answers each of the two caches keeps. 0 is 10 000.
 	CacheSize int
-	// Timeout is for one question. 0 is 5 seconds.
+	// Timeout is for one question, a second try included. 0 is 5 seconds.
 	Timeout time.Duration
+	// Concurrent is how many questions may be under way at a time; further ones wait, and are 503 if Timeout passes
+	// first. 0 is 64.
+	Concurrent int
+	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the
+	// issuer can't be asked, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
+	StaleIfUnavailable time.Duration
 }
 
 // ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
@@ -201,6 +211,15 @@ func (c Config) Validate() error {
 		if i.Timeout < 0 {
 			wrong("Introspection.Timeout", "is negative")
 		}
+		if i.Concurrent < 0 {
+			wrong("Introspection.Concurrent", "is negative")
+		}
+		if i.StaleIfUnavailable < 0 {
+			wrong("Introspection.StaleIfUnavailable", "is negative")
+		}
+		if i.StaleIfUnavailable > 0 && i.CacheTTL <= 0 {
+			wrong("Introspection.StaleIfUnavailable", "needs a CacheTTL: what isn't kept can't be used")
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -225,6 +244,7 @@ func (c Config) withDefaults() Config {
 		set(&i.NegativeTTL, 10*time.Second)
 		set(&i.CacheSize, 10_000)
 		set(&i.Timeout, 5*time.Second)
+		set(&i.Concurrent, 64)
 		c.Introspection = &i
 	}
 	return c

@@ -164,6 +164,20 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 	return i.fetchKeysAt(ctx, moved.keySetURL, previous, force)
 }
 
+// moved reports whether the metadata, looked at anew if that wasn't done within the last minute, name another place for
+// the key set than the one where it was fetched.
+func (i *issuer) moved(ctx context.Context, from published, now time.Time) bool {
+	if i.cfg.KeySetURL != "" {
+		return false
+	}
+	m, at, ok := i.metadata.Peek()
+	if ok && now.Sub(at) < time.Minute {
+		return m.keySetURL != from.url
+	}
+	m, err := i.metadata.After(ctx, now)
+	return err == nil && m.keySetURL != from.url
+}
+
 func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous published, force bool) (p published, lifetime time.Duration, err error) {
 	const what = "key set"
 	if place == "" {

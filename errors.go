@@ -29,6 +29,7 @@ const (
 	ReasonSubject           Reason = "subject"            // 401 invalid_token: it stands for no user
 	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: bound to a key whose possession was not shown
 	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that it is not active
+	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: this service was told that it no longer holds
 	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
 	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) says no
 	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: we or the issuer can't tell just now
@@ -59,6 +60,7 @@ var answers = map[Reason]answer{
 	ReasonSubject:           {401, "invalid_token", "The access token stands for no user."},
 	ReasonConfirmation:      {401, "invalid_token", "The access token is bound to a key that was not shown."},
 	ReasonInactive:          {401, "invalid_token", "The access token is not active."},
+	ReasonRevoked:           {401, "invalid_token", "The access token was revoked."},
 	ReasonInsufficientScope: {403, "insufficient_scope", "The access token lacks a scope."},
 	ReasonForbidden:         {403, "insufficient_scope", "The access token does not allow this."},
 	ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -34,13 +35,25 @@ type reply struct {
 type outage struct {
 	what       string
 	why        string
+	down       bool // it seems to be down, rather than to have answered badly
 	retryAfter time.Duration
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
+// transport is shared by all validators, so that one that is dropped leaves no connections of its own behind.
+var transport = sync.OnceValue(func() http.RoundTripper {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	t.TLSHandshakeTimeout = 2 * time.Second
+	t.ResponseHeaderTimeout = 4 * time.Second
+	t.MaxIdleConnsPerHost = 64 // as many as questions may be under way: the default of 2 makes the rest reconnect
+	t.IdleConnTimeout = 30 * time.Second
+	return t
+})
+
 func newFetcher(client *http.Client, timeout time.Duration) *fetcher {
-	f := &fetcher{timeout: timeout}
+	f := &fetcher{timeout: timeout, client: http.Client{Transport: transport()}}
 	if client != nil {
 		f.client = *client
 	}
@@ -69,12 +82,12 @@ func (f *fetcher) do(ctx context.Context, what, method, target string, header ht
 	}
 	resp, err := f.client.Do(req)
 	if err != nil {
-		return nil, &outage{what: what, why: plain(err)}
+		return nil, &outage{what: what, why: plain(err), down: true}
 	}
 	defer resp.Body.Close() //nolint:errcheck // it was read, or is given up
 	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
 	if err != nil {
-		return nil, &outage{what: what, why: plain(err)}
+		return nil, &outage{what: what, why: plain(err), down: true}
 	}
 	if int64(len(text)) > limit {
 		return nil, &outage{what: what, why: fmt.Sprintf("the answer is longer than %d bytes", limit)}
@@ -101,7 +114,9 @@ func (r *reply) outage(what, why string) *outage {
 			why += ", and redirects are not followed"
 		}
 	}
-	return &outage{what: what, why: why, retryAfter: r.retryAfter()}
+	down := r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway ||
+		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
+	return &outage{what: what, why: why, down: down, retryAfter: r.retryAfter()}
 }
 
 const maxRetryAfter = 5 * time.Minute

@@ -12,6 +12,7 @@ import (
 
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/factcache"
+	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
 // introspector is the door for tokens that say nothing themselves (RFC 7662).
@@ -21,12 +22,44 @@ type introspector struct {
 	policy   *policy
 	fetch    *fetcher
 	report   *reporter
-	active   *factcache.Cache[*User]
+	guard    *upstream.Guard
+	active   *factcache.Cache[*answered]
 	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
 	flights  singleflight.Group
 }
 
+// answered is what the issuer said about an active token.
+type answered struct {
+	user  *User
+	fresh time.Time // until then it needn't be asked again
+}
+
 const maxAnswer = 256 << 10
+
+func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporter) *introspector {
+	c := *cfg.Introspection
+	return &introspector{
+		cfg:      c,
+		issuer:   issuer,
+		policy:   policy,
+		fetch:    newFetcher(cfg.HTTPClient, c.Timeout),
+		report:   report,
+		active:   factcache.New[*answered](c.CacheSize),
+		inactive: factcache.New[struct{}](c.CacheSize),
+		guard: upstream.New(upstream.Settings{
+			Concurrent: c.Concurrent,
+			Failures:   5,
+			Pause:      time.Second,
+			Backoff:    50 * time.Millisecond,
+			// An answer that we can't use is not counted: else a stranger whose token makes the issuer stumble could
+			// cut everybody off.
+			Down: func(err error) bool {
+				o, ok := errors.AsType[*outage](err)
+				return ok && o.down
+			},
+		}),
+	}
+}
 
 // validate returns the user of a token that the issuer says is active and that satisfies the policy.
 func (i *introspector) validate(ctx context.Context, token string, now time.Time) (*User, error) {
@@ -35,62 +68,77 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 		return nil, unavailable(err)
 	}
 	key := hash("introspection", i.policy.issuer, endpoint, token)
-	user, ok := i.active.Get(&key, now)
-	if !ok {
+	known, ok := i.active.Get(&key, now)
+	if !ok || !now.Before(known.fresh) {
 		if _, ok := i.inactive.Get(&key, now); ok {
 			return nil, refuse(ReasonInactive, nil)
 		}
-		if user, err = i.shared(ctx, endpoint, token, key); err != nil {
-			return nil, err
+		asked, err := i.shared(ctx, endpoint, token, key)
+		switch {
+		case err == nil:
+			known = asked
+		case known == nil || err.Reason != ReasonUnavailable:
+			return nil, err // and not what was true once, unless it can't be asked
 		}
 		now = time.Now() // asking took its time
 	}
-	if err := i.policy.check(user, claims.Answer, now); err != nil {
+	if err := i.policy.check(known.user, claims.Answer, now); err != nil {
 		return nil, err
 	}
-	return user, nil
+	return known.user, nil
 }
 
 // shared asks once for everybody who wants to know the same. The question has a context of its own, so that one who
 // leaves takes nobody's answer away.
-func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*User, error) {
-	answered := i.flights.DoChan(string(key[:]), func() (any, error) {
+func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*answered, *Error) {
+	flight := i.flights.DoChan(string(key[:]), func() (any, error) {
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
 		defer cancel()
-		user, err := i.ask(own, endpoint, token)
-		var none *Error
-		if !errors.As(err, &none) {
-			i.report.outcome("introspection", err)
-		}
-		i.keep(key, user, err, time.Now())
-		return user, err
+		var user *User
+		err := i.guard.Do(own, func(ctx context.Context) (err error) {
+			user, err = i.ask(ctx, endpoint, token)
+			return err
+		})
+		return i.keep(key, user, err, time.Now()), err
 	})
 	select {
-	case r := <-answered:
+	case r := <-flight:
 		if e, ok := errors.AsType[*Error](r.Err); ok {
 			return nil, e
 		}
 		if r.Err != nil {
 			return nil, unavailable(r.Err)
 		}
-		return r.Val.(*User), nil
+		return r.Val.(*answered), nil
 	case <-ctx.Done():
 		return nil, unavailable(ctx.Err())
 	}
 }
 
 // keep remembers what the issuer said, within the bounds of RFC 7662, section 4. An error is nothing that it said.
-func (i *introspector) keep(key factcache.Key, user *User, err error, now time.Time) {
-	switch {
-	case err == nil && i.cfg.CacheTTL > 0:
-		expires := now.Add(i.cfg.CacheTTL)
+func (i *introspector) keep(key factcache.Key, user *User, err error, now time.Time) *answered {
+	if err == nil {
+		i.report.outcome("introspection", nil)
+		a := &answered{user: user, fresh: now.Add(i.cfg.CacheTTL)}
+		expires := a.fresh.Add(i.cfg.StaleIfUnavailable)
 		if exp := user.ExpiresAt(); !exp.IsZero() && exp.Before(expires) {
 			expires = exp
 		}
-		i.active.Put(&key, user, expires, now)
-	case err != nil && asError(err).Reason == ReasonInactive && i.cfg.NegativeTTL > 0:
-		i.inactive.Put(&key, struct{}{}, now.Add(i.cfg.NegativeTTL), now)
+		if i.cfg.CacheTTL > 0 {
+			i.active.Put(&key, a, expires, now)
+		}
+		return a
 	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Reason == ReasonInactive {
+		i.report.outcome("introspection", nil)
+		i.active.Delete(&key)
+		if i.cfg.NegativeTTL > 0 {
+			i.inactive.Put(&key, struct{}{}, now.Add(i.cfg.NegativeTTL), now)
+		}
+	} else if !errors.Is(err, upstream.ErrOpen) { // which says nothing new
+		i.report.outcome("introspection", err)
+	}
+	return nil
 }
 
 // ask returns the facts of an active token. The error is an *Error with ReasonInactive, or an outage.

@@ -63,28 +63,8 @@ func (p *proven) by(keys *jose.KeySet) bool {
 // verify looks at a token that isn't known yet, the cheap and the telling first: a forged one that doesn't even claim to
 // be good costs no signature check, and none costs a key before it names our issuer.
 func (v *verifier) verify(ctx context.Context, token jose.Token, key *factcache.Key, now time.Time) (*User, error) {
-	header, err := v.headers.Parse(token.Header())
+	header, set, err := v.read(token)
 	if err != nil {
-		if errors.Is(err, jose.ErrMalformed) {
-			return nil, refuse(ReasonMalformedToken, err)
-		}
-		return nil, refuse(ReasonAlgorithm, err)
-	}
-	if !jose.Known(header.Algorithm) || v.algorithms != nil && !slices.Contains(v.algorithms, header.Algorithm) {
-		return nil, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
-	}
-	payload, err := token.Payload()
-	if err != nil {
-		return nil, refuse(ReasonMalformedToken, err)
-	}
-	set, err := claims.Parse(payload, claims.JWT)
-	if err != nil {
-		if _, ok := errors.AsType[*claims.TypeError](err); ok {
-			return nil, refuse(ReasonClaims, err)
-		}
-		return nil, refuse(ReasonMalformedToken, err)
-	}
-	if err := v.policy.issuedBy(set, claims.JWT); err != nil {
 		return nil, err
 	}
 	if !v.typed(header) {
@@ -95,6 +75,46 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, key *factcache.
 	if err := v.policy.check(user, claims.JWT, now); err != nil {
 		return nil, err
 	}
+	p, err := v.prove(ctx, token, header, now)
+	if err != nil {
+		return nil, err
+	}
+	p.user = user
+	v.cache.Put(key, p, time.Unix(set.ExpiresAt, 0).Add(v.policy.skew), now)
+	return user, nil
+}
+
+// read takes a token apart, as far as to know that it claims to be our issuer's.
+func (v *verifier) read(token jose.Token) (*jose.Header, *claims.Set, error) {
+	header, err := v.headers.Parse(token.Header())
+	if err != nil {
+		if errors.Is(err, jose.ErrMalformed) {
+			return nil, nil, refuse(ReasonMalformedToken, err)
+		}
+		return nil, nil, refuse(ReasonAlgorithm, err)
+	}
+	if !jose.Known(header.Algorithm) || v.algorithms != nil && !slices.Contains(v.algorithms, header.Algorithm) {
+		return nil, nil, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+	}
+	payload, err := token.Payload()
+	if err != nil {
+		return nil, nil, refuse(ReasonMalformedToken, err)
+	}
+	set, err := claims.Parse(payload, claims.JWT)
+	if err != nil {
+		if _, ok := errors.AsType[*claims.TypeError](err); ok {
+			return nil, nil, refuse(ReasonClaims, err)
+		}
+		return nil, nil, refuse(ReasonMalformedToken, err)
+	}
+	if err := v.policy.issuedBy(set, claims.JWT); err != nil {
+		return nil, nil, err
+	}
+	return header, set, nil
+}
+
+// prove verifies the signature of a token with the key that its header selects.
+func (v *verifier) prove(ctx context.Context, token jose.Token, header *jose.Header, now time.Time) (*proven, error) {
 	published, err := v.issuer.keys.Get(ctx, now)
 	if err != nil {
 		return nil, unavailable(err)
@@ -115,10 +135,9 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, key *factcache.
 		return nil, refuse(ReasonSignature, err)
 	}
 	v.headers.Keep(token.Header(), header)
-	p := &proven{user: user, key: by}
+	p := &proven{key: by}
 	p.in.Store(published.keys)
-	v.cache.Put(key, p, time.Unix(set.ExpiresAt, 0).Add(v.policy.skew), now)
-	return user, nil
+	return p, nil
 }
 
 // newer looks for a key in the set as it is now, which is fetched for everybody who waits for one, at most once a second.
@@ -133,6 +152,12 @@ func (v *verifier) newer(ctx context.Context, old published, header *jose.Header
 		return old, nil, unavailable(err)
 	}
 	keys, known := next.keys.Find(header)
+	if !known && v.issuer.moved(ctx, next, now) {
+		if next, err = v.issuer.keys.After(ctx, time.Now()); err != nil {
+			return old, nil, unavailable(err)
+		}
+		keys, known = next.keys.Find(header)
+	}
 	if !known {
 		next.keys.MarkAbsent(header)
 		return old, nil, refuse(ReasonUnknownKey, nil)

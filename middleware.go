@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
@@ -205,7 +206,7 @@ func (m *Middleware) Challenge(h http.Header, err error) (status int) {
 	h.Set("Cache-Control", "no-store")
 	h.Add("Vary", "Authorization")
 	if a.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(int(max(1, math.Ceil(e.RetryAfter.Seconds())))))
+		h.Set("Retry-After", strconv.Itoa(retrySeconds(e.RetryAfter)))
 		return a.status
 	}
 	description := a.description
@@ -221,6 +222,9 @@ func (m *Middleware) Challenge(h http.Header, err error) (status int) {
 	))
 	return a.status
 }
+
+// retrySeconds is d as Retry-After has it (RFC 9110, section 10.2.3): whole seconds, at least one.
+func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
 // Deny answers a request that [Middleware.Check] refused: Challenge, and problem details (RFC 9457) or what
 // [Options] say as its body.

@@ -26,6 +26,8 @@ type Validator struct {
 	issuer       *issuer
 	verifier     *verifier
 	introspector *introspector // nil without introspection
+	report       *reporter
+	revoked      *revocations
 }
 
 // fetchTimeout is for one call of the issuer's metadata or key set.
@@ -39,7 +41,8 @@ func NewValidator(cfg Config) (*Validator, error) {
 	}
 	cfg = cfg.withDefaults()
 	report := &reporter{logger: cfg.Logger}
-	v := &Validator{cfg: cfg, policy: newPolicy(cfg)}
+	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
+	v.revoked = newRevocations(cfg)
 	v.issuer = newIssuer(cfg, newFetcher(cfg.HTTPClient, fetchTimeout), report)
 	v.verifier = &verifier{
 		issuer:     v.issuer,
@@ -47,22 +50,14 @@ func NewValidator(cfg Config) (*Validator, error) {
 		algorithms: cfg.Algorithms,
 		cache:      factcache.New[*proven](cfg.CacheSize),
 	}
-	if i := cfg.Introspection; i != nil {
-		v.introspector = &introspector{
-			cfg:      *i,
-			issuer:   v.issuer,
-			policy:   v.policy,
-			fetch:    newFetcher(cfg.HTTPClient, i.Timeout),
-			report:   report,
-			active:   factcache.New[*User](i.CacheSize),
-			inactive: factcache.New[struct{}](i.CacheSize),
-		}
+	if cfg.Introspection != nil {
+		v.introspector = newIntrospector(cfg, v.issuer, v.policy, report)
 	}
 	return v, nil
 }
 
 // Validate returns the user of a valid access token. The error is always an [*Error]; its reasons from [ReasonMalformedToken]
-// to [ReasonInactive] say what is wrong with the token, [ReasonUnavailable] that it couldn't be told.
+// to [ReasonRevoked] say what is wrong with the token, [ReasonUnavailable] that it couldn't be told.
 //
 // A token of three segments whose first looks like a JOSE header is verified locally, any other is introspected where
 // [Config.Introspection] is set. What a route requires beyond a valid token is not its concern.
@@ -71,6 +66,9 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	user, err := v.facts(ctx, token, now)
 	if err != nil {
 		return nil, err
+	}
+	if v.revoked.match(user, token, now) {
+		return nil, refuse(ReasonRevoked, nil)
 	}
 	return v.policy.subject(ctx, user)
 }

@@ -97,6 +97,16 @@ func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	return g.document, g.at, true
 }
 
+// Failure returns why the latest fetch failed, or nil.
+func (s *Source[T]) Failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil
+	}
+	return s.last.err
+}
+
 // Current reports whether the document was fetched so recently that the next fetch isn't allowed yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()

@@ -1,0 +1,168 @@
+package xenaauth
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/factcache"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+const (
+	logoutEvent    = "http://schemas.openid.net/event/backchannel-logout"
+	maxLogoutForm  = 64 << 10
+	maxLogoutsSeen = 10_000
+)
+
+// LogoutHandler receives the issuer's logout tokens (OpenID Connect Back-Channel Logout 1.0) and revokes the access
+// tokens of the session that ended: all with its sid, or, where the logout token names no session, all that the user
+// got before it. Mount it where the issuer is told to send them, outside any [Middleware]. clientIDs are the clients
+// that are registered there with this address; it panics if there is none.
+//
+// It answers 200 once the tokens are refused, 400 to anything that isn't a valid logout token or is one for the second
+// time (section 2.6), and 503 while keys can't be had. It has no effect on access tokens without sid, as IdentityServer
+// issued before 4.0, when the logout token names a session.
+func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
+	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
+		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
+	}
+	return &logoutHandler{
+		validator: v,
+		clientIDs: slices.Clone(clientIDs),
+		seen:      factcache.New[struct{}](maxLogoutsSeen),
+	}
+}
+
+type logoutHandler struct {
+	validator *Validator
+	clientIDs []string
+
+	mu   sync.Mutex // between looking whether a token was seen and noting it
+	seen *factcache.Cache[struct{}]
+}
+
+func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	err := h.receive(r, w)
+	if err == nil {
+		w.WriteHeader(http.StatusOK)
+		return
+	}
+	e := asError(err)
+	if e.Reason == ReasonUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(e.RetryAfter)))
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusBadRequest)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "reason": string(e.Reason)})
+}
+
+func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return refuse(ReasonMalformedRequest, errors.New("not a form"))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutForm))
+	if err != nil {
+		return refuse(ReasonMalformedRequest, errors.New("the form is too long or broken"))
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil || len(form["logout_token"]) != 1 {
+		return refuse(ReasonMalformedRequest, errors.New("not one logout_token"))
+	}
+	token, ok := jose.Split(form.Get("logout_token"))
+	if !ok || len(form.Get("logout_token")) > h.validator.cfg.MaxTokenLength {
+		return refuse(ReasonMalformedToken, nil)
+	}
+	now := time.Now()
+	header, set, err := h.validator.verifier.read(token)
+	if err != nil {
+		return err
+	}
+	if err := h.check(header, set, now); err != nil {
+		return err
+	}
+	if _, err := h.validator.verifier.prove(r.Context(), token, header, now); err != nil {
+		return err
+	}
+	if !h.first(set, now) {
+		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
+	}
+	revocation := Revocation{SessionID: set.SessionID}
+	if set.SessionID == "" {
+		// Both times are whole seconds: a token of the same second counts as made before the logout.
+		revocation = Revocation{Subject: set.Subject, IssuedBefore: time.Unix(set.IssuedAt+1, 0)}
+	}
+	return h.validator.Revoke(r.Context(), revocation)
+}
+
+// check is section 2.6 of the specification, but for issuer and signature.
+func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) *Error {
+	p := h.validator.policy
+	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
+	switch {
+	case header.HasType && header.Type != "logout+jwt" && (p.strict || header.Type != "at+jwt" && header.Type != "jwt"):
+		return refuse(ReasonTokenType, nil) // IdentityServers before Duende's write at+jwt
+	case set.Has&claims.Nonce != 0 || !isLogout(set):
+		return refuse(ReasonTokenType, nil)
+	case !slices.ContainsFunc(set.Audience, func(a string) bool { return slices.Contains(h.clientIDs, a) }):
+		return refuse(ReasonAudience, nil)
+	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
+		return refuse(ReasonClaims, nil)
+	case early >= set.ExpiresAt:
+		return refuse(ReasonExpired, nil)
+	case set.IssuedAt > late || set.NotBefore > late:
+		return refuse(ReasonNotYetValid, nil)
+	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
+		return refuse(ReasonLifetime, nil) // beyond it nobody remembers that the token was used
+	case !isName(set.ID) || !isName(set.Subject) || !isName(set.SessionID):
+		return refuse(ReasonClaims, nil)
+	}
+	return nil
+}
+
+// isLogout reports whether the claim events has the logout event, with an object as its value.
+func isLogout(set *claims.Set) bool {
+	raw, ok := set.Find("events")
+	if !ok {
+		return false
+	}
+	found := false
+	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
+		value, ok := d.Raw()
+		if !ok {
+			return claims.ErrSyntax
+		}
+		found = found || name == logoutEvent && value[0] == '{'
+		return nil
+	})
+	return err == nil && found
+}
+
+// first notes a logout token and reports whether it is new.
+func (h *logoutHandler) first(set *claims.Set, now time.Time) bool {
+	key := hash("logout", set.Issuer, set.ID)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, seen := h.seen.Get(&key, now); seen {
+		return false
+	}
+	h.seen.Put(&key, struct{}{}, time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew), now)
+	return true
+}
