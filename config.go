@@ -2,6 +2,7 @@ package xenaauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -123,6 +124,20 @@ type Introspection struct {
 	StaleIfUnavailable time.Duration
 }
 
+// String names the endpoint and the client, and not the secret.
+func (i Introspection) String() string {
+	return fmt.Sprintf("introspection at %q as client %q", i.Endpoint, i.ClientID)
+}
+
+// GoString is String.
+func (i Introspection) GoString() string { return i.String() }
+
+// LogValue is String.
+func (i Introspection) LogValue() slog.Value { return slog.StringValue(i.String()) }
+
+// MarshalJSON is String, as JSON: a configuration that is dumped shows no secret.
+func (i Introspection) MarshalJSON() ([]byte, error) { return json.Marshal(i.String()) }
+
 // ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
 type ClientAuth int
 
@@ -142,6 +157,9 @@ func (c Config) Validate() error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("xenaauth: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	if c.AllowAnyLifetime && c.MaxTokenLifetime != 0 {
+		wrong("MaxTokenLifetime", "and AllowAnyLifetime exclude each other")
 	}
 	c = c.withDefaults()
 	for _, u := range []struct{ field, value string }{

@@ -9,13 +9,13 @@ import (
 
 // ConfigFromEnv reads a [Config] from the environment, so that a service needs no code to be pointed at another issuer:
 //
-//	XENA_ISSUER                          Issuer
-//	XENA_AUDIENCE                        Audiences, separated by commas or spaces
-//	XENA_METADATA_URL                    MetadataURL
-//	XENA_KEY_SET_URL                     KeySetURL
-//	XENA_INTROSPECTION_ENDPOINT          Introspection.Endpoint
-//	XENA_INTROSPECTION_CLIENT_ID         Introspection.ClientID, and that there is an Introspection at all
-//	XENA_INTROSPECTION_CLIENT_SECRET     Introspection.ClientSecret
+//	XENA_ISSUER                            Issuer
+//	XENA_AUDIENCE                          Audiences, separated by commas or spaces
+//	XENA_METADATA_URL                      MetadataURL
+//	XENA_KEY_SET_URL                       KeySetURL
+//	XENA_INTROSPECTION_ENDPOINT            Introspection.Endpoint
+//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID, and that there is an Introspection at all
+//	XENA_INTROSPECTION_CLIENT_SECRET       Introspection.ClientSecret
 //	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file that holds it, one trailing line break not counted
 //
 // What is not set keeps its zero value. The error tells every variable that can't be used; whether the whole makes sense

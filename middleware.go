@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -144,6 +145,9 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 	user := m.known(r.Context(), lines)
 	if user == nil {
 		token, kind := bearer.Parse(lines, m.opts.MaxTokenLength)
+		if kind == bearer.Token && tokenInQuery(r.URL) {
+			kind = bearer.Malformed // more than one way to send it: RFC 6750, section 3.1
+		}
 		switch kind {
 		case bearer.None, bearer.Other:
 			return nil, nil, tell(refuse(ReasonMissingToken, nil), rs, nil)
@@ -168,6 +172,12 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 		}
 	}
 	return r, user, nil
+}
+
+// tokenInQuery reports whether a request also brings a token in the way that RFC 6750, section 2.3, advises against.
+// Such a token is never read. A form in the body isn't looked at: it is the handler's.
+func tokenInQuery(u *url.URL) bool {
+	return u != nil && strings.Contains(u.RawQuery, "access_token") && u.Query().Has("access_token")
 }
 
 // known is the user that this middleware has found for these very credentials already.

@@ -69,7 +69,9 @@ func AllOf(rs ...Requirement) Requirement {
 func AnyOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: anyOf, of: made(rs)}
 	for _, one := range r.of {
-		r.alternatives = append(r.alternatives, one.alternatives...)
+		for _, set := range one.alternatives {
+			r.alternatives = distinct(r.alternatives, set)
+		}
 	}
 	bounded(r.alternatives)
 	return r
@@ -207,26 +209,37 @@ func verdict(err error) error {
 	return refuse(ReasonForbidden, err)
 }
 
-// nearest is the alternative of which u lacks the least, the first of several: what a client should ask for next. A nil
-// user has no scope.
+// nearest is the alternative of which u lacks the least, the first of several: what a client should ask for next. One
+// that u has whole didn't help, so it isn't told. Without a user it is the alternative that was named first.
 func nearest(alternatives [][]string, u *User) []string {
+	if u == nil {
+		if len(alternatives) == 0 {
+			return nil
+		}
+		return alternatives[0]
+	}
 	var best []string
-	fewest := -1
+	fewest := 0
 	for _, set := range alternatives {
 		missing := 0
 		for _, s := range set {
-			if u == nil || !u.HasScope(s) {
+			if !u.HasScope(s) {
 				missing++
 			}
 		}
-		if u == nil { // nothing to be near to: the one that was named first
-			return set
-		}
-		if fewest < 0 || missing < fewest {
+		if missing > 0 && (fewest == 0 || missing < fewest) {
 			best, fewest = set, missing
 		}
 	}
 	return best
+}
+
+// distinct adds a set that isn't among them yet.
+func distinct(sets [][]string, set []string) [][]string {
+	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
+		return sets
+	}
+	return append(sets, set)
 }
 
 // maxAlternatives bounds what AllOf over many AnyScope multiplies to.
@@ -257,7 +270,7 @@ func combined(rs []Requirement) [][]string {
 						set = append(set, s)
 					}
 				}
-				next = append(next, set)
+				next = distinct(next, set)
 			}
 		}
 		bounded(next)

@@ -1,0 +1,115 @@
+package xenaauth_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// homes is which folder alone may import a dependency; replacing one is a change to that folder.
+var homes = map[string]string{
+	"github.com/lestrrat-go/jwx":        "internal/jose",
+	"github.com/patrickmn/go-cache":     "internal/factcache",
+	"github.com/sony/gobreaker":         "internal/upstream",
+	"golang.org/x/sync":                 ".",
+	"github.com/xenaauth/xenaauth":      "", // judged by leafImports
+	"github.com/stretchr/testify":       "tests only",
+	"github.com/lestrrat-go/blackmagic": "nowhere",
+}
+
+// leafImports is what the leaves may import of each other. They may never import the root.
+var leafImports = map[string][]string{
+	"internal/jose": {"internal/claims"},
+}
+
+func TestArrowsPointDown(t *testing.T) {
+	const module = "github.com/xenaauth/xenaauth"
+	files := token.NewFileSet()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name != "." {
+				if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil || strings.HasPrefix(d.Name(), ".") {
+					return filepath.SkipDir // another module
+				}
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(files, name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(filepath.ToSlash(name))
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			checkImport(t, name, dir, imported, module)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func checkImport(t *testing.T, name, dir, imported, module string) {
+	leaf := strings.HasPrefix(dir, "internal/")
+	if leaf && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
+		t.Errorf("%s imports %s: leaves know no HTTP and no logging", name, imported)
+	}
+	if !strings.Contains(strings.Split(imported, "/")[0], ".") {
+		return // the standard library
+	}
+	if imported == module || strings.HasPrefix(imported, module+"/") {
+		if !leaf {
+			return
+		}
+		for _, allowed := range leafImports[dir] {
+			if imported == module+"/"+allowed {
+				return
+			}
+		}
+		t.Errorf("%s imports %s: arrows point down only", name, imported)
+		return
+	}
+	for prefix, home := range homes {
+		if strings.HasPrefix(imported, prefix+"/") || imported == prefix {
+			if dir != home {
+				t.Errorf("%s imports %s: only %s may", name, imported, home)
+			}
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which is no dependency of this module", name, imported)
+}
+
+// The golden copy of the public surface tells what users of the package see. CI compares it with the real one.
+func TestNoForeignTypeIsPublic(t *testing.T) {
+	surface, err := os.ReadFile("api.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, foreign := range []string{"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
+		"claims.", "jose.", "keyset.", "factcache.", "bearer.", "upstream."} {
+		for n, line := range strings.Split(string(surface), "\n") {
+			code, _, _ := strings.Cut(line, "//")
+			isCode := strings.HasPrefix(line, "func ") || strings.HasPrefix(line, "type ") || strings.HasPrefix(line, "\t")
+			if isCode && strings.Contains(code, foreign) {
+				t.Errorf("api.txt:%d shows %s: %s", n+1, foreign, line)
+			}
+		}
+	}
+}

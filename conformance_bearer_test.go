@@ -1,0 +1,445 @@
+package xenaauth_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestB1_SchemeCaseInsensitive(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	for _, before := range []string{"Bearer ", "bearer ", "BEARER ", "bEaReR ", "Bearer  ", "Bearer        "} {
+		r := a.request(t, http.MethodGet)
+		r.Header.Set("Authorization", before+token)
+		got := a.do(t, r)
+		require.Equal(t, 200, got.status, "%q: %s", before, got.body)
+		require.Equal(t, "hello, 104711", got.body)
+	}
+}
+
+func TestB1_EveryCharacterOfTheGrammar(t *testing.T) {
+	t.Parallel()
+	const all = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=="
+	seen := ""
+	a := guard(validatorFunc(func(_ context.Context, token string) (*xenaauth.User, error) {
+		seen = token
+		return xenaauth.NewUser(map[string]any{"sub": "u", "client_id": "c", "scope": "testapi"})
+	}))
+	require.Equal(t, 200, a.get(t, all).status)
+	require.Equal(t, all, seen)
+}
+
+func TestB2_NoCredentials(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	for _, c := range []struct {
+		name, scope string
+		rs          []xenaauth.Requirement
+	}{
+		{"a user", "", []xenaauth.Requirement{xenaauth.AnyUser()}},
+		{"a scope", "testapi", []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"two scopes", "testapi profile", []xenaauth.Requirement{xenaauth.AllScopes("testapi", "profile")}},
+		{"one of two", "testapi", []xenaauth.Requirement{xenaauth.AnyScope("testapi", "profile")}},
+		{"a group's and a route's", "testapi email", []xenaauth.Requirement{xenaauth.AllScopes("testapi"), xenaauth.AllScopes("email")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			a := serve(t, issuer.Config(), c.rs...)
+			got := a.do(t, a.request(t, http.MethodGet))
+			got.refused(t, xenaauth.ReasonMissingToken, c.scope)
+			require.NotContains(t, got.header.Get("WWW-Authenticate"), "error")
+		})
+	}
+	t.Run("optional", func(t *testing.T) {
+		t.Parallel()
+		v, err := xenaauth.NewValidator(issuer.Config())
+		require.NoError(t, err)
+		a := &api{validator: v, handler: xenaauth.NewMiddleware(v, nil).Optional(http.HandlerFunc(hello))}
+		a.server = httptest.NewServer(a.handler)
+		defer a.server.Close()
+		got := a.do(t, a.request(t, http.MethodGet))
+		require.Equal(t, "hello, stranger", got.body)
+		require.Contains(t, got.header.Values("Vary"), "Authorization")
+		require.Equal(t, "hello, 104711", a.get(t, issuer.JWT(xenaauthtest.Token{})).body)
+		a.get(t, issuer.JWT(xenaauthtest.Token{Lifetime: -60e9})).refused(t, xenaauth.ReasonExpired, "")
+		a.get(t, "").refused(t, xenaauth.ReasonMalformedRequest, "")
+	})
+}
+
+func TestB3_MalformedCredentials(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	for _, field := range []string{
+		"", "Bearer", "Bearer ", "Bearer =", "Bearer ==", "Bearer\t" + token, "Bearer \t" + token,
+		"Bearer " + token + " " + token, "Bearer " + token + "," + token, "Bearer " + token + ", Bearer " + token,
+		"Bearer " + token + ", Basic dTpw", "Bearer " + token + ";", `Bearer "` + token + `"`, "Bearer token=" + token,
+		"Bearer " + token + "=x", "Bearer " + token + "\u00e9", "Bearer " + token + "\xff", "Bearer " + token + "%20",
+		"Bearer:" + token, "Bearer," + token, "(" + token + ")", "Be arer " + token, "Bearer ," + token,
+		"Bearer " + strings.Repeat("a", xenaauth.DefaultMaxTokenLength+1),
+	} {
+		got := field
+		t.Run("", func(t *testing.T) {
+			r := a.request(t, http.MethodGet)
+			r.Header["Authorization"] = []string{got}
+			answer := a.do(t, r)
+			if strings.HasPrefix(got, "Be ") {
+				// To the grammar it is another scheme's.
+				answer.is(t, xenaauth.ReasonMissingToken)
+				return
+			}
+			answer.is(t, xenaauth.ReasonMalformedRequest)
+		})
+	}
+	t.Run("several fields", func(t *testing.T) {
+		for _, fields := range [][]string{
+			{"Bearer " + token, "Bearer " + token},
+			{"Bearer " + token, "Basic dTpw"},
+			{"Basic dTpw", "Bearer " + token},
+			{"Bearer " + token, ""},
+		} {
+			r := a.request(t, http.MethodGet)
+			r.Header["Authorization"] = fields
+			a.do(t, r).is(t, xenaauth.ReasonMalformedRequest)
+		}
+	})
+	t.Run("white space in memory", func(t *testing.T) { // a server trims it, an adapter may not
+		for _, field := range []string{"Bearer " + token + " ", "Bearer " + token + "\t", " Bearer " + token, "Bearer " + token + "\r\n"} {
+			r := a.request(t, http.MethodGet)
+			r.Header["Authorization"] = []string{field}
+			w := httptest.NewRecorder()
+			a.handler.ServeHTTP(w, r)
+			require.Equal(t, 400, w.Code, "%q", field)
+		}
+	})
+}
+
+func TestB4_QueryAndFormAreNotRead(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	send := func(query, form string, header bool) *answer {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, a.server.URL+"/?"+query, strings.NewReader(form))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Cookie", "access_token="+token)
+		if header {
+			r.Header.Set("Authorization", "Bearer "+token)
+		}
+		return a.do(t, r)
+	}
+	q := url.Values{"access_token": {token}}.Encode()
+	send(q, "", false).is(t, xenaauth.ReasonMissingToken)
+	send("", q, false).is(t, xenaauth.ReasonMissingToken)
+	send(q, q, false).is(t, xenaauth.ReasonMissingToken)
+}
+
+// A request that sends its token in two ways at once is told so.
+func TestB4_TwoWaysAtOnce(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	r := a.request(t, http.MethodGet)
+	r.URL.RawQuery = url.Values{"access_token": {token}}.Encode()
+	r.Header.Set("Authorization", "Bearer "+token)
+	a.do(t, r).is(t, xenaauth.ReasonMalformedRequest)
+}
+
+func TestB5_OtherSchemes(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	for _, field := range []string{
+		"Basic dTpw", "Negotiate YWJj", `Digest username="u", realm="r"`, "Basic", "DPoP " + token, "Bearers " + token,
+		"Bearer2 " + token, "Bear " + token, "Token " + token, token,
+	} {
+		r := a.request(t, http.MethodGet)
+		r.Header.Set("Authorization", field)
+		a.do(t, r).is(t, xenaauth.ReasonMissingToken)
+	}
+	t.Run("the retired key field", func(t *testing.T) {
+		r := a.request(t, http.MethodGet)
+		r.Header.Set("XenaApiKey", token)
+		r.Header.Set("Proxy-Authorization", "Bearer "+token)
+		a.do(t, r).is(t, xenaauth.ReasonMissingToken)
+	})
+}
+
+func TestB6_BadTokens(t *testing.T) {
+	t.Parallel()
+	issuer, other := newIssuer(), xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.example"})
+	a := serve(t, issuer.HybridConfig())
+	token := issuer.JWT(xenaauthtest.Token{})
+	opaque := issuer.Opaque(xenaauthtest.Token{})
+	issuer.Revoke(opaque)
+	for name, c := range map[string]struct {
+		token  string
+		reason xenaauth.Reason
+	}{
+		"expired":        {issuer.JWT(xenaauthtest.Token{Lifetime: -60e9}), xenaauth.ReasonExpired},
+		"revoked":        {opaque, xenaauth.ReasonInactive},
+		"malformed":      {"eyJ.e30.", xenaauth.ReasonMalformedToken},
+		"other issuer":   {other.JWT(xenaauthtest.Token{}), xenaauth.ReasonIssuer},
+		"other audience": {issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"aud": "otherapi"}}), xenaauth.ReasonAudience},
+		"bad signature":  {token[:len(token)-8] + "AAAAAAAA", xenaauth.ReasonSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a.refuses(t, c.token, c.reason)
+			a.refuses(t, c.token, c.reason) // and so it stays
+		})
+	}
+}
+
+func TestB7_ScopeMissing(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	for _, c := range []struct {
+		name, scope string
+		has         []string
+		rs          []xenaauth.Requirement
+	}{
+		{"none", "testapi", []string{}, []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"another", "testapi", []string{"email"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"case", "testapi", []string{"TestAPI"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"prefix", "testapi", []string{"testap", "testapi2", "testapi.read"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"inside an array element", "testapi", []string{"email testapi"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi")}},
+		{"one of two", "testapi email", []string{"testapi"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi", "email")}},
+		{"the other of two", "testapi email", []string{"email"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi", "email")}},
+		{"none of two", "testapi", []string{"profile"}, []xenaauth.Requirement{xenaauth.AnyScope("testapi", "email")}},
+		{"the route's own", "testapi email", []string{"testapi"}, []xenaauth.Requirement{xenaauth.AllScopes("testapi"), xenaauth.AllScopes("email")}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := issuer.Config()
+			cfg.Audiences = append(cfg.Audiences, issuer.URL()+"/resources")
+			a := serve(t, cfg, c.rs...)
+			a.get(t, issuer.JWT(xenaauthtest.Token{Scopes: c.has})).refused(t, xenaauth.ReasonInsufficientScope, c.scope)
+		})
+	}
+	t.Run("tab, newline and the like part nothing", func(t *testing.T) {
+		t.Parallel()
+		a := serve(t, issuer.Config())
+		for _, scope := range []string{"email\ttestapi", "email\ntestapi", "email\u00a0testapi", "email,testapi", "email+testapi"} {
+			a.refuses(t, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"scope": scope}}), xenaauth.ReasonInsufficientScope)
+		}
+		a.passes(t, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"scope": "email testapi"}}))
+	})
+}
+
+func TestB8_ChallengeCharacters(t *testing.T) {
+	t.Parallel()
+	refusal := &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope, Scopes: []string{"a\"b", "c\r\nX-Evil: 1", "d\\e", "f\u00e9\x00\x7f"}}
+	v := validatorFunc(func(context.Context, string) (*xenaauth.User, error) { return nil, refusal })
+	a := guard(v)
+	a.server = httptest.NewServer(a.handler)
+	defer a.server.Close()
+	got := a.get(t, "abc")
+	require.Equal(t, 403, got.status)
+	require.Empty(t, got.header.Get("X-Evil"))
+	require.Len(t, got.header.Values("WWW-Authenticate"), 1)
+	attributes := requireChallenge(t, got.header.Get("WWW-Authenticate"))
+	require.Equal(t, "insufficient_scope", attributes["error"])
+
+	for reason := range outcomes { // and each challenge of ours, with a realm and a metadata URL
+		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
+		h := make(http.Header)
+		status := m.Challenge(h, &xenaauth.Error{Reason: reason, Scopes: []string{"testapi", "email"}})
+		require.Equal(t, outcomes[reason].status, status)
+		if status == 503 {
+			continue
+		}
+		attributes := requireChallenge(t, h.Get("WWW-Authenticate"))
+		require.Equal(t, "the api", attributes["realm"])
+		require.Equal(t, "testapi email", attributes["scope"])
+		require.Equal(t, "https://api.example/.well-known/oauth-protected-resource", attributes["resource_metadata"])
+	}
+	for _, realm := range []string{`a"b`, `a\b`, "a\r\nb", "caf\u00e9"} {
+		require.Panics(t, func() { xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: realm}) }, "%q", realm)
+	}
+}
+
+// requireChallenge reads a challenge by the letter of the grammar.
+func requireChallenge(t *testing.T, field string) map[string]string {
+	t.Helper()
+	rest, ok := strings.CutPrefix(field, "Bearer ")
+	require.True(t, ok, field)
+	attributes := make(map[string]string)
+	for rest != "" {
+		name, after, ok := strings.Cut(rest, `="`)
+		require.True(t, ok, field)
+		value, after, ok := strings.Cut(after, `"`)
+		require.True(t, ok, field)
+		require.NotContains(t, attributes, name)
+		attributes[name] = value
+		for _, c := range []byte(value) {
+			require.True(t, c >= 0x20 && c <= 0x7e && c != '"' && c != '\\', "%q", field)
+		}
+		if rest = after; rest != "" {
+			rest, ok = strings.CutPrefix(rest, ", ")
+			require.True(t, ok, field)
+		}
+	}
+	return attributes
+}
+
+func TestB9_OneChallengeEach(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := mount(t, issuer.Config())
+	inner := a.handler
+	a.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Add("WWW-Authenticate", `Basic realm="console"`) // a scheme of the service's own
+		inner.ServeHTTP(w, r)
+	}))
+	defer a.server.Close()
+	got := a.do(t, a.request(t, http.MethodGet))
+	require.Equal(t, []string{`Basic realm="console"`, `Bearer realm="xena", scope="testapi"`}, got.header.Values("WWW-Authenticate"))
+}
+
+func TestB10_NotCached(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := mount(t, issuer.Config())
+	inner := a.handler
+	a.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=3600") // what is set for all responses ends at a refusal
+		w.Header().Set("Etag", `"v1"`)
+		w.Header().Set("Vary", "Origin")
+		inner.ServeHTTP(w, r)
+	}))
+	defer a.server.Close()
+	for _, token := range []string{"x", "", issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"scope": "email"}})} {
+		got := a.get(t, token)
+		require.Equal(t, []string{"no-store"}, got.header.Values("Cache-Control"))
+		require.Equal(t, []string{"Origin", "Authorization"}, got.header.Values("Vary"))
+		require.Empty(t, got.header.Get("Etag"))
+	}
+	issuer.Down()
+	b := serve(t, issuer.Config())
+	b.get(t, issuer.JWT(xenaauthtest.Token{})).is(t, xenaauth.ReasonUnavailable)
+}
+
+func TestB11_EveryMethod(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	poor := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"scope": "email"}})
+	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "HEAD"} {
+		for field, reason := range map[string]xenaauth.Reason{
+			"": xenaauth.ReasonMissingToken, "Bearer": xenaauth.ReasonMalformedRequest, "Bearer x": xenaauth.ReasonMalformedToken,
+			"Bearer " + poor: xenaauth.ReasonInsufficientScope, "Bearer " + token: "",
+		} {
+			r := a.request(t, method)
+			if field != "" {
+				r.Header.Set("Authorization", field)
+			}
+			r.Header.Set("Origin", "https://app.example")
+			r.Header.Set("Access-Control-Request-Method", "GET")
+			r.Header.Set("X-Http-Method-Override", "OPTIONS")
+			got := a.do(t, r)
+			switch {
+			case reason == "":
+				require.Equal(t, 200, got.status)
+			case method == "HEAD":
+				require.Empty(t, got.body)
+				require.Equal(t, outcomes[reason].status, got.status)
+				got.closed(t, reason, "testapi")
+			default:
+				got.is(t, reason)
+			}
+		}
+	}
+}
+
+// raw sends bytes to the server of an api and reads one response.
+func (a *api) raw(t *testing.T, request, method string) *answer {
+	t.Helper()
+	conn, err := net.Dial("tcp", a.server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, request)
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return &answer{status: resp.StatusCode, proto: resp.Proto, header: resp.Header, body: string(body)}
+}
+
+func TestB11_OtherWaysToAsk(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, issuer.Config())
+	token := issuer.JWT(xenaauthtest.Token{})
+	t.Run("HTTP/1.0", func(t *testing.T) {
+		got := a.raw(t, "GET / HTTP/1.0\r\n\r\n", "GET")
+		require.Equal(t, "HTTP/1.0", got.proto)
+		got.is(t, xenaauth.ReasonMissingToken)
+		require.Equal(t, 200, a.raw(t, "GET / HTTP/1.0\r\nauthorization: bearer "+token+"\r\n\r\n", "GET").status)
+	})
+	t.Run("CONNECT", func(t *testing.T) {
+		a.raw(t, "CONNECT api.example:443 HTTP/1.1\r\nHost: api.example:443\r\n\r\n", "GET").is(t, xenaauth.ReasonMissingToken)
+	})
+	t.Run("upgrade", func(t *testing.T) {
+		const upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
+		a.raw(t, upgrade+"\r\n", "GET").is(t, xenaauth.ReasonMissingToken)
+		a.raw(t, upgrade+"Authorization: Bearer x\r\n\r\n", "GET").is(t, xenaauth.ReasonMalformedToken)
+		require.Equal(t, 200, a.raw(t, upgrade+"Authorization: Bearer "+token+"\r\n\r\n", "GET").status)
+	})
+	t.Run("trailer", func(t *testing.T) {
+		a.raw(t, "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: Authorization\r\n\r\n0\r\nAuthorization: Bearer "+
+			token+"\r\n\r\n", "POST").is(t, xenaauth.ReasonMissingToken)
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		h2 := mount(t, issuer.Config())
+		h2.server = httptest.NewUnstartedServer(h2.handler)
+		h2.server.EnableHTTP2 = true
+		h2.server.StartTLS()
+		defer h2.server.Close()
+		got := h2.do(t, h2.request(t, http.MethodGet))
+		require.Equal(t, "HTTP/2.0", got.proto)
+		got.is(t, xenaauth.ReasonMissingToken)
+		h2.passes(t, token)
+		h2.refuses(t, "x", xenaauth.ReasonMalformedToken)
+		r := h2.request(t, http.MethodHead)
+		head := h2.do(t, r)
+		require.Empty(t, head.body)
+		head.closed(t, xenaauth.ReasonMissingToken, "testapi")
+		r = h2.request(t, http.MethodGet)
+		r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token}
+		h2.do(t, r).is(t, xenaauth.ReasonMalformedRequest)
+	})
+}
+
+// An error that a validator or a policy of one's own returns is an outage unless it says otherwise, and never a hint
+// that the token is bad.
+func TestB6_ForeignErrorsAreOutages(t *testing.T) {
+	t.Parallel()
+	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {
+		a := guard(validatorFunc(func(context.Context, string) (*xenaauth.User, error) { return nil, err }))
+		got := a.get(t, "abc")
+		require.Equal(t, 503, got.status, "%v", err)
+		require.Empty(t, got.header.Values("WWW-Authenticate"))
+		require.NotContains(t, got.body, "database")
+	}
+}

@@ -1,0 +1,487 @@
+package xenaauth_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/hmac"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"math/big"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// signed is an api whose issuer publishes the key of a signer, and what a good token of it is made of.
+type signed struct {
+	*api
+	issuer *xenaauthtest.Issuer
+	signer *signer
+}
+
+func newSigned(t *testing.T) *signed {
+	t.Helper()
+	issuer, s := newIssuer(), newSigner(t, "key-1")
+	publish(t, issuer, s.jwk(nil))
+	return &signed{serve(t, issuer.Config()), issuer, s}
+}
+
+func (s *signed) header() map[string]any {
+	return map[string]any{"alg": "ES256", "kid": "key-1", "typ": "at+jwt"}
+}
+
+func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
+
+// token signs the texts of a header and a payload as they are.
+func (s *signed) token(t *testing.T, header, payload string) string {
+	t.Helper()
+	return s.signer.token(t, "ES256", b64(header), b64(payload))
+}
+
+func TestJ1_ThreeSegmentsOnly(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	token := s.signer.jwt(t, s.header(), s.claims())
+	s.passes(t, token)
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	general := string(mustJSON(t, map[string]any{"payload": payload, "signatures": []any{map[string]any{"protected": header, "signature": signature}}}))
+	flat := string(mustJSON(t, map[string]any{"payload": payload, "protected": header, "signature": signature}))
+	for _, bad := range []string{
+		"", ".", "..", "...", "....", header, header + ".", header + "." + payload, token + ".", "." + token, token + "." + signature,
+		token + "..", header + ".." + payload + "." + signature, "." + payload + "." + signature, general, flat, b64(flat),
+	} {
+		s.refuses(t, bad, xenaauth.ReasonMalformedToken)
+	}
+	// A detached payload, and a signature that isn't there.
+	s.refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
+	s.refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
+	s.refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
+	s.refuses(t, token[:len(token)-2], xenaauth.ReasonSignature)
+}
+
+func TestJ1_Length(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	sized := func(n int) string {
+		for pad := n * 3 / 4; pad > 0; pad-- { // the encoding grows by steps, so look for the fit
+			token := s.signer.jwt(t, with(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), with(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
+			if len(token) <= n {
+				require.Greater(t, len(token), n-8)
+				return token
+			}
+			pad -= max(0, (len(token)-n)*3/4-4)
+		}
+		return ""
+	}
+	fits := sized(xenaauth.DefaultMaxTokenLength)
+	s.passes(t, fits)
+	long := s.signer.jwt(t, s.header(), with(s.claims(), map[string]any{"pad": strings.Repeat("a", 12<<10)}))
+	require.Greater(t, len(long), xenaauth.DefaultMaxTokenLength)
+	s.refuses(t, long, xenaauth.ReasonMalformedToken)
+	s.refuses(t, strings.Repeat("a", xenaauth.DefaultMaxTokenLength+1), xenaauth.ReasonMalformedToken)
+	s.refuses(t, "eyJ"+strings.Repeat("a", 9<<10)+".e30.AA", xenaauth.ReasonMalformedToken)
+
+	cfg := s.issuer.Config()
+	cfg.MaxTokenLength = 200
+	serve(t, cfg).refuses(t, s.signer.jwt(t, s.header(), s.claims()), xenaauth.ReasonMalformedToken)
+}
+
+func TestJ2_CanonicalBase64url(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	claims := s.claims()
+	delete(claims, "pad")
+	// Every segment gets a length of 1 modulo 3 in bytes, so that it would be padded and has stray bits.
+	fit := func(m map[string]any) string {
+		for pad := "x"; ; pad += "x" {
+			if text := mustJSON(t, with(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
+				return string(text)
+			}
+		}
+	}
+	header, payload := b64(fit(s.header())), b64(fit(claims))
+	good := s.signer.token(t, "ES256", header, payload)
+	s.passes(t, good)
+	signature := good[strings.LastIndexByte(good, '.')+1:]
+	stray := func(segment string) string { // the same bytes, with a bit set that is thrown away
+		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+		last := strings.IndexByte(alphabet, segment[len(segment)-1])
+		changed := segment[:len(segment)-1] + string(alphabet[last^1])
+		require.NotEqual(t, segment, changed)
+		return changed
+	}
+	spoil := map[string]func(string) string{
+		"stray bits":    stray,
+		"padding":       func(s string) string { return s + "==" },
+		"half padding":  func(s string) string { return s + "=" },
+		"line feed":     func(s string) string { return s[:5] + "\n" + s[5:] },
+		"line end":      func(s string) string { return s + "\n" },
+		"carriage":      func(s string) string { return s[:5] + "\r\n" + s[5:] },
+		"space":         func(s string) string { return s[:5] + " " + s[5:] },
+		"tab":           func(s string) string { return s + "\t" },
+		"not base64":    func(s string) string { return s[:5] + "!" + s[6:] },
+		"percent":       func(s string) string { return s[:5] + "%2E" + s[5:] },
+		"NUL":           func(s string) string { return s + "\x00" },
+		"no such size":  func(s string) string { return s + "AAA" },
+		"not ASCII":     func(s string) string { return s + "\u00e9" },
+		"standard plus": func(s string) string { return s[:5] + "+" + s[6:] },
+	}
+	for name, spoiled := range spoil {
+		t.Run(name, func(t *testing.T) {
+			// Each is signed as it stands, so that only its form is wrong.
+			s.refuses(t, s.signer.token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
+			s.refuses(t, s.signer.token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
+			s.refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)
+		})
+	}
+	standard := base64.RawStdEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"key-1","x":"???>>>"}`))
+	require.Contains(t, standard, "/")
+	s.refuses(t, s.signer.token(t, "ES256", standard, payload), xenaauth.ReasonMalformedToken)
+	for _, around := range []string{"\n" + good, good + "\n", " " + good, good + " ", good + "\x00"} {
+		require.NotEmpty(t, reasonOf(t, s.validator, around), "%q", around)
+	}
+}
+
+func TestJ3_StrictJSON(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	header, payload := string(mustJSON(t, s.header())), string(mustJSON(t, s.claims()))
+	s.passes(t, s.token(t, header, payload))
+	s.passes(t, s.token(t, header+" ", "\t"+payload+"\r\n ")) // white space is JSON's
+	spoil := map[string]func(string) string{
+		"BOM":                  func(s string) string { return "\ufeff" + s },
+		"trailing object":      func(s string) string { return s + "{}" },
+		"trailing brace":       func(s string) string { return s + "}" },
+		"trailing comma":       func(s string) string { return s[:len(s)-1] + ",}" },
+		"trailing NUL":         func(s string) string { return s + "\x00" },
+		"array":                func(s string) string { return "[" + s + "]" },
+		"null":                 func(string) string { return "null" },
+		"string":               func(s string) string { return strconv.Quote(s) },
+		"nothing":              func(string) string { return "" },
+		"cut":                  func(s string) string { return s[:len(s)-1] },
+		"invalid UTF-8":        func(s string) string { return s[:len(s)-1] + ",\"x\":\"\xff\"}" },
+		"invalid UTF-8 name":   func(s string) string { return s[:len(s)-1] + ",\"\xc0\xae\":1}" },
+		"surrogate in UTF-8":   func(s string) string { return s[:len(s)-1] + ",\"x\":\"\xed\xa0\x80\"}" },
+		"half a pair":          func(s string) string { return s[:len(s)-1] + `,"x":"\ud800"}` },
+		"wrong half":           func(s string) string { return s[:len(s)-1] + `,"x":"\udc00\ud800"}` },
+		"control in string":    func(s string) string { return s[:len(s)-1] + ",\"x\":\"a\nb\"}" },
+		"bad escape":           func(s string) string { return s[:len(s)-1] + `,"x":"\x41"}` },
+		"comment":              func(s string) string { return s + "/**/" },
+		"single quotes":        func(s string) string { return s[:len(s)-1] + `,'x':1}` },
+		"NaN":                  func(s string) string { return s[:len(s)-1] + `,"x":NaN}` },
+		"leading zero":         func(s string) string { return s[:len(s)-1] + `,"x":01}` },
+		"twice":                func(s string) string { return s[:len(s)-1] + `,"x":1,"x":1}` },
+		"twice, once escaped":  func(s string) string { return s[:len(s)-1] + `,"x":1,"\u0078":1}` },
+		"twice inside":         func(s string) string { return s[:len(s)-1] + `,"x":[{"y":1,"y":1}]}` },
+		"twice empty":          func(s string) string { return s[:len(s)-1] + `,"":1,"":2}` },
+		"deep arrays":          func(s string) string { return s[:len(s)-1] + `,"x":` + deep("[", "]", 3000) + "}" },
+		"deep objects":         func(s string) string { return s[:len(s)-1] + `,"x":` + deep(`{"a":`, "}", 1000) + "}" },
+		"unfinished deep":      func(s string) string { return s[:len(s)-1] + `,"x":` + strings.Repeat("[", 4000) },
+		"twice far apart":      func(s string) string { return s[:len(s)-1] + members(300) + `,"m0":1}` },
+		"duplicate, then more": func(s string) string { return s[:len(s)-1] + `,"m1":1,"m1":2` + members(40)[8:] + "}" },
+	}
+	for name, spoiled := range spoil {
+		t.Run(name, func(t *testing.T) {
+			s.refuses(t, s.token(t, spoiled(header), payload), xenaauth.ReasonMalformedToken)
+			s.refuses(t, s.token(t, header, spoiled(payload)), xenaauth.ReasonMalformedToken)
+		})
+	}
+	t.Run("thousands of members", func(t *testing.T) {
+		s.passes(t, s.token(t, header, payload[:len(payload)-1]+members(1100)+"}"))
+	})
+}
+
+func deep(open, end string, n int) string {
+	return strings.Repeat(open, n) + "1" + strings.Repeat(end, n)
+}
+
+func members(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(`,"m` + strconv.Itoa(i) + `":1`)
+	}
+	return b.String()
+}
+
+func TestJ3_NamesThatLookRegistered(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	header, payload := string(mustJSON(t, s.header())), string(mustJSON(t, s.claims()))
+	for _, name := range []string{
+		"ISS", "Iss", "Sub", "\u017fub", "\\u017fub", "EXP", "eXp", "Aud", "AUD", "Client_Id", "CLIENT_ID", "Scope", "\u017fcope", "Nbf", "Iat",
+		"Cnf", "Events", "NONCE", "Scp", "Azp", "Jti", "Sid", "\u017fid",
+	} {
+		s.refuses(t, s.token(t, header, payload[:len(payload)-1]+`,"`+name+`":"x"}`), xenaauth.ReasonMalformedToken)
+	}
+	for _, member := range []string{
+		`"iss":"x"`, `"sub":"x"`, `"aud":"x"`, `"exp":1`, `"scope":"x"`, `"client_id":"x"`, `"\u0069ss":"x"`, `"s\u0075b":"x"`, `"nbf":1`,
+	} {
+		s.refuses(t, s.token(t, header, payload[:len(payload)-1]+`,`+member+`}`), xenaauth.ReasonMalformedToken)
+		s.refuses(t, s.token(t, header, `{`+member+`,`+payload[1:]), xenaauth.ReasonMalformedToken)
+	}
+	for _, name := range []string{"ALG", "Alg", "\u212aid", "Kid", "TYP", "Crit", "\\u0063rIt", "B64", "Zip", "X5T", "alg", "kid", "typ", "\\u0061lg"} {
+		s.refuses(t, s.token(t, header[:len(header)-1]+`,"`+name+`":"x"}`, payload), xenaauth.ReasonMalformedToken)
+		s.refuses(t, s.token(t, `{"`+name+`":"x",`+header[1:], payload), xenaauth.ReasonMalformedToken)
+	}
+	// Names that merely contain one, or are another's business, are nobody's.
+	s.passes(t, s.token(t, header, payload[:len(payload)-1]+`,"issuer":"x","Role":"y","ISS_":1,"x":{"ISS":1}}`))
+}
+
+func TestJ4_Algorithms(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	claims := s.claims()
+	for _, alg := range []any{
+		"none", "None", "NONE", "nOnE", "none ", "nil", "HS256", "HS384", "HS512", "hs256", "es256", "ES256 ", " ES256", "ES256K",
+		"RS1", "RSA1_5", "A128KW", "dir", "EdDsa", "Ed25519", "ES256\u0000", "SHA256withECDSA",
+	} {
+		token := s.signer.jwt(t, with(s.header(), map[string]any{"alg": alg}), claims)
+		s.refuses(t, token, xenaauth.ReasonAlgorithm)
+		s.refuses(t, token[:strings.LastIndexByte(token, '.')+1], xenaauth.ReasonAlgorithm)
+	}
+	for _, alg := range []any{"", true, 1, []string{"ES256"}, map[string]any{"x": "ES256"}, text("null"), strings.Repeat("A", 513)} {
+		token := s.signer.token(t, "ES256", b64(mustJSON(t, with(s.header(), map[string]any{"alg": alg}))), b64(mustJSON(t, claims)))
+		s.refuses(t, token, xenaauth.ReasonMalformedToken)
+	}
+	s.refuses(t, s.signer.jwt(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
+	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "RS512"} { // not what an EC P-256 key does
+		s.refuses(t, s.signer.jwt(t, with(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
+	}
+	t.Run("narrowed", func(t *testing.T) {
+		cfg := s.issuer.Config()
+		cfg.Algorithms = []string{"RS256"}
+		a := serve(t, cfg)
+		a.refuses(t, s.signer.jwt(t, s.header(), claims), xenaauth.ReasonAlgorithm)
+	})
+	t.Run("each of the list", func(t *testing.T) {
+		for _, alg := range []string{"ES256", "ES384", "ES512", "EdDSA"} {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: alg})
+			serve(t, issuer.Config()).passes(t, issuer.JWT(xenaauthtest.Token{}))
+		}
+		r := rsaSigner("r")
+		publish(t, s.issuer, r.jwk(nil))
+		a := serve(t, s.issuer.Config())
+		for alg, hash := range map[string]crypto.Hash{"RS256": crypto.SHA256, "RS384": crypto.SHA384, "RS512": crypto.SHA512} {
+			h := map[string]any{"alg": alg, "kid": "r"}
+			input := b64(mustJSON(t, h)) + "." + b64(mustJSON(t, claims))
+			a.passes(t, input+"."+b64(rsaSign(t, hash, nil, input)))
+			h["alg"] = "P" + alg[1:]
+			input = b64(mustJSON(t, h)) + "." + b64(mustJSON(t, claims))
+			a.passes(t, input+"."+b64(rsaSign(t, hash, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash}, input)))
+		}
+	})
+}
+
+func rsaSign(t *testing.T, hash crypto.Hash, opts crypto.SignerOpts, input string) []byte {
+	t.Helper()
+	h := hash.New()
+	h.Write([]byte(input))
+	if opts == nil {
+		opts = hash
+	}
+	signature, err := rsaKey().Sign(randReader, h.Sum(nil), opts)
+	require.NoError(t, err)
+	return signature
+}
+
+// A public key is no HMAC secret, in whichever form the verifier might have it at hand.
+func TestJ4_PublicKeyAsSecret(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	r := rsaSigner("r")
+	publish(t, issuer, r.jwk(nil))
+	a := serve(t, issuer.Config())
+	claims := issuer.Claims(xenaauthtest.Token{})
+	a.passes(t, r.jwt(t, map[string]any{"alg": "RS256", "kid": "r"}, claims))
+	public := rsaKey().PublicKey
+	pkix, err := x509.MarshalPKIXPublicKey(&public)
+	require.NoError(t, err)
+	pkcs1 := x509.MarshalPKCS1PublicKey(&public)
+	for _, secret := range [][]byte{
+		pkix, pkcs1, public.N.Bytes(), []byte(b64(public.N.Bytes())), nil, mustJSON(t, r.jwk(nil)), issuer.KeySet(),
+		pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}), pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: pkcs1}),
+	} {
+		for _, alg := range []string{"HS256", "RS256", "PS256"} {
+			input := b64(mustJSON(t, map[string]any{"alg": alg, "kid": "r"})) + "." + b64(mustJSON(t, claims))
+			mac := hmac.New(sha256.New, secret)
+			mac.Write([]byte(input))
+			want := xenaauth.ReasonSignature
+			if alg == "HS256" {
+				want = xenaauth.ReasonAlgorithm
+			}
+			a.refuses(t, input+"."+b64(mac.Sum(nil)), want)
+		}
+	}
+}
+
+// RS256 and PS256 use the same keys and are no substitutes for each other.
+func TestJ4_TheKeysOwnAlgorithm(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	claims := issuer.Claims(xenaauthtest.Token{})
+	r := rsaSigner("r")
+	token := func(header, made string) string {
+		return r.token(t, made, b64(mustJSON(t, map[string]any{"alg": header, "kid": "r"})), b64(mustJSON(t, claims)))
+	}
+	publish(t, issuer, r.jwk(nil))
+	free := serve(t, issuer.Config())
+	free.passes(t, token("RS256", "RS256"))
+	free.passes(t, token("PS256", "PS256"))
+	free.refuses(t, token("RS256", "PS256"), xenaauth.ReasonSignature)
+	free.refuses(t, token("PS256", "RS256"), xenaauth.ReasonSignature)
+	publish(t, issuer, r.jwk(map[string]any{"alg": "RS256"}))
+	bound := serve(t, issuer.Config())
+	bound.passes(t, token("RS256", "RS256"))
+	bound.refuses(t, token("PS256", "PS256"), xenaauth.ReasonAlgorithm)
+	bound.refuses(t, token("RS512", "RS256"), xenaauth.ReasonAlgorithm)
+}
+
+func TestJ7_CriticalExtensions(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	for _, extension := range []map[string]any{
+		{"crit": []string{"exp"}, "exp": 1}, {"crit": []string{}}, {"crit": "exp"}, {"crit": text("null")}, {"crit": []string{"b64"}, "b64": false},
+		{"crit": []string{"b64"}, "b64": true}, {"b64": false}, {"b64": true}, {"b64": text("null")}, {"crit": []string{"alg"}},
+		{"crit": []string{"http://example.invalid/UNDEFINED"}, "http://example.invalid/UNDEFINED": true},
+	} {
+		s.refuses(t, s.signer.jwt(t, with(s.header(), extension), s.claims()), xenaauth.ReasonAlgorithm)
+	}
+	h := with(s.header(), map[string]any{"b64": false, "crit": []string{"b64"}})
+	s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), "plain"), xenaauth.ReasonAlgorithm)
+	s.passes(t, s.signer.jwt(t, with(s.header(), map[string]any{"unknown": 1}), s.claims()))
+}
+
+func TestJ8_KeysBroughtAlong(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	evil := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	defer evil.Close()
+	attacker := newSigner(t, "key-1")
+	mine := attacker.jwk(map[string]any{"alg": "ES256"})
+	publish(t, evil, mine)
+	for name, extra := range map[string]map[string]any{
+		"jwk":  {"jwk": mine},
+		"jku":  {"jku": evil.Addr() + "/.well-known/openid-configuration/jwks"},
+		"x5u":  {"x5u": evil.Addr() + "/.well-known/openid-configuration/jwks"},
+		"x5c":  {"x5c": []string{base64.StdEncoding.EncodeToString(selfSigned(t, attacker))}},
+		"none": {"x": 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			header := with(s.header(), extra)
+			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonSignature)
+			delete(header, "kid")
+			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonSignature)
+			header["kid"] = "another"
+			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonUnknownKey)
+			s.passes(t, s.signer.jwt(t, with(s.header(), extra), s.claims())) // they are ignored
+		})
+	}
+	require.Zero(t, evil.Calls(xenaauthtest.All))
+}
+
+func TestJ9_SignatureForms(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	input := b64(mustJSON(t, s.header())) + "." + b64(mustJSON(t, s.claims()))
+	digest := sha256.Sum256([]byte(input))
+	der, err := ecdsa.SignASN1(randReader, s.signer.key.(*ecdsa.PrivateKey), digest[:])
+	require.NoError(t, err)
+	good, err := base64.RawURLEncoding.DecodeString(s.signer.sign(t, "ES256", input))
+	require.NoError(t, err)
+	n := s.signer.key.(*ecdsa.PrivateKey).Params().N
+	beyond := func(v []byte) []byte { // the same number modulo n, where it fits
+		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
+		if sum.BitLen() > 256 {
+			sum.Set(n)
+		}
+		return sum.FillBytes(make([]byte, 32))
+	}
+	join := func(parts ...[]byte) (all []byte) {
+		for _, p := range parts {
+			all = append(all, p...)
+		}
+		return all
+	}
+	zero := make([]byte, 32)
+	s.passes(t, input+"."+b64(good))
+	for name, signature := range map[string][]byte{
+		"DER": der, "zero": make([]byte, 64), "r zero": join(zero, good[32:]), "s zero": join(good[:32], zero),
+		"r is n": join(n.Bytes(), good[32:]), "r beyond n": join(beyond(good[:32]), good[32:]), "s beyond n": join(good[:32], beyond(good[32:])),
+		"short": good[:63], "shorter": good[:32], "long": join(good, []byte{0}), "long in front": join([]byte{0}, good),
+		"padded halves": join([]byte{0}, good[:32], []byte{0}, good[32:]), "empty": nil, "swapped": join(good[32:], good[:32]),
+		"flipped": join(good[:63], []byte{good[63] ^ 1}), "flipped first": join([]byte{good[0] ^ 0x80}, good[1:]), "huge": make([]byte, 4096),
+	} {
+		t.Run(name, func(t *testing.T) { s.refuses(t, input+"."+b64(signature), xenaauth.ReasonSignature) })
+	}
+	t.Run("EdDSA", func(t *testing.T) {
+		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "EdDSA"})
+		a := serve(t, issuer.Config())
+		token := issuer.JWT(xenaauthtest.Token{})
+		a.passes(t, token)
+		cut := strings.LastIndexByte(token, '.') + 1
+		signature, err := base64.RawURLEncoding.DecodeString(token[cut:])
+		require.NoError(t, err)
+		for _, bad := range [][]byte{signature[:63], join(signature, []byte{0}), make([]byte, 64), nil, join(signature[:63], []byte{signature[63] ^ 1})} {
+			a.refuses(t, token[:cut]+b64(bad), xenaauth.ReasonSignature)
+		}
+	})
+	t.Run("RSA", func(t *testing.T) {
+		issuer := newIssuer()
+		r := rsaSigner("r")
+		publish(t, issuer, r.jwk(nil))
+		a := serve(t, issuer.Config())
+		token := r.jwt(t, map[string]any{"alg": "RS256", "kid": "r"}, issuer.Claims(xenaauthtest.Token{}))
+		a.passes(t, token)
+		cut := strings.LastIndexByte(token, '.') + 1
+		signature, err := base64.RawURLEncoding.DecodeString(token[cut:])
+		require.NoError(t, err)
+		same := new(big.Int).Add(new(big.Int).SetBytes(signature), rsaKey().N)
+		for _, bad := range [][]byte{
+			signature[:255], join([]byte{0}, signature), join(signature, []byte{0}), make([]byte, 256), nil, {1}, rsaKey().N.Bytes(), same.Bytes(),
+			join(signature[:255], []byte{signature[255] ^ 1}),
+		} {
+			a.refuses(t, token[:cut]+b64(bad), xenaauth.ReasonSignature)
+		}
+	})
+}
+
+func TestJ10_EncryptedAndNested(t *testing.T) {
+	t.Parallel()
+	s := newSigned(t)
+	inner := s.signer.jwt(t, s.header(), s.claims())
+	for _, cty := range []string{"JWT", "jwt", "application/jwt", "application/JWT", "at+jwt", "application/at+jwt"} {
+		h := with(s.header(), map[string]any{"cty": cty})
+		s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), b64(inner)), xenaauth.ReasonAlgorithm)
+		s.refuses(t, s.signer.jwt(t, h, s.claims()), xenaauth.ReasonAlgorithm)
+	}
+	s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, s.header())), b64(inner)), xenaauth.ReasonMalformedToken)
+	for _, extra := range []map[string]any{{"zip": "DEF"}, {"zip": ""}, {"enc": "A256GCM"}, {"alg": "dir", "enc": "A256GCM"}, {"zip": text("null")}} {
+		s.refuses(t, s.signer.jwt(t, with(s.header(), extra), s.claims()), xenaauth.ReasonAlgorithm)
+	}
+	jwe := b64(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"key-1"}`) + ".b3Zlcg.aXY.Y2lwaGVy.dGFn"
+	s.refuses(t, jwe, xenaauth.ReasonMalformedToken)
+	s.refuses(t, b64(`{"alg":"dir","enc":"A256GCM"}`)+"..aXY.Y2lwaGVy.dGFn", xenaauth.ReasonMalformedToken)
+	cfg := s.issuer.HybridConfig()
+	serve(t, cfg).refuses(t, jwe, xenaauth.ReasonInactive) // five segments say nothing to us: who issued it may know
+}
+
+func TestJ7_HeaderOfRawJSON(t *testing.T) {
+	t.Parallel()
+	var m map[string]any
+	s := newSigned(t)
+	require.NoError(t, json.Unmarshal(mustJSON(t, s.header()), &m))
+	for _, kid := range []any{1, true, []string{"key-1"}, map[string]any{}, text("null"), strings.Repeat("k", 513)} {
+		h := with(m, map[string]any{"kid": kid})
+		s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), b64(mustJSON(t, s.claims()))), xenaauth.ReasonMalformedToken)
+	}
+}

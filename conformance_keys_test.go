@@ -1,0 +1,230 @@
+package xenaauth_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestJ5_WithoutKid(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	claims := issuer.Claims(xenaauthtest.Token{})
+	bare := map[string]any{"alg": "ES256"}
+	first, second, r := newSigner(t, "a"), newSigner(t, "b"), rsaSigner("c")
+	t.Run("one key fits", func(t *testing.T) {
+		publish(t, issuer, r.jwk(nil), first.jwk(nil))
+		a := serve(t, issuer.Config())
+		a.passes(t, first.jwt(t, bare, claims))
+		a.refuses(t, second.jwt(t, bare, claims), xenaauth.ReasonSignature)
+		a.refuses(t, first.jwt(t, map[string]any{"alg": "EdDSA"}, claims), xenaauth.ReasonAlgorithm)
+	})
+	t.Run("two keys fit", func(t *testing.T) {
+		publish(t, issuer, first.jwk(nil), r.jwk(nil), second.jwk(nil))
+		a := serve(t, issuer.Config())
+		a.passes(t, first.jwt(t, bare, claims))
+		a.passes(t, second.jwt(t, bare, claims))
+	})
+	t.Run("bounded", func(t *testing.T) {
+		var keys []map[string]any
+		for i := range 8 {
+			keys = append(keys, newSigner(t, fmt.Sprint(i)).jwk(nil))
+		}
+		publish(t, issuer, append(keys, first.jwk(nil))...)
+		a := serve(t, issuer.Config())
+		a.refuses(t, first.jwt(t, bare, claims), xenaauth.ReasonSignature)
+		a.passes(t, first.jwt(t, with(bare, map[string]any{"kid": "a"}), claims))
+	})
+	t.Run("keys without kid", func(t *testing.T) {
+		publish(t, issuer, first.jwk(map[string]any{"kid": nil}))
+		a := serve(t, issuer.Config())
+		a.passes(t, first.jwt(t, bare, claims))
+	})
+}
+
+func TestJ5_ByKid(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) { // an unknown kid waits for a fetch
+		issuer := newIssuer()
+		claims := issuer.Claims(xenaauthtest.Token{})
+		first, second := newSigner(t, "a"), newSigner(t, "b")
+		publish(t, issuer, first.jwk(nil), second.jwk(nil))
+		a := mount(t, issuer.Config())
+		token := func(s *signer, kid string) string {
+			return s.jwt(t, map[string]any{"alg": "ES256", "kid": kid}, claims)
+		}
+		a.passes(t, token(first, "a"))
+		a.passes(t, token(second, "b"))
+		a.refuses(t, token(first, "b"), xenaauth.ReasonSignature)
+		a.refuses(t, token(second, "a"), xenaauth.ReasonSignature)
+		for _, kid := range []string{"A", "a ", "c", "../a", "a\u0000", "' or 1=1", strings.Repeat("k", 512)} {
+			a.refuses(t, token(first, kid), xenaauth.ReasonUnknownKey)
+		}
+	})
+}
+
+// Another issuer's key is no key of ours, whatever name it has.
+func TestJ5_AnotherIssuersKey(t *testing.T) {
+	t.Parallel()
+	issuer, other := newIssuer(), newIssuer()
+	a := serve(t, issuer.Config())
+	token := other.JWT(xenaauthtest.Token{Header: map[string]any{"kid": issuer.KeyID()}})
+	a.refuses(t, token, xenaauth.ReasonSignature)
+	a.refuses(t, other.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnknownKey)
+}
+
+func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
+	t.Parallel()
+	ec, r := newSigner(t, "ec"), rsaSigner("rsa")
+	good := newSigner(t, "good")
+	small := smallRSA(t)
+	exponent := func(e ...byte) map[string]any { return map[string]any{"e": b64(e)} }
+	for name, c := range map[string]struct {
+		signer *signer
+		alg    string
+		jwk    map[string]any
+	}{
+		"use enc":             {ec, "ES256", ec.jwk(map[string]any{"use": "enc"})},
+		"use unknown":         {ec, "ES256", ec.jwk(map[string]any{"use": "SIG"})},
+		"key_ops sign":        {ec, "ES256", ec.jwk(map[string]any{"key_ops": []string{"sign", "encrypt"}})},
+		"key_ops none":        {ec, "ES256", ec.jwk(map[string]any{"key_ops": []string{}})},
+		"key_ops no list":     {ec, "ES256", ec.jwk(map[string]any{"key_ops": 7})},
+		"kty":                 {ec, "ES256", ec.jwk(map[string]any{"kty": "RSA"})},
+		"kty case":            {ec, "ES256", ec.jwk(map[string]any{"kty": "ec"})},
+		"kty missing":         {ec, "ES256", ec.jwk(map[string]any{"kty": nil})},
+		"kty oct":             {ec, "ES256", ec.jwk(map[string]any{"kty": "oct"})},
+		"crv":                 {ec, "ES256", ec.jwk(map[string]any{"crv": "P-384"})},
+		"crv secp256k1":       {ec, "ES256", ec.jwk(map[string]any{"crv": "secp256k1"})},
+		"crv missing":         {ec, "ES256", ec.jwk(map[string]any{"crv": nil})},
+		"off the curve":       {ec, "ES256", ec.jwk(map[string]any{"y": ec.jwk(nil)["x"]})},
+		"at infinity":         {ec, "ES256", ec.jwk(map[string]any{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))})},
+		"x missing":           {ec, "ES256", ec.jwk(map[string]any{"x": nil})},
+		"x padded":            {ec, "ES256", ec.jwk(map[string]any{"x": ec.jwk(nil)["x"].(string) + "="})},
+		"x a number":          {ec, "ES256", ec.jwk(map[string]any{"x": 5})},
+		"alg of another type": {ec, "ES256", ec.jwk(map[string]any{"alg": "RS256"})},
+		"alg none":            {ec, "ES256", ec.jwk(map[string]any{"alg": "none"})},
+		"alg HS256":           {r, "RS256", r.jwk(map[string]any{"alg": "HS256"})},
+		"alg RSA-OAEP":        {r, "RS256", r.jwk(map[string]any{"alg": "RSA-OAEP"})},
+		"RSA 1024":            {small, "RS256", small.jwk(nil)},
+		"RSA even exponent":   {r, "RS256", r.jwk(exponent(4))},
+		"RSA exponent 1":      {r, "RS256", r.jwk(exponent(1))},
+		"RSA exponent 0":      {r, "RS256", r.jwk(exponent(0))},
+		"RSA exponent absent": {r, "RS256", r.jwk(map[string]any{"e": nil})},
+		"RSA huge exponent":   {r, "RS256", r.jwk(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // 65537 if it were cut to 64 bits
+		"RSA even modulus":    {r, "RS256", r.jwk(map[string]any{"n": b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())})},
+		"RSA huge modulus":    {r, "RS256", r.jwk(map[string]any{"n": b64([]byte(strings.Repeat("\xff", 2000)))})},
+		"private":             {r, "RS256", r.jwk(map[string]any{"d": "AQAB"})},
+		"private EC":          {ec, "ES256", ec.jwk(map[string]any{"d": b64(make([]byte, 32))})},
+		"symmetric":           {ec, "ES256", ec.jwk(map[string]any{"k": "AAAA"})},
+		"twice the same name": {ec, "ES256", ec.jwk(map[string]any{"USE": "sig"})},
+		"kid too long":        {ec, "ES256", ec.jwk(map[string]any{"kid": strings.Repeat("k", 513)})},
+		"kid a number":        {ec, "ES256", ec.jwk(map[string]any{"kid": 7})},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { // an unknown kid waits for a fetch
+				issuer := newIssuer()
+				claims := issuer.Claims(xenaauthtest.Token{})
+				publish(t, issuer, c.jwk, good.jwk(nil))
+				a := mount(t, issuer.Config())
+				header := map[string]any{"alg": c.alg, "kid": c.signer.kid}
+				a.refuses(t, c.signer.jwt(t, header, claims), xenaauth.ReasonUnknownKey)
+				delete(header, "kid") // nor where any key will do
+				require.Contains(t, []xenaauth.Reason{xenaauth.ReasonSignature, xenaauth.ReasonAlgorithm},
+					reasonOf(t, a.validator, c.signer.jwt(t, header, claims)))
+				a.passes(t, good.jwt(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // and it spoils no other
+			})
+		})
+	}
+}
+
+// smallRSA has a key that was fit for signatures once.
+func smallRSA(t *testing.T) *signer {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 1024)
+	require.NoError(t, err)
+	return &signer{"small", key}
+}
+
+func TestJ6_GoodKeysInEveryForm(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	claims := issuer.Claims(xenaauthtest.Token{})
+	ec := newSigner(t, "ec")
+	expired := base64.StdEncoding.EncodeToString(selfSigned(t, ec))
+	for name, changes := range map[string]map[string]any{
+		"plain": nil, "no use": {"use": nil}, "null use": {"use": text("null")}, "key_ops": {"key_ops": []string{"verify"}, "use": nil},
+		"alg": {"alg": "ES256"}, "null alg": {"alg": text("null")}, "x5t": {"x5t": "abc", "x5t#S256": "def"},
+		"expired certificate": {"x5c": []string{expired}}, "garbage certificate": {"x5c": []string{"garbage"}},
+		"strange certificate": {"x5c": 7, "x5u": "http://169.254.169.254/", "exp": 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			publish(t, issuer, ec.jwk(changes))
+			serve(t, issuer.Config()).passes(t, ec.jwt(t, map[string]any{"alg": "ES256", "kid": "ec"}, claims))
+		})
+	}
+}
+
+func TestJ16_OneBadKeySpoilsNoOther(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	claims := issuer.Claims(xenaauthtest.Token{})
+	good := newSigner(t, "good")
+	key := string(mustJSON(t, good.jwk(nil)))
+	for _, bad := range []string{
+		`{}`, `null`, `7`, `"key"`, `[]`, `{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}`, `{"kty":7}`, `{"kty":"RSA"}`, `{"kty":"oct","k":"AAAA"}`,
+		`{"kty":"OKP","crv":"X25519","x":"AA"}`, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, `{"kty":"EC","kty":"EC"}`, `{"kty":"RSA","n":"!","e":"AQAB"}`,
+	} {
+		issuer.SetKeySet([]byte(`{"keys":[` + bad + `,` + key + `,` + bad + `],"extra":{"a":[1]}}`))
+		serve(t, issuer.Config()).passes(t, good.jwt(t, map[string]any{"alg": "ES256", "kid": "good"}, claims))
+	}
+}
+
+func TestJ16_OneKidForSeveralKeys(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	claims := issuer.Claims(xenaauthtest.Token{})
+	ec, r := newSigner(t, "same"), rsaSigner("same")
+	second := newSigner(t, "same")
+	publish(t, issuer, r.jwk(nil), ec.jwk(nil), second.jwk(nil), ec.jwk(nil))
+	a := serve(t, issuer.Config())
+	for alg, s := range map[string]*signer{"ES256": ec, "RS256": r, "PS256": r} {
+		a.passes(t, s.jwt(t, map[string]any{"alg": alg, "kid": "same"}, claims))
+	}
+	a.passes(t, second.jwt(t, map[string]any{"alg": "ES256", "kid": "same"}, claims))
+	a.refuses(t, newSigner(t, "same").jwt(t, map[string]any{"alg": "ES256", "kid": "same"}, claims), xenaauth.ReasonSignature)
+}
+
+func TestJ16_SetsThatAreNone(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	good := newSigner(t, "good")
+	key := string(mustJSON(t, good.jwk(nil)))
+	token := good.jwt(t, map[string]any{"alg": "ES256", "kid": "good"}, issuer.Claims(xenaauthtest.Token{}))
+	many := func(n int) string {
+		return `{"keys":[` + strings.Repeat(`{"kty":"none"},`, n-1) + key + `]}`
+	}
+	for name, set := range map[string]string{
+		"empty object": `{}`, "no keys": `{"keys":[]}`, "null": `{"keys":null}`, "object": `{"keys":{}}`, "array": `[` + key + `]`,
+		"a key itself": key, "twice": `{"keys":[` + key + `],"keys":[]}`, "cut": `{"keys":[` + key, "trailing": `{"keys":[` + key + `]}x`,
+		"case": `{"Keys":[` + key + `]}`, "no usable one": `{"keys":[{"kty":"oct","k":"AAAA"}]}`, "BOM": "\ufeff" + `{"keys":[` + key + `]}`,
+		"too many": many(1001), "HTML": "<html></html>", "deep": `{"keys":[` + key + `],"x":` + deep("[", "]", 2000) + `}`,
+		"too long": `{"keys":[` + key + `]` + strings.Repeat(" ", 1<<20) + `}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			issuer.SetKeySet([]byte(set))
+			serve(t, issuer.Config()).refuses(t, token, xenaauth.ReasonUnavailable)
+		})
+	}
+	issuer.SetKeySet([]byte(many(1000)))
+	serve(t, issuer.Config()).passes(t, token)
+}

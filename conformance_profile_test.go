@@ -1,0 +1,167 @@
+package xenaauth_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func strict(issuer *xenaauthtest.Issuer) xenaauth.Config {
+	cfg := issuer.Config()
+	cfg.Profile = xenaauth.ProfileRFC9068
+	return cfg
+}
+
+func TestP1_Typ(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	lax, letter := serve(t, issuer.Config()), serve(t, strict(issuer))
+	scope := map[string]any{"scope": "testapi"}
+	for typ, reasons := range map[any][2]xenaauth.Reason{
+		"at+jwt":             {"", ""},
+		"application/at+jwt": {"", ""},
+		"AT+JWT":             {"", ""},
+		"JWT":                {"", xenaauth.ReasonTokenType},
+		"application/jwt":    {"", xenaauth.ReasonTokenType},
+		nil:                  {"", xenaauth.ReasonTokenType},
+		"logout+jwt":         {xenaauth.ReasonTokenType, xenaauth.ReasonTokenType},
+		"dpop+jwt":           {xenaauth.ReasonTokenType, xenaauth.ReasonTokenType},
+	} {
+		token := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"typ": typ}, Claims: scope})
+		require.Equal(t, reasons[0], reasonOf(t, lax.validator, token), "%v", typ)
+		if reasons[1] == "" {
+			letter.passes(t, token)
+		} else {
+			letter.refuses(t, token, reasons[1])
+		}
+	}
+}
+
+func TestP2_RequiredClaims(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})
+	lax, letter := serve(t, issuer.Config()), serve(t, strict(issuer))
+	letter.passes(t, issuer.JWT(xenaauthtest.Token{}))
+	for name, reasons := range map[string][2]xenaauth.Reason{
+		"iss":       {xenaauth.ReasonIssuer, xenaauth.ReasonIssuer},
+		"exp":       {xenaauth.ReasonClaims, xenaauth.ReasonClaims},
+		"aud":       {xenaauth.ReasonAudience, xenaauth.ReasonAudience},
+		"client_id": {xenaauth.ReasonClaims, xenaauth.ReasonClaims},
+		"sub":       {xenaauth.ReasonSubject, xenaauth.ReasonClaims},
+		"iat":       {"", xenaauth.ReasonClaims},
+		"jti":       {"", xenaauth.ReasonClaims},
+		"nbf":       {"", ""},
+		"sid":       {"", ""},
+		"scope":     {xenaauth.ReasonInsufficientScope, xenaauth.ReasonInsufficientScope},
+	} {
+		token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{name: nil}})
+		for i, a := range []*api{lax, letter} {
+			if reasons[i] == "" {
+				a.passes(t, token)
+			} else {
+				a.refuses(t, token, reasons[i])
+			}
+		}
+	}
+	azp := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"client_id": nil, "azp": "app"}})
+	lax.passes(t, azp)
+	letter.refuses(t, azp, xenaauth.ReasonClaims)
+}
+
+func TestP2_ClientTokens(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	token := issuer.JWT(xenaauthtest.Token{Machine: true})
+	serve(t, issuer.Config()).refuses(t, token, xenaauth.ReasonSubject)
+	cfg := issuer.Config()
+	cfg.AllowClientTokens = true
+	a := serve(t, cfg)
+	a.passes(t, token)
+	require.Empty(t, userOf(t, a.validator, token).Subject())
+	a.refuses(t, issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": ""}}), xenaauth.ReasonClaims)
+}
+
+func TestP3_ScopeForms(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	lax, letter := serve(t, issuer.Config()), serve(t, strict(issuer))
+	none := xenaauth.ReasonInsufficientScope
+	for name, c := range map[string]struct {
+		claims      map[string]any
+		lax, letter xenaauth.Reason
+		scopes      []string
+	}{
+		"string":            {map[string]any{"scope": "openid testapi"}, "", "", []string{"openid", "testapi"}},
+		"one":               {map[string]any{"scope": "testapi"}, "", "", []string{"testapi"}},
+		"spaces":            {map[string]any{"scope": "  openid   testapi "}, "", "", []string{"openid", "testapi"}},
+		"list":              {map[string]any{"scope": []string{"openid", "testapi"}}, "", xenaauth.ReasonClaims, []string{"openid", "testapi"}},
+		"scp list":          {map[string]any{"scope": nil, "scp": []string{"testapi"}}, "", xenaauth.ReasonClaims, []string{"testapi"}},
+		"scp string":        {map[string]any{"scope": nil, "scp": "email testapi"}, "", "", []string{"email", "testapi"}},
+		"scope before scp":  {map[string]any{"scope": "email", "scp": "testapi"}, none, none, []string{"email"}},
+		"empty":             {map[string]any{"scope": ""}, none, none, nil},
+		"empty list":        {map[string]any{"scope": []string{}}, none, xenaauth.ReasonClaims, nil},
+		"escaped":           {map[string]any{"scope": text(`"email test\u0061pi"`)}, "", "", []string{"email", "testapi"}},
+		"an escaped space":  {map[string]any{"scope": text(`"email\u0020testapi"`)}, "", "", []string{"email", "testapi"}},
+		"number":            {map[string]any{"scope": 7}, xenaauth.ReasonClaims, xenaauth.ReasonClaims, nil},
+		"null":              {map[string]any{"scope": text("null")}, xenaauth.ReasonClaims, xenaauth.ReasonClaims, nil},
+		"mixed list":        {map[string]any{"scope": []any{"testapi", 7}}, xenaauth.ReasonClaims, xenaauth.ReasonClaims, nil},
+		"a space in a list": {map[string]any{"scope": []string{"email testapi"}}, none, xenaauth.ReasonClaims, []string{"email testapi"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := issuer.JWT(xenaauthtest.Token{Claims: c.claims})
+			for a, reason := range map[*api]xenaauth.Reason{lax: c.lax, letter: c.letter} {
+				if reason == "" {
+					a.passes(t, token)
+				} else {
+					a.refuses(t, token, reason)
+				}
+			}
+			if c.lax == "" || c.lax == none {
+				require.Equal(t, c.scopes, append([]string(nil), userOf(t, lax.validator, token).Scopes()...))
+			}
+		})
+	}
+}
+
+func TestP4_EncryptedOrUnsigned(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, strict(issuer))
+	claims := map[string]any{"scope": "testapi"}
+	a.refuses(t, b64(`{"alg":"RSA-OAEP-256","enc":"A256GCM","typ":"at+jwt","cty":"at+jwt"}`)+".a2V5.aXY.Y2lwaGVy.dGFn", xenaauth.ReasonMalformedToken)
+	a.refuses(t, issuer.JWT(xenaauthtest.Token{Header: map[string]any{"alg": "none"}, Claims: claims}), xenaauth.ReasonAlgorithm)
+	a.refuses(t, issuer.JWT(xenaauthtest.Token{Header: map[string]any{"enc": "A256GCM"}, Claims: claims}), xenaauth.ReasonAlgorithm)
+	a.passes(t, issuer.JWT(xenaauthtest.Token{Claims: claims}))
+}
+
+func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	a := serve(t, strict(issuer))
+	user := userOf(t, a.validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"scope": "testapi", "auth_time": 1789999990, "acr": "urn:mace:incommon:iap:silver", "amr": []string{"pwd", "mfa"},
+		"roles": []string{"bookkeeper"}, "groups": "7", "entitlements": []any{map[string]any{"value": "invoices"}},
+	}}))
+	require.EqualValues(t, 1789999990, user.AuthenticatedAt().Unix())
+	require.Equal(t, "urn:mace:incommon:iap:silver", user.AuthenticationContext())
+	require.Equal(t, []string{"pwd", "mfa"}, user.AuthenticationMethods())
+	var roles, groups []string
+	var entitlements []map[string]string
+	require.NoError(t, user.Claim("roles", &roles))
+	require.NoError(t, user.Claim("groups", &groups))
+	require.NoError(t, user.Claim("entitlements", &entitlements))
+	require.Equal(t, []string{"bookkeeper"}, roles)
+	require.Equal(t, []string{"7"}, groups)
+	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
+	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
+
+	odd := userOf(t, a.validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // what only informs doesn't decide
+		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
+	}}))
+	require.True(t, odd.AuthenticatedAt().IsZero())
+	require.Empty(t, odd.AuthenticationContext()+odd.IdentityProvider())
+	require.Empty(t, odd.AuthenticationMethods())
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The user of the demo, and the company that the user works for.
+const (
+	demoUser    = "104711"
+	demoCompany = "22000"
+)
+
+// demo is the API with an identity server of its own.
+type demo struct {
+	addr string
+	once bool // stop after the tour
+	plan func(*xenaauthtest.Issuer) []place
+	out  io.Writer
+}
+
+// run makes the tour and, unless that is all, serves on until ctx ends.
+func (d demo) run(ctx context.Context) error {
+	issuer := xenaauthtest.StartIssuer(nil)
+	defer issuer.Close()
+
+	cfg := issuer.HybridConfig()
+	cfg.Introspection.CacheTTL = -1            // a revocation shows at once, and every opaque token costs a question
+	cfg.Logger = slog.New(slog.DiscardHandler) // the tour takes the issuer down on purpose
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return err
+	}
+	l, err := listen(ctx, d.addr, d.once)
+	if err != nil {
+		return err
+	}
+	handler := newHandler(v, xenaauth.NewMiddleware(v, nil), memberships{demoUser: {demoCompany}})
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- serve(serving, l, handler) }()
+
+	base := baseURL(l.Addr())
+	fmt.Fprintf(d.out, "A protected API, and an identity server of the test kit to issue tokens for it.\n\n")
+	fmt.Fprintf(d.out, "  issuer  %s\n  API     %s\n\n", issuer.URL(), base)
+	rows, err := tour(ctx, base, d.plan(issuer))
+	if err != nil {
+		stop()
+		return errors.Join(err, <-ended)
+	}
+	printTable(d.out, rows)
+	if d.once {
+		stop()
+	} else {
+		printCurl(d.out, base, issuer)
+	}
+	return errors.Join(<-ended, verdict(rows))
+}
+
+// printCurl shows how to go on by hand, with tokens that only this process's issuer has made and only its API accepts.
+func printCurl(out io.Writer, base string, issuer *xenaauthtest.Issuer) {
+	scopes := []string{xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeTestAPI}
+	token := xenaauthtest.Token{Subject: demoUser, Scopes: scopes}
+	fmt.Fprint(out, "\nNow it's your turn. ",
+		"Both tokens are the demo issuer's: good for an hour, here and nowhere else.\n\n")
+	fmt.Fprintf(out, "JWT='%s'\n", issuer.JWT(token))
+	fmt.Fprintf(out, "OPAQUE='%s'\n\n", issuer.Opaque(token))
+	for _, line := range []struct{ path, variable string }{
+		{"/readyz", ""},
+		{"/Api/User/FiscalSetup", ""},
+		{"/Api/User/FiscalSetup", "OPAQUE"},
+		{"/Api/User/Profile", "JWT"},
+		{"/Api/User/Contact", "JWT"},
+		{"/Api/Fiscal/" + demoCompany + "/Order", "JWT"},
+		{"/Api/Fiscal/1/Order", "JWT"},
+	} {
+		authorization := ""
+		if line.variable != "" {
+			authorization = fmt.Sprintf(` -H "Authorization: Bearer $%s"`, line.variable)
+		}
+		fmt.Fprintf(out, "curl -i %s%s%s\n", base, line.path, authorization)
+	}
+	fmt.Fprint(out, "\nThe API is up until Ctrl-C.\n")
+}

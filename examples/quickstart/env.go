@@ -1,0 +1,47 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// fromEnv serves the API with the issuer that the environment names, which may be down meanwhile.
+func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
+	cfg, err := xenaauth.ConfigFromEnv()
+	if err != nil {
+		return err
+	}
+	cfg.Logger = slog.New(slog.NewTextHandler(logs, nil))
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return err
+	}
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: logEvents(cfg.Logger)})
+	l, err := listen(ctx, addr, false)
+	if err != nil {
+		return err
+	}
+	base := baseURL(l.Addr())
+	fmt.Fprintf(out, "A protected API, with the issuer of your environment. Ctrl-C stops it.\n\n")
+	fmt.Fprintf(out, "  issuer  %s\n  API     %s\n\n", cfg.Issuer, base)
+	printRoutes(out)
+	fmt.Fprintf(out, "  curl -i %s/readyz\n", base)
+	fmt.Fprintf(out, "  curl -i %s/Api/User/XenaUserMembership -H \"Authorization: Bearer $TOKEN\"\n\n", base)
+	fmt.Fprintln(out, "No user is in a company here, so Order is forbidden to all: that is for your database to know.")
+	return serve(ctx, l, newHandler(v, auth, nil))
+}
+
+// logEvents logs each check of a request: who may pass, or why not. There is never a token in it.
+func logEvents(logger *slog.Logger) func(context.Context, xenaauth.Event) {
+	return func(ctx context.Context, e xenaauth.Event) {
+		if e.Err == nil {
+			logger.InfoContext(ctx, "allowed", "user", e.User)
+			return
+		}
+		logger.InfoContext(ctx, "refused", "status", e.Err.StatusCode(), "why", e.Err.Error(), "user", e.User)
+	}
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// setenv is an environment of which the program sees these variables and no others.
+func setenv(t *testing.T, variables map[string]string) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); name == "ADDR" || strings.HasPrefix(name, "XENA_") {
+			t.Setenv(name, "")
+		}
+	}
+	t.Setenv("ADDR", "127.0.0.1:0")
+	for name, value := range variables {
+		t.Setenv(name, value)
+	}
+}
+
+// output is what a program has written so far, and lets a test wait for more.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	more chan struct{} // closed by the next Write
+}
+
+func newOutput() *output { return &output{more: make(chan struct{})} }
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.more)
+	o.more = make(chan struct{})
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// await waits until what is written matches pattern, and returns the match's first group.
+func (o *output) await(t *testing.T, pattern string) string {
+	t.Helper()
+	timeout := time.After(time.Minute)
+	for {
+		o.mu.Lock()
+		text, more := o.text.String(), o.more
+		o.mu.Unlock()
+		if match := regexp.MustCompile(pattern).FindStringSubmatch(text); match != nil {
+			return match[1]
+		}
+		select {
+		case <-more:
+		case <-timeout:
+			t.Fatalf("%s doesn't appear in:\n%s", pattern, text)
+		}
+	}
+}
+
+// program is one that runs beside the test.
+type program struct {
+	base           string // of its API
+	stdout, stderr *output
+	interrupt      context.CancelFunc
+	status         chan int
+}
+
+// start runs the program until it tells where its API is.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, interrupt := context.WithCancel(t.Context())
+	p := &program{stdout: newOutput(), stderr: newOutput(), interrupt: interrupt, status: make(chan int, 1)}
+	go func() { p.status <- run(ctx, args, p.stdout, p.stderr) }()
+	p.base = p.stdout.await(t, `API +(http://\S+)\n`)
+	return p
+}
+
+// stop interrupts the program and returns its exit status.
+func (p *program) stop() int {
+	p.interrupt()
+	return <-p.status
+}
+
+// get asks for url with a bearer token, if there is one.
+func get(t *testing.T, url, token string) (*http.Response, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+func TestUsage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		env    map[string]string
+		args   []string
+		status int
+		told   string
+	}{
+		{"help", nil, []string{"-h"}, exitOK, "-once"},
+		{"an unknown flag", nil, []string{"-twice"}, exitUsage, "-twice"},
+		{"an argument", nil, []string{"once"}, exitUsage, `unexpected argument "once"`},
+		{"a tour with another issuer", map[string]string{
+			"XENA_ISSUER": "https://login.example",
+		}, []string{"-once"}, exitUsage, "XENA_ISSUER"},
+		{"no audience", map[string]string{"XENA_ISSUER": "https://login.example"}, nil, exitFailed, "Audiences"},
+		{"http beyond loopback", map[string]string{
+			"XENA_ISSUER": "http://login.example", "XENA_AUDIENCE": "testapi",
+		}, nil, exitFailed, "Issuer"},
+		{"half a client", map[string]string{
+			"XENA_ISSUER": "https://login.example", "XENA_AUDIENCE": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "hush",
+		}, nil, exitFailed, "XENA_INTROSPECTION_CLIENT_ID"},
+		{"no such address", map[string]string{"ADDR": "127.0.0.1:nowhere"}, nil, exitFailed, "nowhere"},
+		{"no such address and another issuer", map[string]string{
+			"XENA_ISSUER": "https://login.example", "XENA_AUDIENCE": "testapi", "ADDR": "127.0.0.1:nowhere",
+		}, nil, exitFailed, "nowhere"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			setenv(t, c.env)
+			var stdout, stderr bytes.Buffer
+			if got := run(t.Context(), c.args, &stdout, &stderr); got != c.status {
+				t.Errorf("status %d, not %d", got, c.status)
+			}
+			if !strings.Contains(stderr.String(), c.told) || strings.Contains(stderr.String(), "hush") {
+				t.Errorf("told:\n%s", &stderr)
+			}
+			if stdout.Len() > 0 {
+				t.Errorf("printed:\n%s", &stdout)
+			}
+		})
+	}
+}

@@ -1,0 +1,139 @@
+package zitadel_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// The routes of the API. A client may ask the server for the first scope; the second it gives nobody.
+const (
+	full   = "/full"   // scope testapi
+	admin  = "/admin"  // scope testapi.admin
+	anyone = "/anyone" // no scope, a valid token only
+)
+
+// answer is everything of an answer that the tests hold the API to.
+type answer struct {
+	status                int
+	challenge, retryAfter string
+	reason                string // of the problem details, whose content type was checked
+	subject, client       string // what the handler knew
+}
+
+// startAPI runs a resource server that xenaauth guards.
+func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
+	t.Helper()
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := xenaauth.NewMiddleware(v, nil)
+	mux := http.NewServeMux()
+	whoami := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := xenaauth.UserFromContext(r.Context())
+		_ = json.NewEncoder(w).Encode(map[string]string{"subject": user.Subject(), "client": user.ClientID()})
+	})
+	mux.Handle("GET "+full, auth.Require(xenaauth.AllScopes(scope))(whoami))
+	mux.Handle("GET "+admin, auth.Require(xenaauth.AllScopes("testapi.admin"))(whoami))
+	mux.Handle("GET "+anyone, auth.Require(xenaauth.AnyUser())(whoami))
+	api := httptest.NewServer(mux)
+	t.Cleanup(api.Close)
+	return api
+}
+
+// get calls the API with a token.
+func get(t *testing.T, api *httptest.Server, path, token string) answer {
+	t.Helper()
+	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
+	a := answer{
+		status:     resp.StatusCode,
+		challenge:  strings.Join(resp.Header.Values("WWW-Authenticate"), "\n"),
+		retryAfter: resp.Header.Get("Retry-After"),
+	}
+	var body struct{ Reason, Subject, Client string }
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		t.Fatalf("body: %v", err)
+	}
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK && got != "application/problem+json" {
+		t.Errorf("a refusal's content type is %q", got)
+	}
+	a.reason, a.subject, a.client = body.Reason, body.Subject, body.Client
+	return a
+}
+
+// send makes a request, of a form if there is one, and reads the answer whole.
+func send(t *testing.T, c *http.Client, method, target string, form url.Values, header http.Header) *http.Response {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if header != nil {
+		req.Header = header
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	resp, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body = io.NopCloser(strings.NewReader(string(body)))
+	return resp
+}
+
+func check(t *testing.T, what string, got, want answer) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}
+
+// accepted is the answer of a handler that was called by the user, through a client.
+func accepted(client string) answer {
+	return answer{status: http.StatusOK, subject: userID, client: client}
+}
+
+// invalid is a 401 of a route that requires the scope testapi.
+func invalid(reason xenaauth.Reason, description string) answer {
+	return answer{
+		status:    http.StatusUnauthorized,
+		reason:    string(reason),
+		challenge: `Bearer realm="xena", error="invalid_token", error_description="` + description + `", scope="testapi"`,
+	}
+}
+
+// withoutScope is a refusal as a route tells it that requires no scope.
+func withoutScope(a answer) answer {
+	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
+	return a
+}
+
+// lacking is a 403 of a route that requires a scope which the token lacks.
+func lacking(scope string) answer {
+	return answer{
+		status:    http.StatusForbidden,
+		reason:    string(xenaauth.ReasonInsufficientScope),
+		challenge: `Bearer realm="xena", error="insufficient_scope", error_description="The access token lacks a scope.", scope="` + scope + `"`,
+	}
+}
+
+// The refusals that several tests expect.
+var (
+	unavailable = answer{status: http.StatusServiceUnavailable, retryAfter: "1", reason: string(xenaauth.ReasonUnavailable)}
+	inactive    = invalid(xenaauth.ReasonInactive, "The access token is not active.")
+	notAccess   = invalid(xenaauth.ReasonTokenType, "The token is not an access token.")
+	unknownKey  = invalid(xenaauth.ReasonUnknownKey, "The access token is signed with an unknown key.")
+)

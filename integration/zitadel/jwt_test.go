@@ -1,0 +1,72 @@
+package zitadel_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// A user's JWT, from an authorization code, passes where its scope suffices.
+func TestJWT(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	api := startAPI(t, s.config())
+	// The server grants no scope that its client may not ask for, whatever was asked.
+	token := login(t, s, jwtClient, "openid", scope, "testapi.admin").AccessToken
+	keys := s.called(keysPath)
+	for range 2 { // verified first, then remembered
+		check(t, full, get(t, api, full, token), accepted(jwtClient))
+		check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
+		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
+	}
+	if n := s.called(introspectionPath); n != 0 {
+		t.Errorf("the server was asked %d times about a JWT", n)
+	}
+	if n := s.called(keysPath) - keys; n != 1 {
+		t.Errorf("keys were fetched %d times", n)
+	}
+
+	scopeless := login(t, s, jwtClient, "openid").AccessToken
+	check(t, "without the scope", get(t, api, full, scopeless), lacking(scope))
+	check(t, "without the scope", get(t, api, anyone, scopeless), accepted(jwtClient))
+
+	head, signature, _ := strings.Cut(token[strings.IndexByte(token, '.')+1:], ".")
+	forged := token[:strings.IndexByte(token, '.')+1] + head + "." + strings.Repeat("A", len(signature))
+	check(t, "forged", get(t, api, full, forged),
+		invalid(xenaauth.ReasonSignature, "The signature of the access token does not verify."))
+}
+
+// A service that acts for itself is, at this server, the subject of its own token.
+func TestClientCredentials(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	api := startAPI(t, s.config())
+	token := clientCredentials(t, s, scope)
+	check(t, full, get(t, api, full, token), answer{status: 200, subject: service, client: service})
+	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
+}
+
+// An API takes the tokens that name it.
+func TestAudience(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	token := login(t, s, jwtClient, "openid", scope).AccessToken
+	another := s.config()
+	another.Audiences = []string{"another"}
+	check(t, "another API", get(t, startAPI(t, another), full, token),
+		invalid(xenaauth.ReasonAudience, "The access token is for another audience."))
+	another.Audiences = append(another.Audiences, audience)
+	check(t, "one of two names", get(t, startAPI(t, another), full, token), accepted(jwtClient))
+}
+
+// The server's own JWTs tell no scope: where a deployment doesn't add one, no route that requires one lets them pass.
+func TestSilentScope(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	s.store.silent = true
+	api := startAPI(t, s.config())
+	token := login(t, s, jwtClient, "openid", scope).AccessToken
+	check(t, full, get(t, api, full, token), lacking(scope))
+	check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
+}

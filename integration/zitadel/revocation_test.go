@@ -1,0 +1,57 @@
+package zitadel_test
+
+import (
+	"testing"
+	"time"
+)
+
+// never is a CacheTTL that keeps no answers.
+const never = -1
+
+// Without a cache the next request sees a revocation.
+func TestRevocationAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	cfg := s.introspecting()
+	cfg.Introspection.CacheTTL = never
+	api := startAPI(t, cfg)
+	token, other := login(t, s, opaqueClient, "openid", scope).AccessToken, login(t, s, opaqueClient, "openid", scope).AccessToken
+	check(t, "before", get(t, api, full, token), accepted(opaqueClient))
+	revoke(t, s, opaqueClient, token)
+	check(t, "after", get(t, api, full, token), inactive)
+	check(t, "another token of that user", get(t, api, full, other), accepted(opaqueClient))
+}
+
+// With a cache a revocation is seen once the answer before it is CacheTTL old, and not earlier.
+func TestRevocationWithinCacheTTL(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	short, long := s.introspecting(), s.introspecting() // long is a minute, the default
+	short.Introspection.CacheTTL = 200 * time.Millisecond
+	soon, late := startAPI(t, short), startAPI(t, long)
+	token := login(t, s, opaqueClient, "openid", scope).AccessToken
+	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
+	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
+	expired := time.Now().Add(short.Introspection.CacheTTL) // from later than the answer was kept
+	revoke(t, s, opaqueClient, token)
+	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))
+	time.Sleep(time.Until(expired))
+	check(t, "after CacheTTL", get(t, soon, full, token), inactive)
+	check(t, "an API that hasn't seen it before", get(t, startAPI(t, long), full, token), inactive)
+}
+
+// A JWT is good until it expires, whatever became of it, for an API that doesn't ask. One with RequireActive does.
+func TestRevocationOfJWT(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	asks := s.introspecting()
+	asks.RequireActive = true
+	asks.Introspection.CacheTTL = never
+	strict, local := startAPI(t, asks), startAPI(t, s.config())
+	token := login(t, s, jwtClient, "openid", scope).AccessToken
+	check(t, "before", get(t, strict, full, token), accepted(jwtClient))
+	check(t, "before, unasked", get(t, local, full, token), accepted(jwtClient))
+	revoke(t, s, jwtClient, token)
+	check(t, "after", get(t, strict, full, token), inactive)
+	check(t, "after, unasked", get(t, local, full, token), accepted(jwtClient))
+}

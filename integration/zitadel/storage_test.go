@@ -1,0 +1,177 @@
+package zitadel_test
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/zitadel/oidc/v3/example/server/storage"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// The parties of the tests. Clients are the example's; a resource server is a client too, there being no other place
+// where the server keeps a secret.
+const (
+	audience = "testapi"
+	scope    = "testapi"
+
+	opaqueClient = "web"     // gets opaque tokens
+	jwtClient    = "web-jwt" // gets JWTs
+	otherAPI     = "other"   // an API that no token is meant for
+	service      = "sid1"    // the example's own service user, and its secret
+	serviceKey   = "verysecret"
+
+	clientSecret = "secret"
+	apiSecret    = "s3cret: &100% +/=" // an encoding that is forgotten on either side shows
+)
+
+// store is the example's storage with what a deployment decides for itself and the example leaves open: that access
+// tokens are for an API and not for the client that got them, that they tell their scope, which clients get JWTs, and
+// which keys sign.
+type store struct {
+	*storage.Storage
+
+	users  storage.UserStore
+	silent bool // JWTs tell no scope, as without GetPrivateClaimsFromRequest
+
+	mu   sync.Mutex
+	keys []*storage.Storage // each brings one key pair: the first signs, all are published
+	apps map[string]string  // which client an access token is of
+}
+
+func newStore(issuer string) *store {
+	users := storage.NewUserStore(issuer)
+	s := &store{users: users, apps: make(map[string]string)}
+	s.Storage = storage.NewStorageWithClients(users, map[string]*storage.Client{
+		opaqueClient: storage.WebClient(opaqueClient, clientSecret),
+		jwtClient:    storage.WebClient(jwtClient, clientSecret),
+		otherAPI:     storage.WebClient(otherAPI, clientSecret),
+		audience:     storage.WebClient(audience, apiSecret),
+	})
+	s.keys = []*storage.Storage{s.Storage}
+	return s
+}
+
+// rotate makes the server sign with a new key. The keys before it stay published, or are withdrawn.
+func (s *store) rotate(keepOld bool) {
+	next := storage.NewStorage(s.users)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if keepOld {
+		s.keys = append([]*storage.Storage{next}, s.keys...)
+	} else {
+		s.keys = []*storage.Storage{next}
+	}
+}
+
+func (s *store) published() []*storage.Storage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
+}
+
+func (s *store) SigningKey(ctx context.Context) (op.SigningKey, error) {
+	return s.published()[0].SigningKey(ctx)
+}
+
+func (s *store) KeySet(ctx context.Context) (all []op.Key, err error) {
+	for _, k := range s.published() {
+		keys, err := k.KeySet(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, keys...)
+	}
+	return all, nil
+}
+
+// client is a client of the example that may ask for the API's scope, and gets JWTs where it should.
+type client struct{ op.Client }
+
+func (c client) IsScopeAllowed(s string) bool { return s == scope }
+
+func (c client) AccessTokenType() op.AccessTokenType {
+	if id := c.GetID(); id == jwtClient || id == service {
+		return op.AccessTokenTypeJWT
+	}
+	return c.Client.AccessTokenType()
+}
+
+func (s *store) GetClientByClientID(ctx context.Context, id string) (op.Client, error) {
+	c, err := s.Storage.GetClientByClientID(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return client{c}, nil
+}
+
+func (s *store) ClientCredentials(ctx context.Context, id, secret string) (op.Client, error) {
+	c, err := s.Storage.ClientCredentials(ctx, id, secret)
+	if err != nil {
+		return nil, err
+	}
+	return client{c}, nil
+}
+
+// ClientCredentialsTokenRequest makes the API the audience: the example says the client.
+func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
+	r, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
+	if err != nil {
+		return nil, err
+	}
+	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
+}
+
+// authRequest is a login whose tokens are for the API: the example says for the client.
+type authRequest struct{ *storage.AuthRequest }
+
+func (authRequest) GetAudience() []string { return []string{audience} }
+
+func forAPI(r op.AuthRequest, err error) (op.AuthRequest, error) {
+	if own, ok := r.(*storage.AuthRequest); ok {
+		return authRequest{own}, err
+	}
+	return r, err
+}
+
+func (s *store) AuthRequestByID(ctx context.Context, id string) (op.AuthRequest, error) {
+	return forAPI(s.Storage.AuthRequestByID(ctx, id))
+}
+
+func (s *store) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
+	return forAPI(s.Storage.AuthRequestByCode(ctx, code))
+}
+
+// CreateAccessToken notes whose the token is: the example wants to hear it again at introspection.
+func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id string, expires time.Time, err error) {
+	app := ""
+	if own, ok := r.(authRequest); ok {
+		r, app = own.AuthRequest, own.ApplicationID
+	}
+	id, expires, err = s.Storage.CreateAccessToken(ctx, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.apps[id] = app
+	return id, expires, err
+}
+
+// GetPrivateClaimsFromRequest adds the scope: the server itself writes none into a JWT.
+func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
+	if s.silent {
+		return nil, nil
+	}
+	return map[string]any{"scope": oidc.SpaceDelimitedArray(r.GetScopes())}, nil
+}
+
+// SetIntrospectionFromToken answers the API about tokens that are for it. The example answers a token's own client
+// only, and everybody else as if the token weren't active.
+func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
+	if asking == audience {
+		answer.Audience = oidc.Audience{audience}
+		s.mu.Lock()
+		asking = s.apps[id]
+		s.mu.Unlock()
+	}
+	return s.Storage.SetIntrospectionFromToken(ctx, answer, id, subject, asking)
+}

@@ -1,0 +1,159 @@
+package bearer_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/bearer"
+)
+
+const limit = 64
+
+// field is one Authorization line and what RFC 9110, section 11.4, and RFC 6750, section 2.1, make of it.
+type field struct {
+	name, line, token string
+	kind              bearer.Kind
+}
+
+var fields = []field{
+	{"token", "Bearer mF_9.B5f-4.1JqM", "mF_9.B5f-4.1JqM", bearer.Token},
+	{"lower-case scheme", "bearer abc", "abc", bearer.Token},
+	{"upper-case scheme", "BEARER abc", "abc", bearer.Token},
+	{"mixed-case scheme", "bEaReR abc", "abc", bearer.Token},
+	{"two spaces", "Bearer  abc", "abc", bearer.Token},
+	{"many spaces", "Bearer" + strings.Repeat(" ", 100) + "abc", "abc", bearer.Token},
+	{"one character", "Bearer a", "a", bearer.Token},
+	{"each punctuation mark of token68", "Bearer -._~+/", "-._~+/", bearer.Token},
+	{"padding", "Bearer YQ==", "YQ==", bearer.Token},
+	{"much padding", "Bearer a=====", "a=====", bearer.Token},
+	{"longest", "Bearer " + strings.Repeat("a", limit), strings.Repeat("a", limit), bearer.Token},
+	{"longest, padding included", "Bearer " + strings.Repeat("a", limit-2) + "==", strings.Repeat("a", limit-2) + "==", bearer.Token},
+	{"longest after spaces, which do not count", "Bearer   " + strings.Repeat("a", limit), strings.Repeat("a", limit), bearer.Token},
+
+	{"too long", "Bearer " + strings.Repeat("a", limit+1), "", bearer.Malformed},
+	{"too long by its padding", "Bearer " + strings.Repeat("a", limit) + "=", "", bearer.Malformed},
+	{"scheme alone", "Bearer", "", bearer.Malformed},
+	{"scheme and a space", "Bearer ", "", bearer.Malformed},
+	{"scheme and spaces", "Bearer   ", "", bearer.Malformed},
+	{"padding alone", "Bearer ==", "", bearer.Malformed},
+	{"padding inside", "Bearer a=b", "", bearer.Malformed},
+	{"two tokens", "Bearer abc def", "", bearer.Malformed},
+	{"trailing space", "Bearer abc ", "", bearer.Malformed},
+	{"list", "Bearer abc, Bearer def", "", bearer.Malformed},
+	{"comma", "Bearer abc,", "", bearer.Malformed},
+	{"parameter", `Bearer token="abc"`, "", bearer.Malformed},
+	{"quoted", `Bearer "abc"`, "", bearer.Malformed},
+	{"tab for a space", "Bearer\tabc", "", bearer.Malformed},
+	{"tab after the space", "Bearer \tabc", "", bearer.Malformed},
+	{"tab at the end", "Bearer abc\t", "", bearer.Malformed},
+	{"line break", "Bearer abc\r\ndef", "", bearer.Malformed},
+	{"line break at the end", "Bearer abc\n", "", bearer.Malformed},
+	{"NUL", "Bearer abc\x00", "", bearer.Malformed},
+	{"DEL", "Bearer abc\x7f", "", bearer.Malformed},
+	{"percent", "Bearer abc%20", "", bearer.Malformed},
+	{"non-ASCII letter", "Bearer abcé", "", bearer.Malformed},
+	{"byte above ASCII", "Bearer abc\xc1", "", bearer.Malformed},
+	{"nothing between", "Bearerabc def", "", bearer.Other},
+	{"colon after the scheme", "Bearer: abc", "", bearer.Malformed},
+	{"quoted scheme", `"Bearer" abc`, "", bearer.Malformed},
+	{"empty line", "", "", bearer.Malformed},
+	{"leading space", " Bearer abc", "", bearer.Malformed},
+	{"leading tab", "\tBearer abc", "", bearer.Malformed},
+	{"scheme that only folds to ours outside ASCII", "Béarer abc", "", bearer.Malformed},
+	{"scheme with a control", "Bea\x00rer abc", "", bearer.Malformed},
+
+	{"Basic", "Basic dTpw", "", bearer.Other},
+	{"DPoP", "DPoP abc", "", bearer.Other},
+	{"Digest with parameters", `Digest username="u", realm="r"`, "", bearer.Other},
+	{"other scheme alone", "Negotiate", "", bearer.Other},
+	{"scheme of every tchar", "!#$%&'*+-.^_`|~09azAZ x", "", bearer.Other},
+	{"scheme that begins as ours", "BearerX abc", "", bearer.Other},
+	{"scheme that is a part of ours", "Bear abc", "", bearer.Other},
+}
+
+func TestParse(t *testing.T) {
+	for _, tt := range fields {
+		t.Run(tt.name, func(t *testing.T) {
+			token, kind := bearer.Parse([]string{tt.line}, limit)
+			require.Equal(t, tt.kind, kind)
+			require.Equal(t, tt.token, token)
+		})
+	}
+}
+
+func TestParseWantsOneLine(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		lines []string
+		kind  bearer.Kind
+	}{
+		{"no field", nil, bearer.None},
+		{"no lines", []string{}, bearer.None},
+		{"two tokens", []string{"Bearer abc", "Bearer def"}, bearer.Malformed},
+		{"the same twice", []string{"Bearer abc", "Bearer abc"}, bearer.Malformed},
+		{"another scheme second", []string{"Bearer abc", "Basic dTpw"}, bearer.Malformed},
+		{"another scheme first", []string{"Basic dTpw", "Bearer abc"}, bearer.Malformed},
+		{"neither ours", []string{"Basic dTpw", "Basic dTpw"}, bearer.Malformed},
+		{"an empty one second", []string{"Bearer abc", ""}, bearer.Malformed},
+		{"an empty one first", []string{"", "Bearer abc"}, bearer.Malformed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			token, kind := bearer.Parse(tt.lines, limit)
+			require.Equal(t, tt.kind, kind)
+			require.Empty(t, token)
+		})
+	}
+}
+
+// Each byte is tried in a token, at the end of one, and in a scheme, against alphabets written down here.
+func TestAlphabets(t *testing.T) {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
+	for c := range 256 {
+		s := string([]byte{byte(c)})
+		_, kind := bearer.Parse([]string{"Bearer a" + s + "b"}, limit)
+		require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x in a token", c)
+		if c != '=' {
+			_, kind = bearer.Parse([]string{"Bearer a" + s}, limit)
+			require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x at the end of a token", c)
+		}
+		if c != ' ' {
+			_, kind = bearer.Parse([]string{"X" + s + "y abc"}, limit)
+			require.Equal(t, strings.Contains(tchar, s), kind == bearer.Other, "byte %#x in a scheme", c)
+		}
+		scope := c >= 0x21 && c <= 0x7e && c != '"' && c != '\\'
+		require.Equal(t, scope, bearer.IsScopeToken("a"+s+"b"), "byte %#x in a scope token", c)
+	}
+	require.False(t, bearer.IsScopeToken(""))
+	require.True(t, bearer.IsScopeToken("https://api.example/read:all"))
+}
+
+// The grammars as RFC 9110, section 11.4, and RFC 6750, section 2.1, write them.
+var (
+	credentials = regexp.MustCompile(`^(?i:Bearer) +([A-Za-z0-9\-._~+/]+=*)\z`)
+	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]+)( (?s:.*))?\\z")
+)
+
+func FuzzParse(f *testing.F) {
+	for _, tt := range fields {
+		f.Add(tt.line, limit)
+	}
+	f.Fuzz(func(t *testing.T, line string, max int) {
+		want, wantKind := "", bearer.Malformed
+		if m := credentials.FindStringSubmatch(line); m != nil {
+			if len(m[1]) <= max {
+				want, wantKind = m[1], bearer.Token
+			}
+		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(m[1], "Bearer") {
+			wantKind = bearer.Other
+		}
+		token, kind := bearer.Parse([]string{line}, max)
+		require.Equal(t, wantKind, kind)
+		require.Equal(t, want, token)
+		_, kind = bearer.Parse([]string{line, line}, max)
+		require.Equal(t, bearer.Malformed, kind)
+	})
+}

@@ -1,0 +1,476 @@
+package claims_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// nested is a value with n levels of nesting.
+func nested(n int, open, shut string) string {
+	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
+}
+
+// many is an object of n members with the names that name gives.
+func many(n int, name func(int) string) string {
+	var b strings.Builder
+	b.WriteByte('{')
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `%q:%d`, name(i), i)
+	}
+	b.WriteByte('}')
+	return b.String()
+}
+
+// text is a JSON text and whether a strict reader takes it, for which iss and token_type are registered names.
+type text struct {
+	name, text string
+	good       bool
+}
+
+func texts() []text {
+	list := []text{
+		{"empty object", `{}`, true},
+		{"space everywhere", " \t\r\n{ \t\r\n\"a\" \t\r\n: \t\r\n[ \t\r\n1 \t\r\n, \t\r\n2 \t\r\n] \t\r\n, \"b\" : {\n} \n} \t\r\n", true},
+		{"every kind of value", `{"a":1,"b":"x","c":true,"d":false,"e":null,"f":[],"g":{},"h":[1,"x",true,false,null,[],{}]}`, true},
+		{"empty name", `{"":1}`, true},
+		{"NUL in a name, escaped", `{"a\u0000":1}`, true},
+		{"names that differ", `{"a":1,"A":2,"á":3}`, true},
+		{"a name of its child", `{"a":{"a":{"a":1}}}`, true},
+		{"DEL and beyond", "{\"a\":\"\x7f\u0080\u2028\uffff\U0010ffff\"}", true},
+		{"every escape", `{"a":"\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE00"}`, true},
+		{"registered names exactly", `{"iss":1,"token_type":2}`, true},
+		{"a registered name, escaped", `{"i\u0073s":1}`, true},
+		{"a registered name inside", `{"a":{"ISS":1,"iss":2}}`, true},
+		{"a name that begins as a registered one", `{"ISSUER":1,"IS":2}`, true},
+
+		{"nothing", ``, false},
+		{"space", ` `, false},
+		{"null", `null`, false},
+		{"number", `1`, false},
+		{"string", `"a"`, false},
+		{"array", `[]`, false},
+		{"array of an object", `[{}]`, false},
+		{"byte order mark", "\ufeff{}", false},
+		{"open", `{`, false},
+		{"shut", `}`, false},
+		{"name without a value", `{"a"}`, false},
+		{"name and colon", `{"a":}`, false},
+		{"ends after a name", `{"a"`, false},
+		{"ends after a colon", `{"a":`, false},
+		{"ends after a value", `{"a":1`, false},
+		{"ends after a comma", `{"a":1,`, false},
+		{"ends in a name", `{"a`, false},
+		{"ends in a string", `{"a":"b`, false},
+		{"ends in an array", `{"a":[1`, false},
+		{"ends in an object inside", `{"a":{"b":1`, false},
+		{"comma at the end", `{"a":1,}`, false},
+		{"comma at the start", `{,"a":1}`, false},
+		{"comma alone", `{,}`, false},
+		{"two commas", `{"a":1,,"b":2}`, false},
+		{"no comma", `{"a":1 "b":2}`, false},
+		{"two colons", `{"a"::1}`, false},
+		{"comma at the end of an array", `{"a":[1,]}`, false},
+		{"comma at the start of an array", `{"a":[,1]}`, false},
+		{"no comma in an array", `{"a":[1 2]}`, false},
+		{"array shut as an object", `{"a":[1}}`, false},
+		{"object shut as an array", `{"a":{]}`, false},
+		{"name without quotes", `{a:1}`, false},
+		{"name in single quotes", `{'a':1}`, false},
+		{"number as a name", `{1:1}`, false},
+		{"null as a name", `{null:1}`, false},
+		{"comment", `{"a":1/**/}`, false},
+		{"space that is none in JSON", "{\"a\":\v1}", false},
+		{"no-break space", "{\"a\":\u00a01}", false},
+		{"NUL at the end", "{}\x00", false},
+		{"second object", `{}{}`, false},
+		{"word at the end", `{} x`, false},
+		{"comma behind", `{},`, false},
+
+		{"repeated name", `{"a":1,"a":1}`, false},
+		{"repeated name, apart", `{"a":1,"b":2,"a":3}`, false},
+		{"repeated name, one escaped", `{"a":1,"\u0061":2}`, false},
+		{"repeated name, escaped in two ways", `{"\/":1,"/":2}`, false},
+		{"repeated name of a pair", `{"😀":1,"\ud83d\ude00":2}`, false},
+		{"repeated empty name", `{"":1,"":2}`, false},
+		{"repeated name inside", `{"a":{"b":1,"b":2}}`, false},
+		{"repeated name inside, escaped", `{"a":{"b":1,"\u0062":2}}`, false},
+		{"repeated name in an array", `{"a":[{"b":1,"b":2}]}`, false},
+		{"repeated name far inside", `{"a":[[{"c":{"b":1,"b":2}}]]}`, false},
+		{"repeated registered name", `{"iss":1,"iss":2}`, false},
+		{"repeated registered name, escaped", `{"iss":1,"i\u0073s":2}`, false},
+		{"collision: capitals", `{"ISS":1}`, false},
+		{"collision: one capital", `{"isS":1}`, false},
+		{"collision: capitals, escaped", `{"\u0049ss":1}`, false},
+		{"collision beside the real one", `{"iss":1,"Iss":2}`, false},
+		{"collision before the real one", `{"Iss":1,"iss":2}`, false},
+		{"collision: long s", `{"iſs":1}`, false},
+		{"collision: long s, escaped", `{"i\u017fs":1}`, false},
+		{"collision: Kelvin sign", "{\"to\u212aen_type\":1}", false},
+
+		{"control in a string", "{\"a\":\"\x1f\"}", false},
+		{"line break in a string", "{\"a\":\"\n\"}", false},
+		{"tab in a string", "{\"a\":\"\t\"}", false},
+		{"NUL in a string", "{\"a\":\"\x00\"}", false},
+		{"control in a name", "{\"a\t\":1}", false},
+		{"control behind an escape", "{\"a\":\"\\n\x1f\"}", false},
+		{"ends behind a backslash", `{"a":"\`, false},
+		{"ends behind an escape", `{"a":"\n`, false},
+		{"backslash before the quote", `{"a":"\"}`, false},
+		{"unknown escape", `{"a":"\x41"}`, false},
+		{"escaped single quote", `{"a":"\'"}`, false},
+		{"capital escape", `{"a":"\N"}`, false},
+		{"capital U", `{"a":"\U0041"}`, false},
+		{"escaped letter outside ASCII", `{"a":"\é"}`, false},
+		{"short \\u", `{"a":"\u004"}`, false},
+		{"short \\u at the end", `{"a":"\u00`, false},
+		{"sign in \\u", `{"a":"\u+041"}`, false},
+		{"minus in \\u", `{"a":"\u-041"}`, false},
+		{"underscore in \\u", `{"a":"\u0_41"}`, false},
+		{"g in \\u", `{"a":"\u004g"}`, false},
+		{"control in \\u", "{\"a\":\"\\u004\x11\"}", false},
+		{"é in \\u", `{"a":"\u00é"}`, false},
+		{"high surrogate alone", `{"a":"\ud800"}`, false},
+		{"highest high surrogate alone", `{"a":"\udbff"}`, false},
+		{"low surrogate alone", `{"a":"\udc00"}`, false},
+		{"highest low surrogate alone", `{"a":"\udfff"}`, false},
+		{"pair the wrong way round", `{"a":"\udc00\ud800"}`, false},
+		{"two high surrogates", `{"a":"\ud800\ud800"}`, false},
+		{"two low surrogates", `{"a":"\udc00\udc00"}`, false},
+		{"high surrogate and a letter", `{"a":"\ud800x"}`, false},
+		{"high surrogate and an escaped letter", `{"a":"\ud800\u0041"}`, false},
+		{"high surrogate and another escape", `{"a":"\ud800\n"}`, false},
+		{"high surrogate and half an escape", `{"a":"\ud800\udc0`, false},
+		{"high surrogate and just beyond", `{"a":"\ud800\ue000"}`, false},
+		{"lone surrogate in a name", `{"\ud800":1}`, false},
+		{"surrogate in UTF-8", "{\"a\":\"\xed\xa0\x80\"}", false},
+		{"no UTF-8", "{\"a\":\"\xff\"}", false},
+		{"no UTF-8 in a name", "{\"\xc3\":1}", false},
+		{"overlong UTF-8", "{\"a\":\"\xc0\xaf\"}", false},
+		{"UTF-16", "\xff\xfe{\x00}\x00", false},
+
+		{"just below the surrogates", `{"a":"\ud7ff"}`, true},
+		{"just above the surrogates", `{"a":"\ue000"}`, true},
+		{"the last pair", `{"a":"\udbff\udfff"}`, true},
+
+		{"members by the thousand", many(3000, func(i int) string { return fmt.Sprint(i) }), true},
+		{"repeated name among few", many(12, func(i int) string { return fmt.Sprint(i % 11) }), false},
+		{"repeated name as the set grows", many(13, func(i int) string { return fmt.Sprint(i % 12) }), false},
+		{"repeated name right after", many(14, func(i int) string { return fmt.Sprint(i % 13) }), false},
+		{"repeated name among thousands", many(3000, func(i int) string { return fmt.Sprint(i % 2999) }), false},
+		{"members by the thousand inside", `{"a":` + many(3000, func(i int) string { return fmt.Sprint(i) }) + `}`, true},
+		{"repeated name among thousands inside", `{"a":` + many(3000, func(i int) string { return fmt.Sprint(i % 2999) }) + `}`, false},
+
+		{"arrays as deep as allowed", `{"a":` + nested(31, "[", "]") + `}`, true},
+		{"arrays too deep", `{"a":` + nested(32, "[", "]") + `}`, false},
+		{"objects as deep as allowed", `{"a":` + nested(31, `{"a":`, "}") + `}`, true},
+		{"objects too deep", `{"a":` + nested(32, `{"a":`, "}") + `}`, false},
+		{"arrays that a stack doesn't hold", `{"a":` + nested(100_000, "[", "]") + `}`, false},
+		{"objects that a stack doesn't hold", `{"a":` + nested(100_000, `{"a":`, "}") + `}`, false},
+		{"arrays without an end", `{"a":` + strings.Repeat("[", 100_000), false},
+	}
+	for _, number := range []string{
+		"0", "-0", "1", "-1", "10", "1234567890", "0.5", "-0.5", "1.0", "1.25", "0e0", "1e5", "1E5", "1e+5", "1e-5",
+		"-1.5E-7", "1e400", "0.00000000000000000000001", "123456789012345678901234567890", "1e00",
+	} {
+		list = append(list, text{"number " + number, `{"a":` + number + `}`, true})
+	}
+	for _, word := range []string{
+		"01", "-01", "00", "+1", "-", ".5", "1.", "1.e5", "-.5", "1e", "1e+", "1e5.5", "1.5.5", "0x10", "1_000", "1,5",
+		"NaN", "Infinity", "-Infinity", "1 0", "--1", "1-", "1f", "١", "True", "TRUE", "tru", "truex", "fals", "falsey", "nul",
+		"nullx", "nil", "undefined", "t", "'a'", "#", "true false",
+	} {
+		list = append(list, text{"no value: " + word, `{"a":` + word + `}`, false})
+		list = append(list, text{"no element: " + word, `{"a":[` + strings.TrimSuffix(word, ",5") + `]}`, word == "1,5"})
+	}
+	return list
+}
+
+var registered = []string{"iss", "token_type"}
+
+// object reads a text with Object and returns the raw values of its members, names in order.
+func object(text string) (names []string, members map[string]string, err error) {
+	members = make(map[string]string)
+	err = claims.Object(text, registered, func(name string, d *claims.Decoder) error {
+		raw, ok := d.Raw()
+		if !ok {
+			return claims.ErrSyntax
+		}
+		names = append(names, name)
+		members[name] = raw
+		return nil
+	})
+	return names, members, err
+}
+
+func TestObject(t *testing.T) {
+	for _, tt := range texts() {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := object(tt.text)
+			if tt.good {
+				require.NoError(t, err)
+			} else {
+				require.ErrorIs(t, err, claims.ErrSyntax)
+			}
+		})
+	}
+}
+
+// Parse is a second reader of the same grammar. Its registered names are more, so iss and token_type are given the
+// values that it wants.
+func TestParseIsAsStrict(t *testing.T) {
+	for _, tt := range texts() {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := claims.Parse(strings.Replace(tt.text, `"iss":1`, `"iss":"1"`, 1), claims.Answer)
+			if !tt.good {
+				require.Error(t, err)
+				return
+			}
+			if strings.Contains(tt.text, "i\\u0073s") || strings.Contains(tt.text, `"token_type":2`) {
+				require.ErrorAs(t, err, new(*claims.TypeError))
+				return
+			}
+			require.NoError(t, err)
+			require.NotNil(t, set)
+		})
+	}
+}
+
+// Turkish readers fold these to i; equalsIgnoreCase of Java does too.
+func TestDotlessIsCollide(t *testing.T) {
+	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
+		_, _, err := object(`{"` + name + `":1}`)
+		require.ErrorIs(t, err, claims.ErrSyntax, "Object reads %s", name)
+		_, err = claims.Parse(`{"`+name+`":1}`, claims.JWT)
+		require.ErrorIs(t, err, claims.ErrSyntax, "Parse reads %s", name)
+	}
+}
+
+func TestEveryRegisteredNameIsGuarded(t *testing.T) {
+	for _, name := range []string{
+		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "sid", "auth_time", "idp", "amr",
+		"acr", "cnf", "nonce", "at_hash", "c_hash", "events", "active", "token_type", "token_introspection",
+	} {
+		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+			_, err := claims.Parse(`{"`+strings.ToUpper(name)+`":null}`, source)
+			require.ErrorIs(t, err, claims.ErrSyntax, "%s in capitals", name)
+			_, err = claims.Parse(`{"`+strings.ToUpper(name[:1])+name[1:]+`":"1"}`, source)
+			require.ErrorIs(t, err, claims.ErrSyntax, "%s with a capital", name)
+			value := `"1"`
+			if strings.Contains("exp nbf iat auth_time", name) {
+				value = "1"
+			}
+			_, err = claims.Parse(`{"`+name+`":`+value+`,"b":1}`, source)
+			require.NoError(t, err, "%s once", name)
+			for _, first := range []string{value, "null"} {
+				_, err = claims.Parse(`{"`+name+`":`+first+`,"b":1,"`+name+`":`+value+`}`, source)
+				require.Error(t, err, "%s twice", name)
+			}
+		}
+	}
+}
+
+func TestObjectGivesNamesAndValues(t *testing.T) {
+	names, members, err := object(` { "b" : [ 1 , {"x" : 2} ] , "\u0061\n" : "\u00e9" , "" : -1.50e+3 , "😀" : null } `)
+	require.NoError(t, err)
+	require.Equal(t, []string{"b", "a\n", "", "😀"}, names)
+	require.Equal(t, map[string]string{"b": `[ 1 , {"x" : 2} ]`, "a\n": `"\u00e9"`, "": `-1.50e+3`, "😀": `null`}, members)
+}
+
+func TestObjectReturnsTheErrorOfMember(t *testing.T) {
+	want, calls := errors.New("enough"), 0
+	err := claims.Object(`{"a":1,"b":2}`, nil, func(string, *claims.Decoder) error { calls++; return want })
+	require.ErrorIs(t, err, want)
+	require.Equal(t, 1, calls)
+}
+
+func TestObjectRefusesTheNameBeforeItsValueIsRead(t *testing.T) {
+	for _, text := range []string{`{"a":1,"a":2}`, `{"a":1,"ISS":2}`} {
+		calls := 0
+		err := claims.Object(text, registered, func(_ string, d *claims.Decoder) error {
+			calls++
+			_, ok := d.Raw()
+			require.True(t, ok)
+			return nil
+		})
+		require.ErrorIs(t, err, claims.ErrSyntax)
+		require.Equal(t, 1, calls)
+	}
+}
+
+func TestObjectWithoutRegisteredNames(t *testing.T) {
+	require.NoError(t, claims.Object(`{"ISS":1,"iss":2}`, nil, func(_ string, d *claims.Decoder) error {
+		_, ok := d.Raw()
+		require.True(t, ok)
+		return nil
+	}))
+}
+
+// read runs one method of a decoder on one value.
+func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
+	t.Helper()
+	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {
+		if got, ok = method(d); !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	require.Equal(t, ok, err == nil, "%s leaves the decoder behind the value", value)
+	return got, ok
+}
+
+func TestDecoderString(t *testing.T) {
+	for value, want := range map[string]string{
+		`""`: "", `"abc"`: "abc", `"é"`: "é", `"\u00E9\u00e9"`: "éé", `"a\u0000b"`: "a\x00b", `"\"\\\/\b\f\n\r\t"`: "\"\\/\b\f\n\r\t",
+		`"\uD83D\uDE00"`: "😀", `"\ud800\udc00"`: "\U00010000", `"\udbff\udfff"`: "\U0010ffff", `"x\u0041y"`: "xAy", `" a "`: " a ",
+	} {
+		got, ok := read(t, value, (*claims.Decoder).String)
+		require.True(t, ok, value)
+		require.Equal(t, want, got, value)
+		var std string
+		require.NoError(t, json.Unmarshal([]byte(value), &std))
+		require.Equal(t, std, got)
+	}
+	for _, value := range []string{`1`, `null`, `true`, `["a"]`, `{"a":"b"}`} {
+		_, ok := read(t, value, (*claims.Decoder).String)
+		require.False(t, ok, value)
+	}
+}
+
+func TestDecoderStrings(t *testing.T) {
+	for value, want := range map[string][]string{
+		`"a"`: {"a"}, `"a b"`: {"a b"}, `""`: {""}, `[]`: {}, `[""]`: {""}, `["a","b c"]`: {"a", "b c"}, `[ "\u0061" , "a" ]`: {"a", "a"},
+	} {
+		got, ok := read(t, value, (*claims.Decoder).Strings)
+		require.True(t, ok, value)
+		require.ElementsMatch(t, want, got, value)
+	}
+	for _, value := range []string{`1`, `null`, `[1]`, `["a",null]`, `[["a"]]`, `{"a":"b"}`, `["a"`, `["a" "b"]`, `["a",]`, `"\q"`, `["\q"]`} {
+		_, ok := read(t, value, (*claims.Decoder).Strings)
+		require.False(t, ok, value)
+	}
+}
+
+func TestDecoderBoolAndNull(t *testing.T) {
+	null := func(d *claims.Decoder) (struct{}, bool) { return struct{}{}, d.Null() }
+	for _, tt := range []struct {
+		value                string
+		isBool, isTrue, null bool
+	}{
+		{`true`, true, true, false}, {`false`, true, false, false}, {`null`, false, false, true},
+		{`"true"`, false, false, false}, {`1`, false, false, false}, {`tru`, false, false, false}, {`nul`, false, false, false},
+		{`True`, false, false, false}, {`[true]`, false, false, false}, {`[null]`, false, false, false},
+	} {
+		value, ok := read(t, tt.value, (*claims.Decoder).Bool)
+		require.Equal(t, tt.isBool, ok, tt.value)
+		require.Equal(t, tt.isTrue, value, tt.value)
+		_, ok = read(t, tt.value, null)
+		require.Equal(t, tt.null, ok, tt.value)
+	}
+}
+
+func TestDecoderElements(t *testing.T) {
+	elements := func(text string, element func(*claims.Decoder) error) error {
+		return claims.Object(`{"a":`+text+`}`, nil, func(_ string, d *claims.Decoder) error { return d.Elements(element) })
+	}
+	for _, tt := range []struct {
+		text string
+		want []string // nil is an error
+	}{
+		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
+		{`{}`, nil}, {`1`, nil}, {`null`, nil}, {`[1`, nil}, {`[1,]`, nil}, {`[,1]`, nil}, {`[1 2]`, nil}, {`[`, nil},
+	} {
+		got := []string{}
+		err := elements(tt.text, func(d *claims.Decoder) error {
+			raw, ok := d.Raw()
+			if !ok {
+				return claims.ErrSyntax
+			}
+			got = append(got, raw)
+			return nil
+		})
+		if tt.want == nil {
+			require.ErrorIs(t, err, claims.ErrSyntax, tt.text)
+			continue
+		}
+		require.NoError(t, err, tt.text)
+		require.Equal(t, tt.want, got)
+	}
+	want := errors.New("enough")
+	require.ErrorIs(t, elements(`[1,2]`, func(*claims.Decoder) error { return want }), want)
+}
+
+func TestDecoderLax(t *testing.T) {
+	for _, value := range []string{`{"a":1,"a":2}`, `[{"b":{"a":1,"a":2}}]`, `{"a":1}`, `1`} {
+		got, ok := read(t, value, (*claims.Decoder).Lax)
+		require.True(t, ok, value)
+		require.Equal(t, value, got)
+	}
+	for _, value := range []string{`{"a":1,"a":}`, `{"a":01}`, `[`, nested(32, "[", "]"), "{\"a\":\"\t\"}"} {
+		_, ok := read(t, value, (*claims.Decoder).Lax)
+		require.False(t, ok, value)
+	}
+	// Laxness ends with the value.
+	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
+		next := d.Lax
+		if name == "c" {
+			next = d.Raw
+		}
+		if _, ok := next(); !ok {
+			return fmt.Errorf("at %s", name)
+		}
+		return nil
+	})
+	require.EqualError(t, err, "at c")
+}
+
+// FuzzObject holds the reader to encoding/json, which is laxer: what that refuses is refused, what is accepted means
+// the same to it.
+func FuzzObject(f *testing.F) {
+	for _, tt := range texts() {
+		if len(tt.text) < 1000 {
+			f.Add(tt.text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		names, members, err := object(text)
+		var std map[string]json.RawMessage
+		if stdErr := json.Unmarshal([]byte(text), &std); stdErr != nil || std == nil {
+			require.Error(t, err, "encoding/json: %v", stdErr)
+			return
+		}
+		if err != nil {
+			require.ErrorIs(t, err, claims.ErrSyntax)
+			return
+		}
+		require.Len(t, names, len(std))
+		require.Len(t, members, len(std))
+		for name, raw := range std {
+			require.Equal(t, string(raw), members[name])
+		}
+		agrees(t, text)
+	})
+}
+
+// agrees decodes a text as most Go programs do, which fold names, and compares with the exact names.
+func agrees(t *testing.T, text string) {
+	t.Helper()
+	var exact map[string]json.RawMessage
+	var folded struct {
+		Iss       json.RawMessage `json:"iss"`
+		TokenType json.RawMessage `json:"token_type"`
+	}
+	require.NoError(t, json.Unmarshal([]byte(text), &folded))
+	require.NoError(t, json.Unmarshal([]byte(text), &exact))
+	require.Equal(t, exact["iss"], folded.Iss)
+	require.Equal(t, exact["token_type"], folded.TokenType)
+}

@@ -1,0 +1,456 @@
+package claims_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// full is a token with every claim that a Set knows.
+const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
+"jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
+"idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
+"active":true,"token_type":"Bearer","token_introspection":{},"extra":{"role":["x"]}}`
+
+func TestParseFull(t *testing.T) {
+	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+		set, err := claims.Parse(full, source)
+		require.NoError(t, err)
+		require.Equal(t, full, set.Raw)
+		require.Equal(t, claims.TokenIntrospection<<1-1, set.Has, "every bit")
+		require.Equal(t, "https://login.example", set.Issuer)
+		require.Equal(t, "alice", set.Subject)
+		require.Equal(t, []string{"a", "b"}, set.Audience)
+		require.EqualValues(t, 1700000600, set.ExpiresAt)
+		require.EqualValues(t, 1700000000, set.NotBefore)
+		require.EqualValues(t, 1700000001, set.IssuedAt)
+		require.Equal(t, "id-1", set.ID)
+		require.Equal(t, "app", set.ClientID)
+		require.Equal(t, "party", set.AuthorizedParty)
+		require.Equal(t, []string{"read", "write"}, set.Scopes)
+		require.False(t, set.ScopeIsList)
+		require.Equal(t, "s-1", set.SessionID)
+		require.EqualValues(t, 1699999999, set.AuthTime)
+		require.Equal(t, "local", set.IdentityProvider)
+		require.Equal(t, []string{"pwd", "otp"}, set.Methods)
+		require.Equal(t, "loa2", set.ContextClass)
+		require.True(t, set.Active)
+		require.Equal(t, "Bearer", set.TokenType)
+	}
+}
+
+func TestParseEmpty(t *testing.T) {
+	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+		set, err := claims.Parse(`{}`, source)
+		require.NoError(t, err)
+		require.Equal(t, &claims.Set{Raw: `{}`}, set)
+	}
+}
+
+// bits is which bit each member sets.
+var bits = map[string]claims.Member{
+	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
+	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
+	"sid": claims.Sid, "auth_time": claims.AuthTime, "idp": claims.Idp, "amr": claims.Amr, "acr": claims.Acr,
+	"cnf": claims.Cnf, "nonce": claims.Nonce, "at_hash": claims.AtHash, "c_hash": claims.CHash, "events": claims.Events,
+	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
+}
+
+// shapes are JSON values of each type.
+var shapes = map[string]string{
+	"null": `null`, "true": `true`, "false": `false`, "number": `1`, "string": `"x"`, "array": `["x"]`, "numbers": `[1]`,
+	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
+}
+
+// wanted is which shapes each registered claim may have, null in an Answer aside; nil is all.
+var wanted = map[string][]string{
+	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
+	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
+	"aud":   {"string", "empty string", "array", "empty array"},
+	"scope": {"string", "empty string", "array", "empty array"},
+	"scp":   {"string", "empty string", "array", "empty array"},
+	"exp":   {"number"}, "nbf": {"number"}, "iat": {"number"},
+	"auth_time": nil, "idp": nil, "amr": nil, "acr": nil, "cnf": nil, "nonce": nil, "at_hash": nil, "c_hash": nil,
+	"events": nil, "active": nil, "token_type": nil, "token_introspection": nil,
+}
+
+func TestTypes(t *testing.T) {
+	require.Len(t, wanted, len(bits))
+	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+		for name, bit := range bits {
+			for shape, value := range shapes {
+				t.Run(fmt.Sprint(source, "/", name, "/", shape), func(t *testing.T) {
+					good := wanted[name] == nil || slices.Contains(wanted[name], shape)
+					has := true
+					if source == claims.Answer && name == "token_type" { // RFC 7662, section 2.2: a string
+						good = strings.Contains(shape, "string")
+					}
+					if source == claims.Answer && shape == "null" {
+						good, has = true, name == "active"
+					}
+					set, err := claims.Parse(`{"a":1,"`+name+`":`+value+`,"z":2}`, source)
+					if !good {
+						var typeError *claims.TypeError
+						require.ErrorAs(t, err, &typeError)
+						require.Equal(t, name, typeError.Name)
+						require.Contains(t, typeError.Error(), `"`+name+`"`)
+						require.NotErrorIs(t, err, claims.ErrSyntax)
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, has, set.Has == bit)
+					require.Equal(t, !has, set.Has == 0)
+				})
+			}
+		}
+	}
+}
+
+// What informs and doesn't decide is left out where it has another type.
+func TestInformativeClaimsOfOtherTypes(t *testing.T) {
+	for name, value := range shapes {
+		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+			set, err := claims.Parse(`{"idp":`+value+`,"acr":`+value+`,"amr":`+value+`,"auth_time":`+value+`}`, source)
+			require.NoError(t, err, name)
+			want := &claims.Set{}
+			switch name {
+			case "string":
+				want.IdentityProvider, want.ContextClass, want.Methods = "x", "x", []string{"x"}
+			case "empty string":
+				want.Methods = []string{""}
+			case "array":
+				want.Methods = []string{"x"}
+			case "empty array":
+				want.Methods = []string{}
+			case "number":
+				want.AuthTime = 1
+			}
+			require.Equal(t, want.IdentityProvider, set.IdentityProvider, name)
+			require.Equal(t, want.ContextClass, set.ContextClass, name)
+			require.Equal(t, want.Methods, set.Methods, name)
+			require.Equal(t, want.AuthTime, set.AuthTime, name)
+		}
+	}
+	set, err := claims.Parse(`{"auth_time":"1700000000"}`, claims.JWT)
+	require.NoError(t, err)
+	require.EqualValues(t, 1700000000, set.AuthTime, "IdentityServer 3 wrote it as a string")
+	set, err = claims.Parse(`{"auth_time":"yesterday","amr":["a",1],"aud":"b"}`, claims.JWT)
+	require.NoError(t, err)
+	require.Zero(t, set.AuthTime)
+	require.Nil(t, set.Methods)
+	require.Equal(t, []string{"b"}, set.Audience, "what was read of a list given up is in no other")
+}
+
+// A wrong type is told from text that is no JSON: the first may name its claim, the second is nobody's.
+func TestSyntaxErrorsInClaims(t *testing.T) {
+	for name := range bits {
+		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
+			for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+				_, err := claims.Parse(`{"`+name+`":`+value+`}`, source)
+				require.ErrorIs(t, err, claims.ErrSyntax, "%s: %s", name, value)
+			}
+		}
+	}
+}
+
+func TestTimes(t *testing.T) {
+	const lastSecond = 253402300799
+	for _, tt := range []struct {
+		text string
+		jwt  int64 // -1 is refused
+		also bool  // as a string in an Answer
+	}{
+		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
+		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
+		{`0.999`, 0, false}, {`1.7e9`, 1700000000, false}, {`17E+8`, 1700000000, false}, {`17000000000e-1`, 1700000000, false},
+		{`1.5e1`, 15, false}, {`0e0`, 0, false}, {`0.0000000000000000000000001`, 0, false}, {`1e-400`, 0, false},
+		{`253402300800`, -1, true}, {`253402300799.5`, -1, false}, {`999999999999`, -1, true}, {`1e12`, -1, false},
+		{`1700000000000`, -1, true}, {`9223372036854775807`, -1, true}, {`9223372036854775808`, -1, true},
+		{`18446744073709551616`, -1, true}, {`1e18`, -1, false}, {`1e19`, -1, false}, {`1e308`, -1, false}, {`1e309`, -1, false},
+		{`1e400`, -1, false}, {`1e99999999999`, -1, false}, {`1` + strings.Repeat("0", 500), -1, true},
+		{`-1`, -1, false}, {`-0`, -1, false}, {`-0.0`, -1, false}, {`-0.5`, -1, false}, {`-1700000000`, -1, false},
+		{`-1e400`, -1, false}, {`-9223372036854775809`, -1, false}, {`-1e-400`, -1, false},
+	} {
+		t.Run(tt.text, func(t *testing.T) {
+			for _, name := range []string{"exp", "nbf", "iat"} {
+				for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+					set, err := claims.Parse(`{"`+name+`":`+tt.text+`}`, source)
+					check(t, set, err, name, tt.jwt)
+					set, err = claims.Parse(`{"`+name+`":"`+tt.text+`"}`, source)
+					want := int64(-1)
+					if source == claims.Answer && tt.also {
+						want = tt.jwt
+					}
+					check(t, set, err, name, want)
+				}
+			}
+		})
+	}
+	for _, text := range []string{``, ` `, ` 1`, `1 `, `+1`, `1_0`, `0x1`, `1.0`, `1e3`, `١`, `12a34`, `now`, `1\n`, `\u0000`, `1,2`} {
+		_, err := claims.Parse(`{"exp":"`+text+`"}`, claims.Answer)
+		require.ErrorAs(t, err, new(*claims.TypeError), "%q", text)
+	}
+	set, err := claims.Parse(`{"exp":"\u0031700000000"}`, claims.Answer)
+	check(t, set, err, "exp", 1700000000)
+	set, err = claims.Parse(`{"exp":"0001700000000"}`, claims.Answer)
+	check(t, set, err, "exp", 1700000000)
+}
+
+func check(t *testing.T, set *claims.Set, err error, name string, want int64) {
+	t.Helper()
+	if want < 0 {
+		require.ErrorAs(t, err, new(*claims.TypeError))
+		return
+	}
+	require.NoError(t, err)
+	got := claims.Set{Has: set.Has, ExpiresAt: set.ExpiresAt, NotBefore: set.NotBefore, IssuedAt: set.IssuedAt}
+	require.Equal(t, map[string]claims.Set{
+		"exp": {Has: claims.Exp, ExpiresAt: want},
+		"nbf": {Has: claims.Nbf, NotBefore: want},
+		"iat": {Has: claims.Iat, IssuedAt: want},
+	}[name], got)
+}
+
+// A fraction may not round up: a token expires early and not late.
+func TestFractionsAreCutOff(t *testing.T) {
+	for _, text := range []string{`1700000000.9999999`, `1700000000.99999999`, `1700000000.9999999999999999`} {
+		set, err := claims.Parse(`{"exp":`+text+`}`, claims.JWT)
+		check(t, set, err, "exp", 1700000000)
+	}
+}
+
+func TestScopes(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+		list       bool
+	}{
+		{"string", `{"scope":"read write"}`, []string{"read", "write"}, false},
+		{"one", `{"scope":"read"}`, []string{"read"}, false},
+		{"empty", `{"scope":""}`, nil, false},
+		{"spaces", `{"scope":"   "}`, nil, false},
+		{"spaces around and between", `{"scope":"  read   write  "}`, []string{"read", "write"}, false},
+		{"escaped space", `{"scope":"read\u0020write"}`, []string{"read", "write"}, false},
+		{"tab", `{"scope":"read\twrite"}`, []string{"read\twrite"}, false},
+		{"line break", `{"scope":"read\nwrite\r"}`, []string{"read\nwrite\r"}, false},
+		{"no-break and ideographic space", `{"scope":"read\u00a0write\u3000x"}`, []string{"read\u00a0write\u3000x"}, false},
+		{"comma", `{"scope":"read,write"}`, []string{"read,write"}, false},
+		{"array", `{"scope":["read","write"]}`, []string{"read", "write"}, true},
+		{"empty array", `{"scope":[]}`, nil, true},
+		{"array is not split", `{"scope":["read write"]}`, []string{"read write"}, true},
+		{"scp", `{"scp":"read write"}`, []string{"read", "write"}, false},
+		{"scp array", `{"scp":["read","write"]}`, []string{"read", "write"}, true},
+		{"both, scope first", `{"scope":"read","scp":["write"]}`, []string{"read"}, false},
+		{"both, scp first", `{"scp":["write"],"scope":"read"}`, []string{"read"}, false},
+		{"both, scope empty", `{"scp":["write"],"scope":""}`, nil, false},
+		{"both, scope an array", `{"scp":"write","scope":["read"]}`, []string{"read"}, true},
+		{"neither", `{"a":1}`, nil, false},
+		{
+			"many", `{"aud":["1","2","3","4","5"],"scope":"a b c d e f","amr":["x","y"]}`,
+			[]string{"a", "b", "c", "d", "e", "f"}, false,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+				set, err := claims.Parse(tt.text, source)
+				require.NoError(t, err)
+				require.Equal(t, len(tt.want), len(set.Scopes))
+				require.ElementsMatch(t, tt.want, set.Scopes)
+				require.Equal(t, tt.list, set.ScopeIsList)
+			}
+		})
+	}
+	set, err := claims.Parse(`{"scope":null,"scp":["write"]}`, claims.Answer)
+	require.NoError(t, err)
+	require.Equal(t, []string{"write"}, set.Scopes, "a null scope is none")
+	require.True(t, set.ScopeIsList)
+}
+
+// Lists share memory while it lasts. None may see or overwrite another, however they grow.
+func TestListsAreApart(t *testing.T) {
+	for n := range 12 {
+		for m := range 12 {
+			words := func(prefix string, n int) (list []string) {
+				for i := range n {
+					list = append(list, fmt.Sprint(prefix, i))
+				}
+				return list
+			}
+			aud, scope, amr, scp := words("aud", n), words("scope", m), words("amr", n), words("scp", m)
+			text, err := json.Marshal(map[string]any{"aud": aud, "scope": strings.Join(scope, " "), "amr": amr, "scp": scp})
+			require.NoError(t, err)
+			set, err := claims.Parse(strings.ReplaceAll(string(text), ":null", ":[]"), claims.JWT)
+			require.NoError(t, err)
+			for _, list := range [][]string{set.Audience, set.Scopes, set.Methods} {
+				_ = append(list, "overwritten")
+			}
+			require.True(t, slices.Equal(aud, set.Audience))
+			require.True(t, slices.Equal(scope, set.Scopes))
+			require.True(t, slices.Equal(amr, set.Methods))
+		}
+	}
+}
+
+func TestActive(t *testing.T) {
+	for value, want := range map[string]bool{
+		`true`: true, ` true `: true, `false`: false, `null`: false, `"true"`: false, `"True"`: false, `1`: false, `0`: false,
+		`[true]`: false, `{"active":true}`: false, `""`: false, `-1.5e3`: false,
+	} {
+		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+			set, err := claims.Parse(`{"active":`+value+`,"sub":"x"}`, source)
+			require.NoError(t, err, value)
+			require.Equal(t, want, set.Active, value)
+			require.Equal(t, claims.Active|claims.Sub, set.Has)
+			require.Equal(t, "x", set.Subject)
+		}
+	}
+	for _, value := range []string{`True`, `TRUE`, `truex`, `true1`, `tru`, `yes`, `true false`} {
+		_, err := claims.Parse(`{"active":`+value+`}`, claims.Answer)
+		require.ErrorIs(t, err, claims.ErrSyntax, value)
+	}
+	set, err := claims.Parse(`{"nested":{"active":true}}`, claims.Answer)
+	require.NoError(t, err)
+	require.False(t, set.Active)
+}
+
+func TestFind(t *testing.T) {
+	set, err := claims.Parse(` {"a" : [1, {"b":2}] ,"\u0063":"\u0064","":0 , "A":null,"iss":"x"} `, claims.JWT)
+	require.NoError(t, err)
+	for name, want := range map[string]string{"a": `[1, {"b":2}]`, "c": `"\u0064"`, "": `0`, "A": `null`, "iss": `"x"`} {
+		raw, ok := set.Find(name)
+		require.True(t, ok, name)
+		require.Equal(t, want, raw)
+	}
+	for _, name := range []string{"b", "d", "ISS", `\u0063`, "aa", " "} {
+		_, ok := set.Find(name)
+		require.False(t, ok, name)
+	}
+	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} { // a Set that Parse didn't make
+		_, ok := (&claims.Set{Raw: broken}).Find("a")
+		require.False(t, ok, broken)
+	}
+}
+
+// FuzzSet holds Parse to encoding/json: what that refuses is refused, and every claim that is read is what it reads.
+func FuzzSet(f *testing.F) {
+	for _, tt := range texts() {
+		if len(tt.text) < 1000 {
+			f.Add(tt.text, false)
+		}
+	}
+	f.Add(full, false)
+	f.Add(full, true)
+	f.Add(`{"exp":"1700000000","scope":null,"scp":["a b"],"active":"true"}`, true)
+	f.Add(`{"exp":1e400,"nbf":1.5,"iat":-0}`, true)
+	for name := range bits {
+		for _, value := range shapes {
+			f.Add(`{"`+name+`":`+value+`}`, true)
+		}
+	}
+	f.Fuzz(func(t *testing.T, text string, answer bool) {
+		source := claims.JWT
+		if answer {
+			source = claims.Answer
+		}
+		set, err := claims.Parse(text, source)
+		var std map[string]json.RawMessage
+		if stdErr := json.Unmarshal([]byte(text), &std); stdErr != nil || std == nil {
+			require.Error(t, err, "encoding/json: %v", stdErr)
+			return
+		}
+		if err != nil {
+			if typeError, ok := errors.AsType[*claims.TypeError](err); ok {
+				require.Contains(t, bits, typeError.Name)
+			} else {
+				require.ErrorIs(t, err, claims.ErrSyntax)
+			}
+			return
+		}
+		require.Equal(t, text, set.Raw)
+		agrees(t, text)
+		for name, raw := range std {
+			found, ok := set.Find(name)
+			require.True(t, ok)
+			require.Equal(t, string(raw), found)
+		}
+		for name, bit := range bits {
+			raw, there := std[name]
+			if answer && name != "active" && string(raw) == "null" {
+				there = false
+			}
+			require.Equal(t, there, set.Has&bit != 0, name)
+			if !there {
+				delete(std, name)
+			}
+		}
+		for name, got := range map[string]string{
+			"iss": set.Issuer, "sub": set.Subject, "client_id": set.ClientID, "azp": set.AuthorizedParty, "jti": set.ID,
+			"sid": set.SessionID,
+		} {
+			require.Equal(t, decoded[string](t, std[name], true), got, name)
+		}
+		require.Equal(t, decoded[string](t, std["idp"], false), set.IdentityProvider)
+		require.Equal(t, decoded[string](t, std["acr"], false), set.ContextClass)
+		require.Equal(t, decoded[string](t, std["token_type"], answer), set.TokenType)
+		require.Equal(t, string(std["active"]) == "true", set.Active)
+		require.True(t, slices.Equal(strs(t, std["aud"], false), set.Audience))
+		scope := std["scope"]
+		if scope == nil {
+			scope = std["scp"]
+		}
+		require.True(t, slices.Equal(strs(t, scope, true), set.Scopes))
+		for name, got := range map[string]int64{"exp": set.ExpiresAt, "nbf": set.NotBefore, "iat": set.IssuedAt} {
+			if raw := std[name]; raw != nil {
+				require.GreaterOrEqual(t, got, int64(0))
+				digits := strings.Trim(string(raw), `"`)
+				if strings.Contains(digits, `\`) {
+					digits = decoded[string](t, raw, true)
+				}
+				if strings.ContainsAny(digits, "eE") { // an exponent may be too much for exact arithmetic
+					continue
+				}
+				exact, ok := new(big.Rat).SetString(digits)
+				require.True(t, ok)
+				floor := new(big.Int).Quo(exact.Num(), exact.Denom())
+				require.Equal(t, floor.Int64(), got, name)
+			}
+		}
+	})
+}
+
+// decoded is raw as encoding/json reads it; the zero value where it has another type, which must not be.
+func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
+	t.Helper()
+	if raw == nil {
+		return v
+	}
+	err := json.Unmarshal(raw, &v)
+	if must {
+		require.NoError(t, err)
+	}
+	if err != nil {
+		return *new(T)
+	}
+	return v
+}
+
+// strs is a string or an array of strings, as encoding/json reads them.
+func strs(t *testing.T, raw json.RawMessage, split bool) []string {
+	t.Helper()
+	if len(raw) == 0 || raw[0] == '[' {
+		return decoded[[]string](t, raw, true)
+	}
+	s := decoded[string](t, raw, true)
+	if !split {
+		return []string{s}
+	}
+	return slices.DeleteFunc(strings.Split(s, " "), func(w string) bool { return w == "" })
+}

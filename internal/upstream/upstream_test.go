@@ -1,0 +1,248 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/upstream"
+)
+
+var (
+	errDown    = errors.New("down")
+	errDislike = errors.New("no such question")
+)
+
+func newGuard(concurrent int) *upstream.Guard {
+	return upstream.New(upstream.Settings{
+		Concurrent: concurrent,
+		Failures:   5,
+		Pause:      time.Second,
+		Backoff:    50 * time.Millisecond,
+		Down:       func(err error) bool { return errors.Is(err, errDown) },
+	})
+}
+
+// calls is a server that answers in turn, and with the last answer from then on.
+type calls struct {
+	mu      sync.Mutex
+	n       int
+	answers []error
+}
+
+func (c *calls) call(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.answers[min(c.n, len(c.answers)-1)]
+	c.n++
+	return err
+}
+
+func TestSecondTry(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		answers []error
+		tries   int
+		want    error
+		waited  time.Duration
+	}{
+		{"good", []error{nil}, 1, nil, 0},
+		{"disliked", []error{errDislike, nil}, 1, errDislike, 0},
+		{"down once", []error{errDown, nil}, 2, nil, 50 * time.Millisecond},
+		{"down twice", []error{errDown, errDown, nil}, 2, errDown, 50 * time.Millisecond},
+		{"down, then disliked", []error{errDown, errDislike, nil}, 2, errDislike, 50 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := &calls{answers: c.answers}
+				before := time.Now()
+				err := newGuard(1).Do(t.Context(), s.call)
+				if !errors.Is(err, c.want) || s.n != c.tries || time.Since(before) != c.waited {
+					t.Errorf("%v after %d tries and %v, want %v after %d and %v", err, s.n, time.Since(before), c.want, c.tries, c.waited)
+				}
+			})
+		})
+	}
+}
+
+func TestNoSecondTryWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 49*time.Millisecond)
+		defer cancel()
+		s := &calls{answers: []error{errDown}}
+		before := time.Now()
+		if err := newGuard(1).Do(ctx, s.call); !errors.Is(err, errDown) || s.n != 1 || time.Since(before) != 49*time.Millisecond {
+			t.Errorf("%v after %d tries and %v", err, s.n, time.Since(before))
+		}
+	})
+}
+
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		s := &calls{answers: []error{errDown}}
+		do := func(want error, tries int, state string) {
+			t.Helper()
+			before := s.n
+			if err := g.Do(t.Context(), s.call); !errors.Is(err, want) || s.n-before != tries || g.State() != state {
+				t.Fatalf("%v after %d tries, %s; want %v after %d, %s", err, s.n-before, g.State(), want, tries, state)
+			}
+		}
+		do(errDown, 2, "closed")
+		do(errDown, 2, "closed")
+		do(errDown, 1, "open") // what the server did is told, and not that it wasn't asked again
+		do(upstream.ErrOpen, 0, "open")
+		time.Sleep(949 * time.Millisecond) // 50 have passed before a second try was given up
+		do(upstream.ErrOpen, 0, "open")
+		time.Sleep(2 * time.Millisecond)
+		if g.State() != "half-open" {
+			t.Fatal(g.State())
+		}
+		do(errDown, 1, "open")
+		time.Sleep(1001 * time.Millisecond)
+		s.answers = []error{errDislike}
+		do(errDislike, 1, "closed") // it is there
+		s.answers = []error{errDown}
+		do(errDown, 2, "closed")
+		do(errDown, 2, "closed")
+		s.answers = []error{errDislike}
+		do(errDislike, 1, "closed")
+		s.answers = []error{errDown}
+		do(errDown, 2, "closed") // the count began anew
+		do(errDown, 2, "closed")
+		do(errDown, 1, "open")
+	})
+}
+
+func TestDislikesOpenNothing(t *testing.T) {
+	g := newGuard(1)
+	s := &calls{answers: []error{errDislike}}
+	for range 100 {
+		if err := g.Do(t.Context(), s.call); !errors.Is(err, errDislike) {
+			t.Fatal(err)
+		}
+	}
+	if s.n != 100 || g.State() != "closed" {
+		t.Error(s.n, g.State())
+	}
+}
+
+func TestOneProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(10)
+		s := &calls{answers: []error{errDown}}
+		for range 3 {
+			_ = g.Do(t.Context(), s.call)
+		}
+		time.Sleep(2 * time.Second)
+		var mu sync.Mutex
+		probes, turned := 0, 0
+		var wg sync.WaitGroup
+		for range 10 {
+			wg.Go(func() {
+				err := g.Do(t.Context(), func(context.Context) error {
+					mu.Lock()
+					probes++
+					mu.Unlock()
+					time.Sleep(time.Minute)
+					return nil
+				})
+				mu.Lock()
+				defer mu.Unlock()
+				if errors.Is(err, upstream.ErrOpen) {
+					turned++
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		if g.State() != "half-open" || probes != 1 || turned != 9 {
+			t.Error(g.State(), probes, turned)
+		}
+		wg.Wait()
+		if g.State() != "closed" {
+			t.Error(g.State())
+		}
+	})
+}
+
+func TestConcurrentAndBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(2)
+		leave := make(chan struct{})
+		var mu sync.Mutex
+		under, done := 0, 0
+		call := func(context.Context) error {
+			mu.Lock()
+			under++
+			mu.Unlock()
+			<-leave
+			return nil
+		}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := g.Do(t.Context(), call); err != nil {
+					t.Error(err)
+				}
+				mu.Lock()
+				done++
+				mu.Unlock()
+			})
+		}
+		synctest.Wait()
+		if under != 2 {
+			t.Error(under, "calls are under way at a time")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		before := time.Now()
+		if err := g.Do(ctx, call); !errors.Is(err, upstream.ErrBusy) || time.Since(before) != time.Second {
+			t.Error(err, time.Since(before))
+		}
+		leave <- struct{}{}
+		synctest.Wait()
+		if under != 3 || done != 1 {
+			t.Error(under, done, "who waits is next")
+		}
+		close(leave)
+		wg.Wait()
+		if err := g.Do(t.Context(), call); err != nil || g.State() != "closed" {
+			t.Error(err, g.State())
+		}
+	})
+}
+
+// A slot is held while a call waits for its second try: what is slow because it fails counts too.
+func TestSlotIsHeldBetweenTries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(1)
+		go func() { _ = g.Do(t.Context(), (&calls{answers: []error{errDown, nil}}).call) }()
+		synctest.Wait()
+		before := time.Now()
+		if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil || time.Since(before) != 50*time.Millisecond {
+			t.Error(err, time.Since(before))
+		}
+	})
+}
+
+func TestPanicGivesTheSlotBack(t *testing.T) {
+	g := newGuard(1)
+	for range 2 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the panic was swallowed")
+				}
+			}()
+			_ = g.Do(t.Context(), func(context.Context) error { panic("x") })
+		}()
+	}
+	if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,315 @@
+package xenaauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// rvResolver finds the user of a service account in its claim client_user.
+func rvResolver(called func()) func(context.Context, *xenaauth.User) (string, error) {
+	return func(_ context.Context, u *xenaauth.User) (string, error) {
+		called()
+		var subject string
+		return subject, u.Claim("client_user", &subject)
+	}
+}
+
+// A revocation without an end outlasts every token that exists: one from an issuer whose clock is ahead by all that is
+// allowed, valid for as long as is allowed.
+func TestRevocationOutlastsEveryToken(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name           string
+		lifetime, skew time.Duration
+	}{{"default", 0, 0}, {"short", 10 * time.Minute, 2 * time.Minute}, {"no skew to speak of", 5 * time.Minute, time.Nanosecond}} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			rvBubble(t, func(t *testing.T) {
+				issuer := newIssuer()
+				cfg := issuer.Config()
+				cfg.MaxTokenLifetime, cfg.ClockSkew = c.lifetime, c.skew
+				v := rvNew(t, cfg)
+				lifetime, skew := time.Hour, 30*time.Second
+				if c.lifetime != 0 {
+					lifetime, skew = c.lifetime, c.skew
+				}
+				start := time.Now()
+				nbf := start.Add(skew)
+				exp := nbf.Add(lifetime + skew)
+				token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"nbf": nbf.Unix(), "iat": nbf.Unix(), "exp": exp.Unix()}})
+				require.Empty(t, reasonOf(t, v, token), "the longest-lived token that is accepted")
+				rvRevoke(t, v, xenaauth.Revocation{SessionID: "another"})
+				rvRevoke(t, v, xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)})
+				end := time.Unix(exp.Unix(), 0).Add(skew)
+				time.Sleep(time.Until(end) - time.Nanosecond)
+				require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
+				time.Sleep(time.Nanosecond)
+				require.Equal(t, xenaauth.ReasonExpired, reasonOf(t, v, token))
+				time.Sleep(2 * time.Second)
+				require.Empty(t, reasonOf(t, v, issuer.JWT(xenaauthtest.Token{Lifetime: c.lifetime})))
+				require.Zero(t, v.Status().Revocations, "nothing of it is kept")
+			})
+		})
+	}
+	t.Run("any lifetime", func(t *testing.T) {
+		t.Parallel()
+		rvBubble(t, func(t *testing.T) {
+			issuer := newIssuer()
+			cfg := issuer.Config()
+			cfg.AllowAnyLifetime = true
+			v := rvNew(t, cfg)
+			token := issuer.JWT(xenaauthtest.Token{Subject: "U1", Lifetime: 1000 * time.Hour})
+			rvRevoke(t, v, xenaauth.Revocation{Subject: "U1"})
+			time.Sleep(24*time.Hour - time.Second)
+			require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
+			time.Sleep(time.Second)
+			require.Empty(t, reasonOf(t, v, token), "24 hours, as documented")
+		})
+	})
+}
+
+func TestRevocationEnds(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
+		now := time.Now()
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(10 * time.Second)})
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", ClientID: "C9", Until: now.Add(10500 * time.Millisecond)})
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U2", Until: now.Add(time.Minute)})
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U3", Until: now})
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U4", Until: now.Add(-time.Second)})
+		require.Equal(t, 3, v.Status().Revocations, "two have ended before they began")
+		time.Sleep(10*time.Second - 1)
+		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
+		require.Equal(t, 3, v.Status().Revocations)
+		time.Sleep(time.Nanosecond)
+		require.Empty(t, reasonOf(t, v, token))
+		require.Equal(t, 2, v.Status().Revocations)
+		time.Sleep(2 * time.Second)
+		require.Empty(t, reasonOf(t, v, token))
+		require.Equal(t, 1, v.Status().Revocations)
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Second)})
+		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token), "revoked anew")
+		time.Sleep(time.Minute)
+		require.Empty(t, reasonOf(t, v, token))
+		require.Zero(t, v.Status().Revocations)
+	})
+}
+
+// Status.Revocations is "how many are in force", requests or not.
+func TestStatusCountsRevocationsInForce(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		v := rvNew(t, newIssuer().Config())
+		rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Minute)})
+		require.Equal(t, 1, v.Status().Revocations)
+		time.Sleep(time.Hour)
+		require.Zero(t, v.Status().Revocations)
+	})
+}
+
+func TestRevokeTwiceIsOnce(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
+		now := time.Now()
+		before := now.Add(time.Minute)
+		for _, seconds := range []int{10, 20, 10, 15} { // it ends when the one that ends last does
+			rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
+			rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})
+			rvRevoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before.In(time.FixedZone("", 3600)), Until: now.Add(time.Second)})
+		}
+		require.Equal(t, 2, v.Status().Revocations)
+		time.Sleep(20*time.Second - 1)
+		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
+		time.Sleep(time.Nanosecond)
+		require.Empty(t, reasonOf(t, v, token))
+		time.Sleep(time.Second)
+		require.Empty(t, reasonOf(t, v, token))
+		require.Zero(t, v.Status().Revocations)
+	})
+}
+
+func TestRevocationsAreBounded(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		first := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"jti": "J0"}})
+		more := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"jti": "more"}})
+		until := time.Now().Add(time.Minute)
+		for n := range 100_000 {
+			if err := v.Revoke(t.Context(), xenaauth.Revocation{TokenID: fmt.Sprint("J", n), Until: until}); err != nil {
+				t.Fatal(n, err)
+			}
+		}
+		require.ErrorIs(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenID: "more"}), xenaauth.ErrRevocationsFull)
+		require.Equal(t, 100_000, v.Status().Revocations)
+		require.Empty(t, reasonOf(t, v, more), "the new one is not in force")
+		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, first), "the old ones are")
+		rvRevoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // nothing new
+		time.Sleep(time.Minute)
+		rvRevoke(t, v, xenaauth.Revocation{TokenID: "more"})
+		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, more))
+		require.Empty(t, reasonOf(t, v, first))
+		require.Equal(t, 1, v.Status().Revocations)
+	})
+}
+
+// rvBus is a message broker that remembers: revocations travel as JSON.
+type rvBus struct {
+	mu        sync.Mutex
+	sent      []string
+	followers []chan string
+	fail      error
+}
+
+func (b *rvBus) Publish(_ context.Context, r xenaauth.Revocation) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.fail != nil {
+		return b.fail
+	}
+	text, err := json.Marshal(r)
+	b.sent = append(b.sent, string(text))
+	for _, f := range b.followers {
+		f <- string(text)
+	}
+	return err
+}
+
+func (b *rvBus) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
+	b.mu.Lock()
+	if b.fail != nil {
+		defer b.mu.Unlock()
+		return b.fail
+	}
+	feed := make(chan string, 1000)
+	for _, text := range b.sent {
+		feed <- text
+	}
+	b.followers = append(b.followers, feed)
+	b.mu.Unlock()
+	for {
+		select {
+		case text := <-feed:
+			var r xenaauth.Revocation
+			if err := json.Unmarshal([]byte(text), &r); err != nil {
+				return err
+			}
+			apply(r)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (b *rvBus) published() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.sent)
+}
+
+func TestRevocationBus(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		bus := new(rvBus)
+		cfg := issuer.Config()
+		cfg.RevocationBus = bus
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 3)
+		follow := func() *xenaauth.Validator {
+			v := rvNew(t, cfg)
+			go func() { ended <- v.FollowRevocations(ctx) }()
+			synctest.Wait()
+			return v
+		}
+		one, two := follow(), follow()
+		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
+		other := issuer.JWT(xenaauthtest.Token{Subject: "U2"})
+		for _, v := range []*xenaauth.Validator{one, two} {
+			require.Empty(t, reasonOf(t, v, token))
+		}
+		rvRevoke(t, one, xenaauth.Revocation{Subject: "U1"})
+		rvRevoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
+		synctest.Wait()
+		three := follow() // it started later and is told all the same
+		for _, v := range []*xenaauth.Validator{one, two, three} {
+			require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
+			require.Empty(t, reasonOf(t, v, other))
+			require.Equal(t, 2, v.Status().Revocations, "what comes back is what one has said itself")
+		}
+		require.Equal(t, 2, bus.published(), "what is heard is not said again")
+		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the end is decided once for all")
+
+		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
+			require.NoError(t, bus.Publish(ctx, r)) // nonsense and news of yesterday
+		}
+		synctest.Wait()
+		require.Equal(t, 2, two.Status().Revocations)
+		require.Empty(t, reasonOf(t, two, other))
+		stop()
+		for range 3 {
+			require.ErrorIs(t, <-ended, context.Canceled)
+		}
+	})
+}
+
+func TestRevocationBusFails(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	broken := errors.New("the broker is away")
+	cfg := issuer.Config()
+	cfg.RevocationBus = &rvBus{fail: broken}
+	v := rvNew(t, cfg)
+	token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
+	require.ErrorIs(t, v.Revoke(t.Context(), xenaauth.Revocation{Subject: "U1"}), broken)
+	require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token), "it holds here")
+	require.ErrorIs(t, v.FollowRevocations(t.Context()), broken)
+	require.Error(t, v.Revoke(t.Context(), xenaauth.Revocation{}))
+	require.Equal(t, 1, v.Status().Revocations)
+	require.Error(t, rvNew(t, issuer.Config()).FollowRevocations(t.Context()), "there is no bus")
+}
+
+func TestFollowRevocationsWhenFull(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		bus := new(rvBus)
+		logged := new(rvLog)
+		cfg := issuer.Config()
+		cfg.RevocationBus, cfg.Logger = bus, slog.New(logged)
+		v := rvNew(t, cfg)
+		until := time.Now().Add(time.Hour)
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		go func() { _ = v.FollowRevocations(ctx) }()
+		synctest.Wait()
+		for n := range 100_003 {
+			require.NoError(t, bus.Publish(t.Context(), xenaauth.Revocation{TokenID: fmt.Sprint(n), Until: until}))
+			if n%500 == 0 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		require.Equal(t, 100_000, v.Status().Revocations)
+		require.Equal(t, 1, logged.count(slog.LevelError, "revocations"), "it is said, and once")
+	})
+}

@@ -1,0 +1,133 @@
+package xenaauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestUserClaimIsLenientInShape(t *testing.T) {
+	u, err := xenaauth.NewUser(map[string]any{
+		"role": "a", "roles": []string{"a", "b"}, "yes": "True", "no": false, "odd": "perhaps", "n": "42", "m": 43,
+		"at": 1790000000, "since": "1790000000.5", "day": "2026-01-02T03:04:05Z", "obj": map[string]any{"k": "v"}, "none": nil,
+	})
+	require.NoError(t, err)
+
+	var list []string
+	require.NoError(t, u.Claim("role", &list))
+	require.Equal(t, []string{"a"}, list)
+	require.NoError(t, u.Claim("roles", &list))
+	require.Equal(t, []string{"a", "b"}, list)
+	var one string
+	require.Error(t, u.Claim("roles", &one), "several values are not one")
+
+	var b bool
+	require.NoError(t, u.Claim("yes", &b))
+	require.True(t, b)
+	require.NoError(t, u.Claim("no", &b))
+	require.False(t, b)
+	require.Error(t, u.Claim("odd", &b))
+
+	var i int
+	var i64 int64
+	require.NoError(t, u.Claim("n", &i))
+	require.NoError(t, u.Claim("m", &i64))
+	require.Equal(t, 42, i)
+	require.EqualValues(t, 43, i64)
+	require.NoError(t, u.Claim("n", &i64))
+	require.Error(t, u.Claim("role", &i))
+
+	var at time.Time
+	require.NoError(t, u.Claim("at", &at))
+	require.True(t, at.Equal(time.Unix(1790000000, 0)))
+	require.NoError(t, u.Claim("since", &at))
+	require.True(t, at.Equal(time.Unix(1790000000, 0)))
+	require.NoError(t, u.Claim("day", &at))
+	require.Equal(t, 2026, at.Year())
+	require.Error(t, u.Claim("role", &at))
+
+	var obj struct{ K string }
+	require.NoError(t, u.Claim("obj", &obj))
+	require.Equal(t, "v", obj.K)
+	var all map[string]any
+	require.NoError(t, u.Claims(&all))
+	require.Equal(t, "a", all["role"])
+
+	require.ErrorIs(t, u.Claim("Role", &one), xenaauth.ErrNoClaim, "names are exact")
+	require.ErrorIs(t, u.Claim("absent", &one), xenaauth.ErrNoClaim)
+}
+
+func TestUserAccessorsHandOutCopies(t *testing.T) {
+	u := xenaauthtest.User(xenaauthtest.Token{})
+	u.Scopes()[0], u.Audience()[0], u.AuthenticationMethods()[0] = "x", "x", "x"
+	require.NotContains(t, u.Scopes(), "x")
+	require.NotContains(t, u.Audience(), "x")
+	require.NotContains(t, u.AuthenticationMethods(), "x")
+}
+
+func TestUserWithManyScopes(t *testing.T) {
+	var scopes []string
+	for n := range 300 {
+		scopes = append(scopes, fmt.Sprintf("s%d", n))
+	}
+	u := xenaauthtest.User(xenaauthtest.Token{Scopes: scopes})
+	require.True(t, u.HasScope("s299"))
+	require.False(t, u.HasScope("s300"))
+	require.False(t, u.HasScope("S1"), "scopes are case-sensitive")
+	require.False(t, u.HasScope("s1 s2"))
+}
+
+// Whatever way a user gets into a log, only who and which application is shown.
+func TestUserFormsShowNoClaims(t *testing.T) {
+	u := xenaauthtest.User(xenaauthtest.Token{Claims: map[string]any{"email": "secret@example.com"}})
+	text, err := json.Marshal(u)
+	require.NoError(t, err)
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("m", "user", u)
+	ctx := xenaauth.ContextWithUser(t.Context(), u)
+	for _, shown := range []string{
+		u.String(), fmt.Sprintf("%v %+v %#v %s", u, u, u, u), string(text), log.String(), fmt.Sprintf("%v %#v", ctx, ctx),
+	} {
+		require.NotContains(t, shown, "secret@")
+		require.Contains(t, shown, "104711")
+	}
+	var nobody *xenaauth.User
+	require.Equal(t, "no user", fmt.Sprint(nobody))
+	require.Equal(t, "no user", nobody.LogValue().String())
+}
+
+func TestUserFromContext(t *testing.T) {
+	_, ok := xenaauth.UserFromContext(t.Context())
+	require.False(t, ok)
+	_, ok = xenaauth.UserFromContext(xenaauth.ContextWithUser(t.Context(), nil))
+	require.False(t, ok)
+	u := xenaauthtest.User(xenaauthtest.Token{})
+	type key struct{}
+	ctx := context.WithValue(xenaauth.ContextWithUser(context.WithValue(t.Context(), key{}, 1), u), key{}, 2)
+	got, ok := xenaauth.UserFromContext(ctx)
+	require.True(t, ok)
+	require.Same(t, u, got)
+	require.Equal(t, 2, ctx.Value(key{}))
+	require.Equal(t, 1, xenaauth.ContextWithUser(context.WithValue(t.Context(), key{}, 1), u).Value(key{}))
+}
+
+func TestNewUserRefusesWhatIsNoObject(t *testing.T) {
+	for _, claims := range []any{[]int{1}, "text", func() {}, map[string]any{"sub": 5}, json.RawMessage(`{"sub":"a","sub":"b"}`)} {
+		_, err := xenaauth.NewUser(claims)
+		require.Error(t, err)
+	}
+	u, err := xenaauth.NewUser(map[string]any{"azp": "client", "scp": "a b"})
+	require.NoError(t, err)
+	require.Equal(t, "client", u.ClientID())
+	require.Equal(t, []string{"a", "b"}, u.Scopes())
+	require.True(t, u.ExpiresAt().IsZero())
+}

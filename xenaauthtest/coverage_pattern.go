@@ -1,0 +1,160 @@
+package xenaauthtest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Mux is an [http.ServeMux] that remembers its routes, which a ServeMux doesn't
+// tell. A service whose routes are to be tested takes, in place of a
+// *http.ServeMux, an interface that both fulfil:
+//
+//	func routes(mux interface{ Handle(string, http.Handler) }, auth *xenaauth.Middleware) {
+//		mux.Handle("GET /invoices/{id}", auth.Require(…)(…))
+//	}
+//
+// The zero value is ready for use.
+type Mux struct {
+	mux    http.ServeMux
+	mu     sync.Mutex
+	routes []Route
+}
+
+// Handle registers a handler as [http.ServeMux.Handle] does, and panics as that
+// does.
+func (m *Mux) Handle(pattern string, handler http.Handler) {
+	m.mux.Handle(pattern, handler)
+	m.record(pattern)
+}
+
+// HandleFunc registers a handler as [http.ServeMux.HandleFunc] does, and panics
+// as that does.
+func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
+	m.mux.HandleFunc(pattern, handler)
+	m.record(pattern)
+}
+
+// ServeHTTP calls the handler of the route that r matches.
+func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
+
+// Routes returns the routes in the order of their registration. Source is the
+// place of that.
+func (m *Mux) Routes() []Route {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.routes)
+}
+
+func (m *Mux) record(pattern string) {
+	route := Route{Pattern: pattern}
+	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+		route.Method, route.Pattern = pattern[:i], strings.TrimLeft(pattern[i:], " \t")
+	}
+	if _, file, line, ok := runtime.Caller(2); ok {
+		route.Source = fmt.Sprintf("%s:%d", file, line)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.routes = append(m.routes, route)
+}
+
+// ColonTemplate reads a pattern of gin or echo: ":id" is a parameter up to the
+// next slash, and "*path" or "*" one that takes the rest.
+func ColonTemplate(pattern string) string {
+	var b strings.Builder
+	for pattern != "" {
+		i := strings.IndexAny(pattern, ":*")
+		if i < 0 {
+			break
+		}
+		b.WriteString(pattern[:i])
+		end := len(pattern)
+		if slash := strings.IndexByte(pattern[i:], '/'); slash >= 0 && pattern[i] == ':' {
+			end = i + slash
+		}
+		b.WriteString("{" + parameterName(pattern[i+1:end]) + "}")
+		pattern = pattern[end:]
+	}
+	return b.String() + pattern
+}
+
+// template is the path of a route with every parameter as {name}.
+func (r Route) template() string {
+	if r.Template != "" {
+		return r.Template
+	}
+	var b strings.Builder
+	rest := r.Pattern[max(0, strings.IndexByte(r.Pattern, '/')):]
+	for rest != "" {
+		i := strings.IndexByte(rest, '{')
+		if i < 0 {
+			break
+		}
+		b.WriteString(rest[:i])
+		end := closing(rest, i)
+		name, _, _ := strings.Cut(rest[i+1:end], ":") // what follows is chi's regular expression
+		if name = strings.TrimSuffix(name, "..."); name != "$" {
+			b.WriteString("{" + parameterName(name) + "}")
+		}
+		rest = rest[min(end+1, len(rest)):]
+	}
+	if before, found := strings.CutSuffix(rest, "/*"); found { // chi's wildcard
+		rest = before + "/{" + parameterName("") + "}"
+	}
+	return b.String() + rest
+}
+
+// closing is the index of the brace that closes the one at open. Regular
+// expressions may have braces of their own.
+func closing(s string, open int) int {
+	depth := 0
+	for i := open; i < len(s); i++ {
+		switch s[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i
+			}
+		}
+	}
+	return len(s)
+}
+
+func parameterName(name string) string {
+	if name == "" {
+		return "path"
+	}
+	return name
+}
+
+// concrete is a host, "" for any, and a path that reach the route.
+func (r Route) concrete(params map[string]string) (host, path string) {
+	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
+		host = r.Pattern[:i]
+	}
+	if r.Path != "" {
+		return host, r.Path
+	}
+	var b strings.Builder
+	rest := r.template()
+	for {
+		before, after, found := strings.Cut(rest, "{")
+		b.WriteString((&url.URL{Path: before}).EscapedPath())
+		if !found {
+			return host, b.String()
+		}
+		name, tail, _ := strings.Cut(after, "}")
+		value, ok := params[name]
+		if !ok {
+			value = "1"
+		}
+		b.WriteString((&url.URL{Path: value}).EscapedPath())
+		rest = tail
+	}
+}

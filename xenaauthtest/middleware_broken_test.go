@@ -1,0 +1,169 @@
+package xenaauthtest_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// brokenEnv makes this test program run the suite over guards that it has to
+// fail for.
+const brokenEnv = "XENAAUTHTEST_BROKEN"
+
+// guardFunc is a guard that may be broken: next is the handler, and also what
+// a guard of a group goes on to.
+type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
+
+// byCheck is a good guard but for what is done to a request that passes, and
+// after the answer to one that doesn't.
+func byCheck(
+	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
+	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
+) guardFunc {
+	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		m.Require(rs...)
+		rs = append([]xenaauth.Requirement(nil), rs...)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			allowed, err := m.Check(r, rs...)
+			if err != nil {
+				m.Deny(w, r, err)
+				after(w, r, next)
+				return
+			}
+			pass(w, r, allowed, next)
+		})
+	}
+}
+
+func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+	next.ServeHTTP(w, allowed)
+}
+
+func stop(http.ResponseWriter, *http.Request, http.Handler) {}
+
+// brokenGuards are mistakes that adapters make, with a case that has to tell.
+var brokenGuards = map[string]struct {
+	guard guardFunc
+	told  string
+}{
+	"no guard": {func(_ *xenaauth.Middleware, _ []xenaauth.Requirement, next http.Handler) http.Handler {
+		return next
+	}, "refusals/no_token"},
+	"goes on after a refusal": {byCheck(passOn, func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		next.ServeHTTP(w, r)
+	}), "refusals/expired"},
+	"loses the user": {byCheck(func(w http.ResponseWriter, original, _ *http.Request, next http.Handler) {
+		next.ServeHTTP(w, original)
+	}, stop), "requirements/AnyUser,_any_token"},
+	"loses the cancellation": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+		next.ServeHTTP(w, allowed.WithContext(context.WithoutCancel(allowed.Context())))
+	}, stop), "conduct/cancellation"},
+	"loses the context": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+		user, _ := xenaauth.UserFromContext(allowed.Context())
+		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(context.Background(), user)))
+	}, stop), "refusals/nothing_of_that_lasts"},
+	"hides the writer": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+		next.ServeHTTP(struct{ http.ResponseWriter }{w}, allowed)
+	}, stop), "conduct/streaming"},
+	"answers twice": {byCheck(passOn, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+		_, _ = w.Write([]byte(`{"message":"Unauthorized"}`))
+	}), "options/ErrorBody,_no_scope"},
+	"validates again": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+		user, _ := xenaauth.UserFromContext(allowed.Context())
+		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(allowed.Context(), user)))
+	}, stop), "users/nested,_validated_once"},
+	"recovers": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
+		defer func() { _ = recover() }()
+		next.ServeHTTP(w, allowed)
+	}, stop), "conduct/panicking_handler"},
+	"trusts who is planted": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		guarded := m.Require(rs...)(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, ok := xenaauth.UserFromContext(r.Context()); ok {
+				next.ServeHTTP(w, r)
+				return
+			}
+			guarded.ServeHTTP(w, r)
+		})
+	}, "users/planted_user,_no_token"},
+	"answers outages as refusals": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		guarded := m.Require(rs...)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			allowed, err := m.Check(r, rs...)
+			if err == nil {
+				next.ServeHTTP(w, allowed)
+				return
+			}
+			if err.(*xenaauth.Error).Reason == xenaauth.ReasonUnavailable {
+				err = &xenaauth.Error{Reason: xenaauth.ReasonInactive}
+			}
+			m.Deny(w, r, err)
+			_ = guarded
+		})
+	}, "refusals/an_error_of_the_validator's_own"},
+	"is wired late": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Require(rs...)(next).ServeHTTP(w, r) })
+	}, "wiring/a_zero_Requirement"},
+	"keeps the caller's slice": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		m.Require(rs...)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Require(rs...)(next).ServeHTTP(w, r) })
+	}, "wiring/requirements_are_copied"},
+}
+
+func mountBroken(guard guardFunc) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
+	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
+		mux := http.NewServeMux()
+		for _, route := range routes {
+			var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				user, ok := xenaauth.UserFromContext(r.Context())
+				route.Serve(w, r, user, ok)
+			})
+			if route.Optional {
+				h = m.Optional(h)
+			} else {
+				h = guard(m, route.Require, h)
+			}
+			if route.Group != nil {
+				h = guard(m, route.Group, h)
+			}
+			mux.Handle(route.Method+" "+route.Path, h)
+		}
+		return mux
+	}
+}
+
+// TestBroken runs itself in another process, in which the suite has to fail for
+// every broken guard and to name what is wrong with it.
+func TestBroken(t *testing.T) {
+	if os.Getenv(brokenEnv) != "" {
+		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop))) })
+		for name, broken := range brokenGuards {
+			t.Run(name, func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(broken.guard)) })
+		}
+		return
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBroken$", "-test.v")
+	cmd.Env = append(os.Environ(), brokenEnv+"=1")
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		t.Error("the suite passes with broken guards")
+	}
+	if !strings.Contains(string(out), "--- PASS: TestBroken/good ") {
+		t.Errorf("the suite fails with a good guard:\n%s", out)
+	}
+	for name, broken := range brokenGuards {
+		told := "--- FAIL: TestBroken/" + strings.ReplaceAll(name, " ", "_") + "/" + broken.told + " "
+		if !strings.Contains(string(out), told) {
+			t.Errorf("a guard that %s: the output lacks %q", name, told)
+		}
+	}
+	if t.Failed() && testing.Verbose() {
+		t.Logf("%s", out)
+	}
+}

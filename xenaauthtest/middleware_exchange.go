@@ -1,0 +1,161 @@
+package xenaauthtest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// exchange is a request and what has to come of it.
+type exchange struct {
+	name          string
+	method        string // "" is GET
+	path          string
+	authorization []string // each a line of its own
+	plant         bool     // somebody around the guards claims that the request is bob's
+	body          string
+
+	want answer
+}
+
+// answer is a response. Of a refusal, every field that matters is compared to
+// the byte.
+type answer struct {
+	status     int
+	body       string
+	challenge  string // WWW-Authenticate; "" is none
+	retryAfter string
+	validated  int // how often the validator was asked
+	events     int // refusals that Options.Event was told, if not the one of a refused request
+}
+
+// passed is the answer of a handler that greets a user, "" for none.
+func passed(subject string) answer {
+	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
+}
+
+// greet is the handler of routes of which only the guard matters.
+func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
+	subject := ""
+	if ok {
+		subject = user.Subject()
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	_, _ = fmt.Fprint(w, "hello "+subject+string(body))
+}
+
+func bearerToken(token string) []string { return []string{"Bearer " + token} }
+
+// run sends every request, in order and over the same connection where the
+// server keeps it.
+func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
+	for _, e := range exchanges {
+		t.Run(e.name, func(t *testing.T) {
+			m.during(t)
+			m.reset()
+			s.validator.calls.Store(0)
+			resp, body, err := m.send(t.Context(), e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			served, refusals, _ := m.reset()
+			e.want.compare(t, e.method, resp, body)
+			passes := e.want.status == http.StatusOK
+			if runs := map[bool]int{true: 1}[passes]; served != runs {
+				t.Errorf("the handler ran %d times, want %d", served, runs)
+			}
+			if n := int(s.validator.calls.Load()); n != e.want.validated {
+				t.Errorf("the token was validated %d times, want %d", n, e.want.validated)
+			}
+			events := e.want.events
+			if !passes {
+				events = 1
+			}
+			if len(refusals) != events {
+				t.Errorf("Options.Event was told of refusals %q, want %d", refusals, events)
+			}
+		})
+	}
+}
+
+// send returns the response with its body, read to the end.
+func (m *mounted) send(ctx context.Context, e exchange) (*http.Response, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	method := e.method
+	if method == "" {
+		method = http.MethodGet
+	}
+	req, err := http.NewRequestWithContext(ctx, method, m.server.URL+e.path, strings.NewReader(e.body))
+	if err != nil {
+		return nil, "", err
+	}
+	if e.authorization != nil {
+		req.Header["Authorization"] = e.authorization
+	}
+	if e.plant {
+		req.Header.Set(plantHeader, "1")
+	}
+	resp, err := m.server.Client().Do(req)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, "", fmt.Errorf("the body breaks off after %q: %w", body, err)
+	}
+	return resp, string(body), nil
+}
+
+func (want answer) compare(t *testing.T, method string, resp *http.Response, body string) {
+	t.Helper()
+	if resp.StatusCode != want.status {
+		t.Errorf("status %d, want %d", resp.StatusCode, want.status)
+	}
+	if body != want.body {
+		t.Errorf("body %q\nwant %q", body, want.body)
+	}
+	wantField(t, resp.Header, "WWW-Authenticate", want.challenge)
+	wantField(t, resp.Header, "Retry-After", want.retryAfter)
+	if want.status == http.StatusOK {
+		return
+	}
+	wantField(t, resp.Header, "Cache-Control", "no-store")
+	if !slices.Contains(resp.Header.Values("Vary"), "Authorization") {
+		t.Errorf("Vary %q, want Authorization in it", resp.Header.Values("Vary"))
+	}
+	if method == http.MethodHead {
+		return
+	}
+	if strings.HasPrefix(want.body, "{") {
+		wantField(t, resp.Header, "Content-Type", "application/problem+json")
+		wantField(t, resp.Header, "X-Content-Type-Options", "nosniff")
+	}
+	if resp.ContentLength != int64(len(want.body)) {
+		t.Errorf("Content-Length %s, want %d", strconv.FormatInt(resp.ContentLength, 10), len(want.body))
+	}
+}
+
+// wantField compares a header field that may occur once, or with "" never.
+func wantField(t *testing.T, h http.Header, name, want string) {
+	t.Helper()
+	var values []string
+	if want != "" {
+		values = []string{want}
+	}
+	if got := h.Values(name); !slices.Equal(got, values) {
+		t.Errorf("%s %q\nwant %q", name, got, values)
+	}
+}
