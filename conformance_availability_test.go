@@ -20,9 +20,10 @@ import (
 // outage runs a test in fake time, with an api in front of an issuer that it may take down.
 func outage(t *testing.T, f func(t *testing.T, issuer *xenaauthtest.Issuer, a *api)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		issuer := newIssuer()
 		f(t, issuer, mount(t, issuer.HybridConfig()))
+		time.Sleep(time.Minute) // for a fetch under way to end: the bubble's clock stops with this function
 	})
 }
 
@@ -86,7 +87,7 @@ func TestA2_KnownKeys(t *testing.T) {
 
 func TestA2_MaxKeyAge(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
+	bubble(t, func(t *testing.T) {
 		issuer := newIssuer()
 		cfg := issuer.Config()
 		cfg.MaxKeyAge = 40 * time.Minute
@@ -287,7 +288,8 @@ func TestA4_BadSignaturesFetchNothing(t *testing.T) {
 	})
 }
 
-// Whoever could not be kept waiting because too many wait already was not told anything about its token.
+// So many may wait for the next fetch and no more: a flood of junk can't pile up requests, nor turn into errors of
+// ours. Who is refused for that reason passes a moment later.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	outage(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *api) {
@@ -307,7 +309,7 @@ func TestA4_TooManyWaiting(t *testing.T) {
 		got := a.get(t, good)
 		wg.Wait()
 		time.Sleep(2 * time.Second)
-		require.Contains(t, []int{200, 503}, got.status, got.body)
+		require.Equal(t, 401, got.status, got.body)
 		require.Zero(t, bad.Load())
 		a.passes(t, good)
 	})

@@ -157,7 +157,7 @@ func TestI4_NotAnAnswer(t *testing.T) {
 	}
 	t.Run("timeout", func(t *testing.T) {
 		t.Parallel()
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			issuer := newIssuer()
 			a := mount(t, issuer.HybridConfig())
 			token := issuer.Opaque(xenaauthtest.Token{})
@@ -192,12 +192,12 @@ func TestI6_Caching(t *testing.T) {
 		require.Equal(t, want, issuer.Calls(xenaauthtest.Introspection))
 		issuer.ResetCalls()
 	}
-	bubble := func(name string, f func(t *testing.T, issuer *xenaauthtest.Issuer)) {
+	inTime := func(name string, f func(t *testing.T, issuer *xenaauthtest.Issuer)) {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { f(t, newIssuer()) })
+			bubble(t, func(t *testing.T) { f(t, newIssuer()) })
 		})
 	}
-	bubble("lifetime", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("lifetime", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.CacheTTL = 30 * time.Second
 		a := mount(t, cfg)
@@ -214,7 +214,7 @@ func TestI6_Caching(t *testing.T) {
 		a.refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
 	})
-	bubble("one minute by default", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("one minute by default", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		a := mount(t, issuer.HybridConfig())
 		token := issuer.Opaque(xenaauthtest.Token{})
 		a.passes(t, token)
@@ -225,7 +225,7 @@ func TestI6_Caching(t *testing.T) {
 		a.passes(t, token)
 		calls(t, issuer, 1)
 	})
-	bubble("never beyond exp", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("never beyond exp", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.CacheTTL = time.Hour
 		a := mount(t, cfg)
@@ -238,7 +238,7 @@ func TestI6_Caching(t *testing.T) {
 		a.refuses(t, token, xenaauth.ReasonInactive) // asked again, though within the skew
 		calls(t, issuer, 1)
 	})
-	bubble("inactive, for a short time", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("inactive, for a short time", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		a := mount(t, issuer.HybridConfig())
 		for range 5 {
 			a.refuses(t, "unknown", xenaauth.ReasonInactive)
@@ -248,7 +248,7 @@ func TestI6_Caching(t *testing.T) {
 		a.refuses(t, "unknown", xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
 	})
-	bubble("inactive, in a cache apart", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("inactive, in a cache apart", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.CacheSize = 32
 		a := mount(t, cfg)
@@ -261,7 +261,7 @@ func TestI6_Caching(t *testing.T) {
 		a.passes(t, token)
 		calls(t, issuer, 0)
 	})
-	bubble("no caching", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("no caching", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.CacheTTL, cfg.Introspection.NegativeTTL = -1, -1
 		a := mount(t, cfg)
@@ -272,7 +272,7 @@ func TestI6_Caching(t *testing.T) {
 		}
 		calls(t, issuer, 6)
 	})
-	bubble("no errors", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("no errors", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		a := mount(t, issuer.HybridConfig())
 		token := issuer.Opaque(xenaauthtest.Token{})
 		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
@@ -280,7 +280,7 @@ func TestI6_Caching(t *testing.T) {
 		issuer.Heal()
 		a.passes(t, token)
 	})
-	bubble("facts, not verdicts", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("facts, not verdicts", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		cfg := issuer.HybridConfig()
 		a := mount(t, cfg)
 		other := guard(a.validator, xenaauth.AllScopes("email"))
@@ -290,7 +290,7 @@ func TestI6_Caching(t *testing.T) {
 		a.passes(t, token)
 		calls(t, issuer, 1)
 	})
-	bubble("each issuer and endpoint for itself", func(t *testing.T, issuer *xenaauthtest.Issuer) {
+	inTime("each issuer and endpoint for itself", func(t *testing.T, issuer *xenaauthtest.Issuer) {
 		other := newIssuer()
 		token := issuer.Opaque(xenaauthtest.Token{})
 		mount(t, issuer.HybridConfig()).passes(t, token)
@@ -301,7 +301,7 @@ func TestI6_Caching(t *testing.T) {
 func TestI6_SingleFlight(t *testing.T) {
 	t.Parallel()
 	t.Run("a thousand", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			issuer := newIssuer()
 			a := mount(t, issuer.HybridConfig())
 			token := issuer.Opaque(xenaauthtest.Token{})

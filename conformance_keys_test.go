@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,7 +53,7 @@ func TestJ5_WithoutKid(t *testing.T) {
 
 func TestJ5_ByKid(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // an unknown kid waits for a fetch
+	bubble(t, func(t *testing.T) { // an unknown kid waits for a fetch
 		issuer := newIssuer()
 		claims := issuer.Claims(xenaauthtest.Token{})
 		first, second := newSigner(t, "a"), newSigner(t, "b")
@@ -131,7 +130,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"kid a number":        {ec, "ES256", ec.jwk(map[string]any{"kid": 7})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // an unknown kid waits for a fetch
+			bubble(t, func(t *testing.T) { // an unknown kid waits for a fetch
 				issuer := newIssuer()
 				claims := issuer.Claims(xenaauthtest.Token{})
 				publish(t, issuer, c.jwk, good.jwk(nil))

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -34,7 +33,7 @@ func TestM1_TheIssuerItself(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
 				issuer := newIssuer()
 				issuer.SetMetadata(mustJSON(t, with(metadataOf(t, issuer), map[string]any{"issuer": iss})))
 				a := mount(t, issuer.HybridConfig())
@@ -151,7 +150,7 @@ func TestM2_SizeAndTime(t *testing.T) {
 	issuer.SetMetadata(append(mustJSON(t, metadataOf(t, issuer)), []byte(strings.Repeat(" ", 300<<10))...))
 	serve(t, issuer.Config()).refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Metadata, xenaauthtest.KeySet} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
 			slow := newIssuer()
 			slow.Fail(endpoint, xenaauthtest.Fault{Delay: time.Hour})
 			began := time.Now()

@@ -134,20 +134,20 @@ func (r *reply) retryAfter() time.Duration {
 }
 
 // lifetime is how long the reply is fresh by its Cache-Control (RFC 9111, section 5.2.2). 0 is unsaid.
-func (r *reply) lifetime() time.Duration {
+func (r *reply) lifetime() (fresh time.Duration) {
 	for directive := range strings.SplitSeq(strings.Join(r.header.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-store", "no-cache":
-			return time.Nanosecond // the least that the caller allows
+			return time.Nanosecond // the least that the caller allows, whatever else is said
 		case "max-age":
 			age, _ := strconv.Atoi(r.header.Get("Age"))
 			if seconds, err := strconv.Atoi(strings.Trim(value, `"`)); err == nil {
-				return max(time.Nanosecond, time.Duration(min(seconds, 1<<30)-max(age, 0))*time.Second)
+				fresh = max(time.Nanosecond, time.Duration(min(seconds, 1<<30)-max(age, 0))*time.Second)
 			}
 		}
 	}
-	return 0
+	return fresh
 }
 
 // plain says why a call failed without the URLs and addresses that net and net/http put into their errors.

@@ -96,6 +96,11 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 		defer cancel()
 		var user *User
 		err := i.guard.Do(own, func(ctx context.Context) (err error) {
+			defer func() { // this goroutine is ours: a panic of the configured client would end the process
+				if recover() != nil {
+					err = &outage{what: "introspection", why: "the HTTP client panicked"}
+				}
+			}()
 			user, err = i.ask(ctx, endpoint, token)
 			return err
 		})

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -285,6 +286,15 @@ func newIssuer() *xenaauthtest.Issuer {
 
 // rsaIssuer is one issuer for all tests that only have it sign and publish: making an RSA key takes long.
 var rsaIssuer = sync.OnceValue(func() *xenaauthtest.Issuer { return xenaauthtest.NewIssuer(nil) })
+
+// bubble runs a test in fake time, and at its end waits for the fetches that it left under way.
+func bubble(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		f(t)
+	})
+}
 
 // b64 is base64url without padding.
 func b64[T string | []byte](v T) string { return base64.RawURLEncoding.EncodeToString([]byte(v)) }

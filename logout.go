@@ -101,7 +101,8 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	if _, err := h.validator.verifier.prove(r.Context(), token, header, now); err != nil {
 		return err
 	}
-	if !h.first(set, now) {
+	key := hash("logout", set.Issuer, set.ID)
+	if !h.first(&key, set, now) {
 		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 	}
 	revocation := Revocation{SessionID: set.SessionID}
@@ -109,7 +110,11 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		// Both times are whole seconds: a token of the same second counts as made before the logout.
 		revocation = Revocation{Subject: set.Subject, IssuedBefore: time.Unix(set.IssuedAt+1, 0)}
 	}
-	return h.validator.Revoke(r.Context(), revocation)
+	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
+		h.seen.Delete(&key) // the issuer may, and should, try again
+		return err
+	}
+	return nil
 }
 
 // check is section 2.6 of the specification, but for issuer and signature.
@@ -156,13 +161,12 @@ func isLogout(set *claims.Set) bool {
 }
 
 // first notes a logout token and reports whether it is new.
-func (h *logoutHandler) first(set *claims.Set, now time.Time) bool {
-	key := hash("logout", set.Issuer, set.ID)
+func (h *logoutHandler) first(key *factcache.Key, set *claims.Set, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, seen := h.seen.Get(&key, now); seen {
+	if _, seen := h.seen.Get(key, now); seen {
 		return false
 	}
-	h.seen.Put(&key, struct{}{}, time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew), now)
+	h.seen.Put(key, struct{}{}, time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew), now)
 	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
@@ -66,7 +67,7 @@ func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
 	if set.Has&confusable != 0 {
 		return refuse(ReasonTokenType, errors.New("it has claims of another kind of token"))
 	}
-	if source == claims.Answer && set.Has&claims.TokenType != 0 && !isBearer(set.TokenType) {
+	if source == claims.Answer && set.Has&claims.TokenType != 0 && !strings.EqualFold(set.TokenType, "Bearer") {
 		return refuse(ReasonTokenType, errors.New("the issuer says that it is no bearer token"))
 	}
 	if err := p.times(set, source, now); err != nil {
@@ -85,10 +86,6 @@ func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
 		return p.rfc9068(set)
 	}
 	return nil
-}
-
-func isBearer(tokenType string) bool {
-	return len(tokenType) == 6 && (tokenType == "Bearer" || tokenType == "bearer" || tokenType == "BEARER")
 }
 
 func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Error {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,6 +139,7 @@ func (s *revocations) complete(r Revocation, now time.Time) (Revocation, error) 
 	if b, err := hex.DecodeString(r.TokenHash); err != nil || r.TokenHash != "" && len(b) != sha256.Size {
 		return r, errors.New("xenaauth: Revocation.TokenHash is not from HashToken")
 	}
+	r.TokenHash = strings.ToLower(r.TokenHash)
 	if r.Until.IsZero() {
 		r.Until = now.Add(s.lifetime)
 	}
@@ -261,4 +263,17 @@ func (r *Revocation) matches(u *User, tokenHash string) bool {
 		(r.IssuedBefore.IsZero() || made.IsZero() || made.Before(r.IssuedBefore))
 }
 
-func (s *revocations) len() int { return int(s.count.Load()) }
+// inForce is how many there are.
+func (s *revocations) inForce(now time.Time) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	n := 0
+	for _, list := range s.by {
+		for _, r := range list {
+			if now.Before(r.Until) {
+				n++
+			}
+		}
+	}
+	return n
+}

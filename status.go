@@ -55,7 +55,7 @@ type CacheStatus struct {
 // Status tells how the Validator is. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
-	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache), Revocations: v.revoked.len()}
+	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache), Revocations: v.revoked.inForce(now)}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.KeySet = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {

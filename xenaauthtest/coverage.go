@@ -185,7 +185,7 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 		}
 		if scopeless.refused {
 			access.add(scopeless.scopes)
-			access.Policy = access.Policy || scopeless.status == http.StatusForbidden && scopeless.scopes == nil
+			access.Policy = access.Policy || scopeless.status == http.StatusForbidden && len(scopeless.scopes) == 0
 		}
 	}
 	return access

@@ -51,7 +51,9 @@ func collides(name string, registered []string) bool {
 		return false
 	}
 	for _, r := range registered {
-		if strings.EqualFold(name, r) {
+		// EqualFold folds as encoding/json does; some readers compare after converting all to one case instead, which
+		// makes more letters equal: the dotless i, the dotted I.
+		if strings.EqualFold(name, r) || strings.ToUpper(name) == strings.ToUpper(r) || strings.ToLower(name) == r {
 			return true
 		}
 	}

@@ -259,10 +259,12 @@ func (p *parser) time(digitsToo bool) (int64, bool) {
 	} else if text, ok = p.number(); !ok {
 		return 0, false
 	}
-	if len(text) <= 12 {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			return n, n >= 0 && n <= lastSecond && text[0] != '-'
-		}
+	whole := text
+	if strings.IndexByte(text, 'e') < 0 && strings.IndexByte(text, 'E') < 0 {
+		whole, _, _ = strings.Cut(text, ".") // as a float it could be rounded up
+	}
+	if n, err := strconv.ParseInt(whole, 10, 64); err == nil {
+		return n, n >= 0 && n <= lastSecond && text[0] != '-'
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(f >= 0 && f <= lastSecond) || text[0] == '-' {

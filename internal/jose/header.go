@@ -37,6 +37,13 @@ const (
 // encoding refuses padding and stray bits in the last character. It skips line breaks, so those are looked for apart.
 var encoding = base64.RawURLEncoding.Strict()
 
+func decodeString(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, ErrMalformed
+	}
+	return encoding.DecodeString(s)
+}
+
 var headerNames = []string{"alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c"}
 
 // ParseHeader reads the first segment of a token. The error is ErrMalformed, ErrAlgorithm (no or no string alg) or
@@ -45,7 +52,7 @@ func ParseHeader(segment string) (*Header, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
 	}
-	raw, err := encoding.DecodeString(segment)
+	raw, err := decodeString(segment)
 	if err != nil {
 		return nil, ErrMalformed
 	}

@@ -129,8 +129,12 @@ func (k *Key) material(m map[string]string) error {
 	plain := map[string]string{"kty": k.kty}
 	for _, name := range want {
 		plain[name] = m[name]
-		if _, err := encoding.DecodeString(m[name]); m[name] == "" || name != "crv" && err != nil {
+		value, err := decodeString(m[name])
+		if m[name] == "" || name != "crv" && err != nil {
 			return fmt.Errorf("member %q is missing or malformed", name)
+		}
+		if name == "e" && len(value) > 4 { // which jwx would cut to what fits an int
+			return errors.New("RSA exponent is too large")
 		}
 	}
 	text, err := json.Marshal(plain)

@@ -236,7 +236,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	if lifetime <= 0 {
 		lifetime = s.policy.Lifetime
 	}
-	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max)
+	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
 	ahead := 0.8 * (0.9 + 0.2*rand.Float64()) // instances that started together don't ask together
 	s.good.Store(&good[T]{

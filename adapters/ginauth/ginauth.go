@@ -1,0 +1,65 @@
+// Package ginauth guards gin routes with [xenaauth]:
+//
+//	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), invoice)
+//
+// A refusal is answered as net/http's is, by [xenaauth.Middleware.Deny]. It also aborts the chain and is attached to
+// the context as an error of type [gin.ErrorTypePrivate], for loggers: whoever shows errors to clients must leave
+// private ones alone, as [gin.ErrorLogger] does not. Another body is for [xenaauth.Options] to choose.
+package ginauth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Require is [xenaauth.Middleware.Require] for gin: requests whose user doesn't meet every requirement go no further.
+// It panics as that does.
+func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
+	m.Require(rs...) // for its panics: a mistake shows when routes are set up
+	rs = slices.Clone(rs)
+	return func(c *gin.Context) {
+		allowed, err := m.Check(c.Request, rs...)
+		if err != nil {
+			deny(c, m, err)
+			return
+		}
+		c.Request = allowed
+	}
+}
+
+// Optional is [xenaauth.Middleware.Optional] for gin: requests without a bearer token pass, without a user. It panics
+// as that does.
+func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
+	m.Optional(http.NotFoundHandler()) // for its panics
+	return func(c *gin.Context) {
+		allowed, err := m.Check(c.Request)
+		if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonMissingToken {
+			// Nobody, also where code around the guard has planted a user.
+			allowed, err = c.Request.WithContext(xenaauth.ContextWithUser(c.Request.Context(), nil)), nil
+		}
+		if err != nil {
+			deny(c, m, err)
+			return
+		}
+		c.Writer.Header().Add("Vary", "Authorization")
+		c.Request = allowed
+	}
+}
+
+func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
+	m.Deny(c.Writer, c.Request, err)
+	_ = c.Error(err) // returns what it has attached
+	c.Abort()
+}
+
+// User returns the user of a request that [Require] or [Optional] let pass. Handlers that have a [context.Context]
+// only get it from [xenaauth.UserFromContext] with c.Request.Context(): a gin.Context itself doesn't show the values of
+// its request unless the engine's ContextWithFallback is set.
+func User(c *gin.Context) (*xenaauth.User, bool) {
+	return xenaauth.UserFromContext(c.Request.Context())
+}
