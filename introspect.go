@@ -92,6 +92,14 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 // leaves takes nobody's answer away.
 func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*answered, *Error) {
 	flight := i.flights.DoChan(string(key[:]), func() (any, error) {
+		// Another flight may have landed between the caller's look into the caches and this one's start.
+		now := time.Now()
+		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.fresh) {
+			return known, nil
+		}
+		if _, ok := i.inactive.Peek(&key, now); ok {
+			return nil, refuse(ReasonInactive, nil)
+		}
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
 		defer cancel()
 		var user *User

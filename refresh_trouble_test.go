@@ -300,3 +300,49 @@ func TestLogOfAnOutageThatChanges(t *testing.T) {
 		require.Len(t, logged.lines, 4)
 	})
 }
+
+// rvEndless is a body that never ends.
+type rvEndless struct{ read *int }
+
+func (e rvEndless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	*e.read += len(p)
+	if *e.read > 16<<20 {
+		return 0, io.ErrUnexpectedEOF // so that a test that fails ends
+	}
+	return len(p), nil
+}
+
+func (rvEndless) Close() error { return nil }
+
+// An answer is not read for longer than it may be long.
+func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]func(*http.Request) bool{
+		"metadata":      func(r *http.Request) bool { return r.Method == http.MethodGet && !rvIsKeySet(r) },
+		"key set":       rvIsKeySet,
+		"introspection": func(r *http.Request) bool { return r.Method == http.MethodPost },
+	} {
+		issuer := newIssuer()
+		cfg := issuer.HybridConfig()
+		read := 0
+		cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			resp, err := on.RoundTrip(r)
+			if err == nil && of(r) {
+				resp.Body = rvEndless{&read}
+			}
+			return resp, err
+		})
+		v := rvNew(t, cfg)
+		token := issuer.JWT(xenaauthtest.Token{})
+		if name == "introspection" {
+			token = issuer.Opaque(xenaauthtest.Token{})
+		}
+		e := rvRefusal(t, v, t.Context(), token)
+		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
+		require.Contains(t, e.Error(), "longer than", name)
+		require.LessOrEqual(t, read, 2<<20, name)
+	}
+}

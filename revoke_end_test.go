@@ -110,6 +110,41 @@ func TestRevocationEnds(t *testing.T) {
 	})
 }
 
+// Forgetting what has ended leaves what hasn't, of every kind.
+func TestRevocationsOutliveTheirNeighbours(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		of := map[string]any{"jti": "J1", "sid": "S1"}
+		token := issuer.JWT(xenaauthtest.Token{Subject: "U1", ClientID: "C1", Claims: of})
+		all := issuer.JWT(xenaauthtest.Token{Subject: "U2", ClientID: "C2", Claims: map[string]any{"nbf": time.Now().Unix() - 20}})
+		for _, r := range []xenaauth.Revocation{{TokenHash: xenaauth.HashToken(token)}, {TokenID: "J1"}, {SessionID: "S1"},
+			{Subject: "U1"}, {ClientID: "C1"}, {IssuedBefore: time.Now().Add(-10 * time.Second)}} {
+			v := rvNew(t, issuer.Config())
+			mine := token
+			if !r.IssuedBefore.IsZero() {
+				mine = all
+			}
+			rvRevoke(t, v, r)
+			until := time.Now().Add(time.Minute)
+			for _, short := range []xenaauth.Revocation{{TokenHash: xenaauth.HashToken("x")}, {Subject: "U1", TokenID: "x"},
+				{Subject: "U9"}, {IssuedBefore: until}, {ClientID: "C1", IssuedBefore: until.Add(-time.Hour)}} {
+				short.Until = until
+				rvRevoke(t, v, short)
+			}
+			time.Sleep(2 * time.Minute)
+			for range 2 {
+				require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, mine), "%+v", r)
+				require.Equal(t, 1, v.Status().Revocations)
+			}
+			rvRevoke(t, v, xenaauth.Revocation{TokenHash: xenaauth.HashToken("y")})
+			require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, mine), "%+v", r)
+		}
+		require.Empty(t, reasonOf(t, v, token))
+	})
+}
+
 // Status.Revocations is "how many are in force", requests or not.
 func TestStatusCountsRevocationsInForce(t *testing.T) {
 	t.Parallel()

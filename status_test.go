@@ -1,12 +1,20 @@
 package xenaauth_test
 
 import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,6 +140,43 @@ func TestStatusAfterFailure(t *testing.T) {
 		require.Error(t, other.Warm(t.Context()))
 		require.Equal(t, "key set: the host name can't be resolved", other.Status().KeySet.LastError)
 	})
+}
+
+// What HTTP clients say of a failure is full of addresses. None of that is passed on.
+func TestFailuresNameNoAddress(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{errors.New("proxy.internal:3128 said no"), "the connection failed"},
+		{&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 1, 2, 3), Port: 443}, Err: errors.New("no route to 10.1.2.3")}, "the connection failed"},
+		{&net.DNSError{Err: "no such host", Name: "db.internal", Server: "10.1.2.3:53"}, "the host name can't be resolved"},
+		{&net.DNSError{Err: "i/o timeout", Name: "db.internal", Server: "10.1.2.3:53", IsTimeout: true}, "timeout"},
+		{x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"db.internal"}}, Host: "10.1.2.3"}, "the TLS connection can't be trusted"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "the TLS connection can't be trusted"},
+		{tls.RecordHeaderError{Msg: "10.1.2.3 speaks HTTP"}, "the TLS connection can't be trusted"},
+		{fmt.Errorf("10.1.2.3: %w", syscall.ECONNRESET), "connection closed early"},
+		{fmt.Errorf("10.1.2.3: %w", os.ErrDeadlineExceeded), "timeout"},
+		{fmt.Errorf("10.1.2.3: %w", context.DeadlineExceeded), "timeout"},
+	} {
+		issuer := newIssuer()
+		logged := new(rvLog)
+		cfg := issuer.HybridConfig()
+		cfg.Logger = slog.New(logged)
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.HTTPClient = &http.Client{Transport: rvTransport(func(*http.Request) (*http.Response, error) { return nil, c.err })}
+		a := mount(t, cfg)
+		v := a.validator.(*xenaauth.Validator)
+		shown := rvRefusal(t, v, t.Context(), issuer.JWT(xenaauthtest.Token{})).Error() +
+			rvRefusal(t, v, t.Context(), issuer.Opaque(xenaauthtest.Token{})).Error() +
+			strings.Join(logged.lines, "\n") + rvStatus(t, v).Body.String() + a.get(t, issuer.Opaque(xenaauthtest.Token{})).body
+		require.Equal(t, "metadata: "+c.want, v.Status().Metadata.LastError)
+		require.Contains(t, shown, "introspection: "+c.want)
+		for _, address := range []string{"10.1.2.3", "internal", "3128", "well-known", "connect/"} {
+			require.NotContains(t, shown, address)
+		}
+	}
 }
 
 func TestStatusCaches(t *testing.T) {

@@ -55,16 +55,24 @@ func New[V any](max int) *Cache[V] {
 	return c
 }
 
-// Get returns what was put under key and hasn't expired by now.
+// Get returns what was put under key and hasn't expired by now, and counts the lookup.
 func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	s := &c.shards[key[0]%shards]
-	if v, found := s.cache.Get(string(key[:])); found {
+	if value, ok = c.Peek(key, now); ok {
+		s.hits.Add(1)
+	} else {
+		s.misses.Add(1)
+	}
+	return value, ok
+}
+
+// Peek is Get for a second look: it counts nothing.
+func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
+	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
 		if e := v.(*entry[V]); now.Before(e.expires) {
-			s.hits.Add(1)
 			return e.value, true
 		}
 	}
-	s.misses.Add(1)
 	return value, false
 }
 
