@@ -53,7 +53,9 @@ type Config struct {
 	// client. It runs on every request with such a token. "" and no error means that there is no user. An [*Error] is
 	// answered as it says, any other error is an outage. nil finds nobody.
 	Subject func(context.Context, *User) (subject string, err error)
-	// AllowClientTokens lets tokens in that stand for no user: a client acts for itself, and [User.Subject] is "".
+	// AllowClientTokens lets tokens in that have no sub and for which Subject finds nobody: a client acts for itself, and
+	// [User.Subject] is "". Issuers that follow RFC 9068, section 2.2, put the client's id into sub instead; such tokens
+	// pass without this, and [User.Subject] equals [User.ClientID].
 	AllowClientTokens bool
 
 	// Introspection asks the issuer about tokens that are no JWTs (RFC 7662). nil refuses such tokens.

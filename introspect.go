@@ -171,13 +171,18 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	if err != nil {
 		return nil, err
 	}
-	switch r.status {
-	case http.StatusUnauthorized, http.StatusForbidden:
+	code := ""
+	if r.status == http.StatusBadRequest {
+		code = errorCode(r.body)
+	}
+	switch {
+	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden,
+		code == "invalid_client", code == "unauthorized_client":
 		return nil, r.outage(what, "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret")
-	case http.StatusBadRequest:
-		if unsupported(r.body) {
-			return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
-		}
+	case code == "unsupported_token_type", code == "invalid_token":
+		// It is about the token and not about us. RFC 7009, section 2.2.1, has the first for revocation, and introspection
+		// endpoints use it too.
+		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
 	text, err := r.document(what)
 	if err != nil {
@@ -197,10 +202,8 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	return user, nil
 }
 
-// unsupported reports whether an error answer is about the token and not about us: RFC 7009, section 2.2.1, has a code
-// for it that introspection endpoints use too.
-func unsupported(body string) bool {
-	var code string
+// errorCode is the code of an error answer (RFC 6749, section 5.2), or "".
+func errorCode(body string) (code string) {
 	err := claims.Object(body, []string{"error"}, func(name string, d *claims.Decoder) error {
 		ok := false
 		if name == "error" {
@@ -213,5 +216,8 @@ func unsupported(body string) bool {
 		}
 		return nil
 	})
-	return err == nil && (code == "unsupported_token_type" || code == "invalid_token")
+	if err != nil {
+		return ""
+	}
+	return code
 }

@@ -75,6 +75,9 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, key *factcache.
 	if err := v.policy.check(user, claims.JWT, now); err != nil {
 		return nil, err
 	}
+	if v.policy.lookalike(header, user) {
+		return nil, refuse(ReasonTokenType, errors.New("it grants no scope, as an ID token"))
+	}
 	p, err := v.prove(ctx, token, header, now)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
 // policy decides about facts. Both doors, JWT and introspection, meet it, and on every request anew: nothing of what it
@@ -42,6 +43,16 @@ func newPolicy(c Config) *policy {
 
 // maxName bounds names of users, clients, sessions and tokens, in bytes. OpenID Connect allows a sub 255 characters.
 const maxName = 512
+
+// lookalike reports whether a JWT could be an ID token that has none of the confusable claims, as the implicit flow and
+// token exchange bring some servers to issue. What tells it from an access token is that it grants nothing, and is not
+// called an access token or names the client itself as an audience. The strict profile needs no such guess.
+func (p *policy) lookalike(header *jose.Header, u *User) bool {
+	if p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
+		return false
+	}
+	return header.Type != "at+jwt" || slices.Contains(u.set.Audience, u.clientID)
+}
 
 // issuedBy is the first thing that is looked at, before any key is fetched (RFC 8725, section 3.8).
 func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
