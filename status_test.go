@@ -157,25 +157,27 @@ func TestFailuresNameNoAddress(t *testing.T) {
 		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "the TLS connection can't be trusted"},
 		{tls.RecordHeaderError{Msg: "10.1.2.3 speaks HTTP"}, "the TLS connection can't be trusted"},
 		{fmt.Errorf("10.1.2.3: %w", syscall.ECONNRESET), "connection closed early"},
-		{fmt.Errorf("10.1.2.3: %w", os.ErrDeadlineExceeded), "timeout"},
+		{&net.OpError{Op: "read 10.1.2.3", Err: os.ErrDeadlineExceeded}, "timeout"},
 		{fmt.Errorf("10.1.2.3: %w", context.DeadlineExceeded), "timeout"},
 	} {
-		issuer := newIssuer()
-		logged := new(rvLog)
-		cfg := issuer.HybridConfig()
-		cfg.Logger = slog.New(logged)
-		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
-		cfg.HTTPClient = &http.Client{Transport: rvTransport(func(*http.Request) (*http.Response, error) { return nil, c.err })}
-		a := mount(t, cfg)
-		v := a.validator.(*xenaauth.Validator)
-		shown := rvRefusal(t, v, t.Context(), issuer.JWT(xenaauthtest.Token{})).Error() +
-			rvRefusal(t, v, t.Context(), issuer.Opaque(xenaauthtest.Token{})).Error() +
-			strings.Join(logged.lines, "\n") + rvStatus(t, v).Body.String() + a.get(t, issuer.Opaque(xenaauthtest.Token{})).body
-		require.Equal(t, "metadata: "+c.want, v.Status().Metadata.LastError)
-		require.Contains(t, shown, "introspection: "+c.want)
-		for _, address := range []string{"10.1.2.3", "internal", "3128", "well-known", "connect/"} {
-			require.NotContains(t, shown, address)
-		}
+		rvBubble(t, func(t *testing.T) {
+			issuer := newIssuer()
+			logged := new(rvLog)
+			cfg := issuer.HybridConfig()
+			cfg.Logger = slog.New(logged)
+			cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+			cfg.HTTPClient = &http.Client{Transport: rvTransport(func(*http.Request) (*http.Response, error) { return nil, c.err })}
+			a := mount(t, cfg)
+			v := a.validator.(*xenaauth.Validator)
+			shown := rvRefusal(t, v, t.Context(), issuer.JWT(xenaauthtest.Token{})).Error() +
+				rvRefusal(t, v, t.Context(), issuer.Opaque(xenaauthtest.Token{})).Error() +
+				strings.Join(logged.lines, "\n") + rvStatus(t, v).Body.String() + a.get(t, issuer.Opaque(xenaauthtest.Token{})).body
+			require.Equal(t, "metadata: "+c.want, v.Status().Metadata.LastError)
+			require.Contains(t, shown, "introspection: "+c.want)
+			for _, address := range []string{"10.1.2.3", "internal", "3128", "well-known", "connect/"} {
+				require.NotContains(t, shown, address)
+			}
+		})
 	}
 }
 

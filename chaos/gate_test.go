@@ -1,0 +1,89 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/rs/zerolog"
+)
+
+// gate is a fault-injecting TCP proxy at an address of its own. Whatever is changed about it, connections through it
+// are dropped, as by a load balancer that is reconfigured.
+type gate struct {
+	t    testing.TB
+	addr string
+
+	mu       sync.Mutex
+	upstream string
+	proxy    *toxiproxy.Proxy // nil while shut
+}
+
+var gates atomic.Int32
+
+// newGate reserves an address. Each gate has its own loopback IP where the system has more than one, so that nothing
+// else gets its port while it is shut.
+func newGate(t testing.TB) *gate {
+	t.Helper()
+	n := gates.Add(1)
+	host := fmt.Sprintf("127.%d.%d.%d", 10+os.Getpid()%200, n/200, 1+n%200)
+	var config net.ListenConfig
+	l, err := config.Listen(context.Background(), "tcp", host+":0")
+	if err != nil {
+		l, err = config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{t: t, addr: l.Addr().String()}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.shut)
+	return g
+}
+
+func (g *gate) url() string { return "http://" + g.addr }
+
+// lead sets where the gate leads to, and opens it.
+func (g *gate) lead(upstream string) {
+	g.mu.Lock()
+	g.upstream = strings.TrimPrefix(upstream, "http://")
+	g.mu.Unlock()
+	g.open()
+}
+
+// open lets connections through that suffer from toxics, each given as toxiproxy's API has them.
+func (g *gate) open(toxics ...string) {
+	g.shut()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(server, "issuer", g.addr, g.upstream)
+	for _, text := range toxics {
+		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
+			g.t.Error(err)
+		}
+	}
+	if err := proxy.Start(); err != nil {
+		g.t.Error(err)
+		return
+	}
+	g.proxy = proxy
+}
+
+// shut makes the gate refuse connections.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.proxy != nil {
+		g.proxy.Stop()
+		g.proxy = nil
+	}
+}

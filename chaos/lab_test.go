@@ -1,0 +1,232 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// lab is an issuer behind a gate. The issuer's name and all its endpoints are the gate's.
+type lab struct {
+	t      testing.TB
+	issuer *xenaauthtest.Issuer
+	gate   *gate
+	url    string
+	client *http.Client // for the API to reach the issuer; nil is the library's own
+}
+
+func newLab(t testing.TB) *lab {
+	t.Helper()
+	g := newGate(t)
+	return newLabAt(t, g, g.url())
+}
+
+// newLabAt makes a lab whose issuer goes by a name that leads to the gate.
+func newLabAt(t testing.TB, g *gate, url string) *lab {
+	t.Helper()
+	l := &lab{t: t, gate: g, url: url}
+	l.issuer = xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{URL: url, Algorithm: "ES256"})
+	t.Cleanup(l.issuer.Close)
+	l.issuer.SetMetadata(l.metadata())
+	l.issuer.ResetCalls()
+	g.lead(l.issuer.Addr())
+	return l
+}
+
+// metadata are the issuer's, with endpoints behind the gate.
+func (l *lab) metadata() []byte {
+	recorder := httptest.NewRecorder()
+	l.issuer.SetMetadata(nil)
+	l.issuer.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/.well-known/openid-configuration", nil))
+	return []byte(strings.ReplaceAll(recorder.Body.String(), l.issuer.Addr(), l.url))
+}
+
+func (l *lab) config() xenaauth.Config {
+	cfg := l.issuer.HybridConfig()
+	cfg.HTTPClient = l.client
+	cfg.AllowHTTP = true
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	return cfg
+}
+
+func (l *lab) jwt(subject string) string {
+	return l.issuer.JWT(xenaauthtest.Token{Subject: subject})
+}
+
+func (l *lab) opaque(subject string) string {
+	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
+}
+
+// stranger is a JWT that is good but for its key, which nobody publishes.
+func (l *lab) stranger(kid string) string {
+	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
+}
+
+// api is a protected resource on a real HTTP server.
+type api struct {
+	t         testing.TB
+	validator *xenaauth.Validator
+	handler   http.Handler
+	server    *httptest.Server
+	client    *http.Client
+}
+
+func (l *lab) api(change ...func(*xenaauth.Config)) *api {
+	l.t.Helper()
+	cfg := l.config()
+	for _, c := range change {
+		c(&cfg)
+	}
+	a := newAPI(l.t, cfg)
+	a.server = httptest.NewServer(a.handler)
+	l.t.Cleanup(a.server.Close)
+	transport := a.server.Client().Transport.(*http.Transport)
+	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 0
+	a.client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return a
+}
+
+// newAPI makes an API without a server.
+func newAPI(t testing.TB, cfg xenaauth.Config) *api {
+	t.Helper()
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := xenaauth.UserFromContext(r.Context())
+		_, _ = io.WriteString(w, user.Subject())
+	})
+	guard := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))
+	return &api{t: t, validator: v, handler: guard(hello)}
+}
+
+// answer is what a client saw.
+type answer struct {
+	status int
+	reason string // of a refusal
+	retry  string // Retry-After
+	body   string
+	took   time.Duration
+}
+
+// String is the answer as the tables have it.
+func (a answer) String() string {
+	switch {
+	case a.reason == "":
+		return fmt.Sprint(a.status)
+	case a.status == http.StatusServiceUnavailable:
+		return fmt.Sprintf("503, Retry-After: %s", a.retry)
+	default:
+		return fmt.Sprintf("%d %s", a.status, a.reason)
+	}
+}
+
+// get asks the API. It may be called from any goroutine.
+func (a *api) get(ctx context.Context, token string) answer {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
+	if err != nil {
+		a.t.Error(err)
+		return answer{}
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	start := time.Now()
+	resp, err := a.client.Do(r)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.t.Errorf("the API doesn't answer: %v", err)
+		}
+		return answer{}
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		a.t.Error(err)
+	}
+	return read(resp.StatusCode, resp.Header, body, time.Since(start))
+}
+
+// serve asks an API that has no server.
+func (a *api) serve(ctx context.Context, token string) answer {
+	recorder := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	start := time.Now()
+	a.handler.ServeHTTP(recorder, r)
+	return read(recorder.Code, recorder.Header(), recorder.Body.Bytes(), time.Since(start))
+}
+
+func read(status int, header http.Header, body []byte, took time.Duration) answer {
+	a := answer{status: status, retry: header.Get("Retry-After"), body: string(body), took: took}
+	var problem struct{ Reason string }
+	if status != http.StatusOK && json.Unmarshal(body, &problem) == nil {
+		a.reason = problem.Reason
+	}
+	return a
+}
+
+// is requires an answer.
+func (a *api) is(token, want string) {
+	a.t.Helper()
+	if got := a.get(a.t.Context(), token); got.String() != want {
+		a.t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+// until polls until a token passes and tells how long that took. Nothing but 503 may be answered before.
+func (a *api) until(what, token string, most time.Duration) time.Duration {
+	start := time.Now()
+	for {
+		got := a.get(a.t.Context(), token)
+		took := time.Since(start)
+		switch {
+		case got.status == http.StatusOK:
+			if took > most {
+				a.t.Errorf("%s: passes after %v, want %v at most", what, took, most)
+			}
+			return took
+		case got.status != http.StatusServiceUnavailable:
+			a.t.Errorf("%s: %v while it recovers", what, got)
+			return took
+		case took > most+10*time.Second:
+			a.t.Errorf("%s: doesn't recover: %v", what, got)
+			return took
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// log keeps what is logged.
+type log struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, string(p))
+	return len(p), nil
+}
+
+func (l *log) has(text string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			n++
+		}
+	}
+	return n
+}

@@ -1,0 +1,135 @@
+package xenaauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The nine lines of the package documentation and of the README.
+func Example() {
+	fiscalSetup := func(w http.ResponseWriter, r *http.Request) {
+		user, _ := xenaauth.UserFromContext(r.Context())
+		fmt.Fprintln(w, user.Subject(), user.ClientID())
+	}
+
+	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // Issuer: Xena's, unless you say
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth := xenaauth.NewMiddleware(v, nil)
+	full := auth.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))
+	mux := http.NewServeMux()
+	mux.Handle("GET /Api/User/FiscalSetup", full(http.HandlerFunc(fiscalSetup)))
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/Api/User/FiscalSetup", nil))
+	fmt.Println(w.Code, w.Header().Get("WWW-Authenticate"))
+	// Output: 401 Bearer realm="xena", scope="testapi"
+}
+
+// A service's own policy is a requirement as scopes are. It may look at the request.
+func ExampleWhereRequest() {
+	members := map[string]string{"22000": "104711"} // of companies
+	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {
+		if members[r.PathValue("fiscalId")] != u.Subject() {
+			return errors.New("not a member")
+		}
+		return nil
+	})
+
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	orders := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI), member)
+	mux := http.NewServeMux()
+	mux.Handle("GET /Api/Fiscal/{fiscalId}/Order", orders(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+
+	for _, company := range []string{"22000", "1"} {
+		r := httptest.NewRequest("GET", "/Api/Fiscal/"+company+"/Order", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{Subject: "104711"}))
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, r)
+		fmt.Println(company, w.Code)
+	}
+	// Output:
+	// 22000 200
+	// 1 403
+}
+
+// A service account's token has no sub; who the user is, the service knows from a claim of the client.
+func ExampleConfig_subject() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	config := issuer.Config()
+	config.Subject = func(_ context.Context, u *xenaauth.User) (subject string, err error) {
+		if err := u.Claim("client_user_id", &subject); err != nil && !errors.Is(err, xenaauth.ErrNoClaim) {
+			return "", err
+		}
+		return subject, nil
+	}
+	v, err := xenaauth.NewValidator(config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	user, err := v.Validate(context.Background(), issuer.JWT(xenaauthtest.Token{
+		Machine: true,
+		Claims:  map[string]any{"user_id": "104711"},
+	}))
+	fmt.Println(user.Subject(), err)
+	// Output: 104711 <nil>
+}
+
+// A handler by itself is tested with a planted user, a route with a token.
+func ExampleContextWithUser() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, _ := xenaauth.UserFromContext(r.Context())
+		fmt.Fprint(w, "hello, ", user.Subject())
+	})
+	ctx := xenaauth.ContextWithUser(context.Background(), xenaauthtest.User(xenaauthtest.Token{Subject: "ann"}))
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+	fmt.Println(w.Body)
+	// Output: hello, ann
+}
+
+// What a session of a user may no longer do, it may not do from the next request on.
+func ExampleValidator_Revoke() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "0F3C"}})
+	_, before := v.Validate(ctx, token)
+	if err := v.Revoke(ctx, xenaauth.Revocation{SessionID: "0F3C"}); err != nil {
+		log.Fatal(err)
+	}
+	_, after := v.Validate(ctx, token)
+	fmt.Println(before, after)
+	// Output: <nil> xenaauth: revoked
+}
+
+// The logout receiver stands beside the API and outside its middleware: the issuer brings no access token.
+func ExampleValidator_LogoutHandler() {
+	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/backchannel-logout", v.LogoutHandler("9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"))
+	mux.Handle("GET /status", v.StatusHandler())
+
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, httptest.NewRequest("GET", "/backchannel-logout", nil))
+	fmt.Println(w.Code, w.Header().Get("Allow"))
+	// Output: 405 POST
+}

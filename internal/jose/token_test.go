@@ -1,0 +1,264 @@
+package jose_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"encoding/asn1"
+	"encoding/base64"
+	"math/big"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+func TestSplit(t *testing.T) {
+	for token, good := range map[string]bool{
+		"a.b.c": true, "..": true, "a..": true, "..c": true, ".b.": true,
+		"": false, ".": false, "a": false, "a.b": false, "a.b.c.d": false, "...": false, "a.b.c.": false, ".a.b.c": false,
+		"a.b.c.d.e": false, "a b c": false, "a\u3002b\u3002c": false,
+	} {
+		cut, ok := jose.Split(token)
+		require.Equal(t, good, ok, "%q", token)
+		if good {
+			require.Equal(t, strings.Split(token, ".")[0], cut.Header())
+		}
+	}
+}
+
+func TestLooks(t *testing.T) {
+	for header, want := range map[string]bool{
+		`{}`: true, `{"alg":"RS256"}`: true, "{ \"alg\":1}": true, "{\n": true, "{\xff": true, "{\x00": true,
+		``: false, `{`: true, `[]`: false, `"a"`: false, ` {}`: false, `|}`: false, `z{`: false, `null`: false,
+	} {
+		require.Equal(t, want, split(t, b64([]byte(header))+".x.y").Looks(), "%q", header)
+	}
+	for c := range 256 {
+		require.True(t, split(t, b64([]byte{'{', byte(c), '}'})+".x.y").Looks(), "{ and %#x", c)
+	}
+	for _, opaque := range []string{"e.x.y", "eA.x.y", "ev.x.y", "e~.x.y", "Ey.x.y", "a.b.c", "..", "e+.x.y"} {
+		require.False(t, split(t, opaque).Looks(), opaque)
+	}
+}
+
+func TestPayload(t *testing.T) {
+	for _, payload := range []string{"", "a", "ab", "abc", `{"sub":"é"}`, "\xff\xfe", strings.Repeat("x", 200_000)} {
+		got, err := split(t, "h."+b64([]byte(payload))+".s").Payload()
+		require.NoError(t, err)
+		require.Equal(t, payload, got)
+	}
+}
+
+// notCanonical are texts that lax decoders take for base64url, or that only look like it.
+var notCanonical = map[string]string{
+	"padding": "YQ==", "padding alone": "=", "stray bits": "YR", "more stray bits": "YWJ9YWJ9YX", "one character": "Y",
+	"one character more": "YWJjZ", "line feed": "YW\nJj", "line feed at the end": "YWJj\n", "carriage return": "YW\rJj",
+	"CRLF": "YWJj\r\n", "space": "YW Jj", "plus": "+A", "slash": "/w", "percent": "YW%3D", "beyond ASCII": "YWé", "NUL": "YW\x00j",
+	"line feeds alone": "\n\n",
+}
+
+func TestBase64URLIsCanonical(t *testing.T) {
+	for name, text := range notCanonical {
+		t.Run(name, func(t *testing.T) {
+			_, err := split(t, "h."+text+".s").Payload()
+			require.ErrorIs(t, err, jose.ErrMalformed)
+			_, err = split(t, "h.p."+text).Verify("RS256", nil)
+			require.ErrorIs(t, err, jose.ErrMalformed)
+			_, err = jose.ParseHeader(text)
+			require.ErrorIs(t, err, jose.ErrMalformed)
+		})
+	}
+	good := b64([]byte(`{"alg":"RS256","a":"?"}`))
+	require.Zero(t, len(good)%4+len(good)%3-len(good)%3-len(good)%4)
+	for name, text := range map[string]string{
+		"line feed inside": good[:8] + "\n" + good[8:], "line feed before": "\n" + good, "line feed behind": good + "\n",
+		"CRLF inside": good[:8] + "\r\n" + good[8:], "carriage return behind": good + "\r", "padding": good + "=",
+		"space": good[:8] + " " + good[8:],
+	} {
+		_, err := jose.ParseHeader(text)
+		require.ErrorIs(t, err, jose.ErrMalformed, "a header with a %s", name)
+		_, err = new(jose.Headers).Parse(text)
+		require.ErrorIs(t, err, jose.ErrMalformed, "a header with a %s", name)
+	}
+}
+
+// signers are each algorithm with a key for it.
+func signers() map[string]any {
+	return map[string]any{
+		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),
+		"ES256": p256(), "ES384": p384(), "ES512": p521(), "EdDSA": ed(),
+	}
+}
+
+func TestVerify(t *testing.T) {
+	for algorithm, private := range signers() {
+		t.Run(algorithm, func(t *testing.T) {
+			require.True(t, jose.Known(algorithm))
+			s := parse(t, jwk(private, members{"kid": "k"}))
+			token := issue(private, members{"alg": algorithm, "kid": "k"})
+			by, err := verify(t, s, token)
+			require.NoError(t, err)
+			require.True(t, s.Contains(by))
+			keys, _ := s.Find(&jose.Header{Algorithm: algorithm})
+
+			cut := strings.Split(token, ".")
+			signature := must(base64.RawURLEncoding.DecodeString(cut[2]))
+			for i := range signature {
+				forged := append([]byte(nil), signature...)
+				forged[i] ^= 1 << (i % 8)
+				_, err := split(t, cut[0]+"."+cut[1]+"."+b64(forged)).Verify(algorithm, keys)
+				require.ErrorIs(t, err, jose.ErrSignature, "bit flipped in byte %d", i)
+				if i == 3 && len(signature) > 200 {
+					break // RSA is slow
+				}
+			}
+			for name, forged := range map[string]string{
+				"another payload":      cut[0] + "." + b64([]byte(`{"sub":"mallory"}`)) + "." + cut[2],
+				"another header":       b64([]byte(`{"alg":"`+algorithm+`"}`)) + "." + cut[1] + "." + cut[2],
+				"no payload":           cut[0] + ".." + cut[2],
+				"no signature":         cut[0] + "." + cut[1] + ".",
+				"a byte too few":       cut[0] + "." + cut[1] + "." + b64(signature[1:]),
+				"a byte less":          cut[0] + "." + cut[1] + "." + b64(signature[:len(signature)-1]),
+				"a zero more":          cut[0] + "." + cut[1] + "." + b64(append(signature, 0)),
+				"a zero before":        cut[0] + "." + cut[1] + "." + b64(append([]byte{0}, signature...)),
+				"twice":                cut[0] + "." + cut[1] + "." + b64(append(signature, signature...)),
+				"zeros":                cut[0] + "." + cut[1] + "." + b64(make([]byte, len(signature))),
+				"ones":                 cut[0] + "." + cut[1] + "." + b64([]byte(strings.Repeat("\xff", len(signature)))),
+				"payload as signature": cut[0] + "." + cut[1] + "." + cut[1],
+			} {
+				_, err := split(t, forged).Verify(algorithm, keys)
+				require.ErrorIs(t, err, jose.ErrSignature, name)
+			}
+			_, err = split(t, token).Verify(algorithm, nil)
+			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
+
+			// The key that signed is tried under every other algorithm, known or not.
+			for _, other := range []string{
+				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
+				"ES256K", "Ed25519", "rs256", "RS1",
+			} {
+				if other != algorithm {
+					_, err := split(t, token).Verify(other, keys)
+					require.ErrorIs(t, err, jose.ErrSignature, other)
+				}
+			}
+		})
+	}
+}
+
+func TestOtherKeysDoNotVerify(t *testing.T) {
+	for _, tt := range []struct {
+		algorithm      string
+		signer, public any
+	}{{"RS256", rsaKey2(), rsaKey()}, {"PS256", rsaKey2(), rsaKey()}, {"ES256", p256b(), p256()}} {
+		_, err := verify(t, parse(t, jwk(tt.public, members{"kid": "k"})), issue(tt.signer, members{"alg": tt.algorithm, "kid": "k"}))
+		require.ErrorIs(t, err, jose.ErrSignature, tt.algorithm)
+	}
+}
+
+func TestKnown(t *testing.T) {
+	for _, name := range []string{
+		"none", "None", "NONE", "", "HS256", "HS384", "HS512", "ES256K", "RS1", "rs256", "RS256 ", "eddsa", "Ed25519", "Ed448", "RSA-OAEP", "dir",
+	} {
+		require.False(t, jose.Known(name), name)
+		keys, known := parse(t, jwk(rsaKey(), members{"kid": "k"})).Find(&jose.Header{Algorithm: name, KeyID: "k"})
+		require.Empty(t, keys, name)
+		require.True(t, known, "a newer set doesn't help %s", name)
+	}
+}
+
+// The key of an attacker's choice is the public key itself, as the secret of an HMAC: there is no HMAC here.
+func TestSymmetricConfusion(t *testing.T) {
+	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
+	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
+	_, err := split(t, b64([]byte(`{"alg":"HS256","kid":"k"}`))+"."+b64([]byte(`{}`))+"."+b64(make([]byte, 32))).Verify("HS256", keys)
+	require.ErrorIs(t, err, jose.ErrSignature)
+}
+
+// RFC 7518, section 3.4: an ECDSA signature is r and s at full length, and nothing else.
+func TestECDSASignatureForms(t *testing.T) {
+	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
+		t.Run(algorithm, func(t *testing.T) {
+			s := parse(t, jwk(private))
+			keys, _ := s.Find(&jose.Header{Algorithm: algorithm})
+			input := b64([]byte(`{"alg":"`+algorithm+`"}`)) + "." + b64([]byte(`{}`))
+			size := (private.Curve.Params().BitSize + 7) / 8
+			try := func(signature []byte) error {
+				_, err := split(t, input+"."+b64(signature)).Verify(algorithm, keys)
+				return err
+			}
+			good := sign(private, algorithm, input)
+			require.NoError(t, try(good))
+			r, rest := new(big.Int).SetBytes(good[:size]), new(big.Int).SetBytes(good[size:])
+			require.ErrorIs(t, try(must(asn1.Marshal(struct{ R, S *big.Int }{r, rest}))), jose.ErrSignature, "DER")
+			n := private.Curve.Params().N
+			join := func(r, s *big.Int) []byte {
+				return append(r.FillBytes(make([]byte, size)), s.FillBytes(make([]byte, size))...)
+			}
+			require.ErrorIs(t, try(join(new(big.Int), rest)), jose.ErrSignature, "r = 0")
+			require.ErrorIs(t, try(join(r, new(big.Int))), jose.ErrSignature, "s = 0")
+			require.ErrorIs(t, try(join(n, rest)), jose.ErrSignature, "r = n")
+			require.ErrorIs(t, try(join(r, n)), jose.ErrSignature, "s = n")
+			require.ErrorIs(t, try(join(n, n)), jose.ErrSignature, "r = s = n")
+			require.ErrorIs(t, try(join(rest, r)), jose.ErrSignature, "r and s swapped")
+			wide := func(v *big.Int) []byte { return v.FillBytes(make([]byte, size+1)) }
+			require.ErrorIs(t, try(append(wide(r), wide(rest)...)), jose.ErrSignature, "wider numbers")
+		})
+	}
+}
+
+func TestPSSSalt(t *testing.T) {
+	require.NotNil(t, rsa.PSSSaltLengthAuto)
+	token := issue(rsaKey(), members{"alg": "PS256"})
+	s := parse(t, jwk(rsaKey(), members{"alg": "RS256"}))
+	keys, known := s.Find(&jose.Header{Algorithm: "PS256"})
+	require.True(t, known)
+	require.Empty(t, keys, "a key for RS256 is none for PS256")
+	all, _ := s.Find(&jose.Header{Algorithm: "RS256"})
+	_, err := split(t, token).Verify("PS256", all)
+	require.ErrorIs(t, err, jose.ErrSignature, "nor is it when it is given all the same")
+}
+
+func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
+	s := parse(t, jwk(p256()), jwk(p256b()))
+	keys, _ := s.Find(&jose.Header{Algorithm: "ES256"})
+	require.Len(t, keys, 2)
+	for i, private := range []*ecdsa.PrivateKey{p256(), p256b()} {
+		by, err := split(t, issue(private, members{"alg": "ES256"})).Verify("ES256", keys)
+		require.NoError(t, err)
+		require.Same(t, keys[i], by)
+	}
+	require.Equal(t, elliptic.P256(), p256().Curve)
+}
+
+// Buffers are pooled: neither a token of another goroutine nor a huge one before may show through.
+func TestScratchIsNotShared(t *testing.T) {
+	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
+	s := parse(t, jwk(p256()))
+	keys, _ := s.Find(&jose.Header{Algorithm: "ES256"})
+	token := issue(p256(), members{"alg": "ES256"})
+	var all sync.WaitGroup
+	for i := range 16 {
+		all.Go(func() {
+			want := strings.Repeat(string(rune('a'+i)), 1000*i)
+			for range 50 {
+				if i == 0 {
+					if p, err := split(t, huge).Payload(); err != nil || len(p) != 300<<10 {
+						t.Errorf("huge payload: %d bytes, %v", len(p), err)
+					}
+				}
+				if p, err := split(t, "h."+b64([]byte(want))+".s").Payload(); err != nil || p != want {
+					t.Errorf("payload of another: %.10q, %v", p, err)
+				}
+				if _, err := split(t, token).Verify("ES256", keys); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+}
