@@ -122,7 +122,7 @@ type Introspection struct {
 	// first. 0 is 64.
 	Concurrent int
 	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the
-	// issuer can't be asked, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
+	// issuer gives no usable one, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
 	StaleIfUnavailable time.Duration
 }
 

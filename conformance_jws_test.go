@@ -2,15 +2,12 @@ package xenaauth_test
 
 import (
 	"crypto"
-	"crypto/ecdsa"
 	"crypto/hmac"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
 	"encoding/pem"
-	"math/big"
 	"strconv"
 	"strings"
 	"testing"
@@ -249,10 +246,11 @@ func TestJ4_Algorithms(t *testing.T) {
 		s.refuses(t, token, xenaauth.ReasonAlgorithm)
 		s.refuses(t, token[:strings.LastIndexByte(token, '.')+1], xenaauth.ReasonAlgorithm)
 	}
-	for _, alg := range []any{"", true, 1, []string{"ES256"}, map[string]any{"x": "ES256"}, text("null"), strings.Repeat("A", 513)} {
+	for _, alg := range []any{true, 1, []string{"ES256"}, map[string]any{"x": "ES256"}, text("null"), strings.Repeat("A", 513)} {
 		token := s.signer.token(t, "ES256", b64(mustJSON(t, with(s.header(), map[string]any{"alg": alg}))), b64(mustJSON(t, claims)))
-		s.refuses(t, token, xenaauth.ReasonMalformedToken)
+		s.refuses(t, token, xenaauth.ReasonAlgorithm)
 	}
+	s.refuses(t, s.signer.jwt(t, with(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.refuses(t, s.signer.jwt(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
 	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "RS512"} { // not what an EC P-256 key does
 		s.refuses(t, s.signer.jwt(t, with(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
@@ -344,144 +342,4 @@ func TestJ4_TheKeysOwnAlgorithm(t *testing.T) {
 	bound.passes(t, token("RS256", "RS256"))
 	bound.refuses(t, token("PS256", "PS256"), xenaauth.ReasonAlgorithm)
 	bound.refuses(t, token("RS512", "RS256"), xenaauth.ReasonAlgorithm)
-}
-
-func TestJ7_CriticalExtensions(t *testing.T) {
-	t.Parallel()
-	s := newSigned(t)
-	for _, extension := range []map[string]any{
-		{"crit": []string{"exp"}, "exp": 1}, {"crit": []string{}}, {"crit": "exp"}, {"crit": text("null")}, {"crit": []string{"b64"}, "b64": false},
-		{"crit": []string{"b64"}, "b64": true}, {"b64": false}, {"b64": true}, {"b64": text("null")}, {"crit": []string{"alg"}},
-		{"crit": []string{"http://example.invalid/UNDEFINED"}, "http://example.invalid/UNDEFINED": true},
-	} {
-		s.refuses(t, s.signer.jwt(t, with(s.header(), extension), s.claims()), xenaauth.ReasonAlgorithm)
-	}
-	h := with(s.header(), map[string]any{"b64": false, "crit": []string{"b64"}})
-	s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), "plain"), xenaauth.ReasonAlgorithm)
-	s.passes(t, s.signer.jwt(t, with(s.header(), map[string]any{"unknown": 1}), s.claims()))
-}
-
-func TestJ8_KeysBroughtAlong(t *testing.T) {
-	t.Parallel()
-	s := newSigned(t)
-	evil := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
-	defer evil.Close()
-	attacker := newSigner(t, "key-1")
-	mine := attacker.jwk(map[string]any{"alg": "ES256"})
-	publish(t, evil, mine)
-	for name, extra := range map[string]map[string]any{
-		"jwk":  {"jwk": mine},
-		"jku":  {"jku": evil.Addr() + "/.well-known/openid-configuration/jwks"},
-		"x5u":  {"x5u": evil.Addr() + "/.well-known/openid-configuration/jwks"},
-		"x5c":  {"x5c": []string{base64.StdEncoding.EncodeToString(selfSigned(t, attacker))}},
-		"none": {"x": 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			header := with(s.header(), extra)
-			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonSignature)
-			delete(header, "kid")
-			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonSignature)
-			header["kid"] = "another"
-			s.refuses(t, attacker.jwt(t, header, s.claims()), xenaauth.ReasonUnknownKey)
-			s.passes(t, s.signer.jwt(t, with(s.header(), extra), s.claims())) // they are ignored
-		})
-	}
-	require.Zero(t, evil.Calls(xenaauthtest.All))
-}
-
-func TestJ9_SignatureForms(t *testing.T) {
-	t.Parallel()
-	s := newSigned(t)
-	input := b64(mustJSON(t, s.header())) + "." + b64(mustJSON(t, s.claims()))
-	digest := sha256.Sum256([]byte(input))
-	der, err := ecdsa.SignASN1(randReader, s.signer.key.(*ecdsa.PrivateKey), digest[:])
-	require.NoError(t, err)
-	good, err := base64.RawURLEncoding.DecodeString(s.signer.sign(t, "ES256", input))
-	require.NoError(t, err)
-	n := s.signer.key.(*ecdsa.PrivateKey).Params().N
-	beyond := func(v []byte) []byte { // the same number modulo n, where it fits
-		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
-		if sum.BitLen() > 256 {
-			sum.Set(n)
-		}
-		return sum.FillBytes(make([]byte, 32))
-	}
-	join := func(parts ...[]byte) (all []byte) {
-		for _, p := range parts {
-			all = append(all, p...)
-		}
-		return all
-	}
-	zero := make([]byte, 32)
-	s.passes(t, input+"."+b64(good))
-	for name, signature := range map[string][]byte{
-		"DER": der, "zero": make([]byte, 64), "r zero": join(zero, good[32:]), "s zero": join(good[:32], zero),
-		"r is n": join(n.Bytes(), good[32:]), "r beyond n": join(beyond(good[:32]), good[32:]), "s beyond n": join(good[:32], beyond(good[32:])),
-		"short": good[:63], "shorter": good[:32], "long": join(good, []byte{0}), "long in front": join([]byte{0}, good),
-		"padded halves": join([]byte{0}, good[:32], []byte{0}, good[32:]), "empty": nil, "swapped": join(good[32:], good[:32]),
-		"flipped": join(good[:63], []byte{good[63] ^ 1}), "flipped first": join([]byte{good[0] ^ 0x80}, good[1:]), "huge": make([]byte, 4096),
-	} {
-		t.Run(name, func(t *testing.T) { s.refuses(t, input+"."+b64(signature), xenaauth.ReasonSignature) })
-	}
-	t.Run("EdDSA", func(t *testing.T) {
-		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "EdDSA"})
-		a := serve(t, issuer.Config())
-		token := issuer.JWT(xenaauthtest.Token{})
-		a.passes(t, token)
-		cut := strings.LastIndexByte(token, '.') + 1
-		signature, err := base64.RawURLEncoding.DecodeString(token[cut:])
-		require.NoError(t, err)
-		for _, bad := range [][]byte{signature[:63], join(signature, []byte{0}), make([]byte, 64), nil, join(signature[:63], []byte{signature[63] ^ 1})} {
-			a.refuses(t, token[:cut]+b64(bad), xenaauth.ReasonSignature)
-		}
-	})
-	t.Run("RSA", func(t *testing.T) {
-		issuer := newIssuer()
-		r := rsaSigner("r")
-		publish(t, issuer, r.jwk(nil))
-		a := serve(t, issuer.Config())
-		token := r.jwt(t, map[string]any{"alg": "RS256", "kid": "r"}, issuer.Claims(xenaauthtest.Token{}))
-		a.passes(t, token)
-		cut := strings.LastIndexByte(token, '.') + 1
-		signature, err := base64.RawURLEncoding.DecodeString(token[cut:])
-		require.NoError(t, err)
-		same := new(big.Int).Add(new(big.Int).SetBytes(signature), rsaKey().N)
-		for _, bad := range [][]byte{
-			signature[:255], join([]byte{0}, signature), join(signature, []byte{0}), make([]byte, 256), nil, {1}, rsaKey().N.Bytes(), same.Bytes(),
-			join(signature[:255], []byte{signature[255] ^ 1}),
-		} {
-			a.refuses(t, token[:cut]+b64(bad), xenaauth.ReasonSignature)
-		}
-	})
-}
-
-func TestJ10_EncryptedAndNested(t *testing.T) {
-	t.Parallel()
-	s := newSigned(t)
-	inner := s.signer.jwt(t, s.header(), s.claims())
-	for _, cty := range []string{"JWT", "jwt", "application/jwt", "application/JWT", "at+jwt", "application/at+jwt"} {
-		h := with(s.header(), map[string]any{"cty": cty})
-		s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), b64(inner)), xenaauth.ReasonAlgorithm)
-		s.refuses(t, s.signer.jwt(t, h, s.claims()), xenaauth.ReasonAlgorithm)
-	}
-	s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, s.header())), b64(inner)), xenaauth.ReasonMalformedToken)
-	for _, extra := range []map[string]any{{"zip": "DEF"}, {"zip": ""}, {"enc": "A256GCM"}, {"alg": "dir", "enc": "A256GCM"}, {"zip": text("null")}} {
-		s.refuses(t, s.signer.jwt(t, with(s.header(), extra), s.claims()), xenaauth.ReasonAlgorithm)
-	}
-	jwe := b64(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"key-1"}`) + ".b3Zlcg.aXY.Y2lwaGVy.dGFn"
-	s.refuses(t, jwe, xenaauth.ReasonMalformedToken)
-	s.refuses(t, b64(`{"alg":"dir","enc":"A256GCM"}`)+"..aXY.Y2lwaGVy.dGFn", xenaauth.ReasonMalformedToken)
-	cfg := s.issuer.HybridConfig()
-	serve(t, cfg).refuses(t, jwe, xenaauth.ReasonInactive) // five segments say nothing to us: who issued it may know
-}
-
-func TestJ7_HeaderOfRawJSON(t *testing.T) {
-	t.Parallel()
-	var m map[string]any
-	s := newSigned(t)
-	require.NoError(t, json.Unmarshal(mustJSON(t, s.header()), &m))
-	for _, kid := range []any{1, true, []string{"key-1"}, map[string]any{}, text("null"), strings.Repeat("k", 513)} {
-		h := with(m, map[string]any{"kid": kid})
-		s.refuses(t, s.signer.token(t, "ES256", b64(mustJSON(t, h)), b64(mustJSON(t, s.claims()))), xenaauth.ReasonMalformedToken)
-	}
 }

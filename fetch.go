@@ -125,7 +125,11 @@ const maxRetryAfter = 5 * time.Minute
 // retryAfter is what the server asks for (RFC 9110, section 10.2.3), within bounds. 0 is nothing.
 func (r *reply) retryAfter() time.Duration {
 	text := r.header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
+	if text != "" && strings.Trim(text, "0123456789") == "" {
+		seconds, err := strconv.Atoi(text)
+		if err != nil { // more than anybody can wait
+			return maxRetryAfter
+		}
 		return min(time.Duration(min(seconds, 1<<20))*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(text); err == nil {

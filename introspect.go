@@ -24,14 +24,16 @@ type introspector struct {
 	report   *reporter
 	guard    *upstream.Guard
 	active   *factcache.Cache[*answered]
+	hot      *factcache.Hot[*answered]
 	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
 	flights  singleflight.Group
 }
 
 // answered is what the issuer said about an active token.
 type answered struct {
-	user  *User
-	fresh time.Time // until then it needn't be asked again
+	user     *User
+	endpoint string
+	fresh    time.Time // until then it needn't be asked again
 }
 
 const maxAnswer = 256 << 10
@@ -45,6 +47,7 @@ func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporte
 		fetch:    newFetcher(cfg.HTTPClient, c.Timeout),
 		report:   report,
 		active:   factcache.New[*answered](c.CacheSize),
+		hot:      factcache.NewHot[*answered](),
 		inactive: factcache.New[struct{}](c.CacheSize),
 		guard: upstream.New(upstream.Settings{
 			Concurrent: c.Concurrent,
@@ -59,6 +62,22 @@ func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporte
 			},
 		}),
 	}
+}
+
+// recall returns the verdict on a token in use. ok is false for one that has to be looked up or asked about.
+func (i *introspector) recall(ctx context.Context, token string, now time.Time) (user *User, err error, ok bool) {
+	a, ok := i.hot.Get(token)
+	if !ok {
+		return nil, nil, false
+	}
+	if endpoint, err := i.issuer.introspectionURL(ctx, now); err != nil || endpoint != a.endpoint || !now.Before(a.fresh) {
+		i.hot.Delete(token)
+		return nil, nil, false
+	}
+	if err := i.policy.check(a.user, claims.Answer, now); err != nil {
+		return nil, err, true
+	}
+	return a.user, nil, true
 }
 
 // validate returns the user of a token that the issuer says is active and that satisfies the policy.
@@ -81,6 +100,8 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 			return nil, err // and not what was true once, unless it can't be asked
 		}
 		now = time.Now() // asking took its time
+	} else {
+		i.hot.Put(token, known)
 	}
 	if err := i.policy.check(known.user, claims.Answer, now); err != nil {
 		return nil, err
@@ -112,7 +133,7 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 			user, err = i.ask(ctx, endpoint, token)
 			return err
 		})
-		return i.keep(key, user, err, time.Now()), err
+		return i.keep(key, endpoint, user, err, time.Now()), err
 	})
 	select {
 	case r := <-flight:
@@ -129,13 +150,13 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 }
 
 // keep remembers what the issuer said, within the bounds of RFC 7662, section 4. An error is nothing that it said.
-func (i *introspector) keep(key factcache.Key, user *User, err error, now time.Time) *answered {
+func (i *introspector) keep(key factcache.Key, endpoint string, user *User, err error, now time.Time) *answered {
 	if err == nil {
 		i.report.outcome("introspection", nil)
-		a := &answered{user: user, fresh: now.Add(i.cfg.CacheTTL)}
+		a := &answered{user: user, endpoint: endpoint, fresh: now.Add(i.cfg.CacheTTL)}
 		expires := a.fresh.Add(i.cfg.StaleIfUnavailable)
-		if exp := user.ExpiresAt(); !exp.IsZero() && exp.Before(expires) {
-			expires = exp
+		if exp := user.ExpiresAt(); !exp.IsZero() {
+			a.fresh, expires = earlier(a.fresh, exp), earlier(expires, exp)
 		}
 		if i.cfg.CacheTTL > 0 {
 			i.active.Put(&key, a, expires, now)
@@ -152,6 +173,13 @@ func (i *introspector) keep(key factcache.Key, user *User, err error, now time.T
 		i.report.outcome("introspection", err)
 	}
 	return nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // ask returns the facts of an active token. The error is an *Error with ReasonInactive, or an outage.

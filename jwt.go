@@ -21,31 +21,55 @@ type verifier struct {
 	algorithms []string // nil is all
 	headers    jose.Headers
 	cache      *factcache.Cache[*proven]
+	hot        *factcache.Hot[*proven]
 }
 
 // proven is what was verified about a token: its claims, by this key. It holds for as long as the issuer publishes it.
 type proven struct {
-	user *User
+	user User
+	set  claims.Set
 	key  *jose.Key
 	in   atomic.Pointer[jose.KeySet] // the latest set that the key was seen in
 }
 
-// validate returns the user of a JWT that satisfies the policy.
-func (v *verifier) validate(ctx context.Context, token jose.Token, key *factcache.Key, now time.Time) (*User, error) {
-	if p, ok := v.cache.Get(key, now); ok {
-		published, err := v.issuer.keys.Get(ctx, now)
-		if err != nil {
-			return nil, unavailable(err)
-		}
-		if p.by(published.keys) {
-			if err := v.policy.check(p.user, claims.JWT, now); err != nil {
-				return nil, err
-			}
-			return p.user, nil
-		}
-		v.cache.Delete(key)
+// recall returns the verdict on a token in use. ok is false for one that has to be looked up.
+func (v *verifier) recall(ctx context.Context, token string, now time.Time) (user *User, err error, ok bool) {
+	p, ok := v.hot.Get(token)
+	if !ok {
+		return nil, nil, false
 	}
-	return v.verify(ctx, token, key, now)
+	if user, err, ok = v.judge(ctx, p, now); !ok {
+		v.hot.Delete(token)
+	}
+	return user, err, ok
+}
+
+// validate returns the user of a JWT that satisfies the policy.
+func (v *verifier) validate(ctx context.Context, text string, token jose.Token, now time.Time) (*User, error) {
+	key := hash("jwt", text)
+	if p, ok := v.cache.Get(&key, now); ok {
+		if user, err, ok := v.judge(ctx, p, now); ok {
+			v.hot.Put(text, p)
+			return user, err
+		}
+		v.cache.Delete(&key)
+	}
+	return v.verify(ctx, token, &key, now)
+}
+
+// judge decides about proven facts, as of now. ok is false if the key that proved them is no longer published.
+func (v *verifier) judge(ctx context.Context, p *proven, now time.Time) (user *User, err error, ok bool) {
+	published, err := v.issuer.keys.Get(ctx, now)
+	if err != nil {
+		return nil, unavailable(err), true
+	}
+	if !p.by(published.keys) {
+		return nil, nil, false
+	}
+	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
+		return nil, err, true
+	}
+	return &p.user, nil, true
 }
 
 // by reports whether the key that proved the facts is in a set still.
@@ -62,85 +86,90 @@ func (p *proven) by(keys *jose.KeySet) bool {
 
 // verify looks at a token that isn't known yet, the cheap and the telling first: a forged one that doesn't even claim to
 // be good costs no signature check, and none costs a key before it names our issuer.
-func (v *verifier) verify(ctx context.Context, token jose.Token, key *factcache.Key, now time.Time) (*User, error) {
-	header, set, err := v.read(token)
+func (v *verifier) verify(ctx context.Context, token jose.Token, hash *factcache.Key, now time.Time) (*User, error) {
+	p := new(proven)
+	header, err := v.read(token, &p.set)
 	if err != nil {
 		return nil, err
 	}
 	if !v.typed(header) {
-		return nil, refuse(ReasonTokenType, errors.New("its typ is not an access token's"))
+		return nil, refuse(ReasonTokenType, errNotTyped)
 	}
-	user := newUser(set)
-	user.audienceUnchecked = v.policy.anyAudience
-	if err := v.policy.check(user, claims.JWT, now); err != nil {
+	p.user.init(&p.set)
+	p.user.audienceUnchecked = v.policy.anyAudience
+	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
 		return nil, err
 	}
-	if v.policy.lookalike(header, user) {
-		return nil, refuse(ReasonTokenType, errors.New("it grants no scope, as an ID token"))
+	if v.policy.lookalike(header, &p.user) {
+		return nil, refuse(ReasonTokenType, errNoScope)
 	}
-	p, err := v.prove(ctx, token, header, now)
+	key, keys, err := v.prove(ctx, token, header, now)
 	if err != nil {
 		return nil, err
 	}
-	p.user = user
-	v.cache.Put(key, p, time.Unix(set.ExpiresAt, 0).Add(v.policy.skew), now)
-	return user, nil
+	p.key = key
+	p.in.Store(keys)
+	v.cache.Put(hash, p, time.Unix(p.set.ExpiresAt, 0).Add(v.policy.skew), now)
+	return &p.user, nil
 }
 
+var (
+	errNotTyped     = errors.New("its typ is not an access token's")
+	errNoScope      = errors.New("it grants no scope, as an ID token")
+	errNotPublished = errors.New("no published key has this algorithm")
+)
+
 // read takes a token apart, as far as to know that it claims to be our issuer's.
-func (v *verifier) read(token jose.Token) (*jose.Header, *claims.Set, error) {
+func (v *verifier) read(token jose.Token, set *claims.Set) (*jose.Header, error) {
 	header, err := v.headers.Parse(token.Header())
 	if err != nil {
 		if errors.Is(err, jose.ErrMalformed) {
-			return nil, nil, refuse(ReasonMalformedToken, err)
+			return nil, refuse(ReasonMalformedToken, err)
 		}
-		return nil, nil, refuse(ReasonAlgorithm, err)
+		return nil, refuse(ReasonAlgorithm, err)
 	}
 	if !jose.Known(header.Algorithm) || v.algorithms != nil && !slices.Contains(v.algorithms, header.Algorithm) {
-		return nil, nil, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+		return nil, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
 	}
 	payload, err := token.Payload()
 	if err != nil {
-		return nil, nil, refuse(ReasonMalformedToken, err)
+		return nil, refuse(ReasonMalformedToken, err)
 	}
-	set, err := claims.Parse(payload, claims.JWT)
-	if err != nil {
+	if err := set.Parse(payload, claims.JWT); err != nil {
 		if _, ok := errors.AsType[*claims.TypeError](err); ok {
-			return nil, nil, refuse(ReasonClaims, err)
+			return nil, refuse(ReasonClaims, err)
 		}
-		return nil, nil, refuse(ReasonMalformedToken, err)
+		return nil, refuse(ReasonMalformedToken, err)
 	}
 	if err := v.policy.issuedBy(set, claims.JWT); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return header, set, nil
+	return header, nil
 }
 
 // prove verifies the signature of a token with the key that its header selects.
-func (v *verifier) prove(ctx context.Context, token jose.Token, header *jose.Header, now time.Time) (*proven, error) {
+func (v *verifier) prove(ctx context.Context, token jose.Token, header *jose.Header, now time.Time) (*jose.Key, *jose.KeySet, error) {
 	published, err := v.issuer.keys.Get(ctx, now)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, nil, unavailable(err)
 	}
 	keys, known := published.keys.Find(header)
 	if !known {
 		if published, keys, err = v.newer(ctx, published, header, now); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if len(keys) == 0 {
-		return nil, refuse(ReasonAlgorithm, errors.New("no published key has this algorithm"))
+		return nil, nil, refuse(ReasonAlgorithm, errNotPublished)
 	}
 	by, err := token.Verify(header.Algorithm, keys)
 	if errors.Is(err, jose.ErrMalformed) {
-		return nil, refuse(ReasonMalformedToken, err)
+		return nil, nil, refuse(ReasonMalformedToken, err)
 	} else if err != nil {
-		return nil, refuse(ReasonSignature, err)
+		return nil, nil, refuse(ReasonSignature, err)
 	}
 	v.headers.Keep(token.Header(), header)
-	p := &proven{key: by}
-	p.in.Store(published.keys)
-	return p, nil
+	return by, published.keys, nil
 }
 
 // newer looks for a key in the set as it is now, which is fetched for everybody who waits for one, at most once a second.

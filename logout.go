@@ -91,14 +91,15 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return refuse(ReasonMalformedToken, nil)
 	}
 	now := time.Now()
-	header, set, err := h.validator.verifier.read(token)
+	set := new(claims.Set)
+	header, err := h.validator.verifier.read(token, set)
 	if err != nil {
 		return err
 	}
 	if err := h.check(header, set, now); err != nil {
 		return err
 	}
-	if _, err := h.validator.verifier.prove(r.Context(), token, header, now); err != nil {
+	if _, _, err := h.validator.verifier.prove(r.Context(), token, header, now); err != nil {
 		return err
 	}
 	key := hash("logout", set.Issuer, set.ID)

@@ -44,8 +44,10 @@ const DefaultMaxTokenLength = 16 << 10
 // Middleware guards handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator  TokenValidator
+	own        *Validator // the same, if it is ours: it knows tokens in use before anything looks at them
 	opts       Options
 	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
+	rendered   renderings
 }
 
 // NewMiddleware returns a middleware that asks v about tokens. It panics on a nil v and on options that no challenge can
@@ -70,6 +72,7 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		m.opts.MaxTokenLength = DefaultMaxTokenLength
 	}
 	if own, ok := v.(*Validator); ok {
+		m.own = own
 		m.needsScope = own.policy.anyAudience
 	}
 	return m
@@ -144,22 +147,9 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 	lines := r.Header["Authorization"]
 	user := m.known(r.Context(), lines)
 	if user == nil {
-		token, kind := bearer.Parse(lines, m.opts.MaxTokenLength)
-		if kind == bearer.Token && tokenInQuery(r.URL) {
-			kind = bearer.Malformed // more than one way to send it: RFC 6750, section 3.1
-		}
-		switch kind {
-		case bearer.None, bearer.Other:
-			return nil, nil, tell(refuse(ReasonMissingToken, nil), rs, nil)
-		case bearer.Malformed:
-			return nil, nil, tell(refuse(ReasonMalformedRequest, nil), rs, nil)
-		}
 		var err error
-		if user, err = m.validator.Validate(r.Context(), token); err == nil && user == nil {
-			err = errors.New("TokenValidator returned neither user nor error")
-		}
-		if err != nil {
-			return nil, nil, tell(asError(err), rs, nil)
+		if user, err = m.authenticate(r, lines); err != nil {
+			return nil, nil, tell(err, rs, nil)
 		}
 		r = r.WithContext(&userContext{Context: r.Context(), user: user, by: m, authorization: lines[0]})
 	}
@@ -168,10 +158,37 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 	}
 	for i := range rs {
 		if err := rs[i].check(r, user); err != nil {
-			return nil, user, tell(asError(err), rs, user)
+			return nil, user, tell(err, rs, user)
 		}
 	}
 	return r, user, nil
+}
+
+// authenticate returns the user of a request's credentials.
+func (m *Middleware) authenticate(r *http.Request, lines []string) (*User, error) {
+	token, kind := bearer.Cut(lines, m.opts.MaxTokenLength)
+	switch kind {
+	case bearer.None, bearer.Other:
+		return nil, refuse(ReasonMissingToken, nil)
+	case bearer.Malformed:
+		return nil, refuse(ReasonMalformedRequest, nil)
+	}
+	if tokenInQuery(r.URL) { // more than one way to send it: RFC 6750, section 3.1
+		return nil, refuse(ReasonMalformedRequest, nil)
+	}
+	if m.own != nil {
+		if user, err, ok := m.own.recent(r.Context(), token); ok {
+			return user, err
+		}
+	}
+	if !bearer.IsToken68(token) {
+		return nil, refuse(ReasonMalformedRequest, nil)
+	}
+	user, err := m.validator.Validate(r.Context(), token)
+	if err == nil && user == nil {
+		err = errors.New("TokenValidator returned neither user nor error")
+	}
+	return user, err
 }
 
 // tokenInQuery reports whether a request also brings a token in the way that RFC 6750, section 2.3, advises against.
@@ -190,7 +207,8 @@ func (m *Middleware) known(ctx context.Context, lines []string) *User {
 }
 
 // tell adds what the route requires to a refusal, which its maker may hand out again: hence the copy.
-func tell(e *Error, rs []Requirement, u *User) *Error {
+func tell(err error, rs []Requirement, u *User) *Error {
+	e := asError(err)
 	if e.Scopes != nil || e.Reason == ReasonUnavailable || e.Reason == ReasonForbidden || len(rs) == 0 {
 		return e
 	}
@@ -212,25 +230,30 @@ func scoped(rs []Requirement) bool {
 // Retry-After, and that no cache may keep it. An err that is no [*Error] counts as an outage.
 func (m *Middleware) Challenge(h http.Header, err error) (status int) {
 	e := asError(err)
-	a := e.answer()
-	h.Set("Cache-Control", "no-store")
-	h.Add("Vary", "Authorization")
-	if a.status == http.StatusServiceUnavailable {
-		h.Set("Retry-After", strconv.Itoa(retrySeconds(e.RetryAfter)))
-		return a.status
+	m.challenge(h, e, m.rendering(e), make([]string, 3))
+	return e.StatusCode()
+}
+
+// challenge is Challenge with the words at hand. values is where the three fields' values go.
+func (m *Middleware) challenge(h http.Header, e *Error, words *rendering, values []string) {
+	values[0], values[1] = "no-store", "Authorization"
+	h["Cache-Control"] = values[0:1:1]
+	if vary := h["Vary"]; len(vary) == 0 {
+		h["Vary"] = values[1:2:2]
+	} else {
+		h["Vary"] = append(vary, values[1])
 	}
-	description := a.description
-	if a.code == "" {
-		description = "" // who sent no credentials made no error: RFC 6750, section 3.1
+	if words.challenge == "" {
+		values[2] = strconv.Itoa(retrySeconds(e.RetryAfter))
+		h["Retry-After"] = values[2:3:3]
+		return
 	}
-	h.Add("WWW-Authenticate", bearer.Challenge(
-		bearer.Param{Name: "realm", Value: m.opts.Realm},
-		bearer.Param{Name: "error", Value: a.code},
-		bearer.Param{Name: "error_description", Value: description},
-		bearer.Param{Name: "scope", Value: strings.Join(e.Scopes, " ")},
-		bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata},
-	))
-	return a.status
+	values[2] = words.challenge
+	if have := h["Www-Authenticate"]; len(have) == 0 {
+		h["Www-Authenticate"] = values[2:3:3]
+	} else {
+		h["Www-Authenticate"] = append(have, words.challenge)
+	}
 }
 
 // retrySeconds is d as Retry-After has it (RFC 9110, section 10.2.3): whole seconds, at least one.
@@ -240,11 +263,14 @@ func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()
 // [Options] say as its body.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
+	status := e.StatusCode()
+	words := m.rendering(e)
 	h := w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		h.Del(name) // whoever set them described another body
+	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
+		delete(h, name) // whoever set them described another body
 	}
-	status := m.Challenge(h, e)
+	values := make([]string, 5)
+	m.challenge(h, e, words, values)
 	switch {
 	case r.Method == http.MethodHead || m.opts.EmptyBody:
 		w.WriteHeader(status)
@@ -253,10 +279,9 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		m.opts.ErrorBody(l, r, e)
 		l.WriteHeader(status) // a hook that writes nothing must not turn a refusal into 200
 	default:
-		h.Set("Content-Type", "application/problem+json")
-		h.Set("X-Content-Type-Options", "nosniff")
-		body, _ := e.MarshalJSON() // strings and a number: it can't fail
+		values[3], values[4] = "application/problem+json", "nosniff"
+		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]
 		w.WriteHeader(status)
-		_, _ = w.Write(body) // a client that has gone away needs no answer
+		_, _ = w.Write(words.body) // a client that has gone away needs no answer
 	}
 }

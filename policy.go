@@ -115,18 +115,23 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 		return nil
 	}
 	// From nbf, which is when this token was made; iat may be that of the token it was refreshed from.
-	from := now.Unix()
+	from := set.NotBefore
 	switch {
 	case set.Has&claims.Nbf != 0:
-		from = set.NotBefore
 	case set.Has&claims.Iat != 0:
 		from = set.IssuedAt
+	case source == claims.JWT:
+		return refuse(ReasonLifetime, errNoStart)
+	default:
+		from = now.Unix() // the issuer says that it is active, and that is when
 	}
 	if set.ExpiresAt-from > p.lifetime {
 		return refuse(ReasonLifetime, nil)
 	}
 	return nil
 }
+
+var errNoStart = errors.New("neither nbf nor iat says since when it is valid")
 
 func (p *policy) audience(set *claims.Set, clientID string, source claims.Source) *Error {
 	if set.Has&claims.Aud != 0 && len(set.Audience) > 0 && clientID != "" &&

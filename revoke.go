@@ -29,8 +29,9 @@ type Revocation struct {
 	// IssuedBefore limits it to tokens made before that moment, by nbf (by iat where there is no nbf). Zero is no limit:
 	// then a user who logs in again is refused too, until the revocation ends. A token without either claim matches.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
-	// Until is when it ends. Zero is once every token that exists now has expired: [Config.MaxTokenLifetime] and twice
-	// the skew from now, or 24 hours with [Config.AllowAnyLifetime].
+	// Until is when it ends. Zero is once every token that exists now has expired: [Config.MaxTokenLifetime] and three
+	// times the skew from now, or 24 hours with [Config.AllowAnyLifetime]. Set it for introspected tokens of an issuer
+	// that doesn't tell when they expire.
 	Until time.Time `json:"until,omitzero"`
 }
 

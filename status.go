@@ -55,7 +55,7 @@ type CacheStatus struct {
 // Status tells how the Validator is. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
-	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache), Revocations: v.revoked.inForce(now)}
+	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot.Hits()), Revocations: v.revoked.inForce(now)}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.KeySet = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {
@@ -66,10 +66,10 @@ func (v *Validator) Status() Status {
 	s.Metadata = fetchStatus(now, at, ok, v.issuer.metadata.Failure())
 	if i := v.introspector; i != nil {
 		s.Introspection = i.guard.State()
-		s.Active, s.Inactive = cacheStatus(i.active), cacheStatus(i.inactive)
+		s.Active, s.Inactive = cacheStatus(i.active, i.hot.Hits()), cacheStatus(i.inactive, 0)
 		if v.cfg.AlwaysIntrospect {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
-			s.Ready = found && s.Introspection == "closed"
+			s.Ready = found && s.Introspection != "open"
 		}
 	}
 	return s
@@ -88,9 +88,10 @@ func fetchStatus(now, at time.Time, ok bool, err error) (s FetchStatus) {
 func cacheStatus(c interface {
 	Len() int
 	Counts() (hits, misses uint64)
-}) (s CacheStatus) {
+}, hot uint64) (s CacheStatus) {
 	s.Entries = c.Len()
 	s.Hits, s.Misses = c.Counts()
+	s.Hits += hot
 	if n := s.Hits + s.Misses; n > 0 {
 		s.HitRatio = float64(s.Hits) / float64(n)
 	}

@@ -29,7 +29,13 @@ type User struct {
 const manyScopes = 16
 
 func newUser(set *claims.Set) *User {
-	u := &User{set: set, subject: set.Subject, clientID: set.ClientID}
+	u := new(User)
+	u.init(set)
+	return u
+}
+
+func (u *User) init(set *claims.Set) {
+	u.set, u.subject, u.clientID = set, set.Subject, set.ClientID
 	if set.Has&claims.ClientID == 0 {
 		u.clientID = set.AuthorizedParty
 	}
@@ -39,7 +45,6 @@ func newUser(set *claims.Set) *User {
 			u.index[s] = struct{}{}
 		}
 	}
-	return u
 }
 
 // NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It is for a

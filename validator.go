@@ -49,6 +49,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		policy:     v.policy,
 		algorithms: cfg.Algorithms,
 		cache:      factcache.New[*proven](cfg.CacheSize),
+		hot:        factcache.NewHot[*proven](),
 	}
 	if cfg.Introspection != nil {
 		v.introspector = newIntrospector(cfg, v.issuer, v.policy, report)
@@ -63,7 +64,26 @@ func NewValidator(cfg Config) (*Validator, error) {
 // [Config.Introspection] is set. What a route requires beyond a valid token is not its concern.
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	now := time.Now()
-	user, err := v.facts(ctx, token, now)
+	user, err, ok := v.recall(ctx, token, now)
+	if !ok {
+		user, err = v.facts(ctx, token, now)
+	}
+	return v.verdict(ctx, user, err, token, now)
+}
+
+// recent is Validate for a token that was validated a moment ago, of whose syntax there is no more doubt. ok is false
+// for any other.
+func (v *Validator) recent(ctx context.Context, token string) (user *User, err error, ok bool) {
+	now := time.Now()
+	if user, err, ok = v.recall(ctx, token, now); !ok {
+		return nil, nil, false
+	}
+	user, err = v.verdict(ctx, user, err, token, now)
+	return user, err, true
+}
+
+// verdict is what is left to decide about a token that is good in itself.
+func (v *Validator) verdict(ctx context.Context, user *User, err error, token string, now time.Time) (*User, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -73,25 +93,44 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	return v.policy.subject(ctx, user)
 }
 
+// recall finds a token that is in use, without hashing it.
+func (v *Validator) recall(ctx context.Context, token string, now time.Time) (user *User, err error, ok bool) {
+	if v.cfg.AlwaysIntrospect || !jose.LooksLikeObject(token) {
+		if v.introspector == nil {
+			return nil, nil, false
+		}
+		return v.introspector.recall(ctx, token, now)
+	}
+	user, err, ok = v.verifier.recall(ctx, token, now)
+	if ok && err == nil && v.cfg.RequireActive {
+		user, err = v.alsoActive(ctx, user, token, now)
+	}
+	return user, err, ok
+}
+
 func (v *Validator) facts(ctx context.Context, token string, now time.Time) (*User, error) {
 	if len(token) > v.cfg.MaxTokenLength {
-		return nil, refuse(ReasonMalformedToken, errors.New("it is too long"))
+		return nil, refuse(ReasonMalformedToken, errTooLong)
 	}
 	parts, isJWT := jose.Split(token)
 	isJWT = isJWT && parts.Looks()
 	switch {
 	case !isJWT && v.introspector == nil:
-		return nil, refuse(ReasonMalformedToken, errors.New("it is no JWT, and introspection is not configured"))
+		return nil, refuse(ReasonMalformedToken, errNoDoor)
 	case !isJWT && (len(token) > maxOpaque || token == ""):
-		return nil, refuse(ReasonMalformedToken, errors.New("it is no JWT and empty or too long"))
+		return nil, refuse(ReasonMalformedToken, errNoHandle)
 	case !isJWT || v.cfg.AlwaysIntrospect:
 		return v.introspector.validate(ctx, token, now)
 	}
-	key := hash("jwt", token)
-	user, err := v.verifier.validate(ctx, parts, &key, now)
+	user, err := v.verifier.validate(ctx, token, parts, now)
 	if err != nil || !v.cfg.RequireActive {
 		return user, err
 	}
+	return v.alsoActive(ctx, user, token, now)
+}
+
+// alsoActive asks the issuer about a verified JWT.
+func (v *Validator) alsoActive(ctx context.Context, user *User, token string, now time.Time) (*User, error) {
 	asked, err := v.introspector.validate(ctx, token, now)
 	if err != nil {
 		return nil, err
@@ -101,6 +140,12 @@ func (v *Validator) facts(ctx context.Context, token string, now time.Time) (*Us
 	}
 	return user, nil
 }
+
+var (
+	errTooLong  = errors.New("it is too long")
+	errNoDoor   = errors.New("it is no JWT, and introspection is not configured")
+	errNoHandle = errors.New("it is no JWT and empty or too long")
+)
 
 // Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
 // hand: for start-up checks and readiness probes. The error is an [*Error] with [ReasonUnavailable].

@@ -24,6 +24,8 @@ type lab struct {
 	gate   *gate
 	url    string
 	client *http.Client // for the API to reach the issuer; nil is the library's own
+	names  *nameServer  // of a lab whose issuer goes by a host name
+	tls    *trust       // of a lab whose issuer speaks TLS
 }
 
 func newLab(t testing.TB) *lab {
@@ -92,7 +94,7 @@ func (l *lab) api(change ...func(*xenaauth.Config)) *api {
 	a.server = httptest.NewServer(a.handler)
 	l.t.Cleanup(a.server.Close)
 	transport := a.server.Client().Transport.(*http.Transport)
-	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 0
+	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 4096, 0
 	a.client = &http.Client{Transport: transport, Timeout: 30 * time.Second}
 	return a
 }

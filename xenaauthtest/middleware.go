@@ -68,6 +68,14 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("users", s.testUsers)
 	t.Run("conduct", s.testConduct)
 	t.Run("wiring", s.testWiring)
+
+	plain := *s
+	plain.uncounted = validator
+	t.Run("with a Validator itself", func(t *testing.T) { // for which a Middleware knows shortcuts
+		t.Run("requirements", plain.testRequirements)
+		t.Run("refusals", plain.testRefusals)
+		t.Run("users", plain.testUsers)
+	})
 }
 
 // patience is how long something may take that takes no time at all unless the
@@ -78,6 +86,7 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
+	uncounted *xenaauth.Validator // in place of it; then its own tokens and counts are left out
 }
 
 // countingValidator counts questions. Two tokens of its own stand for outages.
@@ -145,7 +154,11 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	for i := range routes {
 		routes[i].Serve = m.watch(routes[i].Serve)
 	}
-	handler := s.mount(xenaauth.NewMiddleware(s.validator, &opts), routes)
+	var validator xenaauth.TokenValidator = s.validator
+	if s.uncounted != nil {
+		validator = s.uncounted
+	}
+	handler := s.mount(xenaauth.NewMiddleware(validator, &opts), routes)
 	bob, err := xenaauth.NewUser(map[string]any{"sub": "bob", "client_id": "planted", "scope": "a b c admin"})
 	if err != nil {
 		t.Fatalf("NewUser: %v", err)

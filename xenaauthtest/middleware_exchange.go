@@ -32,8 +32,9 @@ type answer struct {
 	body       string
 	challenge  string // WWW-Authenticate; "" is none
 	retryAfter string
-	validated  int // how often the validator was asked
-	events     int // refusals that Options.Event was told, if not the one of a refused request
+	varies     bool // with the Authorization field, though it is no refusal
+	validated  int  // how often the validator was asked
+	events     int  // refusals that Options.Event was told, if not the one of a refused request
 }
 
 // passed is the answer of a handler that greets a user, "" for none.
@@ -61,6 +62,10 @@ func bearerToken(token string) []string { return []string{"Bearer " + token} }
 // server keeps it.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
+		if s.uncounted != nil && len(e.authorization) == 1 &&
+			(e.authorization[0] == "Bearer "+tokenOutage || e.authorization[0] == "Bearer "+tokenForeign) {
+			continue
+		}
 		t.Run(e.name, func(t *testing.T) {
 			m.during(t)
 			m.reset()
@@ -75,7 +80,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 			if runs := map[bool]int{true: 1}[passes]; served != runs {
 				t.Errorf("the handler ran %d times, want %d", served, runs)
 			}
-			if n := int(s.validator.calls.Load()); n != e.want.validated {
+			if n := int(s.validator.calls.Load()); s.uncounted == nil && n != e.want.validated {
 				t.Errorf("the token was validated %d times, want %d", n, e.want.validated)
 			}
 			events := e.want.events
@@ -129,13 +134,14 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 	wantField(t, resp.Header, "WWW-Authenticate", want.challenge)
 	wantField(t, resp.Header, "Retry-After", want.retryAfter)
-	if want.status == http.StatusOK {
+	refusal := want.status != http.StatusOK
+	if (refusal || want.varies) && !slices.Contains(resp.Header.Values("Vary"), "Authorization") {
+		t.Errorf("Vary %q, want Authorization in it", resp.Header.Values("Vary"))
+	}
+	if !refusal {
 		return
 	}
 	wantField(t, resp.Header, "Cache-Control", "no-store")
-	if !slices.Contains(resp.Header.Values("Vary"), "Authorization") {
-		t.Errorf("Vary %q, want Authorization in it", resp.Header.Values("Vary"))
-	}
 	if method == http.MethodHead {
 		return
 	}

@@ -194,5 +194,9 @@ func (s *middlewareSuite) testRefusals(t *testing.T) {
 	} {
 		exchanges = append(exchanges, exchange{name: c.name, path: "/", authorization: c.authorization, want: c.want})
 	}
+	exchanges = append(exchanges,
+		exchange{name: "a token in the query only", path: "/?access_token=" + good, want: missing("")},
+		exchange{name: "a token also in the query", path: "/?access_token=" + good, authorization: bearerToken(good), want: malformed()},
+	)
 	s.run(t, m, exchanges)
 }

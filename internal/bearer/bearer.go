@@ -16,6 +16,14 @@ const (
 
 // Parse reads the lines of the Authorization field. max bounds the length of the token, in bytes.
 func Parse(lines []string, max int) (token string, kind Kind) {
+	if token, kind = Cut(lines, max); kind == Token && !IsToken68(token) {
+		return "", Malformed
+	}
+	return token, kind
+}
+
+// Cut is Parse but for the characters of the token, which a caller who knows the token already needn't look at again.
+func Cut(lines []string, max int) (token string, kind Kind) {
 	if len(lines) == 0 {
 		return "", None
 	}
@@ -32,7 +40,7 @@ func Parse(lines []string, max int) (token string, kind Kind) {
 	for found && rest != "" && rest[0] == ' ' {
 		rest = rest[1:]
 	}
-	if len(rest) > max || !isToken68(rest) {
+	if rest == "" || len(rest) > max {
 		return "", Malformed
 	}
 	return rest, Token
@@ -48,8 +56,8 @@ func isScheme(s string) bool {
 	return s != ""
 }
 
-// isToken68 reports whether s is a b64token of RFC 6750, section 2.1.
-func isToken68(s string) bool {
+// IsToken68 reports whether s is a b64token of RFC 6750, section 2.1.
+func IsToken68(s string) bool {
 	n := len(s)
 	for n > 0 && s[n-1] == '=' {
 		n--

@@ -82,20 +82,29 @@ type Set struct {
 
 // Parse reads the claims of a token. The error is ErrSyntax or a *TypeError.
 func Parse(text string, source Source) (*Set, error) {
-	if !utf8.ValidString(text) {
-		return nil, ErrSyntax
+	set := new(Set)
+	if err := set.Parse(text, source); err != nil {
+		return nil, err
 	}
-	set := &Set{Raw: text}
+	return set, nil
+}
+
+// Parse is the function Parse, into a zero Set.
+func (set *Set) Parse(text string, source Source) error {
+	if !utf8.ValidString(text) {
+		return ErrSyntax
+	}
+	set.Raw = text
 	p := parser{Decoder: Decoder{s: text}, set: set, source: source, free: set.lists[:0]}
 	p.space()
 	if !p.eat('{') {
-		return nil, ErrSyntax
+		return ErrSyntax
 	}
 	var others names
 	for first := true; ; first = false {
 		name, more, ok := p.name('}', first)
 		if !ok {
-			return nil, ErrSyntax
+			return ErrSyntax
 		}
 		if !more {
 			break
@@ -103,12 +112,12 @@ func Parse(text string, source Source) (*Set, error) {
 		bit := member(name)
 		if bit == 0 {
 			if !others.add(name) || collides(name, registered) || !p.skip(0) {
-				return nil, ErrSyntax
+				return ErrSyntax
 			}
 			continue
 		}
 		if p.seen&bit != 0 {
-			return nil, ErrSyntax
+			return ErrSyntax
 		}
 		p.seen |= bit
 		if source == Answer && bit != Active && p.Null() {
@@ -116,23 +125,23 @@ func Parse(text string, source Source) (*Set, error) {
 		}
 		set.Has |= bit
 		if !p.claim(bit) {
-			return nil, p.fault(name)
+			return p.fault(name)
 		}
 	}
 	p.space()
 	if p.i != len(p.s) {
-		return nil, ErrSyntax
+		return ErrSyntax
 	}
 	if set.Has&Scope == 0 {
 		set.Scopes = p.scp
 		set.ScopeIsList = p.scpIsList
 	}
-	return set, nil
+	return nil
 }
 
 // Find returns the text of the value of a top-level member, as it stands in Raw.
-func (s *Set) Find(name string) (raw string, ok bool) {
-	d := Decoder{s: s.Raw}
+func (set *Set) Find(name string) (raw string, ok bool) {
+	d := Decoder{s: set.Raw}
 	d.space()
 	d.eat('{')
 	for first := true; ; first = false {

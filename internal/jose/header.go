@@ -68,7 +68,15 @@ func ParseHeader(segment string) (*Header, error) {
 		}
 		switch name {
 		case "alg":
-			h.Algorithm = text()
+			var ok bool
+			if h.Algorithm, ok = d.String(); !ok {
+				_, ok = d.Raw() // of another type: none that is allowed
+			} else if h.Algorithm == "" {
+				ok = false
+			}
+			if !ok {
+				err = ErrMalformed
+			}
 		case "kid":
 			h.KeyID = text()
 		case "x5t":

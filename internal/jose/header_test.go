@@ -90,7 +90,7 @@ func TestParseHeader(t *testing.T) {
 	}
 }
 
-// ParseHeader promises ErrAlgorithm for an alg that is no string.
+// An alg of another type is none.
 func TestAlgorithmThatIsNoString(t *testing.T) {
 	for _, value := range []string{`1`, `null`, `["RS256"]`, `true`, `{"a":1}`} {
 		_, err := jose.ParseHeader(b64([]byte(`{"alg":` + value + `}`)))

@@ -30,11 +30,14 @@ func Split(token string) (Token, bool) {
 
 // Looks reports whether the first segment begins as an encoded JSON object does. What has three segments and doesn't
 // look like this is an opaque token with two dots in it.
-func (t Token) Looks() bool {
-	if t.first < 2 || t.text[0] != 'e' {
+func (t Token) Looks() bool { return t.first >= 2 && LooksLikeObject(t.text) }
+
+// LooksLikeObject reports whether text begins as an encoded JSON object does.
+func LooksLikeObject(text string) bool {
+	if len(text) < 2 || text[0] != 'e' {
 		return false
 	}
-	c := t.text[1]
+	c := text[1]
 	return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 

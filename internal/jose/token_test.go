@@ -2,8 +2,6 @@ package jose_test
 
 import (
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rsa"
 	"encoding/asn1"
 	"encoding/base64"
 	"math/big"
@@ -73,7 +71,6 @@ func TestBase64URLIsCanonical(t *testing.T) {
 		})
 	}
 	good := b64([]byte(`{"alg":"RS256","a":"?"}`))
-	require.Zero(t, len(good)%4+len(good)%3-len(good)%3-len(good)%4)
 	for name, text := range map[string]string{
 		"line feed inside": good[:8] + "\n" + good[8:], "line feed before": "\n" + good, "line feed behind": good + "\n",
 		"CRLF inside": good[:8] + "\r\n" + good[8:], "carriage return behind": good + "\r", "padding": good + "=",
@@ -211,8 +208,7 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-func TestPSSSalt(t *testing.T) {
-	require.NotNil(t, rsa.PSSSaltLengthAuto)
+func TestPKCS1IsNotPSS(t *testing.T) {
 	token := issue(rsaKey(), members{"alg": "PS256"})
 	s := parse(t, jwk(rsaKey(), members{"alg": "RS256"}))
 	keys, known := s.Find(&jose.Header{Algorithm: "PS256"})
@@ -232,7 +228,6 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 		require.NoError(t, err)
 		require.Same(t, keys[i], by)
 	}
-	require.Equal(t, elliptic.P256(), p256().Curve)
 }
 
 // Buffers are pooled: neither a token of another goroutine nor a huge one before may show through.

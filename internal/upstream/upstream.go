@@ -59,7 +59,7 @@ func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error 
 		return ErrBusy
 	}
 	err := g.try(ctx, call)
-	if err == nil || errors.Is(err, ErrOpen) || !g.settings.Down(err) {
+	if err == nil || errors.Is(err, ErrOpen) || !g.settings.Down(err) || g.breaker.State() == gobreaker.StateOpen {
 		return err
 	}
 	timer := time.NewTimer(g.settings.Backoff)

@@ -95,7 +95,7 @@ func TestBreaker(t *testing.T) {
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open") // what the server did is told, and not that it wasn't asked again
 		do(upstream.ErrOpen, 0, "open")
-		time.Sleep(949 * time.Millisecond) // 50 have passed before a second try was given up
+		time.Sleep(999 * time.Millisecond)
 		do(upstream.ErrOpen, 0, "open")
 		time.Sleep(2 * time.Millisecond)
 		if g.State() != "half-open" {

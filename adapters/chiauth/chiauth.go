@@ -1,0 +1,44 @@
+// Package chiauth reads the routes of a chi router, for tests that none of them is open: see [xenaauthtest.TestRoutes].
+// Import it in tests only.
+//
+// Guards need no adapter, since what [xenaauth.Middleware.Require] returns is a middleware of chi as it is, and
+// [xenaauth.Middleware.Optional] is one too:
+//
+//	r.With(auth.Require(xenaauth.AllScopes("testapi"))).Get("/invoices/{id}", invoice)
+//
+// and handlers get the user from [xenaauth.UserFromContext].
+package chiauth
+
+import (
+	"fmt"
+	"net/http"
+	"reflect"
+	"runtime"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// Routes returns the routes of r and of what is mounted in it, in no particular order. Source is the name of the
+// handler and the line where it begins, or its type. A handler mounted by [chi.Mux.Mount] that is no chi router is one
+// route for each method and pattern that it is mounted at; what it routes itself is not known.
+func Routes(r chi.Routes) []xenaauthtest.Route {
+	var routes []xenaauthtest.Route
+	// It fails only if the function does.
+	_ = chi.Walk(r, func(method, pattern string, h http.Handler, _ ...func(http.Handler) http.Handler) error {
+		routes = append(routes, xenaauthtest.Route{Method: method, Pattern: pattern, Source: source(h)})
+		return nil
+	})
+	return routes
+}
+
+func source(h http.Handler) string {
+	f, ok := h.(http.HandlerFunc)
+	if !ok {
+		return fmt.Sprintf("%T", h)
+	}
+	pc := reflect.ValueOf(f).Pointer()
+	file, line := runtime.FuncForPC(pc).FileLine(pc)
+	return fmt.Sprintf("%s, %s:%d", runtime.FuncForPC(pc).Name(), file, line)
+}

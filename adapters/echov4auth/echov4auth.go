@@ -1,0 +1,67 @@
+// Package echov4auth guards routes of echo v4 with [xenaauth]:
+//
+//	e.GET("/invoices/:id", invoice, echov4auth.Require(auth, xenaauth.AllScopes("testapi")))
+//
+// A refusal is answered as net/http's is, by [xenaauth.Middleware.Deny], and then returned as an [*xenaauth.Error] on a
+// response that is committed. So loggers and a HTTPErrorHandler of the application see it, and echo's own handlers
+// leave it alone, as a handler of the application has to: echo calls it for committed responses in other cases too. They
+// are not left to answer: echo's would make it a 500. Another body is for [xenaauth.Options] to choose.
+package echov4auth
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Require is [xenaauth.Middleware.Require] for echo: requests whose user doesn't meet every requirement go no further.
+// It panics as that does.
+func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
+	m.Require(rs...) // for its panics: a mistake shows when routes are set up
+	rs = slices.Clone(rs)
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			allowed, err := m.Check(c.Request(), rs...)
+			if err != nil {
+				return deny(c, m, err)
+			}
+			c.SetRequest(allowed)
+			return next(c)
+		}
+	}
+}
+
+// Optional is [xenaauth.Middleware.Optional] for echo: requests without a bearer token pass, without a user. It panics
+// as that does.
+func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
+	m.Optional(http.NotFoundHandler()) // for its panics
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			allowed, err := m.Check(c.Request())
+			if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonMissingToken {
+				// Nobody, also where code around the guard has planted a user.
+				allowed, err = c.Request().WithContext(xenaauth.ContextWithUser(c.Request().Context(), nil)), nil
+			}
+			if err != nil {
+				return deny(c, m, err)
+			}
+			c.Response().Header().Add("Vary", "Authorization")
+			c.SetRequest(allowed)
+			return next(c)
+		}
+	}
+}
+
+func deny(c echo.Context, m *xenaauth.Middleware, err error) error {
+	m.Deny(c.Response(), c.Request(), err)
+	return err
+}
+
+// User returns the user of a request that [Require] or [Optional] let pass.
+func User(c echo.Context) (*xenaauth.User, bool) {
+	return xenaauth.UserFromContext(c.Request().Context())
+}

@@ -1,0 +1,86 @@
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	stdlog "log"
+	"net/http"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+var quiet = stdlog.New(io.Discard, "", 0)
+
+func answering(f xenaauthtest.Fault) func(*lab) {
+	return func(l *lab) { l.issuer.Fail(xenaauthtest.All, f) }
+}
+
+// answerFaults are an issuer that answers, badly.
+func answerFaults() []fault {
+	const page = "<!doctype html><title>Sorry</title><p>We'll be back soon."
+	return []fault{
+		{name: "the process drops every request", begin: func(l *lab) { l.issuer.Down() }},
+		{name: "the process answers after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
+			heal(l) // drops the connections too: an answer that is delayed already stays so
+		}},
+		{name: "status 429, Retry-After: 7", retry: "7", begin: answering(xenaauthtest.Fault{
+			Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"7"}},
+		})},
+		{name: "status 500", begin: answering(xenaauthtest.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`})},
+		{name: "status 503, Retry-After: 3", retry: "3", begin: answering(xenaauthtest.Fault{
+			Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"3"}}, Body: page, ContentType: "text/html",
+		})},
+		{name: "status 302 to a page", begin: answering(xenaauthtest.Fault{
+			Status: http.StatusFound, Header: http.Header{"Location": {"/maintenance"}},
+		})},
+		{name: "status 404", begin: answering(xenaauthtest.Fault{Status: http.StatusNotFound})},
+		{name: "status 200, an HTML page", begin: answering(xenaauthtest.Fault{Body: page, ContentType: "text/html; charset=utf-8"})},
+		{name: "status 200, an HTML page labelled JSON", begin: answering(xenaauthtest.Fault{Body: page})},
+		{name: "status 200, JSON labelled text", begin: answering(xenaauthtest.Fault{Header: http.Header{"Content-Type": {"text/plain"}}})},
+		{name: "status 200, nothing in it", begin: answering(xenaauthtest.Fault{Status: http.StatusOK})},
+		{name: "status 200, truncated JSON", begin: answering(xenaauthtest.Fault{Body: `{"issuer":"https://login.xena.biz","keys":[{"kty":"RSA"`})},
+		{name: "status 200, 2 MB of JSON", begin: answering(xenaauthtest.Fault{
+			Body: `{"padding":"` + string(bytes.Repeat([]byte("x"), 2<<20)) + `"}`,
+		})},
+		{name: "another issuer's metadata, nothing behind its endpoints", begin: func(l *lab) {
+			l.issuer.SetMetadata(bytes.ReplaceAll(l.metadata(), []byte(l.url), []byte("https://login.chaos.test")))
+			l.issuer.Fail(xenaauthtest.KeySet, xenaauthtest.Fault{Status: http.StatusNotFound})
+		}, spares: true},
+	}
+}
+
+// keySetFaults are an issuer that publishes no keys to speak of. Introspection is none the worse for it.
+func keySetFaults() []fault {
+	serving := func(text func() []byte) func(*lab) {
+		return func(l *lab) { l.issuer.SetKeySet(text()) }
+	}
+	return []fault{
+		{name: "an empty key set", spares: true, begin: serving(func() []byte { return []byte(`{"keys":[]}`) })},
+		{name: "a key set of garbage", spares: true, begin: serving(func() []byte {
+			return []byte(`{"keys":[{"kty":"RSA","kid":"1","n":"AQ","e":"AQAB"},{"kty":"oct","k":"AAAA"},17]}`)
+		})},
+		{name: "10 000 keys, 2 MB", spares: true, begin: serving(manyKeys)},
+		{name: "10 000 keys, 150 kB", spares: true, begin: serving(func() []byte {
+			return []byte(`{"keys":[` + string(bytes.Repeat([]byte(`{"kty":"OKP"},`), 9999)) + `{}]}`)
+		})},
+	}
+}
+
+// manyKeys is a set of 10 000 keys of the usual size.
+func manyKeys() []byte {
+	const b64 = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
+	keys := make([]map[string]string, 10_000)
+	for n := range keys {
+		keys[n] = map[string]string{
+			"kty": "EC", "crv": "P-256", "use": "sig", "kid": fmt.Sprintf("%040d", n), "alg": "ES256", "x": b64, "y": b64,
+		}
+	}
+	text, err := json.Marshal(map[string]any{"keys": keys})
+	if err != nil {
+		panic(err)
+	}
+	return text
+}

@@ -1,0 +1,135 @@
+package chaos
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func toxic(toxics ...string) func(*lab) {
+	return func(l *lab) { l.gate.open(toxics...) }
+}
+
+// networkFaults are what the network between API and issuer does.
+func networkFaults() []fault {
+	return []fault{
+		{name: "connection refused", begin: func(l *lab) { l.gate.shut() }},
+		{name: "connection reset", begin: toxic(`{"type":"reset_peer","attributes":{"timeout":0}}`)},
+		{name: "connection closed amid the body", begin: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
+		{name: "no byte ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
+		{name: "5 s latency", begin: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
+		{name: "slow loris: 7 bytes every 200 ms", begin: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
+		{name: "slow upload: 10 bytes every 200 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
+		{name: "the host name can't be resolved", lab: newNamedLab, begin: breakName, end: mendName},
+		restart(),
+	}
+}
+
+// restart is an issuer that goes away and comes back as another process would, with the keys and tokens that it had.
+func restart() fault {
+	return fault{
+		name: "the issuer restarts",
+		begin: func(l *lab) {
+			l.gate.lead("127.0.0.1:1") // nobody listens behind the gate
+		},
+		end: func(l *lab) {
+			server := httptest.NewServer(l.issuer)
+			l.t.Cleanup(server.Close)
+			l.gate.lead(server.URL)
+		},
+	}
+}
+
+// nameServer is a DNS server that knows one name, or doesn't.
+type nameServer struct {
+	conn   net.PacketConn
+	ip     net.IP
+	broken atomic.Bool
+}
+
+const issuerName = "login.chaos.test"
+
+// newNamedLab is a lab whose issuer goes by a host name.
+func newNamedLab(t testing.TB) *lab {
+	t.Helper()
+	g := newGate(t)
+	host, port, err := net.SplitHostPort(g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config net.ListenConfig
+	conn, err := config.ListenPacket(context.Background(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &nameServer{conn: conn, ip: net.ParseIP(host).To4()}
+	t.Cleanup(func() { _ = conn.Close() })
+	go s.serve()
+	l := newLabAt(t, g, "http://"+net.JoinHostPort(issuerName, port))
+	l.client = s.client()
+	l.names = s
+	return l
+}
+
+// client resolves names by this server and no other. It keeps no connection, so that each request needs the name.
+func (s *nameServer) client() *http.Client {
+	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", s.conn.LocalAddr().String())
+	}}
+	dialer := &net.Dialer{Timeout: 2 * time.Second, Resolver: resolver}
+	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+}
+
+func (s *nameServer) serve() {
+	buffer := make([]byte, 512)
+	for {
+		n, from, err := s.conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		if reply := s.reply(buffer[:n]); reply != nil {
+			_, _ = s.conn.WriteTo(reply, from)
+		}
+	}
+}
+
+// reply answers one question (RFC 1035, section 4).
+func (s *nameServer) reply(query []byte) []byte {
+	const header = 12
+	var labels []string
+	at := header
+	for at < len(query) && query[at] != 0 {
+		end := at + 1 + int(query[at])
+		if end > len(query) {
+			return nil
+		}
+		labels = append(labels, string(query[at+1:end]))
+		at = end
+	}
+	if at += 5; at > len(query) { // the root label, the type and the class
+		return nil
+	}
+	reply := append([]byte(nil), query[:at]...)
+	reply[2], reply[3] = 0x81, 0x80 // an answer, with recursion
+	clear(reply[6:header])
+	if s.broken.Load() || strings.Join(labels, ".") != issuerName {
+		reply[3] |= 3 // no such name
+		return reply
+	}
+	if reply[at-3] == 1 { // an A record is asked for
+		reply[7] = 1
+		reply = append(reply, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+		reply = append(reply, s.ip...)
+	}
+	return reply
+}
+
+func breakName(l *lab) { l.names.broken.Store(true) }
+
+func mendName(l *lab) { l.names.broken.Store(false) }

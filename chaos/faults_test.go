@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// fault is one way for the issuer to fail.
+type fault struct {
+	name       string
+	lab        func(testing.TB) *lab // nil is newLab
+	begin, end func(*lab)            // end nil is heal
+	retry      string                // the Retry-After that clients are told; "" is 1
+	spares     bool                  // introspection works all the while
+}
+
+// recovery is how soon after a fault all is well again.
+const recovery = 2 * time.Second
+
+// waitless is more than a request takes that waits for nobody, on two busy cores under the race detector.
+const waitless = time.Second
+
+func heal(l *lab) {
+	l.issuer.Heal()
+	l.issuer.SetKeySet(nil)
+	l.issuer.SetMetadata(l.metadata())
+	l.gate.open()
+}
+
+// While the issuer fails, whatever can be told without it is told as ever. What can't be is 503 and never 401, and is
+// told again once the issuer is back, without a restart.
+func TestFaults(t *testing.T) {
+	faults := allFaults()
+	rows := make([][]string, len(faults))
+	t.Run("fault", func(t *testing.T) {
+		for n, f := range faults {
+			t.Run(f.name, func(t *testing.T) {
+				t.Parallel()
+				rows[n] = f.run(t)
+			})
+		}
+	})
+	table(t, "faults", []string{
+		"the issuer's fault", "JWT, keys known", "JWT, nothing known yet", "opaque token, answer cached",
+		"opaque token, never asked", "all is well again",
+	}, rows)
+}
+
+func allFaults() (all []fault) {
+	all = append(all, networkFaults()...)
+	all = append(all, tlsFaults()...)
+	all = append(all, answerFaults()...)
+	return append(all, keySetFaults()...)
+}
+
+func (f fault) run(t *testing.T) []string {
+	make := f.lab
+	if make == nil {
+		make = newLab
+	}
+	l := make(t)
+	known, fresh := l.api(), l.api()
+	seen, cached := l.jwt("seen"), l.opaque("cached")
+	known.is(seen, "200")
+	known.is(cached, "200")
+
+	f.begin(l)
+	over := new(atomic.Bool)
+	var crowd, victims sync.WaitGroup
+	crowd.Go(func() { keepAsking(known, over, "opaque token, cached", func() string { return cached }) })
+	crowd.Go(func() { keepAsking(known, over, "JWT, seen", func() string { return seen }) })
+	crowd.Go(func() { keepAsking(known, over, "JWT, not seen", func() string { return l.jwt("unseen") }) })
+
+	outage := "503, Retry-After: " + f.retry
+	if f.retry == "" {
+		outage += "1"
+	}
+	first, uncached := l.jwt("first"), l.opaque("uncached")
+	opaque := outage
+	if f.spares {
+		opaque = "200"
+	}
+	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
+	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
+	// Asking for a key that isn't there makes the API that knows keys look for new ones.
+	victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
+	victims.Wait()
+
+	if f.end == nil {
+		f.end = heal
+	}
+	f.end(l)
+	var jwt, asked time.Duration
+	victims.Go(func() { jwt = fresh.until("JWT", first, recovery) })
+	victims.Go(func() { asked = known.until("opaque token", uncached, recovery) })
+	victims.Wait()
+	over.Store(true)
+	crowd.Wait()
+	key := known.until("JWT of a new key", rotated(l), recovery)
+	t.Logf("well again after: JWT %v, opaque token %v; new key after %v", jwt, asked, key)
+	back := fmt.Sprintf("within %v", recovery)
+	if t.Failed() {
+		back = "no"
+	}
+	return []string{f.name, "200", outage, "200", opaque, back}
+}
+
+// keepAsking is a client whose token is good throughout.
+func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
+	var longest time.Duration
+	n := 0
+	for ; !over.Load(); n++ {
+		got := a.get(context.Background(), token())
+		longest = max(longest, got.took)
+		if got.status != 200 {
+			a.t.Errorf("%s: request %d: %v", who, n, got)
+			return
+		}
+		time.Sleep(5 * time.Millisecond) // so many clients on two cores are to measure waiting, not load
+	}
+	a.t.Logf("%s: %d requests, all 200, the slowest %v", who, n, longest)
+	if longest > waitless {
+		a.t.Errorf("%s: one request took %v", who, longest)
+	}
+}
+
+// rotated is a token of a key that the issuer has only just published.
+func rotated(l *lab) string {
+	l.issuer.Rotate()
+	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})
+}

@@ -1,0 +1,105 @@
+package chaos
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// tlsFaults are of an issuer that is reached by https.
+func tlsFaults() []fault {
+	return []fault{
+		{
+			name:  "TLS: a certificate that nobody trusts",
+			lab:   newTLSLab,
+			begin: func(l *lab) { l.tls.show(l.tls.strange); l.gate.open() },
+			end:   func(l *lab) { l.tls.show(l.tls.good); l.gate.open() },
+		},
+		{
+			name:  "TLS: an expired certificate",
+			lab:   newTLSLab,
+			begin: func(l *lab) { l.tls.show(l.tls.expired); l.gate.open() },
+			end:   func(l *lab) { l.tls.show(l.tls.good); l.gate.open() },
+		},
+		{
+			name:  "TLS: the port speaks plain HTTP",
+			lab:   newTLSLab,
+			begin: func(l *lab) { l.gate.lead(l.issuer.Addr()) },
+			end:   func(l *lab) { l.gate.lead(l.tls.addr) },
+		},
+	}
+}
+
+// trust is the certificates of a TLS server, and the one that it shows.
+type trust struct {
+	good, strange, expired *tls.Certificate
+	shown                  atomic.Pointer[tls.Certificate]
+	addr                   string
+}
+
+func (s *trust) show(c *tls.Certificate) { s.shown.Store(c) }
+
+// newTLSLab is a lab whose issuer speaks TLS, through the gate.
+func newTLSLab(t testing.TB) *lab {
+	t.Helper()
+	day := 24 * time.Hour
+	s := &trust{good: certificate(t, day), strange: certificate(t, day), expired: certificate(t, -time.Hour)}
+	s.show(s.good)
+	g := newGate(t)
+	l := newLabAt(t, g, "https://"+g.addr)
+	server := httptest.NewUnstartedServer(l.issuer)
+	server.Config.ErrorLog = quiet
+	server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		return s.shown.Load(), nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s.addr = strings.TrimPrefix(server.URL, "https://")
+	l.tls = s
+	g.lead(s.addr)
+	pool := x509.NewCertPool()
+	pool.AddCert(s.good.Leaf)
+	pool.AddCert(s.expired.Leaf)
+	l.client = &http.Client{Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: pool, ServerName: issuerName},
+		TLSHandshakeTimeout: 2 * time.Second,
+	}}
+	t.Cleanup(l.client.CloseIdleConnections)
+	return l
+}
+
+// certificate is self-signed, and valid from two hours ago to some time from now.
+func certificate(t testing.TB, end time.Duration) *tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		DNSNames:              []string{issuerName},
+		NotBefore:             time.Now().Add(-2 * time.Hour),
+		NotAfter:              time.Now().Add(end),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}

@@ -1,0 +1,136 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/metrics"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// junk makes tokens that are wrong in the way that costs most to find out.
+type junk struct{ header, payload string }
+
+func newJunk(issuer *xenaauthtest.Issuer) *junk {
+	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: "junk"}), ".")
+	return &junk{parts[0], parts[1]}
+}
+
+var b64 = base64.RawURLEncoding
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rand.Uint32())
+	}
+	return b
+}
+
+// unknownKey is right in all its claims and names a key that nobody has: only the issuer's newest key set tells.
+func (j *junk) unknownKey() string {
+	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
+	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
+}
+
+// badSignature names a key that exists: only the signature's verification tells.
+func (j *junk) badSignature() string {
+	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
+}
+
+// opaque is of the form that the issuer's tokens have: only the issuer can tell.
+func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
+
+// counts is how often each answer was seen.
+type counts struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (c *counts) add(a answer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = make(map[string]int)
+	}
+	c.by[a.String()]++
+}
+
+// only reports whether every answer was one of these, and there was any.
+func (c *counts) only(answers ...string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for got := range c.by {
+		if !slices.Contains(answers, got) {
+			return false
+		}
+	}
+	return len(c.by) > 0
+}
+
+func (c *counts) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := make([]string, 0, len(c.by))
+	sum := 0
+	for name, n := range c.by {
+		names = append(names, fmt.Sprintf("%s × %d", name, n))
+		sum += n
+	}
+	slices.Sort(names)
+	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
+}
+
+// send has clients send tokens until n are sent or ctx ends, and returns what they were answered.
+func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
+	seen := new(counts)
+	var sent atomic.Int64
+	for range clients {
+		all.Go(func() {
+			for ctx.Err() == nil && sent.Add(1) <= int64(n) {
+				if got := a.get(ctx, token()); got.status != 0 {
+					seen.add(got)
+				}
+			}
+		})
+	}
+	return seen
+}
+
+// gauge follows the heap.
+type gauge struct{ before, peak, after uint64 }
+
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
+
+func collected() uint64 {
+	runtime.GC()
+	runtime.GC()
+	return heap()
+}
+
+func (g *gauge) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		g.peak = max(g.peak, heap())
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (g *gauge) String() string {
+	var b bytes.Buffer
+	for i, n := range []uint64{g.before, g.peak, g.after} {
+		fmt.Fprintf(&b, "%s %.1f MiB", []string{"heap before", ", peak", ", after"}[i], float64(n)/(1<<20))
+	}
+	return b.String()
+}

@@ -1,0 +1,147 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// questions counts the questions that are under way at a time.
+type questions struct {
+	next      http.RoundTripper
+	now, most atomic.Int64
+}
+
+func (q *questions) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/introspect") {
+		n := q.now.Add(1)
+		defer q.now.Add(-1)
+		for most := q.most.Load(); n > most && !q.most.CompareAndSwap(most, n); {
+			most = q.most.Load()
+		}
+	}
+	return q.next.RoundTrip(r)
+}
+
+const (
+	floodJunk       = 50_000 // of each kind
+	floodUsers      = 1000
+	floodConcurrent = 16
+)
+
+// Junk in any number costs its senders their time and nobody else anything: valid users pass, the issuer is asked as
+// little as before, and memory stays bounded.
+func TestFlood(t *testing.T) {
+	most, perClient := 15*time.Second, 1
+	if os.Getenv("XENAAUTH_FLOOD") == "full" {
+		most, perClient = 5*time.Minute, 32 // a client with so many requests under way
+	}
+	l := newLab(t)
+	q := &questions{next: &http.Transport{MaxIdleConnsPerHost: floodConcurrent}}
+	a := l.api(func(c *xenaauth.Config) {
+		c.HTTPClient = &http.Client{Transport: q}
+		c.Introspection.Concurrent = floodConcurrent
+		c.Introspection.CacheTTL = 2 * time.Second // so that valid tokens are asked about amid the flood
+	})
+	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 2 * time.Millisecond})
+	tokens := make([]string, floodUsers)
+	for n := range tokens {
+		if tokens[n] = l.jwt(fmt.Sprint("user ", n)); n%2 == 1 {
+			tokens[n] = l.opaque(fmt.Sprint("user ", n))
+		}
+		a.is(tokens[n], "200")
+	}
+
+	g := &gauge{before: collected()}
+	l.issuer.ResetCalls()
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), most)
+	defer cancel()
+	var flood, others sync.WaitGroup
+	j := newJunk(l.issuer)
+	unknown := send(ctx, &flood, a, 24*perClient, floodJunk*9/10, j.unknownKey)
+	forged := send(ctx, &flood, a, 16, floodJunk/10, j.badSignature)
+	opaque := send(ctx, &flood, a, 24*perClient, floodJunk, j.opaque)
+	over, end := context.WithCancel(t.Context())
+	defer end()
+	others.Go(func() { g.follow(over) })
+	users := new(counts)
+	times := make([][]time.Duration, 8)
+	for w := range times {
+		others.Go(func() {
+			for n := w; over.Err() == nil; n += len(times) {
+				got := a.get(t.Context(), tokens[n%floodUsers])
+				users.add(got)
+				times[w] = append(times[w], got.took)
+				time.Sleep(2 * time.Millisecond) // a user that isn't a flood
+			}
+		})
+	}
+	young := new(counts)
+	var took time.Duration
+	others.Go(func() {
+		select {
+		case <-time.After(most / 2):
+		case <-over.Done():
+		}
+		token := rotated(l)
+		rotation := time.Now()
+		for time.Since(rotation) < 10*time.Second {
+			got := a.get(t.Context(), token)
+			took = time.Since(rotation)
+			if young.add(got); got.status == 200 {
+				return
+			}
+		}
+	})
+	flood.Wait()
+	end()
+	others.Wait()
+	elapsed := time.Since(start)
+	sets := float64(l.issuer.Calls(xenaauthtest.KeySet)-1) / elapsed.Seconds()
+	asked := l.issuer.Calls(xenaauthtest.Introspection)
+	tokens = nil
+	g.after = collected()
+
+	all := slices.Concat(times...)
+	slices.Sort(all)
+	t.Logf("in %v: JWTs of unknown keys: %v", elapsed.Round(time.Millisecond), unknown)
+	t.Logf("JWTs with bad signatures: %v", forged)
+	t.Logf("opaque tokens that nobody issued: %v", opaque)
+	t.Logf("valid users: %v; p50 %v, p99 %v, slowest %v", users, all[len(all)/2], all[len(all)*99/100], all[len(all)-1])
+	t.Logf("key rotated amid the flood: accepted after %v: %v", took, young)
+	t.Logf("key set fetches: %.2f/s; questions: %d, at most %d at a time; %v", sets, asked, q.most.Load(), g)
+	t.Logf("caches: %+v", a.validator.Status())
+
+	if !users.only("200") {
+		t.Errorf("valid users saw %v", users)
+	}
+	if !unknown.only("401 unknown_key") || !forged.only("401 signature") {
+		t.Errorf("junk JWTs saw %v and %v", unknown, forged)
+	}
+	if !opaque.only("401 inactive", "503, Retry-After: 1") {
+		t.Errorf("opaque junk saw %v", opaque)
+	}
+	if took > 1500*time.Millisecond || perClient == 1 && !young.only("200") {
+		t.Errorf("a new key is accepted after %v: %v", took, young)
+	}
+	if sets > 1.2 {
+		t.Errorf("%.2f key set fetches a second", sets)
+	}
+	if n := q.most.Load(); n > floodConcurrent {
+		t.Errorf("%d questions under way at a time", n)
+	}
+	if g.peak > g.before+512<<20 || g.after > g.before+64<<20 {
+		t.Errorf("memory isn't bounded: %v", g)
+	}
+}

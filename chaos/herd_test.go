@@ -1,0 +1,136 @@
+package chaos
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const herd = 10_000
+
+// dam holds requests back until it is opened, and counts them.
+type dam struct {
+	next    http.RoundTripper
+	opened  chan struct{}
+	reached chan struct{} // a value for each request that is held or has been
+	paths   sync.Map      // path → *atomic.Int64
+}
+
+func newDam(next http.RoundTripper) *dam {
+	return &dam{next: next, opened: make(chan struct{}), reached: make(chan struct{}, herd)}
+}
+
+func (d *dam) RoundTrip(r *http.Request) (*http.Response, error) {
+	n, _ := d.paths.LoadOrStore(r.URL.Path, new(atomic.Int64))
+	n.(*atomic.Int64).Add(1)
+	d.reached <- struct{}{}
+	select {
+	case <-d.opened:
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	return d.next.RoundTrip(r)
+}
+
+func (d *dam) calls() map[string]int64 {
+	calls := make(map[string]int64)
+	d.paths.Range(func(path, n any) bool {
+		name := path.(string)
+		calls[name[strings.LastIndexByte(name, '/')+1:]] = n.(*atomic.Int64).Load()
+		return true
+	})
+	return calls
+}
+
+// stampede sends a herd with one token, the first of it alone, and opens the dam once all are under way. It returns how
+// many passed, the first not counted. Where leave is set the first loses patience before that.
+func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var all sync.WaitGroup
+	first := make(chan answer, 1)
+	go func() { first <- a.serve(ctx, token) }()
+	<-d.reached
+	var entered, ok atomic.Int64
+	all.Go(func() {
+		var others sync.WaitGroup
+		for range herd - 1 {
+			others.Go(func() {
+				entered.Add(1)
+				if got := a.serve(t.Context(), token); got.status == http.StatusOK {
+					ok.Add(1)
+				}
+			})
+		}
+		others.Wait()
+	})
+	start := time.Now()
+	for entered.Load() < herd-1 && time.Since(start) < 4*time.Second {
+		time.Sleep(time.Millisecond)
+	}
+	want := http.StatusOK
+	if leave {
+		cancel()
+		want = http.StatusServiceUnavailable
+		first <- <-first // has left
+	}
+	close(d.opened)
+	all.Wait()
+	if got := <-first; got.status != want {
+		t.Errorf("the first caller got %v", got)
+	}
+	t.Logf("%d of %d requests were under way, %d passed, after %v", entered.Load()+1, herd, ok.Load(), time.Since(start))
+	return ok.Load()
+}
+
+// Ten thousand clients that come with the same new token at the same moment cost the issuer one question, and the first
+// of them takes nobody's answer away by leaving.
+func TestThunderingHerd(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		opaque bool
+		leave  bool
+		want   map[string]int64
+	}{
+		{"opaque", true, false, map[string]int64{"introspect": 1}},
+		{"opaque, the first leaves", true, true, map[string]int64{"introspect": 1}},
+		{"JWT", false, false, map[string]int64{"openid-configuration": 1, "jwks": 1}},
+		{"JWT, the first leaves", false, true, map[string]int64{"openid-configuration": 1, "jwks": 1}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLab(t)
+			transport := new(http.Transport)
+			t.Cleanup(transport.CloseIdleConnections)
+			d := newDam(transport)
+			cfg := l.config()
+			cfg.HTTPClient = &http.Client{Transport: d}
+			token := l.jwt("everybody")
+			if c.opaque {
+				token = l.opaque("everybody")
+				cfg.Introspection.Endpoint = l.url + "/connect/introspect"
+			}
+			if passed := stampede(t, newAPI(t, cfg), d, token, c.leave); passed != herd-1 {
+				t.Errorf("%d of the others passed", passed)
+			}
+			calls := d.calls()
+			for name, n := range c.want {
+				if calls[name] != n {
+					t.Errorf("%d calls of %s, want %d", calls[name], name, n)
+				}
+			}
+			if len(calls) != len(c.want) {
+				t.Errorf("calls: %v, want %v", calls, c.want)
+			}
+			if n := l.issuer.Calls(xenaauthtest.All); n != len(c.want) {
+				t.Errorf("the issuer heard %d requests", n)
+			}
+		})
+	}
+}

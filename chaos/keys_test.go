@@ -1,0 +1,167 @@
+package chaos
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// ledger is what clients saw, for the report.
+type ledger struct{ rows [][]string }
+
+// add requires an answer and notes it.
+func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
+	t.Helper()
+	if got.String() != want {
+		t.Errorf("%s: %s: got %v, want %s", event, token, got, want)
+	}
+	l.rows = append(l.rows, []string{event, token, got.String()})
+}
+
+// Keys come and go and clocks differ: that is nobody's failure, and only tokens that no longer hold are refused.
+func TestKeys(t *testing.T) {
+	var l ledger
+	for _, section := range []struct {
+		name string
+		run  func(*testing.T, *ledger)
+	}{
+		{"overlap", rotationWithOverlap},
+		{"no overlap", rotationWithoutOverlap},
+		{"replaced", allKeysReplaced},
+		{"early", keyInUseTooEarly},
+		{"clock", issuerClock},
+		{"jump", func(t *testing.T, l *ledger) { synctest.Test(t, func(t *testing.T) { hostClock(t, l) }) }},
+	} {
+		if !t.Run(section.name, func(t *testing.T) { section.run(t, &l) }) {
+			t.Fail()
+		}
+	}
+	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
+}
+
+func rotationWithOverlap(t *testing.T, out *ledger) {
+	const event = "rotation, the old key stays published"
+	l := newLab(t)
+	known, fresh := l.api(), l.api()
+	old := l.jwt("old")
+	known.is(old, "200")
+	young := rotated(l)
+	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
+	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "200")
+	out.add(t, event, "JWT of the old key, once the new one is known", known.get(t.Context(), old), "200")
+	out.add(t, event, "either, nothing known yet", fresh.get(t.Context(), old), "200")
+	fresh.is(young, "200")
+}
+
+func rotationWithoutOverlap(t *testing.T, out *ledger) {
+	const event = "rotation, the old key is withdrawn at once"
+	l := newLab(t)
+	known, fresh := l.api(), l.api()
+	old := l.jwt("old")
+	known.is(old, "200")
+	l.issuer.Rotate()
+	l.issuer.Retire()
+	young := l.jwt("young")
+	out.add(t, event, "JWT of the old key, until keys are fetched next", known.get(t.Context(), old), "200")
+	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "200")
+	out.add(t, event, "JWT of the old key, after that", known.get(t.Context(), old), "401 unknown_key")
+	out.add(t, event, "JWT of the old key, nothing known yet", fresh.get(t.Context(), old), "401 unknown_key")
+}
+
+func allKeysReplaced(t *testing.T, out *ledger) {
+	const event = "the issuer is installed anew, with other keys"
+	l := newLab(t)
+	known := l.api()
+	old := l.jwt("old")
+	known.is(old, "200")
+	anew := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{
+		URL: l.url, Algorithm: "ES256", API: l.issuer.API(), APISecret: l.issuer.APISecret(),
+	})
+	t.Cleanup(anew.Close)
+	anew.SetMetadata(l.metadata())
+	l.gate.lead(anew.Addr())
+	out.add(t, event, "JWT of the old keys, until keys are fetched next", known.get(t.Context(), old), "200")
+	out.add(t, event, "JWT of the new keys", known.get(t.Context(), anew.JWT(xenaauthtest.Token{})), "200")
+	out.add(t, event, "JWT of the old keys, after that", known.get(t.Context(), old), "401 unknown_key")
+	out.add(t, event, "opaque token of the new installation", known.get(t.Context(), anew.Opaque(xenaauthtest.Token{})), "200")
+}
+
+func keyInUseTooEarly(t *testing.T, out *ledger) {
+	const event = "a key signs before it is published"
+	l := newLab(t)
+	known := l.api()
+	old := l.jwt("old")
+	known.is(old, "200")
+	l.issuer.SetKeySet(l.issuer.KeySet())
+	young := rotated(l)
+	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "401 unknown_key")
+	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
+	l.issuer.SetKeySet(nil)
+	start, got := time.Now(), known.get(t.Context(), young)
+	for got.status != 200 && time.Since(start) < 10*time.Second {
+		time.Sleep(20 * time.Millisecond) // the set that lacks it is less than a second old
+		got = known.get(t.Context(), young)
+	}
+	if took := time.Since(start); took > recovery {
+		t.Errorf("accepted %v after it was published", took)
+	}
+	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
+}
+
+// issuerClock is an issuer whose clock differs from ours, by what ClockSkew allows (30 s) or by more.
+func issuerClock(t *testing.T, out *ledger) {
+	l := newLab(t)
+	a := l.api()
+	token := func(ahead, lifetime time.Duration) string {
+		made := time.Now().Add(ahead).Unix()
+		return l.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+			"iat": made, "nbf": made, "auth_time": made, "exp": made + int64(lifetime/time.Second),
+		}})
+	}
+	for _, c := range []struct {
+		event, token    string
+		ahead, lifetime time.Duration
+		want            string
+	}{
+		{"the issuer's clock is 20 s ahead", "JWT just made", 20 * time.Second, time.Hour, "200"},
+		{"the issuer's clock is 5 min ahead", "JWT just made", 5 * time.Minute, time.Hour, "401 not_yet_valid"},
+		{"the issuer's clock is 20 s behind", "JWT just made, for 10 s", -20 * time.Second, 10 * time.Second, "200"},
+		{"the issuer's clock is 5 min behind", "JWT just made, for an hour", -5 * time.Minute, time.Hour, "200"},
+		{"the issuer's clock is 5 min behind", "JWT just made, for 4 min", -5 * time.Minute, 4 * time.Minute, "401 expired"},
+	} {
+		out.add(t, c.event, c.token, a.get(t.Context(), token(c.ahead, c.lifetime)), c.want)
+	}
+}
+
+// hostClock is a host that was asleep, or whose clock was put forward.
+func hostClock(t *testing.T, out *ledger) {
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	a := newAPI(t, issuer.HybridConfig())
+	if v, err := xenaauth.NewValidator(issuer.Config()); err != nil || v.Status().Ready {
+		t.Fatal(err, "a validator that fetched nothing is ready")
+	}
+	ask := func(token string) answer { return a.serve(t.Context(), token) }
+	old := issuer.JWT(xenaauthtest.Token{})
+	out.add(t, "our clock is right", "JWT, for an hour", ask(old), "200")
+	issuer.Down()
+	time.Sleep(50 * time.Minute)
+	const outage = "our clock jumps by 50 min, issuer unreachable"
+	out.add(t, outage, "the same JWT", ask(old), "200")
+	out.add(t, outage, "JWT just made", ask(issuer.JWT(xenaauthtest.Token{})), "200")
+	time.Sleep(25*time.Hour - 50*time.Minute)
+	const long = "our clock jumps by 25 h, issuer unreachable"
+	young := issuer.JWT(xenaauthtest.Token{})
+	out.add(t, long, "the same JWT", ask(old), "401 expired")
+	out.add(t, long, "JWT just made (MaxKeyAge is 24 h)", ask(young), "503, Retry-After: 1")
+	issuer.Heal()
+	time.Sleep(time.Second)
+	out.add(t, "the issuer is back", "the JWT that got 503", ask(young), "200")
+	time.Sleep(25 * time.Hour)
+	const up = "our clock jumps by 25 h, issuer up"
+	out.add(t, up, "JWT just made", ask(issuer.JWT(xenaauthtest.Token{})), "200")
+	out.add(t, up, "opaque token just made", ask(issuer.Opaque(xenaauthtest.Token{})), "200")
+	synctest.Wait()
+}

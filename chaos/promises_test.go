@@ -1,0 +1,140 @@
+package chaos
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A dead issuer costs nobody time: after a handful of failures questions are answered 503 without being asked, and one a
+// second looks whether the issuer is back.
+func TestBreaker(t *testing.T) {
+	l := newLab(t)
+	a := l.api()
+	a.is(l.jwt("warm"), "200")
+	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 503})
+	for n := 0; a.validator.Status().Introspection == "closed"; n++ {
+		if n == 5 {
+			t.Fatal("the breaker doesn't open")
+		}
+		a.is(l.opaque("any"), "503, Retry-After: 1")
+	}
+	l.issuer.ResetCalls()
+	const asked = 200
+	start := time.Now()
+	for range asked {
+		a.is(l.opaque("any"), "503, Retry-After: 1")
+	}
+	seconds := int(time.Since(start)/time.Second) + 1
+	if calls := l.issuer.Calls(xenaauthtest.Introspection); calls > seconds {
+		t.Errorf("%d of %d questions went to the dead issuer in %d s", calls, asked, seconds)
+	}
+	l.issuer.Heal()
+	took := a.until("opaque token", l.opaque("after"), recovery)
+	t.Logf("recovered after %v", took)
+	if s := a.validator.Status().Introspection; s != "closed" {
+		t.Errorf("the breaker is %s", s)
+	}
+}
+
+// What the issuer says about when to come back is passed on, by both ways to it.
+func TestRetryAfterIsPassedOn(t *testing.T) {
+	for _, c := range []struct{ says, told string }{
+		{"7", "7"}, {"0", "1"}, {"-3", "1"}, {"soon", "1"}, {"86400", "300"},
+		{time.Now().Add(-time.Hour).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT"), "1"},
+	} {
+		t.Run(c.says, func(t *testing.T) {
+			l := newLab(t)
+			fresh, known := l.api(), l.api()
+			known.is(l.jwt("warm"), "200")
+			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
+			want := "503, Retry-After: " + c.told
+			fresh.is(l.jwt("first"), want)
+			fresh.is(l.jwt("second"), want) // from the failure that is remembered
+			known.is(l.opaque("first"), want)
+		})
+	}
+}
+
+// An issuer that takes 5 s for each answer makes nobody wait who needs none of them, even while keys are fetched because
+// a refresh is forced again and again.
+func TestSlowIssuer(t *testing.T) {
+	l := newLab(t)
+	a := l.api()
+	seen, cached := l.jwt("seen"), l.opaque("cached")
+	a.is(seen, "200")
+	a.is(cached, "200")
+	unseen := make([]string, 200)
+	for n := range unseen {
+		unseen[n] = l.jwt(fmt.Sprint(n))
+	}
+	l.issuer.Slow(5 * time.Second)
+	over := new(atomic.Bool)
+	var waiting sync.WaitGroup
+	for n := range 8 {
+		waiting.Go(func() {
+			for k := 0; !over.Load(); k++ {
+				a.get(t.Context(), l.stranger(fmt.Sprint(n, k)))
+			}
+		})
+	}
+	var slowest time.Duration
+	for _, token := range unseen {
+		for _, token := range []string{token, seen, cached} {
+			got := a.get(t.Context(), token)
+			slowest = max(slowest, got.took)
+			if got.status != 200 {
+				t.Fatal(got)
+			}
+		}
+	}
+	over.Store(true)
+	heal(l)
+	waiting.Wait()
+	t.Logf("%d requests, the slowest took %v", 3*len(unseen), slowest)
+	if slowest > waitless/2 {
+		t.Errorf("a request took %v", slowest)
+	}
+}
+
+// The log tells each change once, however many requests suffer from it.
+func TestChangesAreLoggedOnce(t *testing.T) {
+	l := newLab(t)
+	lines := new(log)
+	logged := func(c *xenaauth.Config) { c.Logger = slog.New(slog.NewTextHandler(lines, nil)) }
+	a := l.api(logged)
+	a.is(l.jwt("warm"), "200")
+	for round := 1; round <= 2; round++ {
+		l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
+		var crowd sync.WaitGroup
+		for n := range 16 {
+			crowd.Go(func() {
+				for range 10 {
+					a.is(l.opaque("any"), "503, Retry-After: 1")
+				}
+				a.is(l.stranger(fmt.Sprint(n)), "503, Retry-After: 1")
+			})
+		}
+		crowd.Wait()
+		l.issuer.Heal()
+		a.until("opaque token", l.opaque("after"), recovery)
+		a.until("JWT of a new key", rotated(l), recovery)
+		for _, what := range []string{"what=introspection", `what="key set"`} {
+			if n := lines.has(what); n != 2*round {
+				t.Errorf("round %d: %d lines with %s, want two a round: %q", round, n, what, lines.lines)
+			}
+		}
+	}
+	if n := lines.has("what=metadata"); n > 4 { // which are looked at when keys are sought, but not each time
+		t.Errorf("%d lines about the metadata: %q", n, lines.lines)
+	}
+	if n := lines.has(l.gate.addr); n != 0 {
+		t.Errorf("the log shows an address: %q", lines.lines)
+	}
+}

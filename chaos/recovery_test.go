@@ -1,0 +1,50 @@
+package chaos
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// However long an outage lasts, and whenever in the rhythm of the retries it ends: two seconds later all is well, for
+// who knew nothing and for who asks about opaque tokens.
+func TestRecoveryAtAnyMoment(t *testing.T) {
+	const outages = 20
+	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)
+	var all sync.WaitGroup
+	for n := range outages {
+		all.Go(func() {
+			l := newLab(t)
+			fresh, known := l.api(), l.api()
+			known.is(l.jwt("seen"), "200")
+			jwt, opaque := l.jwt("first"), l.opaque("first")
+			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
+			// Clients don't stop asking: that keeps the retries going and the circuit breaker open.
+			for end := time.Now().Add(time.Duration(n) * 100 * time.Millisecond); ; {
+				fresh.is(jwt, "503, Retry-After: 1")
+				known.is(opaque, "503, Retry-After: 1")
+				if time.Now().After(end) {
+					break
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			l.issuer.Heal()
+			var both sync.WaitGroup
+			both.Go(func() { jwts[n] = fresh.until("JWT", jwt, recovery) })
+			both.Go(func() { opaques[n] = known.until("opaque token", opaque, recovery) })
+			both.Wait()
+		})
+	}
+	all.Wait()
+	for _, of := range []struct {
+		name  string
+		times []time.Duration
+	}{{"JWTs", jwts}, {"opaque tokens", opaques}} {
+		slices.Sort(of.times)
+		t.Logf("%s pass again after %v at the least, %v in the middle, %v at the most",
+			of.name, of.times[0], of.times[outages/2], of.times[outages-1])
+	}
+}

@@ -1,0 +1,71 @@
+package chaos
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+const report = "../docs/reliability.md"
+
+// table prints what clients saw, and holds the report to it: between comments that name the table, the report has it.
+func table(t *testing.T, name string, head []string, rows [][]string) {
+	t.Helper()
+	for _, row := range rows {
+		if row == nil {
+			return // only some of the cases ran
+		}
+	}
+	text := render(append([][]string{head}, rows...))
+	t.Log("\n" + text)
+	if t.Failed() {
+		return
+	}
+	content, err := os.ReadFile(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(content), "<!-- "+name+" -->\n")
+	old, after, ended := strings.Cut(rest, "<!-- end -->")
+	switch {
+	case !found || !ended:
+		t.Fatalf("%s has no room for the table %q", report, name)
+	case old == text:
+	case *update:
+		content := before + "<!-- " + name + " -->\n" + text + "<!-- end -->" + after
+		if err := os.WriteFile(report, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("%s has another table %q: look at the difference, then run the tests with -update", report, name)
+	}
+}
+
+// render writes rows as a table of Markdown, the first as its head.
+func render(rows [][]string) string {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	line := func(row []string, fill string) {
+		for i, w := range widths {
+			cell := ""
+			if row != nil {
+				cell = row[i]
+			}
+			b.WriteString("| " + cell + strings.Repeat(fill, w-utf8.RuneCountInString(cell)) + " ")
+		}
+		b.WriteString("|\n")
+	}
+	for n, row := range rows {
+		line(row, " ")
+		if n == 0 {
+			line(nil, "-")
+		}
+	}
+	return b.String()
+}

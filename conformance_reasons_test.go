@@ -1,0 +1,277 @@
+package xenaauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// declaredReasons are the constants of type Reason in errors.go.
+func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "errors.go", nil, 0)
+	require.NoError(t, err)
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || len(spec.Values) == 0 {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Reason" {
+			return true
+		}
+		value, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		require.NoError(t, err)
+		reasons = append(reasons, xenaauth.Reason(value))
+		return true
+	})
+	require.NotEmpty(t, reasons)
+	return reasons
+}
+
+// refusal is a request that is refused for a reason, to a server of its own.
+type refusal struct {
+	field  string // Authorization, "" for none
+	config func(*xenaauth.Config)
+	rs     []xenaauth.Requirement
+	before func(a *api)
+}
+
+// refusals has a request for every reason. The issuer is the one that they are about; down takes another one.
+func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
+	t.Helper()
+	good := issuer.JWT(xenaauthtest.Token{})
+	changed := func(name string, value any) string {
+		return "Bearer " + issuer.JWT(xenaauthtest.Token{Claims: map[string]any{name: value}})
+	}
+	now := time.Now()
+	revoked := issuer.JWT(xenaauthtest.Token{})
+	return map[xenaauth.Reason]refusal{
+		xenaauth.ReasonMissingToken:      {field: ""},
+		xenaauth.ReasonMalformedRequest:  {field: "Bearer " + good + " " + good},
+		xenaauth.ReasonMalformedToken:    {field: "Bearer " + good[:strings.LastIndexByte(good, '.')] + ".A"},
+		xenaauth.ReasonTokenType:         {field: "Bearer " + issuer.IDToken(xenaauthtest.Token{})},
+		xenaauth.ReasonAlgorithm:         {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Header: map[string]any{"alg": "HS256"}})},
+		xenaauth.ReasonUnknownKey:        {field: "Bearer " + junk(issuer, 1)},
+		xenaauth.ReasonSignature:         {field: "Bearer " + good[:len(good)-8] + "AAAAAAAA"},
+		xenaauth.ReasonIssuer:            {field: changed("iss", "https://login.example")},
+		xenaauth.ReasonAudience:          {field: changed("aud", "otherapi")},
+		xenaauth.ReasonExpired:           {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})},
+		xenaauth.ReasonNotYetValid:       {field: changed("nbf", now.Add(10*time.Minute).Unix())},
+		xenaauth.ReasonLifetime:          {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Lifetime: 2 * time.Hour})},
+		xenaauth.ReasonClaims:            {field: changed("client_id", nil)},
+		xenaauth.ReasonSubject:           {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Machine: true})},
+		xenaauth.ReasonConfirmation:      {field: changed("cnf", map[string]any{"jkt": "x"})},
+		xenaauth.ReasonInactive:          {field: "Bearer no-such-reference-token"},
+		xenaauth.ReasonInsufficientScope: {field: changed("scope", "email")},
+		xenaauth.ReasonForbidden: {field: "Bearer " + good, rs: []xenaauth.Requirement{
+			xenaauth.Where("own company", func(context.Context, *xenaauth.User) error { return errors.New("not theirs") }),
+		}},
+		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, before: func(a *api) {
+			require.NoError(t, a.validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(revoked)}))
+		}},
+		xenaauth.ReasonUnavailable: {field: "Bearer " + down.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = down.HybridConfig() }},
+	}
+}
+
+func TestReasons_EachOverHTTP(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	down := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	defer down.Close()
+	down.Down()
+	table := refusals(t, issuer, down)
+	for _, reason := range declaredReasons(t) {
+		t.Run(string(reason), func(t *testing.T) {
+			c, ok := table[reason]
+			require.True(t, ok, "no request is refused for this reason")
+			a := c.serve(t, issuer)
+			c.ask(t, a, http.MethodGet).is(t, reason)
+			head := c.ask(t, a, http.MethodHead)
+			require.Empty(t, head.body)
+			require.Equal(t, outcomes[reason].status, head.status)
+			want := xenaauth.ScopeTestAPI
+			if reason == xenaauth.ReasonForbidden {
+				want = ""
+			}
+			head.closed(t, reason, want)
+		})
+	}
+	require.Len(t, table, len(declaredReasons(t)))
+	require.Len(t, outcomes, len(declaredReasons(t)))
+}
+
+func (c refusal) serve(t *testing.T, issuer *xenaauthtest.Issuer) *api {
+	t.Helper()
+	cfg := issuer.HybridConfig()
+	if c.config != nil {
+		c.config(&cfg)
+	}
+	a := serve(t, cfg, c.rs...)
+	if c.before != nil {
+		c.before(a)
+	}
+	return a
+}
+
+func (c refusal) ask(t *testing.T, a *api, method string) *answer {
+	t.Helper()
+	r := a.request(t, method)
+	if c.field != "" {
+		r.Header.Set("Authorization", c.field)
+	}
+	return a.do(t, r)
+}
+
+// Nothing that is told to a client or to a log holds a token, a secret or where a server is.
+func TestReasons_NothingLeaks(t *testing.T) {
+	t.Parallel()
+	options := &xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: "s3cr+t/of the%API"}
+	issuer := xenaauthtest.NewIssuer(options)
+	down := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: options.APISecret})
+	defer down.Close()
+	down.Down()
+	table := refusals(t, issuer, down)
+	secrets := []string{options.APISecret, url.QueryEscape(options.APISecret), strings.TrimPrefix(down.Addr(), "http://"), "login.xena.biz", "127.0.0.1", "idp.internal"}
+	check := func(t *testing.T, c refusal, texts ...string) {
+		t.Helper()
+		needles := secrets
+		if fields := strings.Fields(c.field); len(fields) > 1 {
+			needles = append(needles[:len(needles):len(needles)], fields[1])
+			for _, part := range strings.Split(fields[1], ".") {
+				if len(part) > 16 {
+					needles = append(needles, part, string(decodedOrNothing(part)))
+				}
+			}
+		}
+		for _, text := range texts {
+			for _, needle := range needles {
+				require.False(t, needle != "" && strings.Contains(text, needle), "%q is in %q", needle, text)
+			}
+		}
+	}
+	for reason, c := range table {
+		t.Run(string(reason), func(t *testing.T) {
+			a := c.serve(t, issuer)
+			got := c.ask(t, a, http.MethodGet)
+			require.Equal(t, outcomes[reason].status, got.status)
+			check(t, c, got.body, fmt.Sprint(got.header), a.log.String())
+			if token, ok := strings.CutPrefix(c.field, "Bearer "); ok {
+				_, err := a.validator.Validate(t.Context(), token)
+				check(t, c, chain(err)...)
+			}
+		})
+	}
+	good := newIssuer()
+	for name, fault := range map[string]xenaauthtest.Fault{
+		"500": {Status: 500, Body: "login.xena.biz s3cr+t/of the%API"}, "401": {Status: 401}, "302": {Status: 302, Header: http.Header{"Location": {"https://idp.internal/"}}},
+		"HTML": {Body: "login.xena.biz", ContentType: "text/html"}, "broken": {Break: true}, "bad": {Body: `{"active":true,"exp":"login.xena.biz"}`},
+		"keys": {Body: `{"keys":[{"kty":"idp.internal","kid":"127.0.0.1"}]}`}, "other": {Body: `{"issuer":"https://idp.internal"}`},
+	} {
+		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.KeySet} {
+			t.Run(name+" from "+string(endpoint), func(t *testing.T) {
+				issuer := xenaauthtest.NewIssuer(options)
+				issuer.Fail(endpoint, fault)
+				c := refusal{field: "Bearer " + issuer.JWT(xenaauthtest.Token{})}
+				if endpoint == xenaauthtest.Introspection {
+					c.field = "Bearer " + issuer.Opaque(xenaauthtest.Token{})
+				}
+				a := c.serve(t, issuer)
+				got := c.ask(t, a, http.MethodGet)
+				if strings.Contains(got.body, "inactive") { // JSON that doesn't say that the token is active
+					require.Equal(t, xenaauthtest.Introspection, endpoint)
+				} else {
+					got.is(t, xenaauth.ReasonUnavailable)
+					require.NotEmpty(t, a.log.String(), "an outage is logged")
+				}
+				_, err := a.validator.Validate(t.Context(), strings.TrimPrefix(c.field, "Bearer "))
+				check(t, c, append(chain(err), got.body, fmt.Sprint(got.header), a.log.String(), fmt.Sprint(a.validator.(*xenaauth.Validator).Warm(t.Context())))...)
+			})
+		}
+	}
+	t.Run("a host that nobody knows", func(t *testing.T) {
+		cfg := good.HybridConfig()
+		cfg.MetadataURL = "https://idp.internal:8443/.well-known/openid-configuration"
+		c := refusal{field: "Bearer " + good.JWT(xenaauthtest.Token{}), config: func(have *xenaauth.Config) { *have = cfg }}
+		for _, client := range []*http.Client{good.Client(), down.Client()} {
+			cfg.HTTPClient = client
+			a := c.serve(t, good)
+			got := c.ask(t, a, http.MethodGet)
+			got.is(t, xenaauth.ReasonUnavailable)
+			_, err := a.validator.Validate(t.Context(), strings.TrimPrefix(c.field, "Bearer "))
+			check(t, c, append(chain(err), got.body, a.log.String())...)
+		}
+	})
+}
+
+// chain is every text that an error and what it wraps can be made to show.
+func chain(err error) (texts []string) {
+	for ; err != nil; err = errors.Unwrap(err) {
+		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))
+	}
+	return texts
+}
+
+func decodedOrNothing(segment string) []byte {
+	raw, err := rawURL.DecodeString(segment)
+	if err != nil || !strings.HasPrefix(string(raw), "{") {
+		return nil
+	}
+	return raw
+}
+
+var row = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]+) \|.*\| ([^|]*) \|$`)
+
+// The table of docs/conformance.md names tests that there are, and has every row that this module answers for.
+func TestConformanceDocument(t *testing.T) {
+	t.Parallel()
+	document, err := os.ReadFile("docs/conformance.md")
+	require.NoError(t, err)
+	have := make(map[string]bool)
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), entry.Name(), nil, 0)
+		require.NoError(t, err)
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				have[f.Name.Name] = true
+			}
+		}
+	}
+	rows := make(map[string]bool)
+	for _, m := range row.FindAllStringSubmatch(string(document), -1) {
+		rows[m[1]] = true
+		for name := range strings.FieldsFuncSeq(m[2], func(r rune) bool { return r == ',' || r == ' ' || r == '`' }) {
+			require.True(t, have[name], "row %s names %s, which is no test", m[1], name)
+		}
+	}
+	for prefix, last := range map[string]int{"B": 11, "J": 16, "P": 5, "I": 7, "M": 3, "A": 5} {
+		for i := 1; i <= last; i++ {
+			require.True(t, rows[prefix+strconv.Itoa(i)], "row %s%d is missing", prefix, i)
+		}
+	}
+	for name := range have { // and no test of a row is left out
+		if id, _, ok := strings.Cut(strings.TrimPrefix(name, "Test"), "_"); ok && rows[id] {
+			require.Contains(t, string(document), name)
+		}
+	}
+}

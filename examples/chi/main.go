@@ -1,0 +1,55 @@
+// Command chi is a small API on chi, guarded by scopes. Point it at an issuer by the environment, XENA_AUDIENCE at least:
+// see [xenaauth.ConfigFromEnv].
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+func main() {
+	handler, err := service()
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "localhost:8080", Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
+
+// service is all of the API. It needs no issuer to start.
+func service() (chi.Router, error) {
+	cfg, err := xenaauth.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	validator, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return nil, err
+	}
+	auth := xenaauth.NewMiddleware(validator, nil)
+
+	r := chi.NewRouter()
+	r.Get("/health", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	r.Group(func(r chi.Router) {
+		r.Use(auth.Require())
+		r.Get("/me", me)
+		r.With(auth.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))).Get("/invoices/{id}", invoice)
+	})
+	return r, nil
+}
+
+func me(w http.ResponseWriter, r *http.Request) {
+	user, _ := xenaauth.UserFromContext(r.Context())
+	_, _ = fmt.Fprintf(w, "user %s\n", user.Subject())
+}
+
+func invoice(w http.ResponseWriter, r *http.Request) {
+	user, _ := xenaauth.UserFromContext(r.Context())
+	_, _ = fmt.Fprintf(w, "invoice %s for %s\n", chi.URLParam(r, "id"), user.Subject())
+}

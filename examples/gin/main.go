@@ -1,0 +1,54 @@
+// Command gin is a small API on gin, guarded by scopes. Point it at an issuer by the environment, XENA_AUDIENCE at least:
+// see [xenaauth.ConfigFromEnv].
+package main
+
+import (
+	"log"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/ginauth"
+)
+
+func main() {
+	handler, err := service()
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{Addr: "localhost:8080", Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}
+
+// service is all of the API. It needs no issuer to start.
+func service() (*gin.Engine, error) {
+	cfg, err := xenaauth.ConfigFromEnv()
+	if err != nil {
+		return nil, err
+	}
+	validator, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return nil, err
+	}
+	auth := xenaauth.NewMiddleware(validator, nil)
+
+	r := gin.New()
+	r.Use(gin.Recovery())
+	r.GET("/health", func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	users := r.Group("/", ginauth.Require(auth))
+	users.GET("/me", me)
+	users.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes(xenaauth.ScopeTestAPI)), invoice)
+	return r, nil
+}
+
+func me(c *gin.Context) {
+	user, _ := ginauth.User(c)
+	c.String(http.StatusOK, "user %s\n", user.Subject())
+}
+
+func invoice(c *gin.Context) {
+	user, _ := ginauth.User(c)
+	c.String(http.StatusOK, "invoice %s for %s\n", c.Param("id"), user.Subject())
+}

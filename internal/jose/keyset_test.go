@@ -1,0 +1,431 @@
+package jose_test
+
+import (
+	"crypto/ecdh"
+	"crypto/ecdsa"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// modulus is an odd number of so many bits, which is all that a public key shows of whether it is a modulus.
+func modulus(bits int) string {
+	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
+	return b64(n.SetBit(n, 0, 1).Bytes())
+}
+
+func exponent(text string) string {
+	e, _ := new(big.Int).SetString(text, 0)
+	return b64(e.Bytes())
+}
+
+// flipped is a base64url text with its last byte changed.
+func flipped(private *ecdsa.PrivateKey) string {
+	point := must(private.PublicKey.Bytes())
+	point[len(point)-1] ^= 1
+	return b64(point[len(point)/2+1:])
+}
+
+func usableKeys() map[string]string {
+	return map[string]string{
+		"RSA": jwk(rsaKey()), "P-256": jwk(p256()), "P-384": jwk(p384()), "P-521": jwk(p521()), "Ed25519": jwk(ed()),
+		"use sig":                     jwk(p256(), members{"use": "sig"}),
+		"use null":                    jwk(p256(), members{"use": json.RawMessage("null")}),
+		"key_ops verify":              jwk(p256(), members{"key_ops": []string{"verify"}}),
+		"key_ops with more":           jwk(p256(), members{"key_ops": []string{"sign", "verify"}}),
+		"key_ops null":                jwk(p256(), members{"key_ops": json.RawMessage("null")}),
+		"use and key_ops":             jwk(p256(), members{"use": "sig", "key_ops": []string{"verify"}}),
+		"alg that fits":               jwk(p256(), members{"alg": "ES256"}),
+		"alg PS512":                   jwk(rsaKey(), members{"alg": "PS512"}),
+		"alg EdDSA":                   jwk(ed(), members{"alg": "EdDSA"}),
+		"alg null":                    jwk(p256(), members{"alg": json.RawMessage("null")}),
+		"d null":                      jwk(p256(), members{"d": json.RawMessage("null")}),
+		"certificate that is none":    jwk(rsaKey(), members{"x5c": []string{"AAAA"}, "x5t": "t", "x5u": "https://evil.example"}),
+		"certificate of another type": jwk(rsaKey(), members{"x5c": 1, "x5t#S256": []int{1}}),
+		"unknown members":             jwk(p256(), members{"exp": 1, "nbf": "x", "ext": true, "a": members{"d": "x"}}),
+		"longest kid":                 jwk(p256(), members{"kid": strings.Repeat("k", 512)}),
+		"RSA of 2048 bits":            jwk(rsaKey(), members{"n": modulus(2048)}),
+		"RSA of 2049 bits":            jwk(rsaKey(), members{"n": modulus(2049)}),
+		"RSA of 8192 bits":            jwk(rsaKey(), members{"n": modulus(8192)}),
+		"exponent 3":                  jwk(rsaKey(), members{"e": exponent("3")}),
+		"exponent 2^31-1":             jwk(rsaKey(), members{"e": exponent("0x7fffffff")}),
+		"RSA key with a curve":        jwk(rsaKey(), members{"crv": "P-256"}),
+		"space":                       "\n\t" + strings.ReplaceAll(jwk(p256()), ",", " ,\n"),
+	}
+}
+
+func unusableKeys() map[string]string {
+	x25519 := must(ecdh.X25519().GenerateKey(rand.Reader))
+	list := map[string]string{
+		"no object": `1`, "null": `null`, "string": `"key"`, "array": `[]`, "empty": `{}`,
+		"no kty":                     jwk(p256(), members{"kty": nil}),
+		"kty null":                   jwk(p256(), members{"kty": json.RawMessage("null")}),
+		"kty a number":               jwk(p256(), members{"kty": 1}),
+		"kty unknown":                jwk(p256(), members{"kty": "ec"}),
+		"kty of another key":         jwk(p256(), members{"kty": "RSA"}),
+		"symmetric":                  `{"kty":"oct","k":"c2VjcmV0"}`,
+		"symmetric for HMAC":         `{"kty":"oct","k":"c2VjcmV0","alg":"HS256","use":"sig"}`,
+		"k in a public key":          jwk(p256(), members{"k": "c2VjcmV0"}),
+		"use enc":                    jwk(rsaKey(), members{"use": "enc"}),
+		"use empty":                  jwk(rsaKey(), members{"use": ""}),
+		"use in capitals":            jwk(rsaKey(), members{"use": "SIG"}),
+		"use a list":                 jwk(rsaKey(), members{"use": []string{"sig"}}),
+		"key_ops without verify":     jwk(rsaKey(), members{"key_ops": []string{"encrypt", "wrapKey"}}),
+		"key_ops empty":              jwk(rsaKey(), members{"key_ops": []string{}}),
+		"key_ops of numbers":         jwk(rsaKey(), members{"key_ops": []int{1}}),
+		"use sig, key_ops not":       jwk(rsaKey(), members{"use": "sig", "key_ops": []string{"sign"}}),
+		"alg of encryption":          jwk(rsaKey(), members{"alg": "RSA-OAEP"}),
+		"alg none":                   jwk(rsaKey(), members{"alg": "none"}),
+		"alg HS256":                  jwk(rsaKey(), members{"alg": "HS256"}),
+		"alg of another type":        jwk(rsaKey(), members{"alg": "ES256"}),
+		"alg of another curve":       jwk(p256(), members{"alg": "ES384"}),
+		"alg of EC for Ed25519":      jwk(ed(), members{"alg": "ES256"}),
+		"alg of RSA for EC":          jwk(p256(), members{"alg": "RS256"}),
+		"alg a number":               jwk(p256(), members{"alg": 1}),
+		"kid a number":               jwk(p256(), members{"kid": 1}),
+		"kid too long":               jwk(p256(), members{"kid": strings.Repeat("k", 513)}),
+		"x5t too long":               jwk(p256(), members{"x5t": strings.Repeat("k", 513)}),
+		"RSA of 1024 bits":           jwk(rsaKey(), members{"n": modulus(1024)}),
+		"RSA of 2047 bits":           jwk(rsaKey(), members{"n": modulus(2047)}),
+		"RSA of 8193 bits":           jwk(rsaKey(), members{"n": modulus(8193)}),
+		"RSA of 65536 bits":          jwk(rsaKey(), members{"n": modulus(65536)}),
+		"even modulus":               jwk(rsaKey(), members{"n": b64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())}),
+		"no modulus":                 jwk(rsaKey(), members{"n": nil}),
+		"empty modulus":              jwk(rsaKey(), members{"n": ""}),
+		"modulus a number":           jwk(rsaKey(), members{"n": 12345}),
+		"no exponent":                jwk(rsaKey(), members{"e": nil}),
+		"exponent 0":                 jwk(rsaKey(), members{"e": "AA"}),
+		"exponent 1":                 jwk(rsaKey(), members{"e": exponent("1")}),
+		"exponent 2":                 jwk(rsaKey(), members{"e": exponent("2")}),
+		"exponent 65536":             jwk(rsaKey(), members{"e": exponent("65536")}),
+		"exponent 2^31+1":            jwk(rsaKey(), members{"e": exponent("0x80000001")}),
+		"exponent 2^32+1":            jwk(rsaKey(), members{"e": exponent("0x100000001")}),
+		"exponent 2^63+1":            jwk(rsaKey(), members{"e": exponent("0x8000000000000001")}),
+		"exponent 2^64+65537":        jwk(rsaKey(), members{"e": exponent("0x10000000000010001")}),
+		"exponent as a number":       jwk(rsaKey(), members{"e": 65537}),
+		"point beside the curve":     jwk(p256(), members{"y": flipped(p256())}),
+		"P-384 beside the curve":     jwk(p384(), members{"y": flipped(p384())}),
+		"P-521 beside the curve":     jwk(p521(), members{"y": flipped(p521())}),
+		"point of another curve":     jwk(p256(), members{"crv": "P-384"}),
+		"the point at infinity":      jwk(p256(), members{"x": "AA", "y": "AA"}),
+		"coordinate beyond p":        jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 32)))}),
+		"coordinate far beyond p":    jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 1000)))}),
+		"no x":                       jwk(p256(), members{"x": nil}),
+		"no y":                       jwk(p256(), members{"y": nil}),
+		"no crv":                     jwk(p256(), members{"crv": nil}),
+		"crv unknown":                jwk(p256(), members{"crv": "P-224"}),
+		"crv secp256k1":              jwk(p256(), members{"crv": "secp256k1"}),
+		"crv of an OKP":              jwk(p256(), members{"crv": "Ed25519"}),
+		"X25519":                     `{"kty":"OKP","crv":"X25519","x":"` + b64(x25519.PublicKey().Bytes()) + `"}`,
+		"Ed448":                      `{"kty":"OKP","crv":"Ed448","x":"` + b64(make([]byte, 57)) + `"}`,
+		"OKP of an EC curve":         jwk(ed(), members{"crv": "P-256"}),
+		"Ed25519 too short":          jwk(ed(), members{"x": b64(make([]byte, 31))}),
+		"Ed25519 too long":           jwk(ed(), members{"x": b64(make([]byte, 33))}),
+		"Ed25519 empty":              jwk(ed(), members{"x": ""}),
+		"repeated member":            strings.Replace(jwk(p256()), "{", `{"kty":"EC",`, 1),
+		"member in capitals":         strings.Replace(jwk(p256()), "{", `{"KTY":"oct",`, 1),
+		"repeated member inside":     strings.Replace(jwk(p256()), "{", `{"a":{"b":1,"b":2},`, 1),
+		"kid with the Kelvin sign":   strings.Replace(jwk(p256()), "{", "{\"\u212aid\":\"x\",", 1),
+		"standard base64 in n":       jwk(rsaKey(), members{"n": "+/" + modulus(2048)}),
+		"padding in e":               jwk(rsaKey(), members{"e": "AQAB===="}),
+		"stray bits in e":            jwk(rsaKey(), members{"e": "AR"}),
+		"line break in x":            jwk(p256(), members{"x": b64(make([]byte, 16)) + "\n" + b64(make([]byte, 16))}),
+		"line break behind x":        jwk(ed(), members{"x": b64(make([]byte, 32)) + "\n"}),
+		"private, as a JWK has them": jwk(p256(), members{"d": "AQ"}),
+	}
+	for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
+		list["private "+name] = jwk(rsaKey(), members{name: "AQ"})
+		list["private and empty "+name] = jwk(rsaKey(), members{name: ""})
+	}
+	list["private oth, an array"] = jwk(rsaKey(), members{"oth": []members{{"r": "AQ"}}})
+	return list
+}
+
+func TestKeys(t *testing.T) {
+	for name, key := range usableKeys() {
+		s, err := jose.ParseKeySet(setOf(key))
+		require.NoError(t, err, name)
+		require.Equal(t, 1, s.Len(), name)
+		require.Empty(t, s.Skipped, name)
+	}
+}
+
+// A bad key never spoils others, wherever it stands.
+func TestUnusableKeysAreSkipped(t *testing.T) {
+	good := jwk(p256b(), members{"kid": "good"})
+	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
+	for name, bad := range unusableKeys() {
+		_, err := jose.ParseKeySet(setOf(bad))
+		require.ErrorContains(t, err, "no usable key", name)
+		for _, set := range []string{setOf(bad, good), setOf(good, bad), setOf(bad, good, bad)} {
+			s, err := jose.ParseKeySet(set)
+			require.NoError(t, err, name)
+			require.Equal(t, 1, s.Len(), name)
+			require.NotEmpty(t, s.Skipped, name)
+			_, err = verify(t, s, token)
+			require.NoError(t, err, name)
+		}
+	}
+}
+
+func TestSkippedKeysAreNamedByTheirPlace(t *testing.T) {
+	s := parse(t, `1`, jwk(p256()), `{"kty":"oct","k":"AQ"}`)
+	require.Len(t, s.Skipped, 2)
+	require.Contains(t, s.Skipped[0], "key 1: ")
+	require.Contains(t, s.Skipped[1], "key 3: private or symmetric")
+	many := append(slices.Repeat([]string{`1`}, 500), jwk(p256()))
+	require.Len(t, parse(t, many...).Skipped, 8, "notes are bounded")
+}
+
+func TestParseKeySetRefuses(t *testing.T) {
+	good := jwk(p256())
+	for name, tt := range map[string]struct{ text, why string }{
+		"nothing":                 {``, "strict JSON"},
+		"array":                   {`[` + good + `]`, "strict JSON"},
+		"key":                     {good, `"keys" is missing`},
+		"empty object":            {`{}`, `"keys" is missing`},
+		"keys empty":              {`{"keys":[]}`, "no usable key"},
+		"keys null":               {`{"keys":null}`, "strict JSON"},
+		"keys an object":          {`{"keys":{}}`, "strict JSON"},
+		"keys twice":              {`{"keys":[` + good + `],"keys":[` + good + `]}`, "strict JSON"},
+		"keys in capitals":        {`{"KEYS":[` + good + `]}`, "strict JSON"},
+		"keys in capitals, too":   {`{"keys":[` + good + `],"Keys":[]}`, "strict JSON"},
+		"keys with a Kelvin":      {"{\"\u212aeys\":[" + good + `]}`, "strict JSON"},
+		"trailing data":           {setOf(good) + `x`, "strict JSON"},
+		"cut off":                 {strings.TrimSuffix(setOf(good), "}"), "strict JSON"},
+		"no JSON in a key":        {setOf(good, `{"kty":}`), "strict JSON"},
+		"no JSON in a member":     {`{"a":x,"keys":[` + good + `]}`, "strict JSON"},
+		"comma at the end":        {`{"keys":[` + good + `,]}`, "strict JSON"},
+		"1001 keys":               {setOf(append(slices.Repeat([]string{`{}`}, 1000), good)...), "more than 1000"},
+		"1001 keys, a good first": {setOf(append([]string{good}, slices.Repeat([]string{`1`}, 1000)...)...), "more than 1000"},
+	} {
+		s, err := jose.ParseKeySet(tt.text)
+		require.ErrorContains(t, err, tt.why, name)
+		require.Nil(t, s, name)
+	}
+	s := parse(t, append(slices.Repeat([]string{`{}`}, 999), good)...)
+	require.Equal(t, 1, s.Len(), "1000 keys are not too many")
+	s, err := jose.ParseKeySet(`{"a":[{"keys":[]}],"keys":[` + good + `],"b":1}`)
+	require.NoError(t, err, "other members")
+	require.Equal(t, 1, s.Len())
+}
+
+func TestFind(t *testing.T) {
+	s := parse(t,
+		jwk(rsaKey(), members{"kid": "rsa", "x5t": "thumb", "alg": "RS256"}),
+		jwk(rsaKey2(), members{"kid": "any", "x5t": "twin"}),
+		jwk(p256(), members{"kid": "ec", "x5t": "twin"}),
+		jwk(p256b()),
+	)
+	require.Equal(t, 4, s.Len())
+	private := map[string]any{"rsa": rsaKey(), "any": rsaKey2(), "ec": p256(), "": p256b()}
+	for name, tt := range map[string]struct {
+		header jose.Header
+		want   []string
+		known  bool
+	}{
+		"kid":                               {jose.Header{Algorithm: "RS256", KeyID: "rsa"}, []string{"rsa"}, true},
+		"kid of any algorithm":              {jose.Header{Algorithm: "PS384", KeyID: "any"}, []string{"any"}, true},
+		"kid of another algorithm":          {jose.Header{Algorithm: "PS256", KeyID: "rsa"}, nil, true},
+		"kid of another type":               {jose.Header{Algorithm: "ES256", KeyID: "rsa"}, nil, true},
+		"kid of another curve":              {jose.Header{Algorithm: "ES384", KeyID: "ec"}, nil, true},
+		"unknown kid":                       {jose.Header{Algorithm: "RS256", KeyID: "new"}, nil, false},
+		"kid in other letters":              {jose.Header{Algorithm: "RS256", KeyID: "RSA"}, nil, false},
+		"kid that is a thumbprint":          {jose.Header{Algorithm: "RS256", KeyID: "thumb"}, nil, false},
+		"thumbprint":                        {jose.Header{Algorithm: "RS256", Thumbprint: "thumb"}, []string{"rsa"}, true},
+		"thumbprint of two, by algorithm":   {jose.Header{Algorithm: "ES256", Thumbprint: "twin"}, []string{"ec"}, true},
+		"unknown thumbprint":                {jose.Header{Algorithm: "RS256", Thumbprint: "new"}, nil, false},
+		"kid before the thumbprint":         {jose.Header{Algorithm: "RS256", KeyID: "any", Thumbprint: "thumb"}, []string{"any"}, true},
+		"kid that doesn't fit, thumbprint":  {jose.Header{Algorithm: "RS256", KeyID: "ec", Thumbprint: "thumb"}, nil, true},
+		"unknown kid and a thumbprint":      {jose.Header{Algorithm: "RS256", KeyID: "new", Thumbprint: "thumb"}, []string{"rsa"}, true},
+		"unknown kid, unknown thumbprint":   {jose.Header{Algorithm: "RS256", KeyID: "new", Thumbprint: "new"}, nil, false},
+		"neither":                           {jose.Header{Algorithm: "RS256"}, []string{"rsa", "any"}, true},
+		"neither, and one has another alg":  {jose.Header{Algorithm: "RS512"}, []string{"any"}, true},
+		"neither, EC":                       {jose.Header{Algorithm: "ES256"}, []string{"ec", ""}, true},
+		"neither, and no key of that curve": {jose.Header{Algorithm: "ES512"}, nil, true},
+		"neither, and no key of that type":  {jose.Header{Algorithm: "EdDSA"}, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			keys, known := s.Find(&tt.header)
+			require.Equal(t, tt.known, known)
+			var found []string
+			for _, k := range keys { // a key is told from others by what it verifies
+				for name, private := range private {
+					token, ok := tryIssue(private, tt.header.Algorithm)
+					if !ok {
+						continue
+					}
+					if by, err := split(t, token).Verify(tt.header.Algorithm, []*jose.Key{k}); err == nil {
+						require.Same(t, k, by)
+						found = append(found, name)
+					}
+				}
+			}
+			require.Equal(t, tt.want, found)
+			require.Len(t, keys, len(found))
+		})
+	}
+}
+
+// tryIssue makes a token if the key can sign under the algorithm.
+func tryIssue(private any, algorithm string) (token string, ok bool) {
+	k, isEC := private.(*ecdsa.PrivateKey)
+	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {
+		return "", false
+	}
+	return issue(private, members{"alg": algorithm}), true
+}
+
+func TestSameKidForKeysOfDifferentTypes(t *testing.T) {
+	s := parse(t, jwk(rsaKey(), members{"kid": "k"}), jwk(p256(), members{"kid": "k"}), jwk(p384(), members{"kid": "k"}),
+		jwk(ed(), members{"kid": "k"}), jwk(p256b(), members{"kid": "k"}))
+	require.Equal(t, 5, s.Len())
+	for algorithm, private := range signers() {
+		if algorithm == "ES512" {
+			continue
+		}
+		_, err := verify(t, s, issue(private, members{"alg": algorithm, "kid": "k"}))
+		require.NoError(t, err, algorithm)
+	}
+	_, err := verify(t, s, issue(p256b(), members{"alg": "ES256", "kid": "k"}))
+	require.NoError(t, err, "the second key of that type")
+	keys, known := s.Find(&jose.Header{Algorithm: "ES512", KeyID: "k"})
+	require.True(t, known)
+	require.Empty(t, keys)
+}
+
+func TestTriesAreBounded(t *testing.T) {
+	var keys []string
+	for range 10 {
+		keys = append(keys, jwk(must(ecdsa.GenerateKey(p256().Curve, rand.Reader)), members{"kid": "k", "x5t": "t"}))
+	}
+	s := parse(t, keys...)
+	for _, h := range []jose.Header{{}, {KeyID: "k"}, {Thumbprint: "t"}} {
+		h.Algorithm = "ES256"
+		found, known := s.Find(&h)
+		require.True(t, known)
+		require.Len(t, found, 4)
+	}
+}
+
+func TestContains(t *testing.T) {
+	only := func(keys ...string) (*jose.KeySet, *jose.Key) {
+		s := parse(t, keys...)
+		found, _ := s.Find(&jose.Header{Algorithm: "ES256"})
+		require.Len(t, found, 1)
+		return s, found[0]
+	}
+	base := members{"kid": "k", "x5t": "t", "alg": "ES256"}
+	s, k := only(jwk(p256(), base))
+	require.True(t, s.Contains(k))
+	other, same := only(jwk(p256(), base, members{"use": "sig", "x5c": []string{"AA"}, "a": 1}), jwk(rsaKey()))
+	require.True(t, other.Contains(k), "the same key in another set")
+	require.True(t, s.Contains(same))
+	for name, change := range map[string]members{
+		"kid": {"kid": "other"}, "no kid": {"kid": nil}, "x5t": {"x5t": "other"}, "alg": {"alg": nil},
+	} {
+		other, _ := only(jwk(p256(), base, change))
+		require.False(t, other.Contains(k), "a key with another %s", name)
+	}
+	other, _ = only(jwk(p256b(), base))
+	require.False(t, other.Contains(k), "another key under the same name")
+	twice, _ := only(jwk(p256(), base), jwk(p256(), base))
+	require.Equal(t, 1, twice.Len(), "the same key twice is one")
+	require.Empty(t, twice.Skipped)
+}
+
+func TestAbsent(t *testing.T) {
+	s := parse(t, jwk(p256()))
+	a, b := &jose.Header{KeyID: "a"}, &jose.Header{KeyID: "b"}
+	require.False(t, s.Absent(a), "before any was marked")
+	s.MarkAbsent(a)
+	require.True(t, s.Absent(a))
+	require.True(t, s.Absent(&jose.Header{KeyID: "a", Algorithm: "RS256", Type: "jwt"}), "it is the key that is absent")
+	require.False(t, s.Absent(b))
+	require.False(t, s.Absent(&jose.Header{KeyID: "a", Thumbprint: "t"}))
+	require.False(t, s.Absent(&jose.Header{Thumbprint: "a"}), "a thumbprint is no kid")
+	require.False(t, parse(t, jwk(p256())).Absent(a), "a newer set may have it")
+}
+
+func TestAbsentIsBounded(t *testing.T) {
+	s := parse(t, jwk(p256()))
+	count := func(n int) (marked int) {
+		for i := range n {
+			if s.Absent(&jose.Header{KeyID: fmt.Sprint(i)}) {
+				marked++
+			}
+		}
+		return marked
+	}
+	for i := range 5000 {
+		h := &jose.Header{KeyID: fmt.Sprint(i)}
+		s.MarkAbsent(h)
+		require.True(t, s.Absent(h), "the latest is remembered")
+		if i == 1023 {
+			require.Equal(t, 1024, count(5000))
+		}
+	}
+	require.LessOrEqual(t, count(5000), 1024)
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for i := range 500 {
+				s.MarkAbsent(&jose.Header{KeyID: fmt.Sprint(g, "-", i)})
+				s.Absent(&jose.Header{KeyID: fmt.Sprint(i)})
+			}
+		})
+	}
+	all.Wait()
+}
+
+// FuzzKeySet adds a stranger's key to a good one: whatever it is, the good one is found, as long as the set is JSON.
+func FuzzKeySet(f *testing.F) {
+	for _, keys := range []map[string]string{usableKeys(), unusableKeys()} {
+		for _, name := range slices.Sorted(maps.Keys(keys)) {
+			if len(keys[name]) < 2000 {
+				f.Add(keys[name])
+			}
+		}
+	}
+	good := jwk(p256b(), members{"kid": "good key"})
+	token := issue(p256b(), members{"alg": "ES256", "kid": "good key"})
+	f.Fuzz(func(t *testing.T, stranger string) {
+		_, _ = jose.ParseKeySet(stranger)
+		for _, text := range []string{setOf(stranger, good), setOf(good, stranger)} {
+			s, err := jose.ParseKeySet(text)
+			if !json.Valid([]byte(text)) {
+				require.Error(t, err)
+				continue
+			}
+			strict := claims.Object(`{"a":[`+stranger+`]}`, nil, func(_ string, d *claims.Decoder) error {
+				return d.Elements(func(d *claims.Decoder) error {
+					if _, ok := d.Lax(); !ok {
+						return claims.ErrSyntax
+					}
+					return nil
+				})
+			})
+			if strict != nil { // no UTF-8, a lone surrogate, or nesting without bound
+				require.Error(t, err)
+				continue
+			}
+			if err != nil {
+				require.ErrorContains(t, err, "more than 1000 keys")
+				continue
+			}
+			_, err = verify(t, s, token)
+			require.NoError(t, err)
+		}
+	})
+}

@@ -1,0 +1,632 @@
+package keyset_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/keyset"
+)
+
+// policy is that of the library.
+var policy = keyset.Policy{
+	Lifetime: 15 * time.Minute,
+	Min:      time.Minute,
+	Max:      24 * time.Hour,
+	MaxAge:   24 * time.Hour,
+	Gap:      time.Second,
+	Retry:    5 * time.Second,
+	Timeout:  15 * time.Second,
+	MaxWait:  6 * time.Second,
+	Waiters:  1024,
+}
+
+var errDown = errors.New("down")
+
+// origin is a fake source of documents: each is the number of the fetch that brought it.
+type origin struct {
+	mu       sync.Mutex
+	starts   []time.Time
+	forced   []bool
+	previous []int
+	active   int
+	overlap  bool
+
+	takes    time.Duration
+	lifetime time.Duration
+	err      error
+	panics   bool
+	hangs    bool // until its context ends
+}
+
+func (o *origin) fetch(ctx context.Context, previous int, force bool) (int, time.Duration, error) {
+	o.mu.Lock()
+	o.starts = append(o.starts, time.Now())
+	o.forced = append(o.forced, force)
+	o.previous = append(o.previous, previous)
+	n := len(o.starts)
+	o.active++
+	o.overlap = o.overlap || o.active > 1
+	takes, lifetime, err, panics, hangs := o.takes, o.lifetime, o.err, o.panics, o.hangs
+	o.mu.Unlock()
+	defer func() {
+		o.mu.Lock()
+		o.active--
+		o.mu.Unlock()
+	}()
+	if hangs {
+		<-ctx.Done()
+		return 0, 0, ctx.Err()
+	}
+	time.Sleep(takes)
+	if panics {
+		panic("fetch")
+	}
+	return n, lifetime, err
+}
+
+func (o *origin) set(change func()) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change()
+}
+
+func (o *origin) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.starts)
+}
+
+// bubble runs a test with a source of its own in a bubble of fake time. That the bubble ends shows that no goroutine is
+// left.
+func bubble(t *testing.T, p keyset.Policy, o *origin, f func(t *testing.T, s *keyset.Source[int])) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, keyset.New(p, o.fetch)) })
+}
+
+func get(s *keyset.Source[int]) (int, error) { return s.Get(context.Background(), time.Now()) }
+
+func after(s *keyset.Source[int]) (int, error) { return s.After(context.Background(), time.Now()) }
+
+// at is get that must answer, and must not wait for it.
+func at(t *testing.T, s *keyset.Source[int]) int {
+	t.Helper()
+	began := time.Now()
+	document, err := get(s)
+	require.NoError(t, err)
+	require.Zero(t, time.Since(began), "nobody waits for a refresh")
+	return document
+}
+
+func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		time.Sleep(time.Hour)
+		_, _, ok := s.Peek()
+		require.False(t, ok)
+		require.False(t, s.Current(time.Now()))
+		require.NoError(t, s.Failure())
+		require.Zero(t, o.count())
+	})
+}
+
+func TestFirstUseIsOneFetchForAll(t *testing.T) {
+	o := &origin{takes: 300 * time.Millisecond}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		var all sync.WaitGroup
+		began := time.Now()
+		for i := range 1000 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i%200) * time.Millisecond)
+				if document, err := get(s); document != 1 || err != nil {
+					t.Errorf("got %d, %v", document, err)
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, 300*time.Millisecond, time.Since(began))
+		require.Equal(t, 1, o.count())
+		require.Equal(t, []bool{false}, o.forced)
+		require.Equal(t, []int{0}, o.previous)
+		document, when, ok := s.Peek()
+		require.True(t, ok)
+		require.Equal(t, 1, document)
+		require.Equal(t, began.Add(300*time.Millisecond), when)
+		require.True(t, s.Current(began.Add(time.Second-1)), "for a gap from the fetch's start")
+		require.False(t, s.Current(began.Add(time.Second)))
+	})
+}
+
+func TestRefreshIsAheadAndNobodyWaits(t *testing.T) {
+	var firsts []time.Duration
+	for range 200 {
+		o := &origin{lifetime: 100 * time.Minute}
+		bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+			_, err := get(s)
+			require.NoError(t, err)
+			began := time.Now()
+			o.set(func() { o.takes = 10 * time.Second })
+			for o.count() == 1 {
+				time.Sleep(10 * time.Second)
+				require.Equal(t, 1, at(t, s))
+				synctest.Wait()
+			}
+			firsts = append(firsts, o.starts[1].Sub(began))
+			require.Equal(t, []int{0, 1}, o.previous)
+			require.Equal(t, []bool{false, false}, o.forced)
+			for range 100 {
+				require.Equal(t, 1, at(t, s), "the old one, while the new one is fetched")
+			}
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			require.Equal(t, 2, at(t, s))
+			require.Equal(t, 2, o.count())
+		})
+	}
+	low, high := firsts[0], firsts[0]
+	for _, d := range firsts {
+		require.GreaterOrEqual(t, d, 72*time.Minute)
+		require.LessOrEqual(t, d, 88*time.Minute+10*time.Second)
+		low, high = min(low, d), max(high, d)
+	}
+	require.Less(t, low, 76*time.Minute, "instances don't ask together")
+	require.Greater(t, high, 84*time.Minute)
+}
+
+func TestLifetimes(t *testing.T) {
+	long := policy
+	long.MaxAge = 1000 * time.Hour
+	short := policy
+	short.MaxAge = time.Hour
+	for _, tt := range []struct {
+		name           string
+		policy         keyset.Policy
+		answer, counts time.Duration
+	}{
+		{"said", policy, time.Hour, time.Hour},
+		{"not said", policy, 0, 15 * time.Minute},
+		{"negative", policy, -time.Hour, 15 * time.Minute},
+		{"too short", policy, time.Second, time.Minute},
+		{"too long", long, 900 * time.Hour, 24 * time.Hour},
+		{"longer than the document may be used", short, 24 * time.Hour, time.Hour},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 20 {
+				o := &origin{lifetime: tt.answer}
+				bubble(t, tt.policy, o, func(t *testing.T, s *keyset.Source[int]) {
+					_, err := get(s)
+					require.NoError(t, err)
+					time.Sleep(tt.counts * 72 / 100)
+					time.Sleep(-time.Second)
+					at(t, s)
+					synctest.Wait()
+					time.Sleep(tt.counts*16/100 + time.Second)
+					before := o.count()
+					at(t, s)
+					synctest.Wait()
+					require.Equal(t, 2, o.count(), "refreshed by 88 %% of %v (%d at 72 %%)", tt.counts, before)
+					require.GreaterOrEqual(t, o.starts[1].Sub(o.starts[0]), tt.counts*72/100)
+				})
+			}
+		})
+	}
+}
+
+func TestAnOldDocumentIsUsedWhileFetchesFail(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		began := time.Now()
+		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
+		for time.Since(began) < policy.MaxAge {
+			require.Equal(t, 1, at(t, s))
+			time.Sleep(700 * time.Millisecond)
+		}
+		require.ErrorIs(t, s.Failure(), errDown)
+		require.Greater(t, o.count(), 10_000, "it kept trying")
+		for i := 2; i < o.count(); i++ {
+			require.GreaterOrEqual(t, o.starts[i].Sub(o.starts[i-1]), policy.Retry+2*time.Second, "Retry from the end of an attempt")
+			require.Equal(t, 1, o.previous[i])
+		}
+		_, err = get(s)
+		require.ErrorIs(t, err, errDown, "24 hours are over")
+		document, when, ok := s.Peek()
+		require.True(t, ok, "Peek tells of it still")
+		require.Equal(t, 1, document)
+		require.Equal(t, began, when)
+
+		o.set(func() { o.err = nil })
+		for time.Sleep(2 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			if document, err = get(s); err == nil {
+				break
+			}
+		}
+		require.Less(t, time.Since(began), policy.MaxAge+8*time.Second)
+		require.Equal(t, o.count(), document)
+		require.NoError(t, s.Failure())
+	})
+}
+
+func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
+	o := &origin{err: errDown, takes: 100 * time.Millisecond}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.ErrorIs(t, err, errDown)
+		for range 8 { // within the gap: at once
+			began := time.Now()
+			_, err := get(s)
+			require.ErrorIs(t, err, errDown)
+			require.Zero(t, time.Since(began))
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 1, o.count())
+		for range 5 {
+			time.Sleep(time.Second)
+			_, err = get(s)
+			require.ErrorIs(t, err, errDown)
+		}
+		require.Equal(t, 6, o.count(), "tried again after the gap")
+		o.set(func() { o.err = nil })
+		recovered := time.Now()
+		for err != nil {
+			time.Sleep(50 * time.Millisecond)
+			_, err = get(s)
+		}
+		require.LessOrEqual(t, time.Since(recovered), 2*time.Second)
+	})
+}
+
+func TestRecoveryOfARefresh(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.err = errDown })
+		time.Sleep(14 * time.Minute)
+		at(t, s)
+		synctest.Wait()
+		require.ErrorIs(t, s.Failure(), errDown)
+		o.set(func() { o.err = nil })
+		time.Sleep(policy.Retry - 1)
+		at(t, s)
+		synctest.Wait()
+		require.Equal(t, 2, o.count())
+		time.Sleep(1)
+		at(t, s)
+		synctest.Wait()
+		require.Equal(t, 3, at(t, s))
+		require.NoError(t, s.Failure())
+	})
+}
+
+func TestAfter(t *testing.T) {
+	o := &origin{takes: 300 * time.Millisecond}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		began := time.Now()
+		_, err := get(s)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() {
+				if document, err := after(s); document != 2 || err != nil {
+					t.Errorf("got %d, %v", document, err)
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, 1300*time.Millisecond, time.Since(began), "the gap is kept")
+		require.Equal(t, []bool{false, true}, o.forced)
+
+		time.Sleep(time.Minute)
+		called := time.Now()
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 3, document)
+		require.Equal(t, 300*time.Millisecond, time.Since(called), "no gap to keep")
+	})
+}
+
+func TestAfterIsAFirstUse(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+		require.Equal(t, []bool{true}, o.forced)
+	})
+}
+
+func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
+	o := &origin{takes: 2 * time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		var all sync.WaitGroup
+		defer all.Wait()
+		all.Go(func() { _, _ = get(s) })
+		time.Sleep(100 * time.Millisecond)
+		called := time.Now()
+		all.Go(func() { // joins the one under way
+			if document, err := get(s); document != 1 || err != nil {
+				t.Errorf("got %d, %v", document, err)
+			}
+		})
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		require.False(t, o.starts[1].Before(called))
+		require.Equal(t, 3900*time.Millisecond, time.Since(called), "it begins when the older one has ended")
+		require.False(t, o.overlap)
+	})
+}
+
+func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		called := time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = after(s) })
+		time.Sleep(500 * time.Millisecond)
+		document, err := s.After(context.Background(), called)
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+		require.Equal(t, time.Second, time.Since(called))
+		all.Wait()
+		require.Equal(t, 1, o.count())
+	})
+}
+
+// What a refresh brings may come from a cache, which a caller that knows better can't use. Get with a refresh due and
+// After in one request is just this.
+func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(14 * time.Minute)
+		o.set(func() { o.takes = 300 * time.Millisecond })
+		now := time.Now()
+		_, err = s.Get(context.Background(), now) // starts the refresh
+		require.NoError(t, err)
+		synctest.Wait()
+		document, err := s.After(context.Background(), now)
+		require.NoError(t, err)
+		require.True(t, o.forced[document-1], "document of fetch %d", document)
+	})
+}
+
+func TestForceJoinsAPlannedRefresh(t *testing.T) {
+	short := policy
+	short.Min, short.Gap, short.Retry = time.Millisecond, 10*time.Second, time.Second
+	o := &origin{lifetime: time.Second}
+	bubble(t, short, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 1, at(t, s)) // plans a refresh, for when the gap is over
+		synctest.Wait()
+		require.Equal(t, 1, o.count())
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		require.Equal(t, []bool{false, true}, o.forced)
+		require.Equal(t, 10*time.Second, o.starts[1].Sub(o.starts[0]))
+	})
+}
+
+func TestCrowd(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		for round := range 3 {
+			var all sync.WaitGroup
+			for range policy.Waiters {
+				all.Go(func() {
+					if _, err := after(s); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			began := time.Now()
+			_, err = after(s)
+			require.ErrorIs(t, err, keyset.ErrCrowded)
+			require.Equal(t, round+1, at(t, s), "Get isn't crowded out")
+			require.Zero(t, time.Since(began))
+			all.Wait()
+		}
+		_, err = after(s)
+		require.NoError(t, err, "those who left make room")
+	})
+}
+
+func TestCallersWhoLeaveMakeRoom(t *testing.T) {
+	one := policy
+	one.Waiters = 1
+	o := &origin{hangs: true}
+	bubble(t, one, o, func(t *testing.T, s *keyset.Source[int]) {
+		for range 3 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_, err := s.After(ctx, time.Now())
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		_, err := after(s)
+		require.ErrorIs(t, err, keyset.ErrTimeout)
+		time.Sleep(time.Minute)
+	})
+}
+
+func TestMaxWait(t *testing.T) {
+	o := &origin{takes: 10 * time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		for _, ask := range []func(*keyset.Source[int]) (int, error){get, after} {
+			began := time.Now()
+			_, err := ask(s)
+			require.ErrorIs(t, err, keyset.ErrTimeout)
+			require.Equal(t, policy.MaxWait, time.Since(began))
+		}
+		time.Sleep(time.Minute)
+		require.Equal(t, 2, at(t, s), "the fetch went on, for those who come later")
+	})
+}
+
+func TestFetchHasATimeout(t *testing.T) {
+	patient := policy
+	patient.MaxWait = time.Minute
+	o := &origin{hangs: true}
+	bubble(t, patient, o, func(t *testing.T, s *keyset.Source[int]) {
+		began := time.Now()
+		_, err := get(s)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, policy.Timeout, time.Since(began))
+		require.ErrorIs(t, s.Failure(), context.DeadlineExceeded)
+	})
+}
+
+func TestCancellationIsTheCallersOwn(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, s.After} {
+			ctx, cancel := context.WithCancel(context.Background())
+			var all sync.WaitGroup
+			all.Go(func() {
+				if _, err := ask(ctx, time.Now()); !errors.Is(err, context.Canceled) {
+					t.Errorf("got %v", err)
+				}
+			})
+			synctest.Wait()
+			all.Go(func() {
+				if _, err := ask(context.Background(), time.Now()); err != nil {
+					t.Errorf("another caller got %v", err)
+				}
+			})
+			time.Sleep(500 * time.Millisecond)
+			cancel()
+			all.Wait()
+		}
+		require.Equal(t, 2, o.count())
+	})
+}
+
+func TestGetNeedsNoLiveContextForWhatIsThere(t *testing.T) {
+	bubble(t, policy, new(origin), func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		document, err := s.Get(ctx, time.Now())
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+	})
+}
+
+func TestPanicIsAnError(t *testing.T) {
+	o := &origin{panics: true}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.ErrorIs(t, err, keyset.ErrPanic)
+		require.ErrorIs(t, s.Failure(), keyset.ErrPanic)
+		o.set(func() { o.panics = false })
+		time.Sleep(2 * time.Second)
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		o.set(func() { o.panics = true })
+		_, err = after(s)
+		require.ErrorIs(t, err, keyset.ErrPanic)
+		require.Equal(t, 2, at(t, s))
+	})
+}
+
+func TestAfterFailsWhenItsFetchFails(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.err = errDown })
+		_, err = after(s)
+		require.ErrorIs(t, err, errDown)
+		require.Equal(t, 1, at(t, s), "the document is usable still")
+	})
+}
+
+// A document that is too old before anybody has it is used by nobody.
+func TestTooOld(t *testing.T) {
+	none := policy
+	none.MaxAge = 0
+	bubble(t, none, new(origin), func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.ErrorIs(t, err, keyset.ErrTooOld)
+		_, err = after(s)
+		require.ErrorIs(t, err, keyset.ErrTooOld)
+	})
+}
+
+// Whatever callers do and however the source behaves: no two fetches begin within a gap or run at a time, After brings
+// what was asked for after it was called, and a document that may be used is answered at once.
+func TestGapUnderRandomLoad(t *testing.T) {
+	for seed := range uint64(40) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 1))
+			p := policy
+			p.Lifetime, p.Min = 20*time.Second, 5*time.Second
+			p.MaxAge = time.Duration(1+random.IntN(60)) * time.Second
+			p.Waiters = 1 + random.IntN(50)
+			o := new(origin)
+			bubble(t, p, o, func(t *testing.T, s *keyset.Source[int]) {
+				var all sync.WaitGroup
+				for range 3000 {
+					time.Sleep(time.Duration(random.ExpFloat64() * float64(100*time.Millisecond)))
+					if random.IntN(50) == 0 {
+						o.set(func() {
+							o.takes = []time.Duration{0, time.Millisecond, 300 * time.Millisecond, 3 * time.Second, 12 * time.Second}[random.IntN(5)]
+							o.err = []error{nil, nil, errDown}[random.IntN(3)]
+							o.panics = random.IntN(10) == 0
+							o.hangs = random.IntN(20) == 0
+							o.lifetime = time.Duration(random.IntN(60)) * time.Second
+						})
+					}
+					now := time.Now().Add(-time.Duration(random.IntN(2) * random.IntN(int(time.Second))))
+					ctx, cancel := context.Background(), context.CancelFunc(func() {})
+					if random.IntN(5) == 0 {
+						ctx, cancel = context.WithTimeout(ctx, time.Duration(random.IntN(int(time.Second))))
+					}
+					useAfter := random.IntN(3) == 0
+					all.Go(func() {
+						defer cancel()
+						began := time.Now()
+						_, when, ok := s.Peek()
+						if useAfter {
+							document, err := s.After(ctx, now)
+							o.mu.Lock()
+							defer o.mu.Unlock()
+							if err == nil && o.starts[document-1].Before(now) {
+								t.Errorf("After(%v) brought what was asked for at %v", now, o.starts[document-1])
+							}
+						} else if _, err := s.Get(ctx, now); ok && now.Sub(when) < p.MaxAge && (err != nil || time.Since(began) > 0) {
+							t.Errorf("Get of a usable document: %v after %v", err, time.Since(began))
+						}
+						if took := time.Since(began); took > p.MaxWait {
+							t.Errorf("held for %v", took)
+						}
+					})
+				}
+				all.Wait()
+				time.Sleep(time.Minute)
+				require.False(t, o.overlap)
+				require.Greater(t, o.count(), 20)
+				for i := 1; i < o.count(); i++ {
+					require.GreaterOrEqual(t, o.starts[i].Sub(o.starts[i-1]), p.Gap)
+				}
+			})
+		})
+	}
+}
