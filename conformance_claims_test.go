@@ -176,6 +176,27 @@ func TestJ13_Bounds(t *testing.T) {
 	})
 }
 
+// However often a token was found good, whether it still is is asked anew.
+func TestJ13_VerdictsAreOfNow(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		a := mount(t, issuer.Config())
+		token := issuer.JWT(xenaauthtest.Token{Lifetime: 10 * time.Minute})
+		for range 10 { // by then it is in every cache that there is
+			a.passes(t, token)
+		}
+		time.Sleep(10*time.Minute + 29*time.Second)
+		a.passes(t, token) // within the skew
+		time.Sleep(time.Second)
+		for range 3 {
+			a.refuses(t, token, xenaauth.ReasonExpired)
+		}
+		time.Sleep(time.Hour)
+		a.refuses(t, token, xenaauth.ReasonExpired)
+	})
+}
+
 func TestJ14_Types(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer()

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -115,16 +116,10 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Authorization")
-		allowed, err := m.Check(r)
+		allowed, err := m.CheckOptional(r)
 		if err != nil {
-			if asError(err).Reason != ReasonMissingToken {
-				m.Deny(w, r, err)
-				return
-			}
-			allowed = r
-			if _, planted := UserFromContext(r.Context()); planted {
-				allowed = r.WithContext(&userContext{Context: r.Context()})
-			}
+			m.Deny(w, r, err)
+			return
 		}
 		next.ServeHTTP(w, allowed)
 	})
@@ -141,6 +136,19 @@ func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, e
 		return nil, err
 	}
 	return allowed, nil
+}
+
+// CheckOptional is what [Middleware.Optional] decides: like [Middleware.Check] without requirements, but a request that
+// brings no bearer token is returned without a user. A response that depends on it should say Vary: Authorization.
+func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
+	allowed, err := m.Check(r)
+	if err == nil || asError(err).Reason != ReasonMissingToken {
+		return allowed, err
+	}
+	if _, planted := UserFromContext(r.Context()); planted {
+		r = r.WithContext(&userContext{Context: r.Context()}) // somebody else's word
+	}
+	return r, nil
 }
 
 func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *User, *Error) {
@@ -240,7 +248,7 @@ func (m *Middleware) challenge(h http.Header, e *Error, words *rendering, values
 	h["Cache-Control"] = values[0:1:1]
 	if vary := h["Vary"]; len(vary) == 0 {
 		h["Vary"] = values[1:2:2]
-	} else {
+	} else if !slices.Contains(vary, values[1]) {
 		h["Vary"] = append(vary, values[1])
 	}
 	if words.challenge == "" {

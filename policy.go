@@ -158,12 +158,13 @@ func (p *policy) names(u *User) *Error {
 	if set.Has&claims.Sub != 0 && set.Subject == "" {
 		return refuse(ReasonClaims, errors.New("sub is empty"))
 	}
-	if !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID) {
+	if u.misnamed {
 		return refuse(ReasonClaims, errors.New("an identifier is too long or has control characters"))
 	}
 	return nil
 }
 
+// isName reports whether s can be an identifier: it is asked once about each, since they don't change.
 func isName(s string) bool {
 	if len(s) > maxName {
 		return false

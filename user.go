@@ -23,6 +23,7 @@ type User struct {
 	index    map[string]struct{} // of the scopes, where there are many
 
 	audienceUnchecked bool // then only scopes tell whether the token is for this API
+	misnamed          bool // an identifier is too long or has control characters
 }
 
 // manyScopes is from where on a set beats looking at each.
@@ -39,6 +40,7 @@ func (u *User) init(set *claims.Set) {
 	if set.Has&claims.ClientID == 0 {
 		u.clientID = set.AuthorizedParty
 	}
+	u.misnamed = !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID)
 	if len(set.Scopes) >= manyScopes {
 		u.index = make(map[string]struct{}, len(set.Scopes))
 		for _, s := range set.Scopes {

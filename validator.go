@@ -48,7 +48,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		issuer:     v.issuer,
 		policy:     v.policy,
 		algorithms: cfg.Algorithms,
-		cache:      factcache.New[*proven](cfg.CacheSize),
+		cache:      factcache.New[stored](cfg.CacheSize),
 		hot:        factcache.NewHot[*proven](),
 	}
 	if cfg.Introspection != nil {

@@ -44,7 +44,7 @@ const (
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		most, perClient = 5*time.Minute, 32 // a client with so many requests under way
+		most, perClient = 5*time.Minute, 64 // a client with so many requests under way
 	}
 	l := newLab(t)
 	q := &questions{next: &http.Transport{MaxIdleConnsPerHost: floodConcurrent}}

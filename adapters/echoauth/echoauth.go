@@ -6,11 +6,11 @@
 // response that is committed. So loggers and a HTTPErrorHandler of the application see it, and echo's own handlers
 // leave it alone, as a handler of the application has to: echo calls it for committed responses in other cases too. They
 // are not left to answer: echo's would write the same as application/json, and without regard to what
-// [xenaauth.Options] say about the body. Those are the place to choose another one.
+// [xenaauth.Options] say about the body. Those are the place to choose another one. Where a writer around the guard holds
+// the answer back, as compression from some length on does, nil is returned; [xenaauth.Options].Event is told always.
 package echoauth
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 
@@ -42,11 +42,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
-			allowed, err := m.Check(c.Request())
-			if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonMissingToken {
-				// Nobody, also where code around the guard has planted a user.
-				allowed, err = c.Request().WithContext(xenaauth.ContextWithUser(c.Request().Context(), nil)), nil
-			}
+			allowed, err := m.CheckOptional(c.Request())
 			if err != nil {
 				return deny(c, m, err)
 			}

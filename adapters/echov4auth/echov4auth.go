@@ -9,7 +9,6 @@
 package echov4auth
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 
@@ -41,11 +40,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			allowed, err := m.Check(c.Request())
-			if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonMissingToken {
-				// Nobody, also where code around the guard has planted a user.
-				allowed, err = c.Request().WithContext(xenaauth.ContextWithUser(c.Request().Context(), nil)), nil
-			}
+			allowed, err := m.CheckOptional(c.Request())
 			if err != nil {
 				return deny(c, m, err)
 			}

@@ -8,7 +8,6 @@
 package ginauth
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 
@@ -37,11 +36,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(c *gin.Context) {
-		allowed, err := m.Check(c.Request)
-		if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonMissingToken {
-			// Nobody, also where code around the guard has planted a user.
-			allowed, err = c.Request.WithContext(xenaauth.ContextWithUser(c.Request.Context(), nil)), nil
-		}
+		allowed, err := m.CheckOptional(c.Request)
 		if err != nil {
 			deny(c, m, err)
 			return

@@ -53,12 +53,15 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V) {
 	sum := maphash.String(h.seed, token)
 	set := &h.sets[sum%sets]
-	at := int(sum>>32) % ways
+	at, free := int(sum>>32)%ways, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
-		if e == nil || e.hash == sum && e.token == token {
-			at = i
+		if e != nil && e.hash == sum && e.token == token {
+			at = i // never twice: the older one could come back
 			break
+		}
+		if e == nil && !free {
+			at, free = i, true
 		}
 	}
 	set.ways[at].Store(&hot[V]{sum, token, value})

@@ -132,8 +132,10 @@ func (c *Headers) Parse(segment string) (*Header, error) {
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()
-		next := make(map[string]*Header, 1)
-		if old != nil {
+		var next map[string]*Header
+		if old == nil {
+			next = make(map[string]*Header, 1)
+		} else {
 			if (*old)[segment] == h || len(*old) >= maxKnownHeaders {
 				return
 			}

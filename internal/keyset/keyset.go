@@ -174,7 +174,7 @@ func (s *Source[T]) refresh(now time.Time) {
 
 // join returns the fetch that begins at now or later, and plans it if there is none. s.mu is held.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
-	if s.running != nil && !s.running.start.Before(now) {
+	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
 	}
 	if s.next == nil {

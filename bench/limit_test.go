@@ -1,0 +1,140 @@
+package bench
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"math/big"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// limit verifies a token and does nothing else: it decodes payload and signature, hashes, and calls the standard
+// library. No verifier that stands on that can take less.
+type limit struct {
+	verify    func(input, signature []byte) bool
+	payload   [1 << 10]byte
+	signature [512]byte
+}
+
+func newLimit(f *fixture) *limit {
+	public := f.public()
+	l := new(limit)
+	switch k := public.(type) {
+	case *rsa.PublicKey:
+		l.verify = func(input, signature []byte) bool {
+			d := sha256.Sum256(input)
+			return rsa.VerifyPKCS1v15(k, crypto.SHA256, d[:], signature) == nil
+		}
+	case *ecdsa.PublicKey:
+		l.verify = func(input, signature []byte) bool {
+			d := sha256.Sum256(input)
+			var r, s big.Int
+			return ecdsa.Verify(k, d[:], r.SetBytes(signature[:32]), s.SetBytes(signature[32:]))
+		}
+	case ed25519.PublicKey:
+		l.verify = func(input, signature []byte) bool { return ed25519.Verify(k, input, signature) }
+	}
+	return l
+}
+
+// token reports whether the signature of a token is good.
+func (l *limit) token(token []byte) bool {
+	first := slices.Index(token, '.')
+	second := first + 1 + slices.Index(token[first+1:], '.')
+	if _, err := base64.RawURLEncoding.Decode(l.payload[:], token[first+1:second]); err != nil {
+		return false
+	}
+	n, err := base64.RawURLEncoding.Decode(l.signature[:], token[second+1:])
+	return err == nil && l.verify(token[:second], l.signature[:n])
+}
+
+// public is the key that signs, read from what is published.
+func (f *fixture) public() crypto.PublicKey {
+	var set struct {
+		Keys []struct{ Kid, N, X, Y string }
+	}
+	must(json.Unmarshal(f.KeySet(), &set))
+	number := func(s string) []byte {
+		b, err := base64.RawURLEncoding.DecodeString(s)
+		must(err)
+		return b
+	}
+	for _, k := range set.Keys {
+		if k.Kid != f.KeyID() {
+			continue
+		}
+		switch f.algorithm {
+		case "RS256":
+			return &rsa.PublicKey{N: new(big.Int).SetBytes(number(k.N)), E: 65537}
+		case "ES256":
+			point := slices.Concat([]byte{4}, number(k.X), number(k.Y))
+			public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+			must(err)
+			return public
+		default:
+			return ed25519.PublicKey(number(k.X))
+		}
+	}
+	panic("the signing key is not published")
+}
+
+func byteTokens(tokens []string) [][]byte {
+	all := make([][]byte, len(tokens))
+	for i, t := range tokens {
+		all[i] = []byte(strings.Clone(t))
+	}
+	return all
+}
+
+// BenchmarkLimit is what no verifier on Go's standard cryptography can go below.
+func BenchmarkLimit(b *testing.B) {
+	for _, algorithm := range algorithms {
+		b.Run("alg="+algorithm, func(b *testing.B) {
+			f := issuer(algorithm)
+			tokens := byteTokens(f.tokens(coldTokens))
+			l := newLimit(f)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if !l.token(tokens[i]) {
+					b.Fatal("bad signature")
+				}
+				i = (i + 1) % len(tokens)
+			}
+			b.ReportMetric(float64(len(tokens[0])), "token-B")
+		})
+	}
+}
+
+// block is how many cold operations one measurement of a pair takes: a millisecond or so, within which a machine that
+// others use too doesn't change much.
+const block = 40
+
+// paired runs two things in turn and reports the median of how many times the time of base the other one takes, each
+// divided by its number of operations: what else the machine does falls on both alike.
+func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
+	b.Helper()
+	base()
+	other()
+	var ratios []float64
+	for b.Loop() {
+		at := time.Now()
+		base()
+		one := time.Since(at)
+		at = time.Now()
+		other()
+		two := time.Since(at)
+		ratios = append(ratios, float64(two)/float64(otherOps)/(float64(one)/float64(baseOps)))
+	}
+	slices.Sort(ratios)
+	b.ReportMetric(ratios[len(ratios)/2], unit)
+	b.ReportMetric(0, "ns/op")
+}

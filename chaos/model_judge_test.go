@@ -1,0 +1,111 @@
+package chaos
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// judge says what is wrong with an answer, "" for nothing. known are the keys that the validator had been told when it
+// was asked or was told while it answered.
+func (w *world) judge(t *token, got answer, start time.Time, knownBefore bool, known map[string]bool) string {
+	const skew = 30 * time.Second
+	now := time.Now()
+	opaque := t.kid == ""
+	introspected := opaque || w.cfg.RequireActive || w.cfg.AlwaysIntrospect
+	local := !opaque && !w.cfg.AlwaysIntrospect
+	grace := max(w.cfg.Introspection.CacheTTL, 0)
+	if w.cfg.Introspection.CacheTTL == 0 && !w.cfg.AlwaysIntrospect {
+		grace = time.Minute
+	}
+	grace += w.cfg.Introspection.StaleIfUnavailable
+	if got.status == http.StatusOK {
+		switch {
+		case t.wrong != "" && !(t.wrong == "signature" && !local):
+			return "accepted with a wrong " + t.wrong
+		case !start.Before(t.exp.Add(skew + time.Second)): // both are whole seconds
+			return "accepted after it expired"
+		case t.revokedLocally:
+			return "accepted though revoked here"
+		case introspected && !t.revokedAtIssuer.IsZero() && !start.Before(t.revokedAtIssuer.Add(grace)) && grace > 0,
+			introspected && !t.revokedAtIssuer.IsZero() && grace == 0:
+			return "accepted though revoked at the issuer for longer than answers are kept"
+		case introspected && now.Sub(t.asked) > grace && now.Sub(start) < grace:
+			return "accepted on an answer that is too old"
+		case local && !known[t.kid]:
+			return "accepted though its key is in no set since"
+		case local && start.Sub(w.toldAt) >= 24*time.Hour:
+			return "accepted by keys that are too old"
+		case got.body != t.subject:
+			return "accepted for another user"
+		}
+		return ""
+	}
+	good := t.wrong == "" && !t.revokedLocally && start.Before(t.exp) && (!introspected || t.revokedAtIssuer.IsZero())
+	if good && now.After(t.exp) {
+		return "" // it expired while it waited
+	}
+	published := opaque || !local || w.published(t.kid)
+	steady := w.up && start.Sub(w.changed) >= recovery
+	switch {
+	case !good && got.status == http.StatusServiceUnavailable && steady:
+		return "503 for a bad token, with the issuer up"
+	case !good:
+		return ""
+	case got.status == http.StatusUnauthorized && (introspected && !local || published || knownBefore):
+		return "401 for a good token"
+	case local && !introspected && knownBefore && w.told[t.kid]:
+		return "refused though its key is known"
+	case introspected && !t.asked.IsZero() && start.Sub(t.asked) < grace && (!local || knownBefore) && w.cfg.CacheSize == 0:
+		return "refused though its answer is at hand"
+	case steady && published:
+		return "503 for a good token, with the issuer up"
+	}
+	return ""
+}
+
+// published reports whether the issuer has a key in its set.
+func (w *world) published(kid string) bool {
+	return strings.Contains(string(w.issuer.KeySet()), `"kid":"`+kid+`"`)
+}
+
+// Whatever happens in whatever order: no token passes that must not, and none is refused that holds.
+func TestModel(t *testing.T) {
+	const runs, steps = 150, 400
+	for _, c := range []struct {
+		name   string
+		change func(*xenaauth.Config)
+	}{
+		{"hybrid", func(*xenaauth.Config) {}},
+		{"hybrid, stale answers allowed", func(c *xenaauth.Config) {
+			c.Introspection.CacheTTL, c.Introspection.StaleIfUnavailable = 10*time.Second, 2*time.Minute
+		}},
+		{"JWTs must be active", func(c *xenaauth.Config) { c.RequireActive = true }},
+		{"everything is introspected", func(c *xenaauth.Config) { c.AlwaysIntrospect = true }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			seen := make(map[string]int)
+			for seed := range uint64(runs) {
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t, seed, c.change)
+					for range steps {
+						w.act()
+					}
+					time.Sleep(time.Minute) // for what is under way
+					for got, n := range w.seen {
+						seen[got] += n
+					}
+				})
+				if t.Failed() {
+					t.Fatalf("seed %d", seed)
+				}
+			}
+			t.Logf("%d runs of %d steps: %v", runs, steps, seen)
+		})
+	}
+}

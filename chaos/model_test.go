@@ -1,0 +1,194 @@
+package chaos
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// world is the issuer, the validator, and what the test itself knows of both. It never asks the validator what it
+// believes: it knows which keys the validator has been told by what went over the wire.
+type world struct {
+	t      *testing.T
+	rnd    *rand.Rand
+	issuer *xenaauthtest.Issuer
+	api    *api
+	cfg    xenaauth.Config
+
+	kid     string          // of the key that signs
+	told    map[string]bool // keys in the latest set that the validator got
+	toldAt  time.Time
+	up      bool
+	changed time.Time // when up last changed
+	tokens  []*token
+	steps   []string
+	seen    map[string]int
+}
+
+// token is a token and its fate.
+type token struct {
+	text, subject, kid string // kid "" is an opaque token
+	made, exp          time.Time
+	revokedLocally     bool
+	revokedAtIssuer    time.Time // zero is not
+	wrong              string    // what is the matter with it from the start, "" for nothing
+	asked              time.Time // when the issuer last said that it is active
+}
+
+// RoundTrip notes what the validator is told.
+func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
+	var form string
+	if r.Body != nil {
+		body, _ := io.ReadAll(r.Body)
+		form = string(body)
+		r.Body = io.NopCloser(strings.NewReader(form))
+	}
+	resp, err := w.issuer.Client().Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(strings.NewReader(string(body)))
+	var answer struct {
+		Keys   []struct{ Kid string }
+		Active bool
+	}
+	if resp.StatusCode == http.StatusOK && json.Unmarshal(body, &answer) == nil {
+		if answer.Keys != nil {
+			w.told, w.toldAt = make(map[string]bool), time.Now()
+			for _, k := range answer.Keys {
+				w.told[k.Kid] = true
+			}
+		}
+		for _, t := range w.tokens {
+			if answer.Active && strings.Contains(form, "token="+t.text+"&") {
+				t.asked = time.Now()
+			}
+		}
+	}
+	return resp, nil
+}
+
+func newWorld(t *testing.T, seed uint64, change func(*xenaauth.Config)) *world {
+	w := &world{t: t, rnd: rand.New(rand.NewPCG(seed, 1)), up: true, told: map[string]bool{}, seen: map[string]int{}}
+	w.changed = time.Now().Add(-time.Hour)
+	w.issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	w.kid = w.issuer.KeyID()
+	w.cfg = w.issuer.HybridConfig()
+	w.cfg.HTTPClient = &http.Client{Transport: w}
+	w.cfg.Logger = slog.New(slog.DiscardHandler)
+	if seed%2 == 1 {
+		w.cfg.CacheSize, w.cfg.Introspection.CacheSize = 64, 64 // small, so that entries are given up
+	}
+	change(&w.cfg)
+	w.api = newAPI(t, w.cfg)
+	return w
+}
+
+func (w *world) step(format string, args ...any) {
+	w.steps = append(w.steps, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+func (w *world) mint() {
+	life := []time.Duration{20 * time.Second, 5 * time.Minute, time.Hour}[w.rnd.IntN(3)]
+	now := time.Now()
+	t := &token{subject: fmt.Sprint("user-", w.rnd.IntN(8)), made: now, exp: time.Unix(now.Add(life).Unix(), 0)}
+	shape := xenaauthtest.Token{Subject: t.subject, Lifetime: life}
+	if w.rnd.IntN(10) == 0 {
+		t.wrong = "audience"
+		shape.Claims = map[string]any{"aud": "another"}
+	}
+	if w.rnd.IntN(3) == 0 {
+		t.text = w.issuer.Opaque(shape)
+	} else {
+		t.kid = w.kid
+		t.text = w.issuer.JWT(shape)
+		if t.wrong == "" && w.rnd.IntN(10) == 0 {
+			t.wrong = "signature"
+			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
+		}
+	}
+	w.tokens = append(w.tokens, t)
+	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
+}
+
+// act does one thing at random.
+func (w *world) act() {
+	n := w.rnd.IntN(100)
+	switch {
+	case n < 14 || len(w.tokens) == 0:
+		w.mint()
+	case n < 70:
+		k := w.rnd.IntN(len(w.tokens))
+		if w.rnd.IntN(3) > 0 { // old ones have mostly expired
+			k = max(k, len(w.tokens)-1-w.rnd.IntN(8))
+		}
+		w.request(k)
+	case n < 84:
+		d := []time.Duration{time.Millisecond, 400 * time.Millisecond, time.Second, 7 * time.Second, 40 * time.Second,
+			3 * time.Minute, 14 * time.Minute}[w.rnd.IntN(7)]
+		if w.rnd.IntN(150) == 0 {
+			d = 25 * time.Hour
+		}
+		time.Sleep(d)
+		w.step("%v pass", d)
+	case n < 87:
+		w.issuer.Rotate()
+		w.kid = w.issuer.KeyID()
+		w.step("rotate to %.6s", w.kid)
+	case n < 89:
+		w.issuer.Retire()
+		w.step("retire all but %.6s", w.kid)
+	case n < 92:
+		k := w.rnd.IntN(len(w.tokens))
+		w.issuer.Revoke(w.tokens[k].text)
+		if w.tokens[k].revokedAtIssuer.IsZero() {
+			w.tokens[k].revokedAtIssuer = time.Now()
+		}
+		w.step("revoke %d at the issuer", k)
+	case n < 94:
+		k := w.rnd.IntN(len(w.tokens))
+		r := xenaauth.Revocation{TokenHash: xenaauth.HashToken(w.tokens[k].text), Until: time.Now().Add(48 * time.Hour)}
+		if err := w.api.validator.Revoke(w.t.Context(), r); err != nil {
+			w.t.Error(err)
+		}
+		w.tokens[k].revokedLocally = true
+		w.step("revoke %d here", k)
+	case w.up && n < 97:
+		w.issuer.Down()
+		w.up, w.changed = false, time.Now()
+		w.step("down")
+	case !w.up:
+		w.issuer.Heal()
+		w.up, w.changed = true, time.Now()
+		w.step("heal")
+	}
+}
+
+func (w *world) request(k int) {
+	t := w.tokens[k]
+	synctest.Wait() // what was fetched is stored
+	before, knownBefore, start := w.told, w.told[t.kid] && time.Since(w.toldAt) < 24*time.Hour, time.Now()
+	got := w.api.serve(w.t.Context(), t.text)
+	synctest.Wait()
+	w.step("request %d: %v, took %v", k, got, time.Since(start))
+	w.seen[got.String()]++
+	known := func() map[string]bool { all := maps.Clone(before); maps.Copy(all, w.told); return all }()
+	if why := w.judge(t, got, start, knownBefore, known); why != "" {
+		w.t.Fatalf("%s: token %d: got %v\n%s", why, k, got, strings.Join(w.steps[max(0, len(w.steps)-60):], "\n"))
+	}
+}

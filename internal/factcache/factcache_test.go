@@ -1,0 +1,334 @@
+package factcache_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/factcache"
+)
+
+const shards = 32
+
+var start = time.Unix(1_700_000_000, 0)
+
+// key is the n-th key of a shard.
+func key(shard, n int) *factcache.Key {
+	k := new(factcache.Key)
+	k[0] = byte(shard)
+	binary.BigEndian.PutUint64(k[24:], uint64(n))
+	return k
+}
+
+// hashed is a key as they are in use.
+func hashed(n int) *factcache.Key {
+	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
+	return &k
+}
+
+func holds(t *testing.T, c *factcache.Cache[int], k *factcache.Key, now time.Time, want int) {
+	t.Helper()
+	got, ok := c.Get(k, now)
+	require.True(t, ok)
+	require.Equal(t, want, got)
+}
+
+func lacks(t *testing.T, c *factcache.Cache[int], k *factcache.Key, now time.Time) {
+	t.Helper()
+	got, ok := c.Get(k, now)
+	require.False(t, ok)
+	require.Zero(t, got)
+}
+
+func TestEmpty(t *testing.T) {
+	c := factcache.New[int](100)
+	lacks(t, c, hashed(1), start)
+	c.Delete(hashed(1))
+	require.Zero(t, c.Len())
+}
+
+func TestPutGetDelete(t *testing.T) {
+	c := factcache.New[int](1000)
+	end := start.Add(time.Hour)
+	for i := range 500 {
+		c.Put(hashed(i), i, end, start)
+	}
+	require.Equal(t, 500, c.Len())
+	for i := range 500 {
+		holds(t, c, hashed(i), start, i)
+	}
+	lacks(t, c, hashed(500), start)
+	c.Put(hashed(7), -7, end, start)
+	holds(t, c, hashed(7), start, -7)
+	require.Equal(t, 500, c.Len(), "put anew, not twice")
+	c.Delete(hashed(7))
+	lacks(t, c, hashed(7), start)
+	holds(t, c, hashed(8), start, 8)
+	require.Equal(t, 499, c.Len())
+	c.Put(hashed(7), 70, end, start)
+	holds(t, c, hashed(7), start, 70)
+}
+
+func TestEveryByteOfTheKeyCounts(t *testing.T) {
+	c := factcache.New[int](10_000)
+	base := hashed(0)
+	c.Put(base, 1, start.Add(time.Hour), start)
+	for i := range base {
+		for bit := range 8 {
+			other := *base
+			other[i] ^= 1 << bit
+			lacks(t, c, &other, start)
+		}
+	}
+}
+
+// The caller may use the key's memory again.
+func TestKeyIsCopied(t *testing.T) {
+	c := factcache.New[int](100)
+	k := *hashed(1)
+	c.Put(&k, 1, start.Add(time.Hour), start)
+	k = *hashed(2)
+	holds(t, c, hashed(1), start, 1)
+	lacks(t, c, &k, start)
+}
+
+func TestExpiry(t *testing.T) {
+	c := factcache.New[int](100)
+	end := start.Add(time.Minute)
+	c.Put(hashed(1), 1, end, start)
+	holds(t, c, hashed(1), end.Add(-1), 1)
+	lacks(t, c, hashed(1), end)
+	lacks(t, c, hashed(1), end.Add(time.Hour))
+	c.Put(hashed(2), 2, start, start)
+	c.Put(hashed(3), 3, start.Add(-1), start)
+	require.Equal(t, 1, c.Len(), "what has expired already isn't kept")
+
+	c.Put(hashed(1), 10, end.Add(time.Hour), end)
+	holds(t, c, hashed(1), end, 10)
+	c.Put(hashed(1), 11, end.Add(time.Minute), end)
+	lacks(t, c, hashed(1), end.Add(time.Minute))
+}
+
+func TestCounts(t *testing.T) {
+	c := factcache.New[int](100)
+	c.Put(hashed(1), 1, start.Add(time.Minute), start)
+	for range 3 {
+		c.Get(hashed(1), start)
+	}
+	c.Get(hashed(1), start.Add(time.Minute))
+	c.Get(hashed(2), start)
+	c.Delete(hashed(1))
+	c.Get(hashed(1), start)
+	hits, misses := c.Counts()
+	require.EqualValues(t, 3, hits)
+	require.EqualValues(t, 3, misses)
+}
+
+func TestPeekCountsNothing(t *testing.T) {
+	c := factcache.New[int](100)
+	c.Put(hashed(1), 1, start.Add(time.Minute), start)
+	got, ok := c.Peek(hashed(1), start)
+	require.True(t, ok)
+	require.Equal(t, 1, got)
+	_, ok = c.Peek(hashed(1), start.Add(time.Minute))
+	require.False(t, ok)
+	_, ok = c.Peek(hashed(2), start)
+	require.False(t, ok)
+	hits, misses := c.Counts()
+	require.Zero(t, hits)
+	require.Zero(t, misses)
+}
+
+func TestBound(t *testing.T) {
+	for max, want := range map[int]int{1: 32, 32: 32, 33: 64, 100: 128, 1000: 1024} {
+		c := factcache.New[int](max)
+		for i := range 10 * want {
+			c.Put(hashed(i), i, start.Add(time.Hour), start)
+			require.LessOrEqual(t, c.Len(), want)
+		}
+		require.Equal(t, want, c.Len(), "a cache of %d is used whole", max)
+	}
+}
+
+func TestFullShardGivesUpItsOldest(t *testing.T) {
+	c := factcache.New[int](4 * shards)
+	end := start.Add(time.Hour)
+	c.Put(key(6, 0), 6, end, start)
+	for i := range 4 {
+		c.Put(key(5, i), i, end, start)
+	}
+	holds(t, c, key(5, 0), start, 0)  // being read
+	c.Put(key(5, 0), 100, end, start) // and put anew
+	for i := 4; i < 20; i++ {         // doesn't make it younger
+		c.Put(key(5, i), i, end, start)
+		for j := range i + 1 {
+			if j > i-4 {
+				holds(t, c, key(5, j), start, j)
+			} else {
+				lacks(t, c, key(5, j), start)
+			}
+		}
+	}
+	holds(t, c, key(6, 0), start, 6)
+	c.Put(key(5+shards, 0), 1, end, start)
+	lacks(t, c, key(5, 16), start)
+}
+
+func TestSweep(t *testing.T) {
+	c := factcache.New[int](100 * shards)
+	for i := range 100 {
+		life := time.Hour
+		if i%2 == 0 {
+			life = 10 * time.Second
+		}
+		c.Put(key(1, i), i, start.Add(life), start)
+		c.Put(key(2, i), i, start.Add(10*time.Second), start)
+	}
+	now := start.Add(time.Minute - 1)
+	c.Put(key(1, 100), 100, start.Add(time.Hour), now)
+	lacks(t, c, key(1, 0), now)
+	require.Equal(t, 200, c.Len(), "swept a minute after the last time, so the oldest was given up instead")
+	now = start.Add(time.Minute)
+	c.Put(key(1, 101), 101, start.Add(time.Hour), now)
+	require.Equal(t, 52+100, c.Len(), "only the shard that was added to")
+	for i := 1; i < 100; i += 2 {
+		holds(t, c, key(1, i), now, i)
+	}
+	for i := 102; i < 102+48; i++ { // and there is room again
+		c.Put(key(1, i), i, start.Add(time.Hour), now)
+	}
+	require.Equal(t, 100+100, c.Len())
+	holds(t, c, key(1, 1), now, 1)
+	c.Put(key(1, 150), 150, start.Add(time.Hour), now)
+	lacks(t, c, key(1, 1), now)
+	holds(t, c, key(1, 3), now, 3)
+}
+
+// A sweep of a ring that has turned keeps the order.
+func TestSweepKeepsTheOrder(t *testing.T) {
+	c := factcache.New[int](10 * shards)
+	end := start.Add(time.Hour)
+	for i := range 17 {
+		c.Put(key(1, i), i, end, start)
+	}
+	c.Delete(key(1, 10))
+	now := start.Add(time.Minute)
+	for i := 17; i < 40; i++ {
+		c.Put(key(1, i), i, end, now)
+		oldest := i - 9
+		if i < 20 {
+			oldest-- // the deleted one left room
+		}
+		for j := range i + 1 {
+			if j >= oldest && j != 10 {
+				holds(t, c, key(1, j), now, j)
+			} else {
+				lacks(t, c, key(1, j), now)
+			}
+		}
+	}
+}
+
+// Random operations against a map that keeps everything: the cache may have lost an entry, but never has another
+// value, one that has expired or one that was deleted, and never more than its bound.
+func TestRandomOperations(t *testing.T) {
+	type fact struct {
+		value   int
+		expires time.Time
+	}
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			random := rand.New(rand.NewPCG(seed, 2))
+			limit := 1 + random.IntN(300)
+			bound := (limit + shards - 1) / shards * shards
+			keys := 1 + random.IntN(3*bound)
+			c := factcache.New[int](limit)
+			model := make(map[int]fact)
+			now, hits, misses := start, uint64(0), uint64(0)
+			for n := range 20_000 {
+				k := random.IntN(keys)
+				switch random.IntN(10) {
+				case 0, 1, 2, 3:
+					expires := now.Add(time.Duration(random.IntN(200)-10) * time.Second)
+					c.Put(hashed(k), n, expires, now)
+					if now.Before(expires) {
+						model[k] = fact{n, expires}
+						got, ok := c.Peek(hashed(k), now)
+						require.True(t, ok && got == n, "what was just put is there")
+					}
+				case 4:
+					c.Delete(hashed(k))
+					delete(model, k)
+				case 5:
+					now = now.Add(time.Duration(random.IntN(20)) * time.Second)
+				default:
+					got, ok := c.Get(hashed(k), now)
+					if !ok {
+						misses++
+						continue
+					}
+					hits++
+					want, known := model[k]
+					require.True(t, known, "step %d: never put, or deleted", n)
+					require.Equal(t, want.value, got, "step %d", n)
+					require.True(t, now.Before(want.expires), "step %d: expired", n)
+				}
+				require.LessOrEqual(t, c.Len(), bound, "step %d", n)
+			}
+			gotHits, gotMisses := c.Counts()
+			require.Equal(t, [2]uint64{hits, misses}, [2]uint64{gotHits, gotMisses})
+			require.NotZero(t, hits)
+		})
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	c := factcache.New[int](200)
+	var lookups atomic.Uint64
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(g), 3))
+			now := start
+			for range 5000 {
+				k := random.IntN(500)
+				switch random.IntN(6) {
+				case 0, 1:
+					c.Put(hashed(k), k, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
+				case 2:
+					c.Delete(hashed(k))
+				case 3:
+					now = now.Add(time.Second)
+					if n := c.Len(); n > 224 {
+						t.Errorf("%d entries", n)
+					}
+				default:
+					lookups.Add(1)
+					if got, ok := c.Get(hashed(k), now); ok && got != k {
+						t.Errorf("key %d has value %d", k, got)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	hits, misses := c.Counts()
+	require.Equal(t, lookups.Load(), hits+misses)
+	require.LessOrEqual(t, c.Len(), 224)
+}
+
+func TestReadingAllocatesNothing(t *testing.T) {
+	c := factcache.New[int](100)
+	k := hashed(1)
+	c.Put(k, 1, start.Add(time.Hour), start)
+	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(k, start) }))
+	other := hashed(2)
+	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(other, start) }))
+}

@@ -1,0 +1,102 @@
+package factcache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/factcache"
+)
+
+func TestHot(t *testing.T) {
+	h := factcache.NewHot[int]()
+	_, ok := h.Get("a")
+	require.False(t, ok)
+	h.Delete("a")
+	h.Put("a", 1)
+	got, ok := h.Get("a")
+	require.True(t, ok)
+	require.Equal(t, 1, got)
+	for _, other := range []string{"", "A", "a ", "aa", "b"} {
+		_, ok = h.Get(other)
+		require.False(t, ok, other)
+	}
+	h.Put("a", 2)
+	got, _ = h.Get("a")
+	require.Equal(t, 2, got)
+	h.Delete("a")
+	_, ok = h.Get("a")
+	require.False(t, ok)
+	require.EqualValues(t, 2, h.Hits())
+}
+
+func TestHotIsBounded(t *testing.T) {
+	h := factcache.NewHot[int]()
+	for i := range 20_000 {
+		h.Put(fmt.Sprint(i), i)
+		got, ok := h.Get(fmt.Sprint(i))
+		require.True(t, ok, "what was just put is there")
+		require.Equal(t, i, got)
+	}
+	found := 0
+	for i := range 20_000 {
+		if got, ok := h.Get(fmt.Sprint(i)); ok {
+			found++
+			require.Equal(t, i, got)
+		}
+	}
+	require.LessOrEqual(t, found, 1024)
+	require.Greater(t, found, 512, "its places are used")
+}
+
+// A token may be lost, but what was put last is the only value that it has.
+func TestHotRandomOperations(t *testing.T) {
+	h := factcache.NewHot[int]()
+	model := make(map[string]int)
+	random := rand.New(rand.NewPCG(1, 4))
+	for n := range 300_000 {
+		token := fmt.Sprint(random.IntN(2000))
+		switch random.IntN(5) {
+		case 0, 1:
+			h.Put(token, n)
+			model[token] = n
+		case 2:
+			h.Delete(token)
+			delete(model, token)
+		default:
+			if got, ok := h.Get(token); ok {
+				want, known := model[token]
+				require.True(t, known, "step %d: deleted", n)
+				require.Equal(t, want, got, "step %d: an older value", n)
+			}
+		}
+	}
+}
+
+func TestHotConcurrently(t *testing.T) {
+	h := factcache.NewHot[string]()
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(g), 5))
+			for range 20_000 {
+				token := fmt.Sprint(random.IntN(2000))
+				switch random.IntN(4) {
+				case 0:
+					h.Put(token, token)
+				case 1:
+					h.Delete(token)
+				default:
+					if got, ok := h.Get(token); ok && got != token {
+						t.Errorf("token %s has the value of %s", token, got)
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.NotZero(t, h.Hits())
+}
