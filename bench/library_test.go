@@ -213,7 +213,7 @@ func BenchmarkReject(b *testing.B) {
 		b.Run("token="+c.name, func(b *testing.B) {
 			v := validator(f, nil)
 			rs := requests(c.tokens)
-			if rs == nil {
+			if len(rs) == 0 {
 				r := request("")
 				r.Header.Del("Authorization")
 				rs = []*http.Request{r}

@@ -62,7 +62,7 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		rule, listed := g.rules.find(r.URL.EscapedPath())
 		switch {
 		case !listed:
-			g.deny(w, r, unlisted)
+			g.deny(w, r, unlisted())
 			return
 		case rule != nil:
 			allowed, err := g.m.Check(r, *rule)

@@ -29,7 +29,9 @@ func (r *refused) Error() string { return r.message }
 func (r *refused) Unwrap() error { return r.cause }
 
 // unlisted refuses procedures without a rule. No other token would help, so no challenge asks for one.
-var unlisted = newRefused(connect.CodePermissionDenied, "This procedure is closed.", &xenaauth.Error{Reason: xenaauth.ReasonForbidden})
+func unlisted() *connect.Error {
+	return newRefused(connect.CodePermissionDenied, "This procedure is closed.", &xenaauth.Error{Reason: xenaauth.ReasonForbidden})
+}
 
 func newRefused(code connect.Code, message string, e *xenaauth.Error, details ...proto.Message) *connect.Error {
 	err := connect.NewError(code, &refused{message: message, cause: e})

@@ -279,6 +279,19 @@ func TestEveryRegisteredNameIsGuarded(t *testing.T) {
 	}
 }
 
+// Wherever in an object a name stands and however many there are, it is known again.
+func TestEveryNameIsRemembered(t *testing.T) {
+	for n := 1; n < 40; n++ {
+		distinct := strings.TrimSuffix(many(n, func(i int) string { return fmt.Sprint(i) }), "}")
+		_, _, err := object(distinct + "}")
+		require.NoError(t, err)
+		for k := range n {
+			_, _, err := object(fmt.Sprintf(`%s,"%d":0}`, distinct, k))
+			require.ErrorIs(t, err, claims.ErrSyntax, "name %d of %d again", k, n)
+		}
+	}
+}
+
 func TestObjectGivesNamesAndValues(t *testing.T) {
 	names, members, err := object(` { "b" : [ 1 , {"x" : 2} ] , "\u0061\n" : "\u00e9" , "" : -1.50e+3 , "😀" : null } `)
 	require.NoError(t, err)

@@ -418,6 +418,24 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
+// Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser one.
+func TestForceStays(t *testing.T) {
+	o := &origin{err: errDown}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.ErrorIs(t, err, errDown)
+		o.set(func() { o.err = nil })
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = after(s) })
+		synctest.Wait()
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		all.Wait()
+		require.Equal(t, []bool{false, true}, o.forced)
+	})
+}
+
 func TestCrowd(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
@@ -561,9 +579,11 @@ func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
 	bubble(t, none, new(origin), func(t *testing.T, s *keyset.Source[int]) {
-		_, err := get(s)
-		require.ErrorIs(t, err, keyset.ErrTooOld)
-		_, err = after(s)
+		for range 2 { // the second within the gap
+			_, err := get(s)
+			require.ErrorIs(t, err, keyset.ErrTooOld)
+		}
+		_, err := after(s)
 		require.ErrorIs(t, err, keyset.ErrTooOld)
 	})
 }

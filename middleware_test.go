@@ -1,0 +1,212 @@
+package xenaauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func get(h http.Handler, ctx context.Context, method, authorization string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", nil).WithContext(ctx)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+
+// An error-body hook chooses the body, and nothing that a client's safety rests on.
+func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
+	for name, hook := range map[string]func(http.ResponseWriter, *http.Request, *xenaauth.Error){
+		"writes nothing": func(http.ResponseWriter, *http.Request, *xenaauth.Error) {},
+		"writes 200":     func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) { w.WriteHeader(200) },
+		"writes 200 and a body": func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) {
+			w.WriteHeader(200)
+			w.WriteHeader(204)
+			_, _ = w.Write([]byte("fine"))
+		},
+		"flushes": func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) {
+			w.(http.Flusher).Flush()
+			_ = http.NewResponseController(w).Flush()
+		},
+		"hides the challenge": func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) {
+			w.Header().Del("WWW-Authenticate")
+			w.Header().Set("Cache-Control", "public")
+			w.Header().Set("Retry-After", "1000000")
+			_, _ = w.Write([]byte("fine"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Realm: "r", ErrorBody: hook})
+			w := get(m.Require()(teapot), t.Context(), "GET", "")
+			require.Equal(t, 401, w.Code)
+			require.Equal(t, []string{`Bearer realm="r"`}, w.Result().Header["Www-Authenticate"])
+			require.Equal(t, "no-store", w.Result().Header.Get("Cache-Control"))
+			require.Empty(t, w.Result().Header.Get("Retry-After"))
+		})
+	}
+}
+
+func TestErrorBodyHookChoosesTheBody(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = w.Write([]byte("<h1>" + e.Code() + " " + string(e.Reason) + " at " + r.URL.Path + "</h1>"))
+	}})
+	h := m.Require(xenaauth.AllScopes("a"))(teapot)
+	w := get(h, t.Context(), "GET", "Bearer b")
+	require.Equal(t, "<h1>insufficient_scope insufficient_scope at /</h1>", w.Body.String())
+	require.Equal(t, "text/html", w.Header().Get("Content-Type"))
+	require.Empty(t, get(h, t.Context(), "HEAD", "Bearer b").Body.String())
+}
+
+func TestEmptyBody(t *testing.T) {
+	w := get(xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{EmptyBody: true}).Require()(teapot), t.Context(), "GET", "")
+	require.Equal(t, 401, w.Code)
+	require.Empty(t, w.Body.String())
+	require.Empty(t, w.Header().Get("Content-Type"))
+}
+
+// What handlers around us have said of another body doesn't go out with ours.
+func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
+	h := xenaauth.NewMiddleware(new(scopesOf), nil).Require()(teapot)
+	w := get(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Header().Set("Etag", `"x"`)
+		w.Header().Set("Vary", "Accept")
+		w.Header().Set("WWW-Authenticate", `Negotiate`)
+		h.ServeHTTP(w, r)
+	}), t.Context(), "GET", "")
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag"} {
+		require.Empty(t, w.Header().Get(name))
+	}
+	require.Equal(t, []string{"Accept", "Authorization"}, w.Header().Values("Vary"))
+	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
+}
+
+func TestNestedGuardsValidateOnce(t *testing.T) {
+	v := new(scopesOf)
+	a, b := xenaauth.NewMiddleware(v, nil), xenaauth.NewMiddleware(v, nil)
+	asked := func(h http.Handler, authorization string) (int, int) {
+		v.asked = 0
+		return get(h, t.Context(), "GET", authorization).Code, v.asked
+	}
+	status, n := asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(a.Optional(teapot))), "Bearer a")
+	require.Equal(t, []int{418, 1}, []int{status, n})
+	status, n = asked(a.Require()(b.Require()(teapot)), "Bearer a")
+	require.Equal(t, []int{418, 2}, []int{status, n}, "another middleware asks for itself")
+	status, n = asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(teapot)), "Bearer b")
+	require.Equal(t, []int{403, 1}, []int{status, n})
+}
+
+// A context is no credential: a request that borrows one with other credentials, or with none, is on its own.
+func TestBorrowedContext(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	inner := m.Require(xenaauth.AllScopes("a"))(teapot)
+	var statuses []int
+	outer := m.Require()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for _, authorization := range []string{"Bearer a", "", "Bearer b", "Basic a"} {
+			statuses = append(statuses, get(inner, r.Context(), "GET", authorization).Code)
+		}
+	}))
+	get(outer, t.Context(), "GET", "Bearer a")
+	require.Equal(t, []int{418, 401, 403, 401}, statuses)
+}
+
+func TestPlantedUserNeverPasses(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{}))
+	require.Equal(t, 401, get(m.Require()(teapot), ctx, "GET", "").Code)
+	seen := true
+	w := get(m.Optional(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, seen = xenaauth.UserFromContext(r.Context())
+	})), ctx, "GET", "")
+	require.Equal(t, 200, w.Code)
+	require.False(t, seen)
+	require.Equal(t, []string{"Authorization"}, w.Header().Values("Vary"))
+}
+
+func TestEvents(t *testing.T) {
+	var events []xenaauth.Event
+	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { events = append(events, e) }})
+	h := m.Require(xenaauth.AllScopes("a"))(teapot)
+	get(h, t.Context(), "GET", "Bearer a")
+	get(h, t.Context(), "GET", "Bearer b")
+	get(h, t.Context(), "GET", "")
+	require.Len(t, events, 3)
+	require.Nil(t, events[0].Err)
+	require.Equal(t, "ann", events[0].User.Subject())
+	require.Equal(t, xenaauth.ReasonInsufficientScope, events[1].Err.Reason)
+	require.Equal(t, "ann", events[1].User.Subject())
+	require.Equal(t, xenaauth.ReasonMissingToken, events[2].Err.Reason)
+	require.Nil(t, events[2].User)
+}
+
+type oddValidator struct {
+	user *xenaauth.User
+	err  error
+}
+
+func (o oddValidator) Validate(context.Context, string) (*xenaauth.User, error) { return o.user, o.err }
+
+// What a validator of somebody else's returns is never taken for more than it says.
+func TestForeignValidators(t *testing.T) {
+	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
+	for name, tt := range map[string]struct {
+		v      oddValidator
+		status int
+	}{
+		"an error that is no refusal": {oddValidator{err: errors.New("postgres://secret@db is down")}, 503},
+		"neither user nor error":      {oddValidator{}, 503},
+		"a refusal":                   {oddValidator{err: shared}, 401},
+		"a refusal inside":            {oddValidator{err: errors.Join(errors.New("x"), shared)}, 401},
+		"a nil refusal":               {oddValidator{err: (*xenaauth.Error)(nil)}, 503},
+		"a reason that doesn't exist": {oddValidator{err: &xenaauth.Error{Reason: "teapot"}}, 503},
+		"the zero refusal":            {oddValidator{err: new(xenaauth.Error)}, 503},
+		"a user, and a refusal":       {oddValidator{user: xenaauthtest.User(xenaauthtest.Token{}), err: shared}, 401},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := get(xenaauth.NewMiddleware(tt.v, nil).Require(xenaauth.AllScopes("a"))(teapot), t.Context(), "GET", "Bearer x")
+			require.Equal(t, tt.status, w.Code)
+			require.NotContains(t, w.Body.String(), "secret")
+			require.Nil(t, shared.Scopes, "what is shared is not written to")
+		})
+	}
+}
+
+// Where no audience is checked, only a scope tells that a token is for this API, so each route must ask for one.
+func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	m := xenaauth.NewMiddleware(v, nil)
+	for name, wrong := range map[string]func(){
+		"nothing":      func() { m.Require() },
+		"any user":     func() { m.Require(xenaauth.AnyUser()) },
+		"a way around": func() { m.Require(xenaauth.AnyOf(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())) },
+		"optional":     func() { m.Optional(teapot) },
+		"a policy by itself": func() {
+			m.Require(xenaauth.Where("x", func(context.Context, *xenaauth.User) error { return nil }))
+		},
+	} {
+		t.Run(name, func(t *testing.T) { require.Panics(t, wrong) })
+	}
+	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
+	require.Equal(t, 418, get(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(teapot), t.Context(), "GET", token).Code)
+
+	// Wrapped by somebody, a validator isn't known to be one that checks no audience. Its users are.
+	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
+	require.Equal(t, 403, get(wrapped.Require()(teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 403, get(wrapped.Optional(teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 418, get(wrapped.Require(xenaauth.AllScopes("testapi"))(teapot), t.Context(), "GET", token).Code)
+}
