@@ -134,7 +134,11 @@ func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, o
 		two := time.Since(at)
 		ratios = append(ratios, float64(two)/float64(otherOps)/(float64(one)/float64(baseOps)))
 	}
-	slices.Sort(ratios)
-	b.ReportMetric(ratios[len(ratios)/2], unit)
+	b.ReportMetric(median(ratios), unit)
 	b.ReportMetric(0, "ns/op")
+}
+
+func median(numbers []float64) float64 {
+	slices.Sort(numbers)
+	return numbers[len(numbers)/2]
 }

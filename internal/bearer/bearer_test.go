@@ -108,6 +108,29 @@ func TestParseWantsOneLine(t *testing.T) {
 	}
 }
 
+// Cut is as strict as Parse about everything but the characters of the token, and never gives out an empty one.
+func TestCut(t *testing.T) {
+	for _, tt := range fields {
+		token, kind := bearer.Cut([]string{tt.line}, limit)
+		if kind != bearer.Token {
+			require.Empty(t, token, tt.name)
+			require.Equal(t, tt.kind, kind, tt.name)
+			continue
+		}
+		require.NotEmpty(t, token, tt.name)
+		require.LessOrEqual(t, len(token), limit, tt.name)
+		require.True(t, strings.HasSuffix(tt.line, " "+token), tt.name)
+		require.Equal(t, tt.kind == bearer.Token, bearer.IsToken68(token), tt.name)
+		if tt.kind == bearer.Token {
+			require.Equal(t, tt.token, token, tt.name)
+		}
+	}
+	_, kind := bearer.Cut([]string{"Bearer abc", "Bearer abc"}, limit)
+	require.Equal(t, bearer.Malformed, kind)
+	_, kind = bearer.Cut(nil, limit)
+	require.Equal(t, bearer.None, kind)
+}
+
 // Each byte is tried in a token, at the end of one, and in a scheme, against alphabets written down here.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"

@@ -53,6 +53,7 @@ func collides(name string, registered []string) bool {
 	for _, r := range registered {
 		// EqualFold folds as encoding/json does; some readers compare after converting all to one case instead, which
 		// makes more letters equal: the dotless i, the dotted I.
+		//lint:ignore SA6005 EqualFold, asked first, makes fewer letters equal
 		if strings.EqualFold(name, r) || strings.ToUpper(name) == strings.ToUpper(r) || strings.ToLower(name) == r {
 			return true
 		}

@@ -53,7 +53,7 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V) {
 	sum := maphash.String(h.seed, token)
 	set := &h.sets[sum%sets]
-	at, free := int(sum>>32)%ways, false
+	at, free := int(sum>>32%ways), false // as an int first it could be negative, where those have 32 bits
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {

@@ -1,0 +1,256 @@
+package bench
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// publish publishes n keys, the one that signs last.
+func (f *fixture) publish(n int) {
+	encode := base64.RawURLEncoding.EncodeToString
+	var set struct {
+		Keys []map[string]any `json:"keys"`
+	}
+	must(json.Unmarshal(f.KeySet(), &set))
+	own := set.Keys[len(set.Keys)-1]
+	set.Keys = nil
+	for len(set.Keys) < n-1 {
+		k := map[string]any{"kid": randomHex(20) + f.algorithm, "use": "sig", "alg": f.algorithm, "kty": own["kty"]}
+		switch f.algorithm {
+		case "RS256":
+			// A random odd number of the right size: a thousand real ones take minutes, and nobody signs with them.
+			modulus := make([]byte, 256)
+			_, _ = rand.Read(modulus)
+			modulus[0] |= 0x80
+			modulus[255] |= 1
+			k["n"], k["e"] = encode(modulus), "AQAB"
+		case "ES256":
+			private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			must(err)
+			point, err := private.PublicKey.Bytes()
+			must(err)
+			k["crv"], k["x"], k["y"] = "P-256", encode(point[1:33]), encode(point[33:])
+		}
+		set.Keys = append(set.Keys, k)
+	}
+	set.Keys = append(set.Keys, own)
+	raw, err := json.Marshal(set)
+	must(err)
+	f.SetKeySet(raw)
+}
+
+// withKeys is a validator that has fetched n keys.
+func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
+	b.Helper()
+	f.publish(n)
+	defer f.SetKeySet(nil)
+	v := coldValidator(f)
+	if have := v.Status().Keys; have != n {
+		b.Fatalf("%d keys of %d are usable", have, n)
+	}
+	return v
+}
+
+// BenchmarkGrowthKeys is a cold request with more and more keys published, in turn with one where there is one key.
+func BenchmarkGrowthKeys(b *testing.B) {
+	for _, algorithm := range []string{"RS256", "ES256"} {
+		for _, n := range []int{10, 1000} {
+			b.Run(fmt.Sprintf("alg=%s/keys=%d", algorithm, n), func(b *testing.B) {
+				f := issuer(algorithm)
+				one, many := mount(withKeys(b, f, 1), nothing{}), mount(withKeys(b, f, n), nothing{})
+				rs := requests(f.tokens(coldTokens))
+				paired(b, "x-1key", block, inTurn(one, rs, block), block, inTurn(many, rs, block))
+			})
+		}
+	}
+}
+
+// inTurn serves the next n requests each time that it is called.
+func inTurn(h http.Handler, rs []*http.Request, n int) func() {
+	w := newDiscard()
+	i := 0
+	return func() {
+		for range n {
+			h.ServeHTTP(w, rs[i%len(rs)])
+			i++
+		}
+	}
+}
+
+// full is a validator that has verified n tokens, and some that are in use.
+type full struct {
+	validator *xenaauth.Validator
+	each      float64       // bytes of memory per token
+	spread    []string      // some of the tokens
+	took      time.Duration // to fill it
+}
+
+var fulls = map[int]*full{}
+
+// filled returns the one validator with n tokens. EdDSA is the quickest to make a million tokens with; what is kept of a
+// token doesn't depend on the algorithm.
+func filled(b *testing.B, n int) *full {
+	b.Helper()
+	if c := fulls[n]; c != nil {
+		return c
+	}
+	f := issuer("EdDSA")
+	f.tokens(hotTokens)
+	c := &full{spread: make([]string, spreadTokens)}
+	ctx := context.Background()
+	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
+	before := heap()
+	started := time.Now()
+	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize = n + n/8 }) // shards don't fill evenly
+	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
+	must(err)
+	each(n, func(i int) {
+		token := ""
+		if i < spreadTokens {
+			token = c.spread[i]
+		} else {
+			token = f.mint()
+		}
+		_, err := c.validator.Validate(ctx, token)
+		must(err)
+	})
+	c.took = time.Since(started)
+	c.each = float64(heap()-before) / float64(n)
+	if have := c.validator.Status().Tokens.Entries; have < n {
+		b.Fatalf("%d tokens of %d are cached", have, n)
+	}
+	fulls[n] = c
+	return c
+}
+
+// spreadTokens are more than any shortcut for tokens in use holds.
+const spreadTokens = 8192
+
+// heap is how much memory is in use once what nobody refers to is gone.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+var sizes = []int{10_000, 100_000, 1_000_000}
+
+// BenchmarkMemory is how much memory a token takes that is remembered, its user included.
+func BenchmarkMemory(b *testing.B) {
+	for _, n := range sizes {
+		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
+			c := filled(b, n)
+			b.ReportMetric(c.each, "B/entry")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
+// BenchmarkGrowthCached is a hit with more and more tokens remembered, of which hotTokens are in use, or as many that
+// each hit is in cold memory.
+func BenchmarkGrowthCached(b *testing.B) {
+	for _, n := range sizes {
+		for _, use := range []struct {
+			name string
+			pick func(*full) []string
+		}{
+			{"256", func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }},
+			{"8192", func(c *full) []string { return c.spread }},
+		} {
+			b.Run(fmt.Sprintf("entries=%d/in-use=%s", n, use.name), func(b *testing.B) {
+				least, c := filled(b, sizes[0]), filled(b, n)
+				next := new(counter)
+				h := mount(c.validator, next)
+				rs := requests(use.pick(c))
+				warm(h, rs)
+				serve(b, h, rs, next)
+				b.StopTimer()
+				base := mount(least.validator, nothing{})
+				baseRequests := requests(use.pick(least))
+				warm(base, baseRequests)
+				var ratios []float64
+				one, other := inTurn(base, baseRequests, 1000), inTurn(h, rs, 1000)
+				for range 200 {
+					at := time.Now()
+					one()
+					took := time.Since(at)
+					at = time.Now()
+					other()
+					ratios = append(ratios, float64(time.Since(at))/float64(took))
+				}
+				b.ReportMetric(median(ratios), "x-10k")
+			})
+		}
+	}
+}
+
+// BenchmarkGrowthScopes is a request with a token of more and more scopes, the one that is required last.
+func BenchmarkGrowthScopes(b *testing.B) {
+	const tokens = 256
+	for _, n := range []int{1, 100, 1000} {
+		f := issuer("RS256")
+		names := make([]string, n)
+		for i := range names {
+			names[i] = fmt.Sprintf(`"s%03d"`, i)
+		}
+		names[n-1] = `"` + scope + `"`
+		var rs []*http.Request
+		run := func(name string, cacheSize, use int) {
+			b.Run(fmt.Sprintf("scopes=%d/%s", n, name), func(b *testing.B) {
+				if rs == nil {
+					rs = make([]*http.Request, tokens)
+					each(tokens, func(i int) {
+						rs[i] = request(f.SignBytes([]byte(f.header), []byte(f.claims(strings.Join(names, ","), time.Now(), lifetime))))
+					})
+				}
+				v := validator(f, func(c *xenaauth.Config) { c.CacheSize = cacheSize })
+				next := new(counter)
+				h := mount(v, next)
+				warm(h, rs[:use])
+				serve(b, h, rs[:use], next)
+				if cacheSize == 1 {
+					onlyMisses(b, v)
+				}
+			})
+		}
+		run("cold", 1, tokens)
+		run("warm", 1000, fewTokens)
+	}
+}
+
+// BenchmarkGrowthRoutes is a hit where more and more routes are guarded, all of them in use.
+func BenchmarkGrowthRoutes(b *testing.B) {
+	f := issuer("RS256")
+	for _, n := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("routes=%d", n), func(b *testing.B) {
+			m := xenaauth.NewMiddleware(validator(f, nil), nil)
+			next := new(counter)
+			mux := http.NewServeMux()
+			token := f.tokens(1)[0]
+			rs := make([]*http.Request, n)
+			for i := range n {
+				path := fmt.Sprintf("/Api/Resource%d/Item", i)
+				mux.Handle("GET "+path, m.Require(xenaauth.AllScopes(scope))(next))
+				rs[i] = request(token)
+				rs[i].URL.Path = path
+				rs[i].RequestURI = path
+			}
+			warm(mux, rs[:1])
+			serve(b, mux, rs, next)
+		})
+	}
+}

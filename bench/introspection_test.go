@@ -1,0 +1,77 @@
+package bench
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func introspecting(f *fixture) *xenaauth.Validator {
+	cfg := f.HybridConfig()
+	cfg.MaxTokenLifetime = lifetime
+	cfg.Introspection.CacheTTL = lifetime
+	v, err := xenaauth.NewValidator(cfg)
+	must(err)
+	return v
+}
+
+// BenchmarkIntrospection is a request with an opaque token, in use or never seen, where the issuer is on loopback.
+func BenchmarkIntrospection(b *testing.B) {
+	f := newFixture("EdDSA")
+	defer f.Close()
+	b.Run("cached", func(b *testing.B) {
+		next := new(counter)
+		h := mount(introspecting(f), next)
+		rs := make([]*http.Request, fewTokens)
+		for i := range rs {
+			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
+		}
+		warm(h, rs)
+		serve(b, h, rs, next)
+	})
+	b.Run("new", func(b *testing.B) {
+		next := new(counter)
+		h := mount(introspecting(f), next)
+		rs := make([]*http.Request, 20_000) // more than are cached
+		for i := range rs {
+			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
+		}
+		serve(b, h, rs, next)
+	})
+}
+
+// BenchmarkIntrospectionStampede is how often the issuer, which takes 5 ms, is asked about one token that comes with a
+// thousand requests at once, and how long the last of them waits.
+func BenchmarkIntrospectionStampede(b *testing.B) {
+	const requests = 1000
+	f := newFixture("EdDSA")
+	defer f.Close()
+	h := mount(introspecting(f), nothing{})
+	h.ServeHTTP(newDiscard(), request(f.Opaque(xenaauthtest.Token{})))
+	f.Slow(5 * time.Millisecond)
+	f.ResetCalls()
+	rounds := 0
+	for b.Loop() {
+		r := request(f.Opaque(xenaauthtest.Token{}))
+		start := make(chan struct{})
+		var all sync.WaitGroup
+		for range requests {
+			all.Go(func() {
+				w := newDiscard()
+				<-start
+				h.ServeHTTP(w, r)
+				if w.status != 0 {
+					b.Errorf("refused: %d", w.status)
+				}
+			})
+		}
+		close(start)
+		all.Wait()
+		rounds++
+	}
+	b.ReportMetric(float64(f.Calls(xenaauthtest.Introspection))/float64(rounds), "upstream-calls")
+}

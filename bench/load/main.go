@@ -1,0 +1,218 @@
+// Load measures requests a second over loopback, of a server whose one route is guarded against the same route open,
+// with client and server in this process. It prints what Go benchmarks print.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func main() {
+	length := flag.Duration("for", 4*time.Second, "how long each mix is measured")
+	clients := flag.Int("clients", 8, "connections, each with one request at a time")
+	flag.Parse()
+	if err := run(*length, *clients); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+// mixes are what clients send.
+var mixes = []struct {
+	name string
+	pick func(t *tokens, n int) string
+	want func(n int) int
+}{
+	{"warm", func(t *tokens, n int) string { return t.used[n%len(t.used)] }, always},
+	{"1%-new", func(t *tokens, n int) string {
+		if n%100 == 0 {
+			return t.fresh(n / 100)
+		}
+		return t.used[n%len(t.used)]
+	}, always},
+	{"50%-junk", func(t *tokens, n int) string {
+		if n%2 == 0 {
+			return "junk"
+		}
+		return t.used[n%len(t.used)]
+	}, func(n int) int {
+		if n%2 == 0 {
+			return http.StatusUnauthorized
+		}
+		return http.StatusNoContent
+	}},
+}
+
+func always(int) int { return http.StatusNoContent }
+
+// tokens are made before the clock starts.
+type tokens struct{ used, unused []string }
+
+// fresh is the n-th token that was never used. Should they run out they come again: the server, whose cache is smaller,
+// has forgotten them by then.
+func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
+
+const slice = 250 * time.Millisecond
+
+func run(length time.Duration, clients int) error {
+	// ES256, because thousands of RS256 tokens take long to make.
+	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	defer issuer.Close()
+	t := &tokens{used: make([]string, 64), unused: make([]string, 4000)}
+	for i := range t.used {
+		t.used[i] = issuer.JWT(xenaauthtest.Token{})
+	}
+	for i := range t.unused {
+		t.unused[i] = issuer.JWT(xenaauthtest.Token{})
+	}
+	cfg := issuer.Config()
+	cfg.CacheSize = len(t.unused) / 4
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return err
+	}
+	if err := v.Warm(context.Background()); err != nil {
+		return err
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	guarded, err := serve(xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler))
+	if err != nil {
+		return err
+	}
+	defer guarded.close()
+	open, err := serve(handler)
+	if err != nil {
+		return err
+	}
+	defer open.close()
+
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+	defer client.CloseIdleConnections()
+	for _, mix := range mixes {
+		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
+		if _, _, err := l.run(guarded.url, true); err != nil { // connections are made, tokens in use become known
+			return err
+		}
+		if _, _, err := l.run(open.url, false); err != nil {
+			return err
+		}
+		var ratios []float64
+		var waits []time.Duration
+		served := 0
+		started := time.Now()
+		for time.Since(started) < length {
+			free, _, err := l.run(open.url, false)
+			if err != nil {
+				return err
+			}
+			held, some, err := l.run(guarded.url, true)
+			if err != nil {
+				return err
+			}
+			ratios = append(ratios, float64(held)/float64(free))
+			waits = append(waits, some...)
+			served += held
+		}
+		slices.Sort(ratios)
+		slices.Sort(waits)
+		at := func(q float64) float64 {
+			return float64(waits[int(q*float64(len(waits)-1))].Nanoseconds()) / 1e3
+		}
+		fmt.Printf("BenchmarkLoopback/mix=%s-%d\t%d\t%.0f requests/s\t%.1f p50-µs\t%.1f p99-µs\t%.1f p99.9-µs\t%.4f x-open\n",
+			mix.name, runtime.GOMAXPROCS(0), served, float64(served)/(float64(len(ratios))*slice.Seconds()),
+			at(0.5), at(0.99), at(0.999), ratios[len(ratios)/2])
+	}
+	return nil
+}
+
+type load struct {
+	client  *http.Client
+	clients int
+	tokens  *tokens
+	pick    func(*tokens, int) string
+	want    func(int) int
+	n       []int // of each client, so that it goes on where it was
+}
+
+// run sends requests for a slice of time and returns how many were answered, and how long each took.
+func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
+	end := time.Now().Add(slice)
+	waits := make([][]time.Duration, l.clients)
+	errs := make([]error, l.clients)
+	var all sync.WaitGroup
+	for c := range l.clients {
+		all.Go(func() {
+			for errs[c] == nil && time.Now().Before(end) {
+				n := l.n[c]*l.clients + c
+				l.n[c]++
+				want := http.StatusNoContent
+				if guarded {
+					want = l.want(n)
+				}
+				at := time.Now()
+				errs[c] = l.one(url, l.pick(l.tokens, n), want)
+				waits[c] = append(waits[c], time.Since(at))
+			}
+		})
+	}
+	all.Wait()
+	together := slices.Concat(waits...)
+	for _, err := range errs {
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	return len(together), together, nil
+}
+
+func (l *load) one(url, token string, want int) error {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	answer, err := l.client.Do(r)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+	if err == nil && answer.StatusCode != want {
+		err = fmt.Errorf("answered %s, not %d, for %.8s", answer.Status, want, strings.TrimSpace(token))
+	}
+	return err
+}
+
+type server struct {
+	http *http.Server
+	url  string
+	done sync.WaitGroup
+}
+
+func serve(h http.Handler) (*server, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{http: &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}, url: "http://" + listener.Addr().String()}
+	s.done.Go(func() { _ = s.http.Serve(listener) })
+	return s, nil
+}
+
+func (s *server) close() {
+	_ = s.http.Close()
+	s.done.Wait()
+}

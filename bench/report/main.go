@@ -1,0 +1,242 @@
+// Report prints the medians of a benchmark's rounds and the table of goals, in which a measurement that misses what must
+// be is marked. With -docs it writes the table into a document, between two marks.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/bench/results"
+)
+
+// goal is a bound that a median is held to.
+type goal struct {
+	what      string
+	name      string // of the benchmark
+	unit      string
+	must, aim float64
+	atLeast   bool    // the bounds are lower ones
+	exact     bool    // must is the only right value
+	scale     float64 // of the values, for display; 0 is 1
+	shown     string  // the unit, as displayed
+}
+
+var goals = []goal{
+	{what: "never seen, RS256", name: "Ratio/alg=RS256/lib=xenaauth", unit: "x-limit", must: 1.12, aim: 1.05, shown: "× limit"},
+	{what: "never seen, ES256", name: "Ratio/alg=ES256/lib=xenaauth", unit: "x-limit", must: 1.08, aim: 1.03, shown: "× limit"},
+	{what: "never seen, EdDSA", name: "Ratio/alg=EdDSA/lib=xenaauth", unit: "x-limit", must: 1.08, aim: 1.03, shown: "× limit"},
+	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "allocs/op", must: 22, aim: 16, shown: "allocations"},
+	{what: "never seen, ES256", name: "Cold/alg=ES256", unit: "allocs/op", must: 34, aim: 28, shown: "allocations"},
+	{what: "never seen, EdDSA", name: "Cold/alg=EdDSA", unit: "allocs/op", must: 12, aim: 6, shown: "allocations"},
+	{what: "never seen, RS256", name: "Cold/alg=RS256", unit: "B/op", must: 3500, aim: 3500, scale: 1e-3, shown: "KB"},
+	{what: "in use", name: "WarmRatio", unit: "x-limit", must: 0.02, aim: 0.014, shown: "× limit of RS256"},
+	{what: "in use", name: "Warm/alg=RS256/tokens=16", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
+	{what: "in use, on two cores", name: "TwoCores", unit: "x-1core", must: 0.8, aim: 0.6, shown: "× one core"},
+	{what: "the lookup alone", name: "Lookup", unit: "allocs/op", must: 0, aim: 0, shown: "allocations"},
+	{what: "the lookup alone", name: "Lookup", unit: "ns/op", must: 800, aim: 150, shown: "ns"},
+	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
+	{what: "the middleware alone", name: "Middleware/validation=free/lib=xenaauth", unit: "ns/op", must: 300, aim: 240, shown: "ns"},
+	{what: "memory per token, of 1 000 000", name: "Memory/entries=1000000", unit: "B/entry", must: 600, aim: 400, shown: "B"},
+	{what: "never seen, RS256, 1000 keys", name: "GrowthKeys/alg=RS256/keys=1000", unit: "x-1key", must: 1.03, aim: 1.03, shown: "× one key"},
+	{what: "never seen, ES256, 1000 keys", name: "GrowthKeys/alg=ES256/keys=1000", unit: "x-1key", must: 1.03, aim: 1.03, shown: "× one key"},
+	{what: "in use, of 1 000 000", name: "GrowthCached/entries=1000000/in-use=256", unit: "x-10k", must: 1.2, aim: 1.2, shown: "× of 10 000"},
+	{what: "a reader's worst wait in a sweep of 1 000 000, 10 % expired", name: "Sweep/expired=10%", unit: "worst-ms", must: 3, aim: 1, shown: "ms"},
+	{what: "a reader's worst wait in a sweep of 1 000 000, all expired", name: "Sweep/expired=100%", unit: "worst-ms", must: 15, aim: 5, shown: "ms"},
+	{what: "introspected, in use", name: "Introspection/cached", unit: "allocs/op", must: 2, aim: 2, shown: "allocations"},
+	{what: "introspected, 1000 requests at once", name: "IntrospectionStampede", unit: "upstream-calls", must: 1, aim: 1, exact: true, shown: "calls"},
+	{what: "refused: garbage", name: "Reject/token=garbage", unit: "ns/op", must: 600, aim: 400, scale: 1e-3, shown: "µs"},
+	{what: "refused: unknown key", name: "Reject/token=unknown-kid", unit: "ns/op", must: 2000, aim: 1300, scale: 1e-3, shown: "µs"},
+	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
+}
+
+// against are further goals: that one median is no more than another.
+var against = []struct {
+	what, name, other, unit string
+	must                    float64
+}{
+	{"introspected, in use", "Introspection/cached", "Warm/alg=RS256/tokens=16", "ns/op", 1.1},
+}
+
+func main() {
+	out := flag.String("out", "out", "folder with the output of the benchmarks")
+	docs := flag.String("docs", "", "document to write the table of goals into")
+	all := flag.Bool("all", false, "print every median, not only the goals")
+	flag.Parse()
+	if err := run(*out, *docs, *all); err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
+
+func run(out, docs string, all bool) error {
+	r, err := results.Read(out)
+	if err != nil {
+		return err
+	}
+	if all {
+		medians(r)
+	}
+	goals := table(r)
+	peers := peerTable(r)
+	fmt.Println(goals)
+	fmt.Println(peers)
+	if docs == "" {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Clean(docs))
+	if err != nil {
+		return err
+	}
+	filled := string(text)
+	for mark, content := range map[string]string{"goals": goals, "libraries": peers} {
+		if filled, err = between(filled, mark, content); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
+}
+
+// between replaces what is between the marks of a name.
+func between(text, name, content string) (string, error) {
+	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
+	before, rest, found := strings.Cut(text, begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		return "", fmt.Errorf("the document lacks the marks %q and %q", strings.TrimSpace(begin), end)
+	}
+	return before + begin + content + end + after, nil
+}
+
+func medians(r results.Results) {
+	for _, name := range r.Names() {
+		var b strings.Builder
+		units := make([]string, 0, len(r[name]))
+		for unit := range r[name] {
+			units = append(units, unit)
+		}
+		slices.Sort(units)
+		for _, unit := range units {
+			if m, _ := r.Median(name, unit); unit != "ns/op" || m != 0 {
+				values := r[name][unit]
+				fmt.Fprintf(&b, "  %s %s", number(m), unit)
+				if low, high := slices.Min(values), slices.Max(values); low != high {
+					fmt.Fprintf(&b, " (%s-%s)", number(low), number(high))
+				}
+			}
+		}
+		fmt.Printf("%-58s%s\n", name, b.String())
+	}
+	fmt.Println()
+}
+
+func table(r results.Results) string {
+	var b strings.Builder
+	b.WriteString("| What | Must be | Aim | Measured | |\n|---|---|---|---|---|\n")
+	for _, g := range goals {
+		m, n := r.Median(g.name, g.unit)
+		scale := g.scale
+		if scale == 0 {
+			scale = 1
+		}
+		sign := "≤ "
+		if g.exact {
+			sign = ""
+		} else if g.atLeast {
+			sign = "≥ "
+		}
+		measured, verdict := "—", "not measured"
+		if n > 0 {
+			measured, verdict = number(m*scale)+" "+g.shown, judge(g, m)
+		}
+		fmt.Fprintf(&b, "| %s | %s%s %s | %s%s | %s | %s |\n",
+			g.what, sign, number(g.must*scale), g.shown, sign, number(g.aim*scale), measured, verdict)
+	}
+	for _, a := range against {
+		one, n := r.Median(a.name, a.unit)
+		other, k := r.Median(a.other, a.unit)
+		measured, verdict := "—", "not measured"
+		if n > 0 && k > 0 {
+			measured, verdict = number(one/other)+" × as JWT", "met"
+			if one/other > a.must {
+				verdict = "**missed**"
+			}
+		}
+		fmt.Fprintf(&b, "| %s | ≤ %s × as JWT | ≤ %s | %s | %s |\n", a.what, number(a.must), number(a.must), measured, verdict)
+	}
+	return b.String()
+}
+
+func judge(g goal, m float64) string {
+	must, aim := m <= g.must, m <= g.aim
+	if g.exact {
+		must, aim = m == g.must, m == g.must
+	} else if g.atLeast {
+		must, aim = m >= g.must, m >= g.aim
+	}
+	switch {
+	case !must:
+		return "**missed**"
+	case !aim:
+		return "met, short of the aim"
+	}
+	return "met"
+}
+
+// peerTable are the ratios of all libraries, best first.
+func peerTable(r results.Results) string {
+	type row struct {
+		library string
+		ratios  [3]float64
+	}
+	algorithms := [3]string{"RS256", "ES256", "EdDSA"}
+	var rows []row
+	for _, name := range r.Names() {
+		library, ok := strings.CutPrefix(name, "Ratio/alg=RS256/lib=")
+		if !ok {
+			continue
+		}
+		one := row{library: library}
+		for i, algorithm := range algorithms {
+			one.ratios[i], _ = r.Median("Ratio/alg="+algorithm+"/lib="+library, "x-limit")
+		}
+		rows = append(rows, one)
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		if a.ratios[0] < b.ratios[0] {
+			return -1
+		}
+		return 1
+	})
+	var b strings.Builder
+	b.WriteString("| Library | RS256 | ES256 | EdDSA |\n|---|---|---|---|\n")
+	for _, one := range rows {
+		fmt.Fprintf(&b, "| %s |", one.library)
+		for _, ratio := range one.ratios {
+			fmt.Fprintf(&b, " %s |", number(ratio))
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// number has three digits or so.
+func number(f float64) string {
+	switch {
+	case f == 0:
+		return "0"
+	case f >= 100:
+		return strconv.FormatFloat(f, 'f', 0, 64)
+	case f >= 10:
+		return trim(strconv.FormatFloat(f, 'f', 1, 64))
+	case f >= 0.1:
+		return trim(strconv.FormatFloat(f, 'f', 2, 64))
+	}
+	return trim(strconv.FormatFloat(f, 'f', 4, 64))
+}
+
+func trim(s string) string { return strings.TrimSuffix(strings.TrimRight(s, "0"), ".") }
