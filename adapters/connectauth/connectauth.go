@@ -19,7 +19,8 @@
 //
 // What HTTP answers by 401, and by 400, is [connect.CodeUnauthenticated]: malformed credentials are not what
 // [connect.CodeInvalidArgument] is about, a procedure's arguments. 403 is [connect.CodePermissionDenied], 503
-// [connect.CodeUnavailable]. The error's metadata has HTTP's challenge as WWW-Authenticate, to the byte, or Retry-After.
+// [connect.CodeUnavailable]. The header of the response, which clients find in the error's metadata, has HTTP's challenge
+// as WWW-Authenticate, to the byte, or Retry-After.
 // The error has an [errdetails.ErrorInfo] of domain [Domain], whose reason is the [xenaauth.Reason] in upper case and
 // whose metadata has the scope that is required, and with CodeUnavailable an [errdetails.RetryInfo]. A request of none
 // of the protocols is answered by [xenaauth.Middleware.Deny].
@@ -61,13 +62,16 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		// As it was sent: what is escaped is no name, whatever a router makes of it.
 		rule, listed := g.rules.find(r.URL.EscapedPath())
 		switch {
+		case !listed && g.errors.IsSupported(r):
+			_ = g.errors.Write(w, r, unlisted()) // a client that has gone away needs no answer
+			return
 		case !listed:
-			g.deny(w, r, unlisted())
+			g.m.Deny(w, r, unlisted())
 			return
 		case rule != nil:
 			allowed, err := g.m.Check(r, *rule)
 			if err != nil {
-				g.deny(w, r, refusal(g.m, err))
+				g.deny(w, r, err)
 				return
 			}
 			r = allowed
@@ -81,5 +85,5 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 		g.m.Deny(w, r, err)
 		return
 	}
-	_ = g.errors.Write(w, r, err) // a client that has gone away needs no answer
+	_ = g.errors.Write(w, r, refusal(g.m, w.Header(), err)) // a client that has gone away needs no answer
 }

@@ -163,6 +163,10 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
+		defer func() { // else the handler waits for more, and the server for it
+			_ = stream.CloseRequest()
+			_ = stream.CloseResponse()
+		}()
 		for name, values := range h {
 			stream.RequestHeader()[name] = values
 		}

@@ -48,8 +48,9 @@ func newRefused(code connect.Code, message string, e *xenaauth.Error, details ..
 	return err
 }
 
-// refusal is what HTTP answers by, said in Connect.
-func refusal(m *xenaauth.Middleware, err error) *connect.Error {
+// refusal is what HTTP answers by, said in Connect. It sets the challenge in h, the header of the response in all three
+// protocols: net/http sends no WWW-Authenticate in trailers, where gRPC would have an error's metadata.
+func refusal(m *xenaauth.Middleware, h http.Header, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // Check returns no other errors
@@ -58,7 +59,6 @@ func refusal(m *xenaauth.Middleware, err error) *connect.Error {
 	if text, err := e.MarshalJSON(); err == nil {
 		_ = json.Unmarshal(text, &problem) // its own JSON; without a detail the message is empty
 	}
-	h := make(http.Header)
 	code := connect.CodeUnauthenticated
 	var details []proto.Message
 	switch m.Challenge(h, e) {
@@ -69,9 +69,5 @@ func refusal(m *xenaauth.Middleware, err error) *connect.Error {
 		seconds, _ := strconv.Atoi(h.Get("Retry-After")) // of our own making
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Duration(seconds) * time.Second)})
 	}
-	told := newRefused(code, problem.Detail, e, details...)
-	for name, values := range h {
-		told.Meta()[name] = values
-	}
-	return told
+	return newRefused(code, problem.Detail, e, details...)
 }

@@ -114,13 +114,18 @@ func run(length time.Duration, clients int) error {
 		served := 0
 		started := time.Now()
 		for time.Since(started) < length {
-			free, _, err := l.run(open.url, false)
-			if err != nil {
-				return err
-			}
-			held, some, err := l.run(guarded.url, true)
-			if err != nil {
-				return err
+			var free, held int
+			var some []time.Duration
+			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} { // neither is always the first
+				var err error
+				if first {
+					free, _, err = l.run(open.url, false)
+				} else {
+					held, some, err = l.run(guarded.url, true)
+				}
+				if err != nil {
+					return err
+				}
 			}
 			ratios = append(ratios, float64(held)/float64(free))
 			waits = append(waits, some...)
