@@ -147,8 +147,8 @@ func (r *reply) lifetime() (fresh time.Duration) {
 			return time.Nanosecond // the least that the caller allows, whatever else is said
 		case "max-age":
 			age, _ := strconv.Atoi(r.header.Get("Age"))
-			if seconds, err := strconv.Atoi(strings.Trim(value, `"`)); err == nil {
-				fresh = max(time.Nanosecond, time.Duration(min(seconds, 1<<30)-max(age, 0))*time.Second)
+			if seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64); err == nil {
+				fresh = max(time.Nanosecond, time.Duration(min(seconds, 1<<30)-int64(max(age, 0)))*time.Second)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -284,6 +285,7 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		rvAsk(t, v, issuer)
+		synctest.Wait() // for the refresh that it has started
 		w := rvStatus(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()

@@ -62,17 +62,26 @@ func IsToken68(s string) bool {
 	for n > 0 && s[n-1] == '=' {
 		n--
 	}
-	for i := range n {
-		if !token68[s[i]] {
+	s = s[:n]
+	for ; len(s) >= 8; s = s[8:] { // tokens are long, and one test for eight characters takes a third of the time
+		if foreign[s[0]]|foreign[s[1]]|foreign[s[2]]|foreign[s[3]]|foreign[s[4]]|foreign[s[5]]|foreign[s[6]]|foreign[s[7]] != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if foreign[s[i]] != 0 {
 			return false
 		}
 	}
 	return n > 0
 }
 
-var token68 = func() (table [256]bool) {
+// foreign has a 1 for each character that no token68 holds before its padding.
+var foreign = func() (table [256]uint8) {
 	for c := range table {
-		table[c] = alphanumeric(byte(c)) || strings.IndexByte("-._~+/", byte(c)) >= 0
+		if !alphanumeric(byte(c)) && strings.IndexByte("-._~+/", byte(c)) < 0 {
+			table[c] = 1
+		}
 	}
 	return table
 }()

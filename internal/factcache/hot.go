@@ -2,6 +2,7 @@ package factcache
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"sync/atomic"
 )
 
@@ -53,7 +54,8 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V) {
 	sum := maphash.String(h.seed, token)
 	set := &h.sets[sum%sets]
-	at, free := int(sum>>32%ways), false // as an int first it could be negative, where those have 32 bits
+	// An arbitrary one, and not one that follows from the token: else two of a full set could push each other out for ever.
+	at, free := rand.IntN(ways), false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
