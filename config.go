@@ -28,7 +28,8 @@ type Config struct {
 	// KeySetURL is where the issuer's JWK set is. "" is what the metadata says.
 	KeySetURL string
 
-	// Audiences are the names of this API, of which aud must hold one (RFC 9068, section 4; RFC 7519, section 4.1.3).
+	// Audiences are the names of this API, of which aud must hold one (RFC 9068, section 4; RFC 7519, section 4.1.3). An
+	// introspected token whose answer has no aud is taken for ours: the issuer knows who asks.
 	Audiences []string
 	// AllowAnyAudience switches the check of aud off, for an IdentityServer that issues tokens without one. Then every
 	// route must require a scope. It excludes Audiences.
@@ -61,7 +62,8 @@ type Config struct {
 	// Introspection asks the issuer about tokens that are no JWTs (RFC 7662). nil refuses such tokens.
 	Introspection *Introspection
 	// AlwaysIntrospect asks the issuer about every token, JWT or not, and verifies none locally. Unless
-	// Introspection.CacheTTL is set, answers are not cached, so that a revocation is seen by the next request.
+	// Introspection.CacheTTL is set, answers are not cached, so that a revocation is seen by the next request that doesn't
+	// share a question asked before it.
 	AlwaysIntrospect bool
 	// RequireActive asks the issuer, after a JWT was verified locally, whether it is active still. Answers are cached as
 	// Introspection says. It excludes AlwaysIntrospect.
@@ -116,10 +118,10 @@ type Introspection struct {
 	NegativeTTL time.Duration
 	// CacheSize is how many answers each of the two caches keeps. 0 is 10 000.
 	CacheSize int
-	// Timeout is for one question, a second try included. 0 is 5 seconds.
+	// Timeout is for one question, a second try included. 0 is 5 seconds. Waiting for its turn may take as long again.
 	Timeout time.Duration
-	// Concurrent is how many questions may be under way at a time; further ones wait, and are 503 if Timeout passes
-	// first. 0 is 64.
+	// Concurrent is how many questions may be under way at a time. Up to 16 times as many wait, and are 503 if Timeout
+	// passes first; further ones are 503 at once. 0 is 64.
 	Concurrent int
 	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the
 	// issuer gives no usable one, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
@@ -195,8 +197,8 @@ func (c Config) Validate() error {
 	if c.ClockSkew < 0 || c.ClockSkew > 2*time.Minute {
 		wrong("ClockSkew", "is not within 0 and 2 minutes")
 	}
-	if c.MaxTokenLifetime < 0 {
-		wrong("MaxTokenLifetime", "is negative")
+	if c.MaxTokenLifetime < time.Second && !c.AllowAnyLifetime {
+		wrong("MaxTokenLifetime", "is under a second")
 	}
 	if c.MaxTokenLength < 0 {
 		wrong("MaxTokenLength", "is negative")

@@ -123,7 +123,10 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 
 // asError is err as a refusal. An error that is none is an outage of whoever returned it.
 func asError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+	if e, ok := errors.AsType[*Error](err); ok {
+		if e == nil {
+			return refuse(ReasonUnavailable, nil)
+		}
 		return e
 	}
 	return refuse(ReasonUnavailable, err)

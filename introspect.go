@@ -51,6 +51,8 @@ func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporte
 		inactive: factcache.New[struct{}](c.CacheSize),
 		guard: upstream.New(upstream.Settings{
 			Concurrent: c.Concurrent,
+			Waiting:    16 * c.Concurrent,
+			Timeout:    c.Timeout,
 			Failures:   5,
 			Pause:      time.Second,
 			Backoff:    50 * time.Millisecond,
@@ -112,7 +114,15 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 // shared asks once for everybody who wants to know the same. The question has a context of its own, so that one who
 // leaves takes nobody's answer away.
 func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*answered, *Error) {
-	flight := i.flights.DoChan(string(key[:]), func() (any, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, unavailable(err) // nobody waits for the answer
+	}
+	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
+		defer func() { // this goroutine is ours: a panic of the configured client would end the process
+			if recover() != nil {
+				err = &outage{what: "introspection", why: "the HTTP client panicked"}
+			}
+		}()
 		// Another flight may have landed between the caller's look into the caches and this one's start.
 		now := time.Now()
 		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.fresh) {
@@ -124,12 +134,7 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
 		defer cancel()
 		var user *User
-		err := i.guard.Do(own, func(ctx context.Context) (err error) {
-			defer func() { // this goroutine is ours: a panic of the configured client would end the process
-				if recover() != nil {
-					err = &outage{what: "introspection", why: "the HTTP client panicked"}
-				}
-			}()
+		err = i.guard.Do(own, func(ctx context.Context) (err error) {
 			user, err = i.ask(ctx, endpoint, token)
 			return err
 		})
@@ -169,7 +174,7 @@ func (i *introspector) keep(key factcache.Key, endpoint string, user *User, err 
 		if i.cfg.NegativeTTL > 0 {
 			i.inactive.Put(&key, struct{}{}, now.Add(i.cfg.NegativeTTL), now)
 		}
-	} else if !errors.Is(err, upstream.ErrOpen) { // which says nothing new
+	} else if !errors.Is(err, upstream.ErrOpen) && !errors.Is(err, upstream.ErrBusy) { // which say nothing of the issuer
 		i.report.outcome("introspection", err)
 	}
 	return nil
@@ -218,6 +223,9 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
+		if !saysActive(r.body) { // whatever else it says
+			return nil, refuse(ReasonInactive, nil)
+		}
 		return nil, &outage{what: what, why: err.Error()}
 	} else if err != nil {
 		return nil, &outage{what: what, why: "the answer is " + err.Error()}
@@ -228,6 +236,23 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	user := newUser(set)
 	user.audienceUnchecked = i.policy.anyAudience
 	return user, nil
+}
+
+// saysActive reports whether an answer has the member active with the value true.
+func saysActive(body string) (active bool) {
+	err := claims.Object(body, []string{"active"}, func(name string, d *claims.Decoder) error {
+		if name == "active" {
+			if value, ok := d.Bool(); ok {
+				active = value
+				return nil
+			}
+		}
+		if _, ok := d.Raw(); !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	return active && err == nil
 }
 
 // errorCode is the code of an error answer (RFC 6749, section 5.2), or "".

@@ -71,15 +71,15 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 
 // judge decides about proven facts, as of now. ok is false if the key that proved them is no longer published.
 func (v *verifier) judge(ctx context.Context, p *proven, now time.Time) (user *User, err error, ok bool) {
+	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
+		return nil, err, true // also while the issuer is away: no key would change that
+	}
 	published, err := v.issuer.keys.Get(ctx, now)
 	if err != nil {
 		return nil, unavailable(err), true
 	}
 	if !p.by(published.keys) {
 		return nil, nil, false
-	}
-	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
-		return nil, err, true
 	}
 	return &p.user, nil, true
 }

@@ -142,8 +142,12 @@ func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, e
 // brings no bearer token is returned without a user. A response that depends on it should say Vary: Authorization.
 func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
 	allowed, err := m.Check(r)
-	if err == nil || asError(err).Reason != ReasonMissingToken {
-		return allowed, err
+	if err == nil {
+		return allowed, nil
+	}
+	// By what the request brings, and not by the reason, which a validator of somebody else's may give for a bad token.
+	if _, kind := bearer.Cut(r.Header["Authorization"], m.opts.MaxTokenLength); kind != bearer.None && kind != bearer.Other {
+		return nil, err
 	}
 	if _, planted := UserFromContext(r.Context()); planted {
 		r = r.WithContext(&userContext{Context: r.Context()}) // somebody else's word
@@ -208,20 +212,28 @@ func tokenInQuery(u *url.URL) bool {
 // known is the user that this middleware has found for these very credentials already.
 func (m *Middleware) known(ctx context.Context, lines []string) *User {
 	c, ok := ctx.Value(userKey{}).(*userContext)
-	if !ok || c.by != m || len(lines) != 1 || lines[0] != c.authorization {
+	if !ok || c.by != m || len(lines) != 1 || lines[0] != c.authorization || c.user == nil {
 		return nil
+	}
+	now := time.Now() // a context may live for longer than a token
+	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
+		return nil
+	}
+	if m.own != nil {
+		if token, _ := bearer.Cut(lines, m.opts.MaxTokenLength); m.own.revoked.match(c.user, token, now) {
+			return nil
+		}
 	}
 	return c.user
 }
 
 // tell adds what the route requires to a refusal, which its maker may hand out again: hence the copy.
 func tell(err error, rs []Requirement, u *User) *Error {
-	e := asError(err)
-	if e.Scopes != nil || e.Reason == ReasonUnavailable || e.Reason == ReasonForbidden || len(rs) == 0 {
-		return e
+	told := *asError(err)
+	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
+		told.Scopes = nearest(combined(rs), u)
 	}
-	told := *e
-	told.Scopes = nearest(combined(rs), u)
+	told.Scopes = slices.Clone(told.Scopes) // what a hook does to them must not reach the route
 	return &told
 }
 
@@ -274,8 +286,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	status := e.StatusCode()
 	words := m.rendering(e)
 	h := w.Header()
-	for _, name := range [...]string{"Content-Length", "Content-Encoding", "Etag", "Last-Modified"} {
-		delete(h, name) // whoever set them described another body
+	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
+		delete(h, name) // whoever set them described another body; who set Content-Encoding encodes this one too
 	}
 	values := make([]string, 5)
 	m.challenge(h, e, words, values)

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
 // Revocation says which access tokens no longer hold. Every field that is set must match for a token to be refused; one
@@ -26,7 +28,7 @@ type Revocation struct {
 	Subject string `json:"sub,omitempty"`
 	// ClientID is the application's: all tokens that it got.
 	ClientID string `json:"client_id,omitempty"`
-	// IssuedBefore limits it to tokens made before that moment, by nbf (by iat where there is no nbf). Zero is no limit:
+	// IssuedBefore limits it to tokens made before that moment of the issuer's clock, by nbf (by iat where there is no nbf). Zero is no limit:
 	// then a user who logs in again is refused too, until the revocation ends. A token without either claim matches.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 	// Until is when it ends. Zero is once every token that exists now has expired: [Config.MaxTokenLifetime] and three
@@ -35,8 +37,12 @@ type Revocation struct {
 	Until time.Time `json:"until,omitzero"`
 }
 
-// HashToken is the name that a token has in a [Revocation]: the SHA-256 of it, in hex.
+// HashToken is the name that a token has in a [Revocation]: the SHA-256, in hex, of an opaque token, or of a JWT without
+// its signature, since of an ECDSA signature anybody can make another that verifies as well.
 func HashToken(token string) string {
+	if parts, ok := jose.Split(token); ok && parts.Looks() {
+		token = parts.Signed()
+	}
 	sum := sha256.Sum256([]byte(token))
 	return hex.EncodeToString(sum[:])
 }

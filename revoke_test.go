@@ -70,7 +70,7 @@ func TestRevokeMatches(t *testing.T) {
 		refused bool
 	}{
 		{"token", nil, func(s string) rev { return rev{TokenHash: xenaauth.HashToken(s)} }, true},
-		{"another token", nil, func(s string) rev { return rev{TokenHash: xenaauth.HashToken(s + "x")} }, false},
+		{"another token", nil, func(s string) rev { return rev{TokenHash: xenaauth.HashToken("x" + s)} }, false},
 		{"jti", nil, func(string) rev { return rev{TokenID: "J1"} }, true},
 		{"another jti", nil, func(string) rev { return rev{TokenID: "j1"} }, false},
 		{"sid", nil, func(string) rev { return rev{SessionID: "S1"} }, true},

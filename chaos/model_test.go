@@ -128,6 +128,7 @@ func (w *world) mint() {
 
 // act does one thing at random.
 func (w *world) act() {
+	synctest.Wait() // what goes on in the background is at rest: it looks at tokens too
 	n := w.rnd.IntN(100)
 	switch {
 	case n < 14 || len(w.tokens) == 0:

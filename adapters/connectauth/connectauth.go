@@ -59,8 +59,9 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		panic("connectauth: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// As it was sent: what is escaped is no name, whatever a router makes of it.
-		rule, listed := g.rules.find(r.URL.EscapedPath())
+		rule, listed := g.rules.find(r.URL.Path)
+		// What is escaped is no name: it could miss its own rule and meet that of its service, and still be served.
+		listed = listed && r.URL.EscapedPath() == r.URL.Path
 		switch {
 		case !listed && g.errors.IsSupported(r):
 			_ = g.errors.Write(w, r, unlisted()) // a client that has gone away needs no answer

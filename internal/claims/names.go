@@ -1,6 +1,12 @@
 package claims
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// longest is the length of the longest registered name of all: introspection_endpoint.
+const longest = 22
 
 // names is the set of member names that an object has shown so far. Real objects have few; the map keeps one with
 // thousands from costing their square.
@@ -47,10 +53,14 @@ func collides(name string, registered []string) bool {
 			break
 		}
 	}
-	if plain {
+	if plain || len(name) > 3*longest { // no letter that folds to ASCII takes more than three bytes
 		return false
 	}
+	letters := utf8.RuneCountInString(name)
 	for _, r := range registered {
+		if len(r) != letters {
+			continue
+		}
 		// EqualFold folds as encoding/json does; some readers compare after converting all to one case instead, which
 		// makes more letters equal: the dotless i, the dotted I.
 		//lint:ignore SA6005 EqualFold, asked first, makes fewer letters equal

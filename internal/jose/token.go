@@ -44,6 +44,9 @@ func LooksLikeObject(text string) bool {
 // Header is the first segment as it stands.
 func (t Token) Header() string { return t.text[:t.first] }
 
+// Signed is the first two segments: what the signature is about.
+func (t Token) Signed() string { return t.text[:t.second] }
+
 // scratch is where tokens are decoded; pooled, so that verifying costs no copy of the token on the heap.
 type scratch struct{ input, decoded []byte }
 

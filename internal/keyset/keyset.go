@@ -68,7 +68,8 @@ type flight struct {
 	start time.Time // planned
 	force bool
 	done  chan struct{}
-	err   error // valid once done is closed
+	err   error // valid once done is closed, like end
+	end   time.Time
 }
 
 // New returns a source that has fetched nothing yet.
@@ -140,7 +141,7 @@ func (s *Source[T]) After(ctx context.Context, now time.Time) (T, error) {
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
-	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil && now.Before(s.last.start.Add(s.policy.Gap)) {
+	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil && now.Before(s.last.end.Add(s.policy.Gap)) {
 		err := s.last.err
 		s.mu.Unlock()
 		return none, err // asking again so soon isn't allowed, and holding the caller wouldn't help it
@@ -212,7 +213,7 @@ func (s *Source[T]) fly(f, before *flight) {
 	err := s.try(f.start, force)
 
 	s.mu.Lock()
-	f.err = err
+	f.err, f.end = err, time.Now()
 	s.running, s.last = nil, f
 	s.mu.Unlock()
 	close(f.done)

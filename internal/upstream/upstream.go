@@ -6,6 +6,7 @@ package upstream
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -20,6 +21,8 @@ var ErrBusy = errors.New("not asked: too many questions are under way")
 // Settings are all required.
 type Settings struct {
 	Concurrent int           // calls at a time
+	Waiting    int           // callers that may wait for a place
+	Timeout    time.Duration // of a call with its second try, from when it has a place; 0 is what ctx leaves
 	Failures   uint32        // in a row, after which the server counts as down
 	Pause      time.Duration // for which it is then left alone, before one call tries again
 	Backoff    time.Duration // before the second try of one call
@@ -31,6 +34,7 @@ type Settings struct {
 type Guard struct {
 	settings Settings
 	slots    chan struct{}
+	waiting  atomic.Int64
 	breaker  *gobreaker.CircuitBreaker[struct{}]
 }
 
@@ -49,14 +53,25 @@ func New(s Settings) *Guard {
 	}
 }
 
-// Do makes the call, and once more if the server seemed to be down and ctx leaves time for it. The error is the call's
-// last one, ErrOpen, or ErrBusy.
+// Do waits for a place as long as ctx lasts and there are not too many waiting, makes the call, and once more if the
+// server seemed to be down and there is time for it. The error is the call's last one, ErrOpen, or ErrBusy.
 func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error {
+	if g.waiting.Add(1) > int64(g.settings.Waiting+g.settings.Concurrent) {
+		g.waiting.Add(-1)
+		return ErrBusy
+	}
+	defer g.waiting.Add(-1)
 	select {
 	case g.slots <- struct{}{}:
 		defer func() { <-g.slots }()
 	case <-ctx.Done():
 		return ErrBusy
+	}
+	// The server gets all of its time, however long the place took: else a queue would make a good one look down.
+	if g.settings.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), g.settings.Timeout)
+		defer cancel()
 	}
 	err := g.try(ctx, call)
 	if err == nil || errors.Is(err, ErrOpen) || !g.settings.Down(err) || g.breaker.State() == gobreaker.StateOpen {

@@ -18,11 +18,11 @@ var (
 
 func newGuard(concurrent int) *upstream.Guard {
 	return upstream.New(upstream.Settings{
-		Concurrent: concurrent,
-		Failures:   5,
-		Pause:      time.Second,
-		Backoff:    50 * time.Millisecond,
-		Down:       func(err error) bool { return errors.Is(err, errDown) },
+		Waiting: 1000, Concurrent: concurrent,
+		Failures: 5,
+		Pause:    time.Second,
+		Backoff:  50 * time.Millisecond,
+		Down:     func(err error) bool { return errors.Is(err, errDown) },
 	})
 }
 
