@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,6 +21,7 @@ import (
 // world is the issuer, the validator, and what the test itself knows of both. It never asks the validator what it
 // believes: it knows which keys the validator has been told by what went over the wire.
 type world struct {
+	mu     sync.Mutex // of tokens
 	t      *testing.T
 	rnd    *rand.Rand
 	issuer *xenaauthtest.Issuer
@@ -74,6 +76,8 @@ func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 				w.told[k.Kid] = true
 			}
 		}
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		for _, t := range w.tokens {
 			if answer.Active && strings.Contains(form, "token="+t.text+"&") {
 				t.asked = time.Now()
@@ -122,7 +126,9 @@ func (w *world) mint() {
 			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
 		}
 	}
+	w.mu.Lock() // a fetch that a timer wakes looks at them too
 	w.tokens = append(w.tokens, t)
+	w.mu.Unlock()
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
 }
 
