@@ -157,7 +157,7 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 	if err == nil || i.metadata.Current(now) {
 		return p, lifetime, err
 	}
-	moved, again := i.metadata.After(ctx, now)
+	moved, again := i.metadata.After(ctx, now, false)
 	if again != nil || moved.keySetURL == m.keySetURL {
 		return p, lifetime, err
 	}
@@ -174,7 +174,7 @@ func (i *issuer) moved(ctx context.Context, from published, now time.Time) bool 
 	if ok && now.Sub(at) < time.Minute {
 		return m.keySetURL != from.url
 	}
-	m, err := i.metadata.After(ctx, now)
+	m, err := i.metadata.After(ctx, now, true)
 	return err == nil && m.keySetURL != from.url
 }
 

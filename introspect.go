@@ -34,9 +34,13 @@ type answered struct {
 	user     *User
 	endpoint string
 	fresh    time.Time // until then it needn't be asked again
+	usable   time.Time // until then it will do if it can't be asked
 }
 
 const maxAnswer = 256 << 10
+
+// remembered is for how long an answer is kept beyond its use, to tell a token that was good from one never seen.
+const remembered = time.Hour
 
 func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporter) *introspector {
 	c := *cfg.Introspection
@@ -94,11 +98,12 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 		if _, ok := i.inactive.Get(&key, now); ok {
 			return nil, refuse(ReasonInactive, nil)
 		}
-		asked, err := i.shared(ctx, endpoint, token, key)
+		usable := known != nil && now.Before(known.usable)
+		asked, err := i.shared(ctx, endpoint, token, key, known != nil)
 		switch {
 		case err == nil:
 			known = asked
-		case known == nil || err.Reason != ReasonUnavailable:
+		case !usable || err.Reason != ReasonUnavailable:
 			return nil, err // and not what was true once, unless it can't be asked
 		}
 		now = time.Now() // asking took its time
@@ -113,7 +118,8 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 
 // shared asks once for everybody who wants to know the same. The question has a context of its own, so that one who
 // leaves takes nobody's answer away.
-func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key) (*answered, *Error) {
+// known tokens, which were active when last asked about, are asked about before strangers'.
+func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key, known bool) (*answered, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(err) // nobody waits for the answer
 	}
@@ -134,7 +140,7 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
 		defer cancel()
 		var user *User
-		err = i.guard.Do(own, func(ctx context.Context) (err error) {
+		err = i.guard.Do(own, known, func(ctx context.Context) (err error) {
 			user, err = i.ask(ctx, endpoint, token)
 			return err
 		})
@@ -159,9 +165,10 @@ func (i *introspector) keep(key factcache.Key, endpoint string, user *User, err 
 	if err == nil {
 		i.report.outcome("introspection", nil)
 		a := &answered{user: user, endpoint: endpoint, fresh: now.Add(i.cfg.CacheTTL)}
-		expires := a.fresh.Add(i.cfg.StaleIfUnavailable)
+		a.usable = a.fresh.Add(i.cfg.StaleIfUnavailable)
+		expires := a.usable.Add(remembered)
 		if exp := user.ExpiresAt(); !exp.IsZero() {
-			a.fresh, expires = earlier(a.fresh, exp), earlier(expires, exp)
+			a.fresh, a.usable, expires = earlier(a.fresh, exp), earlier(a.usable, exp), earlier(expires, exp)
 		}
 		if i.cfg.CacheTTL > 0 {
 			i.active.Put(&key, a, expires, now)

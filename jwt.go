@@ -194,7 +194,7 @@ func (v *verifier) newer(ctx context.Context, old published, header *jose.Header
 	if v.issuer.keys.Current(now) && old.keys.Absent(header) {
 		return old, nil, refuse(ReasonUnknownKey, nil) // asked for and not there, less than a second ago
 	}
-	next, err := v.issuer.keys.After(ctx, now)
+	next, err := v.issuer.keys.After(ctx, now, true)
 	if errors.Is(err, keyset.ErrCrowded) {
 		return old, nil, refuse(ReasonUnknownKey, err)
 	} else if err != nil {
@@ -202,7 +202,7 @@ func (v *verifier) newer(ctx context.Context, old published, header *jose.Header
 	}
 	keys, known := next.keys.Find(header)
 	if !known && v.issuer.moved(ctx, next, now) {
-		if next, err = v.issuer.keys.After(ctx, time.Now()); err != nil {
+		if next, err = v.issuer.keys.After(ctx, time.Now(), true); err != nil {
 			return old, nil, unavailable(err)
 		}
 		keys, known = next.keys.Find(header)

@@ -116,7 +116,9 @@ func (s *Source[T]) Current(now time.Time) bool {
 
 // After waits for a fetch that begins at now or later and returns what it brought: for a caller whose token names a key
 // that the document lacks. All callers share that fetch, and the gap is kept.
-func (s *Source[T]) After(ctx context.Context, now time.Time) (T, error) {
+//
+// With force no cache between here and the source may answer, and a fetch that lets one doesn't count.
+func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	var none T
 	s.mu.Lock()
 	if s.waiting >= s.policy.Waiters {
@@ -124,7 +126,7 @@ func (s *Source[T]) After(ctx context.Context, now time.Time) (T, error) {
 		return none, ErrCrowded
 	}
 	s.waiting++
-	f := s.join(now, true)
+	f := s.join(now, force)
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()

@@ -93,7 +93,9 @@ func bubble(t *testing.T, p keyset.Policy, o *origin, f func(t *testing.T, s *ke
 
 func get(s *keyset.Source[int]) (int, error) { return s.Get(context.Background(), time.Now()) }
 
-func after(s *keyset.Source[int]) (int, error) { return s.After(context.Background(), time.Now()) }
+func after(s *keyset.Source[int]) (int, error) {
+	return s.After(context.Background(), time.Now(), true)
+}
 
 // at is get that must answer, and must not wait for it.
 func at(t *testing.T, s *keyset.Source[int]) int {
@@ -371,7 +373,7 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = after(s) })
 		time.Sleep(500 * time.Millisecond)
-		document, err := s.After(context.Background(), called)
+		document, err := s.After(context.Background(), called, true)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
 		require.Equal(t, time.Second, time.Since(called))
@@ -393,7 +395,7 @@ func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 		_, err = s.Get(context.Background(), now) // starts the refresh
 		require.NoError(t, err)
 		synctest.Wait()
-		document, err := s.After(context.Background(), now)
+		document, err := s.After(context.Background(), now, true)
 		require.NoError(t, err)
 		require.True(t, o.forced[document-1], "document of fetch %d", document)
 	})
@@ -470,7 +472,7 @@ func TestCallersWhoLeaveMakeRoom(t *testing.T) {
 	bubble(t, one, o, func(t *testing.T, s *keyset.Source[int]) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			_, err := s.After(ctx, time.Now())
+			_, err := s.After(ctx, time.Now(), true)
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 			cancel()
 		}
@@ -510,7 +512,7 @@ func TestFetchHasATimeout(t *testing.T) {
 func TestCancellationIsTheCallersOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
-		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, s.After} {
+		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.After(ctx, now, true) }} {
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
 			all.Go(func() {
@@ -623,7 +625,7 @@ func TestGapUnderRandomLoad(t *testing.T) {
 						began := time.Now()
 						_, when, ok := s.Peek()
 						if useAfter {
-							document, err := s.After(ctx, now)
+							document, err := s.After(ctx, now, true)
 							o.mu.Lock()
 							defer o.mu.Unlock()
 							if err == nil && o.starts[document-1].Before(now) {

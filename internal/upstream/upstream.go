@@ -6,7 +6,6 @@ package upstream
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -21,7 +20,7 @@ var ErrBusy = errors.New("not asked: too many questions are under way")
 // Settings are all required.
 type Settings struct {
 	Concurrent int           // calls at a time
-	Waiting    int           // callers that may wait for a place
+	Waiting    int           // callers that may wait for a place, urgent ones and others each
 	Timeout    time.Duration // of a call with its second try, from when it has a place; 0 is what ctx leaves
 	Failures   uint32        // in a row, after which the server counts as down
 	Pause      time.Duration // for which it is then left alone, before one call tries again
@@ -33,8 +32,7 @@ type Settings struct {
 // Guard is one server's. Use New.
 type Guard struct {
 	settings Settings
-	slots    chan struct{}
-	waiting  atomic.Int64
+	places   *places
 	breaker  *gobreaker.CircuitBreaker[struct{}]
 }
 
@@ -42,7 +40,7 @@ type Guard struct {
 func New(s Settings) *Guard {
 	return &Guard{
 		settings: s,
-		slots:    make(chan struct{}, s.Concurrent),
+		places:   newPlaces(s.Concurrent, s.Waiting),
 		breaker: gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 			MaxRequests: 1,
 			Timeout:     s.Pause,
@@ -55,18 +53,14 @@ func New(s Settings) *Guard {
 
 // Do waits for a place as long as ctx lasts and there are not too many waiting, makes the call, and once more if the
 // server seemed to be down and there is time for it. The error is the call's last one, ErrOpen, or ErrBusy.
-func (g *Guard) Do(ctx context.Context, call func(context.Context) error) error {
-	if g.waiting.Add(1) > int64(g.settings.Waiting+g.settings.Concurrent) {
-		g.waiting.Add(-1)
+//
+// Urgent calls have a queue of their own and come first: strangers can't make those, and so can't keep them from being
+// made.
+func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
+	if !g.places.take(ctx, urgent) {
 		return ErrBusy
 	}
-	defer g.waiting.Add(-1)
-	select {
-	case g.slots <- struct{}{}:
-		defer func() { <-g.slots }()
-	case <-ctx.Done():
-		return ErrBusy
-	}
+	defer g.places.leave()
 	// The server gets all of its time, however long the place took: else a queue would make a good one look down.
 	if g.settings.Timeout > 0 {
 		var cancel context.CancelFunc

@@ -59,7 +59,7 @@ func TestSecondTry(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &calls{answers: c.answers}
 				before := time.Now()
-				err := newGuard(1).Do(t.Context(), s.call)
+				err := newGuard(1).Do(t.Context(), false, s.call)
 				if !errors.Is(err, c.want) || s.n != c.tries || time.Since(before) != c.waited {
 					t.Errorf("%v after %d tries and %v, want %v after %d and %v", err, s.n, time.Since(before), c.want, c.tries, c.waited)
 				}
@@ -74,7 +74,7 @@ func TestNoSecondTryWithoutTime(t *testing.T) {
 		defer cancel()
 		s := &calls{answers: []error{errDown}}
 		before := time.Now()
-		if err := newGuard(1).Do(ctx, s.call); !errors.Is(err, errDown) || s.n != 1 || time.Since(before) != 49*time.Millisecond {
+		if err := newGuard(1).Do(ctx, false, s.call); !errors.Is(err, errDown) || s.n != 1 || time.Since(before) != 49*time.Millisecond {
 			t.Errorf("%v after %d tries and %v", err, s.n, time.Since(before))
 		}
 	})
@@ -87,7 +87,7 @@ func TestBreaker(t *testing.T) {
 		do := func(want error, tries int, state string) {
 			t.Helper()
 			before := s.n
-			if err := g.Do(t.Context(), s.call); !errors.Is(err, want) || s.n-before != tries || g.State() != state {
+			if err := g.Do(t.Context(), false, s.call); !errors.Is(err, want) || s.n-before != tries || g.State() != state {
 				t.Fatalf("%v after %d tries, %s; want %v after %d, %s", err, s.n-before, g.State(), want, tries, state)
 			}
 		}
@@ -121,7 +121,7 @@ func TestDislikesOpenNothing(t *testing.T) {
 	g := newGuard(1)
 	s := &calls{answers: []error{errDislike}}
 	for range 100 {
-		if err := g.Do(t.Context(), s.call); !errors.Is(err, errDislike) {
+		if err := g.Do(t.Context(), false, s.call); !errors.Is(err, errDislike) {
 			t.Fatal(err)
 		}
 	}
@@ -135,7 +135,7 @@ func TestOneProbe(t *testing.T) {
 		g := newGuard(10)
 		s := &calls{answers: []error{errDown}}
 		for range 3 {
-			_ = g.Do(t.Context(), s.call)
+			_ = g.Do(t.Context(), false, s.call)
 		}
 		time.Sleep(2 * time.Second)
 		var mu sync.Mutex
@@ -143,7 +143,7 @@ func TestOneProbe(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 10 {
 			wg.Go(func() {
-				err := g.Do(t.Context(), func(context.Context) error {
+				err := g.Do(t.Context(), false, func(context.Context) error {
 					mu.Lock()
 					probes++
 					mu.Unlock()
@@ -186,7 +186,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 3 {
 			wg.Go(func() {
-				if err := g.Do(t.Context(), call); err != nil {
+				if err := g.Do(t.Context(), false, call); err != nil {
 					t.Error(err)
 				}
 				mu.Lock()
@@ -201,7 +201,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		before := time.Now()
-		if err := g.Do(ctx, call); !errors.Is(err, upstream.ErrBusy) || time.Since(before) != time.Second {
+		if err := g.Do(ctx, false, call); !errors.Is(err, upstream.ErrBusy) || time.Since(before) != time.Second {
 			t.Error(err, time.Since(before))
 		}
 		leave <- struct{}{}
@@ -211,7 +211,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		}
 		close(leave)
 		wg.Wait()
-		if err := g.Do(t.Context(), call); err != nil || g.State() != "closed" {
+		if err := g.Do(t.Context(), false, call); err != nil || g.State() != "closed" {
 			t.Error(err, g.State())
 		}
 	})
@@ -221,10 +221,10 @@ func TestConcurrentAndBusy(t *testing.T) {
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
-		go func() { _ = g.Do(t.Context(), (&calls{answers: []error{errDown, nil}}).call) }()
+		go func() { _ = g.Do(t.Context(), false, (&calls{answers: []error{errDown, nil}}).call) }()
 		synctest.Wait()
 		before := time.Now()
-		if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil || time.Since(before) != 50*time.Millisecond {
+		if err := g.Do(t.Context(), false, func(context.Context) error { return nil }); err != nil || time.Since(before) != 50*time.Millisecond {
 			t.Error(err, time.Since(before))
 		}
 	})
@@ -239,10 +239,53 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 					t.Error("the panic was swallowed")
 				}
 			}()
-			_ = g.Do(t.Context(), func(context.Context) error { panic("x") })
+			_ = g.Do(t.Context(), false, func(context.Context) error { panic("x") })
 		}()
 	}
-	if err := g.Do(t.Context(), func(context.Context) error { return nil }); err != nil {
+	if err := g.Do(t.Context(), false, func(context.Context) error { return nil }); err != nil {
 		t.Error(err)
 	}
+}
+
+// Whoever floods the queue keeps nobody urgent waiting for longer than one call takes, and is bounded itself.
+func TestUrgentComesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(2) // and 1000 may wait
+		call := func(context.Context) error { time.Sleep(time.Second); return nil }
+		var wg sync.WaitGroup
+		busy := 0
+		var mu sync.Mutex
+		for range 1500 {
+			wg.Go(func() {
+				if err := g.Do(t.Context(), false, call); errors.Is(err, upstream.ErrBusy) {
+					mu.Lock()
+					busy++
+					mu.Unlock()
+				}
+			})
+		}
+		synctest.Wait()
+		if busy != 498 {
+			t.Error(busy, "were turned away at once")
+		}
+		before := time.Now()
+		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
+			t.Error(err, time.Since(before))
+		}
+		time.Sleep(500 * time.Millisecond) // amid the calls that came after it
+		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := g.Do(gone, true, call); !errors.Is(err, upstream.ErrBusy) {
+			t.Error(err)
+		}
+		wg.Wait()
+		before = time.Now()
+		for range 2 { // no place was lost
+			wg.Go(func() { _ = g.Do(t.Context(), false, call) })
+		}
+		wg.Wait()
+		if time.Since(before) != time.Second {
+			t.Error(time.Since(before))
+		}
+	})
 }
