@@ -14,13 +14,10 @@ import (
 
 // homes is which folder alone may import a dependency; replacing one is a change to that folder.
 var homes = map[string]string{
-	"github.com/lestrrat-go/jwx":        "internal/jose",
-	"github.com/patrickmn/go-cache":     "internal/factcache",
-	"github.com/sony/gobreaker":         "internal/upstream",
-	"golang.org/x/sync":                 ".",
-	"github.com/xenaauth/xenaauth":      "", // judged by leafImports
-	"github.com/stretchr/testify":       "tests only",
-	"github.com/lestrrat-go/blackmagic": "nowhere",
+	"github.com/lestrrat-go/jwx":    "internal/jose",
+	"github.com/patrickmn/go-cache": "internal/factcache",
+	"github.com/sony/gobreaker":     "internal/upstream",
+	"golang.org/x/sync":             ".",
 }
 
 // leafImports is what the leaves may import of each other. They may never import the root.
