@@ -24,7 +24,7 @@ func networkFaults() []fault {
 		{name: "no byte ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
 		{name: "5 s latency", begin: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
 		{name: "slow loris: 7 bytes every 200 ms", begin: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
-		{name: "slow upload: 10 bytes every 200 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
+		{name: "slow upload: 10 bytes every 400 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
 		{name: "the host name can't be resolved", lab: newNamedLab, begin: breakName, end: mendName},
 		restart(),
 	}
