@@ -117,8 +117,7 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 }
 
 // shared asks once for everybody who wants to know the same. The question has a context of its own, so that one who
-// leaves takes nobody's answer away.
-// known tokens, which were active when last asked about, are asked about before strangers'.
+// leaves takes nobody's answer away. A known token, which was active when last asked about, comes before strangers'.
 func (i *introspector) shared(ctx context.Context, endpoint, token string, key factcache.Key, known bool) (*answered, *Error) {
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(err) // nobody waits for the answer

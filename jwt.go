@@ -60,6 +60,7 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 			return nil, refuse(ReasonMalformedToken, err)
 		}
 		v.init(p)
+		p.user.indexScopes()
 		if user, err, ok := v.judge(ctx, p, now); ok {
 			v.hot.Put(text, p)
 			return user, err
@@ -118,6 +119,7 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hash *factcache
 	if err != nil {
 		return nil, err
 	}
+	p.user.indexScopes()
 	p.key = key
 	p.in.Store(keys)
 	v.cache.Put(hash, stored{p.set.Raw, key}, time.Unix(p.set.ExpiresAt, 0).Add(v.policy.skew), now)

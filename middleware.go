@@ -82,6 +82,9 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 // Require lets a request pass whose token is valid and whose user meets every requirement; with none, every user may
 // pass. Used several times on the way to one handler, on a group and on a route in it, it validates the token once.
 //
+// It adds nothing to a response that passes: a handler that lets shared caches keep one in spite of the credentials must
+// say Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section 3.5).
+//
 // It panics on a zero Requirement, and where [Config.AllowAnyAudience] is set and a token without a scope could pass.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) > 0 {

@@ -26,8 +26,13 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, args...)
 }
 
-// outcome notes how asking for something went.
+// outcome notes how asking the issuer for something went.
 func (r *reporter) outcome(what string, err error) {
+	r.change(what, err, "the issuer fails", "the issuer is back")
+}
+
+// change notes how something is, and logs it when that is other than it was.
+func (r *reporter) change(what string, err error, bad, good string) {
 	state := ""
 	if err != nil {
 		state = err.Error()
@@ -41,9 +46,9 @@ func (r *reporter) outcome(what string, err error) {
 	r.mu.Unlock()
 	switch {
 	case state != "" && state != before:
-		r.log(slog.LevelError, "the issuer fails", "what", what, "why", state)
+		r.log(slog.LevelError, bad, "what", what, "why", state)
 	case state == "" && known && before != "":
-		r.log(slog.LevelInfo, "the issuer is back", "what", what)
+		r.log(slog.LevelInfo, good, "what", what)
 	}
 }
 

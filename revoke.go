@@ -28,8 +28,9 @@ type Revocation struct {
 	Subject string `json:"sub,omitempty"`
 	// ClientID is the application's: all tokens that it got.
 	ClientID string `json:"client_id,omitempty"`
-	// IssuedBefore limits it to tokens made before that moment of the issuer's clock, by nbf (by iat where there is no nbf). Zero is no limit:
-	// then a user who logs in again is refused too, until the revocation ends. A token without either claim matches.
+	// IssuedBefore limits it to tokens made before that moment of the issuer's clock, by nbf (by iat where there is no
+	// nbf). Zero is no limit: then a user who logs in again is refused too, until the revocation ends. A token without
+	// either claim matches.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 	// Until is when it ends. Zero is once every token that exists now has expired: [Config.MaxTokenLifetime] and three
 	// times the skew from now, or 24 hours with [Config.AllowAnyLifetime]. Set it for introspected tokens of an issuer
@@ -94,9 +95,8 @@ func (v *Validator) FollowRevocations(ctx context.Context) error {
 	return v.cfg.RevocationBus.Subscribe(ctx, func(r Revocation) {
 		now := time.Now()
 		if r, err := v.revoked.complete(r, now); err == nil {
-			if err := v.revoked.add(r, now); err != nil {
-				v.report.outcome("revocations", err)
-			}
+			err := v.revoked.add(r, now)
+			v.report.change("revocations", err, "what other instances revoke does not hold here", "what other instances revoke holds again")
 		}
 	})
 }

@@ -32,20 +32,26 @@ const manyScopes = 16
 func newUser(set *claims.Set) *User {
 	u := new(User)
 	u.init(set)
+	u.indexScopes()
 	return u
 }
 
+// init makes u the user of a set of claims, but for what costs and is worth it for believed ones alone: indexScopes.
 func (u *User) init(set *claims.Set) {
 	u.set, u.subject, u.clientID = set, set.Subject, set.ClientID
 	if set.Has&claims.ClientID == 0 {
 		u.clientID = set.AuthorizedParty
 	}
 	u.misnamed = !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID)
-	if len(set.Scopes) >= manyScopes {
-		u.index = make(map[string]struct{}, len(set.Scopes))
-		for _, s := range set.Scopes {
-			u.index[s] = struct{}{}
-		}
+}
+
+func (u *User) indexScopes() {
+	if len(u.set.Scopes) < manyScopes {
+		return
+	}
+	u.index = make(map[string]struct{}, len(u.set.Scopes))
+	for _, s := range u.set.Scopes {
+		u.index[s] = struct{}{}
 	}
 }
 

@@ -1,0 +1,36 @@
+package ginauth_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/ginauth"
+	"github.com/xenaauth/xenaauth/adapters/ginauth/ginauthtest"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The README's test of a service's routes, on a service that passes it.
+func TestRoutesAsInTheReadme(t *testing.T) {
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := xenaauth.NewMiddleware(v, nil)
+	ok := func(c *gin.Context) { c.Status(http.StatusOK) }
+	router := gin.New()
+	router.GET("/health", ok)
+	router.GET("/me", ginauth.Require(auth), ok)
+	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), ok)
+
+	xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
+		Handler: router,
+		Routes:  ginauthtest.Routes(router), // chiauth.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
+		Public:  []string{"GET /health"},
+		AnyUser: []string{"GET /me"},
+		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}, Claims: map[string]any{"aud": issuer.API()}}),
+	})
+}
