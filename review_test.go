@@ -133,3 +133,46 @@ func TestOptionalGoesByTheRequest(t *testing.T) {
 	require.Equal(t, 418, get(m.Optional(teapot), t.Context(), "GET", "").Code)
 	require.Equal(t, 418, get(m.Optional(teapot), t.Context(), "GET", "Basic x").Code)
 }
+
+// A stranger's opaque tokens queue; one that was active when last asked about doesn't stand behind them.
+func TestKnownTokenComesBeforeStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := newIssuer()
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.Concurrent, cfg.Introspection.CacheTTL = 1, time.Second
+		v, err := xenaauth.NewValidator(cfg)
+		require.NoError(t, err)
+		known := issuer.Opaque(xenaauthtest.Token{})
+		require.Empty(t, reasonOf(t, v, known))
+		time.Sleep(2 * time.Second) // its answer is stale
+		issuer.Slow(300 * time.Millisecond)
+		for k := range 12 {
+			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()
+		}
+		synctest.Wait()
+		before := time.Now()
+		require.Empty(t, reasonOf(t, v, known))
+		require.LessOrEqual(t, time.Since(before), 600*time.Millisecond, "after the one under way, and its own")
+		time.Sleep(time.Minute)
+	})
+}
+
+// What has no scope and doesn't call itself an access token, or is for its own client too, may be an ID token without
+// any of an ID token's claims.
+func TestTokenThatNothingTellsFromAnIDToken(t *testing.T) {
+	issuer := newIssuer()
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	client := "app.xena.biz"
+	token := func(typ any, audience []string, scope any) string {
+		return issuer.JWT(xenaauthtest.Token{ClientID: client, Header: map[string]any{"typ": typ},
+			Claims: map[string]any{"aud": audience, "scope": scope}})
+	}
+	api, both := []string{issuer.API()}, []string{client, issuer.API()}
+	for _, refused := range []string{token("JWT", api, nil), token(nil, api, nil), token("JWT", both, nil), token("at+jwt", both, nil)} {
+		require.Equal(t, xenaauth.ReasonTokenType, reasonOf(t, v, refused))
+	}
+	for _, good := range []string{token("at+jwt", api, nil), token("JWT", api, "testapi"), token(nil, both, "testapi"), token("at+jwt", both, "testapi")} {
+		require.Empty(t, reasonOf(t, v, good))
+	}
+}
