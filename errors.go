@@ -32,6 +32,8 @@ const (
 	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: this service was told that it no longer holds
 	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
 	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) says no
+	ReasonAmbiguousTarget   Reason = "ambiguous_target"   // 400 invalid_request: upstreams may differ in what the request's path or host means
+	ReasonNoRule            Reason = "no_rule"            // 403 without an error code: no rule of a route table names the request, or one denies it
 	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: we or the issuer can't tell just now
 )
 
@@ -63,6 +65,8 @@ var answers = map[Reason]answer{
 	ReasonRevoked:           {401, "invalid_token", "The access token was revoked."},
 	ReasonInsufficientScope: {403, "insufficient_scope", "The access token lacks a scope."},
 	ReasonForbidden:         {403, "insufficient_scope", "The access token does not allow this."},
+	ReasonAmbiguousTarget:   {400, "invalid_request", "The request target is ambiguous."},
+	ReasonNoRule:            {403, "", "No rule allows this request."},
 	ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},
 }
 
