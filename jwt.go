@@ -53,7 +53,12 @@ func (v *verifier) recall(ctx context.Context, token string, now time.Time) (use
 
 // validate returns the user of a JWT that satisfies the policy.
 func (v *verifier) validate(ctx context.Context, text string, token jose.Token, now time.Time) (*User, error) {
-	key := hash("jwt", text)
+	header, full := v.headers.Get(token.Header())
+	if header == nil && !full {
+		return v.verify(ctx, token, nil, now) // no token with this header was ever good, so it isn't worth looking for
+	}
+	hashed := token.Hash()
+	key := name(hashed)
 	if known, ok := v.cache.Get(&key, now); ok {
 		p := &proven{key: known.key}
 		if err := p.set.Parse(known.payload, claims.JWT); err != nil {
@@ -67,7 +72,12 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 		}
 		v.cache.Delete(&key)
 	}
-	return v.verify(ctx, token, &key, now)
+	return v.verify(ctx, token, hashed, now)
+}
+
+// name is the key of a token in the cache. It is about all of the token, though its signed part is hashed once only.
+func name(token *jose.Hashed) factcache.Key {
+	return hash("jwt", string(token.Sum[:]), token.Signature())
 }
 
 // judge decides about proven facts, as of now. ok is false if the key that proved them is no longer published.
@@ -98,11 +108,17 @@ func (p *proven) by(keys *jose.KeySet) bool {
 }
 
 // verify looks at a token that isn't known yet, the cheap and the telling first: a forged one that doesn't even claim to
-// be good costs no signature check, and none costs a key before it names our issuer.
-func (v *verifier) verify(ctx context.Context, token jose.Token, hash *factcache.Key, now time.Time) (*User, error) {
-	p := new(proven)
-	header, err := v.read(token, &p.set)
+// be good costs no signature check, and none costs a key before it names our issuer. hashed is nil, or the token's.
+func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Hashed, now time.Time) (*User, error) {
+	header, before, err := v.header(token)
 	if err != nil {
+		return nil, err
+	}
+	if !before && v.missing(header, now) {
+		return nil, refuse(ReasonUnknownKey, nil)
+	}
+	p := new(proven)
+	if err := v.payload(token, &p.set); err != nil {
 		return nil, err
 	}
 	if !v.typed(header) {
@@ -115,14 +131,22 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hash *factcache
 	if v.policy.lookalike(header, &p.user) {
 		return nil, refuse(ReasonTokenType, errNoScope)
 	}
-	key, keys, err := v.prove(ctx, token, header, now)
+	sought := hashed != nil
+	if !sought {
+		hashed = token.Hash()
+	}
+	key, keys, err := v.prove(ctx, hashed, header, now)
 	if err != nil {
 		return nil, err
 	}
 	p.user.indexScopes()
 	p.key = key
 	p.in.Store(keys)
-	v.cache.Put(hash, stored{p.set.Raw, key}, time.Unix(p.set.ExpiresAt, 0).Add(v.policy.skew), now)
+	named := name(hashed)
+	if !sought {
+		v.cache.Missed(&named)
+	}
+	v.cache.Put(&named, stored{p.set.Raw, key}, time.Unix(p.set.ExpiresAt, 0).Add(v.policy.skew), now)
 	return &p.user, nil
 }
 
@@ -138,36 +162,54 @@ var (
 	errNotPublished = errors.New("no published key has this algorithm")
 )
 
-// read takes a token apart, as far as to know that it claims to be our issuer's.
-func (v *verifier) read(token jose.Token, set *claims.Set) (*jose.Header, error) {
-	header, err := v.headers.Parse(token.Header())
-	if err != nil {
-		if errors.Is(err, jose.ErrMalformed) {
-			return nil, refuse(ReasonMalformedToken, err)
-		}
-		return nil, refuse(ReasonAlgorithm, err)
+// header reads the first segment of a token. before is whether a token with this one was
+// good before.
+func (v *verifier) header(token jose.Token) (header *jose.Header, before bool, err error) {
+	if header, _ = v.headers.Get(token.Header()); header != nil {
+		return header, true, nil
+	}
+	if header, err = jose.ParseHeader(token.Header()); errors.Is(err, jose.ErrMalformed) {
+		return nil, false, refuse(ReasonMalformedToken, err)
+	} else if err != nil {
+		return nil, false, refuse(ReasonAlgorithm, err)
 	}
 	if !jose.Known(header.Algorithm) || v.algorithms != nil && !slices.Contains(v.algorithms, header.Algorithm) {
-		return nil, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+		return nil, false, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
 	}
+	return header, false, nil
+}
+
+// payload reads the second segment of a token, as far as to know that it claims to be our issuer's.
+func (v *verifier) payload(token jose.Token, set *claims.Set) error {
 	payload, err := token.Payload()
 	if err != nil {
-		return nil, refuse(ReasonMalformedToken, err)
+		return refuse(ReasonMalformedToken, err)
 	}
 	if err := set.Parse(payload, claims.JWT); err != nil {
 		if _, ok := errors.AsType[*claims.TypeError](err); ok {
-			return nil, refuse(ReasonClaims, err)
+			return refuse(ReasonClaims, err)
 		}
-		return nil, refuse(ReasonMalformedToken, err)
+		return refuse(ReasonMalformedToken, err)
 	}
 	if err := v.policy.issuedBy(set, claims.JWT); err != nil {
-		return nil, err
+		return err // not as an error that holds a nil *Error
 	}
-	return header, nil
+	return nil
+}
+
+// missing reports whether a key was asked for less than a second ago and not found. Whatever else such a token says, it
+// can't be verified now, so a flood of them isn't read any further.
+func (v *verifier) missing(header *jose.Header, now time.Time) bool {
+	published, _, ok := v.issuer.keys.Peek()
+	if !ok || !v.issuer.keys.Current(now) || !published.keys.Absent(header) {
+		return false
+	}
+	_, known := published.keys.Find(header)
+	return !known
 }
 
 // prove verifies the signature of a token with the key that its header selects.
-func (v *verifier) prove(ctx context.Context, token jose.Token, header *jose.Header, now time.Time) (*jose.Key, *jose.KeySet, error) {
+func (v *verifier) prove(ctx context.Context, token *jose.Hashed, header *jose.Header, now time.Time) (*jose.Key, *jose.KeySet, error) {
 	published, err := v.issuer.keys.Get(ctx, now)
 	if err != nil {
 		return nil, nil, unavailable(err)
@@ -193,8 +235,8 @@ func (v *verifier) prove(ctx context.Context, token jose.Token, header *jose.Hea
 
 // newer looks for a key in the set as it is now, which is fetched for everybody who waits for one, at most once a second.
 func (v *verifier) newer(ctx context.Context, old published, header *jose.Header, now time.Time) (published, []*jose.Key, error) {
-	if v.issuer.keys.Current(now) && old.keys.Absent(header) {
-		return old, nil, refuse(ReasonUnknownKey, nil) // asked for and not there, less than a second ago
+	if v.missing(header, now) {
+		return old, nil, refuse(ReasonUnknownKey, nil)
 	}
 	next, err := v.issuer.keys.After(ctx, now, true)
 	if errors.Is(err, keyset.ErrCrowded) {

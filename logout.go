@@ -92,14 +92,17 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	}
 	now := time.Now()
 	set := new(claims.Set)
-	header, err := h.validator.verifier.read(token, set)
+	header, _, err := h.validator.verifier.header(token)
 	if err != nil {
+		return err
+	}
+	if err := h.validator.verifier.payload(token, set); err != nil {
 		return err
 	}
 	if err := h.check(header, set, now); err != nil {
 		return err
 	}
-	if _, _, err := h.validator.verifier.prove(r.Context(), token, header, now); err != nil {
+	if _, _, err := h.validator.verifier.prove(r.Context(), token.Hash(), header, now); err != nil {
 		return err
 	}
 	key := hash("logout", set.Issuer, set.ID)

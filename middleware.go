@@ -192,9 +192,7 @@ func (m *Middleware) authenticate(r *http.Request, lines []string) (*User, error
 		return nil, refuse(ReasonMalformedRequest, nil)
 	}
 	if m.own != nil {
-		if user, err, ok := m.own.recent(r.Context(), token); ok {
-			return user, err
-		}
+		return m.own.validate(r.Context(), token, bearer.IsToken68)
 	}
 	if !bearer.IsToken68(token) {
 		return nil, refuse(ReasonMalformedRequest, nil)

@@ -63,23 +63,17 @@ func NewValidator(cfg Config) (*Validator, error) {
 // A token of three segments whose first looks like a JOSE header is verified locally, any other is introspected where
 // [Config.Introspection] is set. What a route requires beyond a valid token is not its concern.
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
+	return v.validate(ctx, token, nil)
+}
+
+// validate is Validate, where a token that legal, if given, calls no token at all is a malformed request.
+func (v *Validator) validate(ctx context.Context, token string, legal func(string) bool) (*User, error) {
 	now := time.Now()
 	user, err, ok := v.recall(ctx, token, now)
 	if !ok {
-		user, err = v.facts(ctx, token, now)
+		user, err = v.facts(ctx, token, legal, now)
 	}
 	return v.verdict(ctx, user, err, token, now)
-}
-
-// recent is Validate for a token that was validated a moment ago, of whose syntax there is no more doubt. ok is false
-// for any other.
-func (v *Validator) recent(ctx context.Context, token string) (user *User, err error, ok bool) {
-	now := time.Now()
-	if user, err, ok = v.recall(ctx, token, now); !ok {
-		return nil, nil, false
-	}
-	user, err = v.verdict(ctx, user, err, token, now)
-	return user, err, true
 }
 
 // verdict is what is left to decide about a token that is good in itself.
@@ -108,22 +102,34 @@ func (v *Validator) recall(ctx context.Context, token string, now time.Time) (us
 	return user, err, ok
 }
 
-func (v *Validator) facts(ctx context.Context, token string, now time.Time) (*User, error) {
-	if len(token) > v.cfg.MaxTokenLength {
-		return nil, refuse(ReasonMalformedToken, errTooLong)
+// facts looks up or finds out what is true of a token that isn't in use.
+func (v *Validator) facts(ctx context.Context, token string, legal func(string) bool, now time.Time) (*User, error) {
+	long := len(token) > v.cfg.MaxTokenLength
+	var parts jose.Token
+	isJWT := false
+	if !long {
+		parts, isJWT = jose.Split(token)
+		isJWT = isJWT && parts.Looks()
 	}
-	parts, isJWT := jose.Split(token)
-	isJWT = isJWT && parts.Looks()
+	local := isJWT && !v.cfg.AlwaysIntrospect
+	illegal := func() bool { return legal != nil && !legal(token) }
 	switch {
+	case !local && illegal():
+		return nil, refuse(ReasonMalformedRequest, nil)
+	case long:
+		return nil, refuse(ReasonMalformedToken, errTooLong)
 	case !isJWT && v.introspector == nil:
 		return nil, refuse(ReasonMalformedToken, errNoDoor)
 	case !isJWT && (len(token) > maxOpaque || token == ""):
 		return nil, refuse(ReasonMalformedToken, errNoHandle)
-	case !isJWT || v.cfg.AlwaysIntrospect:
+	case !local:
 		return v.introspector.validate(ctx, token, now)
 	}
 	user, err := v.verifier.validate(ctx, token, parts, now)
-	if err != nil || !v.cfg.RequireActive {
+	switch {
+	case err != nil && illegal(): // what verifies is base64url from end to end, so it isn't looked at once more
+		return nil, refuse(ReasonMalformedRequest, nil)
+	case err != nil || !v.cfg.RequireActive:
 		return user, err
 	}
 	return v.alsoActive(ctx, user, token, now)

@@ -28,38 +28,59 @@ type Decoder struct {
 // member must read the value or return an error. Names are compared exactly; a name that equals one of the registered
 // (lower-case) ones under case folding only is refused, since other readers would take it for that one.
 func Object(text string, registered []string, member func(name string, d *Decoder) error) error {
-	if !utf8.ValidString(text) {
-		return ErrSyntax
-	}
-	d := &Decoder{s: text}
-	d.space()
-	if err := d.object(registered, member); err != nil {
-		return err
-	}
-	d.space()
-	if d.i != len(d.s) {
-		return ErrSyntax
-	}
-	return nil
-}
-
-func (d *Decoder) object(registered []string, member func(string, *Decoder) error) error {
-	if !d.eat('{') {
-		return ErrSyntax
-	}
-	var seen names
-	for first := true; ; first = false {
-		name, more, ok := d.name('}', first)
-		if !ok || more && (!seen.add(name) || collides(name, registered)) {
-			return ErrSyntax
-		}
-		if !more {
-			return nil
-		}
-		if err := member(name, d); err != nil {
+	m := Members{Registered: registered}
+	m.Open(text)
+	for name, ok := m.Next(); ok; name, ok = m.Next() {
+		if err := member(name, &m.Decoder); err != nil {
 			return err
 		}
 	}
+	return m.Err()
+}
+
+// Members is Object for a caller in a hurry: it walks the members one by one and allocates nothing.
+type Members struct {
+	Decoder // before a member's value, which must be read, after Next
+	// Registered are the names that no other one may fold to.
+	Registered []string
+
+	seen   names
+	begun  bool
+	broken bool
+}
+
+// Open stands before the first member of a text.
+func (m *Members) Open(text string) {
+	m.s = text
+	m.broken = !utf8.ValidString(text)
+	m.space()
+	m.broken = m.broken || !m.eat('{')
+}
+
+// Next moves to the next member. ok is false behind the last one, and where the text breaks the rules.
+func (m *Members) Next() (name string, ok bool) {
+	if m.broken {
+		return "", false
+	}
+	name, more, ok := m.name('}', !m.begun)
+	m.begun = true
+	if !ok || more && (!m.seen.add(name) || collides(name, m.Registered)) {
+		m.broken = true
+		return "", false
+	}
+	if !more {
+		m.space()
+		m.broken = m.i != len(m.s)
+	}
+	return name, more
+}
+
+// Err is ErrSyntax if Next stopped, or a value was, where the text breaks the rules.
+func (m *Members) Err() error {
+	if m.broken {
+		return ErrSyntax
+	}
+	return nil
 }
 
 // Elements reads an array and calls element before each of its values, which element must read.
@@ -183,19 +204,31 @@ func (d *Decoder) str() (string, bool) {
 		return "", false
 	}
 	start := d.i
-	for ; d.i < len(d.s); d.i++ {
-		switch c := d.s[d.i]; {
-		case c == '"':
+	rest := d.s[start:]
+	for i := range len(rest) {
+		c := rest[i]
+		if !stops[c] {
+			continue
+		}
+		if d.i += i; c == '"' {
 			d.i++
-			return d.s[start : d.i-1], true
-		case c < 0x20:
-			return "", false
-		case c == '\\':
+			return rest[:i], true
+		}
+		if c == '\\' {
 			return d.escaped(start)
 		}
+		break
 	}
 	return "", false
 }
+
+// stops has the characters that end a string, or that none may hold as they are.
+var stops = func() (table [256]bool) {
+	for c := range table {
+		table[c] = c < 0x20 || c == '"' || c == '\\'
+	}
+	return table
+}()
 
 // escaped finishes a string that has escapes.
 func (d *Decoder) escaped(start int) (string, bool) {

@@ -259,6 +259,9 @@ const lastSecond = 253402300799
 
 // time reads a NumericDate (RFC 7519, section 2). Fractions are cut off, which makes a token expire early and not late.
 func (p *parser) time(digitsToo bool) (int64, bool) {
+	if n, ok := p.seconds(); ok {
+		return n, true
+	}
 	var text string
 	var ok bool
 	if digitsToo && p.i < len(p.s) && p.s[p.i] == '"' {
@@ -280,6 +283,26 @@ func (p *parser) time(digitsToo bool) (int64, bool) {
 		return 0, false
 	}
 	return int64(f), true
+}
+
+// seconds reads a time as all issuers write it, in ten digits.
+func (p *parser) seconds() (n int64, ok bool) {
+	const digits = 10
+	if len(p.s)-p.i <= digits || p.s[p.i] == '0' {
+		return 0, false
+	}
+	for _, c := range []byte(p.s[p.i : p.i+digits]) {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		n = 10*n + int64(c-'0')
+	}
+	switch p.s[p.i+digits] {
+	case ',', '}', ' ', '\t', '\n', '\r':
+		p.i += digits
+		return n, true
+	}
+	return 0, false // it goes on
 }
 
 // member returns the bit of a name, or 0.

@@ -24,6 +24,7 @@ const (
 
 // Cache holds values of one type. Use New.
 type Cache[V any] struct {
+	base   time.Time // what expiries are counted from: a third of the memory that a time.Time takes, and as monotonic
 	shards [shards]shard
 }
 
@@ -40,12 +41,12 @@ type shard struct {
 
 type entry[V any] struct {
 	value   V
-	expires time.Time
+	expires time.Duration // since the base
 }
 
 // New returns a cache of at most about max entries (rounded up to fill its shards). It starts nothing.
 func New[V any](max int) *Cache[V] {
-	c := new(Cache[V])
+	c := &Cache[V]{base: time.Now()}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.limit = (max + shards - 1) / shards
@@ -66,10 +67,13 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	return value, ok
 }
 
+// Missed counts a lookup that was spared, because it was known to find nothing.
+func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
+
 // Peek is Get for a second look: it counts nothing.
 func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
-		if e := v.(*entry[V]); now.Before(e.expires) {
+		if e := v.(*entry[V]); now.Sub(c.base) < e.expires {
 			return e.value, true
 		}
 	}
@@ -83,12 +87,12 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 	}
 	s := &c.shards[key[0]%shards]
 	k := string(key[:])
-	e := &entry[V]{value, expires}
+	e := &entry[V]{value, expires.Sub(c.base)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now.Sub(s.swept) >= sweepEvery {
 		s.swept = now
-		sweep[V](s, now)
+		sweep[V](s, now.Sub(c.base))
 	}
 	if _, known := s.cache.Get(k); known {
 		s.cache.Set(k, e, gocache.NoExpiration)
@@ -105,12 +109,12 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 }
 
 // sweep removes what has expired. s.mu is held.
-func sweep[V any](s *shard, now time.Time) {
+func sweep[V any](s *shard, now time.Duration) {
 	live := make([]string, 0, len(s.order))
 	for i := range s.order {
 		k := s.order[(s.head+i)%len(s.order)]
 		v, ok := s.cache.Get(k)
-		if ok && now.Before(v.(*entry[V]).expires) {
+		if ok && now < v.(*entry[V]).expires {
 			live = append(live, k)
 			continue
 		}

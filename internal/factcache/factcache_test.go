@@ -126,9 +126,10 @@ func TestCounts(t *testing.T) {
 	c.Get(hashed(2), start)
 	c.Delete(hashed(1))
 	c.Get(hashed(1), start)
+	c.Missed(hashed(1))
 	hits, misses := c.Counts()
 	require.EqualValues(t, 3, hits)
-	require.EqualValues(t, 3, misses)
+	require.EqualValues(t, 4, misses)
 }
 
 func TestPeekCountsNothing(t *testing.T) {

@@ -1,10 +1,12 @@
 package jose
 
 import (
-	"fmt"
-
-	"github.com/lestrrat-go/jwx/v2/jwa"
-	"github.com/lestrrat-go/jwx/v2/jws"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/sha512"
 )
 
 // algorithm is how a signature algorithm of the allow-list binds to keys.
@@ -12,25 +14,25 @@ type algorithm struct {
 	name      string
 	kty, crv  string // of the keys that it works with
 	signature int    // its length in bytes; 0: that of the modulus
-	verifier  jws.Verifier
+	hash      crypto.Hash
+	pss       bool
 }
 
 // algorithms is the allow-list. None and the HMACs do not exist here.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
-		{name: "RS256", kty: "RSA"}, {name: "RS384", kty: "RSA"}, {name: "RS512", kty: "RSA"},
-		{name: "PS256", kty: "RSA"}, {name: "PS384", kty: "RSA"}, {name: "PS512", kty: "RSA"},
-		{name: "ES256", kty: "EC", crv: "P-256", signature: 64},
-		{name: "ES384", kty: "EC", crv: "P-384", signature: 96},
-		{name: "ES512", kty: "EC", crv: "P-521", signature: 132},
-		{name: "EdDSA", kty: "OKP", crv: "Ed25519", signature: 64},
+		{name: "RS256", kty: "RSA", hash: crypto.SHA256},
+		{name: "RS384", kty: "RSA", hash: crypto.SHA384},
+		{name: "RS512", kty: "RSA", hash: crypto.SHA512},
+		{name: "PS256", kty: "RSA", hash: crypto.SHA256, pss: true},
+		{name: "PS384", kty: "RSA", hash: crypto.SHA384, pss: true},
+		{name: "PS512", kty: "RSA", hash: crypto.SHA512, pss: true},
+		{name: "ES256", kty: "EC", crv: "P-256", signature: 64, hash: crypto.SHA256},
+		{name: "ES384", kty: "EC", crv: "P-384", signature: 96, hash: crypto.SHA384},
+		{name: "ES512", kty: "EC", crv: "P-521", signature: 132, hash: crypto.SHA512},
+		{name: "EdDSA", kty: "OKP", crv: "Ed25519", signature: ed25519.SignatureSize},
 	} {
-		v, err := jws.NewVerifier(jwa.SignatureAlgorithm(a.name))
-		if err != nil {
-			panic(fmt.Sprintf("jose: no verifier for %s: %v", a.name, err))
-		}
-		a.verifier = v
 		table[a.name] = &a
 	}
 	return table
@@ -38,3 +40,75 @@ var algorithms = func() map[string]*algorithm {
 
 // Known reports whether an algorithm is on the allow-list.
 func Known(name string) bool { return algorithms[name] != nil }
+
+// signed is what a signature is about, and its SHA-256, which whoever looks for the token in a cache has made already.
+type signed struct {
+	input []byte
+	sum   *[sha256.Size]byte
+}
+
+// digest is the input's hash. buf is where a long one goes.
+func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
+	switch a.hash {
+	case crypto.SHA384:
+		sum := sha512.Sum384(in.input)
+		return append(buf[:0], sum[:]...)
+	case crypto.SHA512:
+		sum := sha512.Sum512(in.input)
+		return append(buf[:0], sum[:]...)
+	default:
+		return in.sum[:]
+	}
+}
+
+// verify reports whether a signature of the right length was made by the private half of a key that fits.
+func (a *algorithm) verify(in signed, signature []byte, public any) bool {
+	var buf [sha512.Size]byte
+	switch public := public.(type) {
+	case *rsa.PublicKey:
+		if a.pss { // the salt as long as the hash: RFC 7518, section 3.5
+			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
+			return rsa.VerifyPSS(public, a.hash, a.digest(in, &buf), signature, &options) == nil
+		}
+		return rsa.VerifyPKCS1v15(public, a.hash, a.digest(in, &buf), signature) == nil
+	case *ecdsa.PublicKey:
+		var der [maxDER]byte
+		half := len(signature) / 2
+		return ecdsa.VerifyASN1(public, a.digest(in, &buf), appendDER(der[:0], signature[:half], signature[half:]))
+	case ed25519.PublicKey:
+		return ed25519.Verify(public, in.input, signature)
+	}
+	return false
+}
+
+// maxDER is the longest that appendDER makes, of two numbers of P-521: both may need a zero in front.
+const maxDER = 3 + 2*(2+1+66)
+
+// appendDER writes the two numbers of an ECDSA signature, which a JWS joins at their full length (RFC 7518,
+// section 3.4), in the form that crypto/ecdsa reads: an ASN.1 sequence of two integers.
+func appendDER(b, r, s []byte) []byte {
+	r, s = shortest(r), shortest(s)
+	n := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
+	b = append(b, 0x30)
+	if n >= 0x80 {
+		b = append(b, 0x81)
+	}
+	b = append(b, byte(n))
+	for _, number := range [...][]byte{r, s} {
+		sign := number[0] >> 7 // a number that would read as negative gets a zero in front
+		b = append(b, 0x02, byte(len(number))+sign)
+		if sign == 1 {
+			b = append(b, 0)
+		}
+		b = append(b, number...)
+	}
+	return b
+}
+
+// shortest is a number without leading zeros, but for one that is zero.
+func shortest(number []byte) []byte {
+	for len(number) > 1 && number[0] == 0 {
+		number = number[1:]
+	}
+	return number
+}

@@ -52,60 +52,61 @@ func ParseHeader(segment string) (*Header, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
 	}
-	raw, err := decodeString(segment)
-	if err != nil {
+	raw, ok := decodeText(segment)
+	if !ok {
 		return nil, ErrMalformed
 	}
 	h := new(Header)
-	var unsupported error
-	err = claims.Object(string(raw), headerNames, func(name string, d *claims.Decoder) (err error) {
-		text := func() string {
-			s, ok := d.String()
-			if !ok || s == "" || len(s) > maxKeyID {
-				err = ErrMalformed
-			}
-			return s
-		}
+	supported := true
+	m := claims.Members{Registered: headerNames}
+	m.Open(raw)
+	for name, more := m.Next(); more; name, more = m.Next() {
+		ok := true
 		switch name {
 		case "alg":
-			var ok bool
-			if h.Algorithm, ok = d.String(); !ok {
-				_, ok = d.Raw() // of another type: none that is allowed
-			} else if h.Algorithm == "" {
-				ok = false
-			}
-			if !ok {
-				err = ErrMalformed
+			if h.Algorithm, ok = m.String(); !ok {
+				_, ok = m.Raw() // of another type: none that is allowed
+			} else {
+				ok = h.Algorithm != ""
 			}
 		case "kid":
-			h.KeyID = text()
+			h.KeyID, ok = word(&m)
 		case "x5t":
-			h.Thumbprint = text()
+			h.Thumbprint, ok = word(&m)
 		case "typ":
-			h.Type, h.HasType = mediaType(text()), true
+			h.Type, ok = word(&m)
+			h.Type, h.HasType = mediaType(h.Type), true
 		case "cty":
-			if strings.Contains(mediaType(text()), "jwt") {
-				unsupported = ErrHeader // a nested token
+			var content string
+			content, ok = word(&m)
+			if strings.Contains(mediaType(content), "jwt") {
+				supported = false // a nested token
 			}
 		case "crit", "b64", "zip", "enc":
-			unsupported = ErrHeader
-			fallthrough
+			supported = false
+			_, ok = m.Raw()
 		default:
-			if _, ok := d.Raw(); !ok {
-				err = ErrMalformed
-			}
+			_, ok = m.Raw()
 		}
-		return err
-	})
+		if !ok {
+			return nil, ErrMalformed
+		}
+	}
 	switch {
-	case err != nil:
+	case m.Err() != nil:
 		return nil, ErrMalformed
-	case unsupported != nil:
-		return nil, unsupported
+	case !supported:
+		return nil, ErrHeader
 	case h.Algorithm == "":
 		return nil, ErrAlgorithm
 	}
 	return h, nil
+}
+
+// word reads a string that says something and isn't too long.
+func word(m *claims.Members) (string, bool) {
+	s, ok := m.String()
+	return s, ok && s != "" && len(s) <= maxKeyID
 }
 
 func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
@@ -118,33 +119,28 @@ type Headers struct {
 
 const maxKnownHeaders = 256
 
-// Parse is ParseHeader, or what Keep kept.
-func (c *Headers) Parse(segment string) (*Header, error) {
-	if known := c.known.Load(); known != nil {
-		if h, ok := (*known)[segment]; ok {
-			return h, nil
-		}
+// Get returns what Keep kept, or nil. full is whether Keep keeps no more, so that nil says nothing.
+func (c *Headers) Get(segment string) (h *Header, full bool) {
+	known := c.known.Load()
+	if known == nil {
+		return nil, false
 	}
-	return ParseHeader(segment)
+	return (*known)[segment], len(*known) >= maxKnownHeaders
 }
 
 // Keep remembers the header of a token whose signature verified.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()
-		var next map[string]*Header
-		if old == nil {
-			next = make(map[string]*Header, 1)
-		} else {
-			if (*old)[segment] == h || len(*old) >= maxKnownHeaders {
-				return
-			}
-			next = make(map[string]*Header, len(*old)+1)
+		if old != nil && ((*old)[segment] == h || len(*old) >= maxKnownHeaders) {
+			return
+		}
+		next := map[string]*Header{strings.Clone(segment): h}
+		if old != nil {
 			for s, have := range *old {
 				next[s] = have
 			}
 		}
-		next[strings.Clone(segment)] = h
 		if c.known.CompareAndSwap(old, &next) {
 			return
 		}

@@ -36,16 +36,15 @@ func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == "" || k.algorithm == a.name)
 }
 
-func (k *Key) verify(name string, input, signature []byte) bool {
-	a := algorithms[name]
-	if a == nil || !k.fits(a) {
+func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
+	if !k.fits(a) {
 		return false
 	}
 	size := a.signature
 	if size == 0 {
 		size = k.size
 	}
-	return len(signature) == size && a.verifier.Verify(input, signature, k.public) == nil
+	return len(signature) == size && a.verify(in, signature, k.public)
 }
 
 // jwkNames are the members that are read. The private ones are looked for to be refused.

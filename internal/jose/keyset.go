@@ -19,7 +19,7 @@ type KeySet struct {
 	Skipped []string
 
 	mu     sync.Mutex
-	absent map[string]struct{}
+	absent map[named]struct{}
 }
 
 const (
@@ -135,17 +135,18 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.absent == nil || len(s.absent) >= maxAbsent {
-		s.absent = make(map[string]struct{})
+		s.absent = make(map[named]struct{})
 	}
-	s.absent[h.name()] = struct{}{}
+	s.absent[named{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
 // Absent reports whether MarkAbsent noted the key.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.absent[h.name()]
+	_, ok := s.absent[named{h.KeyID, h.Thumbprint}]
 	return ok
 }
 
-func (h *Header) name() string { return strings.Clone(h.KeyID + "\x00" + h.Thumbprint) }
+// named is how a header names a key.
+type named struct{ id, thumbprint string }

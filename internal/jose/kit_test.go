@@ -123,5 +123,5 @@ func verify(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
 	require.NoError(t, err)
 	keys, known := s.Find(h)
 	require.True(t, known)
-	return cut.Verify(h.Algorithm, keys)
+	return cut.Hash().Verify(h.Algorithm, keys)
 }

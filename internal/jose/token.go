@@ -1,6 +1,8 @@
 package jose
 
 import (
+	"crypto"
+	"crypto/sha256"
 	"strings"
 	"sync"
 )
@@ -79,27 +81,57 @@ func (s *scratch) decode(segment string) ([]byte, bool) {
 
 // Payload decodes the second segment.
 func (t Token) Payload() (string, error) {
-	s := scratches.Get().(*scratch)
-	defer s.free()
-	payload, ok := s.decode(t.text[t.first+1 : t.second])
+	payload, ok := decodeText(t.text[t.first+1 : t.second])
 	if !ok {
 		return "", ErrMalformed
 	}
-	return string(payload), nil
+	return payload, nil
+}
+
+func decodeText(segment string) (string, bool) {
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	text, ok := s.decode(segment)
+	return string(text), ok
+}
+
+// Signature is the third segment as it stands.
+func (t Token) Signature() string { return t.text[t.second+1:] }
+
+// Hashed is a token whose signed part was hashed: once, for whoever looks for it in a cache and for the signature.
+type Hashed struct {
+	Token
+	Sum [sha256.Size]byte // the SHA-256 of Signed
+}
+
+// Hash hashes the signed part.
+func (t Token) Hash() *Hashed {
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	s.input = append(s.input[:0], t.Signed()...)
+	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
 // Verify returns the first of keys that made the signature, under the algorithm that the header names and that each
 // of them is known to fit.
-func (t Token) Verify(algorithm string, keys []*Key) (*Key, error) {
+func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
+	a := algorithms[algorithm]
+	if a == nil {
+		return nil, ErrSignature
+	}
 	s := scratches.Get().(*scratch)
 	defer s.free()
-	signature, ok := s.decode(t.text[t.second+1:])
+	signature, ok := s.decode(t.Signature())
 	if !ok {
 		return nil, ErrMalformed
 	}
-	s.input = append(s.input[:0], t.text[:t.second]...)
+	in := signed{sum: &t.Sum}
+	if a.hash != crypto.SHA256 { // else the sum says it all
+		s.input = append(s.input[:0], t.Signed()...)
+		in.input = s.input
+	}
 	for _, k := range keys {
-		if k.verify(algorithm, s.input, signature) {
+		if k.verify(a, in, signature) {
 			return k, nil
 		}
 	}
