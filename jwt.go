@@ -58,7 +58,7 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 		return v.verify(ctx, token, nil, now) // no token with this header was ever good, so it isn't worth looking for
 	}
 	hashed := token.Hash()
-	key := name(hashed)
+	key := cacheKey(hashed)
 	if known, ok := v.cache.Get(&key, now); ok {
 		p := &proven{key: known.key}
 		if err := p.set.Parse(known.payload, claims.JWT); err != nil {
@@ -75,8 +75,8 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 	return v.verify(ctx, token, hashed, now)
 }
 
-// name is the key of a token in the cache. It is about all of the token, though its signed part is hashed once only.
-func name(token *jose.Hashed) factcache.Key {
+// cacheKey is a token's in the cache. It is about all of the token, though its signed part is hashed once only.
+func cacheKey(token *jose.Hashed) factcache.Key {
 	return hash("jwt", string(token.Sum[:]), token.Signature())
 }
 
@@ -142,7 +142,7 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Ha
 	p.user.indexScopes()
 	p.key = key
 	p.in.Store(keys)
-	named := name(hashed)
+	named := cacheKey(hashed)
 	if !sought {
 		v.cache.Missed(&named)
 	}
