@@ -34,7 +34,7 @@ func TestAllocations(t *testing.T) {
 			i++
 		}
 	}
-	for algorithm, cold := range map[string]float64{"RS256": 22, "ES256": 34, "EdDSA": 12} {
+	for algorithm, cold := range map[string]float64{"RS256": 18, "ES256": 20, "EdDSA": 9} {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: algorithm})
 		v, err := xenaauth.NewValidator(issuer.HybridConfig())
 		require.NoError(t, err)
