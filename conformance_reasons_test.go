@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"regexp"
@@ -50,6 +51,8 @@ type refusal struct {
 	config func(*xenaauth.Config)
 	rs     []xenaauth.Requirement
 	before func(a *api)
+	rules  []xenaauth.Rule // in place of a requirement
+	edit   func(*http.Request)
 }
 
 // refusals has a request for every reason. The issuer is the one that they are about; down takes another one.
@@ -85,6 +88,9 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, before: func(a *api) {
 			require.NoError(t, a.validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(revoked)}))
 		}},
+		xenaauth.ReasonNoRule: {field: "Bearer " + good, rules: []xenaauth.Rule{{Pattern: "POST /", Public: true}}},
+		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, rules: []xenaauth.Rule{{Pattern: "/", Public: true}},
+			edit: func(r *http.Request) { r.URL.Path += "//" }},
 		xenaauth.ReasonUnavailable: {field: "Bearer " + down.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = down.HybridConfig() }},
 	}
 }
@@ -106,7 +112,8 @@ func TestReasons_EachOverHTTP(t *testing.T) {
 			require.Empty(t, head.body)
 			require.Equal(t, outcomes[reason].status, head.status)
 			want := xenaauth.ScopeTestAPI
-			if reason == xenaauth.ReasonForbidden {
+			switch reason {
+			case xenaauth.ReasonForbidden, xenaauth.ReasonAmbiguousTarget, xenaauth.ReasonNoRule:
 				want = ""
 			}
 			head.closed(t, reason, want)
@@ -123,6 +130,13 @@ func (c refusal) serve(t *testing.T, issuer *xenaauthtest.Issuer) *api {
 		c.config(&cfg)
 	}
 	a := serve(t, cfg, c.rs...)
+	if c.rules != nil {
+		table, err := xenaauth.NewRoutes(c.rules, nil)
+		require.NoError(t, err)
+		guard := xenaauth.NewMiddleware(a.validator, nil).Guard(table.Find)
+		a.server = httptest.NewServer(guard(http.HandlerFunc(hello)))
+		t.Cleanup(a.server.Close)
+	}
 	if c.before != nil {
 		c.before(a)
 	}
@@ -134,6 +148,9 @@ func (c refusal) ask(t *testing.T, a *api, method string) *answer {
 	r := a.request(t, method)
 	if c.field != "" {
 		r.Header.Set("Authorization", c.field)
+	}
+	if c.edit != nil {
+		c.edit(r)
 	}
 	return a.do(t, r)
 }

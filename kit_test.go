@@ -47,6 +47,8 @@ var outcomes = map[xenaauth.Reason]outcome{
 	xenaauth.ReasonRevoked:           {401, "invalid_token", "The access token was revoked."},
 	xenaauth.ReasonInsufficientScope: {403, "insufficient_scope", "The access token lacks a scope."},
 	xenaauth.ReasonForbidden:         {403, "insufficient_scope", "The access token does not allow this."},
+	xenaauth.ReasonAmbiguousTarget:   {400, "invalid_request", "The request target is ambiguous."},
+	xenaauth.ReasonNoRule:            {403, "", "No rule allows this request."},
 	xenaauth.ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},
 }
 
@@ -181,7 +183,8 @@ func (a *api) refuses(t testing.TB, token string, reason xenaauth.Reason) {
 func (got *answer) is(t testing.TB, reason xenaauth.Reason) {
 	t.Helper()
 	scope := xenaauth.ScopeTestAPI
-	if reason == xenaauth.ReasonForbidden || reason == xenaauth.ReasonUnavailable {
+	switch reason {
+	case xenaauth.ReasonForbidden, xenaauth.ReasonUnavailable, xenaauth.ReasonAmbiguousTarget, xenaauth.ReasonNoRule:
 		scope = ""
 	}
 	got.refused(t, reason, scope)

@@ -1,0 +1,134 @@
+package extauthz_test
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/xenaauth/xenaauth/identity"
+)
+
+const docs = "../../docs/envoy.md"
+
+// TestConfigurations reads the configurations that the documentation shows as Envoy would: it knows every field, finds
+// every value within its range, and would ask before it routes.
+func TestConfigurations(t *testing.T) {
+	blocks := fenced(t, docs)
+	if len(blocks) != 2 {
+		t.Fatalf("%d configurations in %s", len(blocks), docs)
+	}
+	bootstrap := new(bootstrapv3.Bootstrap)
+	decode(t, blocks[0], bootstrap)
+	fatal(t, bootstrap.ValidateAll())
+	clusters := make(map[string]bool)
+	for _, c := range bootstrap.GetStaticResources().GetClusters() {
+		clusters[c.GetName()] = true
+		for _, options := range c.GetTypedExtensionProtocolOptions() {
+			valid(t, options)
+		}
+	}
+	hcm := new(hcmv3.HttpConnectionManager)
+	any := bootstrap.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0].GetTypedConfig()
+	fatal(t, any.UnmarshalTo(hcm))
+	fatal(t, hcm.ValidateAll())
+	filter := asks(t, hcm.GetHttpFilters())
+	grpc := filter.GetGrpcService()
+	if !clusters[grpc.GetEnvoyGrpc().GetClusterName()] || grpc.GetTimeout().AsDuration() <= 5*time.Second ||
+		filter.GetAllowedHeaders() != nil || filter.GetDisallowedHeaders() != nil || filter.GetClearRouteCache() {
+		t.Errorf("%v", filter)
+	}
+
+	http := asks(t, filters(t, blocks[1])).GetHttpService()
+	var copied []string
+	for _, p := range http.GetAuthorizationResponse().GetAllowedUpstreamHeaders().GetPatterns() {
+		copied = append(copied, p.GetExact())
+	}
+	id, err := identity.New(identity.Config{})
+	fatal(t, err)
+	if got, want := strings.Join(copied, " "), strings.ToLower(strings.Join(id.Names(), " ")); got != want {
+		t.Errorf("Envoy copies %s, want %s", got, want)
+	}
+
+	source, err := os.ReadFile("extauthz.go")
+	fatal(t, err)
+	var fragment []string
+	for line := range strings.SplitSeq(string(source), "\n") {
+		if line, code := strings.CutPrefix(line, "//\t"); code && (len(fragment) > 0 || line == "http_filters:") {
+			fragment = append(fragment, line)
+		} else if len(fragment) > 0 {
+			break
+		}
+	}
+	list := filters(t, strings.Join(fragment, "\n"))
+	inDoc := new(extauthzv3.ExtAuthz)
+	fatal(t, list[0].GetTypedConfig().UnmarshalTo(inDoc))
+	if !proto.Equal(inDoc, filter) {
+		t.Errorf("the package's documentation has %v, %s has %v", inDoc, docs, filter)
+	}
+}
+
+// asks wants the first filter to be the one that asks, and in a safe way, and returns it.
+func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
+	t.Helper()
+	for _, f := range list {
+		valid(t, f.GetTypedConfig())
+	}
+	filter := new(extauthzv3.ExtAuthz)
+	fatal(t, list[0].GetTypedConfig().UnmarshalTo(filter))
+	if len(list) != 2 || filter.GetFailureModeAllow() || filter.GetStatusOnError().GetCode() != 503 ||
+		!filter.GetEncodeRawHeaders() {
+		t.Errorf("%v", list)
+	}
+	return filter
+}
+
+func valid(t *testing.T, config interface {
+	UnmarshalNew() (proto.Message, error)
+}) {
+	t.Helper()
+	m, err := config.UnmarshalNew()
+	fatal(t, err)
+	fatal(t, m.(interface{ ValidateAll() error }).ValidateAll())
+}
+
+// filters reads a list of HTTP filters.
+func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
+	t.Helper()
+	hcm := new(hcmv3.HttpConnectionManager)
+	decode(t, text, hcm)
+	return hcm.GetHttpFilters()
+}
+
+// decode reads YAML as Envoy does, by way of JSON. It refuses fields that Envoy doesn't know.
+func decode(t *testing.T, text string, into proto.Message) {
+	t.Helper()
+	var tree map[string]any
+	fatal(t, yaml.Unmarshal([]byte(text), &tree))
+	asJSON, err := json.Marshal(tree)
+	fatal(t, err)
+	fatal(t, protojson.Unmarshal(asJSON, into))
+}
+
+// fenced are the YAML blocks of a Markdown file.
+func fenced(t *testing.T, name string) (blocks []string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	fatal(t, err)
+	for i, part := range strings.Split(string(text), "```") {
+		if block, isYAML := strings.CutPrefix(part, "yaml\n"); i%2 == 1 && isYAML {
+			blocks = append(blocks, block)
+		}
+	}
+	return blocks
+}

@@ -1,0 +1,229 @@
+package extauthz_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+var encodings = map[string]bool{"headers": false, "header_map": true}
+
+// TestParity asks net/http and the service about the same requests.
+func TestParity(t *testing.T) {
+	s := start(t, nil, nil)
+	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
+	good := bearer(s.token("a", "b"))
+	post := request{http.MethodPost, "company.example", "/request?q=1", [][2]string{good, {"X-Company", "7"}}}
+	for _, c := range []struct {
+		name string
+		request
+		status int // 0 is that it passes
+	}{
+		{"good", get("/any", good), 0},
+		{"good, by its scopes", get("/scope/x", good), 0},
+		{"public", get("/open/x"), 0},
+		{"public, with a bad token", get("/open/x", bearer("bad")), 0},
+		{"optional, without a token", get("/maybe"), 0},
+		{"optional, with a token", get("/maybe", good), 0},
+		{"WhereRequest", post, 0},
+		{"WhereRequest, another company", request{post.method, post.host, post.target, [][2]string{good}}, 403},
+		{"another host", request{post.method, "api.example", post.target, post.lines}, 403},
+		{"another method", request{http.MethodPut, "api.example", "/any", [][2]string{good}}, 403},
+		{"HEAD", request{http.MethodHead, "api.example", "/any", nil}, 401},
+		{"no credentials", get("/any"), 401},
+		{"no credentials, scopes told", get("/scope/"), 401},
+		{"Basic", get("/any", [2]string{"Authorization", "Basic YTpi"}), 401},
+		{"no JWT", get("/any", bearer("opaque")), 401},
+		{"expired", get("/any", bearer(expired)), 401},
+		{"optional, with a bad token", get("/maybe", bearer("bad")), 401},
+		{"empty field", get("/any", [2]string{"Authorization", ""}), 400},
+		{"repeated", get("/any", good, good), 400},
+		{"repeated, an innocent scheme first", get("/maybe", [2]string{"Authorization", "Basic YTpi"}, good), 400},
+		{"repeated, an innocent scheme last", get("/maybe", good, [2]string{"Authorization", "Basic YTpi"}), 400},
+		{"too long", get("/any", bearer(strings.Repeat("x", xenaauth.DefaultMaxTokenLength+1))), 400},
+		{"comma in a token", get("/any", bearer("a,b")), 400},
+		{"twice, in the query too", get("/any?access_token=x", good), 400},
+		{"no scope", get("/scope/", bearer(s.token("a"))), 403},
+		{"policy", get("/policy", good), 403},
+		{"denied route", get("/open/shut", good), 403},
+		{"no rule", get("/nowhere", good), 403},
+		{"policy that can't tell", get("/down", good), 503},
+		{"foreign error", get("/any", bearer("foreign")), 503},
+		{"dot segments", get("/open/../any", good), 400},
+		{"encoded dot segments", get("/open/%2e%2e/any", good), 400},
+		{"encoded slash", get("/open%2f..%2fany", good), 400},
+		{"double slash", get("//any", good), 400},
+		{"backslash", get(`/open\..\any`, good), 400},
+		{"path parameters", get("/open/;x/..", good), 400},
+		{"NUL", get("/open/%00", good), 400},
+	} {
+		for kind, raw := range encodings {
+			t.Run(c.name+"/"+kind, func(t *testing.T) {
+				want, passed := s.guarded(t, c.request)
+				out := s.check(t, c.attributes(raw))
+				if (passed != nil) != (c.status == 0) || passed == nil && want.Code != c.status {
+					t.Fatalf("net/http answers %d", want.Code)
+				}
+				if passed != nil {
+					if out.GetOkResponse() == nil {
+						t.Fatalf("refused: %v", out)
+					}
+					s.wantIdentity(t, c.request, out.GetOkResponse(), passed)
+					h := make(map[string][]string)
+					apply(h, out.GetOkResponse().GetResponseHeadersToAdd())
+					if vary := want.Header().Values("Vary"); !slices.Equal(h["vary"], vary) {
+						t.Errorf("Vary: %q, want %q", h["vary"], vary)
+					}
+					return
+				}
+				got := out.GetDeniedResponse()
+				if int(got.GetStatus().GetCode()) != want.Code || got.GetBody() != want.Body.String() {
+					t.Errorf("%v, want %d %s", got, want.Code, want.Body)
+				}
+				if h := sent(got); !maps.EqualFunc(h, want.Result().Header, slices.Equal[[]string]) {
+					t.Errorf("%v, want %v", h, want.Result().Header)
+				}
+				if text := out.String(); strings.Contains(text, "secret") || strings.Contains(text, "10.0.0.7") {
+					t.Errorf("shows %s", text)
+				}
+				codes := map[int]codes.Code{400: codes.Unauthenticated, 401: codes.Unauthenticated,
+					403: codes.PermissionDenied, 503: codes.Unavailable}
+				if code := out.GetStatus().GetCode(); code != int32(codes[want.Code]) {
+					t.Errorf("status code %d", code)
+				}
+			})
+		}
+	}
+}
+
+// wantIdentity wants the upstream to see the user that net/http has found, and nobody else.
+func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
+	t.Helper()
+	user, _ := xenaauth.UserFromContext(passed.Context())
+	want := make(http.Header)
+	fatal(t, s.identity.Set(want, user))
+	h := r.forwarded(ok)
+	for _, name := range s.identity.Names() {
+		if got := h[strings.ToLower(name)]; len(want[name]) != 1 || !slices.Equal(got, want[name]) {
+			t.Errorf("%s: %q, want %q", name, got, want[name])
+		}
+	}
+}
+
+// TestOneEventEach counts the outcomes that were told: no refusal is missing from the metrics.
+func TestOneEventEach(t *testing.T) {
+	s := start(t, nil, nil)
+	good := bearer(s.token("a", "b"))
+	for _, in := range []*authv3.CheckRequest{
+		get("/any", good).attributes(true), get("/any").attributes(true), get("/nowhere").attributes(true),
+		get("/open/../any").attributes(true), wrap(nil), {},
+	} {
+		before := s.outcomes.Load()
+		s.check(t, in)
+		if n := s.outcomes.Load() - before; n != 1 {
+			t.Errorf("%d events for %v", n, in)
+		}
+	}
+}
+
+// TestPublicAsksNobody spares the issuer requests that anybody may make.
+func TestPublicAsksNobody(t *testing.T) {
+	s := start(t, nil, nil)
+	for range 3 {
+		s.check(t, get("/open/x", bearer("opaque")).attributes(true))
+		s.check(t, get("/nowhere", bearer("opaque")).attributes(true))
+		s.check(t, get("/open/%2e%2e/any", bearer("opaque")).attributes(true))
+	}
+	if n := s.validator.calls.Load(); n != 0 {
+		t.Errorf("%d tokens were looked at", n)
+	}
+}
+
+// TestOutage has the issuer down.
+func TestOutage(t *testing.T) {
+	s := start(t, nil, nil)
+	good := bearer(s.token("a", "b"))
+	s.issuer.Down()
+	denied := s.check(t, get("/any", good).attributes(true)).GetDeniedResponse()
+	h := sent(denied)
+	if denied.GetStatus().GetCode() != 503 || h.Get("Retry-After") == "" || h.Get("WWW-Authenticate") != "" {
+		t.Errorf("%v", denied)
+	}
+	s.issuer.Heal()
+}
+
+// TestPlantedUser has an interceptor put Envoy's own user into the context.
+func TestPlantedUser(t *testing.T) {
+	var s *served
+	planted := xenaauthtest.User(xenaauthtest.Token{Subject: "envoy"})
+	s = start(t, nil, nil, grpc.UnaryInterceptor(
+		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+			r := get("/any", bearer(s.token("a", "b")))
+			if in, err := r.parsed(); err == nil { // the same middleware, as grpcauth would use it
+				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
+					return next(allowed.Context(), req)
+				}
+			}
+			return next(xenaauth.ContextWithUser(ctx, planted), req)
+		}))
+	for _, target := range []string{"/open/x", "/maybe"} {
+		r := get(target)
+		out := s.check(t, r.attributes(true))
+		for name, values := range r.forwarded(out.GetOkResponse()) {
+			if values[0] != "" {
+				t.Errorf("%s: %q", name, values)
+			}
+		}
+	}
+	if s.check(t, get("/any").attributes(true)).GetOkResponse() != nil {
+		t.Error("passes without a token")
+	}
+}
+
+// TestConcurrent asks about many users at a time.
+func TestConcurrent(t *testing.T) {
+	s := start(t, nil, nil)
+	var all sync.WaitGroup
+	for i := range 200 {
+		all.Go(func() {
+			name := fmt.Sprintf("user-%d", i%10)
+			r := get("/any", bearer(s.issuer.JWT(xenaauthtest.Token{Subject: name})), [2]string{"x_auth_user", "root"})
+			out, err := s.client.Check(t.Context(), r.attributes(i%2 == 0))
+			if err != nil || out.GetOkResponse() == nil {
+				t.Errorf("%v, %v", out, err)
+				return
+			}
+			found := false
+			for _, values := range r.forwarded(out.GetOkResponse()) {
+				found = found || slices.Equal(values, []string{name})
+			}
+			if !found {
+				t.Errorf("%s is not told in %v", name, out)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestNew(t *testing.T) {
+	s := start(t, nil, nil)
+	for _, cfg := range []extauthz.Config{{}, {Middleware: s.auth}, {Find: s.routes.Find}} {
+		if service, err := extauthz.New(cfg); err == nil || service != nil {
+			t.Errorf("no error for %v", cfg)
+		}
+	}
+}

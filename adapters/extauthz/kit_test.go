@@ -1,0 +1,244 @@
+package extauthz_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// rules are those of the table of routes.
+var rules = []xenaauth.Rule{
+	{Pattern: "GET /any", Require: xenaauth.AnyUser()},
+	{Pattern: "/scope/", Require: xenaauth.AllScopes("a", "b")},
+	{Pattern: "/open/", Public: true},
+	{Pattern: "/open/shut", Deny: true},
+	{Pattern: "/maybe", Optional: true},
+	{Pattern: "/policy", Require: xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error {
+		return errors.New("row 17 of the secret list")
+	})},
+	{Pattern: "/down", Require: xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
+		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
+	})},
+	{Pattern: "/panic", Require: xenaauth.Where("panic", func(context.Context, *xenaauth.User) error {
+		panic("the secret list")
+	})},
+	{Pattern: "POST company.example/request", Require: xenaauth.WhereRequest("the request",
+		func(r *http.Request, _ *xenaauth.User) error {
+			if r.Host != "company.example" || r.URL.Query().Get("q") != "1" || r.Header.Get("X-Company") != "7" ||
+				r.RequestURI != "/request?q=1" || r.Header.Get("Host") != "" || r.URL.IsAbs() ||
+				r.Header.Get("X-Auth-User")+r.Header.Get("X_auth_user") != "" {
+				return errors.New("not as net/http has it")
+			}
+			return nil
+		})},
+}
+
+// counter counts what reaches the validator.
+type counter struct {
+	next  xenaauth.TokenValidator
+	calls atomic.Int64
+}
+
+func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	c.calls.Add(1)
+	if token == "foreign" {
+		return nil, errors.New("dial tcp 10.0.0.7:6379: connection refused")
+	}
+	return c.next.Validate(ctx, token)
+}
+
+// served is the service behind a gRPC connection.
+type served struct {
+	issuer    *xenaauthtest.Issuer
+	validator *counter
+	auth      *xenaauth.Middleware
+	routes    *xenaauth.Routes
+	identity  *identity.Identity
+	service   authv3.AuthorizationServer
+	client    authv3.AuthorizationClient
+	outcomes  atomic.Int64
+}
+
+// start serves. change, if any, has the last word on the configuration.
+func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), server ...grpc.ServerOption) *served {
+	t.Helper()
+	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	v, err := xenaauth.NewValidator(s.issuer.Config())
+	fatal(t, err)
+	s.validator = &counter{next: v}
+	if opts == nil {
+		opts = new(xenaauth.Options)
+	}
+	opts.Event = func(context.Context, xenaauth.Event) { s.outcomes.Add(1) }
+	s.auth = xenaauth.NewMiddleware(s.validator, opts)
+	s.routes, err = xenaauth.NewRoutes(rules, nil)
+	fatal(t, err)
+	s.identity, err = identity.New(identity.Config{})
+	fatal(t, err)
+	cfg := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}
+	if change != nil {
+		change(&cfg)
+	}
+	s.service, err = extauthz.New(cfg)
+	fatal(t, err)
+
+	g := grpc.NewServer(server...)
+	authv3.RegisterAuthorizationServer(g, s.service)
+	listener := bufconn.Listen(1 << 20)
+	go func() { _ = g.Serve(listener) }()
+	t.Cleanup(g.Stop)
+	conn, err := grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	fatal(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	s.client = authv3.NewAuthorizationClient(conn)
+	return s
+}
+
+func fatal(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *served) token(scopes ...string) string {
+	return s.issuer.JWT(xenaauthtest.Token{Subject: "ann", ClientID: "app", Scopes: scopes,
+		Claims: map[string]any{"aud": s.issuer.API()}})
+}
+
+func (s *served) check(t testing.TB, in *authv3.CheckRequest) *authv3.CheckResponse {
+	t.Helper()
+	out, err := s.client.Check(t.Context(), in)
+	fatal(t, err)
+	if (out.GetStatus().GetCode() == 0) != (out.GetOkResponse() != nil) || out.GetErrorResponse() != nil {
+		t.Fatalf("status and answer differ: %v", out)
+	}
+	return out
+}
+
+// request is a client's request. Its lines are field lines: name, value.
+type request struct {
+	method, host, target string
+	lines                [][2]string
+}
+
+func get(target string, lines ...[2]string) request {
+	return request{http.MethodGet, "api.example", target, lines}
+}
+
+func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
+
+// attributes is what Envoy makes of a request. raw is its encode_raw_headers.
+func (r request) attributes(raw bool) *authv3.CheckRequest {
+	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
+		{"x-request-id", "1"}}, r.lines...)
+	h := &authv3.AttributeContext_HttpRequest{
+		Id: "1", Method: r.method, Path: r.target, Host: r.host, Scheme: "https", Protocol: "HTTP/2", Size: -1,
+	}
+	if raw {
+		h.HeaderMap = new(corev3.HeaderMap)
+		for _, line := range lines {
+			h.HeaderMap.Headers = append(h.HeaderMap.Headers,
+				&corev3.HeaderValue{Key: strings.ToLower(line[0]), RawValue: []byte(line[1])})
+		}
+	} else {
+		h.Headers = make(map[string]string)
+		for _, line := range lines {
+			name := strings.ToLower(line[0])
+			if before, twice := h.Headers[name]; twice {
+				h.Headers[name] = before + "," + line[1]
+			} else {
+				h.Headers[name] = strings.ToValidUTF8(line[1], "!")
+			}
+		}
+	}
+	return wrap(h)
+}
+
+func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
+	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
+}
+
+// parsed is the request as net/http's server reads it, or its refusal to.
+func (r request) parsed() (*http.Request, error) {
+	var b strings.Builder
+	b.WriteString(r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nX-Request-Id: 1\r\n")
+	for _, line := range r.lines {
+		b.WriteString(line[0] + ": " + line[1] + "\r\n")
+	}
+	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
+}
+
+// guarded is what net/http answers, by the same middleware and table. passed is nil if the request was refused.
+func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
+	t.Helper()
+	in, err := r.parsed()
+	fatal(t, err)
+	answer = httptest.NewRecorder()
+	guard := s.auth.Guard(s.routes.Find)
+	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = r })).ServeHTTP(answer, in)
+	return answer, passed
+}
+
+// forwarded is what the upstream gets of a request that passes, by Envoy's order: it sets, then removes.
+func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
+	h := make(map[string][]string)
+	for _, line := range r.lines {
+		name := strings.ToLower(line[0])
+		h[name] = append(h[name], line[1])
+	}
+	apply(h, ok.GetHeaders())
+	for _, name := range ok.GetHeadersToRemove() {
+		delete(h, name)
+	}
+	return h
+}
+
+// sent is the header that the client gets of a refusal.
+func sent(denied *authv3.DeniedHttpResponse) http.Header {
+	h := make(map[string][]string)
+	apply(h, denied.GetHeaders())
+	out := make(http.Header)
+	for name, values := range h {
+		out[http.CanonicalHeaderKey(name)] = values
+	}
+	return out
+}
+
+func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
+	for _, o := range options {
+		name, value := o.GetHeader().GetKey(), o.GetHeader().GetValue()
+		switch {
+		case name != strings.ToLower(name):
+			panic("a name that isn't in lower case: " + name)
+		case value == "" && !o.GetKeepEmptyValue(): // Envoy's filter keeps them in any case, others may not
+		case len(o.GetHeader().GetRawValue()) > 0:
+			panic("Envoy doesn't read raw values")
+		case o.GetAppendAction() == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD:
+			h[name] = []string{value}
+		case o.GetAppendAction() == corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD:
+			h[name] = append(h[name], value)
+		default:
+			panic("another action")
+		}
+	}
+}

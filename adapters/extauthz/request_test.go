@@ -1,0 +1,267 @@
+package extauthz_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestSpoofed sends identity fields in every spelling that an upstream may fold into one.
+func TestSpoofed(t *testing.T) {
+	s := start(t, nil, nil)
+	if len(s.identity.Names()) < 3 {
+		t.Fatal("too few names for a test")
+	}
+	for _, target := range []string{"/any", "/open/x", "/maybe"} {
+		for kind, raw := range encodings {
+			r := get(target, bearer(s.token("a", "b")), [2]string{"X-Innocent_Field", "kept"})
+			for _, name := range s.identity.Names() {
+				for _, spelling := range spellings(name) {
+					r.lines = append(r.lines, [2]string{spelling, "root"}, [2]string{spelling, "toor"})
+				}
+			}
+			ok := s.check(t, r.attributes(raw)).GetOkResponse()
+			if ok == nil {
+				t.Fatalf("%s: refused", target)
+			}
+			_, passed := s.guarded(t, r)
+			s.wantIdentity(t, r, ok, passed)
+			for name, values := range r.forwarded(ok) {
+				if slices.Contains(values, "root") || slices.Contains(values, "toor") {
+					t.Errorf("%s by %s: the upstream gets %s: %q", target, kind, name, values)
+				}
+			}
+			if h := r.forwarded(ok); len(h["x-innocent_field"]) != 1 || len(h["authorization"]) != 1 {
+				t.Errorf("%s by %s: %v is left", target, kind, h)
+			}
+		}
+	}
+}
+
+// spellings are those of a header name with each of its dashes as each separator that counts, and in another case.
+func spellings(name string) []string {
+	out := []string{""}
+	for _, c := range name {
+		forms := string(c)
+		if c == '-' {
+			forms = "-_.~"
+		}
+		var next []string
+		for _, begun := range out {
+			for _, form := range forms {
+				next = append(next, begun+string(form))
+			}
+		}
+		out = next
+	}
+	for _, one := range out[1:] {
+		out = append(out, strings.ToUpper(one))
+	}
+	return out
+}
+
+// TestPolicySeesNoSpoof has a policy that looks at identity fields.
+func TestPolicySeesNoSpoof(t *testing.T) {
+	s := start(t, nil, nil)
+	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
+		r := request{http.MethodPost, "company.example", "/request?q=1", [][2]string{
+			bearer(s.token()), {"X-Company", "7"}, {name, "root"},
+		}}
+		if out := s.check(t, r.attributes(true)); out.GetOkResponse() == nil {
+			t.Errorf("%s: %v", name, out)
+		}
+	}
+}
+
+// TestConnection has a client name identity fields in Connection, so that the next proxy would drop them.
+func TestConnection(t *testing.T) {
+	s := start(t, nil, nil)
+	name := s.identity.Names()[0]
+	for value, want := range map[string][]string{
+		"Upgrade": {"Upgrade"}, "Upgrade, " + name: {"Upgrade"}, name: nil, "close, X_Other": {"close, X_Other"},
+	} {
+		r := get("/any", bearer(s.token()), [2]string{"Connection", value})
+		ok := s.check(t, r.attributes(true)).GetOkResponse()
+		if got := r.forwarded(ok)["connection"]; !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", value, got, want)
+		}
+	}
+}
+
+// TestAuthorization keeps the token from the upstream, or not.
+func TestAuthorization(t *testing.T) {
+	for _, remove := range []bool{false, true} {
+		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
+		for _, target := range []string{"/any", "/open/x", "/maybe"} {
+			r := get(target, bearer(s.token("a", "b")))
+			if _, kept := r.forwarded(s.check(t, r.attributes(true)).GetOkResponse())["authorization"]; kept == remove {
+				t.Errorf("%s: kept %v", target, kept)
+			}
+		}
+	}
+}
+
+// TestUntold has a user whom the identity headers can't tell.
+func TestUntold(t *testing.T) {
+	small, err := identity.New(identity.Config{MaxBytes: 200})
+	fatal(t, err)
+	s := start(t, nil, func(cfg *extauthz.Config) { cfg.Identity = small })
+	r := get("/any", bearer(s.issuer.JWT(xenaauthtest.Token{Subject: strings.Repeat("x", 200)})))
+	if denied := s.check(t, r.attributes(true)).GetDeniedResponse(); denied.GetStatus().GetCode() != 403 {
+		t.Errorf("%v", denied)
+	}
+}
+
+// TestWithoutIdentity leaves the request as it is.
+func TestWithoutIdentity(t *testing.T) {
+	s := start(t, nil, func(cfg *extauthz.Config) { cfg.Identity = nil })
+	ok := s.check(t, get("/any", bearer(s.token()), [2]string{"X_Auth_User", "x"}).attributes(true)).GetOkResponse()
+	if ok == nil || len(ok.GetHeaders()) != 0 || len(ok.GetHeadersToRemove()) != 0 {
+		t.Errorf("%v", ok)
+	}
+}
+
+// TestUnreadable sends what Envoy wouldn't. None of it passes, not even where everybody may.
+func TestUnreadable(t *testing.T) {
+	s := start(t, nil, func(cfg *extauthz.Config) {
+		cfg.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Pattern: "/", Public: true}, nil }
+	})
+	type attributes = authv3.AttributeContext_HttpRequest
+	r := get("/x", [2]string{"X-Twice", "1"}, [2]string{"X-Twice", "2"})
+	raw := func(change func(*attributes)) *authv3.CheckRequest {
+		in := r.attributes(true)
+		change(in.GetAttributes().GetRequest().GetHttp())
+		return in
+	}
+	both := func(change func(*attributes)) *authv3.CheckRequest {
+		return raw(func(h *attributes) {
+			h.Headers = r.attributes(false).GetAttributes().GetRequest().GetHttp().GetHeaders()
+			change(h)
+		})
+	}
+	field := func(name, value string) *authv3.CheckRequest {
+		return raw(func(h *attributes) {
+			h.HeaderMap.Headers = append(h.HeaderMap.Headers, &corev3.HeaderValue{Key: name, RawValue: []byte(value)})
+		})
+	}
+	line := func(method, host, target string) *authv3.CheckRequest {
+		return request{method, host, target, nil}.attributes(true)
+	}
+	for name, in := range map[string]*authv3.CheckRequest{
+		"unchanged":         r.attributes(true),
+		"unchanged, joined": r.attributes(false),
+		"unchanged, both":   both(func(*attributes) {}),
+		"values that aren't raw": raw(func(h *attributes) {
+			for _, field := range h.HeaderMap.Headers {
+				field.Value, field.RawValue = string(field.RawValue), nil
+			}
+		}),
+		"value and raw value":  raw(func(h *attributes) { h.HeaderMap.Headers[4].Value = "1" }),
+		"Latin-1 in a value":   field("x-name", "J\xf8rgen"),
+		"tab in a value":       field("x-name", "a\tb"),
+		"unknown pseudo field": field(":protocol", "websocket"),
+		"the same Host":        raw(func(h *attributes) { h.HeaderMap.Headers[2].Key = "Host" }),
+		"no pseudo fields":     wrap(&attributes{Method: "GET", Host: "a", Path: "/"}),
+		"port":                 line("GET", "a:80", "/"),
+		"asterisk":             line("OPTIONS", "a", "*"),
+	} {
+		if s.check(t, in).GetOkResponse() == nil {
+			t.Errorf("%s: refused", name)
+		}
+	}
+	for name, in := range map[string]*authv3.CheckRequest{
+		"nothing":             {},
+		"no request":          {Attributes: new(authv3.AttributeContext)},
+		"no HTTP":             {Attributes: &authv3.AttributeContext{Request: new(authv3.AttributeContext_Request)}},
+		"empty HTTP":          wrap(new(attributes)),
+		"no method":           line("", "a", "/"),
+		"method":              line("GET /", "a", "/"),
+		"no host":             line("GET", "", "/"),
+		"host":                line("GET", "a b", "/"),
+		"no path":             line("GET", "a", ""),
+		"authority form":      line("CONNECT", "a:443", "a:443"),
+		"relative path":       line("GET", "a", "x/"),
+		"absolute form":       line("GET", "a", "http://a/"),
+		"query alone":         line("GET", "a", "?x"),
+		"space":               line("GET", "a", "/x y"),
+		"newline":             line("GET", "a", "/x\n"),
+		"invalid escape":      line("GET", "a", "/%zz"),
+		"other path":          field(":path", "/y"),
+		"no other path":       raw(func(h *attributes) { h.HeaderMap.Headers[1].RawValue = []byte("/y") }),
+		"other method":        raw(func(h *attributes) { h.HeaderMap.Headers[0].RawValue = []byte("PUT") }),
+		"other host":          raw(func(h *attributes) { h.HeaderMap.Headers[2].RawValue = []byte("b") }),
+		"other scheme":        raw(func(h *attributes) { h.HeaderMap.Headers[3].RawValue = []byte("http") }),
+		"other Host":          field("Host", "b"),
+		"path twice":          field(":path", r.target),
+		"nil field":           raw(func(h *attributes) { h.HeaderMap.Headers[4] = nil }),
+		"no name":             field("", "x"),
+		"space in a name":     field("x auth", "x"),
+		"NUL in a value":      field("x-name", "a\x00b"),
+		"lines in a value":    field("x-name", "a\r\nb"),
+		"another raw value":   raw(func(h *attributes) { h.HeaderMap.Headers[4].Value = "x" }),
+		"both, one more":      both(func(h *attributes) { h.Headers["x-more"] = "" }),
+		"both, one less":      both(func(h *attributes) { delete(h.Headers, "x-twice") }),
+		"both, another value": both(func(h *attributes) { h.Headers["x-twice"] = "1" }),
+		"both, another case":  both(func(h *attributes) { h.Headers["X-Twice"] = "1,2" }),
+	} {
+		if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 || denied.GetBody() == "" {
+			t.Errorf("%s: %v", name, denied)
+		}
+	}
+	denied := s.check(t, line("HEAD", "", "/")).GetDeniedResponse()
+	if denied.GetStatus().GetCode() != 400 || denied.GetBody() != "" {
+		t.Errorf("HEAD: %v", denied)
+	}
+}
+
+// TestJoined has Envoy join fields. What could be two is never taken for one.
+func TestJoined(t *testing.T) {
+	s := start(t, nil, nil)
+	token := s.token("a", "b")
+	for _, value := range []string{
+		"Bearer " + token + ",Bearer " + token, "Bearer " + token + ",", ",Bearer " + token,
+		"Bearer " + token + ", Basic YTpi", "Basic YTpi,Bearer " + token, "Basic YTpi, Bearer " + token,
+		`Digest username="a", realm="b"`, ",",
+	} {
+		for _, target := range []string{"/any", "/maybe"} {
+			in := get(target, [2]string{"Authorization", value}).attributes(false)
+			if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
+				t.Errorf("%s with %q: %v", target, value, denied)
+			}
+		}
+	}
+	// Two keys of one name, from a client that isn't Envoy.
+	in := get("/maybe", bearer(token)).attributes(false)
+	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
+	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
+		t.Errorf("two keys: %v", denied)
+	}
+}
+
+// TestBig sends more than Envoy lets through.
+func TestBig(t *testing.T) {
+	s := start(t, nil, nil)
+	r := get("/any", bearer(s.token("a", "b")))
+	for range 2000 {
+		r.lines = append(r.lines, [2]string{"X_Auth-User", strings.Repeat("x", 500)})
+	}
+	ok := s.check(t, r.attributes(true)).GetOkResponse()
+	_, passed := s.guarded(t, r)
+	s.wantIdentity(t, r, ok, passed)
+	if n := len(ok.GetHeadersToRemove()); n > 1 {
+		t.Errorf("%d fields to remove", n)
+	}
+	r = get("/any?"+strings.Repeat("q", 1<<20), r.lines[0])
+	if s.check(t, r.attributes(true)).GetOkResponse() == nil {
+		t.Error("a long query is refused")
+	}
+}

@@ -1,0 +1,141 @@
+package extauthz
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// allow lets a request pass that was found good. client is its header before identity headers were removed. The error
+// is that the user can't be told.
+func (s *server) allow(r *http.Request, client http.Header, optional bool) (*authv3.CheckResponse, error) {
+	var remove []string
+	var change []*corev3.HeaderValueOption
+	if s.cfg.RemoveAuthorization {
+		remove = append(remove, "Authorization")
+	}
+	if s.cfg.Identity != nil {
+		for name, values := range client {
+			if kept, ok := r.Header[name]; !ok {
+				remove = append(remove, name)
+			} else if !slices.Equal(kept, values) { // Connection, which named fields of ours
+				change = append(change, options(name, kept)...)
+			}
+		}
+		user, _ := xenaauth.UserFromContext(r.Context())
+		set := make(http.Header)
+		if err := s.cfg.Identity.Set(set, user); err != nil {
+			return nil, err
+		}
+		for _, name := range s.names {
+			change = append(change, options(name, []string{set.Get(name)})...)
+		}
+	}
+	ok := &authv3.OkHttpResponse{Headers: change}
+	for _, name := range remove {
+		if !s.ours[name] { // Envoy sets before it removes
+			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
+		}
+	}
+	slices.Sort(ok.HeadersToRemove)
+	if optional { // as [xenaauth.Middleware.Optional] tells caches
+		ok.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
+			Header:       &corev3.HeaderValue{Key: "vary", Value: "Authorization"},
+			AppendAction: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+		}}
+	}
+	return &authv3.CheckResponse{
+		Status:       &rpcstatus.Status{Code: int32(codes.OK)},
+		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
+	}, nil
+}
+
+// options sets a field to values, in place of what is there. Without values it does nothing.
+func options(name string, values []string) []*corev3.HeaderValueOption {
+	out := make([]*corev3.HeaderValueOption, len(values))
+	for i, value := range values {
+		action := corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+		if i == 0 {
+			action = corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
+		}
+		out[i] = &corev3.HeaderValueOption{
+			Header:         &corev3.HeaderValue{Key: strings.ToLower(name), Value: text(value)},
+			AppendAction:   action,
+			KeepEmptyValue: true,
+		}
+	}
+	return out
+}
+
+// text is s as a protobuf string may be. Of fields and bodies Envoy reads no other form.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
+// denied is a refusal.
+func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
+	refusal := &authv3.DeniedHttpResponse{
+		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},
+		Body:   text(string(body)),
+	}
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		switch name {
+		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy's own affair
+		default:
+			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
+		}
+	}
+	code := codes.PermissionDenied
+	switch status {
+	case http.StatusBadRequest, http.StatusUnauthorized:
+		code = codes.Unauthenticated
+	case http.StatusServiceUnavailable:
+		code = codes.Unavailable
+	}
+	return &authv3.CheckResponse{
+		Status:       &rpcstatus.Status{Code: int32(code)},
+		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: refusal},
+	}
+}
+
+// response is a [http.ResponseWriter] that keeps what a refusal is made of.
+type response struct {
+	header, sent http.Header
+	status       int
+	body         []byte
+}
+
+func newResponse() *response { return &response{header: make(http.Header)} }
+
+func (w *response) Header() http.Header { return w.header }
+
+func (w *response) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status, w.sent = status, w.header.Clone()
+	}
+}
+
+func (w *response) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusForbidden) // a refusal, whatever the caller forgot
+	w.body = append(w.body, p...)
+	return len(p), nil
+}
+
+func (w *response) denied() *authv3.CheckResponse {
+	w.WriteHeader(http.StatusForbidden)
+	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
+		w.sent.Set("Content-Type", http.DetectContentType(w.body)) // as net/http does
+	}
+	return denied(w.status, w.sent, w.body)
+}

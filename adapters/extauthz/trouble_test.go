@@ -1,0 +1,91 @@
+package extauthz_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// TestHooks has refusals worded by the service that asks.
+func TestHooks(t *testing.T) {
+	hook := func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+		switch r.URL.Path {
+		case "/panic":
+			panic("the secret list")
+		case "/nothing":
+			w.WriteHeader(http.StatusOK)
+			return
+		case "/latin":
+			_, _ = io.WriteString(w, "f\xfchrt nirgends hin")
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Length", "1")
+		w.Header().Add("Www-Authenticate", `Bearer realm="another"`)
+		w.Header()["Link"] = []string{"</a>", "</b>"}
+		w.Header()["Date"] = nil
+		_, _ = fmt.Fprintf(w, "%s: ", e.Reason)
+		_, _ = io.WriteString(w, r.URL.Path)
+	}
+	s := start(t, &xenaauth.Options{ErrorBody: hook}, nil)
+	got := s.check(t, get("/any").attributes(true)).GetDeniedResponse()
+	h := sent(got)
+	if got.GetStatus().GetCode() != 401 || got.GetBody() != "missing_token: /any" ||
+		h.Get("Content-Type") != "text/plain" || !slices.Equal(h["Link"], []string{"</a>", "</b>"}) ||
+		h["Content-Length"] != nil || h["Date"] != nil || len(h["Www-Authenticate"]) != 1 {
+		t.Errorf("%v", got)
+	}
+	got = s.check(t, get("/nothing").attributes(true)).GetDeniedResponse()
+	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
+		t.Errorf("%v", got)
+	}
+	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse() // what is no UTF-8 must not fail the call
+	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
+		!strings.HasPrefix(sent(got).Get("Content-Type"), "text/plain") {
+		t.Errorf("%v", got)
+	}
+	if got := s.check(t, get("/panic").attributes(true)).GetDeniedResponse(); got.GetStatus().GetCode() != 503 {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestPanic has a policy panic: nobody passes, nobody is told, and the process goes on.
+func TestPanic(t *testing.T) {
+	var log lockedBuilder
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	t.Cleanup(func() { slog.SetDefault(before) })
+	s := start(t, nil, nil)
+	good := bearer(s.token("a", "b"))
+	out := s.check(t, get("/panic", good).attributes(true))
+	denied := out.GetDeniedResponse()
+	if denied.GetStatus().GetCode() != 503 || sent(denied).Get("Retry-After") == "" ||
+		strings.Contains(out.String(), "secret") {
+		t.Errorf("%v", out)
+	}
+	if text := log.String(); !strings.Contains(text, "panicked") || !strings.Contains(text, "stack") ||
+		strings.Contains(text, "secret") || strings.Contains(text, good[1]) {
+		t.Errorf("log: %s", text)
+	}
+	if s.check(t, get("/any", good).attributes(true)).GetOkResponse() == nil {
+		t.Error("afterwards nobody passes")
+	}
+}
+
+type lockedBuilder struct {
+	mu sync.Mutex
+	strings.Builder
+}
+
+func (b *lockedBuilder) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Builder.Write(p)
+}

@@ -1,0 +1,177 @@
+package forwardauth_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestBigUser(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		scopes := []string{"testapi"}
+		for k := range 400 {
+			scopes = append(scopes, fmt.Sprintf("scope%04d", k))
+		}
+		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token(scopes...)}})
+		wantRefused(t, w, 403, xenaauth.ReasonForbidden, `error="insufficient_scope"`)
+	})
+}
+
+// A policy sees the original request and what the client sent beside it, but nothing that looks like our word.
+func TestPolicySeesOriginalRequest(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		r := s.subrequest("PUT", "api.example.com", "/policy/22000?a=b", http.Header{
+			"Authorization": {s.token("testapi")}, "X-Company": {"7"}, "X_auth_user": {"root"},
+		})
+		wantAllowed(t, s.serve(r), map[string]string{
+			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C"})
+		seen := s.seen
+		if seen.Method != "PUT" || seen.Host != "api.example.com" || seen.URL.String() != "/policy/22000?a=b" ||
+			seen.RequestURI != "/policy/22000?a=b" || seen.Header.Get("X-Company") != "7" {
+			t.Errorf("it sees %s %s %s %v", seen.Method, seen.Host, seen.URL, seen.Header)
+		}
+		if _, ok := seen.Header["X_auth_user"]; ok {
+			t.Error("it sees an identity that the client claims")
+		}
+		if n, err := seen.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+			t.Errorf("its body: %d, %v", n, err)
+		}
+		if r.Header.Get("X_auth_user") != "root" {
+			t.Error("the subrequest itself was changed")
+		}
+	})
+}
+
+// A user whom somebody else put into the context is nobody here.
+func TestPlantedUser(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		for _, uri := range []string{"/public/a", "/optional"} {
+			r := s.subrequest("GET", "api.example.com", uri, nil)
+			r = r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{})))
+			wantAllowed(t, s.serve(r), nobody)
+		}
+	})
+}
+
+// What somebody around us has set stays, but for what would make the answer one with a body.
+func TestAllowKeepsOtherFields(t *testing.T) {
+	s := newSite(t, forwardauth.Caddy, nil, nil)
+	w := httptest.NewRecorder()
+	w.Header()["Content-Type"] = []string{"text/html"}
+	w.Header()["X-Request-Id"] = []string{"7"}
+	s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/public/a", nil))
+	if w.Header()["Content-Type"] != nil || w.Header().Get("X-Request-Id") != "7" {
+		t.Errorf("fields %v", w.Header())
+	}
+}
+
+func TestSeveralChallengesBecomeOne(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		w := httptest.NewRecorder()
+		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // by somebody around us
+		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
+		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
+		if got := w.Header()["Www-Authenticate"]; len(got) != 1 || got[0] != want {
+			t.Errorf("challenges %q, want %q", got, want)
+		}
+	})
+}
+
+// Every outcome is told, as by a middleware.
+func TestEvents(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		var told []string
+		s = newSite(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
+			if e.Err != nil {
+				told = append(told, string(e.Err.Reason))
+			} else {
+				told = append(told, fmt.Sprint(e.User != nil))
+			}
+		}}, nil)
+		s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token("testapi")}})
+		s.ask("GET", "api.example.com", "/public/a", nil)
+		s.ask("GET", "api.example.com", "/orders/1", nil)
+		s.ask("GET", "a b", "/orders/1", nil)
+		if got, want := fmt.Sprint(told), "[true false missing_token ambiguous_target]"; got != want {
+			t.Errorf("told %s, want %s", got, want)
+		}
+	})
+}
+
+// A hook that writes the body reaches neither the status nor the challenge.
+func TestErrorBody(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s = newSite(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+			w.WriteHeader(200)
+			fmt.Fprint(w, r.URL.Path, " ", e.Reason)
+		}}, nil)
+		w := s.ask("GET", "api.example.com", "/orders/1?access_token=x", http.Header{"Authorization": {s.token("testapi")}})
+		if w.Code != s.status(400) || w.Body.String() != "/orders/1 malformed_request" ||
+			!strings.Contains(w.Header().Get("Www-Authenticate"), "invalid_request") {
+			t.Errorf("status %d, body %q, fields %v", w.Code, w.Body, w.Header())
+		}
+	})
+}
+
+// What goes over the wire, where net/http has its own ideas about bodies and lengths.
+func TestOnTheWire(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		server := httptest.NewServer(s.handler)
+		defer server.Close()
+		methods := []string{"GET", "HEAD", "POST"}
+		for _, method := range methods {
+			for _, test := range []struct {
+				uri, authorization string
+				status             int
+			}{
+				{"/public/a", "", 200}, {"/optional", "", 200}, {"/policy/1", "", 401}, {"/policy/1", s.token("testapi"), 200},
+				{"/public/../a", "", s.status(400)}, {"/admin/", "", 403},
+			} {
+				conn, err := net.Dial("tcp", server.Listener.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Envoy asks by the original method. The others ask by GET; here by all, which makes no difference.
+				target, fields := "/verify", ""
+				if s.dialect == forwardauth.Envoy {
+					target = test.uri
+				} else {
+					for k, value := range []string{method, "api.example.com", test.uri} {
+						fields += names(s.dialect)[k] + ": " + value + "\r\n"
+					}
+				}
+				if test.authorization != "" {
+					fields += "Authorization: " + test.authorization + "\r\n"
+				}
+				fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: api.example.com\r\nContent-Length: 0\r\n%s\r\n", method, target, fields)
+				res, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+				if err != nil {
+					t.Fatal(err)
+				}
+				body, err := io.ReadAll(res.Body)
+				conn.Close()
+				if err != nil || res.StatusCode != test.status {
+					t.Errorf("%s %s: status %d, want %d, %v", method, test.uri, res.StatusCode, test.status, err)
+				}
+				wantBody := test.status != 200 && method != "HEAD"
+				if (len(body) > 0) != wantBody || method != "HEAD" && res.ContentLength != int64(len(body)) ||
+					len(res.TransferEncoding) > 0 {
+					t.Errorf("%s %s: %d bytes, length %d, %v", method, test.uri, len(body), res.ContentLength, res.TransferEncoding)
+				}
+				if test.status == 200 && (res.Header.Get("Content-Length") != "0" || len(res.Header["Content-Type"]) != 0) {
+					t.Errorf("%s %s: fields %v", method, test.uri, res.Header)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,328 @@
+package forwardauth_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+var dialects = []forwardauth.Dialect{
+	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
+}
+
+// site is a gateway's endpoint for one dialect, and the issuer of its tokens.
+type site struct {
+	issuer  *xenaauthtest.Issuer
+	dialect forwardauth.Dialect
+	config  forwardauth.Config
+	handler http.Handler
+	seen    *http.Request // by the policy of /policy
+}
+
+// newSite makes one. change, which may be nil, is applied to its configuration.
+func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
+	t.Helper()
+	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
+	v, err := xenaauth.NewValidator(s.issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	testAPI := xenaauth.AllScopes("testapi")
+	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{
+		{Pattern: "GET /orders/{id}", Require: testAPI},
+		{Pattern: "POST /orders/{id}", Require: xenaauth.AllScopes("testapi", "orders.write")},
+		{Pattern: "/public/", Public: true},
+		{Pattern: "/optional", Optional: true},
+		{Pattern: "/admin/", Deny: true},
+		{Pattern: "admin.example.com/", Deny: true},
+		{Pattern: "/policy/{id}", Require: xenaauth.WhereRequest("policy", func(r *http.Request, _ *xenaauth.User) error {
+			s.seen = r
+			return nil
+		})},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.New(identity.Config{ClaimHeaders: map[string]string{"X-Auth-Session": "sid"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.config = forwardauth.Config{
+		Middleware:   xenaauth.NewMiddleware(v, opts),
+		Find:         routes.Find,
+		Dialect:      dialect,
+		TrustedPeers: forwardauth.Loopback(),
+		Identity:     id,
+	}
+	if change != nil {
+		change(&s.config)
+	}
+	if s.handler, err = forwardauth.New(s.config); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *site) token(scopes ...string) string {
+	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{Subject: "104711", ClientID: "app", Scopes: scopes,
+		Claims: map[string]any{"sid": "0F3C"}})
+}
+
+// names are the fields in which a dialect tells method, host and URI.
+func names(d forwardauth.Dialect) [3]string {
+	switch d {
+	case forwardauth.Nginx, forwardauth.HAProxy:
+		return [3]string{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
+	default:
+		return [3]string{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
+	}
+}
+
+// subrequest is what the proxy asks about a request.
+func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
+	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
+	if s.dialect == forwardauth.Envoy {
+		r.Method, r.Host, r.RequestURI = method, host, s.config.PathPrefix+uri
+	} else {
+		for k, value := range []string{method, host, uri} {
+			r.Header[names(s.dialect)[k]] = []string{value}
+		}
+	}
+	maps.Copy(r.Header, header)
+	r.RemoteAddr = "127.0.0.1:40000"
+	return r
+}
+
+func (s *site) ask(method, host, uri string, header http.Header) *httptest.ResponseRecorder {
+	return s.serve(s.subrequest(method, host, uri, header))
+}
+
+func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	return w
+}
+
+// status is what a refusal becomes in the dialect.
+func (s *site) status(status int) int {
+	if s.dialect == forwardauth.Nginx && status == 400 {
+		return 401
+	}
+	return status
+}
+
+var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Session": ""}
+
+// wantAllowed fails unless w lets the request pass and tells exactly these identity fields.
+func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string]string) {
+	t.Helper()
+	if w.Code != 200 || w.Body.Len() != 0 {
+		t.Fatalf("status %d, body %q, want 200 and none", w.Code, w.Body)
+	}
+	want := map[string]string{"Cache-Control": "no-store", "Vary": "Authorization", "Content-Length": "0"}
+	maps.Copy(want, identity)
+	for name, value := range want {
+		if got := w.Header()[name]; len(got) != 1 || got[0] != value {
+			t.Errorf("%s: %q, want %q", name, got, value)
+		}
+	}
+	if len(w.Header()) != len(want) {
+		t.Errorf("fields %v, want %v", w.Header(), want)
+	}
+}
+
+// wantRefused fails unless w is the refusal of a reason, with the challenge of it.
+func wantRefused(t testing.TB, w *httptest.ResponseRecorder, status int, reason xenaauth.Reason, challenge string) {
+	t.Helper()
+	if w.Code != status || !strings.Contains(w.Body.String(), `"reason":"`+string(reason)+`"`) {
+		t.Errorf("status %d, body %q, want %d for %s", w.Code, w.Body, status, reason)
+	}
+	if got := w.Header()["Www-Authenticate"]; challenge != "" && (len(got) != 1 || !strings.Contains(got[0], challenge)) {
+		t.Errorf("challenges %q, want one with %s", got, challenge)
+	}
+	if got := w.Header().Get("Cache-Control"); got != "no-store" {
+		t.Errorf("Cache-Control %q", got)
+	}
+	for name := range nobody {
+		if _, ok := w.Header()[name]; ok {
+			t.Errorf("a refusal has %s", name)
+		}
+	}
+}
+
+func each(t *testing.T, test func(t *testing.T, s *site)) {
+	for _, d := range dialects {
+		t.Run(string(d), func(t *testing.T) { test(t, newSite(t, d, nil, nil)) })
+	}
+}
+
+func TestAllow(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		full := map[string]string{
+			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C",
+		}
+		token := http.Header{"Authorization": {s.token("testapi")}}
+		spoofed := http.Header{"X-Auth-User": {"root"}, "X_auth_scopes": {"admin"}, "X-Auth-Session": {"1", "2"}}
+		both := maps.Clone(spoofed)
+		maps.Copy(both, token)
+
+		wantAllowed(t, s.ask("GET", "api.example.com", "/orders/1?b=%2F,c", token), full)
+		wantAllowed(t, s.ask("HEAD", "api.example.com:8443", "/orders/1", token), full)
+		wantAllowed(t, s.ask("GET", "[::1]:8443", "/orders/1", both), full)
+		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", token), full)
+		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", spoofed), nobody)
+		wantAllowed(t, s.ask("PROPFIND", "api.example.com", "/public/a", spoofed), nobody)
+		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody) // nobody has looked at it
+		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", http.Header{"Authorization": {"Bearer junk"}}), nobody)
+	})
+}
+
+func TestRefuse(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		for _, test := range []struct {
+			name        string
+			method, uri string
+			header      http.Header
+			status      int
+			reason      xenaauth.Reason
+			challenge   string
+		}{
+			{"no token", "GET", "/orders/1", nil, 401, xenaauth.ReasonMissingToken, `Bearer realm="xena", scope="testapi"`},
+			{"another scheme", "GET", "/orders/1", http.Header{"Authorization": {"Basic YTpi"}}, 401,
+				xenaauth.ReasonMissingToken, `Bearer realm="xena", scope="testapi"`},
+			{"no JWT", "GET", "/orders/1", http.Header{"Authorization": {"Bearer junk"}}, 401,
+				xenaauth.ReasonMalformedToken, `error="invalid_token"`},
+			{"expired", "GET", "/orders/1", http.Header{"Authorization": {
+				"Bearer " + s.issuer.JWT(xenaauthtest.Token{Lifetime: -1e12})}}, 401,
+				xenaauth.ReasonExpired, `error="invalid_token"`},
+			{"two tokens", "GET", "/orders/1", http.Header{"Authorization": {s.token("testapi"), s.token("testapi")}}, 400,
+				xenaauth.ReasonMalformedRequest, `error="invalid_request"`},
+			{"also in the query", "GET", "/orders/1?access_token=x", http.Header{"Authorization": {s.token("testapi")}}, 400,
+				xenaauth.ReasonMalformedRequest, `error="invalid_request"`},
+			{"also in the query, encoded", "GET", "/orders/1?access%5ftoken=x&access_token", http.Header{
+				"Authorization": {s.token("testapi")}}, 400, xenaauth.ReasonMalformedRequest, `error="invalid_request"`},
+			{"a scope too few", "POST", "/orders/1", http.Header{"Authorization": {s.token("testapi")}}, 403,
+				xenaauth.ReasonInsufficientScope, `error="insufficient_scope"`},
+			{"denied", "GET", "/admin/x", http.Header{"Authorization": {s.token("testapi")}}, 403, xenaauth.ReasonNoRule, ""},
+			{"no rule", "GET", "/elsewhere", http.Header{"Authorization": {s.token("testapi")}}, 403, xenaauth.ReasonNoRule, ""},
+			{"another method", "DELETE", "/orders/1", http.Header{"Authorization": {s.token("testapi")}}, 403,
+				xenaauth.ReasonNoRule, ""},
+			{"a bad token where none is needed", "GET", "/optional", http.Header{"Authorization": {"Bearer junk"}}, 401,
+				xenaauth.ReasonMalformedToken, `error="invalid_token"`},
+		} {
+			t.Run(test.name, func(t *testing.T) {
+				w := s.ask(test.method, "api.example.com", test.uri, test.header)
+				wantRefused(t, w, s.status(test.status), test.reason, test.challenge)
+			})
+		}
+		t.Run("a host that is denied", func(t *testing.T) {
+			header := http.Header{"Authorization": {s.token("testapi")}}
+			for _, host := range []string{"admin.example.com", "ADMIN.example.com", "admin.example.com:443"} {
+				wantRefused(t, s.ask("GET", host, "/orders/1", header), 403, xenaauth.ReasonNoRule, "")
+			}
+		})
+	})
+}
+
+func TestIssuerIsDown(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		token := s.token("testapi")
+		s.issuer.Down()
+		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {token}})
+		wantRefused(t, w, 503, xenaauth.ReasonUnavailable, "")
+		if w.Header().Get("Retry-After") == "" || len(w.Header()["Www-Authenticate"]) != 0 {
+			t.Errorf("fields %v", w.Header())
+		}
+	})
+}
+
+func TestTrustedPeers(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+			c.TrustedPeers = []netip.Prefix{
+				netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("::ffff:192.0.2.0/120"),
+				netip.MustParsePrefix("fe80::/10"), netip.MustParsePrefix("2001:db8::1/128"),
+			}
+		})
+		for peer, trusted := range map[string]bool{
+			"10.1.2.3:4": true, "[::ffff:10.1.2.3]:4": true, "192.0.2.9:4": true, "[::ffff:192.0.2.9]:4": true,
+			"[fe80::1%eth0]:4": true, "[2001:db8::1]:4": true,
+			"10.2.0.1:4": false, "192.0.3.1:4": false, "127.0.0.1:4": false, "[::1]:4": false, "[2001:db8::2]:4": false,
+			"10.1.2.3": false, "": false, "@": false, "/run/gateway.sock": false, "localhost:4": false,
+		} {
+			r := s.subrequest("GET", "api.example.com", "/public/a", http.Header{"X-Forwarded-For": {"10.1.2.3"}})
+			r.RemoteAddr = peer
+			w := s.serve(r)
+			if trusted {
+				wantAllowed(t, w, nobody)
+				continue
+			}
+			if w.Code != 403 || w.Body.Len() > 0 || len(w.Header()) != 1 || w.Header().Get("Cache-Control") != "no-store" {
+				t.Errorf("%q: status %d, %v, body %q", peer, w.Code, w.Header(), w.Body)
+			}
+		}
+	})
+}
+
+// A stranger's token is not looked at, so it can't make us ask the issuer.
+func TestStrangersTokenIsNotRead(t *testing.T) {
+	s := newSite(t, forwardauth.Nginx, nil, nil)
+	r := s.subrequest("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token("testapi")}})
+	r.RemoteAddr = "192.0.2.1:4"
+	if w := s.serve(r); w.Code != 403 {
+		t.Errorf("status %d", w.Code)
+	}
+	if n := s.issuer.Calls(xenaauthtest.All); n != 0 {
+		t.Errorf("%d calls of the issuer", n)
+	}
+}
+
+func TestNewTellsMistakes(t *testing.T) {
+	_, err := forwardauth.New(forwardauth.Config{})
+	for _, part := range []string{"Middleware", "Find", "Dialect", "TrustedPeers", "Identity"} {
+		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
+			t.Errorf("the error doesn't tell of %s: %v", part, err)
+		}
+	}
+	good := newSite(t, forwardauth.Envoy, nil, nil).config
+	for name, change := range map[string]func(*forwardauth.Config){
+		"everybody":         func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} },
+		"everybody, v6":     func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{netip.MustParsePrefix("::/0")} },
+		"everybody, mapped": func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{netip.MustParsePrefix("::ffff:0:0/96")} },
+		"no network":        func(c *forwardauth.Config) { c.TrustedPeers = []netip.Prefix{{}} },
+		"dialect":           func(c *forwardauth.Config) { c.Dialect = "Envoy" },
+		"prefix":            func(c *forwardauth.Config) { c.PathPrefix = "auth" },
+		"prefix, slash":     func(c *forwardauth.Config) { c.PathPrefix = "/auth/" },
+		"prefix, query":     func(c *forwardauth.Config) { c.PathPrefix = "/auth?" },
+		"prefix of another": func(c *forwardauth.Config) { c.PathPrefix, c.Dialect = "/auth", forwardauth.Caddy },
+	} {
+		cfg := good
+		change(&cfg)
+		if h, err := forwardauth.New(cfg); err == nil || h != nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+// A table that can't be had is an outage, and not a refusal for good.
+func TestFindFails(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+			c.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{}, errors.New("secret") }
+		})
+		w := s.ask("GET", "api.example.com", "/public/a", nil)
+		wantRefused(t, w, 503, xenaauth.ReasonUnavailable, "")
+		if strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("body %q", w.Body)
+		}
+	})
+}

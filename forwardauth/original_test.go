@@ -1,0 +1,144 @@
+package forwardauth_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/forwardauth"
+)
+
+// Nothing but what proxies write is taken for the original request, and no rule is ever asked about anything else.
+func TestOriginalRequest(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		method, host, uri := names(s.dialect)[0], names(s.dialect)[1], names(s.dialect)[2]
+		type set = map[string][]string
+		tests := []struct {
+			name string
+			set  set // over what the proxy sends for GET api.example.com/public/a
+		}{
+			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
+			{"Forwarded, empty", set{"Forwarded": {""}}},
+			{"the other family's URI", set{"X-Original-Uri": {"/public/b"}, "X-Forwarded-Uri": {"/public/a"}}},
+			{"the other family's method", set{"X-Original-Method": {"GET"}, "X-Forwarded-Method": {"get"}}},
+			{"the other family's host", set{"X-Original-Host": {"api.example.com"}, "X-Forwarded-Host": {"evil.example.com"}}},
+			{"the other family's, empty", set{"X-Original-Uri": {""}, "X-Forwarded-Uri": {""}}},
+			{"both, one of them twice", set{
+				"X-Original-Host": {"api.example.com"}, "X-Forwarded-Host": {"api.example.com", "api.example.com"}}},
+			{"a list of hosts", set{"X-Original-Host": {"api.example.com"}, "X-Forwarded-Host": {"api.example.com, b"}}},
+			{"a list of hosts after a port", set{
+				"X-Original-Host": {"api.example.com"}, "X-Forwarded-Host": {"api.example.com:443, b"}}},
+			{"an override of the method", set{"X-Http-Method-Override": {"DELETE"}}},
+		}
+		if s.dialect != forwardauth.Envoy {
+			for _, name := range []string{method, host, uri} {
+				tests = append(tests, []struct {
+					name string
+					set  set
+				}{
+					{"no " + name, set{name: nil}},
+					{"empty " + name, set{name: {""}}},
+					{"two " + name, set{name: {"GET", "GET"}}},
+					{"a list in " + name, set{name: {"GET, GET"}}},
+					{"a list without space in " + name, set{name: {"a,b"}}},
+				}...)
+			}
+		}
+		for _, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				r := s.subrequest("GET", "api.example.com", "/public/a", nil)
+				for name, values := range test.set {
+					if values == nil {
+						r.Header.Del(name)
+					} else {
+						r.Header[name] = values
+					}
+				}
+				wantRefused(t, s.serve(r), s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+			})
+		}
+		for _, bad := range []string{"", "GE T", "GET,POST", "GET\r\n", "G/T", "gét", "get", strings.Repeat("A", 65)} {
+			t.Run(fmt.Sprintf("method %q", bad), func(t *testing.T) {
+				w := s.ask(bad, "api.example.com", "/public/a", nil)
+				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+			})
+		}
+		for _, bad := range []string{"", "a b", "a,b", "a@b", "a/b", "http://a", "a#b", "a?b", "å", "a\x00", "a..b", "a.",
+			"a:b", "[::1", strings.Repeat("a", 300)} {
+			t.Run(fmt.Sprintf("host %q", bad), func(t *testing.T) {
+				w := s.ask("GET", bad, "/public/a", nil)
+				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+			})
+		}
+	})
+}
+
+// Config.Find may be anybody's: what is no request at all doesn't get as far.
+func TestFindIsAskedAboutRequests(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
+			c.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Pattern: "/", Public: true}, nil }
+		})
+		wantAllowed(t, s.ask("GET", "api.example.com", "/a?b", nil), nobody)
+		for _, bad := range [][3]string{
+			{"", "a", "/"}, {"G T", "a", "/"}, {"GET,POST", "a", "/"}, {"GÉT", "a", "/"}, {strings.Repeat("A", 65), "a", "/"},
+			{"GET", "", "/"}, {"GET", "a b", "/"}, {"GET", "a,b", "/"}, {"GET", "a@b", "/"}, {"GET", "a/b", "/"}, {"GET", "å", "/"},
+			{"GET", "a#b", "/"}, {"GET", strings.Repeat("a", 263), "/"},
+			{"GET", "a", ""}, {"GET", "a", "*"}, {"GET", "a", "b"}, {"GET", "a", "http://a/"}, {"GET", "a", "/b#c"},
+			{"GET", "a", "/b c"}, {"GET", "a", "/å"}, {"GET", "a", "/b\x7f"}, {"GET", "a", "/b?c d"}, {"GET", "a", "/b?å"},
+			{"GET", "a", "/b?c#d"}, {"GET", "a", "/b?" + strings.Repeat("c", 16<<10)}, {"GET", "a", "/%zz"},
+		} {
+			w := s.ask(bad[0], bad[1], bad[2], nil)
+			if w.Code != s.status(400) {
+				t.Errorf("status %d for %.40q", w.Code, bad)
+			}
+		}
+	})
+}
+
+// A path that upstreams may read in another way than we do passes nowhere, not even where everybody may.
+func TestPathTricks(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		for _, uri := range []string{
+			"", "*", "public/a", "http://api.example.com/public/a", "//api.example.com/public/a", "/public//a", "/public/../admin",
+			"/public/./a", "/public/%2e%2e/admin", "/public/%2E./admin", "/public/..%2fadmin", "/public/a%2Fb", `/public/..\admin`,
+			"/public/..%5cadmin", "/public/..;/admin", "/public/a;b=c", "/public/a%00", "/public/%zz", "/public/a%", "/public/a#b",
+			"/public/a b", "/public/a\tb", "/public/a\x00", "/public/å", "/public/a\xff", "/public/%ff", "/public/..",
+			"/public/" + strings.Repeat("a", 17<<10),
+		} {
+			t.Run(fmt.Sprintf("%.40q", uri), func(t *testing.T) {
+				w := s.ask("GET", "api.example.com", uri, http.Header{"Authorization": {s.token("testapi")}})
+				wantRefused(t, w, s.status(400), xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+			})
+		}
+	})
+}
+
+// Fields of the other family that agree are no harm: proxies in front write them too.
+func TestAgreeingFields(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{
+			"X-Original-Method": {"GET"}, "X-Forwarded-Method": {"GET"},
+			"X-Original-Uri": {"/public/a?b"}, "X-Forwarded-Uri": {"/public/a?b"},
+			"X-Original-Host": {"api.example.com"}, "X-Forwarded-Host": {"API.example.com:443"},
+			"X-Forwarded-For": {"192.0.2.1, 192.0.2.2"}, "X-Forwarded-Proto": {"https"},
+		}), nobody)
+		w := s.ask("GET", "[2001:db8::1]:443", "/public/a", http.Header{"X-Forwarded-Host": {"[2001:db8::1]:443"}})
+		wantAllowed(t, w, nobody)
+	})
+}
+
+func TestPathPrefix(t *testing.T) {
+	s := newSite(t, forwardauth.Envoy, nil, func(c *forwardauth.Config) { c.PathPrefix = "/ext/auth" })
+	wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", nil), nobody)
+	for _, target := range []string{
+		"/public/a", "/ext/auth", "/ext/authpublic/a", "/ext/auth../public/a", "/ext/auth//public/a", "/EXT/auth/public/a",
+		"/ext/auth?/public/a", "http://a/ext/auth/public/a", "", "/ext/auth/public/../a",
+	} {
+		r := s.subrequest("GET", "api.example.com", "", nil)
+		r.RequestURI = target
+		wantRefused(t, s.serve(r), 400, xenaauth.ReasonAmbiguousTarget, `error="invalid_request"`)
+	}
+}

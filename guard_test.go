@@ -1,0 +1,177 @@
+package xenaauth_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// guarded serves one request through the Guard of a table, and tells what came of it.
+type guarded struct {
+	m      *xenaauth.Middleware
+	v      *scopesOf
+	events []xenaauth.Event
+	user   *xenaauth.User // whom the handler saw
+}
+
+func newGuarded() *guarded {
+	g := &guarded{v: new(scopesOf)}
+	g.m = xenaauth.NewMiddleware(g.v, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { g.events = append(g.events, e) }})
+	return g
+}
+
+func (g *guarded) serve(t *testing.T, find func(*http.Request) (xenaauth.Rule, error), method, path, authorization string) *http.Response {
+	t.Helper()
+	g.events, g.user, g.v.asked = nil, nil, 0
+	r := httptest.NewRequest(method, path, nil)
+	r = r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})))
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	g.m.Guard(find)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.user, _ = xenaauth.UserFromContext(r.Context())
+		w.WriteHeader(http.StatusTeapot)
+	})).ServeHTTP(w, r)
+	return w.Result()
+}
+
+func TestGuard(t *testing.T) {
+	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
+		{Pattern: "GET /a", Require: xenaauth.AllScopes("a", "b")},
+		{Pattern: "/user", Require: xenaauth.AnyUser()},
+		{Pattern: "/optional", Optional: true},
+		{Pattern: "/public", Public: true},
+		{Pattern: "/public/not", Deny: true},
+	}, nil)
+	require.NoError(t, err)
+	const bare, scoped = `Bearer realm="xena"`, `Bearer realm="xena", scope="a b"`
+	for name, tt := range map[string]struct {
+		method, path, authorization string
+		status                      int
+		challenge, subject          string
+		asked                       int
+	}{
+		"require, no token":     {"GET", "/a", "", 401, scoped, "", 0},
+		"require, not enough":   {"GET", "/a", "Bearer a", 403, `Bearer realm="xena", error="insufficient_scope", error_description="The access token lacks a scope.", scope="a b"`, "", 1},
+		"require, another verb": {"POST", "/a", "Bearer a", 403, bare, "", 0},
+		"any user":              {"GET", "/user", "Bearer a", 418, "", "ann", 1},
+		"any user, no token":    {"GET", "/user", "", 401, bare, "", 0},
+		"optional, no token":    {"GET", "/optional", "", 418, "", "", 0},
+		"optional":              {"GET", "/optional", "Bearer a", 418, "", "ann", 1},
+		"optional, malformed":   {"GET", "/optional", "Bearer a b", 400, `Bearer realm="xena", error="invalid_request", error_description="The Authorization field is malformed."`, "", 0},
+		"public":                {"GET", "/public", "", 418, "", "", 0},
+		"public, with a token":  {"GET", "/public", "Bearer a", 418, "", "", 0},
+		"deny":                  {"GET", "/public/not", "Bearer a", 403, bare, "", 0},
+		"no rule":               {"GET", "/b", "Bearer a", 403, bare, "", 0},
+		"no rule, no token":     {"GET", "/b", "", 403, bare, "", 0},
+		"ambiguous":             {"GET", "/public/..%2fa", "Bearer a", 400, `Bearer realm="xena", error="invalid_request", error_description="The request target is ambiguous."`, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuarded()
+			answer := g.serve(t, table.Find, tt.method, tt.path, tt.authorization)
+			require.Equal(t, tt.status, answer.StatusCode)
+			if tt.challenge != "" || tt.status == 418 {
+				require.Equal(t, tt.challenge, answer.Header.Get("WWW-Authenticate"))
+			}
+			if g.user != nil || tt.subject != "" {
+				require.Equal(t, tt.subject, g.user.Subject())
+			}
+			require.Equal(t, tt.asked, g.v.asked, "what no rule allows costs no question")
+			require.Len(t, g.events, 1, "every outcome is told once")
+			if tt.status != 418 {
+				require.Equal(t, tt.status, g.events[0].Err.StatusCode())
+			}
+			if tt.path == "/public" {
+				require.Equal(t, xenaauth.Event{}, g.events[0])
+				require.Empty(t, answer.Header.Values("Vary"))
+			}
+			if tt.path == "/optional" {
+				require.Equal(t, []string{"Authorization"}, answer.Header.Values("Vary"))
+			}
+		})
+	}
+}
+
+// A find of somebody else's is never taken for more than it says.
+func TestForeignFind(t *testing.T) {
+	shared := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
+	for name, tt := range map[string]struct {
+		rule   xenaauth.Rule
+		err    error
+		status int
+	}{
+		"a rule":               {xenaauth.Rule{Public: true}, nil, 418},
+		"the zero rule":        {xenaauth.Rule{}, nil, 403},
+		"a rule that says two": {xenaauth.Rule{Public: true, Deny: true}, nil, 403},
+		"one that adds to it":  {xenaauth.Rule{Public: true, Require: xenaauth.AllScopes("x")}, nil, 403},
+		"optional and more":    {xenaauth.Rule{Optional: true, Require: xenaauth.AllScopes("x")}, nil, 403},
+		"an error":             {xenaauth.Rule{Public: true}, errors.New("postgres://secret@db is down"), 503},
+		"a refusal":            {xenaauth.Rule{Public: true}, shared, 403},
+		"a nil refusal":        {xenaauth.Rule{Public: true}, (*xenaauth.Error)(nil), 503},
+		"a refusal inside":     {xenaauth.Rule{Public: true}, errors.Join(errors.New("x"), shared), 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGuarded()
+			answer := g.serve(t, func(*http.Request) (xenaauth.Rule, error) { return tt.rule, tt.err }, "GET", "/", "Bearer a")
+			require.Equal(t, tt.status, answer.StatusCode)
+			require.Len(t, g.events, 1)
+			if err := g.events[0].Err; err != nil {
+				require.NotSame(t, shared, err, "what is shared may not be written to")
+			}
+		})
+	}
+}
+
+func TestGuardMistakes(t *testing.T) {
+	m := newGuarded().m
+	require.PanicsWithValue(t, "xenaauth: nil find", func() { m.Guard(nil) })
+	require.PanicsWithValue(t, "xenaauth: nil handler", func() { m.Guard(new(xenaauth.Routes).Find)(nil) })
+}
+
+// Where no audience is checked, a table can't be told at start that its rules must ask for scopes. No token passes then.
+func TestGuardWithAnyAudience(t *testing.T) {
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
+		{Pattern: "/scope", Require: xenaauth.AllScopes("testapi")},
+		{Pattern: "/user", Require: xenaauth.AnyUser()},
+		{Pattern: "/optional", Optional: true},
+	}, nil)
+	require.NoError(t, err)
+	h := xenaauth.NewMiddleware(v, nil).Guard(table.Find)(teapot)
+	for path, want := range map[string]int{"/scope": 418, "/user": 403, "/optional": 403} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, want, w.Code, path)
+	}
+}
+
+func TestCheckRoute(t *testing.T) {
+	g := newGuarded()
+	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/a", Require: xenaauth.AllScopes("a")}}, nil)
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/a", nil)
+	allowed, err := g.m.CheckRoute(r, table.Find)
+	require.Nil(t, allowed)
+	var refusal *xenaauth.Error
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, xenaauth.ReasonMissingToken, refusal.Reason)
+	require.Equal(t, []string{"a"}, refusal.Scopes)
+	r.Header.Set("Authorization", "Bearer a")
+	allowed, err = g.m.CheckRoute(r, table.Find)
+	require.NoError(t, err)
+	user, ok := xenaauth.UserFromContext(allowed.Context())
+	require.True(t, ok)
+	require.Equal(t, "ann", user.Subject())
+}

@@ -1,0 +1,293 @@
+package identity_test
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/identity"
+)
+
+func p256(t testing.TB) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func ed(t testing.TB) ed25519.PrivateKey {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+const gateway, service = "https://gateway.internal", "orders"
+
+func asserting(t testing.TB, change func(*identity.AssertionConfig), keys ...crypto.Signer) *identity.Identity {
+	t.Helper()
+	cfg := identity.AssertionConfig{Issuer: gateway, Audience: service, Keys: keys}
+	if change != nil {
+		change(&cfg)
+	}
+	return newIdentity(t, identity.Config{Assertion: &cfg})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// verifier is a service's validator, which fetches the keys of id and knows nothing else.
+func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
+	t.Helper()
+	cfg := xenaauth.Config{
+		Issuer:    gateway,
+		KeySetURL: gateway + "/keys",
+		Audiences: []string{service},
+		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			if r.URL.String() != gateway+"/keys" {
+				return nil, errors.New("nothing there")
+			}
+			w := httptest.NewRecorder()
+			id.KeySetHandler().ServeHTTP(w, r)
+			return w.Result(), nil
+		})},
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// assertionOf is what is sent to the service of u.
+func assertionOf(t testing.TB, id *identity.Identity, u *xenaauth.User) string {
+	t.Helper()
+	h := http.Header{}
+	if err := id.Set(h, u); err != nil {
+		t.Fatal(err)
+	}
+	return h.Get("X-Auth-Assertion")
+}
+
+func fullUser(t testing.TB) *xenaauth.User {
+	t.Helper()
+	return newUser(t, map[string]any{
+		"iss": "https://login.xena.biz", "aud": "testapi", "sub": "Åse <104711>", "client_id": "app",
+		"scope": []string{"testapi", "a b", "openid"}, "jti": "its own", "exp": time.Now().Add(time.Hour).Unix(),
+		"sid": "0F3C", "acr": "high", "amr": []string{"pwd", "otp"}, "auth_time": 1712345678, "idp": "local",
+		"company": map[string]any{"id": 22000}, "secret": "not copied",
+	})
+}
+
+// The service verifies it with this library as it verifies any access token, in either profile.
+func TestAssertionVerifies(t *testing.T) {
+	for _, key := range []crypto.Signer{p256(t), ed(t)} {
+		for _, profile := range []xenaauth.Profile{xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068} {
+			t.Run(fmt.Sprintf("%T in profile %v", key, profile), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					id := asserting(t, func(c *identity.AssertionConfig) { c.Claims = []string{"company", "absent"} }, key)
+					v := verifier(t, id, func(c *xenaauth.Config) { c.Profile = profile })
+					now := time.Now()
+					token := assertionOf(t, id, fullUser(t))
+					u, err := v.Validate(t.Context(), token)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var claims map[string]any
+					if err := u.Claims(&claims); err != nil {
+						t.Fatal(err)
+					}
+					if jti, ok := claims["jti"].(string); !ok || len(jti) < 20 || jti == "its own" {
+						t.Errorf("jti %v", claims["jti"])
+					}
+					delete(claims, "jti")
+					want := map[string]any{
+						"iss": gateway, "aud": service, "sub": "Åse <104711>", "client_id": "app", "scope": "testapi openid",
+						"iat": float64(now.Unix()), "exp": float64(now.Unix() + 60),
+						"sid": "0F3C", "acr": "high", "amr": []any{"pwd", "otp"}, "auth_time": 1712345678.0,
+						"company": map[string]any{"id": 22000.0},
+					}
+					if got, want := toJSON(t, claims), toJSON(t, want); got != want {
+						t.Errorf("claims\n%s, want\n%s", got, want)
+					}
+
+					time.Sleep(89 * time.Second) // skew included, it is valid that long
+					if _, err := v.Validate(t.Context(), token); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(2 * time.Second)
+					_, err = v.Validate(t.Context(), token)
+					wantReason(t, err, xenaauth.ReasonExpired)
+				})
+			})
+		}
+	}
+}
+
+func toJSON(t testing.TB, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What makes it the gateway's word to this one service.
+func TestAssertionIsForOneService(t *testing.T) {
+	id := asserting(t, nil, p256(t))
+	token := assertionOf(t, id, fullUser(t))
+	for want, change := range map[xenaauth.Reason]func(*xenaauth.Config){
+		xenaauth.ReasonAudience: func(c *xenaauth.Config) { c.Audiences = []string{"invoices"} },
+		xenaauth.ReasonIssuer:   func(c *xenaauth.Config) { c.Issuer = "https://login.xena.biz" },
+	} {
+		_, err := verifier(t, id, change).Validate(t.Context(), token)
+		wantReason(t, err, want)
+	}
+	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token) // another gateway's key
+	wantReason(t, err, xenaauth.ReasonUnknownKey)
+}
+
+func TestAssertionIsNewEachTime(t *testing.T) {
+	id := asserting(t, nil, ed(t))
+	u := fullUser(t)
+	first := assertionOf(t, id, u)
+	if first == assertionOf(t, id, u) {
+		t.Error("two requests have the same assertion")
+	}
+}
+
+// It ends with the access token, and isn't made for one that has ended.
+func TestAssertionEndsWithToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		id := asserting(t, func(c *identity.AssertionConfig) { c.Lifetime = 5 * time.Minute }, p256(t))
+		v := verifier(t, id, nil)
+		for left, want := range map[time.Duration]time.Duration{
+			time.Hour: 5 * time.Minute, 90 * time.Second: 90 * time.Second, time.Second: time.Second,
+		} {
+			u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x", "exp": time.Now().Add(left).Unix()})
+			got, err := v.Validate(t.Context(), assertionOf(t, id, u))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Until(got.ExpiresAt()); d != want {
+				t.Errorf("with %v left it is valid for %v, want %v", left, d, want)
+			}
+		}
+		for _, left := range []time.Duration{0, -20 * time.Second} {
+			u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "exp": time.Now().Add(left).Unix()})
+			h := http.Header{}
+			wantReason(t, id.Set(h, u), xenaauth.ReasonExpired)
+			if h.Get("X-Auth-Assertion") != "" {
+				t.Error("an assertion is made for an expired token")
+			}
+		}
+		// An introspected token may have no end.
+		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
+		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A client that acts for itself is nobody's user at the service either.
+func TestAssertionOfClient(t *testing.T) {
+	id := asserting(t, nil, p256(t))
+	token := assertionOf(t, id, newUser(t, map[string]any{"client_id": "app", "scope": "testapi"}))
+	_, err := verifier(t, id, nil).Validate(t.Context(), token)
+	wantReason(t, err, xenaauth.ReasonSubject)
+	u, err := verifier(t, id, func(c *xenaauth.Config) { c.AllowClientTokens = true }).Validate(t.Context(), token)
+	if err != nil || u.Subject() != "" || u.ClientID() != "app" {
+		t.Errorf("%v, %v", u, err)
+	}
+}
+
+func TestAssertionReplacesHeaders(t *testing.T) {
+	u := newUser(t, map[string]any{"sub": "104711", "client_id": "app", "scope": "testapi"})
+	for _, both := range []bool{false, true} {
+		id := newIdentity(t, identity.Config{
+			ClaimHeaders: map[string]string{"X-Auth-Session": "sid"},
+			Assertion: &identity.AssertionConfig{Header: "x-gateway", Issuer: gateway, Audience: service,
+				Keys: []crypto.Signer{p256(t)}, WithHeaders: both},
+		})
+		h := http.Header{"X-Auth-User": {"root"}, "X_gateway": {"forged"}}
+		if err := id.Set(h, u); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Session": "",
+			"X-Gateway": h.Get("X-Gateway")}
+		if both {
+			want["X-Auth-User"], want["X-Auth-Client"], want["X-Auth-Scopes"] = "104711", "app", "testapi"
+		}
+		wantFields(t, h, want)
+		if _, err := verifier(t, id, nil).Validate(t.Context(), h.Get("X-Gateway")); err != nil {
+			t.Error(err)
+		}
+		if err := id.Set(h, nil); err != nil || h.Get("X-Gateway") != "" {
+			t.Errorf("%q for nobody, %v", h.Get("X-Gateway"), err)
+		}
+	}
+}
+
+func TestAssertionTellsMistakes(t *testing.T) {
+	for part, change := range map[string]func(*identity.AssertionConfig){
+		"Issuer":   func(c *identity.AssertionConfig) { c.Issuer = "" },
+		"Audience": func(c *identity.AssertionConfig) { c.Audience = "" },
+		"Lifetime": func(c *identity.AssertionConfig) { c.Lifetime = 5*time.Minute + 1 },
+		"lifetime": func(c *identity.AssertionConfig) { c.Lifetime = -time.Minute },
+		"Claims":   func(c *identity.AssertionConfig) { c.Claims = []string{"a", "A"} },
+		`"iss"`:    func(c *identity.AssertionConfig) { c.Claims = []string{"iss"} },
+		`"Sub"`:    func(c *identity.AssertionConfig) { c.Claims = []string{"Sub"} },
+		`"nonce"`:  func(c *identity.AssertionConfig) { c.Claims = []string{"nonce"} },
+		`""`:       func(c *identity.AssertionConfig) { c.Claims = []string{""} },
+		"Header":   func(c *identity.AssertionConfig) { c.Header = "Authorization" },
+		"another":  func(c *identity.AssertionConfig) { c.Header = "x-auth-user" },
+	} {
+		cfg := identity.AssertionConfig{Issuer: gateway, Audience: service, Keys: []crypto.Signer{p256(t)}}
+		change(&cfg)
+		_, err := identity.New(identity.Config{Assertion: &cfg})
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(part)) {
+			t.Errorf("%s: error %v", part, err)
+		}
+	}
+}
+
+func TestConfigShowsNoKey(t *testing.T) {
+	key := p256(t)
+	cfg := identity.AssertionConfig{Issuer: gateway, Audience: service, Keys: []crypto.Signer{key}}
+	whole := identity.Config{Assertion: &cfg}
+	secret, err := key.Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	number := new(big.Int).SetBytes(secret).String() // what a careless dump would show
+	for _, text := range []string{
+		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),
+		fmt.Sprintf("%+v %#v", whole, whole), fmt.Sprint(cfg.LogValue()),
+	} {
+		if strings.Contains(text, number) || strings.Contains(text, fmt.Sprintf("%x", secret)) {
+			t.Error(text)
+		}
+	}
+}

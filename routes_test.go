@@ -1,0 +1,258 @@
+package xenaauth_test
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+func number(i int) string { return strconv.Itoa(i) }
+
+// patterns is a table that denies all of its patterns, so that only which of them is found matters. Each asks for another
+// scope: rules that say the same may stand for each other.
+func patterns(t testing.TB, opts *xenaauth.RoutesOptions, patterns ...string) *xenaauth.Routes {
+	t.Helper()
+	var rules []xenaauth.Rule
+	for i, p := range patterns {
+		rules = append(rules, xenaauth.Rule{Pattern: p, Require: xenaauth.AllScopes("scope" + number(i))})
+	}
+	table, err := xenaauth.NewRoutes(rules, opts)
+	require.NoError(t, err)
+	return table
+}
+
+// finds holds a table to what it makes of requests: a pattern, "no rule" or "ambiguous".
+func finds(t *testing.T, table *xenaauth.Routes, want map[string]string) {
+	t.Helper()
+	for line, pattern := range want {
+		rule, err := table.Find(ask(t, line))
+		switch whyNot(err) {
+		case xenaauth.ReasonNoRule:
+			rule.Pattern = "no rule"
+		case xenaauth.ReasonAmbiguousTarget:
+			rule.Pattern = "ambiguous"
+		}
+		require.Equal(t, pattern, rule.Pattern, line)
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	table := patterns(t, nil, "GET /a/{id}", "/a/", "GET /a/new", "HEAD /a/new", "GET api.example/host/", "/host/b", "GET /x/{$}",
+		"/y/{rest...}", "POST /a/new", "/caf%C3%A9/{x}", "/%7Bid%7D")
+	finds(t, table, map[string]string{
+		"GET /a/1":         "GET /a/{id}",
+		"HEAD /a/1":        "GET /a/{id}",
+		"HEAD /a/new":      "HEAD /a/new",
+		"GET /a/new":       "GET /a/new",
+		"POST /a/new":      "POST /a/new",
+		"DELETE /a/new":    "/a/",
+		"GET /a/1/b":       "/a/",
+		"GET /a/":          "/a/",
+		"GET /a":           "no rule", // ServeMux would redirect
+		"GET /host/b":      "GET api.example/host/",
+		"POST /host/b":     "/host/b",
+		"POST /host/c":     "no rule", // ServeMux would say 405
+		"GET /x/":          "GET /x/{$}",
+		"GET /x":           "no rule",
+		"GET /x/z":         "no rule",
+		"GET /y/":          "/y/{rest...}",
+		"GET /y/1/2/3":     "/y/{rest...}",
+		"GET /caf%c3%a9/":  "no rule",
+		"GET /caf%c3%a9/1": "/caf%C3%A9/{x}",
+		"GET /{id}":        "/%7Bid%7D",
+		"GET /b":           "no rule",
+		"GET /":            "no rule",
+		"CONNECT /a/b":     "/a/",
+		"CONNECT /a":       "no rule",
+	})
+}
+
+// Letters and digits needn't be escaped, and an upstream that compares first and decodes later takes such a path for
+// another one. That matters only where a rule differs.
+func TestNeedlessEscapes(t *testing.T) {
+	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
+	finds(t, table, map[string]string{
+		"GET /health":       "/health",
+		"GET /%68ealth":     "ambiguous",
+		"GET /a%62c":        "/{page}",
+		"GET /id/%31%32":    "/id/{id}",
+		"GET /%69d/1":       "ambiguous",
+		"GET /caf%c3%A9":    "/caf%C3%A9",
+		"GET /c%61f%C3%A9":  "ambiguous",
+		"GET /id/%C3%A9%7e": "/id/{id}",
+	})
+	same, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Require: xenaauth.AnyUser()},
+		{Pattern: "/a", Require: xenaauth.AnyUser()}, {Pattern: "/b", Public: true}}, nil)
+	require.NoError(t, err)
+	finds(t, same, map[string]string{"GET /%61": "/a", "GET /%62": "ambiguous", "GET /a/": "/", "GET /b/": "ambiguous"})
+	policy := func(context.Context, *xenaauth.User) error { return nil }
+	policies, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Require: xenaauth.Where("policy", policy)},
+		{Pattern: "/a", Require: xenaauth.Where("policy", policy)}}, nil)
+	require.NoError(t, err)
+	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
+}
+
+// Many routers take /admin/ for /admin.
+func TestSlashAtTheEnd(t *testing.T) {
+	table := patterns(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
+	finds(t, table, map[string]string{
+		"GET /admin":     "/admin",
+		"GET /admin/":    "ambiguous",
+		"GET /orders/5":  "GET /orders/{id}",
+		"GET /orders/5/": "ambiguous",
+		"PUT /orders/5/": "/orders/",
+		"GET /orders/":   "/orders/",
+		"GET /orders":    "no rule",
+		"GET /both":      "/both",
+		"GET /both/":     "/both/",
+		"GET /only/":     "/only/{$}",
+		"GET /only":      "no rule",
+		"GET /other/":    "/",
+		"GET /w/1/":      "/w/{x}/",
+		"GET /":          "/",
+	})
+}
+
+func TestIgnoreCase(t *testing.T) {
+	ignore := &xenaauth.RoutesOptions{IgnoreCase: true}
+	table := patterns(t, ignore, "/Api/{Id}/Admin", "/Api/", "/%41%C3%86/", "/")
+	finds(t, table, map[string]string{
+		"GET /api/X/admin":         "/Api/{Id}/Admin",
+		"GET /API/X/ADMIN":         "/Api/{Id}/Admin",
+		"GET /aPi/x":               "/Api/",
+		"GET /a%C3%86/x":           "/%41%C3%86/",
+		"GET /A%C3%A6/x":           "/%41%C3%86/",
+		"GET /api/x/admin/":        "ambiguous",
+		"GET /%41pi/x":             "ambiguous",
+		"GET /API/%41bc":           "/Api/",
+		"GET /%E2%84%AA":           "ambiguous", // the sign of Kelvin
+		"GET /%C5%BF":              "ambiguous", // long s
+		"GET /api/x/adm%C4%B1n":    "ambiguous", // i without a dot
+		"GET /api/x/adm%C4%B0n":    "ambiguous", // I with one
+		"GET /%CF%82":              "ambiguous", // final sigma
+		"GET /%E1%BA%9E":           "ambiguous", // capital sharp s
+		"GET /%E2%84%AB":           "ambiguous", // the sign of Ångström
+		"GET /stra%C3%9Fe":         "/",
+		"GET /%E6%97%A5/%D0%96":    "/",
+		"GET /%C3%A6%C3%B8%C3%A5/": "/",
+	})
+	_, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/Admin", Deny: true}, {Pattern: "/admin", Deny: true}, {Pattern: "/\u212a", Deny: true}}, ignore)
+	require.EqualError(t, err, "xenaauth: rule 2 (/admin): conflicts with rule 1 (/Admin): both match some requests, and neither is more specific\n"+
+		"xenaauth: rule 3 (/\u212a): no request can match: a character whose lower case is disputed")
+	finds(t, patterns(t, nil, "/Admin", "/admin"), map[string]string{"GET /Admin": "/Admin", "GET /admin": "/admin", "GET /ADMIN": "no rule"})
+}
+
+func TestRuleMistakes(t *testing.T) {
+	user := xenaauth.AnyUser()
+	for name, tt := range map[string]struct {
+		rule xenaauth.Rule
+		want string
+	}{
+		"zero":              {xenaauth.Rule{}, "rule 1 (): set exactly one"},
+		"says nothing":      {xenaauth.Rule{Pattern: "/"}, "rule 1 (/): set exactly one of Require, Optional, Public and Deny"},
+		"says too much":     {xenaauth.Rule{Pattern: "/", Require: user, Public: true}, "set exactly one"},
+		"contradicts":       {xenaauth.Rule{Pattern: "/", Deny: true, Optional: true}, "set exactly one"},
+		"its source":        {xenaauth.Rule{Pattern: "/a", Source: "routes.yaml:7"}, "routes.yaml:7 (/a): set exactly one"},
+		"no path":           {xenaauth.Rule{Pattern: "GET", Deny: true}, "there is no path"},
+		"two spaces":        {xenaauth.Rule{Pattern: " GET /a", Deny: true}, "methods are in capital letters"},
+		"a small method":    {xenaauth.Rule{Pattern: "get /a", Deny: true}, "methods are in capital letters"},
+		"no method":         {xenaauth.Rule{Pattern: "G<T /a", Deny: true}, "invalid method"},
+		"a port":            {xenaauth.Rule{Pattern: "h:80/a", Deny: true}, "without its port"},
+		"an address's port": {xenaauth.Rule{Pattern: "[::1]:80/a", Deny: true}, "without its port"},
+		"no host":           {xenaauth.Rule{Pattern: "h./a", Deny: true}, "the host is not a plain name"},
+		"a wildcard host":   {xenaauth.Rule{Pattern: "*.h/a", Deny: true}, "the host is not a plain name"},
+		"a URL":             {xenaauth.Rule{Pattern: "https://h/a", Deny: true}, "the host is not a plain name"},
+		"dot segments":      {xenaauth.Rule{Pattern: "/a/../b", Deny: true}, "no request can match: a segment that ends in a dot"},
+		"an empty segment":  {xenaauth.Rule{Pattern: "/a//b", Deny: true}, "no request can match: an empty segment"},
+		"an escaped slash":  {xenaauth.Rule{Pattern: "/a%2fb", Deny: true}, "no request can match: an escaped slash"},
+		"a wrong escape":    {xenaauth.Rule{Pattern: "/a%2", Deny: true}, "no request can match: an invalid escape"},
+		"parameters":        {xenaauth.Rule{Pattern: "/a;b", Deny: true}, "no request can match: path parameters"},
+		"a space at an end": {xenaauth.Rule{Pattern: "/a%20", Deny: true}, "no request can match: a segment that ends"},
+		"a long path":       {xenaauth.Rule{Pattern: "/" + strings.Repeat("a", 9000), Deny: true}, "too long"},
+		"a wildcard inside": {xenaauth.Rule{Pattern: "/a{b}", Deny: true}, "a wildcard is a whole one"},
+		"an open wildcard":  {xenaauth.Rule{Pattern: "/{b", Deny: true}, "bad wildcard"},
+		"a wildcard twice":  {xenaauth.Rule{Pattern: "/{b}/{b}", Deny: true}, "duplicate wildcard"},
+		"a rest inside":     {xenaauth.Rule{Pattern: "/{b...}/c", Deny: true}, "{...} wildcard not at end"},
+		"an end inside":     {xenaauth.Rule{Pattern: "/{$}/c", Deny: true}, "{$} not at end"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table, err := xenaauth.NewRoutes([]xenaauth.Rule{tt.rule}, nil)
+			require.ErrorContains(t, err, tt.want)
+			require.NotContains(t, err.Error(), ".go:")
+			require.Nil(t, table)
+		})
+	}
+}
+
+// All mistakes are told at once, and of a conflict both sides.
+func TestConflictingRules(t *testing.T) {
+	_, err := xenaauth.NewRoutes([]xenaauth.Rule{
+		{Pattern: "/a/{x}", Deny: true, Source: "a.yaml:1"},
+		{Pattern: "/{y}/b", Deny: true, Source: "a.yaml:2"},
+		{Pattern: "/c", Deny: true, Source: "a.yaml:3"},
+		{Pattern: "/c", Public: true, Source: "a.yaml:4"},
+		{Pattern: "GET /a/", Deny: true, Source: "a.yaml:5"},
+		{Pattern: "API.example/d", Deny: true, Source: "a.yaml:6"},
+		{Pattern: "api.EXAMPLE/d", Deny: true, Source: "a.yaml:7"},
+		{Pattern: "other.example/{y}/b", Deny: true, Source: "a.yaml:8"},
+		{Pattern: "/e", Source: "a.yaml:9"},
+		{Pattern: "other.example/{z}/b", Deny: true, Source: "a.yaml:10"},
+	}, nil)
+	const tail = ": both match some requests, and neither is more specific"
+	require.EqualError(t, err, strings.Join([]string{
+		"a.yaml:2 (/{y}/b): conflicts with a.yaml:1 (/a/{x})" + tail,
+		"a.yaml:4 (/c): conflicts with a.yaml:3 (/c)" + tail,
+		"a.yaml:5 (GET /a/): conflicts with a.yaml:1 (/a/{x})" + tail,
+		"a.yaml:7 (api.EXAMPLE/d): conflicts with a.yaml:6 (API.example/d)" + tail,
+		"a.yaml:9 (/e): set exactly one of Require, Optional, Public and Deny",
+		"a.yaml:10 (other.example/{z}/b): conflicts with a.yaml:8 (other.example/{y}/b)" + tail,
+	}, "\n"))
+}
+
+func TestRoutesWithoutRules(t *testing.T) {
+	table, err := xenaauth.NewRoutes(nil, nil)
+	require.NoError(t, err)
+	for _, table := range []*xenaauth.Routes{table, {}} {
+		finds(t, table, map[string]string{"GET /": "no rule", "GET /a//b": "ambiguous"})
+		require.Empty(t, table.Lint())
+	}
+}
+
+// A rule that is found knows its source, for logs.
+func TestFoundRuleIsWhole(t *testing.T) {
+	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/a", Require: xenaauth.AllScopes("s")}}, nil)
+	require.NoError(t, err)
+	rule, err := table.Find(ask(t, "GET /a"))
+	require.NoError(t, err)
+	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Require.String()})
+}
+
+// The ServeMux of Go 1.21 takes "GET /" for a host, so a table that used it would mean something else.
+func TestOldServeMuxIsRefused(t *testing.T) {
+	if os.Getenv("GODEBUG") == "httpmuxgo121=1" {
+		_, err := xenaauth.NewRoutes(nil, nil)
+		require.ErrorContains(t, err, "httpmuxgo121")
+		return
+	}
+	self := exec.Command(os.Args[0], "-test.run=^TestOldServeMuxIsRefused$")
+	self.Env = append(os.Environ(), "GODEBUG=httpmuxgo121=1")
+	out, err := self.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func TestFindDoesNotChangeTheRequest(t *testing.T) {
+	table := patterns(t, &xenaauth.RoutesOptions{IgnoreCase: true}, "/a/", "api.example/b/")
+	r := &http.Request{Method: "GET", Host: "API.example:80", URL: &url.URL{Path: "/A/B"}}
+	_, err := table.Find(r)
+	require.NoError(t, err)
+	require.Equal(t, http.Request{Method: "GET", Host: "API.example:80", URL: &url.URL{Path: "/A/B"}}, *r)
+}

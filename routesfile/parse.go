@@ -1,0 +1,147 @@
+// Package routesfile reads the rules of a [xenaauth.Routes] from a YAML or JSON file, and reads them again when the
+// file changes:
+//
+//	ignore_case: true                          # for upstreams to which /Admin and /admin are one
+//	rules:
+//	  - route: GET /Api/User/FiscalSetup       # [METHOD ][HOST]/PATH, a pattern of http.ServeMux
+//	    scopes: [testapi]                      # all of them
+//	  - path: /Api/Report/                     # or in parts: methods, host, path
+//	    methods: [GET, POST]
+//	    any_scope: [testapi, reports]          # at least one of them
+//	  - {route: /Api/Profile/, access: user}   # any valid token
+//	  - {route: GET /news, access: optional}   # with a valid token, or without any
+//	  - {route: GET /health, access: public}   # everybody
+//	  - {route: /Api/Profile/Audit, access: deny} # nobody
+//
+// A file is taken as a whole or not at all. Unknown and repeated keys, values of another type, anchors, aliases, tags
+// and second documents are errors.
+package routesfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"go.yaml.in/yaml/v3"
+)
+
+// MaxSize is how long a file may be, in bytes.
+const MaxSize = 1 << 20
+
+// Parse reads a table from data. Errors call the file name, and say line and rule; all mistakes are told at once,
+// joined by [errors.Join]. The Source of a rule is "name:line: rule n".
+func Parse(name string, data []byte) (*xenaauth.Routes, error) {
+	if len(data) > MaxSize {
+		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
+	}
+	var document, second yaml.Node
+	decoder := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := decoder.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("%s: empty", name)
+	case err != nil:
+		text := strings.TrimPrefix(err.Error(), "yaml: ")
+		return nil, errors.New(name + ":" + syntaxLine.ReplaceAllString(text, "$1: "))
+	}
+	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%s: more than one document", name)
+	}
+	p := &parser{name: name}
+	p.plain(document.Content[0], 0)
+	if len(p.errs) > 0 {
+		return nil, errors.Join(p.errs...) // its shape isn't what it seems
+	}
+	p.file(document.Content[0])
+	table, err := xenaauth.NewRoutes(p.rules, &xenaauth.RoutesOptions{IgnoreCase: p.ignoreCase})
+	if err = errors.Join(append(p.errs, err)...); err != nil {
+		return nil, err
+	}
+	return table, nil
+}
+
+// syntaxLine is how package yaml says in which line a mistake is.
+var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?`)
+
+// parser collects rules and mistakes.
+type parser struct {
+	name       string
+	errs       []error
+	rules      []xenaauth.Rule
+	ignoreCase bool
+}
+
+func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
+	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
+}
+
+// plain refuses what makes YAML more than a way to write lists and maps: what is read is what can be seen.
+func (p *parser) plain(n *yaml.Node, depth int) {
+	const deepest = 8
+	switch {
+	case depth > deepest:
+		p.wrong(n, "nested too deeply")
+		return
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		p.wrong(n, "anchors and aliases are not supported")
+		return
+	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge":
+		p.wrong(n, "tags and merge keys are not supported")
+		return
+	}
+	for _, inner := range n.Content {
+		p.plain(inner, depth+1)
+	}
+}
+
+// fields calls read with each key of a mapping and its value. It has the keys that read doesn't know, and those that
+// come twice, told as mistakes; prefix says where.
+func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
+	if n.Kind != yaml.MappingNode {
+		p.wrong(n, "%swant a mapping", prefix)
+		return
+	}
+	seen := make(map[string]bool)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		switch {
+		case key.Kind != yaml.ScalarNode:
+			p.wrong(key, "%sa key that is no word", prefix)
+		case seen[key.Value]:
+			p.wrong(key, "%s%q is there twice", prefix, key.Value)
+		case !read(key.Value, n.Content[i+1]):
+			p.wrong(key, "%sunknown key %q", prefix, key.Value)
+		}
+		seen[key.Value] = true
+	}
+}
+
+func (p *parser) file(n *yaml.Node) {
+	listed := false
+	p.fields(n, "", func(key string, value *yaml.Node) bool {
+		switch key {
+		case "ignore_case":
+			if value.Kind != yaml.ScalarNode || value.Tag != "!!bool" || value.Decode(&p.ignoreCase) != nil {
+				p.wrong(value, "ignore_case: want true or false")
+			}
+		case "rules":
+			listed = true
+			if value.Kind != yaml.SequenceNode {
+				p.wrong(value, "rules: want a list")
+				return true
+			}
+			for i, rule := range value.Content {
+				p.rule(rule, i+1)
+			}
+		default:
+			return false
+		}
+		return true
+	})
+	if !listed && n.Kind == yaml.MappingNode {
+		p.wrong(n, "there are no rules: an empty list, if nobody may do anything")
+	}
+}

@@ -1,0 +1,142 @@
+package routesfile_test
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/routesfile"
+)
+
+func find(t testing.TB, table interface {
+	Find(*http.Request) (xenaauth.Rule, error)
+}, method, host, path string) xenaauth.Rule {
+	t.Helper()
+	rule, err := table.Find(&http.Request{Method: method, Host: host, URL: &url.URL{Path: path}})
+	if err != nil {
+		require.ErrorContains(t, err, "no_rule")
+	}
+	return rule
+}
+
+// The example in docs/routes.md is a file that loads, and means what it says there.
+func TestDocumentedFile(t *testing.T) {
+	page, err := os.ReadFile("../docs/routes.md")
+	require.NoError(t, err)
+	_, rest, ok := strings.Cut(string(page), "```yaml\n")
+	require.True(t, ok)
+	example, _, ok := strings.Cut(rest, "```")
+	require.True(t, ok)
+	table, err := routesfile.Parse("routes.yaml", []byte(example))
+	require.NoError(t, err)
+	require.Empty(t, table.Lint())
+	for _, tt := range []struct{ method, host, path, want string }{
+		{"GET", "", "/api/user/FISCALSETUP", "testapi"},
+		{"GET", "", "/Api/Report/1", "testapi or reports"},
+		{"POST", "", "/Api/Report/1", "testapi or reports"},
+		{"DELETE", "", "/Api/Report/1", "nobody"},
+		{"GET", "", "/Api/Order/1", "testapi and (orders or admin)"},
+		{"GET", "", "/Api/Profile/Me", "any user"},
+	} {
+		require.Equal(t, tt.want, find(t, table, tt.method, "api.example", tt.path).Require.String(), tt.path)
+	}
+	require.True(t, find(t, table, "GET", "api.example", "/news").Optional)
+	require.True(t, find(t, table, "GET", "api.example", "/health").Public)
+	require.True(t, find(t, table, "GET", "api.example", "/Api/Profile/Audit").Deny)
+	require.Equal(t, "any user", find(t, table, "GET", "status.example", "/x").Require.String())
+	require.Equal(t, xenaauth.Rule{}, find(t, table, "GET", "api.example", "/x"))
+}
+
+func TestJSON(t *testing.T) {
+	table, err := routesfile.Parse("routes.json", []byte(`{"ignore_case": true, "rules": [{"route": "GET /A", "scopes": ["a", "b"]}]}`))
+	require.NoError(t, err)
+	rule := find(t, table, "GET", "", "/a")
+	require.Equal(t, "a and b", rule.Require.String())
+	require.Equal(t, "routes.json:1: rule 1", rule.Source)
+}
+
+func TestNoRules(t *testing.T) {
+	table, err := routesfile.Parse("r", []byte("rules: []\n"))
+	require.NoError(t, err)
+	require.Equal(t, xenaauth.Rule{}, find(t, table, "GET", "", "/"))
+}
+
+func TestMistakesInAFile(t *testing.T) {
+	long := strings.Repeat("#", routesfile.MaxSize) + "\n"
+	for name, tt := range map[string]struct{ file, want string }{
+		"empty":           {"", "r.yaml: empty"},
+		"only a comment":  {"# nothing\n", "r.yaml: empty"},
+		"null":            {"---\n", "r.yaml:2: want a mapping"},
+		"a list":          {"- route: /a\n", "r.yaml:1: want a mapping"},
+		"no rules":        {"ignore_case: true\n", "r.yaml:1: there are no rules: an empty list, if nobody may do anything"},
+		"rules no list":   {"rules: {}\n", "r.yaml:1: rules: want a list"},
+		"rules null":      {"rules:\n", "r.yaml:1: rules: want a list"},
+		"no YAML":         {"rules: [\n  a: b: c\n", "r.yaml:"},
+		"no YAML, line":   {"rules:\n\t- x\n", "r.yaml:2: found character that cannot start any token"},
+		"not UTF-8":       {"rules: [\xff]\n", "r.yaml:"},
+		"too long":        {long, "r.yaml: longer than 1048576 bytes"},
+		"two documents":   {"rules: []\n---\nrules: []\n", "r.yaml: more than one document"},
+		"a broken second": {"rules: []\n---\n\t", "r.yaml:3: found character"},
+		"unknown key":     {"rules: []\nIgnore_case: true\n", `r.yaml:2: unknown key "Ignore_case"`},
+		"repeated key":    {"rules: []\nrules: []\n", `r.yaml:2: "rules" is there twice`},
+		"a list as a key": {"rules: []\n? [a]\n: b\n", "r.yaml:2: a key that is no word"},
+		"no boolean":      {"ignore_case: yes please\nrules: []\n", "r.yaml:1: ignore_case: want true or false"},
+		"a word for it":   {"ignore_case: yes\nrules: []\n", "r.yaml:1: ignore_case: want true or false"},
+		"an anchor":       {"rules: &x []\n", "r.yaml:1: anchors and aliases are not supported"},
+		"an alias":        {"a: &x [1]\nrules: *x\n", "r.yaml:1: anchors and aliases are not supported\nr.yaml:2: anchors and aliases are not supported"},
+		"a merge key":     {"rules:\n- <<: {route: /a}\n  access: deny\n", "r.yaml:2: tags and merge keys are not supported"},
+		"a tag":           {"rules:\n- route: !!binary L2E=\n  access: deny\n", "r.yaml:2: tags and merge keys are not supported"},
+		"deep":            {"rules: " + strings.Repeat("[", 100) + strings.Repeat("]", 100), "r.yaml:1: nested too deeply"},
+
+		"a rule that is a word":  {"rules: [/a]\n", "r.yaml:1: rule 1: want a mapping"},
+		"no route":               {"rules:\n- access: deny\n", "r.yaml:2: rule 1: want a route, or a path"},
+		"no access":              {"rules:\n- route: /a\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
+		"another access":         {"rules:\n- route: /a\n  access: Public\n", `r.yaml:2: rule 1 (/a): access: "Public" is none of user, optional, public, deny`},
+		"an empty access":        {"rules:\n- route: /a\n  access: ''\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
+		"scopes and access":      {"rules:\n- {route: /a, access: public, scopes: [a]}\n", "r.yaml:2: rule 1 (/a): access excludes scopes and any_scope"},
+		"no scopes":              {"rules:\n- {route: /a, scopes: []}\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
+		"null scopes":            {"rules:\n- {route: /a, scopes: }\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
+		"one scope":              {"rules:\n- {route: /a, any_scope: a}\n", "r.yaml:2: rule 1 (/a): any_scope: want a list that isn't empty"},
+		"no scope token":         {"rules:\n- {route: /a, scopes: [a b]}\n", `r.yaml:2: rule 1 (/a): scopes: "a b" is no scope token`},
+		"an empty scope":         {"rules:\n- {route: /a, scopes: ['']}\n", `r.yaml:2: rule 1 (/a): scopes: "" is no scope token`},
+		"a number":               {"rules:\n- {route: /a, scopes: [1]}\n", "r.yaml:2: rule 1 (/a): scopes: want text"},
+		"an unknown key":         {"rules:\n- route: /a\n  scope: [a]\n", `r.yaml:3: rule 1 (/a): unknown key "scope"`},
+		"a repeated key":         {"rules:\n- route: /a\n  access: deny\n  access: public\n", `r.yaml:4: rule 1 (/a): "access" is there twice`},
+		"a route of numbers":     {"rules:\n- {route: 5, access: deny}\n", "r.yaml:2: rule 1 (5): route: want text"},
+		"a route and a path":     {"rules:\n- {route: /a, path: /a, access: deny}\n", "r.yaml:2: rule 1 (/a): route excludes methods, host and path"},
+		"a path with a method":   {"rules:\n- {path: GET /a, access: deny}\n", "r.yaml:2: rule 1 (GET /a): path: doesn't begin with a slash"},
+		"a host with a path":     {"rules:\n- {path: /a, host: h/b, access: deny}\n", "r.yaml:2: rule 1 (/a): host: want a name without a path"},
+		"an empty method":        {"rules:\n- {path: /a, methods: [''], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "" is none`},
+		"two methods in one":     {"rules:\n- {path: /a, methods: ['GET POST'], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "GET POST" is none`},
+		"no methods":             {"rules:\n- {path: /a, methods: [], access: deny}\n", "r.yaml:2: rule 1 (/a): methods: want a list that isn't empty"},
+		"a pattern of ServeMux":  {"rules:\n- {route: '/{a', access: deny}\n", "r.yaml:2: rule 1 (/{a): parsing"},
+		"a pattern of ours":      {"rules:\n- {path: /a, methods: [get], access: deny}\n", "r.yaml:2: rule 1 (get /a): methods are in capital letters"},
+		"a conflict":             {"rules:\n- {route: /a, access: deny}\n- {path: /a, access: user}\n", "r.yaml:3: rule 2 (/a): conflicts with r.yaml:2: rule 1 (/a)"},
+		"a conflict, other case": {"ignore_case: true\nrules:\n- {route: /a, access: deny}\n- {path: /A, access: user}\n", "r.yaml:4: rule 2 (/A): conflicts with r.yaml:3: rule 1 (/a)"},
+		"all at once": {"rules:\n- {route: /a, scopes: [a b, 1], x: y}\n- {route: /b//c, access: user}\n- {route: /c}\n",
+			"r.yaml:2: rule 1 (/a): scopes: want text\nr.yaml:2: rule 1 (/a): scopes: \"a b\" is no scope token\nr.yaml:2: rule 1 (/a): unknown key \"x\"\n" +
+				"r.yaml:4: rule 3 (/c): want scopes, any_scope or access\nr.yaml:3: rule 2 (/b//c): no request can match: an empty segment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table, err := routesfile.Parse("r.yaml", []byte(tt.file))
+			require.Error(t, err)
+			require.True(t, strings.HasPrefix(err.Error(), tt.want), "%v", err)
+			require.Nil(t, table)
+		})
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
+	f.Add("ignore_case: true\nrules: [{path: /, methods: [GET, PUT], host: h, access: user}, *x]")
+	f.Add(`{"rules": [{"route": "/", "any_scope": ["a", "b"]}]}`)
+	f.Fuzz(func(t *testing.T, file string) {
+		table, err := routesfile.Parse("r.yaml", []byte(file))
+		require.Equal(t, err == nil, table != nil)
+	})
+}
