@@ -126,6 +126,10 @@ type Introspection struct {
 	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the
 	// issuer gives no usable one, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
 	StaleIfUnavailable time.Duration
+	// Cache shares answers with other instances. It is looked into after this instance's own caches and before the issuer
+	// is asked, and needs a CacheTTL: an answer is used until CacheTTL (NegativeTTL) after the issuer was asked, whoever
+	// asked. Only instances with the same issuer, endpoint and ClientID share. nil shares nothing.
+	Cache Cache
 }
 
 // String names the endpoint and the client, and not the secret.
@@ -241,6 +245,9 @@ func (c Config) Validate() error {
 		}
 		if i.StaleIfUnavailable > 0 && i.CacheTTL <= 0 {
 			wrong("Introspection.StaleIfUnavailable", "needs a CacheTTL: what isn't kept can't be used")
+		}
+		if i.Cache != nil && i.CacheTTL <= 0 {
+			wrong("Introspection.Cache", "needs a CacheTTL: what isn't kept can't be shared")
 		}
 	}
 	return errors.Join(errs...)

@@ -27,6 +27,7 @@ type introspector struct {
 	hot      *factcache.Hot[*answered]
 	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
 	flights  singleflight.Group
+	sharing  *sharing // nil unless there is a Cache
 }
 
 // answered is what the issuer said about an active token.
@@ -53,6 +54,7 @@ func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporte
 		active:   factcache.New[*answered](c.CacheSize),
 		hot:      factcache.NewHot[*answered](),
 		inactive: factcache.New[struct{}](c.CacheSize),
+		sharing:  newSharing(c, policy, report),
 		guard: upstream.New(upstream.Settings{
 			Concurrent: c.Concurrent,
 			Waiting:    16 * c.Concurrent,
@@ -136,14 +138,8 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 		if _, ok := i.inactive.Peek(&key, now); ok {
 			return nil, refuse(ReasonInactive, nil)
 		}
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.cfg.Timeout)
-		defer cancel()
-		var user *User
-		err = i.guard.Do(own, known, func(ctx context.Context) (err error) {
-			user, err = i.ask(ctx, endpoint, token)
-			return err
-		})
-		return i.keep(key, endpoint, user, err, time.Now()), err
+		said, err := i.find(context.WithoutCancel(ctx), endpoint, token, known)
+		return i.keep(key, endpoint, said, err, time.Now()), err
 	})
 	select {
 	case r := <-flight:
@@ -159,14 +155,39 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 	}
 }
 
+// find asks the issuer, unless another instance has done so.
+func (i *introspector) find(ctx context.Context, endpoint, token string, known bool) (saying, error) {
+	ask := func() (said saying, err error) {
+		ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout) // to get a place in
+		defer cancel()
+		err = i.guard.Do(ctx, known, func(ctx context.Context) (err error) {
+			said.user, err = i.ask(ctx, endpoint, token)
+			return err
+		})
+		said.at = time.Now()
+		switch e, ok := errors.AsType[*Error](err); {
+		case ok && e.Reason == ReasonInactive:
+			i.report.outcome("introspection", nil)
+		case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy): // which say nothing of the issuer
+		default:
+			i.report.outcome("introspection", err)
+		}
+		return said, err
+	}
+	if i.sharing == nil {
+		return ask()
+	}
+	// What the issuer says depends on who asks: an API is told nothing of tokens that are not for it.
+	return i.sharing.once(ctx, hash("shared introspection", i.policy.issuer, endpoint, i.cfg.ClientID, token), ask)
+}
+
 // keep remembers what the issuer said, within the bounds of RFC 7662, section 4. An error is nothing that it said.
-func (i *introspector) keep(key factcache.Key, endpoint string, user *User, err error, now time.Time) *answered {
+func (i *introspector) keep(key factcache.Key, endpoint string, said saying, err error, now time.Time) *answered {
 	if err == nil {
-		i.report.outcome("introspection", nil)
-		a := &answered{user: user, endpoint: endpoint, fresh: now.Add(i.cfg.CacheTTL)}
+		a := &answered{user: said.user, endpoint: endpoint, fresh: said.at.Add(i.cfg.CacheTTL)}
 		a.usable = a.fresh.Add(i.cfg.StaleIfUnavailable)
 		expires := a.usable.Add(remembered)
-		if exp := user.ExpiresAt(); !exp.IsZero() {
+		if exp := said.user.ExpiresAt(); !exp.IsZero() {
 			a.fresh, a.usable, expires = earlier(a.fresh, exp), earlier(a.usable, exp), earlier(expires, exp)
 		}
 		if i.cfg.CacheTTL > 0 {
@@ -175,13 +196,10 @@ func (i *introspector) keep(key factcache.Key, endpoint string, user *User, err 
 		return a
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e.Reason == ReasonInactive {
-		i.report.outcome("introspection", nil)
 		i.active.Delete(&key)
 		if i.cfg.NegativeTTL > 0 {
-			i.inactive.Put(&key, struct{}{}, now.Add(i.cfg.NegativeTTL), now)
+			i.inactive.Put(&key, struct{}{}, said.at.Add(i.cfg.NegativeTTL), now)
 		}
-	} else if !errors.Is(err, upstream.ErrOpen) && !errors.Is(err, upstream.ErrBusy) { // which say nothing of the issuer
-		i.report.outcome("introspection", err)
 	}
 	return nil
 }

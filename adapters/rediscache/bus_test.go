@@ -1,0 +1,292 @@
+package rediscache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const (
+	setName     = "xenaauth:{revocations}"
+	channelName = "xenaauth:{revocations}:channel"
+)
+
+// followed waits until n instances listen.
+func followed(t testing.TB, c redis.UniversalClient, n int64) {
+	t.Helper()
+	eventually(t, 30*time.Second, func() bool {
+		return c.PubSubNumSub(context.Background(), channelName).Val()[channelName] == n
+	})
+}
+
+func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
+	f.t.Helper()
+	if err := v.Revoke(context.Background(), r); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
+
+// A revocation reaches every instance within 100 ms, opaque tokens and JWTs, known already or not.
+func TestRevocationReachesAll(t *testing.T) {
+	s := startRedis(t)
+	f := newFleet(t, s)
+	var all []*xenaauth.Validator
+	for range 10 {
+		v := f.instance()
+		f.follows(v)
+		all = append(all, v)
+	}
+	followed(t, s.client(), 10)
+	var took []time.Duration
+	for i := range 20 {
+		name := fmt.Sprintf("U%d", i)
+		opaque, jwt := f.issuer.Opaque(subject(name)), f.issuer.JWT(subject(name))
+		for _, v := range all {
+			f.wants(v, opaque, "")
+			f.wants(v, jwt, "")
+		}
+		began := time.Now()
+		f.revoke(all[i%10], xenaauth.Revocation{Subject: name})
+		for _, v := range all {
+			for _, token := range []string{opaque, jwt} {
+				eventually(t, 5*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+			}
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	t.Logf("10 instances had heard of a revocation after %v (median), %v at most", took[10], took[19])
+	if took[10] > 100*time.Millisecond {
+		t.Errorf("half of the revocations took %v or more", took[10])
+	}
+}
+
+func TestRevocationReachesLateStarters(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	first := f.instance() // publishes, and follows nobody
+	var tokens []string
+	for i := range 30 {
+		name := fmt.Sprintf("U%d", i)
+		tokens = append(tokens, f.issuer.Opaque(subject(name)))
+		f.revoke(first, xenaauth.Revocation{Subject: name})
+	}
+	f.revoke(first, xenaauth.Revocation{Subject: "soon", Until: time.Now().Add(300 * time.Millisecond)})
+	time.Sleep(400 * time.Millisecond)
+	late := f.instance()
+	f.follows(late)
+	for _, token := range tokens { // at once, and not with the next look a second later
+		eventually(t, 900*time.Millisecond, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	}
+	if n := late.Status().Revocations; n != 30 {
+		t.Errorf("%d revocations are in force, want 30: one has ended", n)
+	}
+}
+
+// An instance that is cut off for a while hears what it has missed, whoever cut it off.
+func TestRevocationReachesWhoWasCutOff(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one, two := f.instance(), f.instance()
+	f.follows(one)
+	f.follows(two)
+	admin := s.client()
+	followed(t, admin, 2)
+	for i := range 3 {
+		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
+		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)}) // which nobody listens to
+		eventually(t, 10*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		followed(t, admin, 2)
+	}
+	// A message that gets lost on a connection that lives.
+	token := f.issuer.Opaque(subject("lost"))
+	third := f.instance()
+	admin.Do(t.Context(), "ACL", "SETUSER", "default", "-publish")
+	if err := third.Revoke(t.Context(), xenaauth.Revocation{Subject: "lost"}); err == nil {
+		t.Fatal("it was published")
+	}
+	admin.Do(t.Context(), "ACL", "SETUSER", "default", "+publish")
+	eventually(t, 35*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+}
+
+// A Redis that has lost everything is told again by those who know.
+func TestRevocationSurvivesRedis(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*server){
+		"restart": func(s *server) { s.kill(); s.start() },
+		"spoilt": func(s *server) {
+			s.client().Set(context.Background(), setName, "x", 0)
+			s.client().Set(context.Background(), setName+":count", "x", 0)
+		},
+		"deleted": func(s *server) { s.client().Del(context.Background(), setName) },
+		"flush":   func(s *server) { s.client().FlushAll(context.Background()) },
+		"forged": func(s *server) {
+			s.client().Set(context.Background(), "xenaauth:{revocations}:count", 1, 0)
+			s.client().Del(context.Background(), setName)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			f := newFleet(t, s)
+			one, two := f.instance(), f.instance()
+			f.follows(one)
+			f.follows(two)
+			followed(t, s.client(), 2)
+			var tokens []string
+			for i := range 20 {
+				tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
+				f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+			}
+			lose(s)
+			late := f.instance()
+			f.follows(late)
+			for _, token := range tokens {
+				eventually(t, 35*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+			}
+			if n := s.client().ZCard(t.Context(), setName).Val(); n != 20 {
+				t.Errorf("%d are kept, want 20", n)
+			}
+		})
+	}
+}
+
+// What no instance has sealed revokes nothing, harms nobody and is said once.
+func TestForgedRevocations(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f, stranger := newFleet(t, s), newFleet(t, s)
+	admin, ctx := s.client(), context.Background()
+	v := f.instance()
+	f.follows(v)
+	followed(t, admin, 1)
+	token := f.issuer.Opaque(subject("U1"))
+	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
+	// Another fleet's, with another secret, in the same place.
+	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
+	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
+		for range 5 {
+			admin.Publish(ctx, channelName, text)
+		}
+		admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: text})
+	}
+	late := f.instance()
+	f.follows(late)
+	followed(t, admin, 2)
+	f.revoke(v, xenaauth.Revocation{Subject: "U2"}) // comes after all that
+	other := f.issuer.Opaque(subject("U2"))
+	eventually(t, 10*time.Second, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
+	f.wants(v, token, "")
+	f.wants(late, token, "")
+	if n := strings.Count(f.log.String(), "no secret of this fleet"); n < 1 || n > 2 {
+		t.Errorf("said %d times by two instances\n%s", n, f.log)
+	}
+}
+
+func TestRevocationIsKeptOnce(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, ctx := s.client(), context.Background()
+	one, two := f.cache(nil), f.cache(nil)
+	r := xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Hour).UTC().Round(0)}
+	for range 3 {
+		if err := errors.Join(one.Publish(ctx, r), two.Publish(ctx, r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := admin.ZCard(ctx, setName).Val(); n != 1 {
+		t.Errorf("%d are kept, want 1", n)
+	}
+	if err := one.Publish(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
+		t.Error("one without an end was published")
+	}
+	if err := one.Publish(ctx, xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
+		t.Error(err)
+	}
+	// Those that have ended go, and one too many is refused and not one of the others dropped.
+	ended := make([]redis.Z, 0, 100_000)
+	for i := range 100_000 {
+		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})
+	}
+	for some := range slices.Chunk(ended, 10_000) {
+		admin.ZAdd(ctx, setName, some...)
+	}
+	r.Subject = "U2"
+	if err := one.Publish(ctx, r); err != nil {
+		t.Error(err)
+	}
+	if n := admin.ZCard(ctx, setName).Val(); n != 2 {
+		t.Errorf("%d are kept, want 2", n)
+	}
+	for i := range ended {
+		ended[i].Score = 1e15
+	}
+	for some := range slices.Chunk(ended, 10_000) {
+		admin.ZAdd(ctx, setName, some...)
+	}
+	r.Subject = "U3"
+	if err := one.Publish(ctx, r); !errors.Is(err, xenaauth.ErrRevocationsFull) {
+		t.Error(err)
+	}
+}
+
+// The fleet seals again under the new secret what the old one sealed, so that the old one can go.
+func TestRevocationsOutliveTheirSecret(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	old, next := f.secrets[0], newSecret()
+	token := f.issuer.Opaque(subject("U1"))
+	f.revoke(f.instance(), xenaauth.Revocation{Subject: "U1"})
+	f.secrets = [][]byte{next, old}
+	both := f.instance()
+	stop := f.follows(both)
+	admin := f.server.client()
+	eventually(t, 10*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 2 })
+	f.wants(both, token, xenaauth.ReasonRevoked)
+	stop()
+	f.secrets = [][]byte{next}
+	after := f.instance()
+	f.follows(after)
+	eventually(t, 10*time.Second, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
+}
+
+// Following ends when its context does, at once and whatever Redis does.
+func TestFollowingEnds(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*server){
+		"well": func(*server) {}, "frozen": (*server).freeze, "down": (*server).kill,
+	} {
+		s := startRedis(t)
+		f := newFleet(t, s)
+		v := f.instance()
+		ctx, cancel := context.WithCancel(t.Context())
+		var err error
+		var wg sync.WaitGroup
+		wg.Go(func() { err = v.FollowRevocations(ctx) })
+		followed(t, s.client(), 1)
+		spoil(s)
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		began := time.Now()
+		wg.Wait()
+		if took := time.Since(began); took > time.Second || !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v after %v", name, err, took)
+		}
+		s.kill()
+	}
+}

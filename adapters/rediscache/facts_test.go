@@ -1,0 +1,361 @@
+package rediscache_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestOneQuestionForAll(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	f.issuer.Slow(200 * time.Millisecond)
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	junk := "nobody-issued-this"
+	var wg sync.WaitGroup
+	for range 12 {
+		v := f.instance()
+		for range 5 {
+			wg.Go(func() {
+				if got := reason(v, token); got != "" {
+					t.Error(got)
+				}
+			})
+			wg.Go(func() {
+				if got := reason(v, junk); got != xenaauth.ReasonInactive {
+					t.Error(got)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	f.asked(2)
+	f.issuer.Down()
+	f.wants(f.instance(), token, "") // one that starts later
+	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
+}
+
+// Who asks may die, or be slower than others care to wait.
+func TestLeaseEnds(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	wait := func(c *rediscache.Config) { c.Wait = 200 * time.Millisecond }
+	dead := f.cache(wait)
+	key := [32]byte{1}
+	if v, err := dead.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+	c := f.cache(wait)
+	began := time.Now()
+	if v, err := c.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+	if took := time.Since(began); took < 150*time.Millisecond || took > time.Second {
+		t.Fatalf("it waited %v", took)
+	}
+	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	// A lease that was lost takes no answer away when its holder comes back with nothing.
+	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := dead.Get(t.Context(), key); string(v) != "answer" || err != nil {
+		t.Fatal(string(v), err)
+	}
+}
+
+// Nothing came of asking: who waits is told at once.
+func TestGivingUp(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	first, second := f.cache(nil), f.cache(nil)
+	key := [32]byte{1}
+	if v, err := first.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+	began := time.Now()
+	time.AfterFunc(50*time.Millisecond, func() { _ = first.Set(context.Background(), key, nil, 0) })
+	if v, err := second.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+	if took := time.Since(began); took < 40*time.Millisecond || took > 500*time.Millisecond {
+		t.Fatalf("it waited %v", took)
+	}
+	// And who leaves doesn't count as Redis failing.
+	third := f.cache(nil)
+	other := [32]byte{2}
+	_, _ = first.Get(t.Context(), other)
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		_, err := third.Get(ctx, other)
+		cancel()
+		if err == nil {
+			t.Fatal("it didn't wait")
+		}
+	}
+	if v, err := third.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+}
+
+func TestIssuerDown(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	f.issuer.Down()
+	f.wants(f.instance(), token, xenaauth.ReasonUnavailable)
+	f.issuer.Heal()
+	began := time.Now()
+	f.wants(f.instance(), token, "")
+	if took := time.Since(began); took > 500*time.Millisecond {
+		t.Fatalf("it waited %v for an instance that gave up", took)
+	}
+}
+
+// Whoever writes to Redis can make the issuer be asked more often, and nothing else.
+func TestPoisonedEntries(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	client := s.client()
+	ctx := context.Background()
+	const n = 6 // more than it takes for Redis to count as down
+	mangle := func(change func(sealed, other string) any) func(names []string) {
+		return func(names []string) {
+			var values []string
+			for _, name := range names {
+				values = append(values, client.Get(ctx, name).Val())
+			}
+			for i, name := range names {
+				client.Del(ctx, name)
+				switch v := change(values[i], values[(i+1)%n]).(type) {
+				case string:
+					client.Set(ctx, name, v, time.Minute)
+				case []string:
+					client.RPush(ctx, name, v)
+				}
+			}
+		}
+	}
+	random := func(length int) string {
+		b := make([]byte, length)
+		for i := range b {
+			b[i] = byte(rand.N(256))
+		}
+		return string(b)
+	}
+	for name, poison := range map[string]func([]string){
+		"swapped":   mangle(func(_, other string) any { return other }),
+		"truncated": mangle(func(sealed, _ string) any { return sealed[:len(sealed)-1] }),
+		"halved":    mangle(func(sealed, _ string) any { return sealed[:len(sealed)/2] }),
+		"longer":    mangle(func(sealed, _ string) any { return sealed + "x" }),
+		"a bit": mangle(func(sealed, _ string) any {
+			return sealed[:100] + string([]byte{sealed[100] ^ 1}) + sealed[101:]
+		}),
+		"mark only":     mangle(func(sealed, _ string) any { return sealed[:1] }),
+		"nonce only":    mangle(func(sealed, _ string) any { return sealed[:13] }),
+		"random":        mangle(func(string, string) any { return random(541) }),
+		"marked random": mangle(func(string, string) any { return "\x01" + random(540) }),
+		"huge":          mangle(func(string, string) any { return "\x01" + strings.Repeat("x", 8<<20) }),
+		"a list":        mangle(func(string, string) any { return []string{"a", "b"} }),
+		"a lease":       mangle(func(string, string) any { return "?somebody" }),
+		"given up":      mangle(func(string, string) any { return "-" }),
+		"JSON":          mangle(func(string, string) any { return `{"active":true,"sub":"root"}` }),
+		"a plain value": mangle(func(string, string) any {
+			return "\x01\x01" + strings.Repeat("\x00", 8) + `{"active":true,"sub":"root"}`
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, s)
+			f.prefix = name + ":"
+			v := f.instance()
+			tokens := make(map[string]string)
+			for i := range n {
+				subject := fmt.Sprint("U", i)
+				tokens[f.issuer.Opaque(xenaauthtest.Token{Subject: subject})] = subject
+			}
+			finds := func(v *xenaauth.Validator) bool {
+				for token, subject := range tokens {
+					user, err := v.Validate(ctx, token)
+					if err != nil {
+						return false
+					}
+					if user.Subject() != subject {
+						t.Fatalf("%s, want %s", user.Subject(), subject)
+					}
+				}
+				return true
+			}
+			if !finds(v) {
+				t.Fatal("refused")
+			}
+			poison(storedUnder(t, client, f.prefix, n))
+			if !finds(f.instance()) {
+				t.Fatal("refused")
+			}
+			f.asked(2 * n)
+			// It is put right by the answer, and isn't taken for an outage.
+			f.issuer.Down()
+			eventually(t, 5*time.Second, func() bool { return finds(f.instance()) })
+			if strings.Contains(f.log.String(), "Redis fails") {
+				t.Fatal(f.log)
+			}
+		})
+	}
+}
+
+// An old answer that is put back is refused, though its seal is good.
+func TestReplayedEntry(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	client, ctx := s.client(), context.Background()
+	f := newFleet(t, s)
+	short := func() *xenaauth.Validator {
+		cfg := f.issuer.HybridConfig()
+		cfg.Introspection.Cache, cfg.Introspection.CacheTTL = f.cache(nil), 500*time.Millisecond
+		v, err := xenaauth.NewValidator(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	f.wants(short(), token, "")
+	name := stored(t, client, 1)[0]
+	old := client.Get(ctx, name).Val()
+	f.issuer.Revoke(token)
+	f.wants(short(), token, "") // within its time
+	client.Persist(ctx, name)   // Redis is told to keep it for ever
+	eventually(t, 2*time.Second, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
+	client.Set(ctx, name, old, 0) // and here it is put back
+	f.wants(short(), token, xenaauth.ReasonInactive)
+}
+
+func TestReaderLearnsNothing(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	token := f.issuer.Opaque(xenaauthtest.Token{
+		Subject: "the-subject", ClientID: "the-client", Scopes: []string{"testapi", "the-scope"},
+	})
+	v := f.instance()
+	f.wants(v, token, "")
+	f.wants(v, "nobody-issued-this", xenaauth.ReasonInactive)
+	f.revoke(v, xenaauth.Revocation{Subject: "the-subject", TokenHash: xenaauth.HashToken(token), ClientID: "the-client"})
+	client := s.client()
+	names := stored(t, client, 2)
+	_, text := dump(t, client)
+	for _, secret := range []string{
+		token, "nobody-issued", xenaauth.HashToken(token), "the-subject", "the-client", "the-scope", "testapi",
+		"active", "scope", f.issuer.URL(), "xena.biz", "introspect", string(f.secrets[0]), "token_hash",
+	} {
+		if strings.Contains(text, secret) {
+			t.Errorf("Redis shows %q", secret)
+		}
+	}
+	for _, name := range names {
+		if n := client.StrLen(t.Context(), name).Val(); (n-29)%256 != 0 {
+			t.Errorf("an entry has %d bytes, which tells the length of the answer", n)
+		}
+		if ttl := client.PTTL(t.Context(), name).Val(); ttl <= 0 || ttl > time.Minute {
+			t.Errorf("an entry lives for %v", ttl)
+		}
+	}
+	// The names and the sealed values are another fleet's neither.
+	other := newFleet(t, s)
+	other.issuer = f.issuer
+	f.wants(other.instance(), token, "")
+	f.asked(3)
+}
+
+func TestRotation(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	old, next := f.secrets[0], newSecret()
+	step := func(secrets ...[]byte) *xenaauth.Validator { f.secrets = secrets; return f.instance() }
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	client := f.server.client()
+	f.wants(step(old), token, "")
+	stored(t, client, 1)
+	f.wants(step(old, next), token, "")
+	f.wants(step(next, old), token, "")
+	f.asked(1)
+	f.wants(step(next), token, "")
+	f.asked(2) // what the old one sealed is gone with it
+	stored(t, client, 2)
+	f.wants(step(next), token, "")
+	f.wants(step(old, next), token, "")
+	f.asked(2)
+}
+
+// A stranger's token costs Redis two commands of one round trip, one more for the answer, and nothing that stays.
+func TestJunkCostsLittle(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	client := s.client()
+	v := f.instance()
+	f.wants(v, "warm-up", xenaauth.ReasonInactive)
+	stored(t, client, 1)
+	before := commands(t, client)
+	const n = 200
+	for i := range n {
+		f.wants(v, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+	}
+	stored(t, client, n+1)
+	after := commands(t, client)
+	for name, most := range map[string]int64{"set": 2 * n, "getrange": n, "evalsha": 0, "eval": 0} {
+		if got := after[name] - before[name]; got > most {
+			t.Errorf("%s was called %d times for %d tokens", name, got, n)
+		}
+	}
+}
+
+// commands is how often each command was called.
+func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
+	t.Helper()
+	counts := make(map[string]int64)
+	for line := range strings.Lines(client.Info(context.Background(), "commandstats").Val()) {
+		name, rest, ok := strings.Cut(strings.TrimPrefix(line, "cmdstat_"), ":calls=")
+		if ok {
+			var n int64
+			_, _ = fmt.Sscanf(rest, "%d", &n)
+			counts[name] = n
+		}
+	}
+	return counts
+}
+
+func TestNoGoroutineIsLeft(t *testing.T) {
+	s := startRedis(t)
+	f := newFleet(t, s)
+	f.timeout = 50 * time.Millisecond
+	v := f.instance()
+	stop := f.follows(v)
+	for i := range 50 {
+		f.wants(v, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+	}
+	s.freeze()
+	for i := range 50 {
+		f.wants(v, fmt.Sprintf("nobody-issued-that-%d", i), xenaauth.ReasonInactive)
+	}
+	s.thaw()
+	stop()
+	eventually(t, 20*time.Second, func() bool {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return !strings.Contains(string(stacks), "rediscache.(*") && !strings.Contains(string(stacks), "rediscache.bounded")
+	})
+}

@@ -1,0 +1,83 @@
+package rediscache_test
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// The instances of a fleet may be of different releases. This reads what Redis holds with nothing but the standard
+// library, and so pins how names and keys are made: each entry's key of the secret and the token's hash.
+func TestFormat(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	client, c := s.client(), f.cache(nil)
+	key, value := sha256.Sum256([]byte("a token")), []byte("an answer")
+	if v, err := c.Get(t.Context(), key); v != nil || err != nil {
+		t.Fatal(v, err)
+	}
+	if err := c.Set(t.Context(), key, value, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	root, err := hkdf.Extract(sha256.New, f.secrets[0], []byte("xenaauth rediscache 1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	expand := func(secret []byte, info string) []byte {
+		k, err := hkdf.Expand(sha256.New, secret, info, 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	open := func(key []byte, name, sealed string) string {
+		block, err := aes.NewCipher(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := cipher.NewGCM(block)
+		if err != nil || sealed == "" || sealed[0] != 1 {
+			t.Fatal(err, sealed)
+		}
+		text, err := a.Open(nil, []byte(sealed[1:13]), []byte(sealed[13:]), []byte(name))
+		if err != nil || len(text)%256 != 0 {
+			t.Fatal(err, len(text))
+		}
+		return string(text[4 : 4+binary.BigEndian.Uint32(text)])
+	}
+	h := hmac.New(sha256.New, expand(root, "name"))
+	h.Write(key[:])
+	name := "xenaauth:" + base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+	sealed := client.Get(t.Context(), name).Val()
+	if got := open(expand(expand(root, "value"), string(key[:])), name, sealed); got != string(value) {
+		t.Errorf("%q", got)
+	}
+	if err := c.Set(t.Context(), key, value, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if again := client.Get(t.Context(), name).Val(); again[1:13] == sealed[1:13] {
+		t.Error("the same nonce was used twice")
+	}
+	r := xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Hour).UTC().Round(0)}
+	if err := c.Publish(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	want, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := client.ZRange(t.Context(), setName, 0, -1).Val()[0]
+	if got := open(expand(root, "revocation"), setName, kept); got != string(want) {
+		t.Errorf("%q", got)
+	}
+}

@@ -1,0 +1,214 @@
+package rediscache_test
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// margin is what a busy machine may add to a time that is bounded.
+const margin = 60 * time.Millisecond
+
+// times is how long each of n requests with new tokens takes; none may fail.
+func (f *fleet) times(v *xenaauth.Validator, n int) (took []time.Duration) {
+	f.t.Helper()
+	for range n {
+		token := f.issuer.Opaque(xenaauthtest.Token{})
+		began := time.Now()
+		f.wants(v, token, "")
+		took = append(took, time.Since(began))
+	}
+	return took
+}
+
+// shares reports whether two instances share again.
+func (f *fleet) shares(one, two *xenaauth.Validator) bool {
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	before := f.issuer.Calls(xenaauthtest.Introspection)
+	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
+}
+
+// Redis may stop answering without closing a connection, which is the worst that it can do to a request.
+func TestFrozen(t *testing.T) {
+	for name, c := range map[string]struct {
+		options redis.UniversalOptions
+		timeout time.Duration // 0 is the default, which is 50 ms
+	}{
+		"as documented":     {redis.UniversalOptions{ContextTimeoutEnabled: true}, 0},
+		"any configuration": {redis.UniversalOptions{}, 0},
+		"longer":            {redis.UniversalOptions{ContextTimeoutEnabled: true}, 300 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := startRedis(t)
+			f := newFleet(t, s)
+			f.timeout = c.timeout
+			c.options.Addrs = []string{s.addr()}
+			client := redis.NewUniversalClient(&c.options)
+			t.Cleanup(func() { _ = client.Close() })
+			one := f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
+			two := f.instance()
+			eventually(t, 5*time.Second, func() bool { return f.shares(one, two) })
+
+			s.freeze()
+			took := f.times(one, 30)
+			t.Logf("frozen: %v", took)
+			if worst := slices.Max(took); worst > max(c.timeout, 50*time.Millisecond)+margin {
+				t.Errorf("a request took %v", worst)
+			}
+			slices.Sort(took)
+			if median := took[len(took)/2]; median > 20*time.Millisecond {
+				t.Errorf("half of the requests took %v or more, though Redis is known to be frozen", median)
+			}
+			// Later requests find out that it is frozen still, and don't wait for it.
+			time.Sleep(1200 * time.Millisecond)
+			took = f.times(one, 30)
+			if worst := slices.Max(took); worst > margin {
+				t.Errorf("a request took %v though Redis is known to be frozen", worst)
+			}
+			s.thaw()
+			eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+			if n := strings.Count(f.log.String(), `msg="rediscache: Redis fails`); n < 1 || n > 2 {
+				t.Errorf("the log says %d times that Redis fails\n%s", n, f.log)
+			}
+			if strings.Contains(f.log.String(), s.port) || !strings.Contains(f.log.String(), "Redis is back") {
+				t.Error(f.log)
+			}
+		})
+	}
+}
+
+func TestKilledAndRestarted(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	f.timeout = 0
+	one, two := f.instance(), f.instance()
+	eventually(t, 5*time.Second, func() bool { return f.shares(one, two) })
+	for range 2 {
+		var wg sync.WaitGroup
+		stop := make(chan struct{})
+		for _, v := range []*xenaauth.Validator{one, two} {
+			wg.Go(func() { // requests go on all the while
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					began := time.Now()
+					if got := reason(v, f.issuer.Opaque(xenaauthtest.Token{})); got != "" {
+						t.Error(got)
+					}
+					if took := time.Since(began); took > 50*time.Millisecond+100*time.Millisecond {
+						t.Errorf("a request took %v", took)
+					}
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		s.kill()
+		time.Sleep(300 * time.Millisecond)
+		s.start()
+		eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+		close(stop)
+		wg.Wait()
+	}
+}
+
+func TestDownFromTheStart(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	s.kill()
+	f := newFleet(t, s)
+	f.timeout = 0
+	one, two := f.instance(), f.instance()
+	f.follows(one)
+	f.follows(two)
+	if worst := slices.Max(f.times(one, 30)); worst > 50*time.Millisecond+margin {
+		t.Errorf("a request took %v", worst)
+	}
+	token := f.issuer.Opaque(xenaauthtest.Token{})
+	f.wants(one, token, "")
+	err := one.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)})
+	if err == nil || strings.Contains(err.Error(), s.port) || strings.Contains(err.Error(), "127.0.0.1") {
+		t.Errorf("%v", err)
+	}
+	f.wants(one, token, xenaauth.ReasonRevoked)
+	s.start()
+	eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+	// What couldn't be published is, once Redis is there.
+	eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+}
+
+// A host that takes connections and says nothing, or something else, costs no more than a Redis that is down.
+func TestNoRedisAtAll(t *testing.T) {
+	t.Parallel()
+	for name, says := range map[string]string{
+		"silence": "", "HTTP": "HTTP/1.1 400 Bad Request\r\n\r\n", "noise": "\x00\xff\r\n$-7\r\n*9\r\n",
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = l.Close() })
+		go func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				_, _ = fmt.Fprint(c, says)
+				t.Cleanup(func() { _ = c.Close() })
+			}
+		}()
+		f := newFleet(t, &server{t: t, port: fmt.Sprint(l.Addr().(*net.TCPAddr).Port)})
+		f.timeout = 0
+		v := f.instance()
+		f.follows(v)
+		if worst := slices.Max(f.times(v, 30)); worst > 50*time.Millisecond+margin {
+			t.Errorf("%s: a request took %v", name, worst)
+		}
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	client := redis.NewClient(&redis.Options{})
+	t.Cleanup(func() { _ = client.Close() })
+	secret := newSecret()
+	for want, cfg := range map[string]rediscache.Config{
+		"Client is nil":               {Secrets: [][]byte{secret}},
+		"Secrets is empty":            {Client: client},
+		"Secrets[0] is not":           {Client: client, Secrets: [][]byte{secret[:31]}},
+		"Secrets[1] is not":           {Client: client, Secrets: [][]byte{secret, nil}},
+		"Secrets[0] is not 32 random": {Client: client, Secrets: [][]byte{make([]byte, 32)}},
+		"Secrets[0] and Secrets[2]":   {Client: client, Secrets: [][]byte{secret, newSecret(), secret}},
+		"Prefix":                      {Client: client, Secrets: [][]byte{secret}, Prefix: "a{b}"},
+		"Timeout":                     {Client: client, Secrets: [][]byte{secret}, Timeout: -1},
+		"Wait":                        {Client: client, Secrets: [][]byte{secret}, Wait: -1},
+	} {
+		c, err := rediscache.New(cfg)
+		if c != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), string(secret)) {
+			t.Errorf("%v tells the secret", err)
+		}
+	}
+	cfg := rediscache.Config{Client: client, Secrets: [][]byte{[]byte(strings.Repeat("hush-", 8))}}
+	for _, text := range []string{fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg)} {
+		if strings.Contains(text, "hush") || strings.Contains(text, "104 117") || strings.Contains(text, "0x68") {
+			t.Errorf("%s tells the secret", text)
+		}
+	}
+}

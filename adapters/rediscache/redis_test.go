@@ -1,0 +1,276 @@
+package rediscache_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestMain(m *testing.M) {
+	logging.Disable() // it names addresses
+	os.Exit(m.Run())
+}
+
+// server is a real redis-server on a port of its own.
+type server struct {
+	t    testing.TB
+	port string
+	args []string
+	cmd  *exec.Cmd
+
+	sentinel string // its configuration, if it is one
+}
+
+// startRedis starts a server that keeps nothing on disk. Without redis-server the test is skipped, but in CI it fails.
+func startRedis(t testing.TB, args ...string) *server {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("redis-server is not installed, and CI has to test against it")
+		}
+		t.Skip("redis-server is not installed")
+	}
+	s := &server{t: t, port: freePort(t), args: args}
+	s.start()
+	t.Cleanup(s.kill)
+	return s
+}
+
+func freePort(t testing.TB) string {
+	t.Helper()
+	// The bus of a cluster is 10 000 above the port.
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		_ = l.Close()
+		if n, _ := strconv.Atoi(port); n < 55_000 {
+			return port
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
+
+func (s *server) addr() string { return "127.0.0.1:" + s.port }
+
+func (s *server) start() {
+	s.t.Helper()
+	dir, err := os.MkdirTemp("", "rediscache")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	args := []string{"--port", s.port, "--bind", "127.0.0.1", "--dir", dir, "--logfile", filepath.Join(dir, "log")}
+	args = append(args, s.args...)
+	if s.sentinel != "" {
+		args = append([]string{s.sentinel, "--sentinel"}, args...)
+	} else {
+		args = append(args, "--save", "", "--appendonly", "no")
+	}
+	s.cmd = exec.Command("redis-server", args...)
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	client := redis.NewClient(&redis.Options{Addr: s.addr()})
+	defer func() { _ = client.Close() }()
+	eventually(s.t, 20*time.Second, func() bool { return client.Ping(context.Background()).Err() == nil })
+}
+
+func (s *server) kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// client is one with which a test looks into the server, or an instance uses it.
+func (s *server) client() redis.UniversalClient {
+	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func eventually(t testing.TB, within time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(within); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within %v", within)
+		}
+	}
+}
+
+func newSecret() []byte {
+	s := make([]byte, 32)
+	_, _ = rand.Read(s)
+	return s
+}
+
+// lines is a log that may be written to while it is read.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// fleet makes instances of one service, each with connections of its own.
+type fleet struct {
+	t       testing.TB
+	issuer  *xenaauthtest.Issuer
+	server  *server
+	secrets [][]byte
+	log     *lines
+	prefix  string
+	timeout time.Duration // long, since machines that run tests are slow, but where a test is about it
+}
+
+func newFleet(t testing.TB, s *server) *fleet {
+	return &fleet{t: t, issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}), server: s,
+		secrets: [][]byte{newSecret()}, log: new(lines), timeout: 5 * time.Second}
+}
+
+func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
+	f.t.Helper()
+	cfg := rediscache.Config{
+		Client: f.server.client(), Secrets: f.secrets, Prefix: f.prefix, Timeout: f.timeout,
+		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	c, err := rediscache.New(cfg)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return c
+}
+
+func (f *fleet) instance() *xenaauth.Validator {
+	f.t.Helper()
+	return f.over(f.cache(nil))
+}
+
+func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
+	f.t.Helper()
+	cfg := f.issuer.HybridConfig()
+	cfg.Introspection.Cache, cfg.RevocationBus = c, c
+	cfg.Introspection.Endpoint = f.issuer.URL() + "/connect/introspect"
+	cfg.Logger = slog.New(slog.NewTextHandler(f.log, nil))
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return v
+}
+
+// follows has an instance follow until the test ends or the function that is returned is called.
+func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = v.FollowRevocations(ctx) })
+	stop = func() { cancel(); wg.Wait() }
+	f.t.Cleanup(stop)
+	return stop
+}
+
+// reason is why an instance refuses a token, "" if it doesn't.
+func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
+	_, err := v.Validate(context.Background(), token)
+	if err == nil {
+		return ""
+	}
+	return err.(*xenaauth.Error).Reason
+}
+
+func (f *fleet) wants(v *xenaauth.Validator, token string, want xenaauth.Reason) {
+	f.t.Helper()
+	if got := reason(v, token); got != want {
+		f.t.Fatalf("%q, want %q", got, want)
+	}
+}
+
+func (f *fleet) asked(want int) {
+	f.t.Helper()
+	if got := f.issuer.Calls(xenaauthtest.Introspection); got != want {
+		f.t.Fatalf("the issuer was asked %d times, want %d\n%s", got, want, f.log)
+	}
+}
+
+// dump is all that somebody who reads Redis sees.
+func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
+	t.Helper()
+	ctx := context.Background()
+	names, err := c.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		kind := c.Type(ctx, n).Val()
+		text += n + " "
+		switch kind {
+		case "string":
+			text += c.Get(ctx, n).Val()
+		case "zset":
+			text += fmt.Sprint(c.ZRangeWithScores(ctx, n, 0, -1).Val())
+		default:
+			t.Fatalf("%s is a %s", n, kind)
+		}
+	}
+	return names, text
+}
+
+// stored waits until n answers are in Redis: they are put there after the request was answered.
+func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
+	t.Helper()
+	return storedUnder(t, c, "xenaauth:", n)
+}
+
+func storedUnder(t testing.TB, c redis.UniversalClient, prefix string, n int) (names []string) {
+	t.Helper()
+	ctx := context.Background()
+	eventually(t, 5*time.Second, func() bool {
+		names = nil
+		for _, name := range c.Keys(ctx, prefix+"*").Val() {
+			if c.Type(ctx, name).Val() == "string" && c.StrLen(ctx, name).Val() >= 256 {
+				names = append(names, name)
+			}
+		}
+		return len(names) >= n
+	})
+	return names
+}

@@ -1,0 +1,249 @@
+package rediscache_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+var update = flag.Bool("update", false, "write the tables of docs/scale.md")
+
+// What docs/scale.md assumes about the service, and what TestConstants measures.
+const (
+	users       = 10e6 // who are active within an hour
+	minutes     = 6.   // of that hour in which a user does something; CacheTTL is one minute
+	perMinute   = 10.  // requests in such a minute, each to an instance at random
+	revokedPart = 1e-3 // of the users are revoked in an hour, and the revocation lasts as long
+
+	memAnswer     = 730. // bytes of Redis' memory for an active token's answer
+	memRevocation = 410.
+	hitIn         = 180. // bytes that Redis receives for a look-up that finds
+	hitOut        = 550.
+	missIn        = 800. // for one that doesn't, with the answer that is then stored
+	missOut       = 45.
+	message       = 380.  // bytes of a published revocation, to one instance
+	localEntry    = 1100. // bytes of an instance's memory for an answer
+)
+
+// distinct is how many of n instances see a user in a minute, on average.
+func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
+
+// scale is the table of docs/scale.md.
+func scale() string {
+	fleets := []float64{10, 1000, 100_000}
+	perSecond := users * minutes / 3600 // users' minutes that begin in a second
+	inForce := users * revokedPart
+	revoked := inForce / 3600
+	var b strings.Builder
+	b.WriteString("| instances | 10 | 1 000 | 100 000 |\n| --- | --- | --- | --- |\n")
+	row := func(name string, f func(n float64) string) {
+		fmt.Fprintf(&b, "| %s |", name)
+		for _, n := range fleets {
+			fmt.Fprintf(&b, " %s |", f(n))
+		}
+		b.WriteString("\n")
+	}
+	row("requests/s, all", func(float64) string { return short(users * minutes * perMinute / 3600) })
+	row("requests/s, one instance", func(n float64) string { return short(users * minutes * perMinute / 3600 / n) })
+	row("instances that see a user in a minute", func(n float64) string { return short(distinct(n)) })
+	row("questions/s to the issuer, nothing shared", func(n float64) string { return short(perSecond * distinct(n)) })
+	row("questions/s to the issuer, shared", func(float64) string { return short(perSecond) })
+	row("round trips/s to Redis", func(n float64) string { return short(perSecond * (distinct(n) + 1)) })
+	row("commands/s in Redis", func(n float64) string { return short(perSecond * (2*distinct(n) + 1)) })
+	row("bytes/s into Redis", func(n float64) string { return short(perSecond * (hitIn*(distinct(n)-1) + missIn)) })
+	row("bytes/s out of Redis", func(n float64) string { return short(perSecond * (hitOut*(distinct(n)-1) + missOut)) })
+	row("answers in Redis", func(float64) string { return short(perSecond * 60) })
+	row("bytes of Redis' memory for them", func(float64) string { return short(perSecond * 60 * memAnswer) })
+	row("answers that one instance uses", func(n float64) string { return short(perSecond * 60 * distinct(n) / n) })
+	row("bytes of its memory for them", func(n float64) string {
+		return short(perSecond * 60 * distinct(n) / n * localEntry)
+	})
+	row("revocations in force", func(float64) string { return short(inForce) })
+	row("bytes of Redis' memory for them", func(float64) string { return short(inForce * memRevocation) })
+	row("revocation messages/s out of Redis", func(n float64) string { return short(revoked * n) })
+	row("bytes/s of them", func(n float64) string { return short(revoked * n * message) })
+	row("counter checks/s", func(n float64) string { return short(n / 30) })
+	row("bytes when all read everything again", func(n float64) string { return short(n * inForce * message) })
+	return b.String()
+}
+
+// short writes two digits: more would pretend to know.
+func short(x float64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e12, " T"}, {1e9, " G"}, {1e6, " M"}, {1e3, " k"}, {1, ""}} {
+		if x >= unit.size*0.995 {
+			digits := 0
+			if x/unit.size < 9.95 {
+				digits = 1
+			}
+			return fmt.Sprintf("%.*f%s", digits, x/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprintf("%.2g", x)
+}
+
+func TestScale(t *testing.T) {
+	t.Parallel()
+	const file, begin, end = "../../docs/scale.md", "<!-- scale -->\n", "<!-- end -->"
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(doc), begin)
+	table, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatal("docs/scale.md has lost its marks")
+	}
+	if *update {
+		if err := os.WriteFile(file, []byte(before+begin+scale()+end+after), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if table != scale() {
+		t.Errorf("docs/scale.md says otherwise; go test -run TestScale -update writes\n%s", scale())
+	}
+}
+
+// TestConstants holds what the table is made of to a real Redis, give or take a quarter.
+func TestConstants(t *testing.T) {
+	s := startRedis(t)
+	f := newFleet(t, s)
+	client, ctx := s.client(), context.Background()
+	one, two := f.instance(), f.instance()
+	near := func(what string, got, want float64) {
+		t.Logf("%s: %.0f, assumed %.0f", what, got, want)
+		if got < want*0.75 || got > want*1.25 {
+			t.Errorf("%s is %.0f, and docs/scale.md goes by %.0f", what, got, want)
+		}
+	}
+	const n = 200
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = f.issuer.Opaque(subject(fmt.Sprint("user-", i)))
+	}
+	warm := f.issuer.Opaque(xenaauthtest.Token{})
+	f.wants(one, warm, "")
+	stored(t, client, 1)
+	f.wants(two, warm, "")
+	ask := func(v *xenaauth.Validator) {
+		for _, token := range tokens {
+			f.wants(v, token, "")
+		}
+	}
+	m := newMeter(t, client)
+	in, out := m.settled()
+	ask(one)
+	in2, out2 := m.settled()
+	near("a miss, bytes in", (in2-in)/n, missIn)
+	near("a miss, bytes out", (out2-out)/n, missOut)
+	ask(two)
+	in, out = m.settled()
+	near("a hit, bytes in", (in-in2)/n, hitIn)
+	near("a hit, bytes out", (out-out2)/n, hitOut)
+	near("an answer in memory", float64(client.MemoryUsage(ctx, stored(t, client, n)[0]).Val()), memAnswer)
+
+	r := xenaauth.Revocation{Until: time.Now().Add(time.Hour)}
+	for i := range 1000 {
+		r.Subject = fmt.Sprint("user-", i)
+		f.revoke(one, r)
+	}
+	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
+	f.follows(two)
+	followed(t, client, 1)
+	_, out = m.settled()
+	for i := range 100 {
+		r.Subject = fmt.Sprint("other-", i)
+		f.revoke(one, r)
+	}
+	_, out2 = m.settled()
+	near("a message", (out2-out)/100-20, message) // the publisher's replies have some 20 bytes
+
+	near("an answer in an instance", local(f), localEntry)
+}
+
+// meter reads what Redis has received and sent, without what reading adds to it.
+type meter struct {
+	t               testing.TB
+	client          redis.UniversalClient
+	reads           float64
+	costIn, costOut float64
+}
+
+func newMeter(t testing.TB, c redis.UniversalClient) *meter {
+	m := &meter{t: t, client: c, costIn: math.Inf(1)}
+	for range 10 { // something else may be going on still
+		in, out := m.read()
+		in2, out2 := m.read()
+		if in2-in < m.costIn {
+			m.costIn, m.costOut = in2-in, out2-out
+		}
+	}
+	return m
+}
+
+func (m *meter) read() (in, out float64) {
+	m.t.Helper()
+	m.reads++
+	for line := range strings.Lines(m.client.Info(context.Background(), "stats").Val()) {
+		_, _ = fmt.Sscanf(line, "total_net_input_bytes:%g", &in)
+		_, _ = fmt.Sscanf(line, "total_net_output_bytes:%g", &out)
+	}
+	return in, out
+}
+
+// settled waits until nobody else sends anything.
+func (m *meter) settled() (in, out float64) {
+	m.t.Helper()
+	calm := 0
+	eventually(m.t, 10*time.Second, func() bool {
+		before := in
+		in, out = m.read()
+		if calm++; in-before > 2*m.costIn {
+			calm = 0
+		}
+		return calm >= 10
+	})
+	return in - m.reads*m.costIn, out - m.reads*m.costOut
+}
+
+// local is how much memory an instance takes for one answer.
+func local(f *fleet) float64 {
+	f.t.Helper()
+	const n = 5000
+	cfg := f.issuer.HybridConfig()
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	tokens := make([]string, n)
+	for i := range tokens {
+		tokens[i] = f.issuer.Opaque(subject(fmt.Sprint("user-", i)))
+	}
+	heap := func() float64 {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc)
+	}
+	before := heap()
+	for _, token := range tokens {
+		f.wants(v, token, "")
+	}
+	after := heap()
+	runtime.KeepAlive(v)
+	runtime.KeepAlive(tokens)
+	return (after - before) / n
+}

@@ -1,0 +1,141 @@
+package rediscache
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+)
+
+// keys are what is made of one secret, each for one purpose.
+type keys struct {
+	name       []byte      // for the names of entries
+	value      []byte      // from which each entry's own key is made
+	revocation cipher.AEAD // seals revocations
+	nonce      []byte      // makes their nonces
+}
+
+func newKeys(secret []byte) (*keys, error) {
+	root, err := hkdf.Extract(sha256.New, secret, []byte("xenaauth rediscache 1"))
+	if err != nil {
+		return nil, err
+	}
+	k := new(keys)
+	var revocation []byte
+	for purpose, key := range map[string]*[]byte{
+		"name": &k.name, "value": &k.value, "revocation": &revocation, "nonce": &k.nonce,
+	} {
+		if *key, err = hkdf.Expand(sha256.New, root, purpose, 32); err != nil {
+			return nil, err
+		}
+	}
+	k.revocation, err = newAEAD(revocation)
+	return k, err
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
+
+func mac(key []byte, parts ...string) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		h.Write([]byte(p))
+	}
+	return h.Sum(nil)
+}
+
+// nameOf is what the entry of a key is called in Redis. 128 bits of the HMAC tell entries apart, and the rest would be
+// memory of Redis for nothing.
+func (k *keys) nameOf(prefix string, key [32]byte) string {
+	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
+}
+
+// entry is what seals one entry: its key is made of the secret and of what was looked up, so that a secret that leaks
+// opens nothing without the token.
+func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
+	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
+	if err != nil {
+		return nil, err
+	}
+	return newAEAD(own)
+}
+
+// A sealed text is a mark, a nonce and the ciphertext of its length, itself and zeros up to a multiple of block bytes:
+// lengths tell little. The name under which it is stored is authenticated with it, so that it can't be moved.
+const (
+	sealedMark = 1
+	leaseMark  = "?"
+	gaveUpMark = "-"
+	block      = 256
+	overhead   = 1 + 12 + 16
+	maxSealed  = 64 << 10
+)
+
+var errUnsealed = errors.New("rediscache: not sealed by any secret of this fleet")
+
+func pad(text []byte) []byte {
+	n := (4 + len(text) + block - 1) / block * block
+	padded := make([]byte, n)
+	binary.BigEndian.PutUint32(padded, uint32(len(text)))
+	copy(padded[4:], text)
+	return padded
+}
+
+func seal(a cipher.AEAD, nonce []byte, name string, text []byte) []byte {
+	out := append([]byte{sealedMark}, nonce...)
+	return a.Seal(out, nonce, pad(text), []byte(name))
+}
+
+func open(a cipher.AEAD, name string, sealed []byte) ([]byte, error) {
+	if len(sealed) < overhead+block || len(sealed) > maxSealed || sealed[0] != sealedMark {
+		return nil, errUnsealed
+	}
+	padded, err := a.Open(nil, sealed[1:13], sealed[13:], []byte(name))
+	if err != nil || len(padded) < 4 {
+		return nil, errUnsealed
+	}
+	n := binary.BigEndian.Uint32(padded)
+	if uint64(n) > uint64(len(padded)-4) {
+		return nil, errUnsealed
+	}
+	return padded[4 : 4+n], nil
+}
+
+func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error) {
+	a, err := k.entry(key)
+	if err != nil {
+		return nil, err
+	}
+	nonce := make([]byte, 12)
+	_, _ = rand.Read(nonce) // never fails: see crypto/rand
+	return seal(a, nonce, name, value), nil
+}
+
+func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, error) {
+	a, err := k.entry(key)
+	if err != nil {
+		return nil, err
+	}
+	return open(a, name, sealed)
+}
+
+// sealRevocation gives the same of the same, so that a revocation that is said twice is kept once. The nonce is made of
+// what is sealed and repeats with that alone.
+func (k *keys) sealRevocation(name, text string) string {
+	return string(seal(k.revocation, mac(k.nonce, name, "\x00", text)[:12], name, []byte(text)))
+}
+
+func (k *keys) openRevocation(name, sealed string) (string, error) {
+	text, err := open(k.revocation, name, []byte(sealed))
+	return string(text), err
+}

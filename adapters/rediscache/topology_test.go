@@ -1,0 +1,184 @@
+package rediscache_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// through makes an instance with a client of its own, as options say.
+func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
+	f.t.Helper()
+	options.ContextTimeoutEnabled = true
+	client := redis.NewUniversalClient(&options)
+	f.t.Cleanup(func() { _ = client.Close() })
+	return f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
+}
+
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		t.Skip("redis-cli is not installed")
+	}
+	var nodes []*server
+	var addrs []string
+	for range 3 {
+		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+		nodes, addrs = append(nodes, s), append(addrs, s.addr())
+	}
+	create := append([]string{"--cluster", "create"}, addrs...)
+	if out, err := exec.Command("redis-cli", append(create, "--cluster-yes")...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, s := range nodes {
+		eventually(t, 20*time.Second, func() bool {
+			return strings.Contains(s.client().ClusterInfo(context.Background()).Val(), "cluster_state:ok")
+		})
+	}
+	f := newFleet(t, nodes[0])
+	f.secrets = append(f.secrets, newSecret()) // so that a look-up names two entries, on any two nodes
+	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
+	f.follows(two)
+	var tokens []string
+	for i := range 50 {
+		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
+		f.wants(one, token, "")
+		f.wants(one, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+		tokens = append(tokens, token)
+	}
+	count := func() (all []int64) {
+		for _, s := range nodes {
+			all = append(all, s.client().DBSize(context.Background()).Val())
+		}
+		return all
+	}
+	eventually(t, 10*time.Second, func() bool { n := count(); return n[0]+n[1]+n[2] >= 100 })
+	if slices.Min(count()) == 0 {
+		t.Errorf("the nodes hold %v", count())
+	}
+	for i, token := range tokens {
+		f.wants(two, token, "")
+		f.wants(two, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+	}
+	f.asked(100)
+	eventually(t, 10*time.Second, func() bool {
+		n := int64(0)
+		for _, s := range nodes {
+			n += s.client().PubSubNumSub(context.Background(), channelName).Val()[channelName]
+		}
+		return n == 1
+	})
+	for i, token := range tokens {
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+		eventually(t, 5*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	}
+	late := f.through(redis.UniversalOptions{Addrs: addrs})
+	f.follows(late)
+	for _, token := range tokens {
+		eventually(t, 5*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	}
+	// One node of three is lost: what it held is asked for again, and nobody is refused.
+	nodes[1].kill()
+	for range 50 {
+		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
+	}
+}
+
+func TestSentinel(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t)
+	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port)
+	conf := filepath.Join(t.TempDir(), "sentinel.conf")
+	text := "sentinel monitor fleet 127.0.0.1 " + master.port + " 1\nsentinel down-after-milliseconds fleet 500\n" +
+		"sentinel failover-timeout fleet 5000\n"
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sentinel := &server{t: t, port: freePort(t), sentinel: conf}
+	sentinel.start()
+	t.Cleanup(sentinel.kill)
+	eventually(t, 20*time.Second, func() bool {
+		return strings.Contains(master.client().Info(context.Background(), "replication").Val(), "state=online") &&
+			strings.Contains(sentinel.client().Info(context.Background(), "sentinel").Val(), "slaves=1")
+	})
+	f := newFleet(t, master)
+	f.timeout = 500 * time.Millisecond
+	options := redis.UniversalOptions{Addrs: []string{sentinel.addr()}, MasterName: "fleet"}
+	one, two := f.through(options), f.through(options)
+	f.follows(one)
+	f.follows(two)
+	followed(t, master.client(), 2)
+	if !f.shares(one, two) {
+		t.Fatal("nothing is shared")
+	}
+	before := f.issuer.Opaque(subject("before"))
+	f.revoke(one, xenaauth.Revocation{Subject: "before"})
+	eventually(t, 5*time.Second, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
+
+	master.kill()
+	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
+	followed(t, replica.client(), 2) // which the sentinel has made the master
+	eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+	late := f.through(options)
+	f.follows(late)
+	eventually(t, 20*time.Second, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
+	after := f.issuer.Opaque(subject("after"))
+	f.revoke(two, xenaauth.Revocation{Subject: "after"})
+	eventually(t, 5*time.Second, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
+}
+
+// What docs/fleet.md says that Redis must allow is enough.
+func TestACL(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```\n~xenaauth:*")
+	rules, _, ok := strings.Cut("~xenaauth:*"+rest, "```")
+	if !ok {
+		t.Fatal("docs/fleet.md has no rules")
+	}
+	s := startRedis(t)
+	admin, ctx := s.client(), context.Background()
+	args := []any{"ACL", "SETUSER", "fleet", "reset", "on", ">hush"}
+	for _, rule := range strings.Fields(rules) {
+		args = append(args, rule)
+	}
+	if err := admin.Do(ctx, args...).Err(); err != nil {
+		t.Fatal(err)
+	}
+	f := newFleet(t, s)
+	options := redis.UniversalOptions{Addrs: []string{s.addr()}, Username: "fleet", Password: "hush"}
+	one, two := f.through(options), f.through(options)
+	f.follows(one)
+	f.follows(two)
+	followed(t, admin, 2)
+	if !f.shares(one, two) {
+		t.Error("nothing is shared")
+	}
+	token := f.issuer.Opaque(subject("U1"))
+	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
+	admin.Del(ctx, setName)
+	f.issuer.Down()
+	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable) // and says that nothing came
+	f.issuer.Heal()
+	late := f.through(options)
+	f.follows(late)
+	eventually(t, 10*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
+		t.Errorf("%v", refused)
+	}
+}
