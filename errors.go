@@ -125,13 +125,19 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
 }
 
-// asError is err as a refusal. An error that is none is an outage of whoever returned it.
+// asError is err as a refusal. An error that is none is an outage of whoever returned it. What is wrapped around one is
+// kept as its cause, for logs.
 func asError(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
-		if e == nil {
-			return refuse(ReasonUnavailable, nil)
-		}
-		return e
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case !ok:
+		return refuse(ReasonUnavailable, err)
+	case e == nil:
+		return refuse(ReasonUnavailable, nil)
+	case error(e) != err:
+		told := *e
+		told.cause = err
+		return &told
 	}
-	return refuse(ReasonUnavailable, err)
+	return e
 }

@@ -3,6 +3,8 @@ package xenaauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -174,4 +176,19 @@ func TestCheckRoute(t *testing.T) {
 	user, ok := xenaauth.UserFromContext(allowed.Context())
 	require.True(t, ok)
 	require.Equal(t, "ann", user.Subject())
+}
+
+// Whoever finds rules may say more about a refusal than its reason: in logs, and to nobody else.
+func TestWrappedRefusal(t *testing.T) {
+	g := newGuarded()
+	res := g.serve(t, func(*http.Request) (xenaauth.Rule, error) {
+		return xenaauth.Rule{}, fmt.Errorf("the proxy sent two hosts: %w", &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget})
+	}, "GET", "/a", "")
+	require.Equal(t, 400, res.StatusCode)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NotContains(t, string(body)+res.Header.Get("WWW-Authenticate"), "two hosts")
+	require.Len(t, g.events, 1)
+	require.Equal(t, xenaauth.ReasonAmbiguousTarget, g.events[0].Err.Reason)
+	require.ErrorContains(t, g.events[0].Err, "two hosts")
 }
