@@ -114,8 +114,19 @@ func (p routePattern) String() string {
 // multi reports whether the pattern matches paths of any length.
 func (p routePattern) multi() bool { return p.path[len(p.path)-1].multi }
 
-// endsAt reports whether a path that matches and ends in a slash is named to its very end, slash included.
-func (p routePattern) endsAt(path string) bool { return strings.Count(path, "/") == len(p.path) }
+// slashed reports whether the pattern matches paths that end in a slash.
+func (p routePattern) slashed() bool {
+	last := p.path[len(p.path)-1]
+	return len(p.path) > 1 && (last.multi || last.literal == "/")
+}
+
+// bare is the path of a slashed pattern as far as that slash, and else the whole path.
+func (p routePattern) bare() []segment {
+	if p.slashed() {
+		return p.path[:len(p.path)-1]
+	}
+	return p.path
+}
 
 // covers reports whether p matches whatever q matches.
 func (p routePattern) covers(q routePattern) bool {

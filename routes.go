@@ -39,6 +39,7 @@ type Routes struct {
 	rules      []*route
 	ignoreCase bool
 	hosts      bool // some rule names a host
+	slashes    bool // some rule is for paths with a slash at their end
 }
 
 // route is a compiled rule.
@@ -107,6 +108,7 @@ func (t *Routes) add(r *route) error {
 	}
 	t.rules = append(t.rules, r)
 	t.hosts = t.hosts || r.pattern.host != ""
+	t.slashes = t.slashes || r.pattern.slashed()
 	return nil
 }
 
@@ -177,20 +179,33 @@ func (t *Routes) Find(r *http.Request) (Rule, error) {
 	if target.lazy != "" && !found.same(t.match(&target, target.lazy)) {
 		return Rule{}, refuse(ReasonAmbiguousTarget, ambiguity("needless escapes, and another rule with them"))
 	}
-	if other := t.withoutSlash(&target, found); other != nil && !found.same(other) {
-		return Rule{}, refuse(ReasonAmbiguousTarget, ambiguity("a slash at the end, and another rule without it"))
+	if other := t.otherSlash(&target, found); other != nil && !found.same(other) {
+		return Rule{}, refuse(ReasonAmbiguousTarget, ambiguity("another rule with or without the slash at the end"))
 	}
 	return found.Rule, nil
 }
 
-// withoutSlash is the rule that names the path without the slash at its end, where found doesn't name it with that
-// slash. Many routers don't mind the slash, and a rule for /admin must not be got around by asking for /admin/.
-func (t *Routes) withoutSlash(to *target, found *route) *route {
-	bare := strings.TrimSuffix(to.path, "/")
-	if bare == "" || bare == to.path || found.pattern.endsAt(to.path) {
+// otherSlash is the rule for a path with a slash at its end in place of one without, or the other way round, if that
+// rule isn't wider than found. Many routers don't mind the slash, and a rule for /admin must not be got around by asking
+// for /admin/, nor one for what is under /admin/ by asking for /admin.
+func (t *Routes) otherSlash(to *target, found *route) *route {
+	bare, slashed := strings.CutSuffix(to.path, "/")
+	switch {
+	case bare == "":
 		return nil
+	case slashed:
+		other := t.match(to, bare)
+		if other != nil && !other.pattern.multi() && !pathCovers(other.pattern.path, found.pattern.bare()) {
+			return other
+		}
+	case t.slashes:
+		other := t.match(to, bare+"/")
+		if other != nil && !pathCovers(other.pattern.path, found.pattern.path) &&
+			!pathCovers(other.pattern.bare(), found.pattern.path) {
+			return other
+		}
 	}
-	return t.match(to, bare)
+	return nil
 }
 
 // same reports whether two rules let the same requests pass.

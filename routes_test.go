@@ -122,6 +122,43 @@ func TestSlashAtTheEnd(t *testing.T) {
 	})
 }
 
+// A wildcard names no path to its end as a rule for that very path does, with the slash or without.
+func TestSlashAtTheEndAndWildcards(t *testing.T) {
+	for _, tt := range []struct{ narrow, wide, request, want string }{
+		{"/api/admin", "/api/{tenant}/", "GET /api/admin/", "ambiguous"},
+		{"/api/admin", "/api/{tenant}/{rest...}", "GET /api/admin/", "ambiguous"},
+		{"/api/admin", "/api/{x}/{$}", "GET /api/admin/", "ambiguous"},
+		{"/api/admin", "/{x}/admin/", "GET /api/admin/", "ambiguous"},
+		{"api.example/api/admin", "/api/{x}/", "GET /api/admin/", "ambiguous"},
+		{"GET /api/admin", "/api/{x}/", "GET /api/admin/", "ambiguous"},
+		{"GET /api/admin", "/api/{x}/", "PUT /api/admin/", "/api/{x}/"},
+		{"/api/admin", "/api/", "GET /api/admin/", "ambiguous"},
+		{"/api/admin", "/api/{x}/", "GET /api/other/", "/api/{x}/"},
+		{"/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
+		{"/api/admin/{$}", "/api/{x}", "GET /api/admin", "ambiguous"},
+		{"/api/admin/{x...}", "/api/{x}", "GET /api/admin", "ambiguous"},
+		{"/api/admin/", "/{y}/{x}", "GET /api/admin", "ambiguous"},
+		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
+		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
+		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
+		// Both are named, or the other one is the wider.
+		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
+		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
+		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},
+		{"GET /api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
+		{"api.example/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
+		{"/api/{x}", "/api/", "GET /api/5", "/api/{x}"},
+		{"/api/{x}", "/api/{y}/", "GET /api/5", "/api/{x}"},
+		{"/api/{x}", "/api/{y}/", "GET /api/5/", "/api/{y}/"},
+		{"/api/{x}", "/api/admin/", "GET /api/admin/", "/api/admin/"},
+		{"/api/admin", "/api/{x}/", "GET /api/admin", "/api/admin"},
+	} {
+		t.Run(tt.narrow+" and "+tt.wide, func(t *testing.T) {
+			finds(t, patterns(t, nil, tt.narrow, tt.wide), map[string]string{tt.request: tt.want})
+		})
+	}
+}
+
 func TestIgnoreCase(t *testing.T) {
 	ignore := &xenaauth.RoutesOptions{IgnoreCase: true}
 	table := patterns(t, ignore, "/Api/{Id}/Admin", "/Api/", "/%41%C3%86/", "/")

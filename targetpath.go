@@ -121,7 +121,8 @@ func checkRunes(path string) ambiguity {
 		if c < utf8.RuneSelf {
 			continue
 		}
-		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp) {
+		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+			unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			return "an invisible character"
 		}
 		if c >= 0xff00 && c <= 0xffef || c >= 0xfe50 && c <= 0xfe6f || strings.ContainsRune(delimiterLike, c) {

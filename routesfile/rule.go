@@ -162,9 +162,16 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 	}
 }
 
+// maxScopes is how many alternatives a requirement may have.
+const maxScopes = 256
+
 // scopes reads a list of scope tokens (RFC 6749, section 3.3).
 func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	p.list(n, at, into)
+	if len(*into) > maxScopes {
+		p.wrong(n, "%s: more than %d scopes", at, maxScopes)
+		*into = (*into)[:maxScopes]
+	}
 	for i, scope := range *into {
 		illegal := func(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c > '~' }
 		if n.Content[i].Tag == "!!str" && (scope == "" || strings.ContainsFunc(scope, illegal)) {
