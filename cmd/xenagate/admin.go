@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// admin is the listener for probes, metrics and operators. All but /revoke tells nothing that is secret, and changes
+// nothing.
+func (g *gateway) admin() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET /readyz", g.ready)
+	mux.Handle("GET /metrics", g.metrics.handler())
+	mux.Handle("GET /status", g.validator.StatusHandler())
+	if g.revoke != nil {
+		mux.HandleFunc("POST /revoke", g.revokeTokens)
+	}
+	return mux
+}
+
+func say(w http.ResponseWriter, status int, word string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, word+"\n")
+}
+
+// ready says whether requests should be sent here. Probes cost the issuer nothing once its keys are at hand.
+func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
+	if g.draining.Load() {
+		say(w, http.StatusServiceUnavailable, "draining")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := g.validator.Warm(ctx); err != nil {
+		say(w, http.StatusServiceUnavailable, "the issuer can't be reached")
+		return
+	}
+	say(w, http.StatusOK, "ready")
+}
+
+// revokeTokens takes a xenaauth.Revocation as JSON from who shows the secret.
+func (g *gateway) revokeTokens(w http.ResponseWriter, r *http.Request) {
+	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || subtle.ConstantTimeCompare([]byte(shown), g.revoke) != 1 {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="xenagate admin"`)
+		say(w, http.StatusUnauthorized, "the secret of admin.revoke_secret_file is wanted")
+		return
+	}
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		say(w, http.StatusUnsupportedMediaType, "want application/json")
+		return
+	}
+	var revocation xenaauth.Revocation
+	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 16<<10))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&revocation); err != nil || decoder.More() {
+		say(w, http.StatusBadRequest, "want one revocation, with its fields alone")
+		return
+	}
+	err := g.validator.Revoke(r.Context(), revocation)
+	switch {
+	case err == nil:
+		g.log.Info("revoked", slog.Any("revocation", revocation))
+		say(w, http.StatusOK, "revoked")
+	case errors.Is(err, errNotPublished):
+		g.log.Warn("revoked here, the other gateways will be told when Redis is back", slog.Any("revocation", revocation))
+		say(w, http.StatusAccepted, "revoked here; the other gateways will be told when Redis is back")
+	case errors.Is(err, xenaauth.ErrRevocationsFull):
+		say(w, http.StatusInsufficientStorage, "too many revocations are in force")
+	default:
+		say(w, http.StatusBadRequest, "the revocation is unusable")
+	}
+}

@@ -1,0 +1,154 @@
+package main_test
+
+import (
+	"context"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const asking = `forward_auth:
+  listen: 127.0.0.1:0
+  endpoints:
+    - {path: /verify, dialect: nginx, trusted_peers: [127.0.0.0/8]}
+    - {path: /traefik, dialect: traefik, trusted_peers: [127.0.0.0/8]}
+    - {path: /envoy, dialect: envoy, trusted_peers: [127.0.0.0/8]}
+    - {path: /far, dialect: haproxy, trusted_peers: [10.0.0.0/8]}
+`
+
+func TestForwardAuth(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service)+asking, nil)
+	good := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	original := func(method, host, uri string) []string {
+		return []string{"X-Original-Method: " + method, "X-Original-Host: " + host, "X-Original-Uri: " + uri}
+	}
+	forwarded := func(method, host, uri string) []string {
+		return []string{"X-Forwarded-Method: " + method, "X-Forwarded-Host: " + host, "X-Forwarded-Uri: " + uri}
+	}
+	for _, c := range []struct {
+		method, path, token string
+		fields              []string
+		status              int
+		user, reason        string
+	}{
+		{"GET", "/verify", good, original("GET", "a", "/Api/Read"), 200, "anna", ""},
+		{"GET", "/verify", "", original("GET", "a", "/news"), 200, "", ""},
+		{"GET", "/verify", "", original("GET", "a", "/Api/Read"), 401, "", "missing_token"},
+		{"GET", "/verify", good, original("GET", "a", "/Api/Admin"), 403, "", "insufficient_scope"},
+		{"GET", "/verify", good, original("GET", "a", "/open/../Api"), 401, "", "ambiguous_target"},
+		{"GET", "/verify", good, nil, 401, "", "ambiguous_target"},
+		{"GET", "/traefik", good, forwarded("GET", "a", "/Api/Read"), 200, "anna", ""},
+		{"GET", "/traefik", good, forwarded("GET", "a", "/open/../Api"), 400, "", "ambiguous_target"},
+		{"GET", "/envoy/Api/Read", good, nil, 200, "anna", ""},
+		{"POST", "/envoy/Api/Write", good, nil, 200, "anna", ""},
+		{"GET", "/envoy/open/../Api/Read", good, nil, 400, "", "ambiguous_target"},
+		{"GET", "/envoy/../verify", good, original("GET", "a", "/Api/Read"), 400, "", "ambiguous_target"},
+		{"GET", "/far", good, original("GET", "a", "/Api/Read"), 403, "", "peer"},
+		{"GET", "/", good, original("GET", "a", "/Api/Read"), 404, "", "not_found"},
+		{"GET", "/verify/", good, original("GET", "a", "/Api/Read"), 404, "", "not_found"},
+		{"GET", "//verify", good, original("GET", "a", "/Api/Read"), 404, "", "not_found"},
+		{"GET", "/Api/Read", good, nil, 404, "", "not_found"},
+	} {
+		a := do(t, c.method, p.url("forward_auth", c.path), c.token, c.fields...)
+		if a.status != c.status || a.header.Get("X-Auth-User") != c.user || c.status == 200 && a.body != "" {
+			t.Errorf("%s %s %v: %d, user %q: %s", c.method, c.path, c.fields, a.status, a.header.Get("X-Auth-User"), a.body)
+		}
+		if _, set := a.header["X-Auth-User"]; c.status == 200 && !set {
+			t.Errorf("%s %s %v: the user isn't set", c.method, c.path, c.fields)
+		}
+		if c.reason != "" {
+			p.logged(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
+		}
+	}
+	// The access log tells of the request that was asked about, and not of the asking.
+	p.logged(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
+	if service.n.Load() > 0 {
+		t.Error("the service was reached")
+	}
+}
+
+func TestExtAuthz(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	socket := filepath.Join(t.TempDir(), "s")
+	for listen, trusted := range map[string]string{
+		"127.0.0.1:0": "", "127.0.0.1:00": "trusted_peers: [10.0.0.0/8]", "unix:" + socket: "",
+	} {
+		p := start(t, common(issuer, service)+"ext_authz:\n  listen: "+listen+"\n  "+trusted+"\n", nil)
+		address := p.addr("ext_authz")
+		if strings.HasPrefix(listen, "unix:") {
+			address = listen
+		}
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		envoy := authv3.NewAuthorizationClient(conn)
+		ask := func(method, path, token string) (*authv3.CheckResponse, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			return envoy.Check(ctx, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+				Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+					Method: method, Host: "a", Path: path, Scheme: "http",
+					HeaderMap: &corev3.HeaderMap{Headers: []*corev3.HeaderValue{
+						{Key: "authorization", RawValue: []byte("Bearer " + token)},
+					}},
+				}},
+			}})
+		}
+		good := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+		if trusted != "" {
+			if res, err := ask("GET", "/Api/Read", good); err == nil {
+				t.Errorf("a stranger was told %v", res)
+			}
+			p.logged(`"door":"ext_authz"`, `"reason":"peer"`)
+			continue
+		}
+		res, err := ask("GET", "/Api/Read", good)
+		if err != nil || res.GetOkResponse() == nil {
+			t.Fatalf("%v, %v", res, err)
+		}
+		if !strings.Contains(res.String(), "anna") {
+			t.Errorf("the user isn't told: %v", res)
+		}
+		res, err = ask("GET", "/Api/Admin", good)
+		if err != nil || res.GetDeniedResponse().GetStatus().GetCode() != http.StatusForbidden {
+			t.Errorf("%v, %v", res, err)
+		}
+		p.logged(`"door":"ext_authz"`, `"status":200`, `"route":"GET /Api/Read"`, `"sub":"anna"`, `"outcome":"allowed"`)
+		p.logged(`"door":"ext_authz"`, `"status":403`, `"reason":"insufficient_scope"`)
+	}
+}
+
+// The issuer ends a session at the gateway, through the listener that it can reach.
+func TestLogout(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
+	anna := xenaauthtest.Token{Subject: "anna", ClientID: "app", Claims: map[string]any{"sid": "session-1"}}
+	token := p.secret(issuer.JWT(anna))
+	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
+		t.Fatal(a.status)
+	}
+	logout := p.secret(issuer.LogoutToken(anna))
+	for _, want := range []int{200, 400} { // the second time it isn't valid any more
+		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if a := send(t, r); a.status != want {
+			t.Errorf("%d: %s, want %d", a.status, a.body, want)
+		}
+	}
+	if a := do(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	p.logged(`"route":"/backchannel"`, `"reason":"logout"`)
+}

@@ -1,0 +1,112 @@
+-- Asks xenagate about each request, for HAProxy 2.6 and newer. haproxy.cfg beside this file shows how it is used.
+
+local url = "http://127.0.0.1:9090/verify"
+local timeout = 2000 -- ms; HAProxy asks up to four times, and xenagate goes on asking the issuer meanwhile
+
+-- The identity fields: what the service gets. Whatever it could take for one of them is removed first.
+local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes" }
+
+-- Fields of the client's that xenagate looks at.
+local shown = { "authorization", "x-http-method-override", "x-http-method", "x-method-override" }
+
+-- What the client gets of a refusal.
+local relayed = { "www-authenticate", "retry-after", "cache-control", "vary", "content-type", "x-content-type-options" }
+local refusals = { [400] = true, [401] = true, [403] = true, [503] = true }
+
+-- fold is a name as the most careless reader has it.
+local function fold(name)
+	return (name:lower():gsub("[^a-z0-9]", "-"))
+end
+
+local ours = {}
+for _, name in ipairs(identity) do
+	ours[name] = true
+end
+
+-- list makes a plain list of the values of a field, which HAProxy numbers from 0.
+local function list(values)
+	local out = {}
+	local i = 0
+	while values ~= nil and values[i] ~= nil do
+		out[#out + 1] = values[i]
+		i = i + 1
+	end
+	return out
+end
+
+-- strip removes identity fields in any spelling, and their names from Connection.
+local function strip(txn)
+	for name, values in pairs(txn.http:req_get_headers()) do
+		if ours[fold(name)] then
+			txn.http:req_del_header(name)
+		elseif fold(name) == "connection" then
+			for _, value in ipairs(list(values)) do
+				for option in value:gmatch("[^,%s]+") do
+					if ours[fold(option)] then
+						txn.http:req_del_header(name)
+					end
+				end
+			end
+		end
+	end
+end
+
+local function refuse(txn, status, headers, body)
+	local reply = txn:reply({ status = status })
+	for name, values in pairs(headers) do
+		for _, value in ipairs(values) do
+			reply:add_header(name, value)
+		end
+	end
+	reply:set_body(body)
+	txn:done(reply)
+end
+
+local function outage(txn)
+	refuse(txn, 503, { ["retry-after"] = { "1" }, ["cache-control"] = { "no-store" } }, "")
+end
+
+-- ask returns the answer, or nil if there is none.
+local function ask(txn)
+	local sent = txn.http:req_get_headers()
+	local headers = {
+		["x-original-method"] = { txn.sf:method() },
+		["x-original-host"] = list(sent["host"]),
+		["x-original-uri"] = { txn.sf:url() },
+	}
+	for _, name in ipairs(shown) do
+		if sent[name] ~= nil then
+			headers[name] = list(sent[name])
+		end
+	end
+	local ok, answer = pcall(function()
+		return core.httpclient():get({ url = url, headers = headers, timeout = timeout })
+	end)
+	if ok then
+		return answer
+	end
+	return nil
+end
+
+core.register_action("xenagate", { "http-req" }, function(txn)
+	strip(txn)
+	local answer = ask(txn)
+	if answer ~= nil and answer.status == 200 then
+		for _, name in ipairs(identity) do
+			txn.http:req_set_header(name, list(answer.headers[name])[1] or "")
+		end
+		txn:set_var("txn.xenagate", "allowed") -- without it, haproxy.cfg refuses
+		return
+	end
+	if answer == nil or not refusals[answer.status] then
+		return outage(txn)
+	end
+	local headers = {}
+	for _, name in ipairs(relayed) do
+		headers[name] = list(answer.headers[name])
+	end
+	if answer.status == 503 and #headers["retry-after"] == 0 then -- HAProxy's own: xenagate can't be reached
+		return outage(txn)
+	end
+	refuse(txn, answer.status, headers, answer.body or "")
+end)

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// door is what every HTTP request passes first: it keeps a record, and sees to it that neither side waits for ever.
+func (g *gateway) door(name string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.active.Add(1)
+		defer g.active.Add(-1)
+		rec := &record{
+			door: name, start: time.Now(), peer: r.RemoteAddr,
+			method: r.Method, host: r.Host, path: r.URL.Path,
+		}
+		timeouts := g.cfg.Timeouts
+		control := http.NewResponseController(w)
+		writer := &recorder{ResponseWriter: w, control: control, timeout: timeouts.Write, rec: rec}
+		r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http looks at the body of its own
+		if r.Body != nil && r.Body != http.NoBody {
+			b := &body{ReadCloser: r.Body, control: control, timeout: timeouts.Read, rec: rec}
+			b.extend()
+			defer b.leave()
+			r.Body, writer.body = b, b
+		}
+		defer func() {
+			p := recover()
+			if p != nil {
+				g.panicked(writer, rec, p)
+			}
+			g.finish(rec)
+			if p != nil {
+				panic(http.ErrAbortHandler) // net/http ends the connection, and logs nothing
+			}
+		}()
+		next.ServeHTTP(writer, r)
+	})
+}
+
+// panicked notes why a handler ended early. What it panicked with may hold anything, so it isn't logged.
+func (g *gateway) panicked(w *recorder, rec *record, p any) {
+	if p == http.ErrAbortHandler {
+		rec.reason = reasonAborted
+		return
+	}
+	rec.reason = reasonPanic
+	g.log.Error("panic", slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+	if rec.status == 0 {
+		problem(w, http.StatusInternalServerError, reasonPanic, "The gateway made a mistake.")
+	}
+}
+
+// finish writes down what became of a request.
+func (g *gateway) finish(rec *record) {
+	g.metrics.observe(rec)
+	rec.log(g.access)
+}
+
+// recorder notes the status and the size of an answer, and gives the client time for each piece of it and not for the
+// whole: a stream may take for ever as long as it is read.
+type recorder struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	rec     *record
+	body    *body // nil if there is none
+}
+
+func (w *recorder) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
+
+// WriteHeader implements [http.ResponseWriter]. An answer doesn't wait for the rest of the request's body, of which
+// nobody can tell then whether it will come: the connection must not be used for another request after it.
+func (w *recorder) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		return // an upstream's, for us: net/http sends ours when the client's body is read
+	}
+	w.extend()
+	if status >= 200 && w.body != nil && !w.body.ended() {
+		w.Header().Set("Connection", "close")
+	}
+	if status >= 200 && w.rec.status == 0 {
+		w.rec.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements [http.ResponseWriter].
+func (w *recorder) Write(p []byte) (int, error) {
+	if w.rec.status == 0 {
+		w.rec.status = http.StatusOK
+	}
+	w.extend()
+	n, err := w.ResponseWriter.Write(p)
+	w.rec.bytes += int64(n)
+	return n, err
+}
+
+// FlushError is for [http.ResponseController].
+func (w *recorder) FlushError() error {
+	w.extend()
+	return w.control.Flush()
+}
+
+// Hijack is for [http.ResponseController]: an upgraded connection has no timeouts any more.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := w.control.Hijack()
+	if err == nil {
+		w.rec.status = http.StatusSwitchingProtocols
+	}
+	return conn, buffered, err
+}
+
+// body gives the client time for each piece of a request's body. The deadline must be gone when the body has ended:
+// net/http goes on reading, to see whether the client goes away, and would take it for that.
+type body struct {
+	io.ReadCloser
+	control *http.ResponseController
+	timeout time.Duration
+	rec     *record
+
+	mu   sync.Mutex
+	over bool // the body has ended, or the handler has, and from now on the deadline is net/http's
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.extend()
+	n, err := b.ReadCloser.Read(p)
+	switch err {
+	case nil:
+	case io.EOF:
+		b.end(time.Time{})
+	default:
+		b.rec.bodyFailed.Store(true) // the deadline stays: there is nothing more to wait for
+	}
+	return n, err
+}
+
+func (b *body) extend() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
+	}
+}
+
+// leave is for when the handler ends. What it left of a short body, net/http reads and throws away.
+func (b *body) leave() {
+	if !b.rec.bodyFailed.Load() {
+		b.end(time.Now().Add(b.timeout))
+	}
+}
+
+func (b *body) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over
+}
+
+func (b *body) end(deadline time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.over {
+		b.over = true
+		_ = b.control.SetReadDeadline(deadline)
+	}
+}
+
+// problem answers with problem details (RFC 9457), as refusals by xenaauth are.
+func problem(w http.ResponseWriter, status int, reason, detail string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Del("Content-Length")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone away needs no answer
+		"title": http.StatusText(status), "status": status, "detail": detail, "reason": reason,
+	})
+}
+
+// find is the table of routes, as the doors ask it.
+func (g *gateway) find(r *http.Request) (xenaauth.Rule, error) {
+	t := g.table.Load()
+	rule, err := t.Find(r)
+	if rec := recordOf(r.Context()); rec != nil {
+		rec.table, rec.rule = t, rule
+		rec.method, rec.host, rec.route = r.Method, r.Host, rule.Pattern
+		if r.URL != nil {
+			rec.path = r.URL.Path
+		}
+	}
+	return rule, err
+}

@@ -1,0 +1,265 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// fold is a name as the most careless service has it.
+func fold(name string) string {
+	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
+}
+
+// only fails unless what the service got under any spelling of name is exactly one field with value.
+func (s seen) only(t *testing.T, name, value string) {
+	t.Helper()
+	for n, values := range s.Header {
+		if fold(n) == fold(name) && (n != name || len(values) != 1 || values[0] != value) {
+			t.Errorf("the service got %s: %q", n, values)
+		}
+	}
+	if s.Header[name] == nil {
+		t.Errorf("the service got no %s", name)
+	}
+}
+
+func TestSpoofedIdentityHeaders(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", ClientID: "app", Scopes: []string{"testapi", "b"}}))
+	for _, spoof := range []string{
+		"X-Auth-User: root", "x-auth-user: root", "X_Auth_User: root", "X.Auth.User: root", "x-AUTH_user: root",
+		"X-Auth~User: root", "X+Auth+User: root", "X-Auth-Client: root", "X_AUTH_SCOPES: root",
+		"Connection: X-Auth-User", "Connection: close, x_auth_user", "Connection: X-Auth-Scopes, X-Auth-Client",
+		"X-Auth-User: root\r\nX-Auth-User: admin", "X-Auth-User: ",
+	} {
+		for path, want := range map[string][3]string{
+			"/Api/Read": {"anna", "app", "testapi b"}, "/open/x": {"", "", ""}, "/news": {"", "", ""},
+		} {
+			bearer := ""
+			if path == "/Api/Read" {
+				bearer = "Authorization: Bearer " + token + "\r\n"
+			}
+			a, err := raw(t, p.addr("proxy"), "GET "+path+" HTTP/1.1\r\nHost: a\r\n"+bearer+spoof+"\r\n\r\n")
+			if err != nil {
+				t.Fatalf("%q: %v", spoof, err)
+			}
+			if a.status == 400 && !strings.HasPrefix(a.body, "{") {
+				continue // net/http takes no such name
+			}
+			s := a.seen(t)
+			s.only(t, "X-Auth-User", want[0])
+			s.only(t, "X-Auth-Client", want[1])
+			s.only(t, "X-Auth-Scopes", want[2])
+			s.nothingOf(t, "Authorization")
+		}
+	}
+}
+
+func (s seen) nothingOf(t *testing.T, name string) {
+	t.Helper()
+	for n, values := range s.Header {
+		if fold(n) == fold(name) {
+			t.Errorf("the service got %s: %d values", n, len(values))
+		}
+	}
+}
+
+// Fields that come after the body are fields too.
+func TestTrailersStopHere(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	for _, announced := range []string{"Trailer: X-Auth-User, X_Auth_User\r\n", ""} {
+		a, err := raw(t, p.addr("proxy"), "POST /Api/Write HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+token+
+			"\r\nTransfer-Encoding: chunked\r\n"+announced+
+			"\r\n4\r\nbody\r\n0\r\nX-Auth-User: root\r\nX_Auth_User: root\r\nX-Other: 1\r\n\r\n")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := a.seen(t)
+		if s.Body != "body" || len(s.Trailer) > 0 {
+			t.Errorf("the service got %q and trailers %v", s.Body, s.Trailer)
+		}
+		s.only(t, "X-Auth-User", "anna")
+		s.nothingOf(t, "Trailer")
+	}
+}
+
+func TestWhereARequestComesFrom(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	lies := []string{
+		"X-Forwarded-For: 10.9.9.9", "X-Forwarded-Host: evil", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil",
+		"Forwarded: for=10.9.9.9", "X-Real-Ip: 10.9.9.9", "X_Forwarded_For: 10.9.9.9", "X-Original-Url: /evil",
+		"X-Rewrite-Url: /evil", "X-Forwarded-Uri: /evil", "X-Original-Method: PUT", "X_Original_URL: /evil",
+	}
+	for trusted, want := range map[string]struct{ forFor, proto string }{
+		"":                                 {"127.0.0.1", "http"},
+		"trusted_proxies: [10.0.0.0/8]\n":  {"127.0.0.1", "http"},
+		"trusted_proxies: [127.0.0.0/8]\n": {"10.9.9.9, 127.0.0.1", "https"},
+	} {
+		p := start(t, trusted+common(issuer, service), nil)
+		s := do(t, "GET", p.url("proxy", "/open/x"), "", append(lies, "Host: good.example")...).seen(t)
+		s.only(t, "X-Forwarded-For", want.forFor)
+		s.only(t, "X-Forwarded-Proto", want.proto)
+		s.only(t, "X-Forwarded-Host", "good.example")
+		for _, gone := range []string{"Forwarded", "X-Real-Ip", "X-Forwarded-Prefix", "X-Original-Url", "X-Rewrite-Url",
+			"X-Forwarded-Uri", "X-Original-Method"} {
+			s.nothingOf(t, gone)
+		}
+	}
+}
+
+func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "authorization: forward\n"+common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
+	s.only(t, "Authorization", "Bearer "+token)
+	s.only(t, "X-Auth-User", "104711")
+	// A client can't have the gateway drop it, or anything else that the gateway says, by naming it as hop-by-hop.
+	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
+	s.only(t, "X-Forwarded-For", "127.0.0.1")
+}
+
+// The service verifies the gateway's own token with this library, and its bare fields are empty.
+func TestAssertionIsVerifiedUpstream(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service)+`identity:
+  assertion:
+    issuer: https://gateway.example
+    audience: upstream
+    key_files: [key.pem]
+`, map[string]string{"key.pem": newKey(t)})
+	verify, err := xenaauth.NewValidator(xenaauth.Config{
+		Issuer: "https://gateway.example", Audiences: []string{"upstream"},
+		KeySetURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	check := func() {
+		t.Helper()
+		s := do(t, "GET", p.url("proxy", "/Api/Read"), token, "X-Auth-Assertion: forged", "X_Auth_Assertion: forged").seen(t)
+		if n := len(s.Header["X-Auth-Assertion"]); n != 1 || s.Header["X_auth_assertion"] != nil {
+			t.Fatalf("%d assertions", n)
+		}
+		user, err := verify.Validate(t.Context(), p.secret(s.Header.Get("X-Auth-Assertion")))
+		if err != nil || user.Subject() != "anna" {
+			t.Fatalf("%v, %v", user, err)
+		}
+		s.only(t, "X-Auth-User", "")
+	}
+	check()
+	s := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Auth-Assertion: forged").seen(t)
+	if s.Header.Get("X-Auth-Assertion") != "" {
+		t.Error("nobody has an assertion")
+	}
+	// New keys, without a restart and without a request that fails.
+	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
+	p.write("key.pem", newKey(t))
+	p.signal(1)
+	p.logged("keys are in use")
+	if after := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body; after == before {
+		t.Error("the key set is the old one")
+	}
+	p.write("key.pem", "nonsense")
+	p.signal(1)
+	p.logged("keys not taken")
+	const refused = `xenagate_reloads_total{result="refused",what="keys"} 1`
+	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, refused) {
+		t.Error("the refusal isn't counted")
+	}
+	verify, err = xenaauth.NewValidator(xenaauth.Config{
+		Issuer: "https://gateway.example", Audiences: []string{"upstream"},
+		KeySetURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	check()
+}
+
+func TestIdentityThatDoesNotFit(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service)+"identity: {claim_headers: {X-Auth-Act: act}}\n", nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}))
+	if a := do(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != http.StatusForbidden || service.n.Load() != 0 {
+		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
+	}
+	p.logged(`"reason":"identity"`, `"status":403`)
+	scopes := []string{"testapi"}
+	for i := range 400 {
+		scopes = append(scopes, fmt.Sprintf("scope-%04d", i))
+	}
+	huge := p.secret(issuer.JWT(xenaauthtest.Token{Scopes: scopes}))
+	if a := do(t, "GET", p.url("proxy", "/Api/Read"), huge); a.status != http.StatusForbidden || service.n.Load() != 0 {
+		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
+	}
+}
+
+func TestPathTricks(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	for _, target := range []string{
+		"/open/../Api/Read", "/open/%2e%2e/Api/Read", "/open/.%2e/Api/Read", "/open/..%2fApi/Read", "/open/%2fApi",
+		"/open//Api/Read", "//Api/Read", "/open/..\\Api", "/open/%5c..%5cApi", "/open/..;/Api/Read", "/open/x;a=b/../Api",
+		"/open/%00", "/open/x.", "/open/./x", "/open/%252e%252e/Api", "/open/x%3f", "/open/x%23", "/open/\x7f",
+		"http://other/open/x", "http://a/open/x", "other:443", "*", "/open/%u002e", "/open/%c0%ae%c0%ae/Api", "/open/\xff",
+		"/open/%ef%bc%8fApi", "/open/%e2%80%ae",
+	} {
+		for _, method := range []string{"GET", "CONNECT", "OPTIONS"} {
+			a, err := raw(t, p.addr("proxy"), method+" "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
+			if err != nil {
+				t.Errorf("%q: %v", target, err)
+			} else if a.status != 400 && a.status != 403 {
+				t.Errorf("%s %q: %d %s", method, target, a.status, a.body)
+			}
+		}
+	}
+	for _, request := range []string{
+		"GET /open/x HTTP/1.1\r\n\r\n",
+		"GET /open/x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+		"GET /open/x HTTP/1.1\r\nHost: a b\r\n\r\n",
+		"GET /open/x HTTP/1.1\r\nHost: a/../b\r\n\r\n",
+		"get /open/x HTTP/1.1\r\nHost: a\r\n\r\n",
+		"GET /open/x HTTP/1.1\r\nHost: a\r\nX-HTTP-Method-Override: DELETE\r\n\r\n",
+		"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabc",
+		"POST /open/x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+		"GET /open/x HTTP/1.1\r\nHost: a\r\nX-Auth-User : root\r\n\r\n",
+	} {
+		a, err := raw(t, p.addr("proxy"), request)
+		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
+			// Content-Length beside Transfer-Encoding: the one is dropped, as RFC 9112, section 6.1, allows.
+			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
+				continue
+			}
+			t.Errorf("%q: %d, %v", request, a.status, err)
+		}
+	}
+	if n := service.n.Load(); n > 1 {
+		t.Errorf("the service was reached %d times: %v", n, service.last.Load())
+	}
+	// A query holds no rule's word, but what one reader splits and another doesn't is not sent on.
+	s := do(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
+	if strings.Contains(s.URI, ";") || !strings.Contains(s.URI, "c=3") {
+		t.Errorf("the service was asked for %s", s.URI)
+	}
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	if a := do(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), token); a.status != 400 {
+		t.Errorf("a token in the query: %d", a.status)
+	}
+	if a := do(t, "GET", p.url("proxy", "/Api/Read?access_token="+token), ""); a.status != 401 {
+		t.Errorf("a token in the query: %d", a.status)
+	}
+	if line := fmt.Sprintf("%q", "\x7f"); p.lines(line) > 0 {
+		t.Error("a control character is in the log as it is")
+	}
+}

@@ -1,0 +1,225 @@
+package config
+
+import (
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// check finds the mistakes that can be found without the packages that the configuration is for.
+func (c *Config) check() {
+	wrong := c.source.wrongAt
+	if c.Routes.Kind != 0 && c.RoutesFile != "" {
+		wrong("routes_file", "excludes routes")
+	}
+	if c.Listen == "" && c.ForwardAuth == nil && c.ExtAuthz == nil {
+		wrong("listen", "is missing: want at least one of listen, forward_auth and ext_authz")
+	}
+	if c.Authorization != "strip" && c.Authorization != "forward" {
+		wrong("authorization", "is neither strip nor forward")
+	}
+	if c.RoutesInterval < 10*time.Millisecond {
+		wrong("routes_interval", "is less than 10ms")
+	}
+	c.checkUpstreams()
+	c.prefixes("trusted_proxies", c.TrustedProxies)
+	c.checkBounds()
+	c.checkListeners()
+	c.checkPaths()
+	c.checkRest()
+}
+
+// name is what metrics and logs call an upstream.
+var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+
+func (c *Config) checkUpstreams() {
+	wrong := c.source.wrongAt
+	if c.Listen == "" && len(c.Upstreams) > 0 {
+		wrong("upstreams", "need listen")
+	}
+	if c.Listen != "" && len(c.Upstreams) == 0 {
+		wrong("upstreams", "is missing: where should requests go?")
+	}
+	seen := make(map[string]bool)
+	for i, u := range c.Upstreams {
+		key := "upstreams." + strconv.Itoa(i)
+		if !name.MatchString(u.Name) {
+			wrong(key+".name", "want lower-case letters, digits and \"-\", at most 32")
+		}
+		to, err := url.Parse(u.URL)
+		switch {
+		case err != nil || to.Scheme != "http" && to.Scheme != "https" || to.Hostname() == "":
+			wrong(key+".url", "want http:// or https:// and a host")
+		case to.User != nil || to.RawQuery != "" || to.Fragment != "" || to.Path != "" && to.Path != "/":
+			wrong(key+".url", "want no more than a scheme, a host and a port: paths are sent on as they are")
+		}
+		if u.Host != strings.ToLower(u.Host) || strings.ContainsAny(u.Host, ":/ *") {
+			wrong(key+".host", "want a lower-case name without a port")
+		}
+		if !plainPath(u.Path) {
+			wrong(key+".path", "want a plain path")
+		}
+		same := u.Host + strings.TrimSuffix(strings.ToLower(u.Path), "/")
+		if seen["host "+same] {
+			wrong(key, "an upstream before it has the same host and path")
+		}
+		if seen["name "+u.Name] {
+			wrong(key+".name", "is there twice")
+		}
+		seen["host "+same], seen["name "+u.Name] = true, true
+	}
+}
+
+// plainPath reports whether p is a path that a request would have in just that form.
+func plainPath(p string) bool {
+	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
+		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
+}
+
+func (c *Config) checkBounds() {
+	wrong := c.source.wrongAt
+	if n := c.Limits.HeaderBytes; n < 8<<10 || n > 1<<20 {
+		wrong("limits.header_bytes", "is not between 8192 and 1048576")
+	}
+	if c.Limits.BodyBytes < 0 {
+		wrong("limits.body_bytes", "is negative")
+	}
+	t := c.Timeouts
+	for key, d := range map[string]time.Duration{
+		"header": t.Header, "read": t.Read, "write": t.Write, "idle": t.Idle, "dial": t.Dial,
+		"response_header": t.ResponseHeader, "drain": t.Drain,
+	} {
+		if d < 0 {
+			wrong("timeouts."+key, "is negative")
+		}
+	}
+	if t.DrainDelay < 0 {
+		wrong("timeouts.drain_delay", "is negative")
+	}
+}
+
+func (c *Config) checkListeners() {
+	wrong := c.source.wrongAt
+	used := make(map[string]string)
+	listen := func(key, address string, socket bool) {
+		if rest, ok := strings.CutPrefix(address, "unix:"); ok && socket && rest != "" {
+			address = "unix:" + rest
+		} else if _, port, err := net.SplitHostPort(address); err != nil || port == "" {
+			wrong(key, "want host:port")
+			return
+		}
+		if _, port, _ := net.SplitHostPort(address); used[address] != "" && port != "0" {
+			wrong(key, "is the same as %s", used[address])
+		}
+		used[address] = key
+	}
+	if c.Has("listen") {
+		listen("listen", c.Listen, false)
+	}
+	if f := c.ForwardAuth; f != nil {
+		listen("forward_auth.listen", f.Listen, false)
+		if len(f.Endpoints) == 0 {
+			wrong("forward_auth.endpoints", "is missing")
+		}
+		for i, e := range f.Endpoints {
+			key := "forward_auth.endpoints." + strconv.Itoa(i)
+			if !plainPath(e.Path) || e.Path == "/" || strings.HasSuffix(e.Path, "/") {
+				wrong(key+".path", "want a plain path, not / and without a slash at its end")
+			}
+			c.prefixes(key+".trusted_peers", e.TrustedPeers)
+		}
+	}
+	if e := c.ExtAuthz; e != nil {
+		listen("ext_authz.listen", e.Listen, true)
+		c.prefixes("ext_authz.trusted_peers", e.TrustedPeers)
+	}
+	if c.Admin != nil {
+		listen("admin.listen", c.Admin.Listen, false)
+	}
+}
+
+// checkPaths sees to it that no path means two things. What is under an Envoy's is chosen by clients.
+func (c *Config) checkPaths() {
+	wrong := c.source.wrongAt
+	type owner struct {
+		key, path string
+		whole     bool // and all that is under it
+	}
+	var owners []owner
+	add := func(key, path string, whole bool) {
+		for _, o := range owners {
+			if o.path == path || o.whole && strings.HasPrefix(path, o.path+"/") ||
+				whole && strings.HasPrefix(o.path, path+"/") {
+				wrong(key, "overlaps with %s", o.key)
+			}
+		}
+		owners = append(owners, owner{key, path, whole})
+	}
+	if f := c.ForwardAuth; f != nil {
+		for i, e := range f.Endpoints {
+			add("forward_auth.endpoints."+strconv.Itoa(i)+".path", e.Path, e.Dialect == "envoy")
+		}
+	}
+	own := func(key, path string) {
+		if !plainPath(path) || path == "/" {
+			wrong(key, "want a plain path, and not /")
+			return
+		}
+		add(key, path, false)
+	}
+	if a := c.Identity.Assertion; a != nil {
+		own("identity.assertion.key_set_path", a.KeySetPath)
+	}
+	if c.Logout != nil {
+		own("logout.path", c.Logout.Path)
+		if len(c.Logout.ClientIDs) == 0 || slices.Contains(c.Logout.ClientIDs, "") {
+			wrong("logout.client_ids", "want the ids of the clients that logout tokens are for")
+		}
+	}
+}
+
+func (c *Config) checkRest() {
+	wrong := c.source.wrongAt
+	if r := c.Redis; r != nil {
+		if len(r.Addresses) == 0 {
+			wrong("redis.addresses", "is missing")
+		}
+		for i, a := range r.Addresses {
+			if _, _, err := net.SplitHostPort(a); err != nil {
+				wrong("redis.addresses."+strconv.Itoa(i), "want host:port")
+			}
+		}
+	}
+	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
+		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
+			wrong("challenge", `may hold printable ASCII only, without " and \`)
+		}
+	}
+}
+
+// prefixes checks a list of networks.
+func (c *Config) prefixes(key string, list []string) {
+	for i, text := range list {
+		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {
+			c.source.wrongAt(key+"."+strconv.Itoa(i), "want a network such as 10.0.0.0/8, and not all addresses")
+		}
+	}
+}
+
+// Prefixes are the networks of a list that [Load] has checked. IPv4 in IPv6 is IPv4.
+func Prefixes(list []string) (prefixes []netip.Prefix) {
+	for _, text := range list {
+		p := netip.MustParsePrefix(text)
+		if a := p.Addr(); a.Is4In6() && p.Bits() > 96 {
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		prefixes = append(prefixes, p.Masked())
+	}
+	return prefixes
+}

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// maxFile is how long a file that the configuration names may be, in bytes.
+const maxFile = 4 << 20
+
+// readFile reads a file. Errors show the last element of its path.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.Size() > maxFile {
+		err = errors.New("too long")
+	}
+	var data []byte
+	if err == nil {
+		data, err = os.ReadFile(path)
+	}
+	if err != nil {
+		if inner, ok := errors.AsType[*os.PathError](err); ok {
+			err = inner.Err
+		}
+		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
+	}
+	return data, nil
+}
+
+// secret reads a file with a secret, without the line break at its end.
+func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
+	data, err := readFile(c.file(path))
+	if err != nil {
+		return nil, c.At(key, err)
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	if len(text) < atLeast {
+		return nil, c.At(key, fmt.Errorf("%s: want at least %d bytes", filepath.Base(path), atLeast))
+	}
+	return []byte(text), nil
+}
+
+// RevokeSecret is what operators show to revoke tokens. It is nil if nobody may.
+func (c *Config) RevokeSecret() ([]byte, error) {
+	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
+		return nil, nil
+	}
+	return c.secret("admin.revoke_secret_file", c.Admin.RevokeSecretFile, 32)
+}
+
+// RedisSecrets are the secrets of the fleet and the password of Redis.
+func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
+	var errs []error
+	for i, file := range c.Redis.SecretFiles {
+		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
+		errs = append(errs, err)
+		secrets = append(secrets, s)
+	}
+	if file := c.Redis.PasswordFile; file != "" {
+		p, err := c.secret("redis.password_file", file, 1)
+		errs = append(errs, err)
+		password = string(p)
+	}
+	return secrets, password, errors.Join(errs...)
+}
+
+// AssertionKeys are the keys that assertions are signed with, as the files are now.
+func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
+	if c.Identity.Assertion == nil {
+		return nil, nil
+	}
+	var errs []error
+	for i, file := range c.Identity.Assertion.KeyFiles {
+		key := "identity.assertion.key_files." + strconv.Itoa(i)
+		data, err := readFile(c.file(file))
+		if err != nil {
+			errs = append(errs, c.At(key, err))
+			continue
+		}
+		k, err := privateKey(data)
+		if err != nil {
+			errs = append(errs, c.At(key, fmt.Errorf("%s: %w", filepath.Base(file), err)))
+			continue
+		}
+		keys = append(keys, k)
+	}
+	return keys, errors.Join(errs...)
+}
+
+// privateKey reads a key in PKCS #8 or SEC 1, as openssl writes them.
+func privateKey(data []byte) (crypto.Signer, error) {
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			return nil, errors.New("no private key in PEM")
+		}
+		switch block.Type {
+		case "PRIVATE KEY":
+			k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+			if err != nil {
+				return nil, errors.New("the private key is malformed") // an error could tell of its content
+			}
+			if s, ok := k.(crypto.Signer); ok {
+				return s, nil
+			}
+			return nil, errors.New("not a key that signs")
+		case "EC PRIVATE KEY":
+			k, err := x509.ParseECPrivateKey(block.Bytes)
+			if err != nil {
+				return nil, errors.New("the private key is malformed")
+			}
+			return k, nil
+		case "EC PARAMETERS": // openssl ecparam writes them before the key
+		default:
+			return nil, fmt.Errorf("%s in place of a private key", strings.ToLower(block.Type))
+		}
+	}
+}

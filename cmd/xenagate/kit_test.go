@@ -1,0 +1,220 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is xenagate, built once, with the race detector if the tests have it.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(runTests(m)) }
+
+func runTests(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "xenagate")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	binary = filepath.Join(dir, "xenagate")
+	args := []string{"build", "-o", binary}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, ".")...).CombinedOutput(); err != nil {
+		fmt.Printf("%s", out)
+		return 1
+	}
+	return m.Run()
+}
+
+// process is a running xenagate.
+type process struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	dir    string
+	output output
+	exited chan struct{}
+
+	addrMu sync.Mutex
+	addrs  map[string]string // by door
+
+	secrets []string // what it must never write
+}
+
+// output is what a process has written, and can be read while it writes.
+type output struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.b.String()
+}
+
+// start runs xenagate with a configuration. {dir} in it is where files are, which are written first.
+func start(t testing.TB, config string, files map[string]string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
+	for name, content := range files {
+		p.write(name, content)
+	}
+	p.write("xenagate.yaml", config)
+	p.cmd = exec.Command(binary, "-config", filepath.Join(p.dir, "xenagate.yaml"))
+	p.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	p.cmd.Stderr = &p.output
+	out, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	wanted := 0
+	for _, door := range []string{"\nlisten:", "\nforward_auth:", "\next_authz:", "\nadmin:"} {
+		wanted += strings.Count("\n"+config, door)
+	}
+	ready := make(chan struct{})
+	go func() {
+		defer close(p.exited)
+		lines := bufio.NewScanner(out)
+		lines.Buffer(nil, 1<<20)
+		for lines.Scan() {
+			_, _ = p.output.Write(append(lines.Bytes(), '\n'))
+			if wanted > 0 && p.listening(lines.Bytes()) == wanted {
+				wanted = 0
+				close(ready)
+			}
+		}
+		_ = p.cmd.Wait()
+	}()
+	t.Cleanup(p.end)
+	select {
+	case <-ready:
+	case <-p.exited:
+		t.Fatalf("xenagate didn't start:\n%s", p.output.String())
+	case <-time.After(20 * time.Second):
+		t.Fatalf("xenagate doesn't listen:\n%s", p.output.String())
+	}
+	return p
+}
+
+func (p *process) listening(line []byte) int {
+	var l struct{ Msg, Door, Address string }
+	p.addrMu.Lock()
+	defer p.addrMu.Unlock()
+	if json.Unmarshal(line, &l) == nil && l.Msg == "listening" {
+		p.addrs[l.Door] = l.Address
+	}
+	return len(p.addrs)
+}
+
+func (p *process) write(name, content string) {
+	p.t.Helper()
+	file := filepath.Join(p.dir, name)
+	if err := os.WriteFile(file+".new", []byte(strings.ReplaceAll(content, "{dir}", p.dir)), 0o600); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *process) addr(door string) string {
+	p.addrMu.Lock()
+	defer p.addrMu.Unlock()
+	return p.addrs[door]
+}
+
+func (p *process) url(door, path string) string { return "http://" + p.addr(door) + path }
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// end stops the process if it runs still, and looks at everything that it has written.
+func (p *process) end() {
+	select {
+	case <-p.exited:
+	default:
+		_ = p.cmd.Process.Signal(syscall.SIGINT)
+		select {
+		case <-p.exited:
+		case <-time.After(20 * time.Second):
+			_ = p.cmd.Process.Kill()
+			p.t.Error("xenagate doesn't end")
+		}
+	}
+	written := p.output.String()
+	for _, bad := range []string{"DATA RACE", "goroutine ", "panic"} {
+		if strings.Contains(written, bad) {
+			p.t.Errorf("xenagate wrote %q:\n%s", bad, written)
+		}
+	}
+	for _, s := range p.secrets {
+		if strings.Contains(written, s) {
+			p.t.Errorf("xenagate wrote the secret %s…", s[:8])
+		}
+	}
+	if p.t.Failed() {
+		p.t.Logf("xenagate wrote:\n%s", written)
+	}
+}
+
+// secret marks s, a token say, as something that must not be in any output.
+func (p *process) secret(s string) string {
+	p.secrets = append(p.secrets, s)
+	if parts := strings.Split(s, "."); len(parts) == 3 {
+		p.secrets = append(p.secrets, parts[1], parts[2])
+	}
+	return s
+}
+
+// logged waits for a line of the log that has all of words.
+func (p *process) logged(words ...string) {
+	p.t.Helper()
+	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })
+}
+
+func (p *process) lines(words ...string) (n int) {
+next:
+	for line := range strings.Lines(p.output.String()) {
+		for _, w := range words {
+			if !strings.Contains(line, w) {
+				continue next
+			}
+		}
+		n++
+	}
+	return n
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}

@@ -1,0 +1,298 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The table changes while requests come in, by SIGHUP and by itself. No request is lost, and none is answered by
+// anything but one of the two tables: those before the change by the old one, those after it by the new one.
+func TestReloadUnderLoad(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	table := func(scope string) string {
+		return "rules:\n  - {route: GET /a, scopes: [" + scope + "]}\n  - {route: GET /b, access: public}\n"
+	}
+	p := start(t, `listen: 127.0.0.1:0
+tokens: {issuer: "`+issuer.URL()+`", audiences: [testapi]}
+upstreams: [{name: api, url: "`+service.URL+`"}]
+admin: {listen: 127.0.0.1:0}
+routes_file: routes.yaml
+routes_interval: 20ms
+`, map[string]string{"routes.yaml": table("testapi")})
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	ask := func(path string) int {
+		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		res, err := client.Do(r)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	var wg sync.WaitGroup
+	var stop atomic.Bool
+	var counts [600]atomic.Int64
+	for range 8 {
+		wg.Go(func() {
+			for !stop.Load() {
+				counts[ask("/a")].Add(1)
+				if status := ask("/b"); status != 200 {
+					t.Errorf("what both tables allow: %d", status)
+				}
+			}
+		})
+	}
+	want := 200
+	for i := range 10 {
+		scope := "admin"
+		if want == 403 {
+			scope = "testapi"
+		}
+		want = 603 - want
+		p.write("routes.yaml", table(scope))
+		if i%2 == 0 {
+			p.signal(syscall.SIGHUP)
+		}
+		eventually(t, fmt.Sprintf("%d for /a", want), func() bool { return ask("/a") == want })
+		for range 5 {
+			if status := ask("/a"); status != want {
+				t.Fatalf("the table before is back: %d", status)
+			}
+		}
+	}
+	// What can't be used changes nothing, and is told.
+	p.write("routes.yaml", "rules:\n  - {route: GET /a, acces: public}\n")
+	p.signal(syscall.SIGHUP)
+	p.logged("routes not taken", "routes.yaml:2", "acces")
+	if status := ask("/a"); status != want {
+		t.Errorf("a table with a mistake changed something: %d", status)
+	}
+	stop.Store(true)
+	wg.Wait()
+	if counts[200].Load() == 0 || counts[403].Load() == 0 {
+		t.Error("there was no load")
+	}
+	for status := range counts {
+		if n := counts[status].Load(); n > 0 && status != 200 && status != 403 {
+			t.Errorf("%d requests were answered %d", n, status)
+		}
+	}
+	m := do(t, "GET", p.url("admin", "/metrics"), "").body
+	if !strings.Contains(m, `xenagate_reload_success{what="routes"} 0`) ||
+		!strings.Contains(m, `xenagate_reloads_total{result="taken",what="routes"} 10`) {
+		t.Error("the reloads aren't counted")
+	}
+}
+
+// A file that is being written is left alone.
+func TestHalfWrittenRoutes(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	const whole = "rules:\n  - {route: /open/, access: public}\n"
+	config, _, _ := strings.Cut(common(issuer, service), "routes:")
+	p := start(t, config+"routes_file: routes.yaml\nroutes_interval: 100ms\n", map[string]string{"routes.yaml": whole})
+	for i := range 30 {
+		p.write("routes.yaml", fmt.Sprintf("# %d\nrules:\n  - {route: /op", i))
+		time.Sleep(20 * time.Millisecond) // the rest takes a moment
+		p.write("routes.yaml", whole)
+		time.Sleep(40 * time.Millisecond)
+	}
+	if n := p.lines("routes not taken"); n > 0 {
+		t.Errorf("%d half files were read", n)
+	}
+	p.write("routes.yaml", "rules: [{route: /new, access: public}]\n")
+	eventually(t, "the new table", func() bool { return do(t, "GET", p.url("proxy", "/new"), "").status == 200 })
+}
+
+// Routes in the configuration itself can change too; the rest of it can't, and that is told.
+func TestReloadOfTheConfiguration(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	config := common(issuer, service)
+	p := start(t, config, nil)
+	if a := do(t, "GET", p.url("proxy", "/new"), ""); a.status != 403 {
+		t.Fatal(a.status)
+	}
+	config += "    - {route: /new, access: public}\n"
+	p.write("xenagate.yaml", config)
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the new route", func() bool { return do(t, "GET", p.url("proxy", "/new"), "").status == 200 })
+	if p.lines("needs a restart") > 0 {
+		t.Error("nothing else has changed")
+	}
+	p.write("xenagate.yaml", "authorization: forward\n"+config)
+	p.signal(syscall.SIGHUP)
+	p.logged("needs a restart")
+	p.write("xenagate.yaml", "rules")
+	p.signal(syscall.SIGHUP)
+	p.logged("routes not taken")
+	if a := do(t, "GET", p.url("proxy", "/new"), ""); a.status != 200 {
+		t.Error(a.status)
+	}
+}
+
+// What is under way is finished, an upgraded connection included, while probes are told not to send more.
+func TestShutdownDrains(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "timeouts: {drain_delay: 300ms}\n"+common(issuer, service), nil)
+	reached, release := make(chan struct{}), make(chan struct{})
+	service.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/open/slow" {
+			close(reached)
+			select {
+			case <-release:
+			case <-r.Context().Done():
+			}
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
+		t.Fatal(a.status)
+	}
+	answered := make(chan answer, 1)
+	go func() { answered <- do(t, "GET", p.url("proxy", "/open/slow"), "") }()
+	<-reached
+	p.signal(syscall.SIGTERM)
+	p.logged("draining")
+	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 503 || !strings.Contains(a.body, "draining") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	// Load balancers don't know yet.
+	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.status != 200 {
+		t.Errorf("before the delay is over: %d", a.status)
+	}
+	eventually(t, "no more connections", func() bool {
+		_, err := http.Get(p.url("proxy", "/open/x"))
+		return err != nil
+	})
+	if a := do(t, "GET", p.url("admin", "/healthz"), ""); a.status != 200 {
+		t.Errorf("it is alive still: %d", a.status)
+	}
+	close(release)
+	if a := <-answered; a.status != 200 || a.body != "done" {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	<-p.exited
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestShutdownWaitsForUpgradedConnections(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	service.answers(service.echoUpgraded)
+	p := start(t, common(issuer, service), nil)
+	conn, err := net.Dial("tcp", p.addr("proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = io.WriteString(conn, "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	p.signal(syscall.SIGINT)
+	eventually(t, "no more connections", func() bool {
+		_, err := http.Get(p.url("proxy", "/open/x"))
+		return err != nil
+	})
+	for range 20 {
+		_, _ = io.WriteString(conn, "x")
+		if c, err := in.ReadByte(); err != nil || c != 'x' {
+			t.Fatalf("it was cut off: %v", err)
+		}
+		time.Sleep(10 * time.Millisecond) // longer than the gateway would take to end without it
+	}
+	_ = conn.Close()
+	<-p.exited
+	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("exit status %d", code)
+	}
+}
+
+func TestShutdownHasAnEnd(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	for name, c := range map[string]struct {
+		drain  string
+		second bool
+	}{"timeout": {"200ms", false}, "second signal": {"5m", true}} {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, "timeouts: {drain: "+c.drain+"}\n"+common(issuer, service), nil)
+			reached, gone := make(chan struct{}), make(chan struct{})
+			service.answers(func(_ http.ResponseWriter, r *http.Request) {
+				close(reached)
+				<-r.Context().Done()
+				close(gone)
+			})
+			go func() {
+				if res, err := client.Get(p.url("proxy", "/open/x")); err == nil {
+					_ = res.Body.Close()
+				}
+			}()
+			<-reached
+			p.signal(syscall.SIGINT)
+			p.logged("draining")
+			if c.second {
+				p.signal(syscall.SIGINT)
+			}
+			select {
+			case <-p.exited:
+			case <-time.After(10 * time.Second):
+				t.Fatal("it doesn't end")
+			}
+			<-gone
+			if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+				t.Errorf("exit status %d", code)
+			}
+		})
+	}
+}
+
+// The gateway starts while the issuer is down, says that it isn't ready, and heals by itself.
+func TestReadinessFollowsTheIssuer(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	issuer.Down()
+	p := start(t, common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	for path, want := range map[string]int{
+		"/healthz": 200, "/readyz": 503, "/status": 503, "/revoke": 404, "/debug/pprof/": 404,
+	} {
+		if a := do(t, "GET", p.url("admin", path), ""); a.status != want {
+			t.Errorf("%s: %d, want %d", path, a.status, want)
+		}
+	}
+	a := do(t, "GET", p.url("proxy", "/Api/Read"), token)
+	if a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("%d %v", a.status, a.header)
+	}
+	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.status != 200 {
+		t.Errorf("a public route needs no issuer: %d", a.status)
+	}
+	issuer.Heal()
+	eventually(t, "ready", func() bool { return do(t, "GET", p.url("admin", "/readyz"), "").status == 200 })
+	if a := do(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	issuer.Down() // its keys are at hand
+	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
+		t.Errorf("ready no more: %d", a.status)
+	}
+	issuer.Heal()
+}

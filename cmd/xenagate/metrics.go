@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// metrics are what Prometheus is told. Every label has few values, none of which a client can choose.
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	upstream *prometheus.CounterVec
+	reloads  *prometheus.CounterVec
+	reloadAt *prometheus.GaugeVec
+}
+
+func newMetrics(g *gateway) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "xenagate_requests_total",
+			Help: "Requests by door, method, class of status, outcome and reason.",
+		}, []string{"door", "method", "code", "outcome", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "xenagate_request_duration_seconds",
+			Help:    "How long requests took, upgraded connections not counted.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"door", "outcome"}),
+		upstream: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "xenagate_upstream_failures_total",
+			Help: "Requests that an upstream didn't answer, by upstream and cause.",
+		}, []string{"upstream", "cause"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "xenagate_reloads_total",
+			Help: "Changes of routes and keys that were taken over or refused.",
+		}, []string{"what", "result"}),
+		reloadAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "xenagate_reload_success",
+			Help: "Whether the latest change of routes or keys was taken over.",
+		}, []string{"what"}),
+	}
+	m.reloadAt.WithLabelValues("routes").Set(1)
+	if g.cfg.Identity.Assertion != nil {
+		m.reloadAt.WithLabelValues("keys").Set(1)
+	}
+	m.registry.MustRegister(
+		m.requests, m.duration, m.upstream, m.reloads, m.reloadAt, &state{g},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return m
+}
+
+func (m *metrics) observe(rec *record) {
+	method := "other"
+	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, rec.method) {
+		method = rec.method
+	}
+	code := "none"
+	if rec.status > 0 {
+		code = fmt.Sprintf("%dxx", rec.status/100)
+	}
+	m.requests.WithLabelValues(rec.door, method, code, rec.outcome(), rec.reason).Inc()
+	if rec.status != http.StatusSwitchingProtocols {
+		m.duration.WithLabelValues(rec.door, rec.outcome()).Observe(time.Since(rec.start).Seconds())
+	}
+}
+
+func (m *metrics) upstreamFailed(rec *record) {
+	m.upstream.WithLabelValues(rec.upstream.name, rec.cause).Inc()
+}
+
+func (m *metrics) reloaded(what string, err error) {
+	result, success := "taken", 1.0
+	if err != nil {
+		result, success = "refused", 0
+	}
+	m.reloads.WithLabelValues(what, result).Inc()
+	m.reloadAt.WithLabelValues(what).Set(success)
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.HTTPErrorOnError, MaxRequestsInFlight: 4,
+	})
+}
+
+// state collects how the validator is.
+type state struct{ *gateway }
+
+var (
+	activeDesc      = desc("active_requests", "Requests under way, upgraded connections included.")
+	drainingDesc    = desc("draining", "Whether the gateway is shutting down.")
+	readyDesc       = desc("issuer_ready", "Whether tokens can be told good from bad just now.")
+	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
+	breakerDesc     = desc("introspection_open", "Whether the issuer was found down for introspection.")
+	revocationsDesc = desc("revocations", "Revocations in force.")
+	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
+	hitsDesc        = desc("cache_hits_total", "Lookups that found something.", "cache")
+	missesDesc      = desc("cache_misses_total", "Lookups that found nothing.", "cache")
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("xenagate_"+name, help, labels, nil)
+}
+
+// Describe implements [prometheus.Collector].
+func (s *state) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, to) }
+
+// Collect implements [prometheus.Collector].
+func (s *state) Collect(to chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	now := s.validator.Status()
+	gauge(activeDesc, float64(s.active.Load()))
+	gauge(drainingDesc, bit(s.draining.Load()))
+	gauge(readyDesc, bit(now.Ready))
+	gauge(keysDesc, float64(now.Keys))
+	gauge(breakerDesc, bit(now.Introspection == "open"))
+	gauge(revocationsDesc, float64(now.Revocations))
+	cache := func(name string, c xenaauth.CacheStatus) {
+		gauge(entriesDesc, float64(c.Entries), name)
+		to <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(c.Hits), name)
+		to <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(c.Misses), name)
+	}
+	cache("tokens", now.Tokens)
+	if now.Introspection != "" {
+		cache("active", now.Active)
+		cache("inactive", now.Inactive)
+	}
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"io"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+)
+
+// proxy lets requests through to upstreams: those that the table of routes lets pass, with the very method, host and
+// path that it was asked about.
+type proxy struct {
+	*gateway
+	own       map[string]http.Handler
+	upstreams []*upstream
+	trusted   []netip.Prefix
+	strip     bool // the client's Authorization
+	reverse   *httputil.ReverseProxy
+}
+
+func newProxy(g *gateway, own map[string]http.Handler) *proxy {
+	p := &proxy{
+		gateway: g, own: own,
+		upstreams: newUpstreams(g.cfg),
+		trusted:   config.Prefixes(g.cfg.TrustedProxies),
+		strip:     g.cfg.Authorization == "strip",
+	}
+	p.reverse = &httputil.ReverseProxy{
+		Rewrite:        p.rewrite,
+		Transport:      newTransport(g.cfg.Timeouts),
+		FlushInterval:  -1, // what an upstream has sent, the client gets
+		ErrorHandler:   p.upstreamFailed,
+		ModifyResponse: p.modify,
+		ErrorLog:       log.New(io.Discard, "", 0), // it names addresses, and what it tells is in the access log
+	}
+	return p
+}
+
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec := recordOf(r.Context())
+	if h, ok := p.own[r.URL.Path]; ok && r.URL.RawPath == "" {
+		rec.route = r.URL.Path
+		h.ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodTrace { // the answer would show what only the upstream should see
+		rec.reason = reasonMethod
+		problem(w, http.StatusMethodNotAllowed, rec.reason, "TRACE is not allowed.")
+		return
+	}
+	allowed, err := p.auth.CheckRoute(r, p.find)
+	if err != nil {
+		p.auth.Deny(w, r, err)
+		return
+	}
+	r, rec.reason = allowed, "" // of an optional token that is not there
+	user, _ := xenaauth.UserFromContext(r.Context())
+	rec.fields = make(http.Header)
+	if err := p.identity.Set(rec.fields, user); err != nil {
+		rec.reason = reasonIdentity
+		p.auth.Deny(w, r, err)
+		return
+	}
+	if rec.upstream = choose(p.upstreams, r.Host, r.URL.Path, rec.table.ignoreCase); rec.upstream == nil {
+		rec.reason = reasonNoUpstream
+		problem(w, http.StatusNotFound, rec.reason, "Nothing is behind the gateway for this path.")
+		return
+	}
+	if most := p.cfg.Limits.BodyBytes; most > 0 {
+		if r.ContentLength > most {
+			rec.reason = reasonTooLarge
+			problem(w, http.StatusRequestEntityTooLarge, rec.reason, "The request is too large.")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
+	}
+	onlyWebSocket(r)
+	p.reverse.ServeHTTP(w, r)
+}
+
+// onlyWebSocket takes other upgrades out of a request. After one to h2c, an upstream would read requests from the
+// connection that no table was asked about.
+func onlyWebSocket(r *http.Request) {
+	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
+		r.Method != http.MethodGet || r.ContentLength != 0) {
+		r.Header.Del("Upgrade")
+	}
+	r.Header.Del("Http2-Settings")
+}
+
+// rewrite makes the request for the upstream. Fields that the client named in Connection are gone by now, and what is
+// set here stays.
+func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
+	rec := recordOf(pr.In.Context())
+	out := pr.Out
+	out.URL.Scheme, out.URL.Host = rec.upstream.url.Scheme, rec.upstream.url.Host
+	out.Host = pr.In.Host // by which the route was found
+	p.forwarded(pr)
+	if p.strip {
+		out.Header.Del("Authorization")
+	}
+	p.identity.Strip(out.Header)
+	maps.Copy(out.Header, rec.fields)
+	out.Trailer = nil // fields too, and they come when nobody looks any more
+	out.Header.Del("Trailer")
+}
+
+// modify says what caches in front of us must know.
+func (p *proxy) modify(res *http.Response) error {
+	if rec := recordOf(res.Request.Context()); rec.rule.Optional {
+		res.Header.Add("Vary", "Authorization")
+	}
+	return nil
+}

@@ -1,0 +1,248 @@
+package main_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestLimits(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "limits: {header_bytes: 16384, body_bytes: 1000}\n"+common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	post := func(body io.Reader, length int64) answer {
+		t.Helper()
+		r, err := http.NewRequest("POST", p.url("proxy", "/Api/Write"), body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.ContentLength = length
+		r.Header.Set("Authorization", "Bearer "+token)
+		return send(t, r)
+	}
+	for _, n := range []int{1000, 1001} {
+		for _, length := range []int64{int64(n), -1} {
+			a := post(struct{ io.Reader }{strings.NewReader(strings.Repeat("b", n))}, length)
+			want := 200
+			if n > 1000 {
+				want = 413
+			}
+			if a.status != want {
+				t.Errorf("%d bytes, length %d: %d %s", n, length, a.status, a.body)
+			}
+		}
+	}
+	if a := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 12000)); a.status != 200 {
+		t.Errorf("a header of 12 000 bytes: %d", a.status)
+	}
+	if a := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Large: "+strings.Repeat("x", 22000)); a.status != 431 {
+		t.Errorf("a header of 22 000 bytes: %d", a.status)
+	}
+}
+
+// A large body goes through whole, in both directions at a time.
+func TestLargeBodies(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	service.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close") // and net/http doesn't read the body before it answers
+		_, _ = io.Copy(w, r.Body)
+	})
+	p := start(t, common(issuer, service), nil)
+	body := make([]byte, 8<<20)
+	_, _ = rand.Read(body)
+	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), bytes.NewReader(body))
+	if a := send(t, r); a.status != 200 || a.body != string(body) {
+		t.Errorf("%d, %d bytes came back", a.status, len(a.body))
+	}
+}
+
+// A client that waits for 100 before it sends its body is refused before that.
+func TestRefusedBeforeTheBody(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{}))
+	const head = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n"
+	if a, err := raw(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
+		t.Errorf("%d, %v", a.status, err)
+	}
+	// And so is one that doesn't ask, and sends it later.
+	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+	if a, err := raw(t, p.addr("proxy"), later); err != nil || a.status != 401 {
+		t.Errorf("%d, %v", a.status, err)
+	}
+	conn, err := net.Dial("tcp", p.addr("proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, head+"Authorization: Bearer "+token+"\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 100 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	_, _ = io.WriteString(conn, "body")
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if got := service.last.Load().Body; got != "body" {
+		t.Errorf("the service got %q", got)
+	}
+}
+
+// What a service sends, the client gets at once; and a stream may go on for longer than any timeout, as long as both
+// sides take part.
+func TestStreams(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	next := make(chan string)
+	service.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for event := range next {
+			_, _ = io.WriteString(w, event)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	p := start(t, "timeouts: {write: 300ms, read: 300ms, response_header: 10s}\n"+common(issuer, service), nil)
+	go func() { next <- "data: 0\n\n" }()
+	res, err := client.Get(p.url("proxy", "/open/events"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	lines := bufio.NewReader(res.Body)
+	started := time.Now()
+	for i := 0; time.Since(started) < 900*time.Millisecond; i++ {
+		if line, err := lines.ReadString('\n'); err != nil || line != fmt.Sprintf("data: %d\n", i) {
+			t.Fatalf("%q, %v", line, err)
+		}
+		_, _ = lines.ReadString('\n')
+		time.Sleep(100 * time.Millisecond) // the stream is slow: that is what is tested
+		next <- fmt.Sprintf("data: %d\n\n", i+1)
+	}
+	close(next)
+	if _, err := io.ReadAll(lines); err != nil {
+		t.Error(err)
+	}
+}
+
+// Timeouts of one request are none of the next one's on the same connection.
+func TestTimeoutsEndWithTheirRequest(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "timeouts: {write: 200ms, read: 200ms}\n"+common(issuer, service), nil)
+	conn, err := net.Dial("tcp", p.addr("proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	in := bufio.NewReader(conn)
+	service.answers(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		time.Sleep(300 * time.Millisecond) // the service is slow, and the client is not to blame
+	})
+	for i := range 3 {
+		_, _ = io.WriteString(conn, "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+		if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 100 {
+			t.Fatalf("request %d: %v, %v", i, res, err)
+		}
+		_, _ = io.WriteString(conn, "body")
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != 200 {
+			t.Fatalf("request %d: %v, %v", i, res, err)
+		}
+		_, _ = io.ReadAll(res.Body)
+		time.Sleep(250 * time.Millisecond) // longer than any timeout of the request before
+	}
+}
+
+// The rest of a body that nobody wanted is never taken for another request.
+func TestBodyIsNoRequest(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "timeouts: {read: 100ms}\n"+common(issuer, service), nil)
+	service.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Connection", "close") // and net/http doesn't read the body before it answers
+		w.WriteHeader(http.StatusTeapot)      // without a look at the body
+	})
+	for path, want := range map[string]int{"/Api/Write": 401, "/open/x": 418} {
+		conn, err := net.Dial("tcp", p.addr("proxy"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(conn, "POST "+path+" HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n")
+		in := bufio.NewReader(conn)
+		res, err := http.ReadResponse(in, nil)
+		if err != nil || res.StatusCode != want || !res.Close {
+			t.Fatalf("%s: %v, %v", path, res, err)
+		}
+		_, _ = io.ReadAll(res.Body)
+		time.Sleep(250 * time.Millisecond) // until the gateway has given the body up
+		_, _ = io.WriteString(conn, "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
+		if res, err := http.ReadResponse(in, nil); err == nil {
+			t.Errorf("%s: the body was answered with %d", path, res.StatusCode)
+		}
+		_ = conn.Close()
+	}
+	if p.lines("smuggled") > 0 {
+		t.Error("the body was taken for a request")
+	}
+}
+
+func TestSlowClients(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "timeouts: {header: 200ms, read: 200ms}\n"+common(issuer, service), nil)
+	for _, sent := range []string{"GET /open/x HTTP/1.1\r\nHo",
+		"POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbo",
+		"POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nbo"} {
+		conn, err := net.Dial("tcp", p.addr("proxy"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_, _ = io.WriteString(conn, sent)
+		got, err := io.ReadAll(conn)
+		_ = conn.Close()
+		if err != nil || strings.HasPrefix(sent, "POST /open") && !strings.HasPrefix(string(got), "HTTP/1.1 408 ") {
+			t.Errorf("%q: %q, %v", sent, got, err)
+		}
+	}
+	p.logged(`"reason":"body"`, `"status":408`)
+}
+
+// A client that goes away is no failure of the service.
+func TestClientGoesAway(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	reached, gone := make(chan struct{}), make(chan struct{})
+	service.answers(func(_ http.ResponseWriter, r *http.Request) {
+		close(reached)
+		<-r.Context().Done()
+		close(gone)
+	})
+	conn, err := net.Dial("tcp", p.addr("proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(conn, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
+	<-reached
+	_ = conn.Close()
+	select {
+	case <-gone:
+	case <-time.After(10 * time.Second):
+		t.Fatal(errors.New("the service still works for nobody"))
+	}
+	p.logged(`"reason":"client_gone"`)
+	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; strings.Contains(m, "xenagate_upstream_failures_total{") {
+		t.Error("it counts as a failure of the service")
+	}
+}

@@ -1,0 +1,78 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// echoUpgraded switches to whatever protocol is wanted, and echoes.
+func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
+	s.last.Store(&seen{Header: r.Header})
+	if r.Header.Get("Upgrade") == "" {
+		return
+	}
+	conn, both, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = fmt.Fprintf(both, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n",
+		r.Header.Get("Upgrade"))
+	_ = both.Flush()
+	_, _ = io.Copy(conn, both)
+}
+
+// A WebSocket passes, with the identity, and an upgrade to HTTP/2, which would carry requests past the table, doesn't.
+func TestUpgrades(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna"}))
+	service.answers(service.echoUpgraded)
+	conn, err := net.Dial("tcp", p.addr("proxy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, "GET /me HTTP/1.1\r\nHost: a\r\n"+
+		"Connection: Upgrade, X-Auth-User\r\nUpgrade: websocket\r\n"+
+		"X-Auth-User: root\r\nAuthorization: Bearer "+token+"\r\n\r\n")
+	in := bufio.NewReader(conn)
+	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	service.last.Load().only(t, "X-Auth-User", "anna")
+	for _, word := range []string{"hello", "again"} {
+		_, _ = io.WriteString(conn, word)
+		got := make([]byte, len(word))
+		if _, err := io.ReadFull(in, got); err != nil || string(got) != word {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	_ = conn.Close()
+	p.logged(`"status":101`, `"sub":"anna"`)
+
+	for _, upgrade := range []string{
+		"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket, h2c",
+		"Upgrade: h2c\r\nUpgrade: websocket", "Upgrade: TLS/1.0",
+	} {
+		a, err := raw(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"+
+			upgrade+"\r\n\r\n")
+		if err != nil || a.status != 200 {
+			t.Errorf("%q: %d, %v", upgrade, a.status, err)
+		}
+		service.last.Load().nothingOf(t, "Upgrade")
+		service.last.Load().nothingOf(t, "HTTP2-Settings")
+	}
+	const nobody = "GET /Api/Read HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	if a, err := raw(t, p.addr("proxy"), nobody); err != nil || a.status != 401 {
+		t.Errorf("%d, %v", a.status, err)
+	}
+}

@@ -1,0 +1,93 @@
+package proxies
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestBinary has the proxies ask xenagate itself, started with its sample configuration, and started again.
+func TestBinary(t *testing.T) {
+	binary := filepath.Join(t.TempDir(), "xenagate")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = "../../cmd/xenagate"
+	build.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{ // those of the sample
+		{Pattern: "GET /Api/User/FiscalSetup", Require: xenaauth.AllScopes("testapi")},
+		{Pattern: "/Api/Report/", Require: xenaauth.AllScopes("testapi", "reports")},
+		{Pattern: "GET /health", Public: true},
+	}, &xenaauth.RoutesOptions{IgnoreCase: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.New(identity.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := xenaauthtest.StartIssuer(nil)
+	t.Cleanup(issuer.Close)
+	for i := range all {
+		p := &all[i]
+		t.Run(p.name, func(t *testing.T) {
+			program := p.find(t)
+			e := &env{
+				proxy: p, addr: freeAddr(t), issuer: issuer, gate: &server{addr: freeAddr(t)},
+				service: newService(t, p, routes, id),
+			}
+			dir := tempDir(t)
+			write(t, dir, "xenagate.yaml", sample(t, "xenagate.yaml",
+				"audiences: [testapi]", "audiences: [testapi]\n  issuer: "+issuer.URL(),
+				"dialect: nginx", "dialect: "+string(p.dialect),
+				sampleGate, e.gate.addr,
+				"127.0.0.1:9091", freeAddr(t),
+				"127.0.0.1:9092", freeAddr(t),
+			))
+			gate := start(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+			start(t, dir, e.addr, program, p.config(t, dir, e)...)
+
+			const target = "/Api/User/FiscalSetup"
+			token := bearer(issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
+			got := e.get(t, target, token, "X_Auth_User: admin").seen(t)
+			if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" {
+				t.Errorf("%+v", got)
+			}
+			e.get(t, "/health").seen(t)
+			malformed := 400
+			if p.malformed != 0 {
+				malformed = p.malformed
+			}
+			for _, c := range []struct {
+				target string
+				lines  []string
+				status int
+			}{
+				{target, nil, 401},
+				{"/Api/Report/1", []string{token}, 403},
+				{"/api/report/1", []string{token}, 403},
+				{"/nowhere", []string{token}, 403},
+				{"/health/../Api/Report/1", []string{token}, malformed},
+			} {
+				a := e.get(t, c.target, c.lines...)
+				if a.Status != c.status || a.Header.Get("Www-Authenticate") == "" {
+					t.Errorf("%s: %d %v, want %d", c.target, a.Status, a.Header, c.status)
+				}
+			}
+
+			gate.kill()
+			if a := e.get(t, target, token); a.Status != p.gone {
+				t.Errorf("while xenagate is down: %d, want %d", a.Status, p.gone)
+			}
+			start(t, dir, e.gate.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+			e.get(t, target, token).seen(t)
+			e.service.check(t)
+		})
+	}
+}

@@ -1,0 +1,132 @@
+package proxies
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// rules are what the proxies ask for.
+var rules = []xenaauth.Rule{
+	{Pattern: "/api/", Require: xenaauth.AllScopes("testapi")},
+	{Pattern: "/admin", Require: xenaauth.AllScopes("admin")},
+	{Pattern: "/admin/", Require: xenaauth.AllScopes("admin")},
+	{Pattern: "GET /read/", Require: xenaauth.AllScopes("testapi")},
+	{Pattern: "/open/", Public: true},
+	{Pattern: "/maybe", Optional: true},
+	{Pattern: "/api/closed", Deny: true},
+	{Pattern: "secret.example/", Require: xenaauth.AllScopes("admin")},
+}
+
+// env is what stands around a proxy: an issuer, xenagate beside it and a service behind it.
+type env struct {
+	*proxy
+	addr    string // where the proxy listens
+	issuer  *xenaauthtest.Issuer
+	gate    *server
+	asked   *asked
+	service *service
+	auth    *xenaauth.Middleware
+	routes  *xenaauth.Routes
+}
+
+func newEnv(t *testing.T, p *proxy) *env {
+	t.Helper()
+	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(asked)}
+	t.Cleanup(e.issuer.Close)
+	v, err := xenaauth.NewValidator(e.issuer.HybridConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := xenaauth.NewMiddleware(v, nil)
+	routes, err := xenaauth.NewRoutes(rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := identity.New(identity.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := forwardauth.New(forwardauth.Config{
+		Middleware: auth, Find: routes.Find, Dialect: p.dialect, PathPrefix: p.prefix,
+		TrustedPeers: forwardauth.Loopback(), Identity: id,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.gate = &server{handler: e.asked.before(handler)}
+	e.gate.start(t)
+	e.service = newService(t, p, routes, id)
+	e.auth, e.routes = auth, routes
+	return e
+}
+
+// asked is what the proxy asked xenagate.
+type asked struct {
+	n      atomic.Int64
+	bodies atomic.Int64 // how often there was a body
+}
+
+func (a *asked) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.n.Add(1)
+		if n, _ := io.Copy(io.Discard, r.Body); n > 0 {
+			a.bodies.Add(1)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// server is an HTTP server that can be stopped, and started again on the same port.
+type server struct {
+	handler http.Handler
+	addr    string
+	mu      sync.Mutex
+	http    *http.Server
+}
+
+func (s *server) start(t *testing.T) {
+	t.Helper()
+	if s.addr == "" {
+		s.addr = "127.0.0.1:0"
+		t.Cleanup(s.stop)
+	}
+	var l net.Listener
+	eventually(t, "the port is free", func() (ok bool) {
+		var err error
+		l, err = net.Listen("tcp", s.addr)
+		return err == nil
+	})
+	h := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 1 << 20}
+	s.mu.Lock()
+	s.addr, s.http = l.Addr().String(), h
+	s.mu.Unlock()
+	go func() {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			panic(err)
+		}
+	}()
+}
+
+// stop closes the listener and all connections, those that are busy too.
+func (s *server) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.http != nil {
+		_ = s.http.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = s.http.Shutdown(ctx)
+	}
+}

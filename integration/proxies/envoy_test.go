@@ -1,0 +1,73 @@
+package proxies
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // known to protojson
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	"go.yaml.in/yaml/v3"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/xenaauth/xenaauth/identity"
+)
+
+// TestEnvoySamples reads the samples for Envoy, which may not be installed, by Envoy's own definitions: every field is
+// known, every value within its range, and the filter asks, waits and refuses as it should.
+func TestEnvoySamples(t *testing.T) {
+	id, err := identity.New(identity.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"envoy-http.yaml", "envoy-grpc.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			var tree any
+			if err := yaml.Unmarshal([]byte(sample(t, name)), &tree); err != nil {
+				t.Fatal(err)
+			}
+			data, err := json.Marshal(tree)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bootstrap := new(bootstrapv3.Bootstrap)
+			hcm, filter := new(hcmv3.HttpConnectionManager), new(extauthzv3.ExtAuthz)
+			if err := protojson.Unmarshal(data, bootstrap); err != nil {
+				t.Fatal(err)
+			}
+			chain := bootstrap.GetStaticResources().GetListeners()[0].GetFilterChains()[0]
+			if err := chain.GetFilters()[0].GetTypedConfig().UnmarshalTo(hcm); err != nil {
+				t.Fatal(err)
+			}
+			if err := hcm.GetHttpFilters()[0].GetTypedConfig().UnmarshalTo(filter); err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range []interface{ ValidateAll() error }{bootstrap, hcm, filter} {
+				if err := m.ValidateAll(); err != nil {
+					t.Error(err)
+				}
+			}
+			if filter.GetFailureModeAllow() || filter.GetStatusOnError().GetCode() != 503 {
+				t.Error("an outage lets requests pass, or is told as something else")
+			}
+			timeout := filter.GetGrpcService().GetTimeout().AsDuration()
+			if http := filter.GetHttpService(); http != nil {
+				timeout = http.GetServerUri().GetTimeout().AsDuration()
+				var copied []string
+				for _, p := range http.GetAuthorizationResponse().GetAllowedUpstreamHeaders().GetPatterns() {
+					copied = append(copied, p.GetExact())
+				}
+				if got, want := strings.Join(copied, " "), strings.ToLower(strings.Join(id.Names(), " ")); got != want {
+					t.Errorf("it copies %s, want %s", got, want)
+				}
+			}
+			if timeout <= 5*time.Second {
+				t.Errorf("it waits for %v", timeout)
+			}
+		})
+	}
+}

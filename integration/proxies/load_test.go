@@ -1,0 +1,153 @@
+package proxies
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestBigHeaders sends tokens as long as they may be, and users with many scopes.
+func TestBigHeaders(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes a third more of it
+			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
+			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
+				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
+			}
+		}
+		long := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", 13<<10)}})
+		if a := e.get(t, "/api/a", bearer(long)); a.Status/100 != 4 {
+			t.Errorf("a token of %d bytes: %d", len(long), a.Status)
+		}
+		for n, status := range map[int]int{120: 200, 200: 403} { // 3 KiB of identity fields
+			scopes := []string{"testapi"}
+			for i := range n {
+				scopes = append(scopes, fmt.Sprintf("scope-number-%07d", i))
+			}
+			a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: scopes})))
+			if a.Status != status {
+				t.Errorf("%d scopes: %d, want %d", n, a.Status, status)
+			} else if status == 200 && a.seen(t).Scopes != strings.Join(scopes, " ") {
+				t.Errorf("%d scopes: %s", n, a.seen(t).Scopes)
+			}
+		}
+	})
+}
+
+// TestConcurrent sends 1000 requests at the same time, of 20 users and of some without a token.
+func TestConcurrent(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		tokens := make([]string, 20)
+		for i := range tokens {
+			tokens[i] = bearer(e.issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprintf("user%d", i), Scopes: []string{"testapi"}}))
+		}
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for i := range 1000 {
+			wg.Go(func() {
+				<-start
+				target, want, lines := fmt.Sprintf("/api/%d", i), 200, []string{tokens[i%20]}
+				switch i % 10 {
+				case 8:
+					target, want = fmt.Sprintf("/admin/%d", i), 403
+				case 9:
+					want, lines = 401, nil
+				}
+				a, err := e.try("GET", target, "", lines...)
+				if err != nil || a.Status != want {
+					t.Errorf("%s: %d, %v, want %d", target, a.Status, err, want)
+				} else if want == 200 && (!strings.Contains(a.Body, fmt.Sprintf(`"User":"user%d"`, i%20)) ||
+					!strings.Contains(a.Body, `"URI":"`+target+`"`)) {
+					t.Errorf("%s by user%d: %s", target, i%20, a.Body)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
+	})
+}
+
+// TestRestart stops xenagate while requests go on. None passes until it is there again, and then all do.
+func TestRestart(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
+		var phase, before, during, after atomic.Int64 // phase: 0 up, 1 down, 2 up again, 3 the end
+		var wg sync.WaitGroup
+		for i := range 24 {
+			wg.Go(func() {
+				for phase.Load() < 3 {
+					begun := phase.Load()
+					lines := []string{token}
+					if i%4 == 0 {
+						lines = nil
+					}
+					a, err := e.try("GET", "/api/a", "", lines...)
+					passed := err == nil && a.Status == 200
+					if passed && (lines == nil || begun == 1 && phase.Load() == 1) {
+						t.Errorf("phase %d, %q: passed", begun, lines)
+					}
+					switch {
+					case begun == 0 && passed:
+						before.Add(1)
+					case begun == 1 && !passed:
+						during.Add(1)
+					case begun == 2 && passed:
+						after.Add(1)
+					}
+				}
+			})
+		}
+		defer wg.Wait()
+		defer phase.Store(3)
+		eventually(t, "requests pass", func() bool { return before.Load() > 20 })
+		e.gate.stop()
+		phase.Store(1)
+		eventually(t, "requests are refused", func() bool { return during.Load() > 20 })
+		phase.Store(2)
+		e.gate.start(t)
+		eventually(t, "requests pass again", func() bool { return after.Load() > 20 })
+	})
+}
+
+// TestSlowIssuer has an answer of the issuer's take almost as long as xenagate waits for it. The proxy must wait too.
+func TestSlowIssuer(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		t.Parallel()
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // knows the metadata now
+		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
+		defer e.issuer.Heal()
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
+	})
+}
+
+// TestFrozen has xenagate accept requests and never answer. The proxy must give up, and not let them pass.
+func TestFrozen(t *testing.T) {
+	impatient = true
+	defer func() { impatient = false }()
+	each(t, func(t *testing.T, e *env) {
+		if e.frozen == 0 {
+			t.Skip("its timeout is its own")
+		}
+		t.Parallel()
+		e.gate.stop()
+		e.gate.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		e.gate.start(t)
+		begun := time.Now()
+		a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{})))
+		if want := e.frozen; a.Status != want {
+			t.Errorf("%d, want %d", a.Status, want)
+		}
+		if took := time.Since(begun); took > 3*time.Second {
+			t.Errorf("%v", took)
+		}
+		if e.service.n.Load() > 0 {
+			t.Error("it has reached the service")
+		}
+	})
+}

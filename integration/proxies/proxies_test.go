@@ -1,0 +1,172 @@
+package proxies
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/forwardauth"
+)
+
+// Addresses that the samples have.
+const (
+	sampleGate    = "127.0.0.1:9090"
+	sampleService = "127.0.0.1:8081"
+)
+
+// impatient has the samples wait for 1 s in all where they wait for 7 or 8.
+var impatient bool
+
+// patient is sample, with a timeout that is replaced by a shorter one for tests that wait for it.
+func patient(t *testing.T, name, long, short string, replace ...string) string {
+	t.Helper()
+	if !impatient {
+		short = long
+	}
+	return sample(t, name, append(replace, long, short)...)
+}
+
+// proxy is a program under test.
+type proxy struct {
+	name      string
+	dialect   forwardauth.Dialect
+	prefix    string // forwardauth.Config.PathPrefix
+	h2c       bool   // the sample takes HTTP/2 without TLS
+	optional  bool   // no package that CI could install
+	config    func(t *testing.T, dir string, e *env) (args []string)
+	onlyUsual bool // drops names with "-", "_" and ".", and not those with other separators
+	trailers  bool // passes on trailers, which a service must not take its user from
+
+	// What clients see where it is not what xenaauth answers.
+	malformed int  // in place of 400
+	gone      int  // where xenagate can't be reached
+	frozen    int  // where it doesn't answer; 0: after a time that can't be set
+	ownBody   bool // the body of refusals is the proxy's own
+	noRetry   bool // Retry-After is lost
+	ownHeads  bool // Cache-Control of refusals is not passed on
+}
+
+var all = []proxy{
+	{
+		name: "nginx", dialect: forwardauth.Nginx, config: nginxConfig,
+		malformed: 401, gone: 503, frozen: 503, ownBody: true, ownHeads: true,
+	},
+	{
+		name: "caddy", dialect: forwardauth.Caddy, config: caddyConfig,
+		gone: 502, frozen: 504, onlyUsual: true, trailers: true,
+	},
+	{
+		name: "haproxy", dialect: forwardauth.HAProxy, config: haproxyConfig,
+		gone: 503, frozen: 503, h2c: true, trailers: true,
+	},
+	// Not run by us: no registry that we reach has these two.
+	{
+		name: "traefik", optional: true, dialect: forwardauth.Traefik, config: traefikConfig,
+		gone: 500, trailers: true,
+	},
+	{
+		name: "envoy", optional: true, dialect: forwardauth.Envoy, prefix: "/verify", config: envoyConfig,
+		gone: 503, frozen: 503, noRetry: true, ownBody: true, onlyUsual: true, h2c: true, trailers: true,
+	},
+}
+
+func nginxConfig(t *testing.T, dir string, e *env) []string {
+	temp := "\n"
+	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
+		temp += "    " + name + "_temp_path " + filepath.Join(dir, name) + ";\n"
+	}
+	write(t, dir, "nginx.conf", patient(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
+		"listen 8080;", "listen "+e.addr+";",
+		sampleGate, e.gate.addr,
+		sampleService, e.service.addr,
+		"/run/nginx.pid", filepath.Join(dir, "pid"),
+		"/var/log/nginx/error.log", "stderr",
+		"/var/log/nginx/", dir+"/",
+		"http {\n", "http {"+temp,
+	))
+	return []string{"-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr", "-g", "daemon off;"}
+}
+
+func caddyConfig(t *testing.T, dir string, e *env) []string {
+	_, port, _ := strings.Cut(e.addr, ":")
+	write(t, dir, "Caddyfile", patient(t, "Caddyfile", "response_header_timeout 7s", "response_header_timeout 1s",
+		"{\n\tadmin off\n", "{\n\tadmin off\n\tstorage file_system "+dir+"\n",
+		"http://:8080 {", "http://:"+port+" {\n\tbind 127.0.0.1",
+		sampleGate, e.gate.addr,
+		sampleService, e.service.addr,
+	))
+	return []string{"run", "--config", filepath.Join(dir, "Caddyfile"), "--adapter", "caddyfile"}
+}
+
+func haproxyConfig(t *testing.T, dir string, e *env) []string {
+	write(t, dir, "xenagate.lua", patient(t, "xenagate.lua", "timeout = 2000", "timeout = 250", sampleGate, e.gate.addr))
+	write(t, dir, "haproxy.cfg", sample(t, "haproxy.cfg",
+		"bind :8080", "bind "+e.addr,
+		sampleService, e.service.addr,
+		"/etc/haproxy/", dir+"/",
+		"log stdout format raw local0", "log stderr format raw local0",
+	))
+	return []string{"-db", "-f", filepath.Join(dir, "haproxy.cfg")}
+}
+
+func traefikConfig(t *testing.T, dir string, e *env) []string {
+	write(t, dir, "traefik-dynamic.yaml",
+		sample(t, "traefik-dynamic.yaml", sampleGate, e.gate.addr, sampleService, e.service.addr))
+	write(t, dir, "traefik.yaml", sample(t, "traefik.yaml", ":8080", e.addr, "/etc/traefik/", dir+"/"))
+	return []string{"--configFile=" + filepath.Join(dir, "traefik.yaml")}
+}
+
+func envoyConfig(t *testing.T, dir string, e *env) []string {
+	socket := func(addr string) string { // as the samples have it
+		host, port, _ := strings.Cut(addr, ":")
+		return "address: " + host + ", port_value: " + port
+	}
+	write(t, dir, "envoy.yaml", patient(t, "envoy-http.yaml", "timeout: 6s", "timeout: 1s",
+		socket("0.0.0.0:8080"), socket(e.addr),
+		socket(sampleGate), socket(e.gate.addr),
+		sampleGate, e.gate.addr,
+		socket(sampleService), socket(e.service.addr),
+	))
+	return []string{"-c", filepath.Join(dir, "envoy.yaml"), "--use-dynamic-base-id", "-l", "warn"}
+}
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// find is the program's path. The test is skipped if there is none.
+func (p *proxy) find(t *testing.T) string {
+	t.Helper()
+	name := p.name
+	if own := os.Getenv(strings.ToUpper(p.name)); own != "" {
+		name = own
+	}
+	path, err := exec.LookPath(name)
+	if err != nil {
+		if os.Getenv("CI") != "" && !p.optional {
+			t.Fatalf("%s must be installed: %v", p.name, err)
+		}
+		t.Skipf("%s is not installed: %v", p.name, err)
+	}
+	return path
+}
+
+// each runs a test behind every proxy.
+func each(t *testing.T, test func(t *testing.T, e *env)) {
+	for i := range all {
+		p := &all[i]
+		t.Run(p.name, func(t *testing.T) {
+			program := p.find(t)
+			e := newEnv(t, p)
+			dir := tempDir(t)
+			start(t, dir, e.addr, program, p.config(t, dir, e)...)
+			test(t, e)
+			e.service.check(t)
+		})
+	}
+}

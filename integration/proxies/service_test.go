@@ -1,0 +1,128 @@
+package proxies
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/identity"
+)
+
+// service is what the proxies protect. It answers with what it got, and holds every request to what must be true of all
+// that arrive, whatever the test is about.
+type service struct {
+	addr     string
+	n        atomic.Int64
+	trailers bool // trailers may arrive
+	routes   *xenaauth.Routes
+	identity *identity.Identity
+	mu       sync.Mutex
+	wrong    []string
+}
+
+// seen is a request as it reached the service.
+type seen struct {
+	Method, Host, URI    string
+	Header               http.Header
+	Trailer              http.Header
+	Length               int64
+	SHA256               string
+	User, Client, Scopes string
+}
+
+func newService(t *testing.T, p *proxy, routes *xenaauth.Routes, id *identity.Identity) *service {
+	t.Helper()
+	s := &service{routes: routes, identity: id, trailers: p.trailers}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.addr = strings.TrimPrefix(server.URL, "http://")
+	return s
+}
+
+func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.n.Add(1)
+	hash := sha256.New()
+	n, err := io.Copy(hash, r.Body)
+	if err != nil {
+		s.violation(r, "the body can't be read: %v", err)
+	}
+	s.hold(r)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(seen{
+		Method: r.Method, Host: r.Host, URI: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
+		Length: n, SHA256: hex.EncodeToString(hash.Sum(nil)),
+		User: r.Header.Get("X-Auth-User"), Client: r.Header.Get("X-Auth-Client"), Scopes: r.Header.Get("X-Auth-Scopes"),
+	})
+}
+
+// hold says what is wrong with a request that was let pass.
+func (s *service) hold(r *http.Request) {
+	rule, err := s.routes.Find(r)
+	switch {
+	case err != nil:
+		s.violation(r, "no rule lets this pass: %v", err)
+	case rule.Deny:
+		s.violation(r, "denied by %s", rule.Pattern)
+	case !rule.Public && !rule.Optional:
+		have := strings.Split(r.Header.Get("X-Auth-Scopes"), " ")
+		if !slices.ContainsFunc(rule.Require.Alternatives(), func(need []string) bool {
+			return !slices.ContainsFunc(need, func(scope string) bool { return !slices.Contains(have, scope) })
+		}) {
+			s.violation(r, "%s needs other scopes than %q", rule.Pattern, have)
+		}
+		if r.Header.Get("X-Auth-User") == "" {
+			s.violation(r, "nobody")
+		}
+	}
+	if len(r.Header["Authorization"]) > 0 {
+		s.violation(r, "the token has arrived")
+	}
+	if up := r.Header["Upgrade"]; len(up) > 0 && !slices.Equal(up, []string{"websocket"}) {
+		s.violation(r, "an upgrade to %q has arrived", up)
+	}
+	rest := r.Header.Clone()
+	for _, name := range s.identity.Names() {
+		if len(rest[name]) > 1 {
+			s.violation(r, "%s is there %d times", name, len(rest[name]))
+		}
+		delete(rest, name)
+	}
+	before := fmt.Sprint(rest)
+	if s.identity.Strip(rest); fmt.Sprint(rest) != before {
+		s.violation(r, "an identity field of the client's: %s", before)
+	}
+	for name, values := range r.Trailer {
+		if len(values) > 0 && !s.trailers {
+			s.violation(r, "a trailer: %s: %q", name, values)
+		}
+	}
+}
+
+func (s *service) violation(r *http.Request, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.wrong) < 10 {
+		s.wrong = append(s.wrong, fmt.Sprintf("%s %q %s", r.Method, r.RequestURI, fmt.Sprintf(format, args...)))
+	}
+}
+
+// check fails the test if a request has arrived that should not have.
+func (s *service) check(t *testing.T) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, wrong := range s.wrong {
+		t.Errorf("the service got %s", wrong)
+	}
+	s.wrong = nil
+}

@@ -1,0 +1,128 @@
+package proxies
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestSpoofedIdentity sends identity fields of the client's own, in every spelling that a service could take for ours.
+// The service holds each request to having none of them.
+func TestSpoofedIdentity(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
+		for _, name := range []string{"user", "client", "scopes"} {
+			for _, lines := range [][]string{
+				{"X-Auth-" + strings.ToUpper(name[:1]) + name[1:] + ": admin"},
+				{"x-auth-" + name + ": admin"},
+				{"X-AUTH-" + strings.ToUpper(name) + ": admin"},
+				{"x-auth-" + name + ": admin", "X-Auth-" + name + ": root"},
+				{"x-auth-" + name + ":"},
+				{"X_Auth_" + name + ": admin"},
+				{"x_auth_" + name + ": admin"},
+				{"X_AUTH_" + strings.ToUpper(name) + ": admin"},
+				{"X-Auth_" + name + ": admin"},
+				{"X_Auth-" + name + ": admin"},
+				{"x.auth." + name + ": admin"},
+				{"X-Auth." + name + ": admin"},
+				{"X.Auth-" + name + ": admin"},
+				{"x~auth~" + name + ": admin"},
+				{"X-Auth!" + name + ": admin"},
+				{"x!auth-" + name + ": admin"},
+				{"x-auth-" + name + " : admin"},
+				{"x-auth-" + name + "\t: admin"},
+			} {
+				if e.onlyUsual && strings.ContainsAny(lines[0], "~!") {
+					continue
+				}
+				e.spoof(t, token, lines)
+			}
+		}
+		for _, option := range []string{
+			"X-Auth-User", "x-auth-user", "X-Auth-User, X-Auth-Client, X-Auth-Scopes", "close, x-auth-scopes",
+			"x_auth_user", "X-Original-Method, X-Original-Uri", "X-Forwarded-Uri, X-Forwarded-Method",
+		} {
+			e.spoof(t, token, []string{"Connection: " + option})
+			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
+		}
+		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
+			a.seen(t) // with the right user, as the service has looked
+		}
+
+		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
+			"Transfer-Encoding: chunked\r\nTrailer: X-Auth-User\r\nConnection: close\r\n\r\n"+
+			"5\r\nhello\r\n0\r\nX-Auth-User: admin\r\n\r\n")
+		if err == nil && trailer.Status == 200 && trailer.seen(t).User != "me" {
+			t.Errorf("a trailer: %+v", trailer)
+		}
+		e.service.check(t)
+		e.get(t, "/api/a", token).seen(t)
+	})
+}
+
+// spoof sends lines to a route that asks for a user, and to one that is open to everybody.
+func (e *env) spoof(t *testing.T, token string, lines []string) {
+	t.Helper()
+	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
+		if got := a.seen(t); got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" {
+			t.Errorf("%q: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
+		}
+	} else if err != nil || a.Status/100 != 4 {
+		t.Errorf("%q: %d, %v", lines, a.Status, err)
+	}
+	if a, err := e.try("GET", "/open/a", "", lines...); err == nil && a.Status == 200 {
+		if got := a.seen(t); got.User+got.Client+got.Scopes != "" {
+			t.Errorf("%q, public: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
+		}
+	}
+	e.service.check(t)
+}
+
+// TestSpoofedTarget has the client say itself what the original request was.
+func TestSpoofedTarget(t *testing.T) {
+	each(t, func(t *testing.T, e *env) {
+		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
+		for _, lines := range [][]string{
+			{"X-Original-URI: /open/x"},
+			{"x-original-uri: /open/x", "X-Original-Method: GET", "X-Original-Host: api.example"},
+			{"X-Forwarded-Uri: /open/x"},
+			{"X-Forwarded-Method: GET", "X-Forwarded-Uri: /open/x", "X-Forwarded-Host: api.example"},
+			{"X-Forwarded-Uri: /open/x", "X-Forwarded-Uri: /open/x"},
+			{"X_Original_URI: /open/x", "X_Forwarded_Uri: /open/x"},
+			{"X-Original-URL: /open/x", "X-Rewrite-URL: /open/x"},
+			{"Forwarded: for=127.0.0.1;host=api.example"},
+			{"X-Forwarded-Prefix: /admin"},
+			{"Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"},
+			{"X-Forwarded-For: 127.0.0.1", "X-Forwarded-Host: other.example", "X-Forwarded-Proto: https"},
+			{"X-Envoy-Original-Path: /open/x", "X-Envoy-Original-Method: GET"},
+			{"X-Forwarded-For: 10.1.2.3, 10.1.2.4", "X-Real-IP: 10.1.2.3"},
+			{"Host: open.example"},
+		} {
+			if a, err := e.try("GET", "/admin/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
+				t.Errorf("%q: %d, want a refusal", lines, a.Status)
+			}
+			if a, err := e.try("DELETE", "/read/a", "", append([]string{user}, lines...)...); err == nil && a.Status/100 != 4 {
+				t.Errorf("%q: %d, want a refusal", lines, a.Status)
+			}
+			a, err := e.try("GET", "/api/a", "", append([]string{user}, lines...)...)
+			if err == nil && a.Status == 200 {
+				got := a.seen(t)
+				for _, name := range []string{"X-Original-Url", "X-Rewrite-Url", "X-Forwarded-Prefix", "Forwarded", "Http2-Settings"} {
+					if len(got.Header[name]) > 0 {
+						t.Errorf("%q: %s has arrived", lines, name)
+					}
+				}
+				for name, want := range map[string]string{
+					"X-Forwarded-For": "127.0.0.1", "X-Forwarded-Host": "api.example", "X-Forwarded-Proto": "http",
+				} {
+					if have := got.Header[name]; len(have) != 1 || have[0] != want {
+						t.Errorf("%q: %s is %q, want %q", lines, name, have, want)
+					}
+				}
+			} else if !e.optional && lines[0] != "Host: open.example" {
+				t.Errorf("%q: %d, %v: the sample should have cleared them", lines, a.Status, err)
+			}
+		}
+	})
+}
