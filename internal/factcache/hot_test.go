@@ -3,6 +3,7 @@ package factcache_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 
@@ -99,4 +100,27 @@ func TestHotConcurrently(t *testing.T) {
 	}
 	all.Wait()
 	require.NotZero(t, h.Hits())
+}
+
+// Its place follows from the end of a token, which others may share: a token is found by all of it.
+func TestHotTellsTokensWithOneEndApart(t *testing.T) {
+	h := factcache.NewHot[int]()
+	end := strings.Repeat("x", 64)
+	for i := range 4 {
+		h.Put(fmt.Sprint(i, ".", end), i)
+	}
+	for i := range 4 {
+		got, ok := h.Get(fmt.Sprint(i, ".", end))
+		require.True(t, ok)
+		require.Equal(t, i, got)
+	}
+	for _, other := range []string{"4." + end, end, "." + end, "0.x" + end, end[:32], ""} {
+		_, ok := h.Get(other)
+		require.False(t, ok, other)
+	}
+	h.Delete("1." + end)
+	_, ok := h.Get("1." + end)
+	require.False(t, ok)
+	_, ok = h.Get("2." + end)
+	require.True(t, ok)
 }
