@@ -10,8 +10,8 @@ import (
 
 // Rule says what the requests to one route need. Exactly one of Require, Optional, Public and Deny is set.
 type Rule struct {
-	// Pattern is that of [http.ServeMux]: "[METHOD ][HOST]/[PATH]", the most specific one wins. GET is for HEAD too.
-	// The host has no port.
+	// Pattern is that of [http.ServeMux]: "[METHOD ][HOST]/[PATH]", the most specific one wins. GET is for HEAD too, and
+	// none is for all methods but CONNECT, which asks for a tunnel. The host has no port.
 	Pattern string
 	// Require is what the user must meet. Its policies find no [http.Request.PathValue] set.
 	Require Requirement
@@ -173,7 +173,7 @@ func (t *Routes) Find(r *http.Request) (Rule, error) {
 		target.lazy = strings.ToLower(target.lazy)
 	}
 	found := t.match(&target, target.path)
-	if found == nil {
+	if found == nil || target.method == http.MethodConnect && found.pattern.method != http.MethodConnect {
 		return Rule{}, refuse(ReasonNoRule, nil)
 	}
 	if target.lazy != "" && !found.same(t.match(&target, target.lazy)) {

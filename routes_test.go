@@ -47,7 +47,7 @@ func finds(t *testing.T, table *xenaauth.Routes, want map[string]string) {
 
 func TestPrecedence(t *testing.T) {
 	table := patterns(t, nil, "GET /a/{id}", "/a/", "GET /a/new", "HEAD /a/new", "GET api.example/host/", "/host/b", "GET /x/{$}",
-		"/y/{rest...}", "POST /a/new", "/caf%C3%A9/{x}", "/%7Bid%7D")
+		"/y/{rest...}", "POST /a/new", "/caf%C3%A9/{x}", "/%7Bid%7D", "CONNECT /tunnel")
 	finds(t, table, map[string]string{
 		"GET /a/1":         "GET /a/{id}",
 		"HEAD /a/1":        "GET /a/{id}",
@@ -71,7 +71,8 @@ func TestPrecedence(t *testing.T) {
 		"GET /{id}":        "/%7Bid%7D",
 		"GET /b":           "no rule",
 		"GET /":            "no rule",
-		"CONNECT /a/b":     "/a/",
+		"CONNECT /a/b":     "no rule", // unless it is named
+		"CONNECT /tunnel":  "CONNECT /tunnel",
 		"CONNECT /a":       "no rule",
 	})
 }

@@ -83,7 +83,7 @@ func checkMethod(r *http.Request) ambiguity {
 }
 
 // overridesMethod reports whether frameworks know a field as one that replaces the method. CGI and its heirs see no
-// difference between -, _ and other signs in names.
+// difference between - and any other sign in names.
 func overridesMethod(name string) bool {
 	for _, known := range [...]string{"x-http-method-override", "x-http-method", "x-method-override"} {
 		if len(name) != len(known) {
@@ -92,7 +92,7 @@ func overridesMethod(name string) bool {
 		same := true
 		for i := 0; i < len(name) && same; i++ {
 			c := lower(name[i])
-			same = c == known[i] || known[i] == '-' && (c == '_' || c == '.' || c == ' ')
+			same = c == known[i] || known[i] == '-' && !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9')
 		}
 		if same {
 			return true
