@@ -334,3 +334,19 @@ func TestStatusConcurrently(t *testing.T) {
 	require.EqualValues(t, 40, v.Status().Tokens.Misses)
 	require.Equal(t, 40, v.Status().Active.Entries)
 }
+
+// However many headers an issuer writes, a token is verified once.
+func TestStatusWithMoreHeadersThanAreRemembered(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	v := rvNew(t, issuer.Config())
+	for i := range 300 {
+		token := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"n": i}})
+		for range 2 {
+			require.Empty(t, reasonOf(t, v, token))
+		}
+	}
+	s := v.Status().Tokens
+	require.EqualValues(t, 300, s.Misses)
+	require.EqualValues(t, 300, s.Hits)
+}
