@@ -2,15 +2,19 @@ package proxies
 
 import (
 	"encoding/json"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // known to protojson
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -65,9 +69,61 @@ func TestEnvoySamples(t *testing.T) {
 					t.Errorf("it copies %s, want %s", got, want)
 				}
 			}
+			if filter.GetHttpService() != nil {
+				for _, name := range []string{"x-http-method-override", "x-http-method", "x-method-override"} {
+					for _, sep := range []string{"-", ".", "~"} {
+						if spelled := strings.ReplaceAll(name, "-", sep); !shows(filter, spelled) {
+							t.Errorf("xenagate isn't shown %s", spelled)
+						}
+					}
+				}
+			}
+			host := hcm.GetRouteConfig().GetVirtualHosts()[0]
+			gone := host.GetRequestHeadersToRemove()
+			for _, name := range []string{"forwarded", "x-original-url", "x-rewrite-url", "x-forwarded-prefix"} {
+				if !slices.Contains(gone, name) {
+					t.Errorf("%s reaches the service", name)
+				}
+			}
+			dotted := []string{
+				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+			}
+			if filter.GetHttpService() != nil { // by gRPC xenagate has Envoy remove them
+				for _, name := range id.Names() {
+					dotted = append(dotted, strings.ToLower(name))
+				}
+			}
+			for _, name := range dotted {
+				first, second := strings.Index(name, "-"), strings.LastIndex(name, "-")
+				for _, at := range [][]int{{first}, {second}, {first, second}} {
+					spelled := []byte(name)
+					for _, i := range at {
+						spelled[i] = '.'
+					}
+					if !slices.Contains(gone, string(spelled)) {
+						t.Errorf("%s reaches the service", spelled)
+					}
+				}
+			}
+			var replaced []string
+			for _, h := range host.GetRequestHeadersToAdd() {
+				if h.GetAppendAction() == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD {
+					replaced = append(replaced, h.GetHeader().GetKey())
+				}
+			}
+			if !slices.Equal(replaced, []string{"x-forwarded-for", "x-forwarded-host"}) {
+				t.Errorf("it replaces %q", replaced)
+			}
 			if timeout <= 5*time.Second {
 				t.Errorf("it waits for %v", timeout)
 			}
 		})
 	}
+}
+
+// shows reports whether a filter that asks by HTTP passes on a field. Envoy matches whole names, in small letters.
+func shows(filter *extauthzv3.ExtAuthz, name string) bool {
+	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
+		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)
+	})
 }

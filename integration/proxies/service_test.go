@@ -90,6 +90,20 @@ func (s *service) hold(r *http.Request) {
 	if up := r.Header["Upgrade"]; len(up) > 0 && !slices.Equal(up, []string{"websocket"}) {
 		s.violation(r, "an upgrade to %q has arrived", up)
 	}
+	for name, values := range r.Header {
+		switch folded := fold(name); folded {
+		case "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto":
+			if !strings.EqualFold(name, folded) {
+				s.violation(r, "%s has arrived beside the proxy's own", name)
+			}
+		case "forwarded", "x-forwarded-prefix", "x-original-url", "x-rewrite-url":
+			s.violation(r, "%s has arrived", name)
+		case "connection":
+			if strings.Contains(fold(strings.Join(values, ",")), "x-forwarded-") {
+				s.violation(r, "Connection: %q has arrived, which would have the next hop drop what the proxy sets", values)
+			}
+		}
+	}
 	rest := r.Header.Clone()
 	for _, name := range s.identity.Names() {
 		if len(rest[name]) > 1 {
@@ -106,6 +120,16 @@ func (s *service) hold(r *http.Request) {
 			s.violation(r, "a trailer: %s: %q", name, values)
 		}
 	}
+}
+
+// fold is a name as the most careless service has it.
+func fold(name string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(name))
 }
 
 func (s *service) violation(r *http.Request, format string, args ...any) {

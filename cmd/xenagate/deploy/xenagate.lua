@@ -6,8 +6,16 @@ local timeout = 2000 -- ms; HAProxy asks up to four times, and xenagate goes on 
 -- The identity fields: what the service gets. Whatever it could take for one of them is removed first.
 local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes" }
 
--- Fields of the client's that xenagate looks at.
-local shown = { "authorization", "x-http-method-override", "x-http-method", "x-method-override" }
+-- Fields of the client's that xenagate looks at, in any spelling: services fold names as well.
+local shown = {
+	["authorization"] = true,
+	["x-http-method-override"] = true,
+	["x-http-method"] = true,
+	["x-method-override"] = true,
+}
+
+-- How names begin that services take an address, a host or a path from. haproxy.cfg sets those that are true.
+local misleading = { "forwarded", "x-forwarded-", "x-original-", "x-rewrite-" }
 
 -- What the client gets of a refusal.
 local relayed = { "www-authenticate", "retry-after", "cache-control", "vary", "content-type", "x-content-type-options" }
@@ -23,6 +31,17 @@ for _, name in ipairs(identity) do
 	ours[name] = true
 end
 
+-- spoofed tells whether a field of this name is for us to set, and never for a client.
+local function spoofed(name)
+	local folded = fold(name)
+	for _, start in ipairs(misleading) do
+		if folded:sub(1, #start) == start then
+			return true
+		end
+	end
+	return ours[folded]
+end
+
 -- list makes a plain list of the values of a field, which HAProxy numbers from 0.
 local function list(values)
 	local out = {}
@@ -34,15 +53,16 @@ local function list(values)
 	return out
 end
 
--- strip removes identity fields in any spelling, and their names from Connection.
+-- strip removes identity fields and misleading ones in any spelling. It also removes a Connection that names one, by
+-- which the next hop would drop what we set.
 local function strip(txn)
 	for name, values in pairs(txn.http:req_get_headers()) do
-		if ours[fold(name)] then
+		if spoofed(name) then
 			txn.http:req_del_header(name)
 		elseif fold(name) == "connection" then
 			for _, value in ipairs(list(values)) do
 				for option in value:gmatch("[^,%s]+") do
-					if ours[fold(option)] then
+					if spoofed(option) then
 						txn.http:req_del_header(name)
 					end
 				end
@@ -74,9 +94,13 @@ local function ask(txn)
 		["x-original-host"] = list(sent["host"]),
 		["x-original-uri"] = { txn.sf:url() },
 	}
-	for _, name in ipairs(shown) do
-		if sent[name] ~= nil then
-			headers[name] = list(sent[name])
+	for name, values in pairs(sent) do
+		local folded = fold(name) -- the spelling that xenagate knows
+		if shown[folded] then
+			headers[folded] = headers[folded] or {}
+			for _, value in ipairs(list(values)) do
+				table.insert(headers[folded], value)
+			end
 		end
 	end
 	local ok, answer = pcall(function()
