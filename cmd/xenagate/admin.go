@@ -70,17 +70,25 @@ func (g *gateway) revokeTokens(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "want one revocation, with its fields alone")
 		return
 	}
-	err := g.validator.Revoke(r.Context(), revocation)
+	status, word := revoked(g.validator.Revoke(r.Context(), revocation))
+	switch status {
+	case http.StatusOK:
+		g.log.Info(word, slog.Any("revocation", revocation))
+	case http.StatusAccepted, http.StatusInsufficientStorage:
+		g.log.Warn(word, slog.Any("revocation", revocation))
+	}
+	say(w, status, word)
+}
+
+// revoked is what became of a revocation. Whether it holds here goes before whether others were told.
+func revoked(err error) (status int, word string) {
 	switch {
 	case err == nil:
-		g.log.Info("revoked", slog.Any("revocation", revocation))
-		say(w, http.StatusOK, "revoked")
-	case errors.Is(err, errNotPublished):
-		g.log.Warn("revoked here, the other gateways will be told when Redis is back", slog.Any("revocation", revocation))
-		say(w, http.StatusAccepted, "revoked here; the other gateways will be told when Redis is back")
+		return http.StatusOK, "revoked"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):
-		say(w, http.StatusInsufficientStorage, "too many revocations are in force")
-	default:
-		say(w, http.StatusBadRequest, "the revocation is unusable")
+		return http.StatusInsufficientStorage, "not revoked here: too many revocations are in force"
+	case errors.Is(err, errNotPublished):
+		return http.StatusAccepted, "revoked here; the other gateways will be told when Redis is back"
 	}
+	return http.StatusBadRequest, "the revocation is unusable"
 }

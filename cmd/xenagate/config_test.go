@@ -94,6 +94,11 @@ func TestMistakesAreToldAtOnce(t *testing.T) {
 		"null":   {good + routes + "redis:\n", []string{"gate.yaml:5: redis has no value"}},
 		"anchor": {good + routes + "admin: &a {listen: 127.0.0.1:0}\n", []string{"gate.yaml:5: anchors"}},
 		"second": {good + routes + "---\nlisten: x\n", []string{"gate.yaml: more than one document"}},
+		"CR":     {good + "# a\rroutes: {}\n" + routes, []string{"gate.yaml:4: a line break other than"}},
+		"last":   {good + routes + "\r", []string{"gate.yaml:5: a line break other than"}},
+		"NEL":    {good + "# a\u0085\n" + routes, []string{"gate.yaml:4: a line break other than"}},
+		"LS":     {"# \u2028\r\n" + good + routes, []string{"gate.yaml:1: a line break other than"}},
+		"PS":     {good + routes + "#\u2029", []string{"gate.yaml:5: a line break other than"}},
 		"empty":  {"", []string{"gate.yaml: empty"}},
 		"values": {`listen: nowhere
 tokens: {clock_skew: 5h, profile: mine}

@@ -26,7 +26,9 @@ func (g *gateway) door(name string, next http.Handler) http.Handler {
 		}
 		timeouts := g.cfg.Timeouts
 		control := http.NewResponseController(w)
-		writer := &recorder{ResponseWriter: w, control: control, timeout: timeouts.Write, rec: rec}
+		writer := &recorder{
+			ResponseWriter: w, control: control, timeout: timeouts.Write, rec: rec, old: !r.ProtoAtLeast(1, 1),
+		}
 		r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http looks at the body of its own
 		if r.Body != nil && r.Body != http.NoBody {
 			b := &body{ReadCloser: r.Body, control: control, timeout: timeouts.Read, rec: rec}
@@ -75,6 +77,7 @@ type recorder struct {
 	timeout time.Duration
 	rec     *record
 	body    *body // nil if there is none
+	old     bool  // HTTP/1.0
 }
 
 func (w *recorder) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
@@ -82,8 +85,11 @@ func (w *recorder) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.ti
 // WriteHeader implements [http.ResponseWriter]. An answer doesn't wait for the rest of the request's body, of which
 // nobody can tell then whether it will come: the connection must not be used for another request after it.
 func (w *recorder) WriteHeader(status int) {
-	if status == http.StatusContinue {
+	switch {
+	case status == http.StatusContinue:
 		return // an upstream's, for us: net/http sends ours when the client's body is read
+	case status < 200 && w.old:
+		return // to HTTP/1.0 it would be the answer (RFC 9110, section 15.2)
 	}
 	w.extend()
 	if status >= 200 && w.body != nil && !w.body.ended() {

@@ -10,8 +10,9 @@ import (
 // it is for. Services believe them from a gateway. Some frameworks take the path from X-Original-URL or X-Rewrite-URL
 // in place of the one that was asked about.
 var misleading = []string{
-	"forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip", "true-client-ip", "x-envoy-",
-	"x-host", "x-http-host-override",
+	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
+	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
+	"proxy", // is HTTP_PROXY in a CGI's environment
 }
 
 // forwarded replaces what the request says about where it came from. Of a trusted proxy's word, X-Forwarded-For and

@@ -1,9 +1,15 @@
 package main_test
 
 import (
+	"encoding/pem"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
@@ -97,6 +103,7 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		"X-Forwarded-For: 10.9.9.9", "X-Forwarded-Host: evil", "X-Forwarded-Proto: https", "X-Forwarded-Prefix: /evil",
 		"Forwarded: for=10.9.9.9", "X-Real-Ip: 10.9.9.9", "X_Forwarded_For: 10.9.9.9", "X-Original-Url: /evil",
 		"X-Rewrite-Url: /evil", "X-Forwarded-Uri: /evil", "X-Original-Method: PUT", "X_Original_URL: /evil",
+		"X-Forwarded: for=10.9.9.9", "Proxy: http://evil", "X-Cluster-Client-Ip: 10.9.9.9", "X-Proxyuser-Ip: 10.9.9.9",
 	}
 	for trusted, want := range map[string]struct{ forFor, proto string }{
 		"":                                 {"127.0.0.1", "http"},
@@ -109,7 +116,7 @@ func TestWhereARequestComesFrom(t *testing.T) {
 		s.only(t, "X-Forwarded-Proto", want.proto)
 		s.only(t, "X-Forwarded-Host", "good.example")
 		for _, gone := range []string{"Forwarded", "X-Real-Ip", "X-Forwarded-Prefix", "X-Original-Url", "X-Rewrite-Url",
-			"X-Forwarded-Uri", "X-Original-Method"} {
+			"X-Forwarded-Uri", "X-Original-Method", "X-Forwarded", "Proxy", "X-Cluster-Client-Ip", "X-Proxyuser-Ip"} {
 			s.nothingOf(t, gone)
 		}
 	}
@@ -218,7 +225,7 @@ func TestPathTricks(t *testing.T) {
 			a, err := raw(t, p.addr("proxy"), method+" "+target+" HTTP/1.1\r\nHost: a\r\n\r\n")
 			if err != nil {
 				t.Errorf("%q: %v", target, err)
-			} else if a.status != 400 && a.status != 403 {
+			} else if a.status != 400 && a.status != 403 && (a.status != 405 || method != "CONNECT") {
 				t.Errorf("%s %q: %d %s", method, target, a.status, a.body)
 			}
 		}
@@ -261,5 +268,59 @@ func TestPathTricks(t *testing.T) {
 	}
 	if line := fmt.Sprintf("%q", "\x7f"); p.lines(line) > 0 {
 		t.Error("a control character is in the log as it is")
+	}
+}
+
+// By HTTP/2, a CONNECT would go to the upstream without the path that the table was asked about.
+func TestConnect(t *testing.T) {
+	issuer := newIssuer(t)
+	var reached atomic.Int64
+	tunnels := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached.Add(1)
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	tunnels.EnableHTTP2 = true
+	tunnels.StartTLS()
+	t.Cleanup(tunnels.Close)
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: tunnels.Certificate().Raw}
+	if err := os.WriteFile(authority, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", authority)
+	p := start(t, strings.Replace(common(issuer, &service{Server: tunnels}), "rules:\n",
+		"rules:\n    - {route: CONNECT /tunnel, access: public}\n", 1), nil)
+	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
+		t.Fatalf("the upstream should speak HTTP/2: %s", a.body)
+	}
+	for _, target := range []string{"/open/x", "/tunnel", "/", "internal.example:5432"} {
+		a, err := raw(t, p.addr("proxy"), "CONNECT "+target+" HTTP/1.1\r\nHost: internal.example:5432\r\n\r\n")
+		if err != nil || a.status != 405 || a.reason() != "method" {
+			t.Errorf("%s: %d %s, %v", target, a.status, a.body, err)
+		}
+	}
+	if n := reached.Load(); n != 1 {
+		t.Errorf("the upstream was reached %d times", n)
+	}
+}
+
+// The address of an upstream is nobody's business, nor is it the host that a request was for.
+func TestNoHost(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	for _, rest := range []string{" HTTP/1.0\r\n", " HTTP/1.0\r\nHost: \r\n", " HTTP/1.1\r\nHost: \r\n",
+		" HTTP/1.1\r\nHost: :80\r\n"} {
+		a, err := raw(t, p.addr("proxy"), "GET /open/x"+rest+"\r\n")
+		if err != nil || a.status != 400 || a.reason() != "ambiguous_target" || service.n.Load() > 0 {
+			t.Errorf("%q: %d %s, %v", rest, a.status, a.body, err)
+		}
+	}
+	p.logged(`"reason":"ambiguous_target"`, `"outcome":"refused"`)
+	a, err := raw(t, p.addr("proxy"), "GET /open/%61|b HTTP/1.0\r\nHost: a\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := a.seen(t); s.Host != "a" || s.URI != "/open/a%7Cb" { // as README.md says
+		t.Errorf("the service was asked for %s%s", s.Host, s.URI)
 	}
 }

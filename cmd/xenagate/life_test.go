@@ -296,3 +296,32 @@ func TestReadinessFollowsTheIssuer(t *testing.T) {
 	}
 	issuer.Heal()
 }
+
+// Nor does SIGHUP take half a table, which is a table too.
+func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	const half = "rules:\n  - {route: /new/, access: public}\n"
+	const whole = half + "  - {route: /new/closed, access: deny}\n"
+	config, _, _ := strings.Cut(common(issuer, service), "routes:")
+	p := start(t, config+"routes_file: routes.yaml\nroutes_interval: 1h\n",
+		map[string]string{"routes.yaml": "rules: [{route: /old, access: public}]\n"})
+	p.write("routes.yaml", half)
+	p.signal(syscall.SIGHUP)
+	n := 0
+	eventually(t, "a word about what is being written", func() bool {
+		n++
+		p.write("routes.yaml", half+strings.Repeat("#", n))
+		return p.lines("routes not taken yet") > 0
+	})
+	if a := do(t, "GET", p.url("proxy", "/new/closed"), ""); a.status != 403 {
+		t.Errorf("half a table is in force: %d", a.status)
+	}
+	p.write("routes.yaml", whole)
+	p.signal(syscall.SIGHUP)
+	p.logged("routes are in force")
+	for path, want := range map[string]int{"/new/x": 200, "/new/closed": 403, "/old": 403} {
+		if a := do(t, "GET", p.url("proxy", path), ""); a.status != want {
+			t.Errorf("%s: %d, want %d", path, a.status, want)
+		}
+	}
+}

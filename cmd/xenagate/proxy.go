@@ -44,14 +44,17 @@ func newProxy(g *gateway, own map[string]http.Handler) *proxy {
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := recordOf(r.Context())
+	switch r.Method {
+	// The answer to TRACE would show what only the upstream should see. To an upstream that speaks HTTP/2, a CONNECT
+	// goes without the path that the table was asked about, and asks for a tunnel to the host that the client named.
+	case http.MethodTrace, http.MethodConnect:
+		rec.reason = reasonMethod
+		problem(w, http.StatusMethodNotAllowed, rec.reason, r.Method+" is not allowed.")
+		return
+	}
 	if h, ok := p.own[r.URL.Path]; ok && r.URL.RawPath == "" {
 		rec.route = r.URL.Path
 		h.ServeHTTP(w, r)
-		return
-	}
-	if r.Method == http.MethodTrace { // the answer would show what only the upstream should see
-		rec.reason = reasonMethod
-		problem(w, http.StatusMethodNotAllowed, rec.reason, "TRACE is not allowed.")
 		return
 	}
 	allowed, err := p.auth.CheckRoute(r, p.find)
@@ -84,11 +87,21 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.reverse.ServeHTTP(w, r)
 }
 
+// find is the table of routes, for requests that have a host: in place of none, net/http would send the upstream's
+// address, which services put into links that clients see.
+func (p *proxy) find(r *http.Request) (xenaauth.Rule, error) {
+	rule, err := p.gateway.find(r)
+	if err == nil && (r.Host == "" || r.Host[0] == ':') {
+		err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
+	}
+	return rule, err
+}
+
 // onlyWebSocket takes other upgrades out of a request. After one to h2c, an upstream would read requests from the
 // connection that no table was asked about.
 func onlyWebSocket(r *http.Request) {
 	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
-		r.Method != http.MethodGet || r.ContentLength != 0) {
+		r.Method != http.MethodGet || r.ContentLength != 0 || !r.ProtoAtLeast(1, 1)) {
 		r.Header.Del("Upgrade")
 	}
 	r.Header.Del("Http2-Settings")

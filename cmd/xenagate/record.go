@@ -35,7 +35,7 @@ type record struct {
 
 // The reasons that are not those of xenaauth.
 const (
-	reasonMethod          = "method"           // 405: TRACE shows a client what only the upstream should see
+	reasonMethod          = "method"           // 405: TRACE and CONNECT
 	reasonNotFound        = "not_found"        // 404: no such endpoint
 	reasonNoUpstream      = "no_upstream"      // 404: allowed, but no upstream is for it
 	reasonTooLarge        = "too_large"        // 413: a body above limits.body_bytes

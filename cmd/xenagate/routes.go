@@ -43,12 +43,36 @@ func parseTable(source config.RoutesSource) (*table, error) {
 	return &table{Routes: routes, ignoreCase: also.IgnoreCase, source: source}, nil
 }
 
-// reloadRoutes puts the table in force that the files say now. If they can't be used, the one before stays.
+// settle is how long files must stay the same until SIGHUP takes them.
+const settle = 100 * time.Millisecond
+
+// reloadRoutes puts the table in force that the files say now. If they can't be used, the one before stays. What
+// changes meanwhile is half written, and half a table may well be a table, without its last refusals: that is left to
+// watchRoutes.
 func (g *gateway) reloadRoutes() {
+	before, _, _ := g.read()
+	time.Sleep(settle)
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
-	t, err := readTable(g.cfg)
+	now, source, err := g.read()
+	if now != before {
+		g.log.Warn("routes not taken yet: they are being written")
+		return
+	}
+	var t *table
+	if err == nil {
+		t, err = parseTable(source)
+	}
 	g.take(t, err)
+}
+
+// read reads the files, and has as text what two looks at them are compared by.
+func (g *gateway) read() (text string, source config.RoutesSource, err error) {
+	source, err = g.cfg.ReadRoutes()
+	if err != nil {
+		return err.Error(), source, err
+	}
+	return string(source.Data), source, nil
 }
 
 // take puts a table that was read in force. g.reloading is held.
@@ -99,11 +123,7 @@ func (g *gateway) watchRoutes(ctx context.Context) {
 func (g *gateway) look(seen, refused string) (nowSeen, nowRefused string) {
 	g.reloading.Lock()
 	defer g.reloading.Unlock()
-	source, err := g.cfg.ReadRoutes()
-	now := string(source.Data)
-	if err != nil {
-		now = err.Error()
-	}
+	now, source, err := g.read()
 	switch current := g.table.Load(); {
 	case err == nil && now == string(current.source.Data):
 		return now, "" // a change that was taken back

@@ -246,3 +246,19 @@ func TestClientGoesAway(t *testing.T) {
 		t.Error("it counts as a failure of the service")
 	}
 }
+
+// An informational answer is one too many for HTTP/1.0, which takes it for the answer.
+func TestInformationalAnswers(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	service.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "done")
+	})
+	p := start(t, common(issuer, service), nil)
+	for version, want := range map[string]int{"1.0": 200, "1.1": 103} {
+		a, err := raw(t, p.addr("proxy"), "GET /open/x HTTP/"+version+"\r\nHost: a\r\n\r\n")
+		if err != nil || a.status != want {
+			t.Errorf("HTTP/%s: %d, %v", version, a.status, err)
+		}
+	}
+}

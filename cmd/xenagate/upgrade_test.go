@@ -71,6 +71,10 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
+	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 { // RFC 9110, section 7.8
+		t.Errorf("HTTP/1.0 was upgraded: %d, %v", a.status, err)
+	}
 	const nobody = "GET /Api/Read HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	if a, err := raw(t, p.addr("proxy"), nobody); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)

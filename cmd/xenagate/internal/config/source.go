@@ -54,6 +54,10 @@ func (s *source) parse(c *Config) error {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
 	}
+	if at := strangeBreak.FindIndex(s.data); at != nil {
+		line := 1 + bytes.Count(s.data[:at[0]], []byte{'\n'})
+		return fmt.Errorf("%s:%d: a line break other than LF and CR LF", s.name(), line)
+	}
 	var document, second yaml.Node
 	decoder := yaml.NewDecoder(bytes.NewReader(s.data))
 	switch err := decoder.Decode(&document); {
@@ -169,6 +173,10 @@ func (s *source) routes() (routes, rest []byte) {
 	}
 	return routes, rest
 }
+
+// strangeBreak is what ends a line for YAML but not for us, nor for most editors: U+0085, U+2028, U+2029 and a lone CR.
+// After one, lines would have other numbers, and routes wouldn't be where they are.
+var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 
 // lineOf is how package yaml says in which line a mistake is.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
