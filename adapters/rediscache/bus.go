@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -17,7 +18,9 @@ const (
 	maxRevocations = 100_000         // kept at a time, as many as a Validator holds
 	busTimeout     = 2 * time.Second // of a call that no request waits for
 	slack          = time.Minute     // by which clocks may differ before a revocation is thrown away too early
-	page           = 1000
+	page           = 500
+	maxMember      = 16 << 10        // bytes of a sealed revocation: a page of them is 8 MB at most
+	readAnyway     = 5 * time.Minute // at least, and up to twice that, after which everything is read without a reason
 )
 
 // The names of what revocations are kept in. The braces have a cluster keep them on one node.
@@ -26,9 +29,10 @@ func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
 func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
 func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel" }
 
-// Publish implements [xenaauth.RevocationBus]. If Redis is slow it takes up to two seconds for each of three calls.
-// After an error Redis is told later if this instance follows: see [Cache.Subscribe]. The error is
-// [xenaauth.ErrRevocationsFull] when 100 000 are kept, all of them in force.
+// Publish implements [xenaauth.RevocationBus]. If Redis is slow it takes up to two seconds for each of two calls. After
+// an error Redis is told later if this instance follows: see [Cache.Subscribe]. The error is
+// [xenaauth.ErrRevocationsFull] when this instance knows of 100 000 that are in force: then those that follow are told,
+// and nothing is kept for those that start later.
 func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	now := time.Now()
 	if r.Until.IsZero() {
@@ -41,45 +45,63 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if err != nil {
 		return fmt.Errorf("rediscache: %w", err)
 	}
-	c.remember(string(text), r.Until, now)
-	err = c.publish(ctx, string(text), r.Until, now)
-	if err != nil && !errors.Is(err, xenaauth.ErrRevocationsFull) {
-		return errors.New("rediscache: Redis fails: " + plain(err))
+	sealed := c.keys[0].sealRevocation(c.setName(), string(text))
+	if len(sealed) > maxMember {
+		return errors.New("rediscache: a Revocation of more than 16 KiB")
+	}
+	// Whether it is full goes by what is known to be genuine, and not by what somebody may have put in Redis.
+	full := !c.remember(string(text), r.Until, now)
+	if !full {
+		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
+	}
+	// Those that follow are told whatever has become of that.
+	_, told := bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
+		return c.client.Publish(ctx, c.channelName(), sealed).Result()
+	})
+	if err = errors.Join(err, told); err != nil {
+		err = errors.New("rediscache: Redis fails: " + plain(err))
+	}
+	if full {
+		return errors.Join(xenaauth.ErrRevocationsFull, err)
 	}
 	return err
 }
 
-func (c *Cache) publish(ctx context.Context, text string, until, now time.Time) error {
-	kept, err := bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
-		pipe := c.client.Pipeline()
-		pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", "("+strconv.FormatInt(now.Add(-slack).UnixMilli(), 10))
-		n := pipe.ZCard(ctx, c.setName())
-		_, err := pipe.Exec(ctx)
-		return n.Val(), err
-	})
-	if err != nil {
-		return err
-	}
-	if kept >= maxRevocations {
-		return xenaauth.ErrRevocationsFull
-	}
-	sealed := c.keys[0].sealRevocation(c.setName(), text)
-	if _, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
-		pipe := c.client.TxPipeline()
-		pipe.ZAdd(ctx, c.setName(), redis.Z{Score: float64(until.UnixMilli()), Member: sealed})
-		pipe.Incr(ctx, c.countName())
-		return pipe.Exec(ctx)
-	}); err != nil {
-		return err
-	}
-	_, err = bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
-		return c.client.Publish(ctx, c.channelName(), sealed).Result()
+// keep adds to what is kept, throws away what has ended, and counts. What somebody has put in the place of the set or
+// the counter goes: it would stop both for good.
+func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
+	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
+	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
+		for again := false; ; again = true {
+			pipe := c.client.TxPipeline()
+			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
+			added := pipe.ZAdd(ctx, c.setName(), some...)
+			counted := pipe.Incr(ctx, c.countName())
+			_, err := pipe.Exec(ctx)
+			var reply redis.Error
+			switch {
+			case wrongType(added.Err()) && !again:
+				c.forged("revocations")
+				if err := c.client.Del(ctx, c.setName()).Err(); err != nil {
+					return struct{}{}, err
+				}
+				continue
+			case added.Err() == nil && errors.As(counted.Err(), &reply):
+				// It begins anew where no instance can be, so that all read again.
+				c.forged("revocations")
+				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
+			}
+			return struct{}{}, err
+		}
 	})
 	return err
 }
 
 // open returns the revocation that was sealed, and whether the first secret did it.
 func (c *Cache) open(sealed string) (text string, r xenaauth.Revocation, first, ok bool) {
+	if len(sealed) > maxMember { // which could not be put back
+		return "", r, false, false
+	}
 	for i, k := range c.keys {
 		text, err := k.openRevocation(c.setName(), sealed)
 		if err != nil {
@@ -90,12 +112,12 @@ func (c *Cache) open(sealed string) (text string, r xenaauth.Revocation, first, 
 	return "", r, false, false
 }
 
-// remember keeps what is in force, to put it back should Redis lose it.
-func (c *Cache) remember(text string, until, now time.Time) {
+// remember keeps what is in force, to put it back should Redis lose it, and reports whether there was room.
+func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, ok := c.known[text]; ok {
-		return
+		return true
 	}
 	if len(c.known) >= maxRevocations || now.Sub(c.swept) >= time.Minute {
 		c.swept = now
@@ -105,7 +127,9 @@ func (c *Cache) remember(text string, until, now time.Time) {
 			}
 		}
 	}
-	if len(c.known) < maxRevocations {
-		c.known[text] = until
+	if len(c.known) >= maxRevocations {
+		return false
 	}
+	c.known[text] = until
+	return true
 }

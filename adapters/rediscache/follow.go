@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,8 +47,9 @@ type follower struct {
 	sub   *redis.PubSub
 	apply func(xenaauth.Revocation)
 
-	count     int64 // how many revocations Redis has counted, as far as heard
-	unsettled bool  // Redis lacks some that are known, and another instance is putting them back
+	count     int64     // how many revocations Redis has counted, as far as heard
+	unsettled bool      // Redis lacks some that are known, and another instance is putting them back
+	again     time.Time // when everything is read whatever the counter says: others can write to it
 }
 
 // follow takes revocations over until the connection fails. It listens before it reads, so that nothing falls between.
@@ -126,13 +128,14 @@ func (f *follower) take(text string, r xenaauth.Revocation, now time.Time) {
 }
 
 // check reads everything again if a message was lost: then Redis has counted one that wasn't heard. And if Redis keeps
-// fewer than are known: then it has lost some, or somebody has deleted them.
+// fewer than are known: then it has lost some, or somebody has deleted them. And now and then without a reason.
 func (f *follower) check(ctx context.Context) error {
 	count, kept, err := f.counted(ctx)
 	if err != nil {
 		return err
 	}
-	if count == f.count && kept >= f.inForce(time.Now()) && !f.unsettled {
+	now := time.Now()
+	if count == f.count && kept >= f.inForce(now) && !f.unsettled && now.Before(f.again) {
 		return nil
 	}
 	return f.read(ctx)
@@ -143,14 +146,16 @@ func (f *follower) counted(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		text, n := pipe.Get(ctx, f.countName()), pipe.ZCard(ctx, f.setName())
+		// A range, since whoever writes to Redis doesn't decide how much is read. No number is longer than 20.
+		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
 		_, _ = pipe.Exec(ctx) // each command has its own error
 		for _, err := range []error{text.Err(), n.Err()} {
-			if err != nil && !errors.Is(err, redis.Nil) && !wrongType(err) {
+			if err != nil && !wrongType(err) {
 				return counts{}, err
 			}
 		}
-		count, _ := strconv.ParseInt(text.Val(), 10, 64) // what nobody has counted, or what is no number, is 0
+		// What nobody has counted, or what is no number, is 0; who counts next sees to it that it is another one.
+		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
 	return got.count, got.kept, err
@@ -167,49 +172,82 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// read takes over what is kept, and puts back what isn't and should be.
+// scan is ZSCAN without scores. It removes what is longer than any revocation and gives "" in its place: whoever writes
+// to Redis doesn't decide how much is read.
+var scan = redis.NewScript(`
+local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
+local page = {got[1]}
+for i = 1, #got[2], 2 do
+	local member = got[2][i]
+	if #member > tonumber(ARGV[3]) then
+		redis.call("ZREM", KEYS[1], member)
+		member = ""
+	end
+	page[#page + 1] = member
+end
+return page`)
+
+// read takes over what is kept, throws away what isn't ours, and puts back what isn't kept and should be.
 func (f *follower) read(ctx context.Context) error {
+	f.again = time.Now().Add(f.readAnyway + rand.N(f.readAnyway))
 	count, _, err := f.counted(ctx)
 	if err != nil {
 		return err
 	}
 	f.count, f.unsettled = count, false
 	seen := make(map[string]bool)
-	var cursor uint64
-	for n := 0; n < 2*maxRevocations; {
-		type scanned struct {
-			members []string
-			cursor  uint64
-		}
-		got, err := bounded(ctx, busTimeout, func(ctx context.Context) (scanned, error) {
-			members, next, err := f.client.ZScan(ctx, f.setName(), cursor, "", page).Result()
+	for cursor := "0"; ; {
+		found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
+			found, err := scan.Run(ctx, f.client, []string{f.setName()}, cursor, page, maxMember).StringSlice()
 			if wrongType(err) { // somebody has put something else there, and nothing would be kept any more
 				f.forged("revocations")
-				next, err = 0, f.client.Del(ctx, f.setName(), f.countName()).Err()
+				found, err = []string{"0"}, f.client.Del(ctx, f.setName(), f.countName()).Err()
 			}
-			return scanned{members, next}, err
+			if err == nil && len(found) == 0 {
+				err = errUnsealed // what the script never gives
+			}
+			return found, err
 		})
 		if err != nil {
 			return err
 		}
 		now := time.Now()
-		for i := 0; i < len(got.members); i += 2 { // members and scores in turn
-			n++
-			text, r, first, ok := f.open(got.members[i])
+		var junk []any
+		for _, sealed := range found[1:] {
+			text, r, first, ok := f.open(sealed)
 			if !ok {
 				f.forged("revocations")
+			}
+			if !ok || now.After(r.Until.Add(slack)) { // or one that has ended, put back to last
+				junk = append(junk, sealed)
 				continue
 			}
 			// What an old secret sealed is put back under the new one, so that the old can go.
 			seen[text] = seen[text] || first
 			f.take(text, r, now)
 		}
-		if cursor = got.cursor; cursor == 0 {
-			break
+		if len(junk) > 0 { // else it would be read by all, again and again
+			if _, err := bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
+				return f.client.ZRem(ctx, f.setName(), junk...).Result()
+			}); err != nil {
+				return err
+			}
+		}
+		if cursor = found[0]; cursor == "0" {
+			return f.restore(ctx, seen)
 		}
 	}
-	return f.restore(ctx, seen)
 }
+
+// takeTurn is SET NX, but a turn without an end, or with a later one than an instance gives, isn't held: somebody else
+// has put it there, and nobody would ever get it.
+var takeTurn = redis.NewScript(`
+local left = redis.call("PTTL", KEYS[1])
+if left >= 0 and left <= tonumber(ARGV[2]) then
+	return 0
+end
+redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
+return 1`)
 
 // restore puts back what is known and not kept. One instance does so at a time.
 func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
@@ -227,27 +265,16 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	}
 	f.unsettled = true // until a look finds them there
 	turn, err := bounded(ctx, busTimeout, func(ctx context.Context) (bool, error) {
-		err := f.client.SetArgs(ctx, f.turnName(), f.lease, redis.SetArgs{Mode: "NX", TTL: firstCheck}).Err()
-		if errors.Is(err, redis.Nil) {
-			return false, nil
-		}
-		return err == nil, err
+		return takeTurn.Run(ctx, f.client, []string{f.turnName()}, f.lease, firstCheck.Milliseconds()).Bool()
 	})
 	if err != nil || !turn {
 		return err
 	}
-	for len(lost) > 0 {
-		some := lost[:min(page, len(lost))]
-		lost = lost[len(some):]
+	for some := range slices.Chunk(lost, page) {
 		for i := range some {
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), some[i].Member.(string))
 		}
-		if _, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
-			pipe := f.client.TxPipeline()
-			pipe.ZAdd(ctx, f.setName(), some...)
-			pipe.Incr(ctx, f.countName()) // others will look again
-			return pipe.Exec(ctx)
-		}); err != nil {
+		if err := f.keep(ctx, now, some...); err != nil { // which counts, so that others look again
 			return err
 		}
 	}

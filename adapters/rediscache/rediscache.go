@@ -21,11 +21,11 @@
 // revocations there are, when they are used and about how long the answers are. Who can write to it can't make an
 // instance accept a token, or refuse one, by what he writes, not even by putting back what was there. He can delete:
 // then the issuer is asked more often, and an instance that starts doesn't hear of a revocation until another one has
-// put it back.
+// put it back. What he puts in the way of revocations is removed.
 //
 // # When Redis fails
 //
-// No request is refused because of Redis. A look-up takes no longer than [Config.Timeout]; after five failures in a row
+// No request is refused because of Redis. A look takes no longer than [Config.Timeout]; after five failures in a row
 // Redis is left alone, and costs nothing, until a PING made once a second is answered. Meanwhile every instance is on
 // its own, as without this package.
 package rediscache
@@ -58,9 +58,12 @@ type Config struct {
 	// open. To rotate: add the new one in second place everywhere, then put it first everywhere, then, once the last
 	// instance has done so for a minute or the longest CacheTTL, remove the old one.
 	Secrets [][]byte
-	// Prefix begins the names of everything in Redis, so that several services can use one. "" is "xenaauth:".
+	// Prefix begins the names of everything in Redis, so that several services can use one. "" is "xenaauth:". It is for
+	// the instances that have the same Secrets, and the same issuer: a revocation doesn't say whose subject it means, and
+	// what no secret of an instance opens is removed.
 	Prefix string
-	// Timeout is how long a request is held up by Redis when that is slow or down. 0 is 50 milliseconds.
+	// Timeout is how long a request is held up by Redis when that is slow or down. 0 is 50 milliseconds. A look that was
+	// given up may have left its lease: then others wait, for Wait at most, as for one who asks.
 	Timeout time.Duration
 	// Wait is how long an instance waits for another one that is asking the issuer about the same token, before it asks
 	// itself. 0 is one second. More than the issuer usually takes is enough.
@@ -129,6 +132,8 @@ type Cache struct {
 	logger  *slog.Logger // nil: the default one, as it is at the time
 	lease   string       // what this instance marks with that it is asking
 
+	readAnyway time.Duration // the constant, but where a test is about it
+
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	calls   chan struct{} // taken by calls under way, those that were given up included
 	probing atomic.Bool
@@ -161,6 +166,8 @@ func New(cfg Config) (*Cache, error) {
 		calls:   make(chan struct{}, maxCalls),
 		failing: make(map[string]bool),
 		known:   make(map[string]time.Time),
+
+		readAnyway: readAnyway,
 	}
 	if c.prefix == "" {
 		c.prefix = "xenaauth:"

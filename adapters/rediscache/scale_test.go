@@ -34,6 +34,7 @@ const (
 	missOut       = 45.
 	message       = 380.  // bytes of a published revocation, to one instance
 	localEntry    = 1100. // bytes of an instance's memory for an answer
+	readEvery     = 450.  // seconds between two times that an instance reads all revocations without a reason
 )
 
 // distinct is how many of n instances see a user in a minute, on average.
@@ -74,6 +75,9 @@ func scale() string {
 	row("revocation messages/s out of Redis", func(n float64) string { return short(revoked * n) })
 	row("bytes/s of them", func(n float64) string { return short(revoked * n * message) })
 	row("counter checks/s", func(n float64) string { return short(n / 30) })
+	row("bytes/s of reading all without a reason", func(n float64) string {
+		return short(n * inForce * message / readEvery)
+	})
 	row("bytes when all read everything again", func(n float64) string { return short(n * inForce * message) })
 	return b.String()
 }

@@ -1,0 +1,220 @@
+package rediscache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+const (
+	countName = setName + ":count"
+	turnName  = setName + ":turn"
+)
+
+// addJunk adds n members to the revocations, which no secret has sealed and which don't end.
+func addJunk(t testing.TB, c redis.UniversalClient, n int) {
+	t.Helper()
+	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
+		for i := range numbers {
+			numbers[i] = redis.Z{Score: 1e15, Member: fmt.Sprint("junk ", n, " ", i)}
+		}
+		n -= len(numbers)
+		if err := c.ZAdd(context.Background(), setName, numbers...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whoever spoils the counter or the set stops no revocation, neither on its way nor one whose message was lost.
+func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, spoil := range map[string]func(redis.UniversalClient){
+		"counter is junk":       func(c redis.UniversalClient) { c.Set(ctx, countName, "x", 0) },
+		"counter is at its end": func(c redis.UniversalClient) { c.Set(ctx, countName, math.MaxInt64, 0) },
+		"counter is a list":     func(c redis.UniversalClient) { c.Del(ctx, countName); c.RPush(ctx, countName, "x") },
+		"set is a text":         func(c redis.UniversalClient) { c.Set(ctx, setName, "x", 0) },
+		"set is full of junk":   func(c redis.UniversalClient) { addJunk(t, c, 100_000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			f := newFleet(t, s)
+			admin := s.client()
+			one, two := f.instance(), f.instance() // one publishes, and doesn't follow
+			f.follows(two)
+			followed(t, admin, 1)
+			spoil(admin)
+			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
+			token := f.issuer.Opaque(subject("U1"))
+			// By the message, and not by what is found out after a second.
+			eventually(t, 900*time.Millisecond, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+			spoil(admin)
+			admin.Do(ctx, "ACL", "SETUSER", "default", "-publish")
+			if err := one.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
+				t.Error("it was published")
+			}
+			admin.Do(ctx, "ACL", "SETUSER", "default", "+publish")
+			token = f.issuer.Opaque(subject("U2"))
+			eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		})
+	}
+}
+
+// A message that is lost is missed also where the counter can't go on from what instances have seen of it.
+func TestCounterBeginsAnew(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, value := range map[string]any{"at its end": math.MaxInt64, "junk": "x"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			f := newFleet(t, s)
+			admin, v := s.client(), f.instance()
+			admin.Set(ctx, countName, value, 0)
+			f.follows(v)
+			followed(t, admin, 1)
+			time.Sleep(500 * time.Millisecond) // it has read by then
+			admin.Do(ctx, "ACL", "SETUSER", "default", "-publish")
+			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
+				t.Error("it was published")
+			}
+			token := f.issuer.Opaque(subject("U1"))
+			eventually(t, 20*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+		})
+	}
+}
+
+// One that starts late finds the revocations among any amount of junk, and clears it away.
+func TestJunkIsCleared(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, one := s.client(), f.instance()
+	var tokens []string
+	for i := range 30 {
+		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+	}
+	// Nor does one that has ended stay because somebody who has kept it puts it back to last.
+	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Subject: "ended", Until: time.Now().Add(-time.Hour)})
+	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
+	addJunk(t, admin, 250_000)
+	late := f.instance()
+	f.follows(late)
+	for _, token := range tokens {
+		eventually(t, 30*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	}
+	eventually(t, 10*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
+}
+
+// A turn that nobody has taken for himself, and that doesn't end, keeps no instance from putting revocations back.
+func TestForgedTurn(t *testing.T) {
+	t.Parallel()
+	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startRedis(t)
+			f := newFleet(t, s)
+			admin, v := s.client(), f.instance()
+			f.follows(v)
+			followed(t, admin, 1)
+			f.revoke(v, xenaauth.Revocation{Subject: "U1"})
+			admin.Set(t.Context(), turnName, "x", ttl)
+			admin.Del(t.Context(), setName)
+			eventually(t, 20*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
+		})
+	}
+}
+
+// Whoever puts junk in a revocation's place, one for one, and leaves the counter alone, is found out in the end.
+func TestReadAnyway(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	c, admin := f.cache(nil), s.client()
+	c.SetReadAnyway(100 * time.Millisecond)
+	v := f.over(c)
+	f.follows(v)
+	followed(t, admin, 1)
+	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
+	kept := admin.ZRange(t.Context(), setName, 0, -1).Val()[0]
+	addJunk(t, admin, 1)
+	admin.ZRem(t.Context(), setName, kept)
+	eventually(t, 20*time.Second, func() bool {
+		got := admin.ZRange(context.Background(), setName, 0, -1).Val()
+		return len(got) == 1 && got[0] == kept
+	})
+}
+
+// Whoever writes to Redis doesn't decide how much an instance reads.
+func TestRevocationReadsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, ctx := s.client(), context.Background()
+	f.revoke(f.instance(), xenaauth.Revocation{Subject: "U1"})
+	admin.SetRange(ctx, countName, 50<<20, "x")
+	for i := range 10 {
+		admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: fmt.Sprint(i, strings.Repeat("x", 5<<20))})
+	}
+	m := newMeter(t, admin)
+	_, before := m.read()
+	v := f.instance()
+	f.follows(v)
+	token := f.issuer.Opaque(subject("U1"))
+	eventually(t, 10*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+	time.Sleep(1500 * time.Millisecond) // it looks again after a second
+	if _, after := m.read(); after-before > 1<<20 {
+		t.Errorf("it read %.0f bytes", after-before)
+	}
+	if n := admin.ZCard(ctx, setName).Val(); n != 1 {
+		t.Errorf("%d are kept, want 1", n)
+	}
+}
+
+// The longest names that a Validator takes fit, and what would not be read again is not published.
+func TestLongRevocations(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	long := strings.Repeat("<", 512) // which is six bytes each in JSON
+	r := xenaauth.Revocation{TokenID: long, SessionID: long, Subject: long, ClientID: long}
+	f.revoke(f.instance(), r)
+	late := f.instance()
+	f.follows(late)
+	eventually(t, 5*time.Second, func() bool { return late.Status().Revocations == 1 })
+	r = xenaauth.Revocation{Subject: strings.Repeat("U", 16<<10), Until: time.Now().Add(time.Hour)}
+	if err := f.cache(nil).Publish(t.Context(), r); err == nil {
+		t.Error("it was published")
+	}
+}
+
+// One more than an instance can know is refused. Those that follow hear of it all the same.
+func TestRevocationsFull(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	admin, ctx := f.server.client(), t.Context()
+	v := f.instance()
+	f.follows(v)
+	followed(t, admin, 1)
+	full := f.cache(nil)
+	until := time.Now().Add(time.Hour)
+	full.Fill(until)
+	err := full.Publish(ctx, xenaauth.Revocation{Subject: "U1", Until: until})
+	if !errors.Is(err, xenaauth.ErrRevocationsFull) {
+		t.Error(err)
+	}
+	eventually(t, 5*time.Second, func() bool { return v.Status().Revocations == 1 })
+	if n := admin.ZCard(ctx, setName).Val(); n != 0 {
+		t.Errorf("%d are kept, want 0", n)
+	}
+}
