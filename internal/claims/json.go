@@ -38,51 +38,6 @@ func Object(text string, registered []string, member func(name string, d *Decode
 	return m.Err()
 }
 
-// Members is Object for a caller in a hurry: it walks the members one by one and allocates nothing.
-type Members struct {
-	Decoder // before a member's value, which must be read, after Next
-	// Registered are the names that no other one may fold to.
-	Registered []string
-
-	seen   names
-	begun  bool
-	broken bool
-}
-
-// Open stands before the first member of a text.
-func (m *Members) Open(text string) {
-	m.s = text
-	m.broken = !utf8.ValidString(text)
-	m.space()
-	m.broken = m.broken || !m.eat('{')
-}
-
-// Next moves to the next member. ok is false behind the last one, and where the text breaks the rules.
-func (m *Members) Next() (name string, ok bool) {
-	if m.broken {
-		return "", false
-	}
-	name, more, ok := m.name('}', !m.begun)
-	m.begun = true
-	if !ok || more && (!m.seen.add(name) || collides(name, m.Registered)) {
-		m.broken = true
-		return "", false
-	}
-	if !more {
-		m.space()
-		m.broken = m.i != len(m.s)
-	}
-	return name, more
-}
-
-// Err is ErrSyntax if Next stopped, or a value was, where the text breaks the rules.
-func (m *Members) Err() error {
-	if m.broken {
-		return ErrSyntax
-	}
-	return nil
-}
-
 // Elements reads an array and calls element before each of its values, which element must read.
 func (d *Decoder) Elements(element func(d *Decoder) error) error {
 	if !d.eat('[') {
