@@ -90,6 +90,10 @@ func Where(name string, policy func(context.Context, *User) error) Requirement {
 
 // WhereRequest is [Where] for a policy that looks at the request too, at a company's id in its path for example. It
 // must not read the body.
+//
+// [http.Request.PathValue] has the parameters of the route if the guard is on the route: net/http's mux, chi and the
+// adapters for gin and echo set them first. A guard around a router runs before the router has found the route, and its
+// policies get "" for every name. Let a policy refuse a value that it doesn't expect, and "" is refused too.
 func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: WhereRequest needs a name and a policy")

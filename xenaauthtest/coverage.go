@@ -50,7 +50,7 @@ type Coverage struct {
 	// runs, so let the service work on test data.
 	Handler http.Handler
 
-	// Routes are those of the service: chiauth, ginauthtest, echoauthtest and
+	// Routes are those of the service: chiauthtest, ginauthtest, echoauthtest and
 	// echov4authtest read them from a router, and [Mux] records them.
 	Routes []Route
 

@@ -16,8 +16,11 @@ import (
 
 // Guarded is a route that [TestMiddleware] wants served behind a guard.
 type Guarded struct {
-	// Method and Path are what the route is registered for. The path has no
-	// parameters, so every router takes it as it is.
+	// Method and Path are what the route is registered for. A parameter of the
+	// path is a whole segment, {name}, as net/http writes it. A router with
+	// another syntax is given its own: ":name", for example. The values of the
+	// parameters must be set before the guards run: policies and handlers get
+	// them from [http.Request.PathValue].
 	Method, Path string
 
 	// Group is what a group around the route requires: a guard of its own
@@ -66,6 +69,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("refusals", s.testRefusals)
 	t.Run("options", s.testOptions)
 	t.Run("users", s.testUsers)
+	t.Run("path values", s.testPathValues)
 	t.Run("conduct", s.testConduct)
 	t.Run("wiring", s.testWiring)
 

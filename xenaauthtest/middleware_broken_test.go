@@ -107,6 +107,14 @@ var brokenGuards = map[string]struct {
 			_ = guarded
 		})
 	}, "refusals/an_error_of_the_validator's_own"},
+	"loses the path values": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		guarded := m.Require(rs...)(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			bare, _ := http.NewRequestWithContext(r.Context(), r.Method, r.URL.String(), r.Body)
+			bare.Header = r.Header
+			guarded.ServeHTTP(w, bare)
+		})
+	}, "path_values/policy_that_refuses_one_value"},
 	"is wired late": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Require(rs...)(next).ServeHTTP(w, r) })
 	}, "wiring/a_zero_Requirement"},

@@ -9,7 +9,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/adapters/chiauth"
+	"github.com/xenaauth/xenaauth/adapters/chiauth/chiauthtest"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -59,7 +59,7 @@ func TestRoutes(t *testing.T) {
 	r.Mount("/plain", full(http.FileServer(http.Dir(t.TempDir()))))
 
 	public := []string{"GET /health", "POST /mounted/"}
-	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{Handler: r, Routes: chiauth.Routes(r), Public: public})
+	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{Handler: r, Routes: chiauthtest.Routes(r), Public: public})
 	for _, want := range []string{
 		"GET /health", "GET /api/invoices/{id:[0-9]{1,9}}", "DELETE /api/invoices/{id}", "POST /mounted/",
 		"PATCH /mounted/inline", "GET /plain/*",

@@ -38,7 +38,7 @@ var requirements = map[string]xenaauth.Requirement{
 		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
 	}),
 	"/t.T/Request": xenaauth.WhereRequest("the request", func(r *http.Request, _ *xenaauth.User) error {
-		if strings.TrimSuffix(r.URL.Path, "Stream") != "/t.T/Request" || r.Header.Get("X-Company") != "7" {
+		if strings.TrimSuffix(r.URL.Path, "Stream") != "/t.T/Request" || r.Header.Get("X-Company") != "7" || r.PathValue("id") != "" {
 			return errors.New("not as documented")
 		}
 		return nil

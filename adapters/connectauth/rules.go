@@ -17,7 +17,9 @@ import (
 // [Guard.Check].
 type Rules struct {
 	// Require is what procedures require: [xenaauth.AllOf] and [xenaauth.AnyOf] combine, [xenaauth.AnyUser] asks for no
-	// more than a token. A policy of [xenaauth.WhereRequest] is given the request as it is; its path is the procedure.
+	// more than a token. A policy of [xenaauth.WhereRequest] is given the request as it is; its path is the procedure. A
+	// procedure has no path values: [http.Request.PathValue] is "" for every name, but for those that a mux around the
+	// guard has set. The message is not at hand either, so a decision about its content belongs in the handler.
 	Require map[string]xenaauth.Requirement
 	// Public are procedures that anybody may call. Their context is left alone.
 	Public []string

@@ -8,6 +8,13 @@
 // are not left to answer: echo's would write the same as application/json, and without regard to what
 // [xenaauth.Options] say about the body. Those are the place to choose another one. Where a writer around the guard holds
 // the answer back, as compression from some length on does, nil is returned; [xenaauth.Options].Event is told always.
+//
+// The parameters of the route are set in the request before the token is checked. So a policy of
+// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue], with the names and values
+// that Param has: r.PathValue("id") for ":id", r.PathValue("*") for "*". echo doesn't decode the values of a path that is
+// escaped in an unusual way ("%2F"); a policy sees what the handler sees. The route is in the request's Pattern, as echo
+// writes it. A guard of Echo.Use, of a group or of a route runs after echo has found the route. One of Echo.Pre runs before:
+// every value is "", so a policy that reads values doesn't belong there.
 package echoauth
 
 import (
@@ -26,6 +33,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
+			setPathValues(c)
 			allowed, err := m.Check(c.Request(), rs...)
 			if err != nil {
 				return deny(c, m, err)
@@ -42,6 +50,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
+			setPathValues(c)
 			allowed, err := m.CheckOptional(c.Request())
 			if err != nil {
 				return deny(c, m, err)
@@ -50,6 +59,13 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 			c.SetRequest(allowed)
 			return next(c)
 		}
+	}
+}
+
+// setPathValues sets the parameters of the route in the request, where policies and handlers of net/http look for them.
+func setPathValues(c *echo.Context) {
+	for _, p := range slices.Backward(c.PathValues()) { // of two parameters with one name, Param returns the first
+		c.Request().SetPathValue(p.Name, p.Value)
 	}
 }
 

@@ -6,6 +6,13 @@
 // response that is committed. So loggers and a HTTPErrorHandler of the application see it, and echo's own handlers
 // leave it alone, as a handler of the application has to: echo calls it for committed responses in other cases too. They
 // are not left to answer: echo's would make it a 500. Another body is for [xenaauth.Options] to choose.
+//
+// The parameters of the route are set in the request before the token is checked. So a policy of
+// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue], with the names and values
+// that Param has: r.PathValue("id") for ":id", r.PathValue("*") for "*". echo doesn't decode the values of a path that is
+// escaped in an unusual way ("%2F"); a policy sees what the handler sees. The route is in the request's Pattern, as echo
+// writes it. A guard of Echo.Use, of a group or of a route runs after echo has found the route. One of Echo.Pre runs before:
+// every value is "", so a policy that reads values doesn't belong there.
 package echov4auth
 
 import (
@@ -24,6 +31,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			setPathValues(c)
 			allowed, err := m.Check(c.Request(), rs...)
 			if err != nil {
 				return deny(c, m, err)
@@ -40,6 +48,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			setPathValues(c)
 			allowed, err := m.CheckOptional(c.Request())
 			if err != nil {
 				return deny(c, m, err)
@@ -48,6 +57,17 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 			c.SetRequest(allowed)
 			return next(c)
 		}
+	}
+}
+
+// setPathValues sets the route and its parameters in the request, where policies and handlers of net/http look for them.
+func setPathValues(c echo.Context) {
+	values := c.ParamValues()
+	for i, name := range slices.Backward(c.ParamNames()) { // of two parameters with one name, Param returns the first
+		c.Request().SetPathValue(name, values[i])
+	}
+	if route := c.Path(); route != "" {
+		c.Request().Pattern = route
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/labstack/echo/v4"
@@ -15,6 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/echov4auth/echov4authtest"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
+
+// colons writes the path parameters of net/http as the router does.
+var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
 	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
@@ -28,7 +32,7 @@ func TestMiddleware(t *testing.T) {
 			if !route.Optional {
 				guard = func(m *xenaauth.Middleware) echo.MiddlewareFunc { return echov4auth.Require(m, route.Require...) }
 			}
-			group.Add(route.Method, route.Path, func(c echo.Context) error {
+			group.Add(route.Method, colons.Replace(route.Path), func(c echo.Context) error {
 				user, ok := echov4auth.User(c)
 				route.Serve(c.Response(), c.Request(), user, ok)
 				return nil

@@ -5,6 +5,12 @@
 // A refusal is answered as net/http's is, by [xenaauth.Middleware.Deny]. It also aborts the chain and is attached to
 // the context as an error of type [gin.ErrorTypePrivate], for loggers: whoever shows errors to clients must leave
 // private ones alone, as [gin.ErrorLogger] does not. Another body is for [xenaauth.Options] to choose.
+//
+// The parameters of the route are set in the request before the token is checked. So a policy of
+// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue], with the names and values
+// that [gin.Context.Param] has: r.PathValue("id") for ":id", and "/a/b" with its first slash for "*path". The route is
+// in the request's Pattern, as gin writes it. gin finds the route before any middleware runs, so this is also true for a
+// guard on the engine or on a group; only where there is no route (NoRoute, NoMethod) is every value "".
 package ginauth
 
 import (
@@ -22,6 +28,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 	m.Require(rs...) // for its panics: a mistake shows when routes are set up
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
+		setPathValues(c)
 		allowed, err := m.Check(c.Request, rs...)
 		if err != nil {
 			deny(c, m, err)
@@ -36,6 +43,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(c *gin.Context) {
+		setPathValues(c)
 		allowed, err := m.CheckOptional(c.Request)
 		if err != nil {
 			deny(c, m, err)
@@ -43,6 +51,16 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 		}
 		c.Writer.Header().Add("Vary", "Authorization")
 		c.Request = allowed
+	}
+}
+
+// setPathValues sets the route and its parameters in the request, where policies and handlers of net/http look for them.
+func setPathValues(c *gin.Context) {
+	for _, p := range slices.Backward(c.Params) { // of two parameters with one name, Param returns the first
+		c.Request.SetPathValue(p.Key, p.Value)
+	}
+	if route := c.FullPath(); route != "" {
+		c.Request.Pattern = route
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/gin-gonic/gin"
@@ -20,6 +21,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// colons writes the path parameters of net/http as the router does.
+var colons = strings.NewReplacer("{", ":", "}", "")
+
 func TestMiddleware(t *testing.T) {
 	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		engine := gin.New()
@@ -32,7 +36,7 @@ func TestMiddleware(t *testing.T) {
 			if !route.Optional {
 				guard = func(m *xenaauth.Middleware) gin.HandlerFunc { return ginauth.Require(m, route.Require...) }
 			}
-			group.Handle(route.Method, route.Path, guard(m), func(c *gin.Context) {
+			group.Handle(route.Method, colons.Replace(route.Path), guard(m), func(c *gin.Context) {
 				user, ok := ginauth.User(c)
 				route.Serve(c.Writer, c.Request, user, ok)
 			})

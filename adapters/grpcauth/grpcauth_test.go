@@ -44,7 +44,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Request": xenaauth.WhereRequest("the request", func(r *http.Request, _ *xenaauth.User) error {
 		md, _ := metadata.FromIncomingContext(r.Context())
 		path := strings.TrimSuffix(r.URL.Path, "Stream")
-		if r.Method != http.MethodPost || path != "/t.T/Request" || len(md.Get("x-company")) != 1 {
+		if r.Method != http.MethodPost || path != "/t.T/Request" || len(md.Get("x-company")) != 1 ||
+			len(r.Header) != 1 || r.PathValue("id") != "" {
 			return errors.New("not as documented")
 		}
 		_, err := io.ReadAll(r.Body)

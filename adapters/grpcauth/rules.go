@@ -17,7 +17,9 @@ import (
 type Rules struct {
 	// Require is what methods require: [xenaauth.AllOf] and [xenaauth.AnyOf] combine, [xenaauth.AnyUser] asks for no more
 	// than a token. A policy of [xenaauth.WhereRequest] is given a POST request to the method's full name, with the
-	// Authorization field and no other; what else it needs is in the request's context.
+	// Authorization field and no other; the rest of the metadata is in the request's context. A method has no path values:
+	// [http.Request.PathValue] is "" for every name. The message is not at hand either, so a decision about its content
+	// belongs in the handler.
 	Require map[string]xenaauth.Requirement
 	// Public are methods that anybody may call. Their context is left alone.
 	Public []string

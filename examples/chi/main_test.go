@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/xenaauth/xenaauth/adapters/chiauth"
+	"github.com/xenaauth/xenaauth/adapters/chiauth/chiauthtest"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -71,7 +71,7 @@ func TestRoutes(t *testing.T) {
 	issuer, handler := start(t)
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{
 		Handler: handler,
-		Routes:  chiauth.Routes(handler),
+		Routes:  chiauthtest.Routes(handler),
 		Public:  []string{"GET /health"},
 		AnyUser: []string{"GET /me"},
 		Token:   scopeless(issuer),

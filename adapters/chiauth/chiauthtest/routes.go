@@ -1,13 +1,6 @@
-// Package chiauth reads the routes of a chi router, for tests that none of them is open: see [xenaauthtest.TestRoutes].
-// Import it in tests only.
-//
-// Guards need no adapter, since what [xenaauth.Middleware.Require] returns is a middleware of chi as it is, and
-// [xenaauth.Middleware.Optional] is one too:
-//
-//	r.With(auth.Require(xenaauth.AllScopes("testapi"))).Get("/invoices/{id}", invoice)
-//
-// and handlers get the user from [xenaauth.UserFromContext].
-package chiauth
+// Package chiauthtest reads the routes of a chi router, for tests that none of them is open: see
+// [xenaauthtest.TestRoutes].
+package chiauthtest
 
 import (
 	"fmt"
