@@ -38,7 +38,8 @@ type Config struct {
 	// Profile is the shape of JWT access tokens. The zero value is [ProfileIdentityServer].
 	Profile Profile
 	// Algorithms narrows the signature algorithms that are accepted. nil is RS256 RS384 RS512 PS256 PS384 PS512 ES256
-	// ES384 ES512 EdDSA; there are no others.
+	// ES384 ES512 EdDSA Ed25519; there are no others. EdDSA and Ed25519 (RFC 9864) name one algorithm, so either of them
+	// allows both.
 	Algorithms []string
 	// ClockSkew is how far the issuer's clock and ours may differ. 0 is 30 seconds; 2 minutes is the most.
 	ClockSkew time.Duration

@@ -78,7 +78,7 @@ func TestConfigs(t *testing.T) {
 		"the most skew":                    {xenaauth.Config{Audiences: api, ClockSkew: 2 * time.Minute}, ""},
 		"any lifetime":                     {xenaauth.Config{Audiences: api, AllowAnyLifetime: true}, ""},
 		"any lifetime, and a longest one":  {xenaauth.Config{Audiences: api, AllowAnyLifetime: true, MaxTokenLifetime: 1}, "exclude"},
-		"algorithms of the allow-list":     {xenaauth.Config{Audiences: api, Algorithms: []string{"ES256", "EdDSA"}}, ""},
+		"algorithms of the allow-list":     {xenaauth.Config{Audiences: api, Algorithms: []string{"ES256", "EdDSA", "Ed25519"}}, ""},
 		"an algorithm that doesn't exist":  {xenaauth.Config{Audiences: api, Algorithms: []string{"none"}}, "Algorithms"},
 		"an algorithm in another spelling": {xenaauth.Config{Audiences: api, Algorithms: []string{"rs256"}}, "Algorithms"},
 	} {

@@ -154,7 +154,11 @@ func TestJ3_StrictJSON(t *testing.T) {
 	s := newSigned(t)
 	header, payload := string(mustJSON(t, s.header())), string(mustJSON(t, s.claims()))
 	s.passes(t, s.token(t, header, payload))
-	s.passes(t, s.token(t, header+" ", "\t"+payload+"\r\n ")) // white space is JSON's
+	s.passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))                                                 // white space is JSON's
+	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // in front of the header, too
+		s.passes(t, s.token(t, space+header, space+payload))
+		s.passes(t, s.token(t, space+strings.ReplaceAll(header, ",", space+","+space)+space, payload))
+	}
 	spoil := map[string]func(string) string{
 		"BOM":                  func(s string) string { return "\ufeff" + s },
 		"trailing object":      func(s string) string { return s + "{}" },
@@ -240,7 +244,7 @@ func TestJ4_Algorithms(t *testing.T) {
 	claims := s.claims()
 	for _, alg := range []any{
 		"none", "None", "NONE", "nOnE", "none ", "nil", "HS256", "HS384", "HS512", "hs256", "es256", "ES256 ", " ES256", "ES256K",
-		"RS1", "RSA1_5", "A128KW", "dir", "EdDsa", "Ed25519", "ES256\u0000", "SHA256withECDSA",
+		"RS1", "RSA1_5", "A128KW", "dir", "EdDsa", "ed25519", "Ed448", "ES256\u0000", "SHA256withECDSA",
 	} {
 		token := s.signer.jwt(t, with(s.header(), map[string]any{"alg": alg}), claims)
 		s.refuses(t, token, xenaauth.ReasonAlgorithm)
@@ -252,7 +256,7 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.refuses(t, s.signer.jwt(t, with(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.refuses(t, s.signer.jwt(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "RS512"} { // not what an EC P-256 key does
+	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // not what an EC P-256 key does
 		s.refuses(t, s.signer.jwt(t, with(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}
 	t.Run("narrowed", func(t *testing.T) {
@@ -261,8 +265,22 @@ func TestJ4_Algorithms(t *testing.T) {
 		a := serve(t, cfg)
 		a.refuses(t, s.signer.jwt(t, s.header(), claims), xenaauth.ReasonAlgorithm)
 	})
+	t.Run("two names", func(t *testing.T) { // RFC 9864: either name of the configuration is for both
+		for _, inToken := range []string{"EdDSA", "Ed25519"} {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: inToken})
+			for _, configured := range []string{"EdDSA", "Ed25519"} {
+				cfg := issuer.Config()
+				cfg.Algorithms = []string{configured}
+				serve(t, cfg).passes(t, issuer.JWT(xenaauthtest.Token{}))
+				serve(t, cfg).passes(t, issuer.JWT(xenaauthtest.Token{Header: map[string]any{"alg": configured}}))
+			}
+			cfg := issuer.Config()
+			cfg.Algorithms = []string{"ES256"}
+			serve(t, cfg).refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonAlgorithm)
+		}
+	})
 	t.Run("each of the list", func(t *testing.T) {
-		for _, alg := range []string{"ES256", "ES384", "ES512", "EdDSA"} {
+		for _, alg := range []string{"ES256", "ES384", "ES512", "EdDSA", "Ed25519"} {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: alg})
 			serve(t, issuer.Config()).passes(t, issuer.JWT(xenaauthtest.Token{}))
 		}

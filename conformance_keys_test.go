@@ -107,6 +107,10 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"crv missing":         {ec, "ES256", ec.jwk(map[string]any{"crv": nil})},
 		"off the curve":       {ec, "ES256", ec.jwk(map[string]any{"y": ec.jwk(nil)["x"]})},
 		"at infinity":         {ec, "ES256", ec.jwk(map[string]any{"x": b64(make([]byte, 32)), "y": b64(make([]byte, 32))})},
+		"x, zero in front":    {ec, "ES256", ec.jwk(map[string]any{"x": zeroInFront(t, ec, "x")})},
+		"y, zero in front":    {ec, "ES256", ec.jwk(map[string]any{"y": zeroInFront(t, ec, "y")})},
+		"n, zero in front":    {r, "RS256", r.jwk(map[string]any{"n": zeroInFront(t, r, "n")})},
+		"e, zero in front":    {r, "RS256", r.jwk(exponent(0, 1, 0, 1))},
 		"x missing":           {ec, "ES256", ec.jwk(map[string]any{"x": nil})},
 		"x padded":            {ec, "ES256", ec.jwk(map[string]any{"x": ec.jwk(nil)["x"].(string) + "="})},
 		"x a number":          {ec, "ES256", ec.jwk(map[string]any{"x": 5})},
@@ -144,6 +148,14 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// zeroInFront is a number of a key with a zero octet in front of it.
+func zeroInFront(t *testing.T, s *signer, member string) string {
+	t.Helper()
+	number, err := rawURL.DecodeString(s.jwk(nil)[member].(string))
+	require.NoError(t, err)
+	return b64(append([]byte{0}, number...))
 }
 
 // smallRSA has a key that was fit for signatures once.

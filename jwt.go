@@ -3,7 +3,6 @@ package xenaauth
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -173,7 +172,7 @@ func (v *verifier) header(token jose.Token) (header *jose.Header, before bool, e
 	} else if err != nil {
 		return nil, false, refuse(ReasonAlgorithm, err)
 	}
-	if !jose.Known(header.Algorithm) || v.algorithms != nil && !slices.Contains(v.algorithms, header.Algorithm) {
+	if !jose.Known(header.Algorithm) || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 		return nil, false, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
 	}
 	return header, false, nil

@@ -72,8 +72,8 @@ type IssuerOptions struct {
 	Version Version
 
 	// Algorithm is the JWS algorithm that tokens are signed with: RS256,
-	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512 or EdDSA.
-	// Empty is RS256.
+	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or
+	// Ed25519, which is EdDSA by its name of RFC 9864. Empty is RS256.
 	Algorithm string
 
 	// API is the name of the API resource: the audience of tokens and the

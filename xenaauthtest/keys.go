@@ -68,7 +68,7 @@ func newKeyRing(version Version, algorithm string) keyRing {
 	switch algorithm {
 	case "":
 		algorithm = "RS256"
-	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA":
+	case "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519":
 	default:
 		panic("xenaauthtest: unknown algorithm " + algorithm)
 	}
@@ -177,7 +177,7 @@ func generate(algorithm string) crypto.Signer {
 		key, err = ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	case "ES512":
 		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
-	case "EdDSA":
+	case "EdDSA", "Ed25519":
 		_, key, err = ed25519.GenerateKey(rand.Reader)
 	default:
 		key, err = rsa.GenerateKey(rand.Reader, rsaBits)

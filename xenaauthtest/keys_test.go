@@ -18,7 +18,7 @@ import (
 
 func TestSignaturesVerify(t *testing.T) {
 	for _, algorithm := range []string{
-		"", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA",
+		"", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
 	} {
 		t.Run("algorithm "+algorithm, func(t *testing.T) {
 			t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"slices"
 )
 
 // algorithm is how a signature algorithm of the allow-list binds to keys.
@@ -35,11 +36,19 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
+	table["Ed25519"] = table["EdDSA"] // RFC 9864, section 2.2: the name that says which curve
 	return table
 }()
 
 // Known reports whether an algorithm is on the allow-list.
 func Known(name string) bool { return algorithms[name] != nil }
+
+// Among reports whether an algorithm of the allow-list is one of names. EdDSA and Ed25519 are two names of one
+// algorithm, so either stands for both.
+func Among(names []string, name string) bool {
+	a := algorithms[name]
+	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
+}
 
 // signed is what a signature is about, and its SHA-256, which whoever looks for the token in a cache has made already.
 type signed struct {

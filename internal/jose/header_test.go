@@ -22,6 +22,7 @@ var headers = []struct {
 	{"alg alone", `{"alg":"RS256"}`, jose.Header{Algorithm: "RS256"}, nil},
 	{"all", `{"typ":"at+jwt","kid":"k","x5t":"t","alg":"ES256"}`, jose.Header{Algorithm: "ES256", KeyID: "k", Thumbprint: "t", Type: "at+jwt", HasType: true}, nil},
 	{"space and escapes", ` { "\u0061lg" : "RS\u0032\u00356" } `, jose.Header{Algorithm: "RS256"}, nil},
+	{"white space of every kind", "\r\n\t {\n\t\"alg\":\r\"RS256\"\n}\t\r\n", jose.Header{Algorithm: "RS256"}, nil},
 	{"alg that isn't known is read", `{"alg":"none"}`, jose.Header{Algorithm: "none"}, nil},
 	{"kid that looks like a path", `{"alg":"RS256","kid":"../../dev/null' OR 1=1"}`, jose.Header{Algorithm: "RS256", KeyID: "../../dev/null' OR 1=1"}, nil},
 	{"longest kid", `{"alg":"RS256","kid":"` + strings.Repeat("k", 512) + `"}`, jose.Header{Algorithm: "RS256", KeyID: strings.Repeat("k", 512)}, nil},
@@ -70,6 +71,8 @@ var headers = []struct {
 	{"nothing", ``, jose.Header{}, jose.ErrMalformed},
 	{"no JSON", `alg`, jose.Header{}, jose.ErrMalformed},
 	{"no UTF-8", "{\"alg\":\"RS256\",\"kid\":\"\xff\"}", jose.Header{}, jose.ErrMalformed},
+	{"other white space", "\f{\"alg\":\"RS256\"}", jose.Header{}, jose.ErrMalformed},
+	{"byte order mark", "\ufeff{\"alg\":\"RS256\"}", jose.Header{}, jose.ErrMalformed},
 	{"two objects", `{"alg":"RS256"}{}`, jose.Header{}, jose.ErrMalformed},
 }
 

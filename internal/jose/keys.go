@@ -19,7 +19,7 @@ import (
 // Key is one public key of a set, made ready to verify.
 type Key struct {
 	id, x5t   string
-	algorithm string // "" is any that fits
+	algorithm *algorithm // nil is any that fits
 	kty, crv  string
 	size      int // of an RSA modulus, in bytes
 	public    any
@@ -33,7 +33,7 @@ const (
 
 // fits reports whether the key may verify under an algorithm: type, curve and the key's own word agree.
 func (k *Key) fits(a *algorithm) bool {
-	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == "" || k.algorithm == a.name)
+	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
 
 func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
@@ -90,9 +90,13 @@ func parseKey(text string) (*Key, error) {
 	if len(m["kid"]) > maxKeyID || len(m["x5t"]) > maxKeyID {
 		return nil, errors.New("key id too long")
 	}
-	k := &Key{id: m["kid"], x5t: m["x5t"], algorithm: m["alg"], kty: m["kty"], crv: m["crv"]}
-	if k.algorithm != "" && !Known(k.algorithm) {
-		return nil, errors.New("algorithm is not on the allow-list")
+	k := &Key{id: m["kid"], x5t: m["x5t"], kty: m["kty"], crv: m["crv"]}
+	named := ""
+	if alg := m["alg"]; alg != "" {
+		if k.algorithm = algorithms[alg]; k.algorithm == nil {
+			return nil, errors.New("algorithm is not on the allow-list")
+		}
+		named = k.algorithm.name // one of the two, if it has two names
 	}
 	if err := k.material(m); err != nil {
 		return nil, err
@@ -101,7 +105,7 @@ func parseKey(text string) (*Key, error) {
 		return nil, errors.New("type and algorithm do not agree")
 	}
 	k.print = sha256.Sum256([]byte(strings.Join(
-		[]string{k.id, k.x5t, k.algorithm, k.kty, k.crv, m["n"], m["e"], m["x"], m["y"]}, "\x00")))
+		[]string{k.id, k.x5t, named, k.kty, k.crv, m["n"], m["e"], m["x"], m["y"]}, "\x00")))
 	return k, nil
 }
 
@@ -111,6 +115,9 @@ var allAlgorithms = func() (all []*algorithm) {
 	}
 	return all
 }()
+
+// coordinates are the lengths, in octets, of a coordinate of each curve.
+var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
 // material turns the numbers of a JWK into a public key.
 func (k *Key) material(m map[string]string) error {
@@ -129,10 +136,14 @@ func (k *Key) material(m map[string]string) error {
 	for _, name := range want {
 		plain[name] = m[name]
 		value, err := decodeString(m[name])
-		if m[name] == "" || name != "crv" && err != nil {
+		switch {
+		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		}
-		if name == "e" && len(value) > 4 { // which jwx would cut to what fits an int
+		case k.kty == "RSA" && value[0] == 0: // RFC 7518, section 2: Base64urlUInt
+			return fmt.Errorf("member %q begins with a zero octet", name)
+		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]: // RFC 7518, section 6.2.1.2
+			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
+		case name == "e" && len(value) > 4: // which jwx would cut to what fits an int
 			return errors.New("RSA exponent is too large")
 		}
 	}

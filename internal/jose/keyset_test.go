@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -37,6 +38,24 @@ func flipped(private *ecdsa.PrivateKey) string {
 	return b64(point[len(point)/2+1:])
 }
 
+// zeroFirst is a member of a key with a zero octet in front: the same number, in a form that RFC 7518 forbids.
+func zeroFirst(private any, member string) string {
+	var m map[string]string
+	must(0, json.Unmarshal([]byte(jwk(private)), &m))
+	return b64(append([]byte{0}, must(base64.RawURLEncoding.DecodeString(m[member]))...))
+}
+
+// cutZero is an EC key whose x begins with a zero octet, which is left out.
+func cutZero() string {
+	for {
+		private := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
+		point := must(private.PublicKey.Bytes())
+		if point[1] == 0 {
+			return jwk(private, members{"x": b64(point[2:33])})
+		}
+	}
+}
+
 func usableKeys() map[string]string {
 	return map[string]string{
 		"RSA": jwk(rsaKey()), "P-256": jwk(p256()), "P-384": jwk(p384()), "P-521": jwk(p521()), "Ed25519": jwk(ed()),
@@ -49,6 +68,7 @@ func usableKeys() map[string]string {
 		"alg that fits":               jwk(p256(), members{"alg": "ES256"}),
 		"alg PS512":                   jwk(rsaKey(), members{"alg": "PS512"}),
 		"alg EdDSA":                   jwk(ed(), members{"alg": "EdDSA"}),
+		"alg Ed25519":                 jwk(ed(), members{"alg": "Ed25519"}),
 		"alg null":                    jwk(p256(), members{"alg": json.RawMessage("null")}),
 		"d null":                      jwk(p256(), members{"d": json.RawMessage("null")}),
 		"certificate that is none":    jwk(rsaKey(), members{"x5c": []string{"AAAA"}, "x5t": "t", "x5u": "https://evil.example"}),
@@ -121,6 +141,17 @@ func unusableKeys() map[string]string {
 		"the point at infinity":      jwk(p256(), members{"x": "AA", "y": "AA"}),
 		"coordinate beyond p":        jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 32)))}),
 		"coordinate far beyond p":    jwk(p256(), members{"x": b64([]byte(strings.Repeat("\xff", 1000)))}),
+		"x with a zero in front":     jwk(p256(), members{"x": zeroFirst(p256(), "x")}),
+		"y with a zero in front":     jwk(p256(), members{"y": zeroFirst(p256(), "y")}),
+		"P-384, zero in front of x":  jwk(p384(), members{"x": zeroFirst(p384(), "x")}),
+		"P-521, zero in front of y":  jwk(p521(), members{"y": zeroFirst(p521(), "y")}),
+		"x without its first zero":   cutZero(),
+		"modulus, zero in front":     jwk(rsaKey(), members{"n": zeroFirst(rsaKey(), "n")}),
+		"exponent, zero in front":    jwk(rsaKey(), members{"e": zeroFirst(rsaKey(), "e")}),
+		"Ed25519, zero in front":     jwk(ed(), members{"x": zeroFirst(ed(), "x")}),
+		"alg Ed25519 for EC":         jwk(p256(), members{"alg": "Ed25519"}),
+		"alg Ed448":                  jwk(ed(), members{"alg": "Ed448"}),
+		"alg Ed25519 in capitals":    jwk(ed(), members{"alg": "ED25519"}),
 		"no x":                       jwk(p256(), members{"x": nil}),
 		"no y":                       jwk(p256(), members{"y": nil}),
 		"no crv":                     jwk(p256(), members{"crv": nil}),

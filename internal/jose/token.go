@@ -32,15 +32,51 @@ func Split(token string) (Token, bool) {
 
 // Looks reports whether the first segment begins as an encoded JSON object does. What has three segments and doesn't
 // look like this is an opaque token with two dots in it.
-func (t Token) Looks() bool { return t.first >= 2 && LooksLikeObject(t.text) }
+func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
-// LooksLikeObject reports whether text begins as an encoded JSON object does.
+// LooksLikeObject reports whether text begins as an encoded JSON object does. White space before the object is legal
+// (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {
-	if len(text) < 2 || text[0] != 'e' {
-		return false
+	if len(text) >= 2 && text[0] == 'e' { // nearly every token
+		c := text[1]
+		return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 	}
-	c := text[1]
-	return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+	buffer, bits := 0, 0
+	for i := range min(len(text), maxHeader) {
+		value, ok := sextet(text[i])
+		if !ok {
+			return false
+		}
+		buffer, bits = buffer<<6|value, bits+6
+		if bits < 8 {
+			continue
+		}
+		bits -= 8
+		switch buffer >> bits {
+		case ' ', '\t', '\n', '\r':
+			buffer &= 1<<bits - 1
+		default:
+			return buffer>>bits == '{'
+		}
+	}
+	return false
+}
+
+// sextet is the six bits that a character of base64url stands for.
+func sextet(c byte) (value int, ok bool) {
+	switch {
+	case c >= 'A' && c <= 'Z':
+		return int(c - 'A'), true
+	case c >= 'a' && c <= 'z':
+		return int(c-'a') + 26, true
+	case c >= '0' && c <= '9':
+		return int(c-'0') + 52, true
+	case c == '-':
+		return 62, true
+	case c == '_':
+		return 63, true
+	}
+	return 0, false
 }
 
 // Header is the first segment as it stands.

@@ -36,14 +36,18 @@ func TestSplit(t *testing.T) {
 func TestLooks(t *testing.T) {
 	for header, want := range map[string]bool{
 		`{}`: true, `{"alg":"RS256"}`: true, "{ \"alg\":1}": true, "{\n": true, "{\xff": true, "{\x00": true,
-		``: false, `{`: true, `[]`: false, `"a"`: false, ` {}`: false, `|}`: false, `z{`: false, `null`: false,
+		``: false, `{`: true, `[]`: false, `"a"`: false, `|}`: false, `z{`: false, `null`: false,
+		" {}": true, "\t{}": true, "\n{}": true, "\r{}": true, " \t\r\n{": true, "\r\n\r\n {\"alg\":1}": true,
+		" ": false, "  ": false, "   ": false, "    ": false, " []": false, " null": false, "\v{}": false, "\f{}": false,
+		"\u00a0{}": false, "\ufeff{}": false, "\x00{}": false, "\u2028{}": false, " }": false,
+		strings.Repeat(" ", 1000) + "{}": true, strings.Repeat("\n", 10_000) + "{}": false,
 	} {
 		require.Equal(t, want, split(t, b64([]byte(header))+".x.y").Looks(), "%q", header)
 	}
 	for c := range 256 {
 		require.True(t, split(t, b64([]byte{'{', byte(c), '}'})+".x.y").Looks(), "{ and %#x", c)
 	}
-	for _, opaque := range []string{"e.x.y", "eA.x.y", "ev.x.y", "e~.x.y", "Ey.x.y", "a.b.c", "..", "e+.x.y"} {
+	for _, opaque := range []string{"e.x.y", "eA.x.y", "ev.x.y", "e~.x.y", "Ey.x.y", "a.b.c", "..", "e+.x.y", "I.x.y", "IC.x.y", "IA.HsA.y"} {
 		require.False(t, split(t, opaque).Looks(), opaque)
 	}
 }
@@ -92,7 +96,7 @@ func TestBase64URLIsCanonical(t *testing.T) {
 func signers() map[string]any {
 	return map[string]any{
 		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),
-		"ES256": p256(), "ES384": p384(), "ES512": p521(), "EdDSA": ed(),
+		"ES256": p256(), "ES384": p384(), "ES512": p521(), "EdDSA": ed(), "Ed25519": ed(),
 	}
 }
 
@@ -143,13 +147,39 @@ func TestVerify(t *testing.T) {
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
 			} {
-				if other != algorithm {
+				if other != algorithm && !jose.Among([]string{other}, algorithm) {
 					_, err := split(t, token).Hash().Verify(other, keys)
 					require.ErrorIs(t, err, jose.ErrSignature, other)
 				}
 			}
 		})
 	}
+}
+
+// RFC 9864 gave EdDSA with Ed25519 a name of its own: one algorithm by two names, in the token and in the key.
+func TestTwoNamesOfOneAlgorithm(t *testing.T) {
+	names := []string{"EdDSA", "Ed25519"}
+	for _, inToken := range names {
+		for _, inKey := range append(names, "") {
+			change := members{"kid": "k", "alg": inKey}
+			if inKey == "" {
+				change["alg"] = nil
+			}
+			by, err := verify(t, parse(t, jwk(ed(), change)), issue(ed(), members{"alg": inToken, "kid": "k"}))
+			require.NoError(t, err, "token %s, key %q", inToken, inKey)
+			for _, later := range names {
+				same := parse(t, jwk(ed(), change, members{"alg": later})).Contains(by)
+				require.Equal(t, inKey != "", same, "key %q is called %q later", inKey, later)
+			}
+		}
+		require.True(t, jose.Among([]string{"ES256", inToken}, "EdDSA"))
+		require.True(t, jose.Among([]string{"ES256", inToken}, "Ed25519"))
+		require.False(t, jose.Among([]string{"ES256", "RS256"}, inToken))
+		require.False(t, jose.Among(nil, inToken))
+	}
+	require.False(t, jose.Among([]string{"none", ""}, "none"))
+	twice := parse(t, jwk(ed(), members{"alg": "EdDSA"}), jwk(ed(), members{"alg": "Ed25519"}))
+	require.Equal(t, 1, twice.Len(), "the same key, published under both names")
 }
 
 func TestOtherKeysDoNotVerify(t *testing.T) {
@@ -164,7 +194,7 @@ func TestOtherKeysDoNotVerify(t *testing.T) {
 
 func TestKnown(t *testing.T) {
 	for _, name := range []string{
-		"none", "None", "NONE", "", "HS256", "HS384", "HS512", "ES256K", "RS1", "rs256", "RS256 ", "eddsa", "Ed25519", "Ed448", "RSA-OAEP", "dir",
+		"none", "None", "NONE", "", "HS256", "HS384", "HS512", "ES256K", "RS1", "rs256", "RS256 ", "eddsa", "ed25519", "ED25519", "Ed448", "RSA-OAEP", "dir",
 	} {
 		require.False(t, jose.Known(name), name)
 		keys, known := parse(t, jwk(rsaKey(), members{"kid": "k"})).Find(&jose.Header{Algorithm: name, KeyID: "k"})
