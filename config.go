@@ -46,10 +46,37 @@ type Config struct {
 	// MaxTokenLifetime is the longest validity of a token that is accepted, from nbf (or iat, where there is no nbf) to
 	// exp, ClockSkew not counted. 0 is one hour, as Xena issues them.
 	MaxTokenLifetime time.Duration
-	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime.
+	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime. An introspected token
+	// that has exp, but neither nbf nor iat, is refused without it: its lifetime is unknown.
 	AllowAnyLifetime bool
 	// MaxTokenLength is how long a token may be, in bytes. 0 is 16 KiB. The bound of [Options] applies as well.
 	MaxTokenLength int
+
+	// ClientClaims are the claims that may name the client, by their exact names. The first that a token has counts. nil
+	// is client_id, then azp. Okta writes cid, Entra ID v1 and AD FS write appid. aud, which must then hold one name, is
+	// for issuers that name the client nowhere else, together with AllowClientAudience. The claim must be the issuer's
+	// own: a claim that a client can choose would let it pose as another client. It excludes ProfileRFC9068.
+	ClientClaims []string
+	// ScopeClaims are the claims that hold the scopes, by their exact names: a string of scopes separated by spaces, or
+	// an array of scopes. The first that a token has counts. nil is scope, then scp. For roles (Entra ID) or permissions
+	// (Auth0) list those, and AllScopes and AnyScope then compare with them. The risk: roles and permissions often say
+	// what the user may do, not what the user has allowed the client to do, and then every client of the user may do it.
+	// It excludes ProfileRFC9068.
+	ScopeClaims []string
+	// AllowMissingClientID accepts introspection responses that don't name the client (RFC 7662, section 2.2, calls
+	// client_id optional). [User.ClientID] is then "", and a [Revocation] by ClientID doesn't match such a token. A JWT
+	// must name its client all the same, since an ID token often doesn't.
+	AllowMissingClientID bool
+	// AllowClientAudience accepts tokens whose only audience is their own client, for an API that is registered at the
+	// issuer as one and the same application as its client. The risk: the audience is what tells most ID tokens from
+	// access tokens. An ID token of that client is still refused if it has nonce, at_hash or c_hash, if it has no scope
+	// claim, or if it says that it is an ID token. An ID token with a scope claim and none of those marks would pass.
+	AllowClientAudience bool
+	// AllowNonce accepts tokens with a nonce, which some issuers copy from the authentication request into access tokens
+	// (Azure AD B2C, Keycloak before 24). The risk: nonce marks ID tokens. An ID token is still refused if its audience
+	// is not this API, or is its client, or if it has no scope claim. Think twice before you set it with
+	// AllowClientAudience: an ID token with a scope claim then passes unless it has at_hash or c_hash.
+	AllowNonce bool
 
 	// Subject finds the user of a valid token that has no sub: a service account's, from a claim of its own or by its
 	// client. It runs on every request with such a token. "" and no error means that there is no user. An [*Error] is
@@ -199,6 +226,7 @@ func (c Config) Validate() error {
 			wrong("Algorithms", "holds %q, which is not supported", a)
 		}
 	}
+	c.checkNames(wrong)
 	if c.ClockSkew < 0 || c.ClockSkew > 2*time.Minute {
 		wrong("ClockSkew", "is not within 0 and 2 minutes")
 	}
@@ -258,6 +286,8 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	c.Audiences = slices.Clone(c.Audiences)
 	c.Algorithms = slices.Clone(c.Algorithms)
+	c.ClientClaims = slices.Clone(c.ClientClaims)
+	c.ScopeClaims = slices.Clone(c.ScopeClaims)
 	set(&c.Issuer, IssuerProduction)
 	set(&c.ClockSkew, 30*time.Second)
 	if !c.AllowAnyLifetime {

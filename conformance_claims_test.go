@@ -121,7 +121,10 @@ func TestJ13_Times(t *testing.T) {
 		"long by iat":             {map[string]any{"exp": now + 600, "nbf": nil, "iat": now - 3500}, xenaauth.ReasonLifetime},
 		"long from now":           {map[string]any{"exp": now + 3700, "nbf": nil, "iat": nil}, xenaauth.ReasonLifetime},
 		"began long ago":          {map[string]any{"exp": now + 600, "nbf": now - 86400}, xenaauth.ReasonLifetime},
-		"began in 1970":           {map[string]any{"exp": now + 600, "nbf": 0}, xenaauth.ReasonLifetime},
+		"nbf 0 is no nbf":         {map[string]any{"exp": now + 600, "nbf": 0, "iat": now}, ""},
+		"nbf 0, long since iat":   {map[string]any{"exp": now + 600, "nbf": 0, "iat": now - 3600}, xenaauth.ReasonLifetime},
+		"nbf 0, without iat":      {map[string]any{"exp": now + 600, "nbf": 0, "iat": nil}, xenaauth.ReasonLifetime},
+		"began in 1970":           {map[string]any{"exp": now + 600, "nbf": 1}, xenaauth.ReasonLifetime},
 		"auth_time odd":           {map[string]any{"auth_time": "yesterday"}, ""},
 	}
 	for _, value := range []string{

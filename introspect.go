@@ -257,9 +257,7 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	if !set.Active {
 		return nil, refuse(ReasonInactive, nil)
 	}
-	user := newUser(set)
-	user.audienceUnchecked = i.policy.anyAudience
-	return user, nil
+	return i.policy.user(set), nil
 }
 
 // saysActive reports whether an answer has the member active with the value true.

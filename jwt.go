@@ -151,7 +151,7 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Ha
 
 // init makes the user of a token whose claims were read.
 func (v *verifier) init(p *proven) {
-	p.user.init(&p.set)
+	p.user.init(&p.set, v.policy.claimNames)
 	p.user.audienceUnchecked = v.policy.anyAudience
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
-	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
 // policy decides about facts. Both doors, JWT and introspection, meet it, and on every request anew: nothing of what it
@@ -22,7 +21,13 @@ type policy struct {
 	skew         time.Duration
 	lifetime     int64 // seconds; 0 is any
 	clientTokens bool
-	subjectOf    func(context.Context, *User) (string, error)
+
+	claimNames     claimNames
+	confusable     claims.Member // no access token has one of these
+	clientAudience bool          // accept tokens whose audience is their client
+	missingClient  bool          // accept introspection responses that name no client
+
+	subjectOf func(context.Context, *User) (string, error)
 }
 
 func newPolicy(c Config) *policy {
@@ -34,6 +39,14 @@ func newPolicy(c Config) *policy {
 		skew:         c.ClockSkew,
 		clientTokens: c.AllowClientTokens,
 		subjectOf:    c.Subject,
+
+		claimNames:     claimNames{client: c.ClientClaims, scopes: c.ScopeClaims},
+		confusable:     confusable,
+		clientAudience: c.AllowClientAudience,
+		missingClient:  c.AllowMissingClientID,
+	}
+	if c.AllowNonce {
+		p.confusable &^= claims.Nonce
 	}
 	if !c.AllowAnyLifetime {
 		p.lifetime = int64((c.MaxTokenLifetime + c.ClockSkew) / time.Second)
@@ -41,18 +54,15 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
+// user returns the user of an introspection response.
+func (p *policy) user(set *claims.Set) *User {
+	u := newUser(set, p.claimNames)
+	u.audienceUnchecked = p.anyAudience
+	return u
+}
+
 // maxName bounds names of users, clients, sessions and tokens, in bytes. OpenID Connect allows a sub 255 characters.
 const maxName = 512
-
-// lookalike reports whether a JWT could be an ID token that has none of the confusable claims, as the implicit flow and
-// token exchange bring some servers to issue. What tells it from an access token is that it grants nothing, and is not
-// called an access token or names the client itself as an audience. The strict profile needs no such guess.
-func (p *policy) lookalike(header *jose.Header, u *User) bool {
-	if p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
-		return false
-	}
-	return header.Type != "at+jwt" || slices.Contains(u.set.Audience, u.clientID)
-}
 
 // issuedBy is the first thing that is looked at, before any key is fetched (RFC 8725, section 3.8).
 func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
@@ -65,29 +75,22 @@ func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
 	return nil
 }
 
-// confusable are claims that no access token of ours has: of ID tokens (nonce, at_hash, c_hash), of logout tokens and
-// security events (events), of signed introspection answers.
-const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
-
 // check holds the claims to everything but the signature and the subject. source is where they come from.
 func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
 	set := u.set
 	if err := p.issuedBy(set, source); err != nil {
 		return err
 	}
-	if set.Has&confusable != 0 {
-		return refuse(ReasonTokenType, errors.New("it has claims of another kind of token"))
-	}
-	if source == claims.Answer && set.Has&claims.TokenType != 0 && !strings.EqualFold(set.TokenType, "Bearer") {
-		return refuse(ReasonTokenType, errors.New("the issuer says that it is no bearer token"))
+	if err := p.kind(set, source); err != nil {
+		return err
 	}
 	if err := p.times(set, source, now); err != nil {
 		return err
 	}
-	if err := p.audience(set, u.clientID, source); err != nil {
+	if err := p.audience(u, source); err != nil {
 		return err
 	}
-	if err := p.names(u); err != nil {
+	if err := p.names(u, source); err != nil {
 		return err
 	}
 	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: there is nothing here that could check it
@@ -117,13 +120,11 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 	// From nbf, which is when this token was made; iat may be that of the token it was refreshed from.
 	from := set.NotBefore
 	switch {
-	case set.Has&claims.Nbf != 0:
+	case set.NotBefore != 0: // old Keycloaks write 0 for a token that has no nbf
 	case set.Has&claims.Iat != 0:
 		from = set.IssuedAt
-	case source == claims.JWT:
+	default: // a start of our own, such as now, would let a long-lived token in once it is old enough
 		return refuse(ReasonLifetime, errNoStart)
-	default:
-		from = now.Unix() // the issuer says that it is active, and that is when
 	}
 	if set.ExpiresAt-from > p.lifetime {
 		return refuse(ReasonLifetime, nil)
@@ -131,13 +132,13 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 	return nil
 }
 
-var errNoStart = errors.New("neither nbf nor iat says since when it is valid")
+var errNoStart = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
 
-func (p *policy) audience(set *claims.Set, clientID string, source claims.Source) *Error {
-	if set.Has&claims.Aud != 0 && len(set.Audience) > 0 && clientID != "" &&
-		!slices.ContainsFunc(set.Audience, func(a string) bool { return a != clientID }) {
-		return refuse(ReasonTokenType, errors.New("its audience is the client, as an ID token's"))
+func (p *policy) audience(u *User, source claims.Source) *Error {
+	if err := p.forClient(u); err != nil {
+		return err
 	}
+	set := u.set
 	if p.anyAudience || source == claims.Answer && set.Has&claims.Aud == 0 {
 		return nil
 	}
@@ -150,9 +151,15 @@ func (p *policy) audience(set *claims.Set, clientID string, source claims.Source
 }
 
 // names holds identifiers to what can be logged, compared and stored without surprise.
-func (p *policy) names(u *User) *Error {
+func (p *policy) names(u *User, source claims.Source) *Error {
 	set := u.set
-	if u.clientID == "" || p.strict && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
+	if u.unusable != "" {
+		return refuse(ReasonClaims, &claims.TypeError{Name: u.unusable})
+	}
+	if u.clientID == "" && !(p.missingClient && source == claims.Answer) {
+		return refuse(ReasonClaims, p.errNoClient(source))
+	}
+	if p.strict && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
 		return refuse(ReasonClaims, errors.New("client_id is missing"))
 	}
 	if set.Has&claims.Sub != 0 && set.Subject == "" {
@@ -162,6 +169,19 @@ func (p *policy) names(u *User) *Error {
 		return refuse(ReasonClaims, errors.New("an identifier is too long or has control characters"))
 	}
 	return nil
+}
+
+// errNoClient says which claims could have named the client.
+func (p *policy) errNoClient(source claims.Source) error {
+	names := p.claimNames.client
+	if names == nil {
+		names = []string{"client_id", "azp"}
+	}
+	text := strings.Join(names, " or ") + " is missing"
+	if source == claims.Answer {
+		text += " in the introspection response: see Config.AllowMissingClientID"
+	}
+	return errors.New(text)
 }
 
 // isName reports whether s can be an identifier: it is asked once about each, since they don't change.

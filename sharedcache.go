@@ -186,8 +186,7 @@ func (s *sharing) read(value []byte, now time.Time) (said saying, ok bool) {
 		if err != nil || !set.Active {
 			return spoilt()
 		}
-		said.user = newUser(set)
-		said.user.audienceUnchecked = s.policy.anyAudience
+		said.user = s.policy.user(set)
 		ttl = s.activeTTL
 	} else if len(text) > 0 {
 		return spoilt()

@@ -19,38 +19,39 @@ import (
 type User struct {
 	set      *claims.Set
 	subject  string              // sub, or what a resolver found
-	clientID string              // client_id, or azp
+	clientID string              // client_id, or azp, or what Config.ClientClaims names
+	scopes   []string            // of scope, or scp, or what Config.ScopeClaims names
 	index    map[string]struct{} // of the scopes, where there are many
+	unusable string              // a claim of Config.ClientClaims or ScopeClaims that has a value of the wrong type
 
 	audienceUnchecked bool // then only scopes tell whether the token is for this API
+	grants            bool // a claim of Config.ScopeClaims is there
 	misnamed          bool // an identifier is too long or has control characters
 }
 
 // manyScopes is from where on a set beats looking at each.
 const manyScopes = 16
 
-func newUser(set *claims.Set) *User {
+func newUser(set *claims.Set, names claimNames) *User {
 	u := new(User)
-	u.init(set)
+	u.init(set, names)
 	u.indexScopes()
 	return u
 }
 
 // init makes u the user of a set of claims, but for what costs and is worth it for believed ones alone: indexScopes.
-func (u *User) init(set *claims.Set) {
-	u.set, u.subject, u.clientID = set, set.Subject, set.ClientID
-	if set.Has&claims.ClientID == 0 {
-		u.clientID = set.AuthorizedParty
-	}
+func (u *User) init(set *claims.Set, names claimNames) {
+	u.set, u.subject = set, set.Subject
+	names.read(u)
 	u.misnamed = !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID)
 }
 
 func (u *User) indexScopes() {
-	if len(u.set.Scopes) < manyScopes {
+	if len(u.scopes) < manyScopes {
 		return
 	}
-	u.index = make(map[string]struct{}, len(u.set.Scopes))
-	for _, s := range u.set.Scopes {
+	u.index = make(map[string]struct{}, len(u.scopes))
+	for _, s := range u.scopes {
 		u.index[s] = struct{}{}
 	}
 }
@@ -66,7 +67,7 @@ func NewUser(claimSet any) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xenaauth: claims: %w", err)
 	}
-	return newUser(set), nil
+	return newUser(set, claimNames{}), nil
 }
 
 // Subject is who the user is: the claim sub, or what [Config.Subject] found for a token without it. It is "" for a
@@ -83,7 +84,7 @@ func (u *User) Issuer() string { return u.set.Issuer }
 func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 
 // Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or scp.
-func (u *User) Scopes() []string { return slices.Clone(u.set.Scopes) }
+func (u *User) Scopes() []string { return slices.Clone(u.scopes) }
 
 // HasScope reports whether the token carries scope, compared exactly.
 func (u *User) HasScope(scope string) bool {
@@ -91,7 +92,7 @@ func (u *User) HasScope(scope string) bool {
 		_, ok := u.index[scope]
 		return ok
 	}
-	return slices.Contains(u.set.Scopes, scope)
+	return slices.Contains(u.scopes, scope)
 }
 
 // SessionID is the claim sid: the login session at the issuer, or "".
@@ -215,7 +216,7 @@ func (u *User) MarshalJSON() ([]byte, error) {
 		ClientID string `json:"client_id"`
 		Scope    string `json:"scope,omitempty"`
 		Expires  int64  `json:"exp,omitempty"`
-	}{u.subject, u.clientID, strings.Join(u.set.Scopes, " "), u.set.ExpiresAt})
+	}{u.subject, u.clientID, strings.Join(u.scopes, " "), u.set.ExpiresAt})
 }
 
 type userKey struct{}

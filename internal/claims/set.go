@@ -48,12 +48,15 @@ const (
 	Active
 	TokenType
 	TokenIntrospection
+	TokenUse
+	Typ
 )
 
 // registered are the names in the order of their bits.
 var registered = []string{
 	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "sid", "auth_time", "idp",
 	"amr", "acr", "cnf", "nonce", "at_hash", "c_hash", "events", "active", "token_type", "token_introspection",
+	"token_use", "typ",
 }
 
 // TypeError says that a claim has a value of another type than it must have, or a time that is none.
@@ -76,6 +79,7 @@ type Set struct {
 	AuthTime                                                  int64    // likewise; 0 unless a time
 	Active                                                    bool     // the JSON value true and nothing else
 	TokenType                                                 string
+	TokenUse, Typ                                             string // "" unless a string
 
 	lists [8]string // backs the lists of an ordinary token, so that they cost no allocation
 }
@@ -237,6 +241,12 @@ func (p *parser) claim(bit Member) (ok bool) {
 		if !ok && p.source == JWT {
 			ok = p.orSkip(ok)
 		}
+	case TokenUse:
+		s.TokenUse, ok = p.str()
+		ok = p.orSkip(ok)
+	case Typ:
+		s.Typ, ok = p.str()
+		ok = p.orSkip(ok)
 	default: // it matters only that it is there
 		ok = p.skip(0)
 	}
@@ -356,6 +366,10 @@ func member(name string) Member {
 		return TokenType
 	case "token_introspection":
 		return TokenIntrospection
+	case "token_use":
+		return TokenUse
+	case "typ":
+		return Typ
 	}
 	return 0
 }

@@ -1,0 +1,87 @@
+package xenaauth
+
+import (
+	"slices"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// claimNames says which claims of a token name its client and its scopes. In each list the first claim that the token
+// has is the one that counts. A nil list is the default: client_id before azp, scope before scp.
+type claimNames struct{ client, scopes []string }
+
+// read fills in the client and the scopes of u from its claims.
+func (n claimNames) read(u *User) {
+	set := u.set
+	u.clientID, u.scopes = set.ClientID, set.Scopes
+	if set.Has&claims.ClientID == 0 {
+		u.clientID = set.AuthorizedParty
+	}
+	if n.client != nil {
+		u.clientID = n.readClient(u)
+	}
+	if n.scopes != nil {
+		u.scopes = n.readScopes(u)
+	}
+}
+
+func (n claimNames) readClient(u *User) string {
+	for _, name := range n.client {
+		client, found, ok := u.set.Text(name)
+		if found && !ok {
+			u.unusable = name
+		}
+		if found {
+			return client
+		}
+	}
+	return ""
+}
+
+func (n claimNames) readScopes(u *User) []string {
+	for _, name := range n.scopes {
+		scopes, found, ok := u.set.Words(name)
+		if found && !ok {
+			u.unusable = name
+		}
+		if found {
+			u.grants = ok
+			return scopes
+		}
+	}
+	return nil
+}
+
+// otherMeaning are claims that neither name a client nor hold scopes.
+var otherMeaning = []string{
+	"iss", "sub", "exp", "nbf", "iat", "jti", "sid", "nonce", "at_hash", "c_hash", "cnf", "events", "active",
+	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",
+}
+
+// checkNames reports claims that ClientClaims and ScopeClaims must not name, and settings that the profile excludes.
+func (c Config) checkNames(wrong func(field, format string, args ...any)) {
+	check := func(field string, names, never []string) {
+		if names != nil && len(names) == 0 {
+			wrong(field, "is an empty list: nil is the default")
+		}
+		for i, name := range names {
+			switch {
+			case name == "" || slices.Contains(names[:i], name):
+				wrong(field, "holds an empty or a repeated name")
+			case slices.Contains(never, name) || slices.Contains(otherMeaning, name):
+				wrong(field, "holds %q, which has another meaning", name)
+			}
+		}
+		if names != nil && c.Profile == ProfileRFC9068 {
+			wrong(field, "and ProfileRFC9068 exclude each other")
+		}
+	}
+	check("ClientClaims", c.ClientClaims, []string{"scope", "scp"})
+	check("ScopeClaims", c.ScopeClaims, []string{"aud", "client_id", "azp"})
+	if slices.Contains(c.ClientClaims, "aud") && !c.AllowClientAudience {
+		wrong("ClientClaims", "holds aud, which needs AllowClientAudience: the client is then the only audience")
+	}
+	if c.AllowMissingClientID && c.Introspection == nil {
+		wrong("AllowMissingClientID", "is about introspection, which is not configured")
+	}
+}

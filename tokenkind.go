@@ -1,0 +1,82 @@
+package xenaauth
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// confusable are claims that no access token of Xena has: claims of ID tokens (nonce, at_hash, c_hash), of logout
+// tokens and security events (events), and of signed introspection responses (token_introspection).
+const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
+
+// accessTokenNames are the words by which issuers call a token an access token, in the claims token_use (Amazon
+// Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some libraries). Case doesn't matter.
+var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
+
+// kind refuses a token that is called something else than an access token, or has a claim of another kind of token.
+// A token that says nothing about its kind passes.
+func (p *policy) kind(set *claims.Set, source claims.Source) *Error {
+	if set.Has&p.confusable != 0 {
+		return refuse(ReasonTokenType, errors.New("it has claims of another kind of token"))
+	}
+	if set.Has&(claims.TokenUse|claims.Typ|claims.TokenType) == 0 {
+		return nil
+	}
+	for _, c := range []struct {
+		bit         claims.Member
+		name, value string
+	}{{claims.TokenUse, "token_use", set.TokenUse}, {claims.Typ, "typ", set.Typ}, {claims.TokenType, "token_type", set.TokenType}} {
+		if set.Has&c.bit == 0 {
+			continue
+		}
+		ok := callsAccessToken(set, c.value)
+		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: how the token is to be used
+			ok = strings.EqualFold(c.value, "Bearer")
+		}
+		if !ok {
+			return refuse(ReasonTokenType, fmt.Errorf("%s does not call it an access token", c.name))
+		}
+	}
+	return nil
+}
+
+// callsAccessToken reports whether a claim about the kind of a token calls it an access token.
+func callsAccessToken(set *claims.Set, kind string) bool {
+	if strings.EqualFold(kind, "DPoP") {
+		return set.Has&claims.Cnf != 0 // Keycloak's word for an access token that is bound to a key
+	}
+	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
+}
+
+// forClient refuses a token that only its own client may read, as the audience of an ID token says. If
+// [Config.AllowClientAudience] permits that audience, the token must have a scope claim, which ID tokens don't have.
+func (p *policy) forClient(u *User) *Error {
+	set := u.set
+	if len(set.Audience) == 0 || u.clientID == "" ||
+		slices.ContainsFunc(set.Audience, func(a string) bool { return a != u.clientID }) {
+		return nil
+	}
+	switch {
+	case !p.clientAudience:
+		return refuse(ReasonTokenType, errors.New("its audience is the client, as an ID token's"))
+	case !p.strict && set.Has&(claims.Scope|claims.Scp) == 0:
+		return refuse(ReasonTokenType, errors.New("its audience is the client and it has no scope, as an ID token"))
+	}
+	return nil
+}
+
+// lookalike reports whether a JWT could be an ID token that has none of the confusable claims, as the implicit flow and
+// token exchange bring some servers to issue. An access token differs from it by a scope claim. One without is accepted
+// if its audience doesn't include the client, and if it is called an access token or has another claim that
+// [Config.ScopeClaims] names. The strict profile needs no such guess.
+func (p *policy) lookalike(header *jose.Header, u *User) bool {
+	if p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
+		return false
+	}
+	return slices.Contains(u.set.Audience, u.clientID) || header.Type != "at+jwt" && !u.grants
+}
