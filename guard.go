@@ -52,11 +52,14 @@ func (m *Middleware) Guard(find func(*http.Request) (Rule, error)) func(http.Han
 			panic("xenaauth: nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			decided := false
+			defer m.answerUndecided(w, &decided)
 			rule, err := find(r)
 			if err == nil && rule.Optional {
 				w.Header().Add("Vary", "Authorization")
 			}
 			allowed, err := m.checkRule(r, &rule, err)
+			decided = true
 			if err != nil {
 				m.Deny(w, r, err)
 				return

@@ -98,7 +98,10 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 			panic("xenaauth: nil handler")
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			decided := false
+			defer m.answerUndecided(w, &decided)
 			allowed, err := m.Check(r, rs...)
+			decided = true
 			if err != nil {
 				m.Deny(w, r, err)
 				return
@@ -119,7 +122,10 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Authorization")
+		decided := false
+		defer m.answerUndecided(w, &decided)
 		allowed, err := m.CheckOptional(r)
+		decided = true
 		if err != nil {
 			m.Deny(w, r, err)
 			return
@@ -129,7 +135,9 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 }
 
 // Check is what [Middleware.Require] decides, without the answering: it returns the request with the user in its
-// context, or an [*Error]. Adapters for frameworks are made of Check, Challenge and Deny.
+// context, or an [*Error]. Adapters for frameworks are made of Check, Challenge and Deny. Check lets panics of policies and
+// hooks pass. An adapter answers such a request 503 in a deferred function, because middleware that recovers from a panic
+// and writes nothing would leave 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	allowed, user, err := m.check(r, rs)
 	if m.opts.Event != nil {
@@ -280,6 +288,18 @@ func (m *Middleware) challenge(h http.Header, e *Error, words *rendering, values
 // retrySeconds is d as Retry-After has it (RFC 9110, section 10.2.3): whole seconds, at least one.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
+// errUndecided is for a request whose check panicked.
+var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the request panicked"))
+
+// answerUndecided answers 503 if the check of a request panicked before it was decided. Guards defer it: middleware that
+// recovers from the panic and writes nothing would leave 200, which says that the request was allowed. It has no body, so
+// that such middleware can write one.
+func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
+	if !*decided {
+		w.WriteHeader(m.Challenge(w.Header(), errUndecided))
+	}
+}
+
 // Deny answers a request that [Middleware.Check] refused: Challenge, and problem details (RFC 9457) or what
 // [Options] say as its body.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
@@ -297,8 +317,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		l := newLockedWriter(w, status)
+		defer l.WriteHeader(status) // a hook that writes nothing, or panics, must not turn a refusal into 200
 		m.opts.ErrorBody(l, r, e)
-		l.WriteHeader(status) // a hook that writes nothing must not turn a refusal into 200
 	default:
 		values[3], values[4] = "application/problem+json", "nosniff"
 		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]

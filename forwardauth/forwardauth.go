@@ -152,12 +152,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden) // no challenge: nobody should bring a token here
 		return
 	}
+	decided := false
+	defer func() {
+		if !decided { // a policy or hook panics, and middleware that recovers may write nothing: 200 would let the request in
+			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil))
+		}
+	}()
 	find := h.Find
 	asked, err := h.request(r)
 	if err != nil { // said by CheckRoute, so that it is an outcome like others
 		asked, find = r, func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{}, err }
 	}
 	allowed, err := h.Middleware.CheckRoute(asked, find)
+	decided = true
 	if err != nil {
 		h.deny(w, asked, err)
 		return

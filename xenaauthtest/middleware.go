@@ -70,6 +70,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("options", s.testOptions)
 	t.Run("users", s.testUsers)
 	t.Run("path values", s.testPathValues)
+	t.Run("panicking check", s.testPanickingCheck)
 	t.Run("conduct", s.testConduct)
 	t.Run("wiring", s.testWiring)
 
@@ -141,6 +142,8 @@ type mounted struct {
 	served   int               // runs of handlers
 	refusals []xenaauth.Reason // that Options.Event was told
 	panicked any               // the last value that came out of the framework
+	inEvent  func()            // runs within Options.Event
+	swallow  bool              // recover from panics as a careless middleware does
 }
 
 // start serves routes. The server is closed when the test ends.
@@ -148,6 +151,12 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	t.Helper()
 	m := &mounted{t: t}
 	opts.Event = func(_ context.Context, e xenaauth.Event) {
+		m.mu.Lock()
+		inEvent := m.inEvent
+		m.mu.Unlock()
+		if inEvent != nil {
+			inEvent()
+		}
 		if e.Err != nil {
 			m.mu.Lock()
 			defer m.mu.Unlock()
@@ -177,7 +186,9 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 				m.mu.Lock()
 				m.panicked = v
 				m.mu.Unlock()
-				panic(http.ErrAbortHandler) // without net/http's log
+				if !m.swallow {
+					panic(http.ErrAbortHandler) // without net/http's log
+				}
 			}
 		}()
 		handler.ServeHTTP(w, r.WithContext(ctx))

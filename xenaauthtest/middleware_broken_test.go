@@ -30,7 +30,14 @@ func byCheck(
 		m.Require(rs...)
 		rs = append([]xenaauth.Requirement(nil), rs...)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			decided := false
+			defer func() {
+				if !decided {
+					w.WriteHeader(m.Challenge(w.Header(), nil))
+				}
+			}()
 			allowed, err := m.Check(r, rs...)
+			decided = true
 			if err != nil {
 				m.Deny(w, r, err)
 				after(w, r, next)
@@ -107,6 +114,16 @@ var brokenGuards = map[string]struct {
 			_ = guarded
 		})
 	}, "refusals/an_error_of_the_validator's_own"},
+	"leaves a panic to others": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			allowed, err := m.Check(r, rs...)
+			if err != nil {
+				m.Deny(w, r, err)
+				return
+			}
+			next.ServeHTTP(w, allowed)
+		})
+	}, "panicking_check/policy_of_a_route"},
 	"loses the path values": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -70,7 +70,14 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 			g.m.Deny(w, r, unlisted())
 			return
 		case rule != nil:
+			decided := false
+			defer func() {
+				if !decided { // a policy or hook panics, and middleware that recovers may write nothing, which is 200
+					g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+				}
+			}()
 			allowed, err := g.m.Check(r, *rule)
+			decided = true
 			if err != nil {
 				g.deny(w, r, err)
 				return

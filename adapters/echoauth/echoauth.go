@@ -34,7 +34,10 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			setPathValues(c)
+			decided := false
+			defer answerUndecided(c, m, &decided)
 			allowed, err := m.Check(c.Request(), rs...)
+			decided = true
 			if err != nil {
 				return deny(c, m, err)
 			}
@@ -51,7 +54,10 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			setPathValues(c)
+			decided := false
+			defer answerUndecided(c, m, &decided)
 			allowed, err := m.CheckOptional(c.Request())
+			decided = true
 			if err != nil {
 				return deny(c, m, err)
 			}
@@ -66,6 +72,13 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 func setPathValues(c *echo.Context) {
 	for _, p := range slices.Backward(c.PathValues()) { // of two parameters with one name, Param returns the first
 		c.Request().SetPathValue(p.Name, p.Value)
+	}
+}
+
+// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
+	if !*decided {
+		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil))
 	}
 }
 

@@ -32,7 +32,10 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			setPathValues(c)
+			decided := false
+			defer answerUndecided(c, m, &decided)
 			allowed, err := m.Check(c.Request(), rs...)
+			decided = true
 			if err != nil {
 				return deny(c, m, err)
 			}
@@ -49,7 +52,10 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			setPathValues(c)
+			decided := false
+			defer answerUndecided(c, m, &decided)
 			allowed, err := m.CheckOptional(c.Request())
+			decided = true
 			if err != nil {
 				return deny(c, m, err)
 			}
@@ -68,6 +74,13 @@ func setPathValues(c echo.Context) {
 	}
 	if route := c.Path(); route != "" {
 		c.Request().Pattern = route
+	}
+}
+
+// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+func answerUndecided(c echo.Context, m *xenaauth.Middleware, decided *bool) {
+	if !*decided {
+		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil))
 	}
 }
 

@@ -29,7 +29,10 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
 		setPathValues(c)
+		decided := false
+		defer answerUndecided(c, m, &decided)
 		allowed, err := m.Check(c.Request, rs...)
+		decided = true
 		if err != nil {
 			deny(c, m, err)
 			return
@@ -44,7 +47,10 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 	m.Optional(http.NotFoundHandler()) // for its panics
 	return func(c *gin.Context) {
 		setPathValues(c)
+		decided := false
+		defer answerUndecided(c, m, &decided)
 		allowed, err := m.CheckOptional(c.Request)
+		decided = true
 		if err != nil {
 			deny(c, m, err)
 			return
@@ -64,10 +70,20 @@ func setPathValues(c *gin.Context) {
 	}
 }
 
+// answerUndecided answers 503 if a policy or hook panicked before the request was decided.
+func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
+	if !*decided {
+		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil))
+		c.Writer.WriteHeaderNow() // gin would send the status after the middleware, which a panic skips
+		c.Abort()
+	}
+}
+
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
+	defer c.Abort()
+	defer c.Writer.WriteHeaderNow() // as Options.ErrorBody may panic
 	m.Deny(c.Writer, c.Request, err)
 	_ = c.Error(err) // returns what it has attached
-	c.Abort()
 }
 
 // User returns the user of a request that [Require] or [Optional] let pass. Handlers that have a [context.Context]

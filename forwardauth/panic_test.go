@@ -1,0 +1,46 @@
+package forwardauth_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/forwardauth"
+)
+
+// Middleware that recovers from a panic and writes nothing leaves 200, which a proxy takes for a yes.
+func TestPanicIsNoYes(t *testing.T) {
+	each(t, func(t *testing.T, s *site) {
+		for name, c := range map[string]struct {
+			opts   *xenaauth.Options
+			find   func(*http.Request) (xenaauth.Rule, error)
+			status int
+		}{
+			"ErrorBody": {opts: &xenaauth.Options{
+				ErrorBody: func(http.ResponseWriter, *http.Request, *xenaauth.Error) { panic("boom") },
+			}, status: 401},
+			"Event":  {opts: &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}, status: 503},
+			"policy": {find: func(*http.Request) (xenaauth.Rule, error) { panic("boom") }, status: 503},
+		} {
+			s := newSite(t, s.dialect, c.opts, func(cfg *forwardauth.Config) {
+				if c.find != nil {
+					cfg.Find = c.find
+				}
+			})
+			w := httptest.NewRecorder()
+			func() {
+				defer func() {
+					if recover() == nil {
+						t.Errorf("%s: the panic doesn't come out", name)
+					}
+				}()
+				s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
+			}()
+			if got := w.Result().StatusCode; got != c.status {
+				t.Errorf("%s: status %d, want %d", name, got, c.status)
+			}
+		}
+	})
+}
