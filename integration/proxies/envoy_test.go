@@ -80,7 +80,10 @@ func TestEnvoySamples(t *testing.T) {
 			}
 			host := hcm.GetRouteConfig().GetVirtualHosts()[0]
 			gone := host.GetRequestHeadersToRemove()
-			for _, name := range []string{"forwarded", "x-original-url", "x-rewrite-url", "x-forwarded-prefix"} {
+			for _, u := range hcm.GetUpgradeConfigs() {
+				t.Errorf("it lets upgrades to %s pass", u.GetUpgradeType())
+			}
+			for _, name := range append(slices.Clone(misleading), "authorization", "http2-settings") {
 				if !slices.Contains(gone, name) {
 					t.Errorf("%s reaches the service", name)
 				}

@@ -55,7 +55,7 @@ var all = []proxy{
 	},
 	{
 		name: "caddy", dialect: forwardauth.Caddy, config: caddyConfig,
-		gone: 502, frozen: 504, onlyUsual: true, trailers: true,
+		gone: 502, frozen: 504, trailers: true,
 	},
 	{
 		name: "haproxy", dialect: forwardauth.HAProxy, config: haproxyConfig,

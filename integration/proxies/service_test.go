@@ -24,6 +24,7 @@ type service struct {
 	addr     string
 	n        atomic.Int64
 	trailers bool // trailers may arrive
+	signs    bool // names with other signs than letters, digits and "-" may arrive
 	routes   *xenaauth.Routes
 	identity *identity.Identity
 	mu       sync.Mutex
@@ -42,7 +43,7 @@ type seen struct {
 
 func newService(t *testing.T, p *proxy, routes *xenaauth.Routes, id *identity.Identity) *service {
 	t.Helper()
-	s := &service{routes: routes, identity: id, trailers: p.trailers}
+	s := &service{routes: routes, identity: id, trailers: p.trailers, signs: p.onlyUsual}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "http://")
@@ -91,15 +92,19 @@ func (s *service) hold(r *http.Request) {
 		s.violation(r, "an upgrade to %q has arrived", up)
 	}
 	for name, values := range r.Header {
-		switch folded := fold(name); folded {
-		case "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto":
+		if !s.signs && strings.ContainsFunc(name, func(c rune) bool { return fold(string(c)) == "-" && c != '-' }) {
+			s.violation(r, "%s has arrived, which services fold", name)
+		}
+		switch folded := fold(name); {
+		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // the proxy's own
+		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)
 			}
-		case "forwarded", "x-forwarded-prefix", "x-original-url", "x-rewrite-url":
-			s.violation(r, "%s has arrived", name)
-		case "connection":
-			if strings.Contains(fold(strings.Join(values, ",")), "x-forwarded-") {
+		case slices.Contains(misleading, folded):
+			s.violation(r, "%s: %q has arrived", name, values)
+		case folded == "connection":
+			if strings.Contains(fold(strings.Join(values, ",")), "x-") {
 				s.violation(r, "Connection: %q has arrived, which would have the next hop drop what the proxy sets", values)
 			}
 		}
@@ -120,6 +125,14 @@ func (s *service) hold(r *http.Request) {
 			s.violation(r, "a trailer: %s: %q", name, values)
 		}
 	}
+}
+
+// misleading are fields by which a client could tell a service an address, a host, a scheme or a path.
+var misleading = []string{
+	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
+	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
+	"x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-host",
+	"x-http-host-override", "proxy",
 }
 
 // fold is a name as the most careless service has it.

@@ -3,10 +3,10 @@
 local url = "http://127.0.0.1:9090/verify"
 local timeout = 2000 -- ms; HAProxy asks up to four times, and xenagate goes on asking the issuer meanwhile
 
--- The identity fields: what the service gets. Whatever it could take for one of them is removed first.
+-- The identity fields: what the service gets. The client's are removed first.
 local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes" }
 
--- Fields of the client's that xenagate looks at, in any spelling: services fold names as well.
+-- Fields of the client's that xenagate looks at.
 local shown = {
 	["authorization"] = true,
 	["x-http-method-override"] = true,
@@ -14,32 +14,43 @@ local shown = {
 	["x-method-override"] = true,
 }
 
--- How names begin that services take an address, a host or a path from. haproxy.cfg sets those that are true.
-local misleading = { "forwarded", "x-forwarded-", "x-original-", "x-rewrite-" }
+-- Fields that services take an address, a host or a path from: names, and how names begin. haproxy.cfg sets those that
+-- are true.
+local misleading = {
+	["forwarded"] = true,
+	["x-real-ip"] = true,
+	["x-client-ip"] = true,
+	["x-cluster-client-ip"] = true,
+	["x-proxyuser-ip"] = true,
+	["true-client-ip"] = true,
+	["x-host"] = true,
+	["x-http-host-override"] = true,
+	["proxy"] = true,
+}
+local beginnings = { "x-forwarded", "x-original-", "x-rewrite-", "x-envoy-" }
 
 -- What the client gets of a refusal.
 local relayed = { "www-authenticate", "retry-after", "cache-control", "vary", "content-type", "x-content-type-options" }
 local refusals = { [400] = true, [401] = true, [403] = true, [503] = true }
-
--- fold is a name as the most careless reader has it.
-local function fold(name)
-	return (name:lower():gsub("[^a-z0-9]", "-"))
-end
 
 local ours = {}
 for _, name in ipairs(identity) do
 	ours[name] = true
 end
 
--- spoofed tells whether a field of this name is for us to set, and never for a client.
-local function spoofed(name)
-	local folded = fold(name)
-	for _, start in ipairs(misleading) do
-		if folded:sub(1, #start) == start then
+-- unwanted tells whether a field of this name may not come from a client. Many services take X_Auth_User, X.Auth.User or
+-- Transfer_Encoding for the name with "-", so no name passes that has another sign than letters, digits and "-".
+local function unwanted(name)
+	name = name:lower()
+	if name:find("[^a-z0-9-]") or ours[name] or misleading[name] then
+		return true
+	end
+	for _, start in ipairs(beginnings) do
+		if name:sub(1, #start) == start then
 			return true
 		end
 	end
-	return ours[folded]
+	return false
 end
 
 -- list makes a plain list of the values of a field, which HAProxy numbers from 0.
@@ -53,16 +64,16 @@ local function list(values)
 	return out
 end
 
--- strip removes identity fields and misleading ones in any spelling. It also removes a Connection that names one, by
--- which the next hop would drop what we set.
+-- strip removes all unwanted fields. It also removes a Connection that names one, by which the next hop would drop what
+-- we set.
 local function strip(txn)
 	for name, values in pairs(txn.http:req_get_headers()) do
-		if spoofed(name) then
+		if unwanted(name) then
 			txn.http:req_del_header(name)
-		elseif fold(name) == "connection" then
+		elseif name:lower() == "connection" then
 			for _, value in ipairs(list(values)) do
 				for option in value:gmatch("[^,%s]+") do
-					if spoofed(option) then
+					if unwanted(option) then
 						txn.http:req_del_header(name)
 					end
 				end
@@ -95,12 +106,8 @@ local function ask(txn)
 		["x-original-uri"] = { txn.sf:url() },
 	}
 	for name, values in pairs(sent) do
-		local folded = fold(name) -- the spelling that xenagate knows
-		if shown[folded] then
-			headers[folded] = headers[folded] or {}
-			for _, value in ipairs(list(values)) do
-				table.insert(headers[folded], value)
-			end
+		if shown[name:lower()] then
+			headers[name:lower()] = list(values)
 		end
 	end
 	local ok, answer = pcall(function()

@@ -1,0 +1,66 @@
+package proxies
+
+import (
+	"bytes"
+	"encoding/binary"
+	"io"
+	"net"
+	"strings"
+)
+
+// The types of HTTP/2 frames that the tests look at (RFC 9113, section 6).
+const (
+	frameData    = 0
+	frameHeaders = 1
+	frameReset   = 3
+	frameGoAway  = 7
+)
+
+// preface is how an HTTP/2 client begins, with an empty SETTINGS frame.
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+
+// headers is a HEADERS frame. Each line is a name, a space and a value; pseudo-header fields come first. end says that
+// no body follows.
+func headers(stream uint32, end bool, lines ...string) string {
+	var block bytes.Buffer
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, " ")
+		block.WriteByte(0) // a literal field with a literal name (RFC 7541, section 6.2.2)
+		for _, text := range []string{name, value} {
+			if len(text) > 126 {
+				panic("a text that needs a longer prefix: " + text)
+			}
+			block.WriteByte(byte(len(text)))
+			block.WriteString(text)
+		}
+	}
+	flags := byte(4) // END_HEADERS
+	if end {
+		flags |= 1
+	}
+	frame := binary.BigEndian.AppendUint32(nil, uint32(block.Len())<<8|frameHeaders)
+	frame = binary.BigEndian.AppendUint32(append(frame, flags), stream)
+	return string(frame) + block.String()
+}
+
+// answered reads frames until one of the stream tells of a response, or the server gives up. It reports whether there was
+// a response, and the bytes of the frame.
+func answered(c net.Conn, stream uint32) (bool, []byte) {
+	for {
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c, head); err != nil {
+			return false, nil
+		}
+		rest := make([]byte, binary.BigEndian.Uint32(head)>>8)
+		if _, err := io.ReadFull(c, rest); err != nil {
+			return false, nil
+		}
+		kind, of := head[3], binary.BigEndian.Uint32(head[5:])
+		switch {
+		case kind == frameGoAway, kind == frameReset && of == stream:
+			return false, nil
+		case of == stream && (kind == frameHeaders || kind == frameData):
+			return true, rest
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package proxies
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// upgrades are arrangements of the Upgrade field: each is the values of the fields that a client sends.
+var upgrades = [][]string{
+	{"websocket"}, {"WebSocket"}, {"WEBSOCKET"}, {"h2c"}, {"H2C"}, {"h2"}, {"TLS/1.0"}, {""},
+	{"h2c", "websocket"}, {"websocket", "h2c"}, {"H2c", "WebSocket"}, {"WebSocket", "H2c"},
+	{"websocket, h2c"}, {"h2c, websocket"}, {"websocket,h2c"}, {"h2c ,\twebsocket"}, {"websocket h2c"}, {"h2c websocket"},
+	{"websocket", "websocket"}, {"websocket, websocket"}, {"h2c", "h2c"}, {"h2c, h2c"},
+	{"", "websocket"}, {"websocket", ""}, {"", "h2c"}, {"h2c", ""}, {"websocket", "", "h2c"}, {"", "websocket", "h2c"},
+	{"websocket,"}, {",websocket"}, {"h2c,"}, {",h2c"}, {"websocket,", "h2c"}, {"h2c", ",websocket"}, {",", "h2c"},
+	{"websocket", "h2c", "websocket"}, {"h2c", "websocket", "h2c"}, {"foo", "h2c"}, {"h2c", "foo"}, {"foo", "websocket", "h2c"},
+	{"websocket/13"}, {"websocket;h2c"}, {"h2c;websocket"}, {"\"websocket\""}, {"websocket\x0bh2c"}, {"websocket\xa0"},
+}
+
+// connections are arrangements of the Connection field.
+var connections = [][]string{
+	{"Upgrade"}, {"upgrade"}, {"Upgrade, HTTP2-Settings"}, {"HTTP2-Settings, Upgrade"}, {"Upgrade", "HTTP2-Settings"},
+	{"HTTP2-Settings", "Upgrade"}, {"keep-alive, Upgrade"}, {"keep-alive", "Upgrade"}, {"Upgrade", "keep-alive"},
+	{"Upgrade", "close"}, {"close", "Upgrade"}, {"Upgrade, close"}, {"Upgrade, Upgrade"}, {"Upgrade", "Upgrade"},
+	{"HTTP2-Settings"}, {"keep-alive"}, {"close"}, {""}, {"", "Upgrade"}, nil,
+}
+
+// TestUpgrades asks a public route for other protocols, in every arrangement of the fields that do so. The service is one
+// that takes h2c without HTTP2-Settings: behind such an upgrade, the client would speak to it past the gateway. What
+// reaches it is no Upgrade, or one field that says websocket, and no request by HTTP/2.
+func TestUpgrades(t *testing.T) {
+	more := [][]string{
+		nil,
+		{"HTTP2-Settings: AAMAAABkAAQAAP__"},
+		{"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13"},
+	}
+	upgradeable(t, func(t *testing.T, e *env) {
+		websockets := 0
+		for _, values := range upgrades {
+			var asked [][]string
+			for i, connection := range connections {
+				lines := append(named("Upgrade", values), named("Connection", connection)...)
+				if i < 3 {
+					for _, m := range more {
+						asked = append(asked, append(slices.Clone(lines), m...))
+					}
+				} else {
+					asked = append(asked, append(lines, more[i%len(more)]...))
+				}
+			}
+			backwards := append([]string{"Connection: Upgrade"}, named("Upgrade", values)...)
+			for i, lines := range append(asked, backwards) {
+				e.upgrade(t, "GET", i, lines)
+			}
+			for i, method := range []string{"OPTIONS", "POST", "HEAD", "QUERY"} {
+				e.upgrade(t, method, len(asked)+1+i, backwards)
+			}
+			websockets += e.upgraded(t, append(asked, backwards, backwards, backwards, backwards, backwards))
+		}
+		if websockets == 0 {
+			t.Error("no WebSocket has passed")
+		}
+		odd := [][]string{
+			{"Upgrade : h2c", "Connection: Upgrade"}, {"Upgrade\t: h2c", "Connection: Upgrade"},
+			{"Upgrade: websocket", "Connection: Upgrade", "Upgrade : h2c"},
+			{"Upgrade:websocket", "Upgrade:\th2c", "Connection:Upgrade"},
+			{"Upgrade: websocket\r\n h2c", "Connection: Upgrade"}, {"Upgrade: websocket\r\n\th2c", "Connection: Upgrade"},
+			{"Upgrade:\r\n h2c", "Connection: Upgrade"}, {"uPGRADE: h2c", "UPGRADE: websocket", "connection: UPGRADE"},
+			{"Upgrade: h2c", "Connection: Upgrade", "Content-Length: 0"},
+			{"Upgrade: h2c", "Connection: Upgrade", "Transfer-Encoding: chunked\r\n\r\n0"},
+		}
+		for i, lines := range odd {
+			e.upgrade(t, "GET", i, lines)
+		}
+		e.upgraded(t, odd)
+	})
+}
+
+// TestUpgradeByHTTP2 asks for an upgrade as HTTP/2 does it (RFC 8441), where the proxy takes HTTP/2 without TLS.
+func TestUpgradeByHTTP2(t *testing.T) {
+	upgradeable(t, func(t *testing.T, e *env) {
+		if !e.h2c {
+			t.Skip("it takes no HTTP/2 without TLS")
+		}
+		asked := [][]string{
+			{":method CONNECT", ":protocol h2c", ":scheme http", ":authority api.example"},
+			{":method CONNECT", ":protocol H2C", ":scheme http", ":authority api.example"},
+			{":method CONNECT", ":protocol websocket, h2c", ":scheme http", ":authority api.example"},
+			{":method CONNECT", ":protocol websocket", ":scheme http", ":authority api.example", "upgrade h2c"},
+			{":method GET", ":scheme http", ":authority api.example", "upgrade h2c"},
+			{":method GET", ":scheme http", ":authority api.example", "connection upgrade", "upgrade h2c"},
+			{":method GET", ":protocol h2c", ":scheme http", ":authority api.example"},
+		}
+		for i, lines := range asked {
+			c := e.dial(t)
+			lines = slices.Insert(slices.Clone(lines), 1, fmt.Sprintf(":path /open/x?%d", i))
+			if _, err := io.WriteString(c, preface+headers(1, true, lines...)); err != nil {
+				t.Error(err)
+			}
+			answered(c, 1)
+		}
+		e.upgraded(t, asked)
+	})
+}
+
+func named(name string, values []string) (lines []string) {
+	for _, value := range values {
+		lines = append(lines, name+": "+value)
+	}
+	return lines
+}
+
+func (e *env) dial(t *testing.T) net.Conn {
+	t.Helper()
+	c, err := net.DialTimeout("tcp", e.addr, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	return c
+}
+
+// upgrade sends the request of this number. Where the protocol is changed, it goes on as the client that has asked for it.
+func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
+	t.Helper()
+	c := e.dial(t)
+	defer c.Close()
+	_, _ = fmt.Fprintf(c, "%s /open/x?%d HTTP/1.1\r\nHost: api.example\r\n%s\r\n\r\n", method, number, strings.Join(lines, "\r\n"))
+	in := bufio.NewReader(c)
+	resp, err := http.ReadResponse(in, &http.Request{Method: method})
+	switch {
+	case err != nil:
+		t.Errorf("%s %q: %v", method, lines, err)
+	case resp.StatusCode == http.StatusSwitchingProtocols && strings.EqualFold(resp.Header.Get("Upgrade"), "websocket"):
+		echoes(t, c, in, lines)
+	case resp.StatusCode == http.StatusSwitchingProtocols:
+		t.Errorf("%s %q: the connection is a tunnel: %v", method, lines, resp.Header)
+		_, _ = io.WriteString(c, preface+headers(3, true,
+			":method GET", ":scheme http", ":path /admin/x", ":authority api.example", "x-auth-user root"))
+		answered(c, 3)
+	default:
+		_, err := io.Copy(io.Discard, resp.Body)
+		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // as Java's HttpClient asks
+		closed := method != "GET" && resp.StatusCode == 502                             // Hypercorn ends a kept connection, and POST isn't sent twice
+		if err != nil || resp.StatusCode >= 500 && !closed || plain && !closed && resp.StatusCode != 200 {
+			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
+		}
+	}
+}
+
+// echoes sends a WebSocket message (RFC 6455, section 5.2), and wants it back.
+func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
+	t.Helper()
+	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // masked by zeros
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(in, got); err != nil || string(got) != "\x81\x02hi" {
+		t.Errorf("%q: the WebSocket echoes %q, %v", lines, got, err)
+	}
+	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00") // the end
+}
+
+// upgraded holds what has reached the service since the last call to what may reach it. asked are the requests by their
+// numbers. It returns how many WebSockets were opened.
+func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
+	t.Helper()
+	resp, err := http.Get("http://" + e.service.addr + "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var seen []struct {
+		Kind, Version, Method, Path, Query string
+		Upgrade, Settings, User            []string
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&seen); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range seen {
+		plain := len(s.Upgrade) == 0 || len(s.Upgrade) == 1 && strings.EqualFold(s.Upgrade[0], "websocket")
+		if !plain || len(s.Settings) > 0 || strings.Join(s.User, "") != "" || s.Path != "/open/x" || s.Version == "2" {
+			var lines []string
+			if i, err := strconv.Atoi(s.Query); err == nil && i < len(asked) {
+				lines = asked[i]
+			}
+			t.Errorf("%q: the service got %+v", lines, s)
+		}
+		if s.Kind == "websocket" {
+			websockets++
+		}
+	}
+	return websockets
+}
+
+// upgradeable runs a test behind every proxy, and behind xenagate as one, with Hypercorn as the service.
+func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
+	hypercorn := proxy{name: "hypercorn"}
+	server := hypercorn.find(t)
+	app, err := filepath.Abs("testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxies := append(slices.Clone(all), proxy{name: "xenagate"})
+	for i := range proxies {
+		p := &proxies[i]
+		t.Run(p.name, func(t *testing.T) {
+			e := &env{proxy: p, addr: freeAddr(t), service: &service{addr: freeAddr(t)}}
+			dir := tempDir(t)
+			if p.config != nil {
+				program := p.find(t)
+				gate := newEnv(t, p)
+				e.gate = gate.gate
+				start(t, dir, e.addr, program, p.config(t, dir, e)...)
+			} else {
+				e.xenagate(t, dir)
+			}
+			start(t, app, e.service.addr, server, "--bind", e.service.addr, "upgrading:app")
+			test(t, e)
+		})
+	}
+}
+
+// xenagate starts the gateway as a reverse proxy.
+func (e *env) xenagate(t *testing.T, dir string) {
+	t.Helper()
+	binary := filepath.Join(dir, "xenagate")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = "../../cmd/xenagate"
+	build.Env = append(os.Environ(), "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	issuer := xenaauthtest.StartIssuer(nil)
+	t.Cleanup(issuer.Close)
+	write(t, dir, "xenagate.yaml", fmt.Sprintf(`
+listen: %s
+tokens: {issuer: %q, audiences: [testapi]}
+upstreams: [{name: service, url: "http://%s"}]
+routes:
+  rules:
+    - {route: /open/, access: public}
+    - {route: /admin/, scopes: [admin]}
+`, e.addr, issuer.URL(), e.service.addr))
+	start(t, dir, e.addr, binary, "-config", filepath.Join(dir, "xenagate.yaml"))
+}
