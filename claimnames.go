@@ -10,10 +10,10 @@ import (
 // has is the one that counts. A nil list is the default: client_id before azp, scope before scp.
 type claimNames struct{ client, scopes []string }
 
-// read fills in the client and the scopes of u from its claims.
+// read fills in the client, the scopes and the subject of u from its claims.
 func (n claimNames) read(u *User) {
 	set := u.set
-	u.clientID, u.scopes = set.ClientID, set.Scopes
+	u.subject, u.clientID, u.scopes = set.Subject, set.ClientID, set.Scopes
 	if set.Has&claims.ClientID == 0 {
 		u.clientID = set.AuthorizedParty
 	}
@@ -22,6 +22,9 @@ func (n claimNames) read(u *User) {
 	}
 	if n.scopes != nil {
 		u.scopes = n.readScopes(u)
+	}
+	if u.subject == u.clientID {
+		u.subject = "" // a client for itself, and no user whose id a client could choose (RFC 9700, section 4.15)
 	}
 }
 

@@ -78,13 +78,14 @@ type Config struct {
 	// AllowClientAudience: an ID token with a scope claim then passes unless it has at_hash or c_hash.
 	AllowNonce bool
 
-	// Subject finds the user of a valid token that has no sub: a service account's, from a claim of its own or by its
-	// client. It runs on every request with such a token. "" and no error means that there is no user. An [*Error] is
-	// answered as it says, any other error is an outage. nil finds nobody.
+	// Subject finds the user of a valid token that names none: it has no sub, or its sub is its client. Such a token is a
+	// service account's, and the user comes from a claim of its own or from its client. Subject runs on every request
+	// with such a token. "" and no error means that there is no user. An [*Error] is answered as it says, any other error
+	// is an outage. nil finds nobody.
 	Subject func(context.Context, *User) (subject string, err error)
-	// AllowClientTokens lets tokens in that have no sub and for which Subject finds nobody: a client acts for itself, and
-	// [User.Subject] is "". Issuers that follow RFC 9068, section 2.2, put the client's id into sub instead; such tokens
-	// pass without this, and [User.Subject] equals [User.ClientID].
+	// AllowClientTokens lets tokens in that name no user and for which Subject finds none: a client acts for itself, and
+	// [User.Subject] is "". Issuers that follow RFC 9068, section 2.2, write the client's id into sub. If that counted as
+	// a user, a client could pose as the user with that id (RFC 9700, section 4.15).
 	AllowClientTokens bool
 
 	// Introspection asks the issuer about tokens that are no JWTs (RFC 7662). nil refuses such tokens.

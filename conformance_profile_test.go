@@ -1,6 +1,7 @@
 package xenaauth_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -82,6 +83,82 @@ func TestP2_ClientTokens(t *testing.T) {
 	a.passes(t, token)
 	require.Empty(t, userOf(t, a.validator, token).Subject())
 	a.refuses(t, issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": ""}}), xenaauth.ReasonClaims)
+}
+
+// A token whose sub is its client stands for the client and for no user, by whatever claim the client is named
+// (RFC 9068, section 2.2; RFC 9700, section 4.15).
+func TestP2_ClientAsSubject(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})
+	byCID := issuer.HybridConfig()
+	byCID.ClientClaims = []string{"cid"}
+	for name, c := range map[string]struct {
+		cfg    xenaauth.Config
+		claims map[string]any
+	}{
+		"client_id":           {issuer.HybridConfig(), map[string]any{"sub": "service", "client_id": "service"}},
+		"azp":                 {issuer.HybridConfig(), map[string]any{"sub": "service", "client_id": nil, "azp": "service"}},
+		"cid":                 {byCID, map[string]any{"sub": "service", "client_id": "other", "cid": "service"}},
+		"the strict profile":  {strict(issuer), map[string]any{"sub": "service", "client_id": "service"}},
+		"beside a session id": {issuer.HybridConfig(), map[string]any{"sub": "service", "client_id": "service", "sid": "s"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := xenaauthtest.Token{Claims: c.claims}
+			tokens := []string{issuer.JWT(token)}
+			if c.cfg.Introspection != nil {
+				tokens = append(tokens, issuer.Opaque(token))
+			}
+			allowed, resolved := c.cfg, c.cfg
+			allowed.AllowClientTokens = true
+			resolved.Subject = func(_ context.Context, u *xenaauth.User) (string, error) { return "user of " + u.ClientID(), nil }
+			refusing, allowing, resolving := serve(t, c.cfg), serve(t, allowed), serve(t, resolved)
+			for _, token := range tokens {
+				refusing.refuses(t, token, xenaauth.ReasonSubject)
+				require.Equal(t, "hello, ", allowing.get(t, token).body)
+				require.Equal(t, "hello, user of service", resolving.get(t, token).body)
+			}
+			v := allowing.validator.(*xenaauth.Validator)
+			require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{Subject: "service"}))
+			for _, token := range tokens {
+				allowing.refuses(t, token, xenaauth.ReasonRevoked)
+			}
+		})
+	}
+}
+
+// The issuer may leave sub out of its response about a client's token.
+func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
+	t.Parallel()
+	for body, reason := range map[string]xenaauth.Reason{
+		`{"active":true,"client_id":"service"}`:                 "",
+		`{"active":true,"client_id":"service","sub":"service"}`: "",
+		`{"active":true,"client_id":"service","sub":"other"}`:   xenaauth.ReasonClaims,
+		`{"active":true,"client_id":"other","sub":"service"}`:   xenaauth.ReasonClaims,
+	} {
+		issuer := newIssuer()
+		says(issuer, body)
+		cfg := issuer.HybridConfig()
+		cfg.RequireActive, cfg.AllowClientTokens = true, true
+		a := serve(t, cfg)
+		token := issuer.JWT(xenaauthtest.Token{ClientID: "service", Subject: "service"})
+		require.Equal(t, reason, reasonOf(t, a.validator, token), body)
+	}
+}
+
+// The profile is about JWTs. An introspection response is held to what RFC 7662 says, which requires no claim.
+func TestP2_StrictProfileAndIntrospection(t *testing.T) {
+	t.Parallel()
+	issuer := newIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.Profile = xenaauth.ProfileRFC9068
+	a := serve(t, cfg)
+	for _, name := range []string{"jti", "iat", "aud"} {
+		a.passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{name: nil}}))
+		require.NotEmpty(t, reasonOf(t, a.validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{name: nil, "scope": "testapi"}})))
+	}
+	a.passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"scope": []string{"openid", "testapi"}}}))
+	a.refuses(t, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"scope": []string{"openid", "testapi"}}}), xenaauth.ReasonClaims)
+	a.refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"client_id": nil, "azp": "app"}}), xenaauth.ReasonClaims)
 }
 
 func TestP3_ScopeForms(t *testing.T) {

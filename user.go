@@ -18,7 +18,7 @@ import (
 // requests with that token; accessors hand out copies. It never holds the token itself.
 type User struct {
 	set      *claims.Set
-	subject  string              // sub, or what a resolver found
+	subject  string              // sub unless it is the client, or what a resolver found
 	clientID string              // client_id, or azp, or what Config.ClientClaims names
 	scopes   []string            // of scope, or scp, or what Config.ScopeClaims names
 	index    map[string]struct{} // of the scopes, where there are many
@@ -41,7 +41,7 @@ func newUser(set *claims.Set, names claimNames) *User {
 
 // init makes u the user of a set of claims, but for what costs and is worth it for believed ones alone: indexScopes.
 func (u *User) init(set *claims.Set, names claimNames) {
-	u.set, u.subject = set, set.Subject
+	u.set = set
 	names.read(u)
 	u.misnamed = !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID)
 }
@@ -70,8 +70,9 @@ func NewUser(claimSet any) (*User, error) {
 	return newUser(set, claimNames{}), nil
 }
 
-// Subject is who the user is: the claim sub, or what [Config.Subject] found for a token without it. It is "" for a
-// client that acts for itself, which only [Config.AllowClientTokens] lets in.
+// Subject is who the user is: the claim sub, or what [Config.Subject] found for a token without a user. It is "" for a
+// client that acts for itself, which only [Config.AllowClientTokens] lets in: a token without sub, or whose sub is its
+// client.
 func (u *User) Subject() string { return u.subject }
 
 // ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.

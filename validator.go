@@ -141,7 +141,8 @@ func (v *Validator) alsoActive(ctx context.Context, user *User, token string, no
 	if err != nil {
 		return nil, err
 	}
-	if asked.subject != user.subject || asked.clientID != user.clientID && !(asked.clientID == "" && v.cfg.AllowMissingClientID) {
+	otherUser := asked.subject != user.subject && asked.set.Subject != user.set.Subject
+	if otherUser || asked.clientID != user.clientID && !(asked.clientID == "" && v.cfg.AllowMissingClientID) {
 		return nil, refuse(ReasonClaims, errors.New("the issuer's answer is about another user or client"))
 	}
 	return user, nil

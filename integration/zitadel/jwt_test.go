@@ -43,7 +43,11 @@ func TestClientCredentials(t *testing.T) {
 	s := start(t, provider)
 	api := startAPI(t, s.config())
 	token := clientCredentials(t, s, scope)
-	check(t, full, get(t, api, full, token), answer{status: 200, subject: service, client: service})
+	check(t, full, get(t, api, full, token), invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
+	cfg := s.config()
+	cfg.AllowClientTokens = true
+	api = startAPI(t, cfg)
+	check(t, full, get(t, api, full, token), answer{status: 200, client: service})
 	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 }
 

@@ -84,3 +84,15 @@ func TestStockServer(t *testing.T) {
 	check(t, "no sub", get(t, api, full, login(t, s, opaqueClient, "profile").AccessToken),
 		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
+
+// The response of the introspection endpoint says when the token ends and not when it began.
+func TestLifetimeIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := start(t, provider)
+	cfg := s.introspecting()
+	token := login(t, s, opaqueClient, "openid", scope).AccessToken
+	check(t, "any lifetime", get(t, startAPI(t, cfg), full, token), accepted(opaqueClient))
+	cfg.AllowAnyLifetime = false
+	check(t, "an hour", get(t, startAPI(t, cfg), full, token),
+		invalid(xenaauth.ReasonLifetime, "The access token is valid for too long."))
+}
