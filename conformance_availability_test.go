@@ -328,7 +328,7 @@ func TestA5_RetryAfter(t *testing.T) {
 		require.Equal(t, want, got.header.Get("Retry-After"))
 	}
 	for field, want := range map[string]string{
-		"7": "7", "0": "1", "-5": "1", "soon": "1", "": "1", "99999999999999999999": "300", "86400": "300", "1.5": "1",
+		"7": "7", "0": "1", "-5": "1", "soon": "1", "": "1", "99999999999999999999": "60", "86400": "60", "1.5": "1",
 	} {
 		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.KeySet} {
 			issuer := newIssuer()

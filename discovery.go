@@ -11,6 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/jose"
 	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
 // metadata is what is read of an authorization server's metadata (RFC 8414, section 2).
@@ -223,7 +224,9 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 func unavailable(err error) *Error {
 	e := refuse(ReasonUnavailable, err)
 	if o, ok := errors.AsType[*outage](err); ok {
-		e.RetryAfter = o.retryAfter
+		e.RetryAfter = o.RetryAfter()
+	} else {
+		e.RetryAfter = upstream.Wait(err)
 	}
 	return e
 }

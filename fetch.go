@@ -34,13 +34,22 @@ type reply struct {
 
 // outage says what couldn't be had and why, in words fit for logs anywhere.
 type outage struct {
-	what       string
-	why        string
-	down       bool // it seems to be down, rather than to have answered badly
-	retryAfter time.Duration
+	what    string
+	why     string
+	down    bool      // the issuer seems to be down, rather than to have answered badly
+	limited bool      // the issuer answers that there were too many requests
+	until   time.Time // the issuer asks to be left alone until then
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
+
+// RetryAfter is for how long from now the issuer asks to be left alone.
+func (o *outage) RetryAfter() time.Duration {
+	if o.until.IsZero() {
+		return 0
+	}
+	return max(0, time.Until(o.until))
+}
 
 // transport is shared by all validators, so that one that is dropped leaves no connections of its own behind.
 var transport = sync.OnceValue(func() http.RoundTripper {
@@ -117,17 +126,23 @@ func (r *reply) outage(what, why string) *outage {
 	}
 	down := r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	return &outage{what: what, why: why, down: down, retryAfter: r.retryAfter()}
+	o := &outage{what: what, why: why, down: down, limited: r.status == http.StatusTooManyRequests}
+	if wait := r.retryAfter(); down && wait > 0 {
+		o.until = time.Now().Add(wait)
+	}
+	return o
 }
 
-const maxRetryAfter = 5 * time.Minute
+// maxRetryAfter bounds what a server may ask for: a mistake of its operator lasts no longer, and one call a minute
+// harms no server.
+const maxRetryAfter = time.Minute
 
 // retryAfter is what the server asks for (RFC 9110, section 10.2.3), within bounds. 0 is nothing.
 func (r *reply) retryAfter() time.Duration {
 	text := r.header.Get("Retry-After")
 	if text != "" && strings.Trim(text, "0123456789") == "" {
 		seconds, err := strconv.Atoi(text)
-		if err != nil { // more than anybody can wait
+		if err != nil { // too long for an int
 			return maxRetryAfter
 		}
 		return min(time.Duration(min(seconds, 1<<20))*time.Second, maxRetryAfter)

@@ -62,13 +62,26 @@ func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporte
 			Failures:   5,
 			Pause:      time.Second,
 			Backoff:    50 * time.Millisecond,
-			// An answer that we can't use is not counted: else a stranger whose token makes the issuer stumble could
-			// cut everybody off.
-			Down: func(err error) bool {
-				o, ok := errors.AsType[*outage](err)
-				return ok && o.down
-			},
+			Judge:      judgeCall,
 		}),
+	}
+}
+
+// judgeCall says what the error of an introspection call shows of the issuer.
+//
+// An answer that can't be used doesn't show that the issuer is down: else a stranger whose token makes the issuer stumble
+// could cut off all others.
+func judgeCall(err error) upstream.Verdict {
+	o, ok := errors.AsType[*outage](err)
+	if !ok {
+		return upstream.Verdict{} // it answered
+	}
+	wait := o.RetryAfter()
+	return upstream.Verdict{
+		Down:     o.down,
+		Stumbled: !o.down,
+		Again:    o.down && !o.limited && wait == 0,
+		Wait:     wait,
 	}
 }
 

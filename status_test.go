@@ -92,7 +92,7 @@ func TestWarmFails(t *testing.T) {
 		require.Zero(t, v.Status().KeySet.LastSuccess)
 		require.Equal(t, 503, rvStatus(t, v).Code)
 		issuer.Heal()
-		time.Sleep(time.Second)
+		time.Sleep(9 * time.Second) // as it asked
 		require.NoError(t, v.Warm(t.Context()))
 		require.Empty(t, v.Status().KeySet.LastError)
 

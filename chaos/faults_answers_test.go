@@ -26,11 +26,11 @@ func answerFaults() []fault {
 		{name: "the process answers after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
 			heal(l) // drops the connections too: an answer that is delayed already stays so
 		}},
-		{name: "status 429, Retry-After: 7", retry: "7", begin: answering(xenaauthtest.Fault{
+		{name: "status 429, Retry-After: 7", retry: 7, begin: answering(xenaauthtest.Fault{
 			Status: http.StatusTooManyRequests, Header: http.Header{"Retry-After": {"7"}},
 		})},
 		{name: "status 500", begin: answering(xenaauthtest.Fault{Status: http.StatusInternalServerError, Body: `{"error":"server_error"}`})},
-		{name: "status 503, Retry-After: 3", retry: "3", begin: answering(xenaauthtest.Fault{
+		{name: "status 503, Retry-After: 3", retry: 3, begin: answering(xenaauthtest.Fault{
 			Status: http.StatusServiceUnavailable, Header: http.Header{"Retry-After": {"3"}}, Body: page, ContentType: "text/html",
 		})},
 		{name: "status 302 to a page", begin: answering(xenaauthtest.Fault{

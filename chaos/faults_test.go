@@ -16,7 +16,7 @@ type fault struct {
 	name       string
 	lab        func(testing.TB) *lab // nil is newLab
 	begin, end func(*lab)            // end nil is heal
-	retry      string                // the Retry-After that clients are told; "" is 1
+	retry      int                   // the seconds for which the issuer asks to be left alone; 0 is that it doesn't
 	spares     bool                  // introspection works all the while
 }
 
@@ -77,9 +77,11 @@ func (f fault) run(t *testing.T) []string {
 	crowd.Go(func() { keepAsking(known, over, "JWT, seen", func() string { return seen }) })
 	crowd.Go(func() { keepAsking(known, over, "JWT, not seen", func() string { return l.jwt("unseen") }) })
 
-	outage := "503, Retry-After: " + f.retry
-	if f.retry == "" {
-		outage += "1"
+	outage, most, back := "503, Retry-After: 1", recovery, fmt.Sprintf("within %v", recovery)
+	if f.retry > 0 {
+		outage = upTo(f.retry)
+		most += time.Duration(f.retry) * time.Second
+		back += " after that"
 	}
 	first, uncached := l.jwt("first"), l.opaque("uncached")
 	opaque := outage
@@ -97,14 +99,13 @@ func (f fault) run(t *testing.T) []string {
 	}
 	f.end(l)
 	var jwt, asked time.Duration
-	victims.Go(func() { jwt = fresh.until("JWT", first, recovery) })
-	victims.Go(func() { asked = known.until("opaque token", uncached, recovery) })
+	victims.Go(func() { jwt = fresh.until("JWT", first, most) })
+	victims.Go(func() { asked = known.until("opaque token", uncached, most) })
 	victims.Wait()
 	over.Store(true)
 	crowd.Wait()
-	key := known.until("JWT of a new key", rotated(l), recovery)
+	key := known.until("JWT of a new key", rotated(l), most)
 	t.Logf("well again after: JWT %v, opaque token %v; new key after %v", jwt, asked, key)
-	back := fmt.Sprintf("within %v", recovery)
 	if t.Failed() {
 		back = "no"
 	}

@@ -28,6 +28,8 @@ var ErrPanic = errors.New("the fetch panicked")
 
 // Fetch gets the document anew. previous is the last good one, or the zero value; lifetime is how long the answer says
 // that it is fresh, 0 where it says nothing. With force no cache between here and the source may answer.
+//
+// If an error has a method RetryAfter() time.Duration, then no fetch begins before that time is over.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
 // Policy bounds a Source. All of it is required.
@@ -38,7 +40,7 @@ type Policy struct {
 	Gap      time.Duration // between the starts of two fetches
 	Retry    time.Duration // between failed fetches as long as the document may be used
 	Timeout  time.Duration // of one fetch
-	MaxWait  time.Duration // of one caller
+	MaxWait  time.Duration // of one caller, where a document is at hand but too old for that caller
 	Waiters  int           // callers that may wait for the next fetch at a time
 }
 
@@ -50,9 +52,10 @@ type Source[T any] struct {
 	good   atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
-	running *flight // the fetch under way
-	next    *flight // the fetch that waits for its time
-	last    *flight // the latest that ended
+	running *flight   // the fetch under way
+	next    *flight   // the fetch that waits for its time
+	last    *flight   // the latest that fetched and ended
+	hold    time.Time // no fetch begins before it: the source asked for that
 	waiting int
 }
 
@@ -121,6 +124,10 @@ func (s *Source[T]) Current(now time.Time) bool {
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	var none T
 	s.mu.Lock()
+	if err := s.held(now); err != nil && s.running == nil {
+		s.mu.Unlock()
+		return none, err
+	}
 	if s.waiting >= s.policy.Waiters {
 		s.mu.Unlock()
 		return none, ErrCrowded
@@ -133,17 +140,26 @@ func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, er
 		s.waiting--
 		s.mu.Unlock()
 	}()
-	if err := s.wait(ctx, f); err != nil {
+	if err := s.wait(ctx, f, s.policy.MaxWait); err != nil {
 		return none, err
 	}
 	return s.usable(time.Now())
+}
+
+// held returns the error of the last fetch if the source asked for time by it and that time is not over. s.mu is held.
+func (s *Source[T]) held(now time.Time) error {
+	if now.Before(s.hold) {
+		return s.last.err
+	}
+	return nil
 }
 
 // first gets a document where none may be used.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
-	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil && now.Before(s.last.end.Add(s.policy.Gap)) {
+	if s.running == nil && s.next == nil && s.last != nil && s.last.err != nil &&
+		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
 		return none, err // asking again so soon isn't allowed, and holding the caller wouldn't help it
@@ -153,7 +169,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		f = s.join(now, false)
 	}
 	s.mu.Unlock()
-	if err := s.wait(ctx, f); err != nil {
+	// A fetch may make several calls of a slow source one after the other, and the caller can do nothing without them.
+	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
 	return s.usable(time.Now())
@@ -170,7 +187,7 @@ func (s *Source[T]) usable(now time.Time) (T, error) {
 func (s *Source[T]) refresh(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.running == nil && s.next == nil {
+	if s.running == nil && s.next == nil && s.held(now) == nil {
 		s.join(now, false)
 	}
 }
@@ -207,7 +224,14 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	f.start = time.Now() // later than planned, never earlier: who joined for a later moment is still served
+	f.start = time.Now()                    // later than planned, never earlier: who joined for a later moment is still served
+	if err := s.held(f.start); err != nil { // the fetch before it was told so
+		f.err, f.end = err, f.start
+		s.next = nil
+		s.mu.Unlock()
+		close(f.done)
+		return
+	}
 	s.running, s.next = f, nil
 	force := f.force
 	s.mu.Unlock()
@@ -217,6 +241,10 @@ func (s *Source[T]) fly(f, before *flight) {
 	s.mu.Lock()
 	f.err, f.end = err, time.Now()
 	s.running, s.last = nil, f
+	var asks interface{ RetryAfter() time.Duration }
+	if errors.As(err, &asks) {
+		s.hold = f.end.Add(asks.RetryAfter())
+	}
 	s.mu.Unlock()
 	close(f.done)
 }
@@ -262,8 +290,8 @@ func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (docume
 	return s.fetch(ctx, previous, force)
 }
 
-func (s *Source[T]) wait(ctx context.Context, f *flight) error {
-	timer := time.NewTimer(s.policy.MaxWait)
+func (s *Source[T]) wait(ctx context.Context, f *flight, most time.Duration) error {
+	timer := time.NewTimer(most)
 	defer timer.Stop()
 	select {
 	case <-f.done:

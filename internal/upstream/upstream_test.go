@@ -14,7 +14,13 @@ import (
 var (
 	errDown    = errors.New("down")
 	errDislike = errors.New("no such question")
+	errStumble = errors.New("internal error")
 )
+
+// asks is a server that asks for time.
+type asks struct{ time time.Duration }
+
+func (*asks) Error() string { return "come back later" }
 
 func newGuard(concurrent int) *upstream.Guard {
 	return upstream.New(upstream.Settings{
@@ -22,7 +28,17 @@ func newGuard(concurrent int) *upstream.Guard {
 		Failures: 5,
 		Pause:    time.Second,
 		Backoff:  50 * time.Millisecond,
-		Down:     func(err error) bool { return errors.Is(err, errDown) },
+		Judge: func(err error) upstream.Verdict {
+			wait, asks := errors.AsType[*asks](err)
+			switch {
+			case asks:
+				return upstream.Verdict{Down: true, Wait: wait.time}
+			case errors.Is(err, errStumble):
+				return upstream.Verdict{Stumbled: true}
+			}
+			down := errors.Is(err, errDown)
+			return upstream.Verdict{Down: down, Again: down}
+		},
 	})
 }
 

@@ -1,0 +1,85 @@
+package keyset_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/keyset"
+)
+
+// later is a failure of a source that asks to be left alone for a while.
+type later time.Duration
+
+func (later) Error() string               { return "come back later" }
+func (l later) RetryAfter() time.Duration { return time.Duration(l) }
+
+// A source that says when to come back is not fetched from before that, and callers get its error at once.
+func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
+	ask := map[string]func(*keyset.Source[int]) (int, error){"Get": get, "After": after}
+	for _, known := range []bool{false, true} {
+		for name, ask := range ask {
+			o := new(origin)
+			bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+				if known {
+					_, err := get(s)
+					require.NoError(t, err)
+					time.Sleep(14 * time.Minute) // a refresh is due
+				}
+				o.set(func() { o.err = later(30 * time.Second) })
+				_, _ = after(s)
+				failed, fetched := time.Now(), o.count()
+				for time.Since(failed) < 30*time.Second {
+					before := time.Now()
+					document, err := ask(s)
+					if known && name == "Get" {
+						require.NoError(t, err)
+						require.Equal(t, 1, document)
+					} else {
+						require.ErrorIs(t, err, later(30*time.Second), name)
+					}
+					require.Zero(t, time.Since(before), "%s: waiting would not help", name)
+					synctest.Wait()
+					require.Equal(t, fetched, o.count(), "%s after %v", name, time.Since(failed))
+					time.Sleep(100 * time.Millisecond)
+				}
+				o.set(func() { o.err = nil })
+				_, err := ask(s)
+				require.NoError(t, err)
+				synctest.Wait()
+				require.Equal(t, fetched+1, o.count(), name)
+			})
+		}
+	}
+}
+
+// A fetch that was planned before the source asked for time does not take place either.
+func TestAPlannedFetchWaitsForTheSource(t *testing.T) {
+	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		go func() { _, _ = get(s) }()
+		time.Sleep(time.Second)
+		before := time.Now()
+		_, err := after(s)
+		require.ErrorIs(t, err, later(time.Minute))
+		require.Equal(t, time.Second, time.Since(before))
+		require.Equal(t, 1, o.count())
+		time.Sleep(time.Minute)
+		o.set(func() { o.err = nil })
+		_, err = after(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, o.count())
+	})
+}
+
+// The first document is waited for as long as its fetch may take: the fetch makes several calls.
+func TestTheFirstFetchMayTakeLong(t *testing.T) {
+	o := &origin{takes: policy.Timeout - time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+	})
+}

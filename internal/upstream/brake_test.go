@@ -1,0 +1,89 @@
+package upstream_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/upstream"
+)
+
+// rate makes 100 calls a second for some seconds and returns how many of them reached the server.
+func rate(t *testing.T, g *upstream.Guard, urgent bool, s *calls, seconds int) int {
+	t.Helper()
+	before := s.n
+	for range 100 * seconds {
+		_ = g.Do(t.Context(), urgent, s.call)
+		time.Sleep(10 * time.Millisecond)
+	}
+	return s.n - before
+}
+
+// A server that answers every call with an error gets few of them, and all of them after the first good answer.
+func TestAServerThatOnlyStumblesIsSpared(t *testing.T) {
+	for _, urgent := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGuard(4)
+			s := &calls{answers: []error{errStumble}}
+			if n := rate(t, g, urgent, s, 1); n != 100 {
+				t.Errorf("%d of 100 calls in the first second", n)
+			}
+			if n := rate(t, g, urgent, s, 10); n > 51 || n < 49 {
+				t.Errorf("%d calls in the ten seconds after that, want 5 a second", n)
+			}
+			if g.State() != "half-open" {
+				t.Error(g.State())
+			}
+			_ = g.Do(t.Context(), urgent, s.call)
+			err := g.Do(t.Context(), urgent, s.call)
+			if wait := upstream.Wait(err); !errors.Is(err, upstream.ErrOpen) || wait <= 0 || wait > 200*time.Millisecond {
+				t.Error(err, wait)
+			}
+			if err := g.Do(t.Context(), !urgent, s.call); !errors.Is(err, errStumble) {
+				t.Errorf("calls of the other kind: %v", err)
+			}
+			for _, answer := range []error{nil, errDislike} {
+				s.answers = []error{answer}
+				time.Sleep(200 * time.Millisecond)
+				if n := rate(t, g, urgent, s, 1); n != 100 || g.State() != "closed" {
+					t.Errorf("%d of 100 calls after %v, %s", n, answer, g.State())
+				}
+				s.answers = []error{errStumble}
+				rate(t, g, urgent, s, 2)
+			}
+		})
+	}
+}
+
+// A stranger whose calls make the server stumble slows nobody down as long as other calls are answered.
+func TestStumblesAmongGoodAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		bad, good := &calls{answers: []error{errStumble}}, &calls{answers: []error{nil}}
+		for range 100 {
+			for range 99 {
+				_ = g.Do(t.Context(), false, bad.call)
+				time.Sleep(5 * time.Millisecond)
+			}
+			_ = g.Do(t.Context(), false, good.call)
+		}
+		if bad.n != 9900 || good.n != 100 {
+			t.Error(bad.n, good.n)
+		}
+	})
+}
+
+// Few failures over a long time say nothing of the server.
+func TestRareStumbles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		s := &calls{answers: []error{errStumble}}
+		for n := range 100 {
+			if err := g.Do(t.Context(), false, s.call); !errors.Is(err, errStumble) {
+				t.Fatal(n, err)
+			}
+			time.Sleep(201 * time.Millisecond)
+		}
+	})
+}

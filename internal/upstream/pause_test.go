@@ -1,0 +1,84 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/upstream"
+)
+
+// A server that asks for time is not called before that time is over, and then by one call first.
+func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		s := &calls{answers: []error{&asks{30 * time.Second}}}
+		began := time.Now()
+		if err := g.Do(t.Context(), true, s.call); err == nil || s.n != 1 || !began.Equal(time.Now()) {
+			t.Fatalf("%v after %d tries and %v: there is no second try", err, s.n, time.Since(began))
+		}
+		for time.Since(began) < 30*time.Second {
+			err := g.Do(t.Context(), true, s.call)
+			if left := 30*time.Second - time.Since(began); !errors.Is(err, upstream.ErrOpen) || upstream.Wait(err) != left {
+				t.Fatalf("after %v: %v, wait %v", time.Since(began), err, upstream.Wait(err))
+			}
+			if s.n != 1 || g.State() != "open" {
+				t.Fatal(time.Since(began), s.n, g.State())
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+		time.Sleep(time.Millisecond)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() { _ = g.Do(t.Context(), false, s.call) })
+		}
+		all.Wait()
+		if s.n != 2 {
+			t.Errorf("%d calls after the pause, want one", s.n-1)
+		}
+		s.answers = []error{nil}
+		time.Sleep(30*time.Second + time.Millisecond)
+		if err := g.Do(t.Context(), false, s.call); err != nil || g.State() != "closed" {
+			t.Error(err, g.State())
+		}
+	})
+}
+
+// While the breaker is open, callers are told the time that remains.
+func TestOpenTellsTheTimeThatRemains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(4)
+		s := &calls{answers: []error{errDown}}
+		for range 3 {
+			_ = g.Do(t.Context(), false, s.call)
+		}
+		for _, passed := range []time.Duration{0, 300, 600} {
+			if err := g.Do(t.Context(), false, s.call); upstream.Wait(err) != (1000-passed)*time.Millisecond {
+				t.Error(passed, err, upstream.Wait(err))
+			}
+			time.Sleep(300 * time.Millisecond)
+		}
+	})
+}
+
+// Callers do not queue for a server that is not called: the places may be taken by calls that hang.
+func TestOpenDoesNotQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGuard(2)
+		hang := make(chan struct{})
+		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
+		synctest.Wait()
+		_ = g.Do(t.Context(), false, (&calls{answers: []error{&asks{time.Minute}}}).call)
+		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
+		synctest.Wait()
+		before := time.Now()
+		if err := g.Do(t.Context(), false, nil); !errors.Is(err, upstream.ErrOpen) || !before.Equal(time.Now()) {
+			t.Error(err, time.Since(before))
+		}
+		close(hang)
+		synctest.Wait()
+	})
+}

@@ -1,0 +1,223 @@
+package xenaauth_test
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// busy is an issuer that asks for time.
+func busy(status, seconds int) xenaauthtest.Fault {
+	return xenaauthtest.Fault{Status: status, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
+}
+
+// An issuer that says when to come back is left alone until then, and clients are told the time that remains.
+func TestRetryAfterIsRespected(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 503} {
+		for _, opaque := range []bool{false, true} {
+			rvBubble(t, func(t *testing.T) {
+				issuer := newIssuer()
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+				a := mount(t, cfg)
+				token := func() string {
+					if opaque {
+						return issuer.Opaque(xenaauthtest.Token{})
+					}
+					return issuer.JWT(xenaauthtest.Token{})
+				}
+				issuer.Fail(xenaauthtest.All, busy(status, 30))
+				began := time.Now()
+				for time.Since(began) < 30*time.Second {
+					got := a.get(t, token())
+					require.Equal(t, 503, got.status)
+					left := 30 - int(time.Since(began)/time.Second)
+					require.Equal(t, strconv.Itoa(left), got.header.Get("Retry-After"), "after %v", time.Since(began))
+					time.Sleep(500 * time.Millisecond)
+				}
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.All), "status %d: the first call", status)
+				issuer.Heal()
+				require.Equal(t, 200, a.get(t, token()).status)
+			})
+		}
+	}
+}
+
+// The key set is left alone too, while the keys that are known go on to serve.
+func TestRetryAfterOfTheKeySet(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		a := mount(t, issuer.Config())
+		require.Equal(t, 200, a.get(t, issuer.JWT(xenaauthtest.Token{})).status)
+		issuer.ResetCalls()
+		issuer.Fail(xenaauthtest.KeySet, busy(429, 30))
+		issuer.Rotate()
+		rotated := issuer.JWT(xenaauthtest.Token{})
+		time.Sleep(5 * time.Second)
+		for range 100 {
+			got := a.get(t, rotated)
+			require.Equal(t, 503, got.status)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet))
+		issuer.Heal()
+		time.Sleep(20 * time.Second)
+		require.Equal(t, 200, a.get(t, rotated).status)
+	})
+}
+
+// An issuer that asks for a day is asked again after a minute, by one call.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvIntrospect(t, issuer, nil)
+		issuer.Fail(xenaauthtest.Introspection, busy(503, 86400))
+		for minute := range 5 {
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
+			}
+			all.Wait()
+			if minute > 0 { // all of the first ones were under way before the issuer answered one
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
+			}
+			issuer.ResetCalls()
+			time.Sleep(time.Minute + time.Millisecond)
+		}
+	})
+}
+
+// A cold start waits for an issuer that is slow and answers.
+func TestColdStartAtASlowIssuer(t *testing.T) {
+	t.Parallel()
+	for _, metadata := range []bool{false, true} {
+		rvBubble(t, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{OAuthMetadataOnly: metadata})
+			issuer.Slow(3100 * time.Millisecond)
+			a := mount(t, issuer.Config())
+			token := issuer.JWT(xenaauthtest.Token{})
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() {
+					if got := a.get(t, token); got.status != 200 {
+						t.Error(got.status, got.body)
+					}
+				})
+			}
+			all.Wait()
+			calls := 2
+			if metadata {
+				calls = 3
+			}
+			require.GreaterOrEqual(t, issuer.Calls(xenaauthtest.All), calls)
+		})
+	}
+}
+
+// An issuer that answers every call with an error gets few of them, whatever its error is, and clients are told to come
+// back.
+func TestAFailingIssuerGetsFewCalls(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]xenaauthtest.Fault{
+		"500":               {Status: 500},
+		"wrong credentials": {Status: 401},
+		"forbidden":         {Status: 403},
+		"not found":         {Status: 404},
+		"a page":            {Body: "<html>", ContentType: "text/html"},
+		"no JSON":           {Body: "<html>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rvBubble(t, func(t *testing.T) {
+				issuer := newIssuer()
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+				a := mount(t, cfg)
+				used := make([]string, 100)
+				for n := range used {
+					used[n] = issuer.Opaque(xenaauthtest.Token{})
+					require.Equal(t, 200, a.get(t, used[n]).status)
+				}
+				time.Sleep(2 * time.Minute) // their answers are too old
+				issuer.Fail(xenaauthtest.Introspection, fault)
+				ask := func(token string, seconds int) int {
+					issuer.ResetCalls()
+					for range 100 * seconds {
+						got := a.get(t, token)
+						require.Equal(t, 503, got.status)
+						require.Equal(t, "1", got.header.Get("Retry-After"))
+						time.Sleep(10 * time.Millisecond)
+					}
+					return issuer.Calls(xenaauthtest.Introspection)
+				}
+				for _, token := range []string{issuer.Opaque(xenaauthtest.Token{}), used[0]} {
+					ask(token, 1)
+					require.LessOrEqual(t, ask(token, 10), 50, "of 1000 questions in 10 s")
+				}
+				issuer.Heal()
+				time.Sleep(200 * time.Millisecond)
+				for range 100 {
+					require.Equal(t, 200, a.get(t, issuer.Opaque(xenaauthtest.Token{})).status)
+				}
+			})
+		})
+	}
+}
+
+// A stranger whose tokens make the issuer stumble slows down no token that was active once, and no other token for long.
+func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		var strange sync.Map
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			if err := r.ParseForm(); err != nil {
+				return nil, err
+			}
+			if _, bad := strange.Load(r.PostForm.Get("token")); bad {
+				return &http.Response{StatusCode: 500, Body: http.NoBody, Request: r}, nil
+			}
+			r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
+			return on.RoundTrip(r)
+		})
+		a := mount(t, cfg)
+		used := issuer.Opaque(xenaauthtest.Token{})
+		require.Equal(t, 200, a.get(t, used).status)
+		time.Sleep(2 * time.Minute)
+		over := make(chan struct{})
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+				token := "stranger" + strconv.Itoa(n)
+				strange.Store(token, true)
+				a.get(t, token)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 200, a.get(t, used).status, "a token in use")
+		for range 20 { // the issuer is known to answer now
+			require.Equal(t, 200, a.get(t, issuer.Opaque(xenaauthtest.Token{})).status)
+			time.Sleep(500 * time.Millisecond)
+		}
+		close(over)
+		flood.Wait()
+	})
+}
