@@ -44,7 +44,7 @@ type Config struct {
 	// ClockSkew is how far the issuer's clock and ours may differ. 0 is 30 seconds; 2 minutes is the most.
 	ClockSkew time.Duration
 	// MaxTokenLifetime is the longest validity of a token that is accepted, from nbf (or iat, where there is no nbf) to
-	// exp, ClockSkew not counted. 0 is one hour, as Xena issues them.
+	// exp, ClockSkew not counted. 0 is one hour, as Xena issues them. 100 years is the most, here and for every other time.
 	MaxTokenLifetime time.Duration
 	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime. An introspected token
 	// that has exp, but neither nbf nor iat, is refused without it: its lifetime is unknown.
@@ -280,6 +280,7 @@ func (c Config) Validate() error {
 			wrong("Introspection.Cache", "needs a CacheTTL: what isn't kept can't be shared")
 		}
 	}
+	c.checkBounds(wrong)
 	return errors.Join(errs...)
 }
 

@@ -101,21 +101,35 @@ func ExampleContextWithUser() {
 }
 
 // What a session of a user may no longer do, it may not do from the next request on.
-func ExampleValidator_Revoke() {
+func ExampleRevocationOf() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {
 		log.Fatal(err)
 	}
-	ctx := context.Background()
-	token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "0F3C"}})
-	_, before := v.Validate(ctx, token)
-	if err := v.Revoke(ctx, xenaauth.Revocation{SessionID: "0F3C"}); err != nil {
-		log.Fatal(err)
+	logout := func(w http.ResponseWriter, r *http.Request) {
+		user, _ := xenaauth.UserFromContext(r.Context())
+		err := v.Revoke(r.Context(), xenaauth.RevocationOf(user))
+		if errors.Is(err, xenaauth.ErrNotPublished) {
+			log.Print(err) // the user is logged out here; other instances may not know
+		} else if err != nil {
+			http.Error(w, "not logged out", http.StatusInternalServerError)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
 	}
-	_, after := v.Validate(ctx, token)
-	fmt.Println(before, after)
-	// Output: <nil> xenaauth: revoked
+	h := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(logout))
+	token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "0F3C"}})
+	for range 2 {
+		r := httptest.NewRequest("POST", "/logout", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 204
+	// 401
 }
 
 // The logout receiver stands beside the API and outside its middleware: the issuer brings no access token.
