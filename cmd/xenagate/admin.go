@@ -70,25 +70,31 @@ func (g *gateway) revokeTokens(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "want one revocation, with its fields alone")
 		return
 	}
-	status, word := revoked(g.validator.Revoke(r.Context(), revocation))
+	status, word := g.revocationResult(g.validator.Revoke(r.Context(), revocation))
 	switch status {
-	case http.StatusOK:
+	case http.StatusOK, http.StatusAccepted:
 		g.log.Info(word, slog.Any("revocation", revocation))
-	case http.StatusAccepted, http.StatusInsufficientStorage:
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "1")
+		g.log.Warn(word, slog.Any("revocation", revocation))
+	case http.StatusInsufficientStorage:
 		g.log.Warn(word, slog.Any("revocation", revocation))
 	}
 	say(w, status, word)
 }
 
-// revoked is what became of a revocation. Whether it holds here goes before whether others were told.
-func revoked(err error) (status int, word string) {
+// revocationResult returns the response to a revocation. 200 means that no request passes any more: so it is only for a
+// gateway without Redis. Redis does not tell which other gateways have heard of a revocation.
+func (g *gateway) revocationResult(err error) (status int, word string) {
 	switch {
+	case err == nil && g.redis != nil:
+		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"
+	case errors.Is(err, xenaauth.ErrNotPublished): // before the other one: a full Redis is both
+		return http.StatusServiceUnavailable, "revoked here; the other gateways were not told: try again"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):
 		return http.StatusInsufficientStorage, "not revoked here: too many revocations are in force"
-	case errors.Is(err, errNotPublished):
-		return http.StatusAccepted, "revoked here; the other gateways will be told when Redis is back"
 	}
 	return http.StatusBadRequest, "the revocation is unusable"
 }

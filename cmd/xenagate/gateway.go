@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -124,23 +123,9 @@ func (g *gateway) joinFleet(v *xenaauth.Config) error {
 	if err != nil {
 		return g.cfg.At("redis", err)
 	}
-	v.RevocationBus = bus{fleet}
+	v.RevocationBus = fleet
 	if v.Introspection != nil {
 		v.Introspection.Cache = fleet
-	}
-	return nil
-}
-
-// errNotPublished is a revocation that holds here and that others don't know yet.
-var errNotPublished = errors.New("not published")
-
-// bus tells a bus's own errors from those of a revocation that is unusable.
-type bus struct{ xenaauth.RevocationBus }
-
-// Publish implements [xenaauth.RevocationBus].
-func (b bus) Publish(ctx context.Context, r xenaauth.Revocation) error {
-	if err := b.RevocationBus.Publish(ctx, r); err != nil {
-		return fmt.Errorf("%w: %w", errNotPublished, err)
 	}
 	return nil
 }
