@@ -44,7 +44,9 @@ func TestRevocationOf(t *testing.T) {
 			t.Parallel()
 			rvBubble(t, func(t *testing.T) {
 				issuer := newIssuer()
-				v := rvNew(t, issuer.Config())
+				cfg := issuer.Config()
+				cfg.AllowClientTokens = true
+				v := rvNew(t, cfg)
 				mint := func(c claims) string { return issuer.JWT(xenaauthtest.Token{Claims: c}) }
 				mine := mint(c.of)
 				var refused, allowed []string
