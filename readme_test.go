@@ -2,6 +2,7 @@ package xenaauth_test
 
 import (
 	"go/ast"
+	"go/build"
 	"go/format"
 	"go/importer"
 	"go/parser"
@@ -15,8 +16,15 @@ import (
 )
 
 // The README's Go snippets that are of this module are put together to one file, with the declarations that they leave
-// to the reader, and type-checked. Those for frameworks are Examples in the adapters' modules.
+// to the reader, and type-checked. Those for frameworks are Examples in the adapters' modules. It needs no C compiler and
+// leaves no file behind.
 func TestReadmeSnippetsCompile(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	t.Setenv("CC", "no-c-compiler")
+	usesCgo := build.Default.CgoEnabled // which the importer would run cgo for
+	build.Default.CgoEnabled = false
+	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
 	text, err := os.ReadFile("README.md")
 	require.NoError(t, err)
 	var functions, statements string
@@ -66,6 +74,9 @@ func main() {
 	config := types.Config{Importer: importer.ForCompiler(files, "source", nil)}
 	_, err = config.Check("readme", files, []*ast.File{file}, nil)
 	require.NoError(t, err)
+	left, err := os.ReadDir(temp)
+	require.NoError(t, err)
+	require.Empty(t, left)
 }
 
 func containsAny(s string, of []string) bool {

@@ -1,10 +1,12 @@
 // Command gin is a small API on gin, guarded by scopes. Point it at an issuer by the environment, XENA_AUDIENCE at least:
-// see [xenaauth.ConfigFromEnv].
+// see [xenaauth.ConfigFromEnv]. ADDR is the address to listen on, localhost:8080 unless set.
 package main
 
 import (
+	"cmp"
 	"log"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -18,8 +20,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Addr: "localhost:8080", Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	addr := cmp.Or(os.Getenv("ADDR"), "localhost:8080")
+	server := &http.Server{Addr: addr, Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatalf("%v: ADDR is the address to listen on", server.ListenAndServe())
 }
 
 // service is all of the API. It needs no issuer to start.

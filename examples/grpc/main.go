@@ -54,7 +54,7 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 	listener, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), "localhost:8080"))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: ADDR is the address to listen on", err)
 	}
 	defer context.AfterFunc(ctx, server.Stop)()
 	fmt.Fprintln(out, listener.Addr())

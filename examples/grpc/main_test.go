@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -89,5 +90,19 @@ func TestWrongConfiguration(t *testing.T) {
 	setenv(t, "http://login.example", "testapi")
 	if err := run(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "Issuer") {
 		t.Errorf("run: %v", err)
+	}
+}
+
+// TestAddressInUse names the variable that chooses another address.
+func TestAddressInUse(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	setenv(t, "https://login.example", "testapi")
+	t.Setenv("ADDR", busy.Addr().String())
+	if err := run(t.Context(), io.Discard); err == nil || !strings.HasSuffix(err.Error(), ": ADDR is the address to listen on") {
+		t.Errorf("error %v", err)
 	}
 }

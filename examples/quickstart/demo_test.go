@@ -127,7 +127,8 @@ func TestAddressInUse(t *testing.T) {
 	defer busy.Close()
 	setenv(t, map[string]string{"ADDR": busy.Addr().String()})
 	var stdout, stderr bytes.Buffer
-	if got := run(t.Context(), nil, &stdout, &stderr); got != exitFailed || stdout.Len() > 0 {
+	if got := run(t.Context(), nil, &stdout, &stderr); got != exitFailed || stdout.Len() > 0 ||
+		!strings.Contains(stderr.String(), "in use: ADDR is the address to listen on\n") {
 		t.Errorf("status %d\n%s\n%s", got, &stdout, &stderr)
 	}
 }

@@ -1,7 +1,7 @@
 // Quickstart is an API that is protected by xenaauth, and a tour of what it answers.
 //
-//	go run ./examples/quickstart          the tour, then an API to try with curl, until interrupted
-//	go run ./examples/quickstart -once    the tour alone; the exit status tells whether all was as expected
+//	go -C examples/quickstart run .          the tour, then an API to try with curl, until interrupted
+//	go -C examples/quickstart run . -once    the tour alone; the exit status tells whether all was as expected
 //
 // It needs nothing else: the issuer of the tokens is an identity server of the test kit, in the same process. With
 // XENA_ISSUER set (and XENA_AUDIENCE, and whatever else [xenaauth.ConfigFromEnv] reads) there is neither that issuer nor

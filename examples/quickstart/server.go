@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -41,9 +42,12 @@ func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)
 	if err != nil && anyPort {
-		return config.Listen(ctx, "tcp", "127.0.0.1:0")
+		l, err = config.Listen(ctx, "tcp", "127.0.0.1:0")
 	}
-	return l, err
+	if err != nil {
+		return nil, fmt.Errorf("%w: ADDR is the address to listen on", err)
+	}
+	return l, nil
 }
 
 // baseURL is where this machine reaches what listens at addr.
