@@ -52,6 +52,12 @@ func TestAmbiguousTargets(t *testing.T) {
 			"GET /a%C2%85", "GET /a%C2%81b"},
 		"double encoding": {"GET /a%252fb", "GET /%2561", "GET /a%25", "GET /100%25"},
 		"dot or space":    {"GET /a.", "GET /a./b", "GET /a%20", "GET /a%20/b", "GET /a%20.", "GET /a...", "GET /a%C2%A0/b", "GET /a%C2%A0"},
+		"a leading space": {"GET /%20admin", "GET /a/%20b", "GET /a/%20%20b/c", "GET /%C2%A0admin", "GET /a/%E3%80%80b",
+			"GET /%E2%80%83a", "GET /%E1%9A%80a", "GET /%E2%80%AFa", "GET /a/%20", "GET /%C2%85a", "GET /%09a", "GET /%0Ba"},
+		"cookieless": {"GET /(S(x))/admin", "GET /a/(S(x))", "GET /(s(x))/admin", "GET /(A(x))/b", "GET /(F(x))/b", "GET /(X(1))/b",
+			"GET /(A(x)S(y)F(z))/b", "GET /%28S%28x%29%29/admin", "GET /(%53(x))/b", "GET /%28s(x))/b", "GET /a/(S(x))b/c",
+			"GET /(S(x))/(S(y))/b", "GET /(S(", "GET /(Z()", "GET /prot/(S(X))ected"},
+		"streams": {"GET /admin::$DATA", "GET /a/b::$data", "GET /admin:$I30:$INDEX_ALLOCATION/x", "GET /a::%24DATA", "GET /a%3A$x"},
 		"encoding": {"GET /a%ff", "GET /a%c0%ae", "GET /a%c0%af", "GET /%ed%a0%80", "GET /a%e3%81", "GET /a\xff", "GET /\xc3\xa6",
 			"GET /a\x80"},
 		"delimiters": {"GET /a#b", "GET /a%23b", "GET /a%3fb", "GET /a%3Fb=c"},
@@ -78,6 +84,11 @@ func TestPlainTargets(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
+		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b", // a space within
+		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b", // OData
+		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
+		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD", // letters
+		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1", // docs/routes.md says that a table can't see these
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),
 	} {
@@ -189,7 +200,8 @@ func TestMethodOverride(t *testing.T) {
 
 // FuzzTarget holds Find to its word: what it lets through means one thing, and nothing makes it panic.
 func FuzzTarget(f *testing.F) {
-	for _, path := range []string{"/a", "/a/../b", "/%61", "/a%2fb", "//a", "/a;b", "/%25", "/\u212a", "/ſ", "http://h/p", "*", "/a.", "/æ/"} {
+	for _, path := range []string{"/a", "/a/../b", "/%61", "/a%2fb", "//a", "/a;b", "/%25", "/\u212a", "/ſ", "http://h/p", "*", "/a.", "/æ/",
+		"/%20a", "/a/%c2%a0b", "/(S(x))/a", "/a::$DATA"} {
 		f.Add("GET", "api.example", path, false)
 		f.Add("get", "api.example.", path, true)
 	}
@@ -221,6 +233,11 @@ func FuzzTarget(f *testing.F) {
 			require.NotContains(t, strings.ToLower(u.EscapedPath()), hidden)
 		}
 		require.False(t, strings.ContainsAny(path, "\\;%?#\x00"), path)
+		require.NotContains(t, path, ":$")
+		for segment := range strings.SplitSeq(path, "/") {
+			require.Equal(t, strings.TrimSpace(segment), segment, "trimming changes nothing")
+			require.NotRegexp(t, `^\([A-Za-z]\(`, segment)
+		}
 		again, err := url.PathUnescape(path)
 		require.NoError(t, err)
 		require.Equal(t, path, again, "decoding twice changes nothing")

@@ -85,6 +85,12 @@ func checkPath(path string) ambiguity {
 			}
 		case c < ' ' || c == 0x7f:
 			return "a control character"
+		case c == ' ' && last == '/':
+			return "a segment that begins with a space"
+		case c == '(' && last == '/' && isCookieless(path[i:]):
+			return "a segment of ASP.NET's cookieless sessions"
+		case c == '$' && last == ':':
+			return "a stream of a file"
 		case c == '\\':
 			return "a backslash"
 		case c == ';':
@@ -107,17 +113,28 @@ func checkPath(path string) ambiguity {
 	return checkRunes(path)
 }
 
+// isCookieless reports whether a segment begins like /(S(x))/, which ASP.NET takes out of a path, together with its slash,
+// before it looks for a page: S is a session, A, F and X are other values that it keeps in the path in place of cookies,
+// in any case and combined. It also counts a segment that goes on behind them.
+func isCookieless(segment string) bool {
+	return len(segment) > 2 && lower(segment[1]) >= 'a' && lower(segment[1]) <= 'z' && segment[2] == '('
+}
+
 // checkRunes refuses characters beyond ASCII that an upstream may drop, or turn into one that it takes for a delimiter.
 func checkRunes(path string) ambiguity {
 	if !utf8.ValidString(path) {
 		return "bytes that are not UTF-8"
 	}
-	space := false
+	space, begins := false, false
 	for _, c := range path {
 		if c == '/' && space {
 			return "a segment that ends in a dot or a space"
 		}
 		space = unicode.IsSpace(c)
+		if space && begins {
+			return "a segment that begins with a space"
+		}
+		begins = c == '/'
 		if c < utf8.RuneSelf {
 			continue
 		}

@@ -28,7 +28,9 @@ var tricks = []string{
 	"/open?x/../../admin HTTP/1.1 /admin", "http://api.example/admin", "http://api.example//admin",
 	"http://api.example/open/../admin", "https://api.example/admin", "http://x@api.example/admin",
 	"HTTP://API.EXAMPLE/admin", "http:///admin", "http://api.example", "file:///admin",
-	"//open.example/../admin", "/open/x /admin", "/open/\t/admin",
+	"//open.example/../admin", "/open/x /admin", "/open/\t/admin", "/%20admin", "/open/%20/../admin", "/api/%20x", "/%C2%A0admin",
+	"/api/%E3%80%80x", "/(S(x))/admin", "/open/(S(x))/../admin", "/api/(A(x)F(y))/x", "/%28S%28x%29%29/admin", "/admin::$DATA",
+	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
 // TestTargets asks for them as they are, over a bare connection. Whatever reaches the service is held to the rule for
