@@ -197,8 +197,11 @@ func TestJ3_StrictJSON(t *testing.T) {
 			s.refuses(t, s.token(t, header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 		})
 	}
-	t.Run("thousands of members", func(t *testing.T) {
-		s.passes(t, s.token(t, header, payload[:len(payload)-1]+members(1100)+"}"))
+	t.Run("hundreds of members", func(t *testing.T) {
+		s.passes(t, s.token(t, header, payload[:len(payload)-1]+members(480)+"}"))
+		s.refuses(t, s.token(t, header, payload[:len(payload)-1]+members(513)+"}"), xenaauth.ReasonMalformedToken)
+		s.passes(t, s.token(t, header[:len(header)-1]+members(100)+"}", payload))
+		s.refuses(t, s.token(t, header[:len(header)-1]+members(129)+"}", payload), xenaauth.ReasonMalformedToken)
 	})
 }
 

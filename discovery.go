@@ -107,10 +107,11 @@ func metadataURLs(issuer string) []string {
 	return places
 }
 
+var metadataNames = claims.NewNames("issuer", "jwks_uri", "introspection_endpoint")
+
 func (i *issuer) parseMetadata(text string) (m metadata, err error) {
-	names := []string{"issuer", "jwks_uri", "introspection_endpoint"}
 	var issuer string
-	err = claims.Object(text, names, func(name string, d *claims.Decoder) error {
+	err = claims.Object(text, metadataNames, func(name string, d *claims.Decoder) error {
 		var ok bool
 		switch {
 		case d.Null():

@@ -273,9 +273,11 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	return i.policy.user(set), nil
 }
 
+var activeName, errorName = claims.NewNames("active"), claims.NewNames("error")
+
 // saysActive reports whether an answer has the member active with the value true.
 func saysActive(body string) (active bool) {
-	err := claims.Object(body, []string{"active"}, func(name string, d *claims.Decoder) error {
+	err := claims.Object(body, activeName, func(name string, d *claims.Decoder) error {
 		if name == "active" {
 			if value, ok := d.Bool(); ok {
 				active = value
@@ -292,7 +294,7 @@ func saysActive(body string) (active bool) {
 
 // errorCode is the code of an error answer (RFC 6749, section 5.2), or "".
 func errorCode(body string) (code string) {
-	err := claims.Object(body, []string{"error"}, func(name string, d *claims.Decoder) error {
+	err := claims.Object(body, errorName, func(name string, d *claims.Decoder) error {
 		ok := false
 		if name == "error" {
 			code, ok = d.String()

@@ -112,9 +112,9 @@ func (v *Validator) facts(ctx context.Context, token string, legal func(string) 
 		isJWT = isJWT && parts.Looks()
 	}
 	local := isJWT && !v.cfg.AlwaysIntrospect
-	illegal := func() bool { return legal != nil && !legal(token) }
+	illegal := func(text string) bool { return legal != nil && !legal(text) }
 	switch {
-	case !local && illegal():
+	case !local && illegal(token):
 		return nil, refuse(ReasonMalformedRequest, nil)
 	case long:
 		return nil, refuse(ReasonMalformedToken, errTooLong)
@@ -127,12 +127,22 @@ func (v *Validator) facts(ctx context.Context, token string, legal func(string) 
 	}
 	user, err := v.verifier.validate(ctx, token, parts, now)
 	switch {
-	case err != nil && illegal(): // what verifies is base64url from end to end, so it isn't looked at once more
+	case err != nil && illegal(unread(token, parts, err)):
 		return nil, refuse(ReasonMalformedRequest, nil)
 	case err != nil || !v.cfg.RequireActive:
 		return user, err
 	}
 	return v.alsoActive(ctx, user, token, now)
+}
+
+// unread returns the part of a refused JWT whose characters nothing has looked at yet. What was decoded is base64url.
+// Only a refusal that depends on the claims tells that header and payload were decoded.
+func unread(token string, parts jose.Token, err error) string {
+	switch asError(err).Reason {
+	case ReasonMalformedToken, ReasonAlgorithm, ReasonUnknownKey:
+		return token
+	}
+	return token[len(parts.Signed()):]
 }
 
 // alsoActive asks the issuer about a verified JWT.

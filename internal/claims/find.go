@@ -20,7 +20,7 @@ func (set *Set) read(name string, words bool) (list []string, found, ok bool) {
 	if !found || raw == "null" {
 		return nil, false, true
 	}
-	d := Decoder{s: raw}
+	d := Decoder{s: raw, left: set.bounds}
 	list, _, ok = d.list(nil, words)
 	return list, true, ok
 }

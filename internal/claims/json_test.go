@@ -162,13 +162,16 @@ func texts() []text {
 		{"just above the surrogates", `{"a":"\ue000"}`, true},
 		{"the last pair", `{"a":"\udbff\udfff"}`, true},
 
-		{"members by the thousand", many(3000, func(i int) string { return fmt.Sprint(i) }), true},
+		{"as many members as allowed", many(512, func(i int) string { return fmt.Sprint(i) }), true},
+		{"one member too many", many(513, func(i int) string { return fmt.Sprint(i) }), false},
+		{"members by the thousand", many(3000, func(i int) string { return fmt.Sprint(i) }), false},
 		{"repeated name among few", many(12, func(i int) string { return fmt.Sprint(i % 11) }), false},
 		{"repeated name as the set grows", many(13, func(i int) string { return fmt.Sprint(i % 12) }), false},
 		{"repeated name right after", many(14, func(i int) string { return fmt.Sprint(i % 13) }), false},
-		{"repeated name among thousands", many(3000, func(i int) string { return fmt.Sprint(i % 2999) }), false},
-		{"members by the thousand inside", `{"a":` + many(3000, func(i int) string { return fmt.Sprint(i) }) + `}`, true},
-		{"repeated name among thousands inside", `{"a":` + many(3000, func(i int) string { return fmt.Sprint(i % 2999) }) + `}`, false},
+		{"repeated name among hundreds", many(512, func(i int) string { return fmt.Sprint(i % 511) }), false},
+		{"as many members as allowed inside", `{"a":` + many(511, func(i int) string { return fmt.Sprint(i) }) + `}`, true},
+		{"one member too many inside", `{"a":` + many(513, func(i int) string { return fmt.Sprint(i) }) + `}`, false},
+		{"repeated name among hundreds inside", `{"a":` + many(511, func(i int) string { return fmt.Sprint(i % 510) }) + `}`, false},
 
 		{"arrays as deep as allowed", `{"a":` + nested(31, "[", "]") + `}`, true},
 		{"arrays too deep", `{"a":` + nested(32, "[", "]") + `}`, false},
@@ -195,7 +198,7 @@ func texts() []text {
 	return list
 }
 
-var registered = []string{"iss", "token_type"}
+var registered = claims.NewNames("iss", "token_type")
 
 // object reads a text with Object and returns the raw values of its members, names in order.
 func object(text string) (names []string, members map[string]string, err error) {

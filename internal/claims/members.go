@@ -1,14 +1,12 @@
 package claims
 
-import "unicode/utf8"
-
-// Members is Object for a caller in a hurry: it walks the members one by one and allocates nothing.
+// Members is Object for a JOSE header, which strangers write: it walks the members one by one. Close it when done.
 type Members struct {
 	Decoder // before a member's value, which must be read, after Next
 	// Registered are the names that no other one may fold to.
-	Registered []string
+	Registered *Names
 
-	seen   names
+	shown  object
 	begun  bool
 	broken bool
 }
@@ -16,10 +14,14 @@ type Members struct {
 // Open stands before the first member of a text.
 func (m *Members) Open(text string) {
 	m.s = text
-	m.broken = !utf8.ValidString(text)
+	m.left = ofHeader
+	m.broken = !valid(text)
 	m.space()
 	m.broken = m.broken || !m.eat('{')
 }
+
+// Close frees what was needed to tell repeated names.
+func (m *Members) Close() { m.free() }
 
 // Next moves to the next member. ok is false behind the last one, and where the text breaks the rules.
 func (m *Members) Next() (name string, ok bool) {
@@ -28,7 +30,7 @@ func (m *Members) Next() (name string, ok bool) {
 	}
 	name, more, ok := m.name('}', !m.begun)
 	m.begun = true
-	if !ok || more && (!m.seen.add(name) || collides(name, m.Registered)) {
+	if !ok || more && (!m.fresh(&m.shown, name) || m.Registered.collides(name, m.kinds)) {
 		m.broken = true
 		return "", false
 	}

@@ -1,72 +1,112 @@
 package claims
 
-import (
-	"strings"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
-// longest is the length of the longest registered name of all: introspection_endpoint.
-const longest = 22
-
-// names is the set of member names that an object has shown so far. Real objects have few; the map keeps one with
-// thousands from costing their square.
-type names struct {
-	few  [12]string
-	n    int
-	many map[string]struct{}
+// Names are names of members that no other name may fold to. They are lower-case ASCII.
+type Names struct {
+	byLength [maxName + 1][]string
+	firsts   [maxName + 1]uint32 // a bit for each first letter that a name of this length has
+	longest  int
 }
 
-// add reports whether name is new.
-func (s *names) add(name string) bool {
-	if s.many != nil {
-		if _, ok := s.many[name]; ok {
-			return false
+// maxName is the length of the longest name that can be registered.
+const maxName = 31
+
+// NewNames prepares a set of names. It panics on a name that is not lower-case ASCII, or too long.
+func NewNames(names ...string) *Names {
+	n := new(Names)
+	for _, name := range names {
+		if name == "" || len(name) > maxName || kindsOf(name) != 0 {
+			panic("claims: " + name + " can't be a registered name")
 		}
-		s.many[name] = struct{}{}
-		return true
+		n.byLength[len(name)] = append(n.byLength[len(name)], name)
+		n.firsts[len(name)] |= letterBit(name[0])
+		n.longest = max(n.longest, len(name))
 	}
-	for _, have := range s.few[:s.n] {
-		if have == name {
-			return false
-		}
-	}
-	if s.n < len(s.few) {
-		s.few[s.n] = name
-		s.n++
-		return true
-	}
-	s.many = make(map[string]struct{}, 4*len(s.few))
-	for _, have := range s.few {
-		s.many[have] = struct{}{}
-	}
-	s.many[name] = struct{}{}
-	return true
+	return n
 }
 
-// collides reports whether name is none of the registered names but folds to one. Registered names are lower-case
-// ASCII, so a name that is that too can only equal one.
-func collides(name string, registered []string) bool {
-	plain := true
-	for i := range len(name) {
-		if c := name[i]; c >= 0x80 || c >= 'A' && c <= 'Z' {
-			plain = false
-			break
-		}
-	}
-	if plain || len(name) > 3*longest { // no letter that folds to ASCII takes more than three bytes
+func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
+
+// collides reports whether name is none of the names but folds to one. They are lower-case ASCII, so a name that is
+// that too can only equal one. kinds are those of its characters.
+func (n *Names) collides(name string, kinds uint8) bool {
+	if n == nil || kinds == 0 || len(name) > 3*n.longest { // no letter that folds to ASCII takes more than three bytes
 		return false
 	}
-	letters := utf8.RuneCountInString(name)
-	for _, r := range registered {
-		if len(r) != letters {
-			continue
+	if kinds&beyond == 0 {
+		return n.folds(name)
+	}
+	var buf [maxName]byte
+	folded, ok := fold(buf[:0], name, n.longest)
+	return ok && n.folds(string(folded)) // which copies nothing
+}
+
+// folds reports whether an ASCII name, put into lower case, is one of the names.
+func (n *Names) folds(name string) bool {
+	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
+		return false
+	}
+	for _, registered := range n.byLength[len(name)] {
+		i := 0
+		for i < len(name) && (name[i] == registered[i] || name[i]-'A' < 26 && name[i]|0x20 == registered[i]) {
+			i++
 		}
-		// EqualFold folds as encoding/json does; some readers compare after converting all to one case instead, which
-		// makes more letters equal: the dotless i, the dotted I.
-		//lint:ignore SA6005 EqualFold, asked first, makes fewer letters equal
-		if strings.EqualFold(name, r) || strings.ToUpper(name) == strings.ToUpper(r) || strings.ToLower(name) == r {
+		if i == len(name) {
 			return true
 		}
 	}
 	return false
+}
+
+// fold appends name in ASCII. ok is false if it is longer than longest then, or can't be written so.
+func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
+	for i := 0; i < len(name); {
+		c := name[i]
+		if c < utf8.RuneSelf {
+			b = append(b, c)
+			i++
+		} else {
+			r, size := utf8.DecodeRuneInString(name[i:])
+			letters := ascii(r)
+			if letters == "" {
+				return b, false
+			}
+			b = append(b, letters...)
+			i += size
+		}
+		if len(b) > longest {
+			return b, false
+		}
+	}
+	return b, true
+}
+
+// ascii returns what a character beyond ASCII is in lower-case ASCII to some reader, or "". encoding/json compares by
+// simple case folding; others convert both names to one case, some of them character by character and some by full
+// case folding (Unicode, section 3.13), which makes one letter several.
+func ascii(r rune) string {
+	switch r {
+	case 0x130, 0x131: // the dotted I and the dotless i
+		return "i"
+	case 0x17f: // the long s
+		return "s"
+	case 0x212a: // the Kelvin sign
+		return "k"
+	case 0xdf, 0x1e9e: // the sharp s
+		return "ss"
+	case 0xfb00:
+		return "ff"
+	case 0xfb01:
+		return "fi"
+	case 0xfb02:
+		return "fl"
+	case 0xfb03:
+		return "ffi"
+	case 0xfb04:
+		return "ffl"
+	case 0xfb05, 0xfb06:
+		return "st"
+	}
+	return ""
 }

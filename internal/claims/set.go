@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Source says who wrote a set of claims, which decides how much looseness is read as meant.
@@ -59,6 +58,8 @@ var registered = []string{
 	"token_use", "typ",
 }
 
+var registeredNames = NewNames(registered...)
+
 // TypeError says that a claim has a value of another type than it must have, or a time that is none.
 type TypeError struct{ Name string }
 
@@ -81,7 +82,8 @@ type Set struct {
 	TokenType                                                 string
 	TokenUse, Typ                                             string // "" unless a string
 
-	lists [8]string // backs the lists of an ordinary token, so that they cost no allocation
+	bounds bounds    // of the text
+	lists  [8]string // backs the lists of an ordinary token, so that they cost no allocation
 }
 
 // Parse reads the claims of a token. The error is ErrSyntax or a *TypeError.
@@ -95,19 +97,24 @@ func Parse(text string, source Source) (*Set, error) {
 
 // Parse is the function Parse, into a zero Set.
 func (set *Set) Parse(text string, source Source) error {
-	if !utf8.ValidString(text) {
+	if !valid(text) {
 		return ErrSyntax
 	}
 	set.Raw = text
-	p := parser{Decoder: Decoder{s: text}, set: set, source: source, free: set.lists[:0]}
+	set.bounds = ofStranger
+	if source == Answer {
+		set.bounds = ofIssuer
+	}
+	p := parser{Decoder: Decoder{s: text, left: set.bounds}, set: set, source: source, lists: set.lists[:0]}
+	defer p.free()
 	p.space()
 	if !p.eat('{') {
 		return ErrSyntax
 	}
-	var others names
-	for first := true; ; first = false {
-		name, more, ok := p.name('}', first)
-		if !ok {
+	var others object
+	for n := 0; ; n++ {
+		name, more, ok := p.name('}', n == 0)
+		if !ok || n > maxMembers {
 			return ErrSyntax
 		}
 		if !more {
@@ -115,12 +122,12 @@ func (set *Set) Parse(text string, source Source) error {
 		}
 		bit := member(name)
 		if bit == 0 {
-			if !others.add(name) || collides(name, registered) || !p.skip(0) {
+			if !p.fresh(&others, name) || registeredNames.collides(name, p.kinds) || !p.skip(0) {
 				return ErrSyntax
 			}
 			continue
 		}
-		if p.seen&bit != 0 {
+		if p.seen&bit != 0 || !take(&p.left.members) {
 			return ErrSyntax
 		}
 		p.seen |= bit
@@ -145,7 +152,7 @@ func (set *Set) Parse(text string, source Source) error {
 
 // Find returns the text of the value of a top-level member, as it stands in Raw.
 func (set *Set) Find(name string) (raw string, ok bool) {
-	d := Decoder{s: set.Raw}
+	d := Decoder{s: set.Raw, lax: true} // Parse has read it already
 	d.space()
 	d.eat('{')
 	for first := true; ; first = false {
@@ -168,7 +175,7 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	free      []string // where the next list goes
+	lists     []string // where the next list goes
 	scp       []string
 	scpIsList bool
 	at        int // where the value began that couldn't be read
@@ -177,7 +184,7 @@ type parser struct {
 // fault tells a wrong type from text that is no JSON at all.
 func (p *parser) fault(name string) error {
 	p.i = p.at
-	if !p.skip(0) {
+	if p.left.strings >= 0 && !p.skip(0) {
 		return ErrSyntax
 	}
 	return &TypeError{Name: name}
@@ -206,13 +213,13 @@ func (p *parser) claim(bit Member) (ok bool) {
 	case Iat:
 		s.IssuedAt, ok = p.time(p.source == Answer)
 	case Aud:
-		s.Audience, p.free, ok = p.list(p.free, false)
+		s.Audience, p.lists, ok = p.list(p.lists, false)
 	case Scope:
 		s.ScopeIsList = p.isList()
-		s.Scopes, p.free, ok = p.list(p.free, true)
+		s.Scopes, p.lists, ok = p.list(p.lists, true)
 	case Scp:
 		p.scpIsList = p.isList()
-		p.scp, p.free, ok = p.list(p.free, true)
+		p.scp, p.lists, ok = p.list(p.lists, true)
 	case Active:
 		s.Active, ok = p.Bool()
 		if !ok { // whatever else it is, it doesn't say that the token is active
@@ -220,7 +227,7 @@ func (p *parser) claim(bit Member) (ok bool) {
 		}
 	case Amr:
 		var list []string
-		if list, p.free, ok = p.list(p.free, false); ok {
+		if list, p.lists, ok = p.list(p.lists, false); ok {
 			s.Methods = list
 		}
 		ok = p.orSkip(ok)
@@ -259,13 +266,16 @@ func (p *parser) orSkip(ok bool) bool {
 		return true
 	}
 	p.i = p.at
-	return p.skip(0)
+	return p.left.strings >= 0 && p.skip(0)
 }
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
 // lastSecond is the end of the year 9999: what lies beyond is no time that anybody meant.
 const lastSecond = 253402300799
+
+// maxDigits bounds a time, in characters: to convert a number of thousands of digits costs more than its digits.
+const maxDigits = 600
 
 // time reads a NumericDate (RFC 7519, section 2). Fractions are cut off, which makes a token expire early and not late.
 func (p *parser) time(digitsToo bool) (int64, bool) {
@@ -279,6 +289,9 @@ func (p *parser) time(digitsToo bool) (int64, bool) {
 			return 0, false
 		}
 	} else if text, ok = p.number(); !ok {
+		return 0, false
+	}
+	if len(text) > maxDigits {
 		return 0, false
 	}
 	whole := text

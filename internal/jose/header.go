@@ -44,7 +44,7 @@ func decodeString(s string) ([]byte, error) {
 	return encoding.DecodeString(s)
 }
 
-var headerNames = []string{"alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c"}
+var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c")
 
 // ParseHeader reads the first segment of a token. The error is ErrMalformed, ErrAlgorithm (no or no string alg) or
 // ErrHeader (an extension, a compression or an encryption that this package doesn't speak).
@@ -60,6 +60,7 @@ func ParseHeader(segment string) (*Header, error) {
 	supported := true
 	m := claims.Members{Registered: headerNames}
 	m.Open(raw)
+	defer m.Close()
 	for name, more := m.Next(); more; name, more = m.Next() {
 		ok := true
 		switch name {

@@ -52,12 +52,14 @@ var jwkNames = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
 }
 
+var registeredJWK = claims.NewNames(jwkNames...)
+
 // parseKey reads one member of a set. Certificates in it are passed over: identity servers publish expired and
 // self-signed ones, and the set itself is what is trusted.
 func parseKey(text string) (*Key, error) {
 	m := make(map[string]string)
 	var operations []string
-	err := claims.Object(text, jwkNames, func(name string, d *claims.Decoder) error {
+	err := claims.Object(text, registeredJWK, func(name string, d *claims.Decoder) error {
 		var ok bool
 		switch {
 		case d.Null():

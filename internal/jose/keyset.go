@@ -29,12 +29,14 @@ const (
 	maxSkipNotes = 8
 )
 
+var setNames = claims.NewNames("keys")
+
 // ParseKeySet reads a JWK set (RFC 7517, section 5). A key that can't be used is skipped and spoils no other; a set
 // without a usable key, or of more than 1000, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
 	s := &KeySet{byID: make(map[string][]*Key), byX5t: make(map[string][]*Key), prints: make(map[[32]byte]struct{})}
 	n, found := 0, false
-	err := claims.Object(text, []string{"keys"}, func(name string, d *claims.Decoder) error {
+	err := claims.Object(text, setNames, func(name string, d *claims.Decoder) error {
 		if name != "keys" {
 			_, ok := d.Raw()
 			return syntax(ok)

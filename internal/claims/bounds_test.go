@@ -1,0 +1,173 @@
+package claims_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// list is an array of n times value.
+func list(n int, value string) string {
+	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
+}
+
+// A token may have 512 members, wherever they are. A response of the issuer, which is longer, may have as many in each
+// object, and eight times as many in all.
+func TestMembersAreBounded(t *testing.T) {
+	objects := func(n, each int) string {
+		return `{"a":` + list(n, many(each, func(i int) string { return fmt.Sprint(i) })) + `}`
+	}
+	for _, tt := range []struct {
+		name, text  string
+		jwt, answer bool
+	}{
+		{"in two objects", objects(1, 511), true, true},
+		{"in many objects", objects(73, 7), true, true}, // 511 and the member that holds them
+		{"in many objects, one too many", objects(64, 8), false, true},
+		{"a full object", objects(1, 512), false, true},
+		{"an object too full", objects(1, 513), false, false},
+		{"a response's", objects(585, 7), false, true},
+		{"more than a response's", objects(586, 7), false, false},
+		{"of known names too", `{"iss":"a","sub":"b",` + many(511, func(i int) string { return fmt.Sprint(i) })[1:], false, false},
+		{"with escapes, which count twice", many(256, func(i int) string { return "\n" + fmt.Sprint(i) }), true, true},
+		{"with escapes, one too many", many(257, func(i int) string { return "\n" + fmt.Sprint(i) }), false, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := claims.Parse(tt.text, claims.JWT)
+			require.Equal(t, tt.jwt, err == nil)
+			_, err = claims.Parse(tt.text, claims.Answer)
+			require.Equal(t, tt.answer, err == nil)
+			_, _, err = object(tt.text)
+			require.Equal(t, tt.answer, err == nil)
+		})
+	}
+}
+
+// Members of a value that is read laxly are counted when they are read for good.
+func TestLaxMembersAreNotCounted(t *testing.T) {
+	text := `{"keys":` + list(1000, many(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
+	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
+		return d.Elements(func(d *claims.Decoder) error {
+			_, ok := d.Lax()
+			require.True(t, ok)
+			return nil
+		})
+	}))
+}
+
+// A token's arrays may have 2048 elements together, and the lists that are read from it 1024 strings.
+func TestElementsAreBounded(t *testing.T) {
+	for _, tt := range []struct {
+		name, text string
+		jwt        bool
+	}{
+		{"numbers", `{"a":` + list(2048, "1") + `}`, true},
+		{"one number too many", `{"a":` + list(2049, "1") + `}`, false},
+		{"numbers in two arrays", `{"a":` + list(1024, "1") + `,"b":` + list(1025, "1") + `}`, false},
+		{"audiences", `{"aud":` + list(1024, `"a"`) + `}`, true},
+		{"one audience too many", `{"aud":` + list(1025, `"a"`) + `}`, false},
+		{"scopes", `{"scope":"` + strings.Repeat(" a", 1024) + `"}`, true},
+		{"one scope too many", `{"scope":"` + strings.Repeat(" a", 1025) + `"}`, false},
+		{"spaces are no scopes", `{"scope":"a` + strings.Repeat(" ", 5000) + `b"}`, true},
+		{"commas are no audiences", `{"aud":["` + strings.Repeat(",", 5000) + `","b"]}`, true},
+		{"in two lists", `{"aud":` + list(512, `"a"`) + `,"scp":` + list(512, `"a"`) + `}`, true},
+		{"in two lists, one too many", `{"aud":` + list(512, `"a"`) + `,"scope":` + list(513, `"a"`) + `}`, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := claims.Parse(tt.text, claims.JWT)
+			require.Equal(t, tt.jwt, err == nil)
+			set, err := claims.Parse(tt.text, claims.Answer)
+			require.NoError(t, err, "what the issuer sends is bounded by its length")
+			require.NotNil(t, set)
+		})
+	}
+	_, err := claims.Parse(`{"aud":`+list(1025, `"a"`)+`}`, claims.JWT)
+	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
+}
+
+// A list is a string or an array, and nothing else begins one.
+func TestListsBeginAsLists(t *testing.T) {
+	for _, name := range []string{"aud", "scope", "scp", "amr"} {
+		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {
+			for _, source := range []claims.Source{claims.JWT, claims.Answer} {
+				_, err := claims.Parse(`{"`+name+`":`+value+`}`, source)
+				require.ErrorIs(t, err, claims.ErrSyntax, "%s %s", name, value)
+			}
+		}
+	}
+}
+
+// What a text costs in allocations doesn't grow with the number of its members, names or strings.
+func TestParsingAllocatesLittle(t *testing.T) {
+	for name, text := range map[string]string{
+		"names":           many(512, func(i int) string { return fmt.Sprint(i) }),
+		"capitals":        many(512, func(i int) string { return fmt.Sprintf("Client_%02d", i) }),
+		"beyond ASCII":    many(512, func(i int) string { return fmt.Sprint("ſ", i) }),
+		"escaped names":   strings.ReplaceAll(many(256, func(i int) string { return fmt.Sprintf("_%d", i) }), "_", `\u0041`),
+		"objects":         `{"a":` + list(39, many(13, func(i int) string { return fmt.Sprint(i) })) + `}`,
+		"escaped strings": `{"a":` + list(2000, `"\u0041\n"`) + `}`,
+		"audiences":       `{"aud":` + list(1000, `"\u0041\n"`) + `}`,
+		"scopes":          `{"scope":"` + strings.Repeat(" a", 1000) + `"}`,
+		"a long time":     `{"exp":1.` + strings.Repeat("1", 12000) + `e1}`,
+		"a long string":   `{"iss":"` + strings.Repeat(`\u0041`, 2000) + `"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			allocs := testing.AllocsPerRun(20, func() {
+				var set claims.Set
+				_ = set.Parse(text, claims.JWT)
+			})
+			require.LessOrEqual(t, allocs, 16.0)
+		})
+	}
+}
+
+// Each reader of JSON that folds names does it in its own way. A character that any of them takes for one or several
+// letters of a registered name makes a collision: simple case folding (encoding/json), conversion to either case
+// character by character, and full case folding (Unicode, section 3.13, C+F; Python's casefold, Java's toUpperCase).
+func TestEveryCharacterThatFolds(t *testing.T) {
+	collides := func(registered, name string) bool {
+		err := claims.Object(`{"`+name+`":1}`, claims.NewNames(registered), func(_ string, d *claims.Decoder) error {
+			_, ok := d.Raw()
+			require.True(t, ok)
+			return nil
+		})
+		return err != nil
+	}
+	letter := func(r rune) string {
+		folded := map[rune]bool{unicode.ToLower(r): true, unicode.ToLower(unicode.ToUpper(r)): true, unicode.ToLower(unicode.ToTitle(r)): true}
+		for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+			folded[f] = true
+		}
+		for f := range folded {
+			if f >= 'a' && f <= 'z' {
+				return string(f)
+			}
+		}
+		return ""
+	}
+	full := map[rune]string{
+		'ß': "ss", 'ẞ': "ss", '\ufb00': "ff", '\ufb01': "fi", '\ufb02': "fl", '\ufb03': "ffi", '\ufb04': "ffl", '\ufb05': "st", '\ufb06': "st",
+	}
+	found := 0
+	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+		want := letter(r)
+		if want == "" {
+			want = full[r]
+		}
+		if want == "" {
+			continue
+		}
+		found++
+		require.True(t, collides("a"+want+"b", "a"+string(r)+"B"), "%U", r)
+		require.True(t, collides(want, string(r)), "%U alone", r)
+		require.False(t, collides("a"+want+"b", "a"+string(r)), "%U and too short", r)
+		require.False(t, collides("a"+want, "a"+string(r)+"b"), "%U and too long", r)
+		require.False(t, collides("a"+want, "é"+string(r)), "%U and another letter", r)
+	}
+	require.Equal(t, 4+len(full), found, "this version of Unicode has more of them")
+}

@@ -1,0 +1,117 @@
+package claims
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// few is how many names are compared one by one before a table pays.
+const few = 8
+
+// object is the set of names that one object has shown so far.
+type object struct {
+	few [few]string
+	n   int
+	id  uint32 // what tells its names from those of other objects in the table
+}
+
+// fresh reports whether o may have a member of this name: it has none yet, and neither o nor the text has too many.
+func (d *Decoder) fresh(o *object, name string) bool {
+	if !take(&d.left.members) || o.n == maxMembers {
+		return false
+	}
+	if o.n < few {
+		for _, have := range o.few[:o.n] {
+			if have == name {
+				return false
+			}
+		}
+		o.few[o.n] = name
+		o.n++
+		return true
+	}
+	if d.names == nil {
+		d.names = tables.Get().(*table)
+	}
+	if o.n == few {
+		d.names.objects++
+		o.id = d.names.objects
+		for _, have := range o.few {
+			d.names.add(o.id, have)
+		}
+	}
+	o.n++
+	return d.names.add(o.id, name)
+}
+
+// free gives the table back. The decoder may be used on.
+func (d *Decoder) free() {
+	if d.names != nil {
+		d.names.free()
+		d.names = nil
+	}
+}
+
+// table is a hash table of names by object, with linear probing. Its seed is random, so that no stranger can choose
+// names that meet in one place.
+type table struct {
+	slots   []uint16 // the number of an entry, or 0; a power of two of them, of which at most half are taken
+	entries []entry
+	objects uint32
+	probes  int // how many entries were looked at: what tests hold the work to
+}
+
+type entry struct {
+	name   string
+	hash   uint32
+	object uint32
+}
+
+const firstSlots = 128
+
+var (
+	tables = sync.Pool{New: func() any { return &table{slots: make([]uint16, firstSlots)} }}
+	seed   = maphash.MakeSeed()
+)
+
+// add reports whether the object had no such name yet.
+func (t *table) add(object uint32, name string) bool {
+	if 2*len(t.entries) >= len(t.slots) {
+		t.grow()
+	}
+	hash := uint32(maphash.String(seed, name)) + object*0x9e3779b1
+	mask := uint32(len(t.slots) - 1)
+	at := hash & mask
+	for ; t.slots[at] != 0; at = (at + 1) & mask {
+		t.probes++
+		if e := &t.entries[t.slots[at]-1]; e.hash == hash && e.object == object && e.name == name {
+			return false
+		}
+	}
+	t.entries = append(t.entries, entry{name, hash, object})
+	t.slots[at] = uint16(len(t.entries))
+	return true
+}
+
+func (t *table) grow() {
+	t.slots = make([]uint16, 2*len(t.slots))
+	mask := uint32(len(t.slots) - 1)
+	for i, e := range t.entries {
+		at := e.hash & mask
+		for t.slots[at] != 0 {
+			at = (at + 1) & mask
+		}
+		t.slots[at] = uint16(i + 1)
+	}
+}
+
+// free empties the table for the next text: it must not keep a token alive.
+func (t *table) free() {
+	if len(t.slots) > 4*maxMembers {
+		return // that of a large response
+	}
+	clear(t.slots)
+	clear(t.entries)
+	t.entries, t.objects, t.probes = t.entries[:0], 0, 0
+	tables.Put(t)
+}

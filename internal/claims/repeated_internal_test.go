@@ -1,0 +1,43 @@
+package claims
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Names that follow each other, or differ in one place only, meet no more often in the table than others do: the work
+// for a text is in proportion to its length, whatever its names are.
+func TestTableWorksInProportion(t *testing.T) {
+	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
+		table := &table{slots: make([]uint16, firstSlots)}
+		for i := range n {
+			require.True(t, table.add(1, fmt.Sprintf(format, i+'a')))
+		}
+		for i := range n {
+			require.False(t, table.add(1, fmt.Sprintf(format, i+'a')))
+		}
+		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
+		require.LessOrEqual(t, len(table.slots), 4*n)
+	}
+	same := &table{slots: make([]uint16, firstSlots)} // the same name in ever other objects
+	for i := range 512 {
+		require.True(t, same.add(uint32(i), "a"))
+	}
+	require.LessOrEqual(t, same.probes, 8*512)
+}
+
+// A table that goes back keeps no name of the text, and knows nothing of it.
+func TestTableForgets(t *testing.T) {
+	used := &table{slots: make([]uint16, firstSlots)}
+	for i := range 512 {
+		used.add(1, fmt.Sprint(i))
+	}
+	used.free()
+	require.Empty(t, used.entries)
+	for _, e := range used.entries[:512] {
+		require.Zero(t, e)
+	}
+	require.True(t, used.add(1, "1"))
+}

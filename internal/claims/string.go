@@ -1,0 +1,198 @@
+package claims
+
+import "unicode/utf8"
+
+// The kinds of characters that a string may have.
+const (
+	stop    uint8 = 1 << iota // it ends the string, or no string may hold it as it is
+	capital                   // A to Z
+	beyond                    // it is beyond ASCII
+)
+
+var kinds = func() (table [256]uint8) {
+	for c := range table {
+		switch {
+		case c < 0x20 || c == '"' || c == '\\':
+			table[c] = stop
+		case c >= 'A' && c <= 'Z':
+			table[c] = capital
+		case c >= utf8.RuneSelf:
+			table[c] = beyond
+		}
+	}
+	return table
+}()
+
+// kindsOf returns the kinds of all characters of s.
+func kindsOf(s string) (all uint8) {
+	for i := range len(s) {
+		all |= kinds[s[i]]
+	}
+	return all
+}
+
+// run moves past the characters that a string holds as they are, and notes their kinds.
+func (d *Decoder) run() {
+	s := d.s[d.i:]
+	const short = 12
+	i, all := 0, d.kinds
+	for ; i < len(s) && i < short; i++ {
+		kind := kinds[s[i]]
+		if kind == stop {
+			d.i += i
+			d.kinds = all
+			return
+		}
+		all |= kind
+	}
+	for ; len(s)-i >= 8; i += 8 { // a long string takes a third of the time
+		t := s[i : i+8]
+		eight := kinds[t[0]] | kinds[t[1]] | kinds[t[2]] | kinds[t[3]] | kinds[t[4]] | kinds[t[5]] | kinds[t[6]] | kinds[t[7]]
+		if eight&stop != 0 {
+			break
+		}
+		all |= eight
+	}
+	for ; i < len(s) && kinds[s[i]] != stop; i++ {
+		all |= kinds[s[i]]
+	}
+	d.i += i
+	d.kinds = all
+}
+
+// str reads a string. One without escapes shares the memory of the text.
+func (d *Decoder) str() (string, bool) {
+	if !d.eat('"') {
+		return "", false
+	}
+	start := d.i
+	d.kinds = 0
+	if d.run(); d.i >= len(d.s) {
+		return "", false
+	}
+	if d.s[d.i] == '"' {
+		d.i++
+		return d.s[start : d.i-1], true
+	}
+	if d.s[d.i] == '\\' {
+		return d.escaped(start)
+	}
+	return "", false
+}
+
+// escaped finishes a string that has escapes. All such strings of a text share one buffer, so that a text with
+// thousands of them doesn't cost thousands of allocations.
+func (d *Decoder) escaped(start int) (string, bool) {
+	b := &d.unescaped
+	from := b.Len()
+	b.Grow(d.i - start + 32)
+	b.WriteString(d.s[start:d.i])
+	for d.i < len(d.s) {
+		switch d.s[d.i] {
+		case '"':
+			d.i++
+			text := b.String()[from:]
+			d.kinds = kindsOf(text)
+			return text, true
+		case '\\':
+			r, ok := d.escape()
+			if !ok {
+				return "", false
+			}
+			b.WriteRune(r)
+		default:
+			begin := d.i
+			if d.run(); d.i == begin {
+				return "", false // a control character
+			}
+			b.WriteString(d.s[begin:d.i])
+		}
+	}
+	return "", false
+}
+
+// skipString passes over a string.
+func (d *Decoder) skipString() bool {
+	d.i++ // the quote
+	for {
+		d.run()
+		if d.i >= len(d.s) {
+			return false
+		}
+		switch d.s[d.i] {
+		case '"':
+			d.i++
+			return true
+		case '\\':
+			if _, ok := d.escape(); !ok {
+				return false
+			}
+		default:
+			return false // a control character
+		}
+	}
+}
+
+// escape reads an escape, from its backslash on.
+func (d *Decoder) escape() (rune, bool) {
+	if d.i+1 >= len(d.s) {
+		return 0, false
+	}
+	c := d.s[d.i+1]
+	d.i += 2
+	switch c {
+	case 'u':
+		return d.unicode()
+	case '"', '\\', '/':
+		return rune(c), true
+	case 'b':
+		return '\b', true
+	case 'f':
+		return '\f', true
+	case 'n':
+		return '\n', true
+	case 'r':
+		return '\r', true
+	case 't':
+		return '\t', true
+	}
+	return 0, false
+}
+
+// unicode reads the rest of \uXXXX, with its second half where it is half of a pair. A half without its other half
+// is refused: readers differ in what they make of it.
+func (d *Decoder) unicode() (rune, bool) {
+	r, ok := d.hex4()
+	if !ok || r < 0xd800 || r > 0xdfff {
+		return r, ok
+	}
+	if r > 0xdbff || !d.word(`\u`) {
+		return 0, false
+	}
+	low, ok := d.hex4()
+	if !ok || low < 0xdc00 || low > 0xdfff {
+		return 0, false
+	}
+	return (r-0xd800)<<10 + (low - 0xdc00) + 0x10000, true
+}
+
+func (d *Decoder) hex4() (r rune, ok bool) {
+	if len(d.s)-d.i < 4 {
+		return 0, false
+	}
+	for _, c := range []byte(d.s[d.i : d.i+4]) {
+		switch {
+		case c >= '0' && c <= '9':
+			r = r<<4 | rune(c-'0')
+		case c|0x20 >= 'a' && c|0x20 <= 'f':
+			r = r<<4 | rune(c|0x20-'a'+10)
+		default:
+			return 0, false
+		}
+	}
+	d.i += 4
+	return r, true
+}
+
+// valid reports whether a text is in UTF-8, as JSON has to be (RFC 8259, section 8.1).
+func valid(text string) bool { return utf8.ValidString(text) }

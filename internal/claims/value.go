@@ -1,0 +1,163 @@
+package claims
+
+import "strings"
+
+// number reads a number and returns its text.
+func (d *Decoder) number() (string, bool) {
+	start := d.i
+	d.eat('-')
+	if !d.eat('0') && !d.digits() {
+		return "", false
+	}
+	if d.i >= len(d.s) || d.s[d.i] <= ',' || d.s[d.i] >= ']' && d.s[d.i] != 'e' {
+		return d.s[start:d.i], true // neither a fraction nor an exponent
+	}
+	if d.eat('.') && !d.digits() {
+		return "", false
+	}
+	if d.eat('e') || d.eat('E') {
+		if !d.eat('+') {
+			d.eat('-')
+		}
+		if !d.digits() {
+			return "", false
+		}
+	}
+	return d.s[start:d.i], true
+}
+
+func (d *Decoder) digits() bool {
+	start := d.i
+	for d.i < len(d.s) && d.s[d.i] >= '0' && d.s[d.i] <= '9' {
+		d.i++
+	}
+	return d.i > start
+}
+
+// list reads an array of strings or one string. They go into room, which the caller owns, if it has enough, and rest is
+// what is left of it. With words, one string is split at each space character.
+func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
+	if d.i < len(d.s) && d.s[d.i] == '"' {
+		s, ok := d.str()
+		if !ok {
+			return nil, room, false
+		}
+		if !words {
+			list, ok = d.add(d.grown(room, 1), s)
+			return taken(list, room, ok)
+		}
+		list = d.grown(room, 1+strings.Count(s, " "))
+		for s != "" && ok {
+			var w string
+			if w, s, _ = strings.Cut(s, " "); w != "" {
+				list, ok = d.add(list, w)
+			}
+		}
+		return taken(list, room, ok)
+	}
+	if !d.eat('[') {
+		return nil, room, false
+	}
+	inside, _, _ := strings.Cut(d.s[d.i:], "]") // a guess, for strings may hold brackets and commas
+	list = d.grown(room, 1+strings.Count(inside, ","))
+	for first := true; ; first = false {
+		more, ok := d.next(']', first)
+		if !ok || !more {
+			return taken(list, room, ok)
+		}
+		s, ok := d.str()
+		if !ok {
+			return nil, room, false
+		}
+		if list, ok = d.add(list, s); !ok {
+			return nil, room, false
+		}
+	}
+}
+
+// grown returns an empty list with room for n strings, or for as many as the text may have.
+func (d *Decoder) grown(room []string, n int) []string {
+	if n <= cap(room) {
+		return room[:0]
+	}
+	return make([]string, 0, min(n, d.left.strings))
+}
+
+// add appends to a list. It reports whether the text may have one more string in its lists.
+func (d *Decoder) add(list []string, s string) ([]string, bool) {
+	if !take(&d.left.strings) {
+		return nil, false
+	}
+	return append(list, s), true
+}
+
+// taken ends a list: what it took of room is no room any more.
+func taken(list, room []string, ok bool) ([]string, []string, bool) {
+	if !ok {
+		return nil, room, false
+	}
+	if n := len(list); n > 0 && n <= cap(room) && &list[0] == &room[:1][0] {
+		room = room[n:n:cap(room)]
+	}
+	return list[:len(list):len(list)], room, true
+}
+
+// skip passes over any value and holds it to the same strictness.
+func (d *Decoder) skip(depth int) bool {
+	if depth >= maxDepth || d.i >= len(d.s) {
+		return false
+	}
+	switch d.s[d.i] {
+	case '"':
+		return d.skipString()
+	case '{':
+		d.i++
+		return d.skipObject(depth)
+	case '[':
+		d.i++
+		return d.skipArray(depth)
+	case 't':
+		return d.word("true")
+	case 'f':
+		return d.word("false")
+	case 'n':
+		return d.word("null")
+	default:
+		_, ok := d.number()
+		return ok
+	}
+}
+
+func (d *Decoder) skipArray(depth int) bool {
+	if d.space(); d.eat(']') {
+		return true
+	}
+	for d.skip(depth + 1) {
+		if !d.lax && !take(&d.left.elements) {
+			return false
+		}
+		if d.space(); d.i >= len(d.s) {
+			return false
+		}
+		c := d.s[d.i]
+		d.i++
+		if c != ',' {
+			return c == ']'
+		}
+		d.space()
+	}
+	return false
+}
+
+func (d *Decoder) skipObject(depth int) bool {
+	var o object
+	for first := true; ; first = false {
+		name, more, ok := d.name('}', first)
+		if !ok || !more {
+			return ok
+		}
+		if !d.lax && !d.fresh(&o, name) || !d.skip(depth+1) {
+			return false
+		}
+	}
+}
