@@ -10,6 +10,15 @@ import (
 // has is the one that counts. A nil list is the default: client_id before azp, scope before scp.
 type claimNames struct{ client, scopes []string }
 
+// find returns the values of the claims that n names: first those for the client, then those for the scopes. It reads
+// the claims once, for a stranger may have written them.
+func (n claimNames) find(set *claims.Set) (client, scopes []string) {
+	names := slices.Concat(n.client, n.scopes)
+	values := make([]string, len(names))
+	set.FindAll(names, values)
+	return values[:len(n.client)], values[len(n.client):]
+}
+
 // read fills in the client, the scopes and the subject of u from its claims.
 func (n claimNames) read(u *User) {
 	set := u.set
@@ -17,20 +26,27 @@ func (n claimNames) read(u *User) {
 	if set.Has&claims.ClientID == 0 {
 		u.clientID = set.AuthorizedParty
 	}
-	if n.client != nil {
-		u.clientID = n.readClient(u)
-	}
-	if n.scopes != nil {
-		u.scopes = n.readScopes(u)
+	if n.client != nil || n.scopes != nil {
+		n.readNamed(u)
 	}
 	if u.subject == u.clientID {
 		u.subject = "" // a client for itself, and no user whose id a client could choose (RFC 9700, section 4.15)
 	}
 }
 
-func (n claimNames) readClient(u *User) string {
-	for _, name := range n.client {
-		client, found, ok := u.set.Text(name)
+func (n claimNames) readNamed(u *User) {
+	client, scopes := n.find(u.set)
+	if n.client != nil {
+		u.clientID = n.readClient(u, client)
+	}
+	if n.scopes != nil {
+		u.scopes = n.readScopes(u, scopes)
+	}
+}
+
+func (n claimNames) readClient(u *User, values []string) string {
+	for i, name := range n.client {
+		client, found, ok := u.set.Text(values[i])
 		if found && !ok {
 			u.unusable = name
 		}
@@ -41,9 +57,9 @@ func (n claimNames) readClient(u *User) string {
 	return ""
 }
 
-func (n claimNames) readScopes(u *User) []string {
-	for _, name := range n.scopes {
-		scopes, found, ok := u.set.Words(name)
+func (n claimNames) readScopes(u *User, values []string) []string {
+	for i, name := range n.scopes {
+		scopes, found, ok := u.set.Words(values[i])
 		if found && !ok {
 			u.unusable = name
 		}

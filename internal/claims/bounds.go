@@ -23,6 +23,14 @@ var (
 	ofIssuer = bounds{members: 8 * maxMembers, elements: math.MaxInt, strings: math.MaxInt}
 )
 
+// boundsOf returns the bounds of a set of claims.
+func boundsOf(source Source) bounds {
+	if source == Answer {
+		return ofIssuer
+	}
+	return ofStranger
+}
+
 // take takes one of what is left, and reports whether there was one.
 func take(left *int) bool {
 	*left--

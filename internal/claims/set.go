@@ -67,8 +67,9 @@ func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusabl
 
 // Set is the claims of one token. It doesn't change after Parse, and strings in it share the memory of Raw.
 type Set struct {
-	Has Member // which members were there, null in an Answer not counted
-	Raw string // the whole object
+	Has    Member // which members were there, null in an Answer not counted
+	Raw    string // the whole object
+	Source Source // who wrote it
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string // required by type: a string or absent
 	IdentityProvider, ContextClass                            string // "" unless a string
@@ -82,8 +83,7 @@ type Set struct {
 	TokenType                                                 string
 	TokenUse, Typ                                             string // "" unless a string
 
-	bounds bounds    // of the text
-	lists  [8]string // backs the lists of an ordinary token, so that they cost no allocation
+	lists [8]string // backs the lists of an ordinary token, so that they cost no allocation
 }
 
 // Parse reads the claims of a token. The error is ErrSyntax or a *TypeError.
@@ -101,11 +101,8 @@ func (set *Set) Parse(text string, source Source) error {
 		return ErrSyntax
 	}
 	set.Raw = text
-	set.bounds = ofStranger
-	if source == Answer {
-		set.bounds = ofIssuer
-	}
-	p := parser{Decoder: Decoder{s: text, left: set.bounds}, set: set, source: source, lists: set.lists[:0]}
+	set.Source = source
+	p := parser{Decoder: Decoder{s: text, left: boundsOf(source)}, set: set, source: source, lists: set.lists[:0]}
 	defer p.free()
 	p.space()
 	if !p.eat('{') {
@@ -148,26 +145,6 @@ func (set *Set) Parse(text string, source Source) error {
 		set.ScopeIsList = p.scpIsList
 	}
 	return nil
-}
-
-// Find returns the text of the value of a top-level member, as it stands in Raw.
-func (set *Set) Find(name string) (raw string, ok bool) {
-	d := Decoder{s: set.Raw, lax: true} // Parse has read it already
-	d.space()
-	d.eat('{')
-	for first := true; ; first = false {
-		have, more, ok := d.name('}', first)
-		if !ok || !more {
-			return "", false
-		}
-		raw, ok = d.Raw()
-		if !ok {
-			return "", false
-		}
-		if have == name {
-			return raw, true
-		}
-	}
 }
 
 type parser struct {

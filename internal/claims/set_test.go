@@ -51,7 +51,7 @@ func TestParseEmpty(t *testing.T) {
 	for _, source := range []claims.Source{claims.JWT, claims.Answer} {
 		set, err := claims.Parse(`{}`, source)
 		require.NoError(t, err)
-		require.Equal(t, &claims.Set{Raw: `{}`}, set)
+		require.Equal(t, &claims.Set{Raw: `{}`, Source: source}, set)
 	}
 }
 
