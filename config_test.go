@@ -93,6 +93,30 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
+// Text that is no URL is a mistake in every field that holds one, and the error doesn't repeat it.
+func TestURLsThatAreNone(t *testing.T) {
+	for _, text := range []string{
+		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",
+		"https://", "https:hunter2", "//hunter2", "hunter2", "https://a:hunter2@host", "https://host/#hunter2", "https://host/\nhunter2",
+	} {
+		for field, set := range map[string]func(*xenaauth.Config){
+			"Issuer":                 func(c *xenaauth.Config) { c.Issuer = text },
+			"MetadataURL":            func(c *xenaauth.Config) { c.MetadataURL = text },
+			"KeySetURL":              func(c *xenaauth.Config) { c.KeySetURL = text },
+			"Introspection.Endpoint": func(c *xenaauth.Config) { c.Introspection.Endpoint = text },
+		} {
+			c := xenaauth.Config{
+				Audiences: []string{"testapi"}, AllowHTTP: true,
+				Introspection: &xenaauth.Introspection{ClientID: "a", ClientSecret: "b"},
+			}
+			set(&c)
+			err := c.Validate()
+			require.ErrorContains(t, err, "Config."+field+" is not an ", "%q", text)
+			require.NotContains(t, err.Error(), "hunter2")
+		}
+	}
+}
+
 func TestConfigShowsNoSecret(t *testing.T) {
 	c := xenaauth.Config{Introspection: &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "hunter2"}}
 	text, err := json.Marshal(c.Introspection)
