@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -24,7 +25,7 @@ import (
 type gateway struct {
 	cfg       *config.Config
 	log       *slog.Logger
-	access    *slog.Logger
+	access    *accessLog
 	validator *xenaauth.Validator
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -39,8 +40,8 @@ type gateway struct {
 }
 
 // build makes a gateway. It opens no connection and no listener. The error tells every mistake that it finds.
-func build(cfg *config.Config, logger, access *slog.Logger) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: logger, access: access}
+func build(cfg *config.Config, logger *slog.Logger, access io.Writer) (*gateway, error) {
+	g := &gateway{cfg: cfg, log: logger, access: &accessLog{to: access}}
 	var errs []error
 	if t, err := readTable(cfg); err != nil {
 		errs = append(errs, err)

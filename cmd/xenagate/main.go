@@ -17,9 +17,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
+
+// logCloseWait is how long the end waits for an output that doesn't take the last lines of the log.
+const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
@@ -38,13 +42,17 @@ func command(args []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, "usage: xenagate -config file [-check [-strict]]")
 		return 2
 	}
-	logger := slog.New(slog.NewJSONHandler(stdout, nil))
-	if *check {
-		logger = slog.New(slog.DiscardHandler)
+	logger, access := slog.New(slog.DiscardHandler), io.Discard
+	var lines *logWriter
+	if !*check {
+		lines = newLogWriter(stdout)
+		defer lines.close(logCloseWait)
+		logger = slog.New(slog.NewJSONHandler(lines.prompt(), nil))
+		access = lines.batched()
 	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
-	s, err := load(*path, logger)
+	s, err := load(*path, logger, access)
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return 1
@@ -70,12 +78,12 @@ func command(args []string, stdout, stderr io.Writer) int {
 }
 
 // load makes the gateway of a configuration. The error tells every mistake, as far as they can be told apart.
-func load(path string, logger *slog.Logger) (*servers, error) {
+func load(path string, logger *slog.Logger, access io.Writer) (*servers, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {
 		return nil, err
 	}
-	g, errBuild := build(cfg, logger, logger)
+	g, errBuild := build(cfg, logger, access)
 	if err := errors.Join(err, errBuild); err != nil {
 		return nil, err
 	}
