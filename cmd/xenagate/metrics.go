@@ -42,7 +42,7 @@ func newMetrics(g *gateway) *metrics {
 	}
 	m.requests.register(m.registry)
 	m.registry.MustRegister(
-		m.upstream, m.reloads, m.reloadAt, &state{g},
+		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, &state{g},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -77,6 +77,7 @@ var (
 	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
 	breakerDesc     = desc("introspection_open", "Whether the issuer was found down for introspection.")
 	revocationsDesc = desc("revocations", "Revocations in force.")
+	droppedDesc     = desc("log_lines_dropped_total", "Lines of the log that the output didn't take.")
 	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
 	hitsDesc        = desc("cache_hits_total", "Lookups that found something.", "cache")
 	missesDesc      = desc("cache_misses_total", "Lookups that found nothing.", "cache")
@@ -101,6 +102,7 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 	gauge(keysDesc, float64(now.Keys))
 	gauge(breakerDesc, bit(now.Introspection == "open"))
 	gauge(revocationsDesc, float64(now.Revocations))
+	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.lines.dropped.Load()))
 	cache := func(name string, c xenaauth.CacheStatus) {
 		gauge(entriesDesc, float64(c.Entries), name)
 		to <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(c.Hits), name)

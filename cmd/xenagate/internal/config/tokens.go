@@ -50,13 +50,10 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 		v.Introspection, err = c.introspection(v.Introspection)
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return v, err
-	}
 	if err := v.Validate(); err != nil {
-		return v, c.At("tokens", err)
+		errs = append(errs, c.At("tokens", err))
 	}
-	return v, nil
+	return v, errors.Join(errs...)
 }
 
 // introspection is what the file says of it, over what the environment does, which is nil if it doesn't.
@@ -96,7 +93,11 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	over(c, key+".timeout", &i.Timeout, from.Timeout)
 	over(c, key+".concurrent", &i.Concurrent, from.Concurrent)
 	over(c, key+".stale_if_unavailable", &i.StaleIfUnavailable, from.StaleIfUnavailable)
-	return &i, errors.Join(errs...)
+	err := errors.Join(errs...)
+	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
+		i.ClientID, i.ClientSecret = "told", "told" // as a mistake, and the rest is checked
+	}
+	return &i, err
 }
 
 // over replaces what the environment says by what the file says, if the file has the key.
