@@ -29,10 +29,11 @@ func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
 func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
 func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel" }
 
-// Publish implements [xenaauth.RevocationBus]. If Redis is slow it takes up to two seconds for each of two calls. After
-// an error Redis is told later if this instance follows: see [Cache.Subscribe]. The error is
-// [xenaauth.ErrRevocationsFull] when this instance knows of 100 000 that are in force: then those that follow are told,
-// and nothing is kept for those that start later.
+// Publish implements [xenaauth.RevocationBus]. No error means that Redis has r and that r was published; not that every
+// instance has heard it. If Redis is slow Publish takes up to two seconds for each of two calls. After an error this
+// instance tells Redis later, if it follows: see [Cache.Subscribe]. The error is [xenaauth.ErrRevocationsFull] when this
+// instance knows of 100 000 that are in force: then instances that follow are told, and nothing is kept for those that
+// start later.
 func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	now := time.Now()
 	if r.Until.IsZero() {
@@ -55,10 +56,7 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
 	}
 	// Those that follow are told whatever has become of that.
-	_, told := bounded(ctx, busTimeout, func(ctx context.Context) (int64, error) {
-		return c.client.Publish(ctx, c.channelName(), sealed).Result()
-	})
-	if err = errors.Join(err, told); err != nil {
+	if err = errors.Join(err, c.tell(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + plain(err))
 	}
 	if full {
@@ -76,7 +74,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			counted := pipe.Incr(ctx, c.countName())
+			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some))) // as many as there are messages: see tell
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error
 			switch {
@@ -97,6 +95,18 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 	return err
 }
 
+// tell publishes sealed revocations.
+func (c *Cache) tell(ctx context.Context, some ...redis.Z) error {
+	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
+		pipe := c.client.Pipeline()
+		for _, z := range some {
+			pipe.Publish(ctx, c.channelName(), z.Member)
+		}
+		return pipe.Exec(ctx)
+	})
+	return err
+}
+
 // open returns the revocation that was sealed, and whether the first secret did it.
 func (c *Cache) open(sealed string) (text string, r xenaauth.Revocation, first, ok bool) {
 	if len(sealed) > maxMember { // which could not be put back
@@ -112,7 +122,13 @@ func (c *Cache) open(sealed string) (text string, r xenaauth.Revocation, first, 
 	return "", r, false, false
 }
 
-// remember keeps what is in force, to put it back should Redis lose it, and reports whether there was room.
+// knownRevocation is one that this instance knows, to put it back should Redis lose it.
+type knownRevocation struct {
+	until time.Time
+	heard time.Time // when it was last published
+}
+
+// remember keeps what is in force, and reports whether there was room.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -121,8 +137,8 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	}
 	if len(c.known) >= maxRevocations || now.Sub(c.swept) >= time.Minute {
 		c.swept = now
-		for have, until := range c.known {
-			if !now.Before(until) {
+		for have, k := range c.known {
+			if !now.Before(k.until) {
 				delete(c.known, have)
 			}
 		}
@@ -130,6 +146,16 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	if len(c.known) >= maxRevocations {
 		return false
 	}
-	c.known[text] = until
+	c.known[text] = knownRevocation{until: until}
 	return true
+}
+
+// noteHeard notes that all instances that follow were told of a revocation just now.
+func (c *Cache) noteHeard(text string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.known[text]; ok {
+		k.heard = now
+		c.known[text] = k
+	}
 }

@@ -115,11 +115,11 @@ func TestRevocationReachesWhoWasCutOff(t *testing.T) {
 	// A message that gets lost on a connection that lives.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
-	admin.Do(t.Context(), "ACL", "SETUSER", "default", "-publish")
+	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
 	if err := third.Revoke(t.Context(), xenaauth.Revocation{Subject: "lost"}); err == nil {
 		t.Fatal("it was published")
 	}
-	admin.Do(t.Context(), "ACL", "SETUSER", "default", "+publish")
+	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "+publish")
 	eventually(t, 35*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 

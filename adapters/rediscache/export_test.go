@@ -12,6 +12,9 @@ import (
 // SetReadAnyway has everything be read more often than anybody would wait for in a test.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
+// SetMaxRead has one read take no more than n members.
+func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
+
 // Fill has an instance know as many revocations as it can.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -83,6 +85,10 @@ func (s *server) start() {
 	s.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	args := []string{"--port", s.port, "--bind", "127.0.0.1", "--dir", dir, "--logfile", filepath.Join(dir, "log")}
 	args = append(args, s.args...)
+	if s.sentinel == "" {
+		args = append(args, "--user", fleetUser, "on", ">"+fleetPassword)
+		args = append(args, documentedACL(s.t)...)
+	}
 	if s.sentinel != "" {
 		args = append([]string{s.sentinel, "--sentinel"}, args...)
 	} else {
@@ -108,9 +114,44 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// client is one with which a test looks into the server, or an instance uses it.
+// client is one with which a test, or an attacker, looks into the server and changes it.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// The Redis user of the instances has the permissions that docs/fleet.md names, and no others, in all tests.
+const fleetUser, fleetPassword = "fleet", "hush"
+
+// documentedACL returns the rules of docs/fleet.md, for the Redis that is installed.
+func documentedACL(t testing.TB) []string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/fleet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```\n~xenaauth:*")
+	text, _, ok := strings.Cut("~xenaauth:*"+rest, "```")
+	if !ok {
+		t.Fatal("docs/fleet.md has no rules")
+	}
+	rules := strings.Fields(text)
+	// Redis 7.0 refuses the names of subcommands that it doesn't know; CLIENT SETINFO came with 7.2.
+	version, err := exec.Command("redis-server", "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(version), " v=7.0.") {
+		rules = slices.DeleteFunc(rules, func(rule string) bool { return rule == "+client|setinfo" })
+	}
+	return rules
+}
+
+// instanceClient is one with which an instance uses the server.
+func (s *server) instanceClient() redis.UniversalClient {
+	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true,
+		Username: fleetUser, Password: fleetPassword})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -167,7 +208,7 @@ func newFleet(t testing.TB, s *server) *fleet {
 func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	f.t.Helper()
 	cfg := rediscache.Config{
-		Client: f.server.client(), Secrets: f.secrets, Prefix: f.prefix, Timeout: f.timeout,
+		Client: f.client(), Secrets: f.secrets, Prefix: f.prefix, Timeout: f.timeout,
 		Logger: slog.New(slog.NewTextHandler(f.log, nil)),
 	}
 	if change != nil {
@@ -178,6 +219,14 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 		f.t.Fatal(err)
 	}
 	return c
+}
+
+// client is an instance's. The permissions are for the default prefix.
+func (f *fleet) client() redis.UniversalClient {
+	if f.prefix != "" {
+		return f.server.client()
+	}
+	return f.server.instanceClient()
 }
 
 func (f *fleet) instance() *xenaauth.Validator {

@@ -17,11 +17,12 @@
 // # Redis is not trusted
 //
 // The names of entries are HMACs, and what is stored is sealed with AES-256-GCM, under keys made of a secret that the
-// instances share; that of an answer is made of the token's hash as well. Who can read Redis learns how many tokens and
-// revocations there are, when they are used and about how long the answers are. Who can write to it can't make an
-// instance accept a token, or refuse one, by what he writes, not even by putting back what was there. He can delete:
-// then the issuer is asked more often, and an instance that starts doesn't hear of a revocation until another one has
-// put it back. What he puts in the way of revocations is removed.
+// instances share; the key of a response is made of the token's hash as well. A reader of Redis learns how many tokens
+// and revocations there are, when they come and go, when each revocation ends, and about how long the responses are. A
+// writer can't make an instance accept a token, or refuse one, not even by putting back what was there. A writer can
+// delete: then the issuer is asked more often, and an instance that starts doesn't learn of a revocation until another
+// one has put it back and published it again. Instances remove what is no revocation of theirs, and hear what is
+// published however much of it there is. docs/fleet.md says more, and which permissions of Redis the instances need.
 //
 // # When Redis fails
 //
@@ -58,9 +59,9 @@ type Config struct {
 	// open. To rotate: add the new one in second place everywhere, then put it first everywhere, then, once the last
 	// instance has done so for a minute or the longest CacheTTL, remove the old one.
 	Secrets [][]byte
-	// Prefix begins the names of everything in Redis, so that several services can use one. "" is "xenaauth:". It is for
-	// the instances that have the same Secrets, and the same issuer: a revocation doesn't say whose subject it means, and
-	// what no secret of an instance opens is removed.
+	// Prefix begins the names of everything in Redis, so that several services can use one. "" is "xenaauth:". Only
+	// instances with the same Secrets and the same issuer may have the same Prefix: an instance removes what none of its
+	// Secrets opens, and a revocation doesn't name the issuer.
 	Prefix string
 	// Timeout is how long a request is held up by Redis when that is slow or down. 0 is 50 milliseconds. A look that was
 	// given up may have left its lease: then others wait, for Wait at most, as for one who asks.
@@ -132,7 +133,9 @@ type Cache struct {
 	logger  *slog.Logger // nil: the default one, as it is at the time
 	lease   string       // what this instance marks with that it is asking
 
-	readAnyway time.Duration // the constant, but where a test is about it
+	// The constants, but where a test is about them.
+	readAnyway time.Duration
+	maxRead    int
 
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	calls   chan struct{} // taken by calls under way, those that were given up included
@@ -141,9 +144,9 @@ type Cache struct {
 	failed atomic.Pointer[error] // the latest failure
 
 	mu      sync.Mutex
-	failing map[string]bool      // see change and forged
-	known   map[string]time.Time // revocations in force, as JSON, and when they end
-	swept   time.Time            // when those that have ended were last removed
+	failing map[string]bool            // see change and forged
+	known   map[string]knownRevocation // by their JSON
+	swept   time.Time                  // when those that have ended were last removed
 }
 
 var (
@@ -165,9 +168,10 @@ func New(cfg Config) (*Cache, error) {
 		lease:   leaseMark + rand.Text(),
 		calls:   make(chan struct{}, maxCalls),
 		failing: make(map[string]bool),
-		known:   make(map[string]time.Time),
+		known:   make(map[string]knownRevocation),
 
 		readAnyway: readAnyway,
+		maxRead:    maxRead,
 	}
 	if c.prefix == "" {
 		c.prefix = "xenaauth:"

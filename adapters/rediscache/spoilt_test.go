@@ -59,11 +59,11 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			// By the message, and not by what is found out after a second.
 			eventually(t, 900*time.Millisecond, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			spoil(admin)
-			admin.Do(ctx, "ACL", "SETUSER", "default", "-publish")
+			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := one.Revoke(ctx, xenaauth.Revocation{Subject: "U2"}); err == nil {
 				t.Error("it was published")
 			}
-			admin.Do(ctx, "ACL", "SETUSER", "default", "+publish")
+			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "+publish")
 			token = f.issuer.Opaque(subject("U2"))
 			eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		})
@@ -84,7 +84,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			f.follows(v)
 			followed(t, admin, 1)
 			time.Sleep(500 * time.Millisecond) // it has read by then
-			admin.Do(ctx, "ACL", "SETUSER", "default", "-publish")
+			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
 			}

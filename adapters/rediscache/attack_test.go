@@ -1,0 +1,266 @@
+package rediscache_test
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+)
+
+// goesOn does something to Redis again and again, until the test ends or the function that is returned is called.
+func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			attack(ctx)
+			time.Sleep(pause)
+		}
+	})
+	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// forgery has the form of a sealed revocation.
+func forgery() string {
+	b := make([]byte, 1+12+16+256)
+	_, _ = rand.Read(b)
+	b[0] = 1
+	return string(b)
+}
+
+// An attacker who deletes all the time keeps a revocation neither from an instance that was cut off when it was
+// published, nor from one that starts later.
+func TestDeletingAllTheTime(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one, two := f.instance(), f.instance()
+	f.follows(one)
+	admin := s.client()
+	followed(t, admin, 1)
+	goesOn(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnName) })
+	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
+	token := f.issuer.Opaque(subject("U1"))
+	eventually(t, 20*time.Second, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
+	f.follows(two)
+	eventually(t, 40*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+}
+
+// The same for one who cuts connections as well, three times a second.
+func TestCuttingAndDeleting(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one, two := f.instance(), f.instance()
+	f.follows(one)
+	f.follows(two)
+	admin := s.client()
+	followed(t, admin, 2)
+	goesOn(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName) })
+	killer := s.client()
+	goesOn(t, 300*time.Millisecond, func(ctx context.Context) { killer.Do(ctx, "CLIENT", "KILL", "TYPE", "pubsub") })
+	for i := range 3 {
+		killer.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
+		eventually(t, 40*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	}
+	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 { // hearing and reading, of each of two
+		t.Errorf("said %d times\n%s", n, f.log)
+	}
+}
+
+// Taking the turn to put revocations back doesn't keep the instances from it.
+func TestTakingEveryTurn(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	v, admin := f.instance(), s.client()
+	f.follows(v)
+	followed(t, admin, 1)
+	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
+	goesOn(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnName, "x", 900*time.Millisecond) })
+	eventually(t, 5*time.Second, func() bool { return admin.Exists(context.Background(), turnName).Val() == 1 })
+	admin.Del(t.Context(), setName)
+	eventually(t, 60*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
+}
+
+// watcher is between an instance and Redis. It notes the commands, and holds scripts up while held is not nil.
+type watcher struct {
+	mu       sync.Mutex
+	commands []string
+	held     chan struct{}
+}
+
+func (w *watcher) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (w *watcher) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		w.mu.Lock()
+		held := w.held
+		w.commands = append(w.commands, cmd.Name())
+		w.mu.Unlock()
+		if held != nil && strings.HasPrefix(cmd.Name(), "eval") {
+			<-held
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (w *watcher) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		w.mu.Lock()
+		w.commands = append(w.commands, "pipeline of "+cmds[0].Name())
+		w.mu.Unlock()
+		return next(ctx, cmds)
+	}
+}
+
+func (w *watcher) seen() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.commands)
+}
+
+// watched makes an instance whose commands a watcher sees.
+func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
+	client := f.server.instanceClient()
+	client.AddHook(w)
+	c := f.cache(func(cfg *rediscache.Config) { cfg.Client = client })
+	if change != nil {
+		change(c)
+	}
+	return f.over(c)
+}
+
+// An instance hears what is published while it reads, however long that takes.
+func TestHearsWhileItReads(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	w := &watcher{held: make(chan struct{})}
+	release := sync.OnceFunc(func() { close(w.held) })
+	two := f.watched(w, nil)
+	f.follows(two)
+	t.Cleanup(release) // before the instance is waited for
+	followed(t, s.client(), 1)
+	eventually(t, 20*time.Second, func() bool { return slices.Contains(w.seen(), "evalsha") })
+	for i := range 3 {
+		f.revoke(f.instance(), xenaauth.Revocation{Subject: fmt.Sprint(i)})
+		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
+		eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	}
+	release()
+}
+
+// One read takes a bounded number of members, whatever is in Redis. All the same an instance that starts finds the
+// revocations in the end, and removes the forgeries.
+func TestReadsAreBoundedInNumber(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, one := s.client(), f.instance()
+	var tokens []string
+	for i := range 30 {
+		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+	}
+	members := make([]redis.Z, 6000)
+	for i := range members {
+		members[i] = redis.Z{Score: 1e15, Member: forgery()}
+	}
+	admin.ZAdd(t.Context(), setName, members...)
+	w := new(watcher)
+	late := f.watched(w, func(c *rediscache.Cache) { c.SetMaxRead(1000) })
+	f.follows(late)
+	for _, token := range tokens {
+		eventually(t, 60*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	}
+	eventually(t, 60*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
+	// A read begins with a look at the counter. A page has some 500 members.
+	pages, reads := 0, 0
+	for _, command := range w.seen() {
+		switch command {
+		case "pipeline of getrange":
+			pages, reads = 0, reads+1
+		case "eval", "evalsha":
+			if pages++; pages > 4 { // one more for a script that Redis didn't know, and one for the turn
+				t.Fatalf("one read took %d pages or more", pages)
+			}
+		}
+	}
+	if reads < 6 {
+		t.Errorf("6000 members were read in %d times", reads)
+	}
+}
+
+// What doesn't look like a sealed revocation is removed inside Redis, and is not sent.
+func TestJunkIsNotSent(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, ctx := s.client(), context.Background()
+	f.revoke(f.instance(), xenaauth.Revocation{Subject: "U1"})
+	for i := range 2000 {
+		for _, junk := range []string{forgery() + "x", "\x02" + forgery()[1:], strings.Repeat("x", 1000)} {
+			admin.ZAdd(ctx, setName, redis.Z{Score: 1e15, Member: fmt.Sprint(junk, i)[:len(junk)]})
+		}
+	}
+	m := newMeter(t, admin)
+	_, before := m.settled()
+	v := f.instance()
+	f.follows(v)
+	eventually(t, 20*time.Second, func() bool { return v.Status().Revocations == 1 })
+	eventually(t, 20*time.Second, func() bool { return admin.ZCard(ctx, setName).Val() == 1 })
+	if _, after := m.settled(); after-before > 100<<10 {
+		t.Errorf("%.0f bytes were sent", after-before)
+	}
+}
+
+// What an instance puts back it also publishes: others hear it at once, and need not read everything again.
+func TestPutBackIsPublished(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, ctx := s.client(), context.Background()
+	one := f.instance()
+	stop := f.follows(one)
+	followed(t, admin, 1)
+	for i := range 20 {
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
+	}
+	stop()
+	admin.FlushAll(ctx)
+	sub := admin.Subscribe(ctx, channelName)
+	defer func() { _ = sub.Close() }()
+	if _, err := sub.Receive(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.follows(one)
+	heard := map[string]bool{}
+	for len(heard) < 20 {
+		message, err := sub.ReceiveTimeout(ctx, 30*time.Second)
+		if err != nil {
+			t.Fatal(len(heard), err)
+		}
+		if m, ok := message.(*redis.Message); ok {
+			heard[m.Payload] = true
+		}
+	}
+	eventually(t, 10*time.Second, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
+	if n := admin.Get(ctx, countName).Val(); n != "20" { // one for each message, so that those who heard don't read
+		t.Errorf("counted %s", n)
+	}
+}
