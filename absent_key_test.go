@@ -1,6 +1,7 @@
 package xenaauth_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -28,5 +29,63 @@ func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonUnknownKey, reason)
 		require.Zero(t, time.Since(start))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+	})
+}
+
+// Nothing else about such a token is looked at, so that a flood of them costs next to nothing. The issuer is not asked.
+func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		good := issuer.JWT(xenaauthtest.Token{})
+		require.Empty(t, reasonOf(t, v, good))
+		absent := map[string]any{"kid": "nobody", "x5t": nil}
+		require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, issuer.JWT(xenaauthtest.Token{Header: absent})))
+		header, _, _ := strings.Cut(issuer.JWT(xenaauthtest.Token{Header: absent}), ".")
+		others := map[string]xenaauthtest.Token{
+			"expired":     {Header: absent, Lifetime: -time.Hour},
+			"another typ": {Header: map[string]any{"kid": "nobody", "x5t": nil, "typ": "dpop+jwt"}},
+			"issuer":      {Header: absent, Claims: map[string]any{"iss": "https://a.example"}},
+		}
+		calls := issuer.Calls(xenaauthtest.All)
+		for name, token := range others {
+			require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, issuer.JWT(token)), name)
+		}
+		require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, header+".e30x.x"), "a payload that is no JSON")
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+
+		// The header of a good token is known, so a bad token with that header is read as before.
+		parts := strings.Split(good, ".")
+		require.Equal(t, xenaauth.ReasonSignature, reasonOf(t, v, parts[0]+"."+parts[1]+"."+b64(make([]byte, 64))))
+		// A second later the next fetch is allowed, so the issuer is asked again, by a token that is worth it.
+		time.Sleep(time.Second)
+		require.Equal(t, xenaauth.ReasonExpired, reasonOf(t, v, issuer.JWT(others["expired"])))
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+		require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, issuer.JWT(xenaauthtest.Token{Header: absent})))
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.All))
+	})
+}
+
+// A key that verified tokens and was withdrawn is absent as well. Its tokens are refused, whichever way they are looked at.
+func TestWithdrawnKeyIsAbsent(t *testing.T) {
+	t.Parallel()
+	rvBubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		v := rvNew(t, issuer.Config())
+		old, fresh := issuer.JWT(xenaauthtest.Token{}), issuer.JWT(xenaauthtest.Token{})
+		require.Empty(t, reasonOf(t, v, old))
+		issuer.Rotate()
+		issuer.Retire()
+		time.Sleep(time.Second)
+		require.Empty(t, reasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+		require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, old))
+		calls, start := issuer.Calls(xenaauthtest.All), time.Now()
+		for range 3 {
+			require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, old))
+			require.Equal(t, xenaauth.ReasonUnknownKey, reasonOf(t, v, fresh))
+		}
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+		require.Zero(t, time.Since(start))
 	})
 }

@@ -228,7 +228,7 @@ func (c Config) Validate() error {
 		}
 	}
 	c.checkNames(wrong)
-	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
+	if c.ClockSkew < 0 || c.ClockSkew > 2*time.Minute {
 		wrong("ClockSkew", "is not within 0 and 2 minutes")
 	}
 	if c.MaxTokenLifetime < time.Second && !c.AllowAnyLifetime {

@@ -41,7 +41,12 @@ func refreshing(maxAge time.Duration) keyset.Policy {
 		Retry:    5 * time.Second,
 		Timeout:  15 * time.Second,
 		MaxWait:  6 * time.Second,
+		Patience: time.Second,
+		Doubt:    10 * time.Second,
 		Waiters:  1024,
+		Guests:   1024,
+		PerGuest: 32,
+		Crowd:    16 * 1024,
 	}
 }
 
@@ -156,7 +161,7 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 		return p, 0, err
 	}
 	p, lifetime, err = i.fetchKeysAt(ctx, m.keySetURL, previous, force)
-	if err == nil || i.metadata.Current(now) {
+	if err == nil || i.metadata.Asked(now) {
 		return p, lifetime, err
 	}
 	moved, again := i.metadata.After(ctx, now, false)
@@ -167,17 +172,18 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 }
 
 // moved reports whether the metadata, looked at anew if that wasn't done within the last minute, name another place for
-// the key set than the one where it was fetched.
-func (i *issuer) moved(ctx context.Context, from published, now time.Time) bool {
+// the key set than the one where it was fetched. user names the caller to [keyset.Source.Await].
+func (i *issuer) moved(ctx context.Context, from published, user uint64, now time.Time) (bool, error) {
 	if i.cfg.KeySetURL != "" {
-		return false
+		return false, nil
 	}
 	m, at, ok := i.metadata.Peek()
 	if ok && now.Sub(at) < time.Minute {
-		return m.keySetURL != from.url
+		return m.keySetURL != from.url, nil
 	}
-	m, err := i.metadata.After(ctx, now, true)
-	return err == nil && m.keySetURL != from.url
+	names := func(m metadata) bool { return m.keySetURL != from.url }
+	m, err := i.metadata.Await(ctx, now, true, user, names)
+	return err == nil && names(m), err
 }
 
 func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous published, force bool) (p published, lifetime time.Duration, err error) {
@@ -224,8 +230,9 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 // unavailable is err as the refusal that it is: not the token's fault.
 func unavailable(err error) *Error {
 	e := refuse(ReasonUnavailable, err)
-	if o, ok := errors.AsType[*outage](err); ok {
-		e.RetryAfter = o.RetryAfter()
+	var later interface{ RetryAfter() time.Duration }
+	if errors.As(err, &later) { // the issuer asks for time, or too many requests wait
+		e.RetryAfter = later.RetryAfter()
 	} else {
 		e.RetryAfter = upstream.Wait(err)
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
-	"github.com/xenaauth/xenaauth/internal/keyset"
 )
 
 // verifier is the door for JWTs.
@@ -21,6 +20,7 @@ type verifier struct {
 	headers    jose.Headers
 	cache      *factcache.Cache[stored]
 	hot        *factcache.Hot[*proven]
+	users      *knownUsers
 }
 
 // proven is what was verified about a token: its claims, by this key. It holds for as long as the issuer publishes it.
@@ -134,7 +134,7 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Ha
 	if !sought {
 		hashed = token.Hash()
 	}
-	key, keys, err := v.prove(ctx, hashed, header, now)
+	key, keys, err := v.prove(ctx, hashed, header, &p.set, now)
 	if err != nil {
 		return nil, err
 	}
@@ -200,56 +200,64 @@ func (v *verifier) payload(token jose.Token, set *claims.Set) error {
 // can't be verified now, so a flood of them isn't read any further.
 func (v *verifier) missing(header *jose.Header, now time.Time) bool {
 	published, _, ok := v.issuer.keys.Peek()
-	if !ok || !v.issuer.keys.Current(now) || !published.keys.Absent(header) {
-		return false
-	}
-	_, known := published.keys.Find(header)
-	return !known
+	return ok && v.issuer.keys.Current(now) && published.keys.Absent(header)
 }
 
-// prove verifies the signature of a token with the key that its header selects.
-func (v *verifier) prove(ctx context.Context, token *jose.Hashed, header *jose.Header, now time.Time) (*jose.Key, *jose.KeySet, error) {
+// prove verifies the signature of a token with the key that its header selects. A known key that doesn't verify may have
+// got a successor of the same name, and so may a key without a name: then a refresh is started, which later tokens find.
+func (v *verifier) prove(
+	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, now time.Time,
+) (*jose.Key, *jose.KeySet, error) {
 	published, err := v.issuer.keys.Get(ctx, now)
 	if err != nil {
 		return nil, nil, unavailable(err)
 	}
 	keys, known := published.keys.Find(header)
 	if !known {
-		if published, keys, err = v.newer(ctx, published, header, now); err != nil {
+		if published, keys, err = v.newer(ctx, published, header, set, now); err != nil {
 			return nil, nil, err
 		}
 	}
 	if len(keys) == 0 {
+		v.issuer.keys.Doubt(now)
 		return nil, nil, refuse(ReasonAlgorithm, errNotPublished)
 	}
 	by, err := token.Verify(header.Algorithm, keys)
 	if errors.Is(err, jose.ErrMalformed) {
 		return nil, nil, refuse(ReasonMalformedToken, err)
 	} else if err != nil {
+		v.issuer.keys.Doubt(now)
 		return nil, nil, refuse(ReasonSignature, err)
 	}
 	v.headers.Keep(token.Header(), header)
+	v.users.note(set)
 	return by, published.keys, nil
 }
 
 // newer looks for a key in the set as it is now, which is fetched for everybody who waits for one, at most once a second.
-func (v *verifier) newer(ctx context.Context, old published, header *jose.Header, now time.Time) (published, []*jose.Key, error) {
+// If that could not be found out, for example because too many requests wait, the error is ReasonUnavailable.
+func (v *verifier) newer(
+	ctx context.Context, old published, header *jose.Header, set *claims.Set, now time.Time,
+) (published, []*jose.Key, error) {
 	if v.missing(header, now) {
 		return old, nil, refuse(ReasonUnknownKey, nil)
 	}
-	next, err := v.issuer.keys.After(ctx, now, true)
-	if errors.Is(err, keyset.ErrCrowded) {
-		return old, nil, refuse(ReasonUnknownKey, err)
-	} else if err != nil {
+	user := v.users.name(set)
+	has := func(p published) bool { _, known := p.keys.Find(header); return known }
+	next, err := v.issuer.keys.Await(ctx, now, true, user, has)
+	if err != nil {
 		return old, nil, unavailable(err)
 	}
-	keys, known := next.keys.Find(header)
-	if !known && v.issuer.moved(ctx, next, now) {
-		if next, err = v.issuer.keys.After(ctx, time.Now(), true); err != nil {
+	if !has(next) {
+		moved, err := v.issuer.moved(ctx, next, user, now)
+		if err == nil && moved {
+			next, err = v.issuer.keys.Await(ctx, time.Now(), true, user, has)
+		}
+		if err != nil {
 			return old, nil, unavailable(err)
 		}
-		keys, known = next.keys.Find(header)
 	}
+	keys, known := next.keys.Find(header)
 	if !known {
 		next.keys.MarkAbsent(header)
 		return old, nil, refuse(ReasonUnknownKey, nil)

@@ -102,7 +102,7 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	if err := h.check(header, set, now); err != nil {
 		return err
 	}
-	if _, _, err := h.validator.verifier.prove(r.Context(), token.Hash(), header, now); err != nil {
+	if _, _, err := h.validator.verifier.prove(r.Context(), token.Hash(), header, set, now); err != nil {
 		return err
 	}
 	key := hash("logout", set.Issuer, set.ID)

@@ -126,14 +126,14 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 				for n := 1; n < 4; n++ {
 					require.Equal(t, n, issuer.Calls(xenaauthtest.KeySet))
 					require.Equal(t, n, issuer.Calls(xenaauthtest.Metadata))
-					time.Sleep(c.lifetime*71/100 - 10*time.Second)
+					time.Sleep(c.lifetime*71/100 - 5*time.Second)
 					rvAsk(t, v, issuer)
 					require.Equal(t, n, issuer.Calls(xenaauthtest.KeySet), "too early")
-					time.Sleep(c.lifetime*18/100 + 10*time.Second)
+					time.Sleep(c.lifetime*18/100 + 5*time.Second)
 					before := time.Now()
 					rvAsk(t, v, issuer)
 					require.Equal(t, before, time.Now(), "nobody waits for it")
-					time.Sleep(10 * time.Second) // the key set comes after the metadata, each of which takes 2 seconds
+					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes 2 seconds
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.KeySet), "due")
 					require.Less(t, v.Status().KeySet.Age, 10*time.Second)
 				}

@@ -50,6 +50,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		algorithms: cfg.Algorithms,
 		cache:      factcache.New[stored](cfg.CacheSize),
 		hot:        factcache.NewHot[*proven](),
+		users:      newKnownUsers(cfg.CacheSize),
 	}
 	if cfg.Introspection != nil {
 		v.introspector = newIntrospector(cfg, v.issuer, v.policy, report)

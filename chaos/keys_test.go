@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,13 +34,20 @@ func TestKeys(t *testing.T) {
 		{"replaced", allKeysReplaced},
 		{"early", keyInUseTooEarly},
 		{"clock", issuerClock},
-		{"jump", func(t *testing.T, l *ledger) { synctest.Test(t, func(t *testing.T) { hostClock(t, l) }) }},
+		{"idle", inFakeTime(withdrawnWhileIdle)},
+		{"same name", inFakeTime(sameNameNewKey)},
+		{"jump", inFakeTime(hostClock)},
 	} {
 		if !t.Run(section.name, func(t *testing.T) { section.run(t, &l) }) {
 			t.Fail()
 		}
 	}
 	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
+}
+
+// inFakeTime runs a section in a bubble, with the issuer in memory.
+func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
+	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
 
 func rotationWithOverlap(t *testing.T, out *ledger) {
@@ -134,6 +142,54 @@ func issuerClock(t *testing.T, out *ledger) {
 	} {
 		out.add(t, c.event, c.token, a.get(t.Context(), token(c.ahead, c.lifetime)), c.want)
 	}
+}
+
+// withdrawnWhileIdle is a service that sleeps while a key is withdrawn, for longer than the key set is fresh.
+func withdrawnWhileIdle(t *testing.T, out *ledger) {
+	for _, up := range []bool{true, false} {
+		event := "a key is withdrawn, no request for 100 s"
+		young, old := "200", "401 unknown_key"
+		if !up {
+			event, young, old = event+", issuer unreachable", "503, Retry-After: 1", "200"
+		}
+		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+		issuer.SetCacheControl("max-age=60")
+		a := newAPI(t, issuer.Config())
+		ask := func(token string) answer { return a.serve(t.Context(), token) }
+		known, fresh := issuer.JWT(xenaauthtest.Token{}), issuer.JWT(xenaauthtest.Token{})
+		ask(known)
+		issuer.Rotate()
+		issuer.Retire()
+		time.Sleep(100 * time.Second)
+		if !up {
+			issuer.Down()
+		}
+		out.add(t, event, "JWT of the old key, seen before", ask(known), old)
+		out.add(t, event, "JWT of the old key, never seen", ask(fresh), old)
+		out.add(t, event, "JWT of the new key", ask(issuer.JWT(xenaauthtest.Token{})), young)
+		time.Sleep(time.Minute)
+	}
+}
+
+// sameNameNewKey is an issuer that replaces a key by another under the same kid.
+func sameNameNewKey(t *testing.T, out *ledger) {
+	const event = "another key under the same kid"
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
+	a := newAPI(t, issuer.Config())
+	ask := func(token string) answer { return a.serve(t.Context(), token) }
+	old, kid := issuer.JWT(xenaauthtest.Token{}), issuer.KeyID()
+	ask(old)
+	time.Sleep(10 * time.Second)
+	issuer.Rotate()
+	issuer.Retire()
+	issuer.SetKeySet(bytes.ReplaceAll(issuer.KeySet(), []byte(issuer.KeyID()), []byte(kid)))
+	young := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
+	out.add(t, event, "JWT of the old key, until keys are fetched next", ask(old), "200")
+	out.add(t, event, "JWT of the new key, the first", ask(young), "401 signature")
+	synctest.Wait()
+	out.add(t, event, "JWT of the new key, from then on", ask(young), "200")
+	out.add(t, event, "JWT of the old key, after that", ask(old), "401 signature")
+	time.Sleep(time.Minute)
 }
 
 // hostClock is a host that was asleep, or whose clock was put forward.

@@ -11,8 +11,8 @@ import (
 )
 
 // judge says what is wrong with an answer, "" for nothing. known are the keys that the validator had been told when it
-// was asked or was told while it answered.
-func (w *world) judge(t *token, got answer, start time.Time, knownBefore bool, known map[string]bool) string {
+// was asked or was told while it answered; fresh is whether it had been told within the lifetime of a key set.
+func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
 	opaque := t.kid == ""
@@ -38,6 +38,8 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore bool, k
 			return "accepted on an answer that is too old"
 		case local && !known[t.kid]:
 			return "accepted though its key is in no set since"
+		case local && !fresh && !w.published(t.kid) && w.up && start.Sub(w.changed) > 15*time.Second:
+			return "accepted though its key was withdrawn, and the set had outlived its lifetime"
 		case local && start.Sub(w.toldAt) >= 24*time.Hour:
 			return "accepted by keys that are too old"
 		case got.body != t.subject:
@@ -56,7 +58,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore bool, k
 		return "503 for a bad token, with the issuer up"
 	case !good:
 		return ""
-	case got.status == http.StatusUnauthorized && (introspected && !local || published || knownBefore):
+	case got.status == http.StatusUnauthorized && (introspected && !local || published || knownBefore && fresh):
 		return "401 for a good token"
 	case local && !introspected && knownBefore && w.told[t.kid]:
 		return "refused though its key is known"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -24,11 +23,10 @@ type table struct {
 // readTable reads the table as the files are now.
 func readTable(cfg *config.Config) (*table, error) {
 	source, err := cfg.ReadRoutes()
-	if err != nil && len(source.Data) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	t, errTable := parseTable(source)
-	return t, errors.Join(err, errTable)
+	return parseTable(source)
 }
 
 func parseTable(source config.RoutesSource) (*table, error) {

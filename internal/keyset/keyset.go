@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// ErrCrowded says that too many callers wait for the next fetch already.
-var ErrCrowded = errors.New("too many requests wait for the next fetch")
-
 // ErrTimeout says that the next fetch didn't come in time.
 var ErrTimeout = errors.New("the fetch takes too long")
 
@@ -41,7 +38,12 @@ type Policy struct {
 	Retry    time.Duration // between failed fetches as long as the document may be used
 	Timeout  time.Duration // of one fetch
 	MaxWait  time.Duration // of one caller, where a document is at hand but too old for that caller
+	Patience time.Duration // of one caller, for the refresh of a document that has outlived its lifetime
+	Doubt    time.Duration // age from which Doubt starts a refresh
 	Waiters  int           // callers that may wait for the next fetch at a time
+	Guests   int           // callers with a name that may wait besides, when all those places are taken
+	PerGuest int           // of them with the same name
+	Crowd    int           // callers that may wait for the first document at a time
 }
 
 // Source holds one document. Use New.
@@ -56,7 +58,7 @@ type Source[T any] struct {
 	next    *flight   // the fetch that waits for its time
 	last    *flight   // the latest that fetched and ended
 	hold    time.Time // no fetch begins before it: the source asked for that
-	waiting int
+	places  places
 }
 
 // good is a document and its times.
@@ -64,6 +66,7 @@ type good[T any] struct {
 	document              T
 	started               time.Time // when the fetch that brought it, or found it unchanged, began
 	at, refresh, unusable time.Time
+	expires               time.Time    // the end of its lifetime; from then on it is a makeshift
 	failed                atomic.Int64 // when the last attempt to refresh it failed, in nanoseconds since epoch; 0 never
 }
 
@@ -77,19 +80,24 @@ type flight struct {
 
 // New returns a source that has fetched nothing yet.
 func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
-	return &Source[T]{fetch: fetch, policy: policy, epoch: time.Now().Add(-policy.Retry)}
+	return &Source[T]{fetch: fetch, policy: policy, epoch: time.Now().Add(-2 * policy.Retry)}
 }
 
-// Get returns the document. It waits only where there is none that may be used; otherwise a due refresh is started and
-// not waited for. When the last attempt failed within the gap, its error is returned at once.
+// Get returns the document. If it is due for a refresh, Get starts one and does not wait for it. If the document has
+// outlived its lifetime, because the caller is the first for a while, Get waits for the refresh: see renewed. If there is
+// no document that may be used, Get waits for one; if the last attempt failed within the gap, it returns that error.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
-	if g := s.good.Load(); g != nil && now.Before(g.unusable) {
-		if !now.Before(g.refresh) && now.Sub(s.epoch)-time.Duration(g.failed.Load()) >= s.policy.Retry {
-			s.refresh(now)
-		}
+	g := s.good.Load()
+	switch {
+	case g == nil || !now.Before(g.unusable):
+		return s.first(ctx, now)
+	case now.Before(g.refresh) || s.failing(g, now, s.policy.Retry):
 		return g.document, nil
+	case !now.Before(g.expires):
+		return s.renewed(ctx, g, now)
 	}
-	return s.first(ctx, now)
+	s.refresh(now, false)
+	return g.document, nil
 }
 
 // Peek returns the last good document and when it was fetched or found unchanged, without any effect.
@@ -111,39 +119,23 @@ func (s *Source[T]) Failure() error {
 	return s.last.err
 }
 
+// Asked reports whether a fetch began so recently, with or without success, that the next isn't allowed yet.
+func (s *Source[T]) Asked(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
+}
+
 // Current reports whether the document was fetched so recently that the next fetch isn't allowed yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()
 	return g != nil && now.Before(g.started.Add(s.policy.Gap))
 }
 
-// After waits for a fetch that begins at now or later and returns what it brought: for a caller whose token names a key
-// that the document lacks. All callers share that fetch, and the gap is kept.
-//
-// With force no cache between here and the source may answer, and a fetch that lets one doesn't count.
+// After waits for a fetch that begins at now or later and returns what it brought. It is Await for a caller that is not
+// known and that no earlier fetch helps.
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
-	var none T
-	s.mu.Lock()
-	if err := s.held(now); err != nil && s.running == nil {
-		s.mu.Unlock()
-		return none, err
-	}
-	if s.waiting >= s.policy.Waiters {
-		s.mu.Unlock()
-		return none, ErrCrowded
-	}
-	s.waiting++
-	f := s.join(now, force)
-	s.mu.Unlock()
-	defer func() {
-		s.mu.Lock()
-		s.waiting--
-		s.mu.Unlock()
-	}()
-	if err := s.wait(ctx, f, s.policy.MaxWait); err != nil {
-		return none, err
-	}
-	return s.usable(time.Now())
+	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
 // held returns the error of the last fetch if the source asked for time by it and that time is not over. s.mu is held.
@@ -168,7 +160,12 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	if f == nil {
 		f = s.join(now, false)
 	}
+	leave, err := s.enterFirst(f, now)
 	s.mu.Unlock()
+	if err != nil {
+		return none, err
+	}
+	defer leave()
 	// A fetch may make several calls of a slow source one after the other, and the caller can do nothing without them.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
@@ -184,11 +181,11 @@ func (s *Source[T]) usable(now time.Time) (T, error) {
 	return none, ErrTooOld
 }
 
-func (s *Source[T]) refresh(now time.Time) {
+func (s *Source[T]) refresh(now time.Time, force bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running == nil && s.next == nil && s.held(now) == nil {
-		s.join(now, false)
+		s.join(now, force)
 	}
 }
 
@@ -275,6 +272,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 		started:  start,
 		at:       now,
 		refresh:  now.Add(time.Duration(ahead * float64(lifetime))),
+		expires:  now.Add(lifetime),
 		unusable: now.Add(s.policy.MaxAge),
 	})
 	return nil

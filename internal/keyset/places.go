@@ -1,0 +1,129 @@
+package keyset
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrCrowded says that too many callers wait already. The error that wraps it has a method RetryAfter, which tells when
+// the fetch that the caller would have waited for is likely to have ended.
+var ErrCrowded = errors.New("too many requests wait for the next fetch")
+
+type crowded struct{ after time.Duration }
+
+func (e *crowded) Error() string             { return ErrCrowded.Error() }
+func (e *crowded) Unwrap() error             { return ErrCrowded }
+func (e *crowded) RetryAfter() time.Duration { return e.after }
+
+// Stranger is the name of a caller that is not known.
+const Stranger = 0
+
+// places counts the callers that wait.
+type places struct {
+	open   int            // in the places that are open to all
+	guests int            // known callers, in the places beside those
+	byName map[uint64]int // the guests of each name
+	first  int            // for the first document
+}
+
+// Await waits for a fetch that begins at now or later and returns what it brought: for a caller whose token names a key
+// that the document lacks. All callers share that fetch, and the gap is kept. If an earlier fetch is under way and its
+// document is enough, Await returns that document.
+//
+// With force no cache between here and the source may answer, and a fetch that lets one doesn't count.
+//
+// Strangers cannot take all places: if none of the policy's Waiters is left, a caller with a name waits in one of the
+// Guests, of which a name has PerGuest at most. If there is no place, the error is ErrCrowded at once, and the fetch takes
+// place all the same.
+func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
+	var none T
+	s.mu.Lock()
+	if err := s.held(now); err != nil && s.running == nil {
+		s.mu.Unlock()
+		return none, err
+	}
+	f := s.join(now, force)
+	var earlier chan struct{}
+	if s.running != nil && s.running != f {
+		earlier = s.running.done
+	}
+	leave, err := s.enter(f, name, now)
+	s.mu.Unlock()
+	if err != nil {
+		return none, err
+	}
+	defer leave()
+	timer := time.NewTimer(s.policy.MaxWait)
+	defer timer.Stop()
+	for {
+		select {
+		case <-earlier:
+			earlier = nil
+			if document, err := s.usable(time.Now()); err == nil && enough(document) {
+				return document, nil
+			}
+		case <-f.done:
+			if f.err != nil {
+				return none, f.err
+			}
+			return s.usable(time.Now())
+		case <-ctx.Done():
+			return none, ctx.Err()
+		case <-timer.C:
+			return none, ErrTimeout
+		}
+	}
+}
+
+// enter takes a place for a caller that is to wait for f. The caller calls leave when it waits no longer. s.mu is held.
+func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
+	p := &s.places
+	switch {
+	case p.open < s.policy.Waiters:
+		p.open++
+		return s.leave(func() { p.open-- }), nil
+	case name != Stranger && p.guests < s.policy.Guests && p.byName[name] < s.policy.PerGuest:
+		if p.byName == nil {
+			p.byName = make(map[uint64]int)
+		}
+		p.guests++
+		p.byName[name]++
+		return s.leave(func() {
+			p.guests--
+			if p.byName[name]--; p.byName[name] == 0 {
+				delete(p.byName, name)
+			}
+		}), nil
+	}
+	return nil, s.crowded(f, now)
+}
+
+// enterFirst is enter for a caller that waits for the first document. s.mu is held.
+func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
+	if s.places.first >= s.policy.Crowd {
+		return nil, s.crowded(f, now)
+	}
+	s.places.first++
+	return s.leave(func() { s.places.first-- }), nil
+}
+
+func (s *Source[T]) leave(count func()) func() {
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		count()
+	}
+}
+
+// crowded is the refusal of a place. It expects that fetches take as long as the last one did. s.mu is held.
+func (s *Source[T]) crowded(f *flight, now time.Time) error {
+	start, took := f.start, time.Duration(0)
+	if s.last != nil {
+		took = s.last.end.Sub(s.last.start)
+	}
+	if r := s.running; r != nil && r != f && start.Before(r.start.Add(took)) {
+		start = r.start.Add(took)
+	}
+	return &crowded{after: start.Add(took).Sub(now)}
+}

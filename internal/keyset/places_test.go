@@ -1,0 +1,218 @@
+package keyset_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/keyset"
+)
+
+func TestCrowd(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		for round := range 3 {
+			var all sync.WaitGroup
+			for range policy.Waiters {
+				all.Go(func() {
+					if _, err := after(s); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			synctest.Wait()
+			began := time.Now()
+			_, err = after(s)
+			require.ErrorIs(t, err, keyset.ErrCrowded)
+			require.Equal(t, round+1, at(t, s), "Get isn't crowded out")
+			require.Zero(t, time.Since(began))
+			all.Wait()
+		}
+		_, err = after(s)
+		require.NoError(t, err, "those who left make room")
+	})
+}
+
+func TestCallersWhoLeaveMakeRoom(t *testing.T) {
+	one := policy
+	one.Waiters = 1
+	o := &origin{hangs: true}
+	bubble(t, one, o, func(t *testing.T, s *keyset.Source[int]) {
+		for range 3 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			_, err := s.After(ctx, time.Now(), true)
+			require.ErrorIs(t, err, context.DeadlineExceeded)
+			cancel()
+		}
+		_, err := after(s)
+		require.ErrorIs(t, err, keyset.ErrTimeout)
+		time.Sleep(time.Minute)
+	})
+}
+
+// never is for a caller that no earlier fetch helps.
+func never(int) bool { return false }
+
+// await is Await of a caller with a name.
+func await(s *keyset.Source[int], name uint64) (int, error) {
+	return s.Await(context.Background(), time.Now(), true, name, never)
+}
+
+// Strangers, and one caller whose name they know, leave places for all others with a name.
+func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		for range 3 {
+			var all sync.WaitGroup
+			wait := func(n int, name uint64) {
+				for range n {
+					all.Go(func() {
+						if _, err := await(s, name); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				synctest.Wait()
+			}
+			refused := func(name uint64) {
+				began := time.Now()
+				_, err := await(s, name)
+				require.ErrorIs(t, err, keyset.ErrCrowded)
+				require.Zero(t, time.Since(began))
+			}
+			wait(policy.Waiters, keyset.Stranger)
+			refused(keyset.Stranger)
+			wait(policy.PerGuest, 7)
+			refused(7)
+			for name := range policy.Guests/policy.PerGuest - 1 {
+				wait(policy.PerGuest, uint64(100+name))
+			}
+			refused(8)
+			all.Wait()
+		}
+	})
+}
+
+func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range policy.Waiters + policy.PerGuest {
+			all.Go(func() {
+				if _, err := await(s, 7); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		_, err = await(s, 7)
+		require.ErrorIs(t, err, keyset.ErrCrowded)
+		all.Wait()
+	})
+}
+
+// A caller that finds no place is told when it is worth to come again, and the fetch takes place also when no caller
+// waits for it.
+func TestCrowdedCallerIsServedLater(t *testing.T) {
+	none := policy
+	none.Waiters = 0
+	o := &origin{takes: 2500 * time.Millisecond}
+	bubble(t, none, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = after(s)
+		require.ErrorIs(t, err, keyset.ErrCrowded)
+		var crowded interface{ RetryAfter() time.Duration }
+		require.ErrorAs(t, err, &crowded)
+		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
+		synctest.Wait()
+		time.Sleep(time.Second)
+		_, err = after(s) // it would wait for the fetch after the one under way
+		require.ErrorAs(t, err, &crowded)
+		require.Equal(t, 4*time.Second, crowded.RetryAfter())
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 2, at(t, s))
+		time.Sleep(2500 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 3, at(t, s))
+		require.Equal(t, []bool{false, true, true}, o.forced)
+	})
+}
+
+func TestCrowdAtTheFirstFetch(t *testing.T) {
+	small := policy
+	small.Crowd = 100
+	o := &origin{takes: time.Second}
+	bubble(t, small, o, func(t *testing.T, s *keyset.Source[int]) {
+		var all sync.WaitGroup
+		for range small.Crowd {
+			all.Go(func() {
+				if _, err := get(s); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		_, err := get(s)
+		require.ErrorIs(t, err, keyset.ErrCrowded)
+		all.Wait()
+		require.Equal(t, 1, at(t, s))
+	})
+}
+
+// The fetch under way began before the caller came. If its document is enough, the caller does not wait for the next.
+func TestAnEarlierFetchMayBeEnough(t *testing.T) {
+	o := &origin{takes: 4 * time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = after(s) })
+		time.Sleep(time.Second)
+		began := time.Now()
+		second := func(document int) bool { return document >= 2 }
+		document, err := s.Await(context.Background(), began, true, keyset.Stranger, second)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		require.Equal(t, 3*time.Second, time.Since(began))
+		all.Wait()
+
+		time.Sleep(time.Minute) // and a fetch that fails is not enough
+		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
+		all.Go(func() { _, _ = after(s) })
+		time.Sleep(time.Second)
+		o.set(func() { o.err = nil })
+		fourth := func(document int) bool { return document > 4 }
+		document, err = s.Await(context.Background(), time.Now(), true, keyset.Stranger, fourth)
+		require.NoError(t, err)
+		require.Equal(t, 5, document)
+		all.Wait()
+	})
+}
+
+func TestLeavingBeforeTheFetchEnds(t *testing.T) {
+	o := &origin{takes: 4 * time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(time.Minute) // for the others, the fetch goes on
+		require.Equal(t, 1, at(t, s))
+	})
+}

@@ -1,0 +1,194 @@
+package keyset_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/keyset"
+)
+
+// idle is a source that fetched its document a lifetime and more ago.
+func idle(t *testing.T, o *origin, f func(t *testing.T, s *keyset.Source[int])) {
+	t.Helper()
+	o.lifetime = 2 * time.Minute
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Minute)
+		f(t, s)
+	})
+}
+
+// A document that is past its lifetime is refreshed before it is used.
+func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
+	o := new(origin)
+	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+		o.set(func() { o.takes = 900 * time.Millisecond })
+		began := time.Now()
+		var all sync.WaitGroup
+		for i := range 1000 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i%800) * time.Millisecond)
+				if document, err := get(s); document != 2 || err != nil {
+					t.Errorf("got %d, %v", document, err)
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, 900*time.Millisecond, time.Since(began))
+		require.Equal(t, []bool{false, false}, o.forced)
+	})
+}
+
+func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
+	o := &origin{lifetime: 2 * time.Minute}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.takes = 900 * time.Millisecond })
+		time.Sleep(2*time.Minute - 1)
+		require.Equal(t, 1, at(t, s))
+		time.Sleep(time.Second)
+		require.Equal(t, 2, at(t, s))
+	})
+}
+
+// A source that doesn't answer makes callers wait for a second in all, and not for a second each.
+func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
+	for name, hang := range map[string]func(*origin){
+		"hangs": func(o *origin) { o.hangs = true },
+		"slow":  func(o *origin) { o.takes = 3 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := new(origin)
+			idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+				o.set(func() { hang(o) })
+				began := time.Now()
+				var all sync.WaitGroup
+				for i := range 300 {
+					all.Go(func() {
+						time.Sleep(time.Duration(i) * 10 * time.Millisecond)
+						asked := time.Now()
+						document, err := get(s)
+						if err != nil || document == 1 && time.Since(began) < time.Second {
+							t.Errorf("got %d, %v", document, err)
+						}
+						if time.Since(began) > time.Second && time.Since(asked) > 0 {
+							t.Errorf("held for %v, %v after the first", time.Since(asked), asked.Sub(began))
+						}
+					})
+				}
+				all.Wait()
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// A busy service whose issuer is away never waits, however long that goes on. It has asked a short time ago.
+func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
+	o := &origin{lifetime: 2 * time.Minute}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.hangs = true })
+		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
+			require.Equal(t, 1, at(t, s))
+		}
+		// Then it is idle, the source comes back, and it is asked before its old document is used.
+		time.Sleep(time.Hour)
+		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, o.count(), document)
+	})
+}
+
+func TestIdleSourceThatFails(t *testing.T) {
+	o := new(origin)
+	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+		o.set(func() { o.err, o.takes = errDown, 200*time.Millisecond })
+		began := time.Now()
+		document, err := get(s)
+		require.NoError(t, err, "the last good document serves")
+		require.Equal(t, 1, document)
+		require.Equal(t, 200*time.Millisecond, time.Since(began))
+		for range 100 {
+			require.Equal(t, 1, at(t, s))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(policy.MaxAge)
+		_, err = get(s)
+		require.ErrorIs(t, err, errDown, "but not longer than it may")
+	})
+}
+
+func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
+	o := new(origin)
+	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+		o.set(func() { o.takes = 900 * time.Millisecond })
+		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer cancel()
+		_, err := s.Get(ctx, time.Now())
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+	})
+}
+
+// Doubt starts one refresh in the background, past any cache, and not before the document is 10 s old.
+func TestDoubt(t *testing.T) {
+	o := &origin{takes: 300 * time.Millisecond}
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		s.Doubt(time.Now())
+		synctest.Wait()
+		require.Zero(t, o.count(), "there is nothing to doubt")
+		began := time.Now()
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(began.Add(policy.Doubt - 1).Sub(time.Now()))
+		s.Doubt(time.Now())
+		synctest.Wait()
+		require.Equal(t, 1, o.count())
+		time.Sleep(1)
+		for range 100 {
+			s.Doubt(time.Now())
+			require.Equal(t, 1, at(t, s))
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, 2, at(t, s))
+		require.Equal(t, []bool{false, true}, o.forced)
+		for range 600 { // a minute of it
+			s.Doubt(time.Now())
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 2+6, o.count(), "a fetch in 10 s")
+	})
+}
+
+// Doubts make a failing source no busier than its own retries do.
+func TestDoubtWhileFetchesFail(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.err = errDown })
+		for range 100 {
+			s.Doubt(time.Now())
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, o.count(), 1+100/5)
+		require.Greater(t, o.count(), 10)
+		for i := 2; i < o.count(); i++ {
+			require.GreaterOrEqual(t, o.starts[i].Sub(o.starts[i-1]), policy.Retry)
+		}
+	})
+}
