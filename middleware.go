@@ -85,10 +85,12 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 // It adds nothing to a response that passes: a handler that lets shared caches keep one in spite of the credentials must
 // say Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section 3.5).
 //
-// It panics on a zero Requirement, and where [Config.AllowAnyAudience] is set and a token without a scope could pass.
+// It panics on a zero Requirement, on requirements with more than 256 alternative sets of scopes together
+// ([Requirement.Alternatives]), and where [Config.AllowAnyAudience] is set and a token without a scope could pass.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) > 0 {
-		rs = made(rs)
+		all := AllOf(rs...) // which panics if they combine to too many alternatives
+		rs = all.of
 	}
 	if m.needsScope && !scoped(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -240,7 +242,9 @@ func (m *Middleware) known(ctx context.Context, lines []string) *User {
 func tell(err error, rs []Requirement, u *User) *Error {
 	told := *asError(err)
 	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
-		told.Scopes = nearest(combined(rs), u)
+		if asked := askAll(rs, u); u == nil || asked.missing > 0 {
+			told.Scopes = asked.scopes
+		}
 	}
 	told.Scopes = slices.Clone(told.Scopes) // what a hook does to them must not reach the route
 	return &told
