@@ -49,7 +49,8 @@ type Config struct {
 	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime. An introspected token
 	// that has exp, but neither nbf nor iat, is refused without it: its lifetime is unknown.
 	AllowAnyLifetime bool
-	// MaxTokenLength is how long a token may be, in bytes. 0 is 16 KiB. The bound of [Options] applies as well.
+	// MaxTokenLength is how long a token may be, in bytes. 0 is 16 KiB. The bound of [Options] applies as well, and for
+	// tokens that are no JWTs that of [Introspection], which is 1 KiB unless set.
 	MaxTokenLength int
 
 	// ClientClaims are the claims that may name the client, by their exact names. The first that a token has counts. nil
@@ -139,6 +140,10 @@ type Introspection struct {
 	ClientID, ClientSecret string
 	// Auth is how they are sent. The zero value is [ClientSecretBasic].
 	Auth ClientAuth
+	// MaxTokenLength is how long a token that is no JWT may be, in bytes: real ones have some 70, and each unknown one costs
+	// a question. 0 is 1 KiB, or Config.MaxTokenLength if that is less. It can't be more than Config.MaxTokenLength, which
+	// bounds all tokens.
+	MaxTokenLength int
 	// CacheTTL is how long an answer that a token is active is kept, never beyond the token's exp. 0 is one minute
 	// (none with [Config.AlwaysIntrospect]); a negative value keeps none. A revocation shows that much later.
 	CacheTTL time.Duration
@@ -185,9 +190,6 @@ const (
 	// doesn't decode a Basic secret with special characters.
 	ClientSecretPost
 )
-
-// maxOpaque bounds a token that is no JWT, in bytes: real ones have some 70, and each unknown one costs a question.
-const maxOpaque = 1 << 10
 
 // Validate tells every mistake in the configuration at once, joined by [errors.Join]. It does no I/O.
 func (c Config) Validate() error {
@@ -261,6 +263,9 @@ func (c Config) Validate() error {
 		if i.Auth != ClientSecretBasic && i.Auth != ClientSecretPost {
 			wrong("Introspection.Auth", "is unknown")
 		}
+		if c.MaxTokenLength >= 0 && (i.MaxTokenLength < 0 || i.MaxTokenLength > c.MaxTokenLength) {
+			wrong("Introspection.MaxTokenLength", "is not within 1 and MaxTokenLength, which is %d", c.MaxTokenLength)
+		}
 		if i.CacheSize < 0 {
 			wrong("Introspection.CacheSize", "is negative")
 		}
@@ -304,6 +309,7 @@ func (c Config) withDefaults() Config {
 			set(&i.CacheTTL, time.Minute)
 		}
 		set(&i.NegativeTTL, 10*time.Second)
+		set(&i.MaxTokenLength, min(1<<10, c.MaxTokenLength))
 		set(&i.CacheSize, 10_000)
 		set(&i.Timeout, 5*time.Second)
 		set(&i.Concurrent, 64)

@@ -32,6 +32,12 @@
 //
 // Requirements are built from [AllScopes], [AnyScope], [AnyUser], [Where] and [WhereRequest] with [AllOf] and [AnyOf].
 //
+// # The log
+//
+// Why a request is refused is told to log/slog, and to a client only by the [Reason]: what was expected and what came, 5
+// times a minute for each reason in full, and then by their number. Options.Logger sends it elsewhere, or nowhere.
+// Changes in the state of the issuer are told to Config.Logger. No line ever holds a token.
+//
 // # What is checked
 //
 // Syntax and size of the request's credentials; of a JWT its header (an allow-list of algorithms, no extension, no key

@@ -71,7 +71,8 @@ var answers = map[Reason]answer{
 }
 
 // Error is a refusal. What a client may see of it is its Reason, Code, StatusCode, Scopes and RetryAfter, and the JSON
-// form; the text of Error is for logs. None of it ever holds a token, a secret or the address of a server.
+// form. The text of Error is for logs: it says what was expected and what came, and quotes claims of the token, cut. None of
+// it ever holds a token, a secret or the address of a server other than the issuer's name.
 //
 // A [TokenValidator] or a policy of your own may return one to choose the answer. A Reason that is none of the
 // constants counts as ReasonUnavailable.

@@ -26,19 +26,16 @@ func (m *Middleware) checkRule(r *http.Request, rule *Rule, err error) (*http.Re
 	switch {
 	case err != nil:
 		told := *asError(err) // whose maker may hand it out again
-		if m.opts.Event != nil {
-			m.opts.Event(r.Context(), Event{Err: &told})
-		}
+		m.tellEvent(r, nil, &told)
+		m.logRefusal(rule.Pattern, r, nil, &told)
 		return nil, &told
 	case rule.Public:
-		if m.opts.Event != nil {
-			m.opts.Event(r.Context(), Event{})
-		}
+		m.tellEvent(r, nil, nil)
 		return withoutUser(r), nil
 	case rule.Optional:
-		return m.CheckOptional(r)
+		return m.checkOptionalAt(rule.Pattern, r)
 	}
-	return m.Check(r, rule.Require)
+	return m.checkAt(rule.Pattern, r, []Requirement{rule.Require})
 }
 
 // Guard holds all requests to a table of rules, whose Find is find. Like [Middleware.Require] it answers what it

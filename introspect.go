@@ -111,7 +111,7 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 	known, ok := i.active.Get(&key, now)
 	if !ok || !now.Before(known.fresh) {
 		if _, ok := i.inactive.Get(&key, now); ok {
-			return nil, refuse(ReasonInactive, nil)
+			return nil, refuse(ReasonInactive, errInactive)
 		}
 		usable := known != nil && now.Before(known.usable)
 		asked, err := i.shared(ctx, endpoint, token, key, known != nil)
@@ -149,7 +149,7 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 			return known, nil
 		}
 		if _, ok := i.inactive.Peek(&key, now); ok {
-			return nil, refuse(ReasonInactive, nil)
+			return nil, refuse(ReasonInactive, errInactive)
 		}
 		said, err := i.find(context.WithoutCancel(ctx), endpoint, token, known)
 		return i.keep(key, endpoint, said, err, time.Now()), err
@@ -261,14 +261,14 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
 		if !saysActive(r.body) { // whatever else it says
-			return nil, refuse(ReasonInactive, nil)
+			return nil, refuse(ReasonInactive, errInactive)
 		}
 		return nil, &outage{what: what, why: err.Error()}
 	} else if err != nil {
 		return nil, &outage{what: what, why: "the answer is " + err.Error()}
 	}
 	if !set.Active {
-		return nil, refuse(ReasonInactive, nil)
+		return nil, refuse(ReasonInactive, errInactive)
 	}
 	return i.policy.user(set), nil
 }

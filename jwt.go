@@ -114,14 +114,14 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Ha
 		return nil, err
 	}
 	if !before && v.missing(header, now) {
-		return nil, refuse(ReasonUnknownKey, nil)
+		return nil, v.unknown(header)
 	}
 	p := new(proven)
 	if err := v.payload(token, &p.set); err != nil {
 		return nil, err
 	}
 	if !v.typed(header) {
-		return nil, refuse(ReasonTokenType, errNotTyped)
+		return nil, refuse(ReasonTokenType, &wrongType{header.Type, v.policy.strict})
 	}
 	v.init(p)
 	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
@@ -155,11 +155,7 @@ func (v *verifier) init(p *proven) {
 	p.user.audienceUnchecked = v.policy.anyAudience
 }
 
-var (
-	errNotTyped     = errors.New("its typ is not an access token's")
-	errNoScope      = errors.New("it grants no scope, as an ID token")
-	errNotPublished = errors.New("no published key has this algorithm")
-)
+var errNoScope = errors.New("it grants no scope, as an ID token")
 
 // header reads the first segment of a token. before is whether a token with this one was
 // good before.
@@ -173,7 +169,7 @@ func (v *verifier) header(token jose.Token) (header *jose.Header, before bool, e
 		return nil, false, refuse(ReasonAlgorithm, err)
 	}
 	if !jose.Known(header.Algorithm) || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
-		return nil, false, refuse(ReasonAlgorithm, jose.ErrAlgorithm)
+		return nil, false, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 	}
 	return header, false, nil
 }
@@ -203,6 +199,15 @@ func (v *verifier) missing(header *jose.Header, now time.Time) bool {
 	return ok && v.issuer.keys.Current(now) && published.keys.Absent(header)
 }
 
+// unknown refuses a token that names a key that the issuer doesn't publish.
+func (v *verifier) unknown(header *jose.Header) *Error {
+	n := 0
+	if published, _, ok := v.issuer.keys.Peek(); ok {
+		n = published.keys.Len()
+	}
+	return refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, n})
+}
+
 // prove verifies the signature of a token with the key that its header selects. A known key that doesn't verify may have
 // got a successor of the same name, and so may a key without a name: then a refresh is started, which later tokens find.
 func (v *verifier) prove(
@@ -220,7 +225,7 @@ func (v *verifier) prove(
 	}
 	if len(keys) == 0 {
 		v.issuer.keys.Doubt(now)
-		return nil, nil, refuse(ReasonAlgorithm, errNotPublished)
+		return nil, nil, refuse(ReasonAlgorithm, &noKeyFor{header.Algorithm})
 	}
 	by, err := token.Verify(header.Algorithm, keys)
 	if errors.Is(err, jose.ErrMalformed) {
@@ -240,7 +245,7 @@ func (v *verifier) newer(
 	ctx context.Context, old published, header *jose.Header, set *claims.Set, now time.Time,
 ) (published, []*jose.Key, error) {
 	if v.missing(header, now) {
-		return old, nil, refuse(ReasonUnknownKey, nil)
+		return old, nil, v.unknown(header)
 	}
 	user := v.users.name(set)
 	has := func(p published) bool { _, known := p.keys.Find(header); return known }
@@ -260,7 +265,7 @@ func (v *verifier) newer(
 	keys, known := next.keys.Find(header)
 	if !known {
 		next.keys.MarkAbsent(header)
-		return old, nil, refuse(ReasonUnknownKey, nil)
+		return old, nil, v.unknown(header)
 	}
 	return next, keys, nil
 }

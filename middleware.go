@@ -3,11 +3,10 @@ package xenaauth
 import (
 	"context"
 	"errors"
-	"math"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,7 +19,8 @@ type Options struct {
 	Realm string
 	// ResourceMetadata is the URL of the protected resource metadata, told in challenges (RFC 9728, section 5.1). "" is none.
 	ResourceMetadata string
-	// MaxTokenLength bounds the token, in bytes, before anything reads it. 0 is 16 KiB.
+	// MaxTokenLength bounds the token, in bytes, before anything reads it. 0 is 16 KiB. [Config] and [Introspection] have
+	// bounds of their own, which apply as well.
 	MaxTokenLength int
 	// EmptyBody leaves out the problem details that refusals are answered with.
 	EmptyBody bool
@@ -29,6 +29,12 @@ type Options struct {
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
 	// Event is told the outcome of every check, for counters and audit logs. It runs on the request's goroutine.
 	Event func(context.Context, Event)
+	// Logger is told why requests are refused, with what was expected and what came: at level Info, and at level Warn what
+	// is answered 503. Of each [Reason] it is told 5 refusals a minute in full, and then how many more there were. Values of
+	// tokens are quoted and cut, and a token is never among them. To tell middlewares apart, give each a Realm or a Logger of
+	// its own. nil is Config.Logger of a [Validator], if that is set, and else [slog.Default]. A Logger with
+	// [slog.DiscardHandler] is told nothing.
+	Logger *slog.Logger
 }
 
 // Event is the outcome of one check of a request.
@@ -49,6 +55,7 @@ type Middleware struct {
 	opts       Options
 	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
 	rendered   renderings
+	damper     damper
 }
 
 // NewMiddleware returns a middleware that asks v about tokens. It panics on a nil v and on options that no challenge can
@@ -57,7 +64,7 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
 	}
-	m := &Middleware{validator: v}
+	m := &Middleware{validator: v, damper: newDamper()}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -75,6 +82,9 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if own, ok := v.(*Validator); ok {
 		m.own = own
 		m.needsScope = own.policy.anyAudience
+		if m.opts.Logger == nil {
+			m.opts.Logger = own.cfg.Logger
+		}
 	}
 	return m
 }
@@ -141,25 +151,43 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 // hooks pass. An adapter answers such a request 503 in a deferred function, because middleware that recovers from a panic
 // and writes nothing would leave 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
+	return m.checkAt(r.Pattern, r, rs)
+}
+
+// checkAt is Check for the route of this pattern.
+func (m *Middleware) checkAt(route string, r *http.Request, rs []Requirement) (*http.Request, error) {
 	allowed, user, err := m.check(r, rs)
-	if m.opts.Event != nil {
-		m.opts.Event(r.Context(), Event{User: user, Err: err})
-	}
+	m.tellEvent(r, user, err)
 	if err != nil {
+		m.logRefusal(route, r, user, err)
 		return nil, err
 	}
 	return allowed, nil
 }
 
+// tellEvent tells Options.Event an outcome. err is nil if the request may pass.
+func (m *Middleware) tellEvent(r *http.Request, user *User, err *Error) {
+	if m.opts.Event != nil {
+		m.opts.Event(r.Context(), Event{User: user, Err: err})
+	}
+}
+
 // CheckOptional is what [Middleware.Optional] decides: like [Middleware.Check] without requirements, but a request that
 // brings no bearer token is returned without a user. A response that depends on it should say Vary: Authorization.
 func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
-	allowed, err := m.Check(r)
+	return m.checkOptionalAt(r.Pattern, r)
+}
+
+// checkOptionalAt is CheckOptional for the route of this pattern.
+func (m *Middleware) checkOptionalAt(route string, r *http.Request) (*http.Request, error) {
+	allowed, user, err := m.check(r, nil)
+	m.tellEvent(r, user, err)
 	if err == nil {
 		return allowed, nil
 	}
 	// By what the request brings, and not by the reason, which a validator of somebody else's may give for a bad token.
 	if _, kind := bearer.Cut(r.Header["Authorization"], m.opts.MaxTokenLength); kind != bearer.None && kind != bearer.Other {
+		m.logRefusal(route, r, user, err)
 		return nil, err
 	}
 	if _, planted := UserFromContext(r.Context()); planted {
@@ -193,25 +221,38 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 func (m *Middleware) authenticate(r *http.Request, lines []string) (*User, error) {
 	token, kind := bearer.Cut(lines, m.opts.MaxTokenLength)
 	switch kind {
-	case bearer.None, bearer.Other:
-		return nil, refuse(ReasonMissingToken, nil)
+	case bearer.None:
+		return nil, refuse(ReasonMissingToken, errNoField)
+	case bearer.Other:
+		return nil, refuse(ReasonMissingToken, errNotBearer)
 	case bearer.Malformed:
-		return nil, refuse(ReasonMalformedRequest, nil)
+		return nil, refuse(ReasonMalformedRequest, m.malformed(lines))
 	}
 	if tokenInQuery(r.URL) { // more than one way to send it: RFC 6750, section 3.1
-		return nil, refuse(ReasonMalformedRequest, nil)
+		return nil, refuse(ReasonMalformedRequest, errInQuery)
 	}
 	if m.own != nil {
 		return m.own.validate(r.Context(), token, bearer.IsToken68)
 	}
 	if !bearer.IsToken68(token) {
-		return nil, refuse(ReasonMalformedRequest, nil)
+		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
 	user, err := m.validator.Validate(r.Context(), token)
 	if err == nil && user == nil {
 		err = errors.New("TokenValidator returned neither user nor error")
 	}
 	return user, err
+}
+
+// malformed says what is wrong with the Authorization field.
+func (m *Middleware) malformed(lines []string) error {
+	if len(lines) > 1 {
+		return errRepeated
+	}
+	if n := len(lines[0]) - len("Bearer "); n > m.opts.MaxTokenLength {
+		return &tooLong{n, m.opts.MaxTokenLength, "Options.MaxTokenLength"}
+	}
+	return errCredentials
 }
 
 // tokenInQuery reports whether a request also brings a token in the way that RFC 6750, section 2.3, advises against.
@@ -246,6 +287,9 @@ func tell(err error, rs []Requirement, u *User) *Error {
 			told.Scopes = asked.scopes
 		}
 	}
+	if told.Reason == ReasonInsufficientScope && told.cause == nil && u != nil {
+		told.cause = &missingScope{u.set.Scopes, told.Scopes}
+	}
 	told.Scopes = slices.Clone(told.Scopes) // what a hook does to them must not reach the route
 	return &told
 }
@@ -257,76 +301,4 @@ func scoped(rs []Requirement) bool {
 		}
 	}
 	return false
-}
-
-// Challenge sets the header fields of a refusal and returns its status: WWW-Authenticate (RFC 6750, section 3) or
-// Retry-After, and that no cache may keep it. An err that is no [*Error] counts as an outage.
-func (m *Middleware) Challenge(h http.Header, err error) (status int) {
-	e := asError(err)
-	m.challenge(h, e, m.rendering(e), make([]string, 3))
-	return e.StatusCode()
-}
-
-// challenge is Challenge with the words at hand. values is where the three fields' values go.
-func (m *Middleware) challenge(h http.Header, e *Error, words *rendering, values []string) {
-	values[0], values[1] = "no-store", "Authorization"
-	h["Cache-Control"] = values[0:1:1]
-	if vary := h["Vary"]; len(vary) == 0 {
-		h["Vary"] = values[1:2:2]
-	} else if !slices.Contains(vary, values[1]) {
-		h["Vary"] = append(vary, values[1])
-	}
-	if words.challenge == "" {
-		values[2] = strconv.Itoa(retrySeconds(e.RetryAfter))
-		h["Retry-After"] = values[2:3:3]
-		return
-	}
-	values[2] = words.challenge
-	if have := h["Www-Authenticate"]; len(have) == 0 {
-		h["Www-Authenticate"] = values[2:3:3]
-	} else {
-		h["Www-Authenticate"] = append(have, words.challenge)
-	}
-}
-
-// retrySeconds is d as Retry-After has it (RFC 9110, section 10.2.3): whole seconds, at least one.
-func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
-
-// errUndecided is for a request whose check panicked.
-var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the request panicked"))
-
-// answerUndecided answers 503 if the check of a request panicked before it was decided. Guards defer it: middleware that
-// recovers from the panic and writes nothing would leave 200, which says that the request was allowed. It has no body, so
-// that such middleware can write one.
-func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
-	if !*decided {
-		w.WriteHeader(m.Challenge(w.Header(), errUndecided))
-	}
-}
-
-// Deny answers a request that [Middleware.Check] refused: Challenge, and problem details (RFC 9457) or what
-// [Options] say as its body.
-func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	e := asError(err)
-	status := e.StatusCode()
-	words := m.rendering(e)
-	h := w.Header()
-	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		delete(h, name) // whoever set them described another body; who set Content-Encoding encodes this one too
-	}
-	values := make([]string, 5)
-	m.challenge(h, e, words, values)
-	switch {
-	case r.Method == http.MethodHead || m.opts.EmptyBody:
-		w.WriteHeader(status)
-	case m.opts.ErrorBody != nil:
-		l := newLockedWriter(w, status)
-		defer l.WriteHeader(status) // a hook that writes nothing, or panics, must not turn a refusal into 200
-		m.opts.ErrorBody(l, r, e)
-	default:
-		values[3], values[4] = "application/problem+json", "nosniff"
-		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]
-		w.WriteHeader(status)
-		_, _ = w.Write(words.body) // a client that has gone away needs no answer
-	}
 }

@@ -70,7 +70,7 @@ func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
 		return nil // the issuer itself has answered
 	}
 	if set.Issuer != p.issuer {
-		return refuse(ReasonIssuer, nil)
+		return refuse(ReasonIssuer, &wrongIssuer{set.Issuer, p.issuer})
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
 		return err
 	}
 	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: there is nothing here that could check it
-		return refuse(ReasonConfirmation, nil)
+		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if p.strict && source == claims.JWT {
 		return p.rfc9068(set)
@@ -109,25 +109,28 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 			return refuse(ReasonClaims, errors.New("exp is missing"))
 		}
 	} else if early >= set.ExpiresAt {
-		return refuse(ReasonExpired, nil)
+		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
 	}
-	if set.NotBefore > late || set.IssuedAt > late {
-		return refuse(ReasonNotYetValid, nil)
+	if set.NotBefore > late {
+		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
+	}
+	if set.IssuedAt > late {
+		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 	}
 	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
 	// From nbf, which is when this token was made; iat may be that of the token it was refreshed from.
-	from := set.NotBefore
+	from, name := set.NotBefore, "nbf"
 	switch {
 	case set.NotBefore != 0: // old Keycloaks write 0 for a token that has no nbf
 	case set.Has&claims.Iat != 0:
-		from = set.IssuedAt
+		from, name = set.IssuedAt, "iat"
 	default: // a start of our own, such as now, would let a long-lived token in once it is old enough
 		return refuse(ReasonLifetime, errNoStart)
 	}
 	if set.ExpiresAt-from > p.lifetime {
-		return refuse(ReasonLifetime, nil)
+		return refuse(ReasonLifetime, &wrongLifetime{name, set.ExpiresAt - from, p.lifetime - int64(p.skew/time.Second)})
 	}
 	return nil
 }
@@ -147,7 +150,7 @@ func (p *policy) audience(u *User, source claims.Source) *Error {
 			return nil
 		}
 	}
-	return refuse(ReasonAudience, nil)
+	return refuse(ReasonAudience, &wrongAudience{set.Audience, p.audiences})
 }
 
 // names holds identifiers to what can be logged, compared and stored without surprise.
@@ -235,5 +238,5 @@ func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 	if p.clientTokens {
 		return u, nil
 	}
-	return nil, refuse(ReasonSubject, nil)
+	return nil, refuse(ReasonSubject, &noUser{u.set.Subject, u.clientID})
 }

@@ -78,7 +78,7 @@ func (s *sharing) once(ctx context.Context, key [32]byte, ask func() (saying, er
 	if said, ok := s.read(value, time.Now()); ok {
 		<-s.places
 		if said.user == nil {
-			return said, refuse(ReasonInactive, nil)
+			return said, refuse(ReasonInactive, errInactive)
 		}
 		return said, nil
 	}

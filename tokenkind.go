@@ -2,7 +2,6 @@ package xenaauth
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -39,7 +38,7 @@ func (p *policy) kind(set *claims.Set, source claims.Source) *Error {
 			ok = strings.EqualFold(c.value, "Bearer")
 		}
 		if !ok {
-			return refuse(ReasonTokenType, fmt.Errorf("%s does not call it an access token", c.name))
+			return refuse(ReasonTokenType, &wrongKind{c.name, c.value})
 		}
 	}
 	return nil

@@ -116,20 +116,22 @@ func (v *Validator) facts(ctx context.Context, token string, legal func(string) 
 	illegal := func(text string) bool { return legal != nil && !legal(text) }
 	switch {
 	case !local && illegal(token):
-		return nil, refuse(ReasonMalformedRequest, nil)
+		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case long:
-		return nil, refuse(ReasonMalformedToken, errTooLong)
+		return nil, refuse(ReasonMalformedToken, &tooLong{len(token), v.cfg.MaxTokenLength, "Config.MaxTokenLength"})
 	case !isJWT && v.introspector == nil:
 		return nil, refuse(ReasonMalformedToken, errNoDoor)
-	case !isJWT && (len(token) > maxOpaque || token == ""):
-		return nil, refuse(ReasonMalformedToken, errNoHandle)
+	case token == "":
+		return nil, refuse(ReasonMalformedToken, errEmpty)
+	case !isJWT && len(token) > v.introspector.cfg.MaxTokenLength:
+		return nil, refuse(ReasonMalformedToken, &tooLong{len(token), v.introspector.cfg.MaxTokenLength, opaqueSetting})
 	case !local:
 		return v.introspector.validate(ctx, token, now)
 	}
 	user, err := v.verifier.validate(ctx, token, parts, now)
 	switch {
 	case err != nil && illegal(unread(token, parts, err)):
-		return nil, refuse(ReasonMalformedRequest, nil)
+		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case err != nil || !v.cfg.RequireActive:
 		return user, err
 	}
@@ -159,11 +161,10 @@ func (v *Validator) alsoActive(ctx context.Context, user *User, token string, no
 	return user, nil
 }
 
-var (
-	errTooLong  = errors.New("it is too long")
-	errNoDoor   = errors.New("it is no JWT, and introspection is not configured")
-	errNoHandle = errors.New("it is no JWT and empty or too long")
-)
+var errNoDoor = errors.New("token is not a JWT, and Config.Introspection is not set")
+
+// opaqueSetting names the bound of tokens that aren't JWTs, beside which Config.MaxTokenLength is for all.
+const opaqueSetting = "not a JWT, for which Introspection.MaxTokenLength"
 
 // Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
 // hand: for start-up checks and readiness probes. The error is an [*Error] with [ReasonUnavailable].

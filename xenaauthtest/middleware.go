@@ -3,6 +3,7 @@ package xenaauthtest
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -150,6 +151,7 @@ type mounted struct {
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
+	opts.Logger = slog.New(slog.DiscardHandler)
 	opts.Event = func(_ context.Context, e xenaauth.Event) {
 		m.mu.Lock()
 		inEvent := m.inEvent

@@ -32,6 +32,7 @@
 package connectauth
 
 import (
+	"fmt"
 	"net/http"
 
 	"connectrpc.com/connect"
@@ -63,11 +64,15 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		// What is escaped is no name: it could miss its own rule and meet that of its service, and still be served.
 		listed = listed && r.URL.EscapedPath() == r.URL.Path
 		switch {
-		case !listed && g.errors.IsSupported(r):
-			_ = g.errors.Write(w, r, unlisted()) // a client that has gone away needs no answer
-			return
 		case !listed:
-			g.m.Deny(w, r, unlisted())
+			_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
+				return xenaauth.Rule{}, fmt.Errorf("no rule names %q: %w", r.URL.Path, unlisted())
+			})
+			if !g.errors.IsSupported(r) {
+				g.m.Deny(w, r, unlisted())
+				return
+			}
+			_ = g.errors.Write(w, r, unlisted()) // a client that has gone away needs no answer
 			return
 		case rule != nil:
 			decided := false
@@ -76,7 +81,9 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 					g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 				}
 			}()
-			allowed, err := g.m.Check(r, *rule)
+			allowed, err := g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) {
+				return xenaauth.Rule{Pattern: r.URL.Path, Require: *rule}, nil // the pattern is for the log
+			})
 			decided = true
 			if err != nil {
 				g.deny(w, r, err)

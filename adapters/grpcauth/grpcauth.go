@@ -28,6 +28,7 @@ package grpcauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -77,19 +78,23 @@ func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 
 func (g *Guard) check(ctx context.Context, method string) (context.Context, metadata.MD, error) {
 	rule, listed := g.rules.find(method)
-	switch {
-	case !listed:
-		return ctx, nil, unlisted
-	case rule == nil:
+	if listed && rule == nil {
 		return ctx, nil, nil
 	}
 	// Policies made by WhereRequest see this much of a request.
 	r := (&http.Request{
-		Method: http.MethodPost,
-		URL:    &url.URL{Path: method},
-		Header: http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")},
-		Body:   http.NoBody,
+		Method:  http.MethodPost,
+		URL:     &url.URL{Path: method},
+		Header:  http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")},
+		Body:    http.NoBody,
+		Pattern: method, // for the log
 	}).WithContext(ctx)
+	if !listed {
+		_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
+			return xenaauth.Rule{}, fmt.Errorf("no rule names %q: %w", method, unlisted.cause)
+		})
+		return ctx, nil, unlisted
+	}
 	allowed, err := g.m.Check(r, *rule)
 	if err != nil {
 		trailer, err := refusal(g.m, err)

@@ -65,7 +65,7 @@ func TestEnvironment(t *testing.T) {
 			t.Errorf("no %q in\n%s", text, p.stdout)
 		}
 	}
-	for _, text := range []string{"msg=allowed", "msg=refused", "insufficient_scope", "connection"} {
+	for _, text := range []string{"msg=allowed", `msg="xenaauth: request refused"`, "insufficient_scope", "connection"} {
 		if !strings.Contains(p.stderr.String(), text) {
 			t.Errorf("no %q in\n%s", text, p.stderr)
 		}

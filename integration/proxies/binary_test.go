@@ -1,7 +1,6 @@
 package proxies
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -16,7 +15,6 @@ func TestBinary(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "xenagate")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Dir = "../../cmd/xenagate"
-	build.Env = append(os.Environ(), "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

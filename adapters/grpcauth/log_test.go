@@ -1,0 +1,37 @@
+package grpcauth_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/grpcauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestRefusalsAreLogged finds the method in the log, also of one that no rule names.
+func TestRefusalsAreLogged(t *testing.T) {
+	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	guard := grpcauth.New(m, grpcauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
+	for method, want := range map[string]string{
+		"/t.T/Get": "reason=missing_token status=401 why=\"Authorization is missing\" realm=xena method=POST route=/t.T/Get\n",
+		"/u.U/Get": `reason=forbidden status=403 why="no rule names \"/u.U/Get\": `,
+	} {
+		log.Reset()
+		if _, err := guard.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, nil); err == nil {
+			t.Errorf("%s is allowed", method)
+		}
+		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), want) {
+			t.Errorf("%s: the log is %s", method, &log)
+		}
+	}
+}

@@ -1,0 +1,217 @@
+package xenaauth
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// The errors of this file say why a token is refused: what was expected and what came. Every refusal makes one and few are
+// read, so they hold values, and Error makes the text. Values of a token are quoted and cut: anybody can write them.
+
+// maxShown bounds how much of a value an error shows, in bytes, and maxListed how many values of a list.
+const (
+	maxShown  = 80
+	maxListed = 5
+)
+
+// shown quotes a value. Control characters, and all beyond ASCII, which may look like others, are escaped.
+func shown(s string) string {
+	if len(s) <= maxShown {
+		return strconv.QuoteToASCII(s)
+	}
+	return strconv.QuoteToASCII(s[:maxShown]) + "..."
+}
+
+// listed quotes the values of a list.
+func listed(values []string) string {
+	if len(values) == 0 {
+		return "empty"
+	}
+	var b strings.Builder
+	for i, v := range values {
+		if i == maxListed {
+			fmt.Fprintf(&b, " and %d more", len(values)-i)
+			break
+		}
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(shown(v))
+	}
+	return b.String()
+}
+
+// wrongIssuer is about iss. got is "" if it is missing.
+type wrongIssuer struct{ got, want string }
+
+func (e *wrongIssuer) Error() string {
+	if e.got == "" {
+		return "iss is missing, Config.Issuer is " + shown(e.want)
+	}
+	text := "iss is " + shown(e.got) + ", Config.Issuer is " + shown(e.want)
+	got, want := strings.TrimRight(e.got, "/"), strings.TrimRight(e.want, "/")
+	switch {
+	case got == want:
+		text += ": only the slash at the end differs"
+	case strings.EqualFold(e.got, e.want):
+		text += ": only upper and lower case differ"
+	case strings.EqualFold(got, want):
+		text += ": only upper and lower case and the slash at the end differ"
+	}
+	return text
+}
+
+// wrongAudience is about aud.
+type wrongAudience struct{ got, want []string }
+
+func (e *wrongAudience) Error() string {
+	if len(e.got) == 0 {
+		return "aud is missing or empty, Config.Audiences is " + listed(e.want)
+	}
+	return "aud is " + listed(e.got) + ", Config.Audiences is " + listed(e.want)
+}
+
+// wrongTime is about a time that lies in the past, if it is exp, or in the future. It shows both clocks.
+type wrongTime struct {
+	claim string
+	at    int64 // seconds
+	now   time.Time
+}
+
+func (e *wrongTime) Error() string {
+	now := e.now.Unix()
+	ago, span := "after", seconds(e.at-now)
+	if e.at < now {
+		ago, span = "before", seconds(now-e.at)
+	}
+	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claim, span, ago, date(e.at), date(now))
+}
+
+// wrongLifetime is about a token that is valid for too long.
+type wrongLifetime struct {
+	from      string // the claim that it counts from
+	have, max int64  // seconds
+}
+
+func (e *wrongLifetime) Error() string {
+	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
+}
+
+// seconds writes a length of time.
+func seconds(n int64) string {
+	if n < 0 || n > 100*365*24*3600 { // beyond it durations and differences may overflow
+		return "more than a century"
+	}
+	return (time.Duration(n) * time.Second).String()
+}
+
+// date writes a NumericDate.
+func date(n int64) string {
+	if n < 0 || n > 1<<37 {
+		return strconv.FormatInt(n, 10)
+	}
+	return time.Unix(n, 0).UTC().Format(time.RFC3339)
+}
+
+// noUser is about a token that stands for no user. subject is its sub, which is that of the client, or "".
+type noUser struct{ subject, client string }
+
+func (e *noUser) Error() string {
+	text := "sub is missing"
+	if e.subject != "" {
+		text = "sub is that of the client"
+	}
+	return text + ", and the token of client " + shown(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
+}
+
+// wrongType is about typ, which is "" if it is missing.
+type wrongType struct {
+	got    string
+	strict bool
+}
+
+func (e *wrongType) Error() string {
+	text, want := "typ is "+shown(e.got), "at+jwt, JWT or none"
+	if e.got == "" {
+		text = "typ is missing"
+	}
+	if e.strict {
+		want = "at+jwt"
+	}
+	return text + ", an access token's is " + want
+}
+
+// wrongKind is about a claim that calls the token something else than an access token.
+type wrongKind struct{ claim, got string }
+
+func (e *wrongKind) Error() string {
+	return e.claim + " is " + shown(e.got) + ", which is not an access token"
+}
+
+// wrongAlgorithm is about alg. want is Config.Algorithms.
+type wrongAlgorithm struct {
+	got  string
+	want []string
+}
+
+func (e *wrongAlgorithm) Error() string {
+	if jose.Known(e.got) {
+		return "alg is " + shown(e.got) + ", Config.Algorithms is " + listed(e.want)
+	}
+	return "alg is " + shown(e.got) + ", which is not supported"
+}
+
+func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
+
+// noKeyFor is about a token whose algorithm none of the issuer's keys is for.
+type noKeyFor struct{ algorithm string }
+
+func (e *noKeyFor) Error() string { return "no key of the issuer is for alg " + shown(e.algorithm) }
+
+// unknownKey is about a token that names a key that the issuer doesn't publish.
+type unknownKey struct {
+	id, thumbprint string
+	keys           int
+}
+
+func (e *unknownKey) Error() string {
+	name := "kid " + shown(e.id)
+	if e.id == "" {
+		name = "x5t " + shown(e.thumbprint)
+	}
+	return fmt.Sprintf("%s is none of the issuer's usable keys, of which there are %d", name, e.keys)
+}
+
+// missingScope is about a valid token that has not the scopes that the route requires.
+type missingScope struct{ have, want []string }
+
+func (e *missingScope) Error() string {
+	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
+}
+
+// The reasons that have no value to show.
+var (
+	errUnconfirmed = errors.New("cnf binds the token to a key, and nothing here can confirm that the client has it")
+	errInactive    = errors.New("the issuer says active: false, as for a token that is expired, revoked or for another API")
+	errRepeated    = errors.New("Authorization is there more than once")
+	errCredentials = errors.New("Authorization is not Bearer, a space and a token: a character or the token is wrong or missing")
+	errNotBearer   = errors.New("Authorization does not begin with Bearer")
+	errNoField     = errors.New("Authorization is missing")
+	errInQuery     = errors.New("the query has an access_token besides")
+	errEmpty       = errors.New("token is empty")
+)
+
+// tooLong is about a token that is longer than a setting allows.
+type tooLong struct {
+	have, max int
+	setting   string
+}
+
+func (e *tooLong) Error() string {
+	return fmt.Sprintf("token has %d bytes: %s is %d", e.have, e.setting, e.max)
+}

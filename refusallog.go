@@ -1,0 +1,154 @@
+package xenaauth
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unicode"
+)
+
+// Of each reason, this many refusals a minute are logged in full.
+const (
+	logWindow = time.Minute
+	logFull   = 5
+)
+
+// maxCause bounds the text of why a request was refused, in bytes: a policy's may be of any length.
+const maxCause = 1 << 10
+
+// logRefusal logs why a request was refused, unless many were for the same reason. route is its pattern, or "".
+func (m *Middleware) logRefusal(route string, r *http.Request, user *User, e *Error) {
+	now := time.Now()
+	n, ended := m.damper.count(e.Reason, now)
+	if n > logFull && len(ended) == 0 {
+		return
+	}
+	logger := m.opts.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	for _, one := range ended {
+		logger.LogAttrs(r.Context(), logLevel(one.reason), "xenaauth: more requests were refused",
+			slog.String("reason", string(one.reason)), slog.Int64("count", one.count),
+			slog.Time("since", one.since), slog.String("realm", m.opts.Realm))
+	}
+	if n > logFull {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("reason", string(e.Reason)), slog.Int("status", e.StatusCode()),
+		slog.String("why", causeOf(e, r.Header["Authorization"])), slog.String("realm", m.opts.Realm),
+		slog.String("method", clean(r.Method, maxShown)),
+	}
+	if route != "" {
+		attrs = append(attrs, slog.String("route", clean(route, maxCause)))
+	}
+	if user != nil {
+		attrs = append(attrs, slog.Any("user", user))
+	}
+	if n == logFull {
+		attrs = append(attrs, slog.Time("only_counted_until", now.Truncate(logWindow).Add(logWindow)))
+	}
+	logger.LogAttrs(r.Context(), logLevel(e.Reason), "xenaauth: request refused", attrs...)
+}
+
+// logLevel is Warn for what no client can do anything about.
+func logLevel(r Reason) slog.Level {
+	if (&Error{Reason: r}).StatusCode() == http.StatusServiceUnavailable {
+		return slog.LevelWarn
+	}
+	return slog.LevelInfo
+}
+
+// causeOf is why a request was refused, without the credentials that it brought: the text may be that of a policy or a
+// TokenValidator of somebody else's.
+func causeOf(e *Error, lines []string) string {
+	if e.cause == nil {
+		return e.answer().description
+	}
+	text := e.cause.Error()
+	for _, line := range lines {
+		for word := range strings.FieldsSeq(line) {
+			if len(word) > len("Bearer") {
+				text = strings.ReplaceAll(text, word, "[credentials]")
+			}
+		}
+	}
+	return clean(text, maxCause)
+}
+
+// clean cuts a text and replaces what is no printable character in it.
+func clean(s string, length int) string {
+	if len(s) > length {
+		s = s[:length] + "..."
+	}
+	return strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '\uFFFD'
+	}, s)
+}
+
+// damper counts refusals, so that a flood of them is no flood of lines. It is bounded by the number of reasons.
+type damper struct {
+	reasons map[Reason]*damped // not to be changed
+	mu      *sync.Mutex        // held to begin a window
+}
+
+// damped counts the refusals for one reason within a window.
+type damped struct {
+	window atomic.Int64 // which one, by its number
+	n      atomic.Int64
+}
+
+// ended is what was counted and not logged in a window that is over.
+type ended struct {
+	reason Reason
+	count  int64
+	since  time.Time
+}
+
+func newDamper() damper {
+	d := damper{reasons: make(map[Reason]*damped, len(answers)), mu: new(sync.Mutex)}
+	for reason := range answers {
+		d.reasons[reason] = new(damped)
+	}
+	return d
+}
+
+// count counts a refusal. n is which of its reason it is in this window. The rest is what windows that are over have
+// counted, for any reason: it is returned once.
+func (d *damper) count(reason Reason, now time.Time) (n int64, rest []ended) {
+	one, ok := d.reasons[reason]
+	if !ok {
+		one = d.reasons[ReasonUnavailable] // as which it is answered
+	}
+	if window := now.UnixNano() / int64(logWindow); over(one.window.Load(), window) {
+		rest = d.turn(window)
+	}
+	return one.n.Add(1), rest
+}
+
+// over reports whether a window is over. A request may still be in the one before: that is no reason to go back.
+func over(window, now int64) bool { return window < now || window > now+1 }
+
+// turn begins a window for every reason.
+func (d *damper) turn(window int64) (rest []ended) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for reason, one := range d.reasons {
+		before := one.window.Load()
+		if !over(before, window) {
+			continue
+		}
+		if n := one.n.Swap(0) - logFull; n > 0 {
+			rest = append(rest, ended{reason, n, time.Unix(0, before*int64(logWindow))})
+		}
+		one.window.Store(window)
+	}
+	return rest
+}
