@@ -230,7 +230,7 @@ func (c Config) Validate() error {
 		}
 	}
 	c.checkNames(wrong)
-	if c.ClockSkew < 0 || c.ClockSkew > 2*time.Minute {
+	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
 		wrong("ClockSkew", "is not within 0 and 2 minutes")
 	}
 	if c.MaxTokenLifetime < time.Second && !c.AllowAnyLifetime {

@@ -250,3 +250,26 @@ func TestI6_RequireActive(t *testing.T) {
 	issuer.Heal()
 	a.passes(t, fresh)
 }
+
+// A JWT that has expired is refused as expired, in use or not, and the issuer isn't asked about it.
+func TestI6_RequireActive_Expired(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T) {
+		issuer := newIssuer()
+		cfg := issuer.HybridConfig()
+		cfg.RequireActive = true
+		cfg.Introspection.CacheTTL = -1
+		a := mount(t, cfg)
+		token := issuer.JWT(xenaauthtest.Token{Lifetime: time.Minute})
+		for range 3 { // verified, looked up, in use
+			a.passes(t, token)
+		}
+		time.Sleep(2 * time.Minute)
+		issuer.ResetCalls()
+		for range 3 {
+			a.refuses(t, token, xenaauth.ReasonExpired)
+		}
+		a.refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Minute}), xenaauth.ReasonExpired)
+		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
+	})
+}

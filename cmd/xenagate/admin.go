@@ -26,7 +26,12 @@ func (g *gateway) admin() http.Handler {
 	if g.revoke != nil {
 		mux.HandleFunc("POST /revoke", g.revokeTokens)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if g.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func say(w http.ResponseWriter, status int, word string) {

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/xenaauth/xenaauth"
@@ -28,6 +30,7 @@ func (g *gateway) door(name string, next http.Handler) http.Handler {
 		control := http.NewResponseController(w)
 		writer := &recorder{
 			ResponseWriter: w, control: control, timeout: timeouts.Write, rec: rec, old: !r.ProtoAtLeast(1, 1),
+			draining: &g.draining,
 		}
 		r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http looks at the body of its own
 		if r.Body != nil && r.Body != http.NoBody {
@@ -40,6 +43,8 @@ func (g *gateway) door(name string, next http.Handler) http.Handler {
 			p := recover()
 			if p != nil {
 				g.panicked(writer, rec, p)
+			} else if rec.status == 0 {
+				writer.WriteHeader(http.StatusOK) // as net/http would
 			}
 			g.finish(rec)
 			if p != nil {
@@ -65,22 +70,36 @@ func (g *gateway) panicked(w *recorder, rec *record, p any) {
 
 // finish writes down what became of a request.
 func (g *gateway) finish(rec *record) {
-	g.metrics.observe(rec)
-	rec.log(g.access)
+	took := time.Since(rec.start)
+	g.metrics.requests.observe(rec, took.Seconds())
+	g.access.line(rec, took)
 }
 
 // recorder notes the status and the size of an answer, and gives the client time for each piece of it and not for the
-// whole: a stream may take for ever as long as it is read.
+// whole: a stream may take for ever as long as it is read. While the gateway drains, it makes each answer the last one
+// on its connection.
 type recorder struct {
 	http.ResponseWriter
-	control *http.ResponseController
-	timeout time.Duration
-	rec     *record
-	body    *body // nil if there is none
-	old     bool  // HTTP/1.0
+	control  *http.ResponseController
+	timeout  time.Duration
+	extended time.Time // when the deadline was set last
+	rec      *record
+	body     *body // nil if there is none
+	old      bool  // HTTP/1.0
+	length   int64 // of the answer, -1 if it isn't known
+	draining *atomic.Bool
 }
 
-func (w *recorder) extend() { _ = w.control.SetWriteDeadline(time.Now().Add(w.timeout)) }
+// extend gives the client the timeout anew, and at most an eighth more: to set a deadline costs more than to look at
+// the clock.
+func (w *recorder) extend() {
+	now := time.Now()
+	if now.Sub(w.extended) < w.timeout/8 {
+		return
+	}
+	w.extended = now
+	_ = w.control.SetWriteDeadline(now.Add(w.timeout + w.timeout/8))
+}
 
 // WriteHeader implements [http.ResponseWriter]. An answer doesn't wait for the rest of the request's body, of which
 // nobody can tell then whether it will come: the connection must not be used for another request after it.
@@ -92,28 +111,46 @@ func (w *recorder) WriteHeader(status int) {
 		return // to HTTP/1.0 it would be the answer (RFC 9110, section 15.2)
 	}
 	w.extend()
-	if status >= 200 && w.body != nil && !w.body.ended() {
+	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
 		w.Header().Set("Connection", "close")
 	}
 	if status >= 200 && w.rec.status == 0 {
 		w.rec.status = status
+		w.length = contentLength(w.Header())
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// Write implements [http.ResponseWriter].
+// contentLength is what a header says of its message's length, or -1.
+func contentLength(h http.Header) int64 {
+	if v := h["Content-Length"]; len(v) == 1 {
+		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
+			return n
+		}
+	}
+	return -1
+}
+
+// Write implements [http.ResponseWriter]. A piece of an answer that isn't its end goes to the client at once. The end is
+// sent when the handler returns, and so the whole of a short answer, header and body, by one write to the connection.
 func (w *recorder) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
-		w.rec.status = http.StatusOK
+		w.WriteHeader(http.StatusOK)
 	}
 	w.extend()
 	n, err := w.ResponseWriter.Write(p)
 	w.rec.bytes += int64(n)
+	if err == nil && w.rec.bytes < w.length {
+		err = w.control.Flush()
+	}
 	return n, err
 }
 
 // FlushError is for [http.ResponseController].
 func (w *recorder) FlushError() error {
+	if w.rec.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
 	w.extend()
 	return w.control.Flush()
 }

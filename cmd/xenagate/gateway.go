@@ -24,7 +24,8 @@ import (
 type gateway struct {
 	cfg       *config.Config
 	log       *slog.Logger
-	access    *slog.Logger
+	access    *accessLog
+	lines     *logWriter // where both logs go
 	validator *xenaauth.Validator
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -38,64 +39,58 @@ type gateway struct {
 	draining  atomic.Bool
 }
 
-// build makes a gateway. It opens no connection and no listener. The error tells every mistake that it finds.
-func build(cfg *config.Config, logger, access *slog.Logger) (*gateway, error) {
-	g := &gateway{cfg: cfg, log: logger, access: access}
-	var errs []error
-	if t, err := readTable(cfg); err != nil {
-		errs = append(errs, err)
-	} else {
+// build makes a gateway. It opens no connection and no listener. The error tells every mistake that it finds. In place of
+// what is wrong, the gateway beside an error has something that is right, so that what is built of it can be checked too.
+func build(cfg *config.Config, lines *logWriter) (*gateway, error) {
+	logger := slog.New(slog.NewJSONHandler(lines.prompt(), nil))
+	g := &gateway{cfg: cfg, log: logger, lines: lines, access: &accessLog{to: lines.batched()}}
+	t, errTable := readTable(cfg)
+	if t != nil {
 		g.table.Store(t)
 	}
-	var err error
-	if g.identity, err = newIdentity(cfg); err != nil {
-		errs = append(errs, err)
-	}
-	if g.revoke, err = cfg.RevokeSecret(); err != nil {
-		errs = append(errs, err)
-	}
-	v, err := cfg.Validator()
-	if err != nil {
-		errs = append(errs, err)
-	}
-	if err := g.joinFleet(&v); err != nil {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	id, errIdentity := newIdentity(cfg)
+	g.identity = id
+	revoke, errRevoke := cfg.RevokeSecret()
+	g.revoke = revoke
+	v, errTokens := cfg.Validator()
+	errFleet := g.joinFleet(&v)
+	err := errors.Join(errTable, errIdentity, errRevoke, errTokens, errFleet)
+	if errTokens != nil {
+		v = xenaauth.Config{Audiences: []string{"told"}} // as a mistake
 	}
 	v.Logger = logger
-	if g.validator, err = xenaauth.NewValidator(v); err != nil {
-		return nil, cfg.At("tokens", err)
+	var errValidator error
+	if g.validator, errValidator = xenaauth.NewValidator(v); errValidator != nil {
+		return nil, errors.Join(err, cfg.At("tokens", errValidator))
 	}
 	g.auth = xenaauth.NewMiddleware(g.validator, &xenaauth.Options{
 		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata, Event: noteEvent,
 	})
 	g.metrics = newMetrics(g)
-	return g, nil
+	return g, err
 }
 
+// newIdentity beside an error is an identity with the default fields.
 func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	from := cfg.Identity
 	to := identity.Config{
 		UserHeader: from.UserHeader, ClientHeader: from.ClientHeader, ScopesHeader: from.ScopesHeader,
 		ClaimHeaders: from.ClaimHeaders, MaxBytes: from.MaxBytes,
 	}
+	var errKeys error
 	if a := from.Assertion; a != nil {
-		keys, err := cfg.AssertionKeys()
-		if err != nil {
-			return nil, err
-		}
 		to.Assertion = &identity.AssertionConfig{
 			Header: a.Header, Issuer: a.Issuer, Audience: a.Audience, Lifetime: a.Lifetime,
-			Keys: keys, Claims: a.Claims, WithHeaders: a.WithHeaders,
+			Claims: a.Claims, WithHeaders: a.WithHeaders,
 		}
+		to.Assertion.Keys, errKeys = cfg.AssertionKeys()
 	}
 	id, err := identity.New(to)
 	if err != nil {
-		return nil, cfg.At("identity", err)
+		id, _ = identity.New(identity.Config{})
+		err = cfg.At("identity", err)
 	}
-	return id, nil
+	return id, errors.Join(errKeys, err)
 }
 
 // joinFleet makes the gateway share through Redis, if it is to.
@@ -104,10 +99,7 @@ func (g *gateway) joinFleet(v *xenaauth.Config) error {
 	if from == nil {
 		return nil
 	}
-	secrets, password, err := g.cfg.RedisSecrets()
-	if err != nil {
-		return err
-	}
+	secrets, password, errSecrets := g.cfg.RedisSecrets()
 	logging.Disable() // it names addresses; what matters is told by rediscache
 	opts := &redis.UniversalOptions{
 		Addrs: from.Addresses, MasterName: from.MasterName, Username: from.Username, Password: password,
@@ -121,13 +113,13 @@ func (g *gateway) joinFleet(v *xenaauth.Config) error {
 		Client: g.redis, Secrets: secrets, Prefix: from.Prefix, Timeout: from.Timeout, Logger: g.log,
 	})
 	if err != nil {
-		return g.cfg.At("redis", err)
+		return errors.Join(errSecrets, g.cfg.At("redis", err))
 	}
 	v.RevocationBus = fleet
 	if v.Introspection != nil {
 		v.Introspection.Cache = fleet
 	}
-	return nil
+	return errSecrets
 }
 
 // reload takes over what may change while the gateway runs: routes, and keys for assertions.
@@ -191,6 +183,20 @@ func (g *gateway) forwardAuth(own map[string]http.Handler) (http.Handler, error)
 		f.endpoints = append(f.endpoints, endpoint{path: e.Path, whole: envoy, Handler: h})
 	}
 	return f, errors.Join(errs...)
+}
+
+// checkAsked tells the mistakes about what proxies ask.
+func (g *gateway) checkAsked() error {
+	var errs []error
+	if g.cfg.ForwardAuth != nil {
+		_, err := g.forwardAuth(nil)
+		errs = append(errs, err)
+	}
+	if g.cfg.ExtAuthz != nil {
+		_, err := newExtAuthz(g)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // followRevocations takes over what other gateways publish, until ctx ends.

@@ -111,7 +111,7 @@ func start(t testing.TB, config string, files map[string]string) *process {
 	case <-ready:
 	case <-p.exited:
 		t.Fatalf("xenagate didn't start:\n%s", p.output.String())
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		t.Fatalf("xenagate doesn't listen:\n%s", p.output.String())
 	}
 	return p
@@ -161,7 +161,7 @@ func (p *process) end() {
 		_ = p.cmd.Process.Signal(syscall.SIGINT)
 		select {
 		case <-p.exited:
-		case <-time.After(20 * time.Second):
+		case <-time.After(patience):
 			_ = p.cmd.Process.Kill()
 			p.t.Error("xenagate doesn't end")
 		}
@@ -210,9 +210,13 @@ next:
 	return n
 }
 
+// patience is how long tests wait for what must happen at last. It is so long that only a mistake is late, even on a
+// machine that does much else.
+const patience = 2 * time.Minute
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not in time: %s", what)
 		}

@@ -1,10 +1,7 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
-	"slices"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,8 +13,7 @@ import (
 // metrics are what Prometheus is told. Every label has few values, none of which a client can choose.
 type metrics struct {
 	registry *prometheus.Registry
-	requests *prometheus.CounterVec
-	duration *prometheus.HistogramVec
+	requests *requestMetrics
 	upstream *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
 	reloadAt *prometheus.GaugeVec
@@ -26,15 +22,7 @@ type metrics struct {
 func newMetrics(g *gateway) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "xenagate_requests_total",
-			Help: "Requests by door, method, class of status, outcome and reason.",
-		}, []string{"door", "method", "code", "outcome", "reason"}),
-		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "xenagate_request_duration_seconds",
-			Help:    "How long requests took, upgraded connections not counted.",
-			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}, []string{"door", "outcome"}),
+		requests: newRequestMetrics(),
 		upstream: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "xenagate_upstream_failures_total",
 			Help: "Requests that an upstream didn't answer, by upstream and cause.",
@@ -52,26 +40,12 @@ func newMetrics(g *gateway) *metrics {
 	if g.cfg.Identity.Assertion != nil {
 		m.reloadAt.WithLabelValues("keys").Set(1)
 	}
+	m.requests.register(m.registry)
 	m.registry.MustRegister(
-		m.requests, m.duration, m.upstream, m.reloads, m.reloadAt, &state{g},
+		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, &state{g},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
-}
-
-func (m *metrics) observe(rec *record) {
-	method := "other"
-	if slices.Contains([]string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}, rec.method) {
-		method = rec.method
-	}
-	code := "none"
-	if rec.status > 0 {
-		code = fmt.Sprintf("%dxx", rec.status/100)
-	}
-	m.requests.WithLabelValues(rec.door, method, code, rec.outcome(), rec.reason).Inc()
-	if rec.status != http.StatusSwitchingProtocols {
-		m.duration.WithLabelValues(rec.door, rec.outcome()).Observe(time.Since(rec.start).Seconds())
-	}
 }
 
 func (m *metrics) upstreamFailed(rec *record) {
@@ -103,6 +77,7 @@ var (
 	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
 	breakerDesc     = desc("introspection_open", "Whether the issuer was found down for introspection.")
 	revocationsDesc = desc("revocations", "Revocations in force.")
+	droppedDesc     = desc("log_lines_dropped_total", "Lines of the log that the output didn't take.")
 	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
 	hitsDesc        = desc("cache_hits_total", "Lookups that found something.", "cache")
 	missesDesc      = desc("cache_misses_total", "Lookups that found nothing.", "cache")
@@ -127,6 +102,7 @@ func (s *state) Collect(to chan<- prometheus.Metric) {
 	gauge(keysDesc, float64(now.Keys))
 	gauge(breakerDesc, bit(now.Introspection == "open"))
 	gauge(revocationsDesc, float64(now.Revocations))
+	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.lines.dropped.Load()))
 	cache := func(name string, c xenaauth.CacheStatus) {
 		gauge(entriesDesc, float64(c.Entries), name)
 		to <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(c.Hits), name)

@@ -8,6 +8,8 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
@@ -34,13 +36,33 @@ func newProxy(g *gateway, own map[string]http.Handler) *proxy {
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      newTransport(g.cfg.Timeouts),
-		FlushInterval:  -1, // what an upstream has sent, the client gets
+		FlushInterval:  flushAfter,
+		BufferPool:     &copyBuffers{},
 		ErrorHandler:   p.upstreamFailed,
 		ModifyResponse: p.modify,
 		ErrorLog:       log.New(io.Discard, "", 0), // it names addresses, and what it tells is in the access log
 	}
 	return p
 }
+
+// flushAfter is how long the header of an answer whose length is known may wait for the body. What doesn't wait is each
+// piece of a body, and anything of a stream. A shorter time would cost more: the timer would often be the next one, for
+// which the runtime wakes a thread.
+const flushAfter = 200 * time.Millisecond
+
+// copyBuffers keeps the buffers through which answers are copied.
+type copyBuffers struct{ pool sync.Pool }
+
+// Get implements [httputil.BufferPool].
+func (c *copyBuffers) Get() []byte {
+	if b, ok := c.pool.Get().(*[32 << 10]byte); ok {
+		return b[:]
+	}
+	return new([32 << 10]byte)[:]
+}
+
+// Put implements [httputil.BufferPool].
+func (c *copyBuffers) Put(b []byte) { c.pool.Put((*[32 << 10]byte)(b)) }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := recordOf(r.Context())

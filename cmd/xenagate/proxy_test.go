@@ -73,13 +73,17 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 		`xenagate_requests_total{code="4xx",door="proxy",method="other",outcome="refused",reason="method"} 1`,
 		`xenagate_request_duration_seconds_count{door="proxy",outcome="refused"}`,
 		`xenagate_cache_hits_total{cache="tokens"}`,
-		"xenagate_issuer_ready 1",
+		"xenagate_issuer_ready 1", "xenagate_log_lines_dropped_total 0",
+		`xenagate_route_requests_total{code="2xx",route="GET /Api/Read",upstream="api"} 3`,
+		`xenagate_route_requests_total{code="2xx",route="/open/",upstream="api"} 2`,
+		`xenagate_route_requests_total{code="4xx",route="GET /Api/Admin",upstream=""} 1`,
+		`xenagate_route_requests_total{code="4xx",route="",upstream=""}`,
 	} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("metrics lack %s", want)
 		}
 	}
-	for _, never := range append([]string{"/Api", "104711", "/open", service.URL}, p.secrets...) {
+	for _, never := range append([]string{"/Api/..", "104711", "/open/x", "/nothing", service.URL}, p.secrets...) {
 		if strings.Contains(metrics, never) {
 			t.Errorf("metrics hold %s", never)
 		}

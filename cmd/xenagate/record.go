@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -83,44 +81,4 @@ func (rec *record) outcome() string {
 		return "failed"
 	}
 	return "refused"
-}
-
-// log writes the line of the access log. It has the path and not the query, which may hold secrets, and no header
-// field. The JSON handler escapes what a stranger wrote; short bounds it.
-func (rec *record) log(logger *slog.Logger) {
-	attrs := make([]slog.Attr, 0, 16)
-	add := func(name, value string, most int) {
-		if value != "" {
-			attrs = append(attrs, slog.String(name, short(value, most)))
-		}
-	}
-	add("door", rec.door, 16)
-	add("method", rec.method, 16)
-	add("host", rec.host, 253)
-	add("path", rec.path, 512)
-	add("route", rec.route, 512)
-	attrs = append(attrs, slog.Int("status", rec.status))
-	add("outcome", rec.outcome(), 16)
-	add("reason", rec.reason, 32)
-	add("cause", rec.cause, 32)
-	if rec.user != nil {
-		add("sub", rec.user.Subject(), 128)
-		add("client_id", rec.user.ClientID(), 128)
-	}
-	if rec.upstream != nil {
-		add("upstream", rec.upstream.name, 32)
-	}
-	add("peer", rec.peer, 64)
-	attrs = append(attrs,
-		slog.Int64("bytes", rec.bytes),
-		slog.Float64("ms", float64(time.Since(rec.start).Microseconds())/1000))
-	logger.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
-}
-
-// short bounds what a stranger can have us write.
-func short(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
 }

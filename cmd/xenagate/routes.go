@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -23,10 +24,11 @@ type table struct {
 // readTable reads the table as the files are now.
 func readTable(cfg *config.Config) (*table, error) {
 	source, err := cfg.ReadRoutes()
-	if err != nil {
+	if err != nil && len(source.Data) == 0 {
 		return nil, err
 	}
-	return parseTable(source)
+	t, errTable := parseTable(source)
+	return t, errors.Join(err, errTable)
 }
 
 func parseTable(source config.RoutesSource) (*table, error) {

@@ -99,7 +99,7 @@ func do(t testing.TB, method, url, token string, fields ...string) answer {
 
 var client = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 64},
-	Timeout:   30 * time.Second,
+	Timeout:   patience,
 	CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	},
@@ -127,7 +127,7 @@ func raw(t testing.TB, addr, request string) (answer, error) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func TestUpgrades(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	_, _ = io.WriteString(conn, "GET /me HTTP/1.1\r\nHost: a\r\n"+
 		"Connection: Upgrade, X-Auth-User\r\nUpgrade: websocket\r\n"+
 		"X-Auth-User: root\r\nAuthorization: Bearer "+token+"\r\n\r\n")

@@ -27,7 +27,7 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	for _, u := range cfg.Upstreams {
 		to, err := url.Parse(u.URL)
 		if err != nil {
-			panic("xenagate: an upstream that was not checked") // config.Load has
+			continue // config.Load has told it
 		}
 		all = append(all, &upstream{
 			name: u.Name, host: u.Host, prefix: strings.TrimSuffix(u.Path, "/"),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,8 +13,12 @@ import (
 // fromEnv serves the API with the issuer that the environment names, which may be down meanwhile.
 func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
-	if err != nil {
+	if err := errors.Join(err, cfg.Validate()); err != nil { // all mistakes at once
 		return err
+	}
+	if cfg.AllowAnyAudience {
+		return errors.New("XENA_ALLOW_ANY_AUDIENCE is of no use here: a route of this API requires no scope, " +
+			"so only the audience tells whether a token is for it")
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(logs, nil))
 	v, err := xenaauth.NewValidator(cfg)

@@ -116,3 +116,93 @@ func TestReady(t *testing.T) {
 		time.Sleep(time.Minute) // the fetch goes on behind an answer that didn't wait for it
 	})
 }
+
+// TestEnvironmentOfAnotherIssuer starts the API for tokens of Okta's shape, by nothing but variables.
+func TestEnvironmentOfAnotherIssuer(t *testing.T) {
+	issuer := xenaauthtest.StartIssuer(nil)
+	defer issuer.Close()
+	setenv(t, map[string]string{
+		"XENA_ISSUER":                           issuer.URL(),
+		"XENA_AUDIENCE":                         "api://default",
+		"XENA_CLIENT_CLAIMS":                    "cid",
+		"XENA_ALGORITHMS":                       "RS256",
+		"XENA_CLOCK_SKEW":                       "10s",
+		"XENA_MAX_TOKEN_LIFETIME":               "2h",
+		"XENA_INTROSPECTION_CLIENT_ID":          issuer.API(),
+		"XENA_INTROSPECTION_CLIENT_SECRET":      issuer.APISecret(),
+		"XENA_INTROSPECTION_AUTH":               "post",
+		"XENA_REQUIRE_ACTIVE":                   "true",
+		"XENA_INTROSPECTION_CACHE_TTL":          "-1s",
+		"XENA_INTROSPECTION_TIMEOUT":            "2s",
+		"XENA_INTROSPECTION_CONCURRENT":         "4",
+		"XENA_CACHE_SIZE":                       "100",
+		"XENA_INTROSPECTION_CACHE_SIZE":         "100",
+		"XENA_INTROSPECTION_NEGATIVE_TTL":       "1s",
+		"XENA_MAX_KEY_AGE":                      "1h",
+		"XENA_INTROSPECTION_CLIENT_SECRET_FILE": "",
+	})
+	okta := func(claims map[string]any) string {
+		all := map[string]any{"client_id": nil, "cid": "0oa1", "aud": "api://default", "scope": nil, "scp": []string{"testapi"}}
+		for name, value := range claims {
+			all[name] = value
+		}
+		return issuer.JWT(xenaauthtest.Token{Subject: demoUser, Lifetime: 90 * time.Minute, Claims: all})
+	}
+	token := okta(nil)
+	p := start(t)
+	status := func(token string) int {
+		t.Helper()
+		response, _ := get(t, p.base+"/Api/User/FiscalSetup", token)
+		return response.StatusCode
+	}
+	// The kit's introspection endpoint goes by scope, which tokens of this shape don't have.
+	active := `{"active":true,"sub":"` + demoUser + `","cid":"0oa1","scope":"testapi"}`
+	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: active})
+	for text, want := range map[string]int{
+		token: 200, okta(map[string]any{"cid": nil, "client_id": "0oa1"}): 401, okta(map[string]any{"aud": issuer.API()}): 401,
+	} {
+		if got := status(text); got != want {
+			t.Errorf("%d, want %d\n%s", got, want, p.stderr)
+		}
+	}
+	_, form := issuer.LastIntrospection()
+	if form.Get("client_secret") != issuer.APISecret() {
+		t.Error("the credentials are not in the form")
+	}
+	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: `{"active":false}`})
+	if got := status(token); got != 401 {
+		t.Errorf("revoked: %d", got)
+	}
+	if got := p.stop(); got != exitOK {
+		t.Errorf("status %d", got)
+	}
+}
+
+// TestEnvironmentIsWrong tells all that is wrong with the variables, and with the configuration that they make.
+func TestEnvironmentIsWrong(t *testing.T) {
+	for name, c := range map[string]struct {
+		variables map[string]string
+		want      []string
+	}{
+		"values":       {map[string]string{"XENA_CACHE_SIZE": "many", "XENA_PROFILE": "hunter2"}, []string{"XENA_CACHE_SIZE", "XENA_PROFILE", "Config.Audiences"}},
+		"any audience": {map[string]string{"XENA_ALLOW_ANY_AUDIENCE": "true"}, []string{"XENA_ALLOW_ANY_AUDIENCE"}},
+		"no secret":    {map[string]string{"XENA_AUDIENCE": "a", "XENA_INTROSPECTION_CLIENT_ID": "a"}, []string{"ClientSecret"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setenv(t, c.variables)
+			t.Setenv("XENA_ISSUER", "https://login.example")
+			var stdout, stderr strings.Builder
+			if got := run(t.Context(), nil, &stdout, &stderr); got != exitFailed {
+				t.Errorf("status %d", got)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("no %q in %s", want, stderr.String())
+				}
+			}
+			if strings.Contains(stderr.String(), "hunter2") {
+				t.Error(stderr.String())
+			}
+		})
+	}
+}

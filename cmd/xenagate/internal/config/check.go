@@ -212,10 +212,14 @@ func (c *Config) prefixes(key string, list []string) {
 	}
 }
 
-// Prefixes are the networks of a list that [Load] has checked. IPv4 in IPv6 is IPv4.
+// Prefixes are the networks of a list. IPv4 in IPv6 is IPv4. What is no network, which [Load] has told, is a network that
+// nobody has (RFC 5737), so that what is built of it can be checked.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
-		p := netip.MustParsePrefix(text)
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Bits() == 0 {
+			p = netip.MustParsePrefix("192.0.2.0/32")
+		}
 		if a := p.Addr(); a.Is4In6() && p.Bits() > 96 {
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}

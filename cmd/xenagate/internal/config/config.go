@@ -36,23 +36,29 @@ type Config struct {
 
 // Tokens says which access tokens are accepted: the fields of [xenaauth.Config].
 type Tokens struct {
-	Issuer            string         `yaml:"issuer"`
-	Audiences         []string       `yaml:"audiences"`
-	AllowAnyAudience  bool           `yaml:"allow_any_audience"`
-	MetadataURL       string         `yaml:"metadata_url"`
-	KeySetURL         string         `yaml:"key_set_url"`
-	Profile           string         `yaml:"profile"`
-	Algorithms        []string       `yaml:"algorithms"`
-	ClockSkew         time.Duration  `yaml:"clock_skew"`
-	MaxTokenLifetime  time.Duration  `yaml:"max_token_lifetime"`
-	AllowAnyLifetime  bool           `yaml:"allow_any_lifetime"`
-	AllowClientTokens bool           `yaml:"allow_client_tokens"`
-	AlwaysIntrospect  bool           `yaml:"always_introspect"`
-	RequireActive     bool           `yaml:"require_active"`
-	MaxKeyAge         time.Duration  `yaml:"max_key_age"`
-	CacheSize         int            `yaml:"cache_size"`
-	AllowHTTP         bool           `yaml:"allow_http"`
-	Introspection     *Introspection `yaml:"introspection"`
+	Issuer               string         `yaml:"issuer"`
+	Audiences            []string       `yaml:"audiences"`
+	AllowAnyAudience     bool           `yaml:"allow_any_audience"`
+	MetadataURL          string         `yaml:"metadata_url"`
+	KeySetURL            string         `yaml:"key_set_url"`
+	Profile              string         `yaml:"profile"`
+	Algorithms           []string       `yaml:"algorithms"`
+	ClockSkew            time.Duration  `yaml:"clock_skew"`
+	MaxTokenLifetime     time.Duration  `yaml:"max_token_lifetime"`
+	AllowAnyLifetime     bool           `yaml:"allow_any_lifetime"`
+	MaxTokenLength       int            `yaml:"max_token_length"`
+	ClientClaims         []string       `yaml:"client_claims"`
+	ScopeClaims          []string       `yaml:"scope_claims"`
+	AllowMissingClientID bool           `yaml:"allow_missing_client_id"`
+	AllowClientAudience  bool           `yaml:"allow_client_audience"`
+	AllowNonce           bool           `yaml:"allow_nonce"`
+	AllowClientTokens    bool           `yaml:"allow_client_tokens"`
+	AlwaysIntrospect     bool           `yaml:"always_introspect"`
+	RequireActive        bool           `yaml:"require_active"`
+	MaxKeyAge            time.Duration  `yaml:"max_key_age"`
+	CacheSize            int            `yaml:"cache_size"`
+	AllowHTTP            bool           `yaml:"allow_http"`
+	Introspection        *Introspection `yaml:"introspection"`
 }
 
 // Introspection says how the issuer is asked about tokens: the fields of [xenaauth.Introspection].

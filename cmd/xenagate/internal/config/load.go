@@ -14,7 +14,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{source: &source{path: path, data: data, lines: make(map[string]int)}}
+	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
 		return nil, err
 	}
@@ -84,17 +84,18 @@ type RoutesSource struct {
 	Rest string
 }
 
-// ReadRoutes reads the table of routes as it is now.
+// ReadRoutes reads the table of routes as it is now. If the error is only about the rest of the file, it returns the
+// table all the same, so that its mistakes can be told too.
 func (c *Config) ReadRoutes() (RoutesSource, error) {
 	if c.RoutesFile != "" {
 		data, err := readFile(c.file(c.RoutesFile))
 		return RoutesSource{Name: filepath.Base(c.RoutesFile), Data: data}, err
 	}
-	now := &source{path: c.source.path, lines: make(map[string]int)}
-	var err error
-	if now.data, err = readFile(now.path); err != nil {
+	data, err := readFile(c.source.path)
+	if err != nil {
 		return RoutesSource{}, err
 	}
+	now := newSource(c.source.path, data)
 	if err := now.parse(new(Config)); err != nil {
 		return RoutesSource{}, err
 	}
@@ -102,5 +103,5 @@ func (c *Config) ReadRoutes() (RoutesSource, error) {
 		return RoutesSource{}, errors.New(now.name() + ": there are neither routes nor a routes_file")
 	}
 	routes, rest := now.routes()
-	return RoutesSource{Name: now.name(), Data: routes, Rest: string(rest)}, nil
+	return RoutesSource{Name: now.name(), Data: routes, Rest: string(rest)}, errors.Join(now.errs...)
 }

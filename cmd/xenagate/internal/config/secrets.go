@@ -2,6 +2,9 @@ package config
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -61,6 +64,9 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	for i, file := range c.Redis.SecretFiles {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
+		if err != nil {
+			s = []byte(rand.Text() + rand.Text()) // and the rest is checked
+		}
 		secrets = append(secrets, s)
 	}
 	if file := c.Redis.PasswordFile; file != "" {
@@ -71,7 +77,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	return secrets, password, errors.Join(errs...)
 }
 
-// AssertionKeys are the keys that assertions are signed with, as the files are now.
+// AssertionKeys are the keys that assertions are signed with, as the files are now. Beside an error they are keys that
+// nobody knows, so that the rest of the configuration can be checked.
 func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	if c.Identity.Assertion == nil {
 		return nil, nil
@@ -91,7 +98,11 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 		}
 		keys = append(keys, k)
 	}
-	return keys, errors.Join(errs...)
+	if err = errors.Join(errs...); err != nil {
+		unknown, errUnknown := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		return []crypto.Signer{unknown}, errors.Join(err, errUnknown)
+	}
+	return keys, nil
 }
 
 // privateKey reads a key in PKCS #8 or SEC 1, as openssl writes them.

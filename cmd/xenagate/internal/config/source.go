@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"reflect"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -23,16 +25,27 @@ type source struct {
 	// The place of the value of "routes": lines of the file, from 1, and a column of the first.
 	routesFrom, routesColumn, routesTo int
 	errs                               []error
+	misshapen                          map[int]bool // lines with a mistake in their shape
+}
+
+func newSource(path string, data []byte) *source {
+	return &source{path: path, data: data, lines: make(map[string]int), misshapen: make(map[int]bool)}
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
+// wrong is a mistake in the shape of the file.
 func (s *source) wrong(line int, format string, args ...any) {
+	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
-// wrongAt is wrong for a key by its dotted name. A key that isn't there is told at what is around it.
+// wrongAt is a mistake in the value of a key, by its dotted name. A key that isn't there is told at what is around it.
+// If the line has a mistake in its shape, the value isn't known, and nothing is told about it.
 func (s *source) wrongAt(key, format string, args ...any) {
+	if line, ok := s.lines[key]; ok && s.misshapen[line] {
+		return
+	}
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
@@ -49,8 +62,9 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parse reads the shape of the file and decodes it into c.
-func (s *source) parse(c *Config) error {
+// parse reads the file into c. fatal is a mistake that leaves nothing to read. Mistakes in the shape of the file are in
+// s.errs, and c has what else the file says, so that its mistakes can be told too.
+func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
 	}
@@ -73,63 +87,116 @@ func (s *source) parse(c *Config) error {
 	if root.Kind != yaml.MappingNode {
 		return fmt.Errorf("%s:%d: want a mapping", s.name(), root.Line)
 	}
-	s.walk(root, "", 0)
-	s.findRoutes(root)
-	if len(s.errs) > 0 {
-		return errors.Join(s.errs...) // its shape isn't what it seems
-	}
-	strict := yaml.NewDecoder(bytes.NewReader(s.data))
-	strict.KnownFields(true)
-	if err := strict.Decode(c); err != nil {
+	s.findRoutes(root) // before walk takes out what may end the routes
+	s.walk(root, "", 0, reflect.TypeFor[Config]())
+	if err := root.Decode(c); err != nil {
 		typed, ok := errors.AsType[*yaml.TypeError](err)
 		if !ok {
 			return fmt.Errorf("%s: %w", s.name(), err)
 		}
 		for _, text := range typed.Errors {
-			s.errs = append(s.errs, errors.New(s.name()+":"+plainly(lineOf.ReplaceAllString(text, "$1: "))))
+			line, what := 1, plainly(lineOf.ReplaceAllString(text, ""))
+			if found := lineOf.FindStringSubmatch(text); found != nil && found[1] != "" {
+				line, _ = strconv.Atoi(found[1])
+			}
+			s.wrong(line, "%s", what)
 		}
-		return errors.Join(s.errs...)
 	}
 	return nil
 }
 
-// walk notes where keys are, and refuses what makes YAML more than a way to write lists and maps. What is under routes
-// is for package routesfile to judge.
-func (s *source) walk(n *yaml.Node, name string, depth int) {
-	const deepest = 8
-	switch {
-	case depth > deepest:
-		s.wrong(n.Line, "nested too deeply")
-		return
-	case n.Kind == yaml.AliasNode || n.Anchor != "":
-		s.wrong(n.Line, "anchors and aliases are not supported")
-		return
-	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge":
-		s.wrong(n.Line, "tags and merge keys are not supported")
-		return
-	case n.Tag == "!!null":
-		s.wrong(n.Line, "%s has no value: leave it out", name)
+// walk notes where keys are, and refuses unknown and repeated ones, and what makes YAML more than a way to write lists
+// and maps. What it refuses it takes out of the tree. What is under routes is for package routesfile to judge.
+func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
+	if !s.isPlain(n, name, depth) {
+		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
 		return
 	}
 	prefix := ""
 	if name != "" {
 		prefix = name + "."
 	}
+	for into.Kind() == reflect.Pointer {
+		into = into.Elem()
+	}
 	switch n.Kind {
 	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := n.Content[i]
-			s.lines[prefix+key.Value] = key.Line
-			if prefix+key.Value != "routes" {
-				s.walk(n.Content[i+1], prefix+key.Value, depth+1)
-			}
-		}
+		s.mapping(n, prefix, depth, into)
 	case yaml.SequenceNode:
+		if into.Kind() == reflect.Slice {
+			into = into.Elem()
+		}
 		for i, one := range n.Content {
 			s.lines[fmt.Sprintf("%s%d", prefix, i)] = one.Line
-			s.walk(one, fmt.Sprintf("%s%d", prefix, i), depth+1)
+			s.walk(one, fmt.Sprintf("%s%d", prefix, i), depth+1, into)
 		}
 	}
+}
+
+// mapping is walk for a mapping.
+func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
+	fields := fieldsOf(into)
+	first := make(map[string]int)
+	var kept []*yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		field, known := fields[key.Value]
+		before, repeated := first[key.Value]
+		switch {
+		case key.Kind != yaml.ScalarNode || key.Tag == "!!merge" || key.Anchor != "":
+			s.wrong(key.Line, "tags, anchors and merge keys are not supported")
+			continue
+		case repeated:
+			s.wrong(key.Line, "%q is there twice, first in line %d", key.Value, before)
+			continue
+		case fields != nil && !known:
+			s.wrong(key.Line, "unknown key %q", key.Value)
+			continue
+		}
+		first[key.Value] = key.Line
+		s.lines[prefix+key.Value] = key.Line
+		if prefix+key.Value != "routes" {
+			if !known {
+				field = into // of a map, whose keys are free
+			}
+			s.walk(value, prefix+key.Value, depth+1, field)
+		}
+		kept = append(kept, key, value)
+	}
+	n.Content = kept
+}
+
+// fieldsOf are the types of the keys that a mapping may have. It is nil if they are free, or if there should be no
+// mapping, which is told when it is decoded.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	fields := make(map[string]reflect.Type)
+	for i := range t.NumField() {
+		if key := t.Field(i).Tag.Get("yaml"); key != "" {
+			fields[key] = t.Field(i).Type
+		}
+	}
+	return fields
+}
+
+// isPlain reports whether n is only a value, a list or a map. It has what else it is told as a mistake.
+func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
+	const deepest = 8
+	switch {
+	case depth > deepest:
+		s.wrong(n.Line, "nested too deeply")
+	case n.Kind == yaml.AliasNode || n.Anchor != "":
+		s.wrong(n.Line, "anchors and aliases are not supported")
+	case n.Style&yaml.TaggedStyle != 0 || n.Tag == "!!merge":
+		s.wrong(n.Line, "tags and merge keys are not supported")
+	case n.Tag == "!!null":
+		s.wrong(n.Line, "%s has no value: leave it out", name)
+	default:
+		return true
+	}
+	return false
 }
 
 // findRoutes notes where the value of "routes" begins and ends.
@@ -181,16 +248,10 @@ var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 // lineOf is how package yaml says in which line a mistake is.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
-var (
-	unknownField = regexp.MustCompile(`field (.*) not found in type .*`)
-	wrongType    = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
-	twice        = regexp.MustCompile(`mapping key (".*") already defined at line (\d+)`)
-)
+var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
 
 // plainly says a mistake that package yaml tells by the names of Go types. It doesn't show values.
 func plainly(text string) string {
-	text = unknownField.ReplaceAllString(text, `unknown key "$1"`)
-	text = twice.ReplaceAllString(text, "$1 is there twice, first in line $2")
 	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
 		into := wrongType.FindStringSubmatch(m)[2]
 		switch {

@@ -6,35 +6,41 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Validator is which tokens are accepted: what the file says and, for what it leaves out, the environment
-// ([xenaauth.ConfigFromEnv]). The id and the secret for introspection come from one of them, not from both. The
-// error tells every mistake.
+// Validator returns which tokens are accepted: what the file says and, for each key that it leaves out, the environment
+// ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from the same source, and so do the id and the
+// secret for introspection. The error tells every mistake.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	t := c.Tokens
 	v, err := xenaauth.ConfigFromEnv()
-	if err != nil {
-		return v, err
+	errs := []error{err}
+	if c.Has("tokens.audiences") || c.Has("tokens.allow_any_audience") {
+		v.Audiences, v.AllowAnyAudience = t.Audiences, t.AllowAnyAudience
 	}
-	over(&v.Issuer, t.Issuer)
-	over(&v.MetadataURL, t.MetadataURL)
-	over(&v.KeySetURL, t.KeySetURL)
-	if t.Audiences != nil || t.AllowAnyAudience {
-		v.Audiences = t.Audiences
+	if c.Has("tokens.max_token_lifetime") || c.Has("tokens.allow_any_lifetime") {
+		v.MaxTokenLifetime, v.AllowAnyLifetime = t.MaxTokenLifetime, t.AllowAnyLifetime
 	}
-	v.AllowAnyAudience = t.AllowAnyAudience
-	v.Algorithms = t.Algorithms
-	v.ClockSkew = t.ClockSkew
-	v.MaxTokenLifetime = t.MaxTokenLifetime
-	v.AllowAnyLifetime = t.AllowAnyLifetime
-	v.AllowClientTokens = t.AllowClientTokens
-	v.AlwaysIntrospect = t.AlwaysIntrospect
-	v.RequireActive = t.RequireActive
-	v.MaxKeyAge = t.MaxKeyAge
-	v.CacheSize = t.CacheSize
-	v.AllowHTTP = t.AllowHTTP
-	var errs []error
+	if c.Has("tokens.always_introspect") || c.Has("tokens.require_active") {
+		v.AlwaysIntrospect, v.RequireActive = t.AlwaysIntrospect, t.RequireActive
+	}
+	over(c, "tokens.issuer", &v.Issuer, t.Issuer)
+	over(c, "tokens.metadata_url", &v.MetadataURL, t.MetadataURL)
+	over(c, "tokens.key_set_url", &v.KeySetURL, t.KeySetURL)
+	over(c, "tokens.algorithms", &v.Algorithms, t.Algorithms)
+	over(c, "tokens.clock_skew", &v.ClockSkew, t.ClockSkew)
+	over(c, "tokens.max_token_length", &v.MaxTokenLength, t.MaxTokenLength)
+	over(c, "tokens.client_claims", &v.ClientClaims, t.ClientClaims)
+	over(c, "tokens.scope_claims", &v.ScopeClaims, t.ScopeClaims)
+	over(c, "tokens.allow_missing_client_id", &v.AllowMissingClientID, t.AllowMissingClientID)
+	over(c, "tokens.allow_client_audience", &v.AllowClientAudience, t.AllowClientAudience)
+	over(c, "tokens.allow_nonce", &v.AllowNonce, t.AllowNonce)
+	over(c, "tokens.allow_client_tokens", &v.AllowClientTokens, t.AllowClientTokens)
+	over(c, "tokens.max_key_age", &v.MaxKeyAge, t.MaxKeyAge)
+	over(c, "tokens.cache_size", &v.CacheSize, t.CacheSize)
+	over(c, "tokens.allow_http", &v.AllowHTTP, t.AllowHTTP)
 	switch t.Profile {
-	case "", "identityserver":
+	case "": // what the environment says
+	case "identityserver":
+		v.Profile = xenaauth.ProfileIdentityServer
 	case "rfc9068":
 		v.Profile = xenaauth.ProfileRFC9068
 	default:
@@ -44,13 +50,10 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 		v.Introspection, err = c.introspection(v.Introspection)
 		errs = append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return v, err
-	}
 	if err := v.Validate(); err != nil {
-		return v, c.At("tokens", err)
+		errs = append(errs, c.At("tokens", err))
 	}
-	return v, nil
+	return v, errors.Join(errs...)
 }
 
 // introspection is what the file says of it, over what the environment does, which is nil if it doesn't.
@@ -75,25 +78,31 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 		errs = append(errs, c.At(key, errors.New("has no client_id, and XENA_INTROSPECTION_CLIENT_ID isn't set")))
 	}
 	switch from.Auth {
-	case "", "basic":
+	case "": // what the environment says
+	case "basic":
+		i.Auth = xenaauth.ClientSecretBasic
 	case "post":
 		i.Auth = xenaauth.ClientSecretPost
 	default:
 		errs = append(errs, c.At(key+".auth", errors.New("is neither basic nor post")))
 	}
-	over(&i.Endpoint, from.Endpoint)
-	i.CacheTTL = from.CacheTTL
-	i.NegativeTTL = from.NegativeTTL
-	i.CacheSize = from.CacheSize
-	i.Timeout = from.Timeout
-	i.Concurrent = from.Concurrent
-	i.StaleIfUnavailable = from.StaleIfUnavailable
-	return &i, errors.Join(errs...)
+	over(c, key+".endpoint", &i.Endpoint, from.Endpoint)
+	over(c, key+".cache_ttl", &i.CacheTTL, from.CacheTTL)
+	over(c, key+".negative_ttl", &i.NegativeTTL, from.NegativeTTL)
+	over(c, key+".cache_size", &i.CacheSize, from.CacheSize)
+	over(c, key+".timeout", &i.Timeout, from.Timeout)
+	over(c, key+".concurrent", &i.Concurrent, from.Concurrent)
+	over(c, key+".stale_if_unavailable", &i.StaleIfUnavailable, from.StaleIfUnavailable)
+	err := errors.Join(errs...)
+	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
+		i.ClientID, i.ClientSecret = "told", "told" // as a mistake, and the rest is checked
+	}
+	return &i, err
 }
 
-// over replaces what the environment says, if the file says something.
-func over(field *string, file string) {
-	if file != "" {
+// over replaces what the environment says by what the file says, if the file has the key.
+func over[T any](c *Config, key string, field *T, file T) {
+	if c.Has(key) {
 		*field = file
 	}
 }

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// client sends one request after the other over one kept connection. It reads no more of a response than it must, so
+// that what is measured is the other side.
+type client struct {
+	conn  net.Conn
+	in    *bufio.Reader
+	waits []time.Duration
+}
+
+func dial(addr string) (*client, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return &client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10)}, nil
+}
+
+var (
+	lengthField = []byte("Content-Length: ")
+	okLine      = []byte("HTTP/1.1 200 ")
+)
+
+// do sends a request and reads the response, which must be 200 and have a Content-Length.
+func (c *client) do(request []byte) error {
+	if _, err := c.conn.Write(request); err != nil {
+		return err
+	}
+	length := -1
+	for first := true; ; first = false {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if first && !bytes.HasPrefix(line, okLine) {
+			return fmt.Errorf("answered %q", line)
+		}
+		if value, ok := bytes.CutPrefix(line, lengthField); ok {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+				return err
+			}
+		}
+		if len(line) <= 2 {
+			break
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("no Content-Length in the response")
+	}
+	_, err := c.in.Discard(length)
+	return err
+}
+
+// caller makes one request of the n-th client. do and the gRPC client are two of them.
+type caller interface {
+	call(client, n int) error
+	io.Closer
+}
+
+// http1 calls a server by HTTP/1.1.
+type http1 struct {
+	clients  []*client
+	requests [][]byte
+}
+
+// newHTTP1 opens connections to addr. The requests are sent in turn.
+func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
+	h := &http1{}
+	for _, r := range requests {
+		h.requests = append(h.requests, []byte(r))
+	}
+	for range clients {
+		c, err := dial(addr)
+		if err != nil {
+			return nil, err
+		}
+		h.clients = append(h.clients, c)
+	}
+	return h, nil
+}
+
+func (h *http1) call(client, n int) error {
+	return h.clients[client].do(h.requests[n%len(h.requests)])
+}
+
+// Close ends the connections.
+func (h *http1) Close() error {
+	for _, c := range h.clients {
+		_ = c.conn.Close()
+	}
+	return nil
+}
+
+// turn calls with so many clients at once for a slice of time. It returns how long each call took.
+func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
+	end := time.Now().Add(slice)
+	waits := make([][]time.Duration, clients)
+	errs := make([]error, clients)
+	var all sync.WaitGroup
+	for i := range clients {
+		all.Go(func() {
+			for n := i; errs[i] == nil; n++ {
+				at := time.Now()
+				if at.After(end) {
+					return
+				}
+				errs[i] = c.call(i, n)
+				waits[i] = append(waits[i], time.Since(at))
+			}
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return slices.Concat(waits...), nil
+}
+
+// result is what a pair came to.
+type result struct {
+	n, otherN        int           // calls, those before the clock starts included
+	ratio            float64       // requests a second of ours, as a multiple of the other's
+	perSecond, other float64       // medians of the slices
+	p50, otherP50    time.Duration // of one request
+	p99              time.Duration
+}
+
+const slice = 200 * time.Millisecond
+
+// pair measures two callers in turn for a time. Neither is always the first.
+func pair(ours, other caller, clients int, length time.Duration) (result, error) {
+	var n, otherN int
+	for range 2 { // connections are made, tokens become known
+		a, err := turn(ours, clients, slice)
+		if err != nil {
+			return result{}, err
+		}
+		b, err := turn(other, clients, slice)
+		if err != nil {
+			return result{}, err
+		}
+		n, otherN = n+len(a), otherN+len(b)
+	}
+	var ratios, rates, otherRates []float64
+	var waits, otherWaits []time.Duration
+	for started := time.Now(); time.Since(started) < length; {
+		var a, b []time.Duration
+		var err, errOther error
+		if len(ratios)%2 == 0 {
+			a, err = turn(ours, clients, slice)
+			b, errOther = turn(other, clients, slice)
+		} else {
+			b, errOther = turn(other, clients, slice)
+			a, err = turn(ours, clients, slice)
+		}
+		if err != nil {
+			return result{}, err
+		}
+		if errOther != nil {
+			return result{}, errOther
+		}
+		ratios = append(ratios, float64(len(a))/float64(len(b)))
+		rates = append(rates, float64(len(a))/slice.Seconds())
+		otherRates = append(otherRates, float64(len(b))/slice.Seconds())
+		waits, otherWaits = append(waits, a...), append(otherWaits, b...)
+	}
+	return result{
+		n: n + len(waits), otherN: otherN + len(otherWaits),
+		ratio: quantile(ratios, 0.5), perSecond: quantile(rates, 0.5), other: quantile(otherRates, 0.5),
+		p50: quantile(waits, 0.5), otherP50: quantile(otherWaits, 0.5), p99: quantile(waits, 0.99),
+	}, nil
+}
+
+func quantile[T int | float64 | time.Duration](values []T, q float64) T {
+	slices.Sort(values)
+	return values[int(q*float64(len(values)-1))]
+}

@@ -1,0 +1,48 @@
+// Gateway measures xenagate against programs that do the same without a decision, in one run: the reverse proxy
+// against a bare httputil.ReverseProxy, the endpoint for forward-auth against a server that always answers 200, and
+// nginx with auth_request against nginx alone. The two programs of a pair take turns, a slice of time each, and the
+// result is the median of the ratios. It prints what Go benchmarks print.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+func main() {
+	role := flag.String("role", "", "for internal use: be one of the programs that are measured")
+	target := flag.String("target", "", "for internal use: the URL of the service")
+	binary := flag.String("xenagate", "", "the xenagate `binary`; it is built if the flag is not set")
+	length := flag.Duration("for", 8*time.Second, "how long each pair is measured")
+	clients := flag.Int("clients", 8, "connections, each with one request at a time")
+	only := flag.String("only", "", "measure this pair only: proxy, forward_auth, ext_authz or nginx")
+	flag.Parse()
+	if *role != "" {
+		if err := play(*role, *target); err != nil {
+			fmt.Fprintln(os.Stderr, "gateway:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	b, err := newBench(*binary, *length, *clients)
+	if err == nil {
+		done := make(chan error, 1)
+		go func() { done <- b.run(*only) }()
+		select {
+		case err = <-done:
+		case <-interrupted:
+			err = fmt.Errorf("interrupted")
+		}
+		b.close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "gateway:", err)
+		os.Exit(1)
+	}
+}

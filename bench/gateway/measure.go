@@ -1,0 +1,100 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"time"
+)
+
+// run measures every pair, or one, and prints each.
+func (b *bench) run(only string) error {
+	for _, m := range []struct {
+		name string
+		do   func() error
+	}{{"proxy", b.proxy}, {"forward_auth", b.forwardAuth}, {"ext_authz", b.extAuthz}, {"nginx", b.nginx}} {
+		if only != "" && only != m.name {
+			continue
+		}
+		switch err := m.do(); {
+		case errors.Is(err, errors.ErrUnsupported):
+			fmt.Fprintln(os.Stderr, "gateway:", m.name, "is left out:", err)
+		case err != nil:
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return nil
+}
+
+// comparison is two callers of which the rates are compared, and the programs whose use of the processor is told.
+type comparison struct {
+	name, unit            string
+	ours, other           func(clients int) (caller, error)
+	program, otherProgram string
+}
+
+// measure pairs two callers, first with all clients and then with one, whose latency is what a request takes.
+func (b *bench) measure(c comparison) error {
+	for _, clients := range []int{b.clients, 1} {
+		ours, err := c.ours(clients)
+		if err != nil {
+			return err
+		}
+		other, err := c.other(clients)
+		if err != nil {
+			return err
+		}
+		used, usedByOther := b.processor(c.program), b.processor(c.otherProgram)
+		r, err := pair(ours, other, clients, b.length)
+		used, usedByOther = b.processor(c.program)-used, b.processor(c.otherProgram)-usedByOther
+		_, _ = ours.Close(), other.Close()
+		if err != nil {
+			return err
+		}
+		fmt.Printf("BenchmarkGateway/pair=%s/clients=%d-%d\t%d\t%.0f requests/s\t%.0f others/s\t%.4f %s\t"+
+			"%.1f p50-µs\t%.1f other-p50-µs\t%.1f p99-µs\t%.1f cpu-µs\t%.1f other-cpu-µs\n",
+			c.name, clients, runtime.GOMAXPROCS(0), r.n, r.perSecond, r.other, r.ratio, c.unit,
+			micros(r.p50), micros(r.otherP50), micros(r.p99),
+			micros(used)/float64(r.n), micros(usedByOther)/float64(r.otherN))
+	}
+	return nil
+}
+
+// proxy is xenagate's reverse proxy against a bare one.
+func (b *bench) proxy() error {
+	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
+	return b.measure(comparison{
+		name: "proxy", unit: "x-bare", ours: b.http1(b.doors["proxy"], requests), other: b.http1(b.bare, requests),
+		program: "xenagate", otherProgram: "bare",
+	})
+}
+
+// forwardAuth is the endpoint that nginx asks against a server that always says yes.
+func (b *bench) forwardAuth() error {
+	requests := b.requests("/verify", "Host: xenagate\r\nX-Original-Method: GET\r\n"+
+		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
+	return b.measure(comparison{
+		name: "forward_auth", unit: "x-empty",
+		ours: b.http1(b.doors["forward_auth"], requests), other: b.http1(b.empty, requests),
+		program: "xenagate", otherProgram: "empty",
+	})
+}
+
+func (b *bench) http1(addr string, requests []string) func(int) (caller, error) {
+	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
+}
+
+// requests are those of a browser's application, one for each token.
+func (b *bench) requests(path, fields string) []string {
+	var all []string
+	for _, token := range b.tokens {
+		all = append(all, "GET "+path+" HTTP/1.1\r\n"+fields+
+			"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n"+
+			"Accept: application/json\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n"+
+			"Authorization: Bearer "+token+"\r\n\r\n")
+	}
+	return all
+}
+
+func micros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }

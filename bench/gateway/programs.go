@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// bench holds the programs that are measured.
+type bench struct {
+	length  time.Duration
+	clients int
+	dir     string
+	issuer  *xenaauthtest.Issuer
+	started []*exec.Cmd
+
+	service, bare, empty string            // addresses
+	doors                map[string]string // addresses of xenagate's listeners
+	tokens               []string
+	programs             map[string]int // process ids, by name
+}
+
+func newBench(binary string, length time.Duration, clients int) (b *bench, err error) {
+	b = &bench{length: length, clients: clients, doors: make(map[string]string), programs: make(map[string]int)}
+	if b.dir, err = os.MkdirTemp("", "xenagate-bench"); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if binary == "" {
+		binary = filepath.Join(b.dir, "xenagate")
+		build := exec.Command("go", "build", "-o", binary, ".")
+		build.Dir = filepath.Join("..", "cmd", "xenagate")
+		if out, err := build.CombinedOutput(); err != nil {
+			return nil, fmt.Errorf("go build in %s: %s", build.Dir, out)
+		}
+	}
+	b.issuer = xenaauthtest.StartIssuer(nil)
+	for range 16 {
+		b.tokens = append(b.tokens, b.issuer.JWT(xenaauthtest.Token{Lifetime: time.Hour - time.Minute}))
+	}
+	if b.service, err = b.role("service", ""); err != nil {
+		return nil, err
+	}
+	if b.bare, err = b.role("bare", "http://"+b.service); err != nil {
+		return nil, err
+	}
+	if b.empty, err = b.role("empty", ""); err != nil {
+		return nil, err
+	}
+	return b, b.xenagate(binary)
+}
+
+// role starts this program again as one of those that are measured.
+func (b *bench) role(role, target string) (addr string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command(self, "-role", role, "-target", target)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := b.start(role, cmd); err != nil {
+		return "", err
+	}
+	addr, err = bufio.NewReader(out).ReadString('\n')
+	return strings.TrimSpace(addr), err
+}
+
+// start starts a program that ends with this one.
+func (b *bench) start(name string, cmd *exec.Cmd) error {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	b.started = append(b.started, cmd)
+	b.programs[name] = cmd.Process.Pid
+	return nil
+}
+
+// xenagate starts the gateway. Its log is a file, as the log of a service is.
+func (b *bench) xenagate(binary string) error {
+	config := `listen: 127.0.0.1:0
+tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
+upstreams: [{name: api, url: "http://` + b.service + `"}]
+admin: {listen: 127.0.0.1:0}
+forward_auth:
+  listen: 127.0.0.1:0
+  endpoints: [{path: /verify, dialect: nginx, trusted_peers: [127.0.0.0/8]}]
+ext_authz: {listen: 127.0.0.1:0}
+routes:
+  rules:
+    - {route: GET /Api/User/FiscalSetup, scopes: [testapi]}
+    - {route: GET /health, access: public}
+`
+	file := filepath.Join(b.dir, "xenagate.yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(b.dir, "xenagate.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }() // the program has its own
+	cmd := exec.Command(binary, "-config", file)
+	cmd.Stdout, cmd.Stderr = log, os.Stderr
+	if err := b.start("xenagate", cmd); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err := b.readDoors(log.Name()); err != nil {
+			return err
+		}
+		if len(b.doors) == 4 {
+			return nil
+		}
+	}
+	return errors.New("xenagate doesn't listen")
+}
+
+// readDoors reads the addresses of the listeners from the log.
+func (b *bench) readDoors(path string) error {
+	log, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	for lines := bufio.NewScanner(io.LimitReader(log, 1<<20)); lines.Scan(); {
+		var line struct{ Msg, Door, Address string }
+		if json.Unmarshal(lines.Bytes(), &line) == nil && line.Msg == "listening" {
+			b.doors[line.Door] = line.Address
+		}
+	}
+	return nil
+}
+
+func (b *bench) close() {
+	for _, cmd := range b.started {
+		_ = cmd.Process.Signal(syscall.SIGINT)
+	}
+	for _, cmd := range b.started {
+		ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait() // a signal ended it
+		ended.Stop()
+	}
+	if b.issuer != nil {
+		b.issuer.Close()
+	}
+	_ = os.RemoveAll(b.dir)
+}
+
+// processor is how long a program has used a processor. It is 0 where the kernel doesn't tell.
+func (b *bench) processor(name string) time.Duration {
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
+	var all time.Duration
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		var ran, waited int64
+		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {
+			all += time.Duration(ran)
+		}
+	}
+	return all
+}

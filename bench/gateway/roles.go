@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// play is one of the programs that are measured, or the service behind them. It prints its address first.
+func play(role, target string) error {
+	var handler http.Handler
+	switch role {
+	case "service":
+		handler = service(512)
+	case "empty": // what a proxy asks, without a decision
+		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Cache-Control", "no-store")
+			w.Header().Set("Content-Length", "0")
+		})
+	case "bare":
+		to, err := url.Parse(target)
+		if err != nil {
+			return err
+		}
+		handler = bare(to)
+	default:
+		return fmt.Errorf("no role %q", role)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(listener.Addr())
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(listener)
+}
+
+// service answers with so many bytes of JSON.
+func service(size int) http.Handler {
+	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+	})
+}
+
+// bare is the reverse proxy that xenagate is held against: that of the standard library with its defaults, and with as
+// many kept connections as xenagate has.
+func bare(to *url.URL) http.Handler {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConns = 0
+	transport.MaxIdleConnsPerHost = 256
+	transport.DisableCompression = true
+	return &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.SetXForwarded()
+		},
+	}
+}

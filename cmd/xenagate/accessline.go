@@ -1,0 +1,85 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// accessLog writes a line of JSON for each request. It formats the line itself, since log/slog takes several times as
+// long, and this is done for every request.
+type accessLog struct {
+	to      io.Writer
+	buffers sync.Pool // of *[]byte
+}
+
+// line writes the line about a request that took so long. It has the path and not the query, which may hold secrets,
+// and no header field. What a stranger wrote is escaped and cut.
+func (l *accessLog) line(rec *record, took time.Duration) {
+	buffer, ok := l.buffers.Get().(*[]byte)
+	if !ok {
+		buffer = new(make([]byte, 0, 1024))
+	}
+	b := append((*buffer)[:0], `{"time":"`...)
+	b = time.Now().AppendFormat(b, time.RFC3339Nano)
+	b = append(b, `","level":"INFO","msg":"request"`...)
+	b = member(b, "door", rec.door, 16)
+	b = member(b, "method", rec.method, 16)
+	b = member(b, "host", rec.host, 253)
+	b = member(b, "path", rec.path, 512)
+	b = member(b, "route", rec.route, 512)
+	b = strconv.AppendInt(append(b, `,"status":`...), int64(rec.status), 10)
+	b = member(b, "outcome", rec.outcome(), 16)
+	b = member(b, "reason", rec.reason, 32)
+	b = member(b, "cause", rec.cause, 32)
+	if rec.user != nil {
+		b = member(b, "sub", rec.user.Subject(), 128)
+		b = member(b, "client_id", rec.user.ClientID(), 128)
+	}
+	if rec.upstream != nil {
+		b = member(b, "upstream", rec.upstream.name, 32)
+	}
+	b = member(b, "peer", rec.peer, 64)
+	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
+	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
+	b = append(b, "}\n"...)
+	_, _ = l.to.Write(b) // a line that is lost is counted
+	*buffer = b
+	l.buffers.Put(buffer)
+}
+
+// member appends a member with text, cut after most bytes. It appends none for no text.
+func member(b []byte, name, value string, most int) []byte {
+	if value == "" {
+		return b
+	}
+	b = append(append(append(b, `,"`...), name...), `":`...)
+	value = short(value, most)
+	if strings.ContainsFunc(value, needsEscape) {
+		return append(b, quoted(value)...)
+	}
+	return append(append(append(b, '"'), value...), '"')
+}
+
+func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
+
+// quoted is text as JSON.
+func quoted(text string) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // nothing reads the log as HTML
+	_ = encoder.Encode(text)     // text is always possible
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+}
+
+// short bounds what a stranger can have us write.
+func short(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,178 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// settings are the keys under tokens: what the file says, what a variable says, and the field that both set.
+var settings = []struct {
+	key, file     string
+	variable, env string
+	field         string
+	want, wantEnv any
+}{
+	{"issuer", "https://a", "XENA_ISSUER", "https://b", "Issuer", "https://a", "https://b"},
+	{"metadata_url", "https://a", "XENA_METADATA_URL", "https://b", "MetadataURL", "https://a", "https://b"},
+	{"key_set_url", "https://a", "XENA_KEY_SET_URL", "https://b", "KeySetURL", "https://a", "https://b"},
+	{"audiences", "[a]", "XENA_AUDIENCE", "b", "Audiences", []string{"a"}, []string{"b"}},
+	{"allow_any_audience", "true", "XENA_ALLOW_ANY_AUDIENCE", "true", "AllowAnyAudience", true, true},
+	{"profile", "identityserver", "XENA_PROFILE", "rfc9068", "Profile", xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068},
+	{"algorithms", "[ES256]", "XENA_ALGORITHMS", "PS256", "Algorithms", []string{"ES256"}, []string{"PS256"}},
+	{"clock_skew", "1s", "XENA_CLOCK_SKEW", "2s", "ClockSkew", time.Second, 2 * time.Second},
+	{"max_token_lifetime", "1m", "XENA_MAX_TOKEN_LIFETIME", "2m", "MaxTokenLifetime", time.Minute, 2 * time.Minute},
+	{"allow_any_lifetime", "false", "XENA_ALLOW_ANY_LIFETIME", "true", "AllowAnyLifetime", false, true},
+	{"max_token_length", "100", "XENA_MAX_TOKEN_LENGTH", "200", "MaxTokenLength", 100, 200},
+	{"client_claims", "[cid]", "XENA_CLIENT_CLAIMS", "appid", "ClientClaims", []string{"cid"}, []string{"appid"}},
+	{"scope_claims", "[roles]", "XENA_SCOPE_CLAIMS", "permissions", "ScopeClaims", []string{"roles"}, []string{"permissions"}},
+	{"allow_missing_client_id", "false", "XENA_ALLOW_MISSING_CLIENT_ID", "true", "AllowMissingClientID", false, true},
+	{"allow_client_audience", "false", "XENA_ALLOW_CLIENT_AUDIENCE", "true", "AllowClientAudience", false, true},
+	{"allow_nonce", "false", "XENA_ALLOW_NONCE", "true", "AllowNonce", false, true},
+	{"allow_client_tokens", "false", "XENA_ALLOW_CLIENT_TOKENS", "true", "AllowClientTokens", false, true},
+	{"always_introspect", "false", "XENA_ALWAYS_INTROSPECT", "true", "AlwaysIntrospect", false, true},
+	{"require_active", "false", "XENA_REQUIRE_ACTIVE", "true", "RequireActive", false, true},
+	{"max_key_age", "1h", "XENA_MAX_KEY_AGE", "2h", "MaxKeyAge", time.Hour, 2 * time.Hour},
+	{"cache_size", "1", "XENA_CACHE_SIZE", "2", "CacheSize", 1, 2},
+	{"allow_http", "false", "XENA_ALLOW_HTTP", "true", "AllowHTTP", false, true},
+
+	{"introspection.endpoint", "https://a", "XENA_INTROSPECTION_ENDPOINT", "https://b", "Endpoint", "https://a", "https://b"},
+	{"introspection.auth", "basic", "XENA_INTROSPECTION_AUTH", "post", "Auth", xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost},
+	{"introspection.cache_ttl", "1s", "XENA_INTROSPECTION_CACHE_TTL", "2s", "CacheTTL", time.Second, 2 * time.Second},
+	{"introspection.negative_ttl", "1s", "XENA_INTROSPECTION_NEGATIVE_TTL", "2s", "NegativeTTL", time.Second, 2 * time.Second},
+	{"introspection.cache_size", "1", "XENA_INTROSPECTION_CACHE_SIZE", "2", "CacheSize", 1, 2},
+	{"introspection.timeout", "1s", "XENA_INTROSPECTION_TIMEOUT", "2s", "Timeout", time.Second, 2 * time.Second},
+	{"introspection.concurrent", "1", "XENA_INTROSPECTION_CONCURRENT", "2", "Concurrent", 1, 2},
+	{"introspection.stale_if_unavailable", "1s", "XENA_INTROSPECTION_STALE_IF_UNAVAILABLE", "2s", "StaleIfUnavailable", time.Second, 2 * time.Second},
+}
+
+// notHere are the fields of the library that no key sets by itself, and why.
+var notHere = map[string]string{
+	"Subject": "a function", "HTTPClient": "the program's own", "Logger": "the program's own",
+	"RevocationBus": "under redis", "Introspection": "its keys are listed", "Cache": "under redis",
+	"ClientID": "tested with its secret", "ClientSecret": "tested with the id",
+}
+
+// validator reads a file with these keys under tokens, while the environment holds these variables.
+func validator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
+	t.Helper()
+	for _, entry := range os.Environ() {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "XENA_") {
+			t.Setenv(name, "")
+		}
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	text, nested := "tokens:\n", ""
+	for key, value := range keys {
+		if inner, ok := strings.CutPrefix(key, "introspection."); ok {
+			nested += "    " + inner + ": " + value + "\n"
+		} else {
+			text += "  " + key + ": " + value + "\n"
+		}
+	}
+	if len(keys) == 0 {
+		text = ""
+	}
+	if nested != "" {
+		text += "  introspection:\n" + nested
+	}
+	path := filepath.Join(t.TempDir(), "gate.yaml")
+	text += "listen: 127.0.0.1:0\nupstreams: [{name: a, url: \"http://127.0.0.1:1\"}]\nroutes: {rules: []}\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(path)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return c.Validator()
+}
+
+// Each field of the library's configuration has a key and a variable, and the key goes before the variable.
+func TestTokens(t *testing.T) {
+	have := make(map[string]bool)
+	for _, s := range settings {
+		have[s.field] = true
+		t.Run(s.key, func(t *testing.T) {
+			read := func(keys, env map[string]string) any {
+				t.Helper()
+				if s.field != "Audiences" && s.field != "AllowAnyAudience" {
+					env["XENA_AUDIENCE"] = "testapi"
+				}
+				env["XENA_INTROSPECTION_CLIENT_ID"], env["XENA_INTROSPECTION_CLIENT_SECRET"] = "testapi", "secret"
+				if strings.HasSuffix(s.key, "stale_if_unavailable") {
+					env["XENA_INTROSPECTION_CACHE_TTL"] = "1m"
+				}
+				c, err := validator(t, keys, env)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(s.key, "introspection.") {
+					return reflect.ValueOf(*c.Introspection).FieldByName(s.field).Interface()
+				}
+				return reflect.ValueOf(c).FieldByName(s.field).Interface()
+			}
+			file, both := map[string]string{s.key: s.file}, map[string]string{s.variable: s.env}
+			if got := read(file, map[string]string{}); !reflect.DeepEqual(got, s.want) && s.field != "AllowAnyAudience" {
+				t.Errorf("the file alone: %v", got)
+			}
+			if got := read(file, both); !reflect.DeepEqual(got, s.want) {
+				t.Errorf("both: %v", got)
+			}
+			if got := read(nil, map[string]string{s.variable: s.env}); !reflect.DeepEqual(got, s.wantEnv) {
+				t.Errorf("the environment alone: %v", got)
+			}
+		})
+	}
+	for _, of := range []reflect.Type{reflect.TypeFor[xenaauth.Config](), reflect.TypeFor[xenaauth.Introspection]()} {
+		for i := range of.NumField() {
+			if name := of.Field(i).Name; have[name] == (notHere[name] != "") {
+				t.Errorf("%s.%s: either a key sets it, or notHere says why not", of, name)
+			}
+		}
+	}
+}
+
+// Of two keys that exclude each other, the one in the file goes before the other in the environment.
+func TestTokens_Exclusive(t *testing.T) {
+	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
+	for key, c := range map[string]struct{ file, variable, value, field string }{
+		"audiences":          {"[a]", "XENA_ALLOW_ANY_AUDIENCE", "true", "AllowAnyAudience"},
+		"allow_any_audience": {"true", "XENA_AUDIENCE", "b", "Audiences"},
+		"max_token_lifetime": {"1m", "XENA_ALLOW_ANY_LIFETIME", "true", "AllowAnyLifetime"},
+		"allow_any_lifetime": {"true", "XENA_MAX_TOKEN_LIFETIME", "1m", "MaxTokenLifetime"},
+		"always_introspect":  {"true", "XENA_REQUIRE_ACTIVE", "true", "RequireActive"},
+		"require_active":     {"true", "XENA_ALWAYS_INTROSPECT", "true", "AlwaysIntrospect"},
+	} {
+		env := map[string]string{c.variable: c.value}
+		for name, value := range secret {
+			env[name] = value
+		}
+		if !strings.Contains(key, "audience") {
+			env["XENA_AUDIENCE"] = "testapi"
+		}
+		got, err := validator(t, map[string]string{key: c.file}, env)
+		if err != nil {
+			t.Errorf("%s: %v", key, err)
+		} else if !reflect.ValueOf(got).FieldByName(c.field).IsZero() {
+			t.Errorf("%s: %s is set", key, c.field)
+		}
+	}
+}
+
+// Mistakes of the environment and of the file are told together.
+func TestTokens_MistakesOfBoth(t *testing.T) {
+	_, err := validator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
+	for _, want := range []string{"XENA_CACHE_SIZE", "tokens.profile"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("lacks %s: %v", want, err)
+		}
+	}
+}

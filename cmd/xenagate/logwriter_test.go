@@ -1,0 +1,181 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// sink is an output that a test can hold up.
+type sink struct {
+	mu     sync.Mutex
+	text   bytes.Buffer
+	writes int
+	hold   chan struct{} // nil: nothing holds it up
+	err    error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	if s.hold != nil {
+		<-s.hold
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes++
+	if s.err != nil {
+		return 0, s.err
+	}
+	return s.text.Write(p)
+}
+
+func (s *sink) lines() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return strings.Count(s.text.String(), "\n")
+}
+
+func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := new(sink)
+		l := newLogWriter(out)
+		defer l.close(time.Hour)
+		for range 10 {
+			_, _ = io.WriteString(l.batched(), "line\n")
+		}
+		synctest.Wait()
+		if n := out.lines(); n != 0 {
+			t.Errorf("%d lines didn't wait for others", n)
+		}
+		time.Sleep(logDelay) // of the bubble's time
+		synctest.Wait()
+		if out.lines() != 10 || out.writes != 1 {
+			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
+		}
+		_, _ = io.WriteString(l.batched(), "line\n")
+		_, _ = io.WriteString(l.prompt(), "important\n")
+		synctest.Wait()
+		if n := out.lines(); n != 12 {
+			t.Errorf("%d lines: an important one waits", n)
+		}
+		_, _ = l.batched().Write(bytes.Repeat([]byte("0123456\n"), logBatch/8))
+		synctest.Wait()
+		if n := out.lines(); n != 12+logBatch/8 {
+			t.Errorf("%d lines: a whole batch waits", n)
+		}
+	})
+}
+
+// A disk that hangs holds up no request, takes no memory without a bound, and what is lost is told.
+func TestAnOutputThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &sink{hold: make(chan struct{})}
+		l := newLogWriter(out)
+		line := strings.Repeat("x", 1023) + "\n"
+		for range 3 * logRoom / len(line) {
+			_, _ = io.WriteString(l.batched(), line)
+		}
+		synctest.Wait()
+		if n := len(l.waiting) + cap(l.spare); n > logRoom+logReserve {
+			t.Errorf("%d bytes wait", n)
+		}
+		dropped := l.dropped.Load()
+		if dropped < int64(logRoom/len(line)) {
+			t.Errorf("%d lines are counted as dropped", dropped)
+		}
+		_, _ = io.WriteString(l.prompt(), "important\n")
+		if l.dropped.Load() != dropped {
+			t.Error("requests displaced a line that is no request's")
+		}
+		close(out.hold)
+		l.close(time.Hour)
+		told := fmt.Sprintf(`"lines":%d}`, dropped)
+		if text := out.text.String(); !strings.Contains(text, told) || !strings.Contains(text, "important\n") {
+			t.Errorf("it isn't told that %d lines are missing: %s", dropped, text[max(0, len(text)-300):])
+		}
+		if n := int64(out.lines()) + dropped; n != int64(3*logRoom/len(line))+2 {
+			t.Errorf("%d lines were written or counted", n)
+		}
+	})
+}
+
+func TestLinesThatFailAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &sink{err: errors.New("disk full")}
+		l := newLogWriter(out)
+		_, _ = io.WriteString(l.prompt(), "one\n")
+		_, _ = io.WriteString(l.prompt(), "two\n")
+		synctest.Wait()
+		if n := l.dropped.Load(); n != 2 {
+			t.Errorf("%d lines are counted", n)
+		}
+		out.mu.Lock()
+		out.err = nil
+		out.mu.Unlock()
+		_, _ = io.WriteString(l.prompt(), "three\n")
+		l.close(time.Hour)
+		if text := out.text.String(); !strings.HasPrefix(text, "three\n") || !strings.Contains(text, `"lines":2}`) {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
+func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &sink{hold: make(chan struct{})}
+		l := newLogWriter(out)
+		_, _ = io.WriteString(l.prompt(), "line\n")
+		started := time.Now()
+		l.close(logCloseWait)
+		if took := time.Since(started); took != logCloseWait {
+			t.Errorf("it took %v", took)
+		}
+		close(out.hold)
+	})
+}
+
+// A line is JSON whatever a stranger writes, and has what log/slog would write.
+func FuzzAccessLine(f *testing.F) {
+	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", strings.Repeat("é", 400)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		var ours, theirs bytes.Buffer
+		l := accessLog{to: &ours}
+		l.line(&record{door: "proxy", method: s, host: s, path: s, status: 200, peer: "p"}, 1500*time.Microsecond)
+		if strings.Count(ours.String(), "\n") != 1 {
+			t.Fatalf("%q is no line", ours.String())
+		}
+		var got, want map[string]any
+		if err := json.Unmarshal(ours.Bytes(), &got); err != nil {
+			t.Fatalf("%v: %s", err, ours.String())
+		}
+		attrs := []any{slog.String("door", "proxy")}
+		for name, most := range map[string]int{"method": 16, "host": 253, "path": 512} {
+			if s != "" {
+				attrs = append(attrs, slog.String(name, short(s, most)))
+			}
+		}
+		attrs = append(attrs, slog.Int("status", 200), slog.String("outcome", "allowed"), slog.String("peer", "p"),
+			slog.Int("bytes", 0), slog.Float64("ms", 1.5))
+		slog.New(slog.NewJSONHandler(&theirs, nil)).Info("request", attrs...)
+		if err := json.Unmarshal(theirs.Bytes(), &want); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := time.Parse(time.RFC3339Nano, got["time"].(string)); err != nil {
+			t.Error(err)
+		}
+		delete(got, "time")
+		delete(want, "time")
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
+}

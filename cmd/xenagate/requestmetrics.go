@@ -1,0 +1,108 @@
+package main
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxRouteSeries is how many series of requests by route and upstream there may be. Further ones have the route "other".
+const maxRouteSeries = 2000
+
+// requestMetrics count requests. A series is looked up once: that takes longer than to count.
+type requestMetrics struct {
+	total    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	byRoute  *prometheus.CounterVec
+
+	mu     sync.RWMutex
+	series map[requestKey]requestSeries
+	routes map[routeKey]prometheus.Counter
+}
+
+// requestKey has the labels of a request's series. Each has few values, none of which a client can choose.
+type requestKey struct{ door, method, code, outcome, reason string }
+
+type requestSeries struct {
+	total    prometheus.Counter
+	duration prometheus.Observer
+}
+
+type routeKey struct{ route, upstream, code string }
+
+func newRequestMetrics() *requestMetrics {
+	return &requestMetrics{
+		series: make(map[requestKey]requestSeries), routes: make(map[routeKey]prometheus.Counter),
+		total: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "xenagate_requests_total",
+			Help: "Requests by door, method, class of status, outcome and reason.",
+		}, []string{"door", "method", "code", "outcome", "reason"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "xenagate_request_duration_seconds",
+			Help:    "How long requests took, upgraded connections not counted.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"door", "outcome"}),
+		byRoute: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "xenagate_route_requests_total",
+			Help: "Requests by the pattern of their route, upstream and class of status. No route is \"\".",
+		}, []string{"route", "upstream", "code"}),
+	}
+}
+
+func (m *requestMetrics) register(r *prometheus.Registry) {
+	r.MustRegister(m.total, m.duration, m.byRoute)
+}
+
+// observe counts a request that took so many seconds.
+func (m *requestMetrics) observe(rec *record, seconds float64) {
+	key := requestKey{rec.door, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
+	route := routeKey{route: rec.route, code: key.code}
+	if rec.upstream != nil {
+		route.upstream = rec.upstream.name
+	}
+	m.mu.RLock()
+	series, known := m.series[key]
+	byRoute, routeKnown := m.routes[route]
+	m.mu.RUnlock()
+	if !known || !routeKnown {
+		series, byRoute = m.add(key, route)
+	}
+	series.total.Inc()
+	if key.code != "1xx" {
+		series.duration.Observe(seconds)
+	}
+	byRoute.Inc()
+}
+
+// add makes series that are not known yet.
+func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	series := requestSeries{
+		total:    m.total.WithLabelValues(key.door, key.method, key.code, key.outcome, key.reason),
+		duration: m.duration.WithLabelValues(key.door, key.outcome),
+	}
+	m.series[key] = series
+	if len(m.routes) >= maxRouteSeries { // the table may change often while the gateway runs
+		return series, m.byRoute.WithLabelValues("other", route.upstream, route.code)
+	}
+	byRoute := m.byRoute.WithLabelValues(route.route, route.upstream, route.code)
+	m.routes[route] = byRoute
+	return series, byRoute
+}
+
+func knownMethod(method string) string {
+	switch method {
+	case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS":
+		return method
+	}
+	return "other"
+}
+
+// classOf is the class of a status: "2xx". A request without an answer has "none".
+func classOf(status int) string {
+	if status < 100 || status > 599 {
+		return "none"
+	}
+	return [...]string{"1xx", "2xx", "3xx", "4xx", "5xx"}[status/100-1]
+}

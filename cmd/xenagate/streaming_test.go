@@ -1,0 +1,95 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// Each piece of an answer reaches the client before the service sends the next one, whatever kind of answer it is.
+func TestPiecesArriveOneByOne(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	next := make(chan string)
+	service.answers(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/open/sized" {
+			w.Header().Set("Content-Length", "24")
+		} else {
+			w.Header().Set("Content-Type", r.Header.Get("Accept"))
+		}
+		_ = http.NewResponseController(w).Flush() // the header alone
+		for piece := range next {
+			if piece == "" {
+				return
+			}
+			_, _ = io.WriteString(w, piece)
+			_ = http.NewResponseController(w).Flush()
+		}
+	})
+	p := start(t, common(issuer, service), nil)
+	for path, kind := range map[string]string{
+		"/open/events": "text/event-stream", "/open/chunked": "application/json", "/open/grpc": "application/grpc",
+		"/open/sized": "",
+	} {
+		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
+		r.Header.Set("Accept", kind)
+		res, err := client.Do(r) // returns when the header is there, and no piece has been sent
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := bufio.NewReader(res.Body)
+		for i := range 3 {
+			want := fmt.Sprintf("piece %d\n", i)
+			next <- want
+			if got, err := in.ReadString('\n'); got != want || err != nil {
+				t.Errorf("%s: %q, %v", path, got, err)
+			}
+		}
+		next <- ""
+		if rest, err := io.ReadAll(in); len(rest) > 0 || err != nil {
+			t.Errorf("%s: %q, %v", path, rest, err)
+		}
+		_ = res.Body.Close()
+	}
+}
+
+// Both directions stream at once: the service answers each piece of the request's body before the next one is sent.
+func TestPiecesInBothDirections(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	service.answers(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		_ = control.EnableFullDuplex()
+		_ = control.Flush()
+		in := bufio.NewReader(r.Body)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(w, strings.ToUpper(line))
+			_ = control.Flush()
+		}
+	})
+	p := start(t, common(issuer, service), nil)
+	out, in := io.Pipe()
+	r, _ := http.NewRequest("POST", p.url("proxy", "/open/echo"), out)
+	r.Header.Set("Content-Type", "application/grpc-web")
+	res, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	echoed := bufio.NewReader(res.Body)
+	for i := range 3 {
+		_, _ = fmt.Fprintf(in, "piece %d\n", i)
+		if got, err := echoed.ReadString('\n'); got != fmt.Sprintf("PIECE %d\n", i) || err != nil {
+			t.Fatalf("%q, %v", got, err)
+		}
+	}
+	_ = in.Close()
+	if rest, err := io.ReadAll(echoed); len(rest) > 0 || err != nil {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
