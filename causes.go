@@ -66,14 +66,19 @@ func (e *wrongIssuer) Error() string {
 	return text
 }
 
-// wrongAudience is about aud.
-type wrongAudience struct{ got, want []string }
+// wrongAudience is about aud. setting names what holds those that are accepted.
+type wrongAudience struct {
+	got     []string
+	setting string
+	want    []string
+}
 
 func (e *wrongAudience) Error() string {
-	if len(e.got) == 0 {
-		return "aud is missing or empty, Config.Audiences is " + listed(e.want)
+	got := "missing or empty"
+	if len(e.got) > 0 {
+		got = listed(e.got)
 	}
-	return "aud is " + listed(e.got) + ", Config.Audiences is " + listed(e.want)
+	return "aud is " + got + ", " + e.setting + " is " + listed(e.want)
 }
 
 // wrongTime is about a time that lies in the past, if it is exp, or in the future. It shows both clocks.
@@ -130,20 +135,13 @@ func (e *noUser) Error() string {
 }
 
 // wrongType is about typ, which is "" if it is missing.
-type wrongType struct {
-	got    string
-	strict bool
-}
+type wrongType struct{ got, want string }
 
 func (e *wrongType) Error() string {
-	text, want := "typ is "+shown(e.got), "at+jwt, JWT or none"
 	if e.got == "" {
-		text = "typ is missing"
+		return "typ is missing, not " + e.want
 	}
-	if e.strict {
-		want = "at+jwt"
-	}
-	return text + ", an access token's is " + want
+	return "typ is " + shown(e.got) + ", not " + e.want
 }
 
 // wrongKind is about a claim that calls the token something else than an access token.
@@ -203,6 +201,7 @@ var (
 	errNotBearer   = errors.New("Authorization does not begin with Bearer")
 	errNoField     = errors.New("Authorization is missing")
 	errInQuery     = errors.New("the query has an access_token besides")
+	errMisnamed    = errors.New("an identifier is too long or has control characters")
 	errEmpty       = errors.New("token is empty")
 )
 

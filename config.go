@@ -114,8 +114,8 @@ type Config struct {
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect connections in another way.
 	AllowHTTP bool
-	// Logger is told of changes in the state of the issuer: unreachable, wrong credentials, back again. nil is
-	// [slog.Default].
+	// Logger is told of changes in the state of the issuer: unreachable, wrong credentials, back again. It is also told why
+	// logouts are refused, and why requests are, unless [Options] has a Logger. nil is [slog.Default].
 	Logger *slog.Logger
 }
 

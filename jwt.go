@@ -121,7 +121,7 @@ func (v *verifier) verify(ctx context.Context, token jose.Token, hashed *jose.Ha
 		return nil, err
 	}
 	if !v.typed(header) {
-		return nil, refuse(ReasonTokenType, &wrongType{header.Type, v.policy.strict})
+		return nil, refuse(ReasonTokenType, v.wrongType(header))
 	}
 	v.init(p)
 	if err := v.policy.check(&p.user, claims.JWT, now); err != nil {
@@ -277,4 +277,12 @@ func (v *verifier) typed(h *jose.Header) bool {
 		return !v.policy.strict
 	}
 	return h.Type == "at+jwt" || !v.policy.strict && strings.EqualFold(h.Type, "jwt")
+}
+
+// wrongType is the error for a header that typed refuses.
+func (v *verifier) wrongType(h *jose.Header) *wrongType {
+	if v.policy.strict {
+		return &wrongType{h.Type, "at+jwt"}
+	}
+	return &wrongType{h.Type, "at+jwt, JWT or none"}
 }

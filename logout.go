@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"mime"
 	"net/http"
 	"net/url"
@@ -30,7 +31,8 @@ const (
 //
 // It answers 200 once the tokens are refused, 400 to anything that isn't a valid logout token or is one for the second
 // time (section 2.6), and 503 while keys can't be had. It has no effect on access tokens without sid, as IdentityServer
-// issued before 4.0, when the logout token names a session.
+// issued before 4.0, when the logout token names a session. Config.Logger is told why a logout was refused, as
+// [Options].Logger is told why a request was.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -39,12 +41,17 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 		validator: v,
 		clientIDs: slices.Clone(clientIDs),
 		seen:      factcache.New[struct{}](maxLogoutsSeen),
+		log: refusalLog{
+			logger: v.cfg.Logger, name: slog.Any("clients", clientIDs), damper: newDamper(),
+			one: "xenaauth: logout refused", more: "xenaauth: more logouts were refused",
+		},
 	}
 }
 
 type logoutHandler struct {
 	validator *Validator
 	clientIDs []string
+	log       refusalLog
 
 	mu   sync.Mutex // between looking whether a token was seen and noting it
 	seen *factcache.Cache[struct{}]
@@ -63,6 +70,7 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e := asError(err)
+	h.log.tell(r.Context(), e, nil, func() []slog.Attr { return nil })
 	if e.Reason == ReasonUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(e.RetryAfter)))
 		w.WriteHeader(http.StatusServiceUnavailable)
@@ -88,7 +96,7 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	}
 	token, ok := jose.Split(form.Get("logout_token"))
 	if !ok || len(form.Get("logout_token")) > h.validator.cfg.MaxTokenLength {
-		return refuse(ReasonMalformedToken, nil)
+		return refuse(ReasonMalformedToken, errors.New("logout_token is not a JWT, or longer than Config.MaxTokenLength"))
 	}
 	now := time.Now()
 	set := new(claims.Set)
@@ -127,21 +135,23 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
 	switch {
 	case header.HasType && header.Type != "logout+jwt" && (p.strict || header.Type != "at+jwt" && header.Type != "jwt"):
-		return refuse(ReasonTokenType, nil) // IdentityServers before Duende's write at+jwt
+		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"}) // IdentityServers before Duende's write at+jwt
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
-		return refuse(ReasonTokenType, nil)
+		return refuse(ReasonTokenType, errors.New("nonce is there, or events has no logout event"))
 	case !slices.ContainsFunc(set.Audience, func(a string) bool { return slices.Contains(h.clientIDs, a) }):
-		return refuse(ReasonAudience, nil)
+		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs})
 	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
-		return refuse(ReasonClaims, nil)
+		return refuse(ReasonClaims, errors.New("exp, iat, jti or both of sub and sid are missing"))
 	case early >= set.ExpiresAt:
-		return refuse(ReasonExpired, nil)
-	case set.IssuedAt > late || set.NotBefore > late:
-		return refuse(ReasonNotYetValid, nil)
+		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
+	case set.IssuedAt > late:
+		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
+	case set.NotBefore > late:
+		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
-		return refuse(ReasonLifetime, nil) // beyond it nobody remembers that the token was used
+		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt)) // beyond it nobody remembers that the token was used
 	case !isName(set.ID) || !isName(set.Subject) || !isName(set.SessionID):
-		return refuse(ReasonClaims, nil)
+		return refuse(ReasonClaims, errMisnamed)
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ type Middleware struct {
 	opts       Options
 	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
 	rendered   renderings
-	damper     damper
+	log        refusalLog
 }
 
 // NewMiddleware returns a middleware that asks v about tokens. It panics on a nil v and on options that no challenge can
@@ -64,7 +64,7 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
 	}
-	m := &Middleware{validator: v, damper: newDamper()}
+	m := &Middleware{validator: v}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -85,6 +85,10 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		if m.opts.Logger == nil {
 			m.opts.Logger = own.cfg.Logger
 		}
+	}
+	m.log = refusalLog{
+		logger: m.opts.Logger, name: slog.String("realm", m.opts.Realm), damper: newDamper(),
+		one: "xenaauth: request refused", more: "xenaauth: more requests were refused",
 	}
 	return m
 }

@@ -130,9 +130,14 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 		return refuse(ReasonLifetime, errNoStart)
 	}
 	if set.ExpiresAt-from > p.lifetime {
-		return refuse(ReasonLifetime, &wrongLifetime{name, set.ExpiresAt - from, p.lifetime - int64(p.skew/time.Second)})
+		return refuse(ReasonLifetime, p.tooLongLived(name, set.ExpiresAt-from))
 	}
 	return nil
+}
+
+// tooLongLived is the error for a token that is valid for that many seconds from the time of a claim.
+func (p *policy) tooLongLived(from string, seconds int64) error {
+	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
 
 var errNoStart = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
@@ -150,7 +155,7 @@ func (p *policy) audience(u *User, source claims.Source) *Error {
 			return nil
 		}
 	}
-	return refuse(ReasonAudience, &wrongAudience{set.Audience, p.audiences})
+	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences})
 }
 
 // names holds identifiers to what can be logged, compared and stored without surprise.
@@ -169,7 +174,7 @@ func (p *policy) names(u *User, source claims.Source) *Error {
 		return refuse(ReasonClaims, errors.New("sub is empty"))
 	}
 	if u.misnamed {
-		return refuse(ReasonClaims, errors.New("an identifier is too long or has control characters"))
+		return refuse(ReasonClaims, errMisnamed)
 	}
 	return nil
 }

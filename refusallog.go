@@ -1,6 +1,7 @@
 package xenaauth
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -19,40 +20,53 @@ const (
 // maxCause bounds the text of why a request was refused, in bytes: a policy's may be of any length.
 const maxCause = 1 << 10
 
-// logRefusal logs why a request was refused, unless many were for the same reason. route is its pattern, or "".
-func (m *Middleware) logRefusal(route string, r *http.Request, user *User, e *Error) {
+// refusalLog logs why requests are refused, unless many are for the same reason.
+type refusalLog struct {
+	logger *slog.Logger // nil: the default one, as it is at the time
+	one    string       // the message about one refusal
+	more   string       // the message about those that were only counted
+	name   slog.Attr    // what it is that refuses
+	damper damper
+}
+
+// tell logs a refusal. secrets are credentials of the request, which no line may hold. attrs is called if there is a line.
+func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	now := time.Now()
-	n, ended := m.damper.count(e.Reason, now)
+	n, ended := l.damper.count(e.Reason, now)
 	if n > logFull && len(ended) == 0 {
 		return
 	}
-	logger := m.opts.Logger
+	logger := l.logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	for _, one := range ended {
-		logger.LogAttrs(r.Context(), logLevel(one.reason), "xenaauth: more requests were refused",
-			slog.String("reason", string(one.reason)), slog.Int64("count", one.count),
-			slog.Time("since", one.since), slog.String("realm", m.opts.Realm))
+	for _, of := range ended {
+		logger.LogAttrs(ctx, logLevel(of.reason), l.more, slog.String("reason", string(of.reason)),
+			slog.Int64("count", of.count), slog.Time("since", of.since), l.name)
 	}
 	if n > logFull {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("reason", string(e.Reason)), slog.Int("status", e.StatusCode()),
-		slog.String("why", causeOf(e, r.Header["Authorization"])), slog.String("realm", m.opts.Realm),
-		slog.String("method", clean(r.Method, maxShown)),
-	}
-	if route != "" {
-		attrs = append(attrs, slog.String("route", clean(route, maxCause)))
-	}
-	if user != nil {
-		attrs = append(attrs, slog.Any("user", user))
-	}
+	all := []slog.Attr{slog.String("reason", string(e.Reason)), slog.String("why", causeOf(e, secrets)), l.name}
+	all = append(all, attrs()...)
 	if n == logFull {
-		attrs = append(attrs, slog.Time("only_counted_until", now.Truncate(logWindow).Add(logWindow)))
+		all = append(all, slog.Time("only_counted_until", now.Truncate(logWindow).Add(logWindow)))
 	}
-	logger.LogAttrs(r.Context(), logLevel(e.Reason), "xenaauth: request refused", attrs...)
+	logger.LogAttrs(ctx, logLevel(e.Reason), l.one, all...)
+}
+
+// logRefusal logs why a request was refused. route is its pattern, or "".
+func (m *Middleware) logRefusal(route string, r *http.Request, user *User, e *Error) {
+	m.log.tell(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
+		attrs := []slog.Attr{slog.Int("status", e.StatusCode()), slog.String("method", clean(r.Method, maxShown))}
+		if route != "" {
+			attrs = append(attrs, slog.String("route", clean(route, maxCause)))
+		}
+		if user != nil {
+			attrs = append(attrs, slog.Any("user", user))
+		}
+		return attrs
+	})
 }
 
 // logLevel is Warn for what no client can do anything about.
@@ -65,12 +79,12 @@ func logLevel(r Reason) slog.Level {
 
 // causeOf is why a request was refused, without the credentials that it brought: the text may be that of a policy or a
 // TokenValidator of somebody else's.
-func causeOf(e *Error, lines []string) string {
+func causeOf(e *Error, secrets []string) string {
 	if e.cause == nil {
 		return e.answer().description
 	}
 	text := e.cause.Error()
-	for _, line := range lines {
+	for _, line := range secrets {
 		for word := range strings.FieldsSeq(line) {
 			if len(word) > len("Bearer") {
 				text = strings.ReplaceAll(text, word, "[credentials]")

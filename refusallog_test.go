@@ -93,7 +93,7 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 			"subject": {issuer.JWT(xenaauthtest.Token{Machine: true, ClientID: "batch"}),
 				`sub is missing, and the token of client "batch" has no user: see Config.Subject and Config.AllowClientTokens`},
 			"client":  {claims("client_id", nil), "client_id or azp is missing"},
-			"typ":     {header("typ", "dpop+jwt"), `typ is "dpop+jwt", an access token's is at+jwt, JWT or none`},
+			"typ":     {header("typ", "dpop+jwt"), `typ is "dpop+jwt", not at+jwt, JWT or none`},
 			"use":     {claims("token_use", "refresh_token"), `token_use is "refresh_token", which is not an access token`},
 			"alg":     {header("alg", "HS256"), `alg is "HS256", which is not supported`},
 			"alg off": {header("alg", "RS256"), `alg is "RS256", Config.Algorithms is "ES256"`},
