@@ -38,6 +38,7 @@ import (
 //	XENA_INTROSPECTION_CLIENT_SECRET       Introspection.ClientSecret
 //	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file that holds it, one trailing line break not counted
 //	XENA_INTROSPECTION_AUTH                Introspection.Auth: basic or post
+//	XENA_INTROSPECTION_MAX_TOKEN_LENGTH    Introspection.MaxTokenLength
 //	XENA_INTROSPECTION_CACHE_TTL           Introspection.CacheTTL; a negative duration keeps nothing
 //	XENA_INTROSPECTION_NEGATIVE_TTL        Introspection.NegativeTTL; a negative duration keeps nothing
 //	XENA_INTROSPECTION_CACHE_SIZE          Introspection.CacheSize
@@ -90,6 +91,7 @@ func (e *environment) introspection() *Introspection {
 		ClientID:           e.text(prefix + "CLIENT_ID"),
 		ClientSecret:       e.text(prefix + "CLIENT_SECRET"),
 		Auth:               word(e, prefix+"AUTH", clientAuths),
+		MaxTokenLength:     e.number(prefix + "MAX_TOKEN_LENGTH"),
 		CacheTTL:           e.ttl(prefix + "CACHE_TTL"),
 		NegativeTTL:        e.ttl(prefix + "NEGATIVE_TTL"),
 		CacheSize:          e.number(prefix + "CACHE_SIZE"),

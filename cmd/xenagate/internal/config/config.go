@@ -69,6 +69,7 @@ type Introspection struct {
 	Auth               string        `yaml:"auth"`
 	CacheTTL           time.Duration `yaml:"cache_ttl"`
 	NegativeTTL        time.Duration `yaml:"negative_ttl"`
+	MaxTokenLength     int           `yaml:"max_token_length"`
 	CacheSize          int           `yaml:"cache_size"`
 	Timeout            time.Duration `yaml:"timeout"`
 	Concurrent         int           `yaml:"concurrent"`

@@ -89,6 +89,7 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	over(c, key+".endpoint", &i.Endpoint, from.Endpoint)
 	over(c, key+".cache_ttl", &i.CacheTTL, from.CacheTTL)
 	over(c, key+".negative_ttl", &i.NegativeTTL, from.NegativeTTL)
+	over(c, key+".max_token_length", &i.MaxTokenLength, from.MaxTokenLength)
 	over(c, key+".cache_size", &i.CacheSize, from.CacheSize)
 	over(c, key+".timeout", &i.Timeout, from.Timeout)
 	over(c, key+".concurrent", &i.Concurrent, from.Concurrent)

@@ -43,6 +43,7 @@ var settings = []struct {
 
 	{"introspection.endpoint", "https://a", "XENA_INTROSPECTION_ENDPOINT", "https://b", "Endpoint", "https://a", "https://b"},
 	{"introspection.auth", "basic", "XENA_INTROSPECTION_AUTH", "post", "Auth", xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost},
+	{"introspection.max_token_length", "100", "XENA_INTROSPECTION_MAX_TOKEN_LENGTH", "200", "MaxTokenLength", 100, 200},
 	{"introspection.cache_ttl", "1s", "XENA_INTROSPECTION_CACHE_TTL", "2s", "CacheTTL", time.Second, 2 * time.Second},
 	{"introspection.negative_ttl", "1s", "XENA_INTROSPECTION_NEGATIVE_TTL", "2s", "NegativeTTL", time.Second, 2 * time.Second},
 	{"introspection.cache_size", "1", "XENA_INTROSPECTION_CACHE_SIZE", "2", "CacheSize", 1, 2},
