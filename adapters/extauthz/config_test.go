@@ -19,18 +19,16 @@ import (
 	"github.com/xenaauth/xenaauth/identity"
 )
 
-const docs = "../../docs/envoy.md"
+// The samples, of which docs/envoy.md shows extracts.
+const (
+	grpcSample = "../../cmd/xenagate/deploy/envoy-grpc.yaml"
+	httpSample = "../../cmd/xenagate/deploy/envoy-http.yaml"
+)
 
-// TestConfigurations reads the configurations that the documentation shows as Envoy would: it knows every field, finds
-// every value within its range, and would ask before it routes.
+// TestConfigurations reads the samples as Envoy would: it knows every field, finds every value within its range, and
+// would ask before it routes. The package's documentation shows the same filter.
 func TestConfigurations(t *testing.T) {
-	blocks := fenced(t, docs)
-	if len(blocks) != 2 {
-		t.Fatalf("%d configurations in %s", len(blocks), docs)
-	}
-	bootstrap := new(bootstrapv3.Bootstrap)
-	decode(t, blocks[0], bootstrap)
-	fatal(t, bootstrap.ValidateAll())
+	bootstrap, hcm := connections(t, grpcSample)
 	clusters := make(map[string]bool)
 	for _, c := range bootstrap.GetStaticResources().GetClusters() {
 		clusters[c.GetName()] = true
@@ -38,10 +36,6 @@ func TestConfigurations(t *testing.T) {
 			valid(t, options)
 		}
 	}
-	hcm := new(hcmv3.HttpConnectionManager)
-	any := bootstrap.GetStaticResources().GetListeners()[0].GetFilterChains()[0].GetFilters()[0].GetTypedConfig()
-	fatal(t, any.UnmarshalTo(hcm))
-	fatal(t, hcm.ValidateAll())
 	filter := asks(t, hcm.GetHttpFilters())
 	grpc := filter.GetGrpcService()
 	if !clusters[grpc.GetEnvoyGrpc().GetClusterName()] || grpc.GetTimeout().AsDuration() <= 5*time.Second ||
@@ -49,7 +43,8 @@ func TestConfigurations(t *testing.T) {
 		t.Errorf("%v", filter)
 	}
 
-	http := asks(t, filters(t, blocks[1])).GetHttpService()
+	_, hcm = connections(t, httpSample)
+	http := asks(t, hcm.GetHttpFilters()).GetHttpService()
 	var copied []string
 	for _, p := range http.GetAuthorizationResponse().GetAllowedUpstreamHeaders().GetPatterns() {
 		copied = append(copied, p.GetExact())
@@ -74,8 +69,22 @@ func TestConfigurations(t *testing.T) {
 	inDoc := new(extauthzv3.ExtAuthz)
 	fatal(t, list[0].GetTypedConfig().UnmarshalTo(inDoc))
 	if !proto.Equal(inDoc, filter) {
-		t.Errorf("the package's documentation has %v, %s has %v", inDoc, docs, filter)
+		t.Errorf("the package's documentation has %v, %s has %v", inDoc, grpcSample, filter)
 	}
+}
+
+// connections reads a sample, and its connection manager.
+func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	fatal(t, err)
+	bootstrap, hcm := new(bootstrapv3.Bootstrap), new(hcmv3.HttpConnectionManager)
+	decode(t, string(text), bootstrap)
+	fatal(t, bootstrap.ValidateAll())
+	chain := bootstrap.GetStaticResources().GetListeners()[0].GetFilterChains()[0]
+	fatal(t, chain.GetFilters()[0].GetTypedConfig().UnmarshalTo(hcm))
+	fatal(t, hcm.ValidateAll())
+	return bootstrap, hcm
 }
 
 // asks wants the first filter to be the one that asks, and in a safe way, and returns it.
@@ -118,17 +127,4 @@ func decode(t *testing.T, text string, into proto.Message) {
 	asJSON, err := json.Marshal(tree)
 	fatal(t, err)
 	fatal(t, protojson.Unmarshal(asJSON, into))
-}
-
-// fenced are the YAML blocks of a Markdown file.
-func fenced(t *testing.T, name string) (blocks []string) {
-	t.Helper()
-	text, err := os.ReadFile(name)
-	fatal(t, err)
-	for i, part := range strings.Split(string(text), "```") {
-		if block, isYAML := strings.CutPrefix(part, "yaml\n"); i%2 == 1 && isYAML {
-			blocks = append(blocks, block)
-		}
-	}
-	return blocks
 }

@@ -18,7 +18,7 @@
 //	    "@type": type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz
 //	    transport_api_version: V3
 //	    grpc_service:
-//	      envoy_grpc: {cluster_name: xenaauth}
+//	      envoy_grpc: {cluster_name: xenagate}
 //	      timeout: 6s                               # 0.2s unless set
 //	    failure_mode_allow: false                   # true would let everybody in during an outage
 //	    status_on_error: {code: ServiceUnavailable} # 403 unless set

@@ -1,0 +1,104 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// readme is a block of README.md: the one that begins so.
+func readme(t *testing.T, beginning string) string {
+	t.Helper()
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "\n"+beginning)
+	block, _, closed := strings.Cut(rest, "\n```")
+	if !found || !closed {
+		t.Fatalf("README.md has no block that begins with %q", beginning)
+	}
+	return beginning + block
+}
+
+// A gateway runs with the configuration that the tour of README.md writes. Each curl of the tour gets the status that the
+// comment behind it tells.
+func TestReadmeTour(t *testing.T) {
+	tour := readme(t, "mkdir /tmp/site")
+	_, rest, _ := strings.Cut(tour, "<<'END'\n")
+	written, commands, found := strings.Cut(rest, "END\n")
+	if !found {
+		t.Fatal("the tour writes no configuration")
+	}
+	if status, out := check(t, written, nil); status != 0 {
+		t.Errorf("%d: %s", status, out)
+	}
+
+	issuer, service := newIssuer(t), newService(t)
+	config := written
+	for _, replace := range [][2]string{
+		{"https://logintest.xena.biz", issuer.URL()}, {"http://127.0.0.1:8081", service.URL},
+		{"127.0.0.1:8080", "127.0.0.1:0"}, {"127.0.0.1:9091", "127.0.0.1:0"},
+	} {
+		if !strings.Contains(config, replace[0]) {
+			t.Fatalf("the configuration has no %s", replace[0])
+		}
+		config = strings.ReplaceAll(config, replace[0], replace[1])
+	}
+	p := start(t, config, nil)
+	curl := regexp.MustCompile(`(?m)^curl -i (.*)http://127\.0\.0\.1:8080(\S+) +# (\d+)`).FindAllStringSubmatch(commands, -1)
+	if len(curl) != 4 {
+		t.Fatalf("%q", curl)
+	}
+	for _, c := range curl {
+		want, _ := strconv.Atoi(c[3])
+		field := ""
+		if strings.Contains(c[1], "$TOKEN") {
+			field = "Authorization: Bearer " + p.secret(issuer.JWT(xenaauthtest.Token{})) + "\r\n"
+		}
+		a, err := raw(t, p.addr("proxy"), "GET "+c[2]+" HTTP/1.1\r\nHost: a\r\n"+field+"Connection: close\r\n\r\n")
+		if err != nil || a.status != want {
+			t.Errorf("%s: %d, %v, want %d", c[0], a.status, err, want)
+		}
+	}
+	if metrics := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(metrics, "\nxenagate_requests") {
+		t.Error("there are no metrics of the name that the tour looks for")
+	}
+}
+
+// The program knows the flags that README.md lists.
+func TestReadmeFlags(t *testing.T) {
+	out, _ := exec.Command(binary, "-help").CombinedOutput()
+	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readme(t, "xenagate -config FILE "), -1) {
+		if !strings.Contains(string(out), "\n "+name) {
+			t.Errorf("%s isn't a flag: %s", name, out)
+		}
+	}
+}
+
+// The revocation that README.md shows is accepted.
+func TestReadmeRevocation(t *testing.T) {
+	block := readme(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
+	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)
+	if body == nil || !strings.Contains(block, "/revoke") {
+		t.Fatal(block)
+	}
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, strings.Replace(common(issuer, service), "admin: {listen: 127.0.0.1:0}",
+		"admin: {listen: 127.0.0.1:0, revoke_secret_file: revoke.secret}", 1), map[string]string{"revoke.secret": revokeSecret})
+	token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "104711"}))
+	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
+		t.Fatal(a)
+	}
+	if a := revoke(t, p, p.secret(revokeSecret), body[1]); a.status != 200 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 401 {
+		t.Errorf("the token is good still: %d", a.status)
+	}
+}

@@ -1,0 +1,26 @@
+package identity_test
+
+import (
+	"fmt"
+	"log"
+	"net/http/httptest"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// A service verifies the assertion by the gateway's key set. This is compiled and not run; docs/gateway.md shows it.
+func Example_verify() {
+	r := httptest.NewRequest("GET", "/orders/7", nil)
+
+	v, err := xenaauth.NewValidator(xenaauth.Config{
+		Issuer:    "https://gateway.internal",               // AssertionConfig.Issuer
+		KeySetURL: "https://gateway.internal/identity/keys", // where Identity.KeySetHandler is mounted
+		Audiences: []string{"orders"},                       // AssertionConfig.Audience
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	user, err := v.Validate(r.Context(), r.Header.Get("X-Auth-Assertion"))
+
+	fmt.Println(user, err)
+}

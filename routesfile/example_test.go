@@ -1,0 +1,30 @@
+package routesfile_test
+
+import (
+	"context"
+	"log"
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/routesfile"
+)
+
+// A table is read when the service starts, and again when the file has changed. This is compiled and not run;
+// docs/routes.md shows it.
+func Example() {
+	var ctx context.Context
+	var auth *xenaauth.Middleware
+	var upstream http.Handler
+
+	table, err := routesfile.Open("routes.yaml", nil) // or xenaauth.NewRoutes, with rules in Go
+	if err != nil {
+		log.Fatal(err) // every mistake, with file, line and rule
+	}
+	for _, f := range table.Routes().Lint() {
+		log.Print(f)
+	}
+	go table.Watch(ctx)
+	handler := auth.Guard(table.Find)(upstream)
+
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
+}
