@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"mime"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -21,6 +20,7 @@ import (
 const (
 	logoutEvent    = "http://schemas.openid.net/event/backchannel-logout"
 	maxLogoutForm  = 64 << 10
+	maxContentType = 256
 	maxLogoutsSeen = 10_000
 )
 
@@ -39,7 +39,7 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	}
 	return &logoutHandler{
 		validator: v,
-		clientIDs: slices.Clone(clientIDs),
+		clientIDs: newNames(clientIDs),
 		seen:      factcache.New[struct{}](maxLogoutsSeen),
 		log: refusalLog{
 			logger: v.cfg.Logger, name: slog.Any("clients", clientIDs), damper: newDamper(),
@@ -50,7 +50,7 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 
 type logoutHandler struct {
 	validator *Validator
-	clientIDs []string
+	clientIDs names
 	log       refusalLog
 
 	mu   sync.Mutex // between looking whether a token was seen and noting it
@@ -82,7 +82,11 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
-	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	contentType := r.Header.Get("Content-Type")
+	if len(contentType) > maxContentType {
+		return refuse(ReasonMalformedRequest, errors.New("the content type is too long"))
+	}
+	media, _, err := mime.ParseMediaType(contentType)
 	if err != nil || media != "application/x-www-form-urlencoded" {
 		return refuse(ReasonMalformedRequest, errors.New("not a form"))
 	}
@@ -90,12 +94,12 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	if err != nil {
 		return refuse(ReasonMalformedRequest, errors.New("the form is too long or broken"))
 	}
-	form, err := url.ParseQuery(string(body))
-	if err != nil || len(form["logout_token"]) != 1 {
+	text, ok := formValue(string(body), "logout_token")
+	if !ok {
 		return refuse(ReasonMalformedRequest, errors.New("not one logout_token"))
 	}
-	token, ok := jose.Split(form.Get("logout_token"))
-	if !ok || len(form.Get("logout_token")) > h.validator.cfg.MaxTokenLength {
+	token, ok := jose.Split(text)
+	if !ok || len(text) > h.validator.cfg.MaxTokenLength {
 		return refuse(ReasonMalformedToken, errors.New("logout_token is not a JWT, or longer than Config.MaxTokenLength"))
 	}
 	now := time.Now()
@@ -138,8 +142,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"}) // IdentityServers before Duende's write at+jwt
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
 		return refuse(ReasonTokenType, errors.New("nonce is there, or events has no logout event"))
-	case !slices.ContainsFunc(set.Audience, func(a string) bool { return slices.Contains(h.clientIDs, a) }):
-		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs})
+	case !slices.ContainsFunc(set.Audience, h.clientIDs.has):
+		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs.list})
 	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
 		return refuse(ReasonClaims, errors.New("exp, iat, jti or both of sub and sid are missing"))
 	case early >= set.ExpiresAt:

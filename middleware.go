@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -257,12 +256,6 @@ func (m *Middleware) malformed(lines []string) error {
 		return &tooLong{n, m.opts.MaxTokenLength, "Options.MaxTokenLength"}
 	}
 	return errCredentials
-}
-
-// tokenInQuery reports whether a request also brings a token in the way that RFC 6750, section 2.3, advises against.
-// Such a token is never read. A form in the body isn't looked at: it is the handler's.
-func tokenInQuery(u *url.URL) bool {
-	return u != nil && strings.Contains(u.RawQuery, "access_token") && u.Query().Has("access_token")
 }
 
 // known is the user that this middleware has found for these very credentials already.

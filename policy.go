@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,7 +14,7 @@ import (
 // says is kept.
 type policy struct {
 	issuer       string
-	audiences    []string
+	audiences    names
 	anyAudience  bool
 	strict       bool // RFC 9068 to the letter
 	skew         time.Duration
@@ -33,7 +32,7 @@ type policy struct {
 func newPolicy(c Config) *policy {
 	p := &policy{
 		issuer:       c.Issuer,
-		audiences:    c.Audiences,
+		audiences:    newNames(c.Audiences),
 		anyAudience:  c.AllowAnyAudience,
 		strict:       c.Profile == ProfileRFC9068,
 		skew:         c.ClockSkew,
@@ -151,11 +150,11 @@ func (p *policy) audience(u *User, source claims.Source) *Error {
 		return nil
 	}
 	for _, a := range set.Audience {
-		if slices.Contains(p.audiences, a) {
+		if p.audiences.has(a) {
 			return nil
 		}
 	}
-	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences})
+	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences.list})
 }
 
 // names holds identifiers to what can be logged, compared and stored without surprise.

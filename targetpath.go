@@ -50,6 +50,7 @@ func checkRawPath(u *url.URL) (coded bool, problem ambiguity) {
 // decodeLazily decodes a valid path, but leaves escapes alone that needn't be there.
 func decodeLazily(raw string) string {
 	var b strings.Builder
+	b.Grow(len(raw))
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '%' {

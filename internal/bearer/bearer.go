@@ -14,6 +14,12 @@ const (
 	Malformed             // repeated, too long, or not what RFC 6750, section 2.1, allows
 )
 
+// Bounds of what may stand before a token. A field may be a megabyte long.
+const (
+	maxScheme = 64
+	maxSpaces = 1024
+)
+
 // Parse reads the lines of the Authorization field. max bounds the length of the token, in bytes.
 func Parse(lines []string, max int) (token string, kind Kind) {
 	if token, kind = Cut(lines, max); kind == Token && !IsToken68(token) {
@@ -30,17 +36,19 @@ func Cut(lines []string, max int) (token string, kind Kind) {
 	if len(lines) > 1 {
 		return "", Malformed // which of them was meant is anybody's guess, and proxies guess otherwise than we do
 	}
-	scheme, rest, found := strings.Cut(lines[0], " ")
+	line := lines[0]
+	scheme, _, _ := strings.Cut(line[:min(len(line), maxScheme)], " ") // a longer one isn't ours, whatever follows
 	if !isScheme(scheme) {
 		return "", Malformed
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", Other
 	}
-	for found && rest != "" && rest[0] == ' ' {
+	rest := line[len(scheme):]
+	for spaces := 0; rest != "" && rest[0] == ' ' && spaces < maxSpaces; spaces++ {
 		rest = rest[1:]
 	}
-	if rest == "" || len(rest) > max {
+	if rest == "" || rest[0] == ' ' || len(rest) > max {
 		return "", Malformed
 	}
 	return rest, Token

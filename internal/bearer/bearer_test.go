@@ -29,10 +29,17 @@ var fields = []field{
 	{"each punctuation mark of token68", "Bearer -._~+/", "-._~+/", bearer.Token},
 	{"padding", "Bearer YQ==", "YQ==", bearer.Token},
 	{"much padding", "Bearer a=====", "a=====", bearer.Token},
+	{"as many spaces as allowed", "Bearer" + strings.Repeat(" ", 1024) + "abc", "abc", bearer.Token},
 	{"longest", "Bearer " + strings.Repeat("a", limit), strings.Repeat("a", limit), bearer.Token},
 	{"longest, padding included", "Bearer " + strings.Repeat("a", limit-2) + "==", strings.Repeat("a", limit-2) + "==", bearer.Token},
 	{"longest after spaces, which do not count", "Bearer   " + strings.Repeat("a", limit), strings.Repeat("a", limit), bearer.Token},
 
+	{"too many spaces", "Bearer" + strings.Repeat(" ", 1025) + "abc", "", bearer.Malformed},
+	{"too many spaces and nothing", "Bearer" + strings.Repeat(" ", 5000), "", bearer.Malformed},
+	{"long scheme", strings.Repeat("a", 65) + " abc", "", bearer.Other},
+	{"token without a scheme", strings.Repeat("a.", 5000), "", bearer.Other},
+	{"long scheme that is none", strings.Repeat("a", 63) + "/ abc", "", bearer.Malformed},
+	{"long scheme, and what follows isn't read", strings.Repeat("a", 64) + "/ abc", "", bearer.Other},
 	{"too long", "Bearer " + strings.Repeat("a", limit+1), "", bearer.Malformed},
 	{"too long by its padding", "Bearer " + strings.Repeat("a", limit) + "=", "", bearer.Malformed},
 	{"scheme alone", "Bearer", "", bearer.Malformed},
@@ -156,8 +163,8 @@ func TestAlphabets(t *testing.T) {
 
 // The grammars as RFC 9110, section 11.4, and RFC 6750, section 2.1, write them.
 var (
-	credentials = regexp.MustCompile(`^(?i:Bearer) +([A-Za-z0-9\-._~+/]+=*)\z`)
-	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]+)( (?s:.*))?\\z")
+	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
+	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")
 )
 
 func FuzzParse(f *testing.F) {
@@ -167,10 +174,10 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line string, max int) {
 		want, wantKind := "", bearer.Malformed
 		if m := credentials.FindStringSubmatch(line); m != nil {
-			if len(m[1]) <= max {
-				want, wantKind = m[1], bearer.Token
+			if len(m[1]) <= 1024 && len(m[2]) <= max {
+				want, wantKind = m[2], bearer.Token
 			}
-		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(m[1], "Bearer") {
+		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(strings.TrimSuffix(m[1], " "), "Bearer") {
 			wantKind = bearer.Other
 		}
 		token, kind := bearer.Parse([]string{line}, max)
