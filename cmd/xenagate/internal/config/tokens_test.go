@@ -47,6 +47,7 @@ var settings = []struct {
 	{"introspection.cache_ttl", "1s", "XENA_INTROSPECTION_CACHE_TTL", "2s", "CacheTTL", time.Second, 2 * time.Second},
 	{"introspection.negative_ttl", "1s", "XENA_INTROSPECTION_NEGATIVE_TTL", "2s", "NegativeTTL", time.Second, 2 * time.Second},
 	{"introspection.cache_size", "1", "XENA_INTROSPECTION_CACHE_SIZE", "2", "CacheSize", 1, 2},
+	{"introspection.max_token_length", "1", "XENA_INTROSPECTION_MAX_TOKEN_LENGTH", "2", "MaxTokenLength", 1, 2},
 	{"introspection.timeout", "1s", "XENA_INTROSPECTION_TIMEOUT", "2s", "Timeout", time.Second, 2 * time.Second},
 	{"introspection.concurrent", "1", "XENA_INTROSPECTION_CONCURRENT", "2", "Concurrent", 1, 2},
 	{"introspection.stale_if_unavailable", "1s", "XENA_INTROSPECTION_STALE_IF_UNAVAILABLE", "2s", "StaleIfUnavailable", time.Second, 2 * time.Second},
@@ -54,9 +55,14 @@ var settings = []struct {
 
 // notHere are the fields of the library that no key sets by itself, and why.
 var notHere = map[string]string{
-	"Subject": "a function", "HTTPClient": "the program's own", "Logger": "the program's own",
-	"RevocationBus": "under redis", "Introspection": "its keys are listed", "Cache": "under redis",
-	"ClientID": "tested with its secret", "ClientSecret": "tested with the id",
+	"Config.Subject":             "a function",
+	"Config.HTTPClient":          "the program's own",
+	"Config.Logger":              "the program's own",
+	"Config.RevocationBus":       "under redis",
+	"Config.Introspection":       "its keys are listed",
+	"Introspection.Cache":        "under redis",
+	"Introspection.ClientID":     "tested with its secret",
+	"Introspection.ClientSecret": "tested with the id",
 }
 
 // validator reads a file with these keys under tokens, while the environment holds these variables.
@@ -100,7 +106,11 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 func TestTokens(t *testing.T) {
 	have := make(map[string]bool)
 	for _, s := range settings {
-		have[s.field] = true
+		of := "Config."
+		if strings.HasPrefix(s.key, "introspection.") {
+			of = "Introspection."
+		}
+		have[of+s.field] = true
 		t.Run(s.key, func(t *testing.T) {
 			read := func(keys, env map[string]string) any {
 				t.Helper()
@@ -134,8 +144,9 @@ func TestTokens(t *testing.T) {
 	}
 	for _, of := range []reflect.Type{reflect.TypeFor[xenaauth.Config](), reflect.TypeFor[xenaauth.Introspection]()} {
 		for i := range of.NumField() {
-			if name := of.Field(i).Name; have[name] == (notHere[name] != "") {
-				t.Errorf("%s.%s: either a key sets it, or notHere says why not", of, name)
+			name := of.Name() + "." + of.Field(i).Name
+			if have[name] == (notHere[name] != "") {
+				t.Errorf("%s: either a key sets it, or notHere says why not", name)
 			}
 		}
 	}
