@@ -110,9 +110,16 @@ type Config struct {
 
 	// HTTPClient fetches metadata and keys and introspects. Redirects are never followed. nil is a client like the
 	// default one of net/http, proxies from the environment included, with 2 seconds to connect, 2 for TLS and 4 for the
-	// header of an answer. Its Timeout, if any, applies besides ours, which is 5 seconds a call.
+	// header of an answer, and with pings on HTTP/2 connections. Its Timeout, if any, applies besides ours, which is 5
+	// seconds a call.
+	//
+	// A call without an answer is sent again after 0.9 seconds, by a new connection. Where Transport is an
+	// [*http.Transport] or nil, a copy of it makes that connection, and replaces it here if its own connections are dead;
+	// other users of the client are not affected. A Transport of another type should find dead connections itself:
+	// see [http.HTTP2Config].
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect connections in another way.
+	// Without it, metadata that come by https may name https URLs only, also on loopback.
 	AllowHTTP bool
 	// Logger is told of changes in the state of the issuer: unreachable, wrong credentials, back again. It is also told why
 	// logouts are refused, and why requests are, unless [Options] has a Logger. nil is [slog.Default].
@@ -154,7 +161,8 @@ type Introspection struct {
 	CacheSize int
 	// Timeout is for one question, a second try included. 0 is 5 seconds. Waiting for its turn may take as long again.
 	Timeout time.Duration
-	// Concurrent is how many questions may be under way at a time. Up to 16 times as many wait, and are 503 if Timeout
+	// Concurrent is how many questions may be under way at a time. Four of them may be sent once more while they wait for
+	// an answer, each 0.9 seconds. Up to 16 times as many wait, and are 503 if Timeout
 	// passes first; further ones are 503 at once. 0 is 64.
 	Concurrent int
 	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the

@@ -195,7 +195,7 @@ func TestA3_SlowIssuer(t *testing.T) {
 func TestA3_TheFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	outage(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *api) {
-		issuer.Slow(time.Second)
+		issuer.Slow(800 * time.Millisecond)
 		ctx, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		var left, passed atomic.Int64

@@ -135,7 +135,7 @@ func TestI6_SingleFlight(t *testing.T) {
 			issuer := newIssuer()
 			a := mount(t, issuer.HybridConfig())
 			token := issuer.Opaque(xenaauthtest.Token{})
-			issuer.Slow(time.Second)
+			issuer.Slow(800 * time.Millisecond)
 			var passed atomic.Int64
 			var wg sync.WaitGroup
 			ctx, cancel := context.WithCancel(t.Context())

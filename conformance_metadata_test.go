@@ -3,6 +3,7 @@ package xenaauth_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -119,6 +120,53 @@ func TestM2_EndpointsInMetadata(t *testing.T) {
 	a := serve(t, issuer.HybridConfig())
 	a.passes(t, token)
 	a.refuses(t, "opaque", xenaauth.ReasonUnavailable)
+}
+
+// Metadata that come by https lead to https only, and not to what listens on our own host.
+func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, issuer, metadata string
+		allow, passes          bool
+	}{
+		{"https issuer", "https://login.xena.biz", "", false, false},
+		{"https issuer and metadata", "https://login.xena.biz", "https://login.xena.biz/.well-known/openid-configuration", false, false},
+		{"https issuer, AllowHTTP", "https://login.xena.biz", "", true, true},
+		{"https issuer, http metadata", "https://login.xena.biz", "http://127.0.0.1/.well-known/openid-configuration", false, true},
+		{"http issuer", "http://localhost", "", false, true},
+	} {
+		for _, member := range []string{"jwks_uri", "introspection_endpoint"} {
+			for _, host := range []string{"http://127.0.0.1:8080", "http://localhost", "http://[::1]:80"} {
+				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: c.issuer, Algorithm: "ES256"})
+				document := metadataOf(t, issuer)
+				path := strings.TrimPrefix(document[member].(string), c.issuer)
+				issuer.SetMetadata(mustJSON(t, with(document, map[string]any{member: host + path})))
+				reached := make(map[string]bool)
+				cfg := issuer.HybridConfig()
+				cfg.MetadataURL, cfg.AllowHTTP = c.metadata, c.allow
+				cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+					reached[r.URL.Scheme+"://"+r.URL.Host] = true
+					r = r.Clone(r.Context())
+					at, err := url.Parse(c.issuer)
+					if err != nil {
+						return nil, err
+					}
+					r.URL.Scheme, r.URL.Host, r.Host = at.Scheme, at.Host, at.Host
+					return on.RoundTrip(r)
+				})
+				a := serve(t, cfg)
+				tokens := []string{issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})}
+				for _, token := range tokens {
+					if c.passes {
+						a.passes(t, token)
+					} else {
+						a.refuses(t, token, xenaauth.ReasonUnavailable)
+					}
+				}
+				require.Equal(t, c.passes, reached[host], "%s: %s at %s", c.name, member, host)
+			}
+		}
+	}
 }
 
 func TestM2_NoRedirects(t *testing.T) {

@@ -142,11 +142,22 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 		return metadata{}, &outage{what: "metadata", why: "they are another issuer's"}
 	}
 	for _, u := range []string{m.keySetURL, m.introspectionURL} {
-		if u != "" && i.cfg.checkURL(u) != nil {
+		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.secure() && !isHTTPS(u)) {
 			return metadata{}, &outage{what: "metadata", why: "an endpoint in them has no https URL"}
 		}
 	}
 	return m, nil
+}
+
+// secure reports whether metadata come by https alone. Then they can't lead to http, not even on loopback: what listens
+// there would get our credentials, or choose the keys.
+func (c Config) secure() bool {
+	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
+}
+
+func isHTTPS(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https"
 }
 
 // fetchKeys gets the key set from where it is, and looks anew where that is when it isn't there.

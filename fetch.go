@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net"
@@ -14,14 +13,13 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 )
 
-// fetcher is the only user of an HTTP client. What it reports names no host, no address and nothing that was sent.
+// fetcher makes calls by HTTP. What it reports names no host, no address and nothing that was sent.
 type fetcher struct {
-	client  http.Client
+	network *network
 	timeout time.Duration
 }
 
@@ -51,58 +49,40 @@ func (o *outage) RetryAfter() time.Duration {
 	return max(0, time.Until(o.until))
 }
 
-// transport is shared by all validators, so that one that is dropped leaves no connections of its own behind.
-var transport = sync.OnceValue(func() http.RoundTripper {
-	t := http.DefaultTransport.(*http.Transport).Clone()
-	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
-	t.TLSHandshakeTimeout = 2 * time.Second
-	t.ResponseHeaderTimeout = 4 * time.Second
-	t.MaxIdleConnsPerHost = 64 // as many as questions may be under way: the default of 2 makes the rest reconnect
-	t.IdleConnTimeout = 30 * time.Second
-	return t
-})
-
-func newFetcher(client *http.Client, timeout time.Duration) *fetcher {
-	f := &fetcher{timeout: timeout, client: http.Client{Transport: transport()}}
-	if client != nil {
-		f.client = *client
-	}
-	// A redirect would take the question, with our credentials, to where nobody configured it to go.
-	f.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return f
+func newFetcher(network *network, timeout time.Duration) *fetcher {
+	return &fetcher{network: network, timeout: timeout}
 }
 
 // do sends a request and reads at most limit bytes of the answer.
 func (f *fetcher) do(ctx context.Context, what, method, target string, header http.Header, form url.Values, limit int64) (*reply, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
-	defer cancel()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	at, err := url.Parse(target)
 	if err != nil {
 		return nil, &outage{what: what, why: "the URL is unusable"}
 	}
-	for name, values := range header {
-		req.Header[name] = values
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	x := exchange{network: f.network, server: at.Scheme + "://" + at.Host, what: what, limit: limit}
+	x.build = func(ctx context.Context) (*http.Request, error) {
+		var body io.Reader
+		if form != nil {
+			body = strings.NewReader(form.Encode())
+		}
+		req, err := http.NewRequestWithContext(ctx, method, target, body)
+		if err != nil {
+			return nil, err
+		}
+		for name, values := range header {
+			req.Header[name] = values
+		}
+		if form != nil {
+			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			// Without a value it is not sent: it tells net/http that a POST may be sent again when the server closes an idle
+			// connection in the same moment. To ask about a token twice does no harm.
+			req.Header["Idempotency-Key"] = nil
+		}
+		return req, nil
 	}
-	if form != nil {
-		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	resp, err := f.client.Do(req)
-	if err != nil {
-		return nil, &outage{what: what, why: plain(err), down: true}
-	}
-	defer resp.Body.Close() //nolint:errcheck // it was read, or is given up
-	text, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
-		return nil, &outage{what: what, why: plain(err), down: true}
-	}
-	if int64(len(text)) > limit {
-		return nil, &outage{what: what, why: fmt.Sprintf("the answer is longer than %d bytes", limit)}
-	}
-	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
+	return x.do(ctx)
 }
 
 // document is a reply that is 200 and JSON, or an outage.
@@ -153,21 +133,54 @@ func (r *reply) retryAfter() time.Duration {
 	return 0
 }
 
-// lifetime is how long the reply is fresh by its Cache-Control (RFC 9111, section 5.2.2). 0 is unsaid.
-func (r *reply) lifetime() (fresh time.Duration) {
+// maxDelta is what a number of seconds counts as that is larger (RFC 9111, section 1.2.2).
+const maxDelta = 1 << 31
+
+// deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2).
+func deltaSeconds(text string) (seconds int64, ok bool) {
+	text = strings.TrimSpace(text)
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return maxDelta, true
+	}
+	return min(seconds, maxDelta), true
+}
+
+// lifetime is how long the reply is fresh by its Cache-Control, or else its Expires (RFC 9111, section 4.2.1). The time for
+// which caches kept it counts (section 4.2.3). 0 is unsaid.
+func (r *reply) lifetime() time.Duration {
+	const least = time.Nanosecond // the caller has a minimum
+	fresh, said := int64(0), false
 	for directive := range strings.SplitSeq(strings.Join(r.header.Values("Cache-Control"), ","), ",") {
 		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
 		switch name {
 		case "no-store", "no-cache":
-			return time.Nanosecond // the least that the caller allows, whatever else is said
+			return least
 		case "max-age":
-			age, _ := strconv.Atoi(r.header.Get("Age"))
-			if seconds, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64); err == nil {
-				fresh = max(time.Nanosecond, time.Duration(min(seconds, 1<<30)-int64(max(age, 0)))*time.Second)
+			if seconds, ok := deltaSeconds(strings.Trim(value, `"`)); ok && !said {
+				fresh, said = seconds, true
 			}
 		}
 	}
-	return fresh
+	now := time.Now()
+	made := now
+	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
+		made = date
+	}
+	if expires := r.header.Values("Expires"); !said && len(expires) > 0 {
+		said = true // a date that can't be read is one that is past (section 5.3)
+		if at, err := http.ParseTime(expires[0]); err == nil {
+			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
+		}
+	}
+	if !said {
+		return 0
+	}
+	age, _ := deltaSeconds(r.header.Get("Age"))
+	return max(least, time.Duration(fresh-age)*time.Second)
 }
 
 // plain says why a call failed without the URLs and addresses that net and net/http put into their errors.

@@ -43,13 +43,13 @@ const maxAnswer = 256 << 10
 // remembered is for how long an answer is kept beyond its use, to tell a token that was good from one never seen.
 const remembered = time.Hour
 
-func newIntrospector(cfg Config, issuer *issuer, policy *policy, report *reporter) *introspector {
+func newIntrospector(cfg Config, network *network, issuer *issuer, policy *policy, report *reporter) *introspector {
 	c := *cfg.Introspection
 	return &introspector{
 		cfg:      c,
 		issuer:   issuer,
 		policy:   policy,
-		fetch:    newFetcher(cfg.HTTPClient, c.Timeout),
+		fetch:    newFetcher(network, c.Timeout),
 		report:   report,
 		active:   factcache.New[*answered](c.CacheSize),
 		hot:      factcache.NewHot[*answered](),

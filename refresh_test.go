@@ -95,6 +95,12 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 		{`max-age="1800"`, "", 30 * time.Minute},
 		{"max-age=3600", "1800", 30 * time.Minute},
 		{"max-age=3600", "7200", time.Minute},
+		{"max-age=3600", "9223372036854775807", time.Minute},
+		{"max-age=3600", "99999999999999999999", time.Minute},
+		{"max-age=3600", "-5", time.Hour},
+		{"max-age=3600", "soon", time.Hour},
+		{"max-age=99999999999999999999", "", 24 * time.Hour},
+		{"max-age=600, max-age=3600", "", 10 * time.Minute},
 		{"max-age=5", "", time.Minute},
 		{"max-age=0", "", time.Minute},
 		{"no-store", "", time.Minute},
@@ -122,7 +128,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 				})
 				v := rvNew(t, cfg)
 				rvAsk(t, v, issuer)
-				issuer.Slow(2 * time.Second)
+				issuer.Slow(800 * time.Millisecond)
 				for n := 1; n < 4; n++ {
 					require.Equal(t, n, issuer.Calls(xenaauthtest.KeySet))
 					require.Equal(t, n, issuer.Calls(xenaauthtest.Metadata))
@@ -133,7 +139,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 					before := time.Now()
 					rvAsk(t, v, issuer)
 					require.Equal(t, before, time.Now(), "nobody waits for it")
-					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes 2 seconds
+					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes nearly a second
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.KeySet), "due")
 					require.Less(t, v.Status().KeySet.Age, 10*time.Second)
 				}

@@ -188,7 +188,11 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				}
 				time.Sleep(10 * time.Second)
 				tries := issuer.Calls(c.endpoint) - fetched
-				require.True(t, tries > 1 && tries <= 50, "%d: it is tried again, and not by each request", tries)
+				most := 50
+				if strings.HasSuffix(name, "slow") {
+					most = 110 // a call without an answer is sent again each second
+				}
+				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
 				require.Contains(t, status().LastError, c.why)
 				require.Greater(t, status().Age, 14*time.Minute)
 				require.True(t, v.Status().Ready)

@@ -43,7 +43,8 @@ func NewValidator(cfg Config) (*Validator, error) {
 	report := &reporter{logger: cfg.Logger}
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
 	v.revoked = newRevocations(cfg)
-	v.issuer = newIssuer(cfg, newFetcher(cfg.HTTPClient, fetchTimeout), report)
+	network := newNetwork(cfg.HTTPClient)
+	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout), report)
 	v.verifier = &verifier{
 		issuer:     v.issuer,
 		policy:     v.policy,
@@ -53,7 +54,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		users:      newKnownUsers(cfg.CacheSize),
 	}
 	if cfg.Introspection != nil {
-		v.introspector = newIntrospector(cfg, v.issuer, v.policy, report)
+		v.introspector = newIntrospector(cfg, network, v.issuer, v.policy, report)
 	}
 	return v, nil
 }

@@ -1,0 +1,162 @@
+package xenaauth
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// patience is how long a call may be without an answer before it is sent once more. With the second for which an issuer
+// that was down is left alone, a recovery takes less than two.
+const patience = 900 * time.Millisecond
+
+// exchange is one call of a server. It is sent again after each 0.9 s without an answer, by a new connection, and the
+// first answer counts. So a connection that is dead costs a second, and a server that hung is found within a second after
+// it is back, although it never answers the calls that it swallowed.
+//
+// Few calls at a time are sent more than once. When one of them gets its answer by a new connection, and the connections
+// in use are silent, then those are given up and the other calls are sent anew.
+type exchange struct {
+	network *network
+	server  string // scheme and host
+	what    string // is asked for
+	limit   int64  // of the answer, in bytes
+	build   func(context.Context) (*http.Request, error)
+
+	results chan result
+	over    chan struct{}
+	under   int // attempts under way
+}
+
+// result is the end of an attempt.
+type result struct {
+	pool  *pool
+	fresh bool // only this attempt uses the pool
+	reply *reply
+	err   error
+}
+
+// do returns the answer, or an outage if there is none before ctx ends.
+func (x *exchange) do(ctx context.Context) (*reply, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the attempts that are under way
+	x.results, x.over = make(chan result), make(chan struct{})
+	defer close(x.over)
+
+	first := x.network.pool(x.server)
+	began, dead := time.Now(), first.dead
+	x.send(ctx, first, false)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	var wanted chan<- struct{} // first.extra while this call wants to be sent more than once
+	holds := false
+	var failed, limited *result
+	for x.under > 0 {
+		select {
+		case <-timer.C:
+			if holds {
+				x.send(ctx, x.network.fresh(), true)
+				timer.Reset(patience)
+			} else {
+				wanted = first.extra
+			}
+		case wanted <- struct{}{}:
+			wanted, holds = nil, true
+			defer func() { <-first.extra }()
+			x.send(ctx, x.network.fresh(), true)
+			timer.Reset(patience)
+		case <-dead:
+			current := x.network.pool(x.server)
+			dead = current.dead
+			x.send(ctx, current, false)
+		case r := <-x.results:
+			x.under--
+			switch {
+			case r.err != nil:
+				r.drop()
+				if failed == nil {
+					failed = &r
+				}
+			case r.reply.status == http.StatusTooManyRequests && x.under > 0: // it may be one attempt too many
+				r.drop()
+				limited = &r
+			default:
+				x.settle(r, first, began)
+				return r.reply, nil
+			}
+		}
+	}
+	if limited != nil {
+		return limited.reply, nil
+	}
+	if ctx.Err() != nil && first.silent(began) { // the next call had better not begin on these connections
+		x.network.replace(x.server, first, x.network.fresh())
+	}
+	return nil, failed.err
+}
+
+// settle decides which connections the next calls use, after r brought the answer.
+func (x *exchange) settle(r result, first *pool, began time.Time) {
+	switch {
+	case r.fresh && first.silent(began):
+		r.pool.hear(time.Now())
+		x.network.replace(x.server, first, r.pool)
+	case r.fresh:
+		r.drop()
+	default:
+		r.pool.hear(time.Now())
+	}
+}
+
+// drop gives up the connection of an attempt that had one of its own.
+func (r *result) drop() {
+	if r.fresh {
+		r.pool.close()
+	}
+}
+
+// send makes an attempt on a goroutine of its own.
+func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
+	x.under++
+	go func() {
+		r := result{pool: p, fresh: fresh}
+		r.reply, r.err = x.attempt(ctx, p)
+		select {
+		case x.results <- r:
+		case <-x.over:
+			r.drop()
+		}
+	}()
+}
+
+// attempt sends the call and reads the answer.
+func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
+	defer func() { // this goroutine is ours: a panic of the configured client would end the process
+		if recover() != nil {
+			err = &outage{what: x.what, why: "the HTTP client panicked"}
+		}
+	}()
+	req, err := x.build(ctx)
+	if err != nil {
+		return nil, &outage{what: x.what, why: "the URL is unusable"}
+	}
+	client := x.network.client
+	client.Transport = p.transport
+	// A redirect would take the question, with our credentials, to where nobody configured it to go.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := client.Do(req)
+	if err != nil {
+		return nil, &outage{what: x.what, why: plain(err), down: true}
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was read, or is given up
+	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
+	if err != nil {
+		return nil, &outage{what: x.what, why: plain(err), down: true}
+	}
+	if int64(len(text)) > x.limit {
+		return nil, &outage{what: x.what, why: fmt.Sprintf("the answer is longer than %d bytes", x.limit)}
+	}
+	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
+}

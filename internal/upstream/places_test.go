@@ -1,0 +1,52 @@
+package upstream_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/upstream"
+)
+
+// lateContext ends in the same moment in which something else happens: as soon as somebody waits for its end.
+type lateContext struct {
+	context.Context
+	happens func()
+	done    chan struct{}
+}
+
+func (c *lateContext) Done() <-chan struct{} {
+	if c.happens != nil {
+		c.happens()
+		c.happens = nil
+		close(c.done)
+	}
+	return c.done
+}
+
+// A caller that gives up in the moment in which its turn comes passes the place on: none is lost.
+func TestAPlaceThatComesTooLateIsNotLost(t *testing.T) {
+	g := newGuard(1)
+	for range 64 { // either of the two events may be seen first
+		leave, left := make(chan struct{}), make(chan struct{})
+		holds := make(chan struct{})
+		go func() {
+			defer close(left)
+			_ = g.Do(context.Background(), false, func(context.Context) error { close(holds); <-leave; return nil })
+		}()
+		<-holds
+		ctx := &lateContext{Context: context.Background(), done: make(chan struct{})}
+		ctx.happens = func() { close(leave); <-left }
+		err := g.Do(ctx, false, func(context.Context) error { return nil })
+		if err != nil && !errors.Is(err, upstream.ErrBusy) {
+			t.Fatal(err)
+		}
+		short, cancel := context.WithTimeout(context.Background(), 10*time.Second) // if the place is lost
+		err = g.Do(short, false, func(context.Context) error { return nil })
+		cancel()
+		if err != nil {
+			t.Fatalf("the place is lost: %v", err)
+		}
+	}
+}
