@@ -1,6 +1,7 @@
 package xenaauth
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 )
@@ -16,6 +17,7 @@ func (m *Middleware) CheckRoute(r *http.Request, find func(*http.Request) (Rule,
 }
 
 func (m *Middleware) checkRule(r *http.Request, rule *Rule, err error) (*http.Request, error) {
+	route := cmp.Or(rule.Pattern, r.Pattern)
 	if err == nil {
 		if !rule.saysOnce() {
 			err = refuse(ReasonNoRule, errors.New("a rule that says nothing, or too much"))
@@ -27,15 +29,15 @@ func (m *Middleware) checkRule(r *http.Request, rule *Rule, err error) (*http.Re
 	case err != nil:
 		told := *asError(err) // whose maker may hand it out again
 		m.tellEvent(r, nil, &told)
-		m.logRefusal(rule.Pattern, r, nil, &told)
+		m.logRefusal(route, r, nil, &told)
 		return nil, &told
 	case rule.Public:
 		m.tellEvent(r, nil, nil)
 		return withoutUser(r), nil
 	case rule.Optional:
-		return m.checkOptionalAt(rule.Pattern, r)
+		return m.checkOptionalAt(route, r)
 	}
-	return m.checkAt(rule.Pattern, r, []Requirement{rule.Require})
+	return m.checkAt(route, r, []Requirement{rule.Require})
 }
 
 // Guard holds all requests to a table of rules, whose Find is find. Like [Middleware.Require] it answers what it

@@ -47,8 +47,8 @@ func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs
 	if n > logFull {
 		return
 	}
-	all := []slog.Attr{slog.String("reason", string(e.Reason)), slog.String("why", causeOf(e, secrets)), l.name}
-	all = append(all, attrs()...)
+	all := append([]slog.Attr{slog.String("reason", string(e.Reason))}, attrs()...)
+	all = append(all, slog.String("why", causeOf(e, secrets)), l.name)
 	if n == logFull {
 		all = append(all, slog.Time("only_counted_until", now.Truncate(logWindow).Add(logWindow)))
 	}

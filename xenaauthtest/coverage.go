@@ -61,10 +61,9 @@ type Coverage struct {
 	// its scopes.
 	AnyUser []string
 
-	// Token is a valid access token without any scope. Mind that IdentityServer
-	// puts an API into the audience for its scopes only:
+	// Token is a valid access token without any scope:
 	//
-	//	issuer.JWT(Token{Scopes: []string{}, Claims: map[string]any{"aud": issuer.API()}})
+	//	issuer.JWT(Token{Scopes: []string{}})
 	//
 	// Empty leaves out everything about scopes, and AnyUser.
 	Token string

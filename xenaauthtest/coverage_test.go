@@ -32,9 +32,7 @@ func guards(t *testing.T) (*xenaauth.Middleware, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return xenaauth.NewMiddleware(v, nil), issuer.JWT(xenaauthtest.Token{
-		Scopes: []string{}, Claims: object{"aud": issuer.API()},
-	})
+	return xenaauth.NewMiddleware(v, nil), issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
 
 func answers(status int) http.Handler {

@@ -147,7 +147,7 @@ func (i *Issuer) introspected(token string) map[string]any {
 		return nil
 	}
 	scopes := strings.Fields(joined(claims["scope"]))
-	if !slices.ContainsFunc(scopes, isAPIScope) {
+	if !i.forAPI(claims["aud"]) && !slices.ContainsFunc(scopes, isAPIScope) {
 		return nil
 	}
 	answer := make(map[string]any, len(claims)+1)
@@ -159,7 +159,9 @@ func (i *Issuer) introspected(token string) map[string]any {
 	}
 	answer["active"] = true
 	if i.opts.Version == IdentityServer3 {
-		answer["scope"] = claims["scope"]
+		if scope, ok := claims["scope"]; ok {
+			answer["scope"] = scope
+		}
 		for _, name := range []string{"exp", "nbf", "auth_time"} {
 			if number, ok := answer[name].(json.Number); ok {
 				answer[name] = number.String()
@@ -171,6 +173,19 @@ func (i *Issuer) introspected(token string) map[string]any {
 		return !isAPIScope(scope)
 	}), " ")
 	return answer
+}
+
+// forAPI reports whether aud, as a token has it, means the API. Without API
+// resources every token does.
+func (i *Issuer) forAPI(aud any) bool {
+	if i.opts.ScopeOnly {
+		return true
+	}
+	means := func(one any) bool {
+		return one == i.opts.API || one == i.resource && i.opts.Version == IdentityServer3
+	}
+	list, ok := aud.([]any)
+	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
 // claimsOf returns the claims of a known token that is not revoked, else nil.

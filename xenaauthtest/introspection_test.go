@@ -43,7 +43,9 @@ func TestIntrospectionAnswers(t *testing.T) {
 				}
 
 				wantInactive(t, i, "expired "+kind, mint(xenaauthtest.Token{Lifetime: -time.Second}))
-				wantInactive(t, i, kind+" for another API", mint(xenaauthtest.Token{Scopes: []string{"openid", "email"}}))
+				wantInactive(t, i, kind+" for another API", mint(xenaauthtest.Token{
+					Scopes: []string{"openid", "email"}, Claims: map[string]any{"aud": nil},
+				}))
 				i.Revoke(token)
 				wantInactive(t, i, "revoked "+kind, token)
 			}

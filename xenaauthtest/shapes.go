@@ -1,7 +1,6 @@
 package xenaauthtest
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -32,7 +31,7 @@ func (i *Issuer) Claims(t Token) map[string]any {
 		"client_id": t.clientID(),
 	}
 	scopes := t.scopes()
-	if aud := i.audience(scopes); aud != nil {
+	if aud := i.audience(); aud != nil {
 		claims["aud"] = aud
 	}
 	if scope := i.scope(scopes); scope != nil {
@@ -71,44 +70,36 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// audience returns a string, a []string or nil, as the version has it.
-func (i *Issuer) audience(scopes []string) any {
+// audience returns a string, a []string or nil, as the version has it for a
+// token of the API.
+func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
 	}
-	forAPI := slices.ContainsFunc(scopes, isAPIScope)
 	switch i.opts.Version {
 	case IdentityServer3:
 		return i.resource
 	case IdentityServer4v1:
-		if forAPI {
-			return []string{i.resource, i.opts.API}
-		}
-		return i.resource
+		return []string{i.resource, i.opts.API}
 	case IdentityServer4v3:
-		if forAPI {
-			return i.opts.API
-		}
-		return nil
+		return i.opts.API
 	default:
-		if forAPI {
-			return []string{i.opts.API, i.resource}
-		}
-		return i.resource
+		return []string{i.opts.API, i.resource}
 	}
 }
 
-// scope returns a string, a []string or nil, as the version has it.
+// scope returns a string, a []string or nil, as the version has it. Of old
+// versions no token is without the claim: it would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
-	case len(scopes) == 0:
+	case len(scopes) == 0 && i.accessTokenType() != "JWT":
 		return nil
 	case i.opts.ScopesAsString:
 		return strings.Join(scopes, " ")
 	case i.opts.Version == IdentityServer3 && len(scopes) == 1:
 		return scopes[0]
 	default:
-		return slices.Clone(scopes)
+		return append([]string{}, scopes...)
 	}
 }
 

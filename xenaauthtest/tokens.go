@@ -25,8 +25,10 @@ type Token struct {
 
 	// Scopes are the scopes granted. Nil is openid, profile, testapi and
 	// offline_access, and for a Machine token testapi alone; an empty list is
-	// no scope. As in IdentityServer, the API is in the audience only if
-	// there is a scope other than openid, profile, email and offline_access.
+	// no scope. The token is for the API whatever its scopes are, so one that
+	// lacks a scope is refused with 403. (An IdentityServer leaves the API out
+	// of the audience of a token with identity scopes alone, for which the
+	// answer is 401: the Claims {"aud": nil} make such a token.)
 	Scopes []string
 
 	// Lifetime is how long the token is valid from now on, in whole seconds.

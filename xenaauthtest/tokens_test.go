@@ -15,22 +15,22 @@ func TestAccessTokenShapes(t *testing.T) {
 		typ           string
 		kid           string
 		x5t, alg      bool
-		aud, noAPI    any
+		aud           any
 		oneScope      any
 		recent        bool
 		opaque        string
 		password, kty string
 	}{
 		{version: xenaauthtest.IdentityServer3, typ: "JWT", kid: `^[\w-]{27}$`, x5t: true,
-			aud: resources, noAPI: resources, oneScope: "testapi", opaque: `^[\w-]{43}$`, password: "password"},
+			aud: resources, oneScope: "testapi", opaque: `^[\w-]{43}$`, password: "password"},
 		{version: xenaauthtest.IdentityServer4v1, typ: "JWT", kid: `^[0-9A-F]{40}$`, x5t: true,
-			aud: []any{resources, "testapi"}, noAPI: resources, oneScope: []any{"testapi"}, opaque: `^[\w-]{43}$`, password: "pwd"},
+			aud: []any{resources, "testapi"}, oneScope: []any{"testapi"}, opaque: `^[\w-]{43}$`, password: "pwd"},
 		{version: xenaauthtest.IdentityServer4v3, typ: "at+jwt", kid: `^[0-9A-F]{40}$`, x5t: true, alg: true,
-			aud: "testapi", noAPI: nil, oneScope: []any{"testapi"}, opaque: `^[\w-]{43}$`, password: "pwd"},
+			aud: "testapi", oneScope: []any{"testapi"}, opaque: `^[\w-]{43}$`, password: "pwd"},
 		{version: xenaauthtest.IdentityServer4, typ: "at+jwt", kid: `^[0-9A-F]{40}ES256$`, x5t: true, alg: true, recent: true,
-			aud: []any{"testapi", resources}, noAPI: resources, oneScope: []any{"testapi"}, opaque: `^[0-9A-F]{64}$`, password: "pwd"},
+			aud: []any{"testapi", resources}, oneScope: []any{"testapi"}, opaque: `^[0-9A-F]{64}$`, password: "pwd"},
 		{version: xenaauthtest.Duende, typ: "at+jwt", kid: `^[0-9A-F]{32}$`, alg: true, recent: true,
-			aud: []any{"testapi", resources}, noAPI: resources, oneScope: []any{"testapi"}, opaque: `^[0-9A-F]{64}-1$`, password: "pwd"},
+			aud: []any{"testapi", resources}, oneScope: []any{"testapi"}, opaque: `^[0-9A-F]{64}-1$`, password: "pwd"},
 	} {
 		t.Run(test.version.String(), func(t *testing.T) {
 			i := fast(test.version)
@@ -54,7 +54,7 @@ func TestAccessTokenShapes(t *testing.T) {
 			_, claims = decode(t, i.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 			equal(t, "one scope", claims["scope"], test.oneScope)
 			_, claims = decode(t, i.JWT(xenaauthtest.Token{Scopes: []string{"openid"}}))
-			equal(t, "aud without an API", claims["aud"], test.noAPI)
+			equal(t, "aud without a scope of the API", claims["aud"], test.aud)
 
 			if opaque := i.Opaque(xenaauthtest.Token{}); !regexp.MustCompile(test.opaque).MatchString(opaque) {
 				t.Errorf("opaque token %q", opaque)

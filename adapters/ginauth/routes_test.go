@@ -31,6 +31,6 @@ func TestRoutesAsInTheReadme(t *testing.T) {
 		Routes:  ginauthtest.Routes(router), // chiauthtest.Routes, echoauthtest.Routes, or (*xenaauthtest.Mux).Routes
 		Public:  []string{"GET /health"},
 		AnyUser: []string{"GET /me"},
-		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}, Claims: map[string]any{"aud": issuer.API()}}),
+		Token:   issuer.JWT(xenaauthtest.Token{Scopes: []string{}}),
 	})
 }

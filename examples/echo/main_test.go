@@ -28,7 +28,7 @@ func start(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
 
 // scopeless is a token that is valid and grants nothing.
 func scopeless(issuer *xenaauthtest.Issuer) string {
-	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}, Claims: map[string]any{"aud": issuer.API()}})
+	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
 
 func TestService(t *testing.T) {

@@ -29,7 +29,7 @@ func start(t *testing.T) (*xenaauthtest.Issuer, *gin.Engine) {
 
 // scopeless is a token that is valid and grants nothing.
 func scopeless(issuer *xenaauthtest.Issuer) string {
-	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}, Claims: map[string]any{"aud": issuer.API()}})
+	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
 
 func TestService(t *testing.T) {
