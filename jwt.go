@@ -21,6 +21,7 @@ type verifier struct {
 	cache      *factcache.Cache[stored]
 	hot        *factcache.Hot[*proven]
 	users      *knownUsers
+	tries      jose.Tries
 }
 
 // proven is what was verified about a token: its claims, by this key. It holds for as long as the issuer publishes it.
@@ -227,12 +228,19 @@ func (v *verifier) prove(
 		v.issuer.keys.Doubt(now)
 		return nil, nil, refuse(ReasonAlgorithm, &noKeyFor{header.Algorithm})
 	}
-	by, err := token.Verify(header.Algorithm, keys)
-	if errors.Is(err, jose.ErrMalformed) {
+	by, err := v.tries.Verify(token, header, keys, now)
+	switch {
+	case err == nil:
+	case errors.Is(err, jose.ErrMalformed):
 		return nil, nil, refuse(ReasonMalformedToken, err)
-	} else if err != nil {
+	case errors.Is(err, jose.ErrTries):
+		return nil, nil, unavailable(err)
+	default:
 		v.issuer.keys.Doubt(now)
 		return nil, nil, refuse(ReasonSignature, err)
+	}
+	if len(keys) > jose.FreeTries {
+		published.keys.Prefer(header, by)
 	}
 	v.headers.Keep(token.Header(), header)
 	v.users.note(set)

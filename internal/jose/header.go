@@ -17,6 +17,7 @@ var (
 	ErrHeader    = errors.New("header asks for what is not supported")
 	ErrAlgorithm = errors.New("algorithm is not allowed")
 	ErrSignature = errors.New("signature does not verify")
+	ErrTries     = errors.New("too many keys fit the token to try them all")
 )
 
 // Header is what a verifier reads of a JOSE header. Members that bring or name keys from outside (jku, jwk, x5u, x5c)

@@ -11,9 +11,9 @@ import (
 
 // KeySet is the usable keys of one published JWK set.
 type KeySet struct {
-	keys   []*Key
-	byID   map[string][]*Key
-	byX5t  map[string][]*Key
+	keys   group
+	byID   map[string]*group
+	byX5t  map[string]*group
 	prints map[[32]byte]struct{}
 	// Skipped tells why each unusable key of the set was left out.
 	Skipped []string
@@ -24,7 +24,6 @@ type KeySet struct {
 
 const (
 	maxKeys      = 1000
-	maxTries     = 4 // keys that one token may be tried with
 	maxAbsent    = 1024
 	maxSkipNotes = 8
 )
@@ -34,7 +33,7 @@ var setNames = claims.NewNames("keys")
 // ParseKeySet reads a JWK set (RFC 7517, section 5). A key that can't be used is skipped and spoils no other; a set
 // without a usable key, or of more than 1000, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
-	s := &KeySet{byID: make(map[string][]*Key), byX5t: make(map[string][]*Key), prints: make(map[[32]byte]struct{})}
+	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), prints: make(map[[32]byte]struct{})}
 	n, found := 0, false
 	err := claims.Object(text, setNames, func(name string, d *claims.Decoder) error {
 		if name != "keys" {
@@ -58,7 +57,7 @@ func ParseKeySet(text string) (*KeySet, error) {
 		return nil, err
 	case !found:
 		return nil, errors.New("no key set: member \"keys\" is missing")
-	case len(s.keys) == 0:
+	case s.Len() == 0:
 		return nil, errors.New("no usable key in the set")
 	}
 	return s, nil
@@ -83,17 +82,23 @@ func (s *KeySet) add(n int, raw string) {
 		return
 	}
 	s.prints[k.print] = struct{}{}
-	s.keys = append(s.keys, k)
-	if k.id != "" {
-		s.byID[k.id] = append(s.byID[k.id], k)
+	s.keys.add(k)
+	addTo(s.byID, k.id, k)
+	addTo(s.byX5t, k.x5t, k)
+}
+
+func addTo(groups map[string]*group, name string, k *Key) {
+	if name == "" {
+		return
 	}
-	if k.x5t != "" {
-		s.byX5t[k.x5t] = append(s.byX5t[k.x5t], k)
+	if groups[name] == nil {
+		groups[name] = new(group)
 	}
+	groups[name].add(k)
 }
 
 // Len is the number of usable keys.
-func (s *KeySet) Len() int { return len(s.keys) }
+func (s *KeySet) Len() int { return len(s.keys.all()) }
 
 // Contains reports whether the set has a key: the same material under the same name.
 func (s *KeySet) Contains(k *Key) bool {
@@ -109,27 +114,31 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	if a == nil {
 		return nil, true
 	}
-	candidates := s.keys
-	if h.KeyID != "" || h.Thumbprint != "" {
-		candidates = s.byID[h.KeyID]
-		if len(candidates) == 0 {
-			candidates = s.byX5t[h.Thumbprint]
-		}
-		if len(candidates) == 0 {
-			return nil, false
-		}
-		if len(candidates) == 1 && candidates[0].fits(a) {
-			return candidates, true
-		}
+	g := s.named(h)
+	if g == nil {
+		return nil, false
+	}
+	candidates := g.all()
+	if len(candidates) == 1 && candidates[0].fits(a) {
+		return candidates, true
 	}
 	for _, k := range candidates {
 		if k.fits(a) {
-			if keys = append(keys, k); len(keys) == maxTries {
-				break
-			}
+			keys = append(keys, k)
 		}
 	}
 	return keys, true
+}
+
+// named returns the keys that a header names, whatever their algorithm, or nil.
+func (s *KeySet) named(h *Header) *group {
+	if h.KeyID == "" && h.Thumbprint == "" {
+		return &s.keys
+	}
+	if g := s.byID[h.KeyID]; g != nil {
+		return g
+	}
+	return s.byX5t[h.Thumbprint]
 }
 
 // MarkAbsent notes that this set was asked for a key and hasn't got it.

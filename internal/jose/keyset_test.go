@@ -336,20 +336,6 @@ func TestSameKidForKeysOfDifferentTypes(t *testing.T) {
 	require.Empty(t, keys)
 }
 
-func TestTriesAreBounded(t *testing.T) {
-	var keys []string
-	for range 10 {
-		keys = append(keys, jwk(must(ecdsa.GenerateKey(p256().Curve, rand.Reader)), members{"kid": "k", "x5t": "t"}))
-	}
-	s := parse(t, keys...)
-	for _, h := range []jose.Header{{}, {KeyID: "k"}, {Thumbprint: "t"}} {
-		h.Algorithm = "ES256"
-		found, known := s.Find(&h)
-		require.True(t, known)
-		require.Len(t, found, 4)
-	}
-}
-
 func TestContains(t *testing.T) {
 	only := func(keys ...string) (*jose.KeySet, *jose.Key) {
 		s := parse(t, keys...)

@@ -1,0 +1,131 @@
+package jose_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/rand"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// crowdOf is n EC keys under one kid and one thumbprint, and the set of them.
+func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
+	t.Helper()
+	var private []*ecdsa.PrivateKey
+	var keys []string
+	for range n {
+		private = append(private, must(ecdsa.GenerateKey(p256().Curve, rand.Reader)))
+		keys = append(keys, jwk(private[len(private)-1], members{"kid": "k", "x5t": "t"}))
+	}
+	return private, parse(t, keys...)
+}
+
+// many are the headers that select each key of crowdOf.
+var many = map[string]members{
+	"no name":    {"alg": "ES256"},
+	"kid":        {"alg": "ES256", "kid": "k"},
+	"thumbprint": {"alg": "ES256", "x5t": "t"},
+}
+
+// try verifies a token as a verifier does.
+func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
+	t.Helper()
+	cut := split(t, token)
+	h, err := jose.ParseHeader(cut.Header())
+	require.NoError(t, err)
+	keys, known := s.Find(h)
+	require.True(t, known)
+	key, err := tries.Verify(cut.Hash(), h, keys, now)
+	if err == nil {
+		s.Prefer(h, key)
+	}
+	return err
+}
+
+// Each key of a set verifies its tokens, however many there are, and good tokens use nothing up.
+func TestEveryKeyIsTried(t *testing.T) {
+	private, s := crowdOf(t, 25)
+	now := time.Unix(1000, 0)
+	for name, header := range many {
+		var tries jose.Tries
+		for range 2 {
+			for i, p := range private {
+				require.NoError(t, try(t, &tries, s, issue(p, header), now), "%s, key %d", name, i)
+			}
+		}
+		wrong, bad := 0, issue(p256(), header)
+		for try(t, &tries, s, bad, now) == jose.ErrSignature {
+			wrong++
+		}
+		require.Equal(t, jose.MoreTries/(len(private)-jose.FreeTries), wrong, "%s: what is left after that", name)
+	}
+}
+
+// Bad tokens are tried with four keys each, and all bad tokens of a second with so many more.
+func TestTriesAreBounded(t *testing.T) {
+	private, s := crowdOf(t, 20)
+	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
+	for name, header := range many {
+		var tries jose.Tries
+		bad := issue(stranger, header)
+		for second := range int64(3) {
+			now := time.Unix(1000+second, 0)
+			wrong := 0
+			for try(t, &tries, s, bad, now) == jose.ErrSignature {
+				wrong++
+			}
+			require.Equal(t, jose.MoreTries/(len(private)-jose.FreeTries), wrong, name)
+			for range 10 {
+				require.ErrorIs(t, try(t, &tries, s, bad, now), jose.ErrTries, "it is not known whether the token is bad")
+			}
+		}
+	}
+	few, _ := crowdOf(t, jose.FreeTries)
+	var keys []string
+	for _, p := range few {
+		keys = append(keys, jwk(p))
+	}
+	s = parse(t, append(keys, jwk(rsaKey()), jwk(p384()))...)
+	var tries jose.Tries
+	for range 1000 {
+		require.ErrorIs(t, try(t, &tries, s, issue(stranger, many["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
+	}
+}
+
+// A key that verified a short time ago is among the first that are tried, so its tokens pass while strangers use up
+// what is left.
+func TestKeysInUseAreTriedFirst(t *testing.T) {
+	private, s := crowdOf(t, 20)
+	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
+	now := time.Unix(1000, 0)
+	for name, header := range many {
+		var tries jose.Tries
+		for _, p := range private[len(private)-jose.FreeTries:] {
+			require.NoError(t, try(t, &tries, s, issue(p, header), now), name)
+		}
+		for try(t, &tries, s, issue(stranger, header), now) != jose.ErrTries {
+		}
+		for range 3 {
+			for _, p := range private[len(private)-jose.FreeTries:] {
+				require.NoError(t, try(t, &tries, s, issue(p, header), now), name)
+			}
+			require.ErrorIs(t, try(t, &tries, s, issue(private[0], header), now), jose.ErrTries, name)
+		}
+		require.NoError(t, try(t, &tries, s, issue(private[0], header), now.Add(time.Second)), "%s: a second later", name)
+	}
+	require.Equal(t, 20, s.Len())
+}
+
+// Keys of one kid that no verification could mix up do not use up tries: algorithms choose among them.
+func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
+	var keys []string
+	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {
+		keys = append(keys, jwk(private, members{"kid": "k"}))
+	}
+	s := parse(t, append(keys, jwk(p256(), members{"kid": "k"}))...)
+	found, _ := s.Find(&jose.Header{Algorithm: "ES256", KeyID: "k"})
+	require.Len(t, found, 1)
+}
