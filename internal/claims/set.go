@@ -2,8 +2,6 @@ package claims
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 )
 
 // Source says who wrote a set of claims, which decides how much looseness is read as meant.
@@ -247,63 +245,6 @@ func (p *parser) orSkip(ok bool) bool {
 }
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
-
-// lastSecond is the end of the year 9999: what lies beyond is no time that anybody meant.
-const lastSecond = 253402300799
-
-// maxDigits bounds a time, in characters: to convert a number of thousands of digits costs more than its digits.
-const maxDigits = 600
-
-// time reads a NumericDate (RFC 7519, section 2). Fractions are cut off, which makes a token expire early and not late.
-func (p *parser) time(digitsToo bool) (int64, bool) {
-	if n, ok := p.seconds(); ok {
-		return n, true
-	}
-	var text string
-	var ok bool
-	if digitsToo && p.i < len(p.s) && p.s[p.i] == '"' {
-		if text, ok = p.str(); !ok || text == "" || strings.Trim(text, "0123456789") != "" {
-			return 0, false
-		}
-	} else if text, ok = p.number(); !ok {
-		return 0, false
-	}
-	if len(text) > maxDigits {
-		return 0, false
-	}
-	whole := text
-	if strings.IndexByte(text, 'e') < 0 && strings.IndexByte(text, 'E') < 0 {
-		whole, _, _ = strings.Cut(text, ".") // as a float it could be rounded up
-	}
-	if n, err := strconv.ParseInt(whole, 10, 64); err == nil {
-		return n, n >= 0 && n <= lastSecond && text[0] != '-'
-	}
-	f, err := strconv.ParseFloat(text, 64)
-	if err != nil || !(f >= 0 && f <= lastSecond) || text[0] == '-' {
-		return 0, false
-	}
-	return int64(f), true
-}
-
-// seconds reads a time as all issuers write it, in ten digits.
-func (p *parser) seconds() (n int64, ok bool) {
-	const digits = 10
-	if len(p.s)-p.i <= digits || p.s[p.i] == '0' {
-		return 0, false
-	}
-	for _, c := range []byte(p.s[p.i : p.i+digits]) {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = 10*n + int64(c-'0')
-	}
-	switch p.s[p.i+digits] {
-	case ',', '}', ' ', '\t', '\n', '\r':
-		p.i += digits
-		return n, true
-	}
-	return 0, false // it goes on
-}
 
 // member returns the bit of a name, or 0.
 func member(name string) Member {
