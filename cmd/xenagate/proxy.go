@@ -35,7 +35,7 @@ func newProxy(g *gateway, own map[string]http.Handler) *proxy {
 	}
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
-		Transport:      newTransport(g.cfg.Timeouts),
+		Transport:      byUpstream{},
 		FlushInterval:  flushAfter,
 		BufferPool:     &copyBuffers{},
 		ErrorHandler:   p.upstreamFailed,

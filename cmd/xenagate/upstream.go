@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
@@ -20,6 +19,8 @@ type upstream struct {
 	url    *url.URL
 	host   string // "" is any
 	prefix string // without a slash at the end
+
+	connections *connections
 }
 
 func newUpstreams(cfg *config.Config) []*upstream {
@@ -31,7 +32,7 @@ func newUpstreams(cfg *config.Config) []*upstream {
 		}
 		all = append(all, &upstream{
 			name: u.Name, host: u.Host, prefix: strings.TrimSuffix(u.Path, "/"),
-			url: &url.URL{Scheme: to.Scheme, Host: to.Host},
+			url: &url.URL{Scheme: to.Scheme, Host: to.Host}, connections: newConnections(cfg.Timeouts),
 		})
 	}
 	return all
@@ -68,22 +69,6 @@ func under(path, prefix string, ignoreCase bool) bool {
 		return strings.EqualFold(path[:len(prefix)], prefix)
 	}
 	return path[:len(prefix)] == prefix
-}
-
-// newTransport is how upstreams are reached: directly, whatever the environment says of proxies.
-func newTransport(t config.Timeouts) *http.Transport {
-	dialer := &net.Dialer{Timeout: t.Dial, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		DialContext:            dialer.DialContext,
-		TLSHandshakeTimeout:    t.Dial,
-		ResponseHeaderTimeout:  t.ResponseHeader,
-		ExpectContinueTimeout:  time.Second,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConnsPerHost:    256,
-		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // bodies go through as they are
-		ForceAttemptHTTP2:      true,
-	}
 }
 
 // upstreamFailed answers a request that an upstream didn't. The error may hold addresses, so only what kind it is goes

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// flushes counts what is sent before the handler returns.
+type flushes struct {
+	*httptest.ResponseRecorder
+	n int
+}
+
+func (f *flushes) FlushError() error                { f.n++; return nil }
+func (f *flushes) SetWriteDeadline(time.Time) error { return nil }
+
+// A piece of an answer that isn't its end is sent at once. A short answer is sent whole, by one write.
+func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
+	for name, c := range map[string]struct {
+		length string
+		pieces []string
+		want   int
+	}{
+		"whole":          {"4", []string{"body"}, 0},
+		"pieces":         {"8", []string{"bo", "dy", "bo", "dy"}, 3},
+		"unknown length": {"", []string{"body", "body"}, 0}, // ReverseProxy flushes these
+		"broken off":     {"9", []string{"body"}, 1},
+	} {
+		f := &flushes{ResponseRecorder: httptest.NewRecorder()}
+		w := &recorder{
+			ResponseWriter: f, control: http.NewResponseController(f), timeout: time.Minute, rec: &record{},
+			draining: new(atomic.Bool),
+		}
+		if c.length != "" {
+			w.Header().Set("Content-Length", c.length)
+		}
+		w.WriteHeader(200)
+		for _, piece := range c.pieces {
+			if _, err := w.Write([]byte(piece)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if f.n != c.want {
+			t.Errorf("%s: flushed %d times, want %d", name, f.n, c.want)
+		}
+	}
+}

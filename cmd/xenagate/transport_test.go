@@ -1,0 +1,253 @@
+package main_test
+
+import (
+	"context"
+	"encoding/pem"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// balancer stands between the gateway and a service. Connections that are open when it fails stay open and pass nothing
+// any more, without a word to either side; new ones work.
+type balancer struct {
+	net.Listener
+	to     string
+	mu     sync.Mutex
+	failed chan struct{} // closed for the connections that were open
+	stuck  bool          // connections that fail take no more bytes either
+	opened atomic.Int64
+}
+
+func newBalancer(t testing.TB, to string) *balancer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &balancer{Listener: l, to: to, failed: make(chan struct{})}
+	var conns sync.WaitGroup
+	ctx, cancel := context.WithCancel(context.Background())
+	conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b.opened.Add(1)
+			conns.Go(func() { b.pass(ctx, conn) })
+		}
+	})
+	t.Cleanup(func() { cancel(); _ = l.Close(); conns.Wait() })
+	return b
+}
+
+// fail lets the connections die that are open.
+func (b *balancer) fail() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.failed)
+	b.failed = make(chan struct{})
+}
+
+// pass carries bytes both ways, until the connection fails or the test ends.
+func (b *balancer) pass(ctx context.Context, client net.Conn) {
+	b.mu.Lock()
+	failed := b.failed
+	b.mu.Unlock()
+	service, err := net.Dial("tcp", b.to)
+	if err != nil {
+		_ = client.Close()
+		return
+	}
+	var both sync.WaitGroup
+	end := context.AfterFunc(ctx, func() { _ = client.Close(); _ = service.Close() })
+	defer end()
+	carry := func(to, from net.Conn) {
+		buffer := make([]byte, 32<<10)
+		for {
+			n, err := from.Read(buffer)
+			select {
+			case <-failed:
+				if b.stuck {
+					<-ctx.Done()
+					return
+				}
+				if err != nil {
+					return // the other side isn't told
+				}
+				continue
+			default:
+			}
+			if err == nil {
+				_, err = to.Write(buffer[:n])
+			}
+			if err != nil {
+				_ = to.Close()
+				return
+			}
+		}
+	}
+	both.Go(func() { carry(service, client) })
+	both.Go(func() { carry(client, service) })
+	both.Wait()
+}
+
+// viaBalancer is the configuration of a gateway that reaches a service through a balancer.
+func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) {
+	t.Helper()
+	scheme, addr, _ := strings.Cut(s.URL, "://")
+	b := newBalancer(t, addr)
+	return b, timeouts + strings.ReplaceAll(common(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
+}
+
+// fillPool has the gateway open so many connections at once, which it keeps.
+func fillPool(t testing.TB, p *process, s *service, n int) {
+	t.Helper()
+	all := make(chan struct{})
+	var arrived atomic.Int64
+	s.answers(func(http.ResponseWriter, *http.Request) {
+		if arrived.Add(1) == int64(n) {
+			close(all)
+		}
+		<-all
+	})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			res, err := client.Get(p.url("proxy", "/open/x"))
+			if err != nil || res.StatusCode != 200 {
+				t.Errorf("%v, %v", res, err)
+				return
+			}
+			_ = res.Body.Close()
+		})
+	}
+	wg.Wait()
+	s.answers(func(http.ResponseWriter, *http.Request) {})
+}
+
+// untilAnswered sends a request, and one more whenever none has been answered for a while, until one is answered 200.
+// It returns how many it took.
+func untilAnswered(t testing.TB, url string) (n int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	answered := make(chan struct{}, 1)
+	timeout := time.After(patience)
+	for {
+		n++
+		wg.Go(func() {
+			r, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
+			res, err := client.Do(r)
+			if err != nil {
+				return
+			}
+			_ = res.Body.Close()
+			if res.StatusCode == 200 {
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
+			}
+		})
+		select {
+		case <-answered:
+			return n
+		case <-time.After(200 * time.Millisecond): // as often as clients come
+		case <-timeout:
+			t.Fatalf("%d requests, and none was answered", n)
+		}
+	}
+}
+
+// One request that runs into a dead connection is enough: the others aren't sent over the rest of the pool.
+func TestDeadConnectionsAfterATimeout(t *testing.T) {
+	service := newService(t)
+	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
+	p := start(t, config, nil)
+	fillPool(t, p, service, 20)
+	b.fail()
+	lost := 0
+	for range 20 {
+		switch a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.status {
+		case 200:
+		case 504:
+			lost++
+		default:
+			t.Errorf("%d %s", a.status, a.body)
+		}
+	}
+	if lost != 1 {
+		t.Errorf("%d requests were lost, want 1", lost)
+	}
+}
+
+// Nor does anybody have to wait for the timeout, which may be long.
+func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
+	service := newService(t)
+	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
+	p := start(t, config, nil)
+	const pool = 60
+	fillPool(t, p, service, pool)
+	b.fail()
+	if n := untilAnswered(t, p.url("proxy", "/open/x")); n >= pool {
+		t.Errorf("the whole pool of %d dead connections was tried", n)
+	}
+}
+
+// One connection of HTTP/2 carries all requests. It is asked whether it lives.
+func TestDeadConnectionOfHTTP2(t *testing.T) {
+	service := &service{}
+	service.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	service.EnableHTTP2 = true
+	service.StartTLS()
+	t.Cleanup(service.Close)
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: service.Certificate().Raw}
+	if err := os.WriteFile(authority, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", authority)
+	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
+	p := start(t, config, nil)
+	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
+		t.Fatalf("the service should speak HTTP/2: %s", a.body)
+	}
+	b.fail()
+	untilAnswered(t, p.url("proxy", "/open/x"))
+	if n := b.opened.Load(); n != 2 {
+		t.Errorf("%d connections were opened", n)
+	}
+}
+
+// A request's body that nothing takes any more isn't waited for without an end.
+func TestDeadConnectionWithABody(t *testing.T) {
+	service := newService(t)
+	b, config := viaBalancer(t, service, "timeouts: {response_header: 2s}\n")
+	b.stuck = true
+	p := start(t, config, nil)
+	fillPool(t, p, service, 1)
+	b.fail()
+	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
+	if res, err := client.Do(r); err == nil { // the answer may come while the body is being sent
+		_ = res.Body.Close()
+	}
+	p.logged(`"status":504`, `"reason":"upstream_timeout"`)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
