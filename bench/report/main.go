@@ -5,6 +5,7 @@ package main
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,6 +52,7 @@ var goals = []goal{
 	{what: "introspected, 1000 requests at once", name: "IntrospectionStampede", unit: "upstream-calls", must: 1, aim: 1, exact: true, shown: "calls"},
 	{what: "refused: garbage", name: "Reject/token=garbage", unit: "ns/op", must: 600, aim: 400, scale: 1e-3, shown: "µs"},
 	{what: "refused: unknown key", name: "Reject/token=unknown-kid", unit: "ns/op", must: 2000, aim: 1300, scale: 1e-3, shown: "µs"},
+	{what: "requests a second of xenagate's reverse proxy", name: "Gateway/pair=proxy/clients=8", unit: "x-bare", must: 0.90, aim: 0.95, atLeast: true, shown: "× a bare one"},
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
@@ -66,14 +68,15 @@ func main() {
 	out := flag.String("out", "out", "folder with the output of the benchmarks")
 	docs := flag.String("docs", "", "document to write the table of goals into")
 	all := flag.Bool("all", false, "print every median, not only the goals")
+	gateway := flag.Bool("gateway", false, "print, and write, the table of the gateway only")
 	flag.Parse()
-	if err := run(*out, *docs, *all); err != nil {
+	if err := run(*out, *docs, *all, *gateway); err != nil {
 		fmt.Fprintln(os.Stderr, "report:", err)
 		os.Exit(1)
 	}
 }
 
-func run(out, docs string, all bool) error {
+func run(out, docs string, all, gateway bool) error {
 	r, err := results.Read(out)
 	if err != nil {
 		return err
@@ -81,10 +84,13 @@ func run(out, docs string, all bool) error {
 	if all {
 		medians(r)
 	}
-	goals := table(r)
-	peers := peerTable(r)
-	fmt.Println(goals)
-	fmt.Println(peers)
+	tables := map[string]string{"gateway": gatewayTable(r)}
+	if !gateway {
+		tables["goals"], tables["libraries"] = table(r), peerTable(r)
+	}
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		fmt.Println(tables[name])
+	}
 	if docs == "" {
 		return nil
 	}
@@ -93,7 +99,7 @@ func run(out, docs string, all bool) error {
 		return err
 	}
 	filled := string(text)
-	for mark, content := range map[string]string{"goals": goals, "libraries": peers} {
+	for mark, content := range tables {
 		if filled, err = between(filled, mark, content); err != nil {
 			return err
 		}

@@ -4,13 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"runtime/debug"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -162,61 +160,6 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		w.rec.status = http.StatusSwitchingProtocols
 	}
 	return conn, buffered, err
-}
-
-// body gives the client time for each piece of a request's body. The deadline must be gone when the body has ended:
-// net/http goes on reading, to see whether the client goes away, and would take it for that.
-type body struct {
-	io.ReadCloser
-	control *http.ResponseController
-	timeout time.Duration
-	rec     *record
-
-	mu   sync.Mutex
-	over bool // the body has ended, or the handler has, and from now on the deadline is net/http's
-}
-
-func (b *body) Read(p []byte) (int, error) {
-	b.extend()
-	n, err := b.ReadCloser.Read(p)
-	switch err {
-	case nil:
-	case io.EOF:
-		b.end(time.Time{})
-	default:
-		b.rec.bodyFailed.Store(true) // the deadline stays: there is nothing more to wait for
-	}
-	return n, err
-}
-
-func (b *body) extend() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.over {
-		_ = b.control.SetReadDeadline(time.Now().Add(b.timeout))
-	}
-}
-
-// leave is for when the handler ends. What it left of a short body, net/http reads and throws away.
-func (b *body) leave() {
-	if !b.rec.bodyFailed.Load() {
-		b.end(time.Now().Add(b.timeout))
-	}
-}
-
-func (b *body) ended() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.over
-}
-
-func (b *body) end(deadline time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.over {
-		b.over = true
-		_ = b.control.SetReadDeadline(deadline)
-	}
 }
 
 // problem answers with problem details (RFC 9457), as refusals by xenaauth are.

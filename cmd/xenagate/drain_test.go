@@ -122,6 +122,10 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
+	// Load balancers may not know yet, and open new connections.
+	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
+		t.Errorf("a new connection: last %v, %v", last, err)
+	}
 	ready := do(t, "GET", p.url("admin", "/readyz"), "")
 	if ready.status != 503 || ready.body != "draining\n" {
 		t.Errorf("%d %s", ready.status, ready.body)

@@ -129,7 +129,7 @@ routes:
 
 func TestUpstreamTrouble(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	config := strings.Replace(common(issuer, service), "upstreams:\n", `timeouts: {response_header: 100ms}
+	config := strings.Replace(common(issuer, service), "upstreams:\n", `timeouts: {response_header: 1500ms}
 upstreams:
   - {name: down, url: "http://127.0.0.1:1", path: /open/down}
 `, 1)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -137,8 +138,9 @@ func TestStreams(t *testing.T) {
 
 // Timeouts of one request are none of the next one's on the same connection.
 func TestTimeoutsEndWithTheirRequest(t *testing.T) {
+	t.Parallel()
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, "timeouts: {write: 200ms, read: 200ms}\n"+common(issuer, service), nil)
+	p := start(t, "timeouts: {write: 1s, read: 1s}\n"+common(issuer, service), nil)
 	conn, err := net.Dial("tcp", p.addr("proxy"))
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +150,7 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 	in := bufio.NewReader(conn)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
-		time.Sleep(300 * time.Millisecond) // the service is slow, and the client is not to blame
+		time.Sleep(1500 * time.Millisecond) // the service is slow, and the client is not to blame
 	})
 	for i := range 3 {
 		_, _ = io.WriteString(conn, "POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
@@ -161,7 +163,7 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 			t.Fatalf("request %d: %v, %v", i, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		time.Sleep(250 * time.Millisecond) // longer than any timeout of the request before
+		time.Sleep(1300 * time.Millisecond) // longer than any timeout of the request before
 	}
 }
 
@@ -190,6 +192,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 		_, _ = io.WriteString(conn, "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n")
 		if res, err := http.ReadResponse(in, nil); err == nil {
 			t.Errorf("%s: the body was answered with %d", path, res.StatusCode)
+		} else if errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: the connection stays open for as long as the client likes", path)
 		}
 		_ = conn.Close()
 	}
@@ -238,7 +242,7 @@ func TestClientGoesAway(t *testing.T) {
 	_ = conn.Close()
 	select {
 	case <-gone:
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal(errors.New("the service still works for nobody"))
 	}
 	p.logged(`"reason":"client_gone"`)

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/bench/results"
+)
+
+// gatewayPairs are the rows of the table of package gateway, and what xenagate is compared with in each.
+var gatewayPairs = []struct{ pair, what, unit string }{
+	{"proxy", "reverse proxy, against `httputil.ReverseProxy`", "x-bare"},
+	{"forward_auth", "forward-auth, against a server that always answers 200", "x-empty"},
+	{"ext_authz", "ext_authz by gRPC, against the same by HTTP/1.1", "x-empty"},
+	{"nginx", "nginx that asks by `auth_request`, against nginx alone", "x-alone"},
+}
+
+// gatewayTable is what xenagate serves and what a decision costs, with 8 clients and with one.
+func gatewayTable(r results.Results) string {
+	var b strings.Builder
+	b.WriteString("| What | Clients | Requests a second | Ratio | Median | of the other | 99 % | " +
+		"Processor time of a request | of the other |\n|---|---|---|---|---|---|---|---|---|\n")
+	for _, p := range gatewayPairs {
+		for _, clients := range []string{"8", "1"} {
+			name := "Gateway/pair=" + p.pair + "/clients=" + clients
+			value := func(unit, shown string) string {
+				m, n := r.Median(name, unit)
+				if n == 0 || m == 0 {
+					return "—"
+				}
+				return number(m) + shown
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s | %s |\n", p.what, clients,
+				value("requests/s", ""), value(p.unit, ""), value("p50-µs", " µs"), value("other-p50-µs", " µs"),
+				value("p99-µs", " µs"), value("cpu-µs", " µs"), value("other-cpu-µs", " µs"))
+		}
+	}
+	_, rounds := r.Median("Gateway/pair=proxy/clients=8", "x-bare")
+	fmt.Fprintf(&b, "\nRounds: %d.\n", rounds)
+	return b.String()
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+)
+
+// reloading is a gateway whose table of routes is in a file, in a bubble, so that its time is the test's.
+type reloading struct {
+	*gateway
+	t    *testing.T
+	file string
+	log  *sink
+}
+
+// watched runs a test with a gateway that watches its routes.
+func watched(t *testing.T, interval time.Duration, test func(r *reloading)) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "xenagate.yaml")
+	content := `listen: 127.0.0.1:0
+tokens: {audiences: [testapi]}
+upstreams: [{name: api, url: "http://127.0.0.1:1"}]
+routes_file: routes.yaml
+routes_interval: ` + interval.String() + "\n"
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &reloading{t: t, file: filepath.Join(dir, "routes.yaml"), log: new(sink)}
+	r.write("rules: [{route: /old, access: public}]\n")
+	synctest.Test(t, func(t *testing.T) {
+		r.t = t
+		cfg, err := config.Load(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := newLogWriter(r.log)
+		if r.gateway, err = build(cfg, lines); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); r.watchRoutes(ctx) }()
+		test(r)
+		cancel()
+		<-ended
+		lines.close(time.Hour)
+	})
+}
+
+func (r *reloading) write(content string) {
+	r.t.Helper()
+	if err := os.WriteFile(r.file, []byte(content), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// pass lets time pass.
+func (r *reloading) pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// is fails unless a path is public, or refused to everybody.
+func (r *reloading) is(public bool, path string) {
+	r.t.Helper()
+	rule, err := r.table.Load().Find(httptest.NewRequest(http.MethodGet, path, nil))
+	if got := err == nil && rule.Public; got != public {
+		r.t.Errorf("%s: public %v", path, got)
+	}
+}
+
+func (r *reloading) logged(words string) int {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	return strings.Count(r.log.text.String(), words)
+}
+
+const (
+	half  = "rules:\n  - {route: /new/, access: public}\n"
+	whole = half + "  - {route: /new/closed, access: deny}\n"
+)
+
+// A file that is being written is left alone, though half a table may be a table too.
+func TestHalfWrittenRoutes(t *testing.T) {
+	const interval = time.Second
+	watched(t, interval, func(r *reloading) {
+		for i := range 30 {
+			r.write("rules:\n  - {route: /ne")
+			r.pass(interval)
+			r.write(half + strings.Repeat("#", i))
+			r.pass(interval)
+			r.is(true, "/old")
+			r.is(false, "/new/x")
+		}
+		if n := r.logged("routes not taken"); n > 0 {
+			t.Errorf("%d half files were read", n)
+		}
+		r.write(whole)
+		r.pass(interval)
+		r.is(true, "/old") // it has been seen once
+		r.pass(interval)
+		r.is(true, "/new/x")
+		r.is(false, "/new/closed")
+		r.is(false, "/old")
+	})
+}
+
+// Nor does SIGHUP take what is being written.
+func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
+	watched(t, time.Hour, func(r *reloading) {
+		r.write(half)
+		reloaded := make(chan struct{})
+		go func() { defer close(reloaded); r.reload() }()
+		synctest.Wait() // it has read the file once
+		r.write(whole)
+		<-reloaded
+		r.pass(logDelay)
+		if n := r.logged("routes not taken yet"); n != 1 {
+			t.Errorf("it is told %d times that they are being written", n)
+		}
+		r.is(true, "/old")
+		r.is(false, "/new/x")
+		r.reload()
+		r.is(true, "/new/x")
+		r.is(false, "/new/closed")
+	})
+}
+
+// A file that can't be used is told once, and again when it has changed.
+func TestRoutesThatCanNotBeUsed(t *testing.T) {
+	const interval = time.Second
+	watched(t, interval, func(r *reloading) {
+		for i, content := range []string{"rules: [", "rules: [{route: /x}]"} {
+			r.write(content)
+			r.pass(10 * interval)
+			if n := r.logged("routes not taken, the ones before stay in force"); n != i+1 {
+				t.Errorf("it is told %d times, want %d", n, i+1)
+			}
+			r.is(true, "/old")
+		}
+	})
+}
