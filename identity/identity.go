@@ -29,7 +29,9 @@
 // # With httputil.ReverseProxy
 //
 // Call Set in Rewrite, on the header of ProxyRequest.Out: there, fields that the client named in Connection are removed
-// before Rewrite runs, and not after, as with Director. Trailers come after the header: set Out.Trailer to nil.
+// before Rewrite runs, and not after, as with Director. Trailers come after the header: set Out.Trailer to nil. Remove
+// the client's Upgrade before ReverseProxy sees the request, unless it is exactly one field that says websocket: after an
+// upgrade to h2c, the client speaks to the service with identity fields of its own.
 package identity
 
 import (

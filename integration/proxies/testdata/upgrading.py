@@ -44,6 +44,10 @@ async def app(scope, receive, send):
     await send({
         "type": "http.response.start",
         "status": 200,
-        "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())],
+        "headers": [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),  # so that no request meets a connection that Hypercorn is closing
+        ],
     })
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
