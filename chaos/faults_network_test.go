@@ -2,9 +2,10 @@ package chaos
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -38,9 +39,7 @@ func restart() fault {
 			l.gate.lead("127.0.0.1:1") // nobody listens behind the gate
 		},
 		end: func(l *lab) {
-			server := httptest.NewServer(l.issuer)
-			l.t.Cleanup(server.Close)
-			l.gate.lead(server.URL)
+			l.gate.lead(l.serve())
 		},
 	}
 }
@@ -55,7 +54,7 @@ type nameServer struct {
 const issuerName = "login.chaos.test"
 
 // newNamedLab is a lab whose issuer goes by a host name.
-func newNamedLab(t testing.TB) *lab {
+func newNamedLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	g := newGate(t)
 	host, port, err := net.SplitHostPort(g.addr)
@@ -70,7 +69,13 @@ func newNamedLab(t testing.TB) *lab {
 	s := &nameServer{conn: conn, ip: net.ParseIP(host).To4()}
 	t.Cleanup(func() { _ = conn.Close() })
 	go s.serve()
-	l := newLabAt(t, g, "http://"+net.JoinHostPort(issuerName, port))
+	scheme := "http://"
+	if p == http2 {
+		scheme = "https://"
+	}
+	l := newLabAt(t, g, scheme+net.JoinHostPort(issuerName, port))
+	l.protocol = p
+	g.lead(l.serve())
 	l.client = s.client()
 	l.names = s
 	return l
@@ -83,7 +88,12 @@ func (s *nameServer) client() *http.Client {
 		return d.DialContext(ctx, "udp", s.conn.LocalAddr().String())
 	}}
 	dialer := &net.Dialer{Timeout: 2 * time.Second, Resolver: resolver}
-	return &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	pool := x509.NewCertPool()
+	pool.AddCert(trusted.cert)
+	return &http.Client{Transport: &http.Transport{
+		DialContext: dialer.DialContext, DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true,
+	}}
 }
 
 func (s *nameServer) serve() {

@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,10 +15,11 @@ import (
 // fault is one way for the issuer to fail.
 type fault struct {
 	name       string
-	lab        func(testing.TB) *lab // nil is newLab
-	begin, end func(*lab)            // end nil is heal
-	retry      int                   // the seconds for which the issuer asks to be left alone; 0 is that it doesn't
-	spares     bool                  // introspection works all the while
+	lab        func(testing.TB, protocol) *lab // nil is newLabOf
+	begin, end func(*lab)                      // end nil is heal
+	retry      int                             // the seconds for which the issuer asks to be left alone; 0 is that it doesn't
+	spares     bool                            // introspection works all the while
+	works      bool                            // the issuer is well for all who make a new connection
 }
 
 // recovery is how soon after a fault all is well again.
@@ -40,10 +42,15 @@ func TestFaults(t *testing.T) {
 	rows := make([][]string, len(faults))
 	t.Run("fault", func(t *testing.T) {
 		for n, f := range faults {
-			t.Run(f.name, func(t *testing.T) {
-				t.Parallel()
-				rows[n] = f.run(t)
-			})
+			rows[n] = make([]string, 6)
+			var both [2][]string
+			for i, p := range []protocol{http1, http2} {
+				t.Run(f.name+"/"+p.String(), func(t *testing.T) {
+					t.Parallel()
+					both[i] = f.run(t, p)
+				})
+			}
+			t.Cleanup(func() { rows[n] = merge(both[0], both[1]) })
 		}
 	})
 	table(t, "faults", []string{
@@ -54,21 +61,39 @@ func TestFaults(t *testing.T) {
 
 func allFaults() (all []fault) {
 	all = append(all, networkFaults()...)
+	all = append(all, deadFaults()...)
 	all = append(all, tlsFaults()...)
 	all = append(all, answerFaults()...)
 	return append(all, keySetFaults()...)
 }
 
-func (f fault) run(t *testing.T) []string {
+// merge is the row of a fault by both protocols. It is nil if one was not tried.
+func merge(a, b []string) []string {
+	if a == nil || b == nil {
+		return nil
+	}
+	row := slices.Clone(a)
+	for i := range row {
+		if a[i] != b[i] {
+			row[i] = a[i] + " (HTTP/2: " + b[i] + ")"
+		}
+	}
+	return row
+}
+
+func (f fault) run(t *testing.T, p protocol) []string {
 	make := f.lab
 	if make == nil {
-		make = newLab
+		make = newLabOf
 	}
-	l := make(t)
+	l := make(t, p)
 	known, fresh := l.api(), l.api()
 	seen, cached := l.jwt("seen"), l.opaque("cached")
 	known.is(seen, "200")
 	known.is(cached, "200")
+	if l.relay != nil {
+		l.fill(known)
+	}
 
 	f.begin(l)
 	over := new(atomic.Bool)
@@ -88,11 +113,20 @@ func (f fault) run(t *testing.T) []string {
 	if f.spares {
 		opaque = "200"
 	}
+	if f.works {
+		outage, opaque = "200", "200"
+	}
+	allowed, began := allow(recovery), time.Now()
 	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
 	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
-	// Asking for a key that isn't there makes the API that knows keys look for new ones.
-	victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
+	if !f.works {
+		// Asking for a key that isn't there makes the API that knows keys look for new ones.
+		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
+	}
 	victims.Wait()
+	if took := time.Since(began); f.works && allowed.exceeded(took) {
+		t.Errorf("it took %v, want %v", took, recovery)
+	}
 
 	if f.end == nil {
 		f.end = heal
@@ -115,7 +149,7 @@ func (f fault) run(t *testing.T) []string {
 // keepAsking is a client whose token is good throughout.
 func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	var longest time.Duration
-	n := 0
+	allowed, n := allow(waitless), 0
 	for ; !over.Load(); n++ {
 		got := a.get(context.Background(), token())
 		longest = max(longest, got.took)
@@ -126,7 +160,7 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 		time.Sleep(5 * time.Millisecond) // so many clients on two cores are to measure waiting, not load
 	}
 	a.t.Logf("%s: %d requests, all 200, the slowest %v", who, n, longest)
-	if longest > waitless {
+	if allowed.exceeded(longest) {
 		a.t.Errorf("%s: one request took %v", who, longest)
 	}
 }

@@ -49,7 +49,7 @@ type trust struct {
 func (s *trust) show(c *tls.Certificate) { s.shown.Store(c) }
 
 // newTLSLab is a lab whose issuer speaks TLS, through the gate.
-func newTLSLab(t testing.TB) *lab {
+func newTLSLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	day := 24 * time.Hour
 	s := &trust{good: certificate(t, day), strange: certificate(t, day), expired: certificate(t, -time.Hour)}
@@ -61,6 +61,7 @@ func newTLSLab(t testing.TB) *lab {
 	server.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return s.shown.Load(), nil
 	}}
+	server.EnableHTTP2 = p == http2
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "https://")
@@ -72,6 +73,7 @@ func newTLSLab(t testing.TB) *lab {
 	l.client = &http.Client{Transport: &http.Transport{
 		TLSClientConfig:     &tls.Config{RootCAs: pool, ServerName: issuerName},
 		TLSHandshakeTimeout: 2 * time.Second,
+		ForceAttemptHTTP2:   p == http2,
 	}}
 	t.Cleanup(l.client.CloseIdleConnections)
 	return l

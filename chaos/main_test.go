@@ -16,5 +16,16 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "chaos")
+	if err == nil {
+		err = trusted.trust(dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	go beat()
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }

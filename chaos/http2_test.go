@@ -1,0 +1,133 @@
+package chaos
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// protocol is how the issuer of a lab is reached.
+type protocol bool
+
+const (
+	http1 protocol = false // HTTP/1.1 without TLS, unless the fault is about TLS
+	http2 protocol = true  // HTTP/2 with TLS, as most issuers are
+)
+
+func (p protocol) String() string {
+	if p == http2 {
+		return "HTTP2"
+	}
+	return "HTTP1"
+}
+
+// authority issues certificates that this process trusts, with the library's own HTTP client too.
+type authority struct {
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+	der  []byte
+}
+
+var trusted authority
+
+// trust makes the process trust the authority. It has to come before the first look at the system's certificates.
+func (a *authority) trust(dir string) error {
+	var err error
+	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	if a.der, err = x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key); err != nil {
+		return err
+	}
+	if a.cert, err = x509.ParseCertificate(a.der); err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "authority.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.der}), 0o600); err != nil {
+		return err
+	}
+	return os.Setenv("SSL_CERT_FILE", file)
+}
+
+// certificate is for a server at an IP address, and by the issuer's host name.
+func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
+	t.Helper()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), IPAddresses: []net.IP{net.ParseIP(ip)}, DNSNames: []string{issuerName},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// needClient gives the lab a client of its own where the process can't be told what to trust.
+func (l *lab) needClient() {
+	if runtime.GOOS != "linux" && l.client == nil {
+		pool := x509.NewCertPool()
+		pool.AddCert(trusted.cert)
+		l.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, ForceAttemptHTTP2: true}}
+	}
+}
+
+// serve starts a server of the lab's issuer and returns its address.
+func (l *lab) serve() string {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if (r.ProtoMajor == 2) != (l.protocol == http2) {
+			l.t.Errorf("the issuer is asked by %s", r.Proto)
+		}
+		l.issuer.ServeHTTP(w, r)
+	}))
+	server.Config.ErrorLog = quiet
+	if l.protocol == http2 {
+		host, _, err := net.SplitHostPort(l.gate.addr)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		server.TLS = &tls.Config{Certificates: []tls.Certificate{trusted.certificate(l.t, host)}}
+		server.EnableHTTP2 = true
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	l.t.Cleanup(server.Close)
+	_, addr, _ := strings.Cut(server.URL, "://")
+	return addr
+}
+
+// newLabOf is a lab whose issuer is reached by a protocol.
+func newLabOf(t testing.TB, p protocol) *lab {
+	t.Helper()
+	if p == http1 {
+		return newLab(t)
+	}
+	g := newGate(t)
+	l := newLabAt(t, g, "https://"+g.addr)
+	l.protocol = p
+	g.lead(l.serve())
+	l.needClient()
+	return l
+}

@@ -1,0 +1,36 @@
+package chaos
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// stalled is for how long this process didn't get to run although it should have, in all. Times that tests allow are
+// longer by what it grew meanwhile: a busy machine is no fault of the library.
+var stalled atomic.Int64
+
+// beat measures stalled as long as the process lives.
+func beat() {
+	const tick = 5 * time.Millisecond
+	for last := time.Now(); ; {
+		time.Sleep(tick)
+		now := time.Now()
+		if late := now.Sub(last) - 2*tick; late > 0 {
+			stalled.Add(int64(late))
+		}
+		last = now
+	}
+}
+
+// allowance is a time that grows while the machine is busy.
+type allowance struct {
+	most   time.Duration
+	before int64
+}
+
+func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
+
+// exceeded reports whether something took too long.
+func (a allowance) exceeded(took time.Duration) bool {
+	return took > a.most+time.Duration(stalled.Load()-a.before)
+}

@@ -1,0 +1,137 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// relay is a TCP proxy whose connections can die without a word: they stay open, and what comes is dropped.
+type relay struct {
+	addr     string
+	upstream string
+	listener net.Listener
+	running  sync.WaitGroup
+
+	mu    sync.Mutex
+	conns []*relayed
+	mute  bool // new connections are dead too
+}
+
+// relayed is a connection through the relay.
+type relayed struct {
+	near, far net.Conn
+	dead      atomic.Bool
+}
+
+func newRelay(t testing.TB, upstream string) *relay {
+	t.Helper()
+	var config net.ListenConfig
+	listener, err := config.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &relay{addr: listener.Addr().String(), upstream: upstream, listener: listener}
+	r.running.Go(r.accept)
+	t.Cleanup(r.close)
+	return r
+}
+
+func (r *relay) accept() {
+	for {
+		near, err := r.listener.Accept()
+		if err != nil {
+			return
+		}
+		far, err := net.Dial("tcp", r.upstream)
+		if err != nil {
+			_ = near.Close()
+			continue
+		}
+		c := &relayed{near: near, far: far}
+		r.mu.Lock()
+		c.dead.Store(r.mute)
+		r.conns = append(r.conns, c)
+		r.mu.Unlock()
+		r.running.Go(func() { c.copy(far, near) })
+		r.running.Go(func() { c.copy(near, far) })
+	}
+}
+
+func (c *relayed) copy(to, from net.Conn) {
+	defer func() { _, _ = to.Close(), from.Close() }()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if c.dead.Load() {
+			n = 0
+		}
+		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+			return
+		}
+	}
+}
+
+// die makes all connections dead, and those that are made until live is called.
+func (r *relay) die(mute bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mute = mute
+	for _, c := range r.conns {
+		c.dead.Store(true)
+	}
+}
+
+// live lets new connections live. The dead ones stay dead.
+func (r *relay) live() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mute = false
+}
+
+func (r *relay) close() {
+	_ = r.listener.Close()
+	r.mu.Lock()
+	for _, c := range r.conns {
+		_, _ = c.near.Close(), c.far.Close()
+	}
+	r.mu.Unlock()
+	r.running.Wait()
+}
+
+// newRelayLab is a lab with a relay between the gate and the issuer.
+func newRelayLab(t testing.TB, p protocol) *lab {
+	t.Helper()
+	l := newLabOf(t, p)
+	l.relay = newRelay(t, l.serve())
+	l.gate.lead(l.relay.addr)
+	return l
+}
+
+// deadFaults are connections that die without a word.
+func deadFaults() []fault {
+	return []fault{
+		{name: "open connections are dead, new ones work", lab: newRelayLab, works: true, begin: func(l *lab) {
+			l.relay.die(false)
+		}, end: func(*lab) {}},
+		{name: "nothing arrives; then new connections work", lab: newRelayLab, begin: func(l *lab) {
+			l.relay.die(true)
+		}, end: func(l *lab) { l.relay.live() }},
+	}
+}
+
+// fill makes an API open many connections, where each carries one call at a time.
+func (l *lab) fill(a *api) {
+	l.issuer.Slow(200 * time.Millisecond)
+	defer l.issuer.Slow(0)
+	var all sync.WaitGroup
+	for n := range 50 {
+		token := l.opaque(fmt.Sprint("fill", n))
+		all.Go(func() { a.is(token, "200") })
+	}
+	all.Wait()
+}
