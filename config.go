@@ -104,6 +104,10 @@ type Config struct {
 	MaxKeyAge time.Duration
 	// CacheSize is how many verified JWTs are remembered. 0 is 10 000. A full cache gives up its oldest entries.
 	CacheSize int
+	// CacheBytes is about how much memory verified JWTs may take, in bytes: whichever of CacheSize and CacheBytes is reached
+	// first bounds the cache. A quarter of it is for the tokens in use. A token that takes more than a fiftieth of it is
+	// not remembered, and verified with each request. 0 is 64 MiB; 1 MiB is the least.
+	CacheBytes int
 
 	// RevocationBus tells other instances what [Validator.Revoke] is told. nil tells nobody.
 	RevocationBus RevocationBus
@@ -159,6 +163,10 @@ type Introspection struct {
 	NegativeTTL time.Duration
 	// CacheSize is how many answers each of the two caches keeps. 0 is 10 000.
 	CacheSize int
+	// CacheBytes is about how much memory the answers may take, in bytes, as [Config.CacheBytes] is for JWTs: an eighth of
+	// it is for tokens that are not active. The issuer is asked with each request about a token whose answer takes more
+	// than a fiftieth of it. 0 is 64 MiB; 1 MiB is the least.
+	CacheBytes int
 	// Timeout is for one question, a second try included. 0 is 5 seconds. Waiting for its turn may take as long again.
 	Timeout time.Duration
 	// Concurrent is how many questions may be under way at a time. Four of them may be sent once more while they wait for
@@ -311,6 +319,7 @@ func (c Config) withDefaults() Config {
 	set(&c.MaxTokenLength, DefaultMaxTokenLength)
 	set(&c.MaxKeyAge, 24*time.Hour)
 	set(&c.CacheSize, 10_000)
+	set(&c.CacheBytes, defaultCacheBytes)
 	if c.Introspection != nil {
 		i := *c.Introspection
 		if !c.AlwaysIntrospect {
@@ -319,6 +328,7 @@ func (c Config) withDefaults() Config {
 		set(&i.NegativeTTL, 10*time.Second)
 		set(&i.MaxTokenLength, min(1<<10, c.MaxTokenLength))
 		set(&i.CacheSize, 10_000)
+		set(&i.CacheBytes, defaultCacheBytes)
 		set(&i.Timeout, 5*time.Second)
 		set(&i.Concurrent, 64)
 		c.Introspection = &i

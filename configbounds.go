@@ -6,6 +6,7 @@ import "time"
 const (
 	maxDuration   = 100 * 365 * 24 * time.Hour
 	maxCacheSize  = 1 << 30
+	minCacheBytes = 1 << 20
 	maxConcurrent = 100_000
 )
 
@@ -27,6 +28,12 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 			duration{"Introspection.Timeout", i.Timeout}, duration{"Introspection.StaleIfUnavailable", i.StaleIfUnavailable})
 		sizes = append(sizes, size{"Introspection.CacheSize", i.CacheSize, maxCacheSize},
 			size{"Introspection.Concurrent", i.Concurrent, maxConcurrent})
+	}
+	if c.CacheBytes < minCacheBytes {
+		wrong("CacheBytes", "is under 1 MiB")
+	}
+	if c.Introspection != nil && c.Introspection.CacheBytes < minCacheBytes {
+		wrong("Introspection.CacheBytes", "is under 1 MiB")
 	}
 	for _, d := range durations {
 		if d.value > maxDuration {

@@ -32,6 +32,7 @@ import (
 //	XENA_REQUIRE_ACTIVE                    RequireActive
 //	XENA_MAX_KEY_AGE                       MaxKeyAge
 //	XENA_CACHE_SIZE                        CacheSize
+//	XENA_CACHE_BYTES                       CacheBytes
 //	XENA_ALLOW_HTTP                        AllowHTTP
 //	XENA_INTROSPECTION_ENDPOINT            Introspection.Endpoint
 //	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID, and that there is an Introspection at all
@@ -42,6 +43,7 @@ import (
 //	XENA_INTROSPECTION_CACHE_TTL           Introspection.CacheTTL; a negative duration keeps nothing
 //	XENA_INTROSPECTION_NEGATIVE_TTL        Introspection.NegativeTTL; a negative duration keeps nothing
 //	XENA_INTROSPECTION_CACHE_SIZE          Introspection.CacheSize
+//	XENA_INTROSPECTION_CACHE_BYTES         Introspection.CacheBytes
 //	XENA_INTROSPECTION_TIMEOUT             Introspection.Timeout
 //	XENA_INTROSPECTION_CONCURRENT          Introspection.Concurrent
 //	XENA_INTROSPECTION_STALE_IF_UNAVAILABLE  Introspection.StaleIfUnavailable
@@ -76,6 +78,7 @@ func ConfigFromEnv() (Config, error) {
 		RequireActive:        e.flag("XENA_REQUIRE_ACTIVE"),
 		MaxKeyAge:            e.duration("XENA_MAX_KEY_AGE", time.Nanosecond, forever),
 		CacheSize:            e.number("XENA_CACHE_SIZE"),
+		CacheBytes:           e.number("XENA_CACHE_BYTES"),
 		AllowHTTP:            e.flag("XENA_ALLOW_HTTP"),
 	}
 	e.claimNames(c)
@@ -95,6 +98,7 @@ func (e *environment) introspection() *Introspection {
 		CacheTTL:           e.ttl(prefix + "CACHE_TTL"),
 		NegativeTTL:        e.ttl(prefix + "NEGATIVE_TTL"),
 		CacheSize:          e.number(prefix + "CACHE_SIZE"),
+		CacheBytes:         e.number(prefix + "CACHE_BYTES"),
 		Timeout:            e.duration(prefix+"TIMEOUT", time.Nanosecond, forever),
 		Concurrent:         e.number(prefix + "CONCURRENT"),
 		StaleIfUnavailable: e.duration(prefix+"STALE_IF_UNAVAILABLE", 0, forever),

@@ -46,6 +46,7 @@ var variables = map[string]struct {
 	"XENA_REQUIRE_ACTIVE":          {"true", "RequireActive", true, flagsThatAreNone},
 	"XENA_MAX_KEY_AGE":             {"48h", "MaxKeyAge", 48 * time.Hour, append([]string{"0", "-1h"}, durationsThatAreNone...)},
 	"XENA_CACHE_SIZE":              {"500", "CacheSize", 500, numbersThatAreNone},
+	"XENA_CACHE_BYTES":             {"1048576", "CacheBytes", 1048576, numbersThatAreNone},
 	"XENA_ALLOW_HTTP":              {"true", "AllowHTTP", true, flagsThatAreNone},
 
 	"XENA_INTROSPECTION_ENDPOINT":      {"https://a/i", "Introspection.Endpoint", "https://a/i", urlsThatAreNone},
@@ -59,6 +60,7 @@ var variables = map[string]struct {
 	"XENA_INTROSPECTION_MAX_TOKEN_LENGTH": {"9", "Introspection.MaxTokenLength", 9, numbersThatAreNone},
 	"XENA_INTROSPECTION_TIMEOUT":          {"2s", "Introspection.Timeout", 2 * time.Second, append([]string{"0", "-1s"}, durationsThatAreNone...)},
 	"XENA_INTROSPECTION_CONCURRENT":       {"8", "Introspection.Concurrent", 8, numbersThatAreNone},
+	"XENA_INTROSPECTION_CACHE_BYTES":      {"2097152", "Introspection.CacheBytes", 2097152, numbersThatAreNone},
 	"XENA_INTROSPECTION_STALE_IF_UNAVAILABLE": {"1m", "Introspection.StaleIfUnavailable", time.Minute,
 		append([]string{"-1s"}, durationsThatAreNone...)},
 }

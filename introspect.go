@@ -51,9 +51,9 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 		policy:   policy,
 		fetch:    newFetcher(network, c.Timeout),
 		report:   report,
-		active:   factcache.New[*answered](c.CacheSize),
-		hot:      factcache.NewHot[*answered](),
-		inactive: factcache.New[struct{}](c.CacheSize),
+		active:   factcache.New(c.CacheSize, c.CacheBytes-c.CacheBytes/hotPart-c.CacheBytes/inactivePart, (*answered).size),
+		hot:      factcache.NewHot[*answered](c.CacheBytes / hotPart),
+		inactive: factcache.New[struct{}](c.CacheSize, c.CacheBytes/inactivePart, nil),
 		sharing:  newSharing(c, policy, report),
 		guard: upstream.New(upstream.Settings{
 			Concurrent: c.Concurrent,
@@ -123,7 +123,7 @@ func (i *introspector) validate(ctx context.Context, token string, now time.Time
 		}
 		now = time.Now() // asking took its time
 	} else {
-		i.hot.Put(token, known)
+		i.hot.Put(token, known, known.size())
 	}
 	if err := i.policy.check(known.user, claims.Answer, now); err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func (v *verifier) validate(ctx context.Context, text string, token jose.Token, 
 		v.init(p)
 		p.user.indexScopes()
 		if user, err, ok := v.judge(ctx, p, now); ok {
-			v.hot.Put(text, p)
+			v.hot.Put(text, p, p.size())
 			return user, err
 		}
 		v.cache.Delete(&key)

@@ -40,7 +40,7 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	return &logoutHandler{
 		validator: v,
 		clientIDs: newNames(clientIDs),
-		seen:      factcache.New[struct{}](maxLogoutsSeen),
+		seen:      factcache.New[struct{}](maxLogoutsSeen, 2*maxLogoutsSeen*factcache.Overhead, nil),
 		log: refusalLog{
 			logger: v.cfg.Logger, name: slog.Any("clients", clientIDs), damper: newDamper(),
 			one: "xenaauth: logout refused", more: "xenaauth: more logouts were refused",

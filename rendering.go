@@ -24,7 +24,10 @@ type renderingKey struct {
 	scope  string
 }
 
-const maxRenderings = 1024
+const (
+	maxRenderings = 1024
+	maxRendering  = 4 << 10 // bytes of one that is kept: all of them together take some megabytes at the most
+)
 
 // rendering writes a refusal, once for each reason and scope.
 func (m *Middleware) rendering(e *Error) *rendering {
@@ -55,6 +58,9 @@ func (m *Middleware) rendering(e *Error) *rendering {
 }
 
 func (s *renderings) keep(key renderingKey, r *rendering) {
+	if len(key.scope)+len(r.challenge)+len(r.body) > maxRendering {
+		return
+	}
 	old := s.known.Load()
 	next := map[renderingKey]*rendering{{key.reason, strings.Clone(key.scope)}: r}
 	if old != nil {

@@ -45,6 +45,8 @@ type FetchStatus struct {
 type CacheStatus struct {
 	// Entries is how many it holds, those that have expired and weren't swept yet included.
 	Entries int `json:"entries"`
+	// Bytes is about how much memory they take, those in use counted twice.
+	Bytes int `json:"bytes"`
 	// Hits and Misses count lookups since the start.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
@@ -55,7 +57,7 @@ type CacheStatus struct {
 // Status tells how the Validator is. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
-	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot.Hits()), Revocations: v.revoked.inForce(now)}
+	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.inForce(now)}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.KeySet = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {
@@ -66,7 +68,7 @@ func (v *Validator) Status() Status {
 	s.Metadata = fetchStatus(now, at, ok, v.issuer.metadata.Failure())
 	if i := v.introspector; i != nil {
 		s.Introspection = i.guard.State()
-		s.Active, s.Inactive = cacheStatus(i.active, i.hot.Hits()), cacheStatus(i.inactive, 0)
+		s.Active, s.Inactive = cacheStatus(i.active, i.hot), cacheStatus(i.inactive, nil)
 		if v.cfg.AlwaysIntrospect {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
 			s.Ready = found && s.Introspection != "open"
@@ -87,11 +89,18 @@ func fetchStatus(now, at time.Time, ok bool, err error) (s FetchStatus) {
 
 func cacheStatus(c interface {
 	Len() int
+	Bytes() int
 	Counts() (hits, misses uint64)
-}, hot uint64) (s CacheStatus) {
-	s.Entries = c.Len()
+}, hot interface {
+	Bytes() int
+	Hits() uint64
+}) (s CacheStatus) {
+	s.Entries, s.Bytes = c.Len(), c.Bytes()
 	s.Hits, s.Misses = c.Counts()
-	s.Hits += hot
+	if hot != nil {
+		s.Bytes += hot.Bytes()
+		s.Hits += hot.Hits()
+	}
 	if n := s.Hits + s.Misses; n > 0 {
 		s.HitRatio = float64(s.Hits) / float64(n)
 	}

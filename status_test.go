@@ -270,9 +270,9 @@ func TestStatusAsJSON(t *testing.T) {
 		cfg := issuer.HybridConfig()
 		v := rvNew(t, cfg)
 		require.JSONEq(t, `{"issuer":"https://login.xena.biz","ready":false,"keys":0,"key_set":{},"metadata":{},
-			"introspection":"closed","tokens":{"entries":0,"hits":0,"misses":0,"hit_ratio":0},
-			"active":{"entries":0,"hits":0,"misses":0,"hit_ratio":0},
-			"inactive":{"entries":0,"hits":0,"misses":0,"hit_ratio":0},"revocations":0}`, rvStatus(t, v).Body.String())
+			"introspection":"closed","tokens":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
+			"active":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
+			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},"revocations":0}`, rvStatus(t, v).Body.String())
 		require.NotContains(t, rvStatus(t, rvNew(t, issuer.Config())).Body.String(), "introspection")
 
 		start, err := json.Marshal(time.Now())
@@ -292,9 +292,11 @@ func TestStatusAsJSON(t *testing.T) {
 		require.JSONEq(t, fmt.Sprintf(`{"issuer":"https://login.xena.biz","ready":true,"keys":1,
 			"key_set":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"key set: connection refused"},
 			"metadata":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"metadata: connection refused"},
-			"introspection":"closed","tokens":{"entries":2,"hits":1,"misses":2,"hit_ratio":%[2]v},
-			"active":{"entries":1,"hits":0,"misses":1,"hit_ratio":0},
-			"inactive":{"entries":0,"hits":0,"misses":1,"hit_ratio":0},"revocations":1}`, start, 1.0/3), text)
+			"introspection":"closed","tokens":{"entries":2,"bytes":%[3]d,"hits":1,"misses":2,"hit_ratio":%[2]v},
+			"active":{"entries":1,"bytes":%[4]d,"hits":0,"misses":1,"hit_ratio":0},
+			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":1,"hit_ratio":0},"revocations":1}`, start, 1.0/3, v.Status().Tokens.Bytes, v.Status().Active.Bytes), text)
+		require.Greater(t, v.Status().Tokens.Bytes, 2*500)
+		require.Greater(t, v.Status().Active.Bytes, 500)
 		for _, secret := range []string{issuer.APISecret(), jwt, opaque, strings.Split(jwt, ".")[2], "U1", "104711",
 			"connect/", "well-known", issuer.KeyID()} {
 			require.NotContains(t, text, secret)

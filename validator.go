@@ -49,8 +49,8 @@ func NewValidator(cfg Config) (*Validator, error) {
 		issuer:     v.issuer,
 		policy:     v.policy,
 		algorithms: cfg.Algorithms,
-		cache:      factcache.New[stored](cfg.CacheSize),
-		hot:        factcache.NewHot[*proven](),
+		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotPart, stored.size),
+		hot:        factcache.NewHot[*proven](cfg.CacheBytes / hotPart),
 		users:      newKnownUsers(cfg.CacheSize),
 	}
 	if cfg.Introspection != nil {

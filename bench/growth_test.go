@@ -111,7 +111,7 @@ func filled(b *testing.B, n int) *full {
 	ctx := context.Background()
 	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
 	before := heap()
-	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize = n + n/8 + 4096 }) // shards don't fill evenly
+	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 }) // shards don't fill evenly
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)
 	each(n, func(i int) {
@@ -213,7 +213,7 @@ func BenchmarkGrowthScopes(b *testing.B) {
 						rs[i] = request(f.SignBytes([]byte(f.header), []byte(f.claims(strings.Join(names, ","), time.Now(), lifetime))))
 					})
 				}
-				v := validator(f, func(c *xenaauth.Config) { c.CacheSize = cacheSize })
+				v := validator(f, func(c *xenaauth.Config) { c.CacheSize, c.CacheBytes = cacheSize, 4<<30 })
 				next := new(counter)
 				h := mount(v, next)
 				warm(h, rs[:use])

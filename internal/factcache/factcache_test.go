@@ -48,14 +48,14 @@ func lacks(t *testing.T, c *factcache.Cache[int], k *factcache.Key, now time.Tim
 }
 
 func TestEmpty(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	lacks(t, c, hashed(1), start)
 	c.Delete(hashed(1))
 	require.Zero(t, c.Len())
 }
 
 func TestPutGetDelete(t *testing.T) {
-	c := factcache.New[int](1000)
+	c := factcache.New[int](1000, 1<<40, nil)
 	end := start.Add(time.Hour)
 	for i := range 500 {
 		c.Put(hashed(i), i, end, start)
@@ -77,7 +77,7 @@ func TestPutGetDelete(t *testing.T) {
 }
 
 func TestEveryByteOfTheKeyCounts(t *testing.T) {
-	c := factcache.New[int](10_000)
+	c := factcache.New[int](10_000, 1<<40, nil)
 	base := hashed(0)
 	c.Put(base, 1, start.Add(time.Hour), start)
 	for i := range base {
@@ -91,7 +91,7 @@ func TestEveryByteOfTheKeyCounts(t *testing.T) {
 
 // The caller may use the key's memory again.
 func TestKeyIsCopied(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	k := *hashed(1)
 	c.Put(&k, 1, start.Add(time.Hour), start)
 	k = *hashed(2)
@@ -100,7 +100,7 @@ func TestKeyIsCopied(t *testing.T) {
 }
 
 func TestExpiry(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	end := start.Add(time.Minute)
 	c.Put(hashed(1), 1, end, start)
 	holds(t, c, hashed(1), end.Add(-1), 1)
@@ -117,7 +117,7 @@ func TestExpiry(t *testing.T) {
 }
 
 func TestCounts(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	c.Put(hashed(1), 1, start.Add(time.Minute), start)
 	for range 3 {
 		c.Get(hashed(1), start)
@@ -133,7 +133,7 @@ func TestCounts(t *testing.T) {
 }
 
 func TestPeekCountsNothing(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	c.Put(hashed(1), 1, start.Add(time.Minute), start)
 	got, ok := c.Peek(hashed(1), start)
 	require.True(t, ok)
@@ -149,7 +149,7 @@ func TestPeekCountsNothing(t *testing.T) {
 
 func TestBound(t *testing.T) {
 	for max, want := range map[int]int{1: 32, 32: 32, 33: 64, 100: 128, 1000: 1024} {
-		c := factcache.New[int](max)
+		c := factcache.New[int](max, 1<<40, nil)
 		for i := range 10 * want {
 			c.Put(hashed(i), i, start.Add(time.Hour), start)
 			require.LessOrEqual(t, c.Len(), want)
@@ -159,7 +159,7 @@ func TestBound(t *testing.T) {
 }
 
 func TestFullShardGivesUpItsOldest(t *testing.T) {
-	c := factcache.New[int](4 * shards)
+	c := factcache.New[int](4*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
 	c.Put(key(6, 0), 6, end, start)
 	for i := range 4 {
@@ -183,7 +183,7 @@ func TestFullShardGivesUpItsOldest(t *testing.T) {
 }
 
 func TestSweep(t *testing.T) {
-	c := factcache.New[int](100 * shards)
+	c := factcache.New[int](100*shards, 1<<40, nil)
 	for i := range 100 {
 		life := time.Hour
 		if i%2 == 0 {
@@ -214,7 +214,7 @@ func TestSweep(t *testing.T) {
 
 // A sweep of a ring that has turned keeps the order.
 func TestSweepKeepsTheOrder(t *testing.T) {
-	c := factcache.New[int](10 * shards)
+	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
 	for i := range 17 {
 		c.Put(key(1, i), i, end, start)
@@ -250,7 +250,7 @@ func TestRandomOperations(t *testing.T) {
 			limit := 1 + random.IntN(300)
 			bound := (limit + shards - 1) / shards * shards
 			keys := 1 + random.IntN(3*bound)
-			c := factcache.New[int](limit)
+			c := factcache.New[int](limit, 1<<40, nil)
 			model := make(map[int]fact)
 			now, hits, misses := start, uint64(0), uint64(0)
 			for n := range 20_000 {
@@ -291,7 +291,7 @@ func TestRandomOperations(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	c := factcache.New[int](200)
+	c := factcache.New[int](200, 1<<40, nil)
 	var lookups atomic.Uint64
 	var all sync.WaitGroup
 	for g := range 8 {
@@ -326,7 +326,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestReadingAllocatesNothing(t *testing.T) {
-	c := factcache.New[int](100)
+	c := factcache.New[int](100, 1<<40, nil)
 	k := hashed(1)
 	c.Put(k, 1, start.Add(time.Hour), start)
 	require.Zero(t, testing.AllocsPerRun(100, func() { c.Get(k, start) }))

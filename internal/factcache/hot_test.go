@@ -13,11 +13,11 @@ import (
 )
 
 func TestHot(t *testing.T) {
-	h := factcache.NewHot[int]()
+	h := factcache.NewHot[int](1 << 30)
 	_, ok := h.Get("a")
 	require.False(t, ok)
 	h.Delete("a")
-	h.Put("a", 1)
+	h.Put("a", 1, 0)
 	got, ok := h.Get("a")
 	require.True(t, ok)
 	require.Equal(t, 1, got)
@@ -25,7 +25,7 @@ func TestHot(t *testing.T) {
 		_, ok = h.Get(other)
 		require.False(t, ok, other)
 	}
-	h.Put("a", 2)
+	h.Put("a", 2, 0)
 	got, _ = h.Get("a")
 	require.Equal(t, 2, got)
 	h.Delete("a")
@@ -35,9 +35,9 @@ func TestHot(t *testing.T) {
 }
 
 func TestHotIsBounded(t *testing.T) {
-	h := factcache.NewHot[int]()
+	h := factcache.NewHot[int](1 << 30)
 	for i := range 20_000 {
-		h.Put(fmt.Sprint(i), i)
+		h.Put(fmt.Sprint(i), i, 0)
 		got, ok := h.Get(fmt.Sprint(i))
 		require.True(t, ok, "what was just put is there")
 		require.Equal(t, i, got)
@@ -55,14 +55,14 @@ func TestHotIsBounded(t *testing.T) {
 
 // A token may be lost, but what was put last is the only value that it has.
 func TestHotRandomOperations(t *testing.T) {
-	h := factcache.NewHot[int]()
+	h := factcache.NewHot[int](1 << 30)
 	model := make(map[string]int)
 	random := rand.New(rand.NewPCG(1, 4))
 	for n := range 300_000 {
 		token := fmt.Sprint(random.IntN(2000))
 		switch random.IntN(5) {
 		case 0, 1:
-			h.Put(token, n)
+			h.Put(token, n, 0)
 			model[token] = n
 		case 2:
 			h.Delete(token)
@@ -78,7 +78,7 @@ func TestHotRandomOperations(t *testing.T) {
 }
 
 func TestHotConcurrently(t *testing.T) {
-	h := factcache.NewHot[string]()
+	h := factcache.NewHot[string](1 << 30)
 	var all sync.WaitGroup
 	for g := range 8 {
 		all.Go(func() {
@@ -87,7 +87,7 @@ func TestHotConcurrently(t *testing.T) {
 				token := fmt.Sprint(random.IntN(2000))
 				switch random.IntN(4) {
 				case 0:
-					h.Put(token, token)
+					h.Put(token, token, 0)
 				case 1:
 					h.Delete(token)
 				default:
@@ -104,10 +104,10 @@ func TestHotConcurrently(t *testing.T) {
 
 // Its place follows from the end of a token, which others may share: a token is found by all of it.
 func TestHotTellsTokensWithOneEndApart(t *testing.T) {
-	h := factcache.NewHot[int]()
+	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)
 	for i := range 4 {
-		h.Put(fmt.Sprint(i, ".", end), i)
+		h.Put(fmt.Sprint(i, ".", end), i, 0)
 	}
 	for i := range 4 {
 		got, ok := h.Get(fmt.Sprint(i, ".", end))

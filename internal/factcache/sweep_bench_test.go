@@ -20,7 +20,7 @@ func BenchmarkSweep(b *testing.B) {
 			var worst time.Duration
 			for b.Loop() {
 				b.StopTimer()
-				c := New[int](entries + entries/10)
+				c := New[int](entries+entries/10, 1<<40, nil)
 				start := time.Now()
 				var key Key
 				for i := range entries {

@@ -57,6 +57,7 @@ type Tokens struct {
 	RequireActive        bool           `yaml:"require_active"`
 	MaxKeyAge            time.Duration  `yaml:"max_key_age"`
 	CacheSize            int            `yaml:"cache_size"`
+	CacheBytes           int            `yaml:"cache_bytes"`
 	AllowHTTP            bool           `yaml:"allow_http"`
 	Introspection        *Introspection `yaml:"introspection"`
 }
@@ -71,6 +72,7 @@ type Introspection struct {
 	NegativeTTL        time.Duration `yaml:"negative_ttl"`
 	MaxTokenLength     int           `yaml:"max_token_length"`
 	CacheSize          int           `yaml:"cache_size"`
+	CacheBytes         int           `yaml:"cache_bytes"`
 	Timeout            time.Duration `yaml:"timeout"`
 	Concurrent         int           `yaml:"concurrent"`
 	StaleIfUnavailable time.Duration `yaml:"stale_if_unavailable"`

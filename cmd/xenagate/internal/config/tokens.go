@@ -36,6 +36,7 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	over(c, "tokens.allow_client_tokens", &v.AllowClientTokens, t.AllowClientTokens)
 	over(c, "tokens.max_key_age", &v.MaxKeyAge, t.MaxKeyAge)
 	over(c, "tokens.cache_size", &v.CacheSize, t.CacheSize)
+	over(c, "tokens.cache_bytes", &v.CacheBytes, t.CacheBytes)
 	over(c, "tokens.allow_http", &v.AllowHTTP, t.AllowHTTP)
 	switch t.Profile {
 	case "": // what the environment says
@@ -91,6 +92,7 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	over(c, key+".negative_ttl", &i.NegativeTTL, from.NegativeTTL)
 	over(c, key+".max_token_length", &i.MaxTokenLength, from.MaxTokenLength)
 	over(c, key+".cache_size", &i.CacheSize, from.CacheSize)
+	over(c, key+".cache_bytes", &i.CacheBytes, from.CacheBytes)
 	over(c, key+".timeout", &i.Timeout, from.Timeout)
 	over(c, key+".concurrent", &i.Concurrent, from.Concurrent)
 	over(c, key+".stale_if_unavailable", &i.StaleIfUnavailable, from.StaleIfUnavailable)

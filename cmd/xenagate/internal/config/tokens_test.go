@@ -39,6 +39,7 @@ var settings = []struct {
 	{"require_active", "false", "XENA_REQUIRE_ACTIVE", "true", "RequireActive", false, true},
 	{"max_key_age", "1h", "XENA_MAX_KEY_AGE", "2h", "MaxKeyAge", time.Hour, 2 * time.Hour},
 	{"cache_size", "1", "XENA_CACHE_SIZE", "2", "CacheSize", 1, 2},
+	{"cache_bytes", "2000000", "XENA_CACHE_BYTES", "3000000", "CacheBytes", 2_000_000, 3_000_000},
 	{"allow_http", "false", "XENA_ALLOW_HTTP", "true", "AllowHTTP", false, true},
 
 	{"introspection.endpoint", "https://a", "XENA_INTROSPECTION_ENDPOINT", "https://b", "Endpoint", "https://a", "https://b"},
@@ -47,6 +48,7 @@ var settings = []struct {
 	{"introspection.cache_ttl", "1s", "XENA_INTROSPECTION_CACHE_TTL", "2s", "CacheTTL", time.Second, 2 * time.Second},
 	{"introspection.negative_ttl", "1s", "XENA_INTROSPECTION_NEGATIVE_TTL", "2s", "NegativeTTL", time.Second, 2 * time.Second},
 	{"introspection.cache_size", "1", "XENA_INTROSPECTION_CACHE_SIZE", "2", "CacheSize", 1, 2},
+	{"introspection.cache_bytes", "2000000", "XENA_INTROSPECTION_CACHE_BYTES", "3000000", "CacheBytes", 2_000_000, 3_000_000},
 	{"introspection.max_token_length", "1", "XENA_INTROSPECTION_MAX_TOKEN_LENGTH", "2", "MaxTokenLength", 1, 2},
 	{"introspection.timeout", "1s", "XENA_INTROSPECTION_TIMEOUT", "2s", "Timeout", time.Second, 2 * time.Second},
 	{"introspection.concurrent", "1", "XENA_INTROSPECTION_CONCURRENT", "2", "Concurrent", 1, 2},

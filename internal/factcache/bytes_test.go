@@ -1,0 +1,192 @@
+package factcache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/factcache"
+)
+
+// sized is a value that says how large it is.
+type sized struct{ n, size int }
+
+func sizeOf(v sized) int { return v.size }
+
+func has(t *testing.T, c *factcache.Cache[sized], k *factcache.Key, want int) {
+	t.Helper()
+	got, ok := c.Get(k, start)
+	require.True(t, ok)
+	require.Equal(t, want, got.n)
+}
+
+func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
+	t.Helper()
+	_, ok := c.Get(k, start)
+	require.False(t, ok)
+}
+
+// A shard that is full of bytes gives up its oldest entries, as many as the new one needs.
+func TestBytesOfAShard(t *testing.T) {
+	const size = 1000
+	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
+	end := start.Add(time.Hour)
+	for i := range 10 {
+		c.Put(key(1, i), sized{i, size}, end, start)
+	}
+	require.Equal(t, 10*(size+factcache.Overhead), c.Bytes())
+	has(t, c, key(1, 0), 0)
+	c.Put(key(1, 10), sized{10, size}, end, start)
+	hasNot(t, c, key(1, 0))
+	has(t, c, key(1, 1), 1)
+	c.Put(key(1, 11), sized{11, 3 * size}, end, start) // in the place of three, their overhead too
+	for i := 1; i <= 3; i++ {
+		hasNot(t, c, key(1, i))
+	}
+	has(t, c, key(1, 4), 4)
+	has(t, c, key(1, 10), 10)
+	has(t, c, key(1, 11), 11)
+	c.Put(key(2, 0), sized{20, size}, end, start) // another shard has room of its own
+	has(t, c, key(1, 4), 4)
+}
+
+// A value that is too large is not kept, and takes the place of nothing but its older self.
+func TestTooLarge(t *testing.T) {
+	c := factcache.New(1000, 10_000*shards, sizeOf)
+	end := start.Add(time.Hour)
+	c.Put(key(1, 0), sized{0, 100}, end, start)
+	c.Put(key(1, 1), sized{1, 100}, end, start)
+	c.Put(key(1, 1), sized{11, 10_000 - factcache.Overhead + 1}, end, start)
+	hasNot(t, c, key(1, 1))
+	has(t, c, key(1, 0), 0)
+	require.Equal(t, 100+factcache.Overhead, c.Bytes())
+	c.Put(key(1, 1), sized{12, 10_000 - factcache.Overhead}, end, start)
+	has(t, c, key(1, 1), 12)
+	hasNot(t, c, key(1, 0))
+	require.Equal(t, 10_000, c.Bytes())
+}
+
+// Bytes are those of the entries that are there, whatever was put, put anew, deleted and swept.
+func TestBytesAreCounted(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 3))
+		bound := (1 + random.IntN(40)) * 1000 * shards
+		c := factcache.New(1+random.IntN(2000), bound, sizeOf)
+		sizes := make(map[int]int)
+		now := start
+		for n := range 5000 {
+			k := random.IntN(1500)
+			switch random.IntN(8) {
+			case 0:
+				c.Delete(hashed(k))
+			case 1:
+				now = now.Add(time.Duration(random.IntN(10)) * time.Second)
+			default:
+				sizes[k] = random.IntN(3000)
+				c.Put(hashed(k), sized{n, sizes[k]}, now.Add(time.Duration(1+random.IntN(100))*time.Second), now)
+			}
+			require.LessOrEqual(t, c.Bytes(), bound)
+		}
+		// Whatever is there still is counted with its latest size; what has expired and was not swept is counted too.
+		sum := 0
+		for k, size := range sizes {
+			if _, ok := c.Peek(hashed(k), start); ok {
+				sum += size + factcache.Overhead
+			}
+		}
+		require.Equal(t, sum, c.Bytes(), "seed %d", seed)
+		for k := range sizes {
+			c.Delete(hashed(k))
+		}
+		require.Zero(t, c.Bytes(), "seed %d", seed)
+		require.Zero(t, c.Len(), "seed %d", seed)
+	}
+}
+
+// Overhead is about what an entry takes without a value.
+func TestOverhead(t *testing.T) {
+	const n = 50_000
+	measure := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := measure()
+	c := factcache.New[int](n, 1<<40, nil)
+	for i := range n {
+		c.Put(hashed(i), i, start.Add(time.Hour), start)
+	}
+	took := (measure() - before) / n
+	t.Logf("%d bytes an entry, counted as %d", took, factcache.Overhead)
+	require.InDelta(t, 1, float64(took)/factcache.Overhead, 0.45)
+	runtime.KeepAlive(c)
+}
+
+// The table of tokens in use stays within its bytes, and always takes the latest.
+func TestHotBytes(t *testing.T) {
+	const bound = 100_000
+	h := factcache.NewHot[int](bound)
+	for i := range 2000 {
+		token := fmt.Sprint(strings.Repeat("x", i%700), " ", i)
+		h.Put(token, i, i%300)
+		got, ok := h.Get(token)
+		require.True(t, ok)
+		require.Equal(t, i, got)
+		require.LessOrEqual(t, h.Bytes(), bound)
+		require.Positive(t, h.Bytes())
+		if i%5 == 0 {
+			h.Delete(token)
+		}
+	}
+	require.Greater(t, h.Bytes(), bound/2, "what there is room for is kept")
+
+	h = factcache.NewHot[int](bound)
+	h.Put("a", 1, 0)
+	h.Put("b", 2, bound)
+	_, ok := h.Get("b")
+	require.False(t, ok, "too large")
+	_, ok = h.Get("a")
+	require.True(t, ok, "and pushes nothing out")
+	h.Put("a", 3, bound)
+	_, ok = h.Get("a")
+	require.False(t, ok, "outdated")
+	require.Zero(t, h.Bytes())
+	h.Put("a", 1, 10)
+	h.Put("a", 2, 20)
+	h.Delete("a")
+	h.Delete("a")
+	require.Zero(t, h.Bytes())
+}
+
+func TestHotBytesConcurrently(t *testing.T) {
+	const bound = 20_000
+	h := factcache.NewHot[int](bound)
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(g), 5))
+			for range 3000 {
+				token := fmt.Sprint("token", random.IntN(300))
+				if random.IntN(4) == 0 {
+					h.Delete(token)
+				} else {
+					h.Put(token, 1, random.IntN(500))
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.LessOrEqual(t, h.Bytes(), bound)
+	for i := range 300 {
+		h.Delete(fmt.Sprint("token", i))
+	}
+	require.Zero(t, h.Bytes())
+}
