@@ -190,13 +190,13 @@ func TestStatusCaches(t *testing.T) {
 	for range 4 {
 		require.Empty(t, reasonOf(t, v, jwt))
 	}
-	require.Equal(t, xenaauth.CacheStatus{Entries: 1, Hits: 3, Misses: 1, HitRatio: 0.75}, v.Status().Tokens)
+	require.Equal(t, xenaauth.CacheStatus{Entries: 1, Bytes: v.Status().Tokens.Bytes, Hits: 3, Misses: 1, HitRatio: 0.75}, v.Status().Tokens)
 	for range 5 {
 		require.Empty(t, reasonOf(t, v, opaque))
 		require.Equal(t, xenaauth.ReasonInactive, reasonOf(t, v, "unknown"))
 	}
 	s := v.Status()
-	require.Equal(t, xenaauth.CacheStatus{Entries: 1, Hits: 3, Misses: 1, HitRatio: 0.75}, s.Tokens)
+	require.Equal(t, xenaauth.CacheStatus{Entries: 1, Bytes: s.Tokens.Bytes, Hits: 3, Misses: 1, HitRatio: 0.75}, s.Tokens)
 	require.Equal(t, 1, s.Active.Entries)
 	require.Equal(t, 1, s.Inactive.Entries)
 	require.EqualValues(t, 4, s.Active.Hits)
