@@ -112,13 +112,6 @@ func TestBytesAreCounted(t *testing.T) {
 // Overhead is about what an entry takes without a value.
 func TestOverhead(t *testing.T) {
 	const n = 50_000
-	measure := func() int {
-		runtime.GC()
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return int(m.HeapAlloc)
-	}
 	before := measure()
 	c := factcache.New[int](n, 1<<40, nil)
 	for i := range n {
@@ -189,4 +182,25 @@ func TestHotBytesConcurrently(t *testing.T) {
 		h.Delete(fmt.Sprint("token", i))
 	}
 	require.Zero(t, h.Bytes())
+}
+
+// The table doesn't hold on to the text that a token is part of, which may be much longer.
+func TestHotKeepsTheTokenAlone(t *testing.T) {
+	h := factcache.NewHot[int](1 << 20)
+	before := measure()
+	for i := range 100 {
+		field := strings.Repeat(" ", 100<<10) + fmt.Sprint("token", i)
+		h.Put(field[100<<10:], i, 0)
+	}
+	require.Less(t, measure()-before, 1<<20)
+	runtime.KeepAlive(h)
+}
+
+// measure is how many bytes are in use.
+func measure() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
 }
