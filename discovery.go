@@ -24,7 +24,6 @@ type metadata struct {
 type published struct {
 	keys      *jose.KeySet
 	etag, url string
-	sum       [sha256.Size]byte // of the document
 }
 
 const (
@@ -220,8 +219,8 @@ func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous publish
 	if err != nil {
 		return p, 0, err
 	}
-	p = published{etag: r.header.Get("Etag"), url: place, sum: sha256.Sum256([]byte(text))}
-	if previous.keys != nil && p.sum == previous.sum {
+	p = published{etag: r.header.Get("Etag"), url: place}
+	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
 		p.keys = previous.keys // and with them, which of them verify
 		return p, r.lifetime(), nil
 	}

@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -15,6 +16,8 @@ type KeySet struct {
 	byID   map[string]*group
 	byX5t  map[string]*group
 	prints map[[32]byte]struct{}
+	// Sum is the SHA-256 of the text of the set.
+	Sum [sha256.Size]byte
 	// Skipped tells why each unusable key of the set was left out.
 	Skipped []string
 
@@ -34,6 +37,7 @@ var setNames = claims.NewNames("keys")
 // without a usable key, or of more than 1000, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
 	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), prints: make(map[[32]byte]struct{})}
+	s.Sum = sha256.Sum256([]byte(text))
 	n, found := 0, false
 	err := claims.Object(text, setNames, func(name string, d *claims.Decoder) error {
 		if name != "keys" {
