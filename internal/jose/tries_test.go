@@ -3,6 +3,7 @@ package jose_test
 import (
 	"crypto/ecdsa"
 	"crypto/rand"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,4 +129,25 @@ func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	s := parse(t, append(keys, jwk(p256(), members{"kid": "k"}))...)
 	found, _ := s.Find(&jose.Header{Algorithm: "ES256", KeyID: "k"})
 	require.Len(t, found, 1)
+}
+
+// Keys are preferred while other tokens are verified.
+func TestPreferIsConcurrent(t *testing.T) {
+	private, s := crowdOf(t, 8)
+	var tries jose.Tries
+	var all sync.WaitGroup
+	for g := range 8 {
+		all.Go(func() {
+			for n := range 40 {
+				if err := try(t, &tries, s, issue(private[(g+n)%len(private)], many["kid"]), time.Unix(1000, 0)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	require.Equal(t, len(private), s.Len())
+	for i, p := range private {
+		require.NoError(t, try(t, &tries, s, issue(p, many["kid"]), time.Unix(1001, 0)), "key %d", i)
+	}
 }
