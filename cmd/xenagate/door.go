@@ -24,15 +24,14 @@ func (g *gateway) door(name string, next http.Handler) http.Handler {
 			door: name, start: time.Now(), peer: r.RemoteAddr,
 			method: r.Method, host: r.Host, path: r.URL.Path,
 		}
-		timeouts := g.cfg.Timeouts
 		control := http.NewResponseController(w)
 		writer := &recorder{
-			ResponseWriter: w, control: control, timeout: timeouts.Write, rec: rec, old: !r.ProtoAtLeast(1, 1),
+			ResponseWriter: w, control: control, rec: rec, old: !r.ProtoAtLeast(1, 1),
 			draining: &g.draining,
 		}
 		r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http looks at the body of its own
 		if r.Body != nil && r.Body != http.NoBody {
-			b := &body{ReadCloser: r.Body, control: control, timeout: timeouts.Read, rec: rec}
+			b := &body{ReadCloser: r.Body, control: control, timeout: g.cfg.Timeouts.Read, rec: rec}
 			b.extend()
 			defer b.leave()
 			r.Body, writer.body = b, b
@@ -73,30 +72,16 @@ func (g *gateway) finish(rec *record) {
 	g.access.line(rec, took)
 }
 
-// recorder notes the status and the size of an answer, and gives the client time for each piece of it and not for the
-// whole: a stream may take for ever as long as it is read. While the gateway drains, it makes each answer the last one
-// on its connection.
+// recorder notes the status and the size of an answer. While the gateway drains, it makes each answer the last one on its
+// connection.
 type recorder struct {
 	http.ResponseWriter
 	control  *http.ResponseController
-	timeout  time.Duration
-	extended time.Time // when the deadline was set last
 	rec      *record
 	body     *body // nil if there is none
 	old      bool  // HTTP/1.0
 	length   int64 // of the answer, -1 if it isn't known
 	draining *atomic.Bool
-}
-
-// extend gives the client the timeout anew, and at most an eighth more: to set a deadline costs more than to look at
-// the clock.
-func (w *recorder) extend() {
-	now := time.Now()
-	if now.Sub(w.extended) < w.timeout/8 {
-		return
-	}
-	w.extended = now
-	_ = w.control.SetWriteDeadline(now.Add(w.timeout + w.timeout/8))
 }
 
 // WriteHeader implements [http.ResponseWriter]. An answer doesn't wait for the rest of the request's body, of which
@@ -108,7 +93,6 @@ func (w *recorder) WriteHeader(status int) {
 	case status < 200 && w.old:
 		return // to HTTP/1.0 it would be the answer (RFC 9110, section 15.2)
 	}
-	w.extend()
 	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
 		w.Header().Set("Connection", "close")
 	}
@@ -135,7 +119,6 @@ func (w *recorder) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.extend()
 	n, err := w.ResponseWriter.Write(p)
 	w.rec.bytes += int64(n)
 	if err == nil && w.rec.bytes < w.length {
@@ -149,7 +132,6 @@ func (w *recorder) FlushError() error {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	w.extend()
 	return w.control.Flush()
 }
 

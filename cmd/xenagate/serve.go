@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"google.golang.org/grpc"
 )
@@ -32,7 +33,16 @@ type httpServer struct {
 	*http.Server
 	door     string
 	listener net.Listener
+	write    time.Duration // for each piece of an answer
 	idle     lateIdle
+}
+
+// accepting is the listener with the timeout for answers. The admin listener has one of net/http's.
+func (h *httpServer) accepting() net.Listener {
+	if h.WriteTimeout > 0 {
+		return h.listener
+	}
+	return &clientListener{Listener: h.listener, timeout: h.write}
 }
 
 // handlers makes what the listeners serve. It opens none, so that -check can use it.
@@ -42,7 +52,7 @@ func (g *gateway) handlers() (*servers, error) {
 	s.stop = stop
 	own := g.own()
 	server := func(door, address string, handler http.Handler) *httpServer {
-		h := &httpServer{door: door, idle: lateIdle{draining: &g.draining}}
+		h := &httpServer{door: door, write: g.cfg.Timeouts.Write, idle: lateIdle{draining: &g.draining}}
 		h.Server = &http.Server{
 			Addr:              address,
 			Handler:           handler,
@@ -157,7 +167,7 @@ func (s *servers) open() error {
 	}
 	for _, h := range all {
 		s.wg.Go(func() {
-			if err := h.Serve(h.listener); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
+			if err := h.Serve(h.accepting()); !errors.Is(err, http.ErrServerClosed) && !s.draining.Load() {
 				s.done <- fmt.Errorf("%s: %w", h.door, err)
 			}
 		})

@@ -223,6 +223,16 @@ func TestSlowClients(t *testing.T) {
 	p.logged(`"reason":"body"`, `"status":408`)
 }
 
+// A client that takes no more of an answer is given up, though it keeps its connection open.
+func TestClientsThatDoNotRead(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	service.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 64<<20) })
+	p := start(t, "timeouts: {write: 200ms}\n"+common(issuer, service), nil)
+	k := keep(t, p.addr("proxy"), "")
+	_, _ = io.WriteString(k.conn, "GET /open/x HTTP/1.1\r\nHost: a\r\n\r\n")
+	p.logged(`"reason":"aborted"`, `"path":"/open/x"`)
+}
+
 // A client that goes away is no failure of the service.
 func TestClientGoesAway(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
