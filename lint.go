@@ -58,7 +58,8 @@ func asks(r Rule) string {
 }
 
 // Lint tells of rules that are legal and probably mistakes, in the order of the rules. Policies are compared by their
-// names. A wider rule that denies is taken for the default, not for something that exceptions loosen.
+// names. A wider rule that denies is taken for the default, not for something that exceptions loosen. So is one for every
+// path, if the rule makes reading (GET or HEAD) one path without wildcards public: a health check, for example.
 func (t *Routes) Lint() (findings []Finding) {
 	tree := new(routeTree)
 	for _, r := range t.rules {
@@ -82,7 +83,7 @@ func (t *Routes) Lint() (findings []Finding) {
 			if t.decides(r, wider) {
 				report(FindingRedundant, wider.Rule)
 			}
-		case !wider.Deny && asksAtLeast(wider.Rule, r.Rule):
+		case !wider.Deny && asksAtLeast(wider.Rule, r.Rule) && !isProbe(r, wider):
 			report(FindingLoosened, wider.Rule)
 		}
 		if r.pattern.method == "" || r.Deny || r.Public || r.Optional {
@@ -96,6 +97,14 @@ func (t *Routes) Lint() (findings []Finding) {
 		}
 	}
 	return findings
+}
+
+// isProbe reports whether r makes reading one path public and wider is about every path.
+func isProbe(r, wider *route) bool {
+	p := r.pattern
+	exact := !slices.ContainsFunc(p.path, func(s segment) bool { return s.wild != "" || s.multi })
+	everything := len(wider.pattern.path) == 1 && wider.pattern.multi()
+	return r.Public && (p.method == "GET" || p.method == "HEAD") && exact && everything
 }
 
 // next is the rule that would decide about requests to r's path if r didn't exist, as far as one covers them all:

@@ -67,6 +67,16 @@ func TestLint(t *testing.T) {
 			"rule 6 (/m) asks for less (a and b) than the wider rule 1 (/) ((a and b) and where member)",
 			"rule 7 (/e) asks for less ((a or b) and where member) than the wider rule 1 (/) ((a and b) and where member)",
 		}},
+		"a health check beside a rule for everything else":         {[]xenaauth.Rule{need("/", a), public("GET /health"), public("HEAD /a/ready"), need("h/", b), public("GET h/health")}, nil},
+		"a health check beside a rule for reading everything else": {[]xenaauth.Rule{need("GET /", a), public("GET /health")}, nil},
+		"no health check": {[]xenaauth.Rule{need("/", a), public("POST /x"), public("/y"), public("GET /z/"), public("GET /w/{z}"), need("/a/", b), public("GET /a/b"), optional("GET /o")}, []string{
+			"rule 2 (POST /x) asks for less (public) than the wider rule 1 (/) (a)",
+			"rule 3 (/y) asks for less (public) than the wider rule 1 (/) (a)",
+			"rule 4 (GET /z/) asks for less (public) than the wider rule 1 (/) (a)",
+			"rule 5 (GET /w/{z}) asks for less (public) than the wider rule 1 (/) (a)",
+			"rule 7 (GET /a/b) asks for less (public) than the wider rule 6 (/a/) (b)",
+			"rule 8 (GET /o) asks for less (optional) than the wider rule 1 (/) (a)",
+		}},
 		"loosened for a method": {[]xenaauth.Rule{need("/x/", a), public("GET /x/{y}"), public("HEAD /x/z")}, []string{
 			"rule 2 (GET /x/{y}) asks for less (public) than the wider rule 1 (/x/) (a)",
 			"rule 3 (HEAD /x/z) says no more than the wider rule 2 (GET /x/{y})",

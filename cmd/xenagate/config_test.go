@@ -44,8 +44,8 @@ func TestExampleIsClean(t *testing.T) {
 	status, written := check(t, string(example), map[string]string{
 		"secrets/introspection": "secret", "secrets/assertion.pem": newKey(t),
 		"secrets/fleet": fleetSecret, "secrets/revoke": revokeSecret,
-	})
-	if status != 0 {
+	}, "-strict")
+	if status != 0 || written != "" {
 		t.Errorf("%d: %s", status, written)
 	}
 }

@@ -35,7 +35,7 @@ func TestReadmeTour(t *testing.T) {
 	if !found {
 		t.Fatal("the tour writes no configuration")
 	}
-	if status, out := check(t, written, nil); status != 0 {
+	if status, out := check(t, written, nil, "-strict"); status != 0 || out != "" {
 		t.Errorf("%d: %s", status, out)
 	}
 
