@@ -295,6 +295,7 @@ func TestSharedCacheSpoilt(t *testing.T) {
 		"more at the end":    func(b []byte) []byte { return append(b, '}') },
 		"version":            func(b []byte) []byte { b[0] = 2; return b },
 		"neither nor":        func(b []byte) []byte { b[1] = 2; return b },
+		"neither, no text":   func(b []byte) []byte { b[1] = 2; return b[:10] },
 		"inactive with text": func(b []byte) []byte { b[1] = 0; return b },
 		"active without":     func(b []byte) []byte { return append(b[:10], `{"active":false,"sub":"U9"}`...) },
 		"active as a word":   func(b []byte) []byte { return append(b[:10], `{"active":"true","sub":"U9"}`...) },
