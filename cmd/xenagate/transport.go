@@ -84,7 +84,7 @@ func (c *connections) RoundTrip(r *http.Request) (*http.Response, error) {
 type suspicion struct {
 	groups  [4]struct{ waiting, youngest atomic.Int64 } // youngest is when the last one began, in nanoseconds
 	current atomic.Int64                                // the group of requests that begin now
-	looked  atomic.Int64                                // when somebody looked last
+	looked  atomic.Int64                                // when the groups were looked at last
 }
 
 // begin counts a request that begins. The counter that it returns is to be lowered when the request has its answer.

@@ -26,7 +26,7 @@ func (e *env) raw(method, request string) (a answer, err error) {
 		return a, err
 	}
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(2 * time.Minute))
 	if _, err := io.WriteString(c, request); err != nil {
 		return a, err
 	}
