@@ -27,6 +27,7 @@ type introspector struct {
 	hot      *factcache.Hot[*answered]
 	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
 	flights  singleflight.Group
+	asking   asking
 	sharing  *sharing // nil unless there is a Cache
 }
 
@@ -181,9 +182,11 @@ func (i *introspector) find(ctx context.Context, endpoint, token string, known b
 		switch e, ok := errors.AsType[*Error](err); {
 		case ok && e.Reason == ReasonInactive:
 			i.report.outcome("introspection", nil)
+			i.asking.note(nil)
 		case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy): // which say nothing of the issuer
 		default:
 			i.report.outcome("introspection", err)
+			i.asking.note(err)
 		}
 		return said, err
 	}
@@ -248,7 +251,7 @@ func (i *introspector) ask(ctx context.Context, endpoint, token string) (*User, 
 	switch {
 	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden,
 		code == "invalid_client", code == "unauthorized_client":
-		return nil, r.outage(what, "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret")
+		return nil, r.outage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
 		// It is about the token and not about us. RFC 7009, section 2.2.1, has the first for revocation, and introspection
 		// endpoints use it too.

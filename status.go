@@ -12,7 +12,8 @@ type Status struct {
 	// Issuer is the configured issuer.
 	Issuer string `json:"issuer"`
 	// Ready is whether tokens can be told good from bad just now: keys are at hand and not too old. Where every token is
-	// introspected it is whether the issuer is believed to be up.
+	// introspected it is whether the issuer is believed to be up. It is false while the issuer refuses the credentials of
+	// [Introspection].
 	Ready bool `json:"ready"`
 	// Keys is how many usable keys the issuer publishes, as far as known.
 	Keys int `json:"keys"`
@@ -23,6 +24,8 @@ type Status struct {
 	// Introspection is the state of the circuit breaker: "closed" while questions are asked, "open" or "half-open" after
 	// the issuer was found down, "" without introspection.
 	Introspection string `json:"introspection,omitempty"`
+	// IntrospectionError is why the latest question failed. "" is that it didn't, or that there was none.
+	IntrospectionError string `json:"introspection_error,omitempty"`
 	// Tokens, Active and Inactive are the caches of verified JWTs and of introspection's two kinds of answers.
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
@@ -73,6 +76,10 @@ func (v *Validator) Status() Status {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
 			s.Ready = found && s.Introspection != "open"
 		}
+		if o := i.asking.failure.Load(); o != nil {
+			s.IntrospectionError = o.Error()
+		}
+		s.Ready = s.Ready && i.asking.refused() == nil
 	}
 	return s
 }

@@ -168,11 +168,16 @@ var errNoDoor = errors.New("token is not a JWT, and Config.Introspection is not 
 const opaqueSetting = "not a JWT, for which Introspection.MaxTokenLength"
 
 // Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
-// hand: for start-up checks and readiness probes. The error is an [*Error] with [ReasonUnavailable].
+// hand: for start-up checks and readiness probes. It also fails while the issuer refuses the credentials of
+// [Introspection], as far as a token or an earlier Warm has found out. The error is an [*Error] with [ReasonUnavailable].
 func (v *Validator) Warm(ctx context.Context) error {
 	now := time.Now()
 	if v.introspector != nil {
-		if _, err := v.issuer.introspectionURL(ctx, now); err != nil {
+		endpoint, err := v.issuer.introspectionURL(ctx, now)
+		if err != nil {
+			return unavailable(err)
+		}
+		if err := v.introspector.credentials(ctx, endpoint, now); err != nil {
 			return unavailable(err)
 		}
 	}
