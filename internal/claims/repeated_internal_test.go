@@ -18,6 +18,7 @@ func TestTableWorksInProportion(t *testing.T) {
 		for i := range n {
 			require.False(t, table.add(1, fmt.Sprintf(format, i+'a')))
 		}
+		require.GreaterOrEqual(t, table.probes, n, "%q: each name was looked at again", format)
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
