@@ -135,6 +135,12 @@ func TestSetThatDidNotHelpIsNotTold(t *testing.T) {
 	require.Equal(t, []string{"a"}, told)
 }
 
+// Of sets that are as near as each other, the one that the route names first is told.
+func TestFirstOfEqualAlternativesIsTold(t *testing.T) {
+	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
+	require.Equal(t, []string{"a"}, told)
+}
+
 // A client that sent no token is told the set that the route names first, and not the shortest.
 func TestFirstAlternativeIsToldWithoutAToken(t *testing.T) {
 	route := xenaauth.AllOf(xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), xenaauth.AllScopes("a")), xenaauth.AnyScope("d", "e"))
