@@ -48,3 +48,27 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 			of.name, of.times[0], of.times[outages/2], of.times[outages-1])
 	}
 }
+
+// A service that was idle does not begin with a connection that died meanwhile: the library's own client pings HTTP/2
+// connections.
+func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
+	l := newRelayLab(t, http2)
+	if l.client != nil {
+		t.Skip("the library's own client can't be told here what to trust")
+	}
+	a := l.api()
+	a.is(l.opaque("first"), "200")
+	if l.relay.open() == 0 {
+		t.Fatal("no connection is kept")
+	}
+	l.relay.die(false)
+	for start, allowed := time.Now(), allow(6*time.Second); l.relay.open() > 0; time.Sleep(20 * time.Millisecond) {
+		if took := time.Since(start); allowed.exceeded(took) {
+			t.Fatalf("a dead connection is kept for %v", took)
+		}
+	}
+	allowed := allow(800 * time.Millisecond)
+	if got := a.get(t.Context(), l.opaque("second")); got.status != 200 || allowed.exceeded(got.took) {
+		t.Errorf("%v after %v", got, got.took)
+	}
+}

@@ -26,6 +26,7 @@ type relay struct {
 type relayed struct {
 	near, far net.Conn
 	dead      atomic.Bool
+	gone      atomic.Bool // an end was closed
 }
 
 func newRelay(t testing.TB, upstream string) *relay {
@@ -63,7 +64,7 @@ func (r *relay) accept() {
 }
 
 func (c *relayed) copy(to, from net.Conn) {
-	defer func() { _, _ = to.Close(), from.Close() }()
+	defer func() { _, _ = to.Close(), from.Close(); c.gone.Store(true) }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -84,6 +85,18 @@ func (r *relay) die(mute bool) {
 	for _, c := range r.conns {
 		c.dead.Store(true)
 	}
+}
+
+// open returns how many connections are open.
+func (r *relay) open() (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		if !c.gone.Load() {
+			n++
+		}
+	}
+	return n
 }
 
 // live lets new connections live. The dead ones stay dead.
