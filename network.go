@@ -57,6 +57,7 @@ func ourTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
 	if d, ok := http.DefaultTransport.(*http.Transport); ok { // an agent that watches the process may have replaced it
 		t = d.Clone()
+		ownHTTP2(t)
 	}
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
@@ -75,6 +76,19 @@ func ping(t *http.Transport) {
 	}
 	if t.HTTP2.SendPingTimeout == 0 {
 		t.HTTP2.SendPingTimeout, t.HTTP2.PingTimeout = time.Second, 2*time.Second
+	}
+}
+
+// ownHTTP2 makes a copy of a transport open HTTP/2 connections of its own, if the transport was set up by
+// golang.org/x/net/http2: the TLSNextProto that a copy has leads to the connections of the original. net/http has an
+// HTTP/2 client besides.
+func ownHTTP2(t *http.Transport) {
+	if _, ok := t.TLSNextProto["h2"]; !ok {
+		return
+	}
+	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
+	if c := t.TLSClientConfig; c != nil { // a copy, but its list is the list of the original
+		c.NextProtos = slices.DeleteFunc(slices.Clone(c.NextProtos), func(p string) bool { return p == "h2" })
 	}
 }
 
@@ -122,13 +136,7 @@ func (n *network) fresh() *pool {
 	if t.IdleConnTimeout == 0 || t.IdleConnTimeout > maxIdle {
 		t.IdleConnTimeout = maxIdle
 	}
-	if _, ok := t.TLSNextProto["h2"]; ok {
-		// It leads to the connections of the transport that was cloned. net/http has one of its own.
-		t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-		if t.TLSClientConfig != nil {
-			t.TLSClientConfig.NextProtos = slices.DeleteFunc(t.TLSClientConfig.NextProtos, func(p string) bool { return p == "h2" })
-		}
-	}
+	ownHTTP2(t)
 	ping(t)
 	return newPool(t, true)
 }
