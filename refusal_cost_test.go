@@ -4,6 +4,8 @@ package xenaauth_test
 
 import (
 	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,6 +58,23 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 			require.LessOrEqual(t, testing.AllocsPerRun(50, run), 20.0, name)
 		}
 	}
+}
+
+// A field of a megabyte costs no more to log than another, although its words are looked for in the line: these make the
+// text longer with each of them.
+func TestALongFieldCostsLittleToLog(t *testing.T) {
+	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
+	requests := make(chan *http.Request, 4)
+	for range cap(requests) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", field)
+		requests <- r
+	}
+	log := new(lines)
+	guarded := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Logger: log.logger()}).Require()(teapot)
+	allocs := testing.AllocsPerRun(cap(requests)-1, func() { guarded.ServeHTTP(httptest.NewRecorder(), <-requests) })
+	require.Less(t, allocs, 300.0)
+	require.Len(t, log.take(t), cap(requests))
 }
 
 func BenchmarkRefusal(b *testing.B) {

@@ -83,15 +83,27 @@ func causeOf(e *Error, secrets []string) string {
 	if e.cause == nil {
 		return e.answer().description
 	}
-	text := e.cause.Error()
-	for _, line := range secrets {
+	return clean(withoutSecrets(e.cause.Error(), secrets), maxCause)
+}
+
+// maxSecrets bounds how many words of the credentials are looked for in a text. A token is one word, and more words than
+// these come from a client that makes the search expensive.
+const maxSecrets = 16
+
+// withoutSecrets replaces each word of the lines in a text.
+func withoutSecrets(text string, lines []string) string {
+	words := 0
+	for _, line := range lines {
 		for word := range strings.FieldsSeq(line) {
+			if words++; words > maxSecrets {
+				return text
+			}
 			if len(word) > len("Bearer") {
 				text = strings.ReplaceAll(text, word, "[credentials]")
 			}
 		}
 	}
-	return clean(text, maxCause)
+	return text
 }
 
 // clean cuts a text and replaces what is no printable character in it.
