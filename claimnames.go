@@ -64,7 +64,7 @@ func (n claimNames) readScopes(u *User, values []string) []string {
 			u.unusable = name
 		}
 		if found {
-			u.grants = ok
+			u.grants = true
 			return scopes
 		}
 	}

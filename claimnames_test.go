@@ -175,7 +175,9 @@ func TestAllowMissingClientID(t *testing.T) {
 	token := issuer.Opaque(unnamed)
 	strict.refuses(t, token, xenaauth.ReasonClaims)
 	_, err := strict.validator.Validate(t.Context(), token)
-	require.ErrorContains(t, err, "client_id or azp is missing in the introspection response: see Config.AllowMissingClientID")
+	const why = "client_id or azp is missing in the introspection response: see Config.AllowMissingClientID"
+	require.ErrorContains(t, err, why)
+	require.Contains(t, strict.log.String(), why)
 
 	lax.passes(t, token)
 	require.Empty(t, userOf(t, lax.validator, token).ClientID())

@@ -130,6 +130,8 @@ func TestP2_ClientAsSubject(t *testing.T) {
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
+		`{"active":true,"sub":"service"}`:                       "", // with AllowMissingClientID
+		`{"active":true,"sub":"other"}`:                         xenaauth.ReasonClaims,
 		`{"active":true,"client_id":"service"}`:                 "",
 		`{"active":true,"client_id":"service","sub":"service"}`: "",
 		`{"active":true,"client_id":"service","sub":"other"}`:   xenaauth.ReasonClaims,
@@ -138,7 +140,7 @@ func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 		issuer := newIssuer()
 		says(issuer, body)
 		cfg := issuer.HybridConfig()
-		cfg.RequireActive, cfg.AllowClientTokens = true, true
+		cfg.RequireActive, cfg.AllowClientTokens, cfg.AllowMissingClientID = true, true, true
 		a := serve(t, cfg)
 		token := issuer.JWT(xenaauthtest.Token{ClientID: "service", Subject: "service"})
 		require.Equal(t, reason, reasonOf(t, a.validator, token), body)

@@ -170,6 +170,31 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
+// The log names the setting that accepts a token: for each setting of a row, one of the tokens that the defaults refuse.
+func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
+	fields := map[string]string{
+		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
+		"XENA_ALLOW_CLIENT_AUDIENCE": "AllowClientAudience", "XENA_ALLOW_MISSING_CLIENT_ID": "AllowMissingClientID",
+		"XENA_ALLOW_ANY_LIFETIME": "AllowAnyLifetime", "XENA_MAX_TOKEN_LIFETIME": "MaxTokenLifetime",
+	}
+	for _, p := range products(t) {
+		for name := range p.Settings {
+			field, ok := fields[name]
+			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
+				continue // addresses and profiles; and the client is missed before its audience is looked at
+			}
+			t.Run(p.Product+"/"+field, func(t *testing.T) {
+				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+				a := mount(t, p.config(t, issuer, false))
+				for _, token := range p.Tokens {
+					p.result(t, issuer, a, token)
+				}
+				require.Contains(t, a.log.String(), "Config."+field)
+			})
+		}
+	}
+}
+
 // Every setting of a row is needed: without any one of them, an access token is refused.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {

@@ -156,8 +156,6 @@ func (v *verifier) init(p *proven) {
 	p.user.audienceUnchecked = v.policy.anyAudience
 }
 
-var errNoScope = errors.New("it grants no scope, as an ID token")
-
 // header reads the first segment of a token. before is whether a token with this one was
 // good before.
 func (v *verifier) header(token jose.Token) (header *jose.Header, before bool, err error) {

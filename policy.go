@@ -186,9 +186,9 @@ func (p *policy) errNoClient(source claims.Source) error {
 	}
 	text := strings.Join(names, " or ") + " is missing"
 	if source == claims.Answer {
-		text += " in the introspection response: see Config.AllowMissingClientID"
+		return errors.New(text + " in the introspection response: see Config.AllowMissingClientID")
 	}
-	return errors.New(text)
+	return errors.New(text + ": see Config.ClientClaims")
 }
 
 // isName reports whether s can be an identifier: it is asked once about each, since they don't change.

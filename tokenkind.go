@@ -13,6 +13,30 @@ import (
 // tokens and security events (events), and of signed introspection responses (token_introspection).
 const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
+// The marks of other kinds of tokens, and the settings that accept them.
+var (
+	errNonce               = errors.New("nonce marks an ID token: see Config.AllowNonce")
+	errIDToken             = errors.New("at_hash and c_hash mark an ID token")
+	errEvents              = errors.New("events marks a logout token or a security event")
+	errIntrospectionToken  = errors.New("token_introspection marks a signed introspection response")
+	errClientAudience      = errors.New("an audience that is the client marks an ID token: see Config.AllowClientAudience")
+	errClientAudienceAlone = errors.New("an audience that is the client and no scope mark an ID token")
+	errNoScope             = errors.New("neither scope nor scp is there, which marks an ID token: see Config.ScopeClaims")
+)
+
+// markOf returns the error for the first of the confusable claims that a token has.
+func markOf(has claims.Member) error {
+	switch {
+	case has&(claims.AtHash|claims.CHash) != 0:
+		return errIDToken
+	case has&claims.Events != 0:
+		return errEvents
+	case has&claims.TokenIntrospection != 0:
+		return errIntrospectionToken
+	}
+	return errNonce
+}
+
 // accessTokenNames are the words by which issuers call a token an access token, in the claims token_use (Amazon
 // Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some libraries). Case doesn't matter.
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
@@ -21,7 +45,7 @@ var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "a
 // A token that says nothing about its kind passes.
 func (p *policy) kind(set *claims.Set, source claims.Source) *Error {
 	if set.Has&p.confusable != 0 {
-		return refuse(ReasonTokenType, errors.New("it has claims of another kind of token"))
+		return refuse(ReasonTokenType, markOf(set.Has&p.confusable))
 	}
 	if set.Has&(claims.TokenUse|claims.Typ|claims.TokenType) == 0 {
 		return nil
@@ -62,9 +86,9 @@ func (p *policy) forClient(u *User) *Error {
 	}
 	switch {
 	case !p.clientAudience:
-		return refuse(ReasonTokenType, errors.New("its audience is the client, as an ID token's"))
+		return refuse(ReasonTokenType, errClientAudience)
 	case !p.strict && set.Has&(claims.Scope|claims.Scp) == 0:
-		return refuse(ReasonTokenType, errors.New("its audience is the client and it has no scope, as an ID token"))
+		return refuse(ReasonTokenType, errClientAudienceAlone)
 	}
 	return nil
 }

@@ -156,7 +156,7 @@ func (v *Validator) alsoActive(ctx context.Context, user *User, token string, no
 		return nil, err
 	}
 	otherUser := asked.subject != user.subject && asked.set.Subject != user.set.Subject
-	if otherUser || asked.clientID != user.clientID && !(asked.clientID == "" && v.cfg.AllowMissingClientID) {
+	if otherUser || asked.clientID != user.clientID && asked.clientID != "" {
 		return nil, refuse(ReasonClaims, errors.New("the issuer's answer is about another user or client"))
 	}
 	return user, nil
