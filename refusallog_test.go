@@ -92,7 +92,7 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 				"exp is 24h0m0s after iat, Config.MaxTokenLifetime is 1h0m0s"},
 			"subject": {issuer.JWT(xenaauthtest.Token{Machine: true, ClientID: "batch"}),
 				`sub is missing, and the token of client "batch" has no user: see Config.Subject and Config.AllowClientTokens`},
-			"client":  {claims("client_id", nil), "client_id or azp is missing"},
+			"client":  {claims("client_id", nil), "client_id or azp is missing: see Config.ClientClaims"},
 			"typ":     {header("typ", "dpop+jwt"), `typ is "dpop+jwt", not at+jwt, JWT or none`},
 			"use":     {claims("token_use", "refresh_token"), `token_use is "refresh_token", which is not an access token`},
 			"alg":     {header("alg", "HS256"), `alg is "HS256", which is not supported`},
