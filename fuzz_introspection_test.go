@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +36,7 @@ func FuzzIntrospection(f *testing.F) {
 	f.Add(200, "application/json", good)
 	f.Add(200, "application/token-introspection+json; charset=utf-8", `{"active":true,"sub":"a","client_id":"b"}`)
 	f.Add(200, "application/json", `{"active":false}`)
+	f.Add(200, "Application/Json", good)
 	f.Add(200, "text/html", good)
 	f.Add(400, "application/json", `{"error":"invalid_token"}`)
 	f.Add(401, "application/json", `{"error":"invalid_client"}`)
@@ -63,7 +65,7 @@ func FuzzIntrospection(f *testing.F) {
 		user, err := v.Validate(t.Context(), token)
 		if err == nil {
 			require.Equal(t, 200, status)
-			require.Contains(t, contentType, "json")
+			require.Contains(t, strings.ToLower(contentType), "json")
 			acceptable(t, body, issuer.URL(), issuer.API(), true)
 			require.NotEmpty(t, user.Subject())
 			require.NotEmpty(t, user.ClientID())
