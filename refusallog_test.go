@@ -100,7 +100,7 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 			"scope": {issuer.JWT(xenaauthtest.Token{Scopes: []string{"openid", "b"}, Claims: map[string]any{"aud": "testapi"}}),
 				`scope is "openid" "b", the route requires "a"`},
 			"no JWT":    {"nonsense", "token is not a JWT, and Config.Introspection is not set"},
-			"no Bearer": {"", "Authorization is missing"},
+			"no Bearer": {"", "the Authorization field is missing"},
 		} {
 			log := new(lines)
 			cfg := issuer.Config()
@@ -158,11 +158,11 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 		target string
 		why    string
 	}{
-		{[]string{"Basic YW5uOnNlY3JldA=="}, "/", "Authorization does not begin with Bearer"},
-		{[]string{"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ"}, "/", "Authorization does not begin with Bearer"},
-		{[]string{"Bearer a", "Bearer b"}, "/", "Authorization is there more than once"},
-		{[]string{"Bearer Bearer abcdef"}, "/", "Authorization is not Bearer, a space and a token: a character or the token is wrong or missing"},
-		{[]string{"Bearer"}, "/", "Authorization is not Bearer, a space and a token: a character or the token is wrong or missing"},
+		{[]string{"Basic YW5uOnNlY3JldA=="}, "/", "the Authorization field has another scheme than Bearer"},
+		{[]string{"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ"}, "/", "the Authorization field has another scheme than Bearer"},
+		{[]string{"Bearer a", "Bearer b"}, "/", "the Authorization field is repeated"},
+		{[]string{"Bearer Bearer abcdef"}, "/", "the Authorization field is not Bearer, a space and a token"},
+		{[]string{"Bearer"}, "/", "the Authorization field is not Bearer, a space and a token"},
 		{[]string{"Bearer " + strings.Repeat("a", 20000)}, "/", "token has 20000 bytes: Options.MaxTokenLength is 16384"},
 		{[]string{"Bearer abcdef"}, "/?access_token=abcdef", "the query has an access_token besides"},
 	} {

@@ -23,7 +23,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	guard := grpcauth.New(m, grpcauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
 	for method, want := range map[string]string{
-		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"Authorization is missing\" realm=xena\n",
+		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"the Authorization field is missing\" realm=xena\n",
 		"/u.U/Get": `reason=forbidden status=403 method=POST route=/u.U/Get why="no rule names \"/u.U/Get\": `,
 	} {
 		log.Reset()

@@ -15,9 +15,8 @@ import (
 // client sends one request after the other over one kept connection. It reads no more of a response than it must, so
 // that what is measured is the other side.
 type client struct {
-	conn  net.Conn
-	in    *bufio.Reader
-	waits []time.Duration
+	conn net.Conn
+	in   *bufio.Reader
 }
 
 func dial(addr string) (*client, error) {

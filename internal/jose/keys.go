@@ -121,6 +121,10 @@ var allAlgorithms = func() (all []*algorithm) {
 // coordinates are the lengths, in octets, of a coordinate of each curve.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
+// isSigned reports whether a number begins with one zero octet before its highest bit. RFC 7518, section 6.3.1.1, tells of
+// libraries that write a modulus so, and the number is the same.
+func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
+
 // material turns the numbers of a JWK into a public key.
 func (k *Key) material(m map[string]string) error {
 	var want []string
@@ -141,7 +145,7 @@ func (k *Key) material(m map[string]string) error {
 		switch {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		case k.kty == "RSA" && value[0] == 0: // RFC 7518, section 2: Base64urlUInt
+		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)): // RFC 7518, section 2: Base64urlUInt
 			return fmt.Errorf("member %q begins with a zero octet", name)
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]: // RFC 7518, section 6.2.1.2
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)

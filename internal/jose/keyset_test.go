@@ -39,10 +39,12 @@ func flipped(private *ecdsa.PrivateKey) string {
 }
 
 // zeroFirst is a member of a key with a zero octet in front: the same number, in a form that RFC 7518 forbids.
-func zeroFirst(private any, member string) string {
+func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
+
+func zeroesFirst(n int, private any, member string) string {
 	var m map[string]string
 	must(0, json.Unmarshal([]byte(jwk(private)), &m))
-	return b64(append([]byte{0}, must(base64.RawURLEncoding.DecodeString(m[member]))...))
+	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
 }
 
 // cutZero is an EC key whose x begins with a zero octet, which is left out.
@@ -75,6 +77,7 @@ func usableKeys() map[string]string {
 		"certificate of another type": jwk(rsaKey(), members{"x5c": 1, "x5t#S256": []int{1}}),
 		"unknown members":             jwk(p256(), members{"exp": 1, "nbf": "x", "ext": true, "a": members{"d": "x"}}),
 		"longest kid":                 jwk(p256(), members{"kid": strings.Repeat("k", 512)}),
+		"modulus as a signed number":  jwk(rsaKey(), members{"n": zeroFirst(rsaKey(), "n")}),
 		"RSA of 2048 bits":            jwk(rsaKey(), members{"n": modulus(2048)}),
 		"RSA of 2049 bits":            jwk(rsaKey(), members{"n": modulus(2049)}),
 		"RSA of 8192 bits":            jwk(rsaKey(), members{"n": modulus(8192)}),
@@ -146,7 +149,7 @@ func unusableKeys() map[string]string {
 		"P-384, zero in front of x":  jwk(p384(), members{"x": zeroFirst(p384(), "x")}),
 		"P-521, zero in front of y":  jwk(p521(), members{"y": zeroFirst(p521(), "y")}),
 		"x without its first zero":   cutZero(),
-		"modulus, zero in front":     jwk(rsaKey(), members{"n": zeroFirst(rsaKey(), "n")}),
+		"modulus, two in front":      jwk(rsaKey(), members{"n": zeroesFirst(2, rsaKey(), "n")}),
 		"exponent, zero in front":    jwk(rsaKey(), members{"e": zeroFirst(rsaKey(), "e")}),
 		"Ed25519, zero in front":     jwk(ed(), members{"x": zeroFirst(ed(), "x")}),
 		"alg Ed25519 for EC":         jwk(p256(), members{"alg": "Ed25519"}),
