@@ -17,9 +17,9 @@ const MoreTries = 256
 // with four keys. For each further key the allowance of the second must have something left; a good token gives back what
 // it took. So of more than 260 keys that fit, those behind are never tried. The zero value is ready.
 type Tries struct {
-	mu     sync.Mutex
-	second int64
-	used   int
+	mu    sync.Mutex
+	since time.Time // when the second began
+	used  int
 }
 
 // Verify is [Hashed.Verify] within the bounds. If the allowance is used up before a key verified, the error is ErrTries.
@@ -43,8 +43,8 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if second := now.Unix(); second != t.second {
-		t.second, t.used = second, 0
+	if now.Sub(t.since) >= time.Second { // a request that waited for keys comes with an earlier time: it begins none
+		t.since, t.used = now, 0
 	}
 	t.used++
 	return t.used <= MoreTries

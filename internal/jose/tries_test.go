@@ -84,13 +84,21 @@ func TestTriesAreBounded(t *testing.T) {
 			}
 		}
 	}
+	var tries jose.Tries
+	bad, now, wrong := issue(stranger, many["kid"]), time.Unix(1000, 0), 0
+	for n := range 100 { // a request that waited comes with an earlier time
+		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
+			wrong++
+		}
+	}
+	require.Equal(t, jose.MoreTries/(len(private)-jose.FreeTries), wrong)
 	few, _ := crowdOf(t, jose.FreeTries)
 	var keys []string
 	for _, p := range few {
 		keys = append(keys, jwk(p))
 	}
 	s = parse(t, append(keys, jwk(rsaKey()), jwk(p384()))...)
-	var tries jose.Tries
+	tries = jose.Tries{}
 	for range 1000 {
 		require.ErrorIs(t, try(t, &tries, s, issue(stranger, many["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
 	}
