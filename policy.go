@@ -142,7 +142,7 @@ func (p *policy) tooLongLived(from string, seconds int64) error {
 var errNoStart = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
 
 func (p *policy) audience(u *User, source claims.Source) *Error {
-	if err := p.forClient(u); err != nil {
+	if err := p.forClient(u, source); err != nil {
 		return err
 	}
 	set := u.set

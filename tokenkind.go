@@ -77,8 +77,9 @@ func callsAccessToken(set *claims.Set, kind string) bool {
 }
 
 // forClient refuses a token that only its own client may read, as the audience of an ID token says. If
-// [Config.AllowClientAudience] permits that audience, the token must have a scope claim, which ID tokens don't have.
-func (p *policy) forClient(u *User) *Error {
+// [Config.AllowClientAudience] permits that audience, the token must have a scope claim, which ID tokens don't have. A JWT
+// of the strict profile needs none, because its header says that it is an access token.
+func (p *policy) forClient(u *User, source claims.Source) *Error {
 	set := u.set
 	if len(set.Audience) == 0 || u.clientID == "" ||
 		slices.ContainsFunc(set.Audience, func(a string) bool { return a != u.clientID }) {
@@ -87,7 +88,7 @@ func (p *policy) forClient(u *User) *Error {
 	switch {
 	case !p.clientAudience:
 		return refuse(ReasonTokenType, errClientAudience)
-	case !p.strict && set.Has&(claims.Scope|claims.Scp) == 0:
+	case !(p.strict && source == claims.JWT) && set.Has&(claims.Scope|claims.Scp) == 0:
 		return refuse(ReasonTokenType, errClientAudienceAlone)
 	}
 	return nil
