@@ -36,6 +36,7 @@ type outage struct {
 	why     string
 	down    bool      // the issuer seems to be down, rather than to have answered badly
 	limited bool      // the issuer answers that there were too many requests
+	ofCall  bool      // the issuer dislikes what this call asks about, which says nothing about other calls
 	until   time.Time // the issuer asks to be left alone until then
 }
 
@@ -98,7 +99,12 @@ func (r *reply) document(what string) (string, error) {
 }
 
 func (r *reply) outage(what, why string) *outage {
+	ofCall := false
 	if why == "" {
+		switch r.status {
+		case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+			ofCall = true
+		}
 		why = "status " + strconv.Itoa(r.status)
 		if r.status >= 300 && r.status < 400 {
 			why += ", and redirects are not followed"
@@ -106,7 +112,7 @@ func (r *reply) outage(what, why string) *outage {
 	}
 	down := r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	o := &outage{what: what, why: why, down: down, limited: r.status == http.StatusTooManyRequests}
+	o := &outage{what: what, why: why, down: down, limited: r.status == http.StatusTooManyRequests, ofCall: ofCall}
 	if wait := r.retryAfter(); down && wait > 0 {
 		o.until = time.Now().Add(wait)
 	}

@@ -80,7 +80,7 @@ func judgeCall(err error) upstream.Verdict {
 	wait := o.RetryAfter()
 	return upstream.Verdict{
 		Down:     o.down,
-		Stumbled: !o.down,
+		Stumbled: !o.down && !o.ofCall,
 		Again:    o.down && !o.limited && wait == 0,
 		Wait:     wait,
 	}

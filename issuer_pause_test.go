@@ -175,6 +175,38 @@ func TestAFailingIssuerGetsFewCalls(t *testing.T) {
 	}
 }
 
+// An issuer that calls a token malformed is there: a stranger's malformed tokens slow down no other token.
+func TestMalformedTokensDoNotCutOthersOff(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 413, 422} {
+		rvBubble(t, func(t *testing.T) {
+			issuer := newIssuer()
+			cfg := issuer.HybridConfig()
+			cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+			cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+				if err := r.ParseForm(); err != nil {
+					return nil, err
+				}
+				if strings.HasPrefix(r.PostForm.Get("token"), "stranger") {
+					body := io.NopCloser(strings.NewReader(`{"error":"invalid_request"}`))
+					header := http.Header{"Content-Type": {"application/json"}}
+					return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
+				}
+				r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
+				return on.RoundTrip(r)
+			})
+			a := mount(t, cfg)
+			for n := range 5000 {
+				require.Equal(t, 503, a.get(t, "stranger"+strconv.Itoa(n)).status)
+				time.Sleep(time.Millisecond)
+				if n%1100 == 1099 {
+					require.Equal(t, 200, a.get(t, issuer.Opaque(xenaauthtest.Token{})).status)
+				}
+			}
+		})
+	}
+}
+
 // A stranger whose tokens make the issuer stumble slows down no token that was active once, and no other token for long.
 func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
 	t.Parallel()
