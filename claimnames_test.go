@@ -1,6 +1,7 @@
 package xenaauth_test
 
 import (
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -120,6 +121,13 @@ func TestScopeClaims(t *testing.T) {
 			}
 		})
 	}
+	t.Run("what a refusal says", func(t *testing.T) {
+		m := xenaauth.NewMiddleware(a.validator, nil)
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"roles": "reader"}}))
+		_, err := m.Check(r, xenaauth.AllScopes("writer"))
+		require.ErrorContains(t, err, `scope is "reader", the route requires "writer"`)
+	})
 	t.Run("introspected", func(t *testing.T) {
 		says(issuer, `{"active":true,"sub":"u","client_id":"c","permissions":["testapi"]}`)
 		a.passes(t, "opaque")
@@ -181,6 +189,10 @@ func TestAllowMissingClientID(t *testing.T) {
 
 	lax.passes(t, token)
 	require.Empty(t, userOf(t, lax.validator, token).ClientID())
+	own := map[string]any{"sub": "a-client", "client_id": "a-client"} // a client's own token
+	lax.refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: own}), xenaauth.ReasonSubject)
+	own["client_id"] = nil // it looks like that of a user
+	require.Equal(t, "a-client", userOf(t, lax.validator, issuer.Opaque(xenaauthtest.Token{Claims: own})).Subject())
 	lax.refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"client_id": nil, "sub": nil}}), xenaauth.ReasonSubject)
 	lax.refuses(t, issuer.JWT(unnamed), xenaauth.ReasonClaims) // a JWT without a client may be an ID token
 	_, err = lax.validator.Validate(t.Context(), issuer.JWT(unnamed))
@@ -250,6 +262,12 @@ func TestAllowClientAudience(t *testing.T) {
 	}
 	says(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`) // an ID token, introspected
 	lax.refuses(t, "an-id-token", xenaauth.ReasonTokenType)
+	for _, always := range []bool{false, true} { // no header says here that it is an access token
+		rfc9068 := serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+			c.Profile, c.AllowClientAudience, c.AlwaysIntrospect = xenaauth.ProfileRFC9068, true, always
+		}))
+		rfc9068.refuses(t, "an-id-token", xenaauth.ReasonTokenType)
+	}
 }
 
 func TestAllowNonce(t *testing.T) {

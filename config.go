@@ -66,7 +66,8 @@ type Config struct {
 	ScopeClaims []string
 	// AllowMissingClientID accepts introspection responses that don't name the client (RFC 7662, section 2.2, calls
 	// client_id optional). [User.ClientID] is then "", and a [Revocation] by ClientID doesn't match such a token. A JWT
-	// must name its client all the same, since an ID token often doesn't.
+	// that is verified locally must name its client all the same, since an ID token often doesn't. The risk: a client's own
+	// token, whose sub is the client, can't be told from that of a user with this id (RFC 9700, section 4.15).
 	AllowMissingClientID bool
 	// AllowClientAudience accepts tokens whose only audience is their own client, for an API that is registered at the
 	// issuer as one and the same application as its client. The risk: the audience is what tells most ID tokens from

@@ -285,7 +285,7 @@ func tell(err error, rs []Requirement, u *User) *Error {
 		}
 	}
 	if told.Reason == ReasonInsufficientScope && told.cause == nil && u != nil {
-		told.cause = &missingScope{u.set.Scopes, told.Scopes}
+		told.cause = &missingScope{u.scopes, told.Scopes}
 	}
 	told.Scopes = slices.Clone(told.Scopes) // what a hook does to them must not reach the route
 	return &told
