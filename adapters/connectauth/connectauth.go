@@ -66,7 +66,7 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		switch {
 		case !listed:
 			_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
-				return xenaauth.Rule{}, fmt.Errorf("no rule names %q: %w", r.URL.Path, unlisted())
+				return xenaauth.Rule{}, fmt.Errorf("no rule names %.200q: %w", r.URL.Path, unlisted())
 			})
 			if !g.errors.IsSupported(r) {
 				g.m.Deny(w, r, unlisted())

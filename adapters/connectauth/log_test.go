@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -33,5 +34,23 @@ func TestRefusalsAreLogged(t *testing.T) {
 		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), want) {
 			t.Errorf("%s: the log is %s", path, &log)
 		}
+	}
+}
+
+// A procedure that no rule names costs no memory in proportion to its name, which a stranger chooses.
+func TestALongNameCostsLittleToLog(t *testing.T) {
+	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+	guarded := connectauth.New(m, connectauth.Rules{}).Wrap(http.NotFoundHandler())
+	r := httptest.NewRequest(http.MethodPost, "/"+strings.Repeat("a", 1<<20), nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	guarded.ServeHTTP(httptest.NewRecorder(), r)
+	runtime.ReadMemStats(&after)
+	if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 1<<18 {
+		t.Errorf("%d bytes", bytes)
 	}
 }

@@ -91,7 +91,7 @@ func (g *Guard) check(ctx context.Context, method string) (context.Context, meta
 	}).WithContext(ctx)
 	if !listed {
 		_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
-			return xenaauth.Rule{}, fmt.Errorf("no rule names %q: %w", method, unlisted.cause)
+			return xenaauth.Rule{}, fmt.Errorf("no rule names %.200q: %w", method, unlisted.cause)
 		})
 		return ctx, nil, unlisted
 	}
