@@ -200,6 +200,12 @@ func TestAllowMissingClientID(t *testing.T) {
 	require.NotContains(t, err.Error(), "AllowMissingClientID")
 	require.NoError(t, lax.validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{Subject: "104711"}))
 	lax.refuses(t, token, xenaauth.ReasonRevoked)
+
+	named := serve(t, withSettings(issuer, func(c *xenaauth.Config) {
+		c.AllowMissingClientID, c.ClientClaims = true, []string{"cid", "client_id"}
+	}))
+	says(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // it is named, and can't be read
+	named.refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
 // With RequireActive, a response that names another client than the JWT is refused, and one that names none is not.
