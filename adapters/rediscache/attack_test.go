@@ -53,9 +53,9 @@ func TestDeletingAllTheTime(t *testing.T) {
 	goesOn(t, 0, func(ctx context.Context) { admin.Del(ctx, setName, countName, turnName) })
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	token := f.issuer.Opaque(subject("U1"))
-	eventually(t, 20*time.Second, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
+	eventually(t, func() bool { return admin.Exists(context.Background(), setName).Val() == 0 })
 	f.follows(two)
-	eventually(t, 40*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // The same for one who cuts connections as well, three times a second.
@@ -75,7 +75,7 @@ func TestCuttingAndDeleting(t *testing.T) {
 		killer.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
-		eventually(t, 40*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
 	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 { // hearing and reading, of each of two
 		t.Errorf("said %d times\n%s", n, f.log)
@@ -92,9 +92,9 @@ func TestTakingEveryTurn(t *testing.T) {
 	followed(t, admin, 1)
 	f.revoke(v, xenaauth.Revocation{Subject: "U1"})
 	goesOn(t, 10*time.Millisecond, func(ctx context.Context) { admin.Set(ctx, turnName, "x", 900*time.Millisecond) })
-	eventually(t, 5*time.Second, func() bool { return admin.Exists(context.Background(), turnName).Val() == 1 })
+	eventually(t, func() bool { return admin.Exists(context.Background(), turnName).Val() == 1 })
 	admin.Del(t.Context(), setName)
-	eventually(t, 60*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
+	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
 // watcher is between an instance and Redis. It notes the commands, and holds scripts up while held is not nil.
@@ -156,11 +156,11 @@ func TestHearsWhileItReads(t *testing.T) {
 	f.follows(two)
 	t.Cleanup(release) // before the instance is waited for
 	followed(t, s.client(), 1)
-	eventually(t, 20*time.Second, func() bool { return slices.Contains(w.seen(), "evalsha") })
+	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
 	for i := range 3 {
 		f.revoke(f.instance(), xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
-		eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
 	release()
 }
@@ -186,9 +186,9 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	late := f.watched(w, func(c *rediscache.Cache) { c.SetMaxRead(1000) })
 	f.follows(late)
 	for _, token := range tokens {
-		eventually(t, 60*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
-	eventually(t, 60*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
+	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 	// A read begins with a look at the counter. A page has some 500 members.
 	pages, reads := 0, 0
 	for _, command := range w.seen() {
@@ -222,8 +222,8 @@ func TestJunkIsNotSent(t *testing.T) {
 	_, before := m.settled()
 	v := f.instance()
 	f.follows(v)
-	eventually(t, 20*time.Second, func() bool { return v.Status().Revocations == 1 })
-	eventually(t, 20*time.Second, func() bool { return admin.ZCard(ctx, setName).Val() == 1 })
+	eventually(t, func() bool { return v.Status().Revocations == 1 })
+	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 1 })
 	if _, after := m.settled(); after-before > 100<<10 {
 		t.Errorf("%.0f bytes were sent", after-before)
 	}
@@ -259,7 +259,7 @@ func TestPutBackIsPublished(t *testing.T) {
 			heard[m.Payload] = true
 		}
 	}
-	eventually(t, 10*time.Second, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
+	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
 	if n := admin.Get(ctx, countName).Val(); n != "20" { // one for each message, so that those who heard don't read
 		t.Errorf("counted %s", n)
 	}

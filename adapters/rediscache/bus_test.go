@@ -24,7 +24,7 @@ const (
 // followed waits until n instances listen.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
-	eventually(t, 30*time.Second, func() bool {
+	eventually(t, func() bool {
 		return c.PubSubNumSub(context.Background(), channelName).Val()[channelName] == n
 	})
 }
@@ -62,7 +62,7 @@ func TestRevocationReachesAll(t *testing.T) {
 		f.revoke(all[i%10], xenaauth.Revocation{Subject: name})
 		for _, v := range all {
 			for _, token := range []string{opaque, jwt} {
-				eventually(t, 20*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+				eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
 			}
 		}
 		took = append(took, time.Since(began))
@@ -86,7 +86,7 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	for _, token := range tokens {
-		eventually(t, 20*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	if n := late.Status().Revocations; n != 30 {
 		t.Errorf("%d revocations are in force, want 30: one has ended", n)
@@ -107,7 +107,7 @@ func TestRevocationReachesWhoWasCutOff(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)}) // which nobody listens to
-		eventually(t, 10*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		followed(t, admin, 2)
 	}
 	// A message that gets lost on a connection that lives.
@@ -118,7 +118,7 @@ func TestRevocationReachesWhoWasCutOff(t *testing.T) {
 		t.Fatal("it was published")
 	}
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "+publish")
-	eventually(t, 35*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // A Redis that has lost everything is told again by those who know.
@@ -154,7 +154,7 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 			late := f.instance()
 			f.follows(late)
 			for _, token := range tokens {
-				eventually(t, 35*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+				eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 			}
 			if n := s.client().ZCard(t.Context(), setName).Val(); n != 20 {
 				t.Errorf("%d are kept, want 20", n)
@@ -187,7 +187,7 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 2)
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"}) // comes after all that
 	other := f.issuer.Opaque(subject("U2"))
-	eventually(t, 10*time.Second, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
 	f.wants(v, token, "")
 	f.wants(late, token, "")
 	if n := strings.Count(f.log.String(), "no secret of this fleet"); n < 1 || n > 2 {
@@ -244,16 +244,16 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	both := f.instance()
 	stop := f.follows(both)
 	admin := f.server.client()
-	eventually(t, 10*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 2 })
+	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 2 })
 	f.wants(both, token, xenaauth.ReasonRevoked)
 	stop()
 	f.secrets = [][]byte{next}
 	after := f.instance()
 	f.follows(after)
-	eventually(t, 10*time.Second, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
 }
 
-// Following ends when its context does, at once and whatever Redis does.
+// Following ends when its context does, whatever Redis does.
 func TestFollowingEnds(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*server){
@@ -268,12 +268,10 @@ func TestFollowingEnds(t *testing.T) {
 		wg.Go(func() { err = v.FollowRevocations(ctx) })
 		followed(t, s.client(), 1)
 		spoil(s)
-		time.Sleep(100 * time.Millisecond)
 		cancel()
-		began := time.Now()
-		wg.Wait()
-		if took := time.Since(began); took > time.Second || !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: %v after %v", name, err, took)
+		ends(t, wg.Wait)
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
 		}
 		s.kill()
 	}

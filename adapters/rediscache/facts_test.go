@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,24 +47,31 @@ func TestOneQuestionForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// Who asks may die, or be slower than others care to wait.
+// waiting returns a cache that waits for others for so long, and has others wait for itself.
+func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
+	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
+}
+
+// An instance that asks may die, or be slower than others care to wait.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	wait := func(c *rediscache.Config) { c.Wait = 200 * time.Millisecond }
-	dead := f.cache(wait)
-	key := [32]byte{1}
-	if v, err := dead.Get(t.Context(), key); v != nil || err != nil {
-		t.Fatal(v, err)
+	nothing := func(c *rediscache.Cache, key [32]byte) {
+		t.Helper()
+		ends(t, func() {
+			if v, err := c.Get(context.Background(), key); v != nil || err != nil {
+				t.Errorf("%q, %v", v, err)
+			}
+		})
 	}
-	c := f.cache(wait)
-	began := time.Now()
-	if v, err := c.Get(t.Context(), key); v != nil || err != nil {
-		t.Fatal(v, err)
-	}
-	if took := time.Since(began); took < 150*time.Millisecond || took > time.Second {
-		t.Fatalf("it waited %v", took)
-	}
+	slow, key := f.waiting(time.Hour), [32]byte{2}
+	nothing(slow, key) // it has the lease now, for an hour
+	nothing(f.waiting(50*time.Millisecond), key)
+
+	dead, key := f.waiting(200*time.Millisecond), [32]byte{1}
+	nothing(dead, key)
+	c := f.waiting(time.Hour)
+	nothing(c, key)
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
@@ -76,25 +84,32 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-// Nothing came of asking: who waits is told at once.
+// Nothing came of asking: an instance that waits is told.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first, second := f.cache(nil), f.cache(nil)
-	key := [32]byte{1}
+	first, key := f.waiting(time.Hour), [32]byte{1}
 	if v, err := first.Get(t.Context(), key); v != nil || err != nil {
 		t.Fatal(v, err)
 	}
-	began := time.Now()
-	time.AfterFunc(50*time.Millisecond, func() { _ = first.Set(context.Background(), key, nil, 0) })
-	if v, err := second.Get(t.Context(), key); v != nil || err != nil {
-		t.Fatal(v, err)
+	client, looks := f.client(), new(calls)
+	client.AddHook(looks)
+	second := f.cache(func(c *rediscache.Config) { c.Client, c.Wait = client, time.Hour })
+	var told atomic.Bool
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if v, err := second.Get(context.Background(), key); v != nil || err != nil || !told.Load() {
+			t.Errorf("%q, %v, told: %v", v, err, told.Load())
+		}
+	})
+	eventually(t, func() bool { return looks.others.Load() > 2 })
+	told.Store(true)
+	if err := first.Set(t.Context(), key, nil, 0); err != nil {
+		t.Fatal(err)
 	}
-	if took := time.Since(began); took < 40*time.Millisecond || took > 500*time.Millisecond {
-		t.Fatalf("it waited %v", took)
-	}
-	// And who leaves doesn't count as Redis failing.
-	third := f.cache(nil)
+	ends(t, wg.Wait)
+	// And a caller that leaves doesn't count as Redis failing.
+	third := f.waiting(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
 	for range 20 {
@@ -116,13 +131,14 @@ func TestIssuerDown(t *testing.T) {
 	f := newFleet(t, s)
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.issuer.Down()
-	f.wants(f.instance(), token, xenaauth.ReasonUnavailable)
+	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	began := time.Now()
-	f.wants(f.instance(), token, "")
-	if took := time.Since(began); took > 500*time.Millisecond {
-		t.Fatalf("it waited %v for an instance that gave up", took)
-	}
+	after := f.over(f.waiting(time.Hour)) // it doesn't wait for an instance that gave up
+	ends(t, func() {
+		if got := reason(after, token); got != "" {
+			t.Error(got)
+		}
+	})
 }
 
 // Whoever writes to Redis can make the issuer be asked more often, and nothing else.
@@ -208,7 +224,7 @@ func TestPoisonedEntries(t *testing.T) {
 			f.asked(2 * n)
 			// It is put right by the answer, and isn't taken for an outage.
 			f.issuer.Down()
-			eventually(t, 5*time.Second, func() bool { return finds(f.instance()) })
+			eventually(t, func() bool { return finds(f.instance()) })
 			if strings.Contains(f.log.String(), "Redis fails") {
 				t.Fatal(f.log)
 			}
@@ -238,7 +254,7 @@ func TestReplayedEntry(t *testing.T) {
 	f.issuer.Revoke(token)
 	f.wants(short(), token, "") // within its time
 	client.Persist(ctx, name)   // Redis is told to keep it for ever
-	eventually(t, 2*time.Second, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
+	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
 	client.Set(ctx, name, old, 0) // and here it is put back
 	f.wants(short(), token, xenaauth.ReasonInactive)
 }
@@ -353,7 +369,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 	s.thaw()
 	stop()
-	eventually(t, 20*time.Second, func() bool {
+	eventually(t, func() bool {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
 		return !strings.Contains(string(stacks), "rediscache.(*") && !strings.Contains(string(stacks), "rediscache.bounded")

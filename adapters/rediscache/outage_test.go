@@ -3,9 +3,9 @@ package rediscache_test
 import (
 	"fmt"
 	"net"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,19 +16,17 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// margin is what a busy machine may add to a time that is bounded.
-const margin = 60 * time.Millisecond
-
-// times is how long each of n requests with new tokens takes; none may fail.
-func (f *fleet) times(v *xenaauth.Validator, n int) (took []time.Duration) {
+// passes validates n new tokens. None may be refused.
+func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
 		token := f.issuer.Opaque(xenaauthtest.Token{})
-		began := time.Now()
-		f.wants(v, token, "")
-		took = append(took, time.Since(began))
+		ends(f.t, func() {
+			if got := reason(v, token); got != "" {
+				f.t.Errorf("refused: %s", got)
+			}
+		})
 	}
-	return took
 }
 
 // shares reports whether two instances share again.
@@ -38,8 +36,11 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
 }
 
-// Redis may stop answering without closing a connection, which is the worst that it can do to a request.
+// Redis may stop answering without closing a connection, which is the worst that it can do to a request. After five calls
+// that were given up after Timeout no request calls Redis. An answer is stored while the next request goes on, so five
+// more may be under way then.
 func TestFrozen(t *testing.T) {
+	const never = time.Hour // no call ends by a timeout of the client
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
 		timeout time.Duration // 0 is the default, which is 50 ms
@@ -52,33 +53,31 @@ func TestFrozen(t *testing.T) {
 			s := startRedis(t)
 			f := newFleet(t, s)
 			f.timeout = c.timeout
-			c.options.Addrs = []string{s.addr()}
+			c.options.Addrs, c.options.ReadTimeout, c.options.MaxRetries = []string{s.addr()}, never, -1
 			client := redis.NewUniversalClient(&c.options)
 			t.Cleanup(func() { _ = client.Close() })
+			calls := new(calls)
+			client.AddHook(calls)
 			one := f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
 			two := f.instance()
-			eventually(t, 5*time.Second, func() bool { return f.shares(one, two) })
+			eventually(t, func() bool { return f.shares(one, two) })
 
 			s.freeze()
-			took := f.times(one, 30)
-			t.Logf("frozen: %v", took)
-			if worst := slices.Max(took); worst > max(c.timeout, 50*time.Millisecond)+margin {
-				t.Errorf("a request took %v", worst)
+			before := calls.others.Load()
+			f.passes(one, 30)
+			if n := calls.others.Load() - before; n < 5 || n > 10 {
+				t.Errorf("%d calls to a frozen Redis, want 5 to 10", n)
 			}
-			slices.Sort(took)
-			if median := took[len(took)/2]; median > 20*time.Millisecond {
-				t.Errorf("half of the requests took %v or more, though Redis is known to be frozen", median)
-			}
-			// Later requests find out that it is frozen still, and don't wait for it.
-			time.Sleep(1200 * time.Millisecond)
-			took = f.times(one, 30)
-			if worst := slices.Max(took); worst > margin {
-				t.Errorf("a request took %v though Redis is known to be frozen", worst)
+			// Later requests don't wait for the PING that finds out whether it is back.
+			calls.pings.Store(0)
+			eventually(t, func() bool { f.passes(one, 1); return calls.pings.Load() > 1 })
+			if n := calls.others.Load() - before; n > 10 {
+				t.Errorf("%d calls, some to a Redis that is known to be frozen", n)
 			}
 			s.thaw()
-			eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
-			if n := strings.Count(f.log.String(), `msg="rediscache: Redis fails`); n < 1 || n > 2 {
-				t.Errorf("the log says %d times that Redis fails\n%s", n, f.log)
+			eventually(t, func() bool { return f.shares(one, two) })
+			if n := strings.Count(f.log.String(), `msg="rediscache: Redis fails`); n < 1 {
+				t.Errorf("the log does not say that Redis fails\n%s", f.log)
 			}
 			if strings.Contains(f.log.String(), s.port) || !strings.Contains(f.log.String(), "Redis is back") {
 				t.Error(f.log)
@@ -93,9 +92,10 @@ func TestKilledAndRestarted(t *testing.T) {
 	f := newFleet(t, s)
 	f.timeout = 0
 	one, two := f.instance(), f.instance()
-	eventually(t, 5*time.Second, func() bool { return f.shares(one, two) })
+	eventually(t, func() bool { return f.shares(one, two) })
 	for range 2 {
 		var wg sync.WaitGroup
+		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
 			wg.Go(func() { // requests go on all the while
@@ -105,21 +105,19 @@ func TestKilledAndRestarted(t *testing.T) {
 						return
 					default:
 					}
-					began := time.Now()
 					if got := reason(v, f.issuer.Opaque(xenaauthtest.Token{})); got != "" {
 						t.Error(got)
 					}
-					if took := time.Since(began); took > 50*time.Millisecond+100*time.Millisecond {
-						t.Errorf("a request took %v", took)
-					}
+					passed.Add(1)
 					time.Sleep(time.Millisecond)
 				}
 			})
 		}
 		s.kill()
-		time.Sleep(300 * time.Millisecond)
+		down := passed.Load()
+		eventually(t, func() bool { return passed.Load() > down+100 })
 		s.start()
-		eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+		eventually(t, func() bool { return f.shares(one, two) })
 		close(stop)
 		wg.Wait()
 	}
@@ -134,9 +132,7 @@ func TestDownFromTheStart(t *testing.T) {
 	one, two := f.instance(), f.instance()
 	f.follows(one)
 	f.follows(two)
-	if worst := slices.Max(f.times(one, 30)); worst > 50*time.Millisecond+margin {
-		t.Errorf("a request took %v", worst)
-	}
+	f.passes(one, 30)
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	f.wants(one, token, "")
 	err := one.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)})
@@ -145,15 +141,15 @@ func TestDownFromTheStart(t *testing.T) {
 	}
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	s.start()
-	eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+	eventually(t, func() bool { return f.shares(one, two) })
 	// What couldn't be published is, once Redis is there.
-	eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // A host that takes connections and says nothing, or something else, costs no more than a Redis that is down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
-	for name, says := range map[string]string{
+	for _, says := range map[string]string{
 		"silence": "", "HTTP": "HTTP/1.1 400 Bad Request\r\n\r\n", "noise": "\x00\xff\r\n$-7\r\n*9\r\n",
 	} {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -175,9 +171,7 @@ func TestNoRedisAtAll(t *testing.T) {
 		f.timeout = 0
 		v := f.instance()
 		f.follows(v)
-		if worst := slices.Max(f.times(v, 30)); worst > 50*time.Millisecond+margin {
-			t.Errorf("%s: a request took %v", name, worst)
-		}
+		f.passes(v, 30)
 	}
 }
 

@@ -167,14 +167,20 @@ func TestConstants(t *testing.T) {
 	}
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.follows(two)
-	followed(t, client, 1)
-	_, out = m.settled()
-	for i := range 100 {
-		r.Subject = fmt.Sprint("other-", i)
-		f.revoke(one, r)
+	eventually(t, func() bool { return two.Status().Revocations == 1000 })
+	// A check that finds a message counted that is still under way has everything read again. The round with the fewest
+	// bytes had none.
+	least := math.Inf(1)
+	for round := 0; round < 20 && least > message*1.2; round++ {
+		_, out = m.settled()
+		for i := range 100 {
+			r.Subject = fmt.Sprint("other-", round, "-", i)
+			f.revoke(one, r)
+		}
+		_, out2 = m.settled()
+		least = min(least, (out2-out)/100-20) // the publisher's replies have some 20 bytes
 	}
-	_, out2 = m.settled()
-	near("a message", (out2-out)/100-20, message) // the publisher's replies have some 20 bytes
+	near("a message", least, message)
 
 	near("an answer in an instance", local(f), localEntry)
 }
@@ -213,7 +219,7 @@ func (m *meter) read() (in, out float64) {
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()
 	calm := 0
-	eventually(m.t, 10*time.Second, func() bool {
+	eventually(m.t, func() bool {
 		before := in
 		in, out = m.read()
 		if calm++; in-before > 2*m.costIn {

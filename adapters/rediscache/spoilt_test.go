@@ -61,7 +61,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
 			// By the message: nothing can be read.
-			eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			release()
 			spoil(admin)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
@@ -70,7 +70,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			}
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "+publish")
 			token = f.issuer.Opaque(subject("U2"))
-			eventually(t, 20*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
@@ -94,7 +94,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 				t.Error("it was published")
 			}
 			token := f.issuer.Opaque(subject("U1"))
-			eventually(t, 20*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+			eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
 		})
 	}
 }
@@ -117,9 +117,9 @@ func TestJunkIsCleared(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	for _, token := range tokens {
-		eventually(t, 30*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
-	eventually(t, 10*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
+	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
 // A turn that nobody has taken for himself, and that doesn't end, keeps no instance from putting revocations back.
@@ -136,7 +136,7 @@ func TestForgedTurn(t *testing.T) {
 			f.revoke(v, xenaauth.Revocation{Subject: "U1"})
 			admin.Set(t.Context(), turnName, "x", ttl)
 			admin.Del(t.Context(), setName)
-			eventually(t, 20*time.Second, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
+			eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 		})
 	}
 }
@@ -155,7 +155,7 @@ func TestReadAnyway(t *testing.T) {
 	kept := admin.ZRange(t.Context(), setName, 0, -1).Val()[0]
 	addJunk(t, admin, 1)
 	admin.ZRem(t.Context(), setName, kept)
-	eventually(t, 20*time.Second, func() bool {
+	eventually(t, func() bool {
 		got := admin.ZRange(context.Background(), setName, 0, -1).Val()
 		return len(got) == 1 && got[0] == kept
 	})
@@ -177,7 +177,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	v := f.instance()
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
-	eventually(t, 10*time.Second, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
 	time.Sleep(1500 * time.Millisecond) // it looks again after a second
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
@@ -196,7 +196,7 @@ func TestLongRevocations(t *testing.T) {
 	f.revoke(f.instance(), r)
 	late := f.instance()
 	f.follows(late)
-	eventually(t, 5*time.Second, func() bool { return late.Status().Revocations == 1 })
+	eventually(t, func() bool { return late.Status().Revocations == 1 })
 	r = xenaauth.Revocation{Subject: strings.Repeat("U", 16<<10), Until: time.Now().Add(time.Hour)}
 	if err := f.cache(nil).Publish(t.Context(), r); err == nil {
 		t.Error("it was published")
@@ -218,7 +218,7 @@ func TestRevocationsFull(t *testing.T) {
 	if !errors.Is(err, xenaauth.ErrRevocationsFull) {
 		t.Error(err)
 	}
-	eventually(t, 5*time.Second, func() bool { return v.Status().Revocations == 1 })
+	eventually(t, func() bool { return v.Status().Revocations == 1 })
 	if n := admin.ZCard(ctx, setName).Val(); n != 0 {
 		t.Errorf("%d are kept, want 0", n)
 	}

@@ -46,7 +46,7 @@ func TestCluster(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	for _, s := range nodes {
-		eventually(t, 20*time.Second, func() bool {
+		eventually(t, func() bool {
 			return strings.Contains(s.client().ClusterInfo(context.Background()).Val(), "cluster_state:ok")
 		})
 	}
@@ -67,7 +67,7 @@ func TestCluster(t *testing.T) {
 		}
 		return all
 	}
-	eventually(t, 10*time.Second, func() bool { n := count(); return n[0]+n[1]+n[2] >= 100 })
+	eventually(t, func() bool { n := count(); return n[0]+n[1]+n[2] >= 100 })
 	if slices.Min(count()) == 0 {
 		t.Errorf("the nodes hold %v", count())
 	}
@@ -76,7 +76,7 @@ func TestCluster(t *testing.T) {
 		f.wants(two, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
 	}
 	f.asked(100)
-	eventually(t, 10*time.Second, func() bool {
+	eventually(t, func() bool {
 		n := int64(0)
 		for _, s := range nodes {
 			n += s.client().PubSubNumSub(context.Background(), channelName).Val()[channelName]
@@ -85,12 +85,12 @@ func TestCluster(t *testing.T) {
 	})
 	for i, token := range tokens {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
-		eventually(t, 5*time.Second, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
 	late := f.through(redis.UniversalOptions{Addrs: addrs})
 	f.follows(late)
 	for _, token := range tokens {
-		eventually(t, 5*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	// One node of three is lost: what it held is asked for again, and nobody is refused.
 	nodes[1].kill()
@@ -112,7 +112,7 @@ func TestSentinel(t *testing.T) {
 	sentinel := &server{t: t, port: freePort(t), sentinel: conf}
 	sentinel.start()
 	t.Cleanup(sentinel.kill)
-	eventually(t, 20*time.Second, func() bool {
+	eventually(t, func() bool {
 		return strings.Contains(master.client().Info(context.Background(), "replication").Val(), "state=online") &&
 			strings.Contains(sentinel.client().Info(context.Background(), "sentinel").Val(), "slaves=1")
 	})
@@ -128,18 +128,18 @@ func TestSentinel(t *testing.T) {
 	}
 	before := f.issuer.Opaque(subject("before"))
 	f.revoke(one, xenaauth.Revocation{Subject: "before"})
-	eventually(t, 5*time.Second, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
 	followed(t, replica.client(), 2) // which the sentinel has made the master
-	eventually(t, 20*time.Second, func() bool { return f.shares(one, two) })
+	eventually(t, func() bool { return f.shares(one, two) })
 	late := f.through(options)
 	f.follows(late)
-	eventually(t, 20*time.Second, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
 	after := f.issuer.Opaque(subject("after"))
 	f.revoke(two, xenaauth.Revocation{Subject: "after"})
-	eventually(t, 5*time.Second, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
 }
 
 // What docs/fleet.md says that Redis must allow is enough, and no command of an instance is refused. The other tests run
@@ -166,7 +166,7 @@ func TestACL(t *testing.T) {
 	f.issuer.Heal()
 	late := f.instance()
 	f.follows(late)
-	eventually(t, 40*time.Second, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
+	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"}) // and counts anew
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)

@@ -138,13 +138,9 @@ func TestFrozen(t *testing.T) {
 		e.gate.stop()
 		e.gate.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
 		e.gate.start(t)
-		begun := time.Now()
 		a := e.get(t, "/api/a", bearer(e.issuer.JWT(xenaauthtest.Token{})))
 		if want := e.frozen; a.Status != want {
 			t.Errorf("%d, want %d", a.Status, want)
-		}
-		if took := time.Since(begun); took > 3*time.Second {
-			t.Errorf("%v", took)
 		}
 		if e.service.n.Load() > 0 {
 			t.Error("it has reached the service")
