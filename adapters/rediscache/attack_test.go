@@ -264,3 +264,30 @@ func TestPutBackIsPublished(t *testing.T) {
 		t.Errorf("counted %s", n)
 	}
 }
+
+// A writer with the permissions of the instances publishes more than Redis keeps for a subscriber, and Redis cuts all
+// of them off. The log says so, and what they missed they learn afterwards.
+func TestPublishingTooMuch(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one, two := f.instance(), f.instance()
+	f.follows(one)
+	f.follows(two)
+	followed(t, s.client(), 2)
+	attacker, channel := s.instanceClient(), setName+":channel"
+	tooMuch := redis.NewScript(`
+for i = 1, 40 do redis.call("PUBLISH", KEYS[1], ARGV[1]) end
+redis.call("DEL", KEYS[2])
+return 1`)
+	megabyte := strings.Repeat("x", 1<<20)
+	stop := goesOn(t, time.Millisecond, func(ctx context.Context) {
+		tooMuch.Run(ctx, attacker, []string{channel, setName}, megabyte)
+	})
+	eventually(t, func() bool { return strings.Contains(f.log.String(), "Redis fails") })
+	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
+	token := f.issuer.Opaque(subject("U1"))
+	f.wants(one, token, xenaauth.ReasonRevoked)
+	stop()
+	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
+}

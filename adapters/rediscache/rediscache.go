@@ -21,8 +21,9 @@
 // and revocations there are, when they come and go, when each revocation ends, and about how long the responses are. A
 // writer can't make an instance accept a token, or refuse one, not even by putting back what was there. A writer can
 // delete: then the issuer is asked more often, and an instance that starts doesn't learn of a revocation until another
-// one has put it back and published it again. Instances remove what is no revocation of theirs, and hear what is
-// published however much of it there is. docs/fleet.md says more, and which permissions of Redis the instances need.
+// one has put it back and published it again. A writer can publish so much at once that Redis cuts off the instances that
+// follow: with deleting, that keeps revocations from the others for as long as it goes on, and the log tells. Instances
+// remove what is no revocation of theirs. docs/fleet.md says more, and which permissions of Redis the instances need.
 //
 // # When Redis fails
 //
