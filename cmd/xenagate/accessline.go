@@ -3,11 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // accessLog writes a line of JSON for each request. It formats the line itself, since log/slog takes several times as
@@ -67,14 +71,31 @@ func member(b []byte, name, value string, most int) []byte {
 
 func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
 
-// quoted is text as JSON.
+// quoted is text as JSON. What could do something to a terminal is escaped, and not only what JSON wants escaped.
 func quoted(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // nothing reads the log as HTML
 	_ = encoder.Encode(text)     // text is always possible
-	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+	line := bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+	if !bytes.ContainsFunc(line, isControl) {
+		return line
+	}
+	var escaped []byte
+	for _, r := range string(line) {
+		if !isControl(r) {
+			escaped = utf8.AppendRune(escaped, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
+		}
+	}
+	return escaped
 }
+
+// isControl reports whether r is a control character, or one that shows nothing or turns the direction of a text.
+func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
 // short bounds what a stranger can have us write.
 func short(s string, most int) string {

@@ -28,6 +28,7 @@ type logWriter struct {
 	waiting []byte // whole lines
 	spare   []byte // the other one of two buffers
 	lost    int64  // lines since the last line that tells of lost ones
+	cut     bool   // the output took the beginning of a line, and not its end
 	closed  bool
 
 	first   chan struct{} // a line waits where none did
@@ -121,9 +122,7 @@ func (l *logWriter) write() (last bool) {
 		lines = append(lines, lostLine(lost)...)
 	}
 	if len(lines) > 0 {
-		if n, err := l.to.Write(lines); err != nil {
-			l.fail(int64(bytes.Count(lines[n:], []byte{'\n'})))
-		}
+		l.put(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
 		lines = nil // a burst doesn't hold its memory for ever
@@ -134,12 +133,32 @@ func (l *logWriter) write() (last bool) {
 	return last
 }
 
-// fail counts lines that the output didn't take.
-func (l *logWriter) fail(lines int64) {
-	l.dropped.Add(lines)
+// put writes lines, the last of which tells of lost ones if there are any. It counts the lines that the output doesn't
+// take.
+func (l *logWriter) put(lines []byte, lost int64) {
+	var n int
+	var err error
+	if l.cut { // else the first line would be the end of another one
+		_, err = l.to.Write([]byte{'\n'})
+		l.cut = err != nil
+	}
+	if err == nil {
+		n, err = l.to.Write(lines)
+		l.cut = n > 0 && lines[n-1] != '\n'
+	}
+	if err == nil {
+		return
+	}
+	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
+	if lost > 0 && missing > 0 { // the line that tells of lost ones is missing too
+		missing--
+	} else {
+		lost = 0
+	}
+	l.dropped.Add(missing)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lost += lines
+	l.lost += missing + lost
 }
 
 // lostLine tells how many lines are missing before it.

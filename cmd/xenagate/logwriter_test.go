@@ -21,6 +21,7 @@ type sink struct {
 	writes int
 	hold   chan struct{} // nil: nothing holds it up
 	err    error
+	takes  int // bytes that it takes of a write that fails
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -31,7 +32,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	defer s.mu.Unlock()
 	s.writes++
 	if s.err != nil {
-		return 0, s.err
+		n, _ := s.text.Write(p[:min(s.takes, len(p))])
+		return n, s.err
 	}
 	return s.text.Write(p)
 }
@@ -127,6 +129,33 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 	})
 }
 
+// A full disk takes a part of a line. The next line is one of its own, or two would be unreadable.
+func TestALineAfterAPartOfOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := &sink{err: errors.New("disk full"), takes: 6}
+		l := newLogWriter(out)
+		_, _ = io.WriteString(l.batched(), "one\ntwo\nthree\n")
+		time.Sleep(logDelay)
+		synctest.Wait()
+		out.mu.Lock()
+		out.takes = 0 // then not even the end of that line
+		out.mu.Unlock()
+		_, _ = io.WriteString(l.prompt(), "four\n")
+		synctest.Wait()
+		if n := l.dropped.Load(); n != 3 {
+			t.Errorf("%d lines are counted, want 3", n)
+		}
+		out.mu.Lock()
+		out.err = nil
+		out.mu.Unlock()
+		_, _ = io.WriteString(l.prompt(), "five\n")
+		l.close(time.Hour)
+		if text := out.text.String(); !strings.HasPrefix(text, "one\ntw\nfive\n") || !strings.Contains(text, `"lines":3}`) {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
 func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
@@ -141,9 +170,20 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	})
 }
 
+// A line does nothing to the terminal of an operator who reads the log: it has no control characters, and no letters that
+// turn the direction of the others.
+func TestControlCharactersOfAPath(t *testing.T) {
+	var out bytes.Buffer
+	l := accessLog{to: &out}
+	l.line(&record{path: "/\u009b31m\u007f\u202e\u2066\u200b\U000e0041é\x1b[31m"}, 0)
+	if want := `"path":"/\u009b31m\u007f\u202e\u2066\u200b\udb40\udc41é\u001b[31m"`; !strings.Contains(out.String(), want) {
+		t.Errorf("%q, want %s", out.String(), want)
+	}
+}
+
 // A line is JSON whatever a stranger writes, and has what log/slog would write.
 func FuzzAccessLine(f *testing.F) {
-	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", strings.Repeat("é", 400)} {
+	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", "\u009b\u202e\U000e0041", strings.Repeat("é", 400)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

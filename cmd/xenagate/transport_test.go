@@ -206,8 +206,9 @@ func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	}
 }
 
-// One connection of HTTP/2 carries all requests. It is asked whether it lives.
-func TestDeadConnectionOfHTTP2(t *testing.T) {
+// speaksHTTP2 starts a service with TLS that the gateway trusts.
+func speaksHTTP2(t *testing.T) *service {
+	t.Helper()
 	service := &service{}
 	service.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
@@ -221,7 +222,12 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("SSL_CERT_FILE", authority)
-	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
+	return service
+}
+
+// One connection of HTTP/2 carries all requests. It is asked whether it lives.
+func TestDeadConnectionOfHTTP2(t *testing.T) {
+	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
 	if a := do(t, "GET", p.url("proxy", "/open/x"), ""); a.body != "HTTP/2.0" {
 		t.Fatalf("the service should speak HTTP/2: %s", a.body)
@@ -230,6 +236,25 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	untilAnswered(t, p.url("proxy", "/open/x"))
 	if n := b.opened.Load(); n != 2 {
 		t.Errorf("%d connections were opened", n)
+	}
+}
+
+// A request that no other one follows doesn't wait on such a connection either.
+func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
+	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
+	p := start(t, config, nil)
+	do(t, "GET", p.url("proxy", "/open/x"), "")
+	b.fail()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, _ := http.NewRequestWithContext(ctx, "GET", p.url("proxy", "/open/x"), nil)
+	res, err := client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != 200 && res.StatusCode != 502 {
+		t.Errorf("%d", res.StatusCode)
 	}
 }
 

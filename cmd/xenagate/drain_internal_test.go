@@ -1,0 +1,47 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A connection that becomes idle while the gateway drains is kept for as long as those that were idle before.
+func TestLateIdleConnectionsAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 5 * time.Second
+		var draining atomic.Bool
+		l := lateIdle{draining: &draining}
+		early, _ := net.Pipe()
+		late, _ := net.Pipe()
+		l.note(early, http.StateIdle)
+		draining.Store(true)
+		if !l.over(delay) {
+			t.Error("a connection that was idle before counts")
+		}
+		l.note(late, http.StateActive)
+		l.note(late, http.StateIdle)
+		time.Sleep(delay - 1)
+		if l.over(delay) {
+			t.Error("a connection was idle for less than the delay")
+		}
+		l.note(late, http.StateActive) // one more request
+		l.note(late, http.StateIdle)
+		time.Sleep(delay - 1)
+		if l.over(delay) {
+			t.Error("a connection that was used again was idle for less than the delay")
+		}
+		time.Sleep(1)
+		if !l.over(delay) {
+			t.Error("a connection was idle for the delay")
+		}
+		l.note(late, http.StateIdle)
+		l.note(late, http.StateClosed)
+		if !l.over(delay) {
+			t.Error("a closed connection counts")
+		}
+	})
+}
