@@ -61,7 +61,7 @@ func TestUpgrades(t *testing.T) {
 
 	for _, upgrade := range []string{
 		"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA", "Upgrade: websocket, h2c",
-		"Upgrade: h2c\r\nUpgrade: websocket", "Upgrade: TLS/1.0",
+		"Upgrade: h2c\r\nUpgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c", "Upgrade: TLS/1.0",
 	} {
 		a, err := raw(t, p.addr("proxy"), "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n"+
 			upgrade+"\r\n\r\n")
@@ -70,6 +70,18 @@ func TestUpgrades(t *testing.T) {
 		}
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
+	}
+	// A body would be the beginning of what the service reads after an upgrade, or of its next request.
+	for _, request := range []string{
+		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
+		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",
+		"POST /open/x HTTP/1.1\r\nContent-Length: 0\r\n%s\r\n",
+	} {
+		a, err := raw(t, p.addr("proxy"), fmt.Sprintf(request, "Host: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"))
+		if err != nil || a.status != 200 {
+			t.Errorf("%q was upgraded: %d, %v", request, a.status, err)
+		}
+		service.last.Load().nothingOf(t, "Upgrade")
 	}
 	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 { // RFC 9110, section 7.8
