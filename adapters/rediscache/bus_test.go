@@ -43,6 +43,7 @@ func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	w := &watcher{held: make(chan struct{})}
+	t.Cleanup(func() { close(w.held) }) // else reads wait for ever, which other tests see
 	var all []*xenaauth.Validator
 	for range 10 {
 		v := f.watched(w, nil)

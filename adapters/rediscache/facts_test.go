@@ -369,9 +369,15 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	}
 	s.thaw()
 	stop()
+	left := ""
+	defer func() {
+		if t.Failed() {
+			t.Log(left)
+		}
+	}()
 	eventually(t, func() bool {
 		stacks := make([]byte, 1<<20)
-		stacks = stacks[:runtime.Stack(stacks, true)]
-		return !strings.Contains(string(stacks), "rediscache.(*") && !strings.Contains(string(stacks), "rediscache.bounded")
+		left = string(stacks[:runtime.Stack(stacks, true)])
+		return !strings.Contains(left, "rediscache.(*") && !strings.Contains(left, "rediscache.bounded")
 	})
 }
