@@ -2,6 +2,7 @@ package xenaauth
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -31,6 +32,9 @@ type refusalLog struct {
 
 // tell logs a refusal. secrets are credentials of the request, which no line may hold. attrs is called if there is a line.
 func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
+	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
+		return // the client is gone: that is no outage, and would use up the lines about one
+	}
 	now := time.Now()
 	n, ended := l.damper.count(e.Reason, now)
 	if n > logFull && len(ended) == 0 {

@@ -351,3 +351,18 @@ func TestRefusalLogOfOutages(t *testing.T) {
 		require.Equal(t, "WARN", said[0]["level"])
 	}
 }
+
+// A client that gives up its request is no outage. A deadline that ends a check is one.
+func TestRefusalLogOfClientsThatAreGone(t *testing.T) {
+	log := new(lines)
+	policy := xenaauth.Where("policy", func(ctx context.Context, _ *xenaauth.User) error { return ctx.Err() })
+	h := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Logger: log.logger()}).Require(policy)(teapot)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.Equal(t, 503, get(h, gone, "GET", "Bearer a").Code)
+	require.Empty(t, log.take(t))
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	require.Equal(t, 503, get(h, late, "GET", "Bearer a").Code)
+	require.Len(t, log.take(t), 1)
+}
