@@ -276,3 +276,13 @@ func TestInformationalAnswers(t *testing.T) {
 		}
 	}
 }
+
+// An answer that comes before the end of the request's body ends the request, whatever the client does with the rest.
+func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)
+	service.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusConflict) })
+	k := keep(t, p.addr("proxy"), "")
+	_, _ = io.WriteString(k.conn, "POST /open/early HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nbeginning")
+	p.logged(`"path":"/open/early"`, `"status":409`)
+}
