@@ -123,7 +123,7 @@ func date(n int64) string {
 	return time.Unix(n, 0).UTC().Format(time.RFC3339)
 }
 
-// noUser is about a token that stands for no user. subject is its sub, which is that of the client, or "".
+// noUser is about a token without a user. subject is "", or the sub if it is the client.
 type noUser struct{ subject, client string }
 
 func (e *noUser) Error() string {
@@ -182,7 +182,7 @@ func (e *unknownKey) Error() string {
 	if e.id == "" {
 		name = "x5t " + shown(e.thumbprint)
 	}
-	return fmt.Sprintf("%s is none of the issuer's usable keys, of which there are %d", name, e.keys)
+	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keys)
 }
 
 // missingScope is about a valid token that has not the scopes that the route requires.
@@ -194,14 +194,14 @@ func (e *missingScope) Error() string {
 
 // The reasons that have no value to show.
 var (
-	errUnconfirmed = errors.New("cnf binds the token to a key, and nothing here can confirm that the client has it")
+	errUnconfirmed = errors.New("cnf binds the token to a key: proof of possession is not supported")
 	errInactive    = errors.New("the issuer says active: false, as for a token that is expired, revoked or for another API")
 	errRepeated    = errors.New("the Authorization field is repeated")
 	errCredentials = errors.New("the Authorization field is not Bearer, a space and a token")
-	errNotBearer   = errors.New("the Authorization field has another scheme than Bearer")
+	errNotBearer   = errors.New("the scheme of the Authorization field is not Bearer")
 	errNoField     = errors.New("the Authorization field is missing")
-	errInQuery     = errors.New("the query has an access_token besides")
-	errMisnamed    = errors.New("an identifier is too long or has control characters")
+	errInQuery     = errors.New("the query contains access_token too")
+	errMisnamed    = errors.New("an identifier is too long or contains control characters")
 	errEmpty       = errors.New("token is empty")
 )
 

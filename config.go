@@ -16,118 +16,141 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Config says which access tokens a [Validator] accepts. Audiences is required; every other zero value is right for the
-// Xena API and safe.
+// Config says which access tokens a [Validator] accepts. Audiences is required. The zero value of
+// every other field is safe and right for the Xena API.
 type Config struct {
 	// Issuer is the exact iss of acceptable tokens (RFC 8725, section 3.8) and the base URL of its metadata, without a
 	// trailing slash unless the issuer writes one. "" is [IssuerProduction].
 	Issuer string
-	// MetadataURL is where the issuer's metadata is, if not at the place that follows from Issuer: a host name inside
-	// your network, say. "" is OpenID Connect Discovery's place and, where that is not found, RFC 8414's.
+	// MetadataURL is the URL of the issuer's metadata, for example with a host name inside your
+	// network. "" is the URL of OpenID Connect Discovery that follows from Issuer, and that of RFC
+	// 8414 if the first is not found.
 	MetadataURL string
-	// KeySetURL is where the issuer's JWK set is. "" is what the metadata says.
+	// KeySetURL is the URL of the issuer's JWK set. "" is jwks_uri of the metadata.
 	KeySetURL string
 
-	// Audiences are the names of this API, of which aud must hold one (RFC 9068, section 4; RFC 7519, section 4.1.3). An
-	// introspected token whose answer has no aud is taken for ours: the issuer knows who asks.
+	// Audiences are the names of this API. The claim aud must hold at least one of them (RFC 9068,
+	// section 4; RFC 7519, section 4.1.3). An introspection response without aud is accepted,
+	// because the issuer knows which API sent the introspection request.
 	Audiences []string
-	// AllowAnyAudience switches the check of aud off, for an IdentityServer that issues tokens without one. Then every
-	// route must require a scope. It excludes Audiences.
+	// AllowAnyAudience turns the check of aud off, for an IdentityServer that issues tokens without
+	// aud. Then every route must require a scope. It excludes Audiences.
 	AllowAnyAudience bool
 
 	// Profile is the shape of JWT access tokens. The zero value is [ProfileIdentityServer].
 	Profile Profile
-	// Algorithms narrows the signature algorithms that are accepted. nil is RS256 RS384 RS512 PS256 PS384 PS512 ES256
-	// ES384 ES512 EdDSA Ed25519; there are no others. EdDSA and Ed25519 (RFC 9864) name one algorithm, so either of them
-	// allows both.
+	// Algorithms are the signature algorithms that are accepted. nil is all that are supported:
+	// RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519. EdDSA and Ed25519 (RFC
+	// 9864) are two names of one algorithm, so each of them allows both.
 	Algorithms []string
-	// ClockSkew is how far the issuer's clock and ours may differ. 0 is 30 seconds; 2 minutes is the most.
+	// ClockSkew is the largest accepted difference between the issuer's clock and the clock here. 0
+	// is 30 seconds, and 2 minutes is the maximum.
 	ClockSkew time.Duration
-	// MaxTokenLifetime is the longest validity of a token that is accepted, from nbf (or iat, where there is no nbf) to
-	// exp, ClockSkew not counted. 0 is one hour, as Xena issues them. 100 years is the most, here and for every other time.
+	// MaxTokenLifetime is the longest accepted time from nbf (iat if there is no nbf) to exp,
+	// without ClockSkew. 0 is one hour, the lifetime of Xena's tokens. 100 years is the maximum, as
+	// for every duration here.
 	MaxTokenLifetime time.Duration
-	// AllowAnyLifetime accepts tokens however long they are valid. It excludes MaxTokenLifetime. An introspected token
-	// that has exp, but neither nbf nor iat, is refused without it: its lifetime is unknown.
+	// AllowAnyLifetime accepts tokens of any lifetime. It excludes MaxTokenLifetime. Without it, a
+	// token that has exp but neither nbf nor iat is refused, because its lifetime is unknown.
 	AllowAnyLifetime bool
-	// MaxTokenLength is how long a token may be, in bytes. 0 is 16 KiB. The bound of [Options] applies as well, and for
-	// tokens that are no JWTs that of [Introspection], which is 1 KiB unless set.
+	// MaxTokenLength is the largest length of a token, in bytes. 0 is 16 KiB. The bound of
+	// [Options] applies as well. For tokens that are not JWTs the bound of [Introspection] applies
+	// too; its default is 1 KiB.
 	MaxTokenLength int
 
-	// ClientClaims are the claims that may name the client, by their exact names. The first that a token has counts. nil
-	// is client_id, then azp. Okta writes cid, Entra ID v1 and AD FS write appid. aud, which must then hold one name, is
-	// for issuers that name the client nowhere else, together with AllowClientAudience. The claim must be the issuer's
-	// own: a claim that a client can choose would let it pose as another client. It excludes ProfileRFC9068.
+	// ClientClaims are the claims that may name the client, by their exact names. The first claim
+	// of the list that a token has is used. nil is client_id, then azp. Okta writes cid. Entra ID
+	// v1 and AD FS write appid. List aud, together with AllowClientAudience, only for an issuer
+	// that names the client in no other claim; aud must then hold one name. List only claims that
+	// the issuer itself writes. The risk: with a claim that a client can choose, the client could
+	// pose as another client. It excludes ProfileRFC9068.
 	ClientClaims []string
-	// ScopeClaims are the claims that hold the scopes, by their exact names: a string of scopes separated by spaces, or
-	// an array of scopes. The first that a token has counts. nil is scope, then scp. For roles (Entra ID) or permissions
-	// (Auth0) list those, and AllScopes and AnyScope then compare with them. The risk: roles and permissions often say
-	// what the user may do, not what the user has allowed the client to do, and then every client of the user may do it.
-	// It excludes ProfileRFC9068.
+	// ScopeClaims are the claims that hold the scopes, by their exact names. The value is a string
+	// of scopes separated by spaces, or an array of scopes. The first claim of the list that a
+	// token has is used. nil is scope, then scp. For roles (Entra ID) or permissions (Auth0), list
+	// those claims; AllScopes and AnyScope then compare with their values. The risk: roles and
+	// permissions often say what the user may do, and not what the user has allowed the client to
+	// do. Then every client of the user may do it. It excludes ProfileRFC9068.
 	ScopeClaims []string
-	// AllowMissingClientID accepts introspection responses that don't name the client (RFC 7662, section 2.2, calls
-	// client_id optional). [User.ClientID] is then "", and a [Revocation] by ClientID doesn't match such a token. A JWT
-	// that is verified locally must name its client all the same, since an ID token often doesn't. The risk: a client's own
-	// token, whose sub is the client, can't be told from that of a user with this id (RFC 9700, section 4.15).
+	// AllowMissingClientID accepts introspection responses without client_id, which is optional in
+	// RFC 7662, section 2.2. [User.ClientID] is then "", and a [Revocation] by ClientID does not
+	// match such a token. A JWT that is verified locally must still name its client, because an ID
+	// token often does not. The risk: the sub of a client's own token is the client. Such a token
+	// cannot be told from the token of a user with the same id (RFC 9700, section 4.15).
 	AllowMissingClientID bool
-	// AllowClientAudience accepts tokens whose only audience is their own client, for an API that is registered at the
-	// issuer as one and the same application as its client. The risk: the audience is what tells most ID tokens from
-	// access tokens. An ID token of that client is still refused if it has nonce, at_hash or c_hash, if it has no scope
-	// claim, or if it says that it is an ID token. An ID token with a scope claim and none of those marks would pass.
+	// AllowClientAudience accepts tokens whose only audience is their own client. It is for an API
+	// that is registered at the issuer as the same application as its client. The risk: the
+	// audience is what tells most ID tokens from access tokens. An ID token of that client is still
+	// refused if it has nonce, at_hash or c_hash, if it has no scope claim, or if a claim says that
+	// it is an ID token. An ID token with a scope claim and without these marks is accepted.
 	AllowClientAudience bool
-	// AllowNonce accepts tokens with a nonce, which some issuers copy from the authentication request into access tokens
-	// (Azure AD B2C, Keycloak before 24). The risk: nonce marks ID tokens. An ID token is still refused if its audience
-	// is not this API, or is its client, or if it has no scope claim. Think twice before you set it with
-	// AllowClientAudience: an ID token with a scope claim then passes unless it has at_hash or c_hash.
+	// AllowNonce accepts tokens with a nonce. Some issuers copy it from the authentication request
+	// into access tokens (Azure AD B2C, Keycloak before 24). The risk: nonce marks ID tokens. An ID
+	// token is still refused if its audience is not this API, if its audience is its client, or if
+	// it has no scope claim. Do not set AllowNonce together with AllowClientAudience unless you
+	// must: an ID token with a scope claim is then accepted unless it has at_hash or c_hash.
 	AllowNonce bool
 
-	// Subject finds the user of a valid token that names none: it has no sub, or its sub is its client. Such a token is a
-	// service account's, and the user comes from a claim of its own or from its client. Subject runs on every request
-	// with such a token. "" and no error means that there is no user. An [*Error] is answered as it says, any other error
-	// is an outage. nil finds nobody.
+	// Subject finds the user of a valid token that names no user: the token has no sub, or its sub
+	// is its client. Such a token belongs to a service account. Subject runs on every request with
+	// such a token. If it returns "" and no error, there is no user. If it returns an [*Error], the
+	// response is the one that the Error describes. Any other error is an outage: 503. If Subject
+	// is nil, such a token has no user.
 	Subject func(context.Context, *User) (subject string, err error)
-	// AllowClientTokens lets tokens in that name no user and for which Subject finds none: a client acts for itself, and
-	// [User.Subject] is "". Issuers that follow RFC 9068, section 2.2, write the client's id into sub. If that counted as
-	// a user, a client could pose as the user with that id (RFC 9700, section 4.15).
+	// AllowClientTokens accepts tokens that name no user and for which Subject finds no user: the
+	// client acts for itself. [User.Subject] is then "". Issuers that follow RFC 9068, section 2.2,
+	// write the client's id into sub. The library does not take it for a user, because a client
+	// could then pose as the user with that id (RFC 9700, section 4.15).
 	AllowClientTokens bool
 
-	// Introspection asks the issuer about tokens that are no JWTs (RFC 7662). nil refuses such tokens.
+	// Introspection configures how tokens that are not JWTs are introspected (RFC 7662). If nil,
+	// such tokens are refused.
 	Introspection *Introspection
-	// AlwaysIntrospect asks the issuer about every token, JWT or not, and verifies none locally. Unless
-	// Introspection.CacheTTL is set, answers are not cached, so that a revocation is seen by the next request that doesn't
-	// share a question asked before it.
+	// AlwaysIntrospect introspects every token, JWT or not, and verifies none locally. Responses
+	// are not cached unless Introspection.CacheTTL is set. So a revocation at the issuer takes
+	// effect with the next introspection call. A request may share a call for the same token that
+	// began before the revocation.
 	AlwaysIntrospect bool
-	// RequireActive asks the issuer, after a JWT was verified locally, whether it is active still. Answers are cached as
-	// Introspection says. It excludes AlwaysIntrospect.
+	// RequireActive introspects a JWT after it was verified locally, and refuses it if it is not
+	// active. Responses are cached as Introspection says. It excludes AlwaysIntrospect.
 	RequireActive bool
 
-	// MaxKeyAge is how long the last good metadata and key set are used while the issuer can't be reached; after that
-	// the answer is 503. 0 is 24 hours.
+	// MaxKeyAge is how long the last good metadata and key set are used while the issuer fails.
+	// After that the response is 503. 0 is 24 hours.
 	MaxKeyAge time.Duration
-	// CacheSize is how many verified JWTs are remembered. 0 is 10 000. A full cache gives up its oldest entries.
+	// CacheSize is the largest number of verified JWTs that are cached. 0 is 10 000. A full cache
+	// drops its oldest entries.
 	CacheSize int
-	// CacheBytes is about how much memory verified JWTs may take, in bytes: whichever of CacheSize and CacheBytes is reached
-	// first bounds the cache. A quarter of it is for the tokens in use. A token that takes more than a fiftieth of it is
-	// not remembered, and verified with each request. 0 is 64 MiB; 1 MiB is the least.
+	// CacheBytes is about the largest amount of memory for verified JWTs, in bytes. The bound that
+	// is reached first, CacheSize or CacheBytes, counts. A quarter of the memory is for the tokens
+	// in use. A token that takes more than a fiftieth of CacheBytes is not cached and is verified
+	// with each request. 0 is 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
 
-	// RevocationBus tells other instances what [Validator.Revoke] is told. nil tells nobody.
+	// RevocationBus distributes the revocations of [Validator.Revoke] to other instances. If nil,
+	// they stay local.
 	RevocationBus RevocationBus
 
-	// HTTPClient fetches metadata and keys and introspects. Redirects are never followed. nil is a client like the
-	// default one of net/http, proxies from the environment included, with 2 seconds to connect, 2 for TLS and 4 for the
-	// header of an answer, and with pings on HTTP/2 connections. Its Timeout, if any, applies besides ours, which is 5
-	// seconds a call.
+	// HTTPClient fetches metadata and keys, and sends introspection calls. It never follows
+	// redirects. nil is a client like the default one of net/http, with proxies from the
+	// environment. It waits 2 seconds for the connection, 2 seconds for the TLS handshake and 4
+	// seconds for the header of a response, and it sends pings on HTTP/2 connections. Each call
+	// takes at most 5 seconds (Introspection.Timeout for introspection); the Timeout of HTTPClient,
+	// if set, applies as well.
 	//
-	// A call without an answer is sent again after 0.9 seconds, by a new connection. Where Transport is an
-	// [*http.Transport] or nil, a copy of it makes that connection, and replaces it here if its own connections are dead;
-	// other users of the client are not affected. A Transport of another type should find dead connections itself:
-	// see [http.HTTP2Config].
+	// A call without a response is sent again after 0.9 seconds, on a new connection. If Transport
+	// is an [*http.Transport] or nil, a copy of it makes that connection. The copy replaces
+	// Transport in this Validator if the connections of Transport are dead. Other users of the
+	// client are not affected. A Transport of another type should find dead connections itself: see
+	// [http.HTTP2Config].
 	HTTPClient *http.Client
-	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect connections in another way.
-	// Without it, metadata that come by https may name https URLs only, also on loopback.
+	// AllowHTTP accepts http URLs on hosts other than loopback, for networks that protect
+	// connections in another way. Without it, metadata that were fetched by https may contain https
+	// URLs only, also on loopback.
 	AllowHTTP bool
-	// Logger is told of changes in the state of the issuer: unreachable, wrong credentials, back again. It is also told why
-	// logouts are refused, and why requests are, unless [Options] has a Logger. nil is [slog.Default].
+	// Logger receives the changes in the state of the issuer: unreachable, wrong credentials, back
+	// again. It also receives the reasons why logout tokens are refused, and why requests are
+	// refused if [Options] has no Logger. nil is [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -143,43 +166,51 @@ const (
 	ProfileRFC9068
 )
 
-// Introspection says how the issuer is asked about a token (RFC 7662).
+// Introspection configures the introspection of tokens at the issuer (RFC 7662).
 type Introspection struct {
-	// Endpoint is the URL to ask. "" is what the metadata says.
+	// Endpoint is the URL of the introspection endpoint. "" is introspection_endpoint of the
+	// metadata.
 	Endpoint string
 	// ClientID and ClientSecret are this API's own credentials. At IdentityServer they are the name and secret of the
 	// API resource, not those of a client.
 	ClientID, ClientSecret string
-	// Auth is how they are sent. The zero value is [ClientSecretBasic].
+	// Auth is how ClientID and ClientSecret are sent. The zero value is [ClientSecretBasic].
 	Auth ClientAuth
-	// MaxTokenLength is how long a token that is no JWT may be, in bytes: real ones have some 70, and each unknown one costs
-	// a question. 0 is 1 KiB, or Config.MaxTokenLength if that is less. It can't be more than Config.MaxTokenLength, which
-	// bounds all tokens.
+	// MaxTokenLength is the largest length of a token that is not a JWT, in bytes. Real ones have
+	// about 70 bytes, and each unknown one costs an introspection call. 0 is 1 KiB, or
+	// Config.MaxTokenLength if that is less. It must not exceed Config.MaxTokenLength, which bounds
+	// all tokens.
 	MaxTokenLength int
-	// CacheTTL is how long an answer that a token is active is kept, never beyond the token's exp. 0 is one minute
-	// (none with [Config.AlwaysIntrospect]); a negative value keeps none. A revocation shows that much later.
+	// CacheTTL is how long a response with "active": true is cached, and never beyond the token's
+	// exp. A revocation at the issuer takes effect after at most that time. 0 is one minute, or no
+	// caching with [Config.AlwaysIntrospect]. A negative value turns caching off.
 	CacheTTL time.Duration
-	// NegativeTTL is how long an answer that a token is not active is kept, in a cache of its own. 0 is 10 seconds; a
-	// negative value keeps none.
+	// NegativeTTL is how long a response with "active": false is cached, in a cache of its own. 0
+	// is 10 seconds. A negative value turns caching off.
 	NegativeTTL time.Duration
-	// CacheSize is how many answers each of the two caches keeps. 0 is 10 000.
+	// CacheSize is the largest number of responses in each of the two caches. 0 is 10 000.
 	CacheSize int
-	// CacheBytes is about how much memory the answers may take, in bytes, as [Config.CacheBytes] is for JWTs: an eighth of
-	// it is for tokens that are not active. The issuer is asked with each request about a token whose answer takes more
-	// than a fiftieth of it. 0 is 64 MiB; 1 MiB is the least.
+	// CacheBytes is about the largest amount of memory for cached responses, in bytes, like
+	// [Config.CacheBytes] for JWTs. An eighth of it is for tokens that are not active. A response
+	// that takes more than a fiftieth of it is not cached: its token is introspected with each
+	// request. 0 is 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
-	// Timeout is for one question, a second try included. 0 is 5 seconds. Waiting for its turn may take as long again.
+	// Timeout bounds one introspection call, a second try included. 0 is 5 seconds. A call may wait
+	// as long again until Concurrent lets it begin.
 	Timeout time.Duration
-	// Concurrent is how many questions may be under way at a time. Four of them may be sent once more while they wait for
-	// an answer, each 0.9 seconds. Up to 16 times as many wait, and are 503 if Timeout
-	// passes first; further ones are 503 at once. 0 is 64.
+	// Concurrent is the largest number of introspection calls at a time. Up to four calls without a
+	// response are sent again each 0.9 seconds. Up to 16 times as many calls wait; if Timeout
+	// passes before a call begins, its request gets 503. Further calls get 503 at once. 0 is 64.
 	Concurrent int
-	// StaleIfUnavailable is for how long after CacheTTL the last answer that a token is active may be used while the
-	// issuer gives no usable one, never beyond the token's exp. A revocation may show that much later. 0 is not at all.
+	// StaleIfUnavailable is how long after CacheTTL the last response with "active": true may be
+	// used while the issuer gives no usable response, and never beyond the token's exp. A
+	// revocation at the issuer may take effect that much later. 0 turns it off.
 	StaleIfUnavailable time.Duration
-	// Cache shares answers with other instances. It is looked into after this instance's own caches and before the issuer
-	// is asked, and needs a CacheTTL: an answer is used until CacheTTL (NegativeTTL) after the issuer was asked, whoever
-	// asked. Only instances with the same issuer, endpoint and ClientID share. nil shares nothing.
+	// Cache shares introspection responses with other instances. It is read after the caches of
+	// this instance and before the issuer is called. It needs a CacheTTL. A response is used until
+	// CacheTTL (NegativeTTL) after the introspection call, also if another instance made the call.
+	// Only instances with the same issuer, endpoint and ClientID share responses. If nil, nothing
+	// is shared.
 	Cache Cache
 }
 
@@ -197,7 +228,7 @@ func (i Introspection) LogValue() slog.Value { return slog.StringValue(i.String(
 // MarshalJSON is String, as JSON: a configuration that is dumped shows no secret.
 func (i Introspection) MarshalJSON() ([]byte, error) { return json.Marshal(i.String()) }
 
-// ClientAuth is how a client shows who it is (RFC 6749, section 2.3.1).
+// ClientAuth is how a client authenticates at the issuer (RFC 6749, section 2.3.1).
 type ClientAuth int
 
 const (
@@ -208,7 +239,8 @@ const (
 	ClientSecretPost
 )
 
-// Validate tells every mistake in the configuration at once, joined by [errors.Join]. It does no I/O.
+// Validate returns all mistakes in the configuration, joined by [errors.Join], or nil. It does no
+// I/O.
 func (c Config) Validate() error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
@@ -306,7 +338,8 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// withDefaults is c with its zero values replaced, sharing nothing that its owner could change later.
+// withDefaults returns a copy of c with defaults in place of zero values. The copy shares no memory
+// that the caller could change later.
 func (c Config) withDefaults() Config {
 	c.Audiences = slices.Clone(c.Audiences)
 	c.Algorithms = slices.Clone(c.Algorithms)
@@ -344,7 +377,7 @@ func set[T comparable](field *T, value T) {
 	}
 }
 
-// checkURL accepts https URLs, and http on loopback, where nobody listens in.
+// checkURL accepts https URLs, and http URLs on loopback, where others can't read the traffic.
 func (c Config) checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {

@@ -20,23 +20,25 @@
 //
 // # The parts
 //
-// A [Validator] turns an access token into the [User] it stands for. A JWT is verified locally with the keys that the
-// issuer publishes; any other token is introspected (RFC 7662) where [Config] has [Introspection]. The constructor does
-// no I/O: a service starts while its issuer is down, answers 503 meanwhile, and heals by itself; [Validator.Warm] is for
-// start-up checks and readiness probes.
+// A [Validator] returns the [User] of an access token. It verifies a JWT locally with the keys that
+// the issuer publishes. It introspects any other token (RFC 7662) if [Config] has [Introspection].
+// The constructor does no I/O. So a service can start while its issuer is down: it answers 503 until
+// the issuer is back, and needs no restart. [Validator.Warm] is for start-up checks and readiness
+// probes.
 //
-// A [Middleware] takes the token from the Authorization field, asks the Validator (or any other [TokenValidator]), holds
-// the user to the route's [Requirement], and answers what it refuses: 400, 401 or 403 with a challenge (RFC 6750,
-// section 3), or 503 with Retry-After when it is not the token's fault. Every refusal is one [*Error] with a stable
-// [Reason].
+// A [Middleware] takes the token from the Authorization field, calls the Validator (or any other
+// [TokenValidator]) and checks the user against the [Requirement] of the route. A refusal is 400, 401
+// or 403 with a challenge (RFC 6750, section 3), or 503 with Retry-After if the token could not be
+// checked. Every refusal is an [*Error] with a stable [Reason].
 //
 // Requirements are built from [AllScopes], [AnyScope], [AnyUser], [Where] and [WhereRequest] with [AllOf] and [AnyOf].
 //
 // # The log
 //
-// Why a request is refused is told to log/slog, and to a client only by the [Reason]: what was expected and what came, 5
-// times a minute for each reason in full, and then by their number. Options.Logger sends it elsewhere, or nowhere.
-// Changes in the state of the issuer are told to Config.Logger. No line ever holds a token.
+// The log (log/slog) says why a request is refused: what was expected and what came. A client sees
+// only the [Reason]. For each reason at most 5 refusals a minute are logged in full, and the others
+// are counted. Options.Logger changes the logger, and [slog.DiscardHandler] turns this log off.
+// Config.Logger receives changes in the state of the issuer. No line contains a token.
 //
 // # What is checked
 //

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Reason says why a request was refused: a stable word of low cardinality, safe to show to clients and to count by.
+// Reason is why a request was refused: a stable word. The set of reasons is small, so it is safe as
+// a metric label. It may be shown to clients.
 type Reason string
 
 // The reasons, and what they are answered with.
@@ -26,25 +27,25 @@ const (
 	ReasonNotYetValid       Reason = "not_yet_valid"      // 401 invalid_token: nbf or iat lies in the future
 	ReasonLifetime          Reason = "lifetime"           // 401 invalid_token: valid for longer than this API accepts
 	ReasonClaims            Reason = "claims"             // 401 invalid_token: a claim is missing or has an unusable value
-	ReasonSubject           Reason = "subject"            // 401 invalid_token: it stands for no user
+	ReasonSubject           Reason = "subject"            // 401 invalid_token: the token names no user
 	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: bound to a key whose possession was not shown
-	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that it is not active
-	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: this service was told that it no longer holds
+	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that the token is not active
+	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: the token was revoked at this service
 	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
-	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) says no
+	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) refused the user
 	ReasonAmbiguousTarget   Reason = "ambiguous_target"   // 400 invalid_request: upstreams may differ in what the request's path or host means
 	ReasonNoRule            Reason = "no_rule"            // 403 without an error code: no rule of a route table names the request, or one denies it
-	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: we or the issuer can't tell just now
+	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: the token can't be checked now
 )
 
-// answer is what a refusal looks like from outside.
+// answer is the HTTP form of a refusal.
 type answer struct {
 	status      int
 	code        string // RFC 6750, section 3.1
 	description string
 }
 
-// answers is the one place where a reason becomes a status.
+// answers maps each reason to its status, error code and description.
 var answers = map[Reason]answer{
 	ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
@@ -70,17 +71,20 @@ var answers = map[Reason]answer{
 	ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},
 }
 
-// Error is a refusal. What a client may see of it is its Reason, Code, StatusCode, Scopes and RetryAfter, and the JSON
-// form. The text of Error is for logs: it says what was expected and what came, and quotes claims of the token, cut. None of
-// it ever holds a token, a secret or the address of a server other than the issuer's name.
+// Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes and RetryAfter, and its
+// JSON form. The text of Error is for logs: it says what was expected and what came, and quotes
+// values of the token, cut. No part of it contains a token, a secret or the address of a server;
+// the only exception is the issuer's name.
 //
-// A [TokenValidator] or a policy of your own may return one to choose the answer. A Reason that is none of the
-// constants counts as ReasonUnavailable.
+// A [TokenValidator] or a policy of your own may return an Error to choose the response. A Reason
+// that is none of the constants counts as ReasonUnavailable.
 type Error struct {
 	Reason Reason
-	// Scopes are what the route requires: one sufficient set. It is told in challenges (RFC 6750, section 3).
+	// Scopes are the scopes that the route requires: one sufficient set. Challenges contain it (RFC
+	// 6750, section 3).
 	Scopes []string
-	// RetryAfter is how long a client should wait, with ReasonUnavailable. 0 is answered as one second.
+	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. 0 is sent
+	// as one second.
 	RetryAfter time.Duration
 
 	cause error
@@ -98,7 +102,7 @@ func (e *Error) answer() answer {
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.answer().status }
 
-// Code is the error code of RFC 6750, section 3.1, or "" where there is none to tell.
+// Code is the error code of RFC 6750, section 3.1, or "" if the refusal has none.
 func (e *Error) Code() string { return e.answer().code }
 
 // Error is the reason and its cause, for logs.
@@ -112,8 +116,8 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// MarshalJSON is the problem details form (RFC 9457) that refusals are answered with: title, status and detail, and as
-// extensions the reason, the error code and the required scope. It doesn't show the cause.
+// MarshalJSON returns the problem details (RFC 9457) of the refusal: title, status and detail, and
+// as extensions the reason, the error code and the required scope. It does not contain the cause.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	a := e.answer()
 	return json.Marshal(struct {
@@ -126,8 +130,8 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
 }
 
-// asError is err as a refusal. An error that is none is an outage of whoever returned it. What is wrapped around one is
-// kept as its cause, for logs.
+// asError returns err as an *Error. An err that is not an *Error is an outage. If err wraps an
+// *Error, err is kept as the cause, for logs.
 func asError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {

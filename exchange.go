@@ -8,20 +8,22 @@ import (
 	"time"
 )
 
-// patience is how long a call may be without an answer before it is sent once more. With the second for which an issuer
-// that was down is left alone, a recovery takes less than two.
+// patience is the time without a response after which a call is sent again. An issuer that was down
+// is not called for one second, so a recovery takes less than two seconds.
 const patience = 900 * time.Millisecond
 
-// exchange is one call of a server. It is sent again after each 0.9 s without an answer, by a new connection, and the
-// first answer counts. So a connection that is dead costs a second, and a server that hung is found within a second after
-// it is back, although it never answers the calls that it swallowed.
+// exchange is one call of a server. It is sent again after each 0.9 s without a response, on a new
+// connection, and the first response is used. So a dead connection costs one second. A server that
+// hung is found within a second after it works again, although it never responds to the calls that
+// it received before.
 //
-// Few calls at a time are sent more than once. When one of them gets its answer by a new connection, and the connections
-// in use are silent, then those are given up and the other calls are sent anew.
+// Few calls at a time are sent more than once. If a call gets its response on a new connection, and
+// the connections in use are silent, these connections are closed and the other calls are sent
+// again.
 type exchange struct {
 	network *network
 	server  string // scheme and host
-	what    string // is asked for
+	what    string // the document that is fetched
 	limit   int64  // of the answer, in bytes
 	build   func(context.Context) (*http.Request, error)
 
@@ -79,7 +81,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 				if failed == nil {
 					failed = &r
 				}
-			case r.reply.status == http.StatusTooManyRequests && x.under > 0: // it may be one attempt too many
+			case r.reply.status == http.StatusTooManyRequests && x.under > 0: // perhaps because of the second attempt
 				r.drop()
 				limited = &r
 			default:
@@ -91,7 +93,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	if ctx.Err() != nil && first.silent(began) { // the next call had better not begin on these connections
+	if ctx.Err() != nil && first.silent(began) { // so that the next call does not begin on these connections
 		x.network.replace(x.server, first, x.network.fresh())
 	}
 	return nil, failed.err
@@ -133,7 +135,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 
 // attempt sends the call and reads the answer.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
-	defer func() { // this goroutine is ours: a panic of the configured client would end the process
+	defer func() { // a panic of the configured client in this goroutine would end the process
 		if recover() != nil {
 			err = &outage{what: x.what, why: "the HTTP client panicked"}
 		}
@@ -144,7 +146,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}
 	client := x.network.client
 	client.Transport = p.transport
-	// A redirect would take the question, with our credentials, to where nobody configured it to go.
+	// A redirect would send the token and the credentials to a server that is not configured.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {

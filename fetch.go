@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// fetcher makes calls by HTTP. What it reports names no host, no address and nothing that was sent.
+// fetcher makes HTTP calls. Its errors contain no host, no address and nothing that was sent.
 type fetcher struct {
 	network *network
 	timeout time.Duration
@@ -34,15 +34,15 @@ type reply struct {
 type outage struct {
 	what    string
 	why     string
-	down    bool      // the issuer seems to be down, rather than to have answered badly
+	down    bool      // the issuer seems to be down; false if it sent an unusable response
 	limited bool      // the issuer answers that there were too many requests
-	ofCall  bool      // the issuer dislikes what this call asks about, which says nothing about other calls
-	until   time.Time // the issuer asks to be left alone until then
+	ofCall  bool      // the issuer refuses this call only: nothing follows for other calls
+	until   time.Time // no call before: the issuer sent Retry-After
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
-// RetryAfter is for how long from now the issuer asks to be left alone.
+// RetryAfter returns the time from now in which the issuer wants no calls.
 func (o *outage) RetryAfter() time.Duration {
 	if o.until.IsZero() {
 		return 0
@@ -139,7 +139,7 @@ func (r *reply) retryAfter() time.Duration {
 	return 0
 }
 
-// maxDelta is what a number of seconds counts as that is larger (RFC 9111, section 1.2.2).
+// maxDelta replaces larger numbers of seconds (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
 // deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2).

@@ -68,10 +68,10 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 	}
 }
 
-// judgeCall says what the error of an introspection call shows of the issuer.
+// judgeCall returns what the error of an introspection call shows about the issuer.
 //
-// An answer that can't be used doesn't show that the issuer is down: else a stranger whose token makes the issuer stumble
-// could cut off all others.
+// A response that can't be used does not show that the issuer is down. Otherwise a stranger could
+// send a token that makes the issuer fail, and cut off all other clients.
 func judgeCall(err error) upstream.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {

@@ -7,22 +7,24 @@ import (
 	"time"
 )
 
-// refusedCredentials is why a question fails when the issuer doesn't accept who asks.
+// refusedCredentials is the error text of an introspection call if the issuer refuses the
+// credentials.
 const refusedCredentials = "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret"
 
-// asking is how the latest question to the introspection endpoint went.
+// asking is the state of the latest call to the introspection endpoint.
 type asking struct {
 	failure atomic.Pointer[outage] // nil if it was answered, or if there was none
 	probed  atomic.Int64           // when refused credentials were last tried again, in Unix nanoseconds
 }
 
-// note notes how a question went. An error that is no outage is an answer about the token.
+// note records the result of a call. An error that is not an outage is a response about the token.
 func (a *asking) note(err error) {
 	o, _ := errors.AsType[*outage](err)
 	a.failure.Store(o)
 }
 
-// refused returns an outage if the issuer refused our credentials when it was asked last, and else nil.
+// refused returns an outage if the issuer refused the credentials in the latest call, and nil
+// otherwise.
 func (a *asking) refused() *outage {
 	if o := a.failure.Load(); o != nil && o.why == refusedCredentials {
 		return o
@@ -30,9 +32,9 @@ func (a *asking) refused() *outage {
 	return nil
 }
 
-// credentials returns an error if the issuer refuses our credentials. An instance that isn't ready is sent no requests
-// that would find out that they were put right, so refused ones are tried again here, at most once a second, with a text
-// that is no token.
+// credentials returns an error if the issuer refuses the credentials. An instance that is not ready
+// gets no requests, so no request would show that the credentials were corrected. So credentials
+// calls the endpoint again, at most once a second, with a text that is no token.
 func (i *introspector) credentials(ctx context.Context, endpoint string, now time.Time) error {
 	if i.asking.refused() == nil {
 		return nil

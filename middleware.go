@@ -12,53 +12,58 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Options tune a [Middleware]. The zero value, or a nil pointer, is the default.
+// Options configure a [Middleware]. The zero value and a nil pointer mean the defaults.
 type Options struct {
-	// Realm is told in challenges (RFC 9110, section 11.5). "" is "xena".
+	// Realm is the realm in challenges (RFC 9110, section 11.5). "" is "xena".
 	Realm string
-	// ResourceMetadata is the URL of the protected resource metadata, told in challenges (RFC 9728, section 5.1). "" is none.
+	// ResourceMetadata is the URL of the protected resource metadata, sent in challenges (RFC 9728,
+	// section 5.1). If "", challenges have no resource_metadata.
 	ResourceMetadata string
-	// MaxTokenLength bounds the token, in bytes, before anything reads it. 0 is 16 KiB. [Config] and [Introspection] have
-	// bounds of their own, which apply as well.
+	// MaxTokenLength is the largest length of a token, in bytes. It is checked before the token is
+	// read. 0 is 16 KiB. [Config] and [Introspection] have bounds of their own, which apply as
+	// well.
 	MaxTokenLength int
-	// EmptyBody leaves out the problem details that refusals are answered with.
+	// EmptyBody sends refusals without a body. The default body is problem details (RFC 9457).
 	EmptyBody bool
-	// ErrorBody writes the body of refusals in place of the problem details. Status, challenge and Retry-After are set
-	// already and not its to change; what it writes goes out with them. It is not called for HEAD.
+	// ErrorBody writes the body of a refusal in place of the problem details. Status, challenge and
+	// Retry-After are set before the call, and ErrorBody can't change them. Other header fields
+	// that it sets are sent too. It is not called for HEAD.
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
-	// Event is told the outcome of every check, for counters and audit logs. It runs on the request's goroutine.
+	// Event is called with the outcome of every check, for counters and audit logs. It runs on the
+	// request's goroutine.
 	Event func(context.Context, Event)
-	// Logger is told why requests are refused, with what was expected and what came: at level Info, and at level Warn what
-	// is answered 503. Of each [Reason] it is told 5 refusals a minute in full, and then how many more there were. Values of
-	// tokens are quoted and cut, and a token is never among them. To tell middlewares apart, give each a Realm or a Logger of
-	// its own. nil is Config.Logger of a [Validator], if that is set, and else [slog.Default]. A Logger with
-	// [slog.DiscardHandler] is told nothing.
+	// Logger receives the cause of each refusal: what was expected and what came. The level is Warn
+	// if the response is 503, and Info otherwise. For each [Reason] it receives at most 5 refusals
+	// a minute in full, and then the number of further ones. Values from tokens are quoted and cut,
+	// and no record contains a token. To tell several middlewares apart, give each a Realm or a
+	// Logger of its own. If nil, Config.Logger of a [Validator] is used, or [slog.Default] if that
+	// is nil too. To log nothing, use [slog.DiscardHandler].
 	Logger *slog.Logger
 }
 
 // Event is the outcome of one check of a request.
 type Event struct {
-	// User is whom the token stands for. It is nil for a request without a valid token.
+	// User is the user of the valid token. It is nil for a request without a valid token.
 	User *User
-	// Err is the refusal. It is nil for a request that may pass.
+	// Err is the refusal. It is nil if the request may pass.
 	Err *Error
 }
 
-// DefaultMaxTokenLength is how long a token may be, in bytes, unless configured otherwise.
+// DefaultMaxTokenLength is the default bound of the length of a token, in bytes.
 const DefaultMaxTokenLength = 16 << 10
 
 // Middleware guards handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator  TokenValidator
-	own        *Validator // the same, if it is ours: it knows tokens in use before anything looks at them
+	own        *Validator // validator, if it is a *Validator
 	opts       Options
 	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
 	rendered   renderings
 	log        refusalLog
 }
 
-// NewMiddleware returns a middleware that asks v about tokens. It panics on a nil v and on options that no challenge can
-// carry.
+// NewMiddleware returns a middleware that validates tokens with v. It panics if v is nil, or if a
+// challenge can't contain Options.Realm or Options.ResourceMetadata.
 func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
@@ -92,14 +97,17 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	return m
 }
 
-// Require lets a request pass whose token is valid and whose user meets every requirement; with none, every user may
-// pass. Used several times on the way to one handler, on a group and on a route in it, it validates the token once.
+// Require lets a request pass if its token is valid and its user meets every requirement. Without
+// requirements every user may pass. If several guards run for one request, for example on a group
+// and on a route in it, the token is validated once.
 //
-// It adds nothing to a response that passes: a handler that lets shared caches keep one in spite of the credentials must
-// say Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section 3.5).
+// Require adds nothing to a response that passes. A handler that allows shared caches to store a
+// response despite the credentials must set Vary: Authorization itself (RFC 6750, section 5.3; RFC
+// 9111, section 3.5).
 //
-// It panics on a zero Requirement, on requirements with more than 256 alternative sets of scopes together
-// ([Requirement.Alternatives]), and where [Config.AllowAnyAudience] is set and a token without a scope could pass.
+// It panics if a requirement is the zero Requirement, if the requirements have more than 256
+// alternative sets of scopes together ([Requirement.Alternatives]), or if [Config.AllowAnyAudience]
+// is set and a token without a scope could pass.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) > 0 {
 		all := AllOf(rs...) // which panics if they combine to too many alternatives
@@ -126,8 +134,8 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 	}
 }
 
-// Optional lets requests without a bearer token pass, without a user. A token that is there must be valid all the same.
-// It panics where [Config.AllowAnyAudience] is set.
+// Optional lets requests without a bearer token pass, without a user. If a request has a bearer
+// token, the token must be valid. It panics if [Config.AllowAnyAudience] is set.
 func (m *Middleware) Optional(next http.Handler) http.Handler {
 	if m.needsScope {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -149,10 +157,11 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 	})
 }
 
-// Check is what [Middleware.Require] decides, without the answering: it returns the request with the user in its
-// context, or an [*Error]. Adapters for frameworks are made of Check, Challenge and Deny. Check lets panics of policies and
-// hooks pass. An adapter answers such a request 503 in a deferred function, because middleware that recovers from a panic
-// and writes nothing would leave 200.
+// Check decides as [Middleware.Require] does and writes no response. It returns the request with
+// the user in its context, or an [*Error]. Adapters for frameworks use Check, Challenge and Deny.
+// Check does not recover from panics of policies and hooks. An adapter answers such a request with
+// 503 in a deferred function, because middleware that recovers from a panic and writes nothing
+// would leave the status 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	return m.checkAt(r.Pattern, r, rs)
 }
@@ -175,8 +184,9 @@ func (m *Middleware) tellEvent(r *http.Request, user *User, err *Error) {
 	}
 }
 
-// CheckOptional is what [Middleware.Optional] decides: like [Middleware.Check] without requirements, but a request that
-// brings no bearer token is returned without a user. A response that depends on it should say Vary: Authorization.
+// CheckOptional decides as [Middleware.Optional] does: like [Middleware.Check] without
+// requirements, but it also accepts a request without a bearer token, and returns it without a user.
+// A response that depends on the user should have Vary: Authorization.
 func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
 	return m.checkOptionalAt(r.Pattern, r)
 }
@@ -188,13 +198,13 @@ func (m *Middleware) checkOptionalAt(route string, r *http.Request) (*http.Reque
 	if err == nil {
 		return allowed, nil
 	}
-	// By what the request brings, and not by the reason, which a validator of somebody else's may give for a bad token.
+	// The request decides, not the reason: a TokenValidator may give any reason for a bad token.
 	if _, kind := bearer.Cut(r.Header["Authorization"], m.opts.MaxTokenLength); kind != bearer.None && kind != bearer.Other {
 		m.logRefusal(route, r, user, err)
 		return nil, err
 	}
 	if _, planted := UserFromContext(r.Context()); planted {
-		r = r.WithContext(&userContext{Context: r.Context()}) // somebody else's word
+		r = r.WithContext(&userContext{Context: r.Context()}) // hides a user that others put there
 	}
 	return r, nil
 }
@@ -258,7 +268,7 @@ func (m *Middleware) malformed(lines []string) error {
 	return errCredentials
 }
 
-// known is the user that this middleware has found for these very credentials already.
+// known returns the user that this middleware has already found for the same credentials.
 func (m *Middleware) known(ctx context.Context, lines []string) *User {
 	c, ok := ctx.Value(userKey{}).(*userContext)
 	if !ok || c.by != m || len(lines) != 1 || lines[0] != c.authorization || c.user == nil {
@@ -276,7 +286,7 @@ func (m *Middleware) known(ctx context.Context, lines []string) *User {
 	return c.user
 }
 
-// tell adds what the route requires to a refusal, which its maker may hand out again: hence the copy.
+// tell adds what the route requires to a copy of a refusal. Its maker may return the original again.
 func tell(err error, rs []Requirement, u *User) *Error {
 	told := *asError(err)
 	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
@@ -287,7 +297,7 @@ func tell(err error, rs []Requirement, u *User) *Error {
 	if told.Reason == ReasonInsufficientScope && told.cause == nil && u != nil {
 		told.cause = &missingScope{u.scopes, told.Scopes}
 	}
-	told.Scopes = slices.Clone(told.Scopes) // what a hook does to them must not reach the route
+	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
 	return &told
 }
 

@@ -34,7 +34,8 @@ const (
 	maxExtra = 4  // calls to one server that are sent more than once at a time
 )
 
-// ourNetwork is shared by all validators without an HTTPClient, so that one that is dropped leaves no connections behind.
+// ourNetwork is shared by all validators without an HTTPClient, so that a validator that is no
+// longer used leaves no connections open.
 var ourNetwork = &network{ours: true}
 
 func newNetwork(client *http.Client) *network {

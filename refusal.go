@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Challenge sets the header fields of a refusal and returns its status: WWW-Authenticate (RFC 6750, section 3) or
-// Retry-After, and that no cache may keep it. An err that is no [*Error] counts as an outage.
+// Challenge sets the header fields of a refusal and returns its status. The fields are
+// WWW-Authenticate (RFC 6750, section 3) or Retry-After, Cache-Control: no-store, and Vary. An err
+// that is not an [*Error] is an outage: 503.
 func (m *Middleware) Challenge(h http.Header, err error) (status int) {
 	e := asError(err)
 	m.challenge(h, e, m.rendering(e), make([]string, 3))
@@ -42,7 +43,7 @@ func (m *Middleware) challenge(h http.Header, e *Error, words *rendering, values
 // retrySeconds is d as Retry-After has it (RFC 9110, section 10.2.3): whole seconds, at least one.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
-// errUndecided is for a request whose check panicked.
+// errUndecided refuses a request whose check panicked.
 var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the request panicked"))
 
 // answerUndecided answers 503 if the check of a request panicked before it was decided. Guards defer it: middleware that
@@ -54,15 +55,15 @@ func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
 	}
 }
 
-// Deny answers a request that [Middleware.Check] refused: Challenge, and problem details (RFC 9457) or what
-// [Options] say as its body.
+// Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge and
+// writes problem details (RFC 9457), or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	status := e.StatusCode()
 	words := m.rendering(e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		delete(h, name) // whoever set them described another body; who set Content-Encoding encodes this one too
+		delete(h, name) // they describe another body; Content-Encoding stays, since its writer encodes this body too
 	}
 	values := make([]string, 5)
 	m.challenge(h, e, words, values)

@@ -73,7 +73,7 @@ func (m *Middleware) logRefusal(route string, r *http.Request, user *User, e *Er
 	})
 }
 
-// logLevel is Warn for what no client can do anything about.
+// logLevel returns Warn for refusals that are no fault of the client.
 func logLevel(r Reason) slog.Level {
 	if (&Error{Reason: r}).StatusCode() == http.StatusServiceUnavailable {
 		return slog.LevelWarn
@@ -123,7 +123,7 @@ func clean(s string, length int) string {
 	}, s)
 }
 
-// damper counts refusals, so that a flood of them is no flood of lines. It is bounded by the number of reasons.
+// damper counts refusals and bounds the number of log lines. It takes memory for each reason only.
 type damper struct {
 	reasons map[Reason]*damped // not to be changed
 	mu      *sync.Mutex        // held to begin a window

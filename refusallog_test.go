@@ -133,8 +133,8 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 func TestRefusalLogOfUnknownKey(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	for want, header := range map[string]map[string]any{
-		`kid "other" is none of the issuer's usable keys, of which there are 1`: {"kid": "other", "x5t": nil},
-		`x5t "other" is none of the issuer's usable keys, of which there are 1`: {"kid": nil, "x5t": "other"},
+		`kid "other" is not among the 1 usable keys of the issuer`: {"kid": "other", "x5t": nil},
+		`x5t "other" is not among the 1 usable keys of the issuer`: {"kid": nil, "x5t": "other"},
 	} {
 		synctest.Test(t, func(t *testing.T) { // a second key is looked for a second later
 			log := new(lines)
@@ -158,13 +158,13 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 		target string
 		why    string
 	}{
-		{[]string{"Basic YW5uOnNlY3JldA=="}, "/", "the Authorization field has another scheme than Bearer"},
-		{[]string{"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ"}, "/", "the Authorization field has another scheme than Bearer"},
+		{[]string{"Basic YW5uOnNlY3JldA=="}, "/", "the scheme of the Authorization field is not Bearer"},
+		{[]string{"eyJhbGciOiJFUzI1NiJ9.e30.c2VjcmV0LXNpZ25hdHVyZQ"}, "/", "the scheme of the Authorization field is not Bearer"},
 		{[]string{"Bearer a", "Bearer b"}, "/", "the Authorization field is repeated"},
 		{[]string{"Bearer Bearer abcdef"}, "/", "the Authorization field is not Bearer, a space and a token"},
 		{[]string{"Bearer"}, "/", "the Authorization field is not Bearer, a space and a token"},
 		{[]string{"Bearer " + strings.Repeat("a", 20000)}, "/", "token has 20000 bytes: Options.MaxTokenLength is 16384"},
-		{[]string{"Bearer abcdef"}, "/?access_token=abcdef", "the query has an access_token besides"},
+		{[]string{"Bearer abcdef"}, "/?access_token=abcdef", "the query contains access_token too"},
 	} {
 		log := new(lines)
 		m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Logger: log.logger()})

@@ -15,40 +15,44 @@ import (
 // that is set. At least one of TokenHash, TokenID, SessionID, Subject, ClientID and IssuedBefore must be set.
 // [RevocationOf] makes the usual one. A Revocation can be stored and sent as JSON, and holds no token.
 type Revocation struct {
-	// TokenHash stands for one token: see [HashToken].
+	// TokenHash names one token: see [HashToken].
 	TokenHash string `json:"token_hash,omitempty"`
-	// TokenID is the claim jti. An issuer may give several tokens the same one: IdentityServer4 keeps it when a token is
-	// refreshed, so a revocation by TokenID also refuses the tokens that the client gets by refreshing.
+	// TokenID is the claim jti. Several tokens may have the same jti: IdentityServer4 keeps it when
+	// a token is refreshed. So a revocation by TokenID also refuses the tokens that the client gets
+	// later by refreshing.
 	TokenID string `json:"jti,omitempty"`
 	// SessionID is the claim sid: all tokens of one login.
 	SessionID string `json:"sid,omitempty"`
-	// Subject is the claim sub: all tokens of one user. A user that [Config.Subject] found for a token without sub does
-	// not count.
+	// Subject is the claim sub: all tokens of one user. A user that [Config.Subject] found for a
+	// token without sub does not match.
 	Subject string `json:"sub,omitempty"`
 	// ClientID is the claim client_id (or azp): all tokens of one application.
 	ClientID string `json:"client_id,omitempty"`
-	// IssuedBefore limits the revocation to tokens made before that moment of the issuer's clock, by nbf (by iat where
-	// there is no nbf). A token without either claim matches. The zero value sets no limit: a user who logs in again is
+	// IssuedBefore limits the revocation to tokens that were issued before that time, on the
+	// issuer's clock. The time of a token is nbf, or iat if it has no nbf. A token without both
+	// claims matches. The zero value sets no limit: if the user logs in again, the new tokens are
 	// refused too, until the revocation ends.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
-	// Until is when the revocation ends. The zero value is the moment at which every token that exists now has expired:
-	// [Config.MaxTokenLifetime] and three times the skew from now, or 24 hours with [Config.AllowAnyLifetime]. Set Until
-	// for introspected tokens of an issuer that doesn't tell when they expire. The year must be within 1 and 9999.
+	// Until is when the revocation ends. The zero value is the time at which every token that
+	// exists now has expired: now, plus [Config.MaxTokenLifetime] and three times ClockSkew, or now
+	// plus 24 hours with [Config.AllowAnyLifetime]. Set Until for introspected tokens if the
+	// issuer's responses have no exp. The year must be within 1 and 9999.
 	Until time.Time `json:"until,omitzero"`
 }
 
-// RevocationOf returns the Revocation that ends the login of u, for a handler that logs its caller out.
+// RevocationOf returns the Revocation that ends the login of u. It is for a handler that logs its
+// caller out.
 //
-// If the token has the claim sid, the Revocation names the session: it refuses all tokens of that login, those that
-// the client gets later by refreshing included. Otherwise it names the user and the client, and refuses the tokens that
-// the user has got through that client until now, on all devices; a token that is issued later is accepted. So revoke
-// the refresh token at the issuer too.
+// If the token has the claim sid, the Revocation names the session: it refuses all tokens of that
+// login, including those that the client gets later by refreshing. Otherwise it names the user and
+// the client, and refuses the tokens that were issued to that client for the user until now, on all
+// devices. A token that is issued later is accepted. So revoke the refresh token at the issuer too.
 //
-// To revoke one token and no other, use Revocation{TokenHash: HashToken(token)}. The claim jti is not fit for that: see
-// [Revocation.TokenID].
+// To revoke one token and no other, use Revocation{TokenHash: HashToken(token)}. The claim jti is
+// not fit for that: see [Revocation.TokenID].
 //
-// If u is nil, or has neither session, subject nor client, the result is the zero Revocation, and [Validator.Revoke]
-// returns an error for it.
+// If u is nil, or has no session, no subject and no client, the result is the zero Revocation, and
+// [Validator.Revoke] returns an error for it.
 func RevocationOf(u *User) Revocation {
 	switch {
 	case u == nil:
@@ -63,8 +67,9 @@ func RevocationOf(u *User) Revocation {
 	return Revocation{Subject: u.set.Subject, ClientID: u.clientID, IssuedBefore: time.Unix(last+1, 0)}
 }
 
-// HashToken returns the name of a token in a [Revocation]: the SHA-256, in hex, of an opaque token. Of a JWT it is the
-// hash without the signature: from one ECDSA signature anybody can make a second that verifies as well.
+// HashToken returns the value of [Revocation.TokenHash] for a token. For an opaque token it is the
+// SHA-256 of the token, in hex. For a JWT it is the SHA-256 of the token without its signature,
+// because everybody can make a second valid signature from one ECDSA signature.
 func HashToken(token string) string {
 	if parts, ok := jose.Split(token); ok && parts.Looks() {
 		token = parts.Signed()
@@ -76,11 +81,11 @@ func HashToken(token string) string {
 // RevocationBus carries revocations between the instances of a service. Implementations over a message broker or a
 // database live outside this package.
 type RevocationBus interface {
-	// Publish sends r to all instances, those that start later included, until r.Until. No error means that the bus has
-	// r. It does not mean that every instance has applied r already.
+	// Publish sends r to all instances until r.Until, including instances that start later. A nil
+	// error means that the bus has r. It does not mean that every instance has applied r already.
 	Publish(ctx context.Context, r Revocation) error
-	// Subscribe calls apply with each revocation that any instance publishes or has published and that hasn't ended. It
-	// returns when ctx does, or with an error that ends the subscription.
+	// Subscribe calls apply with each revocation that any instance publishes or has published and
+	// that has not ended. It returns when ctx ends, or earlier with an error.
 	Subscribe(ctx context.Context, apply func(Revocation)) error
 }
 
@@ -88,18 +93,20 @@ type RevocationBus interface {
 // session or subject, not by token.
 const maxRevocations = 100_000
 
-// ErrRevocationsFull is returned by [Validator.Revoke] when 100 000 revocations are in force on this instance. The new
-// one is not. A [RevocationBus] returns it too when it has no room: then Revoke returns it within [ErrNotPublished].
+// [Validator.Revoke] returns ErrRevocationsFull if 100 000 revocations are in force on this
+// instance. The new revocation is then not in force. A [RevocationBus] returns it too if it has no
+// room: then Revoke returns it together with [ErrNotPublished].
 var ErrRevocationsFull = errors.New("xenaauth: too many revocations are in force")
 
-// ErrNotPublished is returned by [Validator.Revoke], with the error of the bus, when the revocation is in force on this
-// instance and [Config.RevocationBus] did not take it. Other instances may still accept the tokens. Revoking again is
-// safe: equal revocations count once.
+// [Validator.Revoke] returns ErrNotPublished, together with the error of the bus, if the revocation
+// is in force on this instance and [Config.RevocationBus] did not accept it. Other instances may
+// still accept the tokens. It is safe to call Revoke again: equal revocations count once.
 var ErrNotPublished = errors.New("xenaauth: the revocation is in force here, but was not published")
 
-// Revoke makes the Validator refuse the tokens that r describes, from its next request on, and publishes r on
-// [Config.RevocationBus]. The Validator forgets r when it ends. If r is unusable, or with [ErrRevocationsFull] alone,
-// nothing changes. With [ErrNotPublished] this instance refuses the tokens and the others may not.
+// Revoke makes the Validator refuse the tokens that r describes, from its next request on, and
+// publishes r on [Config.RevocationBus]. The Validator forgets r when r ends. If r is invalid, or
+// if the error is [ErrRevocationsFull] alone, nothing changes. If the error is [ErrNotPublished],
+// this instance refuses the tokens, and other instances may still accept them.
 func (v *Validator) Revoke(ctx context.Context, r Revocation) error {
 	now := time.Now()
 	r, err := v.revoked.complete(r, now)
@@ -118,8 +125,9 @@ func (v *Validator) Revoke(ctx context.Context, r Revocation) error {
 	return nil
 }
 
-// FollowRevocations applies what other instances publish on [Config.RevocationBus], until ctx ends. Call it in a
-// goroutine of its own, and call it again after an error. Without a bus it returns an error at once.
+// FollowRevocations applies the revocations that other instances publish on [Config.RevocationBus],
+// until ctx ends. Call it in a goroutine of its own, and call it again after an error. Without a
+// bus it returns an error at once.
 func (v *Validator) FollowRevocations(ctx context.Context) error {
 	if v.cfg.RevocationBus == nil {
 		return errors.New("xenaauth: Config.RevocationBus is not set")

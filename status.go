@@ -6,58 +6,64 @@ import (
 	"time"
 )
 
-// Status is a snapshot of how a [Validator] is. It holds no secret, no token and no address but the issuer's name, and
-// can be shown as JSON.
+// Status is a snapshot of the state of a [Validator]. It contains no secret and no token, and no
+// address except the issuer's name. It can be shown as JSON.
 type Status struct {
 	// Issuer is the configured issuer.
 	Issuer string `json:"issuer"`
-	// Ready is whether tokens can be told good from bad just now: keys are at hand and not too old. Where every token is
-	// introspected it is whether the issuer is believed to be up. It is false while the issuer refuses the credentials of
-	// [Introspection].
+	// Ready reports whether tokens can be checked now: keys are known and not too old. If every
+	// token is introspected, it reports whether the issuer seems to be up. It is false while the
+	// issuer refuses the credentials of [Introspection].
 	Ready bool `json:"ready"`
-	// Keys is how many usable keys the issuer publishes, as far as known.
+	// Keys is the number of usable keys in the key set that was fetched last. 0 also means that
+	// none was fetched yet.
 	Keys int `json:"keys"`
-	// KeySet is how fetching the key set goes.
+	// KeySet is the state of fetching the key set.
 	KeySet FetchStatus `json:"key_set"`
-	// Metadata is how fetching the metadata goes.
+	// Metadata is the state of fetching the metadata.
 	Metadata FetchStatus `json:"metadata"`
-	// Introspection is the state of the circuit breaker: "closed" while questions are asked, "open" or "half-open" after
-	// the issuer was found down, "" without introspection.
+	// Introspection is the state of the circuit breaker: "closed" while introspection calls are
+	// made, "open" or "half-open" after the issuer failed, "" without introspection.
 	Introspection string `json:"introspection,omitempty"`
-	// IntrospectionError is why the latest question failed. "" is that it didn't, or that there was none.
+	// IntrospectionError is the cause if the latest introspection call failed. It is "" if the call
+	// did not fail, or if there was none.
 	IntrospectionError string `json:"introspection_error,omitempty"`
-	// Tokens, Active and Inactive are the caches of verified JWTs and of introspection's two kinds of answers.
+	// Tokens is the cache of verified JWTs. Active and Inactive are the caches of introspection
+	// responses.
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
 	Inactive CacheStatus `json:"inactive"`
-	// Revocations is how many are in force: see [Validator.Revoke].
+	// Revocations is the number of revocations in force: see [Validator.Revoke].
 	Revocations int `json:"revocations"`
 }
 
-// FetchStatus is how fetching a document goes.
+// FetchStatus is the state of fetching one document.
 type FetchStatus struct {
-	// LastSuccess is when it was last fetched or found unchanged. Zero is never.
+	// LastSuccess is when the document was last fetched or found unchanged. The zero time means
+	// never.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	// Age is the time since then. Zero is never.
+	// Age is the time since LastSuccess. 0 also means never.
 	Age time.Duration `json:"age_ns,omitempty"`
-	// LastError is why the latest attempt failed. "" is that it didn't, or that there was none.
+	// LastError is the cause if the latest attempt failed. It is "" if the attempt did not fail, or
+	// if there was none.
 	LastError string `json:"last_error,omitempty"`
 }
 
-// CacheStatus is how a cache does.
+// CacheStatus is the state of one cache.
 type CacheStatus struct {
-	// Entries is how many it holds, those that have expired and weren't swept yet included.
+	// Entries is the number of entries, including expired ones that were not removed yet.
 	Entries int `json:"entries"`
-	// Bytes is about how much memory they take, those in use counted twice.
+	// Bytes is about the amount of memory that the entries take. Entries in use count twice.
 	Bytes int `json:"bytes"`
 	// Hits and Misses count lookups since the start.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
-	// HitRatio is Hits among both, from 0 to 1, and 0 before the first lookup.
+	// HitRatio is Hits divided by Hits and Misses together, from 0 to 1. It is 0 before the first
+	// lookup.
 	HitRatio float64 `json:"hit_ratio"`
 }
 
-// Status tells how the Validator is. It does no I/O and changes nothing.
+// Status returns the state of the Validator. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
 	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.inForce(now)}
@@ -114,8 +120,9 @@ func cacheStatus(c interface {
 	return s
 }
 
-// StatusHandler answers with [Validator.Status] as JSON: 200 when Ready, 503 when not. Unlike [Validator.Warm] it never
-// asks the issuer, so it says no until something has: for dashboards. It needs no token and shows none.
+// StatusHandler returns a handler that serves [Validator.Status] as JSON: 200 if Ready, 503 if not.
+// Unlike [Validator.Warm] it never calls the issuer, so it serves 503 until another call has
+// fetched what is needed. It is meant for dashboards. It needs no token and shows none.
 func (v *Validator) StatusHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := v.Status()

@@ -94,10 +94,11 @@ func (p *policy) forClient(u *User, source claims.Source) *Error {
 	return nil
 }
 
-// lookalike reports whether a JWT could be an ID token that has none of the confusable claims, as the implicit flow and
-// token exchange bring some servers to issue. An access token differs from it by a scope claim. One without is accepted
-// if its audience doesn't include the client, and if it is called an access token or has another claim that
-// [Config.ScopeClaims] names. The strict profile needs no such guess.
+// lookalike reports whether a JWT could be an ID token without any of the confusable claims. Some
+// servers issue such ID tokens in the implicit flow and in token exchange. A scope claim marks an
+// access token. A JWT without it is accepted if its audience does not include the client, and if a
+// claim calls it an access token or it has another claim that [Config.ScopeClaims] names. The
+// strict profile needs no such guess.
 func (p *policy) lookalike(header *jose.Header, u *User) bool {
 	if p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return false

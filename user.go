@@ -70,9 +70,9 @@ func NewUser(claimSet any) (*User, error) {
 	return newUser(set, claimNames{}), nil
 }
 
-// Subject is who the user is: the claim sub, or what [Config.Subject] found for a token without a user. It is "" for a
-// client that acts for itself, which only [Config.AllowClientTokens] lets in: a token without sub, or whose sub is its
-// client.
+// Subject is the id of the user: the claim sub, or what [Config.Subject] found for a token without
+// a user. It is "" if the token has no sub, or its sub is its client, and
+// [Config.AllowClientTokens] accepts such tokens: the client acts for itself.
 func (u *User) Subject() string { return u.subject }
 
 // ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.

@@ -164,7 +164,7 @@ func (v *Validator) alsoActive(ctx context.Context, user *User, token string, no
 
 var errNoDoor = errors.New("token is not a JWT, and Config.Introspection is not set")
 
-// opaqueSetting names the bound of tokens that aren't JWTs, beside which Config.MaxTokenLength is for all.
+// opaqueSetting names the bound for tokens that are not JWTs. Config.MaxTokenLength bounds all tokens.
 const opaqueSetting = "not a JWT, for which Introspection.MaxTokenLength"
 
 // Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
