@@ -107,9 +107,9 @@ type Config struct {
 	// such tokens are refused.
 	Introspection *Introspection
 	// AlwaysIntrospect introspects every token, JWT or not, and verifies none locally. Responses
-	// are not cached unless Introspection.CacheTTL is set. So a revocation at the issuer takes
-	// effect with the next introspection call. A request may share a call for the same token that
-	// began before the revocation.
+	// with "active": true are not cached unless Introspection.CacheTTL is set. So a revocation at
+	// the issuer takes effect with the next introspection call. A request may share a call for the
+	// same token that began before the revocation.
 	AlwaysIntrospect bool
 	// RequireActive introspects a JWT after it was verified locally, and refuses it if it is not
 	// active. Responses are cached as Introspection says. It excludes AlwaysIntrospect.
