@@ -80,7 +80,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			switch {
 			case wrongType(added.Err()) && !again:
 				c.forged("revocations")
-				if err := c.client.Del(ctx, c.setName()).Err(); err != nil {
+				if err := c.clearWrongType(ctx, c.setName()); err != nil {
 					return struct{}{}, err
 				}
 				continue

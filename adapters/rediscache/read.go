@@ -126,6 +126,19 @@ end
 page[2] = tostring(removed)
 return page`)
 
+// clearForeign deletes its keys if the first of them has a value that is no sorted set. It looks and deletes in one step:
+// another instance may have stored a revocation there since the caller looked.
+var clearForeign = redis.NewScript(`
+local got = redis.pcall("ZCARD", KEYS[1])
+if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
+	redis.call("DEL", unpack(KEYS))
+end
+return 1`)
+
+func (c *Cache) clearWrongType(ctx context.Context, names ...string) error {
+	return clearForeign.Run(ctx, c.client, names).Err()
+}
+
 // page reads some of what is kept. It returns the members, and the cursor of the next page: "0" after the last one.
 func (f *follower) page(ctx context.Context, cursor string) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
@@ -133,7 +146,7 @@ func (f *follower) page(ctx context.Context, cursor string) (members []string, n
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
 		if wrongType(err) { // somebody has put something else there, and nothing would be kept any more
 			f.forged("revocations")
-			found, err = []string{"0", "0"}, f.client.Del(ctx, f.setName(), f.countName()).Err()
+			found, err = []string{"0", "0"}, f.clearWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
 			err = errUnsealed // what the script never gives

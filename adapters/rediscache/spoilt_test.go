@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
 const (
@@ -73,6 +74,50 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		})
 	}
+}
+
+// between does something once, after a script has found a value of another type.
+type between struct {
+	once sync.Once
+	do   func()
+}
+
+func (b *between) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (b *between) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err != nil && strings.HasPrefix(cmd.Name(), "eval") && strings.Contains(err.Error(), "WRONGTYPE") {
+			b.once.Do(b.do)
+		}
+		return err
+	}
+}
+
+// A revocation is stored just after an instance has found a text in the place of the set. The instance doesn't delete it.
+func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	admin, one := s.client(), f.instance()
+	admin.Set(ctx, setName, "x", 0)
+	admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
+	b := &between{do: func() {
+		if err := one.Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
+			t.Error("it was published")
+		}
+	}}
+	client := s.instanceClient()
+	client.AddHook(b)
+	two := f.over(f.cache(func(cfg *rediscache.Config) { cfg.Client = client }))
+	f.follows(two)
+	token := f.issuer.Opaque(subject("U1"))
+	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
 // A message that is lost is missed also where the counter can't go on from what instances have seen of it.
