@@ -41,7 +41,7 @@ type cutoff struct {
 	until  time.Time
 }
 
-// identity tells one revocation from another. The end is not part of it.
+// identity is the key of a revocation. Two revocations that differ only in their end have the same identity.
 type identity struct {
 	group  *group
 	before time.Time

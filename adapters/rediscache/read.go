@@ -204,7 +204,8 @@ func (f *follower) sift(ctx context.Context, found []string) error {
 			junk = append(junk, sealed)
 			continue
 		}
-		// What an old secret sealed is put back under the new one, so that the old can go.
+		// A revocation that an old secret sealed is sealed anew with the first secret, so that the operator can remove
+		// the old secret.
 		f.pass.seen[text] = f.pass.seen[text] || first
 		f.take(text, r, now)
 	}

@@ -22,7 +22,7 @@ type body struct {
 	reading sync.WaitGroup
 }
 
-// errLeft is for a transport that still sends a body when the answer is complete.
+// errLeft is what Read returns to a transport that still reads the body after the response is complete.
 var errLeft = errors.New("the request has been answered")
 
 // Read implements [io.Reader].
@@ -55,8 +55,9 @@ func (b *body) extend() {
 	}
 }
 
-// leave is for when the handler ends. What it left of a short body, net/http reads and throws away. The transport may be
-// reading still. net/http would end that reading, and take the deadline away with it, so leave does it first.
+// leave ends the use of the body. The handler calls it when it returns. The transport may still be reading then.
+// net/http would end that read, but it would also remove the read deadline. So leave ends the read first. net/http
+// reads the rest of a short body and discards it.
 func (b *body) leave() {
 	b.mu.Lock()
 	b.left = true
