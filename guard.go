@@ -27,13 +27,9 @@ func (m *Middleware) checkRule(r *http.Request, rule *Rule, err error) (*http.Re
 	}
 	switch {
 	case err != nil:
-		told := *asError(err) // whose maker may hand it out again
-		m.tellEvent(r, nil, &told)
-		m.logRefusal(route, r, nil, &told)
-		return nil, &told
+		return nil, m.refuseAt(route, r, err)
 	case rule.Public:
-		m.tellEvent(r, nil, nil)
-		return withoutUser(r), nil
+		return m.CheckPublic(r), nil
 	case rule.Optional:
 		return m.checkOptionalAt(route, r)
 	}
@@ -66,12 +62,4 @@ func (m *Middleware) Guard(find func(*http.Request) (Rule, error)) func(http.Han
 			next.ServeHTTP(w, allowed)
 		})
 	}
-}
-
-// withoutUser drops somebody else's word about who sent a request.
-func withoutUser(r *http.Request) *http.Request {
-	if _, planted := UserFromContext(r.Context()); planted {
-		return r.WithContext(&userContext{Context: r.Context()})
-	}
-	return r
 }

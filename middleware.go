@@ -203,10 +203,40 @@ func (m *Middleware) checkOptionalAt(route string, r *http.Request) (*http.Reque
 		m.logRefusal(route, r, user, err)
 		return nil, err
 	}
+	return withoutUser(r), nil
+}
+
+// CheckPublic lets a request of a public route pass. It does not look at the credentials. It
+// returns the request without a user, also if another package put a user into its context, and
+// tells Options.Event that the request may pass.
+func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
+	m.tellEvent(r, nil, nil)
+	return withoutUser(r)
+}
+
+// withoutUser returns a request whose context has no user. A user that another package put there
+// is hidden.
+func withoutUser(r *http.Request) *http.Request {
 	if _, planted := UserFromContext(r.Context()); planted {
-		r = r.WithContext(&userContext{Context: r.Context()}) // hides a user that others put there
+		return r.WithContext(&userContext{Context: r.Context()})
 	}
-	return r, nil
+	return r
+}
+
+// Refuse reports a refusal that the caller decided, for example because no rule of a route table
+// matches the request. Options.Event and the log receive it like a refusal of [Middleware.Check].
+// Refuse returns the refusal as an [*Error], for Challenge and Deny. An err that is not an *Error,
+// or is nil, is an outage. The route in the log is r.Pattern.
+func (m *Middleware) Refuse(r *http.Request, err error) error {
+	return m.refuseAt(r.Pattern, r, err)
+}
+
+// refuseAt is Refuse for the route of this pattern.
+func (m *Middleware) refuseAt(route string, r *http.Request, err error) error {
+	told := *asError(err) // a copy: the caller may use the original again
+	m.tellEvent(r, nil, &told)
+	m.logRefusal(route, r, nil, &told)
+	return &told
 }
 
 func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *User, *Error) {

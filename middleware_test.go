@@ -3,6 +3,8 @@ package xenaauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -208,4 +210,37 @@ func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
 	require.Equal(t, 403, get(wrapped.Require()(teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, get(wrapped.Optional(teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 418, get(wrapped.Require(xenaauth.AllScopes("testapi"))(teapot), t.Context(), "GET", token).Code)
+}
+
+// Callers that decide by a table of their own report what they decided.
+func TestRefuseAndCheckPublic(t *testing.T) {
+	var events []xenaauth.Event
+	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{
+		Event:  func(_ context.Context, e xenaauth.Event) { events = append(events, e) },
+		Logger: slog.New(slog.DiscardHandler),
+	})
+	planted, err := xenaauth.NewUser(map[string]any{"sub": "planted"})
+	require.NoError(t, err)
+	r := httptest.NewRequest("GET", "/", nil)
+	r = r.WithContext(xenaauth.ContextWithUser(r.Context(), planted))
+
+	_, found := xenaauth.UserFromContext(m.CheckPublic(r).Context())
+	require.False(t, found)
+	require.Equal(t, []xenaauth.Event{{}}, events)
+
+	events = nil
+	noRule := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
+	for err, want := range map[error]xenaauth.Reason{
+		noRule:                      xenaauth.ReasonNoRule,
+		fmt.Errorf("a: %w", noRule): xenaauth.ReasonNoRule,
+		errors.New("table lost"):    xenaauth.ReasonUnavailable,
+		error(nil):                  xenaauth.ReasonUnavailable,
+	} {
+		events = nil
+		refusal, ok := errors.AsType[*xenaauth.Error](m.Refuse(r, err))
+		require.True(t, ok)
+		require.Equal(t, want, refusal.Reason)
+		require.NotSame(t, noRule, refusal)
+		require.Equal(t, []xenaauth.Event{{Err: refusal}}, events)
+	}
 }
