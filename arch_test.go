@@ -29,8 +29,8 @@ var leafImports = map[string][]string{
 // above is what packages on top of the root may import of this module. They may import nothing else but the standard
 // library, and the root none of them.
 var above = map[string][]string{
-	"identity":    {""},
-	"forwardauth": {"", "identity"},
+	"gateway/identity":    {""},
+	"gateway/forwardauth": {"", "gateway/identity"},
 }
 
 func TestArrowsPointDown(t *testing.T) {

@@ -55,7 +55,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // Config is what the service decides by. Middleware and Find are required.

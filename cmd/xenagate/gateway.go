@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
-	"github.com/xenaauth/xenaauth/forwardauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // gateway is everything but the listeners.

@@ -9,7 +9,7 @@ require (
 	github.com/xenaauth/xenaauth v0.1.0
 	github.com/xenaauth/xenaauth/adapters/extauthz v0.1.0
 	github.com/xenaauth/xenaauth/adapters/rediscache v0.1.0
-	github.com/xenaauth/xenaauth/routesfile v0.1.0
+	github.com/xenaauth/xenaauth/gateway/routesfile v0.1.0
 	go.yaml.in/yaml/v3 v3.0.5
 	google.golang.org/grpc v1.85.0
 )
@@ -49,5 +49,5 @@ replace (
 	github.com/xenaauth/xenaauth => ../..
 	github.com/xenaauth/xenaauth/adapters/extauthz => ../../adapters/extauthz
 	github.com/xenaauth/xenaauth/adapters/rediscache => ../../adapters/rediscache
-	github.com/xenaauth/xenaauth/routesfile => ../../routesfile
+	github.com/xenaauth/xenaauth/gateway/routesfile => ../../gateway/routesfile
 )

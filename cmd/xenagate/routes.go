@@ -9,7 +9,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
-	"github.com/xenaauth/xenaauth/routesfile"
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
 	"go.yaml.in/yaml/v3"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

@@ -18,7 +18,7 @@ import (
 	"go.yaml.in/yaml/v3"
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // TestEnvoySamples reads the samples for Envoy, which may not be installed, by Envoy's own definitions: every field is

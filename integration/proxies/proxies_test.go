@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
 // Addresses that the samples have.

@@ -15,7 +15,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // service is what the proxies protect. It answers with what it got, and holds every request to what must be true of all

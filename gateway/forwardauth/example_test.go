@@ -7,8 +7,8 @@ import (
 	"net/http/httptest"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

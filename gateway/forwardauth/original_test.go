@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
 // Nothing but what proxies write is taken for the original request, and no rule is ever asked about anything else.

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 func newIdentity(t testing.TB, cfg identity.Config) *identity.Identity {

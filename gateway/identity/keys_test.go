@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // A rotation by the book: no assertion is refused on the way, and those of the old key are once it has left.

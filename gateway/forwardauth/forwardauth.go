@@ -52,7 +52,7 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // Dialect is which proxy asks.

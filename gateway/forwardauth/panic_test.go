@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
 // Middleware that recovers from a panic and writes nothing leaves 200, which a proxy takes for a yes.

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
 // Whatever a proxy passes on, the answer is a refusal or about exactly what the dialect's fields say.

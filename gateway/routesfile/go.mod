@@ -1,4 +1,4 @@
-module github.com/xenaauth/xenaauth/routesfile
+module github.com/xenaauth/xenaauth/gateway/routesfile
 
 go 1.26.0
 
@@ -25,4 +25,4 @@ require (
 	golang.org/x/sys v0.46.0 // indirect
 )
 
-replace github.com/xenaauth/xenaauth => ..
+replace github.com/xenaauth/xenaauth => ../..

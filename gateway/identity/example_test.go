@@ -11,7 +11,7 @@ import (
 	"net/http/httptest"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/identity"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 func p256(t testing.TB) *ecdsa.PrivateKey {

@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

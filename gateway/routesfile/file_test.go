@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/routesfile"
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
 const (

@@ -6,7 +6,7 @@ import (
 	"net/http"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/routesfile"
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
 // A table is read when the service starts, and again when the file has changed. This is compiled and not run;

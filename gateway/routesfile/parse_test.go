@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/routesfile"
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
 func find(t testing.TB, table interface {
@@ -28,7 +28,7 @@ func find(t testing.TB, table interface {
 
 // The example in docs/routes.md is a file that loads, and means what it says there.
 func TestDocumentedFile(t *testing.T) {
-	page, err := os.ReadFile("../docs/routes.md")
+	page, err := os.ReadFile("../../docs/routes.md")
 	require.NoError(t, err)
 	_, rest, ok := strings.Cut(string(page), "```yaml\n")
 	require.True(t, ok)
