@@ -26,8 +26,8 @@ type Config struct {
 	// network. "" is the URL of OpenID Connect Discovery that follows from Issuer, and that of RFC
 	// 8414 if the first is not found.
 	MetadataURL string
-	// KeySetURL is the URL of the issuer's JWK set. "" is jwks_uri of the metadata.
-	KeySetURL string
+	// JWKSURL is the URL of the issuer's JWK set. "" is jwks_uri of the metadata.
+	JWKSURL string
 
 	// Audiences are the names of this API. The claim aud must hold at least one of them (RFC 9068,
 	// section 4; RFC 7519, section 4.1.3). An introspection response without aud is accepted,
@@ -196,16 +196,16 @@ type Introspection struct {
 	// request. 0 is 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
 	// Timeout bounds one introspection call, a second try included. 0 is 5 seconds. A call may wait
-	// as long again until Concurrent lets it begin.
+	// as long again until MaxConcurrent lets it begin.
 	Timeout time.Duration
-	// Concurrent is the largest number of introspection calls at a time. Up to four calls without a
+	// MaxConcurrent is the largest number of introspection calls at a time. Up to four calls without a
 	// response are sent again each 0.9 seconds. Up to 16 times as many calls wait; if Timeout
 	// passes before a call begins, its request gets 503. Further calls get 503 at once. 0 is 64.
-	Concurrent int
-	// StaleIfUnavailable is how long after CacheTTL the last response with "active": true may be
+	MaxConcurrent int
+	// StaleIfError is how long after CacheTTL the last response with "active": true may be
 	// used while the issuer gives no usable response, and never beyond the token's exp. A
 	// revocation at the issuer may take effect that much later. 0 turns it off.
-	StaleIfUnavailable time.Duration
+	StaleIfError time.Duration
 	// Cache shares introspection responses with other instances. It is read after the caches of
 	// this instance and before the issuer is called. It needs a CacheTTL. A response is used until
 	// CacheTTL (NegativeTTL) after the introspection call, also if another instance made the call.
@@ -251,7 +251,7 @@ func (c Config) Validate() error {
 	}
 	c = c.withDefaults()
 	for _, u := range []struct{ field, value string }{
-		{"Issuer", c.Issuer}, {"MetadataURL", c.MetadataURL}, {"KeySetURL", c.KeySetURL},
+		{"Issuer", c.Issuer}, {"MetadataURL", c.MetadataURL}, {"JWKSURL", c.JWKSURL},
 	} {
 		if u.value != "" || u.field == "Issuer" {
 			if err := c.checkURL(u.value); err != nil {
@@ -321,14 +321,14 @@ func (c Config) Validate() error {
 		if i.Timeout < 0 {
 			wrong("Introspection.Timeout", "is negative")
 		}
-		if i.Concurrent < 0 {
-			wrong("Introspection.Concurrent", "is negative")
+		if i.MaxConcurrent < 0 {
+			wrong("Introspection.MaxConcurrent", "is negative")
 		}
-		if i.StaleIfUnavailable < 0 {
-			wrong("Introspection.StaleIfUnavailable", "is negative")
+		if i.StaleIfError < 0 {
+			wrong("Introspection.StaleIfError", "is negative")
 		}
-		if i.StaleIfUnavailable > 0 && i.CacheTTL <= 0 {
-			wrong("Introspection.StaleIfUnavailable", "needs a CacheTTL: what isn't kept can't be used")
+		if i.StaleIfError > 0 && i.CacheTTL <= 0 {
+			wrong("Introspection.StaleIfError", "needs a CacheTTL: what isn't kept can't be used")
 		}
 		if i.Cache != nil && i.CacheTTL <= 0 {
 			wrong("Introspection.Cache", "needs a CacheTTL: what isn't kept can't be shared")
@@ -364,7 +364,7 @@ func (c Config) withDefaults() Config {
 		set(&i.CacheSize, 10_000)
 		set(&i.CacheBytes, defaultCacheBytes)
 		set(&i.Timeout, 5*time.Second)
-		set(&i.Concurrent, 64)
+		set(&i.MaxConcurrent, 64)
 		c.Introspection = &i
 	}
 	return c

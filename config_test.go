@@ -15,7 +15,7 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 	err := xenaauth.Config{
 		Issuer:           "http://login.example",
 		MetadataURL:      "ftp://login.example",
-		KeySetURL:        "https://user:pass@login.example/keys",
+		JWKSURL:          "https://user:pass@login.example/keys",
 		Audiences:        []string{""},
 		Profile:          7,
 		Algorithms:       []string{"RS256", "HS256"},
@@ -28,17 +28,17 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 		AlwaysIntrospect: true,
 		RequireActive:    true,
 		Introspection: &xenaauth.Introspection{
-			Endpoint: "/relative", Auth: 9, CacheSize: -1, Timeout: -1, Concurrent: -1, StaleIfUnavailable: -1,
+			Endpoint: "/relative", Auth: 9, CacheSize: -1, Timeout: -1, MaxConcurrent: -1, StaleIfError: -1,
 		},
 	}.Validate()
 	require.Error(t, err)
 	joined, ok := err.(interface{ Unwrap() []error })
 	require.True(t, ok, "mistakes are joined")
 	for _, field := range []string{
-		"Issuer", "MetadataURL", "KeySetURL", "Audiences", "Profile", "Algorithms", "ClockSkew", "MaxTokenLifetime",
+		"Issuer", "MetadataURL", "JWKSURL", "Audiences", "Profile", "Algorithms", "ClockSkew", "MaxTokenLifetime",
 		"MaxTokenLength", "MaxKeyAge", "CacheSize", "RequireActive", "Introspection.Endpoint", "Introspection needs",
-		"Introspection.Auth", "Introspection.CacheSize", "Introspection.Timeout", "Introspection.Concurrent",
-		"Introspection.StaleIfUnavailable",
+		"Introspection.Auth", "Introspection.CacheSize", "Introspection.Timeout", "Introspection.MaxConcurrent",
+		"Introspection.StaleIfError",
 	} {
 		require.Contains(t, err.Error(), "Config."+field)
 	}
@@ -71,7 +71,7 @@ func TestConfigs(t *testing.T) {
 		"always, without introspection":    {xenaauth.Config{Audiences: api, AlwaysIntrospect: true}, "Introspection"},
 		"active, without introspection":    {xenaauth.Config{Audiences: api, RequireActive: true}, "Introspection"},
 		"always":                           {xenaauth.Config{Audiences: api, AlwaysIntrospect: true, Introspection: asked}, ""},
-		"grace with nothing kept":          {xenaauth.Config{Audiences: api, AlwaysIntrospect: true, Introspection: &xenaauth.Introspection{ClientID: "a", ClientSecret: "b", StaleIfUnavailable: 1}}, "StaleIfUnavailable"},
+		"grace with nothing kept":          {xenaauth.Config{Audiences: api, AlwaysIntrospect: true, Introspection: &xenaauth.Introspection{ClientID: "a", ClientSecret: "b", StaleIfError: 1}}, "StaleIfError"},
 		"the most skew":                    {xenaauth.Config{Audiences: api, ClockSkew: 2 * time.Minute}, ""},
 		"any lifetime":                     {xenaauth.Config{Audiences: api, AllowAnyLifetime: true}, ""},
 		"any lifetime, and a longest one":  {xenaauth.Config{Audiences: api, AllowAnyLifetime: true, MaxTokenLifetime: 1}, "exclude"},
@@ -99,7 +99,7 @@ func TestURLsThatAreNone(t *testing.T) {
 		for field, set := range map[string]func(*xenaauth.Config){
 			"Issuer":                 func(c *xenaauth.Config) { c.Issuer = text },
 			"MetadataURL":            func(c *xenaauth.Config) { c.MetadataURL = text },
-			"KeySetURL":              func(c *xenaauth.Config) { c.KeySetURL = text },
+			"JWKSURL":                func(c *xenaauth.Config) { c.JWKSURL = text },
 			"Introspection.Endpoint": func(c *xenaauth.Config) { c.Introspection.Endpoint = text },
 		} {
 			c := xenaauth.Config{

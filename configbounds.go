@@ -25,9 +25,9 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	if i := c.Introspection; i != nil {
 		durations = append(durations,
 			duration{"Introspection.CacheTTL", i.CacheTTL}, duration{"Introspection.NegativeTTL", i.NegativeTTL},
-			duration{"Introspection.Timeout", i.Timeout}, duration{"Introspection.StaleIfUnavailable", i.StaleIfUnavailable})
+			duration{"Introspection.Timeout", i.Timeout}, duration{"Introspection.StaleIfError", i.StaleIfError})
 		sizes = append(sizes, size{"Introspection.CacheSize", i.CacheSize, maxCacheSize},
-			size{"Introspection.Concurrent", i.Concurrent, maxConcurrent})
+			size{"Introspection.MaxConcurrent", i.MaxConcurrent, maxConcurrent})
 	}
 	if c.CacheBytes < minCacheBytes {
 		wrong("CacheBytes", "is under 1 MiB")

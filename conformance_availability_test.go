@@ -126,7 +126,7 @@ func TestA2_KeptWhenTheNewSetIsBroken(t *testing.T) {
 	outage(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *api) {
 		a.passes(t, issuer.JWT(xenaauthtest.Token{}))
 		for _, broken := range []string{`{"keys":[]}`, `<html>`, `{"keys":[{"kty":"RSA"}]}`} {
-			issuer.SetKeySet([]byte(broken))
+			issuer.SetJWKS([]byte(broken))
 			time.Sleep(30 * time.Minute)
 			a.passes(t, issuer.JWT(xenaauthtest.Token{}))
 			time.Sleep(time.Minute)
@@ -148,7 +148,7 @@ func TestA3_Rotation(t *testing.T) {
 			a.passes(t, issuer.JWT(xenaauthtest.Token{}))
 			require.LessOrEqual(t, time.Since(began), time.Second)
 			a.passes(t, issuer.JWT(xenaauthtest.Token{}))
-			require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 2)
+			require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 2)
 		})
 	}
 }
@@ -161,7 +161,7 @@ func TestA3_UnknownKey(t *testing.T) {
 		issuer.ResetCalls()
 		junk := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": "junk", "x5t": nil}})
 		a.refuses(t, junk, xenaauth.ReasonUnknownKey)
-		require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet))
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
 		a.refuses(t, junk, xenaauth.ReasonUnavailable) // it could not be asked
@@ -217,7 +217,7 @@ func TestA3_TheFirstCallerLeaves(t *testing.T) {
 		wg.Wait()
 		require.EqualValues(t, 1, left.Load())
 		require.EqualValues(t, 100, passed.Load())
-		require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet))
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Metadata))
 	})
 }
@@ -243,7 +243,7 @@ func TestA4_JunkKids(t *testing.T) {
 		for _, got := range answers {
 			got.is(t, xenaauth.ReasonUnknownKey)
 		}
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 2)
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 2)
 		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 2)
 	})
 }
@@ -260,7 +260,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 13)
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 13)
 		issuer.ResetCalls()
 		issuer.Down()
 		for i := range 100 {
@@ -270,7 +270,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 13)
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 13)
 		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 13)
 	})
 }
@@ -290,7 +290,7 @@ func TestA5_RetryAfter(t *testing.T) {
 	for field, want := range map[string]string{
 		"7": "7", "0": "1", "-5": "1", "soon": "1", "": "1", "99999999999999999999": "60", "86400": "60", "1.5": "1",
 	} {
-		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.KeySet} {
+		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.JWKS} {
 			issuer := newIssuer()
 			issuer.Fail(endpoint, xenaauthtest.Fault{Status: 503, Header: http.Header{"Retry-After": {field}}})
 			token := issuer.JWT(xenaauthtest.Token{})

@@ -74,7 +74,7 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	outage(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *api) {
 		a.passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
-		issuer.Fail(xenaauthtest.KeySet, xenaauthtest.Fault{Delay: 4 * time.Second})
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Delay: 4 * time.Second})
 		time.Sleep(time.Minute)
 		for round := range 3 {
 			leave := strangers(t, issuer, a, "stranger")

@@ -137,7 +137,7 @@ func TestA3_SameNameNewKey(t *testing.T) {
 				require.Zero(t, time.Since(began), "that request is not held")
 				synctest.Wait()
 				a.passes(t, young)
-				require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet))
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 				require.NotEmpty(t, reasonOf(t, a.validator, old), "what the old key proved is gone")
 
 				// And at the worst moment, when the set was fetched just now.
@@ -190,12 +190,12 @@ func TestA4_BadSignatures(t *testing.T) {
 			}
 		}
 		flood()
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 1+10)
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 1+10)
 		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 2)
 		issuer.Down()
 		issuer.ResetCalls()
 		flood()
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 20, "no more often than a failed refresh is tried again")
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 20, "no more often than a failed refresh is tried again")
 		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 20)
 	})
 }

@@ -223,7 +223,7 @@ func TestI6_AlwaysIntrospect(t *testing.T) {
 		issuer.Revoke(token)
 		a.refuses(t, token, xenaauth.ReasonInactive)
 	}
-	require.Zero(t, issuer.Calls(xenaauthtest.KeySet))
+	require.Zero(t, issuer.Calls(xenaauthtest.JWKS))
 }
 
 func TestI6_RequireActive(t *testing.T) {

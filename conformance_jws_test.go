@@ -327,7 +327,7 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	require.NoError(t, err)
 	pkcs1 := x509.MarshalPKCS1PublicKey(&public)
 	for _, secret := range [][]byte{
-		pkix, pkcs1, public.N.Bytes(), []byte(b64(public.N.Bytes())), nil, mustJSON(t, r.jwk(nil)), issuer.KeySet(),
+		pkix, pkcs1, public.N.Bytes(), []byte(b64(public.N.Bytes())), nil, mustJSON(t, r.jwk(nil)), issuer.JWKS(),
 		pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: pkix}), pem.EncodeToMemory(&pem.Block{Type: "RSA PUBLIC KEY", Bytes: pkcs1}),
 	} {
 		for _, alg := range []string{"HS256", "RS256", "PS256"} {

@@ -195,7 +195,7 @@ func TestJ16_OneBadKeySpoilsNoOther(t *testing.T) {
 		`{}`, `null`, `7`, `"key"`, `[]`, `{"kty":"AKP","alg":"ML-DSA-44","pub":"AA"}`, `{"kty":7}`, `{"kty":"RSA"}`, `{"kty":"oct","k":"AAAA"}`,
 		`{"kty":"OKP","crv":"X25519","x":"AA"}`, `{"kty":"OKP","crv":"Ed25519","x":"AA"}`, `{"kty":"EC","kty":"EC"}`, `{"kty":"RSA","n":"!","e":"AQAB"}`,
 	} {
-		issuer.SetKeySet([]byte(`{"keys":[` + bad + `,` + key + `,` + bad + `],"extra":{"a":[1]}}`))
+		issuer.SetJWKS([]byte(`{"keys":[` + bad + `,` + key + `,` + bad + `],"extra":{"a":[1]}}`))
 		serve(t, issuer.Config()).passes(t, good.jwt(t, map[string]any{"alg": "ES256", "kid": "good"}, claims))
 	}
 }
@@ -232,10 +232,10 @@ func TestJ16_SetsThatAreNone(t *testing.T) {
 		"too long": `{"keys":[` + key + `]` + strings.Repeat(" ", 1<<20) + `}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			issuer.SetKeySet([]byte(set))
+			issuer.SetJWKS([]byte(set))
 			serve(t, issuer.Config()).refuses(t, token, xenaauth.ReasonUnavailable)
 		})
 	}
-	issuer.SetKeySet([]byte(many(1000)))
+	issuer.SetJWKS([]byte(many(1000)))
 	serve(t, issuer.Config()).passes(t, token)
 }

@@ -41,7 +41,7 @@ func TestM1_TheIssuerItself(t *testing.T) {
 				for _, token := range []string{issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})} {
 					a.refuses(t, token, xenaauth.ReasonUnavailable)
 				}
-				require.Zero(t, issuer.Calls(xenaauthtest.KeySet), "its key set is nobody's")
+				require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "its key set is nobody's")
 				require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 				issuer.SetMetadata(nil)
 				time.Sleep(time.Second)
@@ -90,7 +90,7 @@ func TestM2_HTTPS(t *testing.T) {
 		issuer := newIssuer()
 		for _, set := range []func(*xenaauth.Config){
 			func(c *xenaauth.Config) { c.Issuer = address }, func(c *xenaauth.Config) { c.MetadataURL = address },
-			func(c *xenaauth.Config) { c.KeySetURL = address }, func(c *xenaauth.Config) { c.Introspection.Endpoint = address },
+			func(c *xenaauth.Config) { c.JWKSURL = address }, func(c *xenaauth.Config) { c.Introspection.Endpoint = address },
 		} {
 			cfg := issuer.HybridConfig()
 			set(&cfg)
@@ -115,7 +115,7 @@ func TestM2_EndpointsInMetadata(t *testing.T) {
 			issuer.SetMetadata(nil)
 		}
 	}
-	require.Zero(t, issuer.Calls(xenaauthtest.KeySet))
+	require.Zero(t, issuer.Calls(xenaauthtest.JWKS))
 	issuer.SetMetadata(mustJSON(t, with(metadataOf(t, issuer), map[string]any{"introspection_endpoint": nil})))
 	a := serve(t, issuer.HybridConfig())
 	a.passes(t, token)
@@ -171,12 +171,12 @@ func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 
 func TestM2_NoRedirects(t *testing.T) {
 	t.Parallel()
-	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Metadata, xenaauthtest.KeySet} {
+	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Metadata, xenaauthtest.JWKS} {
 		for _, status := range []int{301, 302, 303, 307, 308} {
 			issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 			other := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuer.URL()})
 			path := "/.well-known/openid-configuration"
-			if endpoint == xenaauthtest.KeySet {
+			if endpoint == xenaauthtest.JWKS {
 				path += "/jwks"
 			}
 			issuer.Fail(endpoint, xenaauthtest.Fault{Status: status, Header: http.Header{"Location": {other.Addr() + path}}})
@@ -197,7 +197,7 @@ func TestM2_SizeAndTime(t *testing.T) {
 	issuer := newIssuer()
 	issuer.SetMetadata(append(mustJSON(t, metadataOf(t, issuer)), []byte(strings.Repeat(" ", 300<<10))...))
 	serve(t, issuer.Config()).refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
-	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Metadata, xenaauthtest.KeySet} {
+	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Metadata, xenaauthtest.JWKS} {
 		bubble(t, func(t *testing.T) {
 			slow := newIssuer()
 			slow.Fail(endpoint, xenaauthtest.Fault{Delay: time.Hour})
@@ -244,7 +244,7 @@ func TestM3_AddressesApart(t *testing.T) {
 
 	issuer.ResetCalls()
 	cfg.MetadataURL = ""
-	cfg.KeySetURL = issuer.Addr() + "/.well-known/openid-configuration/jwks"
+	cfg.JWKSURL = issuer.Addr() + "/.well-known/openid-configuration/jwks"
 	cfg.Introspection.Endpoint = issuer.Addr() + "/connect/introspect"
 	a = serve(t, cfg)
 	a.passes(t, token)

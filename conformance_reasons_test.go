@@ -207,7 +207,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 		"HTML": {Body: "login.xena.biz", ContentType: "text/html"}, "broken": {Break: true}, "bad": {Body: `{"active":true,"exp":"login.xena.biz"}`},
 		"keys": {Body: `{"keys":[{"kty":"idp.internal","kid":"127.0.0.1"}]}`}, "other": {Body: `{"issuer":"https://idp.internal"}`},
 	} {
-		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.KeySet} {
+		for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.Metadata, xenaauthtest.JWKS} {
 			t.Run(name+" from "+string(endpoint), func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(options)
 				issuer.Fail(endpoint, fault)

@@ -17,7 +17,7 @@ import (
 
 // metadata is what is read of an authorization server's metadata (RFC 8414, section 2).
 type metadata struct {
-	keySetURL, introspectionURL string
+	jwksURL, introspectionURL string
 }
 
 // published is a key set and how the server names this state of it.
@@ -125,7 +125,7 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 		case name == "issuer":
 			issuer, ok = d.String()
 		case name == "jwks_uri":
-			m.keySetURL, ok = d.String()
+			m.jwksURL, ok = d.String()
 		case name == "introspection_endpoint":
 			m.introspectionURL, ok = d.String()
 		default:
@@ -142,7 +142,7 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	case issuer != i.cfg.Issuer: // RFC 8414, section 3.3
 		return metadata{}, &outage{what: "metadata", why: "they are another issuer's"}
 	}
-	for _, u := range []string{m.keySetURL, m.introspectionURL} {
+	for _, u := range []string{m.jwksURL, m.introspectionURL} {
 		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.secure() && !isHTTPS(u)) {
 			return metadata{}, &outage{what: "metadata", why: "an endpoint in them has no https URL"}
 		}
@@ -164,36 +164,36 @@ func isHTTPS(text string) bool {
 // fetchKeys gets the key set from where it is, and looks anew where that is when it isn't there.
 func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) (p published, lifetime time.Duration, err error) {
 	defer func() { i.report.outcome("key set", err) }()
-	if i.cfg.KeySetURL != "" {
-		return i.fetchKeysAt(ctx, i.cfg.KeySetURL, previous, force)
+	if i.cfg.JWKSURL != "" {
+		return i.fetchKeysAt(ctx, i.cfg.JWKSURL, previous, force)
 	}
 	now := time.Now()
 	m, err := i.metadata.Get(ctx, now)
 	if err != nil {
 		return p, 0, err
 	}
-	p, lifetime, err = i.fetchKeysAt(ctx, m.keySetURL, previous, force)
+	p, lifetime, err = i.fetchKeysAt(ctx, m.jwksURL, previous, force)
 	if err == nil || i.metadata.Asked(now) {
 		return p, lifetime, err
 	}
 	moved, again := i.metadata.After(ctx, now, false)
-	if again != nil || moved.keySetURL == m.keySetURL {
+	if again != nil || moved.jwksURL == m.jwksURL {
 		return p, lifetime, err
 	}
-	return i.fetchKeysAt(ctx, moved.keySetURL, previous, force)
+	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
 // moved reports whether the metadata, looked at anew if that wasn't done within the last minute, name another place for
 // the key set than the one where it was fetched. user names the caller to [keyset.Source.Await].
 func (i *issuer) moved(ctx context.Context, from published, user uint64, now time.Time) (bool, error) {
-	if i.cfg.KeySetURL != "" {
+	if i.cfg.JWKSURL != "" {
 		return false, nil
 	}
 	m, at, ok := i.metadata.Peek()
 	if ok && now.Sub(at) < time.Minute {
-		return m.keySetURL != from.url, nil
+		return m.jwksURL != from.url, nil
 	}
-	names := func(m metadata) bool { return m.keySetURL != from.url }
+	names := func(m metadata) bool { return m.jwksURL != from.url }
 	m, err := i.metadata.Await(ctx, now, true, user, names)
 	return err == nil && names(m), err
 }

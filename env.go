@@ -13,7 +13,7 @@ import (
 //
 //	XENA_ISSUER                            Issuer
 //	XENA_METADATA_URL                      MetadataURL
-//	XENA_KEY_SET_URL                       KeySetURL
+//	XENA_JWKS_URL                          JWKSURL
 //	XENA_AUDIENCE                          Audiences, a list
 //	XENA_ALLOW_ANY_AUDIENCE                AllowAnyAudience
 //	XENA_PROFILE                           Profile: identityserver or rfc9068
@@ -45,8 +45,8 @@ import (
 //	XENA_INTROSPECTION_CACHE_SIZE          Introspection.CacheSize
 //	XENA_INTROSPECTION_CACHE_BYTES         Introspection.CacheBytes
 //	XENA_INTROSPECTION_TIMEOUT             Introspection.Timeout
-//	XENA_INTROSPECTION_CONCURRENT          Introspection.Concurrent
-//	XENA_INTROSPECTION_STALE_IF_UNAVAILABLE  Introspection.StaleIfUnavailable
+//	XENA_INTROSPECTION_MAX_CONCURRENT      Introspection.MaxConcurrent
+//	XENA_INTROSPECTION_STALE_IF_ERROR      Introspection.StaleIfError
 //
 // Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads them, 90s or 1h30m.
 // Switches are true or false. A variable that is empty counts as not set, and its field keeps its zero value. 0 is an
@@ -59,7 +59,7 @@ func ConfigFromEnv() (Config, error) {
 	c := Config{
 		Issuer:               e.url("XENA_ISSUER"),
 		MetadataURL:          e.url("XENA_METADATA_URL"),
-		KeySetURL:            e.url("XENA_KEY_SET_URL"),
+		JWKSURL:              e.url("XENA_JWKS_URL"),
 		Audiences:            e.list("XENA_AUDIENCE"),
 		AllowAnyAudience:     e.flag("XENA_ALLOW_ANY_AUDIENCE"),
 		Profile:              word(e, "XENA_PROFILE", profiles),
@@ -90,18 +90,18 @@ func ConfigFromEnv() (Config, error) {
 func (e *environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{
-		Endpoint:           e.url(prefix + "ENDPOINT"),
-		ClientID:           e.text(prefix + "CLIENT_ID"),
-		ClientSecret:       e.text(prefix + "CLIENT_SECRET"),
-		Auth:               word(e, prefix+"AUTH", clientAuths),
-		MaxTokenLength:     e.number(prefix + "MAX_TOKEN_LENGTH"),
-		CacheTTL:           e.ttl(prefix + "CACHE_TTL"),
-		NegativeTTL:        e.ttl(prefix + "NEGATIVE_TTL"),
-		CacheSize:          e.number(prefix + "CACHE_SIZE"),
-		CacheBytes:         e.number(prefix + "CACHE_BYTES"),
-		Timeout:            e.duration(prefix+"TIMEOUT", time.Nanosecond, forever),
-		Concurrent:         e.number(prefix + "CONCURRENT"),
-		StaleIfUnavailable: e.duration(prefix+"STALE_IF_UNAVAILABLE", 0, forever),
+		Endpoint:       e.url(prefix + "ENDPOINT"),
+		ClientID:       e.text(prefix + "CLIENT_ID"),
+		ClientSecret:   e.text(prefix + "CLIENT_SECRET"),
+		Auth:           word(e, prefix+"AUTH", clientAuths),
+		MaxTokenLength: e.number(prefix + "MAX_TOKEN_LENGTH"),
+		CacheTTL:       e.ttl(prefix + "CACHE_TTL"),
+		NegativeTTL:    e.ttl(prefix + "NEGATIVE_TTL"),
+		CacheSize:      e.number(prefix + "CACHE_SIZE"),
+		CacheBytes:     e.number(prefix + "CACHE_BYTES"),
+		Timeout:        e.duration(prefix+"TIMEOUT", time.Nanosecond, forever),
+		MaxConcurrent:  e.number(prefix + "MAX_CONCURRENT"),
+		StaleIfError:   e.duration(prefix+"STALE_IF_ERROR", 0, forever),
 	}
 	if file := e.text(prefix + "CLIENT_SECRET_FILE"); file != "" {
 		if i.ClientSecret != "" {

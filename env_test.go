@@ -23,7 +23,7 @@ var variables = map[string]struct {
 }{
 	"XENA_ISSUER":             {"https://a/b", "Issuer", "https://a/b", urlsThatAreNone},
 	"XENA_METADATA_URL":       {"https://a/m", "MetadataURL", "https://a/m", urlsThatAreNone},
-	"XENA_KEY_SET_URL":        {"http://identity/k", "KeySetURL", "http://identity/k", urlsThatAreNone},
+	"XENA_JWKS_URL":           {"http://identity/k", "JWKSURL", "http://identity/k", urlsThatAreNone},
 	"XENA_AUDIENCE":           {"testapi, other", "Audiences", []string{"testapi", "other"}, []string{",", " , "}},
 	"XENA_ALLOW_ANY_AUDIENCE": {"true", "AllowAnyAudience", true, flagsThatAreNone},
 	"XENA_PROFILE": {"rfc9068", "Profile", xenaauth.ProfileRFC9068,
@@ -59,9 +59,9 @@ var variables = map[string]struct {
 	"XENA_INTROSPECTION_CACHE_SIZE":       {"7", "Introspection.CacheSize", 7, numbersThatAreNone},
 	"XENA_INTROSPECTION_MAX_TOKEN_LENGTH": {"9", "Introspection.MaxTokenLength", 9, numbersThatAreNone},
 	"XENA_INTROSPECTION_TIMEOUT":          {"2s", "Introspection.Timeout", 2 * time.Second, append([]string{"0", "-1s"}, durationsThatAreNone...)},
-	"XENA_INTROSPECTION_CONCURRENT":       {"8", "Introspection.Concurrent", 8, numbersThatAreNone},
+	"XENA_INTROSPECTION_MAX_CONCURRENT":   {"8", "Introspection.MaxConcurrent", 8, numbersThatAreNone},
 	"XENA_INTROSPECTION_CACHE_BYTES":      {"2097152", "Introspection.CacheBytes", 2097152, numbersThatAreNone},
-	"XENA_INTROSPECTION_STALE_IF_UNAVAILABLE": {"1m", "Introspection.StaleIfUnavailable", time.Minute,
+	"XENA_INTROSPECTION_STALE_IF_ERROR": {"1m", "Introspection.StaleIfError", time.Minute,
 		append([]string{"-1s"}, durationsThatAreNone...)},
 }
 
@@ -195,7 +195,7 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 		"a secret alone":     {map[string]string{p + "CLIENT_SECRET": "hunter2"}, nil, p + "CLIENT_ID is missing"},
 		"a lifetime alone":   {map[string]string{p + "CACHE_TTL": "1m"}, nil, p + "CLIENT_ID is missing"},
 		"a default, spelt":   {map[string]string{p + "AUTH": "basic"}, nil, p + "CLIENT_ID is missing"},
-		"no grace, spelt":    {map[string]string{p + "CLIENT_ID": "a", p + "STALE_IF_UNAVAILABLE": "0"}, &xenaauth.Introspection{ClientID: "a"}, ""},
+		"no grace, spelt":    {map[string]string{p + "CLIENT_ID": "a", p + "STALE_IF_ERROR": "0"}, &xenaauth.Introspection{ClientID: "a"}, ""},
 		"switches of no use": {map[string]string{"XENA_REQUIRE_ACTIVE": "false", "XENA_PROFILE": "identityserver"}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -59,11 +59,11 @@ func TestFreshnessByExpires(t *testing.T) {
 				rvAsk(t, v, issuer)
 				time.Sleep(c.lifetime * 71 / 100)
 				rvAsk(t, v, issuer)
-				require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet), "too early")
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS), "too early")
 				time.Sleep(c.lifetime * 18 / 100)
 				rvAsk(t, v, issuer)
 				time.Sleep(time.Second)
-				require.Equal(t, 2, issuer.Calls(xenaauthtest.KeySet), "due")
+				require.Equal(t, 2, issuer.Calls(xenaauthtest.JWKS), "due")
 			})
 		})
 	}

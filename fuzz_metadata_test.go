@@ -60,7 +60,7 @@ func FuzzMetadata(f *testing.F) {
 				case strings.HasPrefix(r.URL.Path, "/.well-known/"):
 					return 200, fields.Clone(), document
 				}
-				return 200, fields.Clone(), string(issuer.KeySet())
+				return 200, fields.Clone(), string(issuer.JWKS())
 			})
 			v, err := xenaauth.NewValidator(cfg)
 			require.NoError(t, err)

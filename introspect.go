@@ -57,13 +57,13 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 		inactive: factcache.New[struct{}](c.CacheSize, c.CacheBytes/inactivePart, nil),
 		sharing:  newSharing(c, policy, report),
 		guard: upstream.New(upstream.Settings{
-			Concurrent: c.Concurrent,
-			Waiting:    16 * c.Concurrent,
-			Timeout:    c.Timeout,
-			Failures:   5,
-			Pause:      time.Second,
-			Backoff:    50 * time.Millisecond,
-			Judge:      judgeCall,
+			MaxConcurrent: c.MaxConcurrent,
+			Waiting:       16 * c.MaxConcurrent,
+			Timeout:       c.Timeout,
+			Failures:      5,
+			Pause:         time.Second,
+			Backoff:       50 * time.Millisecond,
+			Judge:         judgeCall,
 		}),
 	}
 }
@@ -201,7 +201,7 @@ func (i *introspector) find(ctx context.Context, endpoint, token string, known b
 func (i *introspector) keep(key factcache.Key, endpoint string, said saying, err error, now time.Time) *answered {
 	if err == nil {
 		a := &answered{user: said.user, endpoint: endpoint, fresh: said.at.Add(i.cfg.CacheTTL)}
-		a.usable = a.fresh.Add(i.cfg.StaleIfUnavailable)
+		a.usable = a.fresh.Add(i.cfg.StaleIfError)
 		expires := a.usable.Add(remembered)
 		if exp := said.user.ExpiresAt(); !exp.IsZero() {
 			a.fresh, a.usable, expires = earlier(a.fresh, exp), earlier(a.usable, exp), earlier(expires, exp)

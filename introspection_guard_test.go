@@ -181,7 +181,7 @@ func TestIntrospectionConcurrency(t *testing.T) {
 			issuer := newIssuer()
 			var now, most atomic.Int32
 			v := rvIntrospect(t, issuer, func(cfg *xenaauth.Config) {
-				cfg.Introspection.Concurrent = c.set
+				cfg.Introspection.MaxConcurrent = c.set
 				cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
 					n := now.Add(1)
 					defer now.Add(-1)
@@ -214,7 +214,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		issuer := newIssuer()
 		stuck := make(chan struct{})
 		v := rvIntrospect(t, issuer, func(c *xenaauth.Config) {
-			c.Introspection.Concurrent, c.Introspection.Timeout = 1, 2*time.Second
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
 			c.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
 				<-stuck // whatever its context says
 				return on.RoundTrip(r)

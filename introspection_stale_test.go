@@ -12,7 +12,7 @@ import (
 
 func rvStale(t testing.TB, issuer *xenaauthtest.Issuer, stale time.Duration) *xenaauth.Validator {
 	return rvIntrospect(t, issuer, func(c *xenaauth.Config) {
-		c.Introspection.CacheTTL, c.Introspection.StaleIfUnavailable = time.Minute, stale
+		c.Introspection.CacheTTL, c.Introspection.StaleIfError = time.Minute, stale
 	})
 }
 

@@ -60,7 +60,7 @@ func TestRetryAfterOfTheKeySet(t *testing.T) {
 		a := mount(t, issuer.Config())
 		require.Equal(t, 200, a.get(t, issuer.JWT(xenaauthtest.Token{})).status)
 		issuer.ResetCalls()
-		issuer.Fail(xenaauthtest.KeySet, busy(429, 30))
+		issuer.Fail(xenaauthtest.JWKS, busy(429, 30))
 		issuer.Rotate()
 		rotated := issuer.JWT(xenaauthtest.Token{})
 		time.Sleep(5 * time.Second)
@@ -69,7 +69,7 @@ func TestRetryAfterOfTheKeySet(t *testing.T) {
 			require.Equal(t, 503, got.status)
 			time.Sleep(100 * time.Millisecond)
 		}
-		require.Equal(t, 1, issuer.Calls(xenaauthtest.KeySet))
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Heal()
 		time.Sleep(20 * time.Second)
 		require.Equal(t, 200, a.get(t, rotated).status)

@@ -100,7 +100,7 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	if !settings && strings.HasPrefix(p.Issuer, "http:") {
 		cfg.AllowHTTP = true // else it isn't a configuration at all
 	}
-	cfg.MetadataURL, cfg.KeySetURL = "", "" // the kit serves both under the issuer
+	cfg.MetadataURL, cfg.JWKSURL = "", "" // the kit serves both under the issuer
 	return cfg
 }
 
@@ -200,7 +200,7 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {
 		for name := range p.Settings {
 			switch name {
-			case "XENA_METADATA_URL", "XENA_KEY_SET_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
+			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
 				continue // addresses, and a profile that is stricter than the default
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {

@@ -143,13 +143,13 @@ func (s *signer) jwt(t testing.TB, header, claims map[string]any) string {
 // publish replaces the issuer's key set.
 func publish(t testing.TB, issuer *xenaauthtest.Issuer, keys ...map[string]any) {
 	t.Helper()
-	issuer.SetKeySet(mustJSON(t, map[string]any{"keys": keys}))
+	issuer.SetJWKS(mustJSON(t, map[string]any{"keys": keys}))
 }
 
 // published are the keys of the issuer's key set.
 func published(t testing.TB, issuer *xenaauthtest.Issuer) []map[string]any {
 	t.Helper()
 	var set struct{ Keys []map[string]any }
-	require.NoError(t, json.Unmarshal(issuer.KeySet(), &set))
+	require.NoError(t, json.Unmarshal(issuer.JWKS(), &set))
 	return set.Keys
 }

@@ -92,12 +92,12 @@ func TestTheLogOfSkippedKeys(t *testing.T) {
 		var fetched atomic.Int32
 		cfg.HTTPClient = rvBetween(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
 			if rvIsKeySet(r) {
-				keys := issuer.KeySet()
+				keys := issuer.JWKS()
 				if fetched.Add(1)%2 == 0 {
 					keys = append([]byte(`{"keys":[{"kty":"oct","kid":"x","k":"AAAA"},`), keys[len(`{"keys":[`):]...)
 				}
-				issuer.SetKeySet(keys)
-				defer issuer.SetKeySet(nil)
+				issuer.SetJWKS(keys)
+				defer issuer.SetJWKS(nil)
 			}
 			return on.RoundTrip(r)
 		})

@@ -61,7 +61,7 @@ func TestManyKeysOfOneName(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			a.passes(t, token(signers[0]))
-			require.GreaterOrEqual(t, issuer.Calls(xenaauthtest.KeySet), 3)
+			require.GreaterOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 3)
 		})
 	}
 }

@@ -130,18 +130,18 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 				rvAsk(t, v, issuer)
 				issuer.Slow(800 * time.Millisecond)
 				for n := 1; n < 4; n++ {
-					require.Equal(t, n, issuer.Calls(xenaauthtest.KeySet))
+					require.Equal(t, n, issuer.Calls(xenaauthtest.JWKS))
 					require.Equal(t, n, issuer.Calls(xenaauthtest.Metadata))
 					time.Sleep(c.lifetime*71/100 - 5*time.Second)
 					rvAsk(t, v, issuer)
-					require.Equal(t, n, issuer.Calls(xenaauthtest.KeySet), "too early")
+					require.Equal(t, n, issuer.Calls(xenaauthtest.JWKS), "too early")
 					time.Sleep(c.lifetime*18/100 + 5*time.Second)
 					before := time.Now()
 					rvAsk(t, v, issuer)
 					require.Equal(t, before, time.Now(), "nobody waits for it")
 					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes nearly a second
-					require.Equal(t, n+1, issuer.Calls(xenaauthtest.KeySet), "due")
-					require.Less(t, v.Status().KeySet.Age, 10*time.Second)
+					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
+					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
 				}
 			})
 		})
@@ -165,7 +165,7 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 			rvAsk(t, v, issuer)
 			rvAsk(t, v, issuer)
 		}
-		n := issuer.Calls(xenaauthtest.KeySet)
+		n := issuer.Calls(xenaauthtest.JWKS)
 		require.True(t, n > 0 && n < 20, "instances that started together don't all ask together: %d", n)
 	})
 }
@@ -220,8 +220,8 @@ func TestRefreshUnchanged(t *testing.T) {
 		rvAsk(t, v, issuer)
 		require.Equal(t, 1, between.unchanged)
 		require.Empty(t, between.asked[1].Get("Cache-Control"))
-		require.Zero(t, v.Status().KeySet.Age, "found unchanged counts as fetched")
-		require.Empty(t, v.Status().KeySet.LastError)
+		require.Zero(t, v.Status().JWKS.Age, "found unchanged counts as fetched")
+		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, reasonOf(t, v, known))
 		require.Equal(t, 1, v.Status().Keys)
 		time.Sleep(40 * time.Minute)
@@ -250,16 +250,16 @@ func TestRefreshUnaskedNotModified(t *testing.T) {
 	rvBubble(t, func(t *testing.T) {
 		issuer := newIssuer()
 		v := rvNew(t, issuer.Config())
-		issuer.Fail(xenaauthtest.KeySet, xenaauthtest.Fault{Status: 304, Header: http.Header{"Etag": {`"x"`}}})
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: 304, Header: http.Header{"Etag": {`"x"`}}})
 		require.Equal(t, xenaauth.ReasonUnavailable, reasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
 		issuer.Heal()
 		time.Sleep(time.Second)
 		rvAsk(t, v, issuer)
-		issuer.Fail(xenaauthtest.KeySet, xenaauthtest.Fault{Status: 304})
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: 304})
 		time.Sleep(14 * time.Minute)
 		rvAsk(t, v, issuer)
-		require.Equal(t, 14*time.Minute, v.Status().KeySet.Age)
-		require.Contains(t, v.Status().KeySet.LastError, "304")
+		require.Equal(t, 14*time.Minute, v.Status().JWKS.Age)
+		require.Contains(t, v.Status().JWKS.LastError, "304")
 	})
 }
 
@@ -281,7 +281,7 @@ func TestBadKeysSpoilNoOthers(t *testing.T) {
 			rvAsk(t, v, issuer)
 			time.Sleep(20 * time.Minute)
 		}
-		require.Equal(t, 3, issuer.Calls(xenaauthtest.KeySet))
+		require.Equal(t, 3, issuer.Calls(xenaauthtest.JWKS))
 		require.Equal(t, 1, v.Status().Keys)
 		require.Equal(t, 1, logged.count(slog.LevelWarn, "skipped"), "once, and not for each fetch: %q", logged.lines)
 		require.Zero(t, logged.count(slog.LevelError, ""))
@@ -289,7 +289,7 @@ func TestBadKeysSpoilNoOthers(t *testing.T) {
 		rvAsk(t, v, issuer)
 		rvAsk(t, v, issuer)
 		require.Equal(t, 1, v.Status().Keys, "a set without a good one replaces none")
-		require.Contains(t, v.Status().KeySet.LastError, "no usable key")
+		require.Contains(t, v.Status().JWKS.LastError, "no usable key")
 	})
 }
 

@@ -30,7 +30,7 @@ func (m *rvMoved) move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.old = m.KeySet()
+	m.old = m.JWKS()
 	m.away, m.abandoned = true, abandon
 	m.SetMetadata(mustJSON(t, map[string]any{"issuer": m.URL(), "jwks_uri": m.URL() + "/moved/jwks"}))
 }
@@ -109,7 +109,7 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 				require.NoError(t, v.Warm(t.Context()))
 			}
 			time.Sleep(10 * time.Second)
-			require.Empty(t, v.Status().KeySet.LastError)
+			require.Empty(t, v.Status().JWKS.LastError)
 			rvAsk(t, v, issuer.Issuer)
 			require.Zero(t, logged.count(slog.LevelError, ""), logged.lines)
 		})
@@ -127,7 +127,7 @@ func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
 		fault    xenaauthtest.Fault
 		why      string
 	}
-	const meta, keys = xenaauthtest.Metadata, xenaauthtest.KeySet
+	const meta, keys = xenaauthtest.Metadata, xenaauthtest.JWKS
 	elsewhere := http.Header{"Location": {"https://elsewhere.example/"}}
 	own := func(change string) string {
 		return `{"issuer":"` + issuer.URL() + `","jwks_uri":"` + issuer.URL() + `/.well-known/openid-configuration/jwks"` + change + `}`
@@ -175,7 +175,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 					if what == "metadata" {
 						return v.Status().Metadata
 					}
-					return v.Status().KeySet
+					return v.Status().JWKS
 				}
 				rvAsk(t, v, issuer)
 				issuer.Fail(c.endpoint, c.fault)

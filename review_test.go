@@ -42,7 +42,7 @@ func TestInactiveWithAnOddClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := newIssuer()
 		cfg := issuer.HybridConfig()
-		cfg.Introspection.CacheTTL, cfg.Introspection.StaleIfUnavailable = time.Second, time.Hour
+		cfg.Introspection.CacheTTL, cfg.Introspection.StaleIfError = time.Second, time.Hour
 		v, err := xenaauth.NewValidator(cfg)
 		require.NoError(t, err)
 		token := issuer.Opaque(xenaauthtest.Token{})
@@ -59,7 +59,7 @@ func TestQueueOfJunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := newIssuer()
 		cfg := issuer.HybridConfig()
-		cfg.Introspection.Concurrent, cfg.Introspection.Timeout = 2, time.Second
+		cfg.Introspection.MaxConcurrent, cfg.Introspection.Timeout = 2, time.Second
 		v, err := xenaauth.NewValidator(cfg)
 		require.NoError(t, err)
 		require.NoError(t, v.Warm(t.Context()))
@@ -139,7 +139,7 @@ func TestKnownTokenComesBeforeStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := newIssuer()
 		cfg := issuer.HybridConfig()
-		cfg.Introspection.Concurrent, cfg.Introspection.CacheTTL = 1, time.Second
+		cfg.Introspection.MaxConcurrent, cfg.Introspection.CacheTTL = 1, time.Second
 		v, err := xenaauth.NewValidator(cfg)
 		require.NoError(t, err)
 		known := issuer.Opaque(xenaauthtest.Token{})

@@ -150,16 +150,16 @@ func TestHugeConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := newIssuer()
 	for name, change := range map[string]func(*xenaauth.Config, time.Duration, int){
-		"MaxTokenLifetime":                 func(c *xenaauth.Config, d time.Duration, _ int) { c.MaxTokenLifetime = d },
-		"MaxKeyAge":                        func(c *xenaauth.Config, d time.Duration, _ int) { c.MaxKeyAge = d },
-		"CacheSize":                        func(c *xenaauth.Config, _ time.Duration, n int) { c.CacheSize = n },
-		"Introspection.CacheTTL":           func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.CacheTTL = d },
-		"Introspection.NegativeTTL":        func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.NegativeTTL = d },
-		"Introspection.Timeout":            func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.Timeout = d },
-		"Introspection.StaleIfUnavailable": func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.StaleIfUnavailable = d },
-		"Introspection.CacheSize":          func(c *xenaauth.Config, _ time.Duration, n int) { c.Introspection.CacheSize = n },
-		"Introspection.Concurrent":         func(c *xenaauth.Config, _ time.Duration, n int) { c.Introspection.Concurrent = n },
-		"MaxTokenLength":                   func(c *xenaauth.Config, _ time.Duration, n int) { c.MaxTokenLength = n },
+		"MaxTokenLifetime":            func(c *xenaauth.Config, d time.Duration, _ int) { c.MaxTokenLifetime = d },
+		"MaxKeyAge":                   func(c *xenaauth.Config, d time.Duration, _ int) { c.MaxKeyAge = d },
+		"CacheSize":                   func(c *xenaauth.Config, _ time.Duration, n int) { c.CacheSize = n },
+		"Introspection.CacheTTL":      func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.CacheTTL = d },
+		"Introspection.NegativeTTL":   func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.NegativeTTL = d },
+		"Introspection.Timeout":       func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.Timeout = d },
+		"Introspection.StaleIfError":  func(c *xenaauth.Config, d time.Duration, _ int) { c.Introspection.StaleIfError = d },
+		"Introspection.CacheSize":     func(c *xenaauth.Config, _ time.Duration, n int) { c.Introspection.CacheSize = n },
+		"Introspection.MaxConcurrent": func(c *xenaauth.Config, _ time.Duration, n int) { c.Introspection.MaxConcurrent = n },
+		"MaxTokenLength":              func(c *xenaauth.Config, _ time.Duration, n int) { c.MaxTokenLength = n },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

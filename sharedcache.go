@@ -52,7 +52,7 @@ func newSharing(c Introspection, policy *policy, report *reporter) *sharing {
 		activeTTL:   c.CacheTTL,
 		inactiveTTL: c.NegativeTTL,
 		timeout:     c.Timeout,
-		places:      make(chan struct{}, 16*c.Concurrent),
+		places:      make(chan struct{}, 16*c.MaxConcurrent),
 	}
 }
 

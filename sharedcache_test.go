@@ -455,7 +455,7 @@ func TestSharedCacheIsBounded(t *testing.T) {
 		issuer, store := newIssuer(), newStore()
 		store.hangs = true
 		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
-			c.Introspection.Concurrent, c.Introspection.Timeout = 2, time.Second
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 2, time.Second
 		})[0]
 		var wg sync.WaitGroup
 		for i := range 200 {
@@ -475,7 +475,7 @@ func TestSharedCacheSlowLook(t *testing.T) {
 		store.hangs = true
 		issuer.Slow(200 * time.Millisecond)
 		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
-			c.Introspection.Concurrent, c.Introspection.Timeout = 1, time.Second
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, time.Second
 		})[0]
 		var wg sync.WaitGroup
 		for range 3 {

@@ -18,8 +18,8 @@ type Status struct {
 	// Keys is the number of usable keys in the key set that was fetched last. 0 also means that
 	// none was fetched yet.
 	Keys int `json:"keys"`
-	// KeySet is the state of fetching the key set.
-	KeySet FetchStatus `json:"key_set"`
+	// JWKS is the state of fetching the key set.
+	JWKS FetchStatus `json:"jwks"`
 	// Metadata is the state of fetching the metadata.
 	Metadata FetchStatus `json:"metadata"`
 	// Introspection is the state of the circuit breaker: "closed" while introspection calls are
@@ -68,7 +68,7 @@ func (v *Validator) Status() Status {
 	now := time.Now()
 	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.inForce(now)}
 	keys, at, ok := v.issuer.keys.Peek()
-	s.KeySet = fetchStatus(now, at, ok, v.issuer.keys.Failure())
+	s.JWKS = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {
 		s.Keys = keys.keys.Len()
 	}

@@ -57,14 +57,14 @@ func TestWarm(t *testing.T) {
 		s := v.Status()
 		require.True(t, s.Ready)
 		require.Equal(t, 1, s.Keys)
-		require.True(t, s.KeySet.LastSuccess.Equal(start))
-		require.Equal(t, s.KeySet, s.Metadata)
-		require.Zero(t, s.KeySet.Age)
+		require.True(t, s.JWKS.LastSuccess.Equal(start))
+		require.Equal(t, s.JWKS, s.Metadata)
+		require.Zero(t, s.JWKS.Age)
 		time.Sleep(90 * time.Second)
 		require.NoError(t, v.Warm(t.Context()))
-		require.Equal(t, 90*time.Second, v.Status().KeySet.Age)
+		require.Equal(t, 90*time.Second, v.Status().JWKS.Age)
 		require.Equal(t, 90*time.Second, v.Status().Metadata.Age)
-		require.True(t, v.Status().KeySet.LastSuccess.Equal(start))
+		require.True(t, v.Status().JWKS.LastSuccess.Equal(start))
 		require.Equal(t, 2, issuer.Calls(xenaauthtest.All), "what is at hand isn't fetched again")
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		issuer.Rotate()
@@ -88,13 +88,13 @@ func TestWarmFails(t *testing.T) {
 		issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503, Header: http.Header{"Retry-After": {"9"}}})
 		require.Equal(t, 9*time.Second, warm(v).RetryAfter)
 		require.Contains(t, v.Status().Metadata.LastError, "503")
-		require.Contains(t, v.Status().KeySet.LastError, "503")
-		require.Zero(t, v.Status().KeySet.LastSuccess)
+		require.Contains(t, v.Status().JWKS.LastError, "503")
+		require.Zero(t, v.Status().JWKS.LastSuccess)
 		require.Equal(t, 503, rvStatus(t, v).Code)
 		issuer.Heal()
 		time.Sleep(9 * time.Second) // as it asked
 		require.NoError(t, v.Warm(t.Context()))
-		require.Empty(t, v.Status().KeySet.LastError)
+		require.Empty(t, v.Status().JWKS.LastError)
 
 		issuer.SetMetadata(mustJSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": issuer.URL() + "/.well-known/openid-configuration/jwks"}))
 		warm(rvNew(t, issuer.HybridConfig())) // there is nowhere to introspect
@@ -122,9 +122,9 @@ func TestStatusAfterFailure(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		rvAsk(t, v, issuer)
 		s := v.Status()
-		require.Equal(t, "key set: connection refused", s.KeySet.LastError)
+		require.Equal(t, "key set: connection refused", s.JWKS.LastError)
 		require.Equal(t, "metadata: connection refused", s.Metadata.LastError)
-		require.Equal(t, 15*time.Minute, s.KeySet.Age)
+		require.Equal(t, 15*time.Minute, s.JWKS.Age)
 		require.True(t, s.Ready)
 		time.Sleep(45 * time.Minute)
 		require.False(t, v.Status().Ready)
@@ -132,14 +132,14 @@ func TestStatusAfterFailure(t *testing.T) {
 		issuer.Heal()
 		require.NoError(t, v.Warm(t.Context()))
 		require.True(t, v.Status().Ready)
-		require.Empty(t, v.Status().KeySet.LastError)
+		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, v.Status().Metadata.LastError)
 
 		// A host that can't be resolved is not named either.
 		issuer.SetMetadata(mustJSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": "https://elsewhere.example/jwks"}))
 		other := rvNew(t, issuer.Config())
 		require.Error(t, other.Warm(t.Context()))
-		require.Equal(t, "key set: the host name can't be resolved", other.Status().KeySet.LastError)
+		require.Equal(t, "key set: the host name can't be resolved", other.Status().JWKS.LastError)
 	})
 }
 
@@ -243,7 +243,7 @@ func TestStatusWhereAllIsIntrospected(t *testing.T) {
 		require.NoError(t, v.Warm(t.Context()))
 		require.True(t, v.Status().Ready)
 		require.Zero(t, v.Status().Keys)
-		require.Zero(t, issuer.Calls(xenaauthtest.KeySet), "it needs no keys")
+		require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "it needs no keys")
 		rvBreak(t, v, issuer)
 		require.False(t, v.Status().Ready)
 		require.Equal(t, 503, rvStatus(t, v).Code)
@@ -269,7 +269,7 @@ func TestStatusAsJSON(t *testing.T) {
 		issuer := newIssuer()
 		cfg := issuer.HybridConfig()
 		v := rvNew(t, cfg)
-		require.JSONEq(t, `{"issuer":"https://login.xena.biz","ready":false,"keys":0,"key_set":{},"metadata":{},
+		require.JSONEq(t, `{"issuer":"https://login.xena.biz","ready":false,"keys":0,"jwks":{},"metadata":{},
 			"introspection":"closed","tokens":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
 			"active":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
 			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},"revocations":0}`, rvStatus(t, v).Body.String())
@@ -290,7 +290,7 @@ func TestStatusAsJSON(t *testing.T) {
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
 		require.JSONEq(t, fmt.Sprintf(`{"issuer":"https://login.xena.biz","ready":true,"keys":1,
-			"key_set":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"key set: connection refused"},
+			"jwks":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"key set: connection refused"},
 			"metadata":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"metadata: connection refused"},
 			"introspection":"closed","tokens":{"entries":2,"bytes":%[3]d,"hits":1,"misses":2,"hit_ratio":%[2]v},
 			"active":{"entries":1,"bytes":%[4]d,"hits":0,"misses":1,"hit_ratio":0},

@@ -23,7 +23,7 @@ func (f *fixture) publish(n int) {
 	var set struct {
 		Keys []map[string]any `json:"keys"`
 	}
-	must(json.Unmarshal(f.KeySet(), &set))
+	must(json.Unmarshal(f.JWKS(), &set))
 	own := set.Keys[len(set.Keys)-1]
 	set.Keys = nil
 	for len(set.Keys) < n-1 {
@@ -48,14 +48,14 @@ func (f *fixture) publish(n int) {
 	set.Keys = append(set.Keys, own)
 	raw, err := json.Marshal(set)
 	must(err)
-	f.SetKeySet(raw)
+	f.SetJWKS(raw)
 }
 
 // withKeys is a validator that has fetched n keys.
 func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	b.Helper()
 	f.publish(n)
-	defer f.SetKeySet(nil)
+	defer f.SetJWKS(nil)
 	v := coldValidator(f)
 	if have := v.Status().Keys; have != n {
 		b.Fatalf("%d keys of %d are usable", have, n)

@@ -61,7 +61,7 @@ func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
 	}
-	must(json.Unmarshal(f.KeySet(), &set))
+	must(json.Unmarshal(f.JWKS(), &set))
 	number := func(s string) []byte {
 		b, err := base64.RawURLEncoding.DecodeString(s)
 		must(err)

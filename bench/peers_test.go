@@ -41,7 +41,7 @@ type peer struct {
 
 const audience = "testapi"
 
-func (f *fixture) keySetURL() string { return f.URL() + "/.well-known/openid-configuration/jwks" }
+func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-configuration/jwks" }
 
 type tokenKey struct{}
 
@@ -88,7 +88,7 @@ type golangClaims struct {
 
 var peers = []peer{
 	{"golang-jwt", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
-		keys, err := keyfunc.NewDefaultCtx(ctx, []string{f.keySetURL()})
+		keys, err := keyfunc.NewDefaultCtx(ctx, []string{f.jwksURL()})
 		must(err)
 		parser := golangjwt.NewParser(golangjwt.WithValidMethods([]string{f.algorithm}), golangjwt.WithIssuer(f.URL()),
 			golangjwt.WithAudience(audience), golangjwt.WithExpirationRequired())
@@ -101,7 +101,7 @@ var peers = []peer{
 		})
 	}},
 	{"echo-jwt", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
-		keys, err := keyfunc.NewDefaultCtx(ctx, []string{f.keySetURL()})
+		keys, err := keyfunc.NewDefaultCtx(ctx, []string{f.jwksURL()})
 		must(err)
 		e := echo.New()
 		e.Use(echojwt.WithConfig(echojwt.Config{KeyFunc: keys.Keyfunc}))
@@ -109,7 +109,7 @@ var peers = []peer{
 		return e
 	}},
 	{"go-oidc", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
-		v := coreos.NewVerifier(f.URL(), coreos.NewRemoteKeySet(ctx, f.keySetURL()),
+		v := coreos.NewVerifier(f.URL(), coreos.NewRemoteKeySet(ctx, f.jwksURL()),
 			&coreos.Config{ClientID: audience, SupportedSigningAlgs: []string{f.algorithm}})
 		return wrap(next, func(ctx context.Context, token string) (any, error) {
 			t, err := v.Verify(ctx, token)
@@ -138,7 +138,7 @@ var peers = []peer{
 		return m.CheckJWT(next)
 	}},
 	{"zitadel-oidc", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
-		v := op.NewAccessTokenVerifier(f.URL(), rp.NewRemoteKeySet(http.DefaultClient, f.keySetURL()),
+		v := op.NewAccessTokenVerifier(f.URL(), rp.NewRemoteKeySet(http.DefaultClient, f.jwksURL()),
 			op.WithSupportedAccessTokenSigningAlgorithms(f.algorithm))
 		return wrap(next, func(ctx context.Context, token string) (any, error) {
 			c, err := op.VerifyAccessToken[*oidc.AccessTokenClaims](ctx, token, v)
@@ -153,10 +153,10 @@ var peers = []peer{
 	}},
 	{"jwx-v2", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
 		cache := jwk2.NewCache(ctx)
-		must(cache.Register(f.keySetURL(), jwk2.WithMinRefreshInterval(15*time.Minute)))
-		_, err := cache.Refresh(ctx, f.keySetURL())
+		must(cache.Register(f.jwksURL(), jwk2.WithMinRefreshInterval(15*time.Minute)))
+		_, err := cache.Refresh(ctx, f.jwksURL())
 		must(err)
-		keys := jwk2.NewCachedSet(cache, f.keySetURL())
+		keys := jwk2.NewCachedSet(cache, f.jwksURL())
 		return wrap(next, func(_ context.Context, token string) (any, error) {
 			return jwt2.ParseString(token, jwt2.WithKeySet(keys), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
 		})
@@ -164,8 +164,8 @@ var peers = []peer{
 	{"jwx-v3", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
 		cache, err := jwk3.NewCache(ctx, httprc.NewClient())
 		must(err)
-		must(cache.Register(ctx, f.keySetURL()))
-		keys, err := cache.CachedSet(f.keySetURL())
+		must(cache.Register(ctx, f.jwksURL()))
+		keys, err := cache.CachedSet(f.jwksURL())
 		must(err)
 		return wrap(next, func(_ context.Context, token string) (any, error) {
 			return jwt3.ParseString(token, jwt3.WithKeySet(keys), jwt3.WithIssuer(f.URL()), jwt3.WithAudience(audience))
@@ -177,7 +177,7 @@ var peers = []peer{
 		return jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(next))
 	}},
 	{"hashicorp-cap", func(ctx context.Context, f *fixture, next http.Handler) http.Handler {
-		keys, err := capjwt.NewJSONWebKeySet(ctx, f.keySetURL(), "")
+		keys, err := capjwt.NewJSONWebKeySet(ctx, f.jwksURL(), "")
 		must(err)
 		v, err := capjwt.NewValidator(keys)
 		must(err)

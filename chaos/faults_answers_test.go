@@ -47,7 +47,7 @@ func answerFaults() []fault {
 		})},
 		{name: "another issuer's metadata, nothing behind its endpoints", begin: func(l *lab) {
 			l.issuer.SetMetadata(bytes.ReplaceAll(l.metadata(), []byte(l.url), []byte("https://login.chaos.test")))
-			l.issuer.Fail(xenaauthtest.KeySet, xenaauthtest.Fault{Status: http.StatusNotFound})
+			l.issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: http.StatusNotFound})
 		}, spares: true},
 	}
 }
@@ -55,7 +55,7 @@ func answerFaults() []fault {
 // keySetFaults are an issuer that publishes no keys to speak of. Introspection is none the worse for it.
 func keySetFaults() []fault {
 	serving := func(text func() []byte) func(*lab) {
-		return func(l *lab) { l.issuer.SetKeySet(text()) }
+		return func(l *lab) { l.issuer.SetJWKS(text()) }
 	}
 	return []fault{
 		{name: "an empty key set", spares: true, begin: serving(func() []byte { return []byte(`{"keys":[]}`) })},

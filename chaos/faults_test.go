@@ -30,7 +30,7 @@ const waitless = time.Second
 
 func heal(l *lab) {
 	l.issuer.Heal()
-	l.issuer.SetKeySet(nil)
+	l.issuer.SetJWKS(nil)
 	l.issuer.SetMetadata(l.metadata())
 	l.gate.open()
 }

@@ -52,7 +52,7 @@ func TestFlood(t *testing.T) {
 	lines := new(log)
 	a := l.api(func(c *xenaauth.Config) {
 		c.HTTPClient = &http.Client{Transport: q}
-		c.Introspection.Concurrent = floodConcurrent
+		c.Introspection.MaxConcurrent = floodConcurrent
 		c.Logger = slog.New(slog.NewTextHandler(lines, nil))
 		c.Introspection.CacheTTL = 2 * time.Second // so that valid tokens are asked about amid the flood
 	})
@@ -111,7 +111,7 @@ func TestFlood(t *testing.T) {
 	end()
 	others.Wait()
 	elapsed := time.Since(start)
-	sets := float64(l.issuer.Calls(xenaauthtest.KeySet)-1) / elapsed.Seconds()
+	sets := float64(l.issuer.Calls(xenaauthtest.JWKS)-1) / elapsed.Seconds()
 	asked := l.issuer.Calls(xenaauthtest.Introspection)
 	tokens = nil
 	g.after = collected()

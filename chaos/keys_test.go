@@ -103,11 +103,11 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	known := l.api()
 	old := l.jwt("old")
 	known.is(old, "200")
-	l.issuer.SetKeySet(l.issuer.KeySet())
+	l.issuer.SetJWKS(l.issuer.JWKS())
 	young := rotated(l)
 	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "401 unknown_key")
 	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
-	l.issuer.SetKeySet(nil)
+	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
 		time.Sleep(20 * time.Millisecond) // the set that lacks it is less than a second old
@@ -182,7 +182,7 @@ func sameNameNewKey(t *testing.T, out *ledger) {
 	time.Sleep(10 * time.Second)
 	issuer.Rotate()
 	issuer.Retire()
-	issuer.SetKeySet(bytes.ReplaceAll(issuer.KeySet(), []byte(issuer.KeyID()), []byte(kid)))
+	issuer.SetJWKS(bytes.ReplaceAll(issuer.JWKS(), []byte(issuer.KeyID()), []byte(kid)))
 	young := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 	out.add(t, event, "JWT of the old key, until keys are fetched next", ask(old), "200")
 	out.add(t, event, "JWT of the new key, the first", ask(young), "401 signature")

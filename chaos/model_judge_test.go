@@ -22,7 +22,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	if w.cfg.Introspection.CacheTTL == 0 && !w.cfg.AlwaysIntrospect {
 		grace = time.Minute
 	}
-	grace += w.cfg.Introspection.StaleIfUnavailable
+	grace += w.cfg.Introspection.StaleIfError
 	if got.status == http.StatusOK {
 		switch {
 		case t.wrong != "" && !(t.wrong == "signature" && !local):
@@ -72,7 +72,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 
 // published reports whether the issuer has a key in its set.
 func (w *world) published(kid string) bool {
-	return strings.Contains(string(w.issuer.KeySet()), `"kid":"`+kid+`"`)
+	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }
 
 // Whatever happens in whatever order: no token passes that must not, and none is refused that holds.
@@ -84,7 +84,7 @@ func TestModel(t *testing.T) {
 	}{
 		{"hybrid", func(*xenaauth.Config) {}},
 		{"hybrid, stale answers allowed", func(c *xenaauth.Config) {
-			c.Introspection.CacheTTL, c.Introspection.StaleIfUnavailable = 10*time.Second, 2*time.Minute
+			c.Introspection.CacheTTL, c.Introspection.StaleIfError = 10*time.Second, 2*time.Minute
 		}},
 		{"JWTs must be active", func(c *xenaauth.Config) { c.RequireActive = true }},
 		{"everything is introspected", func(c *xenaauth.Config) { c.AlwaysIntrospect = true }},

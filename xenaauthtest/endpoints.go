@@ -36,7 +36,7 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 	case p.openID, p.oauth:
 		return Metadata
 	case p.keySet:
-		return KeySet
+		return JWKS
 	case p.introspect:
 		return Introspection
 	default:
@@ -133,8 +133,8 @@ func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 		return emptyReply(http.StatusMethodNotAllowed)
 	}
 	var body []byte
-	if endpoint == KeySet {
-		body = i.KeySet()
+	if endpoint == JWKS {
+		body = i.JWKS()
 	} else {
 		body = i.metadataDocument()
 	}

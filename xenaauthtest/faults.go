@@ -14,8 +14,8 @@ const (
 	// Metadata is the discovery document. Requests count under both its
 	// well-known addresses, also under the one that is answered 404.
 	Metadata Endpoint = "metadata"
-	// KeySet is the JWKS document.
-	KeySet Endpoint = "key set"
+	// JWKS is the JWKS document.
+	JWKS Endpoint = "JWKS"
 	// Introspection is the introspection endpoint.
 	Introspection Endpoint = "introspection"
 	// All stands for each of the above.
@@ -148,7 +148,7 @@ func (i *Issuer) admit(e Endpoint) (Fault, error) {
 
 func (e Endpoint) each() []Endpoint {
 	if e == All {
-		return []Endpoint{Metadata, KeySet, Introspection}
+		return []Endpoint{Metadata, JWKS, Introspection}
 	}
 	return []Endpoint{e}
 }

@@ -33,8 +33,8 @@ func (i *Issuer) Retire() { i.keys.retire() }
 // KeyID returns the kid of the current signing key.
 func (i *Issuer) KeyID() string { return i.keys.current().kid }
 
-// KeySet returns the JWKS document as it is served now.
-func (i *Issuer) KeySet() []byte {
+// JWKS returns the JWKS document as it is served now.
+func (i *Issuer) JWKS() []byte {
 	i.mu.Lock()
 	raw := bytes.Clone(i.keySet)
 	i.mu.Unlock()
@@ -44,10 +44,10 @@ func (i *Issuer) KeySet() []byte {
 	return i.keys.document()
 }
 
-// SetKeySet serves exactly raw as the JWKS document; nil goes back to the real
-// one. SetKeySet(issuer.KeySet()) before [Issuer.Rotate] signs with a key that
+// SetJWKS serves exactly raw as the JWKS document; nil goes back to the real
+// one. SetJWKS(issuer.JWKS()) before [Issuer.Rotate] signs with a key that
 // is not published yet.
-func (i *Issuer) SetKeySet(raw []byte) {
+func (i *Issuer) SetJWKS(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keySet = bytes.Clone(raw)

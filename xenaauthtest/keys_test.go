@@ -91,7 +91,7 @@ func verifies(t *testing.T, token string, key map[string]string) bool {
 func TestRotation(t *testing.T) {
 	i := fast(xenaauthtest.IdentityServer4)
 	first := i.KeyID()
-	before := i.KeySet()
+	before := i.JWKS()
 	i.Rotate()
 	second := i.KeyID()
 	if first == second {
@@ -111,13 +111,13 @@ func TestRotation(t *testing.T) {
 		t.Error("after Retire: bad signature")
 	}
 
-	i.SetKeySet(before)
+	i.SetJWKS(before)
 	equal(t, "set by hand", keySet(t, i)[0]["kid"], first)
-	equal(t, "KeySet", string(i.KeySet()), string(before))
-	i.SetKeySet([]byte{})
+	equal(t, "JWKS", string(i.JWKS()), string(before))
+	i.SetJWKS([]byte{})
 	if _, body := get(t, i.Client(), i.URL()+"/.well-known/openid-configuration/jwks"); len(body) != 0 {
 		t.Errorf("empty key set is served as %q", body)
 	}
-	i.SetKeySet(nil)
+	i.SetJWKS(nil)
 	equal(t, "set back", keySet(t, i)[0]["kid"], second)
 }

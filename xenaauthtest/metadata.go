@@ -5,7 +5,7 @@ import "bytes"
 // metadata is the discovery document, its fields in IdentityServer's order.
 type metadata struct {
 	Issuer               string   `json:"issuer"`
-	KeySet               string   `json:"jwks_uri"`
+	JWKS                 string   `json:"jwks_uri"`
 	Authorization        string   `json:"authorization_endpoint"`
 	Token                string   `json:"token_endpoint"`
 	UserInfo             string   `json:"userinfo_endpoint"`
@@ -49,7 +49,7 @@ func (i *Issuer) ownMetadata() metadata {
 	connect := i.base + "/connect/"
 	m := metadata{
 		Issuer:              i.id,
-		KeySet:              i.base + i.paths.keySet[len(i.paths.prefix):],
+		JWKS:                i.base + i.paths.keySet[len(i.paths.prefix):],
 		Authorization:       connect + "authorize",
 		Token:               connect + "token",
 		UserInfo:            connect + "userinfo",

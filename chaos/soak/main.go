@@ -164,7 +164,7 @@ func report(issuer *xenaauthtest.Issuer, seen *tally, heap *heapSizes, took time
 	for _, q := range []float64{0.5, 0.99, 0.999, 1} {
 		fmt.Printf("  latency p%-5v %v\n", 100*q, seen.latencies[int(q*float64(len(seen.latencies)-1))].Round(time.Microsecond))
 	}
-	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.KeySet, xenaauthtest.Metadata, xenaauthtest.Introspection} {
+	for _, endpoint := range []xenaauthtest.Endpoint{xenaauthtest.JWKS, xenaauthtest.Metadata, xenaauthtest.Introspection} {
 		fmt.Printf("  calls of %-14s %d (%.2f/s)\n", endpoint, issuer.Calls(endpoint), float64(issuer.Calls(endpoint))/took.Seconds())
 	}
 	runtime.GC()

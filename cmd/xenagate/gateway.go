@@ -144,7 +144,7 @@ func (g *gateway) reload() {
 func (g *gateway) own() map[string]http.Handler {
 	own := make(map[string]http.Handler)
 	if a := g.cfg.Identity.Assertion; a != nil {
-		own[a.KeySetPath] = g.identity.KeySetHandler()
+		own[a.JWKSPath] = g.identity.JWKSHandler()
 	}
 	if l := g.cfg.Logout; l != nil {
 		own[l.Path] = noteRefusal(g.validator.LogoutHandler(l.ClientIDs...))

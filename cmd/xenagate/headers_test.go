@@ -145,7 +145,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 `, map[string]string{"key.pem": newKey(t)})
 	verify, err := xenaauth.NewValidator(xenaauth.Config{
 		Issuer: "https://gateway.example", Audiences: []string{"upstream"},
-		KeySetURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
+		JWKSURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -185,7 +185,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	}
 	verify, err = xenaauth.NewValidator(xenaauth.Config{
 		Issuer: "https://gateway.example", Audiences: []string{"upstream"},
-		KeySetURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
+		JWKSURL: p.url("proxy", "/.well-known/jwks.json"), Profile: xenaauth.ProfileRFC9068,
 	})
 	if err != nil {
 		t.Fatal(err)

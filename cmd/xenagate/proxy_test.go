@@ -213,7 +213,7 @@ func TestThousandAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := issuer.Calls(xenaauthtest.KeySet); n != 1 {
+	if n := issuer.Calls(xenaauthtest.JWKS); n != 1 {
 		t.Errorf("the key set was fetched %d times", n)
 	}
 }

@@ -24,7 +24,7 @@ import (
 func setenv(t *testing.T, issuer, audience string) {
 	t.Helper()
 	for _, name := range []string{
-		"METADATA_URL", "KEY_SET_URL", "INTROSPECTION_ENDPOINT", "INTROSPECTION_CLIENT_ID",
+		"METADATA_URL", "JWKS_URL", "INTROSPECTION_ENDPOINT", "INTROSPECTION_CLIENT_ID",
 		"INTROSPECTION_CLIENT_SECRET", "INTROSPECTION_CLIENT_SECRET_FILE",
 	} {
 		t.Setenv("XENA_"+name, "")

@@ -134,7 +134,7 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 		"XENA_REQUIRE_ACTIVE":                   "true",
 		"XENA_INTROSPECTION_CACHE_TTL":          "-1s",
 		"XENA_INTROSPECTION_TIMEOUT":            "2s",
-		"XENA_INTROSPECTION_CONCURRENT":         "4",
+		"XENA_INTROSPECTION_MAX_CONCURRENT":     "4",
 		"XENA_CACHE_SIZE":                       "100",
 		"XENA_INTROSPECTION_CACHE_SIZE":         "100",
 		"XENA_INTROSPECTION_NEGATIVE_TTL":       "1s",

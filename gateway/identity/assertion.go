@@ -18,7 +18,7 @@ import (
 
 // AssertionConfig is about a signed token, made anew for each request, that tells the service who the user is. It has
 // the form of an access token of RFC 9068 and is verified as one, with this library for example: Issuer, and the URL of
-// [Identity.KeySetHandler] as [xenaauth.Config.KeySetURL], are all that the service has to know.
+// [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL], are all that the service has to know.
 //
 // Its claims are iss, aud, iat, exp and jti of the gateway; sub, client_id, scope, sid, auth_time, acr and amr of the
 // access token, as far as it has them; and Claims. A client that acts for itself has no sub: the service lets it in only

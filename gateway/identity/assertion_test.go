@@ -59,14 +59,14 @@ func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)
 	t.Helper()
 	cfg := xenaauth.Config{
 		Issuer:    gateway,
-		KeySetURL: gateway + "/keys",
+		JWKSURL:   gateway + "/keys",
 		Audiences: []string{service},
 		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.String() != gateway+"/keys" {
 				return nil, errors.New("nothing there")
 			}
 			w := httptest.NewRecorder()
-			id.KeySetHandler().ServeHTTP(w, r)
+			id.JWKSHandler().ServeHTTP(w, r)
 			return w.Result(), nil
 		})},
 	}

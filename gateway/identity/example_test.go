@@ -44,11 +44,11 @@ func ExampleAssertionConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	gateway := httptest.NewServer(id.KeySetHandler())
+	gateway := httptest.NewServer(id.JWKSHandler())
 	defer gateway.Close()
 
 	service, err := xenaauth.NewValidator(xenaauth.Config{
-		Issuer: "https://gateway.internal", KeySetURL: gateway.URL, Audiences: []string{"orders"},
+		Issuer: "https://gateway.internal", JWKSURL: gateway.URL, Audiences: []string{"orders"},
 	})
 	if err != nil {
 		log.Fatal(err)

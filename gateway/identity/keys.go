@@ -41,9 +41,9 @@ func (i *Identity) SetKeys(signers []crypto.Signer) error {
 	return nil
 }
 
-// KeySetHandler serves the public keys as a JWK set (RFC 7517), to be cached for five minutes. It is for the services
+// JWKSHandler serves the public keys as a JWK set (RFC 7517), to be cached for five minutes. It is for the services
 // behind the gateway; nothing in it is secret. Without [Config.Assertion] it answers 404.
-func (i *Identity) KeySetHandler() http.Handler {
+func (i *Identity) JWKSHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case i.assertion == nil:

@@ -112,17 +112,17 @@ func TestSetKeysTellsMistakes(t *testing.T) {
 func keySet(t testing.TB, id *identity.Identity) string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	id.KeySetHandler().ServeHTTP(w, httptest.NewRequest("GET", "/keys", nil))
+	id.JWKSHandler().ServeHTTP(w, httptest.NewRequest("GET", "/keys", nil))
 	if w.Code != 200 {
 		t.Fatalf("status %d", w.Code)
 	}
 	return w.Body.String()
 }
 
-func TestKeySetHandler(t *testing.T) {
+func TestJWKSHandler(t *testing.T) {
 	key := p256(t)
 	id := asserting(t, nil, key)
-	server := httptest.NewServer(id.KeySetHandler())
+	server := httptest.NewServer(id.JWKSHandler())
 	defer server.Close()
 	for method, status := range map[string]int{"GET": 200, "HEAD": 200, "POST": 405, "DELETE": 405} {
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL, nil)
@@ -155,7 +155,7 @@ func TestKeySetHandler(t *testing.T) {
 		}
 	}
 	w := httptest.NewRecorder()
-	newIdentity(t, identity.Config{}).KeySetHandler().ServeHTTP(w, httptest.NewRequest("GET", "/keys", nil))
+	newIdentity(t, identity.Config{}).JWKSHandler().ServeHTTP(w, httptest.NewRequest("GET", "/keys", nil))
 	if w.Code != 404 {
 		t.Errorf("status %d where there are no keys", w.Code)
 	}

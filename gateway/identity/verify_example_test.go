@@ -14,7 +14,7 @@ func Example_verify() {
 
 	v, err := xenaauth.NewValidator(xenaauth.Config{
 		Issuer:    "https://gateway.internal",               // AssertionConfig.Issuer
-		KeySetURL: "https://gateway.internal/identity/keys", // where Identity.KeySetHandler is mounted
+		JWKSURL:   "https://gateway.internal/identity/keys", // where Identity.JWKSHandler is mounted
 		Audiences: []string{"orders"},                       // AssertionConfig.Audience
 	})
 	if err != nil {

@@ -37,7 +37,7 @@ func sides(t testing.TB) (all []*side) {
 			t.Fatal(err)
 		}
 		var set jose.JSONWebKeySet
-		if err := json.Unmarshal(issuer.KeySet(), &set); err != nil {
+		if err := json.Unmarshal(issuer.JWKS(), &set); err != nil {
 			t.Fatal(err)
 		}
 		found := set.Key(issuer.KeyID())

@@ -13,7 +13,7 @@ func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
 	lenient := s.introspecting() // always asks, and holds on to the last answer when it can't
-	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfUnavailable = time.Nanosecond, time.Minute
+	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
 	stale := startAPI(t, lenient)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 	newJWT, newOpaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
@@ -32,7 +32,7 @@ func TestOutage(t *testing.T) {
 	check(t, "opaque token within CacheTTL", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))
 	check(t, "opaque token that it hasn't seen", get(t, api, full, newOpaque.AccessToken), unavailable)
 
-	check(t, "opaque token within StaleIfUnavailable", get(t, stale, full, opaque.AccessToken), accepted(opaqueClient))
+	check(t, "opaque token within StaleIfError", get(t, stale, full, opaque.AccessToken), accepted(opaqueClient))
 	check(t, "JWT, nothing fetched before the outage", get(t, late, full, jwt.AccessToken), unavailable)
 	check(t, "opaque token, nothing fetched before the outage", get(t, late, full, opaque.AccessToken), unavailable)
 }

@@ -32,12 +32,12 @@ type Verdict struct {
 
 // Settings are all required.
 type Settings struct {
-	Concurrent int           // calls at a time
-	Waiting    int           // callers that may wait for a place, urgent ones and others each
-	Timeout    time.Duration // of a call with its second try, from when it has a place; 0 is what ctx leaves
-	Failures   uint32        // in a row, after which the server counts as down
-	Pause      time.Duration // for which it is then left alone, before one call tries again
-	Backoff    time.Duration // before the second try of one call
+	MaxConcurrent int           // calls at a time
+	Waiting       int           // callers that may wait for a place, urgent ones and others each
+	Timeout       time.Duration // of a call with its second try, from when it has a place; 0 is what ctx leaves
+	Failures      uint32        // in a row, after which the server counts as down
+	Pause         time.Duration // for which it is then left alone, before one call tries again
+	Backoff       time.Duration // before the second try of one call
 	// Judge says what the error of a call shows. It is not called without an error.
 	Judge func(error) Verdict
 }
@@ -53,7 +53,7 @@ type Guard struct {
 
 // New returns a guard that lets calls through.
 func New(s Settings) *Guard {
-	g := &Guard{settings: s, places: newPlaces(s.Concurrent, s.Waiting)}
+	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     s.Pause,

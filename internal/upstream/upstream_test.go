@@ -24,7 +24,7 @@ func (*asks) Error() string { return "come back later" }
 
 func newGuard(concurrent int) *upstream.Guard {
 	return upstream.New(upstream.Settings{
-		Waiting: 1000, Concurrent: concurrent,
+		Waiting: 1000, MaxConcurrent: concurrent,
 		Failures: 5,
 		Pause:    time.Second,
 		Backoff:  50 * time.Millisecond,

@@ -174,7 +174,7 @@ func (c *Config) checkPaths() {
 		add(key, path, false)
 	}
 	if a := c.Identity.Assertion; a != nil {
-		own("identity.assertion.key_set_path", a.KeySetPath)
+		own("identity.assertion.jwks_path", a.JWKSPath)
 	}
 	if c.Logout != nil {
 		own("logout.path", c.Logout.Path)

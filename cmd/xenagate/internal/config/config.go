@@ -40,7 +40,7 @@ type Tokens struct {
 	Audiences            []string       `yaml:"audiences"`
 	AllowAnyAudience     bool           `yaml:"allow_any_audience"`
 	MetadataURL          string         `yaml:"metadata_url"`
-	KeySetURL            string         `yaml:"key_set_url"`
+	JWKSURL              string         `yaml:"jwks_url"`
 	Profile              string         `yaml:"profile"`
 	Algorithms           []string       `yaml:"algorithms"`
 	ClockSkew            time.Duration  `yaml:"clock_skew"`
@@ -64,18 +64,18 @@ type Tokens struct {
 
 // Introspection says how the issuer is asked about tokens: the fields of [xenaauth.Introspection].
 type Introspection struct {
-	Endpoint           string        `yaml:"endpoint"`
-	ClientID           string        `yaml:"client_id"`
-	ClientSecretFile   string        `yaml:"client_secret_file"`
-	Auth               string        `yaml:"auth"`
-	CacheTTL           time.Duration `yaml:"cache_ttl"`
-	NegativeTTL        time.Duration `yaml:"negative_ttl"`
-	MaxTokenLength     int           `yaml:"max_token_length"`
-	CacheSize          int           `yaml:"cache_size"`
-	CacheBytes         int           `yaml:"cache_bytes"`
-	Timeout            time.Duration `yaml:"timeout"`
-	Concurrent         int           `yaml:"concurrent"`
-	StaleIfUnavailable time.Duration `yaml:"stale_if_unavailable"`
+	Endpoint         string        `yaml:"endpoint"`
+	ClientID         string        `yaml:"client_id"`
+	ClientSecretFile string        `yaml:"client_secret_file"`
+	Auth             string        `yaml:"auth"`
+	CacheTTL         time.Duration `yaml:"cache_ttl"`
+	NegativeTTL      time.Duration `yaml:"negative_ttl"`
+	MaxTokenLength   int           `yaml:"max_token_length"`
+	CacheSize        int           `yaml:"cache_size"`
+	CacheBytes       int           `yaml:"cache_bytes"`
+	Timeout          time.Duration `yaml:"timeout"`
+	MaxConcurrent    int           `yaml:"max_concurrent"`
+	StaleIfError     time.Duration `yaml:"stale_if_error"`
 }
 
 // Challenge is what refusals tell clients.
@@ -129,7 +129,7 @@ type Assertion struct {
 	KeyFiles    []string      `yaml:"key_files"`
 	Claims      []string      `yaml:"claims"`
 	WithHeaders bool          `yaml:"with_headers"`
-	KeySetPath  string        `yaml:"key_set_path"`
+	JWKSPath    string        `yaml:"jwks_path"`
 }
 
 // ForwardAuth is the listener for proxies that ask by HTTP.

@@ -40,7 +40,7 @@ func (c *Config) fillIn() {
 	}
 	or(&t.Drain, 30*time.Second)
 	if a := c.Identity.Assertion; a != nil {
-		or(&a.KeySetPath, "/.well-known/jwks.json")
+		or(&a.JWKSPath, "/.well-known/jwks.json")
 	}
 	if e := c.ExtAuthz; e != nil && !c.Has("ext_authz.trusted_peers") {
 		e.TrustedPeers = []string{"127.0.0.0/8", "::1/128"}

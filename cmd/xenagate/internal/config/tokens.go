@@ -24,7 +24,7 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	}
 	over(c, "tokens.issuer", &v.Issuer, t.Issuer)
 	over(c, "tokens.metadata_url", &v.MetadataURL, t.MetadataURL)
-	over(c, "tokens.key_set_url", &v.KeySetURL, t.KeySetURL)
+	over(c, "tokens.jwks_url", &v.JWKSURL, t.JWKSURL)
 	over(c, "tokens.algorithms", &v.Algorithms, t.Algorithms)
 	over(c, "tokens.clock_skew", &v.ClockSkew, t.ClockSkew)
 	over(c, "tokens.max_token_length", &v.MaxTokenLength, t.MaxTokenLength)
@@ -94,8 +94,8 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	over(c, key+".cache_size", &i.CacheSize, from.CacheSize)
 	over(c, key+".cache_bytes", &i.CacheBytes, from.CacheBytes)
 	over(c, key+".timeout", &i.Timeout, from.Timeout)
-	over(c, key+".concurrent", &i.Concurrent, from.Concurrent)
-	over(c, key+".stale_if_unavailable", &i.StaleIfUnavailable, from.StaleIfUnavailable)
+	over(c, key+".max_concurrent", &i.MaxConcurrent, from.MaxConcurrent)
+	over(c, key+".stale_if_error", &i.StaleIfError, from.StaleIfError)
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
 		i.ClientID, i.ClientSecret = "told", "told" // as a mistake, and the rest is checked

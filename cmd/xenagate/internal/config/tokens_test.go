@@ -20,7 +20,7 @@ var settings = []struct {
 }{
 	{"issuer", "https://a", "XENA_ISSUER", "https://b", "Issuer", "https://a", "https://b"},
 	{"metadata_url", "https://a", "XENA_METADATA_URL", "https://b", "MetadataURL", "https://a", "https://b"},
-	{"key_set_url", "https://a", "XENA_KEY_SET_URL", "https://b", "KeySetURL", "https://a", "https://b"},
+	{"jwks_url", "https://a", "XENA_JWKS_URL", "https://b", "JWKSURL", "https://a", "https://b"},
 	{"audiences", "[a]", "XENA_AUDIENCE", "b", "Audiences", []string{"a"}, []string{"b"}},
 	{"allow_any_audience", "true", "XENA_ALLOW_ANY_AUDIENCE", "true", "AllowAnyAudience", true, true},
 	{"profile", "identityserver", "XENA_PROFILE", "rfc9068", "Profile", xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068},
@@ -51,8 +51,8 @@ var settings = []struct {
 	{"introspection.cache_bytes", "2000000", "XENA_INTROSPECTION_CACHE_BYTES", "3000000", "CacheBytes", 2_000_000, 3_000_000},
 	{"introspection.max_token_length", "1", "XENA_INTROSPECTION_MAX_TOKEN_LENGTH", "2", "MaxTokenLength", 1, 2},
 	{"introspection.timeout", "1s", "XENA_INTROSPECTION_TIMEOUT", "2s", "Timeout", time.Second, 2 * time.Second},
-	{"introspection.concurrent", "1", "XENA_INTROSPECTION_CONCURRENT", "2", "Concurrent", 1, 2},
-	{"introspection.stale_if_unavailable", "1s", "XENA_INTROSPECTION_STALE_IF_UNAVAILABLE", "2s", "StaleIfUnavailable", time.Second, 2 * time.Second},
+	{"introspection.max_concurrent", "1", "XENA_INTROSPECTION_MAX_CONCURRENT", "2", "MaxConcurrent", 1, 2},
+	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
 // notHere are the fields of the library that no key sets by itself, and why.
@@ -120,7 +120,7 @@ func TestTokens(t *testing.T) {
 					env["XENA_AUDIENCE"] = "testapi"
 				}
 				env["XENA_INTROSPECTION_CLIENT_ID"], env["XENA_INTROSPECTION_CLIENT_SECRET"] = "testapi", "secret"
-				if strings.HasSuffix(s.key, "stale_if_unavailable") {
+				if strings.HasSuffix(s.key, "stale_if_error") {
 					env["XENA_INTROSPECTION_CACHE_TTL"] = "1m"
 				}
 				c, err := validator(t, keys, env)
