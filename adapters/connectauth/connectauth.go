@@ -65,14 +65,7 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 		listed = listed && r.URL.EscapedPath() == r.URL.Path
 		switch {
 		case !listed:
-			_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
-				return xenaauth.Rule{}, fmt.Errorf("no rule names %.200q: %w", r.URL.Path, unlisted())
-			})
-			if !g.errors.IsSupported(r) {
-				g.m.Deny(w, r, unlisted())
-				return
-			}
-			_ = g.errors.Write(w, r, unlisted()) // a client that has gone away needs no answer
+			g.deny(w, r, g.m.Refuse(r, fmt.Errorf("no rule names %.200q: %w", r.URL.Path, errNoRule)))
 			return
 		case rule != nil:
 			decided := false

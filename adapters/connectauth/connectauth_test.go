@@ -365,10 +365,11 @@ func TestUnlisted(t *testing.T) {
 	s := start(t, nil)
 	for _, h := range []http.Header{{}, authorization(s.bearer("a", "b")), authorization("Bearer outage"), authorization("Bearer")} {
 		s.each(t, "/t.T/Unlisted", h, func(t *testing.T, _ string, err *connect.Error) {
-			if err == nil || err.Code() != connect.CodePermissionDenied || err.Meta().Get("WWW-Authenticate") != "" {
+			if err == nil || err.Code() != connect.CodePermissionDenied ||
+				err.Meta().Get("WWW-Authenticate") != `Bearer realm="xena"` {
 				t.Fatalf("%v", err)
 			}
-			if info, _ := details(t, err); info.GetReason() != "FORBIDDEN" {
+			if info, _ := details(t, err); info.GetReason() != "NO_RULE" {
 				t.Errorf("info %v", info)
 			}
 		})

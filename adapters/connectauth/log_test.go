@@ -25,7 +25,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	guard := connectauth.New(m, connectauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
 	for path, want := range map[string]string{
 		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"the Authorization field is missing\" realm=xena\n",
-		"/u.U/Get": `reason=forbidden status=403 method=POST why="no rule names \"/u.U/Get\": `,
+		"/u.U/Get": `reason=no_rule status=403 method=POST why="no rule names \"/u.U/Get\": `,
 	} {
 		log.Reset()
 		r := httptest.NewRequest(http.MethodPost, path, nil)

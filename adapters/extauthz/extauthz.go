@@ -58,7 +58,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// Config is what the service decides by. Middleware and Find are required.
+// Config configures the service. Middleware, Find and Identity are required.
 type Config struct {
 	// Middleware checks tokens and words refusals.
 	Middleware *xenaauth.Middleware
@@ -66,21 +66,33 @@ type Config struct {
 	// [xenaauth.WhereRequest] see the method, target, host and header of the client's request, identity headers removed.
 	// It has no body, RemoteAddr or TLS, and its context is that of the gRPC call.
 	Find func(*http.Request) (xenaauth.Rule, error)
-	// Identity says who the user is to the upstream. nil tells nothing, and lets all fields of clients pass.
+	// Identity sets the header fields that name the user to the upstream. It also removes the fields
+	// of the client that an upstream could take for them.
 	Identity *identity.Identity
 	// RemoveAuthorization keeps the client's Authorization field from the upstream.
 	RemoveAuthorization bool
 }
 
-// New returns the service, which is safe for concurrent use. The error says what is missing in cfg.
+// New returns the service, which is safe for concurrent use. The error names every required field of
+// cfg that is nil.
 func New(cfg Config) (authv3.AuthorizationServer, error) {
-	if cfg.Middleware == nil || cfg.Find == nil {
-		return nil, errors.New("extauthz: Config needs a Middleware and a Find")
+	var errs []error
+	for _, field := range []struct {
+		name  string
+		isNil bool
+	}{
+		{"Middleware", cfg.Middleware == nil},
+		{"Find", cfg.Find == nil},
+		{"Identity", cfg.Identity == nil},
+	} {
+		if field.isNil {
+			errs = append(errs, fmt.Errorf("extauthz: Config.%s is nil", field.name))
+		}
 	}
-	s := &server{cfg: cfg, ours: make(map[string]bool)}
-	if cfg.Identity != nil {
-		s.names = cfg.Identity.Names()
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
 	}
+	s := &server{cfg: cfg, names: cfg.Identity.Names(), ours: make(map[string]bool)}
 	for _, name := range s.names {
 		s.ours[http.CanonicalHeaderKey(name)] = true
 	}
@@ -108,10 +120,8 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	var rule xenaauth.Rule
 	r, unreadable := read(ctx, in.GetAttributes().GetRequest().GetHttp())
 	client := r.Header
-	if s.cfg.Identity != nil {
-		r.Header = client.Clone()
-		s.cfg.Identity.Strip(r.Header)
-	}
+	r.Header = client.Clone()
+	s.cfg.Identity.Strip(r.Header)
 	allowed, err := s.cfg.Middleware.CheckRoute(r, func(r *http.Request) (xenaauth.Rule, error) {
 		if unreadable != nil {
 			return xenaauth.Rule{}, unreadable // from here, so that it is counted as all refusals are

@@ -219,11 +219,23 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 }
 
+// New names each required field that is nil, as forwardauth does.
 func TestNew(t *testing.T) {
 	s := start(t, nil, nil)
-	for _, cfg := range []extauthz.Config{{}, {Middleware: s.auth}, {Find: s.routes.Find}} {
-		if service, err := extauthz.New(cfg); err == nil || service != nil {
-			t.Errorf("no error for %v", cfg)
+	complete := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}
+	for name, remove := range map[string]func(*extauthz.Config){
+		"Middleware": func(c *extauthz.Config) { c.Middleware = nil },
+		"Find":       func(c *extauthz.Config) { c.Find = nil },
+		"Identity":   func(c *extauthz.Config) { c.Identity = nil },
+	} {
+		cfg := complete
+		remove(&cfg)
+		service, err := extauthz.New(cfg)
+		if err == nil || service != nil || err.Error() != "extauthz: Config."+name+" is nil" {
+			t.Errorf("without %s: %v", name, err)
 		}
+	}
+	if _, err := extauthz.New(extauthz.Config{}); err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("without any field: %v", err)
 	}
 }

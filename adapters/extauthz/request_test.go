@@ -121,15 +121,6 @@ func TestUntold(t *testing.T) {
 	}
 }
 
-// TestWithoutIdentity leaves the request as it is.
-func TestWithoutIdentity(t *testing.T) {
-	s := start(t, nil, func(cfg *extauthz.Config) { cfg.Identity = nil })
-	ok := s.check(t, get("/any", bearer(s.token()), [2]string{"X_Auth_User", "x"}).attributes(true)).GetOkResponse()
-	if ok == nil || len(ok.GetHeaders()) != 0 || len(ok.GetHeadersToRemove()) != 0 {
-		t.Errorf("%v", ok)
-	}
-}
-
 // TestUnreadable sends what Envoy wouldn't. None of it passes, not even where everybody may.
 func TestUnreadable(t *testing.T) {
 	s := start(t, nil, func(cfg *extauthz.Config) {

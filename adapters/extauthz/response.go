@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
 // allow lets a request pass that was found good. client is its header before identity headers were removed. The error
@@ -22,22 +23,20 @@ func (s *server) allow(r *http.Request, client http.Header, optional bool) (*aut
 	if s.cfg.RemoveAuthorization {
 		remove = append(remove, "Authorization")
 	}
-	if s.cfg.Identity != nil {
-		for name, values := range client {
-			if kept, ok := r.Header[name]; !ok {
-				remove = append(remove, name)
-			} else if !slices.Equal(kept, values) { // Connection, which named fields of ours
-				change = append(change, options(name, kept)...)
-			}
+	for name, values := range client {
+		if kept, ok := r.Header[name]; !ok {
+			remove = append(remove, name)
+		} else if !slices.Equal(kept, values) { // Connection, which named identity fields
+			change = append(change, options(name, kept)...)
 		}
-		user, _ := xenaauth.UserFromContext(r.Context())
-		set := make(http.Header)
-		if err := s.cfg.Identity.Set(set, user); err != nil {
-			return nil, err
-		}
-		for _, name := range s.names {
-			change = append(change, options(name, []string{set.Get(name)})...)
-		}
+	}
+	user, _ := xenaauth.UserFromContext(r.Context())
+	set := make(http.Header)
+	if err := s.cfg.Identity.Set(set, user); err != nil {
+		return nil, err
+	}
+	for _, name := range s.names {
+		change = append(change, options(name, []string{set.Get(name)})...)
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
@@ -96,15 +95,8 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
 		}
 	}
-	code := codes.PermissionDenied
-	switch status {
-	case http.StatusBadRequest, http.StatusUnauthorized:
-		code = codes.Unauthenticated
-	case http.StatusServiceUnavailable:
-		code = codes.Unavailable
-	}
 	return &authv3.CheckResponse{
-		Status:       &rpcstatus.Status{Code: int32(code)},
+		Status:       &rpcstatus.Status{Code: int32(rpcerror.Code(status))},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: refusal},
 	}
 }

@@ -90,10 +90,9 @@ func (g *Guard) check(ctx context.Context, method string) (context.Context, meta
 		Pattern: method, // for the log
 	}).WithContext(ctx)
 	if !listed {
-		_, _ = g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) { // tells the hook and the log
-			return xenaauth.Rule{}, fmt.Errorf("no rule names %.200q: %w", method, unlisted.cause)
-		})
-		return ctx, nil, unlisted
+		err := g.m.Refuse(r, fmt.Errorf("no rule names %.200q: %w", method, errNoRule))
+		trailer, err := refusal(g.m, err)
+		return ctx, trailer, err
 	}
 	allowed, err := g.m.Check(r, *rule)
 	if err != nil {

@@ -394,7 +394,8 @@ func TestUnlisted(t *testing.T) {
 			}
 			_, trailer, err := do(s, ctx, "/t.T/Unlisted")
 			info, _ := details(status.Convert(err))
-			if status.Code(err) != codes.PermissionDenied || info.GetReason() != "FORBIDDEN" || len(trailer.Get("www-authenticate")) != 0 {
+			if status.Code(err) != codes.PermissionDenied || info.GetReason() != "NO_RULE" ||
+				!slices.Equal(trailer.Get("www-authenticate"), []string{`Bearer realm="xena"`}) {
 				t.Errorf("%s: %v, trailer %v", kind, err, trailer)
 			}
 		}

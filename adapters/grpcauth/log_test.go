@@ -24,7 +24,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	guard := grpcauth.New(m, grpcauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
 	for method, want := range map[string]string{
 		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"the Authorization field is missing\" realm=xena\n",
-		"/u.U/Get": `reason=forbidden status=403 method=POST route=/u.U/Get why="no rule names \"/u.U/Get\": `,
+		"/u.U/Get": `reason=no_rule status=403 method=POST route=/u.U/Get why="no rule names \"/u.U/Get\": `,
 	} {
 		log.Reset()
 		if _, err := guard.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, nil); err == nil {
