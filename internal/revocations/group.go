@@ -1,0 +1,113 @@
+package revocations
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"sort"
+	"time"
+)
+
+// group holds all revocations with the same Fields. They differ by IssuedBefore and Until.
+type group struct {
+	fields Fields
+	size   int        // number of revocations
+	runs   [][]cutoff // in each run, before ascends and until descends
+}
+
+// cutoff refuses tokens that were issued before a second of the issuer's clock, until a time of our
+// clock. A cutoff covers another one if both of its times are later.
+type cutoff struct {
+	before int64 // seconds since 1970
+	until  time.Time
+}
+
+// add adds the cutoff of a revocation. It merges runs of about the same size. So no call moves all
+// cutoffs, and a group of n cutoffs has at most log n runs.
+func (g *group) add(issuedBefore, until time.Time) {
+	run := []cutoff{{firstAllowed(issuedBefore), until}}
+	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
+		run = merge(g.runs[n-1], run)
+		g.runs = g.runs[:n-1]
+	}
+	g.runs = append(g.runs, run)
+}
+
+// firstAllowed returns the first second at which a token may be issued. Tokens have whole seconds.
+func firstAllowed(issuedBefore time.Time) int64 {
+	if issuedBefore.IsZero() {
+		return math.MaxInt64
+	}
+	seconds := issuedBefore.Unix()
+	if issuedBefore.Nanosecond() > 0 {
+		seconds++
+	}
+	return seconds
+}
+
+// merge returns the cutoffs of two runs as one run. It leaves out each cutoff that another covers.
+func merge(a, b []cutoff) []cutoff {
+	all := slices.Concat(a, b)
+	slices.SortFunc(all, func(a, b cutoff) int {
+		return cmp.Or(cmp.Compare(a.before, b.before), a.until.Compare(b.until))
+	})
+	from, latest := len(all), time.Time{}
+	for _, c := range slices.Backward(all) {
+		if c.until.After(latest) {
+			from--
+			all[from], latest = c, c.until
+		}
+	}
+	return all[from:]
+}
+
+// matches reports whether a token that was issued at that second is refused. In each run, the first
+// cutoff after that second is the one that ends last.
+func (g *group) matches(issued int64, now time.Time) bool {
+	for _, run := range g.runs {
+		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })
+		if i < len(run) && now.Before(run[i].until) {
+			return true
+		}
+	}
+	return false
+}
+
+// removeEnded removes the cutoffs that have ended. They are at the end of each run.
+func (g *group) removeEnded(now time.Time) {
+	for i, run := range g.runs {
+		n := len(run)
+		for n > 0 && !now.Before(run[n-1].until) {
+			n--
+		}
+		g.runs[i] = run[:n]
+	}
+	g.runs = slices.DeleteFunc(g.runs, func(run []cutoff) bool { return len(run) == 0 })
+}
+
+// byEnd is a heap (container/heap) of revocations. The first element ends first.
+type byEnd []*revocation
+
+func (h byEnd) Len() int           { return len(h) }
+func (h byEnd) Less(i, j int) bool { return h[i].until.Before(h[j].until) }
+
+func (h byEnd) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].position, h[j].position = i, j
+}
+
+// Push implements heap.Interface.
+func (h *byEnd) Push(x any) {
+	r := x.(*revocation)
+	r.position = len(*h)
+	*h = append(*h, r)
+}
+
+// Pop implements heap.Interface.
+func (h *byEnd) Pop() any {
+	last := len(*h) - 1
+	r := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return r
+}

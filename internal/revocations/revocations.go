@@ -1,0 +1,188 @@
+// Package revocations keeps the revocations in force of one issuer, and finds out whether one of
+// them matches a token.
+package revocations
+
+import (
+	"container/heap"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Max is the number of revocations that a Set holds. A login system that revokes more within the
+// lifetime of a token should revoke by session or subject, not by token.
+const Max = 100_000
+
+// sweepSome is the number of ended revocations that Add and Match remove at most, so that no call
+// holds the lock for long.
+const sweepSome = 64
+
+// Fields are the fields of a token that a revocation can name. A revocation matches a token if the
+// token has each field that is set in the revocation, with the same value.
+type Fields struct {
+	TokenHash string // SHA-256 of the token
+	TokenID   string // jti
+	SessionID string // sid
+	Subject   string // sub
+	ClientID  string // client_id
+}
+
+// Revocation refuses the tokens that match Fields and were issued before IssuedBefore, until Until.
+// If IssuedBefore is zero, the time of issue doesn't count.
+type Revocation struct {
+	Fields
+	IssuedBefore time.Time
+	Until        time.Time
+}
+
+// Token is a token that Match looks for.
+type Token struct {
+	Fields        // without TokenHash
+	Issued int64  // seconds since 1970; math.MinInt64 if the token does not say
+	Text   string // the token itself
+}
+
+// Set holds revocations. It is safe for concurrent use.
+//
+// The cost of Match and Add does not grow with the number of revocations of one subject, session or
+// client: an index leads to the few revocations that can match.
+type Set struct {
+	hash  func(token string) string // makes Fields.TokenHash
+	count atomic.Int64              // len(ends), readable without the lock
+
+	mu     sync.RWMutex
+	groups map[Fields]*group
+	known  map[identity]*revocation
+	ends   byEnd       // a heap
+	shapes [1 << 5]int // number of groups of each shape: see Fields.shape
+}
+
+// identity is the key of a revocation. Two revocations that differ only in their end have the same
+// identity.
+type identity struct {
+	group  *group
+	before time.Time // IssuedBefore
+}
+
+type revocation struct {
+	identity
+	until    time.Time
+	position int // in Set.ends
+}
+
+// New returns an empty Set. The function hash makes the TokenHash of a token.
+func New(hash func(token string) string) *Set {
+	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
+}
+
+// Add puts r in force. If an equal revocation is in force, the later end counts. Add reports whether
+// there was room. Times in r must have no monotonic clock reading and the same location in all calls.
+func (s *Set) Add(r Revocation, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !now.Before(r.Until) {
+		return true
+	}
+	s.sweep(now, sweepSome)
+	g := s.groups[r.Fields]
+	if g != nil {
+		if have := s.known[identity{g, r.IssuedBefore}]; have != nil {
+			if have.until.Before(r.Until) {
+				have.until = r.Until
+				heap.Fix(&s.ends, have.position)
+				g.add(r.IssuedBefore, r.Until)
+			}
+			return true
+		}
+	}
+	if len(s.ends) >= Max {
+		if s.sweep(now, Max); len(s.ends) >= Max {
+			return false
+		}
+		g = s.groups[r.Fields] // the sweep may have removed it
+	}
+	if g == nil {
+		g = &group{fields: r.Fields}
+		s.groups[g.fields] = g
+		s.shapes[g.fields.shape()]++
+	}
+	have := &revocation{identity: identity{g, r.IssuedBefore}, until: r.Until}
+	s.known[have.identity] = have
+	heap.Push(&s.ends, have)
+	g.size++
+	g.add(r.IssuedBefore, r.Until)
+	s.count.Store(int64(len(s.ends)))
+	return true
+}
+
+// sweep removes at most limit revocations that have ended. The caller holds s.mu.
+func (s *Set) sweep(now time.Time, limit int) {
+	for ; limit > 0 && s.ended(now); limit-- {
+		ended := heap.Pop(&s.ends).(*revocation)
+		delete(s.known, ended.identity)
+		g := ended.group
+		g.removeEnded(now)
+		if g.size--; g.size == 0 {
+			delete(s.groups, g.fields)
+			s.shapes[g.fields.shape()]--
+		}
+	}
+	s.count.Store(int64(len(s.ends)))
+}
+
+// ended reports whether at least one revocation has ended. The caller holds s.mu.
+func (s *Set) ended(now time.Time) bool {
+	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
+}
+
+// Empty reports whether no revocation is held. It takes no lock.
+func (s *Set) Empty() bool { return s.count.Load() == 0 }
+
+// Match reports whether a revocation in force matches the token.
+func (s *Set) Match(t Token, now time.Time) bool {
+	if s.Empty() {
+		return false
+	}
+	s.mu.RLock()
+	ended := s.ended(now)
+	found := s.find(t, now)
+	s.mu.RUnlock()
+	if ended {
+		s.mu.Lock()
+		s.sweep(now, sweepSome)
+		s.mu.Unlock()
+	}
+	return found
+}
+
+// find is Match under the lock. It makes one look-up for each shape that a revocation has.
+func (s *Set) find(t Token, now time.Time) bool {
+	for shape, groups := range s.shapes {
+		if groups == 0 {
+			continue
+		}
+		if shape&tokenHashBit != 0 && t.TokenHash == "" {
+			t.TokenHash = s.hash(t.Text)
+		}
+		fields, ok := t.only(shape)
+		if !ok {
+			continue
+		}
+		if g := s.groups[fields]; g != nil && g.matches(t.Issued, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// Len returns the number of revocations that have not ended.
+func (s *Set) Len(now time.Time) (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, r := range s.ends {
+		if now.Before(r.until) {
+			n++
+		}
+	}
+	return n
+}
