@@ -101,7 +101,7 @@ func ExampleContextWithUser() {
 }
 
 // What a session of a user may no longer do, it may not do from the next request on.
-func ExampleRevocationOf() {
+func ExampleUser_Revocation() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
 	if err != nil {
@@ -109,7 +109,7 @@ func ExampleRevocationOf() {
 	}
 	logout := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
-		err := v.Revoke(r.Context(), xenaauth.RevocationOf(user))
+		err := v.Revoke(r.Context(), user.Revocation())
 		if errors.Is(err, xenaauth.ErrNotPublished) {
 			log.Print(err) // the user is logged out here; other instances may not know
 		} else if err != nil {

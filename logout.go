@@ -121,10 +121,11 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	if !h.first(&key, set, now) {
 		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 	}
-	revocation := Revocation{SessionID: set.SessionID}
+	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
 	if set.SessionID == "" {
-		// Both times are whole seconds: a token of the same second counts as made before the logout.
-		revocation = Revocation{Subject: set.Subject, IssuedBefore: time.Unix(set.IssuedAt+1, 0)}
+		// Times in tokens are whole seconds: a token of the same second counts as issued before the
+		// logout.
+		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
 		h.seen.Delete(&key) // the issuer may, and should, try again

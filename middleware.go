@@ -309,7 +309,7 @@ func (m *Middleware) known(ctx context.Context, lines []string) *User {
 		return nil
 	}
 	if m.own != nil {
-		if token, _ := bearer.Cut(lines, m.opts.MaxTokenLength); m.own.revoked.match(c.user, token, now) {
+		if token, _ := bearer.Cut(lines, m.opts.MaxTokenLength); m.own.isRevoked(c.user, token, now) {
 			return nil
 		}
 	}

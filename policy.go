@@ -53,8 +53,12 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// user returns the user of an introspection response.
+// user returns the user of an introspection response. A response without iss is about a token of
+// the issuer that sent it.
 func (p *policy) user(set *claims.Set) *User {
+	if set.Has&claims.Iss == 0 {
+		set.Issuer = p.issuer
+	}
 	u := newUser(set, p.claimNames)
 	u.audienceUnchecked = p.anyAudience
 	return u

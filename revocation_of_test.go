@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// RevocationOf ends the login of the caller, with or without sid, and leaves other users and other applications alone.
-func TestRevocationOf(t *testing.T) {
+// User.Revocation ends the login of the caller, with or without sid, and leaves other users and other applications alone.
+func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
 	login := claims{"sub": "U1", "client_id": "app", "sid": "S1", "jti": "J1"}
@@ -56,7 +56,7 @@ func TestRevocationOf(t *testing.T) {
 				for _, other := range c.allowed {
 					allowed = append(allowed, mint(other))
 				}
-				rvRevoke(t, v, xenaauth.RevocationOf(userOf(t, v, mine)))
+				rvRevoke(t, v, userOf(t, v, mine).Revocation())
 				for _, token := range append(refused, mine) {
 					require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
 				}
@@ -82,7 +82,7 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	v := rvNew(t, issuer.Config())
 	made := time.Now().Add(25 * time.Second).Unix()
 	token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": nil, "nbf": made, "iat": made}})
-	rvRevoke(t, v, xenaauth.RevocationOf(userOf(t, v, token)))
+	rvRevoke(t, v, userOf(t, v, token).Revocation())
 	require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, token))
 }
 
@@ -93,8 +93,8 @@ func TestRevocationOfNothing(t *testing.T) {
 	empty, err := xenaauth.NewUser(map[string]any{"name": "x"})
 	require.NoError(t, err)
 	for _, u := range []*xenaauth.User{nil, empty} {
-		require.Zero(t, xenaauth.RevocationOf(u))
-		require.Error(t, v.Revoke(t.Context(), xenaauth.RevocationOf(u)))
+		require.Zero(t, u.Revocation())
+		require.Error(t, v.Revoke(t.Context(), u.Revocation()))
 	}
 	require.Zero(t, v.Status().Revocations)
 }

@@ -98,10 +98,12 @@ func TestRevokeMatches(t *testing.T) {
 		{"sid of a token without", map[string]any{"sid": nil}, func(string) rev { return rev{Subject: "U1", SessionID: "S1"} }, false},
 		{"jti of a token without", map[string]any{"jti": nil}, func(string) rev { return rev{Subject: "U1", TokenID: "J1"} }, false},
 		{"all of it", nil, func(s string) rev {
-			return rev{xenaauth.HashToken(s), "J1", "S1", "U1", "C1", later, made.Add(time.Hour)}
+			return rev{Issuer: issuer.URL(), TokenHash: xenaauth.HashToken(s), TokenID: "J1", SessionID: "S1", Subject: "U1",
+				ClientID: "C1", IssuedBefore: later, Until: made.Add(time.Hour)}
 		}, true},
 		{"all of it, not before", nil, func(s string) rev {
-			return rev{xenaauth.HashToken(s), "J1", "S1", "U1", "C1", made, made.Add(time.Hour)}
+			return rev{Issuer: issuer.URL(), TokenHash: xenaauth.HashToken(s), TokenID: "J1", SessionID: "S1", Subject: "U1",
+				ClientID: "C1", IssuedBefore: made, Until: made.Add(time.Hour)}
 		}, false},
 	} {
 		for _, door := range rvDoors {
@@ -195,10 +197,10 @@ func TestRevocationAsJSON(t *testing.T) {
 	issuer := newIssuer()
 	token := issuer.JWT(xenaauthtest.Token{})
 	at := time.Date(2030, 1, 2, 3, 4, 5, 678, time.UTC)
-	r := xenaauth.Revocation{TokenHash: xenaauth.HashToken(token), TokenID: "J", SessionID: "S", Subject: "U", ClientID: "C",
-		IssuedBefore: at, Until: at.Add(time.Hour)}
+	r := xenaauth.Revocation{Issuer: "https://issuer.example", TokenHash: xenaauth.HashToken(token), TokenID: "J",
+		SessionID: "S", Subject: "U", ClientID: "C", IssuedBefore: at, Until: at.Add(time.Hour)}
 	text := string(mustJSON(t, r))
-	require.JSONEq(t, `{"token_hash":"`+r.TokenHash+`","jti":"J","sid":"S","sub":"U","client_id":"C",
+	require.JSONEq(t, `{"issuer":"https://issuer.example","token_hash":"`+r.TokenHash+`","jti":"J","sid":"S","sub":"U","client_id":"C",
 		"issued_before":"2030-01-02T03:04:05.000000678Z","until":"2030-01-02T04:04:05.000000678Z"}`, text)
 	for _, part := range append(strings.Split(token, "."), token) {
 		require.NotContains(t, text, part)

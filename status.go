@@ -66,7 +66,7 @@ type CacheStatus struct {
 // Status returns the state of the Validator. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
-	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.inForce(now)}
+	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.Len(now)}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.JWKS = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {

@@ -78,7 +78,8 @@ func (u *User) Subject() string { return u.subject }
 // ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.
 func (u *User) ClientID() string { return u.clientID }
 
-// Issuer is the claim iss.
+// Issuer is the claim iss. If an introspection response has no iss, it is [Config.Issuer]. Subject,
+// SessionID and TokenID are unique only together with Issuer.
 func (u *User) Issuer() string { return u.set.Issuer }
 
 // Audience is the claim aud, as a list.

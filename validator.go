@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
 // TokenValidator turns an access token into the user it stands for. It is what a [Middleware] asks, and where a
@@ -27,7 +28,7 @@ type Validator struct {
 	verifier     *verifier
 	introspector *introspector // nil without introspection
 	report       *reporter
-	revoked      *revocations
+	revoked      *revocations.Set
 }
 
 // fetchTimeout is for one call of the issuer's metadata or key set.
@@ -42,7 +43,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 	cfg = cfg.withDefaults()
 	report := &reporter{logger: cfg.Logger}
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
-	v.revoked = newRevocations(cfg)
+	v.revoked = revocations.New(HashToken)
 	network := newNetwork(cfg.HTTPClient)
 	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout), report)
 	v.verifier = &verifier{
@@ -83,7 +84,7 @@ func (v *Validator) verdict(ctx context.Context, user *User, err error, token st
 	if err != nil {
 		return nil, err
 	}
-	if v.revoked.match(user, token, now) {
+	if v.isRevoked(user, token, now) {
 		return nil, refuse(ReasonRevoked, nil)
 	}
 	return v.policy.subject(ctx, user)

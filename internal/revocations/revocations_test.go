@@ -1,19 +1,32 @@
-package xenaauth_test
+package revocations_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/xenaauthtest"
+	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
-// fastest returns how long f takes at best: what else the machine does can only make it slower.
+var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// hash is an identity function: a test names a token by its text.
+func hash(token string) string { return token }
+
+func bySubject(name string, until time.Time) revocations.Revocation {
+	return revocations.Revocation{Fields: revocations.Fields{Subject: name}, Until: until}
+}
+
+func ofSubject(name string) revocations.Token {
+	return revocations.Token{Fields: revocations.Fields{Subject: name}, Issued: start.Unix()}
+}
+
+// fastest returns how long f takes at best. Other work of the machine can only make f slower.
 func fastest(f func()) time.Duration {
 	best := time.Duration(1 << 62)
 	for range 20 {
@@ -24,184 +37,211 @@ func fastest(f func()) time.Duration {
 	return best
 }
 
-// Many revocations of one subject make neither the next one nor a request slow. The test compares costs, and allows
-// fifty times as much with 50 000 revocations as with one; a list of all would be a thousand times as much and more.
-func TestManyRevocationsOfOneSubject(t *testing.T) {
+// Many revocations of one subject make neither Add nor Match slow. The test compares costs. It
+// allows 50 times the cost of one revocation for 50 000 revocations. A list would take 1000 times.
+func TestCostWithManyOfOneSubject(t *testing.T) {
 	const many, allowed = 50_000, 50
-	issuer := newIssuer()
-	token := issuer.JWT(xenaauthtest.Token{Subject: "U1", ClientID: "C1"})
-	now := time.Now()
-	// Each kind differs by n alone, and refuses no token of the test.
-	for name, of := range map[string]func(n int) xenaauth.Revocation{
-		"dates": func(n int) xenaauth.Revocation {
-			// The later the date the earlier the end, so that no one covers another.
-			return xenaauth.Revocation{Subject: "U1", IssuedBefore: now.Add(time.Duration(n-2*many) * time.Second),
-				Until: now.Add(time.Hour - time.Duration(n)*time.Millisecond)}
+	token := revocations.Token{
+		Fields: revocations.Fields{Subject: "U1", ClientID: "C1"},
+		Issued: start.Unix(),
+	}
+	// Each kind differs by n alone, and matches no token of the test.
+	type fields = revocations.Fields
+	for name, of := range map[string]func(n int) revocations.Revocation{
+		"dates": func(n int) revocations.Revocation {
+			// The later the date, the earlier the end. So no revocation covers another.
+			return revocations.Revocation{Fields: fields{Subject: "U1"},
+				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
+				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
 		},
-		"dates, descending": func(n int) xenaauth.Revocation {
-			return xenaauth.Revocation{Subject: "U1", IssuedBefore: now.Add(-time.Duration(n+100) * time.Second),
-				Until: now.Add(time.Hour + time.Duration(n)*time.Millisecond)}
+		"dates, descending": func(n int) revocations.Revocation {
+			return revocations.Revocation{Fields: fields{Subject: "U1"},
+				IssuedBefore: start.Add(-time.Duration(n+100) * time.Second),
+				Until:        start.Add(time.Hour + time.Duration(n)*time.Millisecond)}
 		},
-		"dates without a subject": func(n int) xenaauth.Revocation {
-			return xenaauth.Revocation{IssuedBefore: now.Add(time.Duration(n-2*many) * time.Second),
-				Until: now.Add(time.Hour - time.Duration(n)*time.Millisecond)}
+		"dates without a subject": func(n int) revocations.Revocation {
+			return revocations.Revocation{
+				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
+				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
 		},
-		"clients": func(n int) xenaauth.Revocation {
-			return xenaauth.Revocation{Subject: "U1", ClientID: fmt.Sprint("other", n)}
+		"clients": func(n int) revocations.Revocation {
+			return revocations.Revocation{Fields: fields{Subject: "U1", ClientID: fmt.Sprint("other", n)},
+				Until: start.Add(time.Hour)}
 		},
-		"sessions": func(n int) xenaauth.Revocation {
-			return xenaauth.Revocation{Subject: "U1", ClientID: "C1", SessionID: fmt.Sprint("other", n)}
+		"sessions": func(n int) revocations.Revocation {
+			return revocations.Revocation{Until: start.Add(time.Hour),
+				Fields: fields{Subject: "U1", ClientID: "C1", SessionID: fmt.Sprint("other", n)}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := rvNew(t, issuer.Config())
+			s := revocations.New(hash)
 			n := 0
 			add := func(count int) {
 				for range count {
-					if err := v.Revoke(t.Context(), of(n)); err != nil {
-						t.Fatal(err)
+					if !s.Add(of(n), start) {
+						t.Fatal("no room")
 					}
 					n++
 				}
 			}
-			look := func() {
-				for range 10 {
-					if reason := reasonOf(t, v, token); reason != "" {
-						t.Fatal(reason)
+			match := func() {
+				for range 100 {
+					if s.Match(token, start) {
+						t.Fatal("matches")
 					}
 				}
 			}
 			add(1)
-			look()
-			fewAdd, fewLook := fastest(func() { add(10) }), fastest(look)
+			match()
+			fewAdd, fewMatch := fastest(func() { add(10) }), fastest(match)
 			add(many - n)
-			manyAdd, manyLook := fastest(func() { add(10) }), fastest(look)
-			t.Logf("10 additions: %v, %v with %d; 10 requests: %v, %v", fewAdd, manyAdd, many, fewLook, manyLook)
-			require.Less(t, manyAdd, allowed*fewAdd, "adding")
-			require.Less(t, manyLook, allowed*fewLook, "a request")
+			manyAdd, manyMatch := fastest(func() { add(10) }), fastest(match)
+			t.Logf("10 Adds: %v, %v with %d; 100 Matches: %v, %v", fewAdd, manyAdd, many, fewMatch, manyMatch)
+			require.Less(t, manyAdd, allowed*fewAdd, "Add")
+			require.Less(t, manyMatch, allowed*fewMatch, "Match")
 		})
 	}
 }
 
-// The index finds what a list of all revocations would find, while they come and end.
-func TestRevocationsAgainstAList(t *testing.T) {
+// The index finds what a list of all revocations would find, while revocations come and end.
+func TestIndexFindsWhatAListFinds(t *testing.T) {
 	t.Parallel()
-	issuer := newIssuer()
 	pick := func(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
-	for seed := range uint64(20) {
-		synctest.Test(t, func(t *testing.T) {
-			random := rand.New(rand.NewPCG(seed, 7))
-			cfg := issuer.Config()
-			cfg.AllowAnyLifetime = true
-			v := rvNew(t, cfg)
-			start := time.Now()
-			type minted struct {
-				token  string
-				claims map[string]any
+	fits := func(want, have string) bool { return want == "" || want == have }
+	matches := func(r revocations.Revocation, token revocations.Token, now time.Time) bool {
+		return now.Before(r.Until) && fits(r.TokenHash, token.Text) && fits(r.Subject, token.Subject) &&
+			fits(r.ClientID, token.ClientID) && fits(r.SessionID, token.SessionID) &&
+			fits(r.TokenID, token.TokenID) &&
+			(r.IssuedBefore.IsZero() || token.Issued == math.MinInt64 ||
+				time.Unix(token.Issued, 0).Before(r.IssuedBefore))
+	}
+	for seed := range uint64(50) {
+		random := rand.New(rand.NewPCG(seed, 7))
+		s := revocations.New(hash)
+		now := start
+		var tokens []revocations.Token
+		for i := range 20 {
+			token := revocations.Token{Text: fmt.Sprint("token", i), Issued: start.Unix() - int64(random.IntN(10))}
+			token.Fields = revocations.Fields{
+				TokenID: pick(random, "J1", "J2"), SessionID: pick(random, "", "S1", "S2"),
+				Subject: pick(random, "U1", "U2"), ClientID: pick(random, "C1", "C2"),
 			}
-			var tokens []minted
-			for range 20 {
-				made := start.Unix() - int64(random.IntN(10))
-				c := map[string]any{"sub": pick(random, "U1", "U2"), "client_id": pick(random, "C1", "C2"),
-					"sid": pick(random, "S1", "S2"), "jti": pick(random, "J1", "J2"), "nbf": made, "iat": made}
-				if random.IntN(3) == 0 {
-					c["sid"] = nil
-				}
-				tokens = append(tokens, minted{issuer.JWT(xenaauthtest.Token{Claims: c, Lifetime: time.Hour}), c})
+			if random.IntN(10) == 0 {
+				token.Issued = math.MinInt64
 			}
-			var list []xenaauth.Revocation
-			for range 300 {
-				r := xenaauth.Revocation{
-					Subject: pick(random, "", "U1", "U3"), ClientID: pick(random, "", "", "C1"),
-					SessionID: pick(random, "", "", "S2", "S3"), TokenID: pick(random, "", "", "J1"),
-					Until: time.Now().Add(time.Duration(random.IntN(5000)) * time.Millisecond),
-				}
-				if random.IntN(8) == 0 {
-					r.TokenHash = xenaauth.HashToken(tokens[random.IntN(len(tokens))].token)
-				}
-				if random.IntN(2) == 0 {
-					r.IssuedBefore = start.Add(-time.Duration(random.IntN(10_000)) * time.Millisecond)
-				}
-				if (r == xenaauth.Revocation{Until: r.Until}) {
-					continue
-				}
-				rvRevoke(t, v, r)
-				list = append(list, r)
-				time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
-				now := time.Now()
-				for _, m := range tokens {
-					want := xenaauth.Reason("")
-					for _, r := range list {
-						fits := func(value string, claim string) bool { return value == "" || m.claims[claim] == value }
-						if now.Before(r.Until) && (r.TokenHash == "" || r.TokenHash == xenaauth.HashToken(m.token)) &&
-							fits(r.Subject, "sub") && fits(r.ClientID, "client_id") && fits(r.SessionID, "sid") &&
-							fits(r.TokenID, "jti") && (r.IssuedBefore.IsZero() ||
-							time.Unix(m.claims["nbf"].(int64), 0).Before(r.IssuedBefore)) {
-							want = xenaauth.ReasonRevoked
-						}
-					}
-					require.Equal(t, want, reasonOf(t, v, m.token), "seed %d, %v, %+v", seed, m.claims, list)
-				}
-				distinct := map[xenaauth.Revocation]bool{}
+			tokens = append(tokens, token)
+		}
+		var list []revocations.Revocation
+		for range 300 {
+			r := revocations.Revocation{Until: now.Add(time.Duration(random.IntN(5000)) * time.Millisecond)}
+			r.Fields = revocations.Fields{
+				TokenID: pick(random, "", "", "J1"), SessionID: pick(random, "", "", "S2", "S3"),
+				Subject: pick(random, "", "U1", "U3"), ClientID: pick(random, "", "", "C1"),
+			}
+			if random.IntN(8) == 0 {
+				r.TokenHash = tokens[random.IntN(len(tokens))].Text
+			}
+			if random.IntN(2) == 0 {
+				r.IssuedBefore = start.Add(-time.Duration(random.IntN(10_000)) * time.Millisecond)
+			}
+			if (r == revocations.Revocation{Until: r.Until}) {
+				continue
+			}
+			require.True(t, s.Add(r, now))
+			list = append(list, r)
+			now = now.Add(time.Duration(random.IntN(200)) * time.Millisecond)
+			for _, token := range tokens {
+				want := false
 				for _, r := range list {
-					if now.Before(r.Until) {
-						r.Until, r.IssuedBefore = time.Time{}, r.IssuedBefore.UTC().Round(0)
-						distinct[r] = true
-					}
+					want = want || matches(r, token, now)
 				}
-				require.Equal(t, len(distinct), v.Status().Revocations, "seed %d", seed)
+				require.Equal(t, want, s.Match(token, now), "seed %d, %+v, %+v", seed, token, list)
 			}
-		})
+			distinct := map[revocations.Revocation]bool{}
+			for _, r := range list {
+				if now.Before(r.Until) {
+					r.Until = time.Time{}
+					distinct[r] = true
+				}
+			}
+			require.Equal(t, len(distinct), s.Len(now), "seed %d", seed)
+		}
 	}
 }
 
-// A revocation outlives the end of the first one, of its own kind and of others.
+// The end of one revocation does not end others.
 func TestRevocationsEndOneByOne(t *testing.T) {
 	t.Parallel()
-	rvBubble(t, func(t *testing.T) {
-		issuer := newIssuer()
-		v := rvNew(t, issuer.Config())
-		now := time.Now()
-		const n = 500
-		var tokens []string
-		for i := range n {
-			tokens = append(tokens, issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("U", i)}))
-			rvRevoke(t, v, xenaauth.Revocation{Subject: fmt.Sprint("U", i), Until: now.Add(time.Duration(i+1) * time.Second)})
-		}
-		for i := range n {
-			require.Equal(t, n-i, v.Status().Revocations)
-			require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, tokens[i]))
-			require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, tokens[n-1]))
-			time.Sleep(time.Second)
-			require.Empty(t, reasonOf(t, v, tokens[i]))
-		}
-		require.Zero(t, v.Status().Revocations)
-	})
+	s := revocations.New(hash)
+	const n = 500
+	for i := range n {
+		require.True(t, s.Add(bySubject(fmt.Sprint("U", i), start.Add(time.Duration(i+1)*time.Second)), start))
+	}
+	for i := range n {
+		now, one := start.Add(time.Duration(i)*time.Second), ofSubject(fmt.Sprint("U", i))
+		require.Equal(t, n-i, s.Len(now))
+		require.True(t, s.Match(one, now))
+		require.True(t, s.Match(ofSubject(fmt.Sprint("U", n-1)), now))
+		require.False(t, s.Match(one, now.Add(time.Second)))
+	}
+	require.Zero(t, s.Len(start.Add(n*time.Second)))
+	require.True(t, s.Empty())
 }
 
-// However many revocations end at once, there is room for new ones at once, and those that remain hold.
+// However many revocations end at the same time, there is room for new ones at once, and those that
+// have not ended stay.
 func TestRevocationsEndTogether(t *testing.T) {
 	t.Parallel()
-	rvBubble(t, func(t *testing.T) {
-		issuer := newIssuer()
-		v := rvNew(t, issuer.Config())
-		stays := issuer.JWT(xenaauthtest.Token{Subject: "stays"})
-		rvRevoke(t, v, xenaauth.Revocation{Subject: "stays"})
-		until := time.Now().Add(time.Minute)
-		for n := range 99_999 {
-			if err := v.Revoke(t.Context(), xenaauth.Revocation{TokenID: fmt.Sprint(n), Until: until}); err != nil {
-				t.Fatal(n, err)
+	s := revocations.New(hash)
+	later := start.Add(time.Minute)
+	require.True(t, s.Add(bySubject("stays", start.Add(time.Hour)), start))
+	for n := range revocations.Max - 1 {
+		require.True(t, s.Add(bySubject(fmt.Sprint(n), later), start))
+	}
+	require.False(t, s.Add(bySubject("one more", later), start))
+	require.False(t, s.Match(ofSubject("one more"), start))
+	require.True(t, s.Add(bySubject("stays", start.Add(2*time.Hour)), start), "an equal one needs no room")
+	require.Equal(t, 1, s.Len(later))
+	for n := range revocations.Max - 1 {
+		require.True(t, s.Add(bySubject(fmt.Sprint("new", n), start.Add(time.Hour)), later))
+	}
+	require.Equal(t, revocations.Max, s.Len(later))
+	require.True(t, s.Match(ofSubject("stays"), start.Add(90*time.Minute)))
+}
+
+// Match hashes the token only if a revocation names a hash.
+func TestHashIsMadeOnDemand(t *testing.T) {
+	t.Parallel()
+	hashed := 0
+	s := revocations.New(func(token string) string { hashed++; return "hash of " + token })
+	token := ofSubject("U1")
+	token.Text = "T"
+	require.True(t, s.Add(bySubject("U2", start.Add(time.Hour)), start))
+	require.False(t, s.Match(token, start))
+	require.Zero(t, hashed)
+	of := revocations.Fields{TokenHash: "hash of T"}
+	require.True(t, s.Add(revocations.Revocation{Fields: of, Until: start.Add(time.Hour)}, start))
+	require.True(t, s.Match(token, start))
+	require.Equal(t, 1, hashed)
+}
+
+func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
+	s := revocations.New(hash)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			for n := range 500 {
+				now := start.Add(time.Duration(n) * time.Millisecond)
+				name := fmt.Sprint(i, "-", n)
+				s.Add(bySubject(name, now.Add(50*time.Millisecond)), now)
+				if s.Match(ofSubject("innocent"), now) {
+					t.Error("an innocent subject matches")
+				}
+				s.Len(now)
 			}
-		}
-		require.ErrorIs(t, v.Revoke(t.Context(), xenaauth.Revocation{Subject: "more"}), xenaauth.ErrRevocationsFull)
-		time.Sleep(time.Minute)
-		require.Equal(t, 1, v.Status().Revocations)
-		for n := range 99_999 {
-			if err := v.Revoke(t.Context(), xenaauth.Revocation{SessionID: fmt.Sprint(n)}); err != nil {
-				t.Fatal(n, err)
-			}
-		}
-		require.Equal(t, 100_000, v.Status().Revocations)
-		require.Equal(t, xenaauth.ReasonRevoked, reasonOf(t, v, stays))
-	})
+		})
+	}
+	wg.Wait()
+	require.Zero(t, s.Len(start.Add(time.Minute)))
 }

@@ -1,0 +1,173 @@
+// Package revocation_test tests which tokens a revocation refuses, through the public surface.
+package revocation_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// messages is a bus that records what is published as JSON, and sends what the test puts in.
+type messages struct {
+	published []string
+	send      []string
+}
+
+func (m *messages) Publish(_ context.Context, r xenaauth.Revocation) error {
+	text, err := json.Marshal(r)
+	m.published = append(m.published, string(text))
+	return err
+}
+
+func (m *messages) Subscribe(_ context.Context, apply func(xenaauth.Revocation)) error {
+	for _, text := range m.send {
+		var r xenaauth.Revocation
+		if err := json.Unmarshal([]byte(text), &r); err != nil {
+			return err
+		}
+		apply(r)
+	}
+	return nil
+}
+
+func validator(t *testing.T, cfg xenaauth.Config) *xenaauth.Validator {
+	t.Helper()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v, err := xenaauth.NewValidator(cfg)
+	require.NoError(t, err)
+	return v
+}
+
+func reason(t *testing.T, v *xenaauth.Validator, token string) xenaauth.Reason {
+	t.Helper()
+	_, err := v.Validate(t.Context(), token)
+	if err == nil {
+		return ""
+	}
+	var e *xenaauth.Error
+	require.ErrorAs(t, err, &e)
+	return e.Reason
+}
+
+// Two issuers may have the same subject. A revocation of the one refuses no user of the other.
+func TestRevokeRefusesAnotherIssuer(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(nil)
+	bus := new(messages)
+	cfg := issuer.Config()
+	cfg.RevocationBus = bus
+	v := validator(t, cfg)
+	token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
+	for _, other := range []string{"https://other.example", cfg.Issuer + "/", strings.ToUpper(cfg.Issuer)} {
+		err := v.Revoke(t.Context(), xenaauth.Revocation{Issuer: other, Subject: "U1"})
+		require.ErrorContains(t, err, "Revocation.Issuer is not Config.Issuer")
+		require.NotErrorIs(t, err, xenaauth.ErrNotPublished)
+	}
+	require.Empty(t, bus.published)
+	require.Zero(t, v.Status().Revocations)
+	require.Empty(t, reason(t, v, token))
+	require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{Issuer: cfg.Issuer, Subject: "U1"}))
+	require.Equal(t, xenaauth.ReasonRevoked, reason(t, v, token))
+}
+
+// A revocation without an issuer is of the only issuer. It is published with the issuer, so that it
+// is equal on every instance.
+func TestRevokePublishesTheIssuer(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(nil)
+	bus := new(messages)
+	cfg := issuer.Config()
+	cfg.RevocationBus = bus
+	v := validator(t, cfg)
+	until := time.Now().Add(time.Hour)
+	for _, name := range []string{"", cfg.Issuer} {
+		r := xenaauth.Revocation{Issuer: name, SessionID: "S1", Until: until}
+		require.NoError(t, v.Revoke(t.Context(), r))
+	}
+	require.Len(t, bus.published, 2)
+	require.Equal(t, bus.published[0], bus.published[1])
+	require.Contains(t, bus.published[0], `"issuer":"`+cfg.Issuer+`"`)
+	require.Equal(t, 1, v.Status().Revocations)
+}
+
+// Messages of instances that name no issuer are in force, messages about another issuer are not.
+func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(nil)
+	until := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	cfg := issuer.Config()
+	cfg.RevocationBus = &messages{send: []string{
+		`{"sub":"old","until":"` + until + `"}`,
+		`{"issuer":"` + cfg.Issuer + `","sub":"new","until":"` + until + `"}`,
+		`{"issuer":"` + cfg.Issuer + `","sub":"old","until":"` + until + `"}`,
+		`{"issuer":"https://other.example","sub":"other","until":"` + until + `"}`,
+		`{"issuer":"https://other.example","issued_before":"` + until + `","until":"` + until + `"}`,
+	}}
+	v := validator(t, cfg)
+	require.NoError(t, v.FollowRevocations(t.Context()))
+	require.Equal(t, 2, v.Status().Revocations, "equal revocations count once")
+	for subject, want := range map[string]xenaauth.Reason{
+		"old": xenaauth.ReasonRevoked, "new": xenaauth.ReasonRevoked, "other": "",
+	} {
+		require.Equal(t, want, reason(t, v, issuer.JWT(xenaauthtest.Token{Subject: subject})), subject)
+	}
+}
+
+// The revocation of a user names the issuer of the token, also if an introspection response has no
+// iss.
+func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(nil)
+	cfg := issuer.HybridConfig()
+	for name, token := range map[string]string{
+		"JWT":                 issuer.JWT(xenaauthtest.Token{}),
+		"opaque":              issuer.Opaque(xenaauthtest.Token{}),
+		"opaque, without iss": issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"iss": nil}}),
+		"without sid":         issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": nil}}),
+	} {
+		v := validator(t, cfg)
+		u, err := v.Validate(t.Context(), token)
+		require.NoError(t, err, name)
+		require.Equal(t, cfg.Issuer, u.Issuer(), name)
+		require.Equal(t, cfg.Issuer, u.Revocation().Issuer, name)
+		require.NoError(t, v.Revoke(t.Context(), u.Revocation()), name)
+		require.Equal(t, xenaauth.ReasonRevoked, reason(t, v, token), name)
+	}
+	u, err := xenaauth.NewUser(map[string]any{"iss": cfg.Issuer})
+	require.NoError(t, err)
+	require.Zero(t, u.Revocation(), "an issuer alone names no tokens")
+}
+
+// A logout revokes with the issuer of the logout token, with and without a session.
+func TestLogoutPublishesTheIssuer(t *testing.T) {
+	t.Parallel()
+	issuer := xenaauthtest.NewIssuer(nil)
+	bus := new(messages)
+	cfg := issuer.Config()
+	cfg.RevocationBus = bus
+	logout := validator(t, cfg).LogoutHandler("app")
+	for _, claims := range []map[string]any{{"sid": "S1"}, {"sid": nil}} {
+		token := issuer.LogoutToken(xenaauthtest.Token{ClientID: "app", Claims: claims})
+		form := url.Values{"logout_token": {token}}.Encode()
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(form))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		w := httptest.NewRecorder()
+		logout.ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code, w.Body)
+	}
+	require.Len(t, bus.published, 2)
+	for _, text := range bus.published {
+		require.Contains(t, text, `"issuer":"`+cfg.Issuer+`"`)
+	}
+}
