@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
 // Reason is why a request was refused: a stable word. The set of reasons is small, so it is safe as
@@ -71,10 +73,10 @@ var answers = map[Reason]answer{
 	ReasonUnavailable:       {503, "", "Access tokens can't be checked just now."},
 }
 
-// Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes and RetryAfter, and its
-// JSON form. The text of Error is for logs: it says what was expected and what came, and quotes
-// values of the token, cut. No part of it contains a token, a secret or the address of a server;
-// the only exception is the issuer's name.
+// Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes, RetryAfter and Params,
+// and its JSON form. The text of Error is for logs: it says what was expected and what came, and
+// quotes values of the token, cut. No part of it contains a token, a secret or the address of a
+// server; the only exception is the issuer's name.
 //
 // A [TokenValidator] or a policy of your own may return an Error to choose the response. A Reason
 // that is none of the constants counts as ReasonUnavailable.
@@ -86,35 +88,57 @@ type Error struct {
 	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. 0 is sent
 	// as one second.
 	RetryAfter time.Duration
-
-	cause error
+	// Params are further parameters of the challenge, for example acr_values and max_age (RFC 9470).
+	// "error" and "error_description" replace those of the Reason, if the Reason has an error code.
+	// Challenges leave out what they can't contain: names with upper-case letters, values with
+	// characters other than printable ASCII or with " or \, values of more than 512 bytes, all
+	// parameters but the first 8 in the order of their names, and the parameters that the
+	// [Middleware] sets: realm, scope and resource_metadata.
+	Params map[string]string
+	// Err is the cause, for logs. It may be nil. Clients don't see it.
+	Err error
 }
 
-func refuse(r Reason, cause error) *Error { return &Error{Reason: r, cause: cause} }
+func refuse(r Reason, cause error) *Error { return &Error{Reason: r, Err: cause} }
 
+// answer returns the HTTP form of the refusal.
 func (e *Error) answer() answer {
-	if a, ok := answers[e.Reason]; ok {
-		return a
+	a, ok := answers[e.Reason]
+	if !ok {
+		a = answers[ReasonUnavailable]
 	}
-	return answers[ReasonUnavailable]
+	if len(e.Params) > 0 && a.code != "" {
+		a.code = e.param("error", a.code)
+		a.description = e.param("error_description", a.description)
+	}
+	return a
+}
+
+// param returns a parameter of Params. If a challenge can't contain the value, it returns otherwise.
+func (e *Error) param(name, otherwise string) string {
+	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
+		return v
+	}
+	return otherwise
 }
 
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.answer().status }
 
-// Code is the error code of RFC 6750, section 3.1, or "" if the refusal has none.
+// Code is the error code of RFC 6750, section 3.1, or the one in Params. It is "" if the refusal has
+// none.
 func (e *Error) Code() string { return e.answer().code }
 
 // Error is the reason and its cause, for logs.
 func (e *Error) Error() string {
-	if e.cause == nil {
+	if e.Err == nil {
 		return "xenaauth: " + string(e.Reason)
 	}
-	return "xenaauth: " + string(e.Reason) + ": " + e.cause.Error()
+	return "xenaauth: " + string(e.Reason) + ": " + e.Err.Error()
 }
 
 // Unwrap returns the cause, or nil.
-func (e *Error) Unwrap() error { return e.cause }
+func (e *Error) Unwrap() error { return e.Err }
 
 // MarshalJSON returns the problem details (RFC 9457) of the refusal: title, status and detail, and
 // as extensions the reason, the error code and the required scope. It does not contain the cause.
@@ -131,7 +155,7 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 }
 
 // asError returns err as an *Error. An err that is not an *Error is an outage. If err wraps an
-// *Error, err is kept as the cause, for logs.
+// *Error, err becomes the cause, for logs.
 func asError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
@@ -141,7 +165,7 @@ func asError(err error) *Error {
 		return refuse(ReasonUnavailable, nil)
 	case error(e) != err:
 		told := *e
-		told.cause = err
+		told.Err = err
 		return &told
 	}
 	return e

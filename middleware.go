@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -324,10 +325,11 @@ func tell(err error, rs []Requirement, u *User) *Error {
 			told.Scopes = asked.scopes
 		}
 	}
-	if told.Reason == ReasonInsufficientScope && told.cause == nil && u != nil {
-		told.cause = &missingScope{u.scopes, told.Scopes}
+	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
+		told.Err = &missingScope{u.scopes, told.Scopes}
 	}
 	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
+	told.Params = maps.Clone(told.Params)
 	return &told
 }
 

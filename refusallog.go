@@ -84,10 +84,10 @@ func logLevel(r Reason) slog.Level {
 // causeOf is why a request was refused, without the credentials that it brought: the text may be that of a policy or a
 // TokenValidator of somebody else's.
 func causeOf(e *Error, secrets []string) string {
-	if e.cause == nil {
+	if e.Err == nil {
 		return e.answer().description
 	}
-	return clean(withoutSecrets(e.cause.Error(), secrets), maxCause)
+	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
 // maxSecrets bounds how many words of the credentials are looked for in a text. A token is one word, and more words than

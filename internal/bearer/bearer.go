@@ -38,7 +38,7 @@ func Cut(lines []string, max int) (token string, kind Kind) {
 	}
 	line := lines[0]
 	scheme, _, _ := strings.Cut(line[:min(len(line), maxScheme)], " ") // a longer one isn't ours, whatever follows
-	if !isScheme(scheme) {
+	if !IsToken(scheme) {
 		return "", Malformed
 	}
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -54,8 +54,8 @@ func Cut(lines []string, max int) (token string, kind Kind) {
 	return rest, Token
 }
 
-// isScheme reports whether s is a token of RFC 9110, section 5.6.2.
-func isScheme(s string) bool {
+// IsToken reports whether s is a token of RFC 9110, section 5.6.2.
+func IsToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
 			return false

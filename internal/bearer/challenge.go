@@ -1,16 +1,20 @@
 package bearer
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
-// Param is one attribute of a challenge.
+// Param is one parameter of a challenge.
 type Param struct{ Name, Value string }
 
-// Challenge writes a WWW-Authenticate value of the Bearer scheme. Attributes without a value are left out; characters
-// that RFC 6750, section 3, doesn't allow in one are dropped, so that no value can end its string or its header field.
-func Challenge(params ...Param) string {
+// Challenge returns a challenge of a scheme for the WWW-Authenticate field (RFC 9110, section 11.6.1).
+// It leaves out parameters without a value. It drops characters that RFC 6750, section 3, does not
+// allow in a value, so that no value can end its string or its header field.
+func Challenge(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.Grow(160)
-	b.WriteString("Bearer")
+	b.WriteString(scheme)
 	separator := " "
 	for _, p := range params {
 		if p.Value == "" {
@@ -20,8 +24,8 @@ func Challenge(params ...Param) string {
 		b.WriteString(p.Name)
 		b.WriteString(`="`)
 		for i := range len(p.Value) {
-			if c := p.Value[i]; c >= 0x20 && c <= 0x7e && c != '"' && c != '\\' {
-				b.WriteByte(c)
+			if isParamByte(p.Value[i]) {
+				b.WriteByte(p.Value[i])
 			}
 		}
 		b.WriteByte('"')
@@ -30,10 +34,53 @@ func Challenge(params ...Param) string {
 	return b.String()
 }
 
+// Bounds of the parameters that [Params] returns.
+const (
+	maxParams     = 8
+	maxParamName  = 64
+	maxParamValue = 512
+)
+
+// Params returns the parameters of m in the order of their names. It leaves out the reserved names,
+// names that are not a token of lower-case letters (RFC 9110, section 11.2: names are compared
+// without case), empty values, and values with a character that RFC 6750, section 3, does not allow.
+// It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512.
+func Params(m map[string]string, reserved ...string) []Param {
+	if len(m) == 0 {
+		return nil
+	}
+	var params []Param
+	for name, value := range m {
+		if IsParamName(name) && value != "" && IsParamValue(value) && !slices.Contains(reserved, name) {
+			params = append(params, Param{name, value})
+		}
+	}
+	slices.SortFunc(params, func(a, b Param) int { return strings.Compare(a.Name, b.Name) })
+	return params[:min(len(params), maxParams):min(len(params), maxParams)]
+}
+
+// IsParamName reports whether s is a name for [Params].
+func IsParamName(s string) bool {
+	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
+}
+
+// IsParamValue reports whether s is a value for [Params], or empty.
+func IsParamValue(s string) bool {
+	for i := range len(s) {
+		if !isParamByte(s[i]) {
+			return false
+		}
+	}
+	return len(s) <= maxParamValue
+}
+
+// isParamByte reports whether RFC 6750, section 3, allows c in a value: printable ASCII without " and \.
+func isParamByte(c byte) bool { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\' }
+
 // IsScopeToken reports whether s is one scope token of RFC 6749, section 3.3.
 func IsScopeToken(s string) bool {
 	for i := range len(s) {
-		if c := s[i]; c < 0x21 || c > 0x7e || c == '"' || c == '\\' {
+		if s[i] == ' ' || !isParamByte(s[i]) {
 			return false
 		}
 	}

@@ -34,7 +34,7 @@ func TestChallenge(t *testing.T) {
 		{"the ends of the alphabet", []bearer.Param{{Name: "realm", Value: " !#[]~"}}, `Bearer realm=" !#[]~"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			require.Equal(t, tt.want, bearer.Challenge(tt.params...))
+			require.Equal(t, tt.want, bearer.Challenge("Bearer", tt.params...))
 		})
 	}
 }
@@ -80,7 +80,7 @@ func FuzzChallenge(f *testing.F) {
 			}
 			want = append(want, bearer.Param{Name: p.Name, Value: legal.String()})
 		}
-		challenge := bearer.Challenge(given...)
+		challenge := bearer.Challenge("Bearer", given...)
 		for i := range len(challenge) {
 			require.True(t, challenge[i] >= 0x20 && challenge[i] <= 0x7e, "byte %#x", challenge[i])
 		}
