@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -56,24 +55,11 @@ func TestReadmeHasEveryKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var walk func(of reflect.Type, prefix string)
-	walk = func(of reflect.Type, prefix string) {
-		for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice {
-			of = of.Elem()
-		}
-		if of.Kind() != reflect.Struct || of.PkgPath() != reflect.TypeFor[config.Config]().PkgPath() {
-			if !strings.Contains(string(readme), "\n| `"+prefix+"` |") {
-				t.Errorf("README.md lacks %s", prefix)
-			}
-			return
-		}
-		for i := range of.NumField() {
-			if key := of.Field(i).Tag.Get("yaml"); key != "" {
-				walk(of.Field(i).Type, strings.TrimPrefix(prefix+"."+key, "."))
-			}
+	for _, key := range config.Keys() {
+		if !strings.Contains(string(readme), "\n| `"+key+"` |") {
+			t.Errorf("README.md lacks %s", key)
 		}
 	}
-	walk(reflect.TypeFor[config.Config](), "")
 }
 
 func TestMistakesAreToldAtOnce(t *testing.T) {

@@ -72,18 +72,12 @@ func build(cfg *config.Config, lines *logWriter) (*gateway, error) {
 
 // newIdentity beside an error is an identity with the default fields.
 func newIdentity(cfg *config.Config) (*identity.Identity, error) {
-	from := cfg.Identity
-	to := identity.Config{
-		UserHeader: from.UserHeader, ClientHeader: from.ClientHeader, ScopesHeader: from.ScopesHeader,
-		ClaimHeaders: from.ClaimHeaders, MaxBytes: from.MaxBytes,
-	}
+	to := cfg.Identity.Config
 	var errKeys error
-	if a := from.Assertion; a != nil {
-		to.Assertion = &identity.AssertionConfig{
-			Header: a.Header, Issuer: a.Issuer, Audience: a.Audience, Lifetime: a.Lifetime,
-			Claims: a.Claims, WithHeaders: a.WithHeaders,
-		}
-		to.Assertion.Keys, errKeys = cfg.AssertionKeys()
+	if a := cfg.Identity.Assertion; a != nil {
+		assertion := a.Config
+		assertion.Keys, errKeys = cfg.AssertionKeys()
+		to.Assertion = &assertion
 	}
 	id, err := identity.New(to)
 	if err != nil {

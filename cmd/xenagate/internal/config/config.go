@@ -9,6 +9,9 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // Config is a configuration file, with defaults filled in. README.md explains each key.
@@ -34,48 +37,16 @@ type Config struct {
 	source *source
 }
 
-// Tokens says which access tokens are accepted: the fields of [xenaauth.Config].
+// Tokens says which access tokens are accepted.
 type Tokens struct {
-	Issuer               string         `yaml:"issuer"`
-	Audiences            []string       `yaml:"audiences"`
-	AllowAnyAudience     bool           `yaml:"allow_any_audience"`
-	MetadataURL          string         `yaml:"metadata_url"`
-	JWKSURL              string         `yaml:"jwks_url"`
-	Profile              string         `yaml:"profile"`
-	Algorithms           []string       `yaml:"algorithms"`
-	ClockSkew            time.Duration  `yaml:"clock_skew"`
-	MaxTokenLifetime     time.Duration  `yaml:"max_token_lifetime"`
-	AllowAnyLifetime     bool           `yaml:"allow_any_lifetime"`
-	MaxTokenLength       int            `yaml:"max_token_length"`
-	ClientClaims         []string       `yaml:"client_claims"`
-	ScopeClaims          []string       `yaml:"scope_claims"`
-	AllowMissingClientID bool           `yaml:"allow_missing_client_id"`
-	AllowClientAudience  bool           `yaml:"allow_client_audience"`
-	AllowNonce           bool           `yaml:"allow_nonce"`
-	AllowClientTokens    bool           `yaml:"allow_client_tokens"`
-	AlwaysIntrospect     bool           `yaml:"always_introspect"`
-	RequireActive        bool           `yaml:"require_active"`
-	MaxKeyAge            time.Duration  `yaml:"max_key_age"`
-	CacheSize            int            `yaml:"cache_size"`
-	CacheBytes           int            `yaml:"cache_bytes"`
-	AllowHTTP            bool           `yaml:"allow_http"`
-	Introspection        *Introspection `yaml:"introspection"`
+	Config        xenaauth.Config `yaml:"-"` // set by tokenKeys
+	Introspection *Introspection  `yaml:"introspection"`
 }
 
-// Introspection says how the issuer is asked about tokens: the fields of [xenaauth.Introspection].
+// Introspection says how tokens are introspected at the issuer.
 type Introspection struct {
-	Endpoint         string        `yaml:"endpoint"`
-	ClientID         string        `yaml:"client_id"`
-	ClientSecretFile string        `yaml:"client_secret_file"`
-	Auth             string        `yaml:"auth"`
-	CacheTTL         time.Duration `yaml:"cache_ttl"`
-	NegativeTTL      time.Duration `yaml:"negative_ttl"`
-	MaxTokenLength   int           `yaml:"max_token_length"`
-	CacheSize        int           `yaml:"cache_size"`
-	CacheBytes       int           `yaml:"cache_bytes"`
-	Timeout          time.Duration `yaml:"timeout"`
-	MaxConcurrent    int           `yaml:"max_concurrent"`
-	StaleIfError     time.Duration `yaml:"stale_if_error"`
+	Config           xenaauth.Introspection `yaml:"-"` // set by introspectionKeys
+	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
 // Challenge is what refusals tell clients.
@@ -110,26 +81,17 @@ type Timeouts struct {
 	Drain          time.Duration `yaml:"drain"`
 }
 
-// Identity says how services are told who the user is: the fields of identity.Config.
+// Identity says how services learn who the user is.
 type Identity struct {
-	UserHeader   string            `yaml:"user_header"`
-	ClientHeader string            `yaml:"client_header"`
-	ScopesHeader string            `yaml:"scopes_header"`
-	ClaimHeaders map[string]string `yaml:"claim_headers"`
-	MaxBytes     int               `yaml:"max_bytes"`
-	Assertion    *Assertion        `yaml:"assertion"`
+	Config    identity.Config `yaml:"-"` // set by identityKeys
+	Assertion *Assertion      `yaml:"assertion"`
 }
 
-// Assertion is about the signed token for services: the fields of identity.AssertionConfig.
+// Assertion configures the signed token for services.
 type Assertion struct {
-	Header      string        `yaml:"header"`
-	Issuer      string        `yaml:"issuer"`
-	Audience    string        `yaml:"audience"`
-	Lifetime    time.Duration `yaml:"lifetime"`
-	KeyFiles    []string      `yaml:"key_files"`
-	Claims      []string      `yaml:"claims"`
-	WithHeaders bool          `yaml:"with_headers"`
-	JWKSPath    string        `yaml:"jwks_path"`
+	Config   identity.AssertionConfig `yaml:"-"` // set by assertionKeys
+	KeyFiles []string                 `yaml:"key_files"`
+	JWKSPath string                   `yaml:"jwks_path"`
 }
 
 // ForwardAuth is the listener for proxies that ask by HTTP.

@@ -22,6 +22,8 @@ type source struct {
 	path  string
 	data  []byte
 	lines map[string]int // of keys, by their dotted names: "identity.assertion", "upstreams.0.url"
+	// values are the values of keys of mappings, by their dotted names.
+	values map[string]*yaml.Node
 	// The place of the value of "routes": lines of the file, from 1, and a column of the first.
 	routesFrom, routesColumn, routesTo int
 	errs                               []error
@@ -29,7 +31,7 @@ type source struct {
 }
 
 func newSource(path string, data []byte) *source {
-	return &source{path: path, data: data, lines: make(map[string]int), misshapen: make(map[int]bool)}
+	return &source{path: path, data: data, lines: make(map[string]int), values: make(map[string]*yaml.Node), misshapen: make(map[int]bool)}
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }
@@ -89,20 +91,37 @@ func (s *source) parse(c *Config) (fatal error) {
 	}
 	s.findRoutes(root) // before walk takes out what may end the routes
 	s.walk(root, "", 0, reflect.TypeFor[Config]())
-	if err := root.Decode(c); err != nil {
-		typed, ok := errors.AsType[*yaml.TypeError](err)
-		if !ok {
-			return fmt.Errorf("%s: %w", s.name(), err)
-		}
-		for _, text := range typed.Errors {
-			line, what := 1, plainly(lineOf.ReplaceAllString(text, ""))
-			if found := lineOf.FindStringSubmatch(text); found != nil && found[1] != "" {
-				line, _ = strconv.Atoi(found[1])
-			}
-			s.wrong(line, "%s", what)
-		}
+	s.decode(root, c)
+	decodeKeys(s, "tokens", tokenKeys, &c.Tokens.Config)
+	if i := c.Tokens.Introspection; i != nil {
+		decodeKeys(s, "tokens.introspection", introspectionKeys, &i.Config)
+	}
+	decodeKeys(s, "identity", identityKeys, &c.Identity.Config)
+	if a := c.Identity.Assertion; a != nil {
+		decodeKeys(s, "identity.assertion", assertionKeys, &a.Config)
 	}
 	return nil
+}
+
+// decode sets into to the value of a node. It reports whether that succeeded. Mistakes are in s.errs.
+func (s *source) decode(n *yaml.Node, into any) bool {
+	err := n.Decode(into)
+	if err == nil {
+		return true
+	}
+	typed, ok := errors.AsType[*yaml.TypeError](err)
+	if !ok {
+		s.wrong(n.Line, "%v", err)
+		return false
+	}
+	for _, text := range typed.Errors {
+		line, what := n.Line, plainly(lineOf.ReplaceAllString(text, ""))
+		if found := lineOf.FindStringSubmatch(text); found != nil && found[1] != "" {
+			line, _ = strconv.Atoi(found[1])
+		}
+		s.wrong(line, "%s", what)
+	}
+	return false
 }
 
 // walk notes where keys are, and refuses unknown and repeated ones, and what makes YAML more than a way to write lists
@@ -154,7 +173,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 			continue
 		}
 		first[key.Value] = key.Line
-		s.lines[prefix+key.Value] = key.Line
+		s.lines[prefix+key.Value], s.values[prefix+key.Value] = key.Line, value
 		if prefix+key.Value != "routes" {
 			if !known {
 				field = into // of a map, whose keys are free
@@ -164,21 +183,6 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		kept = append(kept, key, value)
 	}
 	n.Content = kept
-}
-
-// fieldsOf are the types of the keys that a mapping may have. It is nil if they are free, or if there should be no
-// mapping, which is told when it is decoded.
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
-	if t.Kind() != reflect.Struct {
-		return nil
-	}
-	fields := make(map[string]reflect.Type)
-	for i := range t.NumField() {
-		if key := t.Field(i).Tag.Get("yaml"); key != "" {
-			fields[key] = t.Field(i).Type
-		}
-	}
-	return fields
 }
 
 // isPlain reports whether n is only a value, a list or a map. It has what else it is told as a mistake.

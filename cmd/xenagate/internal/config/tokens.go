@@ -6,48 +6,66 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Validator returns which tokens are accepted: what the file says and, for each key that it leaves out, the environment
-// ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from the same source, and so do the id and the
-// secret for introspection. The error tells every mistake.
+// tokenKeys are the keys under tokens that set fields of [xenaauth.Config].
+var tokenKeys = []key[xenaauth.Config]{
+	{name: "issuer", field: func(c *xenaauth.Config) any { return &c.Issuer }},
+	{name: "metadata_url", field: func(c *xenaauth.Config) any { return &c.MetadataURL }},
+	{name: "jwks_url", field: func(c *xenaauth.Config) any { return &c.JWKSURL }},
+	{name: "audiences", field: func(c *xenaauth.Config) any { return &c.Audiences }, pair: "allow_any_audience"},
+	{name: "allow_any_audience", field: func(c *xenaauth.Config) any { return &c.AllowAnyAudience }, pair: "audiences"},
+	{name: "profile", field: func(c *xenaauth.Config) any { return &c.Profile }},
+	{name: "algorithms", field: func(c *xenaauth.Config) any { return &c.Algorithms }},
+	{name: "clock_skew", field: func(c *xenaauth.Config) any { return &c.ClockSkew }},
+	{name: "max_token_lifetime", field: func(c *xenaauth.Config) any { return &c.MaxTokenLifetime }, pair: "allow_any_lifetime"},
+	{name: "allow_any_lifetime", field: func(c *xenaauth.Config) any { return &c.AllowAnyLifetime }, pair: "max_token_lifetime"},
+	{name: "max_token_length", field: func(c *xenaauth.Config) any { return &c.MaxTokenLength }},
+	{name: "client_claims", field: func(c *xenaauth.Config) any { return &c.ClientClaims }},
+	{name: "scope_claims", field: func(c *xenaauth.Config) any { return &c.ScopeClaims }},
+	{name: "allow_missing_client_id", field: func(c *xenaauth.Config) any { return &c.AllowMissingClientID }},
+	{name: "allow_client_audience", field: func(c *xenaauth.Config) any { return &c.AllowClientAudience }},
+	{name: "allow_nonce", field: func(c *xenaauth.Config) any { return &c.AllowNonce }},
+	{name: "allow_client_tokens", field: func(c *xenaauth.Config) any { return &c.AllowClientTokens }},
+	{name: "always_introspect", field: func(c *xenaauth.Config) any { return &c.AlwaysIntrospect }, pair: "require_active"},
+	{name: "require_active", field: func(c *xenaauth.Config) any { return &c.RequireActive }, pair: "always_introspect"},
+	{name: "max_key_age", field: func(c *xenaauth.Config) any { return &c.MaxKeyAge }},
+	{name: "cache_size", field: func(c *xenaauth.Config) any { return &c.CacheSize }},
+	{name: "cache_bytes", field: func(c *xenaauth.Config) any { return &c.CacheBytes }},
+	{name: "allow_http", field: func(c *xenaauth.Config) any { return &c.AllowHTTP }},
+}
+
+// introspectionKeys are the keys under tokens.introspection that set fields of [xenaauth.Introspection].
+var introspectionKeys = []key[xenaauth.Introspection]{
+	{name: "endpoint", field: func(i *xenaauth.Introspection) any { return &i.Endpoint }},
+	{name: "client_id", field: func(i *xenaauth.Introspection) any { return &i.ClientID }},
+	{name: "auth", field: func(i *xenaauth.Introspection) any { return &i.Auth }},
+	{name: "cache_ttl", field: func(i *xenaauth.Introspection) any { return &i.CacheTTL }},
+	{name: "negative_ttl", field: func(i *xenaauth.Introspection) any { return &i.NegativeTTL }},
+	{name: "max_token_length", field: func(i *xenaauth.Introspection) any { return &i.MaxTokenLength }},
+	{name: "cache_size", field: func(i *xenaauth.Introspection) any { return &i.CacheSize }},
+	{name: "cache_bytes", field: func(i *xenaauth.Introspection) any { return &i.CacheBytes }},
+	{name: "timeout", field: func(i *xenaauth.Introspection) any { return &i.Timeout }},
+	{name: "max_concurrent", field: func(i *xenaauth.Introspection) any { return &i.MaxConcurrent }},
+	{name: "stale_if_error", field: func(i *xenaauth.Introspection) any { return &i.StaleIfError }},
+}
+
+// profiles and clientAuths are the words for values that the file does not write as numbers.
+var (
+	profiles = map[string]xenaauth.Profile{
+		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,
+	}
+	clientAuths = map[string]xenaauth.ClientAuth{
+		"basic": xenaauth.ClientSecretBasic, "post": xenaauth.ClientSecretPost,
+	}
+)
+
+// Validator returns which tokens are accepted. The file decides; for each key that the file lacks, the environment
+// decides ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from the same source, and so do the id and
+// the secret for introspection. The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
-	t := c.Tokens
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
-	if c.Has("tokens.audiences") || c.Has("tokens.allow_any_audience") {
-		v.Audiences, v.AllowAnyAudience = t.Audiences, t.AllowAnyAudience
-	}
-	if c.Has("tokens.max_token_lifetime") || c.Has("tokens.allow_any_lifetime") {
-		v.MaxTokenLifetime, v.AllowAnyLifetime = t.MaxTokenLifetime, t.AllowAnyLifetime
-	}
-	if c.Has("tokens.always_introspect") || c.Has("tokens.require_active") {
-		v.AlwaysIntrospect, v.RequireActive = t.AlwaysIntrospect, t.RequireActive
-	}
-	over(c, "tokens.issuer", &v.Issuer, t.Issuer)
-	over(c, "tokens.metadata_url", &v.MetadataURL, t.MetadataURL)
-	over(c, "tokens.jwks_url", &v.JWKSURL, t.JWKSURL)
-	over(c, "tokens.algorithms", &v.Algorithms, t.Algorithms)
-	over(c, "tokens.clock_skew", &v.ClockSkew, t.ClockSkew)
-	over(c, "tokens.max_token_length", &v.MaxTokenLength, t.MaxTokenLength)
-	over(c, "tokens.client_claims", &v.ClientClaims, t.ClientClaims)
-	over(c, "tokens.scope_claims", &v.ScopeClaims, t.ScopeClaims)
-	over(c, "tokens.allow_missing_client_id", &v.AllowMissingClientID, t.AllowMissingClientID)
-	over(c, "tokens.allow_client_audience", &v.AllowClientAudience, t.AllowClientAudience)
-	over(c, "tokens.allow_nonce", &v.AllowNonce, t.AllowNonce)
-	over(c, "tokens.allow_client_tokens", &v.AllowClientTokens, t.AllowClientTokens)
-	over(c, "tokens.max_key_age", &v.MaxKeyAge, t.MaxKeyAge)
-	over(c, "tokens.cache_size", &v.CacheSize, t.CacheSize)
-	over(c, "tokens.cache_bytes", &v.CacheBytes, t.CacheBytes)
-	over(c, "tokens.allow_http", &v.AllowHTTP, t.AllowHTTP)
-	switch t.Profile {
-	case "": // what the environment says
-	case "identityserver":
-		v.Profile = xenaauth.ProfileIdentityServer
-	case "rfc9068":
-		v.Profile = xenaauth.ProfileRFC9068
-	default:
-		errs = append(errs, c.At("tokens.profile", errors.New("is neither identityserver nor rfc9068")))
-	}
-	if t.Introspection != nil {
+	override(c, "tokens", tokenKeys, &v, &c.Tokens.Config)
+	if c.Tokens.Introspection != nil {
 		v.Introspection, err = c.introspection(v.Introspection)
 		errs = append(errs, err)
 	}
@@ -57,55 +75,32 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// introspection is what the file says of it, over what the environment does, which is nil if it doesn't.
+// introspection returns the section of the file over env, the configuration from the environment. env is nil if the
+// environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
-	const key = "tokens.introspection"
-	from := c.Tokens.Introspection
+	const section = "tokens.introspection"
+	file := c.Tokens.Introspection
 	i := xenaauth.Introspection{}
 	if env != nil {
 		i = *env
 	}
+	override(c, section, introspectionKeys, &i, &file.Config)
 	var errs []error
-	switch {
-	case from.ClientID != "" && from.ClientSecretFile != "":
-		secret, err := c.secret(key+".client_secret_file", from.ClientSecretFile, 1)
+	switch id := file.Config.ClientID; {
+	case id != "" && file.ClientSecretFile != "":
+		secret, err := c.secret(section+".client_secret_file", file.ClientSecretFile, 1)
 		errs = append(errs, err)
-		i.ClientID, i.ClientSecret = from.ClientID, string(secret)
-	case from.ClientID != "":
-		errs = append(errs, c.At(key+".client_id", errors.New("needs a client_secret_file")))
-	case from.ClientSecretFile != "":
-		errs = append(errs, c.At(key+".client_secret_file", errors.New("needs a client_id")))
+		i.ClientSecret = string(secret)
+	case id != "":
+		errs = append(errs, c.At(section+".client_id", errors.New("needs a client_secret_file")))
+	case file.ClientSecretFile != "":
+		errs = append(errs, c.At(section+".client_secret_file", errors.New("needs a client_id")))
 	case env == nil:
-		errs = append(errs, c.At(key, errors.New("has no client_id, and XENA_INTROSPECTION_CLIENT_ID isn't set")))
+		errs = append(errs, c.At(section, errors.New("has no client_id, and XENA_INTROSPECTION_CLIENT_ID is not set")))
 	}
-	switch from.Auth {
-	case "": // what the environment says
-	case "basic":
-		i.Auth = xenaauth.ClientSecretBasic
-	case "post":
-		i.Auth = xenaauth.ClientSecretPost
-	default:
-		errs = append(errs, c.At(key+".auth", errors.New("is neither basic nor post")))
-	}
-	over(c, key+".endpoint", &i.Endpoint, from.Endpoint)
-	over(c, key+".cache_ttl", &i.CacheTTL, from.CacheTTL)
-	over(c, key+".negative_ttl", &i.NegativeTTL, from.NegativeTTL)
-	over(c, key+".max_token_length", &i.MaxTokenLength, from.MaxTokenLength)
-	over(c, key+".cache_size", &i.CacheSize, from.CacheSize)
-	over(c, key+".cache_bytes", &i.CacheBytes, from.CacheBytes)
-	over(c, key+".timeout", &i.Timeout, from.Timeout)
-	over(c, key+".max_concurrent", &i.MaxConcurrent, from.MaxConcurrent)
-	over(c, key+".stale_if_error", &i.StaleIfError, from.StaleIfError)
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
-		i.ClientID, i.ClientSecret = "told", "told" // as a mistake, and the rest is checked
+		i.ClientID, i.ClientSecret = "placeholder", "placeholder" // so that Validate checks the other fields only
 	}
 	return &i, err
-}
-
-// over replaces what the environment says by what the file says, if the file has the key.
-func over[T any](c *Config, key string, field *T, file T) {
-	if c.Has(key) {
-		*field = file
-	}
 }

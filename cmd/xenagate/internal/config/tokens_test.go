@@ -1,17 +1,19 @@
 package config
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/xenaauth/xenaauth"
 )
 
-// settings are the keys under tokens: what the file says, what a variable says, and the field that both set.
+// settings are the keys under tokens, a value in the file, a value of the variable, and the field that both set.
 var settings = []struct {
 	key, file     string
 	variable, env string
@@ -55,16 +57,46 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// notHere are the fields of the library that no key sets by itself, and why.
+// notHere are the fields that no key sets by itself, and why.
 var notHere = map[string]string{
-	"Config.Subject":             "a function",
-	"Config.HTTPClient":          "the program's own",
-	"Config.Logger":              "the program's own",
-	"Config.RevocationBus":       "under redis",
-	"Config.Introspection":       "its keys are listed",
-	"Introspection.Cache":        "under redis",
-	"Introspection.ClientID":     "tested with its secret",
-	"Introspection.ClientSecret": "tested with the id",
+	"xenaauth.Config.Subject":             "a function",
+	"xenaauth.Config.HTTPClient":          "the default",
+	"xenaauth.Config.Logger":              "the gateway's logger",
+	"xenaauth.Config.RevocationBus":       "the section redis",
+	"xenaauth.Config.Introspection":       "the section tokens.introspection",
+	"xenaauth.Introspection.Cache":        "the section redis",
+	"xenaauth.Introspection.ClientSecret": "client_secret_file",
+	"identity.Config.Assertion":           "the section identity.assertion",
+	"identity.AssertionConfig.Keys":       "key_files",
+}
+
+// Each exported field of these structs has a key, or a line in notHere that says why not.
+func TestEachFieldHasAKey(t *testing.T) {
+	checkFields(t, tokenKeys)
+	checkFields(t, introspectionKeys)
+	checkFields(t, identityKeys)
+	checkFields(t, assertionKeys)
+}
+
+func checkFields[T any](t *testing.T, keys []key[T]) {
+	t.Helper()
+	var c T
+	byField := make(map[unsafe.Pointer]string)
+	for _, k := range keys {
+		p := reflect.ValueOf(k.field(&c)).UnsafePointer()
+		if other, ok := byField[p]; ok {
+			t.Errorf("%s and %s set the same field", other, k.name)
+		}
+		byField[p] = k.name
+	}
+	v := reflect.ValueOf(&c).Elem()
+	for i := range v.NumField() {
+		field := v.Type().String() + "." + v.Type().Field(i).Name
+		_, hasKey := byField[v.Field(i).Addr().UnsafePointer()]
+		if v.Type().Field(i).IsExported() && hasKey == (notHere[field] != "") {
+			t.Errorf("%s needs a key, or a line in notHere that says why not", field)
+		}
+	}
 }
 
 // validator reads a file with these keys under tokens, while the environment holds these variables.
@@ -97,22 +129,19 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := Load(path)
-	if err != nil {
-		t.Fatalf("%v\n%s", err, text)
+	c, errFile := Load(path)
+	if c == nil {
+		t.Fatalf("%v\n%s", errFile, text)
 	}
-	return c.Validator()
+	v, err := c.Validator()
+	return v, errors.Join(errFile, err)
 }
 
-// Each field of the library's configuration has a key and a variable, and the key goes before the variable.
+// Each key has a variable, and the key in the file overrides the variable.
 func TestTokens(t *testing.T) {
-	have := make(map[string]bool)
+	have := map[string]bool{"introspection.client_id": true} // tested together with the secret
 	for _, s := range settings {
-		of := "Config."
-		if strings.HasPrefix(s.key, "introspection.") {
-			of = "Introspection."
-		}
-		have[of+s.field] = true
+		have[s.key] = true
 		t.Run(s.key, func(t *testing.T) {
 			read := func(keys, env map[string]string) any {
 				t.Helper()
@@ -144,17 +173,19 @@ func TestTokens(t *testing.T) {
 			}
 		})
 	}
-	for _, of := range []reflect.Type{reflect.TypeFor[xenaauth.Config](), reflect.TypeFor[xenaauth.Introspection]()} {
-		for i := range of.NumField() {
-			name := of.Name() + "." + of.Field(i).Name
-			if have[name] == (notHere[name] != "") {
-				t.Errorf("%s: either a key sets it, or notHere says why not", name)
-			}
+	for _, k := range tokenKeys {
+		if !have[k.name] {
+			t.Errorf("no test of tokens.%s", k.name)
+		}
+	}
+	for _, k := range introspectionKeys {
+		if !have["introspection."+k.name] {
+			t.Errorf("no test of tokens.introspection.%s", k.name)
 		}
 	}
 }
 
-// Of two keys that exclude each other, the one in the file goes before the other in the environment.
+// If two keys exclude each other, the key in the file overrides both variables.
 func TestTokens_Exclusive(t *testing.T) {
 	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
 	for key, c := range map[string]struct{ file, variable, value, field string }{
@@ -181,7 +212,7 @@ func TestTokens_Exclusive(t *testing.T) {
 	}
 }
 
-// Mistakes of the environment and of the file are told together.
+// The error lists the mistakes of the environment and of the file.
 func TestTokens_MistakesOfBoth(t *testing.T) {
 	_, err := validator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
 	for _, want := range []string{"XENA_CACHE_SIZE", "tokens.profile"} {

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+)
+
+// key is a key of the file that sets a field of a struct of another package.
+type key[T any] struct {
+	name  string
+	field func(*T) any // returns a pointer to the field
+	// pair is the key of a field that excludes this field. If the file has one key of a pair, the environment sets
+	// neither field.
+	pair string
+}
+
+// tables are the keys of a section that are not fields of the section's own struct.
+var tables = map[reflect.Type]map[string]reflect.Type{
+	reflect.TypeFor[Tokens]():        typesOf(tokenKeys),
+	reflect.TypeFor[Introspection](): typesOf(introspectionKeys),
+	reflect.TypeFor[Identity]():      typesOf(identityKeys),
+	reflect.TypeFor[Assertion]():     typesOf(assertionKeys),
+}
+
+// identityKeys are the keys under identity that set fields of [identity.Config].
+var identityKeys = []key[identity.Config]{
+	{name: "user_header", field: func(c *identity.Config) any { return &c.UserHeader }},
+	{name: "client_header", field: func(c *identity.Config) any { return &c.ClientHeader }},
+	{name: "scopes_header", field: func(c *identity.Config) any { return &c.ScopesHeader }},
+	{name: "claim_headers", field: func(c *identity.Config) any { return &c.ClaimHeaders }},
+	{name: "max_bytes", field: func(c *identity.Config) any { return &c.MaxBytes }},
+}
+
+// assertionKeys are the keys under identity.assertion that set fields of [identity.AssertionConfig].
+var assertionKeys = []key[identity.AssertionConfig]{
+	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
+	{name: "issuer", field: func(c *identity.AssertionConfig) any { return &c.Issuer }},
+	{name: "audience", field: func(c *identity.AssertionConfig) any { return &c.Audience }},
+	{name: "lifetime", field: func(c *identity.AssertionConfig) any { return &c.Lifetime }},
+	{name: "claims", field: func(c *identity.AssertionConfig) any { return &c.Claims }},
+	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
+}
+
+// typesOf returns the types of the values of keys.
+func typesOf[T any](keys []key[T]) map[string]reflect.Type {
+	types := make(map[string]reflect.Type)
+	for _, k := range keys {
+		types[k.name] = reflect.TypeOf(k.field(new(T))).Elem()
+	}
+	return types
+}
+
+// fieldsOf returns the keys that a mapping for t may have, and the types of their values. It returns nil if t is not a
+// struct: then the keys are free, or a mapping is a mistake that decoding reports.
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	fields := make(map[string]reflect.Type)
+	for name, of := range tables[t] {
+		fields[name] = of
+	}
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("yaml"); name != "" && name != "-" {
+			fields[name] = t.Field(i).Type
+		}
+	}
+	return fields
+}
+
+// Keys returns the dotted names of all keys that a file may have. An element of a list has no name of its own:
+// "upstreams.url" is the key url of each upstream.
+func Keys() []string {
+	var names []string
+	var walk func(t reflect.Type, prefix string)
+	walk = func(t reflect.Type, prefix string) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			t = t.Elem()
+		}
+		fields := fieldsOf(t)
+		if fields == nil || t == reflect.TypeFor[yaml.Node]() {
+			names = append(names, prefix)
+			return
+		}
+		for name, of := range fields {
+			walk(of, strings.TrimPrefix(prefix+"."+name, "."))
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+	slices.Sort(names)
+	return names
+}
+
+// decodeKeys sets the fields of to whose keys the section of the file has.
+func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
+	for _, k := range keys {
+		name := section + "." + k.name
+		n, ok := s.values[name]
+		if !ok {
+			continue
+		}
+		switch field := k.field(to).(type) {
+		case *xenaauth.Profile:
+			decodeWord(s, name, n, field, profiles)
+		case *xenaauth.ClientAuth:
+			decodeWord(s, name, n, field, clientAuths)
+		default:
+			s.decode(n, field)
+		}
+	}
+}
+
+// decodeWord sets a field to the value that the file names by a word.
+func decodeWord[V any](s *source, name string, n *yaml.Node, field *V, words map[string]V) {
+	var text string
+	if !s.decode(n, &text) {
+		return
+	}
+	value, ok := words[text]
+	if !ok {
+		s.wrongAt(name, "is neither %s", strings.Join(sortedKeys(words), " nor "))
+		return
+	}
+	*field = value
+}
+
+func sortedKeys[V any](words map[string]V) []string {
+	list := make([]string, 0, len(words))
+	for w := range words {
+		list = append(list, w)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// override replaces in to, which the environment has set, the fields that the file sets.
+func override[T any](c *Config, section string, keys []key[T], to, file *T) {
+	for _, k := range keys {
+		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {
+			reflect.ValueOf(k.field(to)).Elem().Set(reflect.ValueOf(k.field(file)).Elem())
+		}
+	}
+}
