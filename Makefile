@@ -16,4 +16,4 @@ api: ## write the golden copy of the public surface anew
 	go doc -all . > api.txt
 
 cover: ## statement coverage of the library, by its own tests
-	go test -coverpkg=.,./internal/... -coverprofile=coverage.out . ./internal/... && go tool cover -func=coverage.out | tail -1
+	go test -coverpkg=.,./internal/... -coverprofile=coverage.out . ./internal/... ./conformance/... && go tool cover -func=coverage.out | tail -1

@@ -19,6 +19,7 @@ var homes = map[string]string{
 	"github.com/patrickmn/go-cache": "internal/factcache",
 	"github.com/sony/gobreaker":     "internal/upstream",
 	"golang.org/x/sync":             ".",
+	"github.com/stretchr/testify":   "conformance/harness",
 }
 
 // leafImports is what the leaves may import of each other. They may never import the root.
@@ -74,6 +75,9 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 	leaf := strings.HasPrefix(dir, "internal/")
 	if leaf && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
 		t.Errorf("%s imports %s: leaves know no HTTP and no logging", name, imported)
+	}
+	if strings.HasPrefix(imported, module+"/conformance/") {
+		t.Errorf("%s imports %s: only tests may", name, imported)
 	}
 	if !strings.Contains(strings.Split(imported, "/")[0], ".") {
 		return // the standard library

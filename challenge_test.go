@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
 func challengeOf(m *xenaauth.Middleware, err error) string {
@@ -20,7 +21,7 @@ func challengeOf(m *xenaauth.Middleware, err error) string {
 }
 
 func TestChallengeParams(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	const start = `Bearer realm="xena", error="insufficient_scope", error_description="The access token does not allow this."`
 	for name, tt := range map[string]struct {
 		params map[string]string
@@ -66,7 +67,7 @@ func TestPolicyParams(t *testing.T) {
 	}
 	requirement := xenaauth.Where("step-up", func(context.Context, *xenaauth.User) error { return stepUp })
 	var told *xenaauth.Error
-	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
 		told = e
 		body, err := json.Marshal(e)
 		require.NoError(t, err)
@@ -74,7 +75,7 @@ func TestPolicyParams(t *testing.T) {
 		_, _ = w.Write(body)
 	}})
 	for range 2 {
-		w := get(m.Require(requirement)(teapot), t.Context(), "GET", "Bearer a")
+		w := harness.Send(m.Require(requirement)(harness.Teapot), t.Context(), "GET", "Bearer a")
 		require.Equal(t, 403, w.Code)
 		require.Contains(t, w.Header().Get("WWW-Authenticate"), `error="insufficient_user_authentication"`)
 		require.Contains(t, w.Header().Get("WWW-Authenticate"), `acr_values="gold"`)

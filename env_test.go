@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
 // variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and wrong values.
@@ -81,16 +82,6 @@ var notFromEnv = map[string]string{
 	"Introspection.Cache": "an interface",
 }
 
-// clearEnv unsets all variables for the time of a test.
-func clearEnv(t *testing.T) {
-	t.Helper()
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "XENA_") {
-			t.Setenv(name, "")
-		}
-	}
-}
-
 // flat returns the exported fields of a Config and its Introspection by name.
 func flat(c xenaauth.Config) map[string]any {
 	fields := make(map[string]any)
@@ -121,7 +112,7 @@ func TestConfigFromEnv_EveryField(t *testing.T) {
 	}
 	for name, v := range variables {
 		t.Run(name, func(t *testing.T) {
-			clearEnv(t)
+			harness.ClearEnv(t)
 			if strings.HasPrefix(name, "XENA_INTROSPECTION_") {
 				t.Setenv("XENA_INTROSPECTION_CLIENT_ID", "other")
 			}
@@ -142,7 +133,7 @@ func TestConfigFromEnv_WrongValues(t *testing.T) {
 	for name, v := range variables {
 		t.Run(name, func(t *testing.T) {
 			for _, wrong := range v.wrong {
-				clearEnv(t)
+				harness.ClearEnv(t)
 				t.Setenv("XENA_INTROSPECTION_CLIENT_ID", "api")
 				t.Setenv(name, wrong)
 				_, err := xenaauth.ConfigFromEnv()
@@ -153,7 +144,7 @@ func TestConfigFromEnv_WrongValues(t *testing.T) {
 		})
 	}
 	t.Run("all at once", func(t *testing.T) {
-		clearEnv(t)
+		harness.ClearEnv(t)
 		want := 0
 		for name, v := range variables {
 			if len(v.wrong) > 0 {
@@ -166,7 +157,7 @@ func TestConfigFromEnv_WrongValues(t *testing.T) {
 		require.Len(t, err.(interface{ Unwrap() []error }).Unwrap(), want)
 	})
 	t.Run("the good ones stay", func(t *testing.T) {
-		clearEnv(t)
+		harness.ClearEnv(t)
 		t.Setenv("XENA_AUDIENCE", "testapi")
 		t.Setenv("XENA_CACHE_SIZE", "many")
 		c, err := xenaauth.ConfigFromEnv()
@@ -199,7 +190,7 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 		"switches of no use": {map[string]string{"XENA_REQUIRE_ACTIVE": "false", "XENA_PROFILE": "identityserver"}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			clearEnv(t)
+			harness.ClearEnv(t)
 			for name, value := range tt.env {
 				t.Setenv(name, value)
 			}

@@ -12,26 +12,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // guarded serves one request through the Guard of a table, and tells what came of it.
 type guarded struct {
 	m      *xenaauth.Middleware
-	v      *scopesOf
+	v      *harness.ScopeValidator
 	events []xenaauth.Event
 	user   *xenaauth.User // whom the handler saw
 }
 
 func newGuarded() *guarded {
-	g := &guarded{v: new(scopesOf)}
+	g := &guarded{v: new(harness.ScopeValidator)}
 	g.m = xenaauth.NewMiddleware(g.v, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { g.events = append(g.events, e) }})
 	return g
 }
 
 func (g *guarded) serve(t *testing.T, find func(*http.Request) (xenaauth.Rule, error), method, path, authorization string) *http.Response {
 	t.Helper()
-	g.events, g.user, g.v.asked = nil, nil, 0
+	g.events, g.user, g.v.Calls = nil, nil, 0
 	r := httptest.NewRequest(method, path, nil)
 	r = r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})))
 	if authorization != "" {
@@ -86,7 +87,7 @@ func TestGuard(t *testing.T) {
 			if g.user != nil || tt.subject != "" {
 				require.Equal(t, tt.subject, g.user.Subject())
 			}
-			require.Equal(t, tt.asked, g.v.asked, "what no rule allows costs no question")
+			require.Equal(t, tt.asked, g.v.Calls, "what no rule allows costs no question")
 			require.Len(t, g.events, 1, "every outcome is told once")
 			if tt.status != 418 {
 				require.Equal(t, tt.status, g.events[0].Err.StatusCode())
@@ -149,7 +150,7 @@ func TestGuardWithAnyAudience(t *testing.T) {
 		{Pattern: "/optional", Optional: true},
 	}, nil)
 	require.NoError(t, err)
-	h := xenaauth.NewMiddleware(v, nil).Guard(table.Find)(teapot)
+	h := xenaauth.NewMiddleware(v, nil).Guard(table.Find)(harness.Teapot)
 	for path, want := range map[string]int{"/scope": 418, "/user": 403, "/optional": 403} {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))

@@ -8,24 +8,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
-
-func get(h http.Handler, ctx context.Context, method, authorization string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, "/", nil).WithContext(ctx)
-	if authorization != "" {
-		r.Header.Set("Authorization", authorization)
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
-
-var teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
 
 // An error-body hook chooses the body, and nothing that a client's safety rests on.
 func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
@@ -49,8 +40,8 @@ func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Realm: "r", ErrorBody: hook})
-			w := get(m.Require()(teapot), t.Context(), "GET", "")
+			m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: "r", ErrorBody: hook})
+			w := harness.Send(m.Require()(harness.Teapot), t.Context(), "GET", "")
 			require.Equal(t, 401, w.Code)
 			require.Equal(t, []string{`Bearer realm="r"`}, w.Result().Header["Www-Authenticate"])
 			require.Equal(t, "no-store", w.Result().Header.Get("Cache-Control"))
@@ -60,19 +51,19 @@ func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
 }
 
 func TestErrorBodyHookChoosesTheBody(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
 		w.Header().Set("Content-Type", "text/html")
 		_, _ = w.Write([]byte("<h1>" + e.Code() + " " + string(e.Reason) + " at " + r.URL.Path + "</h1>"))
 	}})
-	h := m.Require(xenaauth.AllScopes("a"))(teapot)
-	w := get(h, t.Context(), "GET", "Bearer b")
+	h := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
+	w := harness.Send(h, t.Context(), "GET", "Bearer b")
 	require.Equal(t, "<h1>insufficient_scope insufficient_scope at /</h1>", w.Body.String())
 	require.Equal(t, "text/html", w.Header().Get("Content-Type"))
-	require.Empty(t, get(h, t.Context(), "HEAD", "Bearer b").Body.String())
+	require.Empty(t, harness.Send(h, t.Context(), "HEAD", "Bearer b").Body.String())
 }
 
 func TestEmptyBody(t *testing.T) {
-	w := get(xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{EmptyBody: true}).Require()(teapot), t.Context(), "GET", "")
+	w := harness.Send(xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{EmptyBody: true}).Require()(harness.Teapot), t.Context(), "GET", "")
 	require.Equal(t, 401, w.Code)
 	require.Empty(t, w.Body.String())
 	require.Empty(t, w.Header().Get("Content-Type"))
@@ -80,8 +71,8 @@ func TestEmptyBody(t *testing.T) {
 
 // What handlers around us have said of another body doesn't go out with ours.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
-	h := xenaauth.NewMiddleware(new(scopesOf), nil).Require()(teapot)
-	w := get(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require()(harness.Teapot)
+	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		w.Header().Set("Etag", `"x"`)
 		w.Header().Set("Vary", "Accept")
@@ -96,40 +87,40 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 }
 
 func TestNestedGuardsValidateOnce(t *testing.T) {
-	v := new(scopesOf)
+	v := new(harness.ScopeValidator)
 	a, b := xenaauth.NewMiddleware(v, nil), xenaauth.NewMiddleware(v, nil)
 	asked := func(h http.Handler, authorization string) (int, int) {
-		v.asked = 0
-		return get(h, t.Context(), "GET", authorization).Code, v.asked
+		v.Calls = 0
+		return harness.Send(h, t.Context(), "GET", authorization).Code, v.Calls
 	}
-	status, n := asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(a.Optional(teapot))), "Bearer a")
+	status, n := asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 1}, []int{status, n})
-	status, n = asked(a.Require()(b.Require()(teapot)), "Bearer a")
+	status, n = asked(a.Require()(b.Require()(harness.Teapot)), "Bearer a")
 	require.Equal(t, []int{418, 2}, []int{status, n}, "another middleware asks for itself")
-	status, n = asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(teapot)), "Bearer b")
+	status, n = asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 }
 
 // A context is no credential: a request that borrows one with other credentials, or with none, is on its own.
 func TestBorrowedContext(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), nil)
-	inner := m.Require(xenaauth.AllScopes("a"))(teapot)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
+	inner := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
 	var statuses []int
 	outer := m.Require()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		for _, authorization := range []string{"Bearer a", "", "Bearer b", "Basic a"} {
-			statuses = append(statuses, get(inner, r.Context(), "GET", authorization).Code)
+			statuses = append(statuses, harness.Send(inner, r.Context(), "GET", authorization).Code)
 		}
 	}))
-	get(outer, t.Context(), "GET", "Bearer a")
+	harness.Send(outer, t.Context(), "GET", "Bearer a")
 	require.Equal(t, []int{418, 401, 403, 401}, statuses)
 }
 
 func TestPlantedUserNeverPasses(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{}))
-	require.Equal(t, 401, get(m.Require()(teapot), ctx, "GET", "").Code)
+	require.Equal(t, 401, harness.Send(m.Require()(harness.Teapot), ctx, "GET", "").Code)
 	seen := true
-	w := get(m.Optional(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	w := harness.Send(m.Optional(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, seen = xenaauth.UserFromContext(r.Context())
 	})), ctx, "GET", "")
 	require.Equal(t, 200, w.Code)
@@ -139,11 +130,11 @@ func TestPlantedUserNeverPasses(t *testing.T) {
 
 func TestEvents(t *testing.T) {
 	var events []xenaauth.Event
-	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { events = append(events, e) }})
-	h := m.Require(xenaauth.AllScopes("a"))(teapot)
-	get(h, t.Context(), "GET", "Bearer a")
-	get(h, t.Context(), "GET", "Bearer b")
-	get(h, t.Context(), "GET", "")
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) { events = append(events, e) }})
+	h := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
+	harness.Send(h, t.Context(), "GET", "Bearer a")
+	harness.Send(h, t.Context(), "GET", "Bearer b")
+	harness.Send(h, t.Context(), "GET", "")
 	require.Len(t, events, 3)
 	require.Nil(t, events[0].Err)
 	require.Equal(t, "ann", events[0].User.Subject())
@@ -153,31 +144,24 @@ func TestEvents(t *testing.T) {
 	require.Nil(t, events[2].User)
 }
 
-type oddValidator struct {
-	user *xenaauth.User
-	err  error
-}
-
-func (o oddValidator) Validate(context.Context, string) (*xenaauth.User, error) { return o.user, o.err }
-
 // What a validator of somebody else's returns is never taken for more than it says.
 func TestForeignValidators(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	for name, tt := range map[string]struct {
-		v      oddValidator
+		v      harness.FixedValidator
 		status int
 	}{
-		"an error that is no refusal": {oddValidator{err: errors.New("postgres://secret@db is down")}, 503},
-		"neither user nor error":      {oddValidator{}, 503},
-		"a refusal":                   {oddValidator{err: shared}, 401},
-		"a refusal inside":            {oddValidator{err: errors.Join(errors.New("x"), shared)}, 401},
-		"a nil refusal":               {oddValidator{err: (*xenaauth.Error)(nil)}, 503},
-		"a reason that doesn't exist": {oddValidator{err: &xenaauth.Error{Reason: "teapot"}}, 503},
-		"the zero refusal":            {oddValidator{err: new(xenaauth.Error)}, 503},
-		"a user, and a refusal":       {oddValidator{user: xenaauthtest.User(xenaauthtest.Token{}), err: shared}, 401},
+		"an error that is no refusal": {harness.FixedValidator{Err: errors.New("postgres://secret@db is down")}, 503},
+		"neither user nor error":      {harness.FixedValidator{}, 503},
+		"a refusal":                   {harness.FixedValidator{Err: shared}, 401},
+		"a refusal inside":            {harness.FixedValidator{Err: errors.Join(errors.New("x"), shared)}, 401},
+		"a nil refusal":               {harness.FixedValidator{Err: (*xenaauth.Error)(nil)}, 503},
+		"a reason that doesn't exist": {harness.FixedValidator{Err: &xenaauth.Error{Reason: "teapot"}}, 503},
+		"the zero refusal":            {harness.FixedValidator{Err: new(xenaauth.Error)}, 503},
+		"a user, and a refusal":       {harness.FixedValidator{User: xenaauthtest.User(xenaauthtest.Token{}), Err: shared}, 401},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := get(xenaauth.NewMiddleware(tt.v, nil).Require(xenaauth.AllScopes("a"))(teapot), t.Context(), "GET", "Bearer x")
+			w := harness.Send(xenaauth.NewMiddleware(tt.v, nil).Require(xenaauth.AllScopes("a"))(harness.Teapot), t.Context(), "GET", "Bearer x")
 			require.Equal(t, tt.status, w.Code)
 			require.NotContains(t, w.Body.String(), "secret")
 			require.Nil(t, shared.Scopes, "what is shared is not written to")
@@ -195,7 +179,7 @@ func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
 		"nothing":      func() { m.Require() },
 		"any user":     func() { m.Require(xenaauth.AnyUser()) },
 		"a way around": func() { m.Require(xenaauth.AnyOf(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())) },
-		"optional":     func() { m.Optional(teapot) },
+		"optional":     func() { m.Optional(harness.Teapot) },
 		"a policy by itself": func() {
 			m.Require(xenaauth.Where("x", func(context.Context, *xenaauth.User) error { return nil }))
 		},
@@ -203,19 +187,19 @@ func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
 		t.Run(name, func(t *testing.T) { require.Panics(t, wrong) })
 	}
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
-	require.Equal(t, 418, get(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
 	// Wrapped by somebody, a validator isn't known to be one that checks no audience. Its users are.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
-	require.Equal(t, 403, get(wrapped.Require()(teapot), t.Context(), "GET", token).Code)
-	require.Equal(t, 403, get(wrapped.Optional(teapot), t.Context(), "GET", token).Code)
-	require.Equal(t, 418, get(wrapped.Require(xenaauth.AllScopes("testapi"))(teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 403, harness.Send(wrapped.Require()(harness.Teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 418, harness.Send(wrapped.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 }
 
 // Callers that decide by a table of their own report what they decided.
 func TestRefuseAndCheckPublic(t *testing.T) {
 	var events []xenaauth.Event
-	m := xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Event:  func(_ context.Context, e xenaauth.Event) { events = append(events, e) },
 		Logger: slog.New(slog.DiscardHandler),
 	})
@@ -243,4 +227,59 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 		require.NotSame(t, noRule, refusal)
 		require.Equal(t, []xenaauth.Event{{Err: refusal}}, events)
 	}
+}
+
+// What a hook does to a refusal doesn't reach the route that made it.
+func TestHookCanNotRewriteARoute(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(_ http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
+		for i := range e.Scopes {
+			e.Scopes[i] = "b"
+		}
+	}})
+	h := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
+	for range 3 {
+		require.Equal(t, 403, harness.Send(h, t.Context(), "GET", "Bearer b").Code)
+	}
+}
+
+// A context that outlives a token, as a connection's does, is no way around its end.
+func TestBorrowedContextIsJudgedAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v, err := xenaauth.NewValidator(issuer.Config())
+		require.NoError(t, err)
+		m := xenaauth.NewMiddleware(v, nil)
+		check := func(ctx context.Context, token string) (context.Context, error) {
+			r := httptest.NewRequest("GET", "/", nil).WithContext(ctx)
+			r.Header.Set("Authorization", "Bearer "+token)
+			allowed, err := m.Check(r)
+			if err != nil {
+				return nil, err
+			}
+			return allowed.Context(), nil
+		}
+		token := issuer.JWT(xenaauthtest.Token{})
+		ctx, err := check(t.Context(), token)
+		require.NoError(t, err)
+		_, err = check(ctx, token)
+		require.NoError(t, err)
+		require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
+		_, err = check(ctx, token)
+		require.ErrorContains(t, err, "revoked")
+
+		token = issuer.JWT(xenaauthtest.Token{Lifetime: time.Minute})
+		ctx, err = check(t.Context(), token)
+		require.NoError(t, err)
+		time.Sleep(2 * time.Minute)
+		_, err = check(ctx, token)
+		require.ErrorContains(t, err, "expired")
+	})
+}
+
+// A validator of somebody else's doesn't make a bad token optional by the reason it gives.
+func TestOptionalGoesByTheRequest(t *testing.T) {
+	m := xenaauth.NewMiddleware(harness.FixedValidator{Err: &xenaauth.Error{Reason: xenaauth.ReasonMissingToken}}, nil)
+	require.Equal(t, 401, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Bearer x").Code)
+	require.Equal(t, 418, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "").Code)
+	require.Equal(t, 418, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Basic x").Code)
 }

@@ -11,15 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 )
-
-// scopesOf is a TokenValidator whose tokens are their scopes.
-type scopesOf struct{ asked int }
-
-func (s *scopesOf) Validate(_ context.Context, token string) (*xenaauth.User, error) {
-	s.asked++
-	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scp": token})
-}
 
 func refusalOf(t *testing.T, m *xenaauth.Middleware, scope string, rs ...xenaauth.Requirement) (status int, challenge string) {
 	t.Helper()
@@ -78,7 +71,7 @@ func TestRequirements(t *testing.T) {
 		"request policy":                     {[]xenaauth.Requirement{path}, "x", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			status, challenge := refusalOf(t, xenaauth.NewMiddleware(new(scopesOf), nil), tt.scope, tt.rs...)
+			status, challenge := refusalOf(t, xenaauth.NewMiddleware(new(harness.ScopeValidator), nil), tt.scope, tt.rs...)
 			require.Equal(t, tt.status, status)
 			if tt.status == 403 {
 				want := `Bearer realm="xena", error="insufficient_scope", error_description="The access token lacks a scope."`
@@ -112,7 +105,7 @@ func TestRequirementIsInspectable(t *testing.T) {
 }
 
 func TestWiringMistakesPanic(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	var many []xenaauth.Requirement
 	for n := range 9 {
 		many = append(many, xenaauth.AnyScope(fmt.Sprint("a", n), fmt.Sprint("b", n)))
@@ -136,8 +129,10 @@ func TestWiringMistakesPanic(t *testing.T) {
 		"no validator":        func() { xenaauth.NewMiddleware(nil, nil) },
 		"no handler":          func() { m.Require()(nil) },
 		"no optional handler": func() { m.Optional(nil) },
-		"a realm that quotes": func() { xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Realm: `a"`}) },
-		"a realm that breaks": func() { xenaauth.NewMiddleware(new(scopesOf), &xenaauth.Options{Realm: "a\r\nSet-Cookie: b"}) },
+		"a realm that quotes": func() { xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: `a"`}) },
+		"a realm that breaks": func() {
+			xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: "a\r\nSet-Cookie: b"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) { require.Panics(t, wrong) })
 	}
@@ -145,7 +140,7 @@ func TestWiringMistakesPanic(t *testing.T) {
 
 // Adapters hand requirements to Check on each request; what they were wired wrong with lets nobody in.
 func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(scopesOf), nil)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer a")
 	_, err := m.Check(r, xenaauth.Requirement{})

@@ -1,0 +1,241 @@
+package availability_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// wire is a network in memory, on which connections can die without a word: then each side may write, and nothing
+// arrives.
+type wire struct {
+	mu      sync.Mutex
+	conns   map[*wireConn]bool // open ones
+	dialled int
+	mute    bool // connections are dead from their beginning
+	latency time.Duration
+	accept  chan net.Conn
+	closed  chan struct{}
+}
+
+func newWire() *wire {
+	return &wire{conns: make(map[*wireConn]bool), accept: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (w *wire) dial(ctx context.Context, _, addr string) (net.Conn, error) {
+	near, far := net.Pipe()
+	c := &wireConn{Conn: near, wire: w, to: addr, dead: make(chan struct{}), gone: make(chan struct{})}
+	w.mu.Lock()
+	w.dialled++
+	name := fmt.Sprint("client ", w.dialled)
+	w.conns[c] = true
+	mute, latency := w.mute, w.latency
+	w.mu.Unlock()
+	time.Sleep(latency)
+	if mute {
+		c.die()
+	}
+	select {
+	case w.accept <- &namedConn{far, name}:
+		return c, nil
+	case <-w.closed:
+	case <-ctx.Done():
+	}
+	_, _ = c.Close(), far.Close()
+	return nil, errors.New("no connection")
+}
+
+func (w *wire) Accept() (net.Conn, error) {
+	select {
+	case c := <-w.accept:
+		return c, nil
+	case <-w.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (w *wire) Close() error   { close(w.closed); return nil }
+func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
+
+// die makes all connections die, and all new ones if mute is set.
+func (w *wire) die(mute bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mute = mute
+	for c := range w.conns {
+		c.die()
+	}
+}
+
+func (w *wire) open() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.conns)
+}
+
+// dieBut makes the connections to all but one server die.
+func (w *wire) dieBut(addr string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for c := range w.conns {
+		if c.to != addr {
+			c.die()
+		}
+	}
+}
+
+// namedConn is the server's end of a connection, which tells connections apart by the address of the client.
+type namedConn struct {
+	net.Conn
+	name string
+}
+
+func (c *namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
+
+// wireConn is the client's end of a connection.
+type wireConn struct {
+	net.Conn
+	wire       *wire
+	to         string
+	dead, gone chan struct{}
+	dies, goes sync.Once
+}
+
+func (c *wireConn) die() {
+	c.dies.Do(func() { close(c.dead); _ = c.Conn.SetDeadline(time.Now()) })
+}
+
+func (c *wireConn) isDead() bool {
+	select {
+	case <-c.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *wireConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
+		<-c.gone
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *wireConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
+		return len(p), nil // into the void
+	}
+	return n, err
+}
+
+func (c *wireConn) Close() error {
+	c.goes.Do(func() {
+		close(c.gone)
+		c.wire.mu.Lock()
+		delete(c.wire.conns, c)
+		c.wire.mu.Unlock()
+	})
+	return c.Conn.Close()
+}
+
+// wired is an issuer and an API on a wire.
+type wired struct {
+	*wire
+	issuer    *xenaauthtest.Issuer
+	transport *http.Transport
+	validator *xenaauth.Validator
+}
+
+// onWire calls f with an issuer on a wire that is reached by HTTP/1.1 or HTTP/2.
+func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *wired)) {
+	t.Helper()
+	harness.FakeTime(t, func(t *testing.T) {
+		w := &wired{wire: newWire()}
+		w.issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: "http://localhost", Algorithm: "ES256"})
+		protocols := new(http.Protocols)
+		protocols.SetHTTP1(!http2)
+		protocols.SetUnencryptedHTTP2(http2)
+		var handler http.Handler = w.issuer
+		if serve != nil {
+			handler = serve(handler)
+		}
+		server := &http.Server{Handler: handler, Protocols: protocols, ReadHeaderTimeout: time.Minute}
+		served := make(chan error, 1)
+		go func() { served <- server.Serve(w.wire) }()
+		w.transport = &http.Transport{DialContext: w.dial, Protocols: protocols, MaxIdleConnsPerHost: 100}
+		w.validator = harness.NewValidator(t, w.config())
+		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
+		f(t, w)
+		w.transport.CloseIdleConnections()
+		time.Sleep(time.Minute) // for those of which the transport knows no more
+		left := 0
+		if http2 { // the dead connection of the client's own transport, which has no pings and is not ours to close
+			left = 1
+		}
+		require.LessOrEqual(t, w.open(), left, "connections are left")
+		w.mu.Lock()
+		conns := slices.Collect(maps.Keys(w.conns))
+		w.mu.Unlock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		require.NoError(t, server.Close())
+		require.ErrorIs(t, <-served, http.ErrServerClosed)
+	})
+}
+
+// config reaches the issuer by connections of the wire.
+func (w *wired) config() xenaauth.Config {
+	cfg := w.issuer.HybridConfig()
+	cfg.HTTPClient = &http.Client{Transport: w.transport}
+	return cfg
+}
+
+// fill makes n connections where each carries one call at a time, and leaves them idle.
+func (w *wired) fill(t *testing.T, n int) {
+	t.Helper()
+	w.issuer.Slow(100 * time.Millisecond)
+	var all sync.WaitGroup
+	for range n {
+		all.Go(func() {
+			if reason := harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})); reason != "" {
+				t.Error(reason)
+			}
+		})
+	}
+	all.Wait()
+	w.issuer.Heal()
+}
+
+// until asks about a token until it passes, and returns how long that took.
+func (w *wired) until(t *testing.T, token string) time.Duration {
+	began := time.Now()
+	for {
+		reason := harness.ReasonOf(t, w.validator, token)
+		if reason == "" {
+			return time.Since(began)
+		}
+		if reason != xenaauth.ReasonUnavailable || time.Since(began) > time.Hour {
+			t.Errorf("%s after %v", reason, time.Since(began))
+			return time.Since(began)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -1,0 +1,168 @@
+package availability_test
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// strangers are so many clients that each ask with tokens of junk keys, one after the other, until the returned function
+// is called. It requires that each was told the truth: the key is unknown, or the answer is not known.
+func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
+	t.Helper()
+	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
+	var all sync.WaitGroup
+	stop := make(chan struct{})
+	for client := range 1100 {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				header := fmt.Sprintf(`{"alg":"ES256","kid":"junk %d %d %p"}`, client, n, stop)
+				got := a.Get(t, harness.Base64(header)+"."+parts[1]+"."+parts[2])
+				if got.Status != http.StatusUnauthorized && (got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "") {
+					t.Errorf("a stranger got %d", got.Status)
+				}
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Millisecond):
+				}
+			}
+		})
+	}
+	synctest.Wait()
+	return func() {
+		close(stop)
+		all.Wait()
+	}
+}
+
+// More strangers wait for unknown keys than there are places. A token of a rotated key passes at once if its user is
+// known. Any other is told to come again, and passes when it does.
+func TestA4_TooManyWaiting(t *testing.T) {
+	t.Parallel()
+	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+		for round := range 5 {
+			issuer.Rotate()
+			leave := strangers(t, issuer, a, "stranger")
+			newcomer := issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("newcomer", round)})
+			got := a.Get(t, newcomer)
+			got.IsRefusal(t, xenaauth.ReasonUnavailable)
+			a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+			after, err := strconv.Atoi(got.Header.Get("Retry-After"))
+			require.NoError(t, err)
+			time.Sleep(time.Duration(after) * time.Second)
+			a.Passes(t, newcomer)
+			leave()
+		}
+	})
+}
+
+// The same while the key set takes 4 s: longer than a second, and so long that two fetches in a row take longer than a
+// request waits.
+func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
+	t.Parallel()
+	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Delay: 4 * time.Second})
+		time.Sleep(time.Minute)
+		for round := range 3 {
+			leave := strangers(t, issuer, a, "stranger")
+			time.Sleep(2500 * time.Millisecond)
+			issuer.Rotate()
+			began := time.Now()
+			newcomer := issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("newcomer", round)})
+			a.Get(t, newcomer).IsRefusal(t, xenaauth.ReasonUnavailable)
+			a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+			require.LessOrEqual(t, time.Since(began), 6*time.Second)
+			a.Passes(t, newcomer)
+			leave()
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+// Strangers who know the name of one user take the places of that user, and of no other.
+func TestA4_StrangersThatKnowAUser(t *testing.T) {
+	t.Parallel()
+	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "alice"}))
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "bob"}))
+		issuer.Rotate()
+		leave := strangers(t, issuer, a, "alice")
+		a.Get(t, issuer.JWT(xenaauthtest.Token{Subject: "alice"})).IsRefusal(t, xenaauth.ReasonUnavailable)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "bob"}))
+		time.Sleep(time.Second)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "alice"}))
+		leave()
+	})
+}
+
+// A token that was refused makes no user known.
+func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
+	t.Parallel()
+	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+		other := harness.NewIssuer()
+		forged := other.JWT(xenaauthtest.Token{Subject: "mallory", Header: map[string]any{"kid": issuer.KeyID(), "x5t": nil}})
+		a.Refuses(t, forged, xenaauth.ReasonSignature)
+		issuer.Rotate()
+		leave := strangers(t, issuer, a, "stranger")
+		a.Get(t, issuer.JWT(xenaauthtest.Token{Subject: "mallory"})).IsRefusal(t, xenaauth.ReasonUnavailable)
+		leave()
+	})
+}
+
+// The key set moved, and strangers crowd. What the metadata say was not found out, so that is no refusal either.
+func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+		cfg := issuer.Config()
+		cfg.HTTPClient = issuer.HTTPClient()
+		a := harness.Mount(t, cfg)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+		time.Sleep(5 * time.Minute)
+		issuer.Move(t, false)
+		issuer.Rotate()
+		leave := strangers(t, issuer.Issuer, a, "stranger")
+		newcomer := issuer.JWT(xenaauthtest.Token{Subject: "newcomer"})
+		a.Get(t, newcomer).IsRefusal(t, xenaauth.ReasonUnavailable)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "known"}))
+		a.Passes(t, newcomer)
+		leave()
+	})
+}
+
+// Nor is a token refused whose key may be in the set that the metadata name, when the metadata cannot be had.
+func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+		cfg := issuer.Config()
+		cfg.HTTPClient = issuer.HTTPClient()
+		a := harness.Mount(t, cfg)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
+		time.Sleep(5 * time.Minute)
+		issuer.Move(t, false)
+		issuer.Rotate()
+		issuer.Fail(xenaauthtest.Metadata, xenaauthtest.Fault{Status: 500})
+		a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
+		issuer.Heal()
+		time.Sleep(time.Second)
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
+	})
+}

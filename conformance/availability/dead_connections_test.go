@@ -1,0 +1,203 @@
+package availability_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// soon is how long after new connections work every good token passes.
+const soon = 2 * time.Second
+
+func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
+	for _, http2 := range []bool{false, true} {
+		t.Run(fmt.Sprintf("HTTP2=%t", http2), func(t *testing.T) {
+			t.Parallel()
+			f(t, http2)
+		})
+	}
+}
+
+// Connections that die without a word while new ones work cost no token more than the promised time, and no token 503.
+func TestDeadConnections(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, http2 bool) {
+		onWire(t, http2, nil, func(t *testing.T, w *wired) {
+			w.fill(t, 60)
+			if n := w.open(); !http2 && n != 60 || http2 && n != 1 {
+				t.Fatal(n)
+			}
+			w.die(false)
+			w.latency = 200 * time.Millisecond // so that not each call can try a new connection for itself
+			w.issuer.Rotate()
+			var all sync.WaitGroup
+			for n := range 60 {
+				all.Go(func() {
+					token := w.issuer.Opaque(xenaauthtest.Token{})
+					if n%10 == 0 {
+						token = w.issuer.JWT(xenaauthtest.Token{})
+					}
+					began := time.Now()
+					reason := harness.ReasonOf(t, w.validator, token)
+					if took := time.Since(began); reason != "" || took > soon {
+						t.Errorf("token %d: %q after %v", n, reason, took)
+					}
+				})
+			}
+			all.Wait()
+			began := time.Now()
+			for range 20 {
+				require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
+			}
+			require.Less(t, time.Since(began), 100*time.Millisecond, "nobody waits for dead connections any more")
+		})
+	})
+}
+
+// The same, for tokens that come one by one, and for a service that was idle.
+func TestDeadConnectionsOneByOne(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, http2 bool) {
+		for _, idle := range []time.Duration{0, 10 * time.Second, time.Hour} {
+			onWire(t, http2, nil, func(t *testing.T, w *wired) {
+				w.fill(t, 60)
+				w.die(false)
+				time.Sleep(idle)
+				began := time.Now()
+				for range 20 {
+					require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
+				}
+				require.Less(t, time.Since(began), soon)
+			})
+		}
+	})
+}
+
+// Whenever a hang ends, and although what was asked in it is never answered, all is well within the promised time.
+func TestRecoveryAfterAHang(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, http2 bool) {
+		for outage := 500 * time.Millisecond; outage < 20*time.Second; outage += 700 * time.Millisecond {
+			onWire(t, http2, nil, func(t *testing.T, w *wired) {
+				w.fill(t, 10)
+				w.die(true)
+				w.issuer.Rotate()
+				fresh := harness.NewValidator(t, w.config())
+				over, clients := make(chan struct{}), new(sync.WaitGroup)
+				crowd := func(ask func()) {
+					clients.Go(func() {
+						for {
+							select {
+							case <-over:
+								return
+							case <-time.After(90 * time.Millisecond):
+								clients.Go(ask)
+							}
+						}
+					})
+				}
+				crowd(func() { harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})) })
+				crowd(func() { harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})) })
+				crowd(func() { harness.ReasonOf(t, fresh, w.issuer.JWT(xenaauthtest.Token{})) })
+				time.Sleep(outage)
+				w.mu.Lock()
+				w.mute = false
+				w.mu.Unlock()
+				var all sync.WaitGroup
+				for name, token := range map[string]string{
+					"opaque":  w.issuer.Opaque(xenaauthtest.Token{}),
+					"rotated": w.issuer.JWT(xenaauthtest.Token{}),
+				} {
+					all.Go(func() {
+						if took := w.until(t, token); took > soon {
+							t.Errorf("%s: %v after an outage of %v", name, took, outage)
+						}
+					})
+				}
+				all.Go(func() {
+					cold := &wired{validator: fresh}
+					if took := cold.until(t, w.issuer.JWT(xenaauthtest.Token{})); took > soon {
+						t.Errorf("nothing known yet: %v after an outage of %v", took, outage)
+					}
+				})
+				all.Wait()
+				close(over)
+				clients.Wait()
+			})
+		}
+	})
+}
+
+// Others who use the same client keep their connections and what they do with them.
+func TestASharedClientIsNotDisturbed(t *testing.T) {
+	t.Parallel()
+	eachProtocol(t, func(t *testing.T, http2 bool) {
+		other := func(issuer http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/other" {
+					issuer.ServeHTTP(rw, r)
+					return
+				}
+				time.Sleep(20 * time.Second)
+				_, _ = io.WriteString(rw, "done")
+			})
+		}
+		onWire(t, http2, other, func(t *testing.T, w *wired) {
+			client := &http.Client{Transport: w.transport}
+			done := make(chan string, 1)
+			go func() {
+				resp, err := client.Get("http://other.localhost/other") // another server, for the pools
+				if err != nil {
+					done <- err.Error()
+					return
+				}
+				body, err := io.ReadAll(resp.Body)
+				_ = resp.Body.Close()
+				done <- fmt.Sprint(string(body), err)
+			}()
+			time.Sleep(time.Second)
+			w.fill(t, 10)
+			dialled := w.dialled
+			w.dieBut("other.localhost:80")
+			require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
+			time.Sleep(10 * time.Second)
+			require.Equal(t, "done<nil>", <-done)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			require.LessOrEqual(t, w.dialled-dialled, 2)
+		})
+	})
+}
+
+// An issuer that closes a connection just when the next call comes loses no token: net/http sends a POST again only
+// because it is told that it may.
+func TestIdleConnectionsThatCloseInTheSameMoment(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	used := make(map[string]int)
+	closing := func(issuer http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			used[r.RemoteAddr]++
+			again := used[r.RemoteAddr] > 1
+			mu.Unlock()
+			if again {
+				panic(http.ErrAbortHandler) // the connection ends without an answer
+			}
+			issuer.ServeHTTP(rw, r)
+		})
+	}
+	onWire(t, false, closing, func(t *testing.T, w *wired) {
+		for range 5 {
+			w.fill(t, 20)
+		}
+	})
+}

@@ -1,0 +1,93 @@
+package availability_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// configured is a transport that golang.org/x/net/http2 has set up: connections of HTTP/2 are handed to a client of its
+// own, which leads somewhere else.
+func configured() *http.Transport {
+	return &http.Transport{
+		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
+		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{
+			"h2": func(_ string, c *tls.Conn) http.RoundTripper {
+				_ = c.Close()
+				return harness.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("dead") })
+			},
+		},
+	}
+}
+
+// A call without an answer is sent again by a copy of the client's transport. The transport itself stays as it is:
+// crypto/tls refuses to connect if a protocol in its list is "".
+func TestACopiedTransportStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		transport := configured()
+		transport.DialContext = func(context.Context, string, string) (net.Conn, error) {
+			time.Sleep(10 * time.Second)
+			return nil, net.ErrClosed
+		}
+		v := harness.NewValidator(t, xenaauth.Config{
+			Issuer: "https://issuer.example", Audiences: []string{"testapi"},
+			HTTPClient: &http.Client{Transport: transport},
+		})
+		require.Error(t, v.Warm(t.Context()))
+		require.Equal(t, []string{"h2", "http/1.1"}, transport.TLSClientConfig.NextProtos)
+		require.Contains(t, transport.TLSNextProto, "h2")
+	})
+}
+
+// Without an HTTPClient the connections are our own, also where the default transport was set up for HTTP/2.
+func TestTheDefaultTransportWasSetUpForHTTP2(t *testing.T) {
+	const child = "XENA_TEST_TRANSPORT_HTTP2"
+	if os.Getenv(child) == "" {
+		t.Parallel()
+		self, err := os.Executable()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestTheDefaultTransportWasSetUpForHTTP2$")
+		cmd.Env = append(os.Environ(), child+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%.600s", out)
+		return
+	}
+	server := httptest.NewUnstartedServer(nil)
+	server.EnableHTTP2 = true
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{
+		URL: "https://" + server.Listener.Addr().String(), Algorithm: "ES256",
+	})
+	protocols := make(chan int, 10)
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		protocols <- r.ProtoMajor
+		issuer.ServeHTTP(w, r)
+	})
+	server.StartTLS()
+	defer server.Close()
+	transport := configured()
+	transport.TLSClientConfig.RootCAs = x509.NewCertPool()
+	transport.TLSClientConfig.RootCAs.AddCert(server.Certificate())
+	http.DefaultTransport = transport
+	cfg := issuer.HybridConfig()
+	cfg.HTTPClient = nil
+	v := harness.NewValidator(t, cfg)
+	require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+	require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+	require.Equal(t, 2, <-protocols)
+	require.Equal(t, []string{"h2", "http/1.1"}, transport.TLSClientConfig.NextProtos)
+}

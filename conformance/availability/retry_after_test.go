@@ -1,0 +1,251 @@
+package availability_test
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// An issuer that says when to come back is left alone until then, and clients are told the time that remains.
+func TestRetryAfterIsRespected(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{429, 503} {
+		for _, opaque := range []bool{false, true} {
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+				a := harness.Mount(t, cfg)
+				token := func() string {
+					if opaque {
+						return issuer.Opaque(xenaauthtest.Token{})
+					}
+					return issuer.JWT(xenaauthtest.Token{})
+				}
+				issuer.Fail(xenaauthtest.All, harness.RetryAfter(status, 30))
+				began := time.Now()
+				for time.Since(began) < 30*time.Second {
+					got := a.Get(t, token())
+					require.Equal(t, 503, got.Status)
+					left := 30 - int(time.Since(began)/time.Second)
+					require.Equal(t, strconv.Itoa(left), got.Header.Get("Retry-After"), "after %v", time.Since(began))
+					time.Sleep(500 * time.Millisecond)
+				}
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.All), "status %d: the first call", status)
+				issuer.Heal()
+				require.Equal(t, 200, a.Get(t, token()).Status)
+			})
+		}
+	}
+}
+
+// The key set is left alone too, while the keys that are known go on to serve.
+func TestRetryAfterOfTheKeySet(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		a := harness.Mount(t, issuer.Config())
+		require.Equal(t, 200, a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status)
+		issuer.ResetCalls()
+		issuer.Fail(xenaauthtest.JWKS, harness.RetryAfter(429, 30))
+		issuer.Rotate()
+		rotated := issuer.JWT(xenaauthtest.Token{})
+		time.Sleep(5 * time.Second)
+		for range 100 {
+			got := a.Get(t, rotated)
+			require.Equal(t, 503, got.Status)
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
+		issuer.Heal()
+		time.Sleep(20 * time.Second)
+		require.Equal(t, 200, a.Get(t, rotated).Status)
+	})
+}
+
+// An issuer that asks for a day is asked again after a minute, by one call.
+func TestRetryAfterIsBounded(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v := harness.IntrospectingValidator(t, issuer, nil)
+		issuer.Fail(xenaauthtest.Introspection, harness.RetryAfter(503, 86400))
+		for minute := range 5 {
+			var all sync.WaitGroup
+			for range 20 {
+				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
+			}
+			all.Wait()
+			if minute > 0 { // all of the first ones were under way before the issuer answered one
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
+			}
+			issuer.ResetCalls()
+			time.Sleep(time.Minute + time.Millisecond)
+		}
+	})
+}
+
+// A cold start waits for an issuer that is slow and answers.
+func TestColdStartAtASlowIssuer(t *testing.T) {
+	t.Parallel()
+	for _, metadata := range []bool{false, true} {
+		harness.FakeTime(t, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{OAuthMetadataOnly: metadata})
+			issuer.Slow(3100 * time.Millisecond)
+			a := harness.Mount(t, issuer.Config())
+			token := issuer.JWT(xenaauthtest.Token{})
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() {
+					if got := a.Get(t, token); got.Status != 200 {
+						t.Error(got.Status, got.Body)
+					}
+				})
+			}
+			all.Wait()
+			calls := 2
+			if metadata {
+				calls = 3
+			}
+			require.GreaterOrEqual(t, issuer.Calls(xenaauthtest.All), calls)
+		})
+	}
+}
+
+// An issuer that answers every call with an error gets few of them, whatever its error is, and clients are told to come
+// back.
+func TestAFailingIssuerGetsFewCalls(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]xenaauthtest.Fault{
+		"500":               {Status: 500},
+		"wrong credentials": {Status: 401},
+		"forbidden":         {Status: 403},
+		"not found":         {Status: 404},
+		"a page":            {Body: "<html>", ContentType: "text/html"},
+		"no JSON":           {Body: "<html>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+				a := harness.Mount(t, cfg)
+				used := make([]string, 100)
+				for n := range used {
+					used[n] = issuer.Opaque(xenaauthtest.Token{})
+					require.Equal(t, 200, a.Get(t, used[n]).Status)
+				}
+				time.Sleep(2 * time.Minute) // their answers are too old
+				issuer.Fail(xenaauthtest.Introspection, fault)
+				ask := func(token string, seconds int) int {
+					issuer.ResetCalls()
+					for range 100 * seconds {
+						got := a.Get(t, token)
+						require.Equal(t, 503, got.Status)
+						require.Equal(t, "1", got.Header.Get("Retry-After"))
+						time.Sleep(10 * time.Millisecond)
+					}
+					return issuer.Calls(xenaauthtest.Introspection)
+				}
+				for _, token := range []string{issuer.Opaque(xenaauthtest.Token{}), used[0]} {
+					ask(token, 1)
+					require.LessOrEqual(t, ask(token, 10), 50, "of 1000 questions in 10 s")
+				}
+				issuer.Heal()
+				time.Sleep(200 * time.Millisecond)
+				for range 100 {
+					require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
+				}
+			})
+		})
+	}
+}
+
+// An issuer that calls a token malformed is there: a stranger's malformed tokens slow down no other token.
+func TestMalformedTokensDoNotCutOthersOff(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{400, 413, 422} {
+		harness.FakeTime(t, func(t *testing.T) {
+			issuer := harness.NewIssuer()
+			cfg := issuer.HybridConfig()
+			cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+			cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+				if err := r.ParseForm(); err != nil {
+					return nil, err
+				}
+				if strings.HasPrefix(r.PostForm.Get("token"), "stranger") {
+					body := io.NopCloser(strings.NewReader(`{"error":"invalid_request"}`))
+					header := http.Header{"Content-Type": {"application/json"}}
+					return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
+				}
+				r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
+				return on.RoundTrip(r)
+			})
+			a := harness.Mount(t, cfg)
+			for n := range 5000 {
+				require.Equal(t, 503, a.Get(t, "stranger"+strconv.Itoa(n)).Status)
+				time.Sleep(time.Millisecond)
+				if n%1100 == 1099 {
+					require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
+				}
+			}
+		})
+	}
+}
+
+// A stranger whose tokens make the issuer stumble slows down no token that was active once, and no other token for long.
+func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		var strange sync.Map
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			if err := r.ParseForm(); err != nil {
+				return nil, err
+			}
+			if _, bad := strange.Load(r.PostForm.Get("token")); bad {
+				return &http.Response{StatusCode: 500, Body: http.NoBody, Request: r}, nil
+			}
+			r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
+			return on.RoundTrip(r)
+		})
+		a := harness.Mount(t, cfg)
+		used := issuer.Opaque(xenaauthtest.Token{})
+		require.Equal(t, 200, a.Get(t, used).Status)
+		time.Sleep(2 * time.Minute)
+		over := make(chan struct{})
+		var flood sync.WaitGroup
+		flood.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-over:
+					return
+				case <-time.After(10 * time.Millisecond):
+				}
+				token := "stranger" + strconv.Itoa(n)
+				strange.Store(token, true)
+				a.Get(t, token)
+			}
+		})
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 200, a.Get(t, used).Status, "a token in use")
+		for range 20 { // the issuer is known to answer now
+			require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
+			time.Sleep(500 * time.Millisecond)
+		}
+		close(over)
+		flood.Wait()
+	})
+}

@@ -1,0 +1,158 @@
+package bearer_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// Tokens differ in each process, since keys and times do. So the inputs of fuzz targets hold these words, and the target
+// replaces them by new tokens.
+const (
+	wordJWT    = "GOOD-JWT"
+	wordOpaque = "GOOD-OPAQUE"
+)
+
+// FuzzMiddleware sends any request to guards of every kind. A request reaches the handler with a user only if it brings
+// one of two good tokens, and without a user only where that is allowed. Each other request gets a refusal in the form
+// of its status, and nothing of what it brought is in it.
+func FuzzMiddleware(f *testing.F) {
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.Logger = harness.NoLog
+	v, err := xenaauth.NewValidator(cfg)
+	require.NoError(f, err)
+	words := strings.NewReplacer(
+		wordJWT, issuer.JWT(xenaauthtest.Token{}), wordOpaque, issuer.Opaque(xenaauthtest.Token{}),
+		"OTHER-SCOPE", issuer.JWT(xenaauthtest.Token{Scopes: []string{"profile"}}),
+		"OTHER-API", issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"aud": "other"}}),
+	)
+	m := xenaauth.NewMiddleware(v, nil)
+	var user *xenaauth.User
+	reached := false
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached = true
+		user, _ = xenaauth.UserFromContext(r.Context())
+	})
+	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
+		{Pattern: "/", Require: xenaauth.AllScopes(xenaauth.ScopeTestAPI)}, {Pattern: "/public/", Public: true},
+		{Pattern: "/maybe/", Optional: true}, {Pattern: "/never/", Deny: true},
+	}, nil)
+	require.NoError(f, err)
+	guards := []struct {
+		handler   http.Handler
+		anonymous bool // requests without a user may pass
+		scoped    bool
+	}{
+		{m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler), false, true},
+		{m.Require(xenaauth.AnyOf(xenaauth.AllScopes("a", "b"), xenaauth.AnyScope(xenaauth.ScopeTestAPI, "c")))(handler), false, true},
+		{m.Require()(handler), false, false},
+		{m.Optional(handler), true, false},
+		{m.Guard(table.Find)(handler), true, false},
+	}
+
+	f.Add("GET", "/", "Bearer "+wordJWT, "", "Accept", "text/html")
+	f.Add("GET", "/a", "Bearer "+wordOpaque, "", "X-Http-Method-Override", "DELETE")
+	f.Add("HEAD", "/a?access_token=x", "bearer "+wordJWT, "", "Cookie", "access_token="+wordJWT)
+	f.Add("POST", "/maybe/x", "Basic "+wordJWT, "", "Proxy-Authorization", "Bearer "+wordJWT)
+	f.Add("OPTIONS", "*", "", "", "Origin", "https://a.example")
+	f.Add("get", "/public/../never/%2e", "Bearer "+wordJWT, "Bearer "+wordJWT, "X-Forwarded-Uri", "/public/")
+	f.Add("CONNECT", "a:1", "Bearer OTHER-SCOPE", "", "Authorization ", "Bearer "+wordJWT)
+	f.Add("PUT", "http://b/maybe/", "Bearer OTHER-API", "", "authorization", "Bearer "+wordJWT)
+	f.Add("GET", "/never/", "Bearer e30.e30.e30", "", "", "")
+	f.Add("GET", "/", "Bearer "+harness.Base64(`{"alg":"ES256"}`)+".e30.AA==", "", "", "")
+	f.Fuzz(func(t *testing.T, method, target, first, second, name, value string) {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			u = &url.URL{Path: target}
+		}
+		first, second = words.Replace(first), words.Replace(second)
+		header := http.Header{name: {words.Replace(value)}, "Authorization": {first}}
+		if second != "" {
+			header.Add("Authorization", second)
+		}
+		if first == "" && second == "" {
+			delete(header, "Authorization")
+		}
+		_, credentials, _ := strings.Cut(first, " ")
+		credentials = strings.TrimLeft(credentials, " ")
+		good := len(header["Authorization"]) == 1 && len(first) > 7 && strings.EqualFold(first[:7], "Bearer ") &&
+			(credentials == words.Replace(wordJWT) || credentials == words.Replace(wordOpaque))
+		for i, g := range guards {
+			user, reached = nil, false
+			w := httptest.NewRecorder()
+			r := (&http.Request{
+				Method: method, URL: u, RequestURI: target, Host: "api.example", Header: header.Clone(), Body: http.NoBody,
+				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			}).WithContext(t.Context())
+			g.handler.ServeHTTP(w, r)
+			if !reached {
+				if w.Code == 405 {
+					continue
+				}
+				require.False(t, good && i < 4 && !u.Query().Has("access_token"), "guard %d refuses a good token with %d", i, w.Code)
+				if len(w.Result().Header["Www-Authenticate"]) == 0 && w.Code == 403 {
+					require.Equal(t, 4, i, "only the table refuses without a challenge")
+					w.Result().Header.Set("WWW-Authenticate", `Bearer realm="xena"`)
+				}
+				if method == http.MethodHead {
+					require.Empty(t, w.Body.String())
+				}
+				wellAnswered(t, w.Code, w.Result().Header, w.Body.String(), first, second, credentials, value)
+				continue
+			}
+			require.Equal(t, 200, w.Code)
+			if user == nil {
+				require.True(t, g.anonymous, "guard %d lets a stranger pass", i)
+				continue
+			}
+			known := good || !g.scoped && credentials == words.Replace("OTHER-SCOPE") && len(header["Authorization"]) == 1
+			require.True(t, known, "guard %d lets %q pass", i, first)
+		}
+	})
+}
+
+// wellAnswered holds a refusal to the table of statuses and to what each of them has in its header and body. secrets
+// must not be in it.
+func wellAnswered(t testing.TB, status int, header http.Header, body string, secrets ...string) {
+	t.Helper()
+	require.Contains(t, []int{400, 401, 403, 503}, status)
+	require.Equal(t, []string{"no-store"}, header["Cache-Control"])
+	if status == 503 {
+		require.Empty(t, header["Www-Authenticate"])
+		wait, err := strconv.Atoi(header.Get("Retry-After"))
+		require.NoError(t, err)
+		require.True(t, wait >= 1 && wait <= 60, "Retry-After %d", wait)
+	} else {
+		require.Empty(t, header["Retry-After"])
+		require.Len(t, header["Www-Authenticate"], 1)
+		require.Regexp(t, `^Bearer realm="xena"(, [a-z_]+="[ -!#-\[\]-~]*")*$`, header.Get("WWW-Authenticate"))
+	}
+	if body != "" {
+		var told struct {
+			Status int
+			Reason xenaauth.Reason
+		}
+		require.NoError(t, json.Unmarshal([]byte(body), &told))
+		require.Equal(t, status, told.Status)
+		require.NotEmpty(t, told.Reason)
+	}
+	var all bytes.Buffer
+	require.NoError(t, header.Write(&all))
+	for _, secret := range secrets {
+		if len(secret) >= 16 {
+			require.NotContains(t, body+all.String(), secret)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package bearer_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+)
+
+type panickingValidator struct{}
+
+func (panickingValidator) Validate(context.Context, string) (*xenaauth.User, error) { panic("boom") }
+
+// Middleware that recovers from panics and writes nothing leaves the status 200. A request that was refused, or about
+// which nothing was decided, must not be answered so: a proxy that asks for a decision would take it for a yes.
+func TestPanicIsNeverAnswered200(t *testing.T) {
+	boom := func(context.Context, *xenaauth.User) error { panic("boom") }
+	event := &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}
+	body := &xenaauth.Options{ErrorBody: func(http.ResponseWriter, *http.Request, *xenaauth.Error) { panic("boom") }}
+	late := &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) {
+		w.Header().Del("WWW-Authenticate")
+		panic("boom")
+	}}
+	table := func(rule xenaauth.Rule) func(*http.Request) (xenaauth.Rule, error) {
+		return func(*http.Request) (xenaauth.Rule, error) { return rule, nil }
+	}
+	newMiddleware := func(opts *xenaauth.Options) *xenaauth.Middleware {
+		return xenaauth.NewMiddleware(new(harness.ScopeValidator), opts)
+	}
+	for name, c := range map[string]struct {
+		guard         func(http.Handler) http.Handler
+		authorization string
+		status        int
+	}{
+		"ErrorBody":             {newMiddleware(body).Require(), "", 401},
+		"ErrorBody, scope":      {newMiddleware(body).Require(xenaauth.AllScopes("a")), "Bearer b", 403},
+		"ErrorBody, Optional":   {newMiddleware(body).Optional, "Bearer (", 400},
+		"ErrorBody, table":      {newMiddleware(body).Guard(table(xenaauth.Rule{Deny: true})), "", 403},
+		"ErrorBody, challenge":  {newMiddleware(late).Require(), "", 401},
+		"Event, refused":        {newMiddleware(event).Require(), "", 503},
+		"Event, allowed":        {newMiddleware(event).Require(), "Bearer a", 503},
+		"Event, Optional":       {newMiddleware(event).Optional, "", 503},
+		"Event, table":          {newMiddleware(event).Guard(table(xenaauth.Rule{Public: true})), "", 503},
+		"policy":                {newMiddleware(nil).Require(xenaauth.Where("boom", boom)), "Bearer a", 503},
+		"policy, table":         {newMiddleware(nil).Guard(table(xenaauth.Rule{Require: xenaauth.Where("boom", boom)})), "Bearer a", 503},
+		"find":                  {newMiddleware(nil).Guard(func(*http.Request) (xenaauth.Rule, error) { panic("boom") }), "", 503},
+		"TokenValidator":        {xenaauth.NewMiddleware(panickingValidator{}, nil).Require(), "Bearer a", 503},
+		"TokenValidator, maybe": {xenaauth.NewMiddleware(panickingValidator{}, nil).Optional, "Bearer a", 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			served := false
+			h := c.guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { served = true }))
+			w := httptest.NewRecorder()
+			r := httptest.NewRequest("GET", "/", nil)
+			if c.authorization != "" {
+				r.Header.Set("Authorization", c.authorization)
+			}
+			func() {
+				defer func() { require.Equal(t, "boom", recover(), "the panic goes on") }()
+				h.ServeHTTP(w, r)
+			}()
+			require.Equal(t, c.status, w.Result().StatusCode)
+			require.False(t, served)
+			require.Equal(t, "no-store", w.Result().Header.Get("Cache-Control"))
+			switch c.status {
+			case 503:
+				require.Equal(t, "1", w.Result().Header.Get("Retry-After"))
+				require.Empty(t, w.Result().Header.Get("WWW-Authenticate"))
+			case 401:
+				require.Equal(t, `Bearer realm="xena"`, w.Result().Header.Get("WWW-Authenticate"))
+			}
+		})
+	}
+}
+
+// A panic of the handler is the handler's: what it leaves is not answered by the guard.
+func TestPanicOfTheHandlerIsLeftAlone(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
+	all := func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Public: true}, nil }
+	for name, guard := range map[string]func(http.Handler) http.Handler{
+		"Require": m.Require(), "Optional": m.Optional, "Guard": m.Guard(all),
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer a")
+		func() {
+			defer func() { require.Equal(t, "boom", recover()) }()
+			guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("boom") })).ServeHTTP(w, r)
+		}()
+		require.Empty(t, w.Result().Header.Get("Retry-After"), name)
+	}
+}

@@ -1,0 +1,58 @@
+//go:build !race
+
+package cost_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+type nowhere struct{ header http.Header }
+
+func (w nowhere) Header() http.Header         { return w.header }
+func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (w nowhere) WriteHeader(int)             {}
+
+// How much a request allocates is the part of the cost that a test can hold on to. (The race detector allocates too.)
+func TestAllocations(t *testing.T) {
+	serve := func(h http.Handler, tokens ...string) func() {
+		requests := make([]*http.Request, len(tokens))
+		for i, token := range tokens {
+			requests[i], _ = http.NewRequest("GET", "/", nil)
+			requests[i].Header.Set("Authorization", "Bearer "+token)
+		}
+		w := nowhere{make(http.Header)}
+		i := 0
+		return func() {
+			clear(w.header)
+			h.ServeHTTP(w, requests[i%len(requests)])
+			i++
+		}
+	}
+	for algorithm, cold := range map[string]float64{"RS256": 18, "ES256": 20, "EdDSA": 9} {
+		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: algorithm})
+		v, err := xenaauth.NewValidator(issuer.HybridConfig())
+		require.NoError(t, err)
+		h := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		token, opaque := issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
+		for _, warm := range []string{token, opaque} {
+			run := serve(h, warm)
+			run() // proven
+			run() // found again, and from now on in use
+			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, "a token in use")
+		}
+		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking a token up")
+
+		unseen := make([]string, 201)
+		for i := range unseen {
+			unseen[i] = issuer.JWT(xenaauthtest.Token{})
+		}
+		require.LessOrEqual(t, testing.AllocsPerRun(200, serve(h, unseen...)), cold, "an unseen %s token", algorithm)
+		require.LessOrEqual(t, testing.AllocsPerRun(200, serve(h, "e.x.y")), 4.0, "garbage")
+	}
+}

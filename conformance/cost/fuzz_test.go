@@ -1,0 +1,145 @@
+//go:build !race
+
+package cost_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// reader is one of the readers of what strangers send, and how much of it net/http or another bound lets through.
+type reader struct {
+	name string
+	max  int // bytes of text
+	read func(text string) func()
+	// What a text of any content may cost: so many objects, so many bytes, and so many bytes for each of its own.
+	objects, bytes, each uint64
+}
+
+// readers are all places where text of a stranger is read before it is known who sent it.
+func readers(t testing.TB) []reader {
+	issuer, handler := guardedByScope(t)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	logout := v.LogoutHandler(harness.ClientID)
+	rules := []xenaauth.Rule{
+		{Pattern: "/", Public: true}, {Pattern: "/{a}/{b}/x", Public: true}, {Pattern: "/admin", Deny: true},
+		{Pattern: "GET api.example/own/{a...}", Public: true},
+	}
+	exact, err := xenaauth.NewRoutes(rules, nil)
+	require.NoError(t, err)
+	folded, err := xenaauth.NewRoutes(rules, &xenaauth.RoutesOptions{IgnoreCase: true})
+	require.NoError(t, err)
+
+	serve := func(authorization, query string) func() {
+		r := &http.Request{Method: "GET", URL: &url.URL{Path: "/", RawQuery: query}, Body: http.NoBody}
+		r.Header = http.Header{"Authorization": {authorization}}
+		w := nowhere{make(http.Header)}
+		return func() { handler.ServeHTTP(w, r) }
+	}
+	token := func(token string) func() { return serve("Bearer "+token, "") }
+	header := harness.Base64(`{"alg":"RS256","kid":"` + issuer.KeyID() + `","typ":"at+jwt"}`)
+	signature := strings.Repeat("A", 342)
+	post := func(contentType, form string) func() {
+		r := &http.Request{Method: "POST", URL: &url.URL{Path: "/logout"}, Header: http.Header{"Content-Type": {contentType}}}
+		w := nowhere{make(http.Header)}
+		return func() {
+			r.Body = io.NopCloser(strings.NewReader(form))
+			logout.ServeHTTP(w, r)
+		}
+	}
+	find := func(table *xenaauth.Routes) func(string) func() {
+		return func(target string) func() {
+			u, err := url.ParseRequestURI(target)
+			if err != nil {
+				return func() {}
+			}
+			r := &http.Request{Method: "GET", Host: "api.example", URL: u, RequestURI: target}
+			return func() { _, _ = table.Find(r) }
+		}
+	}
+	const most = xenaauth.DefaultMaxTokenLength
+	payload := (most - len(header) - len(signature) - 2) * 3 / 4
+	return []reader{
+		{"the Authorization field", 1 << 20, func(s string) func() { return serve(s, "") }, 40, 20 << 10, 0},
+		{"a token", most, token, 40, 16 << 10, 2},
+		{"the header of a token", most / 2, func(s string) func() { return token(harness.Base64(s) + "." + harness.Base64("{}") + "." + signature) }, 40, 16 << 10, 3},
+		{"the claims of a token", payload, func(s string) func() { return token(header + "." + harness.Base64(s) + "." + signature) }, 40, 24 << 10, 4},
+		{"the query", 1 << 20, func(s string) func() { return serve("Bearer a.b.c", s) }, 40, 16 << 10, 0},
+		{"the target, by its case", 32 << 10, find(exact), 80, 16 << 10, 32},
+		{"the target, in any case", 32 << 10, find(folded), 80, 16 << 10, 32},
+		{"the form of a logout", 1 << 20, func(s string) func() { return post(harness.FormType, s) }, 300, 300 << 10, 0},
+		{"the claims of a logout token", payload, func(s string) func() {
+			return post(harness.FormType, "logout_token="+header+"."+harness.Base64(s)+"."+signature)
+		}, 80, 32 << 10, 16},
+		{"the content type of a logout", 1 << 20, func(s string) func() { return post(s, "") }, 100, 20 << 10, 0},
+		{"an introspection response", 256 << 10, func(s string) func() {
+			return func() { _, _ = claims.Parse(s, claims.Answer) }
+		}, 60, 16 << 10, 20}, // a table of more than a thousand names is made anew each time
+	}
+}
+
+// bounded holds one reader to its bounds for one text.
+func (p reader) bounded(t testing.TB, text string) {
+	t.Helper()
+	text = text[:min(len(text), p.max)]
+	read := p.read(text)
+	bytes, objects := allocated(1, read)
+	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) { // a collection may have emptied the pools
+		bytes, objects = allocated(9, read)
+	}
+	require.LessOrEqual(t, objects, p.objects, "%s: objects for %d bytes: %.80q", p.name, len(text), text)
+	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
+}
+
+// hostile are texts that are made to be expensive: of every kind of JSON, and of what fields, forms and paths are made of.
+func hostile(max int) []string {
+	var all []string
+	for _, text := range costly(min(max, 11_800)) {
+		all = append(all, text)
+	}
+	for _, part := range []string{
+		"a", ".", "/", "/a", "%41", "/%61", "%2f", "%D0%B6", "/%E6%BC%A2", "&", "a=b&", "%41%42=&", ";a", ";a=b", " ", "~", "a ", "Bearer ",
+		"\\", "\"", "\x00", "é", "logout_token=a&", "logout_token=", "access_token&", "%61ccess_token&", "?", "{", "[",
+	} {
+		for _, begin := range []string{"", "/", "Bearer ", "logout_token=", "a/b", harness.FormType} {
+			n := max - len(begin)
+			all = append(all, begin+strings.Repeat(part, n/len(part)))
+		}
+	}
+	return all
+}
+
+// Whatever a stranger sends costs few allocations, and memory in proportion to what was sent.
+func TestStrangersTextIsCheap(t *testing.T) {
+	for _, p := range readers(t) {
+		t.Run(p.name, func(t *testing.T) {
+			for _, text := range hostile(min(p.max, 128<<10)) {
+				p.bounded(t, text)
+			}
+		})
+	}
+}
+
+// FuzzCost looks for a text that costs more to read than its length allows. It counts allocations: time would depend on
+// what else the machine does.
+func FuzzCost(f *testing.F) {
+	all := readers(f)
+	for _, text := range hostile(200) {
+		f.Add(text, uint16(60))
+	}
+	f.Fuzz(func(t *testing.T, text string, times uint16) {
+		for _, p := range all {
+			p.bounded(t, strings.Repeat(text, min(1+int(times)%64, 1+p.max/max(1, len(text)))))
+		}
+	})
+}

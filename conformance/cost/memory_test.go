@@ -1,0 +1,121 @@
+package cost_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// heap is how many bytes are in use.
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+// manyScopes is a claim that takes far more memory than its text: each scope costs a string header and a map entry.
+func manyScopes(n int) string {
+	var b strings.Builder
+	b.WriteString("testapi")
+	for i := range n {
+		fmt.Fprintf(&b, " %x", i)
+	}
+	return b.String()
+}
+
+// The caches keep within CacheBytes, whatever tokens are like, and count about what they take.
+func TestCachesAreBoundedInBytes(t *testing.T) {
+	const bound = 4 << 20
+	issuer := harness.NewIssuer()
+	for _, kind := range []struct {
+		name   string
+		mint   func(xenaauthtest.Token) string
+		status func(xenaauth.Status) xenaauth.CacheStatus
+	}{
+		{"JWT", issuer.JWT, func(s xenaauth.Status) xenaauth.CacheStatus { return s.Tokens }},
+		{"opaque", issuer.Opaque, func(s xenaauth.Status) xenaauth.CacheStatus { return s.Active }},
+	} {
+		for _, c := range []struct {
+			name   string
+			tokens int
+			claims map[string]any
+			full   bool
+		}{
+			{"ordinary", 1000, nil, false},
+			{"long", 800, map[string]any{"x": strings.Repeat("x", 11<<10)}, true},
+			{"long with escapes", 800, map[string]any{"scope": "testapi " + strings.Repeat("<", 1<<10), "x": strings.Repeat("x", 5<<10)}, true},
+			{"many scopes", 800, map[string]any{"scope": manyScopes(500), "x": strings.Repeat("x", 4<<10)}, true},
+		} {
+			t.Run(kind.name+"/"+c.name, func(t *testing.T) {
+				cfg := issuer.HybridConfig()
+				cfg.CacheBytes, cfg.Introspection.CacheBytes = bound, bound
+				v := harness.NewValidator(t, cfg)
+				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches keys
+				tokens := make([]string, c.tokens)
+				for i := range tokens {
+					tokens[i] = kind.mint(xenaauthtest.Token{Subject: fmt.Sprint("U", i), Claims: c.claims})
+				}
+				before := heap()
+				for _, token := range tokens {
+					for range 3 { // proven, found again, in use
+						require.Empty(t, harness.ReasonOf(t, v, token))
+					}
+				}
+				took, counted := heap()-before, kind.status(v.Status()).Bytes
+				t.Logf("%d tokens take %d KiB, counted as %d KiB", c.tokens, took>>10, counted>>10)
+				require.LessOrEqual(t, counted, bound)
+				require.LessOrEqual(t, took, bound*5/4, "measured")
+				// An opaque token in use is counted twice: the two caches may let go of it at different times.
+				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "counted is about measured, and not less")
+				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the bytes, and not the number, are the bound")
+				runtime.KeepAlive(v)
+				runtime.KeepAlive(tokens)
+			})
+		}
+	}
+}
+
+// Refusals that name ever other scopes are not remembered beyond a bound.
+func TestRefusalsRememberedAreBounded(t *testing.T) {
+	issuer := harness.NewIssuer()
+	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+	token := issuer.JWT(xenaauthtest.Token{})
+	before := heap()
+	for n := range 1200 {
+		h := mw.Require(xenaauth.AllScopes(fmt.Sprint(n, strings.Repeat("x", 10<<10))))(http.HandlerFunc(harness.Hello))
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, http.StatusForbidden, w.Code)
+	}
+	require.Less(t, heap()-before, 4<<20)
+	runtime.KeepAlive(mw)
+}
+
+func TestCacheBytesOfConfig(t *testing.T) {
+	t.Parallel()
+	issuer := harness.NewIssuer()
+	for _, n := range []int{-1, 1, 1<<20 - 1} {
+		cfg := issuer.HybridConfig()
+		cfg.CacheBytes, cfg.Introspection.CacheBytes = n, n
+		err := cfg.Validate()
+		require.ErrorContains(t, err, "Config.CacheBytes")
+		require.ErrorContains(t, err, "Config.Introspection.CacheBytes")
+	}
+	cfg := issuer.HybridConfig()
+	cfg.CacheBytes, cfg.Introspection.CacheBytes = 1<<20, 1<<20
+	require.NoError(t, cfg.Validate())
+}

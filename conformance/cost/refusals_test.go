@@ -1,0 +1,108 @@
+//go:build !race
+
+package cost_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// routesToRefuse are routes from one requirement to as many combinations as are allowed.
+func routesToRefuse() map[string][]xenaauth.Requirement {
+	return map[string][]xenaauth.Requirement{
+		"one scope":              {xenaauth.AllScopes("a")},
+		"two requirements":       {xenaauth.AllScopes("a"), xenaauth.AllScopes("b")},
+		"two choices of 16":      {choices("a", 16), choices("b", 16)},
+		"two choices of 16, all": {xenaauth.AllOf(choices("a", 16), choices("b", 16))},
+		"eight choices of 2": {
+			choices("a", 2), choices("b", 2), choices("c", 2), choices("d", 2), choices("e", 2), choices("f", 2), choices("g", 2), choices("h", 2),
+		},
+	}
+}
+
+func refusing(t testing.TB, guard func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler, rs []xenaauth.Requirement) (run func()) {
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	run = forgery(t, issuer.JWT(xenaauthtest.Token{}), guard(xenaauth.NewMiddleware(v, nil), rs))
+	run()
+	run() // the token is in use
+	return run
+}
+
+func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
+	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
+}
+
+// checked calls Check with the requirements of a request, as adapters may.
+func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := m.Check(r, rs...)
+		m.Deny(w, r, err)
+	})
+}
+
+// Adapters call Check with the requirements of the route, so neither it nor Require may multiply them out for a
+// refusal.
+func TestRefusalsAllocateLittle(t *testing.T) {
+	for name, rs := range routesToRefuse() {
+		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
+			run := refusing(t, guard, rs)
+			require.LessOrEqual(t, testing.AllocsPerRun(50, run), 20.0, name)
+		}
+	}
+}
+
+// A field of a megabyte costs no more to log than another, although its words are looked for in the line: these make the
+// text longer with each of them.
+func TestALongFieldCostsLittleToLog(t *testing.T) {
+	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
+	requests := make(chan *http.Request, 4)
+	for range cap(requests) {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", field)
+		requests <- r
+	}
+	log := new(harness.JSONLog)
+	guarded := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}).Require()(harness.Teapot)
+	allocs := testing.AllocsPerRun(cap(requests)-1, func() { guarded.ServeHTTP(httptest.NewRecorder(), <-requests) })
+	require.Less(t, allocs, 300.0)
+	require.Len(t, log.Take(t), cap(requests))
+}
+
+func BenchmarkRefusal(b *testing.B) {
+	for name, rs := range routesToRefuse() {
+		b.Run("Require/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			run := refusing(b, required, rs)
+			for b.Loop() {
+				run()
+			}
+		})
+		b.Run("Check/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			run := refusing(b, checked, rs)
+			for b.Loop() {
+				run()
+			}
+		})
+	}
+}
+
+// choices asks for one of n scopes.
+func choices(prefix string, n int) xenaauth.Requirement {
+	scopes := make([]string, n)
+	for i := range scopes {
+		scopes[i] = fmt.Sprint(prefix, i)
+	}
+	return xenaauth.AnyScope(scopes...)
+}

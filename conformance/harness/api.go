@@ -1,0 +1,148 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// API is a protected resource: a validator and a middleware in front of the handler Hello. It runs on a real server or, in a
+// synctest bubble, without a server.
+type API struct {
+	Validator xenaauth.TokenValidator
+	Handler   http.Handler
+	Server    *httptest.Server // nil without a server
+	Log       *bytes.Buffer    // what the validator logged, unless the Config has a Logger
+}
+
+// Serve starts an API on a real server. Without requirements, the route requires the scope testapi.
+func Serve(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
+	t.Helper()
+	a := Mount(t, cfg, rs...)
+	a.Server = httptest.NewServer(a.Handler)
+	t.Cleanup(a.Server.Close)
+	return a
+}
+
+// Mount returns an API without a server. Without requirements, the route requires the scope testapi.
+func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
+	t.Helper()
+	log := new(bytes.Buffer)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.NewTextHandler(&lockedBuffer{b: log}, nil))
+	}
+	v, err := xenaauth.NewValidator(cfg)
+	require.NoError(t, err)
+	a := Guard(v, rs...)
+	a.Log = log
+	return a
+}
+
+// Guard returns an API without a server that uses v. Without requirements, the route requires the scope testapi.
+func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
+	if len(rs) == 0 {
+		rs = []xenaauth.Requirement{xenaauth.AllScopes(xenaauth.ScopeTestAPI)}
+	}
+	m := xenaauth.NewMiddleware(v, nil)
+	return &API{Validator: v, Handler: m.Require(rs...)(http.HandlerFunc(Hello))}
+}
+
+// Hello is the handler of an API. Its response is "hello, " and the subject of the user.
+func Hello(w http.ResponseWriter, r *http.Request) {
+	user, ok := xenaauth.UserFromContext(r.Context())
+	if !ok {
+		_, _ = io.WriteString(w, "hello, stranger")
+		return
+	}
+	_, _ = io.WriteString(w, "hello, "+user.Subject())
+}
+
+// Get sends a GET request with a token.
+func (a *API) Get(t testing.TB, token string) *Response {
+	t.Helper()
+	r := a.Request(t, http.MethodGet)
+	r.Header.Set("Authorization", "Bearer "+token)
+	return a.Do(t, r)
+}
+
+// Request returns a request to the API without credentials.
+func (a *API) Request(t testing.TB, method string) *http.Request {
+	t.Helper()
+	target := "http://api.example/Api/User/FiscalSetup"
+	if a.Server != nil {
+		target = a.Server.URL + "/Api/User/FiscalSetup"
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, target, nil)
+	require.NoError(t, err)
+	return r
+}
+
+// Do sends a request.
+func (a *API) Do(t testing.TB, r *http.Request) *Response {
+	t.Helper()
+	var resp *http.Response
+	if a.Server == nil {
+		recorder := httptest.NewRecorder()
+		a.Handler.ServeHTTP(recorder, r)
+		resp = recorder.Result()
+	} else {
+		var err error
+		resp, err = a.Server.Client().Do(r)
+		require.NoError(t, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return &Response{Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: string(body)}
+}
+
+// Passes requires that a request with this token is allowed.
+func (a *API) Passes(t testing.TB, token string) {
+	t.Helper()
+	got := a.Get(t, token)
+	require.Equal(t, 200, got.Status, got.Body)
+}
+
+// Refuses requires that a request with this token gets the whole refusal for reason. If the token does not fit the syntax of
+// the Authorization field, Refuses passes it to the validator.
+func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
+	t.Helper()
+	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
+		require.Equal(t, reason, ReasonOf(t, a.Validator, token))
+		if a.Server != nil && !strings.ContainsFunc(token, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			a.Get(t, token).IsRefusal(t, xenaauth.ReasonMalformedRequest)
+		}
+		return
+	}
+	a.Get(t, token).IsRefusal(t, reason)
+}
+
+// token68 reports whether s has the syntax of a token in the Authorization field.
+func token68(s string) bool {
+	const legal = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+	s = strings.TrimRight(s, "=")
+	return s != "" && strings.Trim(s, legal) == ""
+}
+
+// Send sends a request without a body to a handler. The request has an Authorization field unless authorization is "".
+func Send(h http.Handler, ctx context.Context, method, authorization string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, "/", nil).WithContext(ctx)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// Teapot is a handler that answers 418.
+var Teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })

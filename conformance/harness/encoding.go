@@ -1,0 +1,36 @@
+package harness
+
+import (
+	"encoding/json"
+	"maps"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Base64 returns v in base64url without padding.
+func Base64[T string | []byte](v T) string { return rawURL.EncodeToString([]byte(v)) }
+
+// JSON returns the JSON encoding of v.
+func JSON(t testing.TB, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return text
+}
+
+// With returns a copy of m with changes applied. The value nil removes a member.
+func With(m map[string]any, changes map[string]any) map[string]any {
+	m = maps.Clone(m)
+	for name, value := range changes {
+		if value == nil {
+			delete(m, name)
+		} else {
+			m[name] = value
+		}
+	}
+	return m
+}
+
+// RawJSON is a JSON value that is written exactly as v.
+func RawJSON(v string) json.RawMessage { return json.RawMessage(v) }

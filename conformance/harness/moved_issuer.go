@@ -1,0 +1,54 @@
+package harness
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// MovedIssuer is an issuer whose JWKS can move to another address.
+type MovedIssuer struct {
+	*xenaauthtest.Issuer
+	mu        sync.Mutex
+	away      bool   // the JWKS is at the new address
+	abandoned bool   // the old address answers 404
+	old       []byte // the keys at the old address
+}
+
+// Move moves the JWKS. The old address then serves the keys of this moment, or 404 if abandon is set.
+func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.old = m.JWKS()
+	m.away, m.abandoned = true, abandon
+	m.SetMetadata(JSON(t, map[string]any{"issuer": m.URL(), "jwks_uri": m.URL() + "/moved/jwks"}))
+}
+
+// HTTPClient returns the client for validators of this issuer.
+func (m *MovedIssuer) HTTPClient() *http.Client {
+	return Intercept(m.Issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if !IsJWKSRequest(r) {
+			return next.RoundTrip(r)
+		}
+		if strings.HasSuffix(r.URL.Path, "/moved/jwks") {
+			there := r.Clone(r.Context())
+			there.URL.Path = strings.Replace(r.URL.Path, "/moved/jwks", "/.well-known/openid-configuration/jwks", 1)
+			return next.RoundTrip(there)
+		}
+		resp, err := next.RoundTrip(r)
+		if err == nil && m.away {
+			resp.Body = io.NopCloser(strings.NewReader(string(m.old)))
+			if m.abandoned {
+				resp.StatusCode = 404
+			}
+		}
+		return resp, err
+	})
+}

@@ -1,0 +1,216 @@
+package introspection_test
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// reasonsOfResponses are the reasons that a response of the issuer may lead to.
+var reasonsOfResponses = []xenaauth.Reason{
+	xenaauth.ReasonInactive, xenaauth.ReasonUnavailable, xenaauth.ReasonIssuer, xenaauth.ReasonAudience, xenaauth.ReasonExpired,
+	xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime, xenaauth.ReasonClaims, xenaauth.ReasonSubject, xenaauth.ReasonTokenType,
+	xenaauth.ReasonConfirmation,
+}
+
+// introspected is a response about a good token.
+func introspected(issuer *xenaauthtest.Issuer) map[string]any {
+	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
+}
+
+// FuzzIntrospection answers the question about an opaque token with anything. A user comes out only of 200, a JSON
+// content type and claims that are acceptable to a reader of its own, and the error says nothing of the token.
+func FuzzIntrospection(f *testing.F) {
+	issuer := harness.NewIssuer()
+	good := string(harness.JSON(f, introspected(issuer)))
+	f.Add(200, "application/json", good)
+	f.Add(200, "application/token-introspection+json; charset=utf-8", `{"active":true,"sub":"a","client_id":"b"}`)
+	f.Add(200, "application/json", `{"active":false}`)
+	f.Add(200, "Application/Json", good)
+	f.Add(200, "text/html", good)
+	f.Add(400, "application/json", `{"error":"invalid_token"}`)
+	f.Add(401, "application/json", `{"error":"invalid_client"}`)
+	f.Add(503, "", "")
+	for _, change := range []map[string]any{
+		{"active": "true"}, {"active": nil}, {"exp": "1"}, {"exp": nil}, {"aud": "other"}, {"aud": nil}, {"iss": nil}, {"iss": "x"},
+		{"client_id": nil}, {"sub": nil}, {"cnf": map[string]any{}}, {"token_type": "DPoP"}, {"token_use": "refresh_token"}, {"nbf": 1 << 33},
+		{"exp": harness.RawJSON("1e10")}, {"sub": "b", "client_id": "b"},
+	} {
+		f.Add(200, "application/json", string(harness.JSON(f, harness.With(introspected(issuer), change))))
+	}
+	const token = "an-opaque-token-that-must-not-be-told"
+	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
+		if status < 200 || status > 599 { // net/http knows no others
+			return
+		}
+		cfg := issuer.HybridConfig()
+		cfg.Logger = harness.NoLog
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.Introspection.CacheTTL, cfg.Introspection.NegativeTTL = time.Second, -1
+		cfg.HTTPClient = harness.AnsweringClient(func(*http.Request) (int, http.Header, string) {
+			return status, http.Header{"Content-Type": {contentType}}, body
+		})
+		v, err := xenaauth.NewValidator(cfg)
+		require.NoError(t, err)
+		user, err := v.Validate(t.Context(), token)
+		if err == nil {
+			require.Equal(t, 200, status)
+			require.Contains(t, strings.ToLower(contentType), "json")
+			acceptable(t, body, issuer.URL(), issuer.API(), true)
+			require.NotEmpty(t, user.Subject())
+			require.NotEmpty(t, user.ClientID())
+			return
+		}
+		require.Nil(t, user)
+		refusal, ok := errors.AsType[*xenaauth.Error](err)
+		require.True(t, ok)
+		require.Contains(t, reasonsOfResponses, refusal.Reason)
+		require.NotContains(t, err.Error(), token)
+		require.NotContains(t, err.Error(), cfg.Introspection.ClientSecret)
+		if status != 200 && status != 400 {
+			require.Equal(t, xenaauth.ReasonUnavailable, refusal.Reason)
+		}
+	})
+}
+
+// planted is a [xenaauth.Cache] that has one value for every token, and tells set what it is given.
+type planted struct {
+	value []byte
+	set   chan []byte
+}
+
+func (p *planted) Get(context.Context, [32]byte) ([]byte, error) { return p.value, nil }
+
+func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Duration) error {
+	select {
+	case p.set <- value:
+	default:
+	}
+	return nil
+}
+
+// FuzzSharedCache plants any value in the shared cache, while the issuer says that the token isn't active. A user comes
+// out only of a whole value: of this version, of a time within its lifetime, and with acceptable claims.
+func FuzzSharedCache(f *testing.F) {
+	issuer := harness.NewIssuer()
+	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
+		cfg := issuer.HybridConfig()
+		cfg.Logger = harness.NoLog
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.Introspection.Cache = cache
+		cfg.HTTPClient = harness.AnsweringClient(func(*http.Request) (int, http.Header, string) {
+			return 200, http.Header{"Content-Type": {"application/json"}}, answer
+		})
+		return cfg
+	}
+	good := string(harness.JSON(f, introspected(issuer)))
+	probe := &planted{set: make(chan []byte, 1)}
+	v, err := xenaauth.NewValidator(config(probe, good))
+	require.NoError(f, err)
+	_, err = v.Validate(f.Context(), "token")
+	require.NoError(f, err)
+	stored := <-probe.set
+	require.True(f, len(stored) > 10 && json.Valid(stored[10:]), "the form of values changed: %q", stored)
+	version := stored[0]
+
+	f.Add(version, byte(1), int64(0), good)
+	f.Add(version, byte(0), int64(0), "")
+	f.Add(version+1, byte(1), int64(0), good)
+	f.Add(version, byte(2), int64(0), good)
+	f.Add(version, byte(1), int64(-3_600_000), good)
+	f.Add(version, byte(1), int64(3_600_000), good)
+	f.Add(version, byte(1), int64(-1<<62), good)
+	f.Add(version, byte(1), int64(0), `{"active":false}`)
+	f.Add(version, byte(1), int64(0), `{"active":true,"sub":"a","client_id":"b","exp":1}`)
+	f.Fuzz(func(t *testing.T, first, second byte, ago int64, body string) {
+		at := time.Now().UnixMilli() + ago
+		value := append(binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at)), body...)
+		if len(value)%7 == 6 { // now and then one that is cut off
+			value = value[:len(value)%11]
+		}
+		cache := &planted{value: value}
+		v, err := xenaauth.NewValidator(config(cache, `{"active":false}`))
+		require.NoError(t, err)
+		user, err := v.Validate(t.Context(), "token")
+		if err != nil {
+			require.Nil(t, user)
+			refusal, ok := errors.AsType[*xenaauth.Error](err)
+			require.True(t, ok)
+			require.Contains(t, reasonsOfResponses, refusal.Reason)
+			return
+		}
+		require.Greater(t, len(value), 10)
+		require.Equal(t, version, first)
+		require.Equal(t, byte(1), second)
+		require.Less(t, ago, int64(31_000), "it is from the future")
+		require.Greater(t, ago, int64(-61_000), "it is older than answers are kept")
+		acceptable(t, string(value[10:]), issuer.URL(), issuer.API(), true)
+	})
+}
+
+// acceptable is what each accepted set of claims satisfies, whatever else the policy asks for. It reads JSON with
+// encoding/json and shares nothing with the library. audience is optional in an introspection response.
+func acceptable(t testing.TB, text, issuer, audience string, response bool) {
+	t.Helper()
+	var c struct {
+		Iss      *string      `json:"iss"`
+		Sub      string       `json:"sub"`
+		Client   string       `json:"client_id"`
+		Azp      string       `json:"azp"`
+		Aud      any          `json:"aud"`
+		Exp      *json.Number `json:"exp"`
+		Nbf      json.Number  `json:"nbf"`
+		Active   any          `json:"active"`
+		Cnf      any          `json:"cnf"`
+		Nonce    any          `json:"nonce"`
+		Events   any          `json:"events"`
+		TokenUse any          `json:"token_use"`
+	}
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	require.NoError(t, decoder.Decode(&c), "%s", text)
+	seconds := func(n json.Number) float64 {
+		if f, err := strconv.ParseFloat(string(n), 64); err == nil {
+			return f
+		}
+		return 0
+	}
+	now := float64(time.Now().Unix())
+	if response {
+		require.Equal(t, true, c.Active, "%s", text)
+	}
+	if c.Iss != nil || !response {
+		require.NotNil(t, c.Iss, "%s", text)
+		require.Equal(t, issuer, *c.Iss, "%s", text)
+	}
+	if c.Aud != nil || !response {
+		switch aud := c.Aud.(type) {
+		case string:
+			require.Equal(t, audience, aud, "%s", text)
+		default:
+			require.Contains(t, aud, audience, "%s", text)
+		}
+	}
+	if c.Exp != nil || !response {
+		require.NotNil(t, c.Exp, "%s", text)
+		require.Greater(t, seconds(*c.Exp), now-31, "%s", text)
+	}
+	require.Less(t, seconds(c.Nbf), now+31, "%s", text)
+	require.NotEmpty(t, c.Sub, "%s", text)
+	require.NotEmpty(t, c.Client+c.Azp, "%s", text)
+	require.Nil(t, c.Cnf, "%s", text)
+	require.Nil(t, c.Nonce, "%s", text)
+	require.Nil(t, c.Events, "%s", text)
+}

@@ -1,0 +1,50 @@
+package introspection_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// hookContext runs something when it is asked whether it has ended.
+type hookContext struct {
+	context.Context
+	hook func()
+}
+
+func (c *hookContext) Err() error {
+	if hook := c.hook; hook != nil {
+		c.hook = nil
+		hook()
+	}
+	return c.Context.Err()
+}
+
+// A request that did not find an answer in the cache, and begins to ask only after another request got one, takes that
+// one: also if it says that the token is not active.
+func TestIntrospectionIsNotRepeatedForALateRequest(t *testing.T) {
+	t.Parallel()
+	for _, revoked := range []bool{false, true} {
+		issuer := harness.NewIssuer()
+		v := harness.IntrospectingValidator(t, issuer, nil)
+		token := issuer.Opaque(xenaauthtest.Token{})
+		if revoked {
+			token = "unknown"
+		}
+		other := ""
+		hooked := false
+		ctx := &hookContext{Context: t.Context(), hook: func() {
+			hooked = true
+			other = string(harness.ReasonOf(t, v, token))
+		}}
+		_, err := v.Validate(ctx, token)
+		require.True(t, hooked, "the request did not look at its context")
+		require.Equal(t, revoked, err != nil, "%v", err)
+		require.Equal(t, revoked, other != "")
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "revoked=%t", revoked)
+	}
+}

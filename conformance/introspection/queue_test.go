@@ -1,0 +1,63 @@
+package introspection_test
+
+import (
+	"context"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A queue of strangers' tokens is bounded, and doesn't make a slow but good issuer look down.
+func TestQueueOfJunk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.MaxConcurrent, cfg.Introspection.Timeout = 2, time.Second
+		v, err := xenaauth.NewValidator(cfg)
+		require.NoError(t, err)
+		require.NoError(t, v.Warm(t.Context()))
+		issuer.Slow(300 * time.Millisecond)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		issuer.ResetCalls()
+		_, err = v.Validate(gone, "of somebody who has left")
+		require.Error(t, err)
+		for k := range 500 {
+			go func() { _, _ = v.Validate(t.Context(), "junk"+strconv.Itoa(k)) }()
+		}
+		time.Sleep(5 * time.Second)
+		require.Equal(t, "closed", v.Status().Introspection)
+		require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+		time.Sleep(time.Minute)
+	})
+}
+
+// A stranger's opaque tokens queue; one that was active when last asked about doesn't stand behind them.
+func TestKnownTokenComesBeforeStrangers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.MaxConcurrent, cfg.Introspection.CacheTTL = 1, time.Second
+		v, err := xenaauth.NewValidator(cfg)
+		require.NoError(t, err)
+		known := issuer.Opaque(xenaauthtest.Token{})
+		require.Empty(t, harness.ReasonOf(t, v, known))
+		time.Sleep(2 * time.Second) // its answer is stale
+		issuer.Slow(300 * time.Millisecond)
+		for k := range 12 {
+			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()
+		}
+		synctest.Wait()
+		before := time.Now()
+		require.Empty(t, harness.ReasonOf(t, v, known))
+		require.LessOrEqual(t, time.Since(before), 600*time.Millisecond, "after the one under way, and its own")
+		time.Sleep(time.Minute)
+	})
+}

@@ -1,0 +1,75 @@
+package introspection_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// jsonAnswer is a response that is JSON.
+func jsonAnswer(r *http.Request, status int, body string) *http.Response {
+	return &http.Response{
+		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(body)),
+		Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=60"}},
+	}
+}
+
+// What one endpoint said about a token doesn't count any more once the metadata name another one, also for a token in use.
+func TestAResponseOfAnotherEndpointDoesNotCount(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		var moved atomic.Bool
+		transport := harness.RoundTripper(func(r *http.Request) (*http.Response, error) {
+			switch place := r.URL.Path; {
+			case place == "/old":
+				return jsonAnswer(r, 200, `{"active":true,"sub":"ann","client_id":"app","scope":"testapi"}`), nil
+			case place == "/new":
+				return jsonAnswer(r, 200, `{"active":false}`), nil
+			case moved.Load():
+				return jsonAnswer(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/new"}`), nil
+			}
+			return jsonAnswer(r, 200, `{"issuer":"https://issuer.example","introspection_endpoint":"https://issuer.example/old"}`), nil
+		})
+		v := harness.NewValidator(t, xenaauth.Config{
+			Issuer: "https://issuer.example", Audiences: []string{"testapi"}, HTTPClient: &http.Client{Transport: transport},
+			Introspection: &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "secret", CacheTTL: time.Hour},
+		})
+		for range 3 {
+			require.Empty(t, harness.ReasonOf(t, v, "opaque"))
+		}
+		moved.Store(true)
+		time.Sleep(2 * time.Minute)
+		for range 2 {
+			require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, "opaque"))
+		}
+	})
+}
+
+// A call that is sent again because it is slow may be one too many for the issuer. The answer to the first one counts.
+func TestTooManyRequestsForACallThatIsSentAgain(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		var calls atomic.Int64
+		cfg := issuer.HybridConfig()
+		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			if calls.Add(1) > 1 {
+				return jsonAnswer(r, 429, `{}`), nil
+			}
+			time.Sleep(2 * time.Second)
+			return on.RoundTrip(r)
+		})
+		require.Empty(t, harness.ReasonOf(t, harness.NewValidator(t, cfg), issuer.Opaque(xenaauthtest.Token{})))
+		require.Greater(t, calls.Load(), int64(1))
+	})
+}

@@ -1,0 +1,506 @@
+package introspection_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// scStore is a shared cache in memory. Who finds nothing may ask; who comes meanwhile waits.
+type scStore struct {
+	mu      sync.Mutex
+	values  map[[32]byte]scValue
+	asking  map[[32]byte]chan struct{}
+	gets    int
+	sets    int
+	err     error
+	panics  bool
+	hangs   bool // until the context ends
+	forever bool // doesn't forget
+}
+
+type scValue struct {
+	value []byte
+	until time.Time
+}
+
+func newStore() *scStore {
+	return &scStore{values: make(map[[32]byte]scValue), asking: make(map[[32]byte]chan struct{})}
+}
+
+func (s *scStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
+	for {
+		s.mu.Lock()
+		s.gets++
+		if err := s.fault(ctx); err != nil {
+			s.mu.Unlock()
+			return nil, err
+		}
+		if v, ok := s.values[key]; ok && (s.forever || time.Now().Before(v.until)) {
+			s.mu.Unlock()
+			return v.value, nil
+		}
+		turn, taken := s.asking[key]
+		if !taken {
+			s.asking[key] = make(chan struct{})
+			s.mu.Unlock()
+			return nil, nil
+		}
+		s.mu.Unlock()
+		select {
+		case <-turn:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (s *scStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sets++
+	if err := s.fault(ctx); err != nil {
+		return err
+	}
+	if turn, ok := s.asking[key]; ok {
+		close(turn)
+		delete(s.asking, key)
+	}
+	if len(value) > 0 {
+		s.values[key] = scValue{value, time.Now().Add(ttl)}
+	}
+	return nil
+}
+
+// fault misbehaves as configured. s.mu is held.
+func (s *scStore) fault(ctx context.Context) error {
+	if s.panics {
+		s.mu.Unlock()
+		panic("the shared cache panics")
+	}
+	if s.hangs {
+		s.mu.Unlock()
+		<-ctx.Done()
+		s.mu.Lock()
+		return ctx.Err()
+	}
+	return s.err
+}
+
+// counts tells how often the store was asked and told, and how much it holds: values, and who asks.
+func (s *scStore) counts() (gets, sets, values, asking int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gets, s.sets, len(s.values), len(s.asking)
+}
+
+// change changes every value that is stored.
+func (s *scStore) change(f func([]byte) []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, v := range s.values {
+		s.values[k] = scValue{f(bytes.Clone(v.value)), v.until}
+	}
+}
+
+// stored are the values, once n have been: Set is called after the request was answered.
+func (s *scStore) stored(t testing.TB, n int) (all []scValue) {
+	t.Helper()
+	for range 1000 {
+		s.mu.Lock()
+		all = nil
+		for _, v := range s.values {
+			all = append(all, v)
+		}
+		s.mu.Unlock()
+		if len(all) >= n {
+			return all
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Fatalf("%d values are stored, want %d", len(all), n)
+	return nil
+}
+
+// scFleet makes instances of one service that share store.
+func scFleet(
+	t testing.TB, issuer *xenaauthtest.Issuer, store xenaauth.Cache, n int, change func(*xenaauth.Config),
+) []*xenaauth.Validator {
+	t.Helper()
+	fleet := make([]*xenaauth.Validator, n)
+	for i := range fleet {
+		fleet[i] = harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
+			c.Introspection.Cache = store
+			if change != nil {
+				change(c)
+			}
+		})
+	}
+	return fleet
+}
+
+func TestSharedCacheAsksOnce(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		fleet := scFleet(t, issuer, store, 5, nil)
+		good, bad := issuer.Opaque(xenaauthtest.Token{Subject: "U1"}), "nobody-issued-this"
+		for _, v := range fleet {
+			require.Equal(t, "U1", harness.UserOf(t, v, good).Subject())
+			require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, bad))
+			time.Sleep(time.Second) // Set comes after the answer
+		}
+		require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
+		require.Len(t, store.stored(t, 2), 2)
+		gets, _, _, _ := store.counts()
+		for _, v := range fleet {
+			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance has a cache of its own in front
+		}
+		again, _, _, _ := store.counts()
+		require.Equal(t, gets, again)
+	})
+}
+
+// The times are the fleet's and not each instance's: nobody goes by an answer for longer than if he had asked first.
+func TestSharedCacheAges(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.forever = true // as one that was told to keep, or has an old value put back
+		fleet := scFleet(t, issuer, store, 2, nil)
+		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
+		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[0], bad))
+		issuer.Revoke(token)
+		calls := issuer.Calls(xenaauthtest.Introspection)
+
+		time.Sleep(10*time.Second - 1)
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], bad))
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.Introspection))
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], bad))
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection))
+
+		time.Sleep(50*time.Second - 1)
+		require.Empty(t, harness.ReasonOf(t, fleet[1], token))
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection))
+		time.Sleep(time.Nanosecond)
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], token), "a local copy outlives the shared one")
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token), "a replay")
+	})
+}
+
+func TestSharedCacheTTL(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		for _, c := range []struct {
+			lifetime, cacheTTL, negativeTTL, want time.Duration
+			bad                                   bool
+		}{
+			{time.Hour, 0, 0, time.Minute, false},
+			{time.Hour, 2 * time.Minute, 0, 2 * time.Minute, false},
+			{20 * time.Second, 0, 0, 20 * time.Second, false},
+			{time.Hour, 0, 0, 10 * time.Second, true},
+			{time.Hour, 0, 3 * time.Second, 3 * time.Second, true},
+			{time.Hour, 0, -1, 0, true},
+		} {
+			store := newStore()
+			v := scFleet(t, issuer, store, 1, func(cfg *xenaauth.Config) {
+				cfg.Introspection.CacheTTL, cfg.Introspection.NegativeTTL = c.cacheTTL, c.negativeTTL
+			})[0]
+			token := issuer.Opaque(xenaauthtest.Token{Lifetime: c.lifetime})
+			if c.bad {
+				token = "nobody-issued-this"
+			}
+			now := time.Now()
+			_ = harness.ReasonOf(t, v, token)
+			time.Sleep(time.Millisecond)
+			_, sets, values, asking := store.counts()
+			require.Equal(t, []int{1, 0}, []int{sets, asking}, "%+v", c)
+			if c.want == 0 {
+				require.Zero(t, values, "%+v", c)
+				continue
+			}
+			got := store.stored(t, 1)[0].until.Sub(now)
+			require.LessOrEqual(t, got, c.want, "%+v", c)
+			require.Greater(t, got, c.want-time.Second, "%+v", c) // exp is in whole seconds
+		}
+	})
+}
+
+// What comes out of the store meets the policy of who reads it, and revocations.
+func TestSharedCacheIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	issuer, store := harness.NewIssuer(), newStore()
+	token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
+	first := scFleet(t, issuer, store, 1, nil)[0]
+	require.Empty(t, harness.ReasonOf(t, first, token))
+	store.stored(t, 1)
+	other := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) { c.Audiences = []string{"another"} })[0]
+	require.Equal(t, xenaauth.ReasonAudience, harness.ReasonOf(t, other, token))
+	third := scFleet(t, issuer, store, 1, nil)[0]
+	harness.Revoke(t, third, xenaauth.Revocation{Subject: "U1"})
+	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, third, token))
+	anybody := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+		c.Audiences, c.AllowAnyAudience = nil, true
+	})[0]
+	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+	// Without an audience only scopes tell, also of a user that another instance found.
+	open := harness.Guard(harness.ValidatorFunc(anybody.Validate), xenaauth.AnyUser())
+	require.Equal(t, 403, open.Get(t, token).Status)
+	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+}
+
+// What the issuer says depends on who asks and whom: others' answers are not ours.
+func TestSharedCacheTellsAskersApart(t *testing.T) {
+	t.Parallel()
+	issuer, store := harness.NewIssuer(), newStore()
+	token := issuer.Opaque(xenaauthtest.Token{})
+	require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+	store.stored(t, 1)
+	for name, change := range map[string]func(*xenaauth.Config){
+		"client":   func(c *xenaauth.Config) { c.Introspection.ClientID = "another" },
+		"endpoint": func(c *xenaauth.Config) { c.Introspection.Endpoint = "https://elsewhere.example/introspect" },
+	} {
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, scFleet(t, issuer, store, 1, change)[0], token), name)
+	}
+}
+
+func TestSharedCacheSpoilt(t *testing.T) {
+	t.Parallel()
+	at := func(b []byte, when time.Time) []byte {
+		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
+		return b
+	}
+	for name, spoil := range map[string]func([]byte) []byte{
+		"empty":              func([]byte) []byte { return []byte{} },
+		"a byte":             func([]byte) []byte { return []byte{1} },
+		"random":             func([]byte) []byte { return bytes.Repeat([]byte{0xa5}, 300) },
+		"header only":        func(b []byte) []byte { return b[:10] },
+		"shorter header":     func(b []byte) []byte { return b[:9] },
+		"truncated":          func(b []byte) []byte { return b[:len(b)-1] },
+		"more at the end":    func(b []byte) []byte { return append(b, '}') },
+		"version":            func(b []byte) []byte { b[0] = 2; return b },
+		"neither nor":        func(b []byte) []byte { b[1] = 2; return b },
+		"neither, no text":   func(b []byte) []byte { b[1] = 2; return b[:10] },
+		"inactive with text": func(b []byte) []byte { b[1] = 0; return b },
+		"active without":     func(b []byte) []byte { return append(b[:10], `{"active":false,"sub":"U9"}`...) },
+		"active as a word":   func(b []byte) []byte { return append(b[:10], `{"active":"true","sub":"U9"}`...) },
+		"sub twice":          func(b []byte) []byte { return append(b[:10], `{"active":true,"sub":"U9","sub":"U1"}`...) },
+		"huge":               func(b []byte) []byte { return append(b, bytes.Repeat([]byte{' '}, 256<<10)...) },
+		"replayed":           func(b []byte) []byte { return at(b, time.Now().Add(-time.Minute)) },
+		"from the future":    func(b []byte) []byte { return at(b, time.Now().Add(31*time.Second)) },
+		"from never":         func(b []byte) []byte { return at(b, time.Unix(-1<<40, 0)) },
+		"from the end":       func(b []byte) []byte { return at(b, time.UnixMilli(1<<63-1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			issuer, store := harness.NewIssuer(), newStore()
+			token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
+			require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+			store.stored(t, 1)
+			store.change(spoil)
+			require.Equal(t, "U1", harness.UserOf(t, scFleet(t, issuer, store, 1, nil)[0], token).Subject())
+			require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
+		})
+	}
+}
+
+// An instance whose clock is a little ahead is no reason to use its answers for longer.
+func TestSharedCacheClockAhead(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.forever = true
+		token := issuer.Opaque(xenaauthtest.Token{})
+		require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+		store.stored(t, 1)
+		store.change(func(b []byte) []byte {
+			binary.BigEndian.PutUint64(b[2:], uint64(time.Now().Add(20*time.Second).UnixMilli()))
+			return b
+		})
+		v := scFleet(t, issuer, store, 1, nil)[0]
+		require.Empty(t, harness.ReasonOf(t, v, token))
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+		issuer.Revoke(token)
+		store.change(func([]byte) []byte { return nil })
+		time.Sleep(time.Minute)
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, token))
+	})
+}
+
+// A cache that fails is one that holds nothing, and the log says so once and without what it told us.
+func TestSharedCacheFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*scStore){
+		"error": func(s *scStore) { s.err = errors.New("dial tcp 10.1.2.3:6379: key k-e-y") },
+		"panic": func(s *scStore) { s.panics = true },
+		"hangs": func(s *scStore) { s.hangs = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer, store := harness.NewIssuer(), newStore()
+				fail(store)
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Cache, cfg.Introspection.Timeout = store, time.Second
+				a := harness.Mount(t, cfg)
+				for i := range 10 {
+					a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+					a.Refuses(t, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+				}
+				require.Equal(t, 20, issuer.Calls(xenaauthtest.Introspection))
+				_, sets, _, _ := store.counts()
+				require.Zero(t, sets, "what fails to tell will fail to be told")
+				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache fails"), a.Log)
+				store.mu.Lock()
+				store.err, store.panics, store.hangs = nil, false, false
+				store.mu.Unlock()
+				a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+				time.Sleep(time.Second)
+				require.Len(t, store.stored(t, 1), 1)
+				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache is back"), a.Log)
+				for _, secret := range []string{"10.1.2.3", "6379", "k-e-y", "the shared cache panics"} {
+					require.NotContains(t, a.Log.String(), secret)
+				}
+			})
+		})
+	}
+}
+
+// Nothing that the issuer didn't say is stored, and who waits is told that nothing came.
+func TestSharedCacheDuringOutage(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		for name, fail := range map[string]func(*xenaauthtest.Issuer){
+			"down":        (*xenaauthtest.Issuer).Down,
+			"credentials": func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401}) },
+			"no sense":    func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: "{"}) },
+			"unsaid":      func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500}) },
+			"HTTP panics": nil,
+		} {
+			issuer, store := harness.NewIssuer(), newStore()
+			v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+				if fail == nil {
+					c.HTTPClient = &http.Client{Transport: harness.RoundTripper(func(*http.Request) (*http.Response, error) { panic("no") })}
+				}
+			})[0]
+			token := issuer.Opaque(xenaauthtest.Token{})
+			if fail != nil {
+				fail(issuer)
+			}
+			require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, token), name)
+			time.Sleep(10 * time.Second)
+			_, sets, values, asking := store.counts()
+			require.Equal(t, []int{1, 0, 0}, []int{sets, values, asking}, name)
+		}
+	})
+}
+
+// While the issuer is down, what another instance learned still serves.
+func TestSharedCacheServesDuringOutage(t *testing.T) {
+	t.Parallel()
+	issuer, store := harness.NewIssuer(), newStore()
+	fleet := scFleet(t, issuer, store, 2, nil)
+	token := issuer.Opaque(xenaauthtest.Token{})
+	require.NoError(t, fleet[1].Warm(t.Context()))
+	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
+	store.stored(t, 1)
+	issuer.Down()
+	for range 10 { // the breaker opens
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, fleet[1], "nobody-issued-this"))
+	}
+	require.Empty(t, harness.ReasonOf(t, fleet[1], token))
+}
+
+func TestSharedCacheRace(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		issuer.Slow(100 * time.Millisecond)
+		fleet := scFleet(t, issuer, store, 20, nil)
+		token := issuer.Opaque(xenaauthtest.Token{})
+		var wg sync.WaitGroup
+		for _, v := range fleet {
+			for range 20 {
+				wg.Go(func() {
+					if reason := harness.ReasonOf(t, v, token); reason != "" {
+						t.Error(reason)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+	})
+}
+
+// A stranger can't have more look-ups under way than questions may wait, however slow the cache is.
+func TestSharedCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.hangs = true
+		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 2, time.Second
+		})[0]
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() { _ = harness.ReasonOf(t, v, fmt.Sprintf("nobody-issued-this-%d", i)) })
+		}
+		wg.Wait()
+		gets, _, _, _ := store.counts()
+		require.Equal(t, 32, gets)
+	})
+}
+
+// The time that a look takes is not taken from the question's.
+func TestSharedCacheSlowLook(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.hangs = true
+		issuer.Slow(200 * time.Millisecond)
+		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, time.Second
+		})[0]
+		var wg sync.WaitGroup
+		for range 3 {
+			token := issuer.Opaque(xenaauthtest.Token{})
+			wg.Go(func() {
+				if reason := harness.ReasonOf(t, v, token); reason != "" {
+					t.Error(reason)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestSharedCacheNeedsTTL(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*xenaauth.Config){
+		"negative":         func(c *xenaauth.Config) { c.Introspection.CacheTTL = -1 },
+		"AlwaysIntrospect": func(c *xenaauth.Config) { c.AlwaysIntrospect = true },
+	} {
+		cfg := harness.NewIssuer().HybridConfig()
+		cfg.Introspection.Cache = newStore()
+		require.NoError(t, cfg.Validate())
+		change(&cfg)
+		require.ErrorContains(t, cfg.Validate(), "Introspection.Cache", name)
+	}
+}

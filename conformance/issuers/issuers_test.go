@@ -1,0 +1,258 @@
+package issuers_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// product is an identity server: the tokens that it makes, in xenaauthtest/testdata/issuers, and the settings that its
+// access tokens need beside Issuer and Audiences.
+type product struct {
+	Product  string
+	Issuer   string
+	Audience string            // "" if its tokens have no aud
+	Settings map[string]string // variables of ConfigFromEnv
+	Tested   string            // how far
+	Note     string
+	Tokens   []productToken
+}
+
+type productToken struct {
+	Name         string
+	Kind         string // access token, ID token, refresh token, logout token, or other
+	Introspected bool   // then Claims are the response, without active, and the token is opaque unless it has JWT
+	JWT          map[string]any
+	Header       map[string]any
+	Claims       map[string]any // "@+60" is a minute from now
+	Defaults     string         // accepted, or the reason why the default configuration refuses it
+	Configured   string         // likewise with Settings
+	User, Client string         // of an accepted one
+	Unprotected  string         // why a token that is no access token is accepted
+}
+
+const accepted = "accepted"
+
+// products reads the vectors, in the order of the table in docs/issuers.md.
+func products(t *testing.T) []product {
+	t.Helper()
+	files, err := filepath.Glob("../../xenaauthtest/testdata/issuers/*.json")
+	require.NoError(t, err)
+	slices.Sort(files)
+	all := make([]product, len(files))
+	for i, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		decoder := json.NewDecoder(strings.NewReader(string(text)))
+		decoder.DisallowUnknownFields()
+		require.NoError(t, decoder.Decode(&all[i]), file)
+	}
+	require.GreaterOrEqual(t, len(all), 25)
+	return all
+}
+
+// at returns claims with the times that they stand for.
+func at(now time.Time, claims map[string]any) map[string]any {
+	claims = maps.Clone(claims)
+	for name, value := range claims {
+		if text, ok := value.(string); ok && strings.HasPrefix(text, "@") {
+			seconds, err := strconv.ParseInt(text[1:], 10, 64)
+			if err == nil {
+				claims[name] = now.Unix() + seconds
+			}
+		}
+	}
+	return claims
+}
+
+// config returns the default configuration for a product, or the one that its row of the table says.
+func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
+	t.Helper()
+	harness.ClearEnv(t)
+	t.Setenv("XENA_ISSUER", p.Issuer)
+	t.Setenv("XENA_AUDIENCE", p.Audience)
+	if slices.ContainsFunc(p.Tokens, func(t productToken) bool { return t.Introspected }) {
+		t.Setenv("XENA_INTROSPECTION_CLIENT_ID", issuer.API())
+		t.Setenv("XENA_INTROSPECTION_CLIENT_SECRET", issuer.APISecret())
+	}
+	if settings {
+		for name, value := range p.Settings {
+			t.Setenv(name, value)
+		}
+	}
+	cfg, err := xenaauth.ConfigFromEnv()
+	require.NoError(t, err)
+	cfg.HTTPClient = issuer.Client()
+	if !settings && p.Audience == "" {
+		cfg.Audiences = []string{"testapi"}
+	}
+	if !settings && strings.HasPrefix(p.Issuer, "http:") {
+		cfg.AllowHTTP = true // else it isn't a configuration at all
+	}
+	cfg.MetadataURL, cfg.JWKSURL = "", "" // the kit serves both under the issuer
+	return cfg
+}
+
+// result is how a configuration answers a token on a route that requires the scope testapi.
+func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
+	t.Helper()
+	issuer.Heal()
+	claims := at(time.Now(), token.Claims)
+	text := "opaque-" + strconv.Itoa(len(token.Name)) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	if token.Introspected {
+		claims["active"] = true
+		body, err := json.Marshal(claims)
+		require.NoError(t, err)
+		harness.SetIntrospectionResponse(issuer, string(body))
+		claims = at(time.Now(), token.JWT)
+	}
+	if token.Header != nil {
+		header := map[string]any{"alg": issuer.Header()["alg"], "kid": issuer.KeyID()}
+		maps.Copy(header, token.Header)
+		h, err := json.Marshal(header)
+		require.NoError(t, err)
+		c, err := json.Marshal(claims)
+		require.NoError(t, err)
+		text = issuer.SignBytes(h, c)
+	}
+	got := a.Get(t, text)
+	if got.Status == 200 {
+		u := harness.UserOf(t, a.Validator, text)
+		require.Equal(t, token.Client, u.ClientID(), token.Name)
+		require.Equal(t, token.User, u.Subject(), token.Name)
+		require.Equal(t, "hello, "+token.User, got.Body)
+		return accepted
+	}
+	var body struct{ Reason string }
+	require.NoError(t, json.Unmarshal([]byte(got.Body), &body), got.Body)
+	return body.Reason
+}
+
+// Each product's access tokens are answered as its row says, by the defaults and by the row's configuration, and its
+// other tokens are refused by both.
+func TestIssuers(t *testing.T) {
+	for _, p := range products(t) {
+		t.Run(p.Product, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+			standard := harness.Mount(t, p.config(t, issuer, false))
+			configured := harness.Mount(t, p.config(t, issuer, true))
+			kinds := make(map[string]int)
+			for _, token := range p.Tokens {
+				kinds[token.Kind]++
+				require.Equal(t, token.Defaults, p.result(t, issuer, standard, token), "defaults: %s", token.Name)
+				require.Equal(t, token.Configured, p.result(t, issuer, configured, token), "configured: %s", token.Name)
+				switch token.Kind {
+				case "access token":
+					require.Equal(t, accepted, token.Configured, token.Name)
+				case "ID token", "refresh token", "logout token":
+					if token.Unprotected == "" {
+						require.NotEqual(t, accepted, token.Defaults, token.Name)
+						require.NotEqual(t, accepted, token.Configured, token.Name)
+					}
+				default:
+					require.Equal(t, "other", token.Kind)
+				}
+			}
+			require.NotZero(t, kinds["access token"])
+			require.NotZero(t, kinds["ID token"], "an ID token of the same product")
+		})
+	}
+}
+
+// The log names the setting that accepts a token: for each setting of a row, one of the tokens that the defaults refuse.
+func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
+	fields := map[string]string{
+		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
+		"XENA_ALLOW_CLIENT_AUDIENCE": "AllowClientAudience", "XENA_ALLOW_MISSING_CLIENT_ID": "AllowMissingClientID",
+		"XENA_ALLOW_ANY_LIFETIME": "AllowAnyLifetime", "XENA_MAX_TOKEN_LIFETIME": "MaxTokenLifetime",
+	}
+	for _, p := range products(t) {
+		for name := range p.Settings {
+			field, ok := fields[name]
+			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
+				continue // addresses and profiles; and the client is missed before its audience is looked at
+			}
+			t.Run(p.Product+"/"+field, func(t *testing.T) {
+				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+				a := harness.Mount(t, p.config(t, issuer, false))
+				for _, token := range p.Tokens {
+					p.result(t, issuer, a, token)
+				}
+				require.Contains(t, a.Log.String(), "Config."+field)
+			})
+		}
+	}
+}
+
+// Every setting of a row is needed: without any one of them, an access token is refused.
+func TestIssuers_NoSettingTooMany(t *testing.T) {
+	for _, p := range products(t) {
+		for name := range p.Settings {
+			switch name {
+			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
+				continue // addresses, and a profile that is stricter than the default
+			}
+			t.Run(p.Product+"/"+name, func(t *testing.T) {
+				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+				fewer := p
+				fewer.Settings = maps.Clone(p.Settings)
+				delete(fewer.Settings, name)
+				cfg := fewer.config(t, issuer, true)
+				if cfg.Validate() != nil {
+					return
+				}
+				a := harness.Mount(t, cfg)
+				for _, token := range p.Tokens {
+					if token.Kind == "access token" && fewer.result(t, issuer, a, token) != accepted {
+						return
+					}
+				}
+				t.Errorf("%s makes no difference", name)
+			})
+		}
+	}
+}
+
+// In no row's configuration does a plain ID token pass, which has no scope and none of the marks of an ID token: for any
+// client, the API's own name included, and with the claims that stand in for a scope.
+func TestIssuers_PlainIDTokens(t *testing.T) {
+	for _, p := range products(t) {
+		t.Run(p.Product, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
+			v, err := xenaauth.NewValidator(p.config(t, issuer, true))
+			require.NoError(t, err)
+			types := []any{"JWT", nil, "at+jwt"}
+			if p.Settings["XENA_PROFILE"] == "rfc9068" {
+				types = types[:2] // it trusts at+jwt, which no ID token has
+			}
+			for _, typ := range types {
+				for _, client := range []string{"web-portal", p.Audience} {
+					for _, named := range []string{"", "azp", "client_id", "cid", "appid"} {
+						for _, aud := range [][]string{{client}, {client, p.Audience}} {
+							for _, more := range []string{"", "roles", "permissions"} {
+								claims := map[string]any{
+									"scope": nil, "client_id": nil, "iss": p.Issuer, "sub": "u", "aud": aud, more: []string{"testapi"}, named: client,
+								}
+								delete(claims, "")
+								token := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"typ": typ}, Claims: claims})
+								require.NotEmpty(t, harness.ReasonOf(t, v, token), "%v %v", typ, claims)
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,121 @@
+package jwt_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// kinds are values of the claims that say what kind of token this is, and whether they call it an access token.
+var kinds = map[string]map[any]bool{
+	"token_use": {
+		"access": true, "access_token": true, "ACCESS": true,
+		"id": false, "refresh": false, "refresh_token": false, "id_token": false, "authorization_code": false, "": false,
+		"access ": false,
+	},
+	"typ": {
+		"Bearer": true, "bearer": true, "at+jwt": true, "application/at+jwt": true, "JWT": true, "access": true,
+		"Refresh": false, "ID": false, "Offline": false, "Logout": false, "Serialized-ID": false, "DPoP": false,
+		"logout+jwt": false, "dpop+jwt": false, "JOSE": false, "": false,
+	},
+	"token_type": {
+		"Bearer": true, "refresh": false, "refresh_token": false, "id_token": false, "N_A": false, "DPoP": false,
+		"mac": false, "": false,
+	},
+}
+
+func TestJ14_WhatATokenCallsItself(t *testing.T) {
+	t.Parallel()
+	issuer := harness.NewIssuer()
+	cases := map[string]claim{
+		"a JWT library's access token": {map[string]any{"token_type": "access"}, ""},
+		"a number":                     {map[string]any{"token_use": 7}, xenaauth.ReasonTokenType},
+		"a list":                       {map[string]any{"typ": []string{"Bearer"}}, xenaauth.ReasonTokenType},
+		"null":                         {map[string]any{"token_use": harness.RawJSON("null")}, xenaauth.ReasonTokenType},
+		"one good, one bad":            {map[string]any{"token_use": "access", "typ": "Refresh"}, xenaauth.ReasonTokenType},
+		"bound to a key": {map[string]any{"typ": "DPoP", "cnf": map[string]any{"jkt": "x"}},
+			xenaauth.ReasonConfirmation},
+	}
+	for name, values := range kinds {
+		for value, good := range values {
+			c := claim{map[string]any{name: value}, xenaauth.ReasonTokenType}
+			if good {
+				c.reason = ""
+			}
+			cases[name+" "+value.(string)] = c
+		}
+	}
+	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
+}
+
+func TestI7_WhatAResponseCallsItsToken(t *testing.T) {
+	t.Parallel()
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.AllowAnyLifetime = true
+	strict := cfg
+	strict.Profile = xenaauth.ProfileRFC9068
+	for _, a := range []*harness.API{harness.Serve(t, issuer.HybridConfig()), harness.Serve(t, cfg), harness.Serve(t, strict)} {
+		for name, values := range kinds {
+			for value, good := range values {
+				token := issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{name: value}})
+				if good {
+					a.Passes(t, token)
+				} else {
+					a.Refuses(t, token, xenaauth.ReasonTokenType)
+				}
+			}
+		}
+		a.Passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"typ": harness.RawJSON("null"), "token_use": harness.RawJSON("null")}}))
+		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_use": 7}}), xenaauth.ReasonTokenType)
+		// How the token is used, RFC 7662 says, and not what kind it is.
+		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_type": "access_token"}}), xenaauth.ReasonTokenType)
+	}
+}
+
+// The kind that a response tells is a fact: it counts for a JWT that was verified locally, and from the cache.
+func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
+	t.Parallel()
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.RequireActive = true
+	a := harness.Serve(t, cfg)
+	now := time.Now().Unix()
+	body, err := json.Marshal(map[string]any{
+		"active": true, "sub": "104711", "client_id": harness.ClientID, "scope": "testapi", "iat": now, "exp": now + 3600,
+		"token_type": "Bearer", "token_use": "refresh_token",
+	})
+	require.NoError(t, err)
+	harness.SetIntrospectionResponse(issuer, string(body))
+	token := issuer.JWT(xenaauthtest.Token{})
+	for range 3 {
+		a.Refuses(t, token, xenaauth.ReasonTokenType)
+	}
+	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "the response is cached")
+}
+
+// What has no scope and doesn't call itself an access token, or is for its own client too, may be an ID token without
+// any of an ID token's claims.
+func TestTokenThatNothingTellsFromAnIDToken(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v, err := xenaauth.NewValidator(issuer.Config())
+	require.NoError(t, err)
+	client := "app.xena.biz"
+	token := func(typ any, audience []string, scope any) string {
+		return issuer.JWT(xenaauthtest.Token{ClientID: client, Header: map[string]any{"typ": typ},
+			Claims: map[string]any{"aud": audience, "scope": scope}})
+	}
+	api, both := []string{issuer.API()}, []string{client, issuer.API()}
+	for _, refused := range []string{token("JWT", api, nil), token(nil, api, nil), token("JWT", both, nil), token("at+jwt", both, nil)} {
+		require.Equal(t, xenaauth.ReasonTokenType, harness.ReasonOf(t, v, refused))
+	}
+	for _, good := range []string{token("at+jwt", api, nil), token("JWT", api, "testapi"), token(nil, both, "testapi"), token("at+jwt", both, "testapi")} {
+		require.Empty(t, harness.ReasonOf(t, v, good))
+	}
+}

@@ -1,0 +1,310 @@
+package keys_test
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func TestMovedKeySetHeals(t *testing.T) {
+	t.Parallel()
+	for _, abandon := range []bool{true, false} {
+		// Metadata that were fetched long ago, a minute ago, and just now: the last are believed for a minute.
+		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
+			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
+				t.Parallel()
+				harness.FakeTime(t, func(t *testing.T) {
+					issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+					cfg := issuer.Config()
+					cfg.HTTPClient = issuer.HTTPClient()
+					v := harness.NewValidator(t, cfg)
+					known := issuer.JWT(xenaauthtest.Token{})
+					require.Empty(t, harness.ReasonOf(t, v, known))
+					time.Sleep(age)
+					issuer.Move(t, abandon)
+					require.Empty(t, harness.ReasonOf(t, v, known))
+					issuer.Rotate()
+					if abandon || age >= time.Minute {
+						require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the first token with a new key")
+						require.Equal(t, 2, v.Status().Keys)
+						return
+					}
+					require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+					time.Sleep(time.Minute)
+					require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+				})
+			})
+		}
+	}
+}
+
+// Where no key is new, the move is noticed when the key set is due.
+func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
+	t.Parallel()
+	for _, abandon := range []bool{true, false} {
+		harness.FakeTime(t, func(t *testing.T) {
+			issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+			logged := new(harness.LogRecorder)
+			cfg := issuer.Config()
+			cfg.HTTPClient, cfg.Logger = issuer.HTTPClient(), slog.New(logged)
+			v := harness.NewValidator(t, cfg)
+			harness.ValidateNewToken(t, v, issuer.Issuer)
+			issuer.Move(t, abandon)
+			issuer.Rotate()
+			issuer.Retire()
+			for range 5 {
+				time.Sleep(14 * time.Minute)
+				require.NoError(t, v.Warm(t.Context()))
+			}
+			time.Sleep(10 * time.Second)
+			require.Empty(t, v.Status().JWKS.LastError)
+			harness.ValidateNewToken(t, v, issuer.Issuer)
+			require.Zero(t, logged.Count(slog.LevelError, ""), logged.Lines)
+		})
+	}
+}
+
+// rvFaults are answers with which nothing can be done, and a word of why.
+func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
+	endpoint xenaauthtest.Endpoint
+	fault    xenaauthtest.Fault
+	why      string
+} {
+	type row = struct {
+		endpoint xenaauthtest.Endpoint
+		fault    xenaauthtest.Fault
+		why      string
+	}
+	const meta, keys = xenaauthtest.Metadata, xenaauthtest.JWKS
+	elsewhere := http.Header{"Location": {"https://elsewhere.example/"}}
+	own := func(change string) string {
+		return `{"issuer":"` + issuer.URL() + `","jwks_uri":"` + issuer.URL() + `/.well-known/openid-configuration/jwks"` + change + `}`
+	}
+	return map[string]row{
+		"metadata: another issuer's": {meta, xenaauthtest.Fault{Body: `{"issuer":"https://evil.example","jwks_uri":"https://evil.example/jwks"}`}, "another issuer"},
+		"metadata: no issuer":        {meta, xenaauthtest.Fault{Body: `{}`}, "another issuer"},
+		"metadata: with a slash":     {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `/"}`}, "another issuer"},
+		"metadata: plain http":       {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `","jwks_uri":"http://elsewhere.example/jwks"}`}, "https"},
+		"metadata: oversize":         {meta, xenaauthtest.Fault{Body: own(`,"x":"` + strings.Repeat("x", 256<<10) + `"`)}, "longer than"},
+		"metadata: a redirect":       {meta, xenaauthtest.Fault{Status: 302, Header: elsewhere}, "redirects are not followed"},
+		"metadata: HTML":             {meta, xenaauthtest.Fault{Body: own(""), ContentType: "text/html"}, "not JSON"},
+		"metadata: no JSON":          {meta, xenaauthtest.Fault{Body: own("")[1:]}, "JSON"},
+		"metadata: a name twice":     {meta, xenaauthtest.Fault{Body: own(`,"issuer":"` + issuer.URL() + `"`)}, "JSON"},
+		"metadata: cut off":          {meta, xenaauthtest.Fault{Break: true}, "closed early"},
+		"metadata: nowhere":          {meta, xenaauthtest.Fault{Status: 404}, "404"},
+		"metadata: 500":              {meta, xenaauthtest.Fault{Status: 500}, "500"},
+		"key set: oversize":          {keys, xenaauthtest.Fault{Body: `{"keys":[],"x":"` + strings.Repeat("x", 1<<20) + `"}`}, "longer than"},
+		"key set: a redirect":        {keys, xenaauthtest.Fault{Status: 307, Header: elsewhere}, "redirects are not followed"},
+		"key set: HTML":              {keys, xenaauthtest.Fault{Body: "<html>" + issuer.URL(), ContentType: "text/html; charset=utf-8"}, "not JSON"},
+		"key set: HTML as JSON":      {keys, xenaauthtest.Fault{Body: "<html>"}, "JSON"},
+		"key set: empty":             {keys, xenaauthtest.Fault{Body: `{"keys":[]}`}, "no usable key"},
+		"key set: none":              {keys, xenaauthtest.Fault{Body: `{}`}, "keys"},
+		"key set: no content type":   {keys, xenaauthtest.Fault{Body: `{}`, Header: http.Header{"Content-Type": nil}}, "not JSON"},
+		"key set: slow":              {keys, xenaauthtest.Fault{Delay: time.Minute}, "timeout"},
+		"key set: unavailable":       {keys, xenaauthtest.Fault{Status: 503, Header: http.Header{"Retry-After": {"7"}}}, "503"},
+		"key set: cut off":           {keys, xenaauthtest.Fault{Break: true}, "closed early"},
+	}
+}
+
+// What can't be used is refused, the last good answer stays, and the log tells each change of state once.
+func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
+	t.Parallel()
+	for name, c := range rvFaults(harness.NewIssuer()) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				logged := new(harness.LogRecorder)
+				cfg := issuer.HybridConfig() // metadata are asked for by each request, and not just for the key set
+				cfg.Logger = slog.New(logged)
+				v := harness.NewValidator(t, cfg)
+				what, _, _ := strings.Cut(name, ":")
+				status := func() xenaauth.FetchStatus {
+					if what == "metadata" {
+						return v.Status().Metadata
+					}
+					return v.Status().JWKS
+				}
+				harness.ValidateNewToken(t, v, issuer)
+				issuer.Fail(c.endpoint, c.fault)
+				time.Sleep(14 * time.Minute)
+				fetched := issuer.Calls(c.endpoint)
+				for range 200 { // requests of 100 seconds
+					harness.ValidateNewToken(t, v, issuer)
+					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+					time.Sleep(500 * time.Millisecond)
+				}
+				time.Sleep(10 * time.Second)
+				tries := issuer.Calls(c.endpoint) - fetched
+				most := 50
+				if strings.HasSuffix(name, "slow") {
+					most = 110 // a call without an answer is sent again each second
+				}
+				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
+				require.Contains(t, status().LastError, c.why)
+				require.Greater(t, status().Age, 14*time.Minute)
+				require.True(t, v.Status().Ready)
+				require.Equal(t, 1, logged.Count(slog.LevelError, "what="+what), "%q", logged.Lines)
+				require.Zero(t, logged.Count(slog.LevelInfo, "is back"))
+				for _, line := range append(logged.Lines, status().LastError) {
+					require.NotContains(t, line, "http:")
+					require.NotContains(t, line, "https:")
+					require.NotContains(t, line, "example")
+					require.NotContains(t, line, "xena.biz")
+				}
+
+				issuer.Heal()
+				for range 3 {
+					harness.ValidateNewToken(t, v, issuer)
+					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+					time.Sleep(10 * time.Second)
+				}
+				require.Empty(t, status().LastError)
+				require.Less(t, status().Age, time.Minute)
+				require.Equal(t, 1, logged.Count(slog.LevelInfo, "is back what="+what), "%q", logged.Lines)
+				require.Equal(t, 1, logged.Count(slog.LevelError, "what="+what))
+			})
+		})
+	}
+}
+
+// Before anything good came there is nothing to fall back on.
+func TestFirstFetchRefuses(t *testing.T) {
+	t.Parallel()
+	for name, c := range rvFaults(harness.NewIssuer()) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				v := harness.NewValidator(t, issuer.Config())
+				issuer.Fail(c.endpoint, c.fault)
+				_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))
+				var e *xenaauth.Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
+				require.NotContains(t, err.Error(), "example")
+				if c.fault.Status == 503 {
+					require.Equal(t, 7*time.Second, e.RetryAfter)
+				}
+				require.False(t, v.Status().Ready)
+				issuer.Heal()
+				time.Sleep(time.Minute)
+				harness.ValidateNewToken(t, v, issuer)
+			})
+		})
+	}
+}
+
+// Metadata that name an endpoint in another network are never fetched from by way of a redirect or of plain http, and
+// nothing goes to a host that isn't the issuer's.
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		cfg := issuer.HybridConfig()
+		strayed := 0
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			if r.URL.Host != "login.xena.biz" {
+				strayed++
+			}
+			return on.RoundTrip(r)
+		})
+		v := harness.NewValidator(t, cfg)
+		require.NoError(t, v.Warm(t.Context()))
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: status, Header: http.Header{"Location": {"https://elsewhere.example/"}}})
+			require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+			time.Sleep(15 * time.Minute)
+			harness.ValidateNewToken(t, v, issuer)
+		}
+		require.Zero(t, strayed)
+	})
+}
+
+// A state that changes its face is told for each face, and "back" once.
+func TestLogOfAnOutageThatChanges(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		logged := new(harness.LogRecorder)
+		cfg := issuer.HybridConfig()
+		cfg.Logger = slog.New(logged)
+		v := harness.NewValidator(t, cfg)
+		require.NoError(t, v.Warm(t.Context()))
+		ask := func() {
+			for range 10 {
+				require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+			}
+			time.Sleep(2 * time.Second)
+		}
+		for n, fault := range []xenaauthtest.Fault{{Status: 500}, {Status: 503}, {Status: 401}} {
+			issuer.Fail(xenaauthtest.Introspection, fault)
+			ask()
+			ask()
+			require.Equal(t, n+1, logged.Count(slog.LevelError, "what=introspection"), "%q", logged.Lines)
+		}
+		require.Equal(t, 1, logged.Count(slog.LevelError, "refuses our credentials"))
+		issuer.Heal()
+		for range 3 {
+			require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
+		}
+		require.Equal(t, 1, logged.Count(slog.LevelInfo, "is back what=introspection"))
+		require.Len(t, logged.Lines, 4)
+	})
+}
+
+// rvEndless is a body that never ends.
+type rvEndless struct{ read *int }
+
+func (e rvEndless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	*e.read += len(p)
+	if *e.read > 16<<20 {
+		return 0, io.ErrUnexpectedEOF // so that a test that fails ends
+	}
+	return len(p), nil
+}
+
+func (rvEndless) Close() error { return nil }
+
+// An answer is not read for longer than it may be long.
+func TestEndlessAnswers(t *testing.T) {
+	t.Parallel()
+	for name, of := range map[string]func(*http.Request) bool{
+		"metadata":      func(r *http.Request) bool { return r.Method == http.MethodGet && !harness.IsJWKSRequest(r) },
+		"key set":       harness.IsJWKSRequest,
+		"introspection": func(r *http.Request) bool { return r.Method == http.MethodPost },
+	} {
+		issuer := harness.NewIssuer()
+		cfg := issuer.HybridConfig()
+		read := 0
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			resp, err := on.RoundTrip(r)
+			if err == nil && of(r) {
+				resp.Body = rvEndless{&read}
+			}
+			return resp, err
+		})
+		v := harness.NewValidator(t, cfg)
+		token := issuer.JWT(xenaauthtest.Token{})
+		if name == "introspection" {
+			token = issuer.Opaque(xenaauthtest.Token{})
+		}
+		e := harness.ErrorOf(t, v, t.Context(), token)
+		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
+		require.Contains(t, e.Error(), "longer than", name)
+		require.LessOrEqual(t, read, 2<<20, name)
+	}
+}

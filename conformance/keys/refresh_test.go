@@ -1,0 +1,284 @@
+package keys_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// An answer is fetched anew when some 0.72 to 0.88 of its time have passed, by the next request and waited for by none.
+func TestRefreshAheadOfExpiry(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		cacheControl, age string
+		lifetime          time.Duration
+	}{
+		{"", "", 15 * time.Minute},
+		{"public", "", 15 * time.Minute},
+		{"max-age=600", "", 10 * time.Minute},
+		{"public, Max-Age=3600, must-revalidate", "", time.Hour},
+		{`max-age="1800"`, "", 30 * time.Minute},
+		{"max-age=3600", "1800", 30 * time.Minute},
+		{"max-age=3600", "7200", time.Minute},
+		{"max-age=3600", "9223372036854775807", time.Minute},
+		{"max-age=3600", "99999999999999999999", time.Minute},
+		{"max-age=3600", "-5", time.Hour},
+		{"max-age=3600", "soon", time.Hour},
+		{"max-age=99999999999999999999", "", 24 * time.Hour},
+		{"max-age=600, max-age=3600", "", 10 * time.Minute},
+		{"max-age=5", "", time.Minute},
+		{"max-age=0", "", time.Minute},
+		{"no-store", "", time.Minute},
+		{"no-cache", "", time.Minute},
+		{"no-cache, max-age=3600", "", time.Minute},
+		{"max-age=3600, no-cache", "", time.Minute},
+		{"max-age=999999", "", 24 * time.Hour},
+		{"max-age=99999999999", "", 24 * time.Hour},
+		{"max-age=soon", "", 15 * time.Minute},
+		{"s-maxage=60", "", 15 * time.Minute},
+	} {
+		t.Run(c.cacheControl+" "+c.age, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				issuer.SetCacheControl(c.cacheControl)
+				cfg := issuer.Config()
+				cfg.MaxKeyAge = 100 * time.Hour
+				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+					resp, err := on.RoundTrip(r)
+					if err == nil && c.age != "" {
+						resp.Header.Set("Age", c.age)
+					}
+					return resp, err
+				})
+				v := harness.NewValidator(t, cfg)
+				harness.ValidateNewToken(t, v, issuer)
+				issuer.Slow(800 * time.Millisecond)
+				for n := 1; n < 4; n++ {
+					require.Equal(t, n, issuer.Calls(xenaauthtest.JWKS))
+					require.Equal(t, n, issuer.Calls(xenaauthtest.Metadata))
+					time.Sleep(c.lifetime*71/100 - 5*time.Second)
+					harness.ValidateNewToken(t, v, issuer)
+					require.Equal(t, n, issuer.Calls(xenaauthtest.JWKS), "too early")
+					time.Sleep(c.lifetime*18/100 + 5*time.Second)
+					before := time.Now()
+					harness.ValidateNewToken(t, v, issuer)
+					require.Equal(t, before, time.Now(), "nobody waits for it")
+					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes nearly a second
+					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
+					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
+				}
+			})
+		})
+	}
+}
+
+func TestRefreshOnlyOnDemand(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		var validators []*xenaauth.Validator
+		for range 20 {
+			v := harness.NewValidator(t, issuer.Config())
+			require.NoError(t, v.Warm(t.Context()))
+			validators = append(validators, v)
+		}
+		issuer.ResetCalls()
+		time.Sleep(12 * time.Minute)
+		require.Zero(t, issuer.Calls(xenaauthtest.All), "there is no goroutine that would ask")
+		for _, v := range validators {
+			harness.ValidateNewToken(t, v, issuer)
+			harness.ValidateNewToken(t, v, issuer)
+		}
+		n := issuer.Calls(xenaauthtest.JWKS)
+		require.True(t, n > 0 && n < 20, "instances that started together don't all ask together: %d", n)
+	})
+}
+
+// rvValidators adds what the kit's issuer doesn't do: an ETag on the key set, and 304 to who has that already.
+type rvValidators struct {
+	fresh, unchanged int
+	asked            []http.Header // of requests for the key set
+	cacheControl     string        // of a 304
+}
+
+func (e *rvValidators) client(issuer *xenaauthtest.Issuer) *http.Client {
+	return harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+		resp, err := on.RoundTrip(r)
+		if err != nil || !harness.IsJWKSRequest(r) || resp.StatusCode != 200 {
+			return resp, err
+		}
+		e.asked = append(e.asked, r.Header.Clone())
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(body)
+		etag := `W/"` + hex.EncodeToString(sum[:4]) + `"`
+		resp.Header.Set("Etag", etag)
+		resp.Body = io.NopCloser(strings.NewReader(string(body)))
+		e.fresh++
+		if r.Header.Get("If-None-Match") == etag {
+			e.fresh--
+			e.unchanged++
+			resp.StatusCode, resp.Body, resp.ContentLength = 304, http.NoBody, 0
+			resp.Header.Del("Content-Type")
+			resp.Header.Set("Cache-Control", e.cacheControl)
+		}
+		return resp, nil
+	})
+}
+
+func TestRefreshUnchanged(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		between := &rvValidators{cacheControl: "max-age=3600"}
+		cfg := issuer.Config()
+		cfg.HTTPClient = between.client(issuer)
+		v := harness.NewValidator(t, cfg)
+		known := issuer.JWT(xenaauthtest.Token{})
+		require.Empty(t, harness.ReasonOf(t, v, known))
+		require.Empty(t, between.asked[0].Get("If-None-Match"))
+		require.Empty(t, between.asked[0].Get("Cache-Control"), "caches on the way may answer")
+		time.Sleep(14 * time.Minute)
+		harness.ValidateNewToken(t, v, issuer)
+		require.Equal(t, 1, between.unchanged)
+		require.Empty(t, between.asked[1].Get("Cache-Control"))
+		require.Zero(t, v.Status().JWKS.Age, "found unchanged counts as fetched")
+		require.Empty(t, v.Status().JWKS.LastError)
+		require.Empty(t, harness.ReasonOf(t, v, known))
+		require.Equal(t, 1, v.Status().Keys)
+		time.Sleep(40 * time.Minute)
+		harness.ValidateNewToken(t, v, issuer)
+		require.Len(t, between.asked, 2, "an hour, as the 304 says")
+
+		stranger := harness.NewSigner(t, "K9")
+		token := stranger.JWT(t, map[string]any{"alg": "ES256", "kid": "K9", "typ": "at+jwt"}, issuer.Claims(xenaauthtest.Token{}))
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, token))
+		require.Len(t, between.asked, 3)
+		require.Equal(t, "no-cache", between.asked[2].Get("Cache-Control"), "no cache may answer who needs a newer one")
+		require.NotEmpty(t, between.asked[2].Get("If-None-Match"))
+		harness.ValidateNewToken(t, v, issuer)
+
+		time.Sleep(time.Minute)
+		issuer.Rotate()
+		harness.ValidateNewToken(t, v, issuer)
+		require.Equal(t, 2, between.fresh)
+		require.Equal(t, 2, v.Status().Keys)
+	})
+}
+
+// A 304 that nobody asked for brings no keys.
+func TestRefreshUnaskedNotModified(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v := harness.NewValidator(t, issuer.Config())
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: 304, Header: http.Header{"Etag": {`"x"`}}})
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+		issuer.Heal()
+		time.Sleep(time.Second)
+		harness.ValidateNewToken(t, v, issuer)
+		issuer.Fail(xenaauthtest.JWKS, xenaauthtest.Fault{Status: 304})
+		time.Sleep(14 * time.Minute)
+		harness.ValidateNewToken(t, v, issuer)
+		require.Equal(t, 14*time.Minute, v.Status().JWKS.Age)
+		require.Contains(t, v.Status().JWKS.LastError, "304")
+	})
+}
+
+func TestBadKeysSpoilNoOthers(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		logged := new(harness.LogRecorder)
+		cfg := issuer.Config()
+		cfg.Logger = slog.New(logged)
+		v := harness.NewValidator(t, cfg)
+		good := harness.Published(t, issuer)[0]
+		harness.Publish(t, issuer,
+			map[string]any{"kty": "oct", "k": "c2VjcmV0", "kid": "1"}, map[string]any{"kty": "post-quantum", "kid": "2"},
+			map[string]any{}, harness.With(good, map[string]any{"x": "AAAA", "kid": "3"}), map[string]any{"kty": 1},
+			harness.With(good, map[string]any{"use": "enc", "kid": "4"}), map[string]any{"kty": "RSA", "n": "AQAB", "e": "AQAB", "kid": "5"},
+			good)
+		for range 3 {
+			harness.ValidateNewToken(t, v, issuer)
+			time.Sleep(20 * time.Minute)
+		}
+		require.Equal(t, 3, issuer.Calls(xenaauthtest.JWKS))
+		require.Equal(t, 1, v.Status().Keys)
+		require.Equal(t, 1, logged.Count(slog.LevelWarn, "skipped"), "once, and not for each fetch: %q", logged.Lines)
+		require.Zero(t, logged.Count(slog.LevelError, ""))
+		harness.Publish(t, issuer, map[string]any{"kty": "oct", "k": "c2VjcmV0"})
+		harness.ValidateNewToken(t, v, issuer)
+		harness.ValidateNewToken(t, v, issuer)
+		require.Equal(t, 1, v.Status().Keys, "a set without a good one replaces none")
+		require.Contains(t, v.Status().JWKS.LastError, "no usable key")
+	})
+}
+
+func TestMaxKeyAge(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ set, want time.Duration }{{0, 24 * time.Hour}, {time.Hour, time.Hour}} {
+		t.Run(fmt.Sprint(c.want), func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				cfg := issuer.Config()
+				cfg.MaxKeyAge, cfg.AllowAnyLifetime = c.set, true
+				v := harness.NewValidator(t, cfg)
+				known := issuer.JWT(xenaauthtest.Token{Lifetime: 100 * time.Hour})
+				require.Empty(t, harness.ReasonOf(t, v, known))
+				issuer.Down()
+				for end := time.Now().Add(c.want); time.Until(end) > time.Minute; time.Sleep(time.Minute) {
+					require.Empty(t, harness.ReasonOf(t, v, known))
+				}
+				time.Sleep(time.Minute - 1)
+				harness.ValidateNewToken(t, v, issuer)
+				require.True(t, v.Status().Ready)
+				time.Sleep(time.Nanosecond)
+				require.False(t, v.Status().Ready)
+				require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, known))
+				require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+				issuer.Heal()
+				time.Sleep(time.Second)
+				require.Empty(t, harness.ReasonOf(t, v, known))
+				require.True(t, v.Status().Ready)
+			})
+		})
+	}
+}
+
+// What may be used for a shorter time than the issuer calls it fresh is fetched ahead of that all the same: else there
+// would be a moment in each MaxKeyAge in which everybody waits, and is refused if the issuer stumbles just then.
+func TestMaxKeyAgeBelowFreshness(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		issuer.SetCacheControl("max-age=86400")
+		cfg := issuer.Config()
+		cfg.MaxKeyAge = time.Hour
+		v := harness.NewValidator(t, cfg)
+		harness.ValidateNewToken(t, v, issuer)
+		issuer.Slow(time.Second)
+		for range 100 {
+			time.Sleep(time.Minute)
+			before := time.Now()
+			harness.ValidateNewToken(t, v, issuer)
+			require.Equal(t, before, time.Now(), "nobody waits")
+		}
+	})
+}

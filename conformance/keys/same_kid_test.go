@@ -1,0 +1,68 @@
+package keys_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// manyKeys has an issuer publish so many keys of one kind, all with the same kid or none.
+func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
+	t.Helper()
+	signers := make([]*harness.Signer, n)
+	keys := make([]map[string]any, n)
+	for i := range signers {
+		signers[i] = harness.NewSigner(t, kid)
+		keys[i] = signers[i].JWK(nil)
+		if kid == "" {
+			delete(keys[i], "kid")
+		}
+	}
+	harness.Publish(t, issuer, keys...)
+	return signers
+}
+
+// The fifth key of a kid verifies its tokens as the first does, and so does each key of a set without kids. Strangers
+// can't use up the tries that a token of a key in use needs, also when the key set is fetched anew.
+func TestManyKeysOfOneName(t *testing.T) {
+	t.Parallel()
+	for _, kid := range []string{"", "same"} {
+		harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+			signers := manyKeys(t, issuer, 12, kid)
+			header := map[string]any{"alg": "ES256"}
+			if kid != "" {
+				header["kid"] = kid
+			}
+			n := 0
+			token := func(s *harness.Signer) string {
+				n++
+				return s.JWT(t, header, issuer.Claims(xenaauthtest.Token{Claims: map[string]any{"jti": fmt.Sprint(n)}}))
+			}
+			for _, s := range signers {
+				a.Passes(t, token(s))
+			}
+			forged, inUse := token(harness.NewSigner(t, "x")), signers[8:]
+			for range 3 {
+				for range 100 { // uses up the tries of this second
+					a.Get(t, forged)
+				}
+				a.Get(t, forged).IsRefusal(t, xenaauth.ReasonUnavailable)
+				for _, s := range inUse {
+					a.Passes(t, token(s))
+				}
+				a.Get(t, token(signers[0])).IsRefusal(t, xenaauth.ReasonUnavailable)
+				time.Sleep(10 * time.Second)
+				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh, which finds the same keys
+				time.Sleep(time.Second)
+			}
+			a.Passes(t, token(signers[0]))
+			require.GreaterOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 3)
+		})
+	}
+}

@@ -1,0 +1,92 @@
+package keys_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A key that the issuer was just asked for and doesn't have is refused at once: nobody waits for the next fetch.
+func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v := harness.NewValidator(t, issuer.Config())
+		require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+		junk := issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": "nobody", "x5t": nil}})
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, junk))
+		start, calls := time.Now(), issuer.Calls(xenaauthtest.All)
+		for range 3 {
+			require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, junk))
+		}
+		logout := issuer.SignBytes(harness.JSON(t, harness.LogoutHeader(issuer, map[string]any{"kid": "nobody", "x5t": nil})), harness.JSON(t, harness.LogoutClaims(issuer, nil)))
+		_, reason := harness.Logout(t, v.LogoutHandler(harness.ClientID), logout)
+		require.Equal(t, xenaauth.ReasonUnknownKey, reason)
+		require.Zero(t, time.Since(start))
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+	})
+}
+
+// Nothing else about such a token is looked at, so that a flood of them costs next to nothing. The issuer is not asked.
+func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v := harness.NewValidator(t, issuer.Config())
+		good := issuer.JWT(xenaauthtest.Token{})
+		require.Empty(t, harness.ReasonOf(t, v, good))
+		absent := map[string]any{"kid": "nobody", "x5t": nil}
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{Header: absent})))
+		header, _, _ := strings.Cut(issuer.JWT(xenaauthtest.Token{Header: absent}), ".")
+		others := map[string]xenaauthtest.Token{
+			"expired":     {Header: absent, Lifetime: -time.Hour},
+			"another typ": {Header: map[string]any{"kid": "nobody", "x5t": nil, "typ": "dpop+jwt"}},
+			"issuer":      {Header: absent, Claims: map[string]any{"iss": "https://a.example"}},
+		}
+		calls := issuer.Calls(xenaauthtest.All)
+		for name, token := range others {
+			require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, issuer.JWT(token)), name)
+		}
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "a payload that is no JSON")
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+
+		// The header of a good token is known, so a bad token with that header is read as before.
+		parts := strings.Split(good, ".")
+		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
+		// A second later the next fetch is allowed, so the issuer is asked again, by a token that is worth it.
+		time.Sleep(time.Second)
+		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{Header: absent})))
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.All))
+	})
+}
+
+// A key that verified tokens and was withdrawn is absent as well. Its tokens are refused, whichever way they are looked at.
+func TestWithdrawnKeyIsAbsent(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		v := harness.NewValidator(t, issuer.Config())
+		old, fresh := issuer.JWT(xenaauthtest.Token{}), issuer.JWT(xenaauthtest.Token{})
+		require.Empty(t, harness.ReasonOf(t, v, old))
+		issuer.Rotate()
+		issuer.Retire()
+		time.Sleep(time.Second)
+		require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, old))
+		calls, start := issuer.Calls(xenaauthtest.All), time.Now()
+		for range 3 {
+			require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, old))
+			require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, fresh))
+		}
+		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
+		require.Zero(t, time.Since(start))
+	})
+}

@@ -1,0 +1,202 @@
+package keys_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A service was idle for longer than its key set may be used without a look at the issuer. The issuer has withdrawn a
+// key: no token of that key passes, be it new or known.
+func TestA2_WithdrawnWhileIdle(t *testing.T) {
+	t.Parallel()
+	for _, idle := range []time.Duration{60 * time.Second, 100 * time.Second, 10 * time.Minute, 50 * time.Minute} {
+		for _, first := range []string{"known", "fresh", "young"} {
+			harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+				issuer.SetCacheControl("max-age=60")
+				tokens := map[string]string{"known": issuer.JWT(xenaauthtest.Token{}), "fresh": issuer.JWT(xenaauthtest.Token{})}
+				a.Passes(t, tokens["known"])
+				issuer.Rotate()
+				issuer.Retire()
+				tokens["young"] = issuer.JWT(xenaauthtest.Token{})
+				time.Sleep(idle)
+				issuer.Slow(300 * time.Millisecond)
+				began := time.Now()
+				if first == "young" {
+					a.Passes(t, tokens["young"])
+					require.LessOrEqual(t, time.Since(began), time.Second)
+				} else {
+					a.Refuses(t, tokens[first], xenaauth.ReasonUnknownKey)
+				}
+				a.Refuses(t, tokens["known"], xenaauth.ReasonUnknownKey)
+				a.Refuses(t, tokens["fresh"], xenaauth.ReasonUnknownKey)
+				a.Passes(t, tokens["young"])
+			})
+		}
+	}
+}
+
+// The same where the key set moved at that time, and the old address goes on with the old keys.
+func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		defer time.Sleep(time.Minute)
+		issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+		cfg := issuer.Config()
+		cfg.HTTPClient = issuer.HTTPClient()
+		a := harness.Mount(t, cfg)
+		known := issuer.JWT(xenaauthtest.Token{})
+		a.Passes(t, known)
+		issuer.Move(t, false)
+		issuer.Rotate()
+		issuer.Retire()
+		time.Sleep(16 * time.Minute)
+		a.Refuses(t, known, xenaauth.ReasonUnknownKey)
+	})
+}
+
+// If the issuer doesn't answer, the last good keys serve. That costs the requests of one second a wait, no longer than
+// to its end.
+func TestA2_IdleAndNoAnswer(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500}, {Delay: time.Hour}} {
+		harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+			issuer.SetCacheControl("max-age=60")
+			known := issuer.JWT(xenaauthtest.Token{})
+			a.Passes(t, known)
+			issuer.Fail(xenaauthtest.All, fault)
+			time.Sleep(100 * time.Second)
+			began := time.Now()
+			a.Passes(t, known)
+			require.LessOrEqual(t, time.Since(began), time.Second)
+			for range 200 {
+				began := time.Now()
+				a.Passes(t, known)
+				a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
+				require.Zero(t, time.Since(began))
+				time.Sleep(time.Second)
+			}
+		})
+	}
+}
+
+// healed asks with a token until it passes and returns how long that took.
+func healed(t *testing.T, a *harness.API, token string) time.Duration {
+	t.Helper()
+	began := time.Now()
+	for a.Get(t, token).Status != 200 {
+		require.Less(t, time.Since(began), time.Hour)
+		time.Sleep(100 * time.Millisecond)
+	}
+	return time.Since(began)
+}
+
+// The issuer replaces a key by another of the same name, or tokens and keys have no name at all. The tokens of the new
+// key pass as soon as the old set is 10 s old and was fetched anew.
+func TestA3_SameNameNewKey(t *testing.T) {
+	t.Parallel()
+	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
+	named := func(s *harness.Signer) map[string]any { return map[string]any{"kid": s.KeyID} }
+	nameless := func(*harness.Signer) map[string]any { return nil }
+	thumb := func(*harness.Signer) map[string]any { return map[string]any{"kid": "renamed", "x5t": "t"} }
+	for name, c := range map[string]struct {
+		old, young *harness.Signer
+		header     func(*harness.Signer) map[string]any
+		jwk        map[string]any
+		reason     xenaauth.Reason
+	}{
+		"kid":                     {ec("k"), ec("k"), named, nil, xenaauth.ReasonSignature},
+		"kid, another type":       {ec("k"), harness.RSASigner("k"), named, nil, xenaauth.ReasonAlgorithm},
+		"no kid":                  {ec("a"), ec("b"), nameless, nil, xenaauth.ReasonSignature},
+		"no kid, keys without":    {ec("a"), ec("b"), nameless, map[string]any{"kid": nil}, xenaauth.ReasonSignature},
+		"no kid, another type":    {ec("a"), harness.RSASigner("b"), nameless, nil, xenaauth.ReasonAlgorithm},
+		"certificate of one name": {ec("a"), ec("b"), thumb, map[string]any{"x5t": "t"}, xenaauth.ReasonSignature},
+	} {
+		t.Run(name, func(t *testing.T) {
+			harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+				token := func(s *harness.Signer) string {
+					header := map[string]any{"alg": "ES256", "typ": "at+jwt"}
+					if s.Key == harness.RSAKey() {
+						header["alg"] = "RS256"
+					}
+					return s.JWT(t, harness.With(header, c.header(s)), issuer.Claims(xenaauthtest.Token{}))
+				}
+				harness.Publish(t, issuer, c.old.JWK(c.jwk))
+				old, young := token(c.old), token(c.young)
+				a.Passes(t, old)
+				time.Sleep(time.Minute)
+				harness.Publish(t, issuer, c.young.JWK(c.jwk))
+				issuer.ResetCalls()
+				began := time.Now()
+				a.Refuses(t, young, c.reason)
+				require.Zero(t, time.Since(began), "that request is not held")
+				synctest.Wait()
+				a.Passes(t, young)
+				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
+				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "what the old key proved is gone")
+
+				// And at the worst moment, when the set was fetched just now.
+				harness.Publish(t, issuer, c.old.JWK(c.jwk))
+				require.LessOrEqual(t, healed(t, a, old), 10*time.Second+100*time.Millisecond)
+			})
+		})
+	}
+}
+
+// A logout token's signature counts as well as an access token's.
+func TestA3_SameNameNewKeyOfALogoutToken(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		old, young := harness.NewSigner(t, "k"), harness.NewSigner(t, "k")
+		harness.Publish(t, issuer, old.JWK(nil))
+		v := harness.NewValidator(t, issuer.Config())
+		require.Empty(t, harness.ReasonOf(t, v, old.JWT(t, map[string]any{"alg": "ES256", "kid": "k"}, issuer.Claims(xenaauthtest.Token{}))))
+		time.Sleep(time.Minute)
+		harness.Publish(t, issuer, young.JWK(nil))
+		h := v.LogoutHandler(harness.ClientID)
+		logout := young.JWT(t, harness.LogoutHeader(issuer, map[string]any{"kid": "k"}), harness.LogoutClaims(issuer, nil))
+		_, reason := harness.Logout(t, h, logout)
+		require.Equal(t, xenaauth.ReasonSignature, reason)
+		synctest.Wait()
+		status, _ := harness.Logout(t, h, logout)
+		require.Equal(t, 200, status)
+	})
+}
+
+// Strangers who know a kid make the issuer serve a key set every 10 s, and no more often.
+func TestA4_BadSignatures(t *testing.T) {
+	t.Parallel()
+	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
+		forger := harness.NewIssuer()
+		forged := forger.JWT(xenaauthtest.Token{Header: map[string]any{"kid": issuer.KeyID(), "x5t": nil}})
+		nameless := forger.JWT(xenaauthtest.Token{Header: map[string]any{"kid": nil, "x5t": nil}})
+		other := forger.JWT(xenaauthtest.Token{Header: map[string]any{"alg": "RS256", "kid": nil, "x5t": nil}})
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
+		flood := func() {
+			for range 1000 { // 100 s of it
+				began := time.Now()
+				a.Refuses(t, forged, xenaauth.ReasonSignature)
+				a.Refuses(t, nameless, xenaauth.ReasonSignature)
+				a.Refuses(t, other, xenaauth.ReasonAlgorithm)
+				a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
+				require.Zero(t, time.Since(began))
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		flood()
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 1+10)
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 2)
+		issuer.Down()
+		issuer.ResetCalls()
+		flood()
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 20, "no more often than a failed refresh is tried again")
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 20)
+	})
+}

@@ -1,0 +1,104 @@
+package status_test
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A wrong introspection secret shows in the status and in readiness, and both recover when the issuer accepts it.
+func TestWrongIntrospectionSecretShows(t *testing.T) {
+	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
+		synctest.Test(t, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(nil)
+			cfg := issuer.HybridConfig()
+			cfg.AlwaysIntrospect, cfg.Logger = always, slog.New(slog.DiscardHandler)
+			v, err := xenaauth.NewValidator(cfg)
+			require.NoError(t, err)
+			require.NoError(t, v.Warm(t.Context()), name)
+			require.True(t, v.Status().Ready, name)
+			status := func() (code int, s xenaauth.Status) {
+				w := httptest.NewRecorder()
+				v.StatusHandler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+				require.NoError(t, json.Unmarshal(w.Body.Bytes(), &s))
+				return w.Code, s
+			}
+
+			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401})
+			_, err = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
+			require.Error(t, err)
+			code, s := status()
+			require.Equal(t, 503, code, name)
+			require.False(t, s.Ready)
+			require.Contains(t, s.IntrospectionError, "the issuer refuses our credentials")
+			require.NotContains(t, s.IntrospectionError, issuer.APISecret())
+			require.ErrorContains(t, v.Warm(t.Context()), "the issuer refuses our credentials", name)
+
+			calls := issuer.Calls(xenaauthtest.Introspection)
+			for range 20 {
+				require.Error(t, v.Warm(t.Context()))
+			}
+			require.LessOrEqual(t, issuer.Calls(xenaauthtest.Introspection)-calls, 1, "at most a question a second")
+
+			issuer.Heal()
+			time.Sleep(5 * time.Second)
+			require.NoError(t, v.Warm(t.Context()), "without a request that would ask")
+			code, s = status()
+			require.Equal(t, 200, code)
+			require.Empty(t, s.IntrospectionError)
+		})
+	}
+}
+
+// Another failure of the endpoint is told, and doesn't make a service unready that can verify JWTs.
+func TestFailingIntrospectionShows(t *testing.T) {
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	v, err := xenaauth.NewValidator(cfg)
+	require.NoError(t, err)
+	require.NoError(t, v.Warm(t.Context()))
+	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 404})
+	_, err = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
+	require.Error(t, err)
+	require.True(t, v.Status().Ready)
+	require.NotEmpty(t, v.Status().IntrospectionError)
+	require.NoError(t, v.Warm(t.Context()))
+}
+
+// The bound of tokens that are no JWTs can be set, within that of all tokens, and a refusal names the setting.
+func TestIntrospectionMaxTokenLength(t *testing.T) {
+	issuer := harness.NewIssuer()
+	long := "opaque-" + strings.Repeat("x", 1500)
+	cfg := issuer.HybridConfig()
+	v, err := xenaauth.NewValidator(cfg)
+	require.NoError(t, err)
+	_, err = v.Validate(t.Context(), long)
+	require.EqualError(t, err, "xenaauth: malformed_token: token has 1507 bytes: not a JWT, for which Introspection.MaxTokenLength is 1024")
+	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
+
+	cfg.Introspection.MaxTokenLength = 2000
+	v, err = xenaauth.NewValidator(cfg)
+	require.NoError(t, err)
+	_, err = v.Validate(t.Context(), long)
+	require.ErrorContains(t, err, "inactive")
+	_, err = v.Validate(t.Context(), strings.Repeat("x", 20000))
+	require.EqualError(t, err, "xenaauth: malformed_token: token has 20000 bytes: Config.MaxTokenLength is 16384")
+
+	for length, text := range map[int]string{-1: "is not within 1 and MaxTokenLength, which is 16384", 16385: "is not within"} {
+		cfg.Introspection.MaxTokenLength = length
+		require.ErrorContains(t, cfg.Validate(), "Config.Introspection.MaxTokenLength "+text)
+	}
+	cfg.Introspection.MaxTokenLength, cfg.MaxTokenLength = 0, 500
+	require.NoError(t, cfg.Validate(), "the default is no more than what is set for all")
+}

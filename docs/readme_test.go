@@ -1,0 +1,89 @@
+package docs_test
+
+import (
+	"go/ast"
+	"go/build"
+	"go/format"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The README's Go snippets that are of this module are put together to one file, with the declarations that they leave
+// to the reader, and type-checked. Those for frameworks are Examples in the adapters' modules. It needs no C compiler and
+// leaves no file behind.
+func TestReadmeSnippetsCompile(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	t.Setenv("CC", "no-c-compiler")
+	usesCgo := build.Default.CgoEnabled // which the importer would run cgo for
+	build.Default.CgoEnabled = false
+	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	var functions, statements string
+	n := 0
+	for i, block := range strings.Split(string(text), "```") {
+		code, isGo := strings.CutPrefix(block, "go\n")
+		if i%2 == 0 || !isGo {
+			continue
+		}
+		if adapters := []string{"chi.", "gin.", "echo.", "grpc.", "connect.", "ginauthtest.", "grpcauth.", "connectauth."}; containsAny(code, adapters) {
+			continue
+		}
+		n++
+		if strings.HasPrefix(code, "func ") {
+			functions += code
+			continue
+		}
+		statements += code
+	}
+	require.GreaterOrEqual(t, n, 4)
+	source := `package readme
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+var companies interface{ Member(ctx context.Context, company, user string) error }
+
+func listOrders(http.ResponseWriter, *http.Request) {}
+func routes(*xenaauth.Middleware) http.Handler { return nil }
+
+func main() {
+` + statements + "}\n\n" + functions
+	_, err = format.Source([]byte(source))
+	require.NoError(t, err)
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, "readme.go", source, 0)
+	require.NoError(t, err)
+	config := types.Config{Importer: importer.ForCompiler(files, "source", nil)}
+	_, err = config.Check("readme", files, []*ast.File{file}, nil)
+	require.NoError(t, err)
+	left, err := os.ReadDir(temp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+func containsAny(s string, of []string) bool {
+	for _, one := range of {
+		if strings.Contains(s, one) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,116 @@
+package docs_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// snippetMark is the comment before a block of a page. It tells where the block is from and what keeps it true:
+//
+//	<!-- extract of PATH -->         lines of a file, which tests run or compile. "# ..." leaves some out
+//	<!-- checked by NAME in PATH --> a test that reads the page
+//	<!-- not checked: REASON -->
+var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (\w+) in (\S+)|not checked: \S.*) -->$`)
+
+// Configurations and code on these pages are what tests run: a block is an extract of a file of theirs, or a test reads
+// it from the page.
+func TestSnippetsAreWhatTestsRun(t *testing.T) {
+	for _, page := range []string{
+		"gateway.md", "envoy.md", "routes.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
+	} {
+		data, err := os.ReadFile(page)
+		require.NoError(t, err)
+		var block []string
+		mark, before, first := "", "", 0
+		for i, line := range strings.Split(string(data), "\n") {
+			fence := strings.HasPrefix(line, "```")
+			switch {
+			case fence && first == 0:
+				mark, first, block = before, i+1, nil
+			case fence:
+				checkSnippet(t, page, first, mark, block)
+				first = 0
+			case first > 0:
+				block = append(block, line)
+			default:
+				require.False(t, strings.HasPrefix(line, "    ") && strings.TrimSpace(before) == "" && line != "",
+					"%s:%d: a block without a fence", page, i+1)
+			}
+			before = line
+		}
+		require.Zero(t, first, "%s: the block of line %d has no end", page, first)
+	}
+}
+
+func checkSnippet(t *testing.T, page string, line int, mark string, block []string) {
+	t.Helper()
+	found := snippetMark.FindStringSubmatch(mark)
+	switch {
+	case found == nil:
+		t.Errorf("%s:%d: the line before the block doesn't tell what keeps it true, as in %s", page, line, snippetMark)
+	case found[1] != "":
+		from := filepath.Join(filepath.Dir(page), found[2])
+		data, err := os.ReadFile(from)
+		require.NoError(t, err, "%s:%d", page, line)
+		if problem := notExtract(block, strings.Split(string(data), "\n")); problem != "" {
+			t.Errorf("%s:%d: not as in %s: %s", page, line, from, problem)
+		}
+	case found[3] != "":
+		tests, err := filepath.Glob(filepath.Join(filepath.Dir(page), found[5], "*_test.go"))
+		require.NoError(t, err)
+		for _, name := range tests {
+			data, err := os.ReadFile(name)
+			require.NoError(t, err)
+			if strings.Contains(string(data), "\nfunc "+found[4]+"(t *testing.T)") && strings.Contains(string(data), filepath.Base(page)) {
+				return
+			}
+		}
+		t.Errorf("%s:%d: %s has no test %s that reads the page", page, line, found[5], found[4])
+	}
+}
+
+// notExtract tells which lines of a block are not in a file in the same order and, but for those that "# ..." leaves out,
+// next to each other. All may be indented less, by the same.
+func notExtract(block, file []string) string {
+	indent, unknown := "", true
+	next, left := 0, true // the line of the file that must be next, or, if some are left out, the first that may be
+	for _, want := range block {
+		if strings.TrimSpace(want) == "# ..." {
+			left = true
+			continue
+		}
+		at := -1
+		for i := next; i < len(file) && at < 0; i++ {
+			have := file[i]
+			switch {
+			case unknown && want != "" && strings.HasSuffix(have, want) && strings.TrimSpace(have[:len(have)-len(want)]) == "":
+				indent, unknown = have[:len(have)-len(want)], false
+				at = i
+			case !unknown && (have == indent+want || want == "" && have == ""):
+				at = i
+			case !left:
+				return "after line " + file[next-1] + " comes " + have + ", not " + want
+			}
+		}
+		if at < 0 {
+			return "there is no line " + want + ", or not in this order"
+		}
+		next, left = at+1, false
+	}
+	return ""
+}
+
+func TestNotExtract(t *testing.T) {
+	file := []string{"a {", "\tb", "", "\tc {", "\t\td", "\t}", "\te", "}"}
+	for _, block := range []string{"a {|\tb", "b||c {|\td|}", "b|# ...|e", "c {|\t# ...|}", "# ...|e"} {
+		require.Empty(t, notExtract(strings.Split(block, "|"), file), block)
+	}
+	for _, block := range []string{"a {|b", "b|c {", "b|e", "e|b", "c {|d", "b|# ...|f", "# ...|e|# ...|c {", "B"} {
+		require.NotEmpty(t, notExtract(strings.Split(block, "|"), file), block)
+	}
+}
