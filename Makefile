@@ -12,8 +12,8 @@ check: ## what CI runs
 fuzz: ## each fuzz target, FUZZTIME long (10s unless set)
 	bash scripts/fuzz
 
-api: ## write the golden copy of the public surface anew
-	go doc -all . > api.txt
+api: ## write the golden copies of the public surfaces in docs/api anew
+	bash scripts/api
 
 cover: ## statement coverage of the library, by its own tests
 	go test -coverpkg=.,./internal/... -coverprofile=coverage.out . ./internal/... ./conformance/... && go tool cover -func=coverage.out | tail -1

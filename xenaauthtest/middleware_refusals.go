@@ -73,12 +73,12 @@ func outage(retryAfter string) answer {
 }
 
 // telling adds the scope that a client should ask for.
-func (a answer) telling(scope string) answer {
+func (want answer) telling(scope string) answer {
 	if scope != "" {
-		a.challenge += `, scope="` + scope + `"`
-		a.body = strings.TrimSuffix(a.body, "}") + `,"scope":"` + scope + `"}`
+		want.challenge += `, scope="` + scope + `"`
+		want.body = strings.TrimSuffix(want.body, "}") + `,"scope":"` + scope + `"}`
 	}
-	return a
+	return want
 }
 
 func (s *middlewareSuite) testRequirements(t *testing.T) {
