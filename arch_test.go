@@ -30,7 +30,7 @@ var leafImports = map[string][]string{
 // above is what packages on top of the root may import of this module. They may import nothing else but the standard
 // library, and the root none of them.
 var above = map[string][]string{
-	"gateway/identity":    {""},
+	"gateway/identity":    {"", "internal/jose"},
 	"gateway/forwardauth": {"", "gateway/identity"},
 }
 

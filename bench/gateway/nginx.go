@@ -83,10 +83,12 @@ http {
             auth_request_set $auth_user $upstream_http_x_auth_user;
             auth_request_set $auth_client $upstream_http_x_auth_client;
             auth_request_set $auth_scopes $upstream_http_x_auth_scopes;
+            auth_request_set $auth_issuer $upstream_http_x_auth_issuer;
             proxy_set_header Connection "";
             proxy_set_header X-Auth-User $auth_user;
             proxy_set_header X-Auth-Client $auth_client;
             proxy_set_header X-Auth-Scopes $auth_scopes;
+            proxy_set_header X-Auth-Issuer $auth_issuer;
             proxy_set_header Authorization "";
             proxy_pass http://service;
         }

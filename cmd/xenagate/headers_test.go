@@ -41,11 +41,12 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 	for _, spoof := range []string{
 		"X-Auth-User: root", "x-auth-user: root", "X_Auth_User: root", "X.Auth.User: root", "x-AUTH_user: root",
 		"X-Auth~User: root", "X+Auth+User: root", "X-Auth-Client: root", "X_AUTH_SCOPES: root",
+		"X-Auth-Issuer: https://other.example", "X_Auth.Issuer: https://other.example", "Connection: x-auth-issuer",
 		"Connection: X-Auth-User", "Connection: close, x_auth_user", "Connection: X-Auth-Scopes, X-Auth-Client",
 		"X-Auth-User: root\r\nX-Auth-User: admin", "X-Auth-User: ",
 	} {
-		for path, want := range map[string][3]string{
-			"/Api/Read": {"anna", "app", "testapi b"}, "/open/x": {"", "", ""}, "/news": {"", "", ""},
+		for path, want := range map[string][4]string{
+			"/Api/Read": {"anna", "app", "testapi b", issuer.URL()}, "/open/x": {}, "/news": {},
 		} {
 			bearer := ""
 			if path == "/Api/Read" {
@@ -62,6 +63,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 			s.only(t, "X-Auth-User", want[0])
 			s.only(t, "X-Auth-Client", want[1])
 			s.only(t, "X-Auth-Scopes", want[2])
+			s.only(t, "X-Auth-Issuer", want[3])
 			s.nothingOf(t, "Authorization")
 		}
 	}
@@ -162,6 +164,11 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 			t.Fatalf("%v, %v", user, err)
 		}
 		s.only(t, "X-Auth-User", "")
+		s.only(t, "X-Auth-Issuer", "")
+		var from string
+		if err := user.Claim("token_iss", &from); err != nil || from != issuer.URL() {
+			t.Errorf("token_iss %q, %v", from, err)
+		}
 	}
 	check()
 	s := do(t, "GET", p.url("proxy", "/open/x"), "", "X-Auth-Assertion: forged").seen(t)

@@ -34,7 +34,8 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 			"Authorization": {s.token("testapi")}, "X-Company": {"7"}, "X_auth_user": {"root"},
 		})
 		wantAllowed(t, s.serve(r), map[string]string{
-			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C"})
+			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C",
+			"X-Auth-Issuer": s.issuer.URL()})
 		seen := s.seen
 		if seen.Method != "PUT" || seen.Host != "api.example.com" || seen.URL.String() != "/policy/22000?a=b" ||
 			seen.RequestURI != "/policy/22000?a=b" || seen.Header.Get("X-Company") != "7" {

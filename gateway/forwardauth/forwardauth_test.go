@@ -120,7 +120,8 @@ func (s *site) status(status int) int {
 	return status
 }
 
-var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Session": ""}
+var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
+	"X-Auth-Session": ""}
 
 // wantAllowed fails unless w lets the request pass and tells exactly these identity fields.
 func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string]string) {
@@ -169,6 +170,7 @@ func TestAllow(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		full := map[string]string{
 			"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi", "X-Auth-Session": "0F3C",
+			"X-Auth-Issuer": s.issuer.URL(),
 		}
 		token := http.Header{"Authorization": {s.token("testapi")}}
 		spoofed := http.Header{"X-Auth-User": {"root"}, "X_auth_scopes": {"admin"}, "X-Auth-Session": {"1", "2"}}

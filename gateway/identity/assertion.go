@@ -3,7 +3,6 @@ package identity
 import (
 	"crypto"
 	"crypto/rand"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,28 +15,37 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// AssertionConfig is about a signed token, made anew for each request, that tells the service who the user is. It has
-// the form of an access token of RFC 9068 and is verified as one, with this library for example: Issuer, and the URL of
-// [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL], are all that the service has to know.
+// AssertionConfig configures a signed token that tells the service who the user is. The gateway makes
+// a new one for each request. It has the form of an access token (RFC 9068), and the service verifies
+// it as an access token. With this library, the service needs Issuer, Audience and the URL of
+// [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL].
 //
-// Its claims are iss, aud, iat, exp and jti of the gateway; sub, client_id, scope, sid, auth_time, acr and amr of the
-// access token, as far as it has them; and Claims. A client that acts for itself has no sub: the service lets it in only
-// with [xenaauth.Config.AllowClientTokens], like the gateway.
+// The claims are:
+//   - of the gateway: iss, aud, iat, exp and jti;
+//   - of the access token, if it has them: sub, client_id, scope, sid, auth_time, acr, amr, and Claims;
+//   - token_iss: the issuer of the access token. Subjects, clients and sessions of two issuers may
+//     have the same name. An assertion without token_iss is of a gateway with one issuer.
+//
+// A client that acts for itself has no sub. The service, like the gateway, accepts it only with
+// [xenaauth.Config.AllowClientTokens].
 type AssertionConfig struct {
-	// Header is the field that it is sent in. "" is X-Auth-Assertion.
+	// Header is the field of the assertion. "" is X-Auth-Assertion.
 	Header string
-	// Issuer is the claim iss: the gateway. It is required, and must not be the issuer of access tokens.
+	// Issuer is the claim iss: the gateway. It is required, and must not be the issuer of access
+	// tokens.
 	Issuer string
-	// Audience is the claim aud: the service. It is required, and must not be an API that clients get access tokens for,
-	// nor a client.
+	// Audience is the claim aud: the service. It is required. It must be neither an API for which
+	// clients get access tokens, nor a client.
 	Audience string
-	// Lifetime is how long it is valid, but never for longer than the access token. 0 is a minute; 5 minutes is the most.
+	// Lifetime is how long the assertion is valid. It never outlives the access token. 0 is one
+	// minute; the maximum is 5 minutes.
 	Lifetime time.Duration
-	// Keys are the keys, ECDSA with P-256 (ES256) or Ed25519 (EdDSA). The first one signs, all are published.
+	// Keys are ECDSA keys with P-256 (ES256) or Ed25519 keys (EdDSA). The first key signs, all are
+	// published.
 	Keys []crypto.Signer
-	// Claims are further claims of the access token that are copied as they are.
+	// Claims are further claims of the access token that are copied unchanged.
 	Claims []string
-	// WithHeaders sets the bare fields beside it too, for services that don't verify it yet.
+	// WithHeaders also sets the unsigned fields, for services that do not verify the assertion yet.
 	WithHeaders bool
 }
 
@@ -46,13 +54,13 @@ func (c AssertionConfig) String() string {
 	return fmt.Sprintf("assertions of %q for %q, %d keys", c.Issuer, c.Audience, len(c.Keys))
 }
 
-// GoString is String.
+// GoString returns String().
 func (c AssertionConfig) GoString() string { return c.String() }
 
-// LogValue is String.
+// LogValue returns String().
 func (c AssertionConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON is String, as JSON: a configuration that is dumped shows no key.
+// MarshalJSON returns String() as JSON, so that a configuration that is dumped shows no key.
 func (c AssertionConfig) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 type assertion struct {
@@ -62,10 +70,14 @@ type assertion struct {
 	keys             atomic.Pointer[keys]
 }
 
-// ownClaims are those that the gateway writes itself, or that would make the token one of another kind.
+// issuerClaim is the claim with the issuer of the access token.
+const issuerClaim = "token_iss"
+
+// ownClaims are the claims that the gateway writes itself, and those that would make the token one of
+// another kind. Config.Claims must not have them.
 var ownClaims = []string{
-	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid", "auth_time", "acr", "amr",
-	"cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
+	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid", "auth_time",
+	"acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection", issuerClaim,
 }
 
 func newAssertion(c AssertionConfig) (*assertion, error) {
@@ -87,15 +99,15 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// Readers that don't tell case must not find a claim of the gateway's twice either.
+		// A reader that ignores case must not find a claim twice.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
-			wrong("Claims", "holds %q, which is empty, a claim of the assertion's own, or there twice", name)
+			wrong("Claims", "has %q, which is empty, a claim that the assertion sets itself, or a repetition", name)
 		}
 	}
 	set, err := newKeys(c.Keys)
 	if err != nil {
-		wrong("Keys", "%v", err)
+		errs = append(errs, fmt.Errorf("identity: Config.Assertion.Keys: %w", err))
 	}
 	a.keys.Store(set)
 	if err := errors.Join(errs...); err != nil {
@@ -104,7 +116,7 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 	return a, nil
 }
 
-// token makes the assertion for u.
+// token returns the assertion for u.
 func (a *assertion) token(u *xenaauth.User) (string, error) {
 	now := time.Now()
 	expires := now.Add(a.lifetime)
@@ -112,16 +124,21 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 		expires = end
 	}
 	if expires.Unix() <= now.Unix() {
-		// The access token passed by the skew that clocks are allowed. An assertion that is born dead helps nobody.
+		// The access token passed only because of the clock skew that is allowed. An assertion would
+		// be expired from the start.
 		return "", &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	}
 	claims := map[string]any{
 		"iss": a.issuer, "aud": a.audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(),
 		"client_id": u.ClientID(),
 	}
-	// Empty ones are left out: a sub that is "" is no user to anybody, but an error to most.
+	// Empty claims are left out: most services take an empty sub for an error.
 	for name, value := range map[string]string{
-		"sub": u.Subject(), "sid": u.SessionID(), "acr": u.AuthenticationContext(), "scope": strings.Join(scopeTokens(u), " "),
+		"sub":       u.Subject(),
+		"sid":       u.SessionID(),
+		"acr":       u.AuthenticationContext(),
+		"scope":     strings.Join(scopeTokens(u), " "),
+		issuerClaim: u.Issuer(),
 	} {
 		if value != "" {
 			claims[name] = value
@@ -138,14 +155,14 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 		if err := u.Claim(name, &raw); err == nil {
 			claims[name] = raw
 		} else if !errors.Is(err, xenaauth.ErrNoClaim) {
-			return "", fmt.Errorf("%w: %w", err, forbidden)
+			return "", fmt.Errorf("%w: %w", err, errForbidden)
 		}
 	}
 	payload, err := json.Marshal(claims)
 	if err != nil {
-		return "", fmt.Errorf("claims: %w", forbidden)
+		return "", fmt.Errorf("claims: %w", errForbidden)
 	}
-	token, err := a.keys.Load().sign(base64.RawURLEncoding.EncodeToString(payload))
+	token, err := a.keys.Load().signer.Sign(payload)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", err, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 	}

@@ -125,7 +125,7 @@ func TestAssertionVerifies(t *testing.T) {
 					want := map[string]any{
 						"iss": gateway, "aud": service, "sub": "Åse <104711>", "client_id": "app", "scope": "testapi openid",
 						"iat": float64(now.Unix()), "exp": float64(now.Unix() + 60),
-						"sid": "0F3C", "acr": "high", "amr": []any{"pwd", "otp"}, "auth_time": 1712345678.0,
+						"token_iss": "https://login.xena.biz", "sid": "0F3C", "acr": "high", "amr": []any{"pwd", "otp"}, "auth_time": 1712345678.0,
 						"company": map[string]any{"id": 22000.0},
 					}
 					if got, want := toJSON(t, claims), toJSON(t, want); got != want {
@@ -235,8 +235,9 @@ func TestAssertionReplacesHeaders(t *testing.T) {
 		if err := id.Set(h, u); err != nil {
 			t.Fatal(err)
 		}
-		want := map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Session": "",
-			"X-Gateway": h.Get("X-Gateway")}
+		want := map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
+			"X-Auth-Session": "",
+			"X-Gateway":      h.Get("X-Gateway")}
 		if both {
 			want["X-Auth-User"], want["X-Auth-Client"], want["X-Auth-Scopes"] = "104711", "app", "testapi"
 		}
@@ -252,17 +253,18 @@ func TestAssertionReplacesHeaders(t *testing.T) {
 
 func TestAssertionTellsMistakes(t *testing.T) {
 	for part, change := range map[string]func(*identity.AssertionConfig){
-		"Issuer":   func(c *identity.AssertionConfig) { c.Issuer = "" },
-		"Audience": func(c *identity.AssertionConfig) { c.Audience = "" },
-		"Lifetime": func(c *identity.AssertionConfig) { c.Lifetime = 5*time.Minute + 1 },
-		"lifetime": func(c *identity.AssertionConfig) { c.Lifetime = -time.Minute },
-		"Claims":   func(c *identity.AssertionConfig) { c.Claims = []string{"a", "A"} },
-		`"iss"`:    func(c *identity.AssertionConfig) { c.Claims = []string{"iss"} },
-		`"Sub"`:    func(c *identity.AssertionConfig) { c.Claims = []string{"Sub"} },
-		`"nonce"`:  func(c *identity.AssertionConfig) { c.Claims = []string{"nonce"} },
-		`""`:       func(c *identity.AssertionConfig) { c.Claims = []string{""} },
-		"Header":   func(c *identity.AssertionConfig) { c.Header = "Authorization" },
-		"another":  func(c *identity.AssertionConfig) { c.Header = "x-auth-user" },
+		"Issuer":    func(c *identity.AssertionConfig) { c.Issuer = "" },
+		"Audience":  func(c *identity.AssertionConfig) { c.Audience = "" },
+		"Lifetime":  func(c *identity.AssertionConfig) { c.Lifetime = 5*time.Minute + 1 },
+		"lifetime":  func(c *identity.AssertionConfig) { c.Lifetime = -time.Minute },
+		"Claims":    func(c *identity.AssertionConfig) { c.Claims = []string{"a", "A"} },
+		`token_iss`: func(c *identity.AssertionConfig) { c.Claims = []string{"token_iss"} },
+		`"iss"`:     func(c *identity.AssertionConfig) { c.Claims = []string{"iss"} },
+		`"Sub"`:     func(c *identity.AssertionConfig) { c.Claims = []string{"Sub"} },
+		`"nonce"`:   func(c *identity.AssertionConfig) { c.Claims = []string{"nonce"} },
+		`""`:        func(c *identity.AssertionConfig) { c.Claims = []string{""} },
+		"Header":    func(c *identity.AssertionConfig) { c.Header = "Authorization" },
+		"another":   func(c *identity.AssertionConfig) { c.Header = "x-auth-user" },
 	} {
 		cfg := identity.AssertionConfig{Issuer: gateway, Audience: service, Keys: []crypto.Signer{p256(t)}}
 		change(&cfg)

@@ -29,7 +29,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	fmt.Println(h)
-	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
+	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Issuer:[https://login.xena.biz] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
 }
 
 // The service behind the gateway verifies the assertion as an access token of the gateway's.

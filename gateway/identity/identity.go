@@ -1,5 +1,5 @@
-// Package identity is how a gateway tells the service behind it who the user is: in header fields, or in a short-lived
-// token of the gateway's own.
+// Package identity tells the service behind a gateway who the user is: in header fields, or in a
+// short-lived token that the gateway signs.
 //
 //	id, err := identity.New(identity.Config{})
 //	…
@@ -11,27 +11,35 @@
 //
 // # What services get
 //
-// X-Auth-User is the subject, X-Auth-Client the application and X-Auth-Scopes what it may do: who, by what and for what
-// is all that most services decide by. Others are a matter of [Config.ClaimHeaders], "X-Auth-Session": "sid" say. Every
-// field is set on every request, empty where there is nothing to tell, so that no proxy on the way leaves a client's own
-// in its place. An empty X-Auth-User with a client is a client that acts for itself.
+//   - X-Auth-User is the subject. It is empty for a client that acts for itself.
+//   - X-Auth-Client is the application.
+//   - X-Auth-Scopes is what the application may do.
+//   - X-Auth-Issuer is the issuer of the access token. Two issuers may have the same subject or the
+//     same client: a service behind a gateway with several issuers must compare both fields.
 //
-// Bare fields are worth as much as the way from the gateway to the service: who can reach the service past the gateway
-// can be anybody. [Config.Assertion] sends a signed token in their place.
+// [Config.ClaimHeaders] adds fields for other claims, for example "X-Auth-Session": "sid". Set sets
+// every field on every request. A field is empty if the token does not have its value, so that no
+// proxy on the way forwards a client's own field in its place.
+//
+// The fields are not signed. A client that can reach the service without the gateway can be any
+// user. [Config.Assertion] sends a signed token instead.
 //
 // # How to read a value
 //
-// Values are printable ASCII. In them, the bytes of UTF-8 that are not, and space, comma, '"' and '%', are written as %
-// and two upper-case digits: split a list at its spaces first, then decode its elements as a path of a URL is decoded
-// (url.PathUnescape, decodeURIComponent), exactly once. A value so never ends its field, and neither a list nor a joined
-// field can be mistaken.
+// A value is printable ASCII. Each byte of its UTF-8 form that is not printable ASCII, and each
+// space, comma, '"' and '%', is written as % and two upper-case hexadecimal digits. To read a list,
+// first split it at its spaces. Then decode each element once, as a path of a URL is decoded
+// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a value with a space or
+// a comma cannot be taken for two.
 //
 // # With httputil.ReverseProxy
 //
-// Call Set in Rewrite, on the header of ProxyRequest.Out: there, fields that the client named in Connection are removed
-// before Rewrite runs, and not after, as with Director. Trailers come after the header: set Out.Trailer to nil. Remove
-// the client's Upgrade before ReverseProxy sees the request, unless it is exactly one field that says websocket: after an
-// upgrade to h2c, the client speaks to the service with identity fields of its own.
+//   - Call Set in Rewrite, on the header of ProxyRequest.Out. ReverseProxy removes the fields that
+//     the client named in Connection before it calls Rewrite, but after it calls Director.
+//   - Set Out.Trailer to nil: trailers come after the header.
+//   - Before ReverseProxy gets the request, remove the client's Upgrade, unless it is exactly one
+//     field with the value websocket. After an upgrade to h2c, the client would send requests with
+//     identity fields of its own.
 package identity
 
 import (
@@ -46,76 +54,87 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Config says what is told, and in which header fields. The zero value is right for most.
+// Config says what the service is told, and in which header fields. The zero value fits most
+// services.
 //
-// Names of fields are made of letters, digits and "-", at most 64 of them. No two may be the same to a reader that
-// doesn't tell case, or "-" from other separators, and those that HTTP or proxies have a use for are refused.
+// Names of fields consist of letters, digits and "-", at most 64 of them. [New] refuses two names
+// that a careless reader could take for the same: one that ignores case, or takes "-" for another
+// separator. It also refuses names that have a meaning in HTTP or for proxies.
 type Config struct {
-	// UserHeader is for [xenaauth.User.Subject]. "" is X-Auth-User.
+	// UserHeader is the field of [xenaauth.User.Subject]. "" is X-Auth-User.
 	UserHeader string
-	// ClientHeader is for [xenaauth.User.ClientID]. "" is X-Auth-Client.
+	// ClientHeader is the field of [xenaauth.User.ClientID]. "" is X-Auth-Client.
 	ClientHeader string
-	// ScopesHeader is for [xenaauth.User.Scopes], joined by spaces. "" is X-Auth-Scopes. A scope that is no scope token
-	// (RFC 6749, section 3.3), which no route can require, is left out.
+	// ScopesHeader is the field of [xenaauth.User.Scopes], joined by spaces. "" is X-Auth-Scopes.
+	// It leaves out scopes that are not a scope token (RFC 6749, section 3.3): no route can require
+	// them.
 	ScopesHeader string
-	// ClaimHeaders are further fields, each with the claim of the access token that it tells. Strings, numbers and
-	// booleans are written as they are; lists of them are joined by spaces, empty elements left out. A user who has an
-	// object there is refused: it has no form that could not be taken for another value.
+	// IssuerHeader is the field of [xenaauth.User.Issuer]. "" is X-Auth-Issuer.
+	IssuerHeader string
+	// ClaimHeaders maps the names of further fields to claims of the access token. Strings, numbers
+	// and booleans are written as they are. Lists of them are joined by spaces, without empty
+	// elements. If the claim is an object, the user is refused: no text of an object could be told
+	// from all other values.
 	ClaimHeaders map[string]string
-	// MaxBytes bounds all fields together, names and separators included. A user who needs more is refused. 0 is 3 KiB:
-	// nginx reads the header of an answer into one buffer, of 4 KiB unless proxy_buffer_size says otherwise.
+	// MaxBytes bounds the length of all fields together, with names and separators. A user that
+	// needs more is refused. 0 is 3 KiB: nginx reads the header of a response into one buffer, which
+	// has 4 KiB unless proxy_buffer_size is set.
 	MaxBytes int
-	// Assertion sends a signed token. The fields above are then sent empty, unless it says otherwise. nil sends none.
+	// Assertion sends a signed token. The fields above are then empty, unless
+	// [AssertionConfig.WithHeaders] is set. If nil, no token is sent.
 	Assertion *AssertionConfig
 }
 
 const (
 	defaultMaxBytes = 3 << 10
-	maxMaxBytes     = 64 << 10 // more than any proxy takes
+	maxMaxBytes     = 64 << 10 // more than any proxy accepts
 	maxName         = 64
 )
 
 // Identity sets and removes the fields. It is safe for concurrent use.
 type Identity struct {
 	fields    []field
-	ours      map[string]bool // by folded name
+	ours      map[string]bool // the folded names of fields
 	maxBytes  int
-	assertion *assertion // nil: none
+	assertion *assertion // nil without Config.Assertion
 }
 
-// field is one that is set. A nil value is always empty.
+// field is a header field that Set sets. If value is nil, the field is always empty.
 type field struct {
 	name  string
 	value func(*xenaauth.User) (string, error)
 }
 
-// New returns an Identity. The error tells every mistake in cfg, joined by [errors.Join].
+// New returns an Identity. The error names every mistake in cfg, joined by [errors.Join].
 func New(cfg Config) (*Identity, error) {
 	i := &Identity{ours: make(map[string]bool), maxBytes: cfg.MaxBytes}
 	var errs []error
-	add := func(where, name, or string, value func(*xenaauth.User) (string, error)) {
+	add := func(where, name, defaultName string, value func(*xenaauth.User) (string, error)) {
 		if name == "" {
-			name = or
+			name = defaultName
 		}
 		if err := i.add(name, value); err != nil {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	bare := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
+	// unsigned returns nil, for an empty field, if the assertion replaces the field.
+	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil
 		}
 		return value
 	}
-	add("UserHeader", cfg.UserHeader, "X-Auth-User", bare(subject))
-	add("ClientHeader", cfg.ClientHeader, "X-Auth-Client", bare(client))
-	add("ScopesHeader", cfg.ScopesHeader, "X-Auth-Scopes", bare(scopes))
+	add("UserHeader", cfg.UserHeader, "X-Auth-User", unsigned(subject))
+	add("ClientHeader", cfg.ClientHeader, "X-Auth-Client", unsigned(client))
+	add("ScopesHeader", cfg.ScopesHeader, "X-Auth-Scopes", unsigned(scopes))
+	add("IssuerHeader", cfg.IssuerHeader, "X-Auth-Issuer", unsigned(issuer))
 	for _, name := range slices.Sorted(maps.Keys(cfg.ClaimHeaders)) {
 		claim := cfg.ClaimHeaders[name]
 		if claim == "" {
-			errs = append(errs, fmt.Errorf("identity: Config.ClaimHeaders names no claim for %q", name))
+			errs = append(errs, fmt.Errorf("identity: Config.ClaimHeaders has no claim for %q", name))
 		}
-		add("ClaimHeaders", name, "", bare(func(u *xenaauth.User) (string, error) { return claimValue(u, claim) }))
+		value := func(u *xenaauth.User) (string, error) { return claimValue(u, claim) }
+		add("ClaimHeaders", name, "", unsigned(value))
 	}
 	if cfg.Assertion != nil {
 		a, err := newAssertion(*cfg.Assertion)
@@ -130,7 +149,7 @@ func New(cfg Config) (*Identity, error) {
 		i.maxBytes = defaultMaxBytes
 	}
 	if i.maxBytes < i.size(nil) || i.maxBytes > maxMaxBytes {
-		errs = append(errs, fmt.Errorf("identity: Config.MaxBytes is not within %d, which the empty fields need, and %d",
+		errs = append(errs, fmt.Errorf("identity: Config.MaxBytes is not within %d, the length of empty fields, and %d",
 			i.size(nil), maxMaxBytes))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -145,14 +164,15 @@ func (i *Identity) add(name string, value func(*xenaauth.User) (string, error)) 
 	}
 	folded := string(fold(nil, name))
 	if i.ours[folded] {
-		return fmt.Errorf("is %q, which is taken by another", name)
+		return fmt.Errorf("is %q, which another field has already", name)
 	}
 	i.ours[folded] = true
 	i.fields = append(i.fields, field{textproto.CanonicalMIMEHeaderKey(name), value})
 	return nil
 }
 
-// Names are the names of all fields that Set sets, in the form that [http.Header] has them: what a proxy has to copy.
+// Names returns the names of all fields that Set sets, in the form of [http.Header]. A proxy between
+// the gateway and the service must copy these fields, and remove them from requests of clients.
 func (i *Identity) Names() []string {
 	names := make([]string, len(i.fields))
 	for k, f := range i.fields {
@@ -161,11 +181,16 @@ func (i *Identity) Names() []string {
 	return names
 }
 
-// Set removes whatever Strip does and sets every field to what u is. A nil u is nobody, for whom all are empty. They are
-// all empty as well if there is an error. It wraps an [*xenaauth.Error] for [xenaauth.Middleware.Deny]:
-// ReasonForbidden, since a new token of that kind would not help, if what the token says doesn't fit into the fields, and
-// ReasonExpired or ReasonUnavailable if no assertion can be made of it any more, or none at all. Such a request must not
-// go on.
+// Set removes what [Identity.Strip] removes, and sets every field to the value of u. If u is nil, or
+// if Set returns an error, all fields are empty.
+//
+// After an error the request must not go on. The error wraps an [*xenaauth.Error] for
+// [xenaauth.Middleware.Deny]. The reason is
+//   - ReasonForbidden if what the token says does not fit into the fields: a new token of the same
+//     kind would not help,
+//   - ReasonExpired if the access token has expired, and the clock skew that is allowed is too short
+//     for an assertion,
+//   - ReasonUnavailable if the signing key fails.
 func (i *Identity) Set(h http.Header, u *xenaauth.User) error {
 	i.Strip(h)
 	values := make([]string, len(i.fields))
@@ -193,12 +218,12 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 		}
 	}
 	if size := i.size(values); size > i.maxBytes {
-		return fmt.Errorf("identity: %d bytes of header fields, of %d that are allowed: %w", size, i.maxBytes, forbidden)
+		return fmt.Errorf("identity: header fields too long: %d bytes, at most %d: %w", size, i.maxBytes, errForbidden)
 	}
 	return nil
 }
 
-// size is how long the fields are on the wire. nil values are empty ones.
+// size returns the length of the fields on the wire. If values is nil, all values are empty.
 func (i *Identity) size(values []string) (n int) {
 	for _, f := range i.fields {
 		n += len(f.name) + len(": \r\n")
@@ -209,12 +234,14 @@ func (i *Identity) size(values []string) (n int) {
 	return n
 }
 
-// forbidden is what a user is refused by whom no field can tell of.
-var forbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
+// errForbidden refuses a user whose identity does not fit into a header field.
+var errForbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
 
 func subject(u *xenaauth.User) (string, error) { return encode(u.Subject()), nil }
 
 func client(u *xenaauth.User) (string, error) { return encode(u.ClientID()), nil }
+
+func issuer(u *xenaauth.User) (string, error) { return encode(u.Issuer()), nil }
 
 func scopes(u *xenaauth.User) (string, error) {
 	list := scopeTokens(u)

@@ -60,26 +60,30 @@ func TestSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		claims map[string]any
-		want   [4]string // user, client, scopes, claim
+		want   [5]string // user, client, scopes, claim, issuer
 	}{
 		{"all", map[string]any{"sub": "104711", "client_id": "app", "scope": []string{"testapi", "openid"}, "c": "x"},
-			[4]string{"104711", "app", "testapi openid", "x"}},
-		{"a client", map[string]any{"client_id": "app"}, [4]string{"", "app", "", ""}},
-		{"Danish", map[string]any{"sub": "Åse Sørensen"}, [4]string{"%C3%85se%20S%C3%B8rensen"}},
+			[5]string{"104711", "app", "testapi openid", "x"}},
+		{"an issuer", map[string]any{"iss": "https://login.xena.biz", "sub": "1"},
+			[5]string{0: "1", 4: "https://login.xena.biz"}},
+		{"an issuer with a comma", map[string]any{"iss": "https://a.example/x,y"},
+			[5]string{4: "https://a.example/x%2Cy"}},
+		{"a client", map[string]any{"client_id": "app"}, [5]string{"", "app", "", ""}},
+		{"Danish", map[string]any{"sub": "Åse Sørensen"}, [5]string{"%C3%85se%20S%C3%B8rensen"}},
 		{"a field's end", map[string]any{"sub": "a\r\nX-Auth-Scopes: admin"},
-			[4]string{"a%0D%0AX-Auth-Scopes:%20admin"}},
-		{"NUL and DEL", map[string]any{"sub": "\x00\x7f\t"}, [4]string{"%00%7F%09"}},
-		{"a value that looks encoded", map[string]any{"sub": "%C3%85"}, [4]string{"%25C3%2585"}},
-		{"spaces around", map[string]any{"sub": " a "}, [4]string{"%20a%20"}},
-		{"lists in a name", map[string]any{"sub": `a,"b"`}, [4]string{"a%2C%22b%22"}},
-		{"scopes that need encoding", map[string]any{"scope": []string{"a,b", "100%"}}, [4]string{2: "a%2Cb 100%25"}},
-		{"scopes that are none", map[string]any{"scope": []string{"a b", "", "c\td", "læs", `"`, `\`, "e"}}, [4]string{2: "e"}},
-		{"a list", map[string]any{"c": []any{"a b", "", nil, 1, true, "c"}}, [4]string{3: "a%20b 1 true c"}},
-		{"an empty list", map[string]any{"c": []any{}}, [4]string{}},
-		{"a number", map[string]any{"c": 1712345678}, [4]string{3: "1712345678"}},
-		{"a fraction", map[string]any{"c": -1.5}, [4]string{3: "-1.5"}},
-		{"false", map[string]any{"c": false}, [4]string{3: "false"}},
-		{"null", map[string]any{"c": nil}, [4]string{}},
+			[5]string{"a%0D%0AX-Auth-Scopes:%20admin"}},
+		{"NUL and DEL", map[string]any{"sub": "\x00\x7f\t"}, [5]string{"%00%7F%09"}},
+		{"a value that looks encoded", map[string]any{"sub": "%C3%85"}, [5]string{"%25C3%2585"}},
+		{"spaces around", map[string]any{"sub": " a "}, [5]string{"%20a%20"}},
+		{"lists in a name", map[string]any{"sub": `a,"b"`}, [5]string{"a%2C%22b%22"}},
+		{"scopes that need encoding", map[string]any{"scope": []string{"a,b", "100%"}}, [5]string{2: "a%2Cb 100%25"}},
+		{"scopes that are none", map[string]any{"scope": []string{"a b", "", "c\td", "læs", `"`, `\`, "e"}}, [5]string{2: "e"}},
+		{"a list", map[string]any{"c": []any{"a b", "", nil, 1, true, "c"}}, [5]string{3: "a%20b 1 true c"}},
+		{"an empty list", map[string]any{"c": []any{}}, [5]string{}},
+		{"a number", map[string]any{"c": 1712345678}, [5]string{3: "1712345678"}},
+		{"a fraction", map[string]any{"c": -1.5}, [5]string{3: "-1.5"}},
+		{"false", map[string]any{"c": false}, [5]string{3: "false"}},
+		{"null", map[string]any{"c": nil}, [5]string{}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := http.Header{}
@@ -87,7 +91,7 @@ func TestSet(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantFields(t, h, map[string]string{"X-Auth-User": test.want[0], "X-Auth-Client": test.want[1],
-				"X-Auth-Scopes": test.want[2], "X-Auth-Claim": test.want[3]})
+				"X-Auth-Scopes": test.want[2], "X-Auth-Claim": test.want[3], "X-Auth-Issuer": test.want[4]})
 		})
 	}
 }
@@ -138,13 +142,14 @@ func TestSetNobody(t *testing.T) {
 	if err := id.Set(h, nil); err != nil {
 		t.Fatal(err)
 	}
-	wantFields(t, h, map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Session": "",
+	wantFields(t, h, map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "",
+		"X-Auth-Issuer": "", "X-Session": "",
 		"Accept": "*/*"})
 }
 
 func TestNames(t *testing.T) {
 	id := newIdentity(t, identity.Config{UserHeader: "remote-user", ClaimHeaders: map[string]string{"x-b": "b", "X-A": "a"}})
-	want := []string{"Remote-User", "X-Auth-Client", "X-Auth-Scopes", "X-A", "X-B"}
+	want := []string{"Remote-User", "X-Auth-Client", "X-Auth-Scopes", "X-Auth-Issuer", "X-A", "X-B"}
 	if got := id.Names(); !slices.Equal(got, want) {
 		t.Errorf("names %q, want %q", got, want)
 	}
@@ -179,13 +184,14 @@ func TestSetRefuses(t *testing.T) {
 			id := newIdentity(t, identity.Config{ClaimHeaders: map[string]string{"X-Auth-Claim": "c"}})
 			h := http.Header{"X-Auth-User": {"root"}}
 			wantReason(t, id.Set(h, newUser(t, test.claims)), xenaauth.ReasonForbidden)
-			wantFields(t, h, map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Claim": ""})
+			wantFields(t, h, map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
+				"X-Auth-Claim": ""})
 		})
 	}
 }
 
 func TestMaxBytes(t *testing.T) {
-	const empty = len("X-Auth-User: \r\nX-Auth-Client: \r\nX-Auth-Scopes: \r\n")
+	const empty = len("X-Auth-User: \r\nX-Auth-Client: \r\nX-Auth-Scopes: \r\nX-Auth-Issuer: \r\n")
 	id := newIdentity(t, identity.Config{MaxBytes: empty + 10})
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
@@ -278,7 +284,8 @@ func TestReverseProxy(t *testing.T) {
 	}
 	r.Header = http.Header{
 		"X-Auth-User": {"root"}, "X_auth_user": {"root"}, "X.Auth.User": {"root"}, "X-Auth-Scopes": {"admin", "all"},
-		"Connection": {"X-Auth-User, x-auth-scopes, X-Auth-Client"},
+		"X_Auth_Issuer": {"https://other.example"},
+		"Connection":    {"X-Auth-User, x-auth-scopes, X-Auth-Client"},
 	}
 	r.Trailer = http.Header{"X-Auth-User": {"root"}}
 	res, err := http.DefaultClient.Do(r)
@@ -290,7 +297,8 @@ func TestReverseProxy(t *testing.T) {
 	for _, name := range []string{"User-Agent", "Accept-Encoding"} {
 		delete(got, name)
 	}
-	wantFields(t, got, map[string]string{"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi"})
+	wantFields(t, got, map[string]string{"X-Auth-User": "104711", "X-Auth-Client": "app", "X-Auth-Scopes": "testapi",
+		"X-Auth-Issuer": ""})
 }
 
 func TestNewTellsMistakes(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// encode writes s as visible ASCII, so that nothing in it ends, splits or shortens a field, and so that it can be read
-// back: "%" is encoded too.
+// encode returns s as visible ASCII, percent-encoded. Nothing in the result ends, splits or shortens
+// a field. The result can be decoded, because "%" is encoded too.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -34,12 +34,12 @@ func encode(s string) string {
 	return string(b)
 }
 
-// plain reports whether c is written as it is. A comma is not, since several fields of one name are joined by it, and a
-// quotation mark is not, since readers of lists take it for a string's.
+// plain reports whether encode leaves c as it is. It encodes commas, because they join fields of one
+// name, and quotation marks, because some readers of lists take them for the start of a string.
 func plain(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
-// scopeTokens are the scopes that are scope tokens (RFC 6749, section 3.3). Where the token has a list, an element could
-// hold a space, and would be two scopes once it was joined with others.
+// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). If the token has a
+// list, an element may have a space. In a joined list it would read as two scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {
@@ -48,20 +48,20 @@ func scopeTokens(u *xenaauth.User) []string {
 	})
 }
 
-// claimValue is a claim of u as a field has it.
+// claimValue returns the value of a field for a claim of u. It is empty if u does not have the claim.
 func claimValue(u *xenaauth.User, name string) (string, error) {
 	var raw json.RawMessage
 	if err := u.Claim(name, &raw); errors.Is(err, xenaauth.ErrNoClaim) {
 		return "", nil
 	} else if err != nil {
-		return "", fmt.Errorf("%w: %w", err, forbidden)
+		return "", fmt.Errorf("%w: %w", err, errForbidden)
 	}
 	if raw[0] != '[' {
 		return scalar(name, raw)
 	}
 	var elements []json.RawMessage
 	if err := json.Unmarshal(raw, &elements); err != nil {
-		return "", fmt.Errorf("claim %q: %w", name, forbidden)
+		return "", fmt.Errorf("claim %q: %w", name, errForbidden)
 	}
 	list := make([]string, 0, len(elements))
 	for _, e := range elements {
@@ -76,16 +76,17 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
+// scalar returns the text of a string, a number or a boolean. It is empty for null.
 func scalar(name string, raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':
 		var s string
 		if err := json.Unmarshal(raw, &s); err != nil {
-			return "", fmt.Errorf("claim %q: %w", name, forbidden)
+			return "", fmt.Errorf("claim %q: %w", name, errForbidden)
 		}
 		return encode(s), nil
 	case '{', '[':
-		return "", fmt.Errorf("claim %q has structure: %w", name, forbidden)
+		return "", fmt.Errorf("claim %q is an object or has nested lists: %w", name, errForbidden)
 	case 'n':
 		return "", nil
 	}

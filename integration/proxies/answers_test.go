@@ -18,7 +18,7 @@ func TestAllowed(t *testing.T) {
 			Subject: "Åse, 1", ClientID: "shop", Scopes: []string{"testapi", "b"},
 		}))
 		got := e.get(t, "/api/Thing?q=%2f..//&x=%41", token).seen(t)
-		if got.User != "%C3%85se%2C%201" || got.Client != "shop" || got.Scopes != "testapi b" {
+		if got.User != "%C3%85se%2C%201" || got.Client != "shop" || got.Scopes != "testapi b" || got.Issuer != e.issuer.URL() {
 			t.Errorf("user %q, client %q, scopes %q", got.User, got.Client, got.Scopes)
 		}
 		if got.URI != "/api/Thing?q=%2f..//&x=%41" || got.Host != "api.example" || got.Method != "GET" {
@@ -28,10 +28,10 @@ func TestAllowed(t *testing.T) {
 			t.Errorf("an opaque token: %q", got.User)
 		}
 		public := e.get(t, "/open/x", bearer("nonsense")).seen(t)
-		if public.User+public.Client+public.Scopes != "" {
+		if public.User+public.Client+public.Scopes+public.Issuer != "" {
 			t.Errorf("a public route: %+v", public)
 		}
-		if got := e.get(t, "/maybe").seen(t); got.User+got.Client+got.Scopes != "" {
+		if got := e.get(t, "/maybe").seen(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
 			t.Errorf("an optional route without a token: %+v", got)
 		}
 		if got := e.get(t, "/maybe", token).seen(t); got.Client != "shop" {

@@ -54,7 +54,7 @@ func TestBinary(t *testing.T) {
 			const target = "/Api/User/FiscalSetup"
 			token := bearer(issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
 			got := e.get(t, target, token, "X_Auth_User: admin").seen(t)
-			if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" {
+			if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 				t.Errorf("%+v", got)
 			}
 			e.get(t, "/health").seen(t)

@@ -14,7 +14,7 @@ func TestRepeated(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
 		names := append(slices.Clone(misleading), "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-			"x-forwarded-port", "x-auth-user", "x-auth-client", "x-auth-scopes", "http2-settings")
+			"x-forwarded-port", "x-auth-user", "x-auth-client", "x-auth-scopes", "x-auth-issuer", "http2-settings")
 		for _, name := range names {
 			for _, values := range [][]string{{"a", "b"}, {"b", "a"}, {"a, b"}, {"", "a"}, {"a", ""}, {"a", "a", "b"}} {
 				lines := append([]string{token}, named(name, values)...)
@@ -27,7 +27,7 @@ func TestRepeated(t *testing.T) {
 					continue
 				}
 				got := a.seen(t)
-				if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" {
+				if got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 					t.Errorf("%q: %q %q %q", lines[1:], got.User, got.Client, got.Scopes)
 				}
 				for field, have := range got.Header {

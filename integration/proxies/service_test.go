@@ -33,12 +33,12 @@ type service struct {
 
 // seen is a request as it reached the service.
 type seen struct {
-	Method, Host, URI    string
-	Header               http.Header
-	Trailer              http.Header
-	Length               int64
-	SHA256               string
-	User, Client, Scopes string
+	Method, Host, URI            string
+	Header                       http.Header
+	Trailer                      http.Header
+	Length                       int64
+	SHA256                       string
+	User, Client, Scopes, Issuer string
 }
 
 func newService(t *testing.T, p *proxy, routes *xenaauth.Routes, id *identity.Identity) *service {
@@ -63,6 +63,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Method: r.Method, Host: r.Host, URI: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
 		Length: n, SHA256: hex.EncodeToString(hash.Sum(nil)),
 		User: r.Header.Get("X-Auth-User"), Client: r.Header.Get("X-Auth-Client"), Scopes: r.Header.Get("X-Auth-Scopes"),
+		Issuer: r.Header.Get("X-Auth-Issuer"),
 	})
 }
 

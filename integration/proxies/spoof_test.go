@@ -13,7 +13,7 @@ import (
 func TestSpoofedIdentity(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
-		for _, name := range []string{"user", "client", "scopes"} {
+		for _, name := range []string{"user", "client", "scopes", "issuer"} {
 			for _, lines := range [][]string{
 				{"X-Auth-" + strings.ToUpper(name[:1]) + name[1:] + ": admin"},
 				{"x-auth-" + name + ": admin"},
@@ -42,6 +42,7 @@ func TestSpoofedIdentity(t *testing.T) {
 		}
 		for _, option := range []string{
 			"X-Auth-User", "x-auth-user", "X-Auth-User, X-Auth-Client, X-Auth-Scopes", "close, x-auth-scopes",
+			"x-auth-issuer",
 			"x_auth_user", "X-Original-Method, X-Original-Uri", "X-Forwarded-Uri, X-Forwarded-Method",
 		} {
 			e.spoof(t, token, []string{"Connection: " + option})
@@ -66,14 +67,14 @@ func TestSpoofedIdentity(t *testing.T) {
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
-		if got := a.seen(t); got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" {
+		if got := a.seen(t); got.User != "me" || got.Client != "shop" || got.Scopes != "testapi" || got.Issuer != e.issuer.URL() {
 			t.Errorf("%q: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
 		}
 	} else if err != nil || a.Status/100 != 4 {
 		t.Errorf("%q: %d, %v", lines, a.Status, err)
 	}
 	if a, err := e.try("GET", "/open/a", "", lines...); err == nil && a.Status == 200 {
-		if got := a.seen(t); got.User+got.Client+got.Scopes != "" {
+		if got := a.seen(t); got.User+got.Client+got.Scopes+got.Issuer != "" {
 			t.Errorf("%q, public: user %q, client %q, scopes %q", lines, got.User, got.Client, got.Scopes)
 		}
 	}

@@ -4,7 +4,7 @@ local url = "http://127.0.0.1:9090/verify"
 local timeout = 2000 -- ms; HAProxy asks up to four times, and xenagate goes on asking the issuer meanwhile
 
 -- The identity fields: what the service gets. The client's are removed first.
-local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes" }
+local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes", "x-auth-issuer" }
 
 -- Fields of the client's that xenagate looks at.
 local shown = {

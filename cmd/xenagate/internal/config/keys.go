@@ -33,6 +33,7 @@ var identityKeys = []key[identity.Config]{
 	{name: "user_header", field: func(c *identity.Config) any { return &c.UserHeader }},
 	{name: "client_header", field: func(c *identity.Config) any { return &c.ClientHeader }},
 	{name: "scopes_header", field: func(c *identity.Config) any { return &c.ScopesHeader }},
+	{name: "issuer_header", field: func(c *identity.Config) any { return &c.IssuerHeader }},
 	{name: "claim_headers", field: func(c *identity.Config) any { return &c.ClaimHeaders }},
 	{name: "max_bytes", field: func(c *identity.Config) any { return &c.MaxBytes }},
 }

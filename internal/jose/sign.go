@@ -1,0 +1,119 @@
+package jose
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/asn1"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+)
+
+// Signer signs tokens with one private key. It is safe for concurrent use if the key is.
+type Signer struct {
+	key    crypto.Signer
+	public JWK
+	header string // the first segment of each token
+}
+
+// JWK is a public key as a key set publishes it (RFC 7517; RFC 8037 for Ed25519).
+type JWK struct {
+	Type      string `json:"kty"`
+	Curve     string `json:"crv"`
+	X         string `json:"x"`
+	Y         string `json:"y,omitempty"`
+	ID        string `json:"kid"` // the thumbprint of the key (RFC 7638)
+	Use       string `json:"use"`
+	Algorithm string `json:"alg"`
+}
+
+// NewSigner returns a Signer of tokens whose header has the type typ. The key is ECDSA with P-256
+// (ES256) or Ed25519 (EdDSA).
+func NewSigner(key crypto.Signer, typ string) (*Signer, error) {
+	if key == nil {
+		return nil, errors.New("is nil")
+	}
+	public, err := publicJWK(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	header, err := json.Marshal(map[string]string{"typ": typ, "alg": public.Algorithm, "kid": public.ID})
+	if err != nil {
+		return nil, err
+	}
+	return &Signer{key: key, public: public, header: encoding.EncodeToString(header)}, nil
+}
+
+// Public returns the public half of the key.
+func (s *Signer) Public() JWK { return s.public }
+
+// Sign returns a token with the payload: a JWS in compact serialization (RFC 7515, section 7.1).
+func (s *Signer) Sign(payload []byte) (string, error) {
+	input := s.header + "." + encoding.EncodeToString(payload)
+	message, hash := []byte(input), crypto.Hash(0)
+	isECDSA := s.public.Algorithm == "ES256"
+	if isECDSA {
+		sum := sha256.Sum256(message)
+		message, hash = sum[:], crypto.SHA256
+	}
+	signature, err := s.key.Sign(rand.Reader, message, hash)
+	if err != nil {
+		// The text of the error may name a key store.
+		return "", errors.New("signing key: Sign failed")
+	}
+	if isECDSA {
+		if signature, err = joinDER(signature); err != nil {
+			return "", err
+		}
+	}
+	return input + "." + encoding.EncodeToString(signature), nil
+}
+
+// publicJWK returns the JWK of a public key. The error says what is wrong with the key.
+func publicJWK(public crypto.PublicKey) (JWK, error) {
+	var k JWK
+	var members string // that the thumbprint covers, in lexicographic order
+	encode := encoding.EncodeToString
+	switch p := public.(type) {
+	case *ecdsa.PublicKey:
+		if p.Curve != elliptic.P256() {
+			return JWK{}, errors.New("is not of curve P-256")
+		}
+		point, err := p.Bytes() // 4, x and y
+		if err != nil {
+			return JWK{}, errors.New("is not a point of its curve")
+		}
+		k = JWK{Type: "EC", Curve: "P-256", X: encode(point[1:33]), Y: encode(point[33:]), Algorithm: "ES256"}
+		members = `{"crv":"P-256","kty":"EC","x":"` + k.X + `","y":"` + k.Y + `"}`
+	case ed25519.PublicKey:
+		if len(p) != ed25519.PublicKeySize {
+			return JWK{}, errors.New("is not 32 bytes long")
+		}
+		k = JWK{Type: "OKP", Curve: "Ed25519", X: encode(p), Algorithm: "EdDSA"}
+		members = `{"crv":"Ed25519","kty":"OKP","x":"` + k.X + `"}`
+	default:
+		return JWK{}, fmt.Errorf("is neither ECDSA with P-256 nor Ed25519: %T", public)
+	}
+	sum := sha256.Sum256([]byte(members))
+	k.ID, k.Use = encode(sum[:]), "sig"
+	return k, nil
+}
+
+// joinDER turns an ES256 signature from ASN.1 into the form of a JWS: the two numbers in full
+// length (RFC 7518, section 3.4). It is the inverse of appendDER.
+func joinDER(signature []byte) ([]byte, error) {
+	var v struct{ R, S *big.Int }
+	rest, err := asn1.Unmarshal(signature, &v)
+	if err != nil || len(rest) > 0 || v.R.Sign() <= 0 || v.S.Sign() <= 0 || v.R.BitLen() > 256 || v.S.BitLen() > 256 {
+		return nil, errors.New("signing key: the signature is malformed")
+	}
+	b := make([]byte, 64)
+	v.R.FillBytes(b[:32])
+	v.S.FillBytes(b[32:])
+	return b, nil
+}

@@ -1,0 +1,109 @@
+package jose_test
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// A token that Sign made is one that ParseHeader and Verify accept, with the key that Public returns.
+// One signature in 128 has a short number: the loop meets some.
+func TestSignedTokensVerify(t *testing.T) {
+	t.Parallel()
+	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
+		s, err := jose.NewSigner(key, "at+jwt")
+		require.NoError(t, err)
+		set := must(json.Marshal(map[string]any{"keys": []jose.JWK{s.Public()}}))
+		keys, err := jose.ParseKeySet(string(set))
+		require.NoError(t, err)
+		for range 500 {
+			text, err := s.Sign([]byte(`{"sub":"U1"}`))
+			require.NoError(t, err)
+			token, ok := jose.Split(text)
+			require.True(t, ok)
+			header, err := jose.ParseHeader(token.Header())
+			require.NoError(t, err)
+			require.Equal(t, &jose.Header{
+				Algorithm: algorithm, KeyID: s.Public().ID, Type: "at+jwt", HasType: true,
+			}, header)
+			payload, err := token.Payload()
+			require.NoError(t, err)
+			require.Equal(t, `{"sub":"U1"}`, payload)
+			found, known := keys.Find(header)
+			require.True(t, known)
+			_, err = token.Hash().Verify(header.Algorithm, found)
+			require.NoError(t, err)
+		}
+	}
+}
+
+// The key of RFC 8037, appendix A.2, has the thumbprint of appendix A.3.
+func TestPublicIsStandard(t *testing.T) {
+	t.Parallel()
+	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
+	s, err := jose.NewSigner(ed25519.NewKeyFromSeed(seed), "at+jwt")
+	require.NoError(t, err)
+	require.JSONEq(t, `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+		"kid":"kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k","use":"sig","alg":"EdDSA"}`,
+		string(must(json.Marshal(s.Public()))))
+
+	s, err = jose.NewSigner(p256(), "at+jwt")
+	require.NoError(t, err)
+	k := s.Public()
+	sum := sha256.Sum256([]byte(`{"crv":"P-256","kty":"EC","x":"` + k.X + `","y":"` + k.Y + `"}`))
+	require.Equal(t, base64.RawURLEncoding.EncodeToString(sum[:]), k.ID)
+}
+
+// NewSigner refuses keys that Sign can't use, without a panic.
+func TestNewSignerRefusesOtherKeys(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]crypto.Signer{
+		"is nil": nil, "P-384 is not of curve P-256": p384(), "P-521 is not of curve P-256": p521(),
+		"RSA is neither": rsaKey(), "Ed25519 is not 32 bytes long": broken{public: ed25519.PublicKey("short")},
+	} {
+		_, err := jose.NewSigner(key, "at+jwt")
+		require.Error(t, err, name)
+	}
+}
+
+// broken is a key in a store that fails, or whose signature is malformed.
+type broken struct {
+	public    crypto.PublicKey
+	signature []byte
+	err       error
+}
+
+func (b broken) Public() crypto.PublicKey { return b.public }
+
+func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.signature, b.err }
+
+// Sign returns an error for each signature that is no ES256 signature, and shows no text of the key.
+func TestSignWithBrokenKey(t *testing.T) {
+	t.Parallel()
+	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...) // R of 257 bits
+	for name, key := range map[string]broken{
+		"error":         {err: errors.New("dial https://vault.internal: refused")},
+		"empty":         {},
+		"not ASN.1":     {signature: []byte("signature")},
+		"R is 0":        {signature: []byte{0x30, 6, 0x02, 1, 0, 0x02, 1, 1}},
+		"S is -1":       {signature: []byte{0x30, 6, 0x02, 1, 1, 0x02, 1, 0xff}},
+		"R too long":    {signature: append(long, 0x02, 1, 1)},
+		"trailing data": {signature: []byte{0x30, 6, 0x02, 1, 1, 0x02, 1, 1, 0}},
+	} {
+		key.public = p256().Public()
+		s, err := jose.NewSigner(key, "at+jwt")
+		require.NoError(t, err)
+		_, err = s.Sign([]byte(`{}`))
+		require.Error(t, err, name)
+		require.NotContains(t, err.Error(), "vault", name)
+	}
+}
