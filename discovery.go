@@ -11,7 +11,7 @@ import (
 
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/jose"
-	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
@@ -32,8 +32,8 @@ const (
 )
 
 // refreshing is how metadata and key sets are kept.
-func refreshing(maxAge time.Duration) keyset.Policy {
-	return keyset.Policy{
+func refreshing(maxAge time.Duration) refresh.Policy {
+	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
 		Min:      time.Minute,
 		Max:      24 * time.Hour,
@@ -56,14 +56,14 @@ type issuer struct {
 	cfg      Config
 	fetch    *fetcher
 	report   *reporter
-	metadata *keyset.Source[metadata]
-	keys     *keyset.Source[published]
+	metadata *refresh.Source[metadata]
+	keys     *refresh.Source[published]
 }
 
 func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
 	i := &issuer{cfg: cfg, fetch: fetch, report: report}
-	i.metadata = keyset.New(refreshing(cfg.MaxKeyAge), i.fetchMetadata)
-	i.keys = keyset.New(refreshing(cfg.MaxKeyAge), i.fetchKeys)
+	i.metadata = refresh.New(refreshing(cfg.MaxKeyAge), i.fetchMetadata)
+	i.keys = refresh.New(refreshing(cfg.MaxKeyAge), i.fetchKeys)
 	return i
 }
 
@@ -184,7 +184,7 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 }
 
 // moved reports whether the metadata, looked at anew if that wasn't done within the last minute, name another place for
-// the key set than the one where it was fetched. user names the caller to [keyset.Source.Await].
+// the key set than the one where it was fetched. user names the caller to [refresh.Source.Await].
 func (i *issuer) moved(ctx context.Context, from published, user uint64, now time.Time) (bool, error) {
 	if i.cfg.JWKSURL != "" {
 		return false, nil

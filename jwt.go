@@ -1,6 +1,7 @@
 package xenaauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
 // verifier is the door for JWTs.
@@ -20,7 +22,7 @@ type verifier struct {
 	headers    jose.Headers
 	cache      *factcache.Cache[stored]
 	hot        *factcache.Hot[*proven]
-	users      *knownUsers
+	users      *refresh.Known
 	tries      jose.Tries
 }
 
@@ -241,9 +243,12 @@ func (v *verifier) prove(
 		published.keys.Prefer(header, by)
 	}
 	v.headers.Keep(token.Header(), header)
-	v.users.note(set)
+	v.users.Note(userName(set))
 	return by, published.keys, nil
 }
+
+// userName returns what tells the users of tokens apart when they wait for keys.
+func userName(set *claims.Set) string { return cmp.Or(set.Subject, set.ClientID) }
 
 // newer looks for a key in the set as it is now, which is fetched for everybody who waits for one, at most once a second.
 // If that could not be found out, for example because too many requests wait, the error is ReasonUnavailable.
@@ -253,7 +258,7 @@ func (v *verifier) newer(
 	if v.missing(header, now) {
 		return old, nil, v.unknown(header)
 	}
-	user := v.users.name(set)
+	user := v.users.Name(userName(set))
 	has := func(p published) bool { _, known := p.keys.Find(header); return known }
 	next, err := v.issuer.keys.Await(ctx, now, true, user, has)
 	if err != nil {

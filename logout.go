@@ -39,7 +39,7 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	}
 	return &logoutHandler{
 		validator: v,
-		clientIDs: newNames(clientIDs),
+		clientIDs: claims.NewNameSet(slices.Clone(clientIDs)),
 		seen:      factcache.New[struct{}](maxLogoutsSeen, 2*maxLogoutsSeen*factcache.Overhead, nil),
 		log: refusalLog{
 			logger: v.cfg.Logger, name: slog.Any("clients", clientIDs), damper: newDamper(),
@@ -50,7 +50,7 @@ func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 
 type logoutHandler struct {
 	validator *Validator
-	clientIDs names
+	clientIDs claims.NameSet
 	log       refusalLog
 
 	mu   sync.Mutex // between looking whether a token was seen and noting it
@@ -143,8 +143,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"}) // IdentityServers before Duende's write at+jwt
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
 		return refuse(ReasonTokenType, errors.New("nonce is there, or events has no logout event"))
-	case !slices.ContainsFunc(set.Audience, h.clientIDs.has):
-		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs.list})
+	case !slices.ContainsFunc(set.Audience, h.clientIDs.Has):
+		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs.List()})
 	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
 		return refuse(ReasonClaims, errors.New("exp, iat, jti or both of sub and sid are missing"))
 	case early >= set.ExpiresAt:

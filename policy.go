@@ -14,7 +14,7 @@ import (
 // says is kept.
 type policy struct {
 	issuer       string
-	audiences    names
+	audiences    claims.NameSet
 	anyAudience  bool
 	strict       bool // RFC 9068 to the letter
 	skew         time.Duration
@@ -32,7 +32,7 @@ type policy struct {
 func newPolicy(c Config) *policy {
 	p := &policy{
 		issuer:       c.Issuer,
-		audiences:    newNames(c.Audiences),
+		audiences:    claims.NewNameSet(c.Audiences),
 		anyAudience:  c.AllowAnyAudience,
 		strict:       c.Profile == ProfileRFC9068,
 		skew:         c.ClockSkew,
@@ -154,11 +154,11 @@ func (p *policy) audience(u *User, source claims.Source) *Error {
 		return nil
 	}
 	for _, a := range set.Audience {
-		if p.audiences.has(a) {
+		if p.audiences.Has(a) {
 			return nil
 		}
 	}
-	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences.list})
+	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences.List()})
 }
 
 // names holds identifiers to what can be logged, compared and stored without surprise.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
@@ -52,7 +53,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		algorithms: cfg.Algorithms,
 		cache:      factcache.New(cfg.CacheSize, cfg.CacheBytes-cfg.CacheBytes/hotPart, stored.size),
 		hot:        factcache.NewHot[*proven](cfg.CacheBytes / hotPart),
-		users:      newKnownUsers(cfg.CacheSize),
+		users:      refresh.NewKnown(cfg.CacheSize),
 	}
 	if cfg.Introspection != nil {
 		v.introspector = newIntrospector(cfg, network, v.issuer, v.policy, report)

@@ -1,4 +1,4 @@
-package keyset_test
+package refresh_test
 
 import (
 	"context"
@@ -12,11 +12,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
 // policy is that of the library.
-var policy = keyset.Policy{
+var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,
 	Max:      24 * time.Hour,
@@ -91,19 +91,19 @@ func (o *origin) count() int {
 
 // bubble runs a test with a source of its own in a bubble of fake time. That the bubble ends shows that no goroutine is
 // left.
-func bubble(t *testing.T, p keyset.Policy, o *origin, f func(t *testing.T, s *keyset.Source[int])) {
+func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, keyset.New(p, o.fetch)) })
+	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
 }
 
-func get(s *keyset.Source[int]) (int, error) { return s.Get(context.Background(), time.Now()) }
+func get(s *refresh.Source[int]) (int, error) { return s.Get(context.Background(), time.Now()) }
 
-func after(s *keyset.Source[int]) (int, error) {
+func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
 // at is get that must answer, and must not wait for it.
-func at(t *testing.T, s *keyset.Source[int]) int {
+func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()
 	document, err := get(s)
@@ -114,7 +114,7 @@ func at(t *testing.T, s *keyset.Source[int]) int {
 
 func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		time.Sleep(time.Hour)
 		_, _, ok := s.Peek()
 		require.False(t, ok)
@@ -126,7 +126,7 @@ func TestNothingIsFetchedBeforeFirstUse(t *testing.T) {
 
 func TestFirstUseIsOneFetchForAll(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		began := time.Now()
 		for i := range 1000 {
@@ -155,7 +155,7 @@ func TestRefreshIsAheadAndNobodyWaits(t *testing.T) {
 	var firsts []time.Duration
 	for range 200 {
 		o := &origin{lifetime: 100 * time.Minute}
-		bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+		bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 			_, err := get(s)
 			require.NoError(t, err)
 			began := time.Now()
@@ -194,7 +194,7 @@ func TestLifetimes(t *testing.T) {
 	short.MaxAge = time.Hour
 	for _, tt := range []struct {
 		name           string
-		policy         keyset.Policy
+		policy         refresh.Policy
 		answer, counts time.Duration
 	}{
 		{"said", policy, time.Hour, time.Hour},
@@ -207,7 +207,7 @@ func TestLifetimes(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			for range 20 {
 				o := &origin{lifetime: tt.answer}
-				bubble(t, tt.policy, o, func(t *testing.T, s *keyset.Source[int]) {
+				bubble(t, tt.policy, o, func(t *testing.T, s *refresh.Source[int]) {
 					_, err := get(s)
 					require.NoError(t, err)
 					time.Sleep(tt.counts*72/100 - time.Second)
@@ -226,7 +226,7 @@ func TestLifetimes(t *testing.T) {
 
 func TestAnOldDocumentIsUsedWhileFetchesFail(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		began := time.Now()
@@ -262,7 +262,7 @@ func TestAnOldDocumentIsUsedWhileFetchesFail(t *testing.T) {
 
 func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 	o := &origin{err: errDown, takes: 100 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
 		for range 8 { // within the gap: at once
@@ -291,7 +291,7 @@ func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 
 func TestRecoveryOfARefresh(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
@@ -314,7 +314,7 @@ func TestRecoveryOfARefresh(t *testing.T) {
 
 func TestAfter(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		_, err := get(s)
 		require.NoError(t, err)
@@ -341,7 +341,7 @@ func TestAfter(t *testing.T) {
 
 func TestAfterIsAFirstUse(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		document, err := after(s)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
@@ -351,7 +351,7 @@ func TestAfterIsAFirstUse(t *testing.T) {
 
 func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		defer all.Wait()
 		all.Go(func() { _, _ = get(s) })
@@ -373,7 +373,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 
 func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		called := time.Now()
 		var all sync.WaitGroup
 		all.Go(func() { _, _ = after(s) })
@@ -391,7 +391,7 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 // After in one request is just this.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(14 * time.Minute)
@@ -410,7 +410,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	short := policy
 	short.Min, short.Gap, short.Retry, short.Patience = time.Millisecond, 10*time.Second, time.Second, 0
 	o := &origin{lifetime: time.Second}
-	bubble(t, short, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, short, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
@@ -428,7 +428,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 // Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser one.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
 		o.set(func() { o.err = nil })
@@ -445,7 +445,7 @@ func TestForceStays(t *testing.T) {
 
 func TestMaxWait(t *testing.T) {
 	o := &origin{takes: 10 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		document, err := get(s)
 		require.NoError(t, err, "the first document has no bound but the fetch's own")
@@ -453,7 +453,7 @@ func TestMaxWait(t *testing.T) {
 		require.Equal(t, 10*time.Second, time.Since(began))
 		began = time.Now()
 		_, err = after(s)
-		require.ErrorIs(t, err, keyset.ErrTimeout)
+		require.ErrorIs(t, err, refresh.ErrTimeout)
 		require.Equal(t, policy.MaxWait, time.Since(began))
 		time.Sleep(time.Minute)
 		require.Equal(t, 2, at(t, s), "the fetch went on, for those who come later")
@@ -464,7 +464,7 @@ func TestFetchHasATimeout(t *testing.T) {
 	patient := policy
 	patient.MaxWait = time.Minute
 	o := &origin{hangs: true}
-	bubble(t, patient, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, patient, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		_, err := get(s)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -475,7 +475,7 @@ func TestFetchHasATimeout(t *testing.T) {
 
 func TestCancellationIsTheCallersOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.After(ctx, now, true) }} {
 			ctx, cancel := context.WithCancel(context.Background())
 			var all sync.WaitGroup
@@ -499,7 +499,7 @@ func TestCancellationIsTheCallersOwn(t *testing.T) {
 }
 
 func TestGetNeedsNoLiveContextForWhatIsThere(t *testing.T) {
-	bubble(t, policy, new(origin), func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(context.Background())
@@ -512,10 +512,10 @@ func TestGetNeedsNoLiveContextForWhatIsThere(t *testing.T) {
 
 func TestPanicIsAnError(t *testing.T) {
 	o := &origin{panics: true}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
-		require.ErrorIs(t, err, keyset.ErrPanic)
-		require.ErrorIs(t, s.Failure(), keyset.ErrPanic)
+		require.ErrorIs(t, err, refresh.ErrPanic)
+		require.ErrorIs(t, s.Failure(), refresh.ErrPanic)
 		o.set(func() { o.panics = false })
 		time.Sleep(2 * time.Second)
 		document, err := get(s)
@@ -523,14 +523,14 @@ func TestPanicIsAnError(t *testing.T) {
 		require.Equal(t, 2, document)
 		o.set(func() { o.panics = true })
 		_, err = after(s)
-		require.ErrorIs(t, err, keyset.ErrPanic)
+		require.ErrorIs(t, err, refresh.ErrPanic)
 		require.Equal(t, 2, at(t, s))
 	})
 }
 
 func TestAfterFailsWhenItsFetchFails(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })
@@ -544,13 +544,13 @@ func TestAfterFailsWhenItsFetchFails(t *testing.T) {
 func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
-	bubble(t, none, new(origin), func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		for range 2 { // the second within the gap
 			_, err := get(s)
-			require.ErrorIs(t, err, keyset.ErrTooOld)
+			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}
 		_, err := after(s)
-		require.ErrorIs(t, err, keyset.ErrTooOld)
+		require.ErrorIs(t, err, refresh.ErrTooOld)
 	})
 }
 
@@ -565,7 +565,7 @@ func TestGapUnderRandomLoad(t *testing.T) {
 			p.MaxAge = time.Duration(1+random.IntN(60)) * time.Second
 			p.Waiters = 1 + random.IntN(50)
 			o := new(origin)
-			bubble(t, p, o, func(t *testing.T, s *keyset.Source[int]) {
+			bubble(t, p, o, func(t *testing.T, s *refresh.Source[int]) {
 				var all sync.WaitGroup
 				for range 3000 {
 					time.Sleep(time.Duration(random.ExpFloat64() * float64(100*time.Millisecond)))

@@ -1,9 +1,9 @@
-// Package keyset keeps a fetched document (a key set, the metadata that names it) fresh: fetched on first use, again
+// Package refresh keeps a fetched document (a key set, the metadata that names it) fresh: fetched on first use, again
 // ahead of its expiry, at once when a caller knows that it is behind, and never more than once a second whatever
 // callers ask. It knows nothing of HTTP: it is given a function that fetches.
 //
 // No goroutine outlives the fetch that it was started for.
-package keyset
+package refresh
 
 import (
 	"context"

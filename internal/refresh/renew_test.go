@@ -1,4 +1,4 @@
-package keyset_test
+package refresh_test
 
 import (
 	"context"
@@ -9,14 +9,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
 // idle is a source that fetched its document a lifetime and more ago.
-func idle(t *testing.T, o *origin, f func(t *testing.T, s *keyset.Source[int])) {
+func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(2 * time.Minute)
@@ -27,7 +27,7 @@ func idle(t *testing.T, o *origin, f func(t *testing.T, s *keyset.Source[int])) 
 // A document that is past its lifetime is refreshed before it is used.
 func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.takes = 900 * time.Millisecond })
 		began := time.Now()
 		var all sync.WaitGroup
@@ -47,7 +47,7 @@ func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 
 func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.takes = 900 * time.Millisecond })
@@ -66,7 +66,7 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := new(origin)
-			idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+			idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
 				o.set(func() { hang(o) })
 				began := time.Now()
 				var all sync.WaitGroup
@@ -93,7 +93,7 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 // A busy service whose issuer is away never waits, however long that goes on. It has asked a short time ago.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.hangs = true })
@@ -111,7 +111,7 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 
 func TestIdleSourceThatFails(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.err, o.takes = errDown, 200*time.Millisecond })
 		began := time.Now()
 		document, err := get(s)
@@ -130,7 +130,7 @@ func TestIdleSourceThatFails(t *testing.T) {
 
 func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	o := new(origin)
-	idle(t, o, func(t *testing.T, s *keyset.Source[int]) {
+	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
 		o.set(func() { o.takes = 900 * time.Millisecond })
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		defer cancel()
@@ -145,7 +145,7 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 // Doubt starts one refresh in the background, past any cache, and not before the document is 10 s old.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		s.Doubt(time.Now())
 		synctest.Wait()
 		require.Zero(t, o.count(), "there is nothing to doubt")
@@ -177,7 +177,7 @@ func TestDoubt(t *testing.T) {
 // Doubts make a failing source no busier than its own retries do.
 func TestDoubtWhileFetchesFail(t *testing.T) {
 	o := new(origin)
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		o.set(func() { o.err = errDown })

@@ -1,4 +1,4 @@
-package keyset_test
+package refresh_test
 
 import (
 	"context"
@@ -10,12 +10,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
 func TestCrowd(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		for round := range 3 {
@@ -30,7 +30,7 @@ func TestCrowd(t *testing.T) {
 			synctest.Wait()
 			began := time.Now()
 			_, err = after(s)
-			require.ErrorIs(t, err, keyset.ErrCrowded)
+			require.ErrorIs(t, err, refresh.ErrCrowded)
 			require.Equal(t, round+1, at(t, s), "Get isn't crowded out")
 			require.Zero(t, time.Since(began))
 			all.Wait()
@@ -44,7 +44,7 @@ func TestCallersWhoLeaveMakeRoom(t *testing.T) {
 	one := policy
 	one.Waiters = 1
 	o := &origin{hangs: true}
-	bubble(t, one, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, one, o, func(t *testing.T, s *refresh.Source[int]) {
 		for range 3 {
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			_, err := s.After(ctx, time.Now(), true)
@@ -52,7 +52,7 @@ func TestCallersWhoLeaveMakeRoom(t *testing.T) {
 			cancel()
 		}
 		_, err := after(s)
-		require.ErrorIs(t, err, keyset.ErrTimeout)
+		require.ErrorIs(t, err, refresh.ErrTimeout)
 		time.Sleep(time.Minute)
 	})
 }
@@ -61,14 +61,14 @@ func TestCallersWhoLeaveMakeRoom(t *testing.T) {
 func never(int) bool { return false }
 
 // await is Await of a caller with a name.
-func await(s *keyset.Source[int], name uint64) (int, error) {
+func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
 // Strangers, and one caller whose name they know, leave places for all others with a name.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		for range 3 {
@@ -86,11 +86,11 @@ func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 			refused := func(name uint64) {
 				began := time.Now()
 				_, err := await(s, name)
-				require.ErrorIs(t, err, keyset.ErrCrowded)
+				require.ErrorIs(t, err, refresh.ErrCrowded)
 				require.Zero(t, time.Since(began))
 			}
-			wait(policy.Waiters, keyset.Stranger)
-			refused(keyset.Stranger)
+			wait(policy.Waiters, refresh.Stranger)
+			refused(refresh.Stranger)
 			wait(policy.PerGuest, 7)
 			refused(7)
 			for name := range policy.Guests/policy.PerGuest - 1 {
@@ -104,7 +104,7 @@ func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 
 func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	o := &origin{takes: time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		var all sync.WaitGroup
@@ -117,7 +117,7 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 		}
 		synctest.Wait()
 		_, err = await(s, 7)
-		require.ErrorIs(t, err, keyset.ErrCrowded)
+		require.ErrorIs(t, err, refresh.ErrCrowded)
 		all.Wait()
 	})
 }
@@ -128,12 +128,12 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
 	o := &origin{takes: 2500 * time.Millisecond}
-	bubble(t, none, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, none, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
 		_, err = after(s)
-		require.ErrorIs(t, err, keyset.ErrCrowded)
+		require.ErrorIs(t, err, refresh.ErrCrowded)
 		var crowded interface{ RetryAfter() time.Duration }
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
@@ -156,7 +156,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	small := policy
 	small.Crowd = 100
 	o := &origin{takes: time.Second}
-	bubble(t, small, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, small, o, func(t *testing.T, s *refresh.Source[int]) {
 		var all sync.WaitGroup
 		for range small.Crowd {
 			all.Go(func() {
@@ -167,7 +167,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 		}
 		synctest.Wait()
 		_, err := get(s)
-		require.ErrorIs(t, err, keyset.ErrCrowded)
+		require.ErrorIs(t, err, refresh.ErrCrowded)
 		all.Wait()
 		require.Equal(t, 1, at(t, s))
 	})
@@ -176,7 +176,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 // The fetch under way began before the caller came. If its document is enough, the caller does not wait for the next.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(time.Minute)
@@ -185,7 +185,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		time.Sleep(time.Second)
 		began := time.Now()
 		second := func(document int) bool { return document >= 2 }
-		document, err := s.Await(context.Background(), began, true, keyset.Stranger, second)
+		document, err := s.Await(context.Background(), began, true, refresh.Stranger, second)
 		require.NoError(t, err)
 		require.Equal(t, 2, document)
 		require.Equal(t, 3*time.Second, time.Since(began))
@@ -197,7 +197,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		time.Sleep(time.Second)
 		o.set(func() { o.err = nil })
 		fourth := func(document int) bool { return document > 4 }
-		document, err = s.Await(context.Background(), time.Now(), true, keyset.Stranger, fourth)
+		document, err = s.Await(context.Background(), time.Now(), true, refresh.Stranger, fourth)
 		require.NoError(t, err)
 		require.Equal(t, 5, document)
 		all.Wait()
@@ -206,7 +206,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 
 func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {

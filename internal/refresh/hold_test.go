@@ -1,4 +1,4 @@
-package keyset_test
+package refresh_test
 
 import (
 	"testing"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/xenaauth/xenaauth/internal/keyset"
+	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
 // later is a failure of a source that asks to be left alone for a while.
@@ -18,11 +18,11 @@ func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
 // A source that says when to come back is not fetched from before that, and callers get its error at once.
 func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
-	ask := map[string]func(*keyset.Source[int]) (int, error){"Get": get, "After": after}
+	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {
 		for name, ask := range ask {
 			o := new(origin)
-			bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+			bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 				if known {
 					_, err := get(s)
 					require.NoError(t, err)
@@ -58,7 +58,7 @@ func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
 // A fetch that was planned before the source asked for time does not take place either.
 func TestAPlannedFetchWaitsForTheSource(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		go func() { _, _ = get(s) }()
 		time.Sleep(time.Second)
 		before := time.Now()
@@ -77,7 +77,7 @@ func TestAPlannedFetchWaitsForTheSource(t *testing.T) {
 // The first document is waited for as long as its fetch may take: the fetch makes several calls.
 func TestTheFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
-	bubble(t, policy, o, func(t *testing.T, s *keyset.Source[int]) {
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		document, err := get(s)
 		require.NoError(t, err)
 		require.Equal(t, 1, document)
