@@ -65,6 +65,36 @@ func ExampleWhereRequest() {
 	// 1 403
 }
 
+// The consumer of a queue has no HTTP request. It validates the token of a message, and then checks
+// what the message asks for.
+func ExampleRequirement_Check() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	booking := xenaauth.AllOf(
+		xenaauth.AllScopes(xenaauth.ScopeTestAPI),
+		xenaauth.Where("bookkeeper", func(_ context.Context, u *xenaauth.User) error {
+			if u.Subject() != "104711" {
+				return errors.New("not a bookkeeper")
+			}
+			return nil
+		}),
+	)
+	for _, subject := range []string{"104711", "104712"} {
+		message := issuer.JWT(xenaauthtest.Token{Subject: subject})
+		user, err := v.Validate(context.Background(), message)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(subject, booking.Check(context.Background(), user))
+	}
+	// Output:
+	// 104711 <nil>
+	// 104712 xenaauth: forbidden: not a bookkeeper
+}
+
 // A service account's token has no sub; who the user is, the service knows from a claim of the client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)

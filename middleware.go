@@ -250,13 +250,8 @@ func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *U
 		}
 		r = r.WithContext(&userContext{Context: r.Context(), user: user, by: m, authorization: lines[0]})
 	}
-	if user.audienceUnchecked && !scoped(rs) {
-		return nil, user, refuse(ReasonForbidden, errors.New("no audience is checked and the route requires no scope"))
-	}
-	for i := range rs {
-		if err := rs[i].check(r, user); err != nil {
-			return nil, user, tell(err, rs, user)
-		}
+	if err := checkAll(r.Context(), r, user, rs); err != nil {
+		return nil, user, asError(err)
 	}
 	return r, user, nil
 }
@@ -275,15 +270,15 @@ func (m *Middleware) authenticate(r *http.Request, lines []string) (*User, error
 	if tokenInQuery(r.URL) { // more than one way to send it: RFC 6750, section 3.1
 		return nil, refuse(ReasonMalformedRequest, errInQuery)
 	}
-	if m.own != nil {
-		return m.own.validate(r.Context(), token, bearer.IsToken68)
-	}
-	if !bearer.IsToken68(token) {
+	if m.own == nil && !bearer.IsToken68(token) {
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
 	user, err := m.validator.Validate(r.Context(), token)
-	if err == nil && user == nil {
+	switch {
+	case err == nil && user == nil:
 		err = errors.New("TokenValidator returned neither user nor error")
+	case err != nil && m.own != nil && !bearer.IsToken68(token):
+		err = refuse(ReasonMalformedRequest, errCredentials) // a token that Validate accepts has the right syntax
 	}
 	return user, err
 }
@@ -321,7 +316,7 @@ func (m *Middleware) known(ctx context.Context, lines []string) *User {
 func tell(err error, rs []Requirement, u *User) *Error {
 	told := *asError(err)
 	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
-		if asked := askAll(rs, u); u == nil || asked.missing > 0 {
+		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {
 			told.Scopes = asked.scopes
 		}
 	}
@@ -331,13 +326,4 @@ func tell(err error, rs []Requirement, u *User) *Error {
 	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
 	told.Params = maps.Clone(told.Params)
 	return &told
-}
-
-func scoped(rs []Requirement) bool {
-	for _, r := range rs {
-		if r.scoped() {
-			return true
-		}
-	}
-	return false
 }

@@ -1,238 +1,164 @@
 package xenaauth
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Requirement is what a route asks of the user beyond a valid token. It is made by [AnyUser], [AllScopes], [AnyScope],
-// [Where] and [WhereRequest], combined by [AllOf] and [AnyOf], and doesn't change. The zero value lets nobody pass, and
-// [Middleware.Require] panics on it.
-type Requirement struct {
-	kind         kind
-	name         string
-	scopes       []string
-	of           []Requirement
-	user         func(context.Context, *User) error
-	request      func(*http.Request, *User) error
-	alternatives [][]string
-}
-
-type kind int
-
-const (
-	invalid kind = iota
-	anyUser
-	allScopes
-	anyScope
-	allOf
-	anyOf
-	where
-	whereRequest
-)
-
-// AnyUser asks for a valid token and nothing more.
-func AnyUser() Requirement {
-	return Requirement{kind: anyUser, alternatives: [][]string{nil}}
-}
-
-// AllScopes asks for a token that carries every one of scopes. It panics if there is none, or one that is no scope
-// token (RFC 6749, section 3.3).
+// AllScopes requires a token that has every one of scopes. It panics if scopes is empty, or if one
+// of them is not a scope token (RFC 6749, section 3.3).
 func AllScopes(scopes ...string) Requirement {
-	scopes = checked(scopes)
+	scopes = checkedScopes(scopes)
 	return Requirement{kind: allScopes, scopes: scopes, alternatives: [][]string{scopes}}
 }
 
-// AnyScope asks for a token that carries at least one of scopes. It panics as AllScopes does.
+// AnyScope requires a token that has at least one of scopes. It panics if scopes is empty, or if one
+// of them is not a scope token.
 func AnyScope(scopes ...string) Requirement {
-	r := Requirement{kind: anyScope, scopes: checked(scopes)}
+	r := Requirement{kind: anyScope, scopes: checkedScopes(scopes)}
 	for i := range r.scopes {
 		r.alternatives = append(r.alternatives, r.scopes[i:i+1:i+1])
 	}
 	return r
 }
 
-// AllOf asks for all of rs. It panics if there is none, or a zero one.
-func AllOf(rs ...Requirement) Requirement {
-	r := Requirement{kind: allOf, of: made(rs)}
-	r.alternatives = combined(r.of)
-	return r
-}
-
-// AnyOf asks for at least one of rs, tried in their order. It panics as AllOf does.
-func AnyOf(rs ...Requirement) Requirement {
-	r := Requirement{kind: anyOf, of: made(rs)}
-	for _, one := range r.of {
-		for _, set := range one.alternatives {
-			r.alternatives = distinct(r.alternatives, set)
-		}
-	}
-	bounded(r.alternatives)
-	return r
-}
-
-// Where asks the service's own policy. A nil error lets the user pass. An [*Error] is answered as it says; an error of
-// the context is an outage, since it says nothing about the user; any other error is 403 with [ReasonForbidden], its
-// text for logs only. A policy that can't decide because something is down should return an Error with
-// [ReasonUnavailable]. The name tells requirements apart in [Requirement.String] and in documentation.
-func Where(name string, policy func(context.Context, *User) error) Requirement {
-	if name == "" || policy == nil {
-		panic("xenaauth: Where needs a name and a policy")
-	}
-	return Requirement{kind: where, name: name, user: policy, alternatives: [][]string{nil}}
-}
-
-// WhereRequest is [Where] for a policy that looks at the request too, at a company's id in its path for example. It
-// must not read the body.
-//
-// [http.Request.PathValue] has the parameters of the route if the guard is on the route: net/http's mux, chi and the
-// adapters for gin and echo set them first. A guard around a router runs before the router has found the route, and its
-// policies get "" for every name. Let a policy refuse a value that it doesn't expect, and "" is refused too.
-func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
-	if name == "" || policy == nil {
-		panic("xenaauth: WhereRequest needs a name and a policy")
-	}
-	return Requirement{kind: whereRequest, name: name, request: policy, alternatives: [][]string{nil}}
-}
-
-// Alternatives are the sets of scopes of which a token must carry at least one whole, most wanted first. A requirement
-// that asks for no scope has one empty set. Policies are not in it: see [Requirement.Policies].
-func (r Requirement) Alternatives() [][]string {
-	out := make([][]string, len(r.alternatives))
-	for i, set := range r.alternatives {
-		out[i] = slices.Clone(set)
-	}
-	return out
-}
-
-// Policies are the names of the policies in the requirement, in order.
-func (r Requirement) Policies() (names []string) {
-	if r.name != "" {
-		names = append(names, r.name)
-	}
-	for _, one := range r.of {
-		names = append(names, one.Policies()...)
-	}
-	return names
-}
-
-// String writes the requirement as it was built, for people.
-func (r Requirement) String() string {
-	switch r.kind {
-	case anyUser:
-		return "any user"
-	case allScopes:
-		return strings.Join(r.scopes, " and ")
-	case anyScope:
-		return strings.Join(r.scopes, " or ")
-	case where, whereRequest:
-		return "where " + r.name
-	case allOf, anyOf:
-		parts := make([]string, len(r.of))
-		for i, one := range r.of {
-			if parts[i] = one.String(); len(one.scopes) > 1 || len(one.of) > 1 {
-				parts[i] = "(" + parts[i] + ")"
-			}
-		}
-		return strings.Join(parts, map[kind]string{allOf: " and ", anyOf: " or "}[r.kind])
-	}
-	return "nobody"
-}
-
-// scoped reports whether no token without a scope can satisfy the requirement.
-func (r Requirement) scoped() bool {
-	return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
-}
-
-// check decides about a user. The scopes that a client should ask for are told by whoever knows the whole route.
-func (r *Requirement) check(req *http.Request, u *User) error {
-	switch r.kind {
-	case anyUser:
-		return nil
-	case allScopes:
-		for _, s := range r.scopes {
-			if !u.HasScope(s) {
-				return refuse(ReasonInsufficientScope, nil)
-			}
-		}
-		return nil
-	case anyScope:
-		if slices.ContainsFunc(r.scopes, u.HasScope) {
-			return nil
-		}
-		return refuse(ReasonInsufficientScope, nil)
-	case allOf:
-		for i := range r.of {
-			if err := r.of[i].check(req, u); err != nil {
-				return err
-			}
-		}
-		return nil
-	case anyOf:
-		return r.checkAny(req, u)
-	case where:
-		return verdict(r.user(req.Context(), u))
-	case whereRequest:
-		return verdict(r.request(req, u))
-	}
-	return refuse(ReasonForbidden, errors.New("zero Requirement"))
-}
-
-// checkAny tells of several refusals the one that a client can do most about: wait, then ask for a scope.
-func (r *Requirement) checkAny(req *http.Request, u *User) error {
-	var told *Error
-	for i := range r.of {
-		err := r.of[i].check(req, u)
-		if err == nil {
-			return nil
-		}
-		e := asError(err)
-		if told == nil || e.Reason == ReasonUnavailable || told.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope {
-			told = e
-		}
-	}
-	return told
-}
-
-func verdict(err error) error {
-	if err == nil {
-		return nil
-	}
-	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		return e
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return refuse(ReasonUnavailable, err)
-	}
-	return refuse(ReasonForbidden, err)
-}
-
-func made(rs []Requirement) []Requirement {
-	if len(rs) == 0 {
-		panic("xenaauth: a combination of no requirements")
-	}
-	for _, r := range rs {
-		if r.kind == invalid {
-			panic("xenaauth: zero Requirement")
-		}
-	}
-	return slices.Clone(rs)
-}
-
-func checked(scopes []string) []string {
+func checkedScopes(scopes []string) []string {
 	if len(scopes) == 0 {
-		panic("xenaauth: a scope requirement without a scope")
+		panic("xenaauth: AllScopes and AnyScope need at least one scope")
 	}
 	for _, s := range scopes {
 		if !bearer.IsScopeToken(s) {
-			panic(fmt.Sprintf("xenaauth: %q is no scope token (RFC 6749, section 3.3)", s))
+			panic(fmt.Sprintf("xenaauth: %q is not a scope token (RFC 6749, section 3.3)", s))
 		}
 	}
 	return slices.Clone(scopes)
+}
+
+// maxAlternatives bounds the number of scope sets that AllOf makes of several AnyScope.
+const maxAlternatives = 256
+
+// combined returns the scope sets of a route that requires all of rs. It panics if there are more
+// than maxAlternatives.
+func combined(rs []Requirement) [][]string {
+	if len(rs) == 1 {
+		return rs[0].alternatives
+	}
+	sets := [][]string{nil}
+	for _, r := range rs {
+		var next [][]string
+		for _, left := range sets {
+			for _, right := range r.alternatives {
+				next = distinct(next, union(left, right))
+				bounded(next)
+			}
+		}
+		sets = next
+	}
+	return sets
+}
+
+// distinct appends set to sets if sets does not contain it.
+func distinct(sets [][]string, set []string) [][]string {
+	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
+		return sets
+	}
+	return append(sets, set)
+}
+
+func bounded(alternatives [][]string) {
+	if len(alternatives) > maxAlternatives {
+		panic(fmt.Sprintf("xenaauth: requirement has more than %d alternative sets of scopes", maxAlternatives))
+	}
+}
+
+// union returns the scopes of both sets, each once. It may share the memory of left if right adds
+// nothing.
+func union(left, right []string) []string {
+	all := left
+	for _, s := range right {
+		if !slices.Contains(all, s) {
+			all = append(slices.Clip(all), s)
+		}
+	}
+	return all
+}
+
+// scopeRequest is a set of scopes that satisfies a requirement: what a client should ask for next.
+type scopeRequest struct {
+	scopes  []string
+	missing int  // how many of the scopes the user lacks
+	unsure  bool // a policy decides too, so it may refuse a user who has all scopes
+}
+
+// requestAll returns the scopes that a client should ask for to satisfy all of rs. From each
+// requirement it takes the set of which u lacks the fewest scopes, the first of equals. u is nil if
+// there is no user. requestAll looks once at each scope of rs, although the combinations of all
+// alternatives may be hundreds.
+func requestAll(rs []Requirement, u *User) (all scopeRequest) {
+	for i := range rs {
+		one := rs[i].scopesFor(u)
+		if i == 0 {
+			all = one
+			continue
+		}
+		all.scopes = union(all.scopes, one.scopes)
+		all.missing = lacking(all.scopes, u)
+		all.unsure = all.unsure || one.unsure
+	}
+	return all
+}
+
+// scopesFor is requestAll for one requirement.
+func (r *Requirement) scopesFor(u *User) scopeRequest {
+	switch r.kind {
+	case allScopes:
+		return scopeRequest{scopes: r.scopes, missing: lacking(r.scopes, u)}
+	case anyScope:
+		for i := range r.scopes {
+			if u != nil && u.HasScope(r.scopes[i]) {
+				return scopeRequest{scopes: r.scopes[i : i+1 : i+1]}
+			}
+		}
+		return scopeRequest{scopes: r.scopes[:1:1], missing: 1}
+	case allOf:
+		return requestAll(r.of, u)
+	case anyOf:
+		return r.nearest(u)
+	case where, whereRequest:
+		return scopeRequest{unsure: true}
+	}
+	return scopeRequest{}
+}
+
+// nearest returns the scope set with the fewest scopes that u lacks, the first of equals. It skips
+// sets that u already has in full if a policy beside the set may have refused u. If u is nil, it
+// returns the first set.
+func (r *Requirement) nearest(u *User) (best scopeRequest) {
+	if u == nil {
+		return r.of[0].scopesFor(nil)
+	}
+	for i := range r.of {
+		one := r.of[i].scopesFor(u)
+		switch {
+		case i == 0, best.useless() && !one.useless(), one.missing < best.missing && !one.useless():
+			best = one
+		}
+	}
+	return best
+}
+
+// useless reports whether a request for the scopes would change nothing: the user has all of them
+// and was refused.
+func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
+
+// lacking counts the scopes of a set that u lacks. If u is nil, it counts all.
+func lacking(set []string, u *User) (n int) {
+	for _, s := range set {
+		if u == nil || !u.HasScope(s) {
+			n++
+		}
+	}
+	return n
 }

@@ -4,147 +4,148 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
+	"math/rand/v2"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-func refusalOf(t *testing.T, m *xenaauth.Middleware, scope string, rs ...xenaauth.Requirement) (status int, challenge string) {
+// choices asks for one of n scopes.
+func choices(prefix string, n int) xenaauth.Requirement {
+	scopes := make([]string, n)
+	for i := range scopes {
+		scopes[i] = fmt.Sprint(prefix, i)
+	}
+	return xenaauth.AnyScope(scopes...)
+}
+
+// asked is what the refusal of Check tells a user with these scopes to ask for.
+func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
-	if scope != "" {
-		r.Header.Set("Authorization", "Bearer "+scope)
+	r.Header.Set("Authorization", "Bearer "+scopes)
+	_, err := xenaauth.NewMiddleware(new(slashed), nil).Check(r, rs...)
+	if err == nil {
+		return nil, true
 	}
-	w := httptest.NewRecorder()
-	m.Require(rs...)(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
-	return w.Code, w.Header().Get("WWW-Authenticate")
-}
-
-func TestRequirements(t *testing.T) {
-	say := func(err error) xenaauth.Requirement {
-		return xenaauth.Where("policy", func(context.Context, *xenaauth.User) error { return err })
-	}
-	a, b, c := xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AllScopes("c")
-	path := xenaauth.WhereRequest("path", func(r *http.Request, u *xenaauth.User) error {
-		if from, ok := xenaauth.UserFromContext(r.Context()); !ok || from != u {
-			return errors.New("the request has no user")
-		}
-		if r.URL.Path != "/" {
-			return errors.New("not here")
-		}
-		return nil
-	})
-	down := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
-	for name, tt := range map[string]struct {
-		rs     []xenaauth.Requirement
-		scope  string // of the token
-		status int
-		asked  string // scope in the challenge
-	}{
-		"nothing asked":                      {nil, "x", 200, ""},
-		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
-		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},
-		"another scope":                      {[]xenaauth.Requirement{a}, "b", 403, "a"},
-		"not a prefix":                       {[]xenaauth.Requirement{a}, "aa", 403, "a"},
-		"not another case":                   {[]xenaauth.Requirement{a}, "A", 403, "a"},
-		"one of two":                         {[]xenaauth.Requirement{xenaauth.AllScopes("a", "b")}, "a", 403, "a b"},
-		"any of two":                         {[]xenaauth.Requirement{xenaauth.AnyScope("a", "b")}, "b", 200, ""},
-		"none of two: the first is told":     {[]xenaauth.Requirement{xenaauth.AnyScope("a", "b")}, "x", 403, "a"},
-		"two requirements, one met":          {[]xenaauth.Requirement{a, b}, "a", 403, "a b"},
-		"all of, none met":                   {[]xenaauth.Requirement{xenaauth.AllOf(a, xenaauth.AnyScope("b", "c"))}, "x", 403, "a b"},
-		"the nearest alternative is told":    {[]xenaauth.Requirement{xenaauth.AnyOf(xenaauth.AllScopes("a", "b"), xenaauth.AllScopes("c", "d"))}, "c", 403, "c d"},
-		"any of: the second is met":          {[]xenaauth.Requirement{xenaauth.AnyOf(a, b)}, "b", 200, ""},
-		"any of: a policy is met":            {[]xenaauth.Requirement{xenaauth.AnyOf(a, say(nil))}, "x", 200, ""},
-		"any of: a scope would help":         {[]xenaauth.Requirement{xenaauth.AnyOf(say(errors.New("no")), c)}, "x", 403, "c"},
-		"any of: a policy can't tell":        {[]xenaauth.Requirement{xenaauth.AnyOf(a, say(down), b)}, "x", 503, ""},
-		"policy says yes":                    {[]xenaauth.Requirement{say(nil)}, "x", 200, ""},
-		"policy says no":                     {[]xenaauth.Requirement{a, say(errors.New("no"))}, "a", 403, ""},
-		"policy is down":                     {[]xenaauth.Requirement{say(fmt.Errorf("store: %w", down))}, "x", 503, ""},
-		"policy runs out of time":            {[]xenaauth.Requirement{say(fmt.Errorf("store: %w", context.DeadlineExceeded))}, "x", 503, ""},
-		"policy asks for more of the login":  {[]xenaauth.Requirement{say(&xenaauth.Error{Reason: xenaauth.ReasonInactive})}, "x", 401, ""},
-		"policy names the scope that it was": {[]xenaauth.Requirement{say(&xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope, Scopes: []string{"z"}})}, "x", 403, "z"},
-		"request policy":                     {[]xenaauth.Requirement{path}, "x", 200, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			status, challenge := refusalOf(t, xenaauth.NewMiddleware(new(harness.ScopeValidator), nil), tt.scope, tt.rs...)
-			require.Equal(t, tt.status, status)
-			if tt.status == 403 {
-				want := `Bearer realm="xena", error="insufficient_scope", error_description="The access token lacks a scope."`
-				if tt.asked == "" {
-					want = `Bearer realm="xena", error="insufficient_scope", error_description="The access token does not allow this."`
-				} else {
-					want += `, scope="` + tt.asked + `"`
-				}
-				require.Equal(t, want, challenge)
-			}
-		})
-	}
-}
-
-func TestRequirementIsInspectable(t *testing.T) {
-	pass := func(context.Context, *xenaauth.User) error { return nil }
-	r := xenaauth.AllOf(
-		xenaauth.AllScopes("testapi"),
-		xenaauth.AnyScope("profile", "email"),
-		xenaauth.AnyOf(xenaauth.Where("member", pass), xenaauth.WhereRequest("owner", func(*http.Request, *xenaauth.User) error { return nil })),
-	)
-	require.Equal(t, "testapi and (profile or email) and (where member or where owner)", r.String())
-	require.Equal(t, [][]string{{"testapi", "profile"}, {"testapi", "email"}}, r.Alternatives())
-	require.Equal(t, []string{"member", "owner"}, r.Policies())
-	require.Equal(t, "any user", xenaauth.AnyUser().String())
-	require.Equal(t, [][]string{nil}, xenaauth.AnyUser().Alternatives())
-	require.Equal(t, "nobody", xenaauth.Requirement{}.String())
-
-	r.Alternatives()[0][0] = "x"
-	require.Equal(t, "testapi", r.Alternatives()[0][0], "what is handed out is a copy")
-}
-
-func TestWiringMistakesPanic(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
-	var many []xenaauth.Requirement
-	for n := range 9 {
-		many = append(many, xenaauth.AnyScope(fmt.Sprint("a", n), fmt.Sprint("b", n)))
-	}
-	for name, wrong := range map[string]func(){
-		"no scope":            func() { xenaauth.AllScopes() },
-		"no scope to choose":  func() { xenaauth.AnyScope() },
-		"an empty scope":      func() { xenaauth.AllScopes("") },
-		"two scopes in one":   func() { xenaauth.AllScopes("a b") },
-		"a quote":             func() { xenaauth.AnyScope(`a"`) },
-		"a backslash":         func() { xenaauth.AnyScope(`a\`) },
-		"no ASCII":            func() { xenaauth.AnyScope("é") },
-		"all of nothing":      func() { xenaauth.AllOf() },
-		"any of nothing":      func() { xenaauth.AnyOf() },
-		"a zero requirement":  func() { xenaauth.AllOf(xenaauth.Requirement{}) },
-		"require a zero one":  func() { m.Require(xenaauth.AnyUser(), xenaauth.Requirement{}) },
-		"a nameless policy":   func() { xenaauth.Where("", func(context.Context, *xenaauth.User) error { return nil }) },
-		"no policy":           func() { xenaauth.Where("x", nil) },
-		"no request policy":   func() { xenaauth.WhereRequest("x", nil) },
-		"too many choices":    func() { xenaauth.AllOf(many...) },
-		"no validator":        func() { xenaauth.NewMiddleware(nil, nil) },
-		"no handler":          func() { m.Require()(nil) },
-		"no optional handler": func() { m.Optional(nil) },
-		"a realm that quotes": func() { xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: `a"`}) },
-		"a realm that breaks": func() {
-			xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: "a\r\nSet-Cookie: b"})
-		},
-	} {
-		t.Run(name, func(t *testing.T) { require.Panics(t, wrong) })
-	}
-}
-
-// Adapters hand requirements to Check on each request; what they were wired wrong with lets nobody in.
-func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
-	r := httptest.NewRequest("GET", "/", nil)
-	r.Header.Set("Authorization", "Bearer a")
-	_, err := m.Check(r, xenaauth.Requirement{})
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
 	require.True(t, ok)
-	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
+	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
+	return refusal.Scopes, false
+}
+
+// slashed is a TokenValidator whose tokens are their scopes, with a slash before each.
+type slashed struct{}
+
+func (slashed) Validate(_ context.Context, token string) (*xenaauth.User, error) {
+	scopes := strings.Split(token, "/")[1:]
+	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scope": scopes})
+}
+
+// Requirements that combine to too many alternatives panic where they are put together, and nowhere else: a request
+// never meets that panic.
+func TestTooManyAlternatives(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(slashed), nil)
+	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"
+	a, b := choices("a", 17), choices("b", 17)
+	require.PanicsWithValue(t, message, func() { m.Require(a, b) })
+	require.PanicsWithValue(t, message, func() { xenaauth.AllOf(a, b) })
+	require.PanicsWithValue(t, message, func() { xenaauth.AnyOf(choices("a", 256), xenaauth.AllScopes("x")) })
+	require.PanicsWithValue(t, message, func() { m.Require(choices("a", 100_000), choices("b", 100_000)) }, "and soon")
+	require.NotPanics(t, func() { m.Require(choices("a", 16), choices("b", 16)) })
+	require.NotPanics(t, func() { m.Require(choices("a", 300)) }, "alone it is a list, and combines with nothing")
+
+	// Adapters and handlers may call Check without Require.
+	told, allowed := asked(t, "/x", a, b)
+	require.False(t, allowed)
+	require.Equal(t, []string{"a0", "b0"}, told)
+	told, _ = asked(t, "/b3", a, b)
+	require.Equal(t, []string{"a0", "b3"}, told)
+	_, allowed = asked(t, "/b3/a16", a, b)
+	require.True(t, allowed)
+}
+
+// What a refusal tells to ask for is one of the alternatives of the route, and none is nearer to what the user has. The
+// scopes of these routes are all different: where one scope serves two requirements, a longer set may be told.
+func TestNearestAlternativeIsTold(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		n := 0
+		var build func(depth int) xenaauth.Requirement
+		build = func(depth int) xenaauth.Requirement {
+			scopes := make([]string, 1+random.IntN(3))
+			for i := range scopes {
+				n++
+				scopes[i] = fmt.Sprint("s", n)
+			}
+			switch kind := random.IntN(5); {
+			case depth == 0 || kind == 0:
+				return xenaauth.AllScopes(scopes...)
+			case kind == 1:
+				return xenaauth.AnyScope(scopes...)
+			case kind == 2:
+				return xenaauth.AllOf(build(depth-1), build(depth-1))
+			default:
+				return xenaauth.AnyOf(build(depth-1), build(depth-1))
+			}
+		}
+		route := build(3)
+		has := "/x"
+		for i := range n + 1 {
+			if random.IntN(3) == 0 {
+				has += fmt.Sprint("/s", i)
+			}
+		}
+		missing := func(set []string) (n int) {
+			for _, s := range set {
+				if !slices.Contains(strings.Split(has, "/"), s) {
+					n++
+				}
+			}
+			return n
+		}
+		fewest := slices.MinFunc(route.Alternatives(), func(a, b []string) int { return missing(a) - missing(b) })
+		told, allowed := asked(t, has, route)
+		require.Equal(t, missing(fewest) == 0, allowed, "%v by %q", route, has)
+		if !allowed {
+			require.Contains(t, route.Alternatives(), told, "%v by %q", route, has)
+			require.Equal(t, missing(fewest), missing(told), "%v by %q: %q is nearer than %q", route, has, fewest, told)
+		}
+	}
+}
+
+// A set that the user has in full is not told if a policy beside it refused: to ask for it would change nothing.
+func TestSetThatDidNotHelpIsNotTold(t *testing.T) {
+	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
+		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
+	})
+	member := xenaauth.AllOf(xenaauth.AllScopes("a"), more)
+	told, _ := asked(t, "/a", xenaauth.AnyOf(member, xenaauth.AllScopes("b", "c")))
+	require.Equal(t, []string{"b", "c"}, told)
+	told, _ = asked(t, "/a", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
+	require.Equal(t, []string{"b", "c"}, told)
+	told, _ = asked(t, "/a", member)
+	require.Empty(t, told)
+	told, _ = asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), member))
+	require.Equal(t, []string{"a"}, told)
+}
+
+// Of sets that are as near as each other, the one that the route names first is told.
+func TestFirstOfEqualAlternativesIsTold(t *testing.T) {
+	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
+	require.Equal(t, []string{"a"}, told)
+}
+
+// A client that sent no token is told the set that the route names first, and not the shortest.
+func TestFirstAlternativeIsToldWithoutAToken(t *testing.T) {
+	route := xenaauth.AllOf(xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), xenaauth.AllScopes("a")), xenaauth.AnyScope("d", "e"))
+	_, err := xenaauth.NewMiddleware(new(slashed), nil).Check(httptest.NewRequest("GET", "/", nil), route)
+	refusal, ok := errors.AsType[*xenaauth.Error](err)
+	require.True(t, ok)
+	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
 }

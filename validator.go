@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xenaauth/xenaauth/internal/bearer"
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
 	"github.com/xenaauth/xenaauth/internal/refresh"
@@ -67,15 +68,10 @@ func NewValidator(cfg Config) (*Validator, error) {
 // A token of three segments whose first looks like a JOSE header is verified locally, any other is introspected where
 // [Config.Introspection] is set. What a route requires beyond a valid token is not its concern.
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
-	return v.validate(ctx, token, nil)
-}
-
-// validate is Validate, where a token that legal, if given, calls no token at all is a malformed request.
-func (v *Validator) validate(ctx context.Context, token string, legal func(string) bool) (*User, error) {
 	now := time.Now()
 	user, err, ok := v.recall(ctx, token, now)
 	if !ok {
-		user, err = v.facts(ctx, token, legal, now)
+		user, err = v.facts(ctx, token, now)
 	}
 	return v.verdict(ctx, user, err, token, now)
 }
@@ -107,7 +103,7 @@ func (v *Validator) recall(ctx context.Context, token string, now time.Time) (us
 }
 
 // facts looks up or finds out what is true of a token that isn't in use.
-func (v *Validator) facts(ctx context.Context, token string, legal func(string) bool, now time.Time) (*User, error) {
+func (v *Validator) facts(ctx context.Context, token string, now time.Time) (*User, error) {
 	long := len(token) > v.cfg.MaxTokenLength
 	var parts jose.Token
 	isJWT := false
@@ -116,10 +112,7 @@ func (v *Validator) facts(ctx context.Context, token string, legal func(string) 
 		isJWT = isJWT && parts.Looks()
 	}
 	local := isJWT && !v.cfg.AlwaysIntrospect
-	illegal := func(text string) bool { return legal != nil && !legal(text) }
 	switch {
-	case !local && illegal(token):
-		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case long:
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(token), v.cfg.MaxTokenLength, "Config.MaxTokenLength"})
 	case !isJWT && v.introspector == nil:
@@ -128,27 +121,16 @@ func (v *Validator) facts(ctx context.Context, token string, legal func(string) 
 		return nil, refuse(ReasonMalformedToken, errEmpty)
 	case !isJWT && len(token) > v.introspector.cfg.MaxTokenLength:
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(token), v.introspector.cfg.MaxTokenLength, opaqueSetting})
+	case !local && !bearer.IsToken68(token):
+		return nil, refuse(ReasonMalformedToken, errSyntax)
 	case !local:
 		return v.introspector.validate(ctx, token, now)
 	}
 	user, err := v.verifier.validate(ctx, token, parts, now)
-	switch {
-	case err != nil && illegal(unread(token, parts, err)):
-		return nil, refuse(ReasonMalformedRequest, errCredentials)
-	case err != nil || !v.cfg.RequireActive:
+	if err != nil || !v.cfg.RequireActive {
 		return user, err
 	}
 	return v.alsoActive(ctx, user, token, now)
-}
-
-// unread returns the part of a refused JWT whose characters nothing has looked at yet. What was decoded is base64url.
-// Only a refusal that depends on the claims tells that header and payload were decoded.
-func unread(token string, parts jose.Token, err error) string {
-	switch asError(err).Reason {
-	case ReasonMalformedToken, ReasonAlgorithm, ReasonUnknownKey:
-		return token
-	}
-	return token[len(parts.Signed()):]
 }
 
 // alsoActive asks the issuer about a verified JWT.
@@ -164,7 +146,10 @@ func (v *Validator) alsoActive(ctx context.Context, user *User, token string, no
 	return user, nil
 }
 
-var errNoDoor = errors.New("token is not a JWT, and Config.Introspection is not set")
+var (
+	errNoDoor = errors.New("token is not a JWT, and Config.Introspection is not set")
+	errSyntax = errors.New("token contains a character that RFC 6750, section 2.1, does not allow")
+)
 
 // opaqueSetting names the bound for tokens that are not JWTs. Config.MaxTokenLength bounds all tokens.
 const opaqueSetting = "not a JWT, for which Introspection.MaxTokenLength"

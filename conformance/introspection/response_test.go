@@ -2,6 +2,7 @@ package introspection_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -43,6 +44,24 @@ func TestI1_TheQuestion(t *testing.T) {
 	cfg := issuer.HybridConfig()
 	cfg.Introspection.Endpoint = "http://login.xena.biz/connect/introspect"
 	require.ErrorContains(t, cfg.Validate(), "Introspection.Endpoint")
+}
+
+// Validate, which every protocol calls, sends the issuer no text that cannot be a token.
+func TestI1_OnlyTokensAreSent(t *testing.T) {
+	t.Parallel()
+	issuer := harness.NewIssuer()
+	v, err := xenaauth.NewValidator(issuer.HybridConfig())
+	require.NoError(t, err)
+	token := issuer.Opaque(xenaauthtest.Token{})
+	for _, text := range []string{"", "a b", "a\n", "=", "=a", "a=b", "é", "a,b", "a\x00", token + " ", "a.b c.d", "e.f\"g.h"} {
+		_, err := v.Validate(t.Context(), text)
+		refusal, ok := errors.AsType[*xenaauth.Error](err)
+		require.True(t, ok, "%q: %v", text, err)
+		require.Equal(t, xenaauth.ReasonMalformedToken, refusal.Reason, "%q", text)
+	}
+	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
+	_, err = v.Validate(t.Context(), token)
+	require.NoError(t, err)
 }
 
 func TestI2_ActiveIsTrue(t *testing.T) {

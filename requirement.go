@@ -1,0 +1,263 @@
+package xenaauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Requirement is what a route requires of the user in addition to a valid token. It is built by
+// [AnyUser], [AllScopes], [AnyScope], [Where] and [WhereRequest], combined by [AllOf] and [AnyOf],
+// and never changes. The zero Requirement lets no request pass, and [Middleware.Require] panics if
+// it is given one.
+type Requirement struct {
+	kind         kind
+	name         string
+	scopes       []string
+	of           []Requirement
+	user         func(context.Context, *User) error
+	request      func(*http.Request, *User) error
+	alternatives [][]string
+}
+
+type kind int
+
+const (
+	invalid kind = iota
+	anyUser
+	allScopes
+	anyScope
+	allOf
+	anyOf
+	where
+	whereRequest
+)
+
+// AnyUser requires a valid token and nothing more.
+func AnyUser() Requirement {
+	return Requirement{kind: anyUser, alternatives: [][]string{nil}}
+}
+
+// AllOf requires all of rs. It panics if rs is empty or contains the zero Requirement.
+func AllOf(rs ...Requirement) Requirement {
+	r := Requirement{kind: allOf, of: checkedRequirements(rs)}
+	r.alternatives = combined(r.of)
+	return r
+}
+
+// AnyOf requires at least one of rs. They are checked in their order. It panics if rs is empty or
+// contains the zero Requirement.
+func AnyOf(rs ...Requirement) Requirement {
+	r := Requirement{kind: anyOf, of: checkedRequirements(rs)}
+	for _, one := range r.of {
+		for _, set := range one.alternatives {
+			r.alternatives = distinct(r.alternatives, set)
+		}
+	}
+	bounded(r.alternatives)
+	return r
+}
+
+// Where requires that a policy of the service accepts the user. If the policy returns nil, the user
+// may pass. If it returns an [*Error], the response is the one that the Error describes. An error of
+// the context is an outage, because it says nothing about the user. Any other error is 403 with
+// [ReasonForbidden], and its text appears in the log only. A policy that can't decide, because
+// something is down, should return an Error with [ReasonUnavailable]. [Requirement.String] and
+// [Requirement.Policies] show the name.
+func Where(name string, policy func(context.Context, *User) error) Requirement {
+	if name == "" || policy == nil {
+		panic("xenaauth: Where needs a name and a policy")
+	}
+	return Requirement{kind: where, name: name, user: policy, alternatives: [][]string{nil}}
+}
+
+// WhereRequest is [Where] for a policy that also looks at the request, for example at the id of a
+// company in its path. The policy must not read the body.
+//
+// [http.Request.PathValue] returns the parameters of the route only if the guard is on the route:
+// the mux of net/http, chi and the adapters for gin and echo set them before. A guard around a router
+// runs before the router finds the route, and its policies get "" for every name. A policy that
+// refuses every value that it does not expect also refuses "".
+func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
+	if name == "" || policy == nil {
+		panic("xenaauth: WhereRequest needs a name and a policy")
+	}
+	return Requirement{kind: whereRequest, name: name, request: policy, alternatives: [][]string{nil}}
+}
+
+func checkedRequirements(rs []Requirement) []Requirement {
+	if len(rs) == 0 {
+		panic("xenaauth: AllOf and AnyOf need at least one Requirement")
+	}
+	for _, r := range rs {
+		if r.kind == invalid {
+			panic("xenaauth: zero Requirement")
+		}
+	}
+	return slices.Clone(rs)
+}
+
+// Alternatives returns the scope sets of the requirement, in order of preference. A token must have
+// all scopes of at least one set. A requirement without scopes has one empty set. Policies are not
+// included: see [Requirement.Policies].
+func (r Requirement) Alternatives() [][]string {
+	out := make([][]string, len(r.alternatives))
+	for i, set := range r.alternatives {
+		out[i] = slices.Clone(set)
+	}
+	return out
+}
+
+// Policies returns the names of the policies in the requirement, in their order.
+func (r Requirement) Policies() (names []string) {
+	if r.name != "" {
+		names = append(names, r.name)
+	}
+	for _, one := range r.of {
+		names = append(names, one.Policies()...)
+	}
+	return names
+}
+
+// String returns the requirement as text for people, in the form in which it was built.
+func (r Requirement) String() string {
+	switch r.kind {
+	case anyUser:
+		return "any user"
+	case allScopes:
+		return strings.Join(r.scopes, " and ")
+	case anyScope:
+		return strings.Join(r.scopes, " or ")
+	case where, whereRequest:
+		return "where " + r.name
+	case allOf, anyOf:
+		parts := make([]string, len(r.of))
+		for i, one := range r.of {
+			if parts[i] = one.String(); len(one.scopes) > 1 || len(one.of) > 1 {
+				parts[i] = "(" + parts[i] + ")"
+			}
+		}
+		return strings.Join(parts, map[kind]string{allOf: " and ", anyOf: " or "}[r.kind])
+	}
+	return "nobody"
+}
+
+// Check reports whether u meets the requirement. It decides like [Middleware.Check] and returns the
+// same [*Error], with the scopes that the token should have. Use it where there is no HTTP request:
+// in the consumer of a queue or in a resolver of GraphQL.
+//
+// Check does not look at the token again, so it does not notice that a token has expired or was
+// revoked after u was found. If u is nil, the reason is [ReasonMissingToken]. A policy of
+// [WhereRequest] can't decide without a request: if the decision depends on it, the reason is
+// [ReasonUnavailable].
+func (r Requirement) Check(ctx context.Context, u *User) error {
+	rs := []Requirement{r}
+	if u == nil {
+		return tell(refuse(ReasonMissingToken, errNoUser), rs, nil)
+	}
+	if in, _ := UserFromContext(ctx); in != u { // a policy finds the user there too
+		ctx = ContextWithUser(ctx, u)
+	}
+	return checkAll(ctx, nil, u, rs)
+}
+
+var (
+	errNoUser    = errors.New("there is no user")
+	errUnscoped  = errors.New("no audience is checked and the route requires no scope")
+	errZero      = errors.New("zero Requirement")
+	errNoRequest = errors.New("needs an HTTP request, and Requirement.Check has none")
+)
+
+// checkAll decides whether u meets all of rs. req is nil if there is no HTTP request. The error is
+// an *Error with the scopes that the client should ask for.
+func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement) error {
+	if u.audienceUnchecked && !scoped(rs) {
+		return refuse(ReasonForbidden, errUnscoped)
+	}
+	for i := range rs {
+		if err := rs[i].check(ctx, req, u); err != nil {
+			return tell(err, rs, u)
+		}
+	}
+	return nil
+}
+
+// scoped reports whether a token needs a scope to satisfy all of rs.
+func scoped(rs []Requirement) bool {
+	return slices.ContainsFunc(rs, func(r Requirement) bool {
+		return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
+	})
+}
+
+// check decides about a user. Its error does not contain the scopes that the client should ask for:
+// they depend on all requirements of the route.
+func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
+	switch r.kind {
+	case anyUser:
+		return nil
+	case allScopes:
+		for _, s := range r.scopes {
+			if !u.HasScope(s) {
+				return refuse(ReasonInsufficientScope, nil)
+			}
+		}
+		return nil
+	case anyScope:
+		if slices.ContainsFunc(r.scopes, u.HasScope) {
+			return nil
+		}
+		return refuse(ReasonInsufficientScope, nil)
+	case allOf:
+		for i := range r.of {
+			if err := r.of[i].check(ctx, req, u); err != nil {
+				return err
+			}
+		}
+		return nil
+	case anyOf:
+		return r.checkAny(ctx, req, u)
+	case where:
+		return policyError(r.user(ctx, u))
+	case whereRequest:
+		if req == nil {
+			return refuse(ReasonUnavailable, fmt.Errorf("policy %q %w", r.name, errNoRequest))
+		}
+		return policyError(r.request(req, u))
+	}
+	return refuse(ReasonForbidden, errZero)
+}
+
+// checkAny returns nil if u meets one of the requirements. Otherwise it returns the refusal that
+// helps the client most: first an outage, because the client can wait, then a missing scope, because
+// the client can ask for it.
+func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) error {
+	var told *Error
+	for i := range r.of {
+		err := r.of[i].check(ctx, req, u)
+		if err == nil {
+			return nil
+		}
+		e := asError(err)
+		if told == nil || e.Reason == ReasonUnavailable || told.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope {
+			told = e
+		}
+	}
+	return told
+}
+
+// policyError returns the refusal for the error of a policy.
+func policyError(err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+		return e
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return refuse(ReasonUnavailable, err)
+	}
+	return refuse(ReasonForbidden, err)
+}
