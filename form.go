@@ -3,6 +3,8 @@ package xenaauth
 import (
 	"net/url"
 	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
 // tokenInQuery reports whether a request also brings a token in the way that RFC 6750, section 2.3, advises against.
@@ -11,29 +13,7 @@ func tokenInQuery(u *url.URL) bool {
 	if u == nil || u.RawQuery == "" {
 		return false
 	}
-	for pair := range strings.SplitSeq(u.RawQuery, "&") { // url.ParseQuery allocates for each of thousands of pairs
-		if name, _, _ := strings.Cut(pair, "="); isEscaped(name, "access_token") {
-			return true
-		}
-	}
-	return false
-}
-
-// isEscaped reports whether text is name, with any of its characters escaped.
-func isEscaped(text, name string) bool {
-	for i := range len(name) {
-		switch {
-		case text == "":
-			return false
-		case text[0] == name[i]:
-			text = text[1:]
-		case text[0] == '%' && len(text) > 2 && isHex(text[1]) && isHex(text[2]) && unhex(text[1])<<4|unhex(text[2]) == name[i]:
-			text = text[3:]
-		default:
-			return false
-		}
-	}
-	return text == ""
+	return target.QueryHas(u.RawQuery, "access_token")
 }
 
 // maxFields bounds the fields of a form.

@@ -74,9 +74,9 @@ func (g *Guard) Wrap(next http.Handler) http.Handler {
 					g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 				}
 			}()
-			allowed, err := g.m.CheckRoute(r, func(*http.Request) (xenaauth.Rule, error) {
-				return xenaauth.Rule{Pattern: r.URL.Path, Require: *rule}, nil // the pattern is for the log
-			})
+			named := *r
+			named.Pattern = r.URL.Path // the route, for the log
+			allowed, err := g.m.Check(&named, *rule)
 			decided = true
 			if err != nil {
 				g.deny(w, r, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func Example() {
@@ -19,9 +20,9 @@ func Example() {
 		log.Fatal(err)
 	}
 	auth := xenaauth.NewMiddleware(v, nil)
-	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /health", Public: true},
-		{Pattern: "/Api/", Require: xenaauth.AllScopes(xenaauth.ScopeTestAPI)},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /health", Access: routes.Public()},
+		{Pattern: "/Api/", Access: routes.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))},
 	}, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -31,7 +32,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	service, err := extauthz.New(extauthz.Config{Middleware: auth, Find: routes.Find, Identity: headers})
+	service, err := extauthz.New(extauthz.Config{Middleware: auth, Find: table.Find, Identity: headers})
 	if err != nil {
 		log.Fatal(err)
 	}

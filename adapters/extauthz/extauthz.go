@@ -56,16 +56,17 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Config configures the service. Middleware, Find and Identity are required.
 type Config struct {
 	// Middleware checks tokens and words refusals.
 	Middleware *xenaauth.Middleware
-	// Find is the table of routes: [xenaauth.Routes.Find], or that of a table that is reloaded. Policies made by
+	// Find is the table of routes: [routes.Table.Find], or that of a table that is reloaded. Policies made by
 	// [xenaauth.WhereRequest] see the method, target, host and header of the client's request, identity headers removed.
 	// It has no body, RemoteAddr or TLS, and its context is that of the gRPC call.
-	Find func(*http.Request) (xenaauth.Rule, error)
+	Find func(*http.Request) (routes.Rule, error)
 	// Identity sets the header fields that name the user to the upstream. It also removes the fields
 	// of the client that an upstream could take for them.
 	Identity *identity.Identity
@@ -92,7 +93,10 @@ func New(cfg Config) (authv3.AuthorizationServer, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	s := &server{cfg: cfg, names: cfg.Identity.Names(), ours: make(map[string]bool)}
+	s := &server{
+		cfg: cfg, guard: routes.NewGuard(cfg.Middleware, cfg.Find),
+		names: cfg.Identity.Names(), ours: make(map[string]bool),
+	}
 	for _, name := range s.names {
 		s.ours[http.CanonicalHeaderKey(name)] = true
 	}
@@ -102,8 +106,13 @@ func New(cfg Config) (authv3.AuthorizationServer, error) {
 type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
+	guard *routes.Guard
 	names []string        // of the identity headers
 	ours  map[string]bool // the same, in canonical form
+}
+
+var errPanicked = &xenaauth.Error{
+	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
 // Check implements [authv3.AuthorizationServer]. Its error is always nil: Envoy takes one for an outage, which
@@ -114,24 +123,22 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 			slog.ErrorContext(ctx, "extauthz: a policy or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
-			out = denied(s.cfg.Middleware.Challenge(h, nil), h, nil)
+			out = denied(s.cfg.Middleware.Challenge(h, errPanicked), h, nil)
 		}
 	}()
-	var rule xenaauth.Rule
-	r, unreadable := read(ctx, in.GetAttributes().GetRequest().GetHttp())
+	r, err := read(ctx, in.GetAttributes().GetRequest().GetHttp())
 	client := r.Header
 	r.Header = client.Clone()
 	s.cfg.Identity.Strip(r.Header)
-	allowed, err := s.cfg.Middleware.CheckRoute(r, func(r *http.Request) (xenaauth.Rule, error) {
-		if unreadable != nil {
-			return xenaauth.Rule{}, unreadable // from here, so that it is counted as all refusals are
-		}
-		var err error
-		rule, err = s.cfg.Find(r)
-		return rule, err
-	})
+	var allowed *http.Request
+	var rule routes.Rule
+	if err != nil {
+		err = s.cfg.Middleware.Refuse(r, err)
+	} else {
+		allowed, rule, err = s.guard.Check(r)
+	}
 	if err == nil {
-		if out, err = s.allow(allowed, client, rule.Optional); err == nil {
+		if out, err = s.allow(allowed, client, rule.Access.IsOptional()); err == nil {
 			return out, nil
 		}
 	}

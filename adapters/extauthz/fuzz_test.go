@@ -55,7 +55,7 @@ func FuzzCheck(f *testing.F) {
 		if err != nil {
 			t.Fatalf("passes, and net/http says %v", err)
 		}
-		if rule, err := s.routes.Find(parsed); err != nil || !rule.Public && !rule.Optional {
+		if rule, err := s.routes.Find(parsed); err != nil || !rule.Access.IsPublic() && !rule.Access.IsOptional() {
 			t.Fatalf("passes by rule %+v, %v", rule, err)
 		}
 		for _, field := range from.GetHeaderMap().GetHeaders() {

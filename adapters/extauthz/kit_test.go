@@ -21,26 +21,27 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // rules are those of the table of routes.
-var rules = []xenaauth.Rule{
-	{Pattern: "GET /any", Require: xenaauth.AnyUser()},
-	{Pattern: "/scope/", Require: xenaauth.AllScopes("a", "b")},
-	{Pattern: "/open/", Public: true},
-	{Pattern: "/open/shut", Deny: true},
-	{Pattern: "/maybe", Optional: true},
-	{Pattern: "/policy", Require: xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error {
+var rules = []routes.Rule{
+	{Pattern: "GET /any", Access: routes.Require(xenaauth.AnyUser())},
+	{Pattern: "/scope/", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
+	{Pattern: "/open/", Access: routes.Public()},
+	{Pattern: "/open/shut", Access: routes.Deny()},
+	{Pattern: "/maybe", Access: routes.Optional()},
+	{Pattern: "/policy", Access: routes.Require(xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error {
 		return errors.New("row 17 of the secret list")
-	})},
-	{Pattern: "/down", Require: xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
+	}))},
+	{Pattern: "/down", Access: routes.Require(xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
-	})},
-	{Pattern: "/panic", Require: xenaauth.Where("panic", func(context.Context, *xenaauth.User) error {
+	}))},
+	{Pattern: "/panic", Access: routes.Require(xenaauth.Where("panic", func(context.Context, *xenaauth.User) error {
 		panic("the secret list")
-	})},
-	{Pattern: "POST company.example/request", Require: xenaauth.WhereRequest("the request",
+	}))},
+	{Pattern: "POST company.example/request", Access: routes.Require(xenaauth.WhereRequest("the request",
 		func(r *http.Request, _ *xenaauth.User) error {
 			if r.Host != "company.example" || r.URL.Query().Get("q") != "1" || r.Header.Get("X-Company") != "7" ||
 				r.RequestURI != "/request?q=1" || r.Header.Get("Host") != "" || r.URL.IsAbs() ||
@@ -48,7 +49,7 @@ var rules = []xenaauth.Rule{
 				return errors.New("not as net/http has it")
 			}
 			return nil
-		})},
+		}))},
 }
 
 // counter counts what reaches the validator.
@@ -70,7 +71,7 @@ type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
 	auth      *xenaauth.Middleware
-	routes    *xenaauth.Routes
+	routes    *routes.Table
 	identity  *identity.Identity
 	service   authv3.AuthorizationServer
 	client    authv3.AuthorizationClient
@@ -89,7 +90,7 @@ func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), 
 	}
 	opts.Event = func(context.Context, xenaauth.Event) { s.outcomes.Add(1) }
 	s.auth = xenaauth.NewMiddleware(s.validator, opts)
-	s.routes, err = xenaauth.NewRoutes(rules, nil)
+	s.routes, err = routes.New(rules, nil)
 	fatal(t, err)
 	s.identity, err = identity.New(identity.Config{})
 	fatal(t, err)
@@ -194,7 +195,7 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	in, err := r.parsed()
 	fatal(t, err)
 	answer = httptest.NewRecorder()
-	guard := s.auth.Guard(s.routes.Find)
+	guard := routes.NewGuard(s.auth, s.routes.Find).Handler
 	guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { passed = r })).ServeHTTP(answer, in)
 	return answer, passed
 }

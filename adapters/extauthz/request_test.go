@@ -9,9 +9,9 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -124,7 +124,9 @@ func TestUntold(t *testing.T) {
 // TestUnreadable sends what Envoy wouldn't. None of it passes, not even where everybody may.
 func TestUnreadable(t *testing.T) {
 	s := start(t, nil, func(cfg *extauthz.Config) {
-		cfg.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Pattern: "/", Public: true}, nil }
+		cfg.Find = func(*http.Request) (routes.Rule, error) {
+			return routes.Rule{Pattern: "/", Access: routes.Public()}, nil
+		}
 	})
 	type attributes = authv3.AttributeContext_HttpRequest
 	r := get("/x", [2]string{"X-Twice", "1"}, [2]string{"X-Twice", "2"})

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // door is what every HTTP request passes first: it keeps a record, and sees to it that neither side waits for ever.
@@ -158,7 +158,7 @@ func problem(w http.ResponseWriter, status int, reason, detail string) {
 }
 
 // find is the table of routes, as the doors ask it.
-func (g *gateway) find(r *http.Request) (xenaauth.Rule, error) {
+func (g *gateway) find(r *http.Request) (routes.Rule, error) {
 	t := g.table.Load()
 	rule, err := t.Find(r)
 	if rec := recordOf(r.Context()); rec != nil {

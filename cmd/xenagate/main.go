@@ -22,8 +22,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // logCloseWait is how long the end waits for an output that doesn't take the last lines of the log.
@@ -65,7 +65,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	s, err := load(*path, lines)
-	var findings []xenaauth.Finding // about a table with mistakes there are none
+	var findings []routes.Finding // about a table with mistakes there are none
 	if s != nil {
 		if t := s.table.Load(); t != nil {
 			findings = t.Lint()

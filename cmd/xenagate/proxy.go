@@ -13,12 +13,14 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // proxy lets requests through to upstreams: those that the table of routes lets pass, with the very method, host and
 // path that it was asked about.
 type proxy struct {
 	*gateway
+	guard     *routes.Guard
 	own       map[string]http.Handler
 	upstreams []*upstream
 	trusted   []netip.Prefix
@@ -33,6 +35,7 @@ func newProxy(g *gateway, own map[string]http.Handler) *proxy {
 		trusted:   config.Prefixes(g.cfg.TrustedProxies),
 		strip:     g.cfg.Authorization == "strip",
 	}
+	p.guard = routes.NewGuard(g.auth, p.find)
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		Transport:      byUpstream{},
@@ -79,7 +82,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.ServeHTTP(w, r)
 		return
 	}
-	allowed, err := p.auth.CheckRoute(r, p.find)
+	allowed, _, err := p.guard.Check(r)
 	if err != nil {
 		p.auth.Deny(w, r, err)
 		return
@@ -111,7 +114,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // find is the table of routes, for requests that have a host: in place of none, net/http would send the upstream's
 // address, which services put into links that clients see.
-func (p *proxy) find(r *http.Request) (xenaauth.Rule, error) {
+func (p *proxy) find(r *http.Request) (routes.Rule, error) {
 	rule, err := p.gateway.find(r)
 	if err == nil && (r.Host == "" || r.Host[0] == ':') {
 		err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
@@ -148,7 +151,7 @@ func (p *proxy) rewrite(pr *httputil.ProxyRequest) {
 
 // modify says what caches in front of us must know.
 func (p *proxy) modify(res *http.Response) error {
-	if rec := recordOf(res.Request.Context()); rec.rule.Optional {
+	if rec := recordOf(res.Request.Context()); rec.rule.Access.IsOptional() {
 		res.Header.Add("Vary", "Authorization")
 	}
 	return nil

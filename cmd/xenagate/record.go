@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // record is what becomes of one request, for the access log and the metrics. It travels in the request's context, so
@@ -24,7 +25,7 @@ type record struct {
 	cause                     string // what an upstream's failure was, in a word
 
 	table    *table
-	rule     xenaauth.Rule
+	rule     routes.Rule
 	upstream *upstream
 	fields   http.Header // of the identity, for the upstream
 

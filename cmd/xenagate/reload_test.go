@@ -73,7 +73,7 @@ func (r *reloading) pass(d time.Duration) {
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
 	rule, err := r.table.Load().Find(httptest.NewRequest(http.MethodGet, path, nil))
-	if got := err == nil && rule.Public; got != public {
+	if got := err == nil && rule.Access.IsPublic(); got != public {
 		r.t.Errorf("%s: public %v", path, got)
 	}
 }

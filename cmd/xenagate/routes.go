@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 	"go.yaml.in/yaml/v3"
 )
@@ -16,7 +16,7 @@ import (
 // table is a table of routes, and how upstreams are chosen with it. It doesn't change: a request is held to one table
 // from its beginning to its end.
 type table struct {
-	*xenaauth.Routes
+	*routes.Table
 	ignoreCase bool
 	source     config.RoutesSource
 }
@@ -32,7 +32,7 @@ func readTable(cfg *config.Config) (*table, error) {
 }
 
 func parseTable(source config.RoutesSource) (*table, error) {
-	routes, err := routesfile.Parse(source.Name, source.Data)
+	rules, err := routesfile.Parse(source.Name, source.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func parseTable(source config.RoutesSource) (*table, error) {
 	if err := yaml.Unmarshal(source.Data, &also); err != nil {
 		return nil, fmt.Errorf("%s: %w", source.Name, err)
 	}
-	return &table{Routes: routes, ignoreCase: also.IgnoreCase, source: source}, nil
+	return &table{Table: rules, ignoreCase: also.IgnoreCase, source: source}, nil
 }
 
 // settle is how long files must stay the same until SIGHUP takes them.

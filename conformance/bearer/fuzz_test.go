@@ -14,6 +14,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -45,9 +46,9 @@ func FuzzMiddleware(f *testing.F) {
 		reached = true
 		user, _ = xenaauth.UserFromContext(r.Context())
 	})
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "/", Require: xenaauth.AllScopes(xenaauth.ScopeTestAPI)}, {Pattern: "/public/", Public: true},
-		{Pattern: "/maybe/", Optional: true}, {Pattern: "/never/", Deny: true},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/", Access: routes.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))}, {Pattern: "/public/", Access: routes.Public()},
+		{Pattern: "/maybe/", Access: routes.Optional()}, {Pattern: "/never/", Access: routes.Deny()},
 	}, nil)
 	require.NoError(f, err)
 	guards := []struct {
@@ -59,7 +60,7 @@ func FuzzMiddleware(f *testing.F) {
 		{m.Require(xenaauth.AnyOf(xenaauth.AllScopes("a", "b"), xenaauth.AnyScope(xenaauth.ScopeTestAPI, "c")))(handler), false, true},
 		{m.Require()(handler), false, false},
 		{m.Optional(handler), true, false},
-		{m.Guard(table.Find)(handler), true, false},
+		{routes.NewGuard(m, table.Find).Handler(handler), true, false},
 	}
 
 	f.Add("GET", "/", "Bearer "+wordJWT, "", "Accept", "text/html")

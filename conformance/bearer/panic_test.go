@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 type panickingValidator struct{}
@@ -26,8 +27,8 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 		w.Header().Del("WWW-Authenticate")
 		panic("boom")
 	}}
-	table := func(rule xenaauth.Rule) func(*http.Request) (xenaauth.Rule, error) {
-		return func(*http.Request) (xenaauth.Rule, error) { return rule, nil }
+	table := func(rule routes.Rule) func(*http.Request) (routes.Rule, error) {
+		return func(*http.Request) (routes.Rule, error) { return rule, nil }
 	}
 	newMiddleware := func(opts *xenaauth.Options) *xenaauth.Middleware {
 		return xenaauth.NewMiddleware(new(harness.ScopeValidator), opts)
@@ -40,15 +41,15 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 		"ErrorBody":             {newMiddleware(body).Require(), "", 401},
 		"ErrorBody, scope":      {newMiddleware(body).Require(xenaauth.AllScopes("a")), "Bearer b", 403},
 		"ErrorBody, Optional":   {newMiddleware(body).Optional, "Bearer (", 400},
-		"ErrorBody, table":      {newMiddleware(body).Guard(table(xenaauth.Rule{Deny: true})), "", 403},
+		"ErrorBody, table":      {routes.NewGuard(newMiddleware(body), table(routes.Rule{Access: routes.Deny()})).Handler, "", 403},
 		"ErrorBody, challenge":  {newMiddleware(late).Require(), "", 401},
 		"Event, refused":        {newMiddleware(event).Require(), "", 503},
 		"Event, allowed":        {newMiddleware(event).Require(), "Bearer a", 503},
 		"Event, Optional":       {newMiddleware(event).Optional, "", 503},
-		"Event, table":          {newMiddleware(event).Guard(table(xenaauth.Rule{Public: true})), "", 503},
+		"Event, table":          {routes.NewGuard(newMiddleware(event), table(routes.Rule{Access: routes.Public()})).Handler, "", 503},
 		"policy":                {newMiddleware(nil).Require(xenaauth.Where("boom", boom)), "Bearer a", 503},
-		"policy, table":         {newMiddleware(nil).Guard(table(xenaauth.Rule{Require: xenaauth.Where("boom", boom)})), "Bearer a", 503},
-		"find":                  {newMiddleware(nil).Guard(func(*http.Request) (xenaauth.Rule, error) { panic("boom") }), "", 503},
+		"policy, table":         {routes.NewGuard(newMiddleware(nil), table(routes.Rule{Access: routes.Require(xenaauth.Where("boom", boom))})).Handler, "Bearer a", 503},
+		"find":                  {routes.NewGuard(newMiddleware(nil), func(*http.Request) (routes.Rule, error) { panic("boom") }).Handler, "", 503},
 		"TokenValidator":        {xenaauth.NewMiddleware(panickingValidator{}, nil).Require(), "Bearer a", 503},
 		"TokenValidator, maybe": {xenaauth.NewMiddleware(panickingValidator{}, nil).Optional, "Bearer a", 503},
 	} {
@@ -81,9 +82,9 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 // A panic of the handler is the handler's: what it leaves is not answered by the guard.
 func TestPanicOfTheHandlerIsLeftAlone(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
-	all := func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Public: true}, nil }
+	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }
 	for name, guard := range map[string]func(http.Handler) http.Handler{
-		"Require": m.Require(), "Optional": m.Optional, "Guard": m.Guard(all),
+		"Require": m.Require(), "Optional": m.Optional, "Guard": routes.NewGuard(m, all).Handler,
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -51,7 +52,7 @@ type refusal struct {
 	config func(*xenaauth.Config)
 	rs     []xenaauth.Requirement
 	before func(a *harness.API)
-	rules  []xenaauth.Rule // in place of a requirement
+	rules  []routes.Rule // in place of a requirement
 	edit   func(*http.Request)
 }
 
@@ -88,8 +89,8 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 		xenaauth.ReasonRevoked: {field: "Bearer " + revoked, before: func(a *harness.API) {
 			require.NoError(t, a.Validator.(*xenaauth.Validator).Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(revoked)}))
 		}},
-		xenaauth.ReasonNoRule: {field: "Bearer " + good, rules: []xenaauth.Rule{{Pattern: "POST /", Public: true}}},
-		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, rules: []xenaauth.Rule{{Pattern: "/", Public: true}},
+		xenaauth.ReasonNoRule: {field: "Bearer " + good, rules: []routes.Rule{{Pattern: "POST /", Access: routes.Public()}}},
+		xenaauth.ReasonAmbiguousTarget: {field: "Bearer " + good, rules: []routes.Rule{{Pattern: "/", Access: routes.Public()}},
 			edit: func(r *http.Request) { r.URL.Path += "//" }},
 		xenaauth.ReasonUnavailable: {field: "Bearer " + down.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = down.HybridConfig() }},
 	}
@@ -131,9 +132,9 @@ func (c refusal) serve(t *testing.T, issuer *xenaauthtest.Issuer) *harness.API {
 	}
 	a := harness.Serve(t, cfg, c.rs...)
 	if c.rules != nil {
-		table, err := xenaauth.NewRoutes(c.rules, nil)
+		table, err := routes.New(c.rules, nil)
 		require.NoError(t, err)
-		guard := xenaauth.NewMiddleware(a.Validator, nil).Guard(table.Find)
+		guard := routes.NewGuard(xenaauth.NewMiddleware(a.Validator, nil), table.Find).Handler
 		a.Server = httptest.NewServer(guard(http.HandlerFunc(harness.Hello)))
 		t.Cleanup(a.Server.Close)
 	}

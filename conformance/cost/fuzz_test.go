@@ -13,6 +13,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
@@ -31,13 +32,13 @@ func readers(t testing.TB) []reader {
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)
 	logout := v.LogoutHandler(harness.ClientID)
-	rules := []xenaauth.Rule{
-		{Pattern: "/", Public: true}, {Pattern: "/{a}/{b}/x", Public: true}, {Pattern: "/admin", Deny: true},
-		{Pattern: "GET api.example/own/{a...}", Public: true},
+	rules := []routes.Rule{
+		{Pattern: "/", Access: routes.Public()}, {Pattern: "/{a}/{b}/x", Access: routes.Public()}, {Pattern: "/admin", Access: routes.Deny()},
+		{Pattern: "GET api.example/own/{a...}", Access: routes.Public()},
 	}
-	exact, err := xenaauth.NewRoutes(rules, nil)
+	exact, err := routes.New(rules, nil)
 	require.NoError(t, err)
-	folded, err := xenaauth.NewRoutes(rules, &xenaauth.RoutesOptions{IgnoreCase: true})
+	folded, err := routes.New(rules, &routes.Options{IgnoreCase: true})
 	require.NoError(t, err)
 
 	serve := func(authorization, query string) func() {
@@ -57,7 +58,7 @@ func readers(t testing.TB) []reader {
 			logout.ServeHTTP(w, r)
 		}
 	}
-	find := func(table *xenaauth.Routes) func(string) func() {
+	find := func(table *routes.Table) func(string) func() {
 		return func(target string) func() {
 			u, err := url.ParseRequestURI(target)
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -215,12 +216,12 @@ func TestRefusalLogger(t *testing.T) {
 func TestRefusalLogOfOtherGuards(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /public", Public: true}, {Pattern: "GET /optional", Optional: true}, {Pattern: "/denied/", Deny: true},
-		{Pattern: "GET /scope", Require: xenaauth.AllScopes("a")},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /public", Access: routes.Public()}, {Pattern: "GET /optional", Access: routes.Optional()}, {Pattern: "/denied/", Access: routes.Deny()},
+		{Pattern: "GET /scope", Access: routes.Require(xenaauth.AllScopes("a"))},
 	}, nil)
 	require.NoError(t, err)
-	guard := m.Guard(table.Find)(harness.Teapot)
+	guard := routes.NewGuard(m, table.Find).Handler(harness.Teapot)
 	for target, want := range map[string]map[string]any{
 		"/public":   nil,
 		"/optional": nil,

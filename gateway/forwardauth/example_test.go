@@ -9,6 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -19,8 +20,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /orders/{id}", Require: xenaauth.AllScopes("testapi")},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /orders/{id}", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 	}, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -31,7 +32,7 @@ func Example() {
 	}
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware:   xenaauth.NewMiddleware(v, nil),
-		Find:         routes.Find,
+		Find:         table.Find,
 		Dialect:      forwardauth.Nginx,
 		TrustedPeers: forwardauth.Loopback(),
 		Identity:     id,

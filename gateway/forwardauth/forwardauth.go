@@ -53,6 +53,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Dialect is which proxy asks.
@@ -72,8 +73,8 @@ const (
 type Config struct {
 	// Middleware checks tokens, and words refusals.
 	Middleware *xenaauth.Middleware
-	// Find finds the rule for the original request: that of a [xenaauth.Routes], say.
-	Find func(*http.Request) (xenaauth.Rule, error)
+	// Find finds the rule for the original request: that of a [routes.Table], say.
+	Find func(*http.Request) (routes.Rule, error)
 	// Dialect is which proxy it is.
 	Dialect Dialect
 	// TrustedPeers are the networks that the proxy connects from: see [Loopback]. One of all addresses is refused.
@@ -138,12 +139,14 @@ func New(cfg Config) (http.Handler, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	h.guard = routes.NewGuard(cfg.Middleware, cfg.Find)
 	return h, nil
 }
 
 type handler struct {
 	Config
-	read func(*http.Request) (target, error)
+	guard *routes.Guard
+	read  func(*http.Request) (target, error)
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -154,25 +157,20 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	decided := false
 	defer func() {
-		if !decided { // a policy or hook panics, and middleware that recovers may write nothing: 200 would let the request in
-			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil))
+		if !decided { // a policy or a hook panicked: without a status the response would be 200
+			w.WriteHeader(h.Middleware.Challenge(w.Header(), errPanicked))
 		}
 	}()
-	find := h.Find
-	asked, err := h.request(r)
-	if err != nil { // said by CheckRoute, so that it is an outcome like others
-		asked, find = r, func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{}, err }
-	}
-	allowed, err := h.Middleware.CheckRoute(asked, find)
+	original, allowed, err := h.check(r)
 	decided = true
 	if err != nil {
-		h.deny(w, asked, err)
+		h.deny(w, original, err)
 		return
 	}
 	user, _ := xenaauth.UserFromContext(allowed.Context())
 	fields := make(http.Header) // of its own: a refusal has none of them
 	if err := h.Identity.Set(fields, user); err != nil {
-		h.deny(w, asked, err)
+		h.deny(w, original, err)
 		return
 	}
 	maps.Copy(w.Header(), fields)
@@ -181,6 +179,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Authorization")
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(http.StatusOK)
+}
+
+// check decides about the original request of a subrequest. If the original request can't be read,
+// check returns the subrequest in its place, for the refusal.
+func (h *handler) check(r *http.Request) (original, allowed *http.Request, err error) {
+	original, err = h.request(r)
+	if err != nil {
+		return r, nil, h.Middleware.Refuse(r, err)
+	}
+	allowed, _, err = h.guard.Check(original)
+	return original, allowed, err
+}
+
+var errPanicked = &xenaauth.Error{
+	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
 // trusted reports whether a peer may say what the original request was. One that has no IP address may not.

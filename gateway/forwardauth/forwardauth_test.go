@@ -12,6 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -37,17 +38,17 @@ func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, 
 		t.Fatal(err)
 	}
 	testAPI := xenaauth.AllScopes("testapi")
-	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /orders/{id}", Require: testAPI},
-		{Pattern: "POST /orders/{id}", Require: xenaauth.AllScopes("testapi", "orders.write")},
-		{Pattern: "/public/", Public: true},
-		{Pattern: "/optional", Optional: true},
-		{Pattern: "/admin/", Deny: true},
-		{Pattern: "admin.example.com/", Deny: true},
-		{Pattern: "/policy/{id}", Require: xenaauth.WhereRequest("policy", func(r *http.Request, _ *xenaauth.User) error {
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /orders/{id}", Access: routes.Require(testAPI)},
+		{Pattern: "POST /orders/{id}", Access: routes.Require(xenaauth.AllScopes("testapi", "orders.write"))},
+		{Pattern: "/public/", Access: routes.Public()},
+		{Pattern: "/optional", Access: routes.Optional()},
+		{Pattern: "/admin/", Access: routes.Deny()},
+		{Pattern: "admin.example.com/", Access: routes.Deny()},
+		{Pattern: "/policy/{id}", Access: routes.Require(xenaauth.WhereRequest("policy", func(r *http.Request, _ *xenaauth.User) error {
 			s.seen = r
 			return nil
-		})},
+		}))},
 	}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, 
 	}
 	s.config = forwardauth.Config{
 		Middleware:   xenaauth.NewMiddleware(v, opts),
-		Find:         routes.Find,
+		Find:         table.Find,
 		Dialect:      dialect,
 		TrustedPeers: forwardauth.Loopback(),
 		Identity:     id,
@@ -319,7 +320,7 @@ func TestNewTellsMistakes(t *testing.T) {
 func TestFindFails(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
-			c.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{}, errors.New("secret") }
+			c.Find = func(*http.Request) (routes.Rule, error) { return routes.Rule{}, errors.New("secret") }
 		})
 		w := s.ask("GET", "api.example.com", "/public/a", nil)
 		wantRefused(t, w, 503, xenaauth.ReasonUnavailable, "")

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Whatever a proxy passes on, the answer is a refusal or about exactly what the dialect's fields say.
@@ -23,13 +23,13 @@ func FuzzOriginal(f *testing.F) {
 	sites := make([]*site, len(dialects))
 	for k, d := range dialects {
 		sites[k] = newSite(f, d, nil, func(c *forwardauth.Config) {
-			c.Find = func(r *http.Request) (xenaauth.Rule, error) {
+			c.Find = func(r *http.Request) (routes.Rule, error) {
 				seen = &asked{r.Method, r.Host, r.URL.RequestURI(), r.RequestURI}
 				if !strings.HasPrefix(r.URL.Path, "/") || r.URL.Host != "" || r.URL.Scheme != "" || r.URL.Opaque != "" ||
 					r.URL.User != nil || r.URL.Fragment != "" {
 					panic("a target that is no path: " + r.URL.String())
 				}
-				return xenaauth.Rule{Pattern: "/", Public: true}, nil
+				return routes.Rule{Pattern: "/", Access: routes.Public()}, nil
 			}
 		})
 	}

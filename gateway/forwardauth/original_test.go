@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Nothing but what proxies write is taken for the original request, and no rule is ever asked about anything else.
@@ -79,7 +80,9 @@ func TestOriginalRequest(t *testing.T) {
 func TestFindIsAskedAboutRequests(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
-			c.Find = func(*http.Request) (xenaauth.Rule, error) { return xenaauth.Rule{Pattern: "/", Public: true}, nil }
+			c.Find = func(*http.Request) (routes.Rule, error) {
+				return routes.Rule{Pattern: "/", Access: routes.Public()}, nil
+			}
 		})
 		wantAllowed(t, s.ask("GET", "api.example.com", "/a?b", nil), nobody)
 		for _, bad := range [][3]string{

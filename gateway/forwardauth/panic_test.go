@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Middleware that recovers from a panic and writes nothing leaves 200, which a proxy takes for a yes.
@@ -15,14 +16,14 @@ func TestPanicIsNoYes(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for name, c := range map[string]struct {
 			opts   *xenaauth.Options
-			find   func(*http.Request) (xenaauth.Rule, error)
+			find   func(*http.Request) (routes.Rule, error)
 			status int
 		}{
 			"ErrorBody": {opts: &xenaauth.Options{
 				ErrorBody: func(http.ResponseWriter, *http.Request, *xenaauth.Error) { panic("boom") },
 			}, status: 401},
 			"Event":  {opts: &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}, status: 503},
-			"policy": {find: func(*http.Request) (xenaauth.Rule, error) { panic("boom") }, status: 503},
+			"policy": {find: func(*http.Request) (routes.Rule, error) { panic("boom") }, status: 503},
 		} {
 			s := newSite(t, s.dialect, c.opts, func(cfg *forwardauth.Config) {
 				if c.find != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
@@ -16,15 +17,15 @@ func Example() {
 	var auth *xenaauth.Middleware
 	var upstream http.Handler
 
-	table, err := routesfile.Open("routes.yaml", nil) // or xenaauth.NewRoutes, with rules in Go
+	table, err := routesfile.Open("routes.yaml", nil) // or routes.New, with rules in Go
 	if err != nil {
 		log.Fatal(err) // every mistake, with file, line and rule
 	}
-	for _, f := range table.Routes().Lint() {
+	for _, f := range table.Table().Lint() {
 		log.Print(f)
 	}
 	go table.Watch(ctx)
-	handler := auth.Guard(table.Find)(upstream)
+	handler := routes.NewGuard(auth, table.Find).Handler(upstream)
 
 	log.Fatal(http.ListenAndServe("127.0.0.1:8080", handler))
 }

@@ -13,7 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // Options tune a [File]. The zero value, or a nil pointer, is the default.
@@ -30,7 +30,7 @@ type File struct {
 	path     string
 	interval time.Duration
 	logger   *slog.Logger
-	current  atomic.Pointer[xenaauth.Routes]
+	current  atomic.Pointer[routes.Table]
 
 	mu      sync.Mutex
 	decided string // what was read last and taken, or not taken
@@ -52,11 +52,11 @@ func Open(path string, opts *Options) (*File, error) {
 	return f, nil
 }
 
-// Routes is the table in force.
-func (f *File) Routes() *xenaauth.Routes { return f.current.Load() }
+// Table returns the table in force.
+func (f *File) Table() *routes.Table { return f.current.Load() }
 
-// Find is [xenaauth.Routes.Find] of the table in force.
-func (f *File) Find(r *http.Request) (xenaauth.Rule, error) { return f.current.Load().Find(r) }
+// Find is [routes.Table.Find] of the table in force.
+func (f *File) Find(r *http.Request) (routes.Rule, error) { return f.current.Load().Find(r) }
 
 // Reload reads the file again, at a SIGHUP say. A request is held to the old table or to the new one, never to a
 // mixture. After an error the old one stays in force, so a file that is wrong, or gone, opens nothing and closes

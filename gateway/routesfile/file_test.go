@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
@@ -29,7 +30,9 @@ func write(t testing.TB, path, content string) {
 	require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 }
 
-func isOpen(t testing.TB, f *routesfile.File) bool { return find(t, f, "GET", "", "/a").Public }
+func isOpen(t testing.TB, f *routesfile.File) bool {
+	return find(t, f, "GET", "", "/a").Access.IsPublic()
+}
 
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
@@ -47,7 +50,7 @@ func TestOpen(t *testing.T) {
 	f, err := routesfile.Open(path, nil)
 	require.NoError(t, err)
 	require.True(t, isOpen(t, f))
-	require.Empty(t, f.Routes().Lint())
+	require.Empty(t, f.Table().Lint())
 	pipe := filepath.Join(dir, "pipe")
 	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	_, err = routesfile.Open(pipe, nil)
@@ -67,11 +70,11 @@ func TestReload(t *testing.T) {
 		write(t, path, bad)
 		require.Error(t, f.Reload())
 		require.False(t, isOpen(t, f))
-		require.True(t, find(t, f, "GET", "", "/b").Deny)
+		require.Equal(t, "deny", find(t, f, "GET", "", "/b").Access.String())
 	}
 	require.NoError(t, os.Remove(path))
 	require.Error(t, f.Reload())
-	require.True(t, find(t, f, "GET", "", "/a").Deny)
+	require.Equal(t, "deny", find(t, f, "GET", "", "/a").Access.String())
 	write(t, path, open)
 	require.NoError(t, f.Reload())
 	require.True(t, isOpen(t, f))
@@ -98,7 +101,7 @@ func TestReloadUnderLoad(t *testing.T) {
 				case <-done:
 					return
 				default:
-					seen[i][find(t, f, "GET", "", "/a").Require.String()]++
+					seen[i][find(t, f, "GET", "", "/a").Access.String()]++
 				}
 			}
 		})
@@ -247,7 +250,7 @@ func TestFileGuards(t *testing.T) {
 	f, err := routesfile.Open(path, nil)
 	require.NoError(t, err)
 	m := xenaauth.NewMiddleware(nobody{}, nil)
-	require.NotNil(t, m.Guard(f.Find))
+	require.NotNil(t, routes.NewGuard(m, f.Find).Handler)
 }
 
 type nobody struct{}

@@ -1,4 +1,4 @@
-// Package routesfile reads the rules of a [xenaauth.Routes] from a YAML or JSON file, and reads them again when the
+// Package routesfile reads the rules of a [routes.Table] from a YAML or JSON file, and reads them again when the
 // file changes:
 //
 //	ignore_case: true                          # for upstreams to which /Admin and /admin are one
@@ -25,7 +25,7 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -34,7 +34,7 @@ const MaxSize = 1 << 20
 
 // Parse reads a table from data. Errors call the file name, and say line and rule; all mistakes are told at once,
 // joined by [errors.Join]. The Source of a rule is "name:line: rule n".
-func Parse(name string, data []byte) (*xenaauth.Routes, error) {
+func Parse(name string, data []byte) (*routes.Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
 	}
@@ -56,7 +56,7 @@ func Parse(name string, data []byte) (*xenaauth.Routes, error) {
 		return nil, errors.Join(p.errs...) // its shape isn't what it seems
 	}
 	p.file(document.Content[0])
-	table, err := xenaauth.NewRoutes(p.rules, &xenaauth.RoutesOptions{IgnoreCase: p.ignoreCase})
+	table, err := routes.New(p.rules, &routes.Options{IgnoreCase: p.ignoreCase})
 	if err = errors.Join(append(p.errs, err)...); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?`)
 type parser struct {
 	name       string
 	errs       []error
-	rules      []xenaauth.Rule
+	rules      []routes.Rule
 	ignoreCase bool
 }
 

@@ -12,12 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
 func find(t testing.TB, table interface {
-	Find(*http.Request) (xenaauth.Rule, error)
-}, method, host, path string) xenaauth.Rule {
+	Find(*http.Request) (routes.Rule, error)
+}, method, host, path string) routes.Rule {
 	t.Helper()
 	rule, err := table.Find(&http.Request{Method: method, Host: host, URL: &url.URL{Path: path}})
 	if err != nil {
@@ -41,31 +42,31 @@ func TestDocumentedFile(t *testing.T) {
 		{"GET", "", "/api/user/FISCALSETUP", "testapi"},
 		{"GET", "", "/Api/Report/1", "testapi or reports"},
 		{"POST", "", "/Api/Report/1", "testapi or reports"},
-		{"DELETE", "", "/Api/Report/1", "nobody"},
+		{"DELETE", "", "/Api/Report/1", "no access"},
 		{"GET", "", "/Api/Order/1", "testapi and (orders or admin)"},
 		{"GET", "", "/Api/Profile/Me", "any user"},
 	} {
-		require.Equal(t, tt.want, find(t, table, tt.method, "api.example", tt.path).Require.String(), tt.path)
+		require.Equal(t, tt.want, find(t, table, tt.method, "api.example", tt.path).Access.String(), tt.path)
 	}
-	require.True(t, find(t, table, "GET", "api.example", "/news").Optional)
-	require.True(t, find(t, table, "GET", "api.example", "/health").Public)
-	require.True(t, find(t, table, "GET", "api.example", "/Api/Profile/Audit").Deny)
-	require.Equal(t, "any user", find(t, table, "GET", "status.example", "/x").Require.String())
-	require.Equal(t, xenaauth.Rule{}, find(t, table, "GET", "api.example", "/x"))
+	require.True(t, find(t, table, "GET", "api.example", "/news").Access.IsOptional())
+	require.True(t, find(t, table, "GET", "api.example", "/health").Access.IsPublic())
+	require.Equal(t, "deny", find(t, table, "GET", "api.example", "/Api/Profile/Audit").Access.String())
+	require.Equal(t, "any user", find(t, table, "GET", "status.example", "/x").Access.String())
+	require.Equal(t, routes.Rule{}, find(t, table, "GET", "api.example", "/x"))
 }
 
 func TestJSON(t *testing.T) {
 	table, err := routesfile.Parse("routes.json", []byte(`{"ignore_case": true, "rules": [{"route": "GET /A", "scopes": ["a", "b"]}]}`))
 	require.NoError(t, err)
 	rule := find(t, table, "GET", "", "/a")
-	require.Equal(t, "a and b", rule.Require.String())
+	require.Equal(t, "a and b", rule.Access.String())
 	require.Equal(t, "routes.json:1: rule 1", rule.Source)
 }
 
 func TestNoRules(t *testing.T) {
 	table, err := routesfile.Parse("r", []byte("rules: []\n"))
 	require.NoError(t, err)
-	require.Equal(t, xenaauth.Rule{}, find(t, table, "GET", "", "/"))
+	require.Equal(t, routes.Rule{}, find(t, table, "GET", "", "/"))
 }
 
 func TestMistakesInAFile(t *testing.T) {
@@ -119,12 +120,12 @@ func TestMistakesInAFile(t *testing.T) {
 		"two methods in one":     {"rules:\n- {path: /a, methods: ['GET POST'], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "GET POST" is none`},
 		"no methods":             {"rules:\n- {path: /a, methods: [], access: deny}\n", "r.yaml:2: rule 1 (/a): methods: want a list that isn't empty"},
 		"a pattern of ServeMux":  {"rules:\n- {route: '/{a', access: deny}\n", "r.yaml:2: rule 1 (/{a): parsing"},
-		"a pattern of ours":      {"rules:\n- {path: /a, methods: [get], access: deny}\n", "r.yaml:2: rule 1 (get /a): methods are in capital letters"},
+		"a pattern of ours":      {"rules:\n- {path: /a, methods: [get], access: deny}\n", "r.yaml:2: rule 1 (get /a): the method is not in capital letters"},
 		"a conflict":             {"rules:\n- {route: /a, access: deny}\n- {path: /a, access: user}\n", "r.yaml:3: rule 2 (/a): conflicts with r.yaml:2: rule 1 (/a)"},
 		"a conflict, other case": {"ignore_case: true\nrules:\n- {route: /a, access: deny}\n- {path: /A, access: user}\n", "r.yaml:4: rule 2 (/A): conflicts with r.yaml:3: rule 1 (/a)"},
 		"all at once": {"rules:\n- {route: /a, scopes: [a b, 1], x: y}\n- {route: /b//c, access: user}\n- {route: /c}\n",
 			"r.yaml:2: rule 1 (/a): scopes: want text\nr.yaml:2: rule 1 (/a): scopes: \"a b\" is no scope token\nr.yaml:2: rule 1 (/a): unknown key \"x\"\n" +
-				"r.yaml:4: rule 3 (/c): want scopes, any_scope or access\nr.yaml:3: rule 2 (/b//c): no request can match: an empty segment"},
+				"r.yaml:4: rule 3 (/c): want scopes, any_scope or access\nr.yaml:3: rule 2 (/b//c): no request can match: the path contains an empty segment"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			table, err := routesfile.Parse("r.yaml", []byte(tt.file))
@@ -146,7 +147,7 @@ type written struct {
 }
 
 // expected is what a table of such a file lets pass by the rule for one route, in the words of [xenaauth.Requirement].
-func (w written) expected(i int) xenaauth.Rule {
+func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
 	if len(r.Scopes) > 0 {
@@ -157,19 +158,20 @@ func (w written) expected(i int) xenaauth.Rule {
 	}
 	switch r.Access {
 	case "user":
-		return xenaauth.Rule{Require: xenaauth.AnyUser()}
+		return routes.Rule{Access: routes.Require(xenaauth.AnyUser())}
 	case "optional":
-		return xenaauth.Rule{Optional: true}
+		return routes.Rule{Access: routes.Optional()}
 	case "public":
-		return xenaauth.Rule{Public: true}
+		return routes.Rule{Access: routes.Public()}
 	case "deny":
-		return xenaauth.Rule{Deny: true}
+		return routes.Rule{Access: routes.Deny()}
 	}
-	return xenaauth.Rule{Require: xenaauth.AllOf(need...)}
+	return routes.Rule{Access: routes.Require(xenaauth.AllOf(need...))}
 }
 
-func access(r xenaauth.Rule) string {
-	return fmt.Sprint(r.Optional, r.Public, r.Deny, " ", r.Require.Alternatives())
+func access(r routes.Rule) string {
+	required, _ := r.Access.Requirement()
+	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
 }
 
 // FuzzParse reads any file. What loads has one access for each rule, and the one that a plain reader of YAML finds in the

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -102,7 +103,7 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 }
 
 // access is a rule that says who passes.
-func (p *parser) access(n *yaml.Node, at string, e *entry) (rule xenaauth.Rule, ok bool) {
+func (p *parser) access(n *yaml.Node, at string, e *entry) (rule routes.Rule, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
 	case scoped && e.has["access"]:
@@ -116,22 +117,18 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (rule xenaauth.Rule, 
 		if e.has["any_scope"] {
 			of = append(of, xenaauth.AnyScope(e.anyScope...))
 		}
-		if len(of) == 1 {
-			rule.Require = of[0]
-		} else {
-			rule.Require = xenaauth.AllOf(of...)
-		}
+		rule.Access = routes.Require(of...)
 		return rule, true
 	}
 	switch e.access {
 	case "user":
-		rule.Require = xenaauth.AnyUser()
+		rule.Access = routes.Require(xenaauth.AnyUser())
 	case "optional":
-		rule.Optional = true
+		rule.Access = routes.Optional()
 	case "public":
-		rule.Public = true
+		rule.Access = routes.Public()
 	case "deny":
-		rule.Deny = true
+		rule.Access = routes.Deny()
 	case "":
 		p.wrong(n, "%swant scopes, any_scope or access", at)
 		return rule, false

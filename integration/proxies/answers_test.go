@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -142,7 +143,7 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 		r.Header.Add(name, value)
 	}
 	w := httptest.NewRecorder()
-	e.auth.Guard(e.routes.Find)(http.NotFoundHandler()).ServeHTTP(w, r)
+	routes.NewGuard(e.auth, e.routes.Find).Handler(http.NotFoundHandler()).ServeHTTP(w, r)
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 

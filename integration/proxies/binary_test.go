@@ -7,6 +7,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -18,11 +19,11 @@ func TestBinary(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	routes, err := xenaauth.NewRoutes([]xenaauth.Rule{ // those of the sample
-		{Pattern: "GET /Api/User/FiscalSetup", Require: xenaauth.AllScopes("testapi")},
-		{Pattern: "/Api/Report/", Require: xenaauth.AllScopes("testapi", "reports")},
-		{Pattern: "GET /health", Public: true},
-	}, &xenaauth.RoutesOptions{IgnoreCase: true})
+	table, err := routes.New([]routes.Rule{ // those of the sample
+		{Pattern: "GET /Api/User/FiscalSetup", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+		{Pattern: "/Api/Report/", Access: routes.Require(xenaauth.AllScopes("testapi", "reports"))},
+		{Pattern: "GET /health", Access: routes.Public()},
+	}, &routes.Options{IgnoreCase: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func TestBinary(t *testing.T) {
 			program := p.find(t)
 			e := &env{
 				proxy: p, addr: freeAddr(t), issuer: issuer, gate: &server{addr: freeAddr(t)},
-				service: newService(t, p, routes, id),
+				service: newService(t, p, table, id),
 			}
 			dir := tempDir(t)
 			write(t, dir, "xenagate.yaml", sample(t, "xenagate.yaml",

@@ -14,19 +14,20 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // rules are what the proxies ask for.
-var rules = []xenaauth.Rule{
-	{Pattern: "/api/", Require: xenaauth.AllScopes("testapi")},
-	{Pattern: "/admin", Require: xenaauth.AllScopes("admin")},
-	{Pattern: "/admin/", Require: xenaauth.AllScopes("admin")},
-	{Pattern: "GET /read/", Require: xenaauth.AllScopes("testapi")},
-	{Pattern: "/open/", Public: true},
-	{Pattern: "/maybe", Optional: true},
-	{Pattern: "/api/closed", Deny: true},
-	{Pattern: "secret.example/", Require: xenaauth.AllScopes("admin")},
+var rules = []routes.Rule{
+	{Pattern: "/api/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+	{Pattern: "/admin", Access: routes.Require(xenaauth.AllScopes("admin"))},
+	{Pattern: "/admin/", Access: routes.Require(xenaauth.AllScopes("admin"))},
+	{Pattern: "GET /read/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+	{Pattern: "/open/", Access: routes.Public()},
+	{Pattern: "/maybe", Access: routes.Optional()},
+	{Pattern: "/api/closed", Access: routes.Deny()},
+	{Pattern: "secret.example/", Access: routes.Require(xenaauth.AllScopes("admin"))},
 }
 
 // env is what stands around a proxy: an issuer, xenagate beside it and a service behind it.
@@ -38,7 +39,7 @@ type env struct {
 	asked   *asked
 	service *service
 	auth    *xenaauth.Middleware
-	routes  *xenaauth.Routes
+	routes  *routes.Table
 }
 
 func newEnv(t *testing.T, p *proxy) *env {
@@ -50,7 +51,7 @@ func newEnv(t *testing.T, p *proxy) *env {
 		t.Fatal(err)
 	}
 	auth := xenaauth.NewMiddleware(v, nil)
-	routes, err := xenaauth.NewRoutes(rules, nil)
+	table, err := routes.New(rules, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,7 @@ func newEnv(t *testing.T, p *proxy) *env {
 		t.Fatal(err)
 	}
 	handler, err := forwardauth.New(forwardauth.Config{
-		Middleware: auth, Find: routes.Find, Dialect: p.dialect, PathPrefix: p.prefix,
+		Middleware: auth, Find: table.Find, Dialect: p.dialect, PathPrefix: p.prefix,
 		TrustedPeers: forwardauth.Loopback(), Identity: id,
 	})
 	if err != nil {
@@ -67,8 +68,8 @@ func newEnv(t *testing.T, p *proxy) *env {
 	}
 	e.gate = &server{handler: e.asked.before(handler)}
 	e.gate.start(t)
-	e.service = newService(t, p, routes, id)
-	e.auth, e.routes = auth, routes
+	e.service = newService(t, p, table, id)
+	e.auth, e.routes = auth, table
 	return e
 }
 

@@ -14,8 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // service is what the proxies protect. It answers with what it got, and holds every request to what must be true of all
@@ -25,7 +25,7 @@ type service struct {
 	n        atomic.Int64
 	trailers bool // trailers may arrive
 	signs    bool // names with other signs than letters, digits and "-" may arrive
-	routes   *xenaauth.Routes
+	routes   *routes.Table
 	identity *identity.Identity
 	mu       sync.Mutex
 	wrong    []string
@@ -41,9 +41,9 @@ type seen struct {
 	User, Client, Scopes, Issuer string
 }
 
-func newService(t *testing.T, p *proxy, routes *xenaauth.Routes, id *identity.Identity) *service {
+func newService(t *testing.T, p *proxy, table *routes.Table, id *identity.Identity) *service {
 	t.Helper()
-	s := &service{routes: routes, identity: id, trailers: p.trailers, signs: p.onlyUsual}
+	s := &service{routes: table, identity: id, trailers: p.trailers, signs: p.onlyUsual}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.addr = strings.TrimPrefix(server.URL, "http://")
@@ -70,14 +70,13 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // hold says what is wrong with a request that was let pass.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
+	required, requires := rule.Access.Requirement()
 	switch {
 	case err != nil:
 		s.violation(r, "no rule lets this pass: %v", err)
-	case rule.Deny:
-		s.violation(r, "denied by %s", rule.Pattern)
-	case !rule.Public && !rule.Optional:
+	case requires:
 		have := strings.Split(r.Header.Get("X-Auth-Scopes"), " ")
-		if !slices.ContainsFunc(rule.Require.Alternatives(), func(need []string) bool {
+		if !slices.ContainsFunc(required.Alternatives(), func(need []string) bool {
 			return !slices.ContainsFunc(need, func(scope string) bool { return !slices.Contains(have, scope) })
 		}) {
 			s.violation(r, "%s needs other scopes than %q", rule.Pattern, have)
@@ -85,6 +84,8 @@ func (s *service) hold(r *http.Request) {
 		if r.Header.Get("X-Auth-User") == "" {
 			s.violation(r, "nobody")
 		}
+	case !rule.Access.IsPublic() && !rule.Access.IsOptional():
+		s.violation(r, "denied by %s", rule.Pattern)
 	}
 	if len(r.Header["Authorization"]) > 0 {
 		s.violation(r, "the token has arrived")

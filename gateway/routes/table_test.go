@@ -1,4 +1,4 @@
-package xenaauth_test
+package routes_test
 
 import (
 	"context"
@@ -13,25 +13,26 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func number(i int) string { return strconv.Itoa(i) }
 
 // patterns is a table that denies all of its patterns, so that only which of them is found matters. Each asks for another
 // scope: rules that say the same may stand for each other.
-func patterns(t testing.TB, opts *xenaauth.RoutesOptions, patterns ...string) *xenaauth.Routes {
+func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
-	var rules []xenaauth.Rule
+	var rules []routes.Rule
 	for i, p := range patterns {
-		rules = append(rules, xenaauth.Rule{Pattern: p, Require: xenaauth.AllScopes("scope" + number(i))})
+		rules = append(rules, routes.Rule{Pattern: p, Access: routes.Require(xenaauth.AllScopes("scope" + number(i)))})
 	}
-	table, err := xenaauth.NewRoutes(rules, opts)
+	table, err := routes.New(rules, opts)
 	require.NoError(t, err)
 	return table
 }
 
 // finds holds a table to what it makes of requests: a pattern, "no rule" or "ambiguous".
-func finds(t *testing.T, table *xenaauth.Routes, want map[string]string) {
+func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {
 		rule, err := table.Find(ask(t, line))
@@ -91,13 +92,13 @@ func TestNeedlessEscapes(t *testing.T) {
 		"GET /c%61f%C3%A9":  "ambiguous",
 		"GET /id/%C3%A9%7e": "/id/{id}",
 	})
-	same, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Require: xenaauth.AnyUser()},
-		{Pattern: "/a", Require: xenaauth.AnyUser()}, {Pattern: "/b", Public: true}}, nil)
+	same, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Require(xenaauth.AnyUser())},
+		{Pattern: "/a", Access: routes.Require(xenaauth.AnyUser())}, {Pattern: "/b", Access: routes.Public()}}, nil)
 	require.NoError(t, err)
 	finds(t, same, map[string]string{"GET /%61": "/a", "GET /%62": "ambiguous", "GET /a/": "/", "GET /b/": "ambiguous"})
 	policy := func(context.Context, *xenaauth.User) error { return nil }
-	policies, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Require: xenaauth.Where("policy", policy)},
-		{Pattern: "/a", Require: xenaauth.Where("policy", policy)}}, nil)
+	policies, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Require(xenaauth.Where("policy", policy))},
+		{Pattern: "/a", Access: routes.Require(xenaauth.Where("policy", policy))}}, nil)
 	require.NoError(t, err)
 	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
@@ -161,7 +162,7 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 }
 
 func TestIgnoreCase(t *testing.T) {
-	ignore := &xenaauth.RoutesOptions{IgnoreCase: true}
+	ignore := &routes.Options{IgnoreCase: true}
 	table := patterns(t, ignore, "/Api/{Id}/Admin", "/Api/", "/%41%C3%86/", "/")
 	finds(t, table, map[string]string{
 		"GET /api/X/admin":         "/Api/{Id}/Admin",
@@ -183,47 +184,46 @@ func TestIgnoreCase(t *testing.T) {
 		"GET /%E6%97%A5/%D0%96":    "/",
 		"GET /%C3%A6%C3%B8%C3%A5/": "/",
 	})
-	_, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/Admin", Deny: true}, {Pattern: "/admin", Deny: true}, {Pattern: "/\u212a", Deny: true}}, ignore)
-	require.EqualError(t, err, "xenaauth: rule 2 (/admin): conflicts with rule 1 (/Admin): both match some requests, and neither is more specific\n"+
-		"xenaauth: rule 3 (/\u212a): no request can match: a character whose lower case is disputed")
+	_, err := routes.New([]routes.Rule{{Pattern: "/Admin", Access: routes.Deny()}, {Pattern: "/admin", Access: routes.Deny()}, {Pattern: "/\u212a", Access: routes.Deny()}}, ignore)
+	require.EqualError(t, err, "routes: rule 2 (/admin): conflicts with rule 1 (/Admin): both match some requests, and neither is more specific\n"+
+		"routes: rule 3 (/\u212a): no request can match: the path contains a character whose lower case is disputed")
 	finds(t, patterns(t, nil, "/Admin", "/admin"), map[string]string{"GET /Admin": "/Admin", "GET /admin": "/admin", "GET /ADMIN": "no rule"})
 }
 
 func TestRuleMistakes(t *testing.T) {
-	user := xenaauth.AnyUser()
 	for name, tt := range map[string]struct {
-		rule xenaauth.Rule
+		rule routes.Rule
 		want string
 	}{
-		"zero":              {xenaauth.Rule{}, "rule 1 (): set exactly one"},
-		"says nothing":      {xenaauth.Rule{Pattern: "/"}, "rule 1 (/): set exactly one of Require, Optional, Public and Deny"},
-		"says too much":     {xenaauth.Rule{Pattern: "/", Require: user, Public: true}, "set exactly one"},
-		"contradicts":       {xenaauth.Rule{Pattern: "/", Deny: true, Optional: true}, "set exactly one"},
-		"its source":        {xenaauth.Rule{Pattern: "/a", Source: "routes.yaml:7"}, "routes.yaml:7 (/a): set exactly one"},
-		"no path":           {xenaauth.Rule{Pattern: "GET", Deny: true}, "there is no path"},
-		"two spaces":        {xenaauth.Rule{Pattern: " GET /a", Deny: true}, "methods are in capital letters"},
-		"a small method":    {xenaauth.Rule{Pattern: "get /a", Deny: true}, "methods are in capital letters"},
-		"no method":         {xenaauth.Rule{Pattern: "G<T /a", Deny: true}, "invalid method"},
-		"a port":            {xenaauth.Rule{Pattern: "h:80/a", Deny: true}, "without its port"},
-		"an address's port": {xenaauth.Rule{Pattern: "[::1]:80/a", Deny: true}, "without its port"},
-		"no host":           {xenaauth.Rule{Pattern: "h./a", Deny: true}, "the host is not a plain name"},
-		"a wildcard host":   {xenaauth.Rule{Pattern: "*.h/a", Deny: true}, "the host is not a plain name"},
-		"a URL":             {xenaauth.Rule{Pattern: "https://h/a", Deny: true}, "the host is not a plain name"},
-		"dot segments":      {xenaauth.Rule{Pattern: "/a/../b", Deny: true}, "no request can match: a segment that ends in a dot"},
-		"an empty segment":  {xenaauth.Rule{Pattern: "/a//b", Deny: true}, "no request can match: an empty segment"},
-		"an escaped slash":  {xenaauth.Rule{Pattern: "/a%2fb", Deny: true}, "no request can match: an escaped slash"},
-		"a wrong escape":    {xenaauth.Rule{Pattern: "/a%2", Deny: true}, "no request can match: an invalid escape"},
-		"parameters":        {xenaauth.Rule{Pattern: "/a;b", Deny: true}, "no request can match: path parameters"},
-		"a space at an end": {xenaauth.Rule{Pattern: "/a%20", Deny: true}, "no request can match: a segment that ends"},
-		"a long path":       {xenaauth.Rule{Pattern: "/" + strings.Repeat("a", 9000), Deny: true}, "too long"},
-		"a wildcard inside": {xenaauth.Rule{Pattern: "/a{b}", Deny: true}, "a wildcard is a whole one"},
-		"an open wildcard":  {xenaauth.Rule{Pattern: "/{b", Deny: true}, "bad wildcard"},
-		"a wildcard twice":  {xenaauth.Rule{Pattern: "/{b}/{b}", Deny: true}, "duplicate wildcard"},
-		"a rest inside":     {xenaauth.Rule{Pattern: "/{b...}/c", Deny: true}, "{...} wildcard not at end"},
-		"an end inside":     {xenaauth.Rule{Pattern: "/{$}/c", Deny: true}, "{$} not at end"},
+		"zero":              {routes.Rule{}, "rule 1 (): Access is missing"},
+		"says nothing":      {routes.Rule{Pattern: "/"}, "rule 1 (/): Access is missing: use Require, Optional, Public or Deny"},
+		"its source":        {routes.Rule{Pattern: "/a", Source: "routes.yaml:7"}, "routes.yaml:7 (/a): Access is missing"},
+		"no path":           {routes.Rule{Pattern: "GET", Access: routes.Deny()}, "the path is missing"},
+		"two spaces":        {routes.Rule{Pattern: " GET /a", Access: routes.Deny()}, "the method is not in capital letters"},
+		"a small method":    {routes.Rule{Pattern: "get /a", Access: routes.Deny()}, "the method is not in capital letters"},
+		"no method":         {routes.Rule{Pattern: "G<T /a", Access: routes.Deny()}, "invalid method"},
+		"a port":            {routes.Rule{Pattern: "h:80/a", Access: routes.Deny()}, "the host has a port"},
+		"an address's port": {routes.Rule{Pattern: "[::1]:80/a", Access: routes.Deny()}, "the host has a port"},
+		"no host":           {routes.Rule{Pattern: "h./a", Access: routes.Deny()}, "the host is not a plain name"},
+		"a wildcard host":   {routes.Rule{Pattern: "*.h/a", Access: routes.Deny()}, "the host is not a plain name"},
+		"a URL":             {routes.Rule{Pattern: "https://h/a", Access: routes.Deny()}, "the host is not a plain name"},
+		"dot segments":      {routes.Rule{Pattern: "/a/../b", Access: routes.Deny()}, "no request can match: a path segment ends in a dot"},
+		"an empty segment":  {routes.Rule{Pattern: "/a//b", Access: routes.Deny()}, "no request can match: the path contains an empty segment"},
+		"an escaped slash":  {routes.Rule{Pattern: "/a%2fb", Access: routes.Deny()}, "no request can match: the path contains an escaped slash"},
+		"a wrong escape":    {routes.Rule{Pattern: "/a%2", Access: routes.Deny()}, "no request can match: the path contains an invalid escape"},
+		"parameters":        {routes.Rule{Pattern: "/a;b", Access: routes.Deny()}, "no request can match: the path contains path parameters"},
+		"a space at an end": {routes.Rule{Pattern: "/a%20", Access: routes.Deny()}, "no request can match: a path segment ends"},
+		"a long path":       {routes.Rule{Pattern: "/" + strings.Repeat("a", 9000), Access: routes.Deny()}, "too long"},
+		"a wildcard inside": {routes.Rule{Pattern: "/a{b}", Access: routes.Deny()}, "a wildcard is a whole segment"},
+		"an open wildcard":  {routes.Rule{Pattern: "/{b", Access: routes.Deny()}, "bad wildcard"},
+		"a wildcard twice":  {routes.Rule{Pattern: "/{b}/{b}", Access: routes.Deny()}, "duplicate wildcard"},
+		"a rest inside":     {routes.Rule{Pattern: "/{b...}/c", Access: routes.Deny()}, "{...} wildcard not at end"},
+		"an asterisk":       {routes.Rule{Pattern: "/a.B/*", Access: routes.Deny()}, `the segment "*" is no wildcard: end the path in a slash`},
+		"two asterisks":     {routes.Rule{Pattern: "GET /**/b", Access: routes.Deny()}, `the segment "**" is no wildcard`},
+		"an end inside":     {routes.Rule{Pattern: "/{$}/c", Access: routes.Deny()}, "{$} not at end"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			table, err := xenaauth.NewRoutes([]xenaauth.Rule{tt.rule}, nil)
+			table, err := routes.New([]routes.Rule{tt.rule}, nil)
 			require.ErrorContains(t, err, tt.want)
 			require.NotContains(t, err.Error(), ".go:")
 			require.Nil(t, table)
@@ -233,17 +233,17 @@ func TestRuleMistakes(t *testing.T) {
 
 // All mistakes are told at once, and of a conflict both sides.
 func TestConflictingRules(t *testing.T) {
-	_, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "/a/{x}", Deny: true, Source: "a.yaml:1"},
-		{Pattern: "/{y}/b", Deny: true, Source: "a.yaml:2"},
-		{Pattern: "/c", Deny: true, Source: "a.yaml:3"},
-		{Pattern: "/c", Public: true, Source: "a.yaml:4"},
-		{Pattern: "GET /a/", Deny: true, Source: "a.yaml:5"},
-		{Pattern: "API.example/d", Deny: true, Source: "a.yaml:6"},
-		{Pattern: "api.EXAMPLE/d", Deny: true, Source: "a.yaml:7"},
-		{Pattern: "other.example/{y}/b", Deny: true, Source: "a.yaml:8"},
+	_, err := routes.New([]routes.Rule{
+		{Pattern: "/a/{x}", Access: routes.Deny(), Source: "a.yaml:1"},
+		{Pattern: "/{y}/b", Access: routes.Deny(), Source: "a.yaml:2"},
+		{Pattern: "/c", Access: routes.Deny(), Source: "a.yaml:3"},
+		{Pattern: "/c", Access: routes.Public(), Source: "a.yaml:4"},
+		{Pattern: "GET /a/", Access: routes.Deny(), Source: "a.yaml:5"},
+		{Pattern: "API.example/d", Access: routes.Deny(), Source: "a.yaml:6"},
+		{Pattern: "api.EXAMPLE/d", Access: routes.Deny(), Source: "a.yaml:7"},
+		{Pattern: "other.example/{y}/b", Access: routes.Deny(), Source: "a.yaml:8"},
 		{Pattern: "/e", Source: "a.yaml:9"},
-		{Pattern: "other.example/{z}/b", Deny: true, Source: "a.yaml:10"},
+		{Pattern: "other.example/{z}/b", Access: routes.Deny(), Source: "a.yaml:10"},
 	}, nil)
 	const tail = ": both match some requests, and neither is more specific"
 	require.EqualError(t, err, strings.Join([]string{
@@ -251,15 +251,15 @@ func TestConflictingRules(t *testing.T) {
 		"a.yaml:4 (/c): conflicts with a.yaml:3 (/c)" + tail,
 		"a.yaml:5 (GET /a/): conflicts with a.yaml:1 (/a/{x})" + tail,
 		"a.yaml:7 (api.EXAMPLE/d): conflicts with a.yaml:6 (API.example/d)" + tail,
-		"a.yaml:9 (/e): set exactly one of Require, Optional, Public and Deny",
+		"a.yaml:9 (/e): Access is missing: use Require, Optional, Public or Deny",
 		"a.yaml:10 (other.example/{z}/b): conflicts with a.yaml:8 (other.example/{y}/b)" + tail,
 	}, "\n"))
 }
 
 func TestRoutesWithoutRules(t *testing.T) {
-	table, err := xenaauth.NewRoutes(nil, nil)
+	table, err := routes.New(nil, nil)
 	require.NoError(t, err)
-	for _, table := range []*xenaauth.Routes{table, {}} {
+	for _, table := range []*routes.Table{table, {}} {
 		finds(t, table, map[string]string{"GET /": "no rule", "GET /a//b": "ambiguous"})
 		require.Empty(t, table.Lint())
 	}
@@ -267,17 +267,17 @@ func TestRoutesWithoutRules(t *testing.T) {
 
 // A rule that is found knows its source, for logs.
 func TestFoundRuleIsWhole(t *testing.T) {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/a", Require: xenaauth.AllScopes("s")}}, nil)
+	table, err := routes.New([]routes.Rule{{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("s"))}}, nil)
 	require.NoError(t, err)
 	rule, err := table.Find(ask(t, "GET /a"))
 	require.NoError(t, err)
-	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Require.String()})
+	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Access.String()})
 }
 
 // The ServeMux of Go 1.21 takes "GET /" for a host, so a table that used it would mean something else.
 func TestOldServeMuxIsRefused(t *testing.T) {
 	if os.Getenv("GODEBUG") == "httpmuxgo121=1" {
-		_, err := xenaauth.NewRoutes(nil, nil)
+		_, err := routes.New(nil, nil)
 		require.ErrorContains(t, err, "httpmuxgo121")
 		return
 	}
@@ -288,7 +288,7 @@ func TestOldServeMuxIsRefused(t *testing.T) {
 }
 
 func TestFindDoesNotChangeTheRequest(t *testing.T) {
-	table := patterns(t, &xenaauth.RoutesOptions{IgnoreCase: true}, "/a/", "api.example/b/")
+	table := patterns(t, &routes.Options{IgnoreCase: true}, "/a/", "api.example/b/")
 	r := &http.Request{Method: "GET", Host: "API.example:80", URL: &url.URL{Path: "/A/B"}}
 	_, err := table.Find(r)
 	require.NoError(t, err)

@@ -1,4 +1,4 @@
-package xenaauth_test
+package routes_test
 
 import (
 	"fmt"
@@ -7,17 +7,18 @@ import (
 	"net/http/httptest"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // A gateway has no handlers of its own to guard, so it holds all requests to one table. Package routesfile reads such a
 // table from a file.
-func ExampleMiddleware_Guard() {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /health", Public: true},
-		{Pattern: "/Api/", Require: xenaauth.AllScopes(xenaauth.ScopeTestAPI)},
-		{Pattern: "/Api/Internal/", Deny: true},
-	}, &xenaauth.RoutesOptions{IgnoreCase: true})
+func ExampleGuard_Handler() {
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /health", Access: routes.Public()},
+		{Pattern: "/Api/", Access: routes.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))},
+		{Pattern: "/Api/Internal/", Access: routes.Deny()},
+	}, &routes.Options{IgnoreCase: true})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -27,7 +28,7 @@ func ExampleMiddleware_Guard() {
 		log.Fatal(err)
 	}
 	upstream := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
-	gateway := xenaauth.NewMiddleware(v, nil).Guard(table.Find)(upstream)
+	gateway := routes.NewGuard(xenaauth.NewMiddleware(v, nil), table.Find).Handler(upstream)
 
 	for _, path := range []string{"/health", "/api/Order/7", "/Api/internal/keys", "/Api/..%2finternal/keys", "/other"} {
 		r := httptest.NewRequest("GET", path, nil)
@@ -45,11 +46,11 @@ func ExampleMiddleware_Guard() {
 }
 
 // The linter finds what is legal and probably a mistake.
-func ExampleRoutes_Lint() {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "/", Require: xenaauth.AnyUser(), Source: "routes.yaml:2"},
-		{Pattern: "GET /Api/Order", Require: xenaauth.AllScopes("testapi"), Source: "routes.yaml:4"},
-		{Pattern: "/Api/Report", Public: true, Source: "routes.yaml:6"},
+func ExampleTable_Lint() {
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/", Access: routes.Require(xenaauth.AnyUser()), Source: "routes.yaml:2"},
+		{Pattern: "GET /Api/Order", Access: routes.Require(xenaauth.AllScopes("testapi")), Source: "routes.yaml:4"},
+		{Pattern: "/Api/Report", Access: routes.Public(), Source: "routes.yaml:6"},
 	}, nil)
 	if err != nil {
 		log.Fatal(err)

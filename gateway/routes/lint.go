@@ -1,11 +1,11 @@
-package xenaauth
+package routes
 
 import (
 	"fmt"
 	"slices"
 )
 
-// FindingKind is a stable word for what [Routes.Lint] finds.
+// FindingKind is a stable word for what [Table.Lint] finds.
 type FindingKind string
 
 // The kinds of findings.
@@ -35,33 +35,21 @@ func (f Finding) String() string {
 		return fmt.Sprintf("%s says no more than the wider %s", ruleName(f.Rule), ruleName(f.Other))
 	case FindingLoosened:
 		return fmt.Sprintf("%s asks for less (%s) than the wider %s (%s)",
-			ruleName(f.Rule), asks(f.Rule), ruleName(f.Other), asks(f.Other))
+			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
 	case FindingMethodGap:
 		return fmt.Sprintf("%s guards one method (%s), and others fall to the looser %s (%s)",
-			ruleName(f.Rule), asks(f.Rule), ruleName(f.Other), asks(f.Other))
+			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
 	case FindingOpen:
 		return fmt.Sprintf("%s makes public whatever no other rule names", ruleName(f.Rule))
 	}
 	return fmt.Sprintf("%s: %s", ruleName(f.Rule), f.Kind)
 }
 
-func asks(r Rule) string {
-	switch {
-	case r.Public:
-		return "public"
-	case r.Optional:
-		return "optional"
-	case r.Deny:
-		return "deny"
-	}
-	return r.Require.String()
-}
-
 // Lint tells of rules that are legal and probably mistakes, in the order of the rules. Policies are compared by their
 // names. A wider rule that denies is taken for the default, not for something that exceptions loosen. So is one for every
 // path, if the rule makes reading (GET or HEAD) one path without wildcards public: a health check, for example.
-func (t *Routes) Lint() (findings []Finding) {
-	tree := new(routeTree)
+func (t *Table) Lint() (findings []Finding) {
+	tree := new(patternTree)
 	for _, r := range t.rules {
 		tree.add(r)
 	}
@@ -69,7 +57,7 @@ func (t *Routes) Lint() (findings []Finding) {
 		report := func(kind FindingKind, other Rule) {
 			findings = append(findings, Finding{Kind: kind, Rule: r.Rule, Other: other})
 		}
-		if r.Public && len(r.pattern.path) == 1 && r.pattern.multi() {
+		if r.Access.IsPublic() && len(r.pattern.path) == 1 && r.pattern.multi() {
 			report(FindingOpen, Rule{})
 		}
 		if tree.shadows(r, r.pattern.path) {
@@ -79,19 +67,19 @@ func (t *Routes) Lint() (findings []Finding) {
 		wider := tree.next(r, r.pattern.method)
 		switch {
 		case wider == nil:
-		case asksAtLeast(r.Rule, wider.Rule) && asksAtLeast(wider.Rule, r.Rule):
+		case r.Access.atLeast(wider.Access) && wider.Access.atLeast(r.Access):
 			if t.decides(r, wider) {
 				report(FindingRedundant, wider.Rule)
 			}
-		case !wider.Deny && asksAtLeast(wider.Rule, r.Rule) && !isProbe(r, wider):
+		case wider.Access.kind != deny && wider.Access.atLeast(r.Access) && !isProbe(r, wider):
 			report(FindingLoosened, wider.Rule)
 		}
-		if r.pattern.method == "" || r.Deny || r.Public || r.Optional {
+		if r.pattern.method == "" || r.Access.kind != require {
 			continue
 		}
-		if rest := tree.next(r, ""); rest != nil && !asksAtLeast(rest.Rule, r.Rule) && asksAtLeast(r.Rule, rest.Rule) {
+		if rest := tree.next(r, ""); rest != nil && !rest.Access.atLeast(r.Access) && r.Access.atLeast(rest.Access) {
 			reads := r.pattern.method == "GET" || r.pattern.method == "HEAD"
-			if reads || rest.Public || rest.Optional { // to ask for more for a write than for the rest is usual
+			if reads || rest.Access.IsPublic() || rest.Access.IsOptional() { // to ask for more for a write than for the rest is usual
 				report(FindingMethodGap, rest.Rule)
 			}
 		}
@@ -104,12 +92,12 @@ func isProbe(r, wider *route) bool {
 	p := r.pattern
 	exact := !slices.ContainsFunc(p.path, func(s segment) bool { return s.wild != "" || s.multi })
 	everything := len(wider.pattern.path) == 1 && wider.pattern.multi()
-	return r.Public && (p.method == "GET" || p.method == "HEAD") && exact && everything
+	return r.Access.IsPublic() && (p.method == "GET" || p.method == "HEAD") && exact && everything
 }
 
 // next is the rule that would decide about requests to r's path if r didn't exist, as far as one covers them all:
 // about those with r's method, or, with the method "", about those with a method that no rule names.
-func (t *routeTree) next(r *route, method string) (best *route) {
+func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
 	t.covering(want.path, func(other *route) {
@@ -121,7 +109,7 @@ func (t *routeTree) next(r *route, method string) (best *route) {
 }
 
 // before reports whether ServeMux tries p before q, where both match: by host, then by method, then by path.
-func before(p, q routePattern) bool {
+func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
 	}
@@ -133,20 +121,20 @@ func before(p, q routePattern) bool {
 
 // decides reports whether, without r, all of its requests would be held to what other says. Those to a host could also
 // fall to rules without a host that are narrower than r.
-func (t *Routes) decides(r, other *route) bool {
+func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
 	}
 	return !slices.ContainsFunc(t.rules, func(third *route) bool {
 		return third.pattern.host == "" && third.pattern.meets(r.pattern) &&
-			!(asksAtLeast(third.Rule, r.Rule) && asksAtLeast(r.Rule, third.Rule))
+			!(third.Access.atLeast(r.Access) && r.Access.atLeast(third.Access))
 	})
 }
 
 // shadows reports whether more specific rules of r's host and method cover path. All that starts with a path is the
 // path with its slash, with one segment more, and all that starts with the latter. This comes to an end, since beyond
 // the longest pattern only those cover anything that cover all the rest.
-func (t *routeTree) shadows(r *route, path []segment) bool {
+func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {
 		if other != r && other.pattern.host == r.pattern.host && other.pattern.method == r.pattern.method {
@@ -160,34 +148,4 @@ func (t *routeTree) shadows(r *route, path []segment) bool {
 			t.shadows(r, append(rest, one, segment{multi: true}))
 	}
 	return covered
-}
-
-// asksAtLeast reports whether whoever passes a may pass b as well.
-func asksAtLeast(a, b Rule) bool {
-	switch {
-	case a.Deny || b.Public:
-		return true
-	case a.Public || b.Deny:
-		return false
-	case b.Optional:
-		return true
-	case a.Optional:
-		return false
-	}
-	for _, policy := range b.Require.Policies() {
-		if !slices.Contains(a.Require.Policies(), policy) {
-			return false
-		}
-	}
-	for _, has := range a.Require.alternatives {
-		if !slices.ContainsFunc(b.Require.alternatives, func(needs []string) bool { return contains(has, needs) }) {
-			return false
-		}
-	}
-	return true
-}
-
-// contains reports whether set holds all of part.
-func contains(set, part []string) bool {
-	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
 }

@@ -1,4 +1,4 @@
-package xenaauth_test
+package routes_test
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // ask reads a request from the wire, as a server of net/http does.
@@ -24,9 +25,9 @@ func ask(t testing.TB, line string, fields ...string) *http.Request {
 }
 
 // everything is a table that names whatever Find lets through.
-func everything(t testing.TB) *xenaauth.Routes {
+func everything(t testing.TB) *routes.Table {
 	t.Helper()
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Public: true}}, nil)
+	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Public()}}, nil)
 	require.NoError(t, err)
 	return table
 }
@@ -142,10 +143,10 @@ func TestHandmadeTargets(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "API.example/", Deny: true, Source: "name"},
-		{Pattern: "[2001:DB8:0::1]/", Deny: true, Source: "address"},
-		{Pattern: "/", Deny: true, Source: "others"},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "API.example/", Access: routes.Deny(), Source: "name"},
+		{Pattern: "[2001:DB8:0::1]/", Access: routes.Deny(), Source: "address"},
+		{Pattern: "/", Access: routes.Deny(), Source: "others"},
 	}, nil)
 	require.NoError(t, err)
 	for host, want := range map[string]string{
@@ -205,14 +206,14 @@ func FuzzTarget(f *testing.F) {
 		f.Add("GET", "api.example", path, false)
 		f.Add("get", "api.example.", path, true)
 	}
-	rules := []xenaauth.Rule{
-		{Pattern: "/", Public: true, Source: "rest"},
-		{Pattern: "/admin/", Deny: true, Source: "admin"}, {Pattern: "/admin", Deny: true, Source: "admin"},
-		{Pattern: "GET api.example/x/{y}/{$}", Deny: true},
+	rules := []routes.Rule{
+		{Pattern: "/", Access: routes.Public(), Source: "rest"},
+		{Pattern: "/admin/", Access: routes.Deny(), Source: "admin"}, {Pattern: "/admin", Access: routes.Deny(), Source: "admin"},
+		{Pattern: "GET api.example/x/{y}/{$}", Access: routes.Deny()},
 	}
-	exact, err := xenaauth.NewRoutes(rules, nil)
+	exact, err := routes.New(rules, nil)
 	require.NoError(f, err)
-	folded, err := xenaauth.NewRoutes(rules, &xenaauth.RoutesOptions{IgnoreCase: true})
+	folded, err := routes.New(rules, &routes.Options{IgnoreCase: true})
 	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, method, host, uri string, made bool) {
 		u, err := url.ParseRequestURI(uri)
@@ -257,12 +258,12 @@ func FuzzTarget(f *testing.F) {
 
 func BenchmarkRoutesFind(b *testing.B) {
 	for _, n := range []int{1, 100, 10_000} {
-		var rules []xenaauth.Rule
+		var rules []routes.Rule
 		for i := range n {
-			rules = append(rules, xenaauth.Rule{Pattern: "GET /Api/Area" + number(i%100) + "/{id}/Thing" + number(i), Public: true})
+			rules = append(rules, routes.Rule{Pattern: "GET /Api/Area" + number(i%100) + "/{id}/Thing" + number(i), Access: routes.Public()})
 		}
 		for name, ignoreCase := range map[string]bool{"exact": false, "ignore case": true} {
-			table, err := xenaauth.NewRoutes(rules, &xenaauth.RoutesOptions{IgnoreCase: ignoreCase})
+			table, err := routes.New(rules, &routes.Options{IgnoreCase: ignoreCase})
 			require.NoError(b, err)
 			r := httptest.NewRequest("GET", "/Api/Area"+number((n-1)%100)+"/104711/Thing"+number(n-1), nil)
 			b.Run(number(n)+" rules "+name, func(b *testing.B) {

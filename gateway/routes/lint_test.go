@@ -1,4 +1,4 @@
-package xenaauth_test
+package routes_test
 
 import (
 	"context"
@@ -7,58 +7,59 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func TestLint(t *testing.T) {
 	member := xenaauth.Where("member", func(context.Context, *xenaauth.User) error { return nil })
-	need := func(pattern string, rs ...xenaauth.Requirement) xenaauth.Rule {
+	need := func(pattern string, rs ...xenaauth.Requirement) routes.Rule {
 		if len(rs) == 1 {
-			return xenaauth.Rule{Pattern: pattern, Require: rs[0]}
+			return routes.Rule{Pattern: pattern, Access: routes.Require(rs[0])}
 		}
-		return xenaauth.Rule{Pattern: pattern, Require: xenaauth.AllOf(rs...)}
+		return routes.Rule{Pattern: pattern, Access: routes.Require(xenaauth.AllOf(rs...))}
 	}
-	public := func(pattern string) xenaauth.Rule { return xenaauth.Rule{Pattern: pattern, Public: true} }
-	optional := func(pattern string) xenaauth.Rule { return xenaauth.Rule{Pattern: pattern, Optional: true} }
-	deny := func(pattern string) xenaauth.Rule { return xenaauth.Rule{Pattern: pattern, Deny: true} }
+	public := func(pattern string) routes.Rule { return routes.Rule{Pattern: pattern, Access: routes.Public()} }
+	optional := func(pattern string) routes.Rule { return routes.Rule{Pattern: pattern, Access: routes.Optional()} }
+	deny := func(pattern string) routes.Rule { return routes.Rule{Pattern: pattern, Access: routes.Deny()} }
 	user, a, b, ab, either := xenaauth.AnyUser(), xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AllScopes("a", "b"),
 		xenaauth.AnyScope("a", "b")
 
 	for name, tt := range map[string]struct {
-		rules []xenaauth.Rule
+		rules []routes.Rule
 		want  []string
 	}{
-		"a clean table": {[]xenaauth.Rule{
+		"a clean table": {[]routes.Rule{
 			deny("/"), public("/health"), need("/Api/", a), need("GET /Api/Report/{id}", ab), deny("/Api/Internal/"),
 			need("POST /Api/Order/", ab), need("/Api/{fiscal}/", a, member), need("other.example/", user), need("other.example/Api/", b),
 		}, nil},
-		"everything is public": {[]xenaauth.Rule{public("/"), public("api.example/{rest...}"), public("GET /{$}")}, []string{
+		"everything is public": {[]routes.Rule{public("/"), public("api.example/{rest...}"), public("GET /{$}")}, []string{
 			"rule 1 (/) makes public whatever no other rule names",
 			"rule 2 (api.example/{rest...}) makes public whatever no other rule names",
 			"rule 2 (api.example/{rest...}) says no more than the wider rule 1 (/)",
 			"rule 3 (GET /{$}) says no more than the wider rule 1 (/)",
 		}},
-		"shadowed": {[]xenaauth.Rule{need("GET /a/", a), need("GET /a/{$}", b), need("GET /a/{x}", b), need("GET /a/{x}/", b)}, []string{
+		"shadowed": {[]routes.Rule{need("GET /a/", a), need("GET /a/{$}", b), need("GET /a/{x}", b), need("GET /a/{x}/", b)}, []string{
 			"rule 1 (GET /a/) has no effect: more specific rules take all of its requests",
 		}},
-		"shadowed in two steps": {[]xenaauth.Rule{deny("/a/{r...}"), need("/a/{$}", a), need("/a/{x}", a), need("/a/{x}/{$}", a), need("/a/{x}/{y}", a), need("/a/{x}/{y}/", b), deny("/")}, []string{
+		"shadowed in two steps": {[]routes.Rule{deny("/a/{r...}"), need("/a/{$}", a), need("/a/{x}", a), need("/a/{x}/{$}", a), need("/a/{x}/{y}", a), need("/a/{x}/{y}/", b), deny("/")}, []string{
 			"rule 1 (/a/{r...}) has no effect: more specific rules take all of its requests",
 		}},
-		"not shadowed": {[]xenaauth.Rule{deny("/a/"), need("/a/{$}", a), need("/a/{x}", a), need("GET /a/{x}/", b), need("h/a/{x}/", b)}, nil},
-		"redundant": {[]xenaauth.Rule{need("/", a), need("GET /x", a), need("/y/", ab), need("/y/z", xenaauth.AllScopes("b", "a"))}, []string{
+		"not shadowed": {[]routes.Rule{deny("/a/"), need("/a/{$}", a), need("/a/{x}", a), need("GET /a/{x}/", b), need("h/a/{x}/", b)}, nil},
+		"redundant": {[]routes.Rule{need("/", a), need("GET /x", a), need("/y/", ab), need("/y/z", xenaauth.AllScopes("b", "a"))}, []string{
 			"rule 2 (GET /x) says no more than the wider rule 1 (/)",
 			"rule 4 (/y/z) says no more than the wider rule 3 (/y/)",
 		}},
-		"the nearest counts": {[]xenaauth.Rule{need("/", a), need("/x/", ab), need("/x/y", b)}, []string{
+		"the nearest counts": {[]routes.Rule{need("/", a), need("/x/", ab), need("/x/y", b)}, []string{
 			"rule 3 (/x/y) asks for less (b) than the wider rule 2 (/x/) (a and b)",
 		}},
-		"the same host goes first": {[]xenaauth.Rule{need("/x/", ab), need("h/x/", a), need("h/x/y", a)}, []string{
+		"the same host goes first": {[]routes.Rule{need("/x/", ab), need("h/x/", a), need("h/x/y", a)}, []string{
 			"rule 2 (h/x/) asks for less (a) than the wider rule 1 (/x/) (a and b)",
 			"rule 3 (h/x/y) says no more than the wider rule 2 (h/x/)",
 		}},
-		"redundant but for a host": {[]xenaauth.Rule{need("/", a), need("/x", ab), need("h/", a)}, nil},
-		"redundant for a host":     {[]xenaauth.Rule{need("/", a), need("h/", a)}, []string{"rule 2 (h/) says no more than the wider rule 1 (/)"}},
-		"by a policy's name":       {[]xenaauth.Rule{need("/", a, member), need("/x", member, a)}, []string{"rule 2 (/x) says no more than the wider rule 1 (/)"}},
-		"loosened": {[]xenaauth.Rule{need("/", ab, member), public("/p"), optional("/o"), need("/u", user), need("/a", a, member),
+		"redundant but for a host": {[]routes.Rule{need("/", a), need("/x", ab), need("h/", a)}, nil},
+		"redundant for a host":     {[]routes.Rule{need("/", a), need("h/", a)}, []string{"rule 2 (h/) says no more than the wider rule 1 (/)"}},
+		"by a policy's name":       {[]routes.Rule{need("/", a, member), need("/x", member, a)}, []string{"rule 2 (/x) says no more than the wider rule 1 (/)"}},
+		"loosened": {[]routes.Rule{need("/", ab, member), public("/p"), optional("/o"), need("/u", user), need("/a", a, member),
 			need("/m", ab), need("/e", either, member), need("/b", b, xenaauth.AllScopes("c")), deny("/d")}, []string{
 			"rule 2 (/p) asks for less (public) than the wider rule 1 (/) ((a and b) and where member)",
 			"rule 3 (/o) asks for less (optional) than the wider rule 1 (/) ((a and b) and where member)",
@@ -67,9 +68,9 @@ func TestLint(t *testing.T) {
 			"rule 6 (/m) asks for less (a and b) than the wider rule 1 (/) ((a and b) and where member)",
 			"rule 7 (/e) asks for less ((a or b) and where member) than the wider rule 1 (/) ((a and b) and where member)",
 		}},
-		"a health check beside a rule for everything else":         {[]xenaauth.Rule{need("/", a), public("GET /health"), public("HEAD /a/ready"), need("h/", b), public("GET h/health")}, nil},
-		"a health check beside a rule for reading everything else": {[]xenaauth.Rule{need("GET /", a), public("GET /health")}, nil},
-		"no health check": {[]xenaauth.Rule{need("/", a), public("POST /x"), public("/y"), public("GET /z/"), public("GET /w/{z}"), need("/a/", b), public("GET /a/b"), optional("GET /o")}, []string{
+		"a health check beside a rule for everything else":         {[]routes.Rule{need("/", a), public("GET /health"), public("HEAD /a/ready"), need("h/", b), public("GET h/health")}, nil},
+		"a health check beside a rule for reading everything else": {[]routes.Rule{need("GET /", a), public("GET /health")}, nil},
+		"no health check": {[]routes.Rule{need("/", a), public("POST /x"), public("/y"), public("GET /z/"), public("GET /w/{z}"), need("/a/", b), public("GET /a/b"), optional("GET /o")}, []string{
 			"rule 2 (POST /x) asks for less (public) than the wider rule 1 (/) (a)",
 			"rule 3 (/y) asks for less (public) than the wider rule 1 (/) (a)",
 			"rule 4 (GET /z/) asks for less (public) than the wider rule 1 (/) (a)",
@@ -77,24 +78,24 @@ func TestLint(t *testing.T) {
 			"rule 7 (GET /a/b) asks for less (public) than the wider rule 6 (/a/) (b)",
 			"rule 8 (GET /o) asks for less (optional) than the wider rule 1 (/) (a)",
 		}},
-		"loosened for a method": {[]xenaauth.Rule{need("/x/", a), public("GET /x/{y}"), public("HEAD /x/z")}, []string{
+		"loosened for a method": {[]routes.Rule{need("/x/", a), public("GET /x/{y}"), public("HEAD /x/z")}, []string{
 			"rule 2 (GET /x/{y}) asks for less (public) than the wider rule 1 (/x/) (a)",
 			"rule 3 (HEAD /x/z) says no more than the wider rule 2 (GET /x/{y})",
 		}},
-		"a method gap": {[]xenaauth.Rule{public("/x/"), need("GET /x/y", a), need("POST /x/y", a), need("/z", user), need("GET /z", a),
+		"a method gap": {[]routes.Rule{public("/x/"), need("GET /x/y", a), need("POST /x/y", a), need("/z", user), need("GET /z", a),
 			need("POST /z", a), deny("DELETE /z"), deny("GET /x/w"), optional("/o/"), need("POST /o/y", a)}, []string{
 			"rule 2 (GET /x/y) guards one method (a), and others fall to the looser rule 1 (/x/) (public)",
 			"rule 3 (POST /x/y) guards one method (a), and others fall to the looser rule 1 (/x/) (public)",
 			"rule 5 (GET /z) guards one method (a), and others fall to the looser rule 4 (/z) (any user)",
 			"rule 10 (POST /o/y) guards one method (a), and others fall to the looser rule 9 (/o/) (optional)",
 		}},
-		"a method gap beside a method": {[]xenaauth.Rule{optional("/x/"), need("GET /x/", a), need("GET /x/y", b)}, []string{
+		"a method gap beside a method": {[]routes.Rule{optional("/x/"), need("GET /x/", a), need("GET /x/y", b)}, []string{
 			"rule 2 (GET /x/) guards one method (a), and others fall to the looser rule 1 (/x/) (optional)",
 			"rule 3 (GET /x/y) guards one method (b), and others fall to the looser rule 1 (/x/) (optional)",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			table, err := xenaauth.NewRoutes(tt.rules, nil)
+			table, err := routes.New(tt.rules, nil)
 			require.NoError(t, err)
 			var got []string
 			for _, f := range table.Lint() {
@@ -106,11 +107,11 @@ func TestLint(t *testing.T) {
 }
 
 func TestFinding(t *testing.T) {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/", Deny: true, Source: "a.yaml:1"}, {Pattern: "/x", Deny: true, Source: "a.yaml:2"}}, nil)
+	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Deny(), Source: "a.yaml:1"}, {Pattern: "/x", Access: routes.Deny(), Source: "a.yaml:2"}}, nil)
 	require.NoError(t, err)
 	findings := table.Lint()
 	require.Len(t, findings, 1)
 	f := findings[0]
-	require.Equal(t, []any{xenaauth.FindingRedundant, "a.yaml:2", "a.yaml:1"}, []any{f.Kind, f.Rule.Source, f.Other.Source})
+	require.Equal(t, []any{routes.FindingRedundant, "a.yaml:2", "a.yaml:1"}, []any{f.Kind, f.Rule.Source, f.Other.Source})
 	require.Equal(t, "a.yaml:2 (/x) says no more than the wider a.yaml:1 (/)", f.String())
 }

@@ -1,4 +1,4 @@
-package xenaauth_test
+package routes_test
 
 import (
 	"context"
@@ -13,15 +13,17 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// guarded serves one request through the Guard of a table, and tells what came of it.
+// guarded serves one request through a guard, and keeps what its handler and its hook saw.
 type guarded struct {
-	m      *xenaauth.Middleware
-	v      *harness.ScopeValidator
-	events []xenaauth.Event
-	user   *xenaauth.User // whom the handler saw
+	m       *xenaauth.Middleware
+	v       *harness.ScopeValidator
+	events  []xenaauth.Event
+	user    *xenaauth.User
+	pattern string
 }
 
 func newGuarded() *guarded {
@@ -30,29 +32,30 @@ func newGuarded() *guarded {
 	return g
 }
 
-func (g *guarded) serve(t *testing.T, find func(*http.Request) (xenaauth.Rule, error), method, path, authorization string) *http.Response {
+func (g *guarded) serve(t *testing.T, find func(*http.Request) (routes.Rule, error), method, path, authorization string) *http.Response {
 	t.Helper()
-	g.events, g.user, g.v.Calls = nil, nil, 0
+	g.events, g.user, g.pattern, g.v.Calls = nil, nil, "", 0
 	r := httptest.NewRequest(method, path, nil)
 	r = r.WithContext(xenaauth.ContextWithUser(r.Context(), xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})))
 	if authorization != "" {
 		r.Header.Set("Authorization", authorization)
 	}
 	w := httptest.NewRecorder()
-	g.m.Guard(find)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	routes.NewGuard(g.m, find).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		g.user, _ = xenaauth.UserFromContext(r.Context())
+		g.pattern = r.Pattern
 		w.WriteHeader(http.StatusTeapot)
 	})).ServeHTTP(w, r)
 	return w.Result()
 }
 
 func TestGuard(t *testing.T) {
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "GET /a", Require: xenaauth.AllScopes("a", "b")},
-		{Pattern: "/user", Require: xenaauth.AnyUser()},
-		{Pattern: "/optional", Optional: true},
-		{Pattern: "/public", Public: true},
-		{Pattern: "/public/not", Deny: true},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /a", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
+		{Pattern: "/user", Access: routes.Require(xenaauth.AnyUser())},
+		{Pattern: "/optional", Access: routes.Optional()},
+		{Pattern: "/public", Access: routes.Public()},
+		{Pattern: "/public/not", Access: routes.Deny()},
 	}, nil)
 	require.NoError(t, err)
 	const bare, scoped = `Bearer realm="xena"`, `Bearer realm="xena", scope="a b"`
@@ -60,7 +63,7 @@ func TestGuard(t *testing.T) {
 		method, path, authorization string
 		status                      int
 		challenge, subject          string
-		asked                       int
+		calls                       int
 	}{
 		"require, no token":     {"GET", "/a", "", 401, scoped, "", 0},
 		"require, not enough":   {"GET", "/a", "Bearer a", 403, `Bearer realm="xena", error="insufficient_scope", error_description="The access token lacks a scope.", scope="a b"`, "", 1},
@@ -87,7 +90,7 @@ func TestGuard(t *testing.T) {
 			if g.user != nil || tt.subject != "" {
 				require.Equal(t, tt.subject, g.user.Subject())
 			}
-			require.Equal(t, tt.asked, g.v.Calls, "what no rule allows costs no question")
+			require.Equal(t, tt.calls, g.v.Calls, "a request that no rule allows costs no validation")
 			require.Len(t, g.events, 1, "every outcome is told once")
 			if tt.status != 418 {
 				require.Equal(t, tt.status, g.events[0].Err.StatusCode())
@@ -103,27 +106,25 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// A find of somebody else's is never taken for more than it says.
+// A find function of another package is never taken for more than it says.
 func TestForeignFind(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
+	public := routes.Rule{Access: routes.Public()}
 	for name, tt := range map[string]struct {
-		rule   xenaauth.Rule
+		rule   routes.Rule
 		err    error
 		status int
 	}{
-		"a rule":               {xenaauth.Rule{Public: true}, nil, 418},
-		"the zero rule":        {xenaauth.Rule{}, nil, 403},
-		"a rule that says two": {xenaauth.Rule{Public: true, Deny: true}, nil, 403},
-		"one that adds to it":  {xenaauth.Rule{Public: true, Require: xenaauth.AllScopes("x")}, nil, 403},
-		"optional and more":    {xenaauth.Rule{Optional: true, Require: xenaauth.AllScopes("x")}, nil, 403},
-		"an error":             {xenaauth.Rule{Public: true}, errors.New("postgres://secret@db is down"), 503},
-		"a refusal":            {xenaauth.Rule{Public: true}, shared, 403},
-		"a nil refusal":        {xenaauth.Rule{Public: true}, (*xenaauth.Error)(nil), 503},
-		"a refusal inside":     {xenaauth.Rule{Public: true}, errors.Join(errors.New("x"), shared), 403},
+		"a rule":           {public, nil, 418},
+		"the zero rule":    {routes.Rule{}, nil, 403},
+		"an error":         {public, errors.New("postgres://secret@db is down"), 503},
+		"a refusal":        {public, shared, 403},
+		"a nil refusal":    {public, (*xenaauth.Error)(nil), 503},
+		"a refusal inside": {public, errors.Join(errors.New("x"), shared), 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGuarded()
-			answer := g.serve(t, func(*http.Request) (xenaauth.Rule, error) { return tt.rule, tt.err }, "GET", "/", "Bearer a")
+			answer := g.serve(t, func(*http.Request) (routes.Rule, error) { return tt.rule, tt.err }, "GET", "/", "Bearer a")
 			require.Equal(t, tt.status, answer.StatusCode)
 			require.Len(t, g.events, 1)
 			if err := g.events[0].Err; err != nil {
@@ -135,8 +136,10 @@ func TestForeignFind(t *testing.T) {
 
 func TestGuardMistakes(t *testing.T) {
 	m := newGuarded().m
-	require.PanicsWithValue(t, "xenaauth: nil find", func() { m.Guard(nil) })
-	require.PanicsWithValue(t, "xenaauth: nil handler", func() { m.Guard(new(xenaauth.Routes).Find)(nil) })
+	const needs = "routes: NewGuard needs a Middleware and a find function"
+	require.PanicsWithValue(t, needs, func() { routes.NewGuard(m, nil) })
+	require.PanicsWithValue(t, needs, func() { routes.NewGuard(nil, new(routes.Table).Find) })
+	require.PanicsWithValue(t, "routes: nil handler", func() { routes.NewGuard(m, new(routes.Table).Find).Handler(nil) })
 }
 
 // Where no audience is checked, a table can't be told at start that its rules must ask for scopes. No token passes then.
@@ -144,13 +147,13 @@ func TestGuardWithAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{
-		{Pattern: "/scope", Require: xenaauth.AllScopes("testapi")},
-		{Pattern: "/user", Require: xenaauth.AnyUser()},
-		{Pattern: "/optional", Optional: true},
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/scope", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+		{Pattern: "/user", Access: routes.Require(xenaauth.AnyUser())},
+		{Pattern: "/optional", Access: routes.Optional()},
 	}, nil)
 	require.NoError(t, err)
-	h := xenaauth.NewMiddleware(v, nil).Guard(table.Find)(harness.Teapot)
+	h := routes.NewGuard(xenaauth.NewMiddleware(v, nil), table.Find).Handler(harness.Teapot)
 	for path, want := range map[string]int{"/scope": 418, "/user": 403, "/optional": 403} {
 		r := httptest.NewRequest("GET", path, nil)
 		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
@@ -160,30 +163,54 @@ func TestGuardWithAnyAudience(t *testing.T) {
 	}
 }
 
-func TestCheckRoute(t *testing.T) {
+func TestGuardCheckReturnsTheRule(t *testing.T) {
 	g := newGuarded()
-	table, err := xenaauth.NewRoutes([]xenaauth.Rule{{Pattern: "/a", Require: xenaauth.AllScopes("a")}}, nil)
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a")), Source: "x.yaml:1"},
+		{Pattern: "/deny", Access: routes.Deny(), Source: "x.yaml:2"},
+		{Pattern: "/public", Access: routes.Public(), Source: "x.yaml:3"},
+	}, nil)
 	require.NoError(t, err)
+	guard := routes.NewGuard(g.m, table.Find)
 	r := httptest.NewRequest("GET", "/a", nil)
-	allowed, err := g.m.CheckRoute(r, table.Find)
+	allowed, rule, err := guard.Check(r)
 	require.Nil(t, allowed)
+	require.Equal(t, "x.yaml:1", rule.Source)
 	var refusal *xenaauth.Error
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, xenaauth.ReasonMissingToken, refusal.Reason)
 	require.Equal(t, []string{"a"}, refusal.Scopes)
+
 	r.Header.Set("Authorization", "Bearer a")
-	allowed, err = g.m.CheckRoute(r, table.Find)
+	allowed, rule, err = guard.Check(r)
 	require.NoError(t, err)
+	require.Equal(t, []string{"/a", "/a", ""}, []string{rule.Pattern, allowed.Pattern, r.Pattern}, "the caller's request stays as it was")
 	user, ok := xenaauth.UserFromContext(allowed.Context())
 	require.True(t, ok)
 	require.Equal(t, "ann", user.Subject())
+
+	allowed, rule, err = guard.Check(httptest.NewRequest("GET", "/deny", nil))
+	require.Nil(t, allowed)
+	require.Equal(t, "x.yaml:2", rule.Source)
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
+
+	allowed, rule, err = guard.Check(httptest.NewRequest("GET", "/public", nil))
+	require.NoError(t, err)
+	require.Equal(t, []string{"x.yaml:3", "/public"}, []string{rule.Source, allowed.Pattern})
+
+	allowed, rule, err = guard.Check(httptest.NewRequest("GET", "/other", nil))
+	require.Nil(t, allowed)
+	require.Equal(t, routes.Rule{}, rule)
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
 }
 
-// Whoever finds rules may say more about a refusal than its reason: in logs, and to nobody else.
+// A find function may say more about a refusal than its reason: in logs only.
 func TestWrappedRefusal(t *testing.T) {
 	g := newGuarded()
-	res := g.serve(t, func(*http.Request) (xenaauth.Rule, error) {
-		return xenaauth.Rule{}, fmt.Errorf("the proxy sent two hosts: %w", &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget})
+	res := g.serve(t, func(*http.Request) (routes.Rule, error) {
+		return routes.Rule{}, fmt.Errorf("the proxy sent two hosts: %w", &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget})
 	}, "GET", "/a", "")
 	require.Equal(t, 400, res.StatusCode)
 	body, err := io.ReadAll(res.Body)

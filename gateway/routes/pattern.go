@@ -1,0 +1,199 @@
+package routes
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/target"
+)
+
+// pattern is a pattern of a ServeMux, read as [Table.Find] reads requests.
+type pattern struct {
+	method, host string
+	path         []segment
+}
+
+// segment is a segment of a pattern's path. "/{$}" ends in the literal segment "/", and "/" ends in
+// a multi segment without a name.
+type segment struct {
+	literal string // decoded
+	wild    string // as it was written, with its braces
+	multi   bool   // matches the rest of the path
+}
+
+// parsePattern reads a pattern. It leaves the check of wildcards to the ServeMux.
+func parsePattern(s string, ignoreCase bool) (p pattern, err error) {
+	rest := s
+	if method, after, found := strings.Cut(s, " "); found {
+		p.method, rest = method, strings.TrimLeft(after, " ")
+		if p.method == "" || strings.ToUpper(p.method) != p.method {
+			return p, errors.New("the method is not in capital letters")
+		}
+	}
+	slash := strings.IndexByte(rest, '/')
+	if slash < 0 {
+		return p, errors.New("the path is missing")
+	}
+	host, path := rest[:slash], rest[slash:]
+	if p.host, err = target.Host(host); err != nil {
+		return p, err
+	}
+	if target.HasPort(host) {
+		return p, errors.New("the host has a port: ports are not compared")
+	}
+	if len(path) > target.MaxPath {
+		return p, errors.New("the path is too long")
+	}
+	p.path, err = parsePath(path, ignoreCase)
+	return p, err
+}
+
+func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
+	pieces := strings.Split(path[1:], "/")
+	for i, piece := range pieces {
+		last := i == len(pieces)-1
+		switch {
+		case piece == "" && last:
+			segments = append(segments, segment{multi: true})
+		case piece == "{$}":
+			segments = append(segments, segment{literal: "/"})
+		case strings.HasPrefix(piece, "{"):
+			segments = append(segments, segment{wild: piece, multi: strings.HasSuffix(piece, "...}")})
+		default:
+			literal, err := parseLiteral(piece, ignoreCase)
+			if err != nil {
+				return nil, err
+			}
+			segments = append(segments, segment{literal: literal})
+		}
+	}
+	return segments, nil
+}
+
+// parseLiteral decodes a segment without wildcard. It refuses a segment that no request can have,
+// because [Table.Find] refuses such a request.
+func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
+	switch {
+	case strings.ContainsAny(s, "{}"):
+		return "", errors.New("a segment contains a brace: a wildcard is a whole segment")
+	case s == "*" || s == "**":
+		return "", fmt.Errorf("the segment %q is no wildcard: end the path in a slash, or write {name} (%%2A is an asterisk)", s)
+	}
+	literal, err = url.PathUnescape(s)
+	switch {
+	case err != nil:
+		err = target.ErrEscape
+	case literal == "":
+		err = target.ErrEmptySegment
+	case strings.Contains(literal, "/"):
+		err = target.ErrEscapedSlash
+	default:
+		err = target.CheckPath("/" + literal)
+	}
+	if err == nil && ignoreCase {
+		literal, err = target.FoldPath(literal)
+	}
+	if err != nil {
+		return "", fmt.Errorf("no request can match: %w", err)
+	}
+	return literal, nil
+}
+
+// String returns the pattern in the form for a ServeMux.
+func (p pattern) String() string {
+	var b strings.Builder
+	if p.method != "" {
+		b.WriteString(p.method + " ")
+	}
+	b.WriteString(p.host)
+	for _, s := range p.path {
+		b.WriteByte('/')
+		switch {
+		case s.literal == "/":
+			b.WriteString("{$}")
+		case s.wild != "":
+			b.WriteString(s.wild)
+		default:
+			b.WriteString(url.PathEscape(s.literal))
+		}
+	}
+	return b.String()
+}
+
+// multi reports whether the pattern matches paths of any length.
+func (p pattern) multi() bool { return p.path[len(p.path)-1].multi }
+
+// slashed reports whether the pattern matches paths that end in a slash.
+func (p pattern) slashed() bool {
+	last := p.path[len(p.path)-1]
+	return len(p.path) > 1 && (last.multi || last.literal == "/")
+}
+
+// bare returns the path of a slashed pattern without the part after the slash, and the whole path of
+// another pattern.
+func (p pattern) bare() []segment {
+	if p.slashed() {
+		return p.path[:len(p.path)-1]
+	}
+	return p.path
+}
+
+// covers reports whether p matches each request that q matches.
+func (p pattern) covers(q pattern) bool {
+	return (p.host == "" || p.host == q.host) && methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
+}
+
+// conflicts reports whether neither of two patterns is more specific, so that a ServeMux refuses
+// them.
+func (p pattern) conflicts(q pattern) bool {
+	return p.host == q.host && p.meets(q) && p.covers(q) == q.covers(p)
+}
+
+// meets reports whether a request can match both patterns, if the hosts are ignored.
+func (p pattern) meets(q pattern) bool {
+	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) && pathsMeet(p.path, q.path)
+}
+
+// methodCovers reports whether the method p of a pattern matches each request that q matches.
+func methodCovers(p, q string) bool { return p == "" || p == q || p == "GET" && q == "HEAD" }
+
+// pathCovers reports whether p matches each path that q matches.
+func pathCovers(p, q []segment) bool {
+	for i, s := range p {
+		switch {
+		case i >= len(q):
+			return false
+		case s.multi:
+			return true
+		case q[i].multi:
+			return false
+		case s.wild != "":
+			if q[i].literal == "/" {
+				return false
+			}
+		case s.literal != q[i].literal:
+			return false
+		}
+	}
+	return len(p) == len(q)
+}
+
+// pathsMeet reports whether a path can match both p and q.
+func pathsMeet(p, q []segment) bool {
+	for i := range max(len(p), len(q)) {
+		switch {
+		case i >= len(p) || i >= len(q):
+			return false
+		case p[i].multi || q[i].multi:
+			return true
+		case p[i].wild != "" && q[i].wild != "":
+		case p[i].wild != "" && q[i].literal == "/" || q[i].wild != "" && p[i].literal == "/":
+			return false
+		case p[i].wild == "" && q[i].wild == "" && p[i].literal != q[i].literal:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,30 @@
+package routes
+
+import (
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/target"
+)
+
+// readTarget returns the target of a request that came over the wire, or that a program made from
+// what a proxy said. Handlers and upstreams see r.URL, so the target is read from there.
+func readTarget(r *http.Request) (target.Target, error) {
+	u := r.URL
+	switch {
+	case u == nil:
+		return target.Target{}, target.Ambiguity("the target is missing")
+	case u.Opaque != "" || u.User != nil || u.Fragment != "" || u.Host != "" && u.Host != r.Host:
+		return target.Target{}, target.Ambiguity("the target is more than a path and a query")
+	}
+	return target.Read(target.Request{
+		Method: r.Method, Host: r.Host, RequestURI: r.RequestURI, Path: u.Path, RawPath: u.RawPath,
+		Header: r.Header,
+	})
+}
+
+func ambiguous(cause error) error {
+	return &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget, Err: cause}
+}
+
+func noRule() error { return &xenaauth.Error{Reason: xenaauth.ReasonNoRule} }

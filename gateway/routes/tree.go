@@ -1,0 +1,57 @@
+package routes
+
+// patternTree holds rules by the segments of their paths. It finds the rules that cover a path
+// without a look at each rule.
+type patternTree struct {
+	literal     map[string]*patternTree
+	wild, multi *patternTree
+	ends        []*route
+}
+
+func (t *patternTree) add(r *route) {
+	for _, s := range r.pattern.path {
+		next := &t.wild
+		if s.multi {
+			next = &t.multi
+		}
+		if s.literal != "" {
+			if t.literal == nil {
+				t.literal = make(map[string]*patternTree)
+			}
+			if t.literal[s.literal] == nil {
+				t.literal[s.literal] = new(patternTree)
+			}
+			t = t.literal[s.literal]
+			continue
+		}
+		if *next == nil {
+			*next = new(patternTree)
+		}
+		t = *next
+	}
+	t.ends = append(t.ends, r)
+}
+
+// covering calls yield with each rule whose path covers path. It ignores methods and hosts.
+func (t *patternTree) covering(path []segment, yield func(*route)) {
+	if t == nil {
+		return
+	}
+	if len(path) == 0 {
+		for _, r := range t.ends {
+			yield(r)
+		}
+		return
+	}
+	t.multi.covering(nil, yield)
+	s := path[0]
+	if s.multi {
+		return
+	}
+	if s.literal != "/" {
+		t.wild.covering(path[1:], yield)
+	}
+	if s.literal != "" {
+		t.literal[s.literal].covering(path[1:], yield)
+	}
+}

@@ -1,0 +1,82 @@
+package target
+
+import "strings"
+
+// checkRawPath checks the path as it was sent. It refuses an escaped slash, a byte that must be
+// escaped and is not, and a raw path that is not the encoding of path. It also reports whether raw
+// escapes a character that never needs it (RFC 3986, section 2.3).
+func checkRawPath(path, raw string) (needless bool, err error) {
+	if len(raw) > MaxPath || len(path) > MaxPath {
+		return false, errTooLong
+	}
+	if raw == "" {
+		return false, nil // net/url leaves it empty if the path was sent in the default encoding
+	}
+	n := 0
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c == '%' {
+			if i+2 >= len(raw) || !isHex(raw[i+1]) || !isHex(raw[i+2]) {
+				return false, ErrEscape
+			}
+			c = unhex(raw[i+1])<<4 | unhex(raw[i+2])
+			i += 2
+			if c == '/' {
+				return false, ErrEscapedSlash
+			}
+			needless = needless || isUnreserved(c)
+		} else if c <= ' ' || c >= 0x7f {
+			return false, Ambiguity("the path contains a character that it must escape")
+		}
+		if n >= len(path) || path[n] != c {
+			return false, errTwoPaths
+		}
+		n++
+	}
+	if n != len(path) {
+		return false, errTwoPaths
+	}
+	return needless, nil
+}
+
+// decodeNecessary decodes the escapes of a valid path, except those of characters that never need
+// one.
+func decodeNecessary(raw string) string {
+	var b strings.Builder
+	b.Grow(len(raw))
+	for i := 0; i < len(raw); i++ {
+		c := raw[i]
+		if c == '%' {
+			if c = unhex(raw[i+1])<<4 | unhex(raw[i+2]); isUnreserved(c) {
+				b.WriteString(raw[i : i+3])
+			} else {
+				b.WriteByte(c)
+			}
+			i += 2
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+func lower(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
+}
+
+func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return lower(c) - 'a' + 10
+}
+
+// isUnreserved reports whether c is an unreserved character of RFC 3986, section 2.3.
+func isUnreserved(c byte) bool {
+	return lower(c) >= 'a' && lower(c) <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}

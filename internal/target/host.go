@@ -1,0 +1,73 @@
+package target
+
+import (
+	"net/netip"
+	"strings"
+)
+
+const errHost = Ambiguity("the host is not a plain name or address")
+
+// Host returns the host of a Host field or of a pattern, in lower case and without port. It returns
+// "" for "".
+func Host(host string) (string, error) {
+	if host == "" {
+		return "", nil
+	}
+	if host[0] == '[' {
+		inner, port, closed := strings.Cut(host[1:], "]")
+		addr, err := netip.ParseAddr(inner)
+		if !closed || err != nil || !addr.Is6() || addr.Zone() != "" || port != "" && !isPort(port) {
+			return "", errHost
+		}
+		return "[" + addr.String() + "]", nil
+	}
+	if i := strings.IndexByte(host, ':'); i >= 0 {
+		if !isPort(host[i:]) {
+			return "", errHost
+		}
+		host = host[:i]
+	}
+	if len(host) > 253 {
+		return "", errHost
+	}
+	capitals := false
+	last := byte('.')
+	for i := range len(host) {
+		c := host[i]
+		switch {
+		case c == '.' && last == '.':
+			return "", errHost // an empty label
+		case c >= 'A' && c <= 'Z':
+			capitals = true
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
+		default:
+			return "", errHost
+		}
+		last = c
+	}
+	if last == '.' {
+		return "", errHost // DNS ignores this dot, a server that compares names does not
+	}
+	if capitals {
+		host = strings.ToLower(host)
+	}
+	return host, nil
+}
+
+// HasPort reports whether a host that [Host] accepts has a port.
+func HasPort(host string) bool {
+	return strings.Contains(host, ":") && (host[0] != '[' || strings.Contains(host, "]:"))
+}
+
+// isPort reports whether s is a colon and a port.
+func isPort(s string) bool {
+	if len(s) < 2 || len(s) > 6 || s[0] != ':' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,50 @@
+package target
+
+import (
+	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/fieldname"
+)
+
+// CheckMethod refuses a method that some servers take for another one. Method names are
+// case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore the case.
+func CheckMethod(method string) error {
+	if method == "" {
+		return Ambiguity("the method is missing")
+	}
+	for i := range len(method) {
+		c := method[i]
+		if c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
+			continue
+		}
+		return Ambiguity("the method is not a token of capital letters")
+	}
+	return nil
+}
+
+// overrides are the folded names of fields by which frameworks replace the method of a request.
+var overrides = [...]string{"x-http-method-override", "x-http-method", "x-method-override"}
+
+// checkOverride refuses a header that asks for another method.
+func checkOverride(method string, header map[string][]string) error {
+	for name, values := range header {
+		if !overridesMethod(name) {
+			continue
+		}
+		for _, v := range values {
+			if !strings.EqualFold(v, method) {
+				return Ambiguity("a header field asks for another method")
+			}
+		}
+	}
+	return nil
+}
+
+func overridesMethod(name string) bool {
+	for _, known := range overrides {
+		if fieldname.Equal(name, known) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,73 @@
+package target
+
+import "unicode/utf8"
+
+// MaxPath is the largest length of a path, in bytes, escapes included.
+const MaxPath = 8 << 10
+
+// Ambiguities of paths, which patterns of route tables can have as well.
+const (
+	ErrEscape       = Ambiguity("the path contains an invalid escape")
+	ErrEscapedSlash = Ambiguity("the path contains an escaped slash")
+	ErrEmptySegment = Ambiguity("the path contains an empty segment")
+
+	errTooLong  = Ambiguity("the path is too long")
+	errTwoPaths = Ambiguity("the path and its encoding differ")
+	errEnd      = Ambiguity("a path segment ends in a dot or a space")
+	errBegin    = Ambiguity("a path segment begins with a space")
+)
+
+// CheckPath refuses a decoded path that servers read differently.
+func CheckPath(path string) error {
+	if path == "" || path[0] != '/' {
+		return Ambiguity("the path does not begin with a slash")
+	}
+	ascii := true
+	last := byte(0)
+	for i := range len(path) {
+		c := path[i]
+		switch {
+		case c == '/':
+			if last == '/' {
+				return ErrEmptySegment
+			}
+			if last == '.' || last == ' ' {
+				return errEnd
+			}
+		case c < ' ' || c == 0x7f:
+			return Ambiguity("the path contains a control character")
+		case c == ' ' && last == '/':
+			return errBegin
+		case c == '(' && last == '/' && isCookieless(path[i:]):
+			return Ambiguity("the path contains a segment of a cookieless session of ASP.NET")
+		case c == '$' && last == ':':
+			return Ambiguity("the path names a stream of a file")
+		case c == '\\':
+			return Ambiguity("the path contains a backslash")
+		case c == ';':
+			return Ambiguity("the path contains path parameters")
+		case c == '%':
+			return Ambiguity("the path contains an escaped percent sign")
+		case c == '?' || c == '#':
+			return Ambiguity("the path contains an escaped delimiter")
+		case c >= utf8.RuneSelf:
+			ascii = false
+		}
+		last = c
+	}
+	if last == '.' || last == ' ' {
+		return errEnd
+	}
+	if ascii {
+		return nil
+	}
+	return checkRunes(path)
+}
+
+// isCookieless reports whether a segment begins like (S(x)). ASP.NET removes such a segment, with
+// its slash, before it looks for the page: S is a session, and A, F and X are other values that it
+// keeps in the path instead of in cookies, in any case and combined. isCookieless also accepts a
+// segment with more text after that.
+func isCookieless(segment string) bool {
+	return len(segment) > 2 && lower(segment[1]) >= 'a' && lower(segment[1]) <= 'z' && segment[2] == '('
+}

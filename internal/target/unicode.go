@@ -1,0 +1,64 @@
+package target
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// checkRunes refuses a character beyond ASCII that a server may remove, or may turn into a
+// delimiter.
+func checkRunes(path string) error {
+	if !utf8.ValidString(path) {
+		return Ambiguity("the path is not UTF-8")
+	}
+	space, begins := false, false
+	for _, c := range path {
+		if c == '/' && space {
+			return errEnd
+		}
+		space = unicode.IsSpace(c)
+		if space && begins {
+			return errBegin
+		}
+		begins = c == '/'
+		if c < utf8.RuneSelf {
+			continue
+		}
+		if unicode.In(c, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp,
+			unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
+			return Ambiguity("the path contains an invisible character")
+		}
+		if c >= 0xff00 && c <= 0xffef || c >= 0xfe50 && c <= 0xfe6f || strings.ContainsRune(delimiterLike, c) {
+			return Ambiguity("the path contains a character that some servers take for a delimiter")
+		}
+	}
+	if space {
+		return errEnd
+	}
+	return nil
+}
+
+// delimiterLike are the characters that become / \ . or ; (or contain one) under Unicode
+// normalization (UAX #15), or in a code page of Windows. The full-width and small forms of ASCII
+// become delimiters too; checkRunes finds them by their range.
+const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
+
+// FoldPath returns path in lower case. Servers disagree about the lower case of some characters
+// beyond ASCII: for some, the Kelvin sign K is k, ſ is s, and İ is i. FoldPath refuses a path with
+// such a character.
+func FoldPath(path string) (string, error) {
+	for _, c := range path {
+		if c >= utf8.RuneSelf && !foldsPlainly(c) {
+			return "", Ambiguity("the path contains a character whose lower case is disputed")
+		}
+	}
+	return strings.ToLower(path), nil // by simple mapping, rune by rune
+}
+
+// foldsPlainly reports whether upper case and lower case agree about which characters equal c if
+// the case is ignored. It is true for å and Å, and false for the Ångström sign.
+func foldsPlainly(c rune) bool {
+	l, u := unicode.ToLower(c), unicode.ToUpper(c)
+	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
+}
