@@ -17,18 +17,18 @@ import (
 
 // introspector is the door for tokens that say nothing themselves (RFC 7662).
 type introspector struct {
-	cfg      Introspection
-	issuer   *issuer
-	policy   *policy
-	fetch    *fetcher
-	report   *reporter
-	guard    *upstream.Guard
-	active   *factcache.Cache[*answered]
-	hot      *factcache.Hot[*answered]
-	inactive *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
-	flights  singleflight.Group
-	asking   asking
-	sharing  *sharing // nil unless there is a Cache
+	cfg         Introspection
+	issuer      *issuer
+	policy      *policy
+	fetch       *fetcher
+	report      *reporter
+	guard       *upstream.Guard
+	active      *factcache.Cache[*answered]
+	hot         *factcache.Hot[*answered]
+	inactive    *factcache.Cache[struct{}] // apart, so that a flood of unknown tokens can't push out known ones
+	flights     singleflight.Group
+	asking      asking
+	sharedCache *sharedCache // nil if no Cache is configured
 }
 
 // answered is what the issuer said about an active token.
@@ -47,15 +47,15 @@ const remembered = time.Hour
 func newIntrospector(cfg Config, network *network, issuer *issuer, policy *policy, report *reporter) *introspector {
 	c := *cfg.Introspection
 	return &introspector{
-		cfg:      c,
-		issuer:   issuer,
-		policy:   policy,
-		fetch:    newFetcher(network, c.Timeout),
-		report:   report,
-		active:   factcache.New(c.CacheSize, c.CacheBytes-c.CacheBytes/hotPart-c.CacheBytes/inactivePart, (*answered).size),
-		hot:      factcache.NewHot[*answered](c.CacheBytes / hotPart),
-		inactive: factcache.New[struct{}](c.CacheSize, c.CacheBytes/inactivePart, nil),
-		sharing:  newSharing(c, policy, report),
+		cfg:         c,
+		issuer:      issuer,
+		policy:      policy,
+		fetch:       newFetcher(network, c.Timeout),
+		report:      report,
+		active:      factcache.New(c.CacheSize, c.CacheBytes-c.CacheBytes/hotPart-c.CacheBytes/inactivePart, (*answered).size),
+		hot:         factcache.NewHot[*answered](c.CacheBytes / hotPart),
+		inactive:    factcache.New[struct{}](c.CacheSize, c.CacheBytes/inactivePart, nil),
+		sharedCache: newSharedCache(c, policy, report),
 		guard: upstream.New(upstream.Settings{
 			MaxConcurrent: c.MaxConcurrent,
 			Waiting:       16 * c.MaxConcurrent,
@@ -170,8 +170,8 @@ func (i *introspector) shared(ctx context.Context, endpoint, token string, key f
 }
 
 // find asks the issuer, unless another instance has done so.
-func (i *introspector) find(ctx context.Context, endpoint, token string, known bool) (saying, error) {
-	ask := func() (said saying, err error) {
+func (i *introspector) find(ctx context.Context, endpoint, token string, known bool) (introspected, error) {
+	ask := func() (said introspected, err error) {
 		ctx, cancel := context.WithTimeout(ctx, i.cfg.Timeout) // to get a place in
 		defer cancel()
 		err = i.guard.Do(ctx, known, func(ctx context.Context) (err error) {
@@ -190,15 +190,14 @@ func (i *introspector) find(ctx context.Context, endpoint, token string, known b
 		}
 		return said, err
 	}
-	if i.sharing == nil {
+	if i.sharedCache == nil {
 		return ask()
 	}
-	// What the issuer says depends on who asks: an API is told nothing of tokens that are not for it.
-	return i.sharing.once(ctx, hash("shared introspection", i.policy.issuer, endpoint, i.cfg.ClientID, token), ask)
+	return i.sharedCache.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), ask)
 }
 
 // keep remembers what the issuer said, within the bounds of RFC 7662, section 4. An error is nothing that it said.
-func (i *introspector) keep(key factcache.Key, endpoint string, said saying, err error, now time.Time) *answered {
+func (i *introspector) keep(key factcache.Key, endpoint string, said introspected, err error, now time.Time) *answered {
 	if err == nil {
 		a := &answered{user: said.user, endpoint: endpoint, fresh: said.at.Add(i.cfg.CacheTTL)}
 		a.usable = a.fresh.Add(i.cfg.StaleIfError)

@@ -2,128 +2,145 @@ package xenaauth
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/sharedresponse"
 )
 
-// Cache is a store that the instances of a service share, so that one of them asks the issuer about a token and the
-// others needn't: see [Introspection.Cache]. Implementations live outside this package. They are safe for concurrent
-// use and end by themselves when ctx does.
+// Cache is a store that the instances of a service share, so that only one of them introspects a
+// token: see [Introspection.Cache]. Implementations live outside this package. They are safe for
+// concurrent use. A call ends when its ctx ends.
 //
-// A key is a hash of the token and of what else the answer depends on. Who has it can't make the token of it but can
-// tell which token it is of, and a value says who the user is: a store that others can read or write needs the one
-// hashed with a secret and the other sealed with it.
+// A key is a hash of the token and of everything else on which the response depends. Nobody can make
+// the token from a key, but a reader who has a token can find its key. A value says who the user is.
+// If others can read the store, an implementation must hash the keys with a secret and encrypt the
+// values. If others can write to the store, it must also authenticate the values.
 //
-// A cache that fails is one that holds nothing: no request is refused because of it. What it gives is held to the same
-// rules as an answer of the issuer.
+// If the cache fails, no request is refused: the instance introspects the token itself. A value from
+// the cache must meet the same rules as a response of the issuer.
 type Cache interface {
-	// Get returns what Set stored under key less than its ttl ago, and nil where there is nothing. Where another instance
-	// was told that there is nothing and hasn't called Set since, Get may wait for it: a moment, not for ever. After nil
-	// without an error the caller asks the issuer and calls Set.
+	// Get returns the value that Set stored under key, until its ttl ends, or nil if there is none.
+	// After nil without an error, the caller introspects the token and then calls Set. If Get has
+	// returned nil to another instance that has not called Set since, Get may wait for that value,
+	// for a limited time.
 	Get(ctx context.Context, key [32]byte) (value []byte, err error)
-	// Set stores a value. An empty one stores nothing and says that nothing came of asking: who waits in Get needn't wait
-	// on. ttl is then of no meaning.
+	// Set stores a value. An empty value stores nothing: it tells the cache that the introspection
+	// gave no result, so that Get in other instances need not wait any longer. ttl then has no
+	// meaning.
 	Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error
 }
 
-// sharing is what an introspector does with a [Cache].
-type sharing struct {
+// sharedCache reads and writes introspection responses in a [Cache].
+type sharedCache struct {
 	cache       Cache
 	policy      *policy
 	report      *reporter
 	activeTTL   time.Duration
-	inactiveTTL time.Duration // not shared unless positive
+	inactiveTTL time.Duration // if not positive, inactive responses are not shared
 	timeout     time.Duration
-	places      chan struct{} // taken by who uses the cache: what strangers send piles up neither here nor there
+	calls       chan struct{} // semaphore that bounds concurrent calls of the cache
 }
 
-// newSharing returns nil if there is nothing to share by.
-func newSharing(c Introspection, policy *policy, report *reporter) *sharing {
+// newSharedCache returns nil if no Cache is configured.
+func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCache {
 	if c.Cache == nil {
 		return nil
 	}
-	return &sharing{
+	return &sharedCache{
 		cache:       c.Cache,
 		policy:      policy,
 		report:      report,
 		activeTTL:   c.CacheTTL,
 		inactiveTTL: c.NegativeTTL,
 		timeout:     c.Timeout,
-		places:      make(chan struct{}, 16*c.MaxConcurrent),
+		calls:       make(chan struct{}, 16*c.MaxConcurrent),
 	}
 }
 
-// saying is what the issuer said about a token.
-type saying struct {
-	user *User // nil: not active
-	at   time.Time
+// introspected is the result of an introspection call.
+type introspected struct {
+	user *User     // nil if the token is not active
+	at   time.Time // from which the time to live counts
 }
 
-// once calls ask unless another instance has done so. An error that is no *Error with ReasonInactive is nothing that
-// the issuer said, and is not shared. The times of the result are those of the answer's use: see keep.
-func (s *sharing) once(ctx context.Context, key [32]byte, ask func() (saying, error)) (saying, error) {
+// sharedKey returns the key of a response. The response depends on the client that calls: an issuer
+// tells an API nothing about tokens of other APIs. The key contains the version of the stored form,
+// so that instances of two versions share nothing: see sharedresponse.Version.
+func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
+	version := strconv.Itoa(sharedresponse.Version)
+	return hash("shared introspection", version, issuer, endpoint, clientID, token)
+}
+
+// find returns the response that another instance has stored. If there is none, it calls introspect
+// and stores the result. If the token is not active, the error is an *Error with ReasonInactive. All
+// other errors are no response of the issuer, and are not shared.
+func (s *sharedCache) find(
+	ctx context.Context, key [32]byte, introspect func() (introspected, error),
+) (introspected, error) {
 	select {
-	case s.places <- struct{}{}:
+	case s.calls <- struct{}{}:
 	default:
-		return ask()
+		return introspect()
 	}
 	value, err := s.get(ctx, key)
-	if err != nil { // and it would fail again
-		<-s.places
-		return ask()
+	if err != nil { // a call of Set would fail too
+		<-s.calls
+		return introspect()
 	}
-	if said, ok := s.read(value, time.Now()); ok {
-		<-s.places
-		if said.user == nil {
-			return said, refuse(ReasonInactive, errInactive)
+	if found, ok := s.decode(value, time.Now()); ok {
+		<-s.calls
+		if found.user == nil {
+			return found, refuse(ReasonInactive, errInactive)
 		}
-		return said, nil
+		return found, nil
 	}
-	asked := time.Now()
+	called := time.Now()
 	var ttl time.Duration
 	value = nil
-	// Who waits here needn't wait for the cache, but others wait to be told, also if the HTTP client panics. The goroutine
-	// lasts as long as the cache takes, and holds a place.
+	// This request does not wait for Set. The goroutine keeps its place in the semaphore until Set
+	// returns. Set is called even if introspect panics, because other instances wait for it.
 	defer func() { go s.set(key, value, ttl) }()
-	said, err := ask()
-	value, ttl = s.write(said.user, err, asked, time.Now())
-	return said, err
+	result, err := introspect()
+	value, ttl = s.encode(result.user, err, called, time.Now())
+	return result, err
 }
 
 var (
-	errCacheFails  = errors.New("it gives an error")
+	errCacheFails  = errors.New("it returns an error")
 	errCachePanics = errors.New("it panics")
-	errCacheSpoilt = errors.New("it gives what no instance can have stored")
+	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// noted tells the log how the cache does. What a foreign error says is not for the log: it may name hosts and keys.
-func (s *sharing) noted(err error) error {
+// note tells the log whether the cache works. It replaces the text of a foreign error, which may
+// name hosts and keys.
+func (s *sharedCache) note(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
 	}
-	const bad, good = "the shared cache fails, so this instance asks for itself", "the shared cache is back"
-	s.report.change("shared cache", err, bad, good)
+	s.report.change("shared cache", err,
+		"the shared cache fails, so this instance introspects tokens itself",
+		"the shared cache is back")
 	return err
 }
 
-func (s *sharing) get(ctx context.Context, key [32]byte) (value []byte, err error) {
+func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	defer func() {
 		if recover() != nil {
 			value, err = nil, errCachePanics
 		}
-		err = s.noted(err)
+		err = s.note(err)
 	}()
 	return s.cache.Get(ctx, key)
 }
 
-// set gives the place back that once took.
-func (s *sharing) set(key [32]byte, value []byte, ttl time.Duration) {
-	defer func() { <-s.places }()
+// set releases the place in the semaphore that find has taken.
+func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
+	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
 	var err error
@@ -131,25 +148,22 @@ func (s *sharing) set(key [32]byte, value []byte, ttl time.Duration) {
 		if recover() != nil {
 			err = errCachePanics
 		}
-		_ = s.noted(err)
+		_ = s.note(err)
 	}()
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// A value is a version, whether the token is active, when the issuer was asked, in milliseconds since 1970, and what it
-// said.
-const (
-	valueVersion = 1
-	valueHeader  = 1 + 1 + 8
-)
-
-// write is what to store, and for how long. There is nothing to store of what the issuer didn't say.
-func (s *sharing) write(user *User, err error, asked, now time.Time) (value []byte, ttl time.Duration) {
-	text, active := "", byte(0)
-	ends := asked.Add(s.inactiveTTL)
+// encode returns the value to store and its time to live. It returns nil if the error is no response
+// of the issuer.
+func (s *sharedCache) encode(
+	user *User, err error, called, now time.Time,
+) (value []byte, ttl time.Duration) {
+	response := sharedresponse.Response{Called: called, Issuer: s.policy.issuer}
+	ends := called.Add(s.inactiveTTL)
 	switch e, ok := errors.AsType[*Error](err); {
 	case err == nil && user != nil:
-		text, active, ends = user.set.Raw, 1, asked.Add(s.activeTTL)
+		response.Active, response.Claims = true, user.set.Raw
+		ends = called.Add(s.activeTTL)
 		if exp := user.ExpiresAt(); !exp.IsZero() {
 			ends = earlier(ends, exp)
 		}
@@ -159,41 +173,38 @@ func (s *sharing) write(user *User, err error, asked, now time.Time) (value []by
 	if ttl = ends.Sub(now); ttl <= 0 {
 		return nil, 0
 	}
-	value = make([]byte, 0, valueHeader+len(text))
-	value = append(value, valueVersion, active)
-	value = binary.BigEndian.AppendUint64(value, uint64(asked.UnixMilli()))
-	return append(value, text...), ttl
+	return response.Encode(), ttl
 }
 
-// read is what a value says, if it is one that may be used still: the store is not trusted to forget in time, nor the
-// clocks of other instances to be right.
-func (s *sharing) read(value []byte, now time.Time) (said saying, ok bool) {
+// decode reads a value. ok is false if the value must not be used. decode checks the age itself: the
+// store may return a value after its time to live, and clocks of other instances may be wrong.
+func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
-		return saying{}, false
+		return introspected{}, false
 	}
-	spoilt := func() (saying, bool) {
-		// Once in the life of a process is enough: who can spoil values can do it often.
-		s.report.change("shared cache, values", errCacheSpoilt, "the shared cache is not to be trusted", "")
-		return saying{}, false
+	response, ok := sharedresponse.Decode(value)
+	if !ok || response.Issuer != s.policy.issuer || len(response.Claims) > maxAnswer {
+		return introspected{}, s.forged()
 	}
-	if len(value) < valueHeader || len(value) > valueHeader+maxAnswer || value[0] != valueVersion || value[1] > 1 {
-		return spoilt()
-	}
-	at := time.UnixMilli(int64(binary.BigEndian.Uint64(value[2:])))
-	text, ttl := value[valueHeader:], s.inactiveTTL
-	if value[1] == 1 {
-		set, err := claims.Parse(string(text), claims.Answer)
+	ttl := s.inactiveTTL
+	if response.Active {
+		set, err := claims.Parse(response.Claims, claims.Answer)
 		if err != nil || !set.Active {
-			return spoilt()
+			return introspected{}, s.forged()
 		}
-		said.user = s.policy.user(set)
+		found.user = s.policy.user(set)
 		ttl = s.activeTTL
-	} else if len(text) > 0 {
-		return spoilt()
 	}
-	if at.After(now.Add(s.policy.skew)) || !now.Before(at.Add(ttl)) {
-		return saying{}, false
+	if response.Called.After(now.Add(s.policy.skew)) || !now.Before(response.Called.Add(ttl)) {
+		return introspected{}, false
 	}
-	said.at = earlier(at, now)
-	return said, true
+	found.at = earlier(response.Called, now)
+	return found, true
+}
+
+// forged logs, once in the life of the process, that the cache returns forged values, and returns
+// false. It does not log each time, because an attacker who can forge values can do it often.
+func (s *sharedCache) forged() bool {
+	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
+	return false
 }

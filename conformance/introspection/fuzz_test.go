@@ -1,6 +1,7 @@
 package introspection_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -122,7 +123,9 @@ func FuzzSharedCache(f *testing.F) {
 	_, err = v.Validate(f.Context(), "token")
 	require.NoError(f, err)
 	stored := <-probe.set
-	require.True(f, len(stored) > 10 && json.Valid(stored[10:]), "the form of values changed: %q", stored)
+	named := append(binary.BigEndian.AppendUint16(nil, uint16(len(issuer.URL()))), issuer.URL()...)
+	require.True(f, len(stored) > 10 && bytes.HasPrefix(stored[10:], named) && json.Valid(stored[10+len(named):]),
+		"the form of values changed: %q", stored)
 	version := stored[0]
 
 	f.Add(version, byte(1), int64(0), good)
@@ -136,9 +139,10 @@ func FuzzSharedCache(f *testing.F) {
 	f.Add(version, byte(1), int64(0), `{"active":true,"sub":"a","client_id":"b","exp":1}`)
 	f.Fuzz(func(t *testing.T, first, second byte, ago int64, body string) {
 		at := time.Now().UnixMilli() + ago
-		value := append(binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at)), body...)
+		value := binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at))
+		value = append(append(value, named...), body...)
 		if len(value)%7 == 6 { // now and then one that is cut off
-			value = value[:len(value)%11]
+			value = value[:len(value)%(11+len(named))]
 		}
 		cache := &planted{value: value}
 		v, err := xenaauth.NewValidator(config(cache, `{"active":false}`))
@@ -151,12 +155,12 @@ func FuzzSharedCache(f *testing.F) {
 			require.Contains(t, reasonsOfResponses, refusal.Reason)
 			return
 		}
-		require.Greater(t, len(value), 10)
+		require.Greater(t, len(value), 10+len(named))
 		require.Equal(t, version, first)
 		require.Equal(t, byte(1), second)
 		require.Less(t, ago, int64(31_000), "it is from the future")
 		require.Greater(t, ago, int64(-61_000), "it is older than answers are kept")
-		acceptable(t, string(value[10:]), issuer.URL(), issuer.API(), true)
+		acceptable(t, string(value[10+len(named):]), issuer.URL(), issuer.API(), true)
 	})
 }
 

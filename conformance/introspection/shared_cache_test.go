@@ -3,6 +3,7 @@ package introspection_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -286,21 +287,30 @@ func TestSharedCacheSpoilt(t *testing.T) {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
 		return b
 	}
+	// claims replaces the claims in a value: they are what follows the issuer.
+	claims := func(b []byte, text string) []byte {
+		return append(b[:12+int(binary.BigEndian.Uint16(b[10:]))], text...)
+	}
 	for name, spoil := range map[string]func([]byte) []byte{
 		"empty":              func([]byte) []byte { return []byte{} },
-		"a byte":             func([]byte) []byte { return []byte{1} },
+		"a byte":             func([]byte) []byte { return []byte{2} },
 		"random":             func([]byte) []byte { return bytes.Repeat([]byte{0xa5}, 300) },
-		"header only":        func(b []byte) []byte { return b[:10] },
-		"shorter header":     func(b []byte) []byte { return b[:9] },
+		"header only":        func(b []byte) []byte { return b[:12] },
+		"shorter header":     func(b []byte) []byte { return b[:11] },
+		"no claims":          func(b []byte) []byte { return claims(b, "") },
 		"truncated":          func(b []byte) []byte { return b[:len(b)-1] },
 		"more at the end":    func(b []byte) []byte { return append(b, '}') },
-		"version":            func(b []byte) []byte { b[0] = 2; return b },
+		"older version":      func(b []byte) []byte { b[0] = 1; return b },
+		"version 1":          func(b []byte) []byte { return append(append([]byte{1}, b[1:10]...), b[12+int(b[11]):]...) },
+		"newer version":      func(b []byte) []byte { b[0] = 3; return b },
+		"no issuer":          func(b []byte) []byte { return append(b[:10:10], append([]byte{0, 0}, b[12+int(b[11]):]...)...) },
+		"another issuer":     func(b []byte) []byte { b[12]++; return b },
 		"neither nor":        func(b []byte) []byte { b[1] = 2; return b },
-		"neither, no text":   func(b []byte) []byte { b[1] = 2; return b[:10] },
+		"neither, no text":   func(b []byte) []byte { b[1] = 2; return claims(b, "") },
 		"inactive with text": func(b []byte) []byte { b[1] = 0; return b },
-		"active without":     func(b []byte) []byte { return append(b[:10], `{"active":false,"sub":"U9"}`...) },
-		"active as a word":   func(b []byte) []byte { return append(b[:10], `{"active":"true","sub":"U9"}`...) },
-		"sub twice":          func(b []byte) []byte { return append(b[:10], `{"active":true,"sub":"U9","sub":"U1"}`...) },
+		"active without":     func(b []byte) []byte { return claims(b, `{"active":false,"sub":"U9"}`) },
+		"active as a word":   func(b []byte) []byte { return claims(b, `{"active":"true","sub":"U9"}`) },
+		"sub twice":          func(b []byte) []byte { return claims(b, `{"active":true,"sub":"U9","sub":"U1"}`) },
 		"huge":               func(b []byte) []byte { return append(b, bytes.Repeat([]byte{' '}, 256<<10)...) },
 		"replayed":           func(b []byte) []byte { return at(b, time.Now().Add(-time.Minute)) },
 		"from the future":    func(b []byte) []byte { return at(b, time.Now().Add(31*time.Second)) },
@@ -318,6 +328,31 @@ func TestSharedCacheSpoilt(t *testing.T) {
 			require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		})
 	}
+}
+
+// Instances of version 1, which stored no issuer, use other keys. So an instance neither reads nor
+// replaces their values during an update.
+func TestSharedCacheOfOlderInstances(t *testing.T) {
+	t.Parallel()
+	issuer, store := harness.NewIssuer(), newStore()
+	token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
+	var parts []byte
+	for _, part := range []string{
+		"shared introspection", issuer.URL(), issuer.URL() + "/connect/introspect",
+		issuer.HybridConfig().Introspection.ClientID, token,
+	} {
+		parts = binary.BigEndian.AppendUint64(parts, uint64(len(part)))
+		parts = append(parts, part...)
+	}
+	old := sha256.Sum256(parts)
+	value := append([]byte{1, 1}, binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli()))...)
+	value = append(value, `{"active":true,"sub":"U9","client_id":"app","aud":"testapi","scope":"testapi"}`...)
+	store.values[old] = scValue{value, time.Now().Add(time.Minute)}
+	v := scFleet(t, issuer, store, 1, nil)[0]
+	require.Equal(t, "U1", harness.UserOf(t, v, token).Subject())
+	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+	store.stored(t, 2)
+	require.Equal(t, value, store.values[old].value)
 }
 
 // An instance whose clock is a little ahead is no reason to use its answers for longer.

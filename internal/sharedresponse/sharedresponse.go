@@ -1,0 +1,70 @@
+// Package sharedresponse has the stored form of an introspection response, in a cache that the
+// instances of a service share.
+//
+// A value is, in this order:
+//
+//	version   1 byte, Version
+//	active    1 byte, 0 or 1
+//	called    8 bytes, big-endian: milliseconds since 1970
+//	length    2 bytes, big-endian: of the issuer
+//	issuer
+//	claims    the rest: the JSON object of the response, empty if the token is not active
+package sharedresponse
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+)
+
+// Version is the version of the stored form. An instance does not read values of other versions. So
+// that instances of two versions do not replace each other's values, the key of a value must contain
+// the version too.
+//
+// Version 1, before any release, had no issuer.
+const Version = 2
+
+const fixed = 1 + 1 + 8 + 2 // bytes before the issuer
+
+// Response is an introspection response.
+type Response struct {
+	Active bool
+	Called time.Time // when the call of the issuer began
+	Issuer string
+	Claims string // the text of the response; "" if the token is not active
+}
+
+// Encode returns the stored form of r, or nil if the issuer is too long.
+func (r Response) Encode() []byte {
+	if len(r.Issuer) > math.MaxUint16 {
+		return nil
+	}
+	b := make([]byte, 0, fixed+len(r.Issuer)+len(r.Claims))
+	b = append(b, Version, 0)
+	if r.Active {
+		b[1] = 1
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Called.UnixMilli()))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(r.Issuer)))
+	b = append(b, r.Issuer...)
+	return append(b, r.Claims...)
+}
+
+// Decode reads a stored form. It does not parse the claims. ok is false if value is not the stored
+// form of this version.
+func Decode(value []byte) (r Response, ok bool) {
+	if len(value) < fixed || value[0] != Version || value[1] > 1 {
+		return Response{}, false
+	}
+	length, rest := int(binary.BigEndian.Uint16(value[10:])), value[fixed:]
+	if length > len(rest) {
+		return Response{}, false
+	}
+	r = Response{
+		Active: value[1] == 1,
+		Called: time.UnixMilli(int64(binary.BigEndian.Uint64(value[2:]))),
+		Issuer: string(rest[:length]),
+		Claims: string(rest[length:]),
+	}
+	return r, r.Active == (r.Claims != "")
+}
