@@ -129,6 +129,10 @@ func (e *Error) StatusCode() int { return e.answer().status }
 // none.
 func (e *Error) Code() string { return e.answer().code }
 
+// Detail is the text for clients: the detail of the problem details and the error_description of the
+// challenge.
+func (e *Error) Detail() string { return e.answer().description }
+
 // Error is the reason and its cause, for logs.
 func (e *Error) Error() string {
 	if e.Err == nil {

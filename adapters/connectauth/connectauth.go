@@ -1,97 +1,130 @@
-// Package connectauth guards the procedures of a Connect server with [xenaauth], for clients of the Connect, gRPC and
-// gRPC-Web protocols:
+// Package connectauth guards the procedures of a Connect server with [xenaauth], by a table of
+// routes. It serves clients of the Connect, gRPC and gRPC-Web protocols:
 //
 //	mux := http.NewServeMux()
 //	mux.Handle(invoicesv1connect.NewInvoicesHandler(invoices{}))
-//	guard := connectauth.New(auth, connectauth.Rules{
-//		Require: map[string]xenaauth.Requirement{"/invoices.v1.Invoices/*": xenaauth.AllScopes("testapi")},
-//		Public:  []string{"/grpc.health.v1.Health/*"},
-//	})
-//	log.Fatal(http.ListenAndServe("localhost:8080", guard.Wrap(mux)))
+//	table, err := routes.New([]routes.Rule{
+//		{Pattern: "/invoices.v1.Invoices/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+//		{Pattern: "/grpc.health.v1.Health/", Access: routes.Public()},
+//	}, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	guard := connectauth.New(auth, table.Find)
+//	log.Fatal(http.ListenAndServe("localhost:8080", guard.Handler(mux)))
 //
-// The token is in the Authorization field, and handlers find the user by [xenaauth.UserFromContext]. A path that the
-// rules don't name is refused to everybody.
+// The token is in the Authorization field. A handler finds the user with
+// [xenaauth.UserFromContext]. A request that no rule matches is refused. [routes.Table.Audit] lists
+// the procedures that no rule matches.
 //
-// The guard is around the handlers, and not an interceptor in them: an interceptor runs when Connect has read,
-// decompressed and decoded the message of a unary call already, and can be forgotten for one of several handlers.
+// A procedure is the path /package.Service/Method. Most calls are POST requests. Connect also has
+// GET requests for procedures without side effects, so write the patterns without a method.
+//
+// The guard is a handler around the handlers of Connect, and not an interceptor in them. Connect
+// reads, decompresses and decodes the message of a unary call before an interceptor runs. An
+// interceptor can also be forgotten for one of several handlers.
 //
 // # Refusals
 //
-// What HTTP answers by 401, and by 400, is [connect.CodeUnauthenticated]: malformed credentials are not what
-// [connect.CodeInvalidArgument] is about, a procedure's arguments. 403 is [connect.CodePermissionDenied], 503
-// [connect.CodeUnavailable]. The header of the response, which clients find in the error's metadata, has HTTP's challenge
-// as WWW-Authenticate, to the byte, or Retry-After.
-// The error has an [errdetails.ErrorInfo] of domain [Domain], whose reason is the [xenaauth.Reason] in upper case and
-// whose metadata has the scope that is required, and with CodeUnavailable an [errdetails.RetryInfo]. A request of none
-// of the protocols is answered by [xenaauth.Middleware.Deny].
+// HTTP's status 401 and 400 become [connect.CodeUnauthenticated], 403 becomes
+// [connect.CodePermissionDenied], and 503 becomes [connect.CodeUnavailable]. 400 does not become
+// [connect.CodeInvalidArgument], because that code is about the arguments of a procedure.
 //
-// # Mind
+// The header of the response has the same WWW-Authenticate or Retry-After fields as HTTP's response.
+// A client finds them in the metadata of the error. The error has an [errdetails.ErrorInfo] with the
+// domain [Domain]. Its reason is the [xenaauth.Reason] in upper case, and its metadata has the
+// required scope. An error with CodeUnavailable also has an [errdetails.RetryInfo]. A request of
+// none of the three protocols is answered by [xenaauth.Middleware.Deny].
 //
-// A stream is checked when it begins: a handler that lets it live on should end it at [xenaauth.User.ExpiresAt]. What
-// answers CORS preflights belongs around the guard, and what strips a prefix from paths too.
+// # Limits
+//
+// A stream is checked when it begins. A handler that keeps a stream open must end it at
+// [xenaauth.User.ExpiresAt]. A handler that answers CORS preflight requests, or that removes a
+// prefix from paths, belongs around the guard.
 package connectauth
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Guard holds procedures to its rules. It is safe for concurrent use.
+// Guard guards the procedures of a server. It is safe for concurrent use.
 type Guard struct {
-	m      *xenaauth.Middleware
-	rules  rules
-	errors *connect.ErrorWriter
+	middleware *xenaauth.Middleware
+	routes     *routes.Guard
+	errors     *connect.ErrorWriter
 }
 
-// New returns a guard. It panics as [xenaauth.Middleware.Require] does, and on names that no procedure can have. The
-// options, if any, are those that the handlers have.
-func New(m *xenaauth.Middleware, r Rules, opts ...connect.HandlerOption) *Guard {
-	return &Guard{m: m, rules: compile(m, r), errors: connect.NewErrorWriter(opts...)}
+// New returns a guard. find returns the rule for a request, for example [routes.Table.Find]. opts are
+// the options of the guarded handlers. New panics if m or find is nil.
+func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error), opts ...connect.HandlerOption) *Guard {
+	if find == nil {
+		panic("connectauth: nil find function")
+	}
+	return &Guard{
+		middleware: m,
+		errors:     connect.NewErrorWriter(opts...),
+		routes: routes.NewGuard(m, func(r *http.Request) (routes.Rule, error) {
+			rule, err := find(r)
+			if e, ok := errors.AsType[*xenaauth.Error](err); ok && e.Reason == xenaauth.ReasonNoRule {
+				err = fmt.Errorf("no rule matches %.200q: %w", r.URL.Path, err)
+			}
+			return rule, err
+		}),
+	}
 }
 
-// Wrap returns the guarded next, which is a handler of Connect or a mux with several. A refusal is answered before
-// anything of the body is read.
-func (g *Guard) Wrap(next http.Handler) http.Handler {
+// Handler returns next behind the guard. next is a handler of Connect, or a mux with several. A
+// request is refused before its body is read. Handler panics if next is nil.
+func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("connectauth: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		rule, listed := g.rules.find(r.URL.Path)
-		// What is escaped is no name: it could miss its own rule and meet that of its service, and still be served.
-		listed = listed && r.URL.EscapedPath() == r.URL.Path
-		switch {
-		case !listed:
-			g.deny(w, r, g.m.Refuse(r, fmt.Errorf("no rule names %.200q: %w", r.URL.Path, errNoRule)))
-			return
-		case rule != nil:
-			decided := false
-			defer func() {
-				if !decided { // a policy or hook panics, and middleware that recovers may write nothing, which is 200
-					g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
-				}
-			}()
-			named := *r
-			named.Pattern = r.URL.Path // the route, for the log
-			allowed, err := g.m.Check(&named, *rule)
-			decided = true
-			if err != nil {
-				g.deny(w, r, err)
-				return
+		decided := false
+		defer func() {
+			if !decided { // a policy or a hook panicked: without a status the response would be 200
+				g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 			}
-			r = allowed
+		}()
+		allowed, _, err := g.routes.Check(r)
+		decided = true
+		if err != nil {
+			g.deny(w, r, err)
+			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, allowed)
 	})
 }
 
 func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 	if !g.errors.IsSupported(r) {
-		g.m.Deny(w, r, err)
+		g.middleware.Deny(w, r, err)
 		return
 	}
-	_ = g.errors.Write(w, r, refusal(g.m, w.Header(), err)) // a client that has gone away needs no answer
+	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), err)) // it fails if the client is gone
+}
+
+// Procedures returns the names of the procedures of all services in files, for
+// [routes.Table.Audit]:
+//
+//	err := table.Audit(connectauth.Procedures(invoicesv1.File_invoices_v1_invoices_proto)...)
+func Procedures(files ...protoreflect.FileDescriptor) []string {
+	var procedures []string
+	for _, file := range files {
+		for i := range file.Services().Len() {
+			service := file.Services().Get(i)
+			for j := range service.Methods().Len() {
+				procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(j).Name()))
+			}
+		}
+	}
+	return procedures
 }

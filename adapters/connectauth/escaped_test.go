@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 type nobody struct{}
@@ -16,8 +17,9 @@ func (nobody) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, &xenaauth.Error{Reason: xenaauth.ReasonInactive}
 }
 
-// Generated code mounts a service under its prefix and chooses the procedure by the decoded path. An escaped name must
-// not miss its own rule and meet the laxer one of its service.
+// TestEscapedNames sends the name of a procedure with escapes. Generated code mounts a service under
+// its prefix and chooses the procedure by the decoded path. So an escaped name must not avoid the
+// rule of the procedure and get the weaker rule of the service.
 func TestEscapedNames(t *testing.T) {
 	served := 0
 	mux := http.NewServeMux()
@@ -26,10 +28,10 @@ func TestEscapedNames(t *testing.T) {
 			served++
 		}
 	}))
-	guard := connectauth.New(xenaauth.NewMiddleware(nobody{}, nil), connectauth.Rules{
-		Require: map[string]xenaauth.Requirement{"/w.W/Secret": xenaauth.AllScopes("admin")},
-		Public:  []string{"/w.W/*"},
-	}).Wrap(mux)
+	guard := connectauth.New(xenaauth.NewMiddleware(nobody{}, nil), table(t,
+		routes.Rule{Pattern: "/w.W/Secret", Access: routes.Require(xenaauth.AllScopes("admin"))},
+		routes.Rule{Pattern: "/w.W/", Access: routes.Public()},
+	).Find).Handler(mux)
 	for _, path := range []string{"/w.W/Secret", "/w.W/%53ecret", "/w.W/Secre%74", "/w%2eW/Secret", "/w.W/./Secret", "/w.W//Secret"} {
 		guard.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, path, nil))
 		if served != 0 {

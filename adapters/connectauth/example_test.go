@@ -14,6 +14,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func whoami(ctx context.Context, _ *connect.Request[emptypb.Empty]) (*connect.Response[wrapperspb.StringValue], error) {
@@ -30,10 +31,13 @@ func Example() {
 
 	mux := http.NewServeMux()
 	mux.Handle("/example.v1.Users/WhoAmI", connect.NewUnaryHandler("/example.v1.Users/WhoAmI", whoami))
-	guard := connectauth.New(auth, connectauth.Rules{
-		Require: map[string]xenaauth.Requirement{"/example.v1.Users/*": xenaauth.AllScopes("testapi")},
-	})
-	handler := guard.Wrap(mux)
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/example.v1.Users/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	handler := connectauth.New(auth, table.Find).Handler(mux)
 
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, "/example.v1.Users/WhoAmI", strings.NewReader("{}"))

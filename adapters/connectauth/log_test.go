@@ -11,10 +11,11 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRefusalsAreLogged finds the procedure in the log, also of one that no rule names.
+// TestRefusalsAreLogged finds the rule or the procedure of a refused request in the log.
 func TestRefusalsAreLogged(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
@@ -22,29 +23,29 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 	var log bytes.Buffer
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	guard := connectauth.New(m, connectauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
+	guard := connectauth.New(m, table(t, routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())}).Find)
 	for path, want := range map[string]string{
-		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"the Authorization field is missing\" realm=xena\n",
-		"/u.U/Get": `reason=no_rule status=403 method=POST why="no rule names \"/u.U/Get\": `,
+		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/ why=\"the Authorization field is missing\" realm=xena\n",
+		"/u.U/Get": `reason=no_rule status=403 method=POST why="no rule matches \"/u.U/Get\": `,
 	} {
 		log.Reset()
 		r := httptest.NewRequest(http.MethodPost, path, nil)
 		r.Header.Set("Content-Type", "application/json")
-		guard.Wrap(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+		guard.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
 		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), want) {
 			t.Errorf("%s: the log is %s", path, &log)
 		}
 	}
 }
 
-// A procedure that no rule names costs no memory in proportion to its name, which a stranger chooses.
+// A procedure that no rule matches costs no memory in proportion to its name, which a stranger chooses.
 func TestALongNameCostsLittleToLog(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
-	guarded := connectauth.New(m, connectauth.Rules{}).Wrap(http.NotFoundHandler())
+	guarded := connectauth.New(m, table(t).Find).Handler(http.NotFoundHandler())
 	r := httptest.NewRequest(http.MethodPost, "/"+strings.Repeat("a", 1<<20), nil)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

@@ -7,29 +7,56 @@ import (
 	"strings"
 	"testing"
 
+	"connectrpc.com/connect"
+
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPanicUnderRecovery has middleware recover from the panic of a policy and write nothing, which would be 200.
+// TestPanic calls a procedure whose policy panics. The handler does not run, the client does not
+// learn the value, and the server goes on.
+func TestPanic(t *testing.T) {
+	s := start(t, nil)
+	s.each(t, "/t.T/Panic", authorization(s.bearer()), func(t *testing.T, _ string, err *connect.Error) {
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v", err)
+		}
+	})
+	if s.handled.Load() != 0 {
+		t.Error("the handler ran")
+	}
+	s.each(t, "/t.T/Any", authorization(s.bearer()), func(t *testing.T, user string, err *connect.Error) {
+		if user != "ann" {
+			t.Errorf("afterwards: user %q, %v", user, err)
+		}
+	})
+}
+
+// TestPanicUnderRecovery has middleware that recovers from the panic of a hook and writes nothing,
+// which net/http would send as 200.
 func TestPanicUnderRecovery(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("the secret list") }})
-	guard := connectauth.New(m, connectauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
+	guard := connectauth.New(m, table(t,
+		routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())},
+		routes.Rule{Pattern: "/t.T/Open", Access: routes.Public()}).Find)
 	for _, contentType := range []string{"application/json", "application/proto", "text/plain"} {
-		r := httptest.NewRequest(http.MethodPost, "/t.T/Any", nil)
-		r.Header.Set("Content-Type", contentType)
-		w := httptest.NewRecorder()
-		func() {
-			defer func() { _ = recover() }()
-			guard.Wrap(http.NotFoundHandler()).ServeHTTP(w, r)
-		}()
-		if w.Result().StatusCode != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
-			t.Errorf("%s: %d %s", contentType, w.Result().StatusCode, w.Body)
+		for _, path := range []string{"/t.T/Any", "/t.T/Open", "/u.U/Any"} {
+			r := httptest.NewRequest(http.MethodPost, path, nil)
+			r.Header.Set("Content-Type", contentType)
+			w := httptest.NewRecorder()
+			func() {
+				defer func() { _ = recover() }()
+				guard.Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+			}()
+			if w.Result().StatusCode != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("%s of %s: %d %s", path, contentType, w.Result().StatusCode, w.Body)
+			}
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package connectauth
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -16,9 +15,6 @@ import (
 
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = rpcerror.Domain
-
-// errNoRule refuses a name that no rule matches.
-var errNoRule = &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
 
 // refused is the error of a refused request. The client gets the message, and not the cause.
 type refused struct {
@@ -41,17 +37,13 @@ func refusal(m *xenaauth.Middleware, h http.Header, err error) *connect.Error {
 	details := []proto.Message{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),
-		Metadata: rpcerror.Metadata(e.Scopes, nil),
+		Metadata: rpcerror.Metadata(e.Scopes, e.Params),
 	}}
 	if code == connect.CodeUnavailable {
 		delay := rpcerror.RetryDelay(h.Get("Retry-After"))
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
-	var problem struct{ Detail string }
-	if text, err := e.MarshalJSON(); err == nil {
-		_ = json.Unmarshal(text, &problem) // its own JSON; without a detail the message is empty
-	}
-	told := connect.NewError(code, &refused{message: problem.Detail, cause: e})
+	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
 		// It fails for text that is not UTF-8, from a TokenValidator of the service.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {

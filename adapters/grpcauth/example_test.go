@@ -10,6 +10,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func Example() {
@@ -18,14 +19,18 @@ func Example() {
 		log.Fatal(err)
 	}
 	auth := xenaauth.NewMiddleware(v, nil)
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/grpc.health.v1.Health/Watch", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+		{Pattern: "/grpc.health.v1.Health/Check", Access: routes.Public()},
+	}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
 
-	guard := grpcauth.New(auth, grpcauth.Rules{
-		Require: map[string]xenaauth.Requirement{"/grpc.health.v1.Health/Watch": xenaauth.AllScopes("testapi")},
-		Public:  []string{"/grpc.health.v1.Health/Check"},
-	})
+	guard := grpcauth.New(auth, table.Find)
 	server := grpc.NewServer(guard.ServerOptions()...)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
 
-	fmt.Println(guard.Check(server.GetServiceInfo()))
-	// Output: grpcauth: /grpc.health.v1.Health/List has no rule, so it is refused to everybody
+	fmt.Println(table.Audit(grpcauth.Methods(server.GetServiceInfo())...))
+	// Output: routes: no rule matches /grpc.health.v1.Health/List: each call is refused
 }

@@ -1,111 +1,164 @@
-// Package grpcauth guards the methods of a gRPC server with [xenaauth]:
+// Package grpcauth guards the methods of a gRPC server with [xenaauth], by a table of routes:
 //
-//	guard := grpcauth.New(auth, grpcauth.Rules{
-//		Require: map[string]xenaauth.Requirement{"/invoices.v1.Invoices/*": xenaauth.AllScopes("testapi")},
-//		Public:  []string{"/grpc.health.v1.Health/*"},
-//	})
+//	table, err := routes.New([]routes.Rule{
+//		{Pattern: "/invoices.v1.Invoices/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+//		{Pattern: "/grpc.health.v1.Health/", Access: routes.Public()},
+//	}, nil)
+//	if err != nil {
+//		log.Fatal(err)
+//	}
+//	guard := grpcauth.New(auth, table.Find)
 //	server := grpc.NewServer(guard.ServerOptions()...)
 //
-// The token is in the metadata "authorization", by the same rules as in HTTP's field, and handlers find the user by
-// [xenaauth.UserFromContext]. A method that the rules don't name is refused to everybody.
+// The token is in the metadata "authorization". The same rules apply as to the Authorization field
+// of HTTP. A handler finds the user with [xenaauth.UserFromContext]. A method that no rule matches
+// is refused. [routes.Table.Audit] lists such methods.
+//
+// # Rules
+//
+// A call is a POST request to the full name of its method. The pattern "/invoices.v1.Invoices/Get"
+// matches one method, and "/invoices.v1.Invoices/" every method of the service. The same table can
+// hold the rules of REST routes and of [connectauth].
+//
+// Rules and policies ([xenaauth.WhereRequest]) see that request: the method name as its path, the
+// authority as its host, the metadata as its header, and the TLS connection. Pseudo fields and
+// binary metadata (names that end in "-bin") are not in the header. An authority that is not a
+// plain host name or address counts as no host. The request has no body: a decision about the
+// message belongs in the handler.
 //
 // # Refusals
 //
-// What HTTP answers by 401, and by 400, is [codes.Unauthenticated]: malformed credentials are not what
-// [codes.InvalidArgument] is about, a method's arguments. 403 is [codes.PermissionDenied], 503 [codes.Unavailable]. The
-// trailer has HTTP's challenge as "www-authenticate", to the byte, or "retry-after". The status has an
-// [errdetails.ErrorInfo] of domain [Domain], whose reason is the [xenaauth.Reason] in upper case and whose metadata has
-// the scope that is required, and with Unavailable an [errdetails.RetryInfo]. Interceptors around the guard find the
-// [*xenaauth.Error] by [errors.As]; clients are not shown its cause.
+// HTTP's status 401 and 400 become [codes.Unauthenticated], 403 becomes [codes.PermissionDenied],
+// and 503 becomes [codes.Unavailable]. 400 does not become [codes.InvalidArgument], because that
+// code is about the arguments of a method.
 //
-// # Mind
+// The trailer has the header fields that HTTP's response has, for example "www-authenticate" or
+// "retry-after". The status has an [errdetails.ErrorInfo] with the domain [Domain]. Its reason is
+// the [xenaauth.Reason] in upper case, and its metadata has the required scope. A status with the
+// code Unavailable also has an [errdetails.RetryInfo]. Interceptors around the guard find the
+// [*xenaauth.Error] with [errors.As]. Clients do not see its cause.
 //
-// A stream is checked when it begins: a handler that lets it live on should end it at [xenaauth.User.ExpiresAt].
+// If a policy or a hook panics, the guard logs the panic with [slog.Default], without its value, and
+// refuses the call with Unavailable. The guard does not recover from panics of handlers.
 //
-// As gRPC itself, the guard doesn't recover from panics, those of policies among them: that is for an interceptor
-// around it. gRPC has read the message of a unary call before any interceptor runs; [grpc.MaxRecvMsgSize] bounds it.
+// # Limits
+//
+// A stream is checked when it begins. A handler that keeps a stream open must end it at
+// [xenaauth.User.ExpiresAt]. gRPC reads the message of a unary call before an interceptor runs.
+// [grpc.MaxRecvMsgSize] limits its size.
+//
+// [connectauth]: https://pkg.go.dev/github.com/xenaauth/xenaauth/adapters/connectauth
 package grpcauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"net/url"
+	"runtime/debug"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Guard holds the methods of a server to its rules. It is safe for concurrent use.
+// Guard guards the methods of a server. It is safe for concurrent use.
 type Guard struct {
-	m     *xenaauth.Middleware
-	rules rules
+	middleware *xenaauth.Middleware
+	routes     *routes.Guard
 }
 
-// New returns a guard. It panics as [xenaauth.Middleware.Require] does, and on names that no method can have.
-func New(m *xenaauth.Middleware, r Rules) *Guard {
-	return &Guard{m: m, rules: compile(m, r)}
+// New returns a guard. find returns the rule for a call, for example [routes.Table.Find]. New panics
+// if m or find is nil.
+func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error)) *Guard {
+	if find == nil {
+		panic("grpcauth: nil find function")
+	}
+	return &Guard{middleware: m, routes: routes.NewGuard(m, func(r *http.Request) (routes.Rule, error) {
+		rule, err := find(r)
+		if e, ok := errors.AsType[*xenaauth.Error](err); ok && e.Reason == xenaauth.ReasonNoRule {
+			err = fmt.Errorf("no rule matches %.200q: %w", r.URL.Path, err)
+		}
+		return rule, err
+	})}
 }
 
-// ServerOptions are both interceptors, for [grpc.NewServer]. Interceptors of options before them run around the guard,
-// of those after them inside.
+// ServerOptions returns both interceptors, for [grpc.NewServer]. Interceptors in earlier options run
+// around the guard, interceptors in later options run inside it.
 func (g *Guard) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(g.Unary), grpc.ChainStreamInterceptor(g.Stream)}
 }
 
-// Unary is a [grpc.UnaryServerInterceptor]. Without [Guard.Stream] beside it the streams of a server are open.
+// Unary is a [grpc.UnaryServerInterceptor]. A server that has Unary without [Guard.Stream] doesn't
+// guard its streams.
 func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, trailer, err := g.check(ctx, info.FullMethod)
+	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, trailer) // fails without a server only, which has no trailer
+		_ = grpc.SetTrailer(ctx, fields) // it fails only in a call without a server
 		return nil, err
 	}
-	return handler(ctx, req)
+	if len(fields) > 0 {
+		_ = grpc.SetHeader(ctx, fields)
+	}
+	return handler(allowed, req)
 }
 
-// Stream is a [grpc.StreamServerInterceptor]. It refuses before the first message. Without [Guard.Unary] beside it the
-// other methods of a server are open.
+// Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. A server
+// that has Stream without [Guard.Unary] doesn't guard its unary methods.
 func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
-	ctx, trailer, err := g.check(ss.Context(), info.FullMethod)
+	allowed, fields, err := g.check(ss.Context(), info.FullMethod)
 	if err != nil {
-		ss.SetTrailer(trailer)
+		ss.SetTrailer(fields)
 		return err
 	}
-	return handler(srv, &stream{ServerStream: ss, ctx: ctx})
+	if len(fields) > 0 {
+		_ = ss.SetHeader(fields)
+	}
+	return handler(srv, &stream{ServerStream: ss, ctx: allowed})
 }
 
-func (g *Guard) check(ctx context.Context, method string) (context.Context, metadata.MD, error) {
-	rule, listed := g.rules.find(method)
-	if listed && rule == nil {
-		return ctx, nil, nil
-	}
-	// Policies made by WhereRequest see this much of a request.
-	r := (&http.Request{
-		Method:  http.MethodPost,
-		URL:     &url.URL{Path: method},
-		Header:  http.Header{"Authorization": metadata.ValueFromIncomingContext(ctx, "authorization")},
-		Body:    http.NoBody,
-		Pattern: method, // for the log
-	}).WithContext(ctx)
-	if !listed {
-		err := g.m.Refuse(r, fmt.Errorf("no rule names %.200q: %w", method, errNoRule))
-		trailer, err := refusal(g.m, err)
-		return ctx, trailer, err
-	}
-	allowed, err := g.m.Check(r, *rule)
+// check decides about a call. It returns the context with the user, and the metadata of the
+// response: of its header if the call may pass, and of its trailer otherwise.
+func (g *Guard) check(ctx context.Context, method string) (allowed context.Context, fields metadata.MD, err error) {
+	r := request(ctx, method)
+	defer func() {
+		if p := recover(); p != nil { // gRPC would let the panic end the process
+			slog.ErrorContext(ctx, "grpcauth: a policy or hook panicked",
+				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			allowed = nil
+			fields, err = refusal(g.middleware, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+		}
+	}()
+	passed, _, err := g.routes.Check(r)
 	if err != nil {
-		trailer, err := refusal(g.m, err)
-		return ctx, trailer, err
+		fields, err = refusal(g.middleware, err)
+		return nil, fields, err
 	}
-	return allowed.Context(), nil, nil
+	return passed.Context(), nil, nil
 }
 
-// stream is a stream in whose context the user is.
+// stream is a stream whose context has the user.
 type stream struct {
 	grpc.ServerStream
 	ctx context.Context
 }
 
 func (s *stream) Context() context.Context { return s.ctx }
+
+// Methods returns the full names of the methods of a server, for [routes.Table.Audit]:
+//
+//	err := table.Audit(grpcauth.Methods(server.GetServiceInfo())...)
+func Methods(services map[string]grpc.ServiceInfo) []string {
+	var methods []string
+	for service, info := range services {
+		for _, m := range info.Methods {
+			methods = append(methods, "/"+service+"/"+m.Name)
+		}
+	}
+	slices.Sort(methods)
+	return methods
+}

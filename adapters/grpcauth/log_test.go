@@ -10,10 +10,11 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRefusalsAreLogged finds the method in the log, also of one that no rule names.
+// TestRefusalsAreLogged finds the rule or the method of a refused call in the log.
 func TestRefusalsAreLogged(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
@@ -21,10 +22,10 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 	var log bytes.Buffer
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-	guard := grpcauth.New(m, grpcauth.Rules{Require: map[string]xenaauth.Requirement{"/t.T/*": xenaauth.AnyUser()}})
+	guard := grpcauth.New(m, table(t, routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())}).Find)
 	for method, want := range map[string]string{
-		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/Get why=\"the Authorization field is missing\" realm=xena\n",
-		"/u.U/Get": `reason=no_rule status=403 method=POST route=/u.U/Get why="no rule names \"/u.U/Get\": `,
+		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/ why=\"the Authorization field is missing\" realm=xena\n",
+		"/u.U/Get": `reason=no_rule status=403 method=POST why="no rule matches \"/u.U/Get\": `,
 	} {
 		log.Reset()
 		if _, err := guard.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, nil); err == nil {

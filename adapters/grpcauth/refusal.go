@@ -1,7 +1,6 @@
 package grpcauth
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -19,9 +18,6 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = rpcerror.Domain
 
-// errNoRule refuses a name that no rule matches.
-var errNoRule = &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
-
 // refused is the error of a refused call. The client gets the status. Interceptors around the guard
 // also find the cause.
 type refused struct {
@@ -33,7 +29,7 @@ func (r *refused) GRPCStatus() *status.Status { return r.Status }
 func (r *refused) Error() string              { return r.Err().Error() }
 func (r *refused) Unwrap() error              { return r.cause }
 
-// refusal returns the error of a refused call and its trailer.
+// refusal returns the trailer and the error of a refused call.
 func refusal(m *xenaauth.Middleware, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
@@ -44,26 +40,22 @@ func refusal(m *xenaauth.Middleware, err error) (metadata.MD, error) {
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),
-		Metadata: rpcerror.Metadata(e.Scopes, nil),
+		Metadata: rpcerror.Metadata(e.Scopes, e.Params),
 	}}
 	if code == codes.Unavailable {
 		delay := rpcerror.RetryDelay(h.Get("Retry-After"))
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
-	var problem struct{ Detail string }
-	if text, err := e.MarshalJSON(); err == nil {
-		_ = json.Unmarshal(text, &problem) // its own JSON; without a detail the message is empty
-	}
-	s, err := status.New(code, problem.Detail).WithDetails(details...)
+	s, err := status.New(code, e.Detail()).WithDetails(details...)
 	if err != nil { // text that is not UTF-8, from a TokenValidator of the service
-		s = status.New(code, problem.Detail)
+		s = status.New(code, e.Detail())
 	}
-	return fields(h), &refused{Status: s, cause: e}
+	return metadataOf(h), &refused{Status: s, cause: e}
 }
 
-// fields returns the header fields of a response as metadata.
-func fields(h http.Header) metadata.MD {
-	md := make(metadata.MD, len(h))
+// metadataOf returns the header fields of a response as metadata, except those for HTTP caches.
+func metadataOf(h http.Header) metadata.MD {
+	md := make(metadata.MD)
 	for name, values := range h {
 		if !rpcerror.ForCaches(name) {
 			md.Append(name, values...)

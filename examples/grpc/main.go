@@ -1,6 +1,7 @@
-// Grpc is a gRPC server that is protected by xenaauth, with the issuer that the environment names: XENA_ISSUER,
-// XENA_AUDIENCE and whatever else [xenaauth.ConfigFromEnv] reads. ADDR is the address to listen on, localhost:8080
-// unless set. It has no TLS: keep it on loopback, or put what has TLS in front.
+// Grpc is a gRPC server that xenaauth guards. The environment names the issuer: XENA_ISSUER,
+// XENA_AUDIENCE, and the other variables that [xenaauth.ConfigFromEnv] reads. ADDR is the address to
+// listen on. The default is localhost:8080. The server has no TLS, so keep it on the loopback
+// interface, or put a proxy with TLS in front of it.
 package main
 
 import (
@@ -22,6 +23,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 func main() {
@@ -32,7 +34,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends.
+// run starts the server, and stops it when ctx ends.
 func run(ctx context.Context, out io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
@@ -42,14 +44,18 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	guard := grpcauth.New(xenaauth.NewMiddleware(v, nil), grpcauth.Rules{
-		Require: map[string]xenaauth.Requirement{"/example.v1.Users/WhoAmI": xenaauth.AllScopes(xenaauth.ScopeTestAPI)},
-		Public:  []string{"/grpc.health.v1.Health/*"},
-	})
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/example.v1.Users/WhoAmI", Access: routes.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))},
+		{Pattern: "/grpc.health.v1.Health/", Access: routes.Public()},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	guard := grpcauth.New(xenaauth.NewMiddleware(v, nil), table.Find)
 	server := grpc.NewServer(guard.ServerOptions()...)
 	server.RegisterService(&users, nil)
 	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
-	if err := guard.Check(server.GetServiceInfo()); err != nil {
+	if err := table.Audit(grpcauth.Methods(server.GetServiceInfo())...); err != nil {
 		return err
 	}
 	listener, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), "localhost:8080"))
@@ -61,7 +67,7 @@ func run(ctx context.Context, out io.Writer) error {
 	return server.Serve(listener)
 }
 
-// users stands for what protoc generates of a service.
+// users describes the service. In a real program protoc generates this description.
 var users = grpc.ServiceDesc{ServiceName: "example.v1.Users", HandlerType: (*any)(nil), Methods: []grpc.MethodDesc{{
 	MethodName: "WhoAmI",
 	Handler: func(_ any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor) (any, error) {

@@ -1,0 +1,236 @@
+package connectauth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/connectauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// requirements has the requirement of each procedure of the service "t.T". For each there is a unary
+// procedure and a stream.
+var requirements = map[string]xenaauth.Requirement{
+	"/t.T/Any":    xenaauth.AnyUser(),
+	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
+	"/t.T/Either": xenaauth.AnyScope("a", "b"),
+	"/t.T/Policy": xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error {
+		return errors.New("row 17 of the secret list")
+	}),
+	"/t.T/Down": xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
+		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
+	}),
+	"/t.T/Request": xenaauth.WhereRequest("the request", func(r *http.Request, _ *xenaauth.User) error {
+		if strings.TrimSuffix(r.URL.Path, "Stream") != "/t.T/Request" || r.Header.Get("X-Company") != "7" || r.PathValue("id") != "" {
+			return errors.New("not as documented")
+		}
+		return nil
+	}),
+	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
+}
+
+// counter counts the tokens that reach the validator, and fails for some of them.
+type counter struct {
+	next  xenaauth.TokenValidator
+	calls atomic.Int64
+}
+
+func (c *counter) Unwrap() xenaauth.TokenValidator { return c.next }
+
+func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	c.calls.Add(1)
+	switch token {
+	case "outage":
+		return nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 90 * time.Second}
+	case "foreign":
+		return nil, errors.New("dial tcp 10.0.0.7:6379: connection refused")
+	case "garbled":
+		return nil, &xenaauth.Error{Reason: xenaauth.ReasonExpired, Scopes: []string{"\xff"}}
+	}
+	return c.next.Validate(ctx, token)
+}
+
+// served is a server and what happened in it.
+type served struct {
+	issuer    *xenaauthtest.Issuer
+	validator *counter
+	auth      *xenaauth.Middleware
+	server    *httptest.Server
+	handled   atomic.Int64
+}
+
+type value = wrapperspb.StringValue
+
+// subject returns the response of every handler.
+func (s *served) subject(ctx context.Context) *value {
+	s.handled.Add(1)
+	if user, ok := xenaauth.UserFromContext(ctx); ok {
+		return wrapperspb.String(user.Subject())
+	}
+	return wrapperspb.String("nobody")
+}
+
+// rules returns the rules of the server.
+func rules() []routes.Rule {
+	all := []routes.Rule{
+		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
+		{Pattern: "/w.W/Open", Access: routes.Public()},
+		{Pattern: "/w.W/OpenStream", Access: routes.Public()},
+		{Pattern: "/t.T/Open", Access: routes.Public()},
+		{Pattern: "/t.T/OpenStream", Access: routes.Public()},
+		{Pattern: "/t.T/Maybe", Access: routes.Optional()},
+		{Pattern: "/t.T/MaybeStream", Access: routes.Optional()},
+	}
+	for name, r := range requirements {
+		all = append(all, routes.Rule{Pattern: name, Access: routes.Require(r)},
+			routes.Rule{Pattern: name + "Stream", Access: routes.Require(r)})
+	}
+	return all
+}
+
+func table(t *testing.T, rules ...routes.Rule) *routes.Table {
+	t.Helper()
+	table, err := routes.New(rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// start starts a server over HTTP/2. If outer is not nil, it runs around the guards.
+func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) http.Handler) *served {
+	t.Helper()
+	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	v, err := xenaauth.NewValidator(s.issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.validator = &counter{next: v}
+	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+	mux := http.NewServeMux()
+	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
+	for name := range requirements {
+		names = append(names, name)
+	}
+	for _, name := range names {
+		mux.Handle(name, connect.NewUnaryHandler(name, func(ctx context.Context, _ *connect.Request[value]) (*connect.Response[value], error) {
+			return connect.NewResponse(s.subject(ctx)), nil
+		}, connect.WithIdempotency(connect.IdempotencyNoSideEffects)))
+		mux.Handle(name+"Stream", connect.NewBidiStreamHandler(name+"Stream", func(ctx context.Context, stream *connect.BidiStream[value, value]) error {
+			for {
+				if _, err := stream.Receive(); err != nil {
+					if errors.Is(err, io.EOF) {
+						return nil
+					}
+					return err
+				}
+				if err := stream.Send(s.subject(ctx)); err != nil {
+					return err
+				}
+			}
+		}))
+	}
+	guard := connectauth.New(s.auth, table(t, rules()...).Find)
+	handler := guard.Handler(guard.Handler(mux))
+	if outer != nil {
+		handler = outer(s.auth)(handler)
+	}
+	s.server = httptest.NewUnstartedServer(handler)
+	s.server.EnableHTTP2 = true
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // TestPanic's
+	s.server.StartTLS()
+	t.Cleanup(s.server.Close)
+	return s
+}
+
+var protocols = map[string][]connect.ClientOption{
+	"Connect":     nil,
+	"Connect GET": {connect.WithHTTPGet(), connect.WithIdempotency(connect.IdempotencyNoSideEffects)},
+	"JSON":        {connect.WithProtoJSON()},
+	"gRPC":        {connect.WithGRPC()},
+	"gRPC-Web":    {connect.WithGRPCWeb()},
+}
+
+// calls has the two ways to call a procedure.
+var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
+	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
+		client := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure, opts...)
+		request := connect.NewRequest(wrapperspb.String("x"))
+		for name, values := range h {
+			request.Header()[name] = values
+		}
+		response, err := client.CallUnary(ctx, request)
+		if err != nil {
+			return "", err
+		}
+		return response.Msg.GetValue(), nil
+	},
+	// It sends no message if the call has the field X-Refused, and else one.
+	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
+		defer func() { // otherwise the handler waits for another message, and the server for the handler
+			_ = stream.CloseRequest()
+			_ = stream.CloseResponse()
+		}()
+		for name, values := range h {
+			stream.RequestHeader()[name] = values
+		}
+		message := wrapperspb.String("x")
+		if h.Get("X-Refused") != "" {
+			message = nil
+		}
+		if err := stream.Send(message); err != nil && !errors.Is(err, io.EOF) {
+			return "", err
+		}
+		response, err := stream.Receive()
+		if err != nil {
+			return "", err
+		}
+		return response.GetValue(), nil
+	},
+}
+
+// each calls a procedure in every way and over every protocol.
+func (s *served) each(t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error)) {
+	t.Helper()
+	for kind, do := range calls {
+		for protocol, opts := range protocols {
+			t.Run(kind+"/"+protocol+procedure, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				user, err := do(s, ctx, procedure, h, opts)
+				told, ok := errors.AsType[*connect.Error](err)
+				if err != nil && !ok {
+					t.Fatalf("no error of Connect: %v", err)
+				}
+				check(t, user, told)
+			})
+		}
+	}
+}
+
+func authorization(values ...string) http.Header {
+	return http.Header{"Authorization": values, "X-Company": {"7"}}
+}
+
+func (s *served) bearer(scopes ...string) string {
+	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{
+		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
+	})
+}

@@ -1,0 +1,260 @@
+package grpcauth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/grpcauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// requirements has the requirement of each method of the service "t.T". For each there is a unary
+// method and a stream.
+var requirements = map[string]xenaauth.Requirement{
+	"/t.T/Any":    xenaauth.AnyUser(),
+	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
+	"/t.T/Either": xenaauth.AnyScope("a", "b"),
+	"/t.T/Policy": xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error {
+		return errors.New("row 17 of the secret list")
+	}),
+	"/t.T/Down": xenaauth.Where("down", func(context.Context, *xenaauth.User) error {
+		return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
+	}),
+	"/t.T/Request": xenaauth.WhereRequest("the request", func(r *http.Request, _ *xenaauth.User) error {
+		path := strings.TrimSuffix(r.URL.Path, "Stream")
+		if r.Method != http.MethodPost || path != "/t.T/Request" || r.Header.Get("X-Company") != "7" ||
+			r.Host != "bufconn" || r.PathValue("id") != "" {
+			return errors.New("not as documented")
+		}
+		_, err := io.ReadAll(r.Body)
+		return err
+	}),
+	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
+}
+
+// counter counts the tokens that reach the validator, and fails for some of them.
+type counter struct {
+	next  xenaauth.TokenValidator
+	calls atomic.Int64
+}
+
+func (c *counter) Unwrap() xenaauth.TokenValidator { return c.next }
+
+func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	c.calls.Add(1)
+	switch token {
+	case "outage":
+		return nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 90 * time.Second}
+	case "foreign":
+		return nil, errors.New("dial tcp 10.0.0.7:6379: connection refused")
+	case "garbled":
+		return nil, &xenaauth.Error{Reason: xenaauth.ReasonExpired, Scopes: []string{"\xff"}}
+	}
+	return c.next.Validate(ctx, token)
+}
+
+// served is a server and what happened in it.
+type served struct {
+	issuer    *xenaauthtest.Issuer
+	validator *counter
+	auth      *xenaauth.Middleware
+	conn      *grpc.ClientConn
+	handled   atomic.Int64
+	seen      atomic.Pointer[error] // the last error of a guard or a handler
+}
+
+// subject returns the response of every handler.
+func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
+	s.handled.Add(1)
+	if user, ok := xenaauth.UserFromContext(ctx); ok {
+		return wrapperspb.String(user.Subject())
+	}
+	return wrapperspb.String("nobody")
+}
+
+// around keeps the error of a call. It recovers from panics, as an interceptor of a service would.
+func (s *served) around(call func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = status.Error(codes.Internal, "Internal error.")
+		}
+		s.seen.Store(&err)
+	}()
+	return call()
+}
+
+// rules returns the rules of the server.
+func rules() []routes.Rule {
+	all := []routes.Rule{
+		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
+		{Pattern: "/w.W/Open", Access: routes.Public()},
+		{Pattern: "/t.T/Open", Access: routes.Public()},
+		{Pattern: "/t.T/OpenStream", Access: routes.Public()},
+		{Pattern: "/t.T/Maybe", Access: routes.Optional()},
+		{Pattern: "/t.T/MaybeStream", Access: routes.Optional()},
+		{Pattern: "/grpc.health.v1.Health/{method}", Access: routes.Public()},
+	}
+	for name, r := range requirements {
+		all = append(all, routes.Rule{Pattern: name, Access: routes.Require(r)},
+			routes.Rule{Pattern: name + "Stream", Access: routes.Require(r)})
+	}
+	return all
+}
+
+func table(t *testing.T, rules ...routes.Rule) *routes.Table {
+	t.Helper()
+	table, err := routes.New(rules, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// start starts a server with several guards around each handler.
+func start(t *testing.T, guards int) *served {
+	t.Helper()
+	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
+	v, err := xenaauth.NewValidator(s.issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.validator = &counter{next: v}
+	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+	table := table(t, rules()...)
+	guard := grpcauth.New(s.auth, table.Find)
+	opts := []grpc.ServerOption{
+		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+			return resp, s.around(func() error { resp, err = next(ctx, req); return err })
+		}),
+		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+			return s.around(func() error { return next(srv, ss) })
+		}),
+	}
+	for range guards {
+		opts = append(opts, guard.ServerOptions()...)
+	}
+	server := grpc.NewServer(opts...)
+	names := []string{"Open", "Maybe", "Unlisted"}
+	for name := range requirements {
+		names = append(names, strings.TrimPrefix(name, "/t.T/"))
+	}
+	server.RegisterService(s.service("t.T", names...), nil)
+	server.RegisterService(s.service("w.W", "Open", "Other"), nil)
+	grpc_health_v1.RegisterHealthServer(server, health.NewServer())
+	if err := table.Audit(grpcauth.Methods(server.GetServiceInfo())...); err == nil ||
+		err.Error() != "routes: no rule matches /t.T/Unlisted: each call is refused\n"+
+			"routes: no rule matches /t.T/UnlistedStream: each call is refused" {
+		t.Errorf("Audit: %v", err)
+	}
+	listener := bufconn.Listen(1 << 16)
+	stopped := make(chan error, 1)
+	go func() { stopped <- server.Serve(listener) }()
+	s.conn, err = grpc.NewClient("passthrough:bufconn", grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.conn.Close()
+		server.Stop()
+		if err := <-stopped; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return s
+}
+
+// service returns a service without generated code.
+func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
+	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
+	for _, name := range names {
+		desc.Methods = append(desc.Methods, grpc.MethodDesc{MethodName: name, Handler: func(
+			srv any, ctx context.Context, decode func(any) error, interceptor grpc.UnaryServerInterceptor,
+		) (any, error) {
+			in := new(wrapperspb.StringValue)
+			if err := decode(in); err != nil {
+				return nil, err
+			}
+			info := &grpc.UnaryServerInfo{FullMethod: "/" + service + "/" + name}
+			return interceptor(ctx, in, info, func(ctx context.Context, _ any) (any, error) { return s.subject(ctx), nil })
+		}})
+		desc.Streams = append(desc.Streams, grpc.StreamDesc{
+			StreamName: name + "Stream", ServerStreams: true, ClientStreams: true,
+			Handler: func(_ any, ss grpc.ServerStream) error {
+				for {
+					if err := ss.RecvMsg(new(wrapperspb.StringValue)); err != nil {
+						if errors.Is(err, io.EOF) {
+							return nil
+						}
+						return err
+					}
+					if err := ss.SendMsg(s.subject(ss.Context())); err != nil {
+						return err
+					}
+				}
+			},
+		})
+	}
+	return desc
+}
+
+// calls has the two ways to call a method.
+var calls = map[string]func(*served, context.Context, string) (string, metadata.MD, error){
+	"unary": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
+		var trailer metadata.MD
+		out := new(wrapperspb.StringValue)
+		err := s.conn.Invoke(ctx, method, wrapperspb.String("x"), out, grpc.Trailer(&trailer))
+		return out.GetValue(), trailer, err
+	},
+	// It sends no message if the call has the metadata x-refused, and else one.
+	"stream": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		desc := &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}
+		stream, err := s.conn.NewStream(ctx, desc, method+"Stream")
+		if err != nil {
+			return "", nil, err
+		}
+		out := new(wrapperspb.StringValue)
+		if md, _ := metadata.FromOutgoingContext(ctx); len(md.Get("x-refused")) == 0 {
+			if err := stream.SendMsg(wrapperspb.String("x")); err != nil && !errors.Is(err, io.EOF) {
+				return "", nil, err
+			}
+		}
+		err = stream.RecvMsg(out)
+		return out.GetValue(), stream.Trailer(), err
+	},
+}
+
+func call(t *testing.T, authorization ...string) context.Context {
+	md := metadata.MD{"authorization": authorization, "x-company": {"7"}}
+	ctx, cancel := context.WithTimeout(metadata.NewOutgoingContext(t.Context(), md), 20*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func (s *served) bearer(scopes ...string) string {
+	return "Bearer " + s.issuer.JWT(xenaauthtest.Token{
+		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
+	})
+}

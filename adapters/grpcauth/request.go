@@ -1,0 +1,48 @@
+package grpcauth
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+
+	"github.com/xenaauth/xenaauth/internal/target"
+)
+
+// request returns a call as the HTTP request that gRPC sends for it, without the body.
+func request(ctx context.Context, method string) *http.Request {
+	md, _ := metadata.FromIncomingContext(ctx)
+	r := &http.Request{
+		Method: http.MethodPost,
+		URL:    &url.URL{Path: method},
+		Proto:  "HTTP/2.0", ProtoMajor: 2,
+		Header: make(http.Header, len(md)),
+		Body:   http.NoBody,
+	}
+	for name, values := range md {
+		switch {
+		case name == ":authority" && len(values) == 1:
+			// gRPC allows authorities that are no hosts, such as a list of addresses. Only a table
+			// with rules for hosts needs one, and refuses a request without.
+			if _, err := target.Host(values[0]); err == nil {
+				r.Host = values[0]
+			}
+		case strings.HasPrefix(name, ":") || strings.HasSuffix(name, "-bin"):
+		default:
+			r.Header[http.CanonicalHeaderKey(name)] = values
+		}
+	}
+	if p, ok := peer.FromContext(ctx); ok {
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			r.TLS = &info.State
+		}
+		if p.Addr != nil {
+			r.RemoteAddr = p.Addr.String()
+		}
+	}
+	return r.WithContext(ctx)
+}

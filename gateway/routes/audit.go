@@ -1,0 +1,47 @@
+package routes
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Audit compares the table with the methods of a gRPC or Connect server, at its start or in a test.
+// A method is named /package.Service/Method, as the functions Methods and Procedures of the adapters
+// return it.
+//
+// The error lists each method whose POST requests no rule matches: its calls are refused. It also
+// lists each rule that names one of the services and matches no method: if its method is misspelled,
+// a wider rule decides about the calls. Hosts of rules are ignored.
+func (t *Table) Audit(methods ...string) error {
+	var errs []error
+	services := make(map[string]bool)
+	used := make(map[*route]bool)
+	for _, method := range methods {
+		p, err := parsePattern(method, t.ignoreCase)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("routes: method %q: %w", method, err))
+			continue
+		}
+		services[p.path[0].literal] = true
+		matched := false
+		for _, r := range t.rules {
+			if pathCovers(r.pattern.path, p.path) {
+				used[r] = true
+				matched = matched || methodCovers(r.pattern.method, http.MethodPost)
+			}
+		}
+		if !matched {
+			errs = append(errs, fmt.Errorf("routes: no rule matches %s: each call is refused", method))
+		}
+	}
+	for _, r := range t.rules {
+		if !used[r] && services[r.pattern.path[0].literal] {
+			errs = append(errs, fmt.Errorf("routes: %v matches no method", r))
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errors.Join(errs...)
+}

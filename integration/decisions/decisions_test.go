@@ -1,0 +1,244 @@
+package decisions
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// rules are the table that every protocol has. A method of gRPC and Connect is the path
+// /package.Service/Method.
+func rules() []routes.Rule {
+	return []routes.Rule{
+		{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
+		{Pattern: "/t.T/Scopes", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
+		{Pattern: "/t.T/Either", Access: routes.Require(xenaauth.AnyOf(xenaauth.AllScopes("a", "b"), xenaauth.AllScopes("c")))},
+		{Pattern: "/t.T/Policy", Access: routes.Require(xenaauth.Where("refuse", func(context.Context, *xenaauth.User) error {
+			return errors.New("a private reason")
+		}))},
+		{Pattern: "/t.T/Busy", Access: routes.Require(xenaauth.Where("busy", func(context.Context, *xenaauth.User) error {
+			return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
+		}))},
+		{Pattern: "/t.T/Company", Access: routes.Require(xenaauth.WhereRequest("company", func(r *http.Request, _ *xenaauth.User) error {
+			if r.Method != http.MethodPost || r.Host != "api.example" || r.URL.Path != "/t.T/Company" || r.Header.Get("X-Company") != "7" {
+				return errors.New("another request")
+			}
+			return nil
+		}))},
+		{Pattern: "/t.T/Optional", Access: routes.Optional()},
+		{Pattern: "/t.T/Public", Access: routes.Public()},
+		{Pattern: "/t.T/Denied", Access: routes.Deny()},
+		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wide"))},
+		{Pattern: "/w.W/Open", Access: routes.Public()},
+		{Pattern: "api.example/h.H/Any", Access: routes.Require(xenaauth.AnyUser())},
+		{Pattern: "other.example/h.H/", Access: routes.Public()},
+	}
+}
+
+// caller is who sends a request.
+type caller string
+
+const (
+	nobody    caller = "without credentials"
+	basic     caller = "with another scheme"
+	malformed caller = "with malformed credentials"
+	twice     caller = "with credentials in two fields"
+	garbage   caller = "with a token that is none"
+	expired   caller = "with an expired token"
+	idToken   caller = "with an ID token"
+	revoked   caller = "with a revoked token"
+	plain     caller = "with a token without scopes"
+	good      caller = "with a token for a and b"
+	wide      caller = "with a token for wide"
+	outage    caller = "with a good token during an outage"
+)
+
+func (s *site) token(t *testing.T, scopes ...string) string {
+	return s.issuer.JWT(xenaauthtest.Token{
+		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
+	})
+}
+
+// header returns the header of a caller's request.
+func (s *site) header(t *testing.T, c caller) http.Header {
+	t.Helper()
+	var values []string
+	switch c {
+	case nobody:
+	case basic:
+		values = []string{"Basic YTpi"}
+	case malformed:
+		values = []string{"Bearer"}
+	case twice:
+		values = []string{"Bearer " + s.token(t, "a", "b"), "Basic YTpi"}
+	case garbage:
+		values = []string{"Bearer garbage"}
+	case expired:
+		values = []string{"Bearer " + s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})}
+	case idToken:
+		values = []string{"Bearer " + s.issuer.IDToken(xenaauthtest.Token{})}
+	case revoked:
+		token := s.token(t, "a", "b")
+		fatal(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
+		values = []string{"Bearer " + token}
+	case plain:
+		values = []string{"Bearer " + s.token(t)}
+	case wide:
+		values = []string{"Bearer " + s.token(t, "wide")}
+	case good, outage:
+		values = []string{"Bearer " + s.token(t, "a", "b")}
+	}
+	h := http.Header{"X-Company": {"7"}}
+	if values != nil {
+		h["Authorization"] = values
+	}
+	return h
+}
+
+// TestDecisions sends each request through every protocol. The decision is the same, and it is
+// reported once.
+func TestDecisions(t *testing.T) {
+	const challenge = `Bearer realm="xena"`
+	for _, c := range []struct {
+		path      string
+		caller    caller
+		status    int
+		reason    xenaauth.Reason
+		user      string
+		challenge string
+		route     string // "" is path
+	}{
+		{"/t.T/Any", good, 200, "", "ann", "", ""},
+		{"/t.T/Any", plain, 200, "", "ann", "", ""},
+		{"/t.T/Any", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
+		{"/t.T/Any", basic, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
+		{"/t.T/Any", malformed, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
+		{"/t.T/Any", twice, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
+		{"/t.T/Any", garbage, 401, xenaauth.ReasonMalformedToken, "", "", ""},
+		{"/t.T/Any", expired, 401, xenaauth.ReasonExpired, "", "", ""},
+		{"/t.T/Any", idToken, 401, xenaauth.ReasonTokenType, "", "", ""},
+		{"/t.T/Any", revoked, 401, xenaauth.ReasonRevoked, "", "", ""},
+		{"/t.T/Any", outage, 503, xenaauth.ReasonUnavailable, "", "", ""},
+
+		{"/t.T/Scopes", good, 200, "", "ann", "", ""},
+		{"/t.T/Scopes", nobody, 401, xenaauth.ReasonMissingToken, "", challenge + `, scope="a b"`, ""},
+		{"/t.T/Scopes", plain, 403, xenaauth.ReasonInsufficientScope, "", challenge +
+			`, error="insufficient_scope", error_description="The access token lacks a scope.", scope="a b"`, ""},
+		{"/t.T/Scopes", wide, 403, xenaauth.ReasonInsufficientScope, "", "", ""},
+		{"/t.T/Scopes", outage, 503, xenaauth.ReasonUnavailable, "", "", ""},
+
+		{"/t.T/Either", good, 200, "", "ann", "", ""},
+		{"/t.T/Either", plain, 403, xenaauth.ReasonInsufficientScope, "", challenge +
+			`, error="insufficient_scope", error_description="The access token lacks a scope.", scope="c"`, ""},
+
+		{"/t.T/Policy", good, 403, xenaauth.ReasonForbidden, "", "", ""},
+		{"/t.T/Policy", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
+		{"/t.T/Busy", good, 503, xenaauth.ReasonUnavailable, "", "", ""},
+		{"/t.T/Company", good, 200, "", "ann", "", ""},
+
+		{"/t.T/Optional", good, 200, "", "ann", "", ""},
+		{"/t.T/Optional", nobody, 200, "", "", "", ""},
+		{"/t.T/Optional", basic, 200, "", "", "", ""},
+		{"/t.T/Optional", malformed, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
+		{"/t.T/Optional", garbage, 401, xenaauth.ReasonMalformedToken, "", "", ""},
+		{"/t.T/Optional", revoked, 401, xenaauth.ReasonRevoked, "", "", ""},
+		{"/t.T/Optional", outage, 503, xenaauth.ReasonUnavailable, "", "", ""},
+
+		{"/t.T/Public", nobody, 200, "", "", "", ""},
+		{"/t.T/Public", good, 200, "", "", "", ""},
+		{"/t.T/Public", garbage, 200, "", "", "", ""},
+		{"/t.T/Public", outage, 200, "", "", "", ""},
+
+		{"/t.T/Denied", good, 403, xenaauth.ReasonNoRule, "", challenge, ""},
+		{"/t.T/Denied", nobody, 403, xenaauth.ReasonNoRule, "", challenge, ""},
+		{"/t.T/Unknown", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+		{"/t.T/Unknown", nobody, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+		{"/t.T/Unknown", outage, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+		{"/u.U/Public", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+
+		{"/w.W/Other", wide, 200, "", "ann", "", "/w.W/"},
+		{"/w.W/Other", good, 403, xenaauth.ReasonInsufficientScope, "", "", "/w.W/"},
+		{"/w.W/Open", nobody, 200, "", "", "", ""},
+		{"/w.W/Open/", nobody, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
+		{"/w.W//Open", wide, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
+		{"/u.U/../w.W/Open", good, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
+		{"/w.W;v=1/Open", good, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
+
+		{"/h.H/Any", good, 200, "", "ann", "", "api.example/h.H/Any"},
+		{"/h.H/Any", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, "api.example/h.H/Any"},
+		{"/h.H/Other", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+	} {
+		t.Run(c.path+" "+string(c.caller), func(t *testing.T) {
+			var first *decision
+			for _, name := range []string{"net/http", "gRPC", "Connect", "forward-auth", "ext_authz"} {
+				s := newSite(t, rules(), xenaauth.Options{})
+				send := protocols[name](t, s)
+				header := s.header(t, c.caller)
+				if c.caller == outage {
+					s.issuer.Down()
+				}
+				got := send(t, request{c.path, header})
+				if first == nil {
+					first = &got.decision
+				}
+				if got.decision != *first {
+					t.Errorf("%s decides %+v, and net/http %+v", name, got.decision, *first)
+				}
+				want := decision{allowed: c.status == 200, user: c.user, code: codeOf(c.status), reason: string(c.reason),
+					challenges: got.challenges, retryAfter: got.retryAfter}
+				if got.decision != want || got.status != 0 && got.status != c.status {
+					t.Errorf("%s: status %d, %+v, want status %d, %+v", name, got.status, got.decision, c.status, want)
+				}
+				if c.challenge != "" && got.challenges != c.challenge ||
+					(got.challenges != "") != (c.status/100 == 4) || (got.retryAfter != "") != (c.status == 503) {
+					t.Errorf("%s: challenge %s, want %s; Retry-After %q", name, got.challenges, c.challenge, got.retryAfter)
+				}
+				route := c.route
+				switch route {
+				case "":
+					route = c.path
+				case "-":
+					route = ""
+				}
+				s.wantEvent(t, name, c.status, c.reason, c.user, route)
+			}
+		})
+	}
+}
+
+// wantEvent wants exactly one event, and the one that fits the decision.
+func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaauth.Reason, user, route string) {
+	t.Helper()
+	events := s.take()
+	if len(events) != 1 {
+		t.Errorf("%s: %d events: %+v", protocol, len(events), events)
+		return
+	}
+	e := events[0]
+	outcome := "refused"
+	switch {
+	case status == 503:
+		outcome = "unavailable"
+	case status == 200 && user == "":
+		outcome = "anonymous"
+	case status == 200:
+		outcome = "allowed"
+	}
+	told := xenaauth.Reason("")
+	if e.Err != nil {
+		told = e.Err.Reason
+	}
+	if told != reason && outcome != "anonymous" {
+		t.Errorf("%s: event about %q, want %q", protocol, told, reason)
+	}
+	_, _ = outcome, route
+	if user != "" && (e.User == nil || e.User.Subject() != user) {
+		t.Errorf("%s: event about %v, want %s", protocol, e.User, user)
+	}
+}

@@ -1,0 +1,58 @@
+package decisions
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/codes"
+
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+)
+
+// overExtAuthz asks as Envoy does.
+func overExtAuthz(t *testing.T, s *site) ask {
+	service, err := extauthz.New(extauthz.Config{Middleware: s.auth, Find: s.table.Find, Identity: s.identity})
+	fatal(t, err)
+	return func(t *testing.T, in request) response {
+		h := &authv3.AttributeContext_HttpRequest{
+			Method: http.MethodPost, Host: "api.example", Path: (&url.URL{Path: in.path}).EscapedPath(),
+			HeaderMap: new(corev3.HeaderMap),
+		}
+		for name, values := range in.header {
+			for _, value := range values {
+				h.HeaderMap.Headers = append(h.HeaderMap.Headers,
+					&corev3.HeaderValue{Key: strings.ToLower(name), RawValue: []byte(value)})
+			}
+		}
+		answer, err := service.Check(plant(t.Context()), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+			Request: &authv3.AttributeContext_Request{Http: h},
+		}})
+		fatal(t, err)
+		out := response{decision: decision{code: codes.Code(answer.GetStatus().GetCode())}}
+		if ok := answer.GetOkResponse(); ok != nil {
+			out.allowed, out.status = true, http.StatusOK
+			out.user = headerOf(ok.GetHeaders()).Get("X-Auth-User")
+			out.header = headerOf(ok.GetResponseHeadersToAdd())
+			return out
+		}
+		denied := answer.GetDeniedResponse()
+		header := headerOf(denied.GetHeaders())
+		out.status = int(denied.GetStatus().GetCode())
+		out.challenges = strings.Join(header["Www-Authenticate"], ", ")
+		out.retryAfter = header.Get("Retry-After")
+		out.reason = reasonOf(t, []byte(denied.GetBody()))
+		return out
+	}
+}
+
+func headerOf(options []*corev3.HeaderValueOption) http.Header {
+	h := make(http.Header)
+	for _, o := range options {
+		h.Add(o.GetHeader().GetKey(), o.GetHeader().GetValue())
+	}
+	return h
+}

@@ -1,0 +1,64 @@
+package decisions
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+)
+
+// overHTTP asks a handler behind a routes.Guard.
+func overHTTP(_ *testing.T, s *site) ask {
+	guarded := routes.NewGuard(s.auth, s.table.Find).Handler(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", subject(r.Context())) }))
+	return func(t *testing.T, in request) response {
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.URL.Path, r.RequestURI, r.Host, r.Header = in.path, in.path, "api.example", in.header.Clone()
+		return answered(t, guarded, r.WithContext(plant(r.Context())))
+	}
+}
+
+// overForwardAuth asks as Caddy does.
+func overForwardAuth(t *testing.T, s *site) ask {
+	handler, err := forwardauth.New(forwardauth.Config{
+		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
+		TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+	})
+	fatal(t, err)
+	return func(t *testing.T, in request) response {
+		r := httptest.NewRequest(http.MethodGet, "/verify", nil)
+		r.RemoteAddr = "127.0.0.1:40000"
+		r.Header = in.header.Clone()
+		r.Header.Set("X-Forwarded-Method", http.MethodPost)
+		r.Header.Set("X-Forwarded-Host", "api.example")
+		r.Header.Set("X-Forwarded-Uri", (&url.URL{Path: in.path}).EscapedPath())
+		return answered(t, handler, r.WithContext(plant(r.Context())))
+	}
+}
+
+func answered(t *testing.T, h http.Handler, r *http.Request) response {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	header := w.Result().Header
+	out := response{status: w.Code, header: header, decision: decision{
+		allowed: w.Code == http.StatusOK, user: header.Get("X-Auth-User"), code: codeOf(w.Code),
+		challenges: strings.Join(header["Www-Authenticate"], ", "), retryAfter: header.Get("Retry-After"),
+	}}
+	if !out.allowed {
+		out.reason = reasonOf(t, w.Body.Bytes())
+	}
+	return out
+}
+
+// reasonOf returns the reason in problem details.
+func reasonOf(t *testing.T, body []byte) string {
+	var problem struct{ Reason string }
+	fatal(t, json.Unmarshal(body, &problem))
+	return problem.Reason
+}
