@@ -15,19 +15,30 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// admin is the listener for probes, metrics and operators. All but /revoke tells nothing that is secret, and changes
-// nothing.
-func (g *gateway) admin() http.Handler {
+// admin responds on the listener for probes, metrics and operators. Only /revoke needs a secret: the other responses
+// contain no secret, and their requests change nothing.
+type admin struct {
+	validator *xenaauth.Validator
+	activity  *activity
+	secret    []byte // for /revoke
+	fleet     bool   // revocations are published to other gateways
+	log       *slog.Logger
+}
+
+func newAdmin(g *gateway) http.Handler {
+	a := &admin{
+		validator: g.validator, activity: g.activity, secret: g.revokeSecret, fleet: g.redis != nil, log: g.log,
+	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "alive") })
-	mux.HandleFunc("GET /readyz", g.ready)
+	mux.HandleFunc("GET /readyz", a.ready)
 	mux.Handle("GET /metrics", g.metrics.handler())
 	mux.Handle("GET /status", g.validator.StatusHandler())
-	if g.revoke != nil {
-		mux.HandleFunc("POST /revoke", g.revokeTokens)
+	if a.secret != nil {
+		mux.HandleFunc("POST /revoke", a.revoke)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if g.draining.Load() {
+		if a.activity.draining.Load() {
 			w.Header().Set("Connection", "close")
 		}
 		mux.ServeHTTP(w, r)
@@ -41,25 +52,26 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// ready says whether requests should be sent here. Probes cost the issuer nothing once its keys are at hand.
-func (g *gateway) ready(w http.ResponseWriter, r *http.Request) {
-	if g.draining.Load() {
+// ready responds 200 if requests should be sent here. Once the gateway has the issuer's keys, a probe makes no call to the
+// issuer.
+func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
+	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
-	if err := g.validator.Warm(ctx); err != nil {
+	if err := a.validator.Warm(ctx); err != nil {
 		say(w, http.StatusServiceUnavailable, "the issuer can't be reached")
 		return
 	}
 	say(w, http.StatusOK, "ready")
 }
 
-// revokeTokens takes a xenaauth.Revocation as JSON from who shows the secret.
-func (g *gateway) revokeTokens(w http.ResponseWriter, r *http.Request) {
+// revoke takes a [xenaauth.Revocation] as JSON. The request must have the secret.
+func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || subtle.ConstantTimeCompare([]byte(shown), g.revoke) != 1 {
+	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="xenagate admin"`)
 		say(w, http.StatusUnauthorized, "the secret of admin.revoke_secret_file is wanted")
 		return
@@ -75,24 +87,24 @@ func (g *gateway) revokeTokens(w http.ResponseWriter, r *http.Request) {
 		say(w, http.StatusBadRequest, "want one revocation, with its fields alone")
 		return
 	}
-	status, word := g.revocationResult(g.validator.Revoke(r.Context(), revocation))
+	status, word := a.revocationResult(a.validator.Revoke(r.Context(), revocation))
 	switch status {
 	case http.StatusOK, http.StatusAccepted:
-		g.log.Info(word, slog.Any("revocation", revocation))
+		a.log.Info(word, slog.Any("revocation", revocation))
 	case http.StatusServiceUnavailable:
 		w.Header().Set("Retry-After", "1")
-		g.log.Warn(word, slog.Any("revocation", revocation))
+		a.log.Warn(word, slog.Any("revocation", revocation))
 	case http.StatusInsufficientStorage:
-		g.log.Warn(word, slog.Any("revocation", revocation))
+		a.log.Warn(word, slog.Any("revocation", revocation))
 	}
 	say(w, status, word)
 }
 
-// revocationResult returns the response to a revocation. 200 means that no request passes any more: so it is only for a
-// gateway without Redis. Redis does not tell which other gateways have heard of a revocation.
-func (g *gateway) revocationResult(err error) (status int, word string) {
+// revocationResult returns the response to a revocation. 200 means that the tokens pass at no gateway, so it is for a
+// gateway without Redis only: Redis does not tell which other gateways have received a revocation.
+func (a *admin) revocationResult(err error) (status int, word string) {
 	switch {
-	case err == nil && g.redis != nil:
+	case err == nil && a.fleet:
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"

@@ -5,25 +5,21 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/xenaauth/xenaauth"
 )
 
 // An operator must not take a revocation that is in force nowhere for one that is in force here, nor one of which other
 // gateways may not have heard for one that is in force everywhere.
 func TestRevocationResult(t *testing.T) {
-	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{"127.0.0.1:1"}})
-	defer func() { _ = client.Close() }()
-	alone, fleet := new(gateway), &gateway{redis: client}
+	alone, fleet := new(admin), &admin{fleet: true}
 	for _, c := range []struct {
-		name    string
-		gateway *gateway
-		err     error
-		want    int
+		name  string
+		admin *admin
+		err   error
+		want  int
 	}{
 		{"alone", alone, nil, 200},
-		{"in a fleet: who has heard is not known", fleet, nil, 202},
+		{"in a fleet: which gateways have received it is not known", fleet, nil, 202},
 		{"Redis fails", fleet, fmt.Errorf("%w: x", xenaauth.ErrNotPublished), 503},
 		{"Redis is full", fleet, fmt.Errorf("%w: %w", xenaauth.ErrNotPublished, xenaauth.ErrRevocationsFull), 503},
 		{"full here, alone", alone, xenaauth.ErrRevocationsFull, 507},
@@ -31,7 +27,7 @@ func TestRevocationResult(t *testing.T) {
 		{"unusable, alone", alone, errors.New("names nothing"), 400},
 		{"unusable, in a fleet", fleet, errors.New("names nothing"), 400},
 	} {
-		if status, word := c.gateway.revocationResult(c.err); status != c.want || word == "" {
+		if status, word := c.admin.revocationResult(c.err); status != c.want || word == "" {
 			t.Errorf("%s: %d %q, want %d", c.name, status, word, c.want)
 		}
 	}

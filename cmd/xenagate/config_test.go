@@ -129,6 +129,8 @@ routes:
 		"no secret": {good[:20] + "tokens: {audiences: [a], introspection: {client_id: a}}\n" + routes,
 			[]string{"gate.yaml:2: tokens.introspection.client_id: needs a client_secret_file"}},
 		"nothing to do": {"tokens: {audiences: [a]}\n" + routes, []string{"listen: is missing"}},
+		"challenge": {good + routes + "challenge: {realm: 'a\"b'}\nidentity: {user_header: Host}\n",
+			[]string{"gate.yaml:5: challenge: may hold", "gate.yaml:6: identity:"}},
 		"same listener": {good + routes + "admin: {listen: \"127.0.0.1:7\"}\n" + asks,
 			[]string{"admin.listen: is the same as forward_auth.listen"}},
 		"everybody trust": {good + routes + "ext_authz: {listen: \"127.0.0.1:0\", trusted_peers: [\"::/0\"]}\n",

@@ -18,11 +18,11 @@ import (
 // each answer is the last one on its connection. After the time that load balancers take to see that, listeners close,
 // and connections end once they are idle. A second signal ends everything at once.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
-	s.draining.Store(true)
-	s.log.Info("draining", slog.String("signal", signal.String()))
+	s.gateway.activity.draining.Store(true)
+	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
 	killed, stop := secondSignal(signals)
 	defer stop()
-	delay := s.cfg.Timeouts.DrainDelay
+	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
 		delay = 0 // a person who has pressed ^C has no load balancer
 	}
@@ -31,13 +31,13 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	case <-killed:
 		return s.cutOff("ended by a second signal")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Timeouts.Drain)
+	ctx, cancel := context.WithTimeout(context.Background(), s.gateway.cfg.Timeouts.Drain)
 	defer cancel()
 	finished := make(chan struct{})
 	go func() { s.shutdown(ctx, delay); close(finished) }()
 	select {
 	case <-finished:
-		if ctx.Err() != nil && s.active.Load() > 0 {
+		if ctx.Err() != nil && s.gateway.activity.requests.Load() > 0 {
 			return s.cutOff("timeouts.drain is over")
 		}
 		return nil
@@ -48,7 +48,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 
 // cutOff is an error that tells how many requests are under way, upgraded connections included.
 func (s *servers) cutOff(why string) error {
-	n, requests := s.active.Load(), "requests were"
+	n, requests := s.gateway.activity.requests.Load(), "requests were"
 	if n == 1 {
 		requests = "request was"
 	}
@@ -83,7 +83,7 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		wg.Go(func() {
 			_ = h.listener.Close()
 			// Shutdown would end connections of which the clients don't know that they end.
-			waitUntil(ctx, func() bool { return s.active.Load() == 0 && h.idle.over(delay) })
+			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
 			_ = h.Shutdown(ctx) // of requests of which only a part has come
 		})
 	}
@@ -98,7 +98,7 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		})
 	}
 	wg.Wait()
-	waitUntil(ctx, func() bool { return s.active.Load() == 0 }) // net/http doesn't count upgraded connections
+	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 }) // net/http doesn't count upgraded connections
 }
 
 // waitUntil waits until done reports true, or ctx ends.
@@ -160,7 +160,7 @@ const (
 
 // close ends what is left, and at last the listener of probes.
 func (s *servers) close() {
-	s.stop()
+	s.cancel()
 	for _, h := range s.http {
 		_ = h.Close()
 	}
@@ -169,7 +169,7 @@ func (s *servers) close() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cutOffWait)
 	defer cancel()
-	waitUntil(ctx, func() bool { return s.active.Load() == 0 })
+	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 })
 	if s.admin == nil {
 		return
 	}

@@ -17,8 +17,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"slices"
-	"strings"
 	"syscall"
 	"time"
 
@@ -56,20 +54,18 @@ func command(args []string, stdout, stderr io.Writer) int {
 		usage(stderr, flags)
 		return 2
 	}
-	output := stdout
+	logTo := stdout
 	if *check {
-		output = io.Discard
+		logTo = io.Discard
 	}
-	lines := newLogWriter(output)
-	defer lines.close(logCloseWait)
+	output := newLogBuffer(logTo)
+	defer output.close(logCloseWait)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
-	s, err := load(*path, lines)
-	var findings []routes.Finding // about a table with mistakes there are none
-	if s != nil {
-		if t := s.table.Load(); t != nil {
-			findings = t.Lint()
-		}
+	s, table, err := load(*path, output)
+	var findings []routes.Finding
+	if table != nil {
+		findings = table.Table.Lint()
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
@@ -86,10 +82,10 @@ func command(args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 	for _, f := range findings {
-		s.log.Warn("routes", slog.String("finding", f.String()))
+		s.gateway.log.Warn("routes", slog.String("finding", f.String()))
 	}
 	if err := s.run(signals); err != nil {
-		s.log.Error("ended", slog.String("error", err.Error()))
+		s.gateway.log.Error("ended", slog.String("error", err.Error()))
 		return 1
 	}
 	return 0
@@ -105,34 +101,20 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// load makes the gateway of a configuration. The error tells every mistake. Beside one, the servers only have the table
-// of routes, if that is right.
-func load(path string, lines *logWriter) (*servers, error) {
+// load makes the servers of a configuration. The error lists all mistakes. Together with an error, load returns the
+// table of routes alone, if the table has no mistake.
+func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {
-		return nil, err
+		return nil, nil, err
 	}
-	g, errBuild := build(cfg, lines)
+	g, errGateway := newGateway(cfg, output)
 	if g == nil {
-		return nil, once(err, errBuild)
+		return nil, cfg.Routes, errors.Join(err, errGateway)
 	}
-	if err := once(err, errBuild); err != nil {
-		return &servers{gateway: g}, once(err, g.checkAsked())
+	if err := errors.Join(err, errGateway); err != nil {
+		return nil, cfg.Routes, errors.Join(err, checkProxies(g))
 	}
-	return g.handlers()
-}
-
-// once is errors joined, with each line once: of a file that is read again, mistakes are told again.
-func once(errs ...error) error {
-	err := errors.Join(errs...)
-	if err == nil {
-		return nil
-	}
-	var lines []string
-	for line := range strings.SplitSeq(err.Error(), "\n") {
-		if !slices.Contains(lines, line) {
-			lines = append(lines, line)
-		}
-	}
-	return errors.New(strings.Join(lines, "\n"))
+	s, err := newServers(g)
+	return s, cfg.Routes, err
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// metrics are what Prometheus is told. Every label has few values, none of which a client can choose.
+// metrics are the metrics for Prometheus. Every label has few values, and a client can choose none of them.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *requestMetrics
@@ -19,7 +19,8 @@ type metrics struct {
 	reloadAt *prometheus.GaugeVec
 }
 
-func newMetrics(g *gateway) *metrics {
+// newMetrics registers all metrics. Assertion keys have a reload metric only if hasKeys is true.
+func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: newRequestMetrics(),
@@ -37,24 +38,24 @@ func newMetrics(g *gateway) *metrics {
 		}, []string{"what"}),
 	}
 	m.reloadAt.WithLabelValues("routes").Set(1)
-	if g.cfg.Identity.Assertion != nil {
+	if hasKeys {
 		m.reloadAt.WithLabelValues("keys").Set(1)
 	}
 	m.requests.register(m.registry)
 	m.registry.MustRegister(
-		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, &state{g},
+		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, state,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
 }
 
-func (m *metrics) upstreamFailed(rec *record) {
-	m.upstream.WithLabelValues(rec.upstream.name, rec.cause).Inc()
+func (m *metrics) upstreamFailed(upstream, cause string) {
+	m.upstream.WithLabelValues(upstream, cause).Inc()
 }
 
-func (m *metrics) reloaded(what string, err error) {
+func (m *metrics) reloaded(what string, taken bool) {
 	result, success := "taken", 1.0
-	if err != nil {
+	if !taken {
 		result, success = "refused", 0
 	}
 	m.reloads.WithLabelValues(what, result).Inc()
@@ -67,8 +68,12 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-// state collects how the validator is.
-type state struct{ *gateway }
+// stateCollector collects the state of the validator, of the listeners and of the log.
+type stateCollector struct {
+	validator *xenaauth.Validator
+	activity  *activity
+	output    *logBuffer
+}
 
 var (
 	activeDesc      = desc("active_requests", "Requests under way, upgraded connections included.")
@@ -88,21 +93,21 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 // Describe implements [prometheus.Collector].
-func (s *state) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, to) }
+func (s *stateCollector) Describe(to chan<- *prometheus.Desc) { prometheus.DescribeByCollect(s, to) }
 
 // Collect implements [prometheus.Collector].
-func (s *state) Collect(to chan<- prometheus.Metric) {
+func (s *stateCollector) Collect(to chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	now := s.validator.Status()
-	gauge(activeDesc, float64(s.active.Load()))
-	gauge(drainingDesc, bit(s.draining.Load()))
+	gauge(activeDesc, float64(s.activity.requests.Load()))
+	gauge(drainingDesc, bit(s.activity.draining.Load()))
 	gauge(readyDesc, bit(now.Ready))
 	gauge(keysDesc, float64(now.Keys))
 	gauge(breakerDesc, bit(now.Introspection == "open"))
 	gauge(revocationsDesc, float64(now.Revocations))
-	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.lines.dropped.Load()))
+	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.output.dropped.Load()))
 	cache := func(name string, c xenaauth.CacheStatus) {
 		gauge(entriesDesc, float64(c.Entries), name)
 		to <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(c.Hits), name)

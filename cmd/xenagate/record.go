@@ -2,60 +2,53 @@ package main
 
 import (
 	"context"
-	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// record is what becomes of one request, for the access log and the metrics. It travels in the request's context, so
-// that the same lines serve every door: find fills in what was asked for, noteEvent who asked.
+// record is what the access log and the metrics say about one request. Every stage of a request writes to it, and none
+// decides by it.
 type record struct {
-	door  string // "proxy", "forward_auth" or "ext_authz"
-	start time.Time
-	peer  string
+	listener string // "proxy", "forward_auth" or "ext_authz"
+	start    time.Time
+	peer     string
 
-	method, host, path, route string
-	user                      *xenaauth.User
-	status                    int
-	bytes                     int64
-	reason                    string // why it didn't get what it asked for: a [xenaauth.Reason], or one of ours
-	cause                     string // what an upstream's failure was, in a word
-
-	table    *table
-	rule     routes.Rule
-	upstream *upstream
-	fields   http.Header // of the identity, for the upstream
-
-	bodyFailed atomic.Bool // the client's body could not be read; told by the goroutine that sends it on
+	method, host, path string // of the client's request, also if another proxy asks about it
+	route              string // the pattern of the rule
+	user               *xenaauth.User
+	upstream           string // the name of the upstream
+	status             int
+	bytes              int64
+	reason             string // why the request was refused or failed: a [xenaauth.Reason], or a reason below
+	cause              string // the kind of an upstream's failure
 }
 
-// The reasons that are not those of xenaauth.
+// The reasons that xenaauth does not have.
 const (
 	reasonMethod          = "method"           // 405: TRACE and CONNECT
 	reasonNotFound        = "not_found"        // 404: no such endpoint
-	reasonNoUpstream      = "no_upstream"      // 404: allowed, but no upstream is for it
+	reasonNoUpstream      = "no_upstream"      // 404: allowed, but no upstream has this host and path
 	reasonTooLarge        = "too_large"        // 413: a body above limits.body_bytes
 	reasonBody            = "body"             // 408: the client's body broke off, or came too slowly
 	reasonIdentity        = "identity"         // 403 or 401: the user doesn't fit into the identity headers
-	reasonPeer            = "peer"             // 403: not a trusted peer
+	reasonPeer            = "peer"             // 403: the peer is not trusted
 	reasonUpstreamTimeout = "upstream_timeout" // 504
 	reasonUpstreamFailed  = "upstream_failed"  // 502
-	reasonClientGone      = "client_gone"      // nobody waits for the answer any more
-	reasonAborted         = "aborted"          // the answer broke off
-	reasonPanic           = "panic"            // 500: a mistake of ours
-	reasonLogout          = "logout"           // 400 or 503: a logout token that did not do
+	reasonClientGone      = "client_gone"      // the client has closed the connection
+	reasonAborted         = "aborted"          // the response broke off
+	reasonPanic           = "panic"            // 500: a bug of the gateway
+	reasonLogout          = "logout"           // 400 or 503: a logout token was not accepted
 )
 
 type recordKey struct{}
 
+// withRecord puts a record into a context, for the hooks of xenaauth: noteEvent and findNoted see only a context.
 func withRecord(ctx context.Context, rec *record) context.Context {
 	return context.WithValue(ctx, recordKey{}, rec)
 }
 
-// recordOf is nil for a request that came through no door.
+// recordOf returns the record in ctx, or nil.
 func recordOf(ctx context.Context) *record {
 	rec, _ := ctx.Value(recordKey{}).(*record)
 	return rec
@@ -73,7 +66,7 @@ func noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// outcome sums up: "allowed", "refused" by what the client sent, or "failed" for another cause.
+// outcome returns "allowed", "refused" if the client's request is the reason, or "failed" for another reason.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":
@@ -82,4 +75,17 @@ func (rec *record) outcome() string {
 		return "failed"
 	}
 	return "refused"
+}
+
+// recorder writes records to the access log and counts them.
+type recorder struct {
+	log     *accessLog
+	metrics *requestMetrics
+}
+
+// done is called at the end of each request.
+func (r *recorder) done(rec *record) {
+	took := time.Since(rec.start)
+	r.metrics.observe(rec, took.Seconds())
+	r.log.line(rec, took)
 }

@@ -16,10 +16,10 @@ import (
 
 // reloading is a gateway whose table of routes is in a file, in a bubble, so that its time is the test's.
 type reloading struct {
-	*gateway
+	*reloader
 	t    *testing.T
 	file string
-	log  *sink
+	out  *sink
 }
 
 // watched runs a test with a gateway that watches its routes.
@@ -34,7 +34,7 @@ routes_interval: ` + interval.String() + "\n"
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := &reloading{t: t, file: filepath.Join(dir, "routes.yaml"), log: new(sink)}
+	r := &reloading{t: t, file: filepath.Join(dir, "routes.yaml"), out: new(sink)}
 	r.write("rules: [{route: /old, access: public}]\n")
 	synctest.Test(t, func(t *testing.T) {
 		r.t = t
@@ -42,17 +42,19 @@ routes_interval: ` + interval.String() + "\n"
 		if err != nil {
 			t.Fatal(err)
 		}
-		lines := newLogWriter(r.log)
-		if r.gateway, err = build(cfg, lines); err != nil {
+		output := newLogBuffer(r.out)
+		g, err := newGateway(cfg, output)
+		if err != nil {
 			t.Fatal(err)
 		}
+		r.reloader = g.reloader
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() { defer close(ended); r.watchRoutes(ctx) }()
 		test(r)
 		cancel()
 		<-ended
-		lines.close(time.Hour)
+		output.close(time.Hour)
 	})
 }
 
@@ -72,16 +74,16 @@ func (r *reloading) pass(d time.Duration) {
 // is fails unless a path is public, or refused to everybody.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
-	rule, err := r.table.Load().Find(httptest.NewRequest(http.MethodGet, path, nil))
+	rule, err := r.tables.current.Load().Table.Find(httptest.NewRequest(http.MethodGet, path, nil))
 	if got := err == nil && rule.Access.IsPublic(); got != public {
 		r.t.Errorf("%s: public %v", path, got)
 	}
 }
 
 func (r *reloading) logged(words string) int {
-	r.log.mu.Lock()
-	defer r.log.mu.Unlock()
-	return strings.Count(r.log.text.String(), words)
+	r.out.mu.Lock()
+	defer r.out.mu.Unlock()
+	return strings.Count(r.out.text.String(), words)
 }
 
 const (

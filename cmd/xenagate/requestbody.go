@@ -5,19 +5,20 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// body gives the client time for each piece of a request's body. The deadline must be gone when the body has ended:
-// net/http goes on reading, to see whether the client goes away, and would take it for that.
-type body struct {
+// requestBody bounds the time that each piece of a request's body may take. It removes the deadline when the body has
+// ended. net/http then reads on, to notice that the client closes the connection, and would take the deadline for that.
+type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	rec     *record
+	failed  atomic.Bool // the client's body could not be read
 
 	mu      sync.Mutex
-	over    bool // the body has ended, or the handler has, and from now on the deadline is net/http's
+	over    bool // the body has ended, or the handler has. From now on only net/http sets the deadline
 	left    bool // the handler has ended
 	reading sync.WaitGroup
 }
@@ -26,7 +27,7 @@ type body struct {
 var errLeft = errors.New("the request has been answered")
 
 // Read implements [io.Reader].
-func (b *body) Read(p []byte) (int, error) {
+func (b *requestBody) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	if b.left {
 		b.mu.Unlock()
@@ -42,12 +43,12 @@ func (b *body) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		b.rec.bodyFailed.Store(true) // the deadline stays: there is nothing more to wait for
+		b.failed.Store(true) // the deadline stays: no more of the body is read
 	}
 	return n, err
 }
 
-func (b *body) extend() {
+func (b *requestBody) extend() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.over && !b.left {
@@ -58,7 +59,7 @@ func (b *body) extend() {
 // leave ends the use of the body. The handler calls it when it returns. The transport may still be reading then.
 // net/http would end that read, but it would also remove the read deadline. So leave ends the read first. net/http
 // reads the rest of a short body and discards it.
-func (b *body) leave() {
+func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true
 	if !b.over {
@@ -69,13 +70,13 @@ func (b *body) leave() {
 	b.end(time.Now().Add(b.timeout))
 }
 
-func (b *body) ended() bool {
+func (b *requestBody) ended() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.over
 }
 
-func (b *body) end(deadline time.Time) {
+func (b *requestBody) end(deadline time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.over {

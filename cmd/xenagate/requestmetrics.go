@@ -21,7 +21,7 @@ type requestMetrics struct {
 }
 
 // requestKey has the labels of a request's series. Each has few values, none of which a client can choose.
-type requestKey struct{ door, method, code, outcome, reason string }
+type requestKey struct{ listener, method, code, outcome, reason string }
 
 type requestSeries struct {
 	total    prometheus.Counter
@@ -55,11 +55,8 @@ func (m *requestMetrics) register(r *prometheus.Registry) {
 
 // observe counts a request that took so many seconds.
 func (m *requestMetrics) observe(rec *record, seconds float64) {
-	key := requestKey{rec.door, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
-	route := routeKey{route: rec.route, code: key.code}
-	if rec.upstream != nil {
-		route.upstream = rec.upstream.name
-	}
+	key := requestKey{rec.listener, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
+	route := routeKey{route: rec.route, upstream: rec.upstream, code: key.code}
 	m.mu.RLock()
 	series, known := m.series[key]
 	byRoute, routeKnown := m.routes[route]
@@ -79,8 +76,8 @@ func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, pro
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	series := requestSeries{
-		total:    m.total.WithLabelValues(key.door, key.method, key.code, key.outcome, key.reason),
-		duration: m.duration.WithLabelValues(key.door, key.outcome),
+		total:    m.total.WithLabelValues(key.listener, key.method, key.code, key.outcome, key.reason),
+		duration: m.duration.WithLabelValues(key.listener, key.outcome),
 	}
 	m.series[key] = series
 	if len(m.routes) >= maxRouteSeries { // the table may change often while the gateway runs

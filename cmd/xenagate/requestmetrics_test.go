@@ -14,7 +14,7 @@ func TestSeriesByRouteAreBounded(t *testing.T) {
 	m.register(r)
 	const n = 3 * maxRouteSeries
 	for i := range n {
-		m.observe(&record{door: "proxy", method: "GET", status: 200, route: fmt.Sprint("/", i)}, 1)
+		m.observe(&record{listener: "proxy", method: "GET", status: 200, route: fmt.Sprint("/", i)}, 1)
 	}
 	families, err := r.Gather()
 	if err != nil {

@@ -42,6 +42,9 @@ type Table struct {
 	slashes    bool // a rule matches paths that end in a slash
 }
 
+// IgnoresCase reports whether the table compares paths without regard to case: [Options.IgnoreCase].
+func (t *Table) IgnoresCase() bool { return t.ignoreCase }
+
 // route is a compiled rule.
 type route struct {
 	Rule

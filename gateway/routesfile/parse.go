@@ -32,8 +32,8 @@ import (
 // MaxSize is how long a file may be, in bytes.
 const MaxSize = 1 << 20
 
-// Parse reads a table from data. Errors call the file name, and say line and rule; all mistakes are told at once,
-// joined by [errors.Join]. The Source of a rule is "name:line: rule n".
+// Parse returns the table in a file. name is the name of the file in errors. The error lists every mistake with its line
+// and rule, joined by [errors.Join]. The Source of a rule is "name:line: rule n".
 func Parse(name string, data []byte) (*routes.Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
@@ -50,12 +50,21 @@ func Parse(name string, data []byte) (*routes.Table, error) {
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: more than one document", name)
 	}
+	return ParseNode(name, &document)
+}
+
+// ParseNode returns the table in a part of a larger YAML file: a node with the keys rules and ignore_case. Errors and the
+// Source of rules are as those of [Parse], with the lines that the node has in the larger file.
+func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	p := &parser{name: name}
-	p.plain(document.Content[0], 0)
-	if len(p.errs) > 0 {
-		return nil, errors.Join(p.errs...) // its shape isn't what it seems
+	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
+		node = node.Content[0]
 	}
-	p.file(document.Content[0])
+	p.plain(node, 0)
+	if len(p.errs) > 0 {
+		return nil, errors.Join(p.errs...) // other mistakes could follow from these
+	}
+	p.file(node)
 	table, err := routes.New(p.rules, &routes.Options{IgnoreCase: p.ignoreCase})
 	if err = errors.Join(append(p.errs, err)...); err != nil {
 		return nil, err

@@ -15,7 +15,7 @@ import (
 // check finds the mistakes that can be found without the packages that the configuration is for.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
-	if c.Routes.Kind != 0 && c.RoutesFile != "" {
+	if c.Has("routes") && c.RoutesFile != "" {
 		wrong("routes_file", "excludes routes")
 	}
 	if c.Listen == "" && c.ForwardAuth == nil && c.ExtAuthz == nil {
@@ -199,6 +199,7 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
+			c.Challenge = Challenge{} // so that the caller can build a gateway and find more mistakes
 		}
 	}
 }

@@ -19,7 +19,7 @@ type Config struct {
 	Listen         string        `yaml:"listen"`
 	Tokens         Tokens        `yaml:"tokens"`
 	Challenge      Challenge     `yaml:"challenge"`
-	Routes         yaml.Node     `yaml:"routes"`
+	RoutesNode     yaml.Node     `yaml:"routes"`
 	RoutesFile     string        `yaml:"routes_file"`
 	RoutesInterval time.Duration `yaml:"routes_interval"`
 	Upstreams      []Upstream    `yaml:"upstreams"`
@@ -33,6 +33,9 @@ type Config struct {
 	Logout         *Logout       `yaml:"logout"`
 	Redis          *Redis        `yaml:"redis"`
 	Admin          *Admin        `yaml:"admin"`
+
+	// Routes is the table of routes, or nil if it has mistakes.
+	Routes *Routes `yaml:"-"`
 
 	source *source
 }

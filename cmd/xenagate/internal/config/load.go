@@ -7,20 +7,23 @@ import (
 	"time"
 )
 
-// Load reads a configuration and the defaults of what it leaves out. The error tells every mistake, joined by
-// [errors.Join]. Where there is a Config beside it, only values are wrong, and what else is can be told with it.
+// Load reads a configuration and its table of routes, and sets the defaults of keys that the file lacks. The error lists
+// all mistakes, joined by [errors.Join]. If Load returns a Config together with an error, the file is YAML, and the
+// caller can look for more mistakes in the Config.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	c := &Config{source: newSource(path, data)}
-	if err := c.source.parse(c); err != nil {
+	c, err := parse(path, data)
+	if err != nil {
 		return nil, err
 	}
 	c.fillIn()
 	c.check()
-	return c, errors.Join(c.source.errs...)
+	var errRoutes error
+	c.Routes, errRoutes = c.loadRoutes(string(data))
+	return c, errors.Join(append(c.source.errs, errRoutes)...)
 }
 
 // fillIn sets what the file leaves out.
@@ -72,36 +75,4 @@ func (c *Config) file(path string) string {
 		return path
 	}
 	return filepath.Join(filepath.Dir(c.source.path), path)
-}
-
-// RoutesSource is what the table of routes is read from.
-type RoutesSource struct {
-	// Name is what errors call it.
-	Name string
-	// Data is the table, for package routesfile.
-	Data []byte
-	// Rest is what else is in the file, where the table is part of the configuration.
-	Rest string
-}
-
-// ReadRoutes reads the table of routes as it is now. If the error is only about the rest of the file, it returns the
-// table all the same, so that its mistakes can be told too.
-func (c *Config) ReadRoutes() (RoutesSource, error) {
-	if c.RoutesFile != "" {
-		data, err := readFile(c.file(c.RoutesFile))
-		return RoutesSource{Name: filepath.Base(c.RoutesFile), Data: data}, err
-	}
-	data, err := readFile(c.source.path)
-	if err != nil {
-		return RoutesSource{}, err
-	}
-	now := newSource(c.source.path, data)
-	if err := now.parse(new(Config)); err != nil {
-		return RoutesSource{}, err
-	}
-	if now.routesFrom == 0 {
-		return RoutesSource{}, errors.New(now.name() + ": there are neither routes nor a routes_file")
-	}
-	routes, rest := now.routes()
-	return RoutesSource{Name: now.name(), Data: routes, Rest: string(rest)}, errors.Join(now.errs...)
 }

@@ -23,11 +23,10 @@ type source struct {
 	data  []byte
 	lines map[string]int // of keys, by their dotted names: "identity.assertion", "upstreams.0.url"
 	// values are the values of keys of mappings, by their dotted names.
-	values map[string]*yaml.Node
-	// The place of the value of "routes": lines of the file, from 1, and a column of the first.
-	routesFrom, routesColumn, routesTo int
-	errs                               []error
-	misshapen                          map[int]bool // lines with a mistake in their shape
+	values    map[string]*yaml.Node
+	root      *yaml.Node
+	errs      []error
+	misshapen map[int]bool // lines with a mistake in their shape
 }
 
 func newSource(path string, data []byte) *source {
@@ -64,8 +63,17 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parse reads the file into c. fatal is a mistake that leaves nothing to read. Mistakes in the shape of the file are in
-// s.errs, and c has what else the file says, so that its mistakes can be told too.
+// parse reads a configuration file. It returns an error if there is nothing to read. Mistakes in the shape of the file
+// are in the source's errs; the Config then has the rest of the file, so that check can report mistakes in it too.
+func parse(path string, data []byte) (*Config, error) {
+	c := &Config{source: newSource(path, data)}
+	if err := c.source.parse(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// parse sets c to what the file says.
 func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
@@ -89,7 +97,7 @@ func (s *source) parse(c *Config) (fatal error) {
 	if root.Kind != yaml.MappingNode {
 		return fmt.Errorf("%s:%d: want a mapping", s.name(), root.Line)
 	}
-	s.findRoutes(root) // before walk takes out what may end the routes
+	s.root = root
 	s.walk(root, "", 0, reflect.TypeFor[Config]())
 	s.decode(root, c)
 	decodeKeys(s, "tokens", tokenKeys, &c.Tokens.Config)
@@ -201,48 +209,6 @@ func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 		return true
 	}
 	return false
-}
-
-// findRoutes notes where the value of "routes" begins and ends.
-func (s *source) findRoutes(root *yaml.Node) {
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if root.Content[i].Value != "routes" {
-			continue
-		}
-		value := root.Content[i+1]
-		if value.Kind != yaml.MappingNode {
-			s.wrong(value.Line, "routes: want a mapping")
-			return
-		}
-		if root.Style&yaml.FlowStyle != 0 {
-			s.wrong(value.Line, "routes: needs a file in block style, or put it into a routes_file")
-			return
-		}
-		s.routesFrom, s.routesColumn = value.Line, value.Column
-		s.routesTo = bytes.Count(s.data, []byte{'\n'}) + 2
-		if i+2 < len(root.Content) {
-			s.routesTo = root.Content[i+2].Line
-		}
-	}
-}
-
-// routes is the file with everything blanked but the value of "routes", so that each line keeps its number; and the
-// file with only that blanked.
-func (s *source) routes() (routes, rest []byte) {
-	for i, line := range bytes.SplitAfter(s.data, []byte{'\n'}) {
-		switch number := i + 1; {
-		case number < s.routesFrom || number >= s.routesTo:
-			routes = append(routes, '\n')
-			rest = append(rest, line...)
-		case number == s.routesFrom:
-			routes = append(routes, bytes.Repeat([]byte{' '}, s.routesColumn-1)...)
-			routes = append(routes, line[s.routesColumn-1:]...)
-			rest = append(rest, line[:s.routesColumn-1]...)
-		default:
-			routes = append(routes, line...)
-		}
-	}
-	return routes, rest
 }
 
 // strangeBreak is what ends a line for YAML but not for us, nor for most editors: U+0085, U+2028, U+2029 and a lone CR.

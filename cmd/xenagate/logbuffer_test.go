@@ -47,7 +47,7 @@ func (s *sink) lines() int {
 func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(sink)
-		l := newLogWriter(out)
+		l := newLogBuffer(out)
 		defer l.close(time.Hour)
 		for range 10 {
 			_, _ = io.WriteString(l.batched(), "line\n")
@@ -79,7 +79,7 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 func TestAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
-		l := newLogWriter(out)
+		l := newLogBuffer(out)
 		line := strings.Repeat("x", 1023) + "\n"
 		for range 3 * logRoom / len(line) {
 			_, _ = io.WriteString(l.batched(), line)
@@ -111,7 +111,7 @@ func TestAnOutputThatHangs(t *testing.T) {
 func TestLinesThatFailAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{err: errors.New("disk full")}
-		l := newLogWriter(out)
+		l := newLogBuffer(out)
 		_, _ = io.WriteString(l.prompt(), "one\n")
 		_, _ = io.WriteString(l.prompt(), "two\n")
 		synctest.Wait()
@@ -133,7 +133,7 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 func TestALineAfterAPartOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{err: errors.New("disk full"), takes: 6}
-		l := newLogWriter(out)
+		l := newLogBuffer(out)
 		_, _ = io.WriteString(l.batched(), "one\ntwo\nthree\n")
 		time.Sleep(logDelay)
 		synctest.Wait()
@@ -159,7 +159,7 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
-		l := newLogWriter(out)
+		l := newLogBuffer(out)
 		_, _ = io.WriteString(l.prompt(), "line\n")
 		started := time.Now()
 		l.close(logCloseWait)
@@ -189,7 +189,7 @@ func FuzzAccessLine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		var ours, theirs bytes.Buffer
 		l := accessLog{to: &ours}
-		l.line(&record{door: "proxy", method: s, host: s, path: s, status: 200, peer: "p"}, 1500*time.Microsecond)
+		l.line(&record{listener: "proxy", method: s, host: s, path: s, status: 200, peer: "p"}, 1500*time.Microsecond)
 		if strings.Count(ours.String(), "\n") != 1 {
 			t.Fatalf("%q is no line", ours.String())
 		}

@@ -30,7 +30,7 @@ func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 		"broken off":     {"9", []string{"body"}, 1},
 	} {
 		f := &flushes{ResponseRecorder: httptest.NewRecorder()}
-		w := &recorder{
+		w := &response{
 			ResponseWriter: f, control: http.NewResponseController(f), rec: &record{},
 			draining: new(atomic.Bool),
 		}

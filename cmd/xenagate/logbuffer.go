@@ -20,9 +20,9 @@ const (
 	logReserve = 256 << 10
 )
 
-// logWriter writes many lines of a log at once, from a goroutine of its own. A request never waits for the output: if
+// logBuffer writes many lines of a log at once, from a goroutine of its own. A request never waits for the output: if
 // it takes lines more slowly than they come, lines are dropped and counted once logRoom bytes wait.
-type logWriter struct {
+type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
 	waiting []byte // whole lines
@@ -37,8 +37,8 @@ type logWriter struct {
 	dropped atomic.Int64  // lines, for the metrics
 }
 
-func newLogWriter(to io.Writer) *logWriter {
-	l := &logWriter{
+func newLogBuffer(to io.Writer) *logBuffer {
+	l := &logBuffer{
 		to: to, first: make(chan struct{}, 1), soon: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	go l.run()
@@ -46,14 +46,14 @@ func newLogWriter(to io.Writer) *logWriter {
 }
 
 // batched is the writer of the access log: its lines wait for others, for logDelay at most.
-func (l *logWriter) batched() io.Writer { return logLines{l, false} }
+func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
 // prompt is the writer of all other lines.
-func (l *logWriter) prompt() io.Writer { return logLines{l, true} }
+func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
-// logLines is a way into a logWriter. Each Write is one line or several whole ones.
+// logLines is a way into a logBuffer. Each Write is one line or several whole ones.
 type logLines struct {
-	*logWriter
+	*logBuffer
 	prompt bool
 }
 
@@ -91,7 +91,7 @@ func signalTo(c chan struct{}) {
 }
 
 // run writes what waits, until the writer is closed and nothing waits.
-func (l *logWriter) run() {
+func (l *logBuffer) run() {
 	defer close(l.done)
 	timer := time.NewTimer(logDelay)
 	defer timer.Stop()
@@ -112,7 +112,7 @@ func (l *logWriter) run() {
 }
 
 // write writes what waits. It reports whether that was the last.
-func (l *logWriter) write() (last bool) {
+func (l *logBuffer) write() (last bool) {
 	l.mu.Lock()
 	lines, lost := l.waiting, l.lost
 	l.waiting, l.spare, l.lost = l.spare[:0], nil, 0
@@ -135,7 +135,7 @@ func (l *logWriter) write() (last bool) {
 
 // put writes lines, the last of which tells of lost ones if there are any. It counts the lines that the output doesn't
 // take.
-func (l *logWriter) put(lines []byte, lost int64) {
+func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
 	if l.cut { // else the first line would be the end of another one
@@ -170,7 +170,7 @@ func lostLine(n int64) []byte {
 }
 
 // close writes everything that waits and ends the goroutine. It gives up after a while if the output doesn't take it.
-func (l *logWriter) close(wait time.Duration) {
+func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()

@@ -31,7 +31,7 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b := append((*buffer)[:0], `{"time":"`...)
 	b = time.Now().AppendFormat(b, time.RFC3339Nano)
 	b = append(b, `","level":"INFO","msg":"request"`...)
-	b = member(b, "door", rec.door, 16)
+	b = member(b, "door", rec.listener, 16)
 	b = member(b, "method", rec.method, 16)
 	b = member(b, "host", rec.host, 253)
 	b = member(b, "path", rec.path, 512)
@@ -44,9 +44,7 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 		b = member(b, "sub", rec.user.Subject(), 128)
 		b = member(b, "client_id", rec.user.ClientID(), 128)
 	}
-	if rec.upstream != nil {
-		b = member(b, "upstream", rec.upstream.name, 32)
-	}
+	b = member(b, "upstream", rec.upstream, 32)
 	b = member(b, "peer", rec.peer, 64)
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)

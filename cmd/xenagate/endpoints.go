@@ -1,0 +1,42 @@
+package main
+
+import (
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+)
+
+// endpoints are the gateway's own endpoints on the listeners for clients, by their paths: the JWKS for assertions, and
+// the receiver of logout tokens.
+type endpoints map[string]stage
+
+func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) endpoints {
+	all := make(endpoints)
+	if a := cfg.Identity.Assertion; a != nil {
+		jwks := id.JWKSHandler()
+		all[a.JWKSPath] = func(w *response, r *http.Request, _ *record) { jwks.ServeHTTP(w, r) }
+	}
+	if l := cfg.Logout; l != nil {
+		logout := v.LogoutHandler(l.ClientIDs...)
+		all[l.Path] = func(w *response, r *http.Request, rec *record) {
+			logout.ServeHTTP(w, r)
+			if rec.status >= 400 {
+				rec.reason = reasonLogout
+			}
+		}
+	}
+	return all
+}
+
+// serve responds if the request is for an endpoint of the gateway, and reports whether it was.
+func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
+	next, ok := e[r.URL.Path]
+	if !ok || r.URL.RawPath != "" {
+		return false
+	}
+	rec.route = r.URL.Path
+	next(w, r, rec)
+	return true
+}

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+)
+
+// newExtAuthz returns the server that Envoy asks by gRPC whether a request may pass.
+func newExtAuthz(g *gateway) (*grpc.Server, error) {
+	service, err := extauthz.New(extauthz.Config{
+		Middleware: g.auth, Find: g.tables.findNoted, Identity: g.identity,
+		RemoveAuthorization: g.cfg.Authorization == "strip",
+	})
+	if err != nil {
+		return nil, g.cfg.At("ext_authz", err)
+	}
+	server := grpc.NewServer(
+		grpc.MaxRecvMsgSize(512<<10), // Envoy sends a request's header only
+		grpc.MaxConcurrentStreams(1024),
+		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.UnaryInterceptor(extAuthzStage(g.activity, g.recorder, config.Prefixes(g.cfg.ExtAuthz.TrustedPeers))),
+	)
+	authv3.RegisterAuthorizationServer(server, service)
+	return server, nil
+}
+
+// extAuthzStage is the first stage of each gRPC call. It makes the record, and refuses peers that are not trusted. A peer
+// on a Unix socket is trusted: the mode of the socket's file says which users can connect.
+func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc.UnaryServerInterceptor {
+	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+		a.requests.Add(1)
+		defer a.requests.Add(-1)
+		rec := &record{listener: "ext_authz", start: time.Now()}
+		defer recorder.done(rec)
+		from, ok := peer.FromContext(ctx)
+		if ok {
+			rec.peer = from.Addr.String()
+		}
+		_, socket := from.Addr.(*net.UnixAddr)
+		if !ok || !socket && !trusts(trusted, rec.peer) {
+			rec.status, rec.reason = http.StatusForbidden, reasonPeer
+			return nil, status.Error(codes.PermissionDenied, "not a trusted peer")
+		}
+		res, err := next(withRecord(ctx, rec), req)
+		check, _ := res.(*authv3.CheckResponse)
+		switch {
+		case err != nil || check == nil:
+			rec.status, rec.reason = http.StatusServiceUnavailable, reasonPanic
+		case check.GetDeniedResponse() == nil && codes.Code(check.GetStatus().GetCode()) == codes.OK:
+			rec.status, rec.reason = http.StatusOK, "" // an optional route notes a missing token
+		default:
+			rec.status = int(check.GetDeniedResponse().GetStatus().GetCode())
+			if rec.reason == "" {
+				rec.reason = reasonIdentity
+			}
+		}
+		return res, err
+	}
+}

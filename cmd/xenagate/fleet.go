@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+)
+
+// joinFleet configures v to share introspection responses and revocations through Redis. It returns nil if the
+// configuration names no Redis.
+func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (redis.UniversalClient, error) {
+	from := cfg.Redis
+	if from == nil {
+		return nil, nil
+	}
+	secrets, password, errSecrets := cfg.RedisSecrets()
+	logging.Disable() // its lines contain addresses; rediscache logs what matters
+	opts := &redis.UniversalOptions{
+		Addrs: from.Addresses, MasterName: from.MasterName, Username: from.Username, Password: password,
+		ContextTimeoutEnabled: true,
+	}
+	if from.TLS {
+		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	client := redis.NewUniversalClient(opts)
+	fleet, err := rediscache.New(rediscache.Config{
+		Client: client, Secrets: secrets, Prefix: from.Prefix, Timeout: from.Timeout, Logger: logger,
+	})
+	if err != nil {
+		return client, errors.Join(errSecrets, cfg.At("redis", err))
+	}
+	v.RevocationBus = fleet
+	if v.Introspection != nil {
+		v.Introspection.Cache = fleet
+	}
+	return client, errSecrets
+}
+
+// followRevocations takes over the revocations of the other gateways, until ctx ends.
+func followRevocations(ctx context.Context, v *xenaauth.Validator, logger *slog.Logger) {
+	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
+	for wait := shortest; ctx.Err() == nil; wait = min(2*wait, longest) {
+		started := time.Now()
+		err := v.FollowRevocations(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(started) > longest {
+			wait = shortest
+		}
+		logger.Error("revocations of others are not followed", slog.String("kind", errorKind(err)))
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
+}

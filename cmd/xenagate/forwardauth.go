@@ -1,0 +1,95 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+)
+
+// forwardAuth responds to proxies that ask by HTTP whether a request may pass. It is no ServeMux, which would redirect
+// some paths.
+type forwardAuth struct {
+	own     endpoints
+	proxies []askingProxy
+}
+
+// askingProxy is the endpoint for the proxies of one kind.
+type askingProxy struct {
+	path    string
+	below   bool // and all paths below it
+	trusted []netip.Prefix
+	handler http.Handler
+}
+
+// newForwardAuth makes the endpoints for proxies. The error lists all mistakes in their configuration.
+func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
+	f := &forwardAuth{own: own}
+	var errs []error
+	for i, e := range g.cfg.ForwardAuth.Endpoints {
+		cfg := forwardauth.Config{
+			Middleware: g.auth, Find: g.tables.findNoted, Dialect: forwardauth.Dialect(e.Dialect),
+			TrustedPeers: config.Prefixes(e.TrustedPeers), Identity: g.identity,
+		}
+		envoy := cfg.Dialect == forwardauth.Envoy
+		if envoy {
+			cfg.PathPrefix = e.Path
+		}
+		h, err := forwardauth.New(cfg)
+		if err != nil {
+			errs = append(errs, g.cfg.At("forward_auth.endpoints."+strconv.Itoa(i), err))
+			continue
+		}
+		f.proxies = append(f.proxies, askingProxy{path: e.Path, below: envoy, trusted: cfg.TrustedPeers, handler: h})
+	}
+	return f, errors.Join(errs...)
+}
+
+// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is for a configuration that has
+// other mistakes, so newServers can't be called.
+func checkProxies(g *gateway) error {
+	var errForwardAuth, errExtAuthz error
+	if g.cfg.ForwardAuth != nil {
+		_, errForwardAuth = newForwardAuth(g, nil)
+	}
+	if g.cfg.ExtAuthz != nil {
+		_, errExtAuthz = newExtAuthz(g)
+	}
+	return errors.Join(errForwardAuth, errExtAuthz)
+}
+
+// serve is the stage after the listener.
+func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
+	raw, _, _ := strings.Cut(r.RequestURI, "?")
+	for _, p := range f.proxies {
+		if raw == p.path || p.below && strings.HasPrefix(raw, p.path+"/") {
+			p.serve(w, r, rec)
+			return
+		}
+	}
+	if next, ok := f.own[raw]; ok {
+		rec.route = raw
+		next(w, r, rec)
+		return
+	}
+	rec.reason = reasonNotFound
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(http.StatusNotFound)
+}
+
+func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
+	p.handler.ServeHTTP(w, r)
+	switch {
+	case rec.status == http.StatusOK:
+		rec.reason = "" // an optional route notes a missing token
+	case rec.reason != "": // noted by noteEvent
+	case !trusts(p.trusted, rec.peer):
+		rec.reason = reasonPeer
+	default:
+		rec.reason = reasonIdentity
+	}
+}

@@ -1,0 +1,40 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+)
+
+// newIdentity returns how services learn who the user is. If it returns an error, the Identity has the default fields,
+// so that the rest of the configuration can be checked with it.
+func newIdentity(cfg *config.Config) (*identity.Identity, error) {
+	from := cfg.Identity.Config
+	var errKeys error
+	if a := cfg.Identity.Assertion; a != nil {
+		assertion := a.Config
+		assertion.Keys, errKeys = cfg.AssertionKeys()
+		from.Assertion = &assertion
+	}
+	id, err := identity.New(from)
+	if err != nil {
+		id, _ = identity.New(identity.Config{})
+		err = cfg.At("identity", err)
+	}
+	return id, errors.Join(errKeys, err)
+}
+
+// findIdentity is the stage that makes the header fields by which the upstream learns who the user is.
+func (p *proxy) findIdentity(w *response, q *passage, rec *record) (ok bool) {
+	user, _ := xenaauth.UserFromContext(q.request.Context())
+	q.identity = make(http.Header)
+	if err := p.identity.Set(q.identity, user); err != nil {
+		rec.reason = reasonIdentity
+		p.auth.Deny(w, q.request, err)
+		return false
+	}
+	return true
+}

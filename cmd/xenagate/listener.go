@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// stage responds to a request, and notes in rec what became of it.
+type stage func(w *response, r *http.Request, rec *record)
+
+// activity is what all listeners share while the gateway runs.
+type activity struct {
+	requests atomic.Int64 // under way, and upgraded connections
+	draining atomic.Bool
+}
+
+// listenerHandler is the first stage of each HTTP request that a listener accepts. It makes the record, and bounds the
+// time that each piece of the request's body may take.
+type listenerHandler struct {
+	name        string
+	next        stage
+	readTimeout time.Duration
+	activity    *activity
+	recorder    *recorder
+	log         *slog.Logger
+}
+
+// ServeHTTP implements [http.Handler].
+func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.activity.requests.Add(1)
+	defer l.activity.requests.Add(-1)
+	rec := &record{
+		listener: l.name, start: time.Now(), peer: r.RemoteAddr,
+		method: r.Method, host: r.Host, path: r.URL.Path,
+	}
+	control := http.NewResponseController(w)
+	res := &response{
+		ResponseWriter: w, control: control, rec: rec, http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
+	}
+	r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http reads the Body of the original later
+	if r.Body != nil && r.Body != http.NoBody {
+		b := &requestBody{ReadCloser: r.Body, control: control, timeout: l.readTimeout}
+		b.extend()
+		defer b.leave()
+		r.Body, res.body = b, b
+	}
+	defer func() {
+		p := recover()
+		if p != nil {
+			l.panicked(res, rec, p)
+		} else if rec.status == 0 {
+			res.WriteHeader(http.StatusOK) // as net/http would
+		}
+		l.recorder.done(rec)
+		if p != nil {
+			panic(http.ErrAbortHandler) // net/http closes the connection, and logs nothing
+		}
+	}()
+	l.next(res, r, rec)
+}
+
+// panicked notes why a handler ended early. It does not log the value of the panic, which can contain secrets.
+func (l *listenerHandler) panicked(w *response, rec *record, p any) {
+	if p == http.ErrAbortHandler {
+		rec.reason = reasonAborted
+		return
+	}
+	rec.reason = reasonPanic
+	l.log.Error("panic", slog.String("type", fmt.Sprintf("%T", p)), slog.String("stack", string(debug.Stack())))
+	if rec.status == 0 {
+		w.problem(http.StatusInternalServerError, reasonPanic, "The gateway made a mistake.")
+	}
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+)
+
+// reloader takes over what may change while the gateway runs: the table of routes, and the keys for assertions.
+type reloader struct {
+	cfg      *config.Config
+	auth     *xenaauth.Middleware
+	identity *identity.Identity
+	tables   *routeTables
+	metrics  *metrics
+	log      *slog.Logger
+
+	mu sync.Mutex // held while a table is taken
+}
+
+// reload takes over routes and keys. SIGHUP calls it.
+func (l *reloader) reload() {
+	l.reloadRoutes()
+	if l.cfg.Identity.Assertion != nil {
+		l.reloadKeys()
+	}
+}
+
+func (l *reloader) reloadKeys() {
+	keys, err := l.cfg.AssertionKeys()
+	if err == nil {
+		err = l.identity.SetKeys(keys)
+	}
+	l.metrics.reloaded("keys", err == nil)
+	if err != nil {
+		l.log.Error("keys not taken, the ones before stay in use", slog.String("error", err.Error()))
+		return
+	}
+	l.log.Info("keys are in use")
+}
+
+// settle is how long the file must stay the same before SIGHUP takes it.
+const settle = 100 * time.Millisecond
+
+// reloadRoutes takes the table that the file contains now. If the file changes during settle, it is being written, and
+// watchRoutes takes it later: the first half of a table can be a valid table that lacks the rules that deny access.
+func (l *reloader) reloadRoutes() {
+	before := l.read()
+	time.Sleep(settle)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.read()
+	if now != before {
+		l.log.Warn("routes not taken yet: they are being written")
+		return
+	}
+	if current := l.tables.current.Load(); now.err == "" && now.content == current.Content {
+		return
+	}
+	_ = l.take(now)
+}
+
+// snapshot is what reading the file has returned. Two snapshots can be compared.
+type snapshot struct{ content, err string }
+
+func (l *reloader) read() snapshot {
+	content, err := l.cfg.ReadRoutes()
+	if err != nil {
+		return snapshot{err: err.Error()}
+	}
+	return snapshot{content: content}
+}
+
+// take puts the table in a snapshot in force, and reports whether it could. If not, the table before stays in force.
+// l.mu is held.
+func (l *reloader) take(from snapshot) (ok bool) {
+	var now *config.Routes
+	problem := from.err
+	if problem == "" {
+		var err error
+		if now, err = l.cfg.ParseRoutes(from.content); err != nil {
+			problem = err.Error()
+		}
+	}
+	l.metrics.reloaded("routes", problem == "")
+	if problem != "" {
+		l.log.Error("routes not taken, the ones before stay in force", slog.String("error", problem))
+		return false
+	}
+	before := l.tables.current.Swap(newRouteTable(l.auth, now))
+	for _, f := range now.Table.Lint() {
+		l.log.Warn("routes", slog.String("finding", f.String()))
+	}
+	l.log.Info("routes are in force", slog.String("from", now.File))
+	if now.SettingsChanged(before.Routes) {
+		l.log.Warn("the configuration has changed in more than its routes: that needs a restart")
+	}
+	return true
+}
+
+// watchRoutes takes the table whenever the file has changed, until ctx ends. It compares content, since a ConfigMap of
+// Kubernetes changes by swapping links. The file must look the same twice, because it may be half written.
+func (l *reloader) watchRoutes(ctx context.Context) {
+	tick := time.NewTicker(l.cfg.RoutesInterval)
+	defer tick.Stop()
+	var seen, refused snapshot
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		seen, refused = l.look(seen, refused)
+	}
+}
+
+// look reads the file once. seen is what the last look has read. refused was not taken, which is logged once.
+func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.read()
+	switch current := l.tables.current.Load(); {
+	case now.err == "" && now.content == current.Content:
+		return now, snapshot{} // no change, or a change that was undone
+	case now == refused || now != seen:
+		return now, refused
+	}
+	if !l.take(now) {
+		refused = now
+	}
+	return now, refused
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+)
+
+// response writes a response, and notes its status and size in the record. While the gateway drains, each response is
+// the last one on its connection.
+type response struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	rec      *record
+	body     *requestBody // nil if the request has none
+	http10   bool
+	length   int64 // the Content-Length of the response, -1 if there is none
+	draining *atomic.Bool
+}
+
+// WriteHeader implements [http.ResponseWriter]. If the request's body has not ended, the connection is closed after the
+// response: the rest of the body may never come, and must not be read as another request.
+func (w *response) WriteHeader(status int) {
+	switch {
+	case status == http.StatusContinue:
+		return // sent by an upstream to the gateway. net/http sends 100 when the client's body is read
+	case status < 200 && w.http10:
+		return // a client that speaks HTTP/1.0 takes it for the response (RFC 9110, section 15.2)
+	}
+	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
+		w.Header().Set("Connection", "close")
+	}
+	if status >= 200 && w.rec.status == 0 {
+		w.rec.status = status
+		w.length = contentLength(w.Header())
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// contentLength returns the value of Content-Length, or -1.
+func contentLength(h http.Header) int64 {
+	if v := h["Content-Length"]; len(v) == 1 {
+		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
+			return n
+		}
+	}
+	return -1
+}
+
+// Write implements [http.ResponseWriter]. It sends each piece of a response but the last one at once. net/http sends the
+// last piece when the handler returns, so the header and body of a short response take one write to the connection.
+func (w *response) Write(p []byte) (int, error) {
+	if w.rec.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.ResponseWriter.Write(p)
+	w.rec.bytes += int64(n)
+	if err == nil && w.rec.bytes < w.length {
+		err = w.control.Flush()
+	}
+	return n, err
+}
+
+// FlushError is for [http.ResponseController].
+func (w *response) FlushError() error {
+	if w.rec.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.control.Flush()
+}
+
+// Hijack is for [http.ResponseController]. An upgraded connection has no timeouts.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := w.control.Hijack()
+	if err == nil {
+		w.rec.status = http.StatusSwitchingProtocols
+	}
+	return conn, buffered, err
+}
+
+// refuse responds with problem details (RFC 9457), as xenaauth does, and notes the reason.
+func (w *response) refuse(status int, reason, detail string) {
+	w.rec.reason = reason
+	w.problem(status, reason, detail)
+}
+
+func (w *response) problem(status int, reason, detail string) {
+	h := w.Header()
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Del("Content-Length")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{ // an error means that the client is gone
+		"title": http.StatusText(status), "status": status, "detail": detail, "reason": reason,
+	})
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"net/http"
+	"sync/atomic"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+)
+
+// routeTables holds the table of routes that is in force.
+type routeTables struct{ current atomic.Pointer[routeTable] }
+
+// routeTable is a table of routes with the guard that applies it. It does not change: one table decides about a request
+// from its beginning to its end.
+type routeTable struct {
+	*config.Routes
+	guard *routes.Guard
+}
+
+// newRouteTable makes the table that decides about requests of the proxy.
+func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
+	find := func(r *http.Request) (routes.Rule, error) {
+		rule, err := from.Table.Find(r)
+		if err == nil && (r.Host == "" || r.Host[0] == ':') {
+			// net/http would send the address of the upstream as the host, and a service writes the host into links.
+			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
+		}
+		return rule, err
+	}
+	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
+}
+
+// checkRoute is the stage that finds the rule for a request and decides by it whether the request may pass.
+func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
+	q.table = p.tables.current.Load()
+	allowed, rule, err := q.table.guard.Check(q.request)
+	rec.route = rule.Pattern
+	if err != nil {
+		p.auth.Deny(w, q.request, err)
+		return false
+	}
+	q.request, q.rule = allowed, rule
+	rec.reason = "" // an optional route notes a missing token
+	return true
+}
+
+// findNoted finds the rule for a request that another proxy asks about, and notes that request.
+func (t *routeTables) findNoted(r *http.Request) (routes.Rule, error) {
+	rule, err := t.current.Load().Table.Find(r)
+	if rec := recordOf(r.Context()); rec != nil {
+		rec.method, rec.host, rec.route = r.Method, r.Host, rule.Pattern
+		if r.URL != nil {
+			rec.path = r.URL.Path
+		}
+	}
+	return rule, err
+}

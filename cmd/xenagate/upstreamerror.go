@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+)
+
+// failed responds to a request that got no response from its upstream. The error can contain addresses, so the client
+// and the log learn only of what kind it is.
+func (f *forwarder) failed(w *response, r *http.Request, rec *record, err error) {
+	tooLarge, isTooLarge := errors.AsType[*http.MaxBytesError](err)
+	timeout, isTimeout := errors.AsType[net.Error](err)
+	switch {
+	case isTooLarge && tooLarge != nil:
+		w.refuse(http.StatusRequestEntityTooLarge, reasonTooLarge, "The request is too large.")
+	case w.body != nil && w.body.failed.Load():
+		w.refuse(http.StatusRequestTimeout, reasonBody, "The request's body broke off or came too slowly.")
+	case r.Context().Err() != nil:
+		w.refuse(http.StatusBadGateway, reasonClientGone, "The request was given up.")
+	case isTimeout && timeout.Timeout():
+		rec.cause = "timeout"
+		f.metrics.upstreamFailed(rec.upstream, rec.cause)
+		w.refuse(http.StatusGatewayTimeout, reasonUpstreamTimeout, "The service behind the gateway didn't answer in time.")
+	default:
+		rec.cause = errorKind(err)
+		f.metrics.upstreamFailed(rec.upstream, rec.cause)
+		w.refuse(http.StatusBadGateway, reasonUpstreamFailed, "The service behind the gateway can't be reached.")
+	}
+}
+
+// errorKind returns of what kind an error of a connection is.
+func errorKind(err error) string {
+	_, dns := errors.AsType[*net.DNSError](err)
+	text := err.Error()
+	switch {
+	case dns:
+		return "name"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refused"
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "closed"
+	case strings.Contains(text, "tls: "), strings.Contains(text, "x509: "):
+		return "tls"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	}
+	return "other"
+}

@@ -1,0 +1,40 @@
+package routesfile_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
+)
+
+// node returns the value of the key routes in a file.
+func node(t *testing.T, file string) *yaml.Node {
+	t.Helper()
+	var document struct{ Routes yaml.Node }
+	require.NoError(t, yaml.Unmarshal([]byte(file), &document))
+	return &document.Routes
+}
+
+// A table in a larger file has the lines of that file, in the Source of its rules and in errors.
+func TestParseNode(t *testing.T) {
+	table, err := routesfile.ParseNode("gate.yaml", node(t,
+		"listen: x\nroutes:\n  ignore_case: true\n  rules:\n    - {route: /a, access: public}\nadmin: {}\n"))
+	require.NoError(t, err)
+	require.True(t, table.IgnoresCase())
+	require.Equal(t, "gate.yaml:5: rule 1", find(t, table, "GET", "", "/A").Source)
+
+	for name, tt := range map[string]struct{ file, want string }{
+		"a mistake in a rule": {"a: 1\nroutes: {rules: [\n  {route: /a, acces: public}]}\n", `gate.yaml:3: rule 1 (/a): unknown key "acces"`},
+		"no mapping":          {"a: 1\nroutes: [1]\n", "gate.yaml:2: want a mapping"},
+		"an alias":            {"a: &x {rules: []}\nroutes: *x\n", "gate.yaml:2: anchors and aliases are not supported"},
+		"an alias inside":     {"a: &x []\nroutes:\n  rules: *x\n", "gate.yaml:3: anchors and aliases are not supported"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			table, err := routesfile.ParseNode("gate.yaml", node(t, tt.file))
+			require.EqualError(t, err, tt.want)
+			require.Nil(t, table)
+		})
+	}
+}
