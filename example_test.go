@@ -19,7 +19,7 @@ func Example() {
 		fmt.Fprintln(w, user.Subject(), user.ClientID())
 	}
 
-	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // Issuer: Xena's, unless you say
+	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // Issuer: Xena's, if not set
 	if err != nil {
 		log.Fatal(err)
 	}

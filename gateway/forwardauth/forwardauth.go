@@ -54,7 +54,6 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/gateway/routes"
-	"github.com/xenaauth/xenaauth/internal/target"
 )
 
 // Dialect is which proxy asks.
@@ -112,15 +111,15 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{Config: cfg}
 	switch cfg.Dialect {
 	case Nginx, HAProxy:
-		h.read = readOriginal
+		h.read = original
 	case Traefik, Caddy:
-		h.read = readForwarded
+		h.read = forwarded
 	case Envoy:
-		h.read = h.readEnvoy
+		h.read = h.own
 	default:
 		wrong("Dialect", "is %q, which is none", string(cfg.Dialect))
 	}
-	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || target.CheckOrigin(p) != nil || strings.HasSuffix(p, "/") ||
+	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || !isTarget(p) || strings.HasSuffix(p, "/") ||
 		strings.Contains(p, "?")) {
 		wrong("PathPrefix", "is not the beginning of a path without a slash at its end, or not for Envoy")
 	}
@@ -147,7 +146,7 @@ func New(cfg Config) (http.Handler, error) {
 type handler struct {
 	Config
 	guard *routes.Guard
-	read  func(*http.Request) (origin, error)
+	read  func(*http.Request) (target, error)
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -185,7 +184,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // check decides about the original request of a subrequest. If the original request can't be read,
 // check returns the subrequest in its place, for the refusal.
 func (h *handler) check(r *http.Request) (original, allowed *http.Request, err error) {
-	original, err = h.originalRequest(r)
+	original, err = h.request(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}

@@ -1,0 +1,133 @@
+package docs_test
+
+import (
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pages returns the text of every page of the repository by its path.
+func pages(t *testing.T) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	top := os.DirFS("..")
+	require.NoError(t, fs.WalkDir(top, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir
+		case strings.HasSuffix(name, ".md"):
+			text, err := fs.ReadFile(top, name)
+			all[name] = string(text)
+			return err
+		}
+		return nil
+	}))
+	return all
+}
+
+var (
+	codeBlock = regexp.MustCompile("(?s)\n```.*?\n```")
+	link      = regexp.MustCompile(`\]\(([^()\s]+)\)`)
+	heading   = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
+)
+
+// links returns the targets of the relative links of a page, as paths of the repository.
+func links(name, text string) (targets []string) {
+	for _, found := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		target := found[1]
+		switch {
+		case strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:"):
+		case strings.HasPrefix(target, "#"):
+			targets = append(targets, name+target)
+		default:
+			targets = append(targets, path.Join(path.Dir(name), target))
+		}
+	}
+	return targets
+}
+
+// anchors returns the anchors that GitHub makes of the headings of a page.
+func anchors(text string) (all []string) {
+	for _, found := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
+		plain := notAnchor.ReplaceAllString(strings.ToLower(found[1]), "")
+		all = append(all, strings.ReplaceAll(plain, " ", "-"))
+	}
+	return all
+}
+
+func TestLinksWork(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	require.NotEmpty(t, links("README.md", all["README.md"]))
+	for name, text := range all {
+		for _, target := range links(name, text) {
+			file, anchor, _ := strings.Cut(target, "#")
+			if _, err := os.Stat(filepath.Join("..", file)); err != nil {
+				t.Errorf("%s links to %s, which doesn't exist", name, file)
+			} else if anchor != "" && !slices.Contains(anchors(all[file]), anchor) {
+				t.Errorf("%s links to %s, which has no heading #%s", name, file, anchor)
+			}
+		}
+	}
+}
+
+// TestIndexIsComplete requires that docs/README.md names every page. A README in a folder of tests or
+// test data may be linked from any page.
+func TestIndexIsComplete(t *testing.T) {
+	t.Parallel()
+	all := pages(t)
+	linked := make(map[string]bool)
+	for name, text := range all {
+		for _, target := range links(name, text) {
+			file, _, _ := strings.Cut(target, "#")
+			linked[file] = true
+		}
+	}
+	index := links("docs/README.md", all["docs/README.md"])
+	decisions := links("docs/decisions/README.md", all["docs/decisions/README.md"])
+	for name := range all {
+		switch {
+		case name == "docs/README.md":
+			require.Contains(t, links("README.md", all["README.md"]), name, "the README doesn't link to the index")
+		case strings.HasPrefix(name, "docs/decisions/0"):
+			require.Contains(t, decisions, name)
+		case strings.Contains(name, "testdata"):
+			require.True(t, linked[name] || linked[path.Dir(name)], "no page links to %s", name)
+		default:
+			require.Contains(t, index, name)
+		}
+	}
+}
+
+// Each decision has its date and its status in the third line, and the index repeats them.
+func TestDecisionsHaveDateAndStatus(t *testing.T) {
+	t.Parallel()
+	dated := regexp.MustCompile(`^# (.+)\n\nDecided on (\d{4}-\d\d-\d\d)(?:, changed on (\d{4}-\d\d-\d\d)[^.]*)?\. Status: ([^.]+)\.`)
+	all := pages(t)
+	n := 0
+	for name, text := range all {
+		if !strings.HasPrefix(name, "docs/decisions/0") {
+			continue
+		}
+		n++
+		found := dated.FindStringSubmatch(text)
+		require.NotNil(t, found, "%s: the third line is not \"Decided on DATE. Status: STATUS.\"", name)
+		date := found[2]
+		if found[3] != "" {
+			date += ", changed " + found[3]
+		}
+		row := "| [" + found[1] + "](" + path.Base(name) + ") | " + date + " | " + found[4] + " |"
+		require.Contains(t, all["docs/decisions/README.md"], row)
+	}
+	require.GreaterOrEqual(t, n, 13)
+}
