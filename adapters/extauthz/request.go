@@ -2,6 +2,7 @@ package extauthz
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,20 +12,21 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The refusals of what can't be read.
-var (
-	errTarget = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
-	errHeader = &xenaauth.Error{Reason: xenaauth.ReasonMalformedRequest}
-)
+// refuse returns a refusal of a request that net/http would not accept, or that contradicts itself.
+func refuse(reason xenaauth.Reason, cause string) error {
+	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
+}
 
-// read returns the client's request as net/http would have read it. With an error the request is good for an answer.
+// read returns the client's request as net/http reads it. If it returns an error, the request is
+// only fit for the refusal.
 func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http.Request, error) {
 	r := (&http.Request{
 		Method:     from.GetMethod(),
 		URL:        new(url.URL),
-		Proto:      "HTTP/1.1", // what it was in truth says nothing about what the upstream gets
+		Proto:      "HTTP/1.1", // the client's version says nothing about the version that the upstream gets
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 		Header:     make(http.Header),
@@ -32,16 +34,19 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 		Host:       from.GetHost(),
 		RequestURI: from.GetPath(),
 	}).WithContext(ctx)
-	target, err := url.ParseRequestURI(r.RequestURI)
-	switch {
-	case !httpguts.ValidHeaderFieldName(r.Method): // a method is a token too: RFC 9110, section 9.1
-		return r, errTarget
-	case r.Host == "" || !httpguts.ValidHostHeader(r.Host):
-		return r, errTarget
-	case err != nil || r.RequestURI[0] != '/' && r.RequestURI != "*" || strings.Contains(r.RequestURI, " "):
-		return r, errTarget // Envoy sends absolute forms on as paths, and net/http would have taken no space
+	u, err := url.ParseRequestURI(r.RequestURI)
+	if err != nil || strings.Contains(r.RequestURI, " ") {
+		return r, refuse(xenaauth.ReasonAmbiguousTarget, "the path is not a request target")
 	}
-	r.URL = target
+	if r.Host == "" {
+		return r, refuse(xenaauth.ReasonAmbiguousTarget, "the host is missing")
+	}
+	if _, err := target.Read(target.Request{
+		Method: r.Method, Host: r.Host, RequestURI: r.RequestURI, Path: u.Path, RawPath: u.RawPath,
+	}); err != nil {
+		return r, &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget, Err: err}
+	}
+	r.URL = u
 	lines, err := readHeader(from)
 	if err != nil {
 		return r, err
@@ -50,17 +55,17 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 		":method": r.Method, ":path": r.RequestURI, ":authority": r.Host, "host": r.Host, ":scheme": from.GetScheme(),
 	}
 	for name, values := range lines {
-		if want, told := pseudo[name]; told {
+		if want, ok := pseudo[name]; ok {
 			if len(values) != 1 || values[0] != want {
-				return r, errTarget
+				return r, refuse(xenaauth.ReasonAmbiguousTarget, "a header field contradicts the request line")
 			}
 			continue
 		}
 		if strings.HasPrefix(name, ":") {
-			continue // of HTTP/2, to which net/http gives no place in the header
+			continue // a pseudo field of HTTP/2, which has no place in an http.Header
 		}
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, invalidValue) {
-			return r, errHeader
+			return r, refuse(xenaauth.ReasonMalformedRequest, "a header field is malformed")
 		}
 		r.Header[http.CanonicalHeaderKey(name)] = values
 	}
@@ -69,15 +74,15 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
-// readHeader returns the values of fields by their names in lower case: from header_map, which has a field line for
-// each, or from headers, where Envoy has joined them.
+// readHeader returns the values of each field by its name in lower case. header_map has one entry for
+// each field line. headers has one entry for each name, because Envoy joins the lines.
 func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string, error) {
 	lines := make(map[string][]string)
 	for _, field := range from.GetHeaderMap().GetHeaders() {
 		value := field.GetValue()
 		if raw := field.GetRawValue(); len(raw) > 0 {
 			if value != "" && value != string(raw) {
-				return nil, errHeader
+				return nil, refuse(xenaauth.ReasonMalformedRequest, "value and raw_value of a header field differ")
 			}
 			value = string(raw)
 		}
@@ -89,24 +94,32 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 		name = strings.ToLower(name)
 		joined[name] = append(joined[name], value)
 	}
-	switch {
-	case len(joined) == 0:
+	if len(joined) == 0 {
 		return lines, nil
-	case len(lines) > 0: // Envoy never sends both
-		if len(lines) != len(joined) {
-			return nil, errHeader
-		}
-		for name, values := range joined {
-			if len(values) != 1 || values[0] != strings.Join(lines[name], ",") {
-				return nil, errHeader
-			}
+	}
+	if len(lines) > 0 { // Envoy never sends both
+		if !agree(lines, joined) {
+			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}
 		return lines, nil
 	}
-	// Whether a comma was in the field or has joined two of them can't be told any more. No token has one, and two fields
-	// must not look like one with another scheme's credentials.
+	// A comma may be from the client, or from Envoy, which joins the lines of a field with it. No
+	// token contains one. Credentials in two lines must not look like one line of another scheme.
 	if values := joined["authorization"]; len(values) == 1 && strings.Contains(values[0], ",") {
 		joined["authorization"] = strings.Split(values[0], ",")
 	}
 	return joined, nil
+}
+
+// agree reports whether joined has the fields of lines, with the lines of each field joined.
+func agree(lines, joined map[string][]string) bool {
+	if len(lines) != len(joined) {
+		return false
+	}
+	for name, values := range joined {
+		if len(values) != 1 || values[0] != strings.Join(lines[name], ",") {
+			return false
+		}
+	}
+	return true
 }
