@@ -19,14 +19,15 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// The samples, of which docs/envoy.md shows extracts.
+// The sample configurations of Envoy. docs/envoy.md shows extracts of them.
 const (
 	grpcSample = "../../cmd/xenagate/deploy/envoy-grpc.yaml"
 	httpSample = "../../cmd/xenagate/deploy/envoy-http.yaml"
 )
 
-// TestConfigurations reads the samples as Envoy would: it knows every field, finds every value within its range, and
-// would ask before it routes. The package's documentation shows the same filter.
+// TestConfigurations reads the sample configurations as Envoy does. Every field is known, every
+// value is within its range, and the filter runs before the router. The documentation of the
+// package shows the same filter.
 func TestConfigurations(t *testing.T) {
 	bootstrap, hcm := connections(t, grpcSample)
 	clusters := make(map[string]bool)
@@ -73,7 +74,7 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// connections reads a sample, and its connection manager.
+// connections reads a sample configuration. It returns the whole and its connection manager.
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -87,7 +88,7 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 	return bootstrap, hcm
 }
 
-// asks wants the first filter to be the one that asks, and in a safe way, and returns it.
+// asks checks that the first filter is ext_authz with safe settings, and returns it.
 func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
@@ -119,7 +120,8 @@ func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	return hcm.GetHttpFilters()
 }
 
-// decode reads YAML as Envoy does, by way of JSON. It refuses fields that Envoy doesn't know.
+// decode reads YAML as Envoy does: it turns it into JSON first. It refuses fields that Envoy does
+// not know.
 func decode(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any

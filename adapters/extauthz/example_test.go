@@ -38,9 +38,10 @@ func Example() {
 	}
 	server := grpc.NewServer()
 	authv3.RegisterAuthorizationServer(server, service)
-	// Then server.Serve, on a listener that Envoy alone can reach: net.Listen("unix", …), say.
+	// Call server.Serve with a listener that only Envoy can reach, for example net.Listen("unix",
+	// …).
 
-	// What Envoy would be told about a request:
+	// The response to Envoy for one request:
 	http := &authv3.AttributeContext_HttpRequest{Method: "GET", Host: "api.example", Path: "/Api/Invoices"}
 	out, err := service.Check(context.Background(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: http},

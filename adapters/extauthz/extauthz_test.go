@@ -22,7 +22,7 @@ import (
 
 var encodings = map[string]bool{"headers": false, "header_map": true}
 
-// TestParity asks net/http and the service about the same requests.
+// TestParity sends the same requests to a guard of net/http and to the service.
 func TestParity(t *testing.T) {
 	s := start(t, nil, nil)
 	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
@@ -31,7 +31,7 @@ func TestParity(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		request
-		status int // 0 is that it passes
+		status int // 0 if the request passes
 	}{
 		{"good", get("/any", good), 0},
 		{"good, by its scopes", get("/scope/x", good), 0},
@@ -110,7 +110,8 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// wantIdentity wants the upstream to see the user that net/http has found, and nobody else.
+// wantIdentity checks that the upstream gets the user that the guard of net/http found, and no
+// other.
 func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
 	t.Helper()
 	user, _ := xenaauth.UserFromContext(passed.Context())
@@ -124,7 +125,8 @@ func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse
 	}
 }
 
-// TestOneEventEach counts the outcomes that were told: no refusal is missing from the metrics.
+// TestOneEventEach counts the events. Every request has one, so no refusal is missing in the
+// metrics.
 func TestOneEventEach(t *testing.T) {
 	s := start(t, nil, nil)
 	good := bearer(s.token("a", "b"))
@@ -140,8 +142,9 @@ func TestOneEventEach(t *testing.T) {
 	}
 }
 
-// TestPublicAsksNobody spares the issuer requests that anybody may make.
-func TestPublicAsksNobody(t *testing.T) {
+// TestPublicReadsNoToken sends tokens to routes where the token does not matter. The validator is
+// not called: a client must not be able to cause calls to the issuer without a valid token.
+func TestPublicReadsNoToken(t *testing.T) {
 	s := start(t, nil, nil)
 	for range 3 {
 		s.check(t, get("/open/x", bearer("opaque")).attributes(true))
@@ -153,7 +156,7 @@ func TestPublicAsksNobody(t *testing.T) {
 	}
 }
 
-// TestOutage has the issuer down.
+// TestOutage sends a request while the issuer is down.
 func TestOutage(t *testing.T) {
 	s := start(t, nil, nil)
 	good := bearer(s.token("a", "b"))
@@ -166,14 +169,14 @@ func TestOutage(t *testing.T) {
 	s.issuer.Heal()
 }
 
-// TestPlantedUser has an interceptor put Envoy's own user into the context.
+// TestPlantedUser has an interceptor that puts a user into the context: that of Envoy itself.
 func TestPlantedUser(t *testing.T) {
 	var s *served
 	planted := xenaauthtest.User(xenaauthtest.Token{Subject: "envoy"})
 	s = start(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			if in, err := r.parsed(); err == nil { // the same middleware, as grpcauth would use it
+			if in, err := r.parsed(); err == nil { // with the same middleware
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)
 				}
@@ -194,7 +197,7 @@ func TestPlantedUser(t *testing.T) {
 	}
 }
 
-// TestConcurrent asks about many users at a time.
+// TestConcurrent sends the requests of many users at the same time.
 func TestConcurrent(t *testing.T) {
 	s := start(t, nil, nil)
 	var all sync.WaitGroup
@@ -212,14 +215,14 @@ func TestConcurrent(t *testing.T) {
 				found = found || slices.Equal(values, []string{name})
 			}
 			if !found {
-				t.Errorf("%s is not told in %v", name, out)
+				t.Errorf("%s is missing in %v", name, out)
 			}
 		})
 	}
 	all.Wait()
 }
 
-// New names each required field that is nil, as forwardauth does.
+// TestNew leaves out required fields. The error names each of them.
 func TestNew(t *testing.T) {
 	s := start(t, nil, nil)
 	complete := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}

@@ -74,8 +74,8 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
-// readHeader returns the values of each field by its name in lower case. header_map has one entry for
-// each field line. headers has one entry for each name, because Envoy joins the lines.
+// readHeader returns the values of each field by its name in lower case. header_map has one entry
+// for each field line. headers has one entry for each name, because Envoy joins the lines.
 func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string, error) {
 	lines := make(map[string][]string)
 	for _, field := range from.GetHeaderMap().GetHeaders() {

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofed sends identity fields in every spelling that an upstream may fold into one.
+// TestSpoofed sends identity fields in every spelling that an upstream may take for the same name.
 func TestSpoofed(t *testing.T) {
 	s := start(t, nil, nil)
 	if len(s.identity.Names()) < 3 {
@@ -47,7 +47,7 @@ func TestSpoofed(t *testing.T) {
 	}
 }
 
-// spellings are those of a header name with each of its dashes as each separator that counts, and in another case.
+// spellings returns a header name with other characters instead of its dashes, in two cases.
 func spellings(name string) []string {
 	out := []string{""}
 	for _, c := range name {
@@ -69,7 +69,8 @@ func spellings(name string) []string {
 	return out
 }
 
-// TestPolicySeesNoSpoof has a policy that looks at identity fields.
+// TestPolicySeesNoSpoof has a policy that reads identity fields. It never finds those of the
+// client.
 func TestPolicySeesNoSpoof(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
@@ -82,7 +83,8 @@ func TestPolicySeesNoSpoof(t *testing.T) {
 	}
 }
 
-// TestConnection has a client name identity fields in Connection, so that the next proxy would drop them.
+// TestConnection sends the names of identity fields in Connection. The next proxy would remove the
+// fields with these names.
 func TestConnection(t *testing.T) {
 	s := start(t, nil, nil)
 	name := s.identity.Names()[0]
@@ -97,7 +99,7 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// TestAuthorization keeps the token from the upstream, or not.
+// TestAuthorization removes the token from the request to the upstream, or keeps it.
 func TestAuthorization(t *testing.T) {
 	for _, remove := range []bool{false, true} {
 		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
@@ -110,8 +112,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestUntold has a user whom the identity headers can't tell.
-func TestUntold(t *testing.T) {
+// TestTooLargeIdentity has a user that does not fit in the identity headers.
+func TestTooLargeIdentity(t *testing.T) {
 	small, err := identity.New(identity.Config{MaxBytes: 200})
 	fatal(t, err)
 	s := start(t, nil, func(cfg *extauthz.Config) { cfg.Identity = small })
@@ -121,7 +123,7 @@ func TestUntold(t *testing.T) {
 	}
 }
 
-// TestUnreadable sends what Envoy wouldn't. None of it passes, not even where everybody may.
+// TestUnreadable sends messages that Envoy does not send. They are refused, also on a public route.
 func TestUnreadable(t *testing.T) {
 	s := start(t, nil, func(cfg *extauthz.Config) {
 		cfg.Find = func(*http.Request) (routes.Rule, error) {
@@ -216,7 +218,7 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestJoined has Envoy join fields. What could be two is never taken for one.
+// TestJoined sends fields that Envoy joined. A value that may be two lines is not read as one.
 func TestJoined(t *testing.T) {
 	s := start(t, nil, nil)
 	token := s.token("a", "b")
@@ -232,7 +234,7 @@ func TestJoined(t *testing.T) {
 			}
 		}
 	}
-	// Two keys of one name, from a client that isn't Envoy.
+	// Two keys for one name, from a program that is not Envoy.
 	in := get("/maybe", bearer(token)).attributes(false)
 	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
 	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
@@ -240,7 +242,7 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestBig sends more than Envoy lets through.
+// TestBig sends a request that is larger than Envoy allows.
 func TestBig(t *testing.T) {
 	s := start(t, nil, nil)
 	r := get("/any", bearer(s.token("a", "b")))

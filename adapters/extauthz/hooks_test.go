@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestHooks has refusals worded by the service that asks.
+// TestHooks has a hook that writes the bodies of refusals.
 func TestHooks(t *testing.T) {
 	hook := func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
 		switch r.URL.Path {
@@ -46,7 +46,7 @@ func TestHooks(t *testing.T) {
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
 		t.Errorf("%v", got)
 	}
-	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse() // what is no UTF-8 must not fail the call
+	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse() // text that is not UTF-8 must not fail the call
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
 		!strings.HasPrefix(sent(got).Get("Content-Type"), "text/plain") {
 		t.Errorf("%v", got)
@@ -56,7 +56,8 @@ func TestHooks(t *testing.T) {
 	}
 }
 
-// TestPanic has a policy panic: nobody passes, nobody is told, and the process goes on.
+// TestPanic sends a request whose policy panics. The request is refused, the response and the log
+// do not contain the value, and the process goes on.
 func TestPanic(t *testing.T) {
 	var log lockedBuilder
 	before := slog.Default()
@@ -75,7 +76,7 @@ func TestPanic(t *testing.T) {
 		t.Errorf("log: %s", text)
 	}
 	if s.check(t, get("/any", good).attributes(true)).GetOkResponse() == nil {
-		t.Error("afterwards nobody passes")
+		t.Error("afterwards a good request is refused")
 	}
 }
 
