@@ -30,11 +30,12 @@
 // [connect.CodePermissionDenied], and 503 becomes [connect.CodeUnavailable]. 400 does not become
 // [connect.CodeInvalidArgument], because that code is about the arguments of a procedure.
 //
-// The header of the response has the same WWW-Authenticate or Retry-After fields as HTTP's response.
-// A client finds them in the metadata of the error. The error has an [errdetails.ErrorInfo] with the
-// domain [Domain]. Its reason is the [xenaauth.Reason] in upper case, and its metadata has the
-// required scope. An error with CodeUnavailable also has an [errdetails.RetryInfo]. A request of
-// none of the three protocols is answered by [xenaauth.Middleware.Deny].
+// The header of the response has the same WWW-Authenticate or Retry-After fields as HTTP's
+// response. A client finds them in the metadata of the error. The error has an
+// [errdetails.ErrorInfo] with the domain [Domain]. Its reason is the [xenaauth.Reason] in upper
+// case, and its metadata has the required scope. An error with CodeUnavailable also has an
+// [errdetails.RetryInfo]. A request of none of the three protocols is answered by
+// [xenaauth.Middleware.Deny].
 //
 // # Limits
 //
@@ -62,8 +63,8 @@ type Guard struct {
 	errors     *connect.ErrorWriter
 }
 
-// New returns a guard. find returns the rule for a request, for example [routes.Table.Find]. opts are
-// the options of the guarded handlers. New panics if m or find is nil.
+// New returns a guard. find returns the rule for a request, for example [routes.Table.Find]. opts
+// are the options of the guarded handlers. New panics if m or find is nil.
 func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error), opts ...connect.HandlerOption) *Guard {
 	if find == nil {
 		panic("connectauth: nil find function")

@@ -220,7 +220,8 @@ func TestPlantedUser(t *testing.T) {
 	}
 }
 
-// TestTokenInQuery has a token in the query of a GET request of Connect, beside the one in the field.
+// TestTokenInQuery has a token in the query of a GET request of Connect, beside the one in the
+// field.
 func TestTokenInQuery(t *testing.T) {
 	s := start(t, nil)
 	r := httptest.NewRequest(http.MethodGet, s.server.URL+"/t.T/Any?connect=v1&encoding=json&message=%22x%22&access_token=x", nil)

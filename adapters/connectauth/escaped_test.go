@@ -17,9 +17,9 @@ func (nobody) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, &xenaauth.Error{Reason: xenaauth.ReasonInactive}
 }
 
-// TestEscapedNames sends the name of a procedure with escapes. Generated code mounts a service under
-// its prefix and chooses the procedure by the decoded path. So an escaped name must not avoid the
-// rule of the procedure and get the weaker rule of the service.
+// TestEscapedNames sends the name of a procedure with escapes. Generated code mounts a service
+// under its prefix and chooses the procedure by the decoded path. So an escaped name must not avoid
+// the rule of the procedure and get the weaker rule of the service.
 func TestEscapedNames(t *testing.T) {
 	served := 0
 	mux := http.NewServeMux()

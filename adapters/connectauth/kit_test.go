@@ -22,8 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements has the requirement of each procedure of the service "t.T". For each there is a unary
-// procedure and a stream.
+// requirements has the requirement of each procedure of the service "t.T". For each there is a
+// unary procedure and a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),

@@ -38,7 +38,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 }
 
-// A procedure that no rule matches costs no memory in proportion to its name, which a stranger chooses.
+// A procedure that no rule matches costs no memory in proportion to its name, which a stranger
+// chooses.
 func TestALongNameCostsLittleToLog(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {

@@ -38,8 +38,8 @@
 // code Unavailable also has an [errdetails.RetryInfo]. Interceptors around the guard find the
 // [*xenaauth.Error] with [errors.As]. Clients do not see its cause.
 //
-// If a policy or a hook panics, the guard logs the panic with [slog.Default], without its value, and
-// refuses the call with Unavailable. The guard does not recover from panics of handlers.
+// If a policy or a hook panics, the guard logs the panic with [slog.Default], without its value,
+// and refuses the call with Unavailable. The guard does not recover from panics of handlers.
 //
 // # Limits
 //
@@ -72,8 +72,8 @@ type Guard struct {
 	routes     *routes.Guard
 }
 
-// New returns a guard. find returns the rule for a call, for example [routes.Table.Find]. New panics
-// if m or find is nil.
+// New returns a guard. find returns the rule for a call, for example [routes.Table.Find]. New
+// panics if m or find is nil.
 func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error)) *Guard {
 	if find == nil {
 		panic("grpcauth: nil find function")
@@ -87,8 +87,8 @@ func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error)) 
 	})}
 }
 
-// ServerOptions returns both interceptors, for [grpc.NewServer]. Interceptors in earlier options run
-// around the guard, interceptors in later options run inside it.
+// ServerOptions returns both interceptors, for [grpc.NewServer]. Interceptors in earlier options
+// run around the guard, interceptors in later options run inside it.
 func (g *Guard) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(g.Unary), grpc.ChainStreamInterceptor(g.Stream)}
 }
@@ -107,8 +107,8 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 	return handler(allowed, req)
 }
 
-// Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. A server
-// that has Stream without [Guard.Unary] doesn't guard its unary methods.
+// Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. A
+// server that has Stream without [Guard.Unary] doesn't guard its unary methods.
 func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	allowed, fields, err := g.check(ss.Context(), info.FullMethod)
 	if err != nil {

@@ -62,8 +62,8 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestPanicOfHook has a hook that panics in every check, and interceptors that return no error for a
-// panic, which gRPC would send as a success.
+// TestPanicOfHook has a hook that panics in every check, and interceptors that return no error for
+// a panic, which gRPC would send as a success.
 func TestPanicOfHook(t *testing.T) {
 	captureLog(t)
 	auth := xenaauth.NewMiddleware(&counter{}, &xenaauth.Options{

@@ -55,7 +55,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestAuthority has authorities that are no hosts. They matter only to a table with rules for hosts.
+// TestAuthority has authorities that are no hosts. They matter only to a table with rules for
+// hosts.
 func TestAuthority(t *testing.T) {
 	open := table(t, routes.Rule{Pattern: "/t.T/M", Access: routes.Public()})
 	hosts := table(t, routes.Rule{Pattern: "/t.T/M", Access: routes.Public()},

@@ -1,5 +1,6 @@
-// Command chi is a small API on chi, guarded by scopes. Point it at an issuer by the environment, XENA_AUDIENCE at least:
-// see [xenaauth.ConfigFromEnv]. ADDR is the address to listen on, localhost:8080 unless set.
+// Command chi is a small API on chi with routes that require scopes. The environment names the
+// issuer: XENA_AUDIENCE is required, see [xenaauth.ConfigFromEnv]. ADDR is the address to listen
+// on. The default is localhost:8080.
 package main
 
 import (
@@ -25,7 +26,7 @@ func main() {
 	log.Fatalf("%v: ADDR is the address to listen on", server.ListenAndServe())
 }
 
-// service is all of the API. It needs no issuer to start.
+// service returns the API. It starts while the issuer is down, too.
 func service() (chi.Router, error) {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {

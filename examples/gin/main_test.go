@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// start runs the service against an issuer that listens, as it would run anywhere.
+// start starts an issuer and the service, both with a listener.
 func start(t *testing.T) (*xenaauthtest.Issuer, *gin.Engine) {
 	t.Helper()
 	gin.SetMode(gin.ReleaseMode)
@@ -27,7 +27,7 @@ func start(t *testing.T) (*xenaauthtest.Issuer, *gin.Engine) {
 	return issuer, handler
 }
 
-// scopeless is a token that is valid and grants nothing.
+// scopeless returns a valid token without scopes.
 func scopeless(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }
@@ -67,7 +67,7 @@ func TestService(t *testing.T) {
 	}
 }
 
-// TestRoutes fails when somebody adds a route and forgets its guard.
+// TestRoutes fails if a route is added without a guard.
 func TestRoutes(t *testing.T) {
 	issuer, handler := start(t)
 	table := xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{

@@ -1,6 +1,6 @@
 // Grpc is a gRPC server that xenaauth guards. The environment names the issuer: XENA_ISSUER,
-// XENA_AUDIENCE, and the other variables that [xenaauth.ConfigFromEnv] reads. ADDR is the address to
-// listen on. The default is localhost:8080. The server has no TLS, so keep it on the loopback
+// XENA_AUDIENCE, and the other variables that [xenaauth.ConfigFromEnv] reads. ADDR is the address
+// to listen on. The default is localhost:8080. The server has no TLS, so keep it on the loopback
 // interface, or put a proxy with TLS in front of it.
 package main
 

@@ -11,13 +11,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The user of the demo, and the company that the user works for.
+// The user of the demo, and the company of the user.
 const (
 	demoUser    = "104711"
 	demoCompany = "22000"
 )
 
-// demo is the API with an identity server of its own.
+// demo is the API and its own identity server.
 type demo struct {
 	addr string
 	once bool // stop after the tour
@@ -25,14 +25,14 @@ type demo struct {
 	out  io.Writer
 }
 
-// run makes the tour and, unless that is all, serves on until ctx ends.
+// run makes the tour. After the tour it serves until ctx ends, unless once is set.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
 
 	cfg := issuer.HybridConfig()
-	cfg.Introspection.CacheTTL = -1            // a revocation shows at once, and every opaque token costs a question
-	cfg.Logger = slog.New(slog.DiscardHandler) // the tour takes the issuer down on purpose
+	cfg.Introspection.CacheTTL = -1            // a revocation works at once, and every opaque token is introspected
+	cfg.Logger = slog.New(slog.DiscardHandler) // the tour stops the issuer on purpose
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		return err
@@ -64,7 +64,8 @@ func (d demo) run(ctx context.Context) error {
 	return errors.Join(<-ended, verdict(rows))
 }
 
-// printCurl shows how to go on by hand, with tokens that only this process's issuer has made and only its API accepts.
+// printCurl prints commands for curl. Their tokens are from the issuer in this process, and only
+// its API accepts them.
 func printCurl(out io.Writer, base string, issuer *xenaauthtest.Issuer) {
 	scopes := []string{xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeTestAPI}
 	token := xenaauthtest.Token{Subject: demoUser, Scopes: scopes}

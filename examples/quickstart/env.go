@@ -10,15 +10,16 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// fromEnv serves the API with the issuer that the environment names, which may be down meanwhile.
+// fromEnv serves the API with the issuer that the environment names. The API also starts while the
+// issuer is down.
 func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err := errors.Join(err, cfg.Validate()); err != nil { // all mistakes at once
 		return err
 	}
 	if cfg.AllowAnyAudience {
-		return errors.New("XENA_ALLOW_ANY_AUDIENCE is of no use here: a route of this API requires no scope, " +
-			"so only the audience tells whether a token is for it")
+		return errors.New("XENA_ALLOW_ANY_AUDIENCE does not work here: a route of this API requires no scope, " +
+			"so only the audience shows that a token is for it")
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(logs, nil))
 	v, err := xenaauth.NewValidator(cfg)
@@ -40,7 +41,7 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	return serve(ctx, l, newHandler(v, auth, nil))
 }
 
-// logEvents logs who passes. Why others don't is logged by the middleware.
+// logEvents logs the users whose requests pass. The middleware logs the refusals.
 func logEvents(logger *slog.Logger) func(context.Context, xenaauth.Event) {
 	return func(ctx context.Context, e xenaauth.Event) {
 		if e.Err == nil {

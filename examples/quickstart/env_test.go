@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestEnvironment starts the API while its issuer is down, and brings that up later.
+// TestEnvironment starts the API while its issuer is down, and starts the issuer later.
 func TestEnvironment(t *testing.T) {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -49,7 +49,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || seconds < 1 || seconds > 5 {
 		t.Fatalf("Retry-After %q", waited)
 	}
-	<-time.After(time.Duration(seconds) * time.Second) // as the server asks
+	<-time.After(time.Duration(seconds) * time.Second) // as Retry-After says
 	expect("/readyz", "", 200, "")
 	expect("/Api/User/FiscalSetup", jwt, 200, "")
 	expect("/Api/User/FiscalSetup", opaque, 200, "")
@@ -77,7 +77,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestReady follows an issuer that goes and comes, in a bubble: its clock is not ours, and nothing waits.
+// TestReady asks /readyz while the issuer is stopped and started. It runs in a bubble of
+// testing/synctest, so time passes at once.
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(nil)
@@ -113,11 +114,12 @@ func TestReady(t *testing.T) {
 		issuer.Slow(time.Minute)
 		time.Sleep(cfg.MaxKeyAge)
 		expect("slow", 503, "1")
-		time.Sleep(time.Minute) // the fetch goes on behind an answer that didn't wait for it
+		time.Sleep(time.Minute) // the fetch goes on after the response
 	})
 }
 
-// TestEnvironmentOfAnotherIssuer starts the API for tokens of Okta's shape, by nothing but variables.
+// TestEnvironmentOfAnotherIssuer starts the API for tokens like those of Okta. Only variables of
+// the environment configure it.
 func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -155,7 +157,7 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 		response, _ := get(t, p.base+"/Api/User/FiscalSetup", token)
 		return response.StatusCode
 	}
-	// The kit's introspection endpoint goes by scope, which tokens of this shape don't have.
+	// The introspection endpoint of the kit reads the claim scope, which these tokens do not have.
 	active := `{"active":true,"sub":"` + demoUser + `","cid":"0oa1","scope":"testapi"}`
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: active})
 	for text, want := range map[string]int{
@@ -178,7 +180,8 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	}
 }
 
-// TestEnvironmentIsWrong tells all that is wrong with the variables, and with the configuration that they make.
+// TestEnvironmentIsWrong has wrong variables. The error lists each mistake in the variables and in
+// the resulting configuration.
 func TestEnvironmentIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		variables map[string]string

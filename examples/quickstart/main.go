@@ -1,16 +1,17 @@
-// Quickstart is an API that is protected by xenaauth, and a tour of what it answers.
+// Quickstart is an API that xenaauth guards, and a tour of its responses.
 //
 //	go -C examples/quickstart run .          the tour, then an API to try with curl, until interrupted
-//	go -C examples/quickstart run . -once    the tour alone; the exit status tells whether all was as expected
+//	go -C examples/quickstart run . -once    the tour alone; the exit status is 0 if each response was as expected
 //
-// It needs nothing else: the issuer of the tokens is an identity server of the test kit, in the same process. With
-// XENA_ISSUER set (and XENA_AUDIENCE, and whatever else [xenaauth.ConfigFromEnv] reads) there is neither that issuer nor
-// a tour, and the same routes are protected with the issuer that it names.
+// It needs nothing else. The issuer of the tokens is an identity server of the test kit, in the
+// same process. If XENA_ISSUER is set, there is no such issuer and no tour: the routes are guarded
+// with the issuer that the environment names. Set XENA_AUDIENCE too; [xenaauth.ConfigFromEnv] lists
+// the other variables.
 //
-// ADDR is the address to listen on, localhost:8080 unless set.
+// ADDR is the address to listen on. The default is localhost:8080.
 //
-// Read routes.go first: it is what a service of your own has. The rest is server.go, which runs it, demo.go and env.go,
-// the two ways to configure it, and the tour.
+// Read routes.go first: it has what your own service needs. server.go runs the API. demo.go and
+// env.go are the two ways to configure it. The other files are the tour.
 package main
 
 import (
@@ -27,7 +28,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt doesn't wait for requests under way
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -38,10 +39,10 @@ const (
 	exitUsage  = 2
 )
 
-// errUsage is a wrong use of the command line.
+// errUsage is the error of a wrong command line.
 var errUsage = errors.New("wrong usage")
 
-// run is the program: it returns its exit status when ctx ends, or earlier with -once.
+// run runs the program. It returns the exit status when ctx ends, and with -once after the tour.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -49,7 +50,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
-		return exitUsage // flags has told it
+		return exitUsage // flags has printed the error
 	}
 	addr := cmp.Or(os.Getenv("ADDR"), "localhost:8080")
 	switch {
@@ -58,13 +59,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case os.Getenv("XENA_ISSUER") == "":
 		return status(stderr, demo{addr: addr, once: *once, plan: plan, out: stdout}.run(ctx))
 	case *once:
-		return status(stderr, fmt.Errorf("%w: -once is for the tour, and there is none with XENA_ISSUER set", errUsage))
+		return status(stderr, fmt.Errorf("%w: -once needs the tour, and XENA_ISSUER turns the tour off", errUsage))
 	default:
 		return status(stderr, fromEnv(ctx, addr, stdout, stderr))
 	}
 }
 
-// status reports an error and says which exit status it is.
+// status prints an error and returns the exit status for it.
 func status(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK

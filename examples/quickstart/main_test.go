@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// setenv is an environment of which the program sees these variables and no others.
+// setenv sets these variables. All others that the program reads are empty.
 func setenv(t *testing.T, variables map[string]string) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -27,7 +27,7 @@ func setenv(t *testing.T, variables map[string]string) {
 	}
 }
 
-// output is what a program has written so far, and lets a test wait for more.
+// output holds the output of a program. A test can wait for more output.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -50,7 +50,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until what is written matches pattern, and returns the match's first group.
+// await waits until the output matches pattern. It returns the first group of the match.
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
@@ -69,15 +69,15 @@ func (o *output) await(t *testing.T, pattern string) string {
 	}
 }
 
-// program is one that runs beside the test.
+// program is a program that runs beside the test.
 type program struct {
-	base           string // of its API
+	base           string // the URL of its API
 	stdout, stderr *output
 	interrupt      context.CancelFunc
 	status         chan int
 }
 
-// start runs the program until it tells where its API is.
+// start starts the program and waits until it has printed the URL of its API.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -93,7 +93,7 @@ func (p *program) stop() int {
 	return <-p.status
 }
 
-// get asks for url with a bearer token, if there is one.
+// get sends a GET request, with a bearer token if token is not empty.
 func get(t *testing.T, url, token string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// plan is the tour: requests with tokens of issuer, in their order, and what they have to be answered.
+// plan returns the tour: its requests in order, with tokens of issuer, and the expected responses.
 func plan(issuer *xenaauthtest.Issuer) []place {
 	const (
 		testapi = xenaauth.ScopeTestAPI
@@ -100,10 +100,10 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	}
 }
 
-// bearer is the Authorization field for a token.
+// bearer returns the Authorization field for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// forged is a JWT with another signature: its first character changed.
+// forged returns a JWT with a changed signature: the first character differs.
 func forged(jwt string) string {
 	at := strings.LastIndexByte(jwt, '.') + 1
 	other := "A"
@@ -113,7 +113,7 @@ func forged(jwt string) string {
 	return jwt[:at] + other + jwt[at+1:]
 }
 
-// unsigned is a JWT that says it needs no signature.
+// unsigned returns a JWT with the algorithm "none".
 func unsigned(issuer *xenaauthtest.Issuer) string {
 	jwt := issuer.JWT(xenaauthtest.Token{Subject: demoUser, Header: map[string]any{"alg": "none"}})
 	return jwt[:strings.LastIndexByte(jwt, '.')+1]

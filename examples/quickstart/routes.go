@@ -13,13 +13,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// route is a protected route and what it requires.
+// route is a guarded route and what it requires.
 type route struct {
 	pattern string
 	needs   xenaauth.Requirement
 }
 
-// protected are the routes that need an access token.
+// protected lists the routes that require an access token.
 func protected(companies memberships) []route {
 	return []route{
 		{"GET /Api/User/XenaUserMembership", xenaauth.AnyUser()},
@@ -33,7 +33,7 @@ func protected(companies memberships) []route {
 	}
 }
 
-// newHandler is the API: the protected routes and two that are open to everybody.
+// newHandler returns the API: the guarded routes and two public routes.
 func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memberships) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", healthz)
@@ -44,24 +44,27 @@ func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memb
 	return mux
 }
 
-// whoami stands for the real handlers. It runs only for users that meet the route's requirement.
+// whoami takes the place of real handlers. It runs only for users that meet the route's
+// requirement.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user}) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user}) // it fails if the client is gone
 }
 
-// reply is what whoami answers: of the user, who it is, by which application, with which scopes and until when.
+// reply is the response of whoami. The JSON of the user has the subject, the application, the
+// scopes and the end of the token.
 type reply struct {
 	Path string         `json:"path"`
 	User *xenaauth.User `json:"user"`
 }
 
-// memberships are the companies that each user works for, by subject: a stand-in for the service's own database.
+// memberships lists the companies of each user, by subject. A real service reads them from its
+// database.
 type memberships map[string][]string
 
-// allow is the policy of routes with a company in their path.
+// allow is the policy of the routes with a company in their path.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")
@@ -69,15 +72,15 @@ func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	return nil
 }
 
-// healthz says that the process is alive, whatever its issuer is up to.
+// healthz reports that the process is alive. It does not depend on the issuer.
 func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
 
-// readyz says whether access tokens can be checked.
+// readyz reports whether access tokens can be checked.
 func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := v.Warm(ctx); err != nil { // the validator's logger is told why
+		if err := v.Warm(ctx); err != nil { // the validator logs the cause
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the issuer can't be reached", http.StatusServiceUnavailable)
 			return
@@ -86,7 +89,7 @@ func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	}
 }
 
-// printRoutes lists all routes with what they require.
+// printRoutes prints each route and what it requires.
 func printRoutes(out io.Writer) {
 	const line = "  %-34s %s\n"
 	fmt.Fprintf(out, line, "GET /healthz", "open")

@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// grace is how long requests under way may take once the server is told to stop.
+// grace is the time that running requests have to end after the server was told to stop.
 const grace = 10 * time.Second
 
-// serve answers on l until ctx ends, and then what is under way. It closes l.
+// serve serves on l until ctx ends, and then until the running requests end. It closes l.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second, // longer than a token check waits for the issuer
+		WriteTimeout:      30 * time.Second, // longer than the check of a token waits for the issuer
 		IdleTimeout:       time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}
@@ -37,7 +37,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// listen opens addr, or any free loopback port if there is none to be had and it doesn't matter which.
+// listen listens on addr. If that fails and anyPort is set, it listens on a free loopback port.
 func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)
@@ -50,7 +50,7 @@ func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error
 	return l, nil
 }
 
-// baseURL is where this machine reaches what listens at addr.
+// baseURL returns the URL at which this machine reaches a listener on addr.
 func baseURL(addr net.Addr) string {
 	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		_, port, _ := net.SplitHostPort(tcp.String())

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// told is a listener that tells when it is closed.
+// told is a listener that closes a channel when it is closed.
 type told struct {
 	net.Listener
 	closed chan struct{}
@@ -21,7 +21,7 @@ func (l *told) Close() error {
 	return l.Listener.Close()
 }
 
-// TestServeFinishes interrupts the server in the middle of a request.
+// TestServeFinishes stops the server while a request runs.
 func TestServeFinishes(t *testing.T) {
 	inner, err := listen(t.Context(), "127.0.0.1:0", false)
 	if err != nil {

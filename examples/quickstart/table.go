@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// printTable writes rows under the places that they belong to. No column ever holds a token.
+// printTable prints the rows of each place. No column contains a token.
 func printTable(out io.Writer, rows []row) {
 	labels, details := len("REQUEST WITH"), len("CHALLENGE (no realm, no description)")
 	for _, r := range rows {
@@ -37,7 +37,7 @@ func printTable(out io.Writer, rows []row) {
 	fmt.Fprintf(out, "\n%d of %d answers are as expected.\n", len(rows)-unexpected(rows), len(rows))
 }
 
-// String writes everything that an answer is compared by.
+// String returns everything that the comparison of answers looks at.
 func (a answer) String() string {
 	text := fmt.Sprint(a.status)
 	for _, part := range []struct{ name, value string }{
@@ -50,10 +50,10 @@ func (a answer) String() string {
 	return text
 }
 
-// errUnexpected says that the API answered otherwise than it should.
+// errUnexpected is the error of a tour with unexpected answers.
 var errUnexpected = errors.New("answers are not as expected")
 
-// verdict is nil if every answer is as expected.
+// verdict returns nil if every answer is as expected.
 func verdict(rows []row) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)

@@ -13,19 +13,19 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// place is one path on the tour, asked for in several ways.
+// place is one path of the tour. The tour sends several requests to it.
 type place struct {
 	path  string
-	about string // what the path requires, or what is going on
+	about string // what the path requires, or the situation
 	steps []step
 }
 
 // step is one request at a place.
 type step struct {
-	label         string   // what the request brings, in words
-	authorization []string // the lines of the Authorization field, nil for none
+	label         string   // what the request contains, in words
+	authorization []string // the lines of the Authorization field, or nil
 	want          answer
-	before        func() // what happens just before, or nil
+	before        func() // runs before the request; may be nil
 }
 
 // call is a step without preparation.
@@ -33,31 +33,31 @@ func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// after is s with something that happens just before.
+// after returns s with a function that runs before the request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
 }
 
-// answer is what is told of a response.
+// answer is the part of a response that the tour prints.
 type answer struct {
 	status int
-	reason xenaauth.Reason // "" for a request that was let through
+	reason xenaauth.Reason // "" if the request passed
 	detail string          // the challenge, abridged, or Retry-After
-	user   string          // whom the handler saw
+	user   string          // the user that the handler found
 }
 
-// row is a step that was made.
+// row is a step and its answer.
 type row struct {
 	place place
 	step  step
 	got   answer
 }
 
-// expected reports whether the answer is what it should be.
+// expected reports whether the answer is as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
-// tour makes the requests of all places to the API at base.
+// tour sends the requests of all places to the API at base.
 func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
@@ -77,7 +77,7 @@ func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	return rows, nil
 }
 
-// ask makes one request.
+// ask sends one request.
 func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -101,7 +101,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 			Subject string `json:"sub"`
 		} `json:"user"`
 	}
-	_ = json.Unmarshal(body, &said) // open routes answer no JSON, and nothing of the kind
+	_ = json.Unmarshal(body, &said) // public routes do not respond with such JSON
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
 	a.detail = abridged(response.Header.Get("WWW-Authenticate"))
 	if after := response.Header.Get("Retry-After"); after != "" {
@@ -110,7 +110,8 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	return a, nil
 }
 
-// abridged is a challenge without its realm and description, which would make the table too wide.
+// abridged returns a challenge without its realm and description, so that the table is not too
+// wide.
 func abridged(challenge string) string {
 	left := regexp.MustCompile(` (realm|error_description)="[^"]*",?`).ReplaceAllString(challenge, "")
 	return strings.TrimSuffix(left, ",")

@@ -9,12 +9,12 @@ import (
 )
 
 // Audit compares the table with the methods of a gRPC or Connect server, at its start or in a test.
-// A method is named /package.Service/Method, as the functions Methods and Procedures of the adapters
-// return it.
+// A method is named /package.Service/Method, as the functions Methods and Procedures of the
+// adapters return it.
 //
 // The error lists each method whose POST requests no rule matches: its calls are refused. It also
-// lists each rule that names one of the services and matches no method: if its method is misspelled,
-// a wider rule decides about the calls. Hosts of rules are ignored.
+// lists each rule that names one of the services and matches no method: if its method is
+// misspelled, a wider rule decides about the calls. Hosts of rules are ignored.
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)

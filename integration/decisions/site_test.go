@@ -106,8 +106,8 @@ func codeOf(status int) codes.Code {
 	return codes.Unauthenticated
 }
 
-// planted is a user that a program around the guard puts into the context of every request. No guard
-// may believe it.
+// planted is a user that a program around the guard puts into the context of every request. No
+// guard may believe it.
 var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
 func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }
