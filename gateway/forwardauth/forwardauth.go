@@ -54,6 +54,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
 // Dialect is which proxy asks.
@@ -111,15 +112,15 @@ func New(cfg Config) (http.Handler, error) {
 	h := &handler{Config: cfg}
 	switch cfg.Dialect {
 	case Nginx, HAProxy:
-		h.read = original
+		h.read = readOriginal
 	case Traefik, Caddy:
-		h.read = forwarded
+		h.read = readForwarded
 	case Envoy:
-		h.read = h.own
+		h.read = h.readEnvoy
 	default:
 		wrong("Dialect", "is %q, which is none", string(cfg.Dialect))
 	}
-	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || !isTarget(p) || strings.HasSuffix(p, "/") ||
+	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || target.CheckOrigin(p) != nil || strings.HasSuffix(p, "/") ||
 		strings.Contains(p, "?")) {
 		wrong("PathPrefix", "is not the beginning of a path without a slash at its end, or not for Envoy")
 	}
@@ -146,7 +147,7 @@ func New(cfg Config) (http.Handler, error) {
 type handler struct {
 	Config
 	guard *routes.Guard
-	read  func(*http.Request) (target, error)
+	read  func(*http.Request) (origin, error)
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -184,7 +185,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // check decides about the original request of a subrequest. If the original request can't be read,
 // check returns the subrequest in its place, for the refusal.
 func (h *handler) check(r *http.Request) (original, allowed *http.Request, err error) {
-	original, err = h.request(r)
+	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}

@@ -4,145 +4,137 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// target is what the original request was for.
-type target struct{ method, host, uri string }
+// origin is what a proxy says about the original request, or the names of the fields in which it
+// says it.
+type origin struct{ method, host, uri string }
 
-// maxURI bounds the original URI, in bytes: proxies take 8 to 16 KiB.
-const maxURI = 16 << 10
+const (
+	maxURI    = 16 << 10 // of the original request, in bytes: proxies accept 8 to 16 KiB
+	maxMethod = 64
+)
 
-// The fields in which proxies tell what the original request was, as http.Header has them. A proxy of the one family
-// passes those of the other on, as the client sent them.
+// The names of the fields in which proxies describe the original request, as in http.Header. A proxy
+// that uses one family of fields passes the other family on as the client sent it.
 var (
-	originalFields  = target{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
-	forwardedFields = target{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
+	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
+	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
 )
 
-// original reads a request of nginx or HAProxy.
-func original(r *http.Request) (target, error) { return read(r.Header, originalFields) }
+// readOriginal reads a subrequest of nginx or HAProxy.
+func readOriginal(r *http.Request) (origin, error) { return readFields(r.Header, originalFields) }
 
-// forwarded reads a request of Traefik or Caddy.
-func forwarded(r *http.Request) (target, error) { return read(r.Header, forwardedFields) }
+// readForwarded reads a subrequest of Traefik or Caddy.
+func readForwarded(r *http.Request) (origin, error) { return readFields(r.Header, forwardedFields) }
 
-// own reads a request of Envoy, which has the original method, host and target.
-func (h *handler) own(r *http.Request) (target, error) {
+// readEnvoy reads a subrequest of Envoy, which has the method, host and target of the original
+// request.
+func (h *handler) readEnvoy(r *http.Request) (origin, error) {
 	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
 	if !ok {
-		return target{}, errors.New("the target lacks the prefix")
+		return origin{}, errors.New("the target does not begin with Config.PathPrefix")
 	}
-	return target{r.Method, r.Host, uri}, nil
+	return origin{r.Method, r.Host, uri}, nil
 }
 
-func read(h http.Header, names target) (t target, err error) {
+func readFields(h http.Header, names origin) (o origin, err error) {
 	for _, f := range []struct {
 		value *string
 		name  string
-	}{{&t.method, names.method}, {&t.host, names.host}, {&t.uri, names.uri}} {
+	}{{&o.method, names.method}, {&o.host, names.host}, {&o.uri, names.uri}} {
 		lines := h[f.name]
 		if len(lines) != 1 {
-			return target{}, fmt.Errorf("%s is there %d times", f.name, len(lines))
+			return origin{}, fmt.Errorf("%s: %d fields instead of one", f.name, len(lines))
 		}
 		*f.value = lines[0]
 	}
-	return t, nil
+	return o, nil
 }
 
-// request is the original request, as far as it is known. Its header is that of the subrequest, without fields that a
-// client could have written in our place.
-func (h *handler) request(r *http.Request) (*http.Request, error) {
-	t, err := h.read(r)
+// originalRequest returns the original request, as far as the proxy describes it. Its header is the
+// header of the subrequest without the fields that name the user.
+func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
+	o, err := h.read(r)
 	if err == nil {
-		err = t.check(r.Header)
+		err = o.check(r.Header)
 	}
 	var u *url.URL
 	if err == nil {
-		if u, err = url.ParseRequestURI(t.uri); err != nil {
-			err = errors.New("the URI is malformed") // url.Error quotes it
+		if u, err = url.ParseRequestURI(o.uri); err != nil {
+			err = errors.New("the original URI is malformed") // the text of a url.Error contains the URI
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("forwardauth: %w: %w", err, &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget})
+		return nil, &xenaauth.Error{
+			Reason: xenaauth.ReasonAmbiguousTarget, Err: fmt.Errorf("forwardauth: %w", err),
+		}
 	}
 	header := maps.Clone(r.Header)
 	if header == nil {
 		header = make(http.Header)
 	}
 	h.Identity.Strip(header)
-	asked := &http.Request{
-		Method: t.method, Host: t.host, URL: u, RequestURI: t.uri,
+	original := &http.Request{
+		Method: o.method, Host: o.host, URL: u, RequestURI: o.uri,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: header, Body: http.NoBody, RemoteAddr: r.RemoteAddr,
 	}
-	return asked.WithContext(r.Context()), nil
+	return original.WithContext(r.Context()), nil
 }
 
-// check reports what is wrong with t, or with the fields of another proxy that are there too.
-func (t target) check(h http.Header) error {
-	switch {
-	case !isToken(t.method):
-		return errors.New("the method is malformed")
-	case !isHost(t.host):
-		return errors.New("the host is malformed")
-	case !isTarget(t.uri):
-		return errors.New("the URI is not a path with a query")
-	case len(h["Forwarded"]) > 0:
-		return errors.New("there is a field Forwarded")
+// check refuses an original request that is malformed, and fields that contradict it.
+func (o origin) check(h http.Header) error {
+	if err := target.CheckMethod(o.method); err != nil {
+		return err
 	}
-	same := func(a, b string) bool { return a == b }
-	for _, names := range []target{originalFields, forwardedFields} {
-		for _, f := range []struct {
-			name, value string
-			same        func(a, b string) bool
-		}{{names.method, t.method, same}, {names.host, t.host, sameHost}, {names.uri, t.uri, same}} {
-			if lines, ok := h[f.name]; ok && (len(lines) != 1 || !f.same(lines[0], f.value)) {
-				return fmt.Errorf("%s says something else", f.name)
-			}
+	if len(o.method) > maxMethod {
+		return errors.New("the method is too long")
+	}
+	host, err := target.Host(o.host)
+	switch {
+	case err != nil:
+		return err
+	case host == "":
+		return errors.New("the host is missing")
+	case len(o.uri) > maxURI:
+		return errors.New("the URI is too long")
+	}
+	if err := target.CheckOrigin(o.uri); err != nil {
+		return err
+	}
+	if len(h["Forwarded"]) > 0 {
+		return errors.New("the subrequest has a Forwarded field")
+	}
+	for _, names := range [...]origin{originalFields, forwardedFields} {
+		switch {
+		case contradicts(h[names.method], o.method, same):
+			return fmt.Errorf("%s contradicts the original method", names.method)
+		case contradicts(h[names.host], host, sameHost):
+			return fmt.Errorf("%s contradicts the original host", names.host)
+		case contradicts(h[names.uri], o.uri, same):
+			return fmt.Errorf("%s contradicts the original URI", names.uri)
 		}
 	}
 	return nil
 }
 
-// sameHost compares hosts as names are compared, and without ports, which some proxies write and others don't.
-func sameHost(a, b string) bool {
-	return isHost(a) && strings.EqualFold(withoutPort(a), withoutPort(b))
+// contradicts reports whether a field is there and does not have exactly this value.
+func contradicts(field []string, value string, same func(a, b string) bool) bool {
+	return field != nil && (len(field) != 1 || !same(field[0], value))
 }
 
-func withoutPort(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return strings.Trim(host, "[]")
-}
+func same(a, b string) bool { return a == b }
 
-// isToken reports whether s is a token of RFC 9110, section 5.6.2, of reasonable length.
-func isToken(s string) bool {
-	return s != "" && len(s) <= 64 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !isAlphanumeric(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-	})
-}
-
-// isHost reports whether s is made of what names, addresses and ports are made of. What it means is for the rules.
-func isHost(s string) bool {
-	return s != "" && len(s) <= 262 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !isAlphanumeric(r) && !strings.ContainsRune("-._:[]", r)
-	})
-}
-
-// isTarget reports whether s is in origin-form (RFC 9112, section 3.2.1), give or take characters that the rules judge.
-// A "#" ends a URI to some servers and is part of it to others.
-func isTarget(s string) bool {
-	return strings.HasPrefix(s, "/") && len(s) <= maxURI && !strings.ContainsFunc(s, func(r rune) bool {
-		return r < 0x21 || r > 0x7e || r == '#'
-	})
-}
-
-func isAlphanumeric(r rune) bool {
-	return '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z'
+// sameHost reports whether the host of a field is host. It ignores the case and the port: some
+// proxies write a port and others don't.
+func sameHost(field, host string) bool {
+	got, err := target.Host(field)
+	return err == nil && got == host
 }

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
 // Strip removes every field from a request's header that a service could take for one of ours, in whatever spelling:
@@ -49,24 +51,13 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// fold appends name to b as the most careless reader would have it. It is empty for a name that is too long for ours.
+// fold appends the folded name to b. It appends nothing if no name of ours is that long.
 func fold(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {
 		return b
 	}
-	for k := range len(name) {
-		c := name[k]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-		default:
-			c = '-'
-		}
-		b = append(b, c)
-	}
-	return b
+	return fieldname.AppendFold(b, name)
 }
 
 // taken are names that mean something to HTTP or to proxies, folded, and takenPrefixes are whole families of them. In an
