@@ -98,7 +98,7 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			r.Header["Authorization"] = []string{got}
 			answer := a.Do(t, r)
 			if strings.HasPrefix(got, "Be ") {
-				// To the grammar it is another scheme's.
+				// By the grammar, these are credentials of another scheme.
 				answer.IsRefusal(t, xenaauth.ReasonMissingToken)
 				return
 			}
@@ -117,7 +117,7 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			a.Do(t, r).IsRefusal(t, xenaauth.ReasonMalformedRequest)
 		}
 	})
-	t.Run("white space in memory", func(t *testing.T) { // a server trims it, an adapter may not
+	t.Run("white space in memory", func(t *testing.T) { // net/http trims white space; an adapter may not
 		for _, field := range []string{"Bearer " + token + " ", "Bearer " + token + "\t", " Bearer " + token, "Bearer " + token + "\r\n"} {
 			r := a.Request(t, http.MethodGet)
 			r.Header["Authorization"] = []string{field}
@@ -149,7 +149,7 @@ func TestB4_QueryAndFormAreNotRead(t *testing.T) {
 	send(q, q, false).IsRefusal(t, xenaauth.ReasonMissingToken)
 }
 
-// A request that sends its token in two ways at once is told so.
+// A request must not send its token in two ways.
 func TestB4_TwoWaysAtOnce(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -202,7 +202,7 @@ func TestB6_BadTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Refuses(t, c.token, c.reason)
-			a.Refuses(t, c.token, c.reason) // and so it stays
+			a.Refuses(t, c.token, c.reason) // the second time from the cache
 		})
 	}
 }
@@ -257,7 +257,7 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	attributes := requireChallenge(t, got.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "insufficient_scope", attributes["error"])
 
-	for reason := range harness.Refusals { // and each challenge of ours, with a realm and a metadata URL
+	for reason := range harness.Refusals { // each challenge of ours, with a realm and a metadata URL
 		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
 		h := make(http.Header)
 		status := m.Challenge(h, &xenaauth.Error{Reason: reason, Scopes: []string{"testapi", "email"}})
@@ -275,7 +275,7 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	}
 }
 
-// requireChallenge reads a challenge by the letter of the grammar.
+// requireChallenge parses a challenge strictly by the grammar and returns its parameters.
 func requireChallenge(t *testing.T, field string) map[string]string {
 	t.Helper()
 	rest, ok := strings.CutPrefix(field, "Bearer ")
@@ -305,7 +305,7 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("WWW-Authenticate", `Basic realm="console"`) // a scheme of the service's own
+		w.Header().Add("WWW-Authenticate", `Basic realm="console"`) // a challenge that the service adds
 		inner.ServeHTTP(w, r)
 	}))
 	defer a.Server.Close()
@@ -313,8 +313,8 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	require.Equal(t, []string{`Basic realm="console"`, `Bearer realm="xena", scope="testapi"`}, got.Header.Values("WWW-Authenticate"))
 }
 
-// An error that a validator or a policy of one's own returns is an outage unless it says otherwise, and never a hint
-// that the token is bad.
+// If a validator or a policy of the service returns an error that is no *Error, the response is 503.
+// Such an error says nothing about the token.
 func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {
@@ -326,7 +326,8 @@ func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	}
 }
 
-// A token in the query is found however its name is written, and without reading the rest of the query as a form.
+// The middleware finds access_token in the query also if its name is escaped. It does not parse the
+// rest of the query.
 func TestTokenInQueryIsFound(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api := harness.Mount(t, issuer.Config())

@@ -21,7 +21,7 @@ func TestB10_NotCached(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600") // what is set for all responses ends at a refusal
+		w.Header().Set("Cache-Control", "public, max-age=3600") // for all responses; a refusal replaces it
 		w.Header().Set("Etag", `"v1"`)
 		w.Header().Set("Vary", "Origin")
 		inner.ServeHTTP(w, r)
@@ -71,7 +71,7 @@ func TestB11_EveryMethod(t *testing.T) {
 	}
 }
 
-// raw sends bytes to the server of an api and reads one response.
+// sendRaw sends bytes to the server of an API and reads one response.
 func sendRaw(t *testing.T, a *harness.API, request, method string) *harness.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", a.Server.Listener.Addr().String())

@@ -17,8 +17,8 @@ type panickingValidator struct{}
 
 func (panickingValidator) Validate(context.Context, string) (*xenaauth.User, error) { panic("boom") }
 
-// Middleware that recovers from panics and writes nothing leaves the status 200. A request that was refused, or about
-// which nothing was decided, must not be answered so: a proxy that asks for a decision would take it for a yes.
+// If a middleware recovers from a panic and writes nothing, net/http sends 200. A request that was
+// refused, or not decided, must not get this status: a proxy that asks for a decision would let it pass.
 func TestPanicIsNeverAnswered200(t *testing.T) {
 	boom := func(context.Context, *xenaauth.User) error { panic("boom") }
 	event := &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}
@@ -79,7 +79,7 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 	}
 }
 
-// A panic of the handler is the handler's: what it leaves is not answered by the guard.
+// The guard does not write a response if the handler behind it panics.
 func TestPanicOfTheHandlerIsLeftAlone(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }

@@ -24,7 +24,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// declaredReasons are the constants of type Reason in errors.go.
+// declaredReasons returns the constants of type Reason in errors.go.
 func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../errors.go", nil, 0)
@@ -46,7 +46,7 @@ func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	return reasons
 }
 
-// refusal is a request that is refused for a reason, to a server of its own.
+// refusal is a request that is refused, and the server that refuses it.
 type refusal struct {
 	field  string // Authorization, "" for none
 	config func(*xenaauth.Config)
@@ -56,7 +56,7 @@ type refusal struct {
 	edit   func(*http.Request)
 }
 
-// refusals has a request for every reason. The issuer is the one that they are about; down takes another one.
+// refusals returns a request for each reason. The issuer down is for those that need an outage.
 func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})
@@ -156,7 +156,7 @@ func (c refusal) ask(t *testing.T, a *harness.API, method string) *harness.Respo
 	return a.Do(t, r)
 }
 
-// Nothing that is told to a client or to a log holds a token, a secret or where a server is.
+// No response and no log line contains a token, a secret or the address of a server.
 func TestReasons_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	options := &xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: "s3cr+t/of the%API"}
@@ -195,7 +195,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 				forLogs = append(forLogs, chain(err)...)
 			}
 			for _, text := range forLogs {
-				if reason == xenaauth.ReasonIssuer { // it has to say which issuer was expected
+				if reason == xenaauth.ReasonIssuer { // the log names the expected issuer
 					text = strings.ReplaceAll(text, xenaauth.IssuerProduction, "")
 				}
 				check(t, c, text)
@@ -218,7 +218,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 				}
 				a := c.serve(t, issuer)
 				got := c.ask(t, a, http.MethodGet)
-				if strings.Contains(got.Body, "inactive") { // JSON that doesn't say that the token is active
+				if strings.Contains(got.Body, "inactive") { // the faulty response was JSON without active
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {
 					got.IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -244,7 +244,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	})
 }
 
-// chain is every text that an error and what it wraps can be made to show.
+// chain returns every text that an error and the errors that it wraps can show.
 func chain(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))

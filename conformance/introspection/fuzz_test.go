@@ -19,20 +19,21 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// reasonsOfResponses are the reasons that a response of the issuer may lead to.
+// reasonsOfResponses are the possible reasons of a refusal after an introspection response.
 var reasonsOfResponses = []xenaauth.Reason{
 	xenaauth.ReasonInactive, xenaauth.ReasonUnavailable, xenaauth.ReasonIssuer, xenaauth.ReasonAudience, xenaauth.ReasonExpired,
 	xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime, xenaauth.ReasonClaims, xenaauth.ReasonSubject, xenaauth.ReasonTokenType,
 	xenaauth.ReasonConfirmation,
 }
 
-// introspected is a response about a good token.
+// introspected returns the introspection response for a good token.
 func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
 
-// FuzzIntrospection answers the question about an opaque token with anything. A user comes out only of 200, a JSON
-// content type and claims that are acceptable to a reader of its own, and the error says nothing of the token.
+// FuzzIntrospection gives any response to the introspection of an opaque token. Validate returns a user
+// only for 200, a JSON content type and claims that the independent check acceptable accepts. The text of
+// an error contains nothing of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, introspected(issuer)))
@@ -53,7 +54,7 @@ func FuzzIntrospection(f *testing.F) {
 	}
 	const token = "an-opaque-token-that-must-not-be-told"
 	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
-		if status < 200 || status > 599 { // net/http knows no others
+		if status < 200 || status > 599 { // net/http accepts no others
 			return
 		}
 		cfg := issuer.HybridConfig()
@@ -86,7 +87,7 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a [xenaauth.Cache] that has one value for every token, and tells set what it is given.
+// planted is a [xenaauth.Cache] that returns the same value for each token and passes what it gets to set.
 type planted struct {
 	value []byte
 	set   chan []byte
@@ -102,8 +103,9 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 	return nil
 }
 
-// FuzzSharedCache plants any value in the shared cache, while the issuer says that the token isn't active. A user comes
-// out only of a whole value: of this version, of a time within its lifetime, and with acceptable claims.
+// FuzzSharedCache puts any value into the shared cache, while the issuer reports the token as inactive.
+// Validate returns a user only for a complete value of this version, within its lifetime, and with
+// claims that the independent check acceptable accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -141,7 +143,7 @@ func FuzzSharedCache(f *testing.F) {
 		at := time.Now().UnixMilli() + ago
 		value := binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at))
 		value = append(append(value, named...), body...)
-		if len(value)%7 == 6 { // now and then one that is cut off
+		if len(value)%7 == 6 { // some values are truncated
 			value = value[:len(value)%(11+len(named))]
 		}
 		cache := &planted{value: value}
@@ -164,8 +166,8 @@ func FuzzSharedCache(f *testing.F) {
 	})
 }
 
-// acceptable is what each accepted set of claims satisfies, whatever else the policy asks for. It reads JSON with
-// encoding/json and shares nothing with the library. audience is optional in an introspection response.
+// acceptable requires what each accepted set of claims must satisfy. It reads JSON with encoding/json and
+// shares no code with the library. In an introspection response, iss, aud and exp are optional.
 func acceptable(t testing.TB, text, issuer, audience string, response bool) {
 	t.Helper()
 	var c struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// hookContext runs something when it is asked whether it has ended.
+// hookContext is a context that runs a function when its method Err is called.
 type hookContext struct {
 	context.Context
 	hook func()
@@ -24,8 +24,8 @@ func (c *hookContext) Err() error {
 	return c.Context.Err()
 }
 
-// A request that did not find an answer in the cache, and begins to ask only after another request got one, takes that
-// one: also if it says that the token is not active.
+// A request finds no response in the cache, and before it calls the issuer, another request gets one. The
+// first request then uses that response, also if it says that the token is inactive.
 func TestIntrospectionIsNotRepeatedForALateRequest(t *testing.T) {
 	t.Parallel()
 	for _, revoked := range []bool{false, true} {

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A queue of strangers' tokens is bounded, and doesn't make a slow but good issuer look down.
+// The queue of unknown tokens is bounded, and a full queue does not open the breaker of a slow issuer.
 func TestQueueOfJunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -39,7 +39,8 @@ func TestQueueOfJunk(t *testing.T) {
 	})
 }
 
-// A stranger's opaque tokens queue; one that was active when last asked about doesn't stand behind them.
+// Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not wait
+// behind them.
 func TestKnownTokenComesBeforeStrangers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -49,7 +50,7 @@ func TestKnownTokenComesBeforeStrangers(t *testing.T) {
 		require.NoError(t, err)
 		known := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
-		time.Sleep(2 * time.Second) // its answer is stale
+		time.Sleep(2 * time.Second) // its response is stale
 		issuer.Slow(300 * time.Millisecond)
 		for k := range 12 {
 			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// jsonAnswer is a response that is JSON.
+// jsonAnswer returns a JSON response.
 func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	return &http.Response{
 		StatusCode: status, Request: r, Body: io.NopCloser(strings.NewReader(body)),
@@ -23,7 +23,8 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// What one endpoint said about a token doesn't count any more once the metadata name another one, also for a token in use.
+// After the metadata name another endpoint, responses of the old endpoint do not count any more, also for
+// a token in use.
 func TestAResponseOfAnotherEndpointDoesNotCount(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -54,7 +55,8 @@ func TestAResponseOfAnotherEndpointDoesNotCount(t *testing.T) {
 	})
 }
 
-// A call that is sent again because it is slow may be one too many for the issuer. The answer to the first one counts.
+// The library sends a slow call a second time. If the issuer answers the second call with 429, the
+// response to the first call counts.
 func TestTooManyRequestsForACallThatIsSentAgain(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -117,7 +117,7 @@ func TestI3_TheAnswerMeetsThePolicy(t *testing.T) {
 		a.Refuses(t, "expired", xenaauth.ReasonExpired)
 		harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":"1000"}`)
 		a.Refuses(t, "expired-digits", xenaauth.ReasonExpired)
-		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} { // an answer that makes no sense
+		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} { // a response that makes no sense
 			harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":`+exp+`}`)
 			a.Refuses(t, "odd-"+harness.Base64(exp), xenaauth.ReasonUnavailable)
 		}
@@ -144,7 +144,7 @@ func TestI4_NotAnAnswer(t *testing.T) {
 			issuer.Fail(xenaauthtest.Introspection, fault)
 			a.Refuses(t, token, xenaauth.ReasonUnavailable)
 			issuer.Heal()
-			a.Passes(t, token) // what went wrong is not remembered
+			a.Passes(t, token) // failures are not cached
 		})
 	}
 	t.Run("token not supported", func(t *testing.T) {
@@ -208,14 +208,16 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// claim is one case: claims that are changed, and why the token is refused then; "" is not at all.
+// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if the
+// token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// An introspected token that has an end and no start is refused whatever its age. If it were counted from now, one of
-// five hours would be refused for four hours and pass in the fifth, when a revocation without an end has ended.
+// An introspected token with exp and without iat and nbf is refused at any age. If its lifetime were
+// counted from now, a token of five hours would be refused for four hours and pass in the fifth hour.
+// By then a revocation without an end has ended.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{
@@ -248,7 +250,8 @@ func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	}
 }
 
-// A revocation without an end holds until every token that existed then has expired, for introspected tokens too.
+// A revocation without an end holds until each token that existed at that time has expired, introspected
+// tokens too.
 func TestI3_RevocationWithoutAnEndOutlivesTheToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

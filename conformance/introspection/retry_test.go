@@ -48,7 +48,7 @@ func TestIntrospectionIsTriedTwiceWhereThatMayHelp(t *testing.T) {
 		{"HTML", xenaauthtest.Fault{Body: "<html>", ContentType: "text/html"}, 1, xenaauth.ReasonUnavailable},
 		{"no JSON", xenaauthtest.Fault{Body: "<html>"}, 1, xenaauth.ReasonUnavailable},
 		{"inactive", xenaauthtest.Fault{Body: `{"active":false}`}, 1, xenaauth.ReasonInactive},
-		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable}, // one each 0.9 s
+		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable}, // one call each 0.9 s
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,7 @@ func TestIntrospectionIsTriedTwiceWhereThatMayHelp(t *testing.T) {
 				token := issuer.Opaque(xenaauthtest.Token{})
 				require.Equal(t, c.reason, harness.ReasonOf(t, v, token))
 				require.Equal(t, c.calls, issuer.Calls(xenaauthtest.Introspection))
-				if c.reason == xenaauth.ReasonUnavailable { // no error is an answer that could be kept
+				if c.reason == xenaauth.ReasonUnavailable { // failures are not cached
 					issuer.Heal()
 					require.Empty(t, harness.ReasonOf(t, v, token))
 				}
@@ -85,7 +85,7 @@ func TestIntrospectionSecondTryHelps(t *testing.T) {
 			})
 		})
 		before := time.Now()
-		for range 20 { // which are 20 failures, but never two in a row
+		for range 20 { // 20 failures, but never two in a row
 			require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 		}
 		require.Equal(t, 40, tries)
@@ -100,7 +100,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 		{0, 5 * time.Second, time.Minute},
 		{2 * time.Second, 2 * time.Second, time.Minute},
 		{10 * time.Second, 10 * time.Second, time.Minute},
-		{0, 5 * time.Second, 3 * time.Second}, // the second try is cut short
+		{0, 5 * time.Second, 3 * time.Second}, // the second call is cut short
 		{0, 5 * time.Second, 4990 * time.Millisecond},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 	}
 }
 
-// Who leaves takes nobody's answer away, and isn't held.
+// A caller that leaves returns at once. The other callers still get the response.
 func TestIntrospectionCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestIntrospectionCallerLeaves(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range 20 { // callers that were gone already say nothing about the issuer
+		for range 20 { // calls with an ended context say nothing about the issuer
 			harness.ErrorOf(t, v, ctx, issuer.Opaque(xenaauthtest.Token{}))
 		}
 		time.Sleep(10 * time.Second)
@@ -187,7 +187,8 @@ func TestIntrospectionConcurrency(t *testing.T) {
 	}
 }
 
-// Who waits for longer than Timeout is told to come back, and the issuer is not asked.
+// A request that waits for a call longer than Timeout is refused with Retry-After. The issuer gets no
+// call for it.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -196,7 +197,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
 			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
-				<-stuck // whatever its context says
+				<-stuck // the client ignores its context
 				return on.RoundTrip(r)
 			})
 		})
@@ -259,7 +260,8 @@ func TestIntrospectionBreaker(t *testing.T) {
 	})
 }
 
-// rvProbe waits until the breaker is half-open, has many ask at once, and returns how many got through.
+// callHalfOpen waits until the breaker is half-open, validates many tokens at once and returns how many
+// calls the issuer got.
 func rvProbe(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)
@@ -273,7 +275,7 @@ func rvProbe(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) i
 	return issuer.Calls(xenaauthtest.Introspection) - before
 }
 
-// A stranger whose tokens make the issuer stumble can't cut everybody else off.
+// A client whose tokens make the issuer fail does not open the breaker for other clients.
 func TestIntrospectionBreakerStaysClosed(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
@@ -323,7 +325,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			require.Equal(t, 503, got.Status)
 			require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q", c.field)
 			require.Less(t, time.Since(start), time.Second)
-			if c.want != 50 { // the clock has moved
+			if c.want != 50 { // time has passed
 				got = a.Get(t, issuer.JWT(xenaauthtest.Token{}))
 				require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q, for keys", c.field)
 			}
@@ -332,8 +334,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 	})
 }
 
-// A panic of the HTTP client that we were given is a failure of this question, as it is of this fetch where it fetches
-// keys. It must not end the process: the question runs on a goroutine where no server would recover it.
+// If the configured HTTP client panics, the introspection call or the fetch of the keys fails. The panic
+// must not end the process: the call runs on a goroutine of the library, where no server recovers it.
 func TestIntrospectionClientPanics(t *testing.T) {
 	const child = "XENA_TEST_PANIC"
 	if os.Getenv(child) == "" {

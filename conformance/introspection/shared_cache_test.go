@@ -20,7 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// scStore is a shared cache in memory. Who finds nothing may ask; who comes meanwhile waits.
+// scStore is a shared cache in memory. If Get finds no value, the caller introspects the token. Other
+// callers of Get for this key wait for its Set.
 type scStore struct {
 	mu      sync.Mutex
 	values  map[[32]byte]scValue
@@ -30,7 +31,7 @@ type scStore struct {
 	err     error
 	panics  bool
 	hangs   bool // until the context ends
-	forever bool // doesn't forget
+	forever bool // ignores the ttl
 }
 
 type scValue struct {
@@ -86,7 +87,7 @@ func (s *scStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.
 	return nil
 }
 
-// fault misbehaves as configured. s.mu is held.
+// fault fails as configured. s.mu is held.
 func (s *scStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
@@ -101,14 +102,14 @@ func (s *scStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// counts tells how often the store was asked and told, and how much it holds: values, and who asks.
+// counts returns the numbers of calls of Get and Set, of values, and of keys that callers introspect.
 func (s *scStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets, s.sets, len(s.values), len(s.asking)
 }
 
-// change changes every value that is stored.
+// change applies f to each stored value.
 func (s *scStore) change(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +118,7 @@ func (s *scStore) change(f func([]byte) []byte) {
 	}
 }
 
-// stored are the values, once n have been: Set is called after the request was answered.
+// stored returns the values as soon as there are n: Set is called after the response was sent.
 func (s *scStore) stored(t testing.TB, n int) (all []scValue) {
 	t.Helper()
 	for range 1000 {
@@ -136,7 +137,7 @@ func (s *scStore) stored(t testing.TB, n int) (all []scValue) {
 	return nil
 }
 
-// scFleet makes instances of one service that share store.
+// scFleet returns validators of several instances of one service that share store.
 func scFleet(
 	t testing.TB, issuer *xenaauthtest.Issuer, store xenaauth.Cache, n int, change func(*xenaauth.Config),
 ) []*xenaauth.Validator {
@@ -162,25 +163,26 @@ func TestSharedCacheAsksOnce(t *testing.T) {
 		for _, v := range fleet {
 			require.Equal(t, "U1", harness.UserOf(t, v, good).Subject())
 			require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, bad))
-			time.Sleep(time.Second) // Set comes after the answer
+			time.Sleep(time.Second) // Set is called after the response
 		}
 		require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		require.Len(t, store.stored(t, 2), 2)
 		gets, _, _, _ := store.counts()
 		for _, v := range fleet {
-			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance has a cache of its own in front
+			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance also has its own cache
 		}
 		again, _, _, _ := store.counts()
 		require.Equal(t, gets, again)
 	})
 }
 
-// The times are the fleet's and not each instance's: nobody goes by an answer for longer than if he had asked first.
+// A cached response has the same age on all instances. No instance uses it longer than the instance that
+// made the introspection call.
 func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true // as one that was told to keep, or has an old value put back
+		store.forever = true // like a store that keeps values too long or restores old ones
 		fleet := scFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -243,7 +245,7 @@ func TestSharedCacheTTL(t *testing.T) {
 	})
 }
 
-// What comes out of the store meets the policy of who reads it, and revocations.
+// Each instance checks a shared response against its own policy and its revocations.
 func TestSharedCacheIsNoVerdict(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -260,13 +262,14 @@ func TestSharedCacheIsNoVerdict(t *testing.T) {
 		c.Audiences, c.AllowAnyAudience = nil, true
 	})[0]
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
-	// Without an audience only scopes tell, also of a user that another instance found.
+	// With AllowAnyAudience each route must require a scope, also for a shared response.
 	open := harness.Guard(harness.ValidatorFunc(anybody.Validate), xenaauth.AnyUser())
 	require.Equal(t, 403, open.Get(t, token).Status)
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// What the issuer says depends on who asks and whom: others' answers are not ours.
+// A response depends on the client that introspects and on the endpoint. Validators that differ in one
+// of them share no responses.
 func TestSharedCacheTellsAskersApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -355,7 +358,7 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	require.Equal(t, value, store.values[old].value)
 }
 
-// An instance whose clock is a little ahead is no reason to use its answers for longer.
+// If the clock of an instance is ahead, the other instances do not use its responses for longer.
 func TestSharedCacheClockAhead(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -378,7 +381,8 @@ func TestSharedCacheClockAhead(t *testing.T) {
 	})
 }
 
-// A cache that fails is one that holds nothing, and the log says so once and without what it told us.
+// A shared cache that fails counts as empty. The log reports the failure once and without the text of the
+// error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*scStore){
@@ -417,7 +421,7 @@ func TestSharedCacheFails(t *testing.T) {
 	}
 }
 
-// Nothing that the issuer didn't say is stored, and who waits is told that nothing came.
+// Only responses of the issuer are stored. If there is none, waiting callers are released.
 func TestSharedCacheDuringOutage(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -446,7 +450,7 @@ func TestSharedCacheDuringOutage(t *testing.T) {
 	})
 }
 
-// While the issuer is down, what another instance learned still serves.
+// During an outage of the issuer, a shared response of another instance still counts.
 func TestSharedCacheServesDuringOutage(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -484,7 +488,8 @@ func TestSharedCacheRace(t *testing.T) {
 	})
 }
 
-// A stranger can't have more look-ups under way than questions may wait, however slow the cache is.
+// The number of concurrent Get calls is bounded by the number of introspection calls that may wait,
+// however slow the cache is.
 func TestSharedCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -503,7 +508,7 @@ func TestSharedCacheIsBounded(t *testing.T) {
 	})
 }
 
-// The time that a look takes is not taken from the question's.
+// The time of a Get call does not shorten the time of the introspection call.
 func TestSharedCacheSlowLook(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

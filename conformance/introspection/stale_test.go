@@ -147,7 +147,7 @@ func TestIntrospectionAnswersAreKept(t *testing.T) {
 	})
 }
 
-// That a token is not active is told by one member, whatever is wrong with the others.
+// A response with active false counts as inactive, also if another member is invalid.
 func TestInactiveWithAnOddClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Few and many audiences and clients are looked up in different ways, and mean the same.
+// The library looks up few audiences in another way than many. Both ways give the same result.
 func TestManyAudiences(t *testing.T) {
 	issuer := harness.NewIssuer()
 	for _, n := range []int{1, 2, 15, 16, 17, 100} {

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// withSettings is the configuration for an issuer, changed.
+// withSettings returns the configuration for an issuer after change.
 func withSettings(issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
 	change(&cfg)
@@ -25,7 +25,7 @@ func TestClientClaims(t *testing.T) {
 	standard := harness.Serve(t, issuer.HybridConfig())
 	for name, c := range map[string]struct {
 		claims map[string]any
-		client string // "" is refused
+		client string // "" if the token is refused
 	}{
 		"the first":           {map[string]any{"cid": "okta"}, "okta"},
 		"the second":          {map[string]any{"appid": "entra"}, "entra"},
@@ -53,7 +53,7 @@ func TestClientClaims(t *testing.T) {
 					a.Refuses(t, text, xenaauth.ReasonClaims)
 				} else {
 					a.Passes(t, text)
-					a.Passes(t, text) // now from the cache
+					a.Passes(t, text) // from the cache
 					require.Equal(t, c.client, harness.UserOf(t, a.Validator, text).ClientID())
 				}
 				if c.claims["client_id"] == nil {
@@ -62,13 +62,13 @@ func TestClientClaims(t *testing.T) {
 			}
 		})
 	}
-	// The audience of an ID token is the client, by whatever claim the client is named.
+	// The audience of an ID token is the client, whichever claim names the client.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
 	a.Refuses(t, id, xenaauth.ReasonTokenType)
 }
 
-// A revocation of a client and the refusal of its tokens go by the claim that names it.
+// A revocation of a client compares the claim that the configuration takes for the client.
 func TestClientClaims_Revocation(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -144,7 +144,8 @@ func manyNames(first string) []string {
 	return names
 }
 
-// A claim that stands in for the scope makes no access token of an ID token: users have roles in ID tokens too.
+// An ID token stays an ID token if it has a claim that the configuration takes for the scope: ID tokens
+// have roles too.
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -190,9 +191,9 @@ func TestAllowMissingClientID(t *testing.T) {
 
 	lax.Passes(t, token)
 	require.Empty(t, harness.UserOf(t, lax.Validator, token).ClientID())
-	own := map[string]any{"sub": "a-client", "client_id": "a-client"} // a client's own token
+	own := map[string]any{"sub": "a-client", "client_id": "a-client"} // the token of a client
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: own}), xenaauth.ReasonSubject)
-	own["client_id"] = nil // it looks like that of a user
+	own["client_id"] = nil // now it looks like the token of a user
 	require.Equal(t, "a-client", harness.UserOf(t, lax.Validator, issuer.Opaque(xenaauthtest.Token{Claims: own})).Subject())
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"client_id": nil, "sub": nil}}), xenaauth.ReasonSubject)
 	lax.Refuses(t, issuer.JWT(unnamed), xenaauth.ReasonClaims) // a JWT without a client may be an ID token
@@ -205,11 +206,12 @@ func TestAllowMissingClientID(t *testing.T) {
 	named := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
 		c.AllowMissingClientID, c.ClientClaims = true, []string{"cid", "client_id"}
 	}))
-	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // it is named, and can't be read
+	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // a client claim of the wrong type
 	named.Refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
-// With RequireActive, a response that names another client than the JWT is refused, and one that names none is not.
+// With RequireActive, a response with another client than the JWT is refused. A response without a
+// client is accepted.
 func TestAllowMissingClientID_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reasons := range map[string][2]xenaauth.Reason{
@@ -269,7 +271,7 @@ func TestAllowClientAudience(t *testing.T) {
 	}
 	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`) // an ID token, introspected
 	lax.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
-	for _, always := range []bool{false, true} { // no header says here that it is an access token
+	for _, always := range []bool{false, true} { // an opaque token has no typ
 		rfc9068 := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
 			c.Profile, c.AllowClientAudience, c.AlwaysIntrospect = xenaauth.ProfileRFC9068, true, always
 		}))

@@ -13,13 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// claim is one case: claims that are changed, and why the token is refused then; "" is not at all.
+// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if the
+// token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// checkClaims holds the API to each case.
+// checkClaims requires the result of each case.
 func checkClaims(t *testing.T, a *harness.API, issuer *xenaauthtest.Issuer, cases map[string]claim) {
 	t.Helper()
 	for name, c := range cases {
@@ -57,7 +58,7 @@ func TestJ11_IssuerByteForByte(t *testing.T) {
 	checkClaims(t, a, issuer, bad)
 }
 
-// A token of another issuer costs no fetch.
+// The iss is compared before any key is fetched.
 func TestJ11_BeforeAnyKeyIsFetched(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.example"})
@@ -138,7 +139,7 @@ func TestJ13_Times(t *testing.T) {
 		}
 	}
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
-	s := newSigned(t) // what isn't JSON at all
+	s := newSigned(t) // numbers that are not JSON
 	for _, value := range []string{"NaN", "Infinity", "-Infinity", "0x6ab0f000", "01790000000", "+1790000000", ".5", "1.", "1e", "1_000", "179000000O"} {
 		payload := string(harness.JSON(t, harness.With(s.claims(), map[string]any{"exp": nil})))
 		s.Refuses(t, s.token(t, string(harness.JSON(t, s.header())), payload[:len(payload)-1]+`,"exp":`+value+`}`), xenaauth.ReasonMalformedToken)
@@ -181,14 +182,14 @@ func TestJ13_Bounds(t *testing.T) {
 	})
 }
 
-// However often a token was found good, whether it still is is asked anew.
+// The times of a token are checked at each request, also if the token is cached.
 func TestJ13_VerdictsAreOfNow(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.Config())
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: 10 * time.Minute})
-		for range 10 { // by then it is in every cache that there is
+		for range 10 { // then it is in all caches
 			a.Passes(t, token)
 		}
 		time.Sleep(10*time.Minute + 29*time.Second)
@@ -239,11 +240,11 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 		cases[name+" null"] = claim{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
 	}
 	checkClaims(t, a, issuer, cases)
-	for _, typ := range []any{"at+jwt", "JWT", nil} { // whatever they call themselves
+	for _, typ := range []any{"at+jwt", "JWT", nil} { // with each typ that is accepted
 		header := map[string]any{"typ": typ}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
 		a.Refuses(t, issuer.LogoutToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
-		// An ID token of the plainest kind, for an application that has our name.
+		// An ID token with few claims, for an application with the name of the API.
 		plain := map[string]any{"nonce": nil, "at_hash": nil, "aud": "testapi"}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header, Claims: plain}), xenaauth.ReasonClaims)
 		plain["azp"] = "testapi"
@@ -281,7 +282,7 @@ func TestJ15_Names(t *testing.T) {
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }
 
-// A token that is bound to a key is no bearer token: RFC 7800, RFC 8705 and RFC 9449.
+// A token that is bound to a key is not a bearer token: RFC 7800, RFC 8705 and RFC 9449.
 func TestD1_T1_BoundTokenUnderBearer(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

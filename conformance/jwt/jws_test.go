@@ -20,7 +20,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// signed is an api whose issuer publishes the key of a signer, and what a good token of it is made of.
+// signed is an API whose issuer publishes the key of a signer. Its methods make the parts of a good token.
 type signed struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer
@@ -40,7 +40,7 @@ func (s *signed) header() map[string]any {
 
 func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// token signs the texts of a header and a payload as they are.
+// token signs the texts of a header and a payload without any change to them.
 func (s *signed) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))
@@ -61,7 +61,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	} {
 		s.Refuses(t, bad, xenaauth.ReasonMalformedToken)
 	}
-	// A detached payload, and a signature that isn't there.
+	// A detached payload, and an empty signature.
 	s.Refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
 	s.Refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
@@ -72,7 +72,7 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	sized := func(n int) string {
-		for pad := n * 3 / 4; pad > 0; pad-- { // the encoding grows by steps, so look for the fit
+		for pad := n * 3 / 4; pad > 0; pad-- { // base64url grows in steps, so this searches for the length
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
 				require.Greater(t, len(token), n-8)
@@ -100,7 +100,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	s := newSigned(t)
 	claims := s.claims()
 	delete(claims, "pad")
-	// Every segment gets a length of 1 modulo 3 in bytes, so that it would be padded and has stray bits.
+	// Each segment gets a length of 1 modulo 3 bytes. So its last character has bits that no byte uses, and
+	// with padding it would end in "==".
 	fit := func(m map[string]any) string {
 		for pad := "x"; ; pad += "x" {
 			if text := harness.JSON(t, harness.With(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
@@ -112,7 +113,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	good := s.signer.Token(t, "ES256", header, payload)
 	s.Passes(t, good)
 	signature := good[strings.LastIndexByte(good, '.')+1:]
-	stray := func(segment string) string { // the same bytes, with a bit set that is thrown away
+	stray := func(segment string) string { // the same bytes, with an unused bit set
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, segment[len(segment)-1])
 		changed := segment[:len(segment)-1] + string(alphabet[last^1])
@@ -137,7 +138,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	}
 	for name, spoiled := range spoil {
 		t.Run(name, func(t *testing.T) {
-			// Each is signed as it stands, so that only its form is wrong.
+			// Each is signed in this form, so nothing else is wrong with it.
 			s.Refuses(t, s.signer.Token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, s.signer.Token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)
@@ -157,7 +158,7 @@ func TestJ3_StrictJSON(t *testing.T) {
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
 	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))                                                 // white space is JSON's
-	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // in front of the header, too
+	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // also before the header
 		s.Passes(t, s.token(t, space+header, space+payload))
 		s.Passes(t, s.token(t, space+strings.ReplaceAll(header, ",", space+","+space)+space, payload))
 	}
@@ -235,7 +236,7 @@ func TestJ3_NamesThatLookRegistered(t *testing.T) {
 		s.Refuses(t, s.token(t, header[:len(header)-1]+`,"`+name+`":"x"}`, payload), xenaauth.ReasonMalformedToken)
 		s.Refuses(t, s.token(t, `{"`+name+`":"x",`+header[1:], payload), xenaauth.ReasonMalformedToken)
 	}
-	// Names that merely contain one, or are another's business, are nobody's.
+	// A name may contain a registered name or be like one at another place.
 	s.Passes(t, s.token(t, header, payload[:len(payload)-1]+`,"issuer":"x","Role":"y","ISS_":1,"x":{"ISS":1}}`))
 }
 
@@ -257,7 +258,7 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.Refuses(t, s.signer.JWT(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // not what an EC P-256 key does
+	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // an EC key with P-256 does none of these
 		s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}
 	t.Run("narrowed", func(t *testing.T) {
@@ -266,7 +267,7 @@ func TestJ4_Algorithms(t *testing.T) {
 		a := harness.Serve(t, cfg)
 		a.Refuses(t, s.signer.JWT(t, s.header(), claims), xenaauth.ReasonAlgorithm)
 	})
-	t.Run("two names", func(t *testing.T) { // RFC 9864: either name of the configuration is for both
+	t.Run("two names", func(t *testing.T) { // RFC 9864: each of the two names in the configuration allows both
 		for _, inToken := range []string{"EdDSA", "Ed25519"} {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: inToken})
 			for _, configured := range []string{"EdDSA", "Ed25519"} {
@@ -311,7 +312,8 @@ func rsaSign(t *testing.T, hash crypto.Hash, opts crypto.SignerOpts, input strin
 	return signature
 }
 
-// A public key is no HMAC secret, in whichever form the verifier might have it at hand.
+// A token that is signed with HMAC is refused. The secret is the public key, in each form in which a
+// verifier may hold it.
 func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -341,7 +343,7 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
-// RS256 and PS256 use the same keys and are no substitutes for each other.
+// RS256 and PS256 use the same keys, but a JWK with one of them as alg accepts no token with the other.
 func TestJ4_TheKeysOwnAlgorithm(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -363,5 +365,5 @@ func TestJ4_TheKeysOwnAlgorithm(t *testing.T) {
 	bound.Refuses(t, token("RS512", "RS256"), xenaauth.ReasonAlgorithm)
 }
 
-// randReader is crypto/rand's, under a name that no local variable hides.
+// randReader is crypto/rand.Reader under a name that no local variable hides.
 var randReader = rand.Reader

@@ -86,8 +86,8 @@ func TestP2_ClientTokens(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": ""}}), xenaauth.ReasonClaims)
 }
 
-// A token whose sub is its client stands for the client and for no user, by whatever claim the client is named
-// (RFC 9068, section 2.2; RFC 9700, section 4.15).
+// A token whose sub is its client is a token of the client and not of a user, whichever claim names the
+// client (RFC 9068, section 2.2; RFC 9700, section 4.15).
 func TestP2_ClientAsSubject(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})
@@ -127,7 +127,7 @@ func TestP2_ClientAsSubject(t *testing.T) {
 	}
 }
 
-// The issuer may leave sub out of its response about a client's token.
+// An introspection response about the token of a client may have no sub.
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
@@ -148,7 +148,7 @@ func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	}
 }
 
-// The profile is about JWTs. An introspection response is held to what RFC 7662 says, which requires no claim.
+// A profile is about JWTs. For introspection responses RFC 7662 holds, which requires no claim.
 func TestP2_StrictProfileAndIntrospection(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -238,7 +238,7 @@ func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
 	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
 	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
 
-	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // what only informs doesn't decide
+	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // these claims inform, and no decision depends on them
 		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
 	}}))
 	require.True(t, odd.AuthenticatedAt().IsZero())

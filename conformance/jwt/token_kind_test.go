@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kinds are values of the claims that say what kind of token this is, and whether they call it an access token.
+// kinds are values of the claims that name the kind of a token. A value is true if it means an access token.
 var kinds = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,
@@ -74,12 +74,12 @@ func TestI7_WhatAResponseCallsItsToken(t *testing.T) {
 		}
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"typ": harness.RawJSON("null"), "token_use": harness.RawJSON("null")}}))
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_use": 7}}), xenaauth.ReasonTokenType)
-		// How the token is used, RFC 7662 says, and not what kind it is.
+		// RFC 7662: token_type says how a token is used, not what kind it is.
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_type": "access_token"}}), xenaauth.ReasonTokenType)
 	}
 }
 
-// The kind that a response tells is a fact: it counts for a JWT that was verified locally, and from the cache.
+// The kind in an introspection response counts for a JWT that was verified locally, and also from the cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -100,8 +100,8 @@ func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "the response is cached")
 }
 
-// What has no scope and doesn't call itself an access token, or is for its own client too, may be an ID token without
-// any of an ID token's claims.
+// A token may be an ID token without the usual claims of ID tokens if it has no scope and either its typ
+// does not say that it is an access token, or its audiences include its client.
 func TestTokenThatNothingTellsFromAnIDToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified here and not introspected,
-// it is found again when it is in use, and its name in a revocation leaves out the signature.
+// A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified locally and
+// not introspected, it is cached, and its hash in a revocation does not include the signature.
 func TestHeaderThatBeginsWithWhiteSpace(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -37,7 +37,7 @@ func TestHeaderThatBeginsWithWhiteSpace(t *testing.T) {
 		harness.Revoke(t, a.Validator.(*xenaauth.Validator), xenaauth.Revocation{TokenHash: xenaauth.HashToken(forged)})
 		a.Refuses(t, token, xenaauth.ReasonRevoked)
 	}
-	// Three segments that begin with white space and then with something else are an opaque token.
+	// A token of three segments is opaque if the first does not decode to white space and then "{".
 	issuer.ResetCalls()
 	a := harness.Serve(t, issuer.HybridConfig())
 	for i, header := range []string{" ", " []", " null", "\v{}", "\ufeff{}"} {

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Where Cache-Control says no time, Expires does, compared with the issuer's own clock.
+// If Cache-Control has no max-age, Expires counts, relative to the Date of the same response.
 func TestFreshnessByExpires(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) func() string {

@@ -74,7 +74,7 @@ func TestJ5_ByKid(t *testing.T) {
 	})
 }
 
-// Another issuer's key is no key of ours, whatever name it has.
+// A key of another issuer does not verify a token, also if it has the same kid.
 func TestJ5_AnotherIssuersKey(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), harness.NewIssuer()
@@ -124,7 +124,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"RSA exponent 1":      {r, "RS256", r.JWK(exponent(1))},
 		"RSA exponent 0":      {r, "RS256", r.JWK(exponent(0))},
 		"RSA exponent absent": {r, "RS256", r.JWK(map[string]any{"e": nil})},
-		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // 65537 if it were cut to 64 bits
+		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // 65537 in its low 64 bits
 		"RSA even modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())})},
 		"RSA huge modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64([]byte(strings.Repeat("\xff", 2000)))})},
 		"private":             {r, "RS256", r.JWK(map[string]any{"d": "AQAB"})},
@@ -142,16 +142,16 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 				a := harness.Mount(t, issuer.Config())
 				header := map[string]any{"alg": c.alg, "kid": c.signer.KeyID}
 				a.Refuses(t, c.signer.JWT(t, header, claims), xenaauth.ReasonUnknownKey)
-				delete(header, "kid") // nor where any key will do
+				delete(header, "kid") // also without kid, if any key may match
 				require.Contains(t, []xenaauth.Reason{xenaauth.ReasonSignature, xenaauth.ReasonAlgorithm},
 					harness.ReasonOf(t, a.Validator, c.signer.JWT(t, header, claims)))
-				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // and it spoils no other
+				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // the other key still verifies
 			})
 		})
 	}
 }
 
-// zeroInFront is a number of a key with a zero octet in front of it.
+// zeroInFront returns a member of a JWK with a zero octet before its number.
 func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))
@@ -159,7 +159,7 @@ func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	return harness.Base64(append([]byte{0}, number...))
 }
 
-// smallRSA has a key that was fit for signatures once.
+// smallRSA returns a signer with a short RSA key.
 func smallRSA(t *testing.T) *harness.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)

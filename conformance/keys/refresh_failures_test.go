@@ -19,7 +19,7 @@ import (
 func TestMovedKeySetHeals(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// Metadata that were fetched long ago, a minute ago, and just now: the last are believed for a minute.
+		// Metadata that were fetched long ago, a minute ago, and now. They are used for at least a minute.
 		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
 				t.Parallel()
@@ -48,7 +48,7 @@ func TestMovedKeySetHeals(t *testing.T) {
 	}
 }
 
-// Where no key is new, the move is noticed when the key set is due.
+// If no token has a new key, the move is noticed at the next scheduled fetch of the keys.
 func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
@@ -74,7 +74,7 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// rvFaults are answers with which nothing can be done, and a word of why.
+// unusableResponses are responses that the library must reject, and a word of the log line that says why.
 func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault
@@ -116,7 +116,8 @@ func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
 	}
 }
 
-// What can't be used is refused, the last good answer stays, and the log tells each change of state once.
+// An unusable response is rejected, the last good one stays in use, and the log has one line for each
+// change of state.
 func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
 	for name, c := range rvFaults(harness.NewIssuer()) {
@@ -125,7 +126,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				logged := new(harness.LogRecorder)
-				cfg := issuer.HybridConfig() // metadata are asked for by each request, and not just for the key set
+				cfg := issuer.HybridConfig() // with introspection, each request needs the metadata, not only the key set
 				cfg.Logger = slog.New(logged)
 				v := harness.NewValidator(t, cfg)
 				what, _, _ := strings.Cut(name, ":")
@@ -139,7 +140,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				issuer.Fail(c.endpoint, c.fault)
 				time.Sleep(14 * time.Minute)
 				fetched := issuer.Calls(c.endpoint)
-				for range 200 { // requests of 100 seconds
+				for range 200 { // one each half second, for 100 seconds
 					harness.ValidateNewToken(t, v, issuer)
 					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 					time.Sleep(500 * time.Millisecond)
@@ -148,7 +149,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				tries := issuer.Calls(c.endpoint) - fetched
 				most := 50
 				if strings.HasSuffix(name, "slow") {
-					most = 110 // a call without an answer is sent again each second
+					most = 110 // a call without a response is sent again each second
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
 				require.Contains(t, status().LastError, c.why)
@@ -178,7 +179,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	}
 }
 
-// Before anything good came there is nothing to fall back on.
+// Before the first good response, an unusable response leads to 503.
 func TestFirstFetchRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range rvFaults(harness.NewIssuer()) {
@@ -205,8 +206,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// Metadata that name an endpoint in another network are never fetched from by way of a redirect or of plain http, and
-// nothing goes to a host that isn't the issuer's.
+// Redirects are not followed, neither to plain http nor to another host. No request goes to a host that
+// is not the host of the issuer.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -231,7 +232,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	})
 }
 
-// A state that changes its face is told for each face, and "back" once.
+// The log has one line for each kind of failure and one line for the recovery.
 func TestLogOfAnOutageThatChanges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -263,7 +264,7 @@ func TestLogOfAnOutageThatChanges(t *testing.T) {
 	})
 }
 
-// rvEndless is a body that never ends.
+// endlessBody is a response body that never ends.
 type rvEndless struct{ read *int }
 
 func (e rvEndless) Read(p []byte) (int, error) {
@@ -272,14 +273,14 @@ func (e rvEndless) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		return 0, io.ErrUnexpectedEOF // so that a test that fails ends
+		return 0, io.ErrUnexpectedEOF // ends a test that fails
 	}
 	return len(p), nil
 }
 
 func (rvEndless) Close() error { return nil }
 
-// An answer is not read for longer than it may be long.
+// The library stops reading a response at the bound of its length.
 func TestEndlessAnswers(t *testing.T) {
 	t.Parallel()
 	for name, of := range map[string]func(*http.Request) bool{

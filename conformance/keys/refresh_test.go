@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An answer is fetched anew when some 0.72 to 0.88 of its time have passed, by the next request and waited for by none.
+// After 0.72 to 0.88 of the freshness time of a response, the next request starts a fetch in the
+// background. No request waits for it.
 func TestRefreshAheadOfExpiry(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -76,7 +77,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 					before := time.Now()
 					harness.ValidateNewToken(t, v, issuer)
 					require.Equal(t, before, time.Now(), "nobody waits for it")
-					time.Sleep(5 * time.Second) // the key set comes after the metadata, each of which takes nearly a second
+					time.Sleep(5 * time.Second) // the key set is fetched after the metadata, and each fetch takes nearly a second
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
 					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
 				}
@@ -107,10 +108,10 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 	})
 }
 
-// rvValidators adds what the kit's issuer doesn't do: an ETag on the key set, and 304 to who has that already.
+// etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
 type rvValidators struct {
 	fresh, unchanged int
-	asked            []http.Header // of requests for the key set
+	asked            []http.Header // header fields of requests for the key set
 	cacheControl     string        // of a 304
 }
 
@@ -181,7 +182,7 @@ func TestRefreshUnchanged(t *testing.T) {
 	})
 }
 
-// A 304 that nobody asked for brings no keys.
+// A 304 response to a request without If-None-Match brings no keys.
 func TestRefreshUnaskedNotModified(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -262,8 +263,9 @@ func TestMaxKeyAge(t *testing.T) {
 	}
 }
 
-// What may be used for a shorter time than the issuer calls it fresh is fetched ahead of that all the same: else there
-// would be a moment in each MaxKeyAge in which everybody waits, and is refused if the issuer stumbles just then.
+// If MaxKeyAge is shorter than the freshness time, the key set is fetched before MaxKeyAge ends.
+// Otherwise all requests would wait at the end of each MaxKeyAge, and would be refused if the issuer
+// fails at that moment.
 func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// manyKeys has an issuer publish so many keys of one kind, all with the same kid or none.
+// manyKeys makes an issuer publish n keys with the same kid, or without kid if it is "".
 func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
 	t.Helper()
 	signers := make([]*harness.Signer, n)
@@ -28,8 +28,8 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 	return signers
 }
 
-// The fifth key of a kid verifies its tokens as the first does, and so does each key of a set without kids. Strangers
-// can't use up the tries that a token of a key in use needs, also when the key set is fetched anew.
+// If several keys have the same kid or none, each of them verifies its tokens. Bad tokens cannot use up
+// the signature checks that a token of a known key needs, also after a refresh of the key set.
 func TestManyKeysOfOneName(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {
@@ -49,7 +49,7 @@ func TestManyKeysOfOneName(t *testing.T) {
 			}
 			forged, inUse := token(harness.NewSigner(t, "x")), signers[8:]
 			for range 3 {
-				for range 100 { // uses up the tries of this second
+				for range 100 { // uses up the signature checks of this second
 					a.Get(t, forged)
 				}
 				a.Get(t, forged).IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -58,7 +58,7 @@ func TestManyKeysOfOneName(t *testing.T) {
 				}
 				a.Get(t, token(signers[0])).IsRefusal(t, xenaauth.ReasonUnavailable)
 				time.Sleep(10 * time.Second)
-				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh, which finds the same keys
+				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh, which brings the same keys
 				time.Sleep(time.Second)
 			}
 			a.Passes(t, token(signers[0]))

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A key that the issuer was just asked for and doesn't have is refused at once: nobody waits for the next fetch.
+// If the key set was fetched a moment ago and has no key with a kid, tokens with this kid are refused at
+// once. They do not wait for the next fetch.
 func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// Nothing else about such a token is looked at, so that a flood of them costs next to nothing. The issuer is not asked.
+// Nothing else in such a token is read, so that a flood of them is cheap. It causes no fetch.
 func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -56,10 +57,10 @@ func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "a payload that is no JSON")
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
 
-		// The header of a good token is known, so a bad token with that header is read as before.
+		// The key of a good token is known, so a bad token with the same header is still verified.
 		parts := strings.Split(good, ".")
 		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
-		// A second later the next fetch is allowed, so the issuer is asked again, by a token that is worth it.
+		// A second later the next fetch is allowed. An expired token does not start it, a valid one does.
 		time.Sleep(time.Second)
 		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
@@ -68,7 +69,7 @@ func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
 	})
 }
 
-// A key that verified tokens and was withdrawn is absent as well. Its tokens are refused, whichever way they are looked at.
+// A withdrawn key is unknown too. Its tokens are refused, also if they were cached.
 func TestWithdrawnKeyIsAbsent(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

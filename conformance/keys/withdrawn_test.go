@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service was idle for longer than its key set may be used without a look at the issuer. The issuer has withdrawn a
-// key: no token of that key passes, be it new or known.
+// A service was idle for longer than the lifetime of its key set, and the issuer has withdrawn a key. No
+// token of that key passes, neither a new nor a cached one.
 func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{60 * time.Second, 100 * time.Second, 10 * time.Minute, 50 * time.Minute} {
@@ -42,7 +42,7 @@ func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	}
 }
 
-// The same where the key set moved at that time, and the old address goes on with the old keys.
+// The same if the key set moved to another address in that time and the old address still has the old keys.
 func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -61,8 +61,7 @@ func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	})
 }
 
-// If the issuer doesn't answer, the last good keys serve. That costs the requests of one second a wait, no longer than
-// to its end.
+// If the issuer does not answer, the last good keys are used. Requests wait for at most a second before that.
 func TestA2_IdleAndNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500}, {Delay: time.Hour}} {
@@ -86,7 +85,7 @@ func TestA2_IdleAndNoAnswer(t *testing.T) {
 	}
 }
 
-// healed asks with a token until it passes and returns how long that took.
+// healed sends a token until it passes and returns how long that took.
 func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -97,8 +96,8 @@ func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	return time.Since(began)
 }
 
-// The issuer replaces a key by another of the same name, or tokens and keys have no name at all. The tokens of the new
-// key pass as soon as the old set is 10 s old and was fetched anew.
+// The issuer replaces a key by another with the same kid, or without any kid. Tokens of the new key pass
+// after the next fetch, which starts as soon as the old set is 10 s old.
 func TestA3_SameNameNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
@@ -141,7 +140,7 @@ func TestA3_SameNameNewKey(t *testing.T) {
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "what the old key proved is gone")
 
-				// And at the worst moment, when the set was fetched just now.
+				// The same right after a fetch, which is the worst moment.
 				harness.Publish(t, issuer, c.old.JWK(c.jwk))
 				require.LessOrEqual(t, healed(t, a, old), 10*time.Second+100*time.Millisecond)
 			})
@@ -149,7 +148,7 @@ func TestA3_SameNameNewKey(t *testing.T) {
 	}
 }
 
-// A logout token's signature counts as well as an access token's.
+// A logout token with a bad signature starts a refresh too.
 func TestA3_SameNameNewKeyOfALogoutToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -170,7 +169,7 @@ func TestA3_SameNameNewKeyOfALogoutToken(t *testing.T) {
 	})
 }
 
-// Strangers who know a kid make the issuer serve a key set every 10 s, and no more often.
+// Bad signatures under a known kid cause at most one fetch in 10 s.
 func TestA4_BadSignatures(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -180,7 +179,7 @@ func TestA4_BadSignatures(t *testing.T) {
 		other := forger.JWT(xenaauthtest.Token{Header: map[string]any{"alg": "RS256", "kid": nil, "x5t": nil}})
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		flood := func() {
-			for range 1000 { // 100 s of it
+			for range 1000 { // 100 s
 				began := time.Now()
 				a.Refuses(t, forged, xenaauth.ReasonSignature)
 				a.Refuses(t, nameless, xenaauth.ReasonSignature)

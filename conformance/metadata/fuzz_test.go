@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// FuzzMetadata answers for the metadata with any document and any fields about caching. Only https is ever asked, only
-// an issuer by its own name is believed, and the document and the key set are kept for a minute at least and for a day
-// at most, whatever the fields say.
+// FuzzMetadata gives any metadata document with any caching header fields. The library sends requests to
+// https only and accepts only metadata that name the issuer itself. It keeps the document and the key
+// set for at least a minute and at most a day, whatever the fields say.
 func FuzzMetadata(f *testing.F) {
 	const issuerURL = "https://login.example"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuerURL})
@@ -78,7 +78,7 @@ func FuzzMetadata(f *testing.F) {
 			require.NoError(t, json.Unmarshal([]byte(document), &told))
 			require.Equal(t, issuerURL, told.Issuer)
 
-			// For most of a minute nothing is asked again, and within a day and a bit everything is.
+			// For most of a minute nothing is fetched again; within little more than a day everything is.
 			n := len(calls())
 			time.Sleep(40 * time.Second)
 			require.True(t, validNow(t, v, issuer))
@@ -88,7 +88,7 @@ func FuzzMetadata(f *testing.F) {
 			time.Sleep(time.Minute)
 			require.Greater(t, len(calls()), n, "it isn't asked again for a day")
 
-			// An issuer that asks to be left alone is asked again within minutes, and its last keys serve.
+			// After Retry-After the next fetch is within minutes. Until then the last keys are used.
 			failing.Store(true)
 			time.Sleep(25 * time.Hour)
 			validNow(t, v, issuer)
@@ -101,7 +101,7 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// validNow reports whether a token that the issuer makes now is valid. If it isn't, nothing but an outage may be why.
+// validNow reports whether a new token of the issuer is valid. If it is not, the reason must be an outage.
 func validNow(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
 	t.Helper()
 	_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// metadataOf is what an issuer says about itself, for a test to change.
+// metadataOf returns the metadata of an issuer, for a test to change.
 func metadataOf(t *testing.T, issuer *xenaauthtest.Issuer) map[string]any {
 	t.Helper()
 	r, err := issuer.Client().Get(issuer.URL() + "/.well-known/openid-configuration")
@@ -123,7 +123,7 @@ func TestM2_EndpointsInMetadata(t *testing.T) {
 	a.Refuses(t, "opaque", xenaauth.ReasonUnavailable)
 }
 
-// Metadata that come by https lead to https only, and not to what listens on our own host.
+// Metadata that were fetched by https may name https addresses only, not http on loopback.
 func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -228,7 +228,8 @@ func TestM3_WhereMetadataAre(t *testing.T) {
 	}
 }
 
-// The issuer's name and where its documents are can be told apart: a network's inside may know it by another name.
+// MetadataURL, JWKSURL and the introspection endpoint may have another host than Issuer, since inside a
+// network the issuer may have another name.
 func TestM3_AddressesApart(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.xena.biz"})
