@@ -59,6 +59,6 @@ func ExampleTable_Lint() {
 		fmt.Println(f)
 	}
 	// Output:
-	// routes.yaml:4 (GET /Api/Order) guards one method (testapi), and others fall to the looser routes.yaml:2 (/) (any user)
-	// routes.yaml:6 (/Api/Report) asks for less (public) than the wider routes.yaml:2 (/) (any user)
+	// routes.yaml:4 (GET /Api/Order) guards one method (testapi), and other methods fall to the looser routes.yaml:2 (/) (any user)
+	// routes.yaml:6 (/Api/Report) requires less (public) than the wider routes.yaml:2 (/) (any user)
 }

@@ -5,49 +5,51 @@ import (
 	"slices"
 )
 
-// FindingKind is a stable word for what [Table.Lint] finds.
+// FindingKind is a stable word for a kind of [Finding].
 type FindingKind string
 
 // The kinds of findings.
 const (
-	FindingShadowed  FindingKind = "shadowed"   // more specific rules take every request that the rule matches
-	FindingRedundant FindingKind = "redundant"  // without the rule, a wider one would say the same
-	FindingLoosened  FindingKind = "loosened"   // the rule asks for less than the wider one
-	FindingMethodGap FindingKind = "method_gap" // the rule guards one method, and others of the path are looser
-	FindingOpen      FindingKind = "open"       // the rule makes public whatever no other rule names
+	FindingShadowed  FindingKind = "shadowed"   // more specific rules match every request that the rule matches
+	FindingRedundant FindingKind = "redundant"  // a wider rule has the same access
+	FindingLoosened  FindingKind = "loosened"   // the rule requires less than a wider rule
+	FindingMethodGap FindingKind = "method_gap" // the rule guards one method; other methods of the path need less
+	FindingOpen      FindingKind = "open"       // the rule makes each request public that no other rule matches
 )
 
-// Finding is something in a table of rules that is legal and probably a mistake.
+// Finding is a rule that is legal and probably a mistake.
 type Finding struct {
 	Kind FindingKind
-	// Rule is the one that it is about.
 	Rule Rule
-	// Other is the rule that it is compared with. It is the zero Rule for FindingShadowed and FindingOpen.
+	// Other is the rule that Rule is compared with. It is the zero Rule for FindingShadowed and
+	// FindingOpen.
 	Other Rule
 }
 
-// String tells the finding, with the sources and patterns of its rules: "routes.yaml:7 (GET /a) asks for …".
+// String describes the finding, with the sources and patterns of its rules: "routes.yaml:7 (GET /a)
+// requires less …".
 func (f Finding) String() string {
 	switch f.Kind {
 	case FindingShadowed:
-		return fmt.Sprintf("%s has no effect: more specific rules take all of its requests", ruleName(f.Rule))
+		return fmt.Sprintf("%s has no effect: more specific rules match all of its requests", ruleName(f.Rule))
 	case FindingRedundant:
-		return fmt.Sprintf("%s says no more than the wider %s", ruleName(f.Rule), ruleName(f.Other))
+		return fmt.Sprintf("%s has the same access as the wider %s", ruleName(f.Rule), ruleName(f.Other))
 	case FindingLoosened:
-		return fmt.Sprintf("%s asks for less (%s) than the wider %s (%s)",
+		return fmt.Sprintf("%s requires less (%s) than the wider %s (%s)",
 			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
 	case FindingMethodGap:
-		return fmt.Sprintf("%s guards one method (%s), and others fall to the looser %s (%s)",
+		return fmt.Sprintf("%s guards one method (%s), and other methods fall to the looser %s (%s)",
 			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
 	case FindingOpen:
-		return fmt.Sprintf("%s makes public whatever no other rule names", ruleName(f.Rule))
+		return fmt.Sprintf("%s makes each request public that no other rule matches", ruleName(f.Rule))
 	}
 	return fmt.Sprintf("%s: %s", ruleName(f.Rule), f.Kind)
 }
 
-// Lint tells of rules that are legal and probably mistakes, in the order of the rules. Policies are compared by their
-// names. A wider rule that denies is taken for the default, not for something that exceptions loosen. So is one for every
-// path, if the rule makes reading (GET or HEAD) one path without wildcards public: a health check, for example.
+// Lint returns the rules that are legal and probably a mistake, in the order of the rules. It
+// compares policies by their names. A wider rule that denies counts as the default, so an exception
+// from it is no finding. A rule for every path counts as the default too, if the exception makes
+// GET or HEAD of one path without wildcards public, for example a health check.
 func (t *Table) Lint() (findings []Finding) {
 	tree := new(patternTree)
 	for _, r := range t.rules {
@@ -79,7 +81,7 @@ func (t *Table) Lint() (findings []Finding) {
 		}
 		if rest := tree.next(r, ""); rest != nil && !rest.Access.atLeast(r.Access) && r.Access.atLeast(rest.Access) {
 			reads := r.pattern.method == "GET" || r.pattern.method == "HEAD"
-			if reads || rest.Access.IsPublic() || rest.Access.IsOptional() { // to ask for more for a write than for the rest is usual
+			if reads || rest.Access.IsPublic() || rest.Access.IsOptional() { // many tables require more for a write
 				report(FindingMethodGap, rest.Rule)
 			}
 		}
@@ -87,7 +89,7 @@ func (t *Table) Lint() (findings []Finding) {
 	return findings
 }
 
-// isProbe reports whether r makes reading one path public and wider is about every path.
+// isProbe reports whether r makes reading one path public and wider matches every path.
 func isProbe(r, wider *route) bool {
 	p := r.pattern
 	exact := !slices.ContainsFunc(p.path, func(s segment) bool { return s.wild != "" || s.multi })
@@ -95,8 +97,9 @@ func isProbe(r, wider *route) bool {
 	return r.Access.IsPublic() && (p.method == "GET" || p.method == "HEAD") && exact && everything
 }
 
-// next is the rule that would decide about requests to r's path if r didn't exist, as far as one covers them all:
-// about those with r's method, or, with the method "", about those with a method that no rule names.
+// next returns the rule that would decide about all requests to r's path if r didn't exist. It
+// returns nil if no single rule would. method is r's method, or "" for the methods that no rule
+// names.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -108,7 +111,8 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// before reports whether ServeMux tries p before q, where both match: by host, then by method, then by path.
+// before reports whether a ServeMux prefers p to q if both match: it compares the host, then the
+// method, then the path.
 func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
@@ -119,8 +123,8 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// decides reports whether, without r, all of its requests would be held to what other says. Those to a host could also
-// fall to rules without a host that are narrower than r.
+// decides reports whether other would decide about all requests of r if r didn't exist. If only r
+// names a host, rules without a host that are narrower than other could decide about some of them.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -131,9 +135,10 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// shadows reports whether more specific rules of r's host and method cover path. All that starts with a path is the
-// path with its slash, with one segment more, and all that starts with the latter. This comes to an end, since beyond
-// the longest pattern only those cover anything that cover all the rest.
+// shadows reports whether more specific rules with r's host and method cover path. If path ends in a
+// multi segment and no rule covers it, shadows tries its parts: the path that ends in the slash, the
+// paths with one more segment, and the paths below those. This ends: beyond the length of the
+// longest pattern, a rule covers either all longer paths or none.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

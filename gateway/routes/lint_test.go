@@ -33,65 +33,65 @@ func TestLint(t *testing.T) {
 			need("POST /Api/Order/", ab), need("/Api/{fiscal}/", a, member), need("other.example/", user), need("other.example/Api/", b),
 		}, nil},
 		"everything is public": {[]routes.Rule{public("/"), public("api.example/{rest...}"), public("GET /{$}")}, []string{
-			"rule 1 (/) makes public whatever no other rule names",
-			"rule 2 (api.example/{rest...}) makes public whatever no other rule names",
-			"rule 2 (api.example/{rest...}) says no more than the wider rule 1 (/)",
-			"rule 3 (GET /{$}) says no more than the wider rule 1 (/)",
+			"rule 1 (/) makes each request public that no other rule matches",
+			"rule 2 (api.example/{rest...}) makes each request public that no other rule matches",
+			"rule 2 (api.example/{rest...}) has the same access as the wider rule 1 (/)",
+			"rule 3 (GET /{$}) has the same access as the wider rule 1 (/)",
 		}},
 		"shadowed": {[]routes.Rule{need("GET /a/", a), need("GET /a/{$}", b), need("GET /a/{x}", b), need("GET /a/{x}/", b)}, []string{
-			"rule 1 (GET /a/) has no effect: more specific rules take all of its requests",
+			"rule 1 (GET /a/) has no effect: more specific rules match all of its requests",
 		}},
 		"shadowed in two steps": {[]routes.Rule{deny("/a/{r...}"), need("/a/{$}", a), need("/a/{x}", a), need("/a/{x}/{$}", a), need("/a/{x}/{y}", a), need("/a/{x}/{y}/", b), deny("/")}, []string{
-			"rule 1 (/a/{r...}) has no effect: more specific rules take all of its requests",
+			"rule 1 (/a/{r...}) has no effect: more specific rules match all of its requests",
 		}},
 		"not shadowed": {[]routes.Rule{deny("/a/"), need("/a/{$}", a), need("/a/{x}", a), need("GET /a/{x}/", b), need("h/a/{x}/", b)}, nil},
 		"redundant": {[]routes.Rule{need("/", a), need("GET /x", a), need("/y/", ab), need("/y/z", xenaauth.AllScopes("b", "a"))}, []string{
-			"rule 2 (GET /x) says no more than the wider rule 1 (/)",
-			"rule 4 (/y/z) says no more than the wider rule 3 (/y/)",
+			"rule 2 (GET /x) has the same access as the wider rule 1 (/)",
+			"rule 4 (/y/z) has the same access as the wider rule 3 (/y/)",
 		}},
 		"the nearest counts": {[]routes.Rule{need("/", a), need("/x/", ab), need("/x/y", b)}, []string{
-			"rule 3 (/x/y) asks for less (b) than the wider rule 2 (/x/) (a and b)",
+			"rule 3 (/x/y) requires less (b) than the wider rule 2 (/x/) (a and b)",
 		}},
 		"the same host goes first": {[]routes.Rule{need("/x/", ab), need("h/x/", a), need("h/x/y", a)}, []string{
-			"rule 2 (h/x/) asks for less (a) than the wider rule 1 (/x/) (a and b)",
-			"rule 3 (h/x/y) says no more than the wider rule 2 (h/x/)",
+			"rule 2 (h/x/) requires less (a) than the wider rule 1 (/x/) (a and b)",
+			"rule 3 (h/x/y) has the same access as the wider rule 2 (h/x/)",
 		}},
 		"redundant but for a host": {[]routes.Rule{need("/", a), need("/x", ab), need("h/", a)}, nil},
-		"redundant for a host":     {[]routes.Rule{need("/", a), need("h/", a)}, []string{"rule 2 (h/) says no more than the wider rule 1 (/)"}},
-		"by a policy's name":       {[]routes.Rule{need("/", a, member), need("/x", member, a)}, []string{"rule 2 (/x) says no more than the wider rule 1 (/)"}},
+		"redundant for a host":     {[]routes.Rule{need("/", a), need("h/", a)}, []string{"rule 2 (h/) has the same access as the wider rule 1 (/)"}},
+		"by a policy's name":       {[]routes.Rule{need("/", a, member), need("/x", member, a)}, []string{"rule 2 (/x) has the same access as the wider rule 1 (/)"}},
 		"loosened": {[]routes.Rule{need("/", ab, member), public("/p"), optional("/o"), need("/u", user), need("/a", a, member),
 			need("/m", ab), need("/e", either, member), need("/b", b, xenaauth.AllScopes("c")), deny("/d")}, []string{
-			"rule 2 (/p) asks for less (public) than the wider rule 1 (/) ((a and b) and where member)",
-			"rule 3 (/o) asks for less (optional) than the wider rule 1 (/) ((a and b) and where member)",
-			"rule 4 (/u) asks for less (any user) than the wider rule 1 (/) ((a and b) and where member)",
-			"rule 5 (/a) asks for less (a and where member) than the wider rule 1 (/) ((a and b) and where member)",
-			"rule 6 (/m) asks for less (a and b) than the wider rule 1 (/) ((a and b) and where member)",
-			"rule 7 (/e) asks for less ((a or b) and where member) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 2 (/p) requires less (public) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 3 (/o) requires less (optional) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 4 (/u) requires less (any user) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 5 (/a) requires less (a and where member) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 6 (/m) requires less (a and b) than the wider rule 1 (/) ((a and b) and where member)",
+			"rule 7 (/e) requires less ((a or b) and where member) than the wider rule 1 (/) ((a and b) and where member)",
 		}},
 		"a health check beside a rule for everything else":         {[]routes.Rule{need("/", a), public("GET /health"), public("HEAD /a/ready"), need("h/", b), public("GET h/health")}, nil},
 		"a health check beside a rule for reading everything else": {[]routes.Rule{need("GET /", a), public("GET /health")}, nil},
 		"no health check": {[]routes.Rule{need("/", a), public("POST /x"), public("/y"), public("GET /z/"), public("GET /w/{z}"), need("/a/", b), public("GET /a/b"), optional("GET /o")}, []string{
-			"rule 2 (POST /x) asks for less (public) than the wider rule 1 (/) (a)",
-			"rule 3 (/y) asks for less (public) than the wider rule 1 (/) (a)",
-			"rule 4 (GET /z/) asks for less (public) than the wider rule 1 (/) (a)",
-			"rule 5 (GET /w/{z}) asks for less (public) than the wider rule 1 (/) (a)",
-			"rule 7 (GET /a/b) asks for less (public) than the wider rule 6 (/a/) (b)",
-			"rule 8 (GET /o) asks for less (optional) than the wider rule 1 (/) (a)",
+			"rule 2 (POST /x) requires less (public) than the wider rule 1 (/) (a)",
+			"rule 3 (/y) requires less (public) than the wider rule 1 (/) (a)",
+			"rule 4 (GET /z/) requires less (public) than the wider rule 1 (/) (a)",
+			"rule 5 (GET /w/{z}) requires less (public) than the wider rule 1 (/) (a)",
+			"rule 7 (GET /a/b) requires less (public) than the wider rule 6 (/a/) (b)",
+			"rule 8 (GET /o) requires less (optional) than the wider rule 1 (/) (a)",
 		}},
 		"loosened for a method": {[]routes.Rule{need("/x/", a), public("GET /x/{y}"), public("HEAD /x/z")}, []string{
-			"rule 2 (GET /x/{y}) asks for less (public) than the wider rule 1 (/x/) (a)",
-			"rule 3 (HEAD /x/z) says no more than the wider rule 2 (GET /x/{y})",
+			"rule 2 (GET /x/{y}) requires less (public) than the wider rule 1 (/x/) (a)",
+			"rule 3 (HEAD /x/z) has the same access as the wider rule 2 (GET /x/{y})",
 		}},
 		"a method gap": {[]routes.Rule{public("/x/"), need("GET /x/y", a), need("POST /x/y", a), need("/z", user), need("GET /z", a),
 			need("POST /z", a), deny("DELETE /z"), deny("GET /x/w"), optional("/o/"), need("POST /o/y", a)}, []string{
-			"rule 2 (GET /x/y) guards one method (a), and others fall to the looser rule 1 (/x/) (public)",
-			"rule 3 (POST /x/y) guards one method (a), and others fall to the looser rule 1 (/x/) (public)",
-			"rule 5 (GET /z) guards one method (a), and others fall to the looser rule 4 (/z) (any user)",
-			"rule 10 (POST /o/y) guards one method (a), and others fall to the looser rule 9 (/o/) (optional)",
+			"rule 2 (GET /x/y) guards one method (a), and other methods fall to the looser rule 1 (/x/) (public)",
+			"rule 3 (POST /x/y) guards one method (a), and other methods fall to the looser rule 1 (/x/) (public)",
+			"rule 5 (GET /z) guards one method (a), and other methods fall to the looser rule 4 (/z) (any user)",
+			"rule 10 (POST /o/y) guards one method (a), and other methods fall to the looser rule 9 (/o/) (optional)",
 		}},
 		"a method gap beside a method": {[]routes.Rule{optional("/x/"), need("GET /x/", a), need("GET /x/y", b)}, []string{
-			"rule 2 (GET /x/) guards one method (a), and others fall to the looser rule 1 (/x/) (optional)",
-			"rule 3 (GET /x/y) guards one method (b), and others fall to the looser rule 1 (/x/) (optional)",
+			"rule 2 (GET /x/) guards one method (a), and other methods fall to the looser rule 1 (/x/) (optional)",
+			"rule 3 (GET /x/y) guards one method (b), and other methods fall to the looser rule 1 (/x/) (optional)",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -113,5 +113,5 @@ func TestFinding(t *testing.T) {
 	require.Len(t, findings, 1)
 	f := findings[0]
 	require.Equal(t, []any{routes.FindingRedundant, "a.yaml:2", "a.yaml:1"}, []any{f.Kind, f.Rule.Source, f.Other.Source})
-	require.Equal(t, "a.yaml:2 (/x) says no more than the wider a.yaml:1 (/)", f.String())
+	require.Equal(t, "a.yaml:2 (/x) has the same access as the wider a.yaml:1 (/)", f.String())
 }

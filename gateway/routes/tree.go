@@ -5,7 +5,7 @@ package routes
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	ends        []*route
+	ends        []*route // the rules whose paths end here
 }
 
 func (t *patternTree) add(r *route) {
