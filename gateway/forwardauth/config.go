@@ -1,0 +1,103 @@
+package forwardauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/internal/target"
+)
+
+// Dialect says which proxy sends the subrequests, and so how it describes the original request.
+type Dialect string
+
+// The dialects.
+const (
+	Nginx   Dialect = "nginx"   // auth_request, with fields set as docs/gateway.md shows
+	Traefik Dialect = "traefik" // the middleware ForwardAuth
+	Caddy   Dialect = "caddy"   // forward_auth
+	Envoy   Dialect = "envoy"   // the filter ext_authz with http_service
+	HAProxy Dialect = "haproxy" // Lua's core.httpclient, with fields set as docs/gateway.md shows
+)
+
+// Config configures the handler for one proxy, or for several of one kind. Middleware, Find, Dialect,
+// TrustedPeers and Identity are required.
+type Config struct {
+	// Middleware checks tokens and writes refusals.
+	Middleware *xenaauth.Middleware
+	// Find finds the rule for the original request, for example [routes.Table.Find].
+	Find func(*http.Request) (routes.Rule, error)
+	// Dialect is the kind of the proxy.
+	Dialect Dialect
+	// TrustedPeers are the networks from which the proxy connects: see [Loopback]. A network of all
+	// addresses is refused.
+	TrustedPeers []netip.Prefix
+	// Identity sets the header fields that name the user to the service behind the proxy.
+	Identity *identity.Identity
+	// PathPrefix is the path_prefix of Envoy's configuration, which Envoy writes before the path of
+	// the original request, for example "/auth". A subrequest without it is refused. Other dialects
+	// have no PathPrefix. An [http.ServeMux] in front of the handler redirects a path with ".." or
+	// "//"; the handler refuses such a path.
+	PathPrefix string
+}
+
+// Loopback returns the networks of a proxy on the same host, for [Config.TrustedPeers].
+func Loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
+// New returns the handler for the subrequests of a proxy. It answers every path and method, and is
+// safe for concurrent use. The error of New lists every mistake in cfg, joined by [errors.Join].
+func New(cfg Config) (http.Handler, error) {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("forwardauth: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	if cfg.Middleware == nil {
+		wrong("Middleware", "is nil")
+	}
+	if cfg.Find == nil {
+		wrong("Find", "is nil")
+	}
+	if cfg.Identity == nil {
+		wrong("Identity", "is nil")
+	}
+	h := &handler{Config: cfg}
+	switch cfg.Dialect {
+	case Nginx, HAProxy:
+		h.read = readOriginal
+	case Traefik, Caddy:
+		h.read = readForwarded
+	case Envoy:
+		h.read = h.readEnvoy
+	default:
+		wrong("Dialect", "is %q, which is unknown", string(cfg.Dialect))
+	}
+	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || target.CheckOrigin(p) != nil || strings.HasSuffix(p, "/") ||
+		strings.Contains(p, "?")) {
+		wrong("PathPrefix", "is set for another dialect than Envoy, or is not a path without a slash at its end")
+	}
+	if len(cfg.TrustedPeers) == 0 {
+		wrong("TrustedPeers", "is empty: it needs the networks from which the proxy connects")
+	}
+	h.TrustedPeers = nil
+	for _, p := range cfg.TrustedPeers {
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers are compared as IPv4
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
+		if !p.IsValid() || p.Bits() == 0 {
+			wrong("TrustedPeers", "contains %v, which is no network or contains all addresses", p)
+		}
+		h.TrustedPeers = append(h.TrustedPeers, p)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	h.guard = routes.NewGuard(cfg.Middleware, cfg.Find)
+	return h, nil
+}
