@@ -1,7 +1,6 @@
 package rediscache
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -9,25 +8,28 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetReadAnyway has everything be read more often than anybody would wait for in a test.
+// SetReadAnyway shortens the time until a read without a reason.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
-// SetMaxRead has one read take no more than n members.
+// SetMaxRead bounds the members of one read.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill has an instance know as many revocations as it can.
+// Fill makes an instance know as many revocations as it can.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), until, time.Now())
 	}
 }
 
-// Seal gives what Publish stores.
+// Seal returns what Publish stores.
 func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 	t.Helper()
-	text, err := json.Marshal(r)
+	text, err := encodeMessage(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.keys[0].sealRevocation(c.setName(), string(text))
+	return c.SealText(text)
 }
+
+// SealText seals the JSON of a message, which may be of another version.
+func (c *Cache) SealText(text string) string { return c.keys[0].sealRevocation(c.setName(), text) }

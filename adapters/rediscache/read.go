@@ -2,6 +2,7 @@ package rediscache
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"time"
@@ -10,26 +11,30 @@ import (
 )
 
 const (
-	firstCheck = time.Second // then each time twice as long
+	firstCheck = time.Second // until the second check; each later interval is twice as long
 	lastCheck  = 30 * time.Second
+	readAnyway = 5 * time.Minute // minimum until a read without a reason; twice this is the maximum
+	page       = 500             // members in one reply of Redis, about
 
-	// The bounds of one read. What is left is read after firstCheck, so that junk in Redis keeps no instance busy.
-	maxRead      = 2 * maxRevocations // members: all that can be genuine, twice while the secret is being changed
+	// The bounds of one read. The rest is read after firstCheck. So junk in Redis cannot keep an
+	// instance busy.
+	maxRead      = 2 * maxRevocations // members: while the secret changes, each revocation is kept twice
 	maxReadBytes = 64 << 20
-	maxParts     = 16 // reads for one pass, after which it begins anew: then junk comes in faster than it is removed
+	maxParts     = 16 // reads in one pass. If a pass needs more, junk comes in faster than it is removed.
 )
 
-// pass is one walk over everything that is kept. It takes several reads if there is too much for one.
+// pass is one walk over all revocations that Redis keeps. If there are too many for one read, it
+// takes several.
 type pass struct {
 	cursor string
 	parts  int
-	seen   map[string]bool // revocations, as JSON, and whether the first secret has sealed them
+	seen   map[string]bool // key: JSON of the message; value: the first secret has sealed it
 }
 
-// keepReading reads what is kept: after each subscription, because something may have been published before it, and
-// whenever a check says so.
+// keepReading reads the revocations that Redis keeps after each subscription, because some may have
+// been published before it, and whenever a check finds a reason.
 func (f *follower) keepReading(ctx context.Context) {
-	timer := time.NewTimer(busTimeout) // should no subscription be possible
+	timer := time.NewTimer(busTimeout) // in case that no subscription is possible
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
 	for {
@@ -38,7 +43,7 @@ func (f *follower) keepReading(ctx context.Context) {
 			return
 		case <-f.subscribed:
 			interval, due = firstCheck, true
-			// Whoever cuts connections doesn't decide how often everything is read.
+			// Read at most once per firstCheck, however often somebody cuts the connection.
 			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -50,7 +55,7 @@ func (f *follower) keepReading(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		f.change("kept revocations", err)
+		f.logChange("kept revocations", err)
 		due = err != nil || more
 		if interval = min(2*interval, lastCheck); due || f.unsettled {
 			interval = firstCheck
@@ -59,29 +64,34 @@ func (f *follower) keepReading(ctx context.Context) {
 	}
 }
 
-// check reads if due, or if a message was lost: then Redis has counted one that wasn't heard. And if Redis keeps fewer
-// than are known: then it has lost some, or somebody has deleted them. And now and then without a reason. more is
-// whether there is something left to read.
+// check reads if there is a reason:
+//   - due is true,
+//   - Redis counted a message that this instance has not received,
+//   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
+//   - the last read put revocations back,
+//   - the last read was too long ago.
+//
+// more reports whether there is something left to read.
 func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
-	now, heard := time.Now(), f.heard.Load()
-	count, kept, err := f.counted(ctx)
+	now, received := time.Now(), f.received.Load()
+	count, kept, err := f.counts(ctx)
 	if err != nil {
 		return false, err
 	}
-	if !due && count-heard == f.base && kept >= f.inForce(now) && !f.unsettled && now.Before(f.again) {
+	if !due && count-received == f.base && kept >= f.inForce(now) && !f.unsettled && now.Before(f.again) {
 		return false, nil
 	}
 	f.again = now.Add(f.readAnyway + rand.N(f.readAnyway))
-	f.base = count - heard
+	f.base = count - received
 	return f.read(ctx)
 }
 
-// counted is how many revocations were ever published, and how many are kept.
-func (f *follower) counted(ctx context.Context) (count, kept int64, err error) {
+// counts returns how many revocations were ever published, and how many Redis keeps.
+func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		// A range, since whoever writes to Redis doesn't decide how much is read. No number is longer than 20.
+		// GETRANGE bounds the reply: others can write to Redis. No number has more than 20 digits.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
 		_, _ = pipe.Exec(ctx) // each command has its own error
 		for _, err := range []error{text.Err(), n.Err()} {
@@ -89,13 +99,14 @@ func (f *follower) counted(ctx context.Context) (count, kept int64, err error) {
 				return counts{}, err
 			}
 		}
-		// A missing counter and one that is no number count as 0. The next publisher replaces the latter.
+		// A counter that is missing or not a number counts as 0. The next call of keep replaces it.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
 	return got.count, got.kept, err
 }
 
+// inForce returns the number of revocations that this instance knows and that have not ended.
 func (c *Cache) inForce(now time.Time) (n int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,8 +118,8 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// scan is ZSCAN without scores. It removes members that have not the form of a sealed revocation, and tells how many
-// they were, so that they are neither sent nor read again.
+// scan is ZSCAN without scores. It removes members that do not have the form of a sealed revocation,
+// so that they are neither sent nor read again, and returns their number.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -126,30 +137,31 @@ end
 page[2] = tostring(removed)
 return page`)
 
-// clearForeign deletes its keys if the first of them has a value that is no sorted set. It looks and deletes in one step:
-// another instance may have stored a revocation there since the caller looked.
-var clearForeign = redis.NewScript(`
+// deleteIfWrongType deletes its keys if the first key is not a sorted set. It looks and deletes in
+// one step: another instance may have stored a revocation there since the caller looked.
+var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
 	redis.call("DEL", unpack(KEYS))
 end
 return 1`)
 
-func (c *Cache) clearWrongType(ctx context.Context, names ...string) error {
-	return clearForeign.Run(ctx, c.client, names).Err()
+func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
+	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// page reads some of what is kept. It returns the members, and the cursor of the next page: "0" after the last one.
+// page reads a part of the set. It returns the members, and the cursor of the next page, which is "0"
+// after the last one.
 func (f *follower) page(ctx context.Context, cursor string) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
-		if wrongType(err) { // somebody has put something else there, and nothing would be kept any more
-			f.forged("revocations")
-			found, err = []string{"0", "0"}, f.clearWrongType(ctx, f.setName(), f.countName())
+		if wrongType(err) { // a value of another type is there, and keep would fail
+			f.logForged("revocations")
+			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			err = errUnsealed // what the script never gives
+			err = errUnsealed // the script never returns this
 		}
 		return found, err
 	})
@@ -160,8 +172,9 @@ func (f *follower) page(ctx context.Context, cursor string) (members []string, n
 	return found[2:], found[0], removed, err
 }
 
-// read takes over what is kept, within bounds, removes what isn't ours, and puts back what isn't kept and should be.
-// more is whether the walk goes on with the next read.
+// read applies revocations that Redis keeps, within bounds. It removes those that are forged or have
+// ended, and puts back those that Redis has lost. more reports whether the pass goes on with the next
+// read.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false
@@ -173,13 +186,13 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 			return true, err
 		}
 		if removed > 0 {
-			f.forged("revocations")
+			f.logForged("revocations")
 		}
 		for _, sealed := range found {
 			bytes += len(sealed)
 		}
 		members += len(found) + removed
-		if err := f.sift(ctx, found); err != nil {
+		if err := f.takePage(ctx, found); err != nil {
 			return true, err
 		}
 		if f.pass.cursor = next; next == "0" {
@@ -191,23 +204,27 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	return true, f.restore(ctx, f.pass.seen)
 }
 
-// sift takes the genuine ones over, and removes the others: else all instances would read them again and again.
-func (f *follower) sift(ctx context.Context, found []string) error {
+// takePage applies the genuine members of a page. It removes the others, so that no instance reads
+// them again. It leaves messages of later versions alone.
+func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
-	for _, sealed := range found {
-		text, r, first, ok := f.open(sealed)
-		if !ok {
-			f.forged("revocations")
-		}
-		if !ok || now.After(r.Until.Add(slack)) { // or one that has ended, with a score that keeps it for ever
+	for _, sealed := range members {
+		o, err := f.open(sealed)
+		switch {
+		case errors.Is(err, errNewer):
+			f.logNewer()
+		case err != nil:
+			f.logForged("revocations")
 			junk = append(junk, sealed)
-			continue
+		case now.After(o.revocation.Until.Add(slack)): // a forged score can keep it for ever
+			junk = append(junk, sealed)
+		default:
+			// A revocation that an old secret has sealed counts as not seen. So restore seals it again
+			// with the first secret, and the operator can remove the old secret.
+			f.pass.seen[o.text] = f.pass.seen[o.text] || o.firstSecret
+			f.take(o, now)
 		}
-		// A revocation that an old secret sealed is sealed anew with the first secret, so that the operator can remove
-		// the old secret.
-		f.pass.seen[text] = f.pass.seen[text] || first
-		f.take(text, r, now)
 	}
 	if len(junk) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package rediscache lets the instances of a service share what one of them learned, through Redis: answers of the
-// issuer about tokens, and revocations.
+// Package rediscache shares introspection responses and revocations between the instances of a
+// service, through Redis.
 //
 //	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs, ContextTimeoutEnabled: true})
 //	fleet, err := rediscache.New(rediscache.Config{Client: client, Secrets: [][]byte{secret}})
@@ -10,26 +10,32 @@
 //	…
 //	go v.FollowRevocations(ctx)
 //
-// Instances that miss the same token at once make one question to the issuer: the first gets a lease, the others wait
-// for its answer. A revocation is published to all instances that follow, and kept for those that start later or were
-// cut off.
+// If several instances lack the response for the same token at the same moment, one of them calls the
+// issuer: the first takes a lease, the others wait for its response. A revocation is published to all
+// instances that follow. Redis also keeps it, for instances that start later or were cut off.
 //
 // # Redis is not trusted
 //
-// The names of entries are HMACs, and what is stored is sealed with AES-256-GCM, under keys made of a secret that the
-// instances share; the key of a response is made of the token's hash as well. A reader of Redis learns how many tokens
-// and revocations there are, when they come and go, when each revocation ends, and about how long the responses are. A
-// writer can't make an instance accept a token, or refuse one, not even by putting back what was there. A writer can
-// delete: then the issuer is asked more often, and an instance that starts doesn't learn of a revocation until another
-// one has put it back and published it again. A writer can publish so much at once that Redis cuts off the instances that
-// follow: with deleting, that keeps revocations from the others for as long as it goes on, and the log tells. Instances
-// remove what is no revocation of theirs. docs/fleet.md says more, and which permissions of Redis the instances need.
+// The names of entries are HMACs. The values are sealed with AES-256-GCM. The keys are derived from a
+// secret that the instances share; the key of a response is also derived from the hash of the token.
+//
+//   - An attacker who reads Redis learns the number of tokens and revocations, when they come and go,
+//     when each revocation ends, and about how long the responses are.
+//   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even with
+//     an old value.
+//   - An attacker who deletes causes more introspection calls. An instance that starts does not learn
+//     of a deleted revocation until another instance has put it back.
+//   - An attacker who publishes very much makes Redis cut off the instances that follow. If he also
+//     deletes, he keeps revocations from instances for as long as the attack lasts. The log shows it.
+//
+// Instances remove entries that are not revocations of their fleet. docs/fleet.md has the details,
+// and the permissions in Redis that the instances need.
 //
 // # When Redis fails
 //
-// No request is refused because of Redis. A look takes no longer than [Config.Timeout]; after five failures in a row
-// Redis is left alone, and costs nothing, until a PING made once a second is answered. Meanwhile every instance is on
-// its own, as without this package.
+// No request is refused because of Redis. A look-up takes at most [Config.Timeout]. After five
+// failures in a row, requests make no look-ups, until Redis answers a PING, which is sent once a
+// second. Meanwhile every instance is on its own, as without this package.
 package rediscache
 
 import (
@@ -50,42 +56,45 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Config says which Redis is used and how. Client and Secrets are required.
+// Config configures a [Cache]. Client and Secrets are required.
 type Config struct {
-	// Client is a connection to one Redis, a sentinel group or a cluster, of version 6 or later. It remains the caller's
-	// to close. Set ContextTimeoutEnabled in its options: without, a call that was given up holds its connection for as
-	// long as the client's own timeouts say.
+	// Client connects to one Redis, a sentinel group or a cluster, of version 6 or later. The caller
+	// closes it. Set ContextTimeoutEnabled in its options: otherwise a call that was given up holds
+	// its connection until the timeouts of the client end.
 	Client redis.UniversalClient
-	// Secrets are what the instances share and Redis doesn't know, each of 32 random bytes or more. The first seals, all
-	// open. To rotate: add the new one in second place everywhere, then put it first everywhere, then, once the last
-	// instance has done so for a minute or the longest CacheTTL, remove the old one.
+	// Secrets are known to the instances and not to Redis. Each has 32 random bytes or more. The
+	// first secret seals, all secrets open. To replace a secret:
+	//  1. Add the new one in second place on all instances.
+	//  2. Put it first on all instances.
+	//  3. When the last instance has had it first for the longest CacheTTL, and for at least a
+	//     minute, remove the old one.
 	Secrets [][]byte
-	// Prefix begins the names of everything in Redis, so that several services can use one. "" is "xenaauth:". Only
-	// instances with the same Secrets and the same issuer may have the same Prefix: an instance removes what none of its
-	// Secrets opens, and a revocation doesn't name the issuer.
+	// Prefix begins the names of all keys in Redis, so that several services can use one Redis. "" is
+	// "xenaauth:". All instances with the same Prefix must have the same Secrets: an instance deletes
+	// revocations that none of its Secrets opens. Their issuers may differ.
 	Prefix string
-	// Timeout is how long a request is held up by Redis when that is slow or down. 0 is 50 milliseconds. A look that was
-	// given up may have left its lease: then others wait, for Wait at most, as for one who asks.
+	// Timeout bounds how long a slow or dead Redis holds up a request. 0 is 50 milliseconds. A
+	// look-up that was given up may have taken a lease: then others wait for it, for at most Wait.
 	Timeout time.Duration
-	// Wait is how long an instance waits for another one that is asking the issuer about the same token, before it asks
-	// itself. 0 is one second. More than the issuer usually takes is enough.
+	// Wait is how long an instance waits for another one that is introspecting the same token, before
+	// it introspects the token itself. 0 is one second. Set it to more than the issuer usually takes.
 	Wait time.Duration
-	// Logger is told when Redis fails and when it is back. nil is [slog.Default].
+	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
 	Logger *slog.Logger
 }
 
-// String names the prefix and not the secrets.
+// String names the prefix, and shows no secret.
 func (c Config) String() string {
 	return fmt.Sprintf("a fleet with %d secrets under %q", len(c.Secrets), c.Prefix)
 }
 
-// GoString is String.
+// GoString returns String().
 func (c Config) GoString() string { return c.String() }
 
-// LogValue is String.
+// LogValue returns String().
 func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON is String, as JSON: a configuration that is dumped shows no secret.
+// MarshalJSON returns String() as JSON, so that a configuration that is dumped shows no secret.
 func (c Config) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 const minSecret = 32
@@ -107,7 +116,7 @@ func (c Config) validate() error {
 		}
 		for j := range i {
 			if bytes.Equal(s, c.Secrets[j]) {
-				wrong("Secrets[%d] and Secrets[%d] are the same", j, i)
+				wrong("Secrets[%d] and Secrets[%d] are equal", j, i)
 			}
 		}
 	}
@@ -123,31 +132,31 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Cache is the Redis that a fleet shares: a [xenaauth.Cache] and a [xenaauth.RevocationBus]. It is safe for concurrent
-// use, holds no goroutine beyond the calls that are under way, and needs no closing.
+// Cache is a [xenaauth.Cache] and a [xenaauth.RevocationBus] over Redis. It is safe for concurrent
+// use. It has no goroutine while no call is running, and needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
 	keys    []*keys // of Secrets, in that order
 	prefix  string
 	timeout time.Duration
 	wait    time.Duration
-	logger  *slog.Logger // nil: the default one, as it is at the time
-	lease   string       // what this instance marks with that it is asking
+	logger  *slog.Logger // nil: slog.Default at the time of each record
+	lease   string       // the value of a lease that this instance has
 
-	// The constants, but where a test is about them.
+	// Tests change these; otherwise they are the constants of the same name.
 	readAnyway time.Duration
 	maxRead    int
 
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	calls   chan struct{} // taken by calls under way, those that were given up included
+	calls   chan struct{} // semaphore that bounds concurrent calls, also those that were given up
 	probing atomic.Bool
 
-	failed atomic.Pointer[error] // the latest failure
+	lastFailure atomic.Pointer[error]
 
-	mu      sync.Mutex
-	failing map[string]bool            // see change and forged
-	known   map[string]knownRevocation // by their JSON
-	swept   time.Time                  // when those that have ended were last removed
+	mu     sync.Mutex
+	logged map[string]bool            // see logChange and logOnce
+	known  map[string]knownRevocation // key: JSON of the message
+	swept  time.Time                  // when ended revocations were last removed from known
 }
 
 var (
@@ -155,7 +164,7 @@ var (
 	_ xenaauth.RevocationBus = (*Cache)(nil)
 )
 
-// New returns a Cache. It does no I/O: Redis may be down. The error tells every mistake in cfg.
+// New returns a Cache. It does no I/O: Redis may be down. The error names every mistake in cfg.
 func New(cfg Config) (*Cache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -168,7 +177,7 @@ func New(cfg Config) (*Cache, error) {
 		logger:  cfg.Logger,
 		lease:   leaseMark + rand.Text(),
 		calls:   make(chan struct{}, maxCalls),
-		failing: make(map[string]bool),
+		logged:  make(map[string]bool),
 		known:   make(map[string]knownRevocation),
 
 		readAnyway: readAnyway,

@@ -12,12 +12,12 @@ import (
 	"errors"
 )
 
-// keys are what is made of one secret, each for one purpose.
+// keys are the keys that are derived from one secret, each for one purpose.
 type keys struct {
 	name       []byte      // for the names of entries
-	value      []byte      // from which each entry's own key is made
+	value      []byte      // derives the key of each entry
 	revocation cipher.AEAD // seals revocations
-	nonce      []byte      // makes their nonces
+	nonce      []byte      // derives the nonces of revocations
 }
 
 func newKeys(secret []byte) (*keys, error) {
@@ -54,14 +54,14 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// nameOf is what the entry of a key is called in Redis. 128 bits of the HMAC tell entries apart, and the rest would be
-// memory of Redis for nothing.
+// nameOf returns the name in Redis of the entry of a key. 128 bits of the HMAC are enough to tell
+// entries apart.
 func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// entry is what seals one entry: its key is made of the secret and of what was looked up, so that a secret that leaks
-// opens nothing without the token.
+// entry returns the cipher of one entry. Its key is derived from the secret and from the hash of the
+// token. So an attacker with the secret cannot open an entry without the token.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {
@@ -70,18 +70,20 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	return newAEAD(own)
 }
 
-// A sealed text is a mark, a nonce and the ciphertext of its length, itself and zeros up to a multiple of block bytes:
-// lengths tell little. The name under which it is stored is authenticated with it, so that it can't be moved.
+// A sealed text consists of a mark, a nonce and the ciphertext. The plaintext is the length of the
+// text, the text, and zeros up to a multiple of block bytes, so that the length of the ciphertext
+// tells little. The name in Redis is authenticated with the text, so that a value under another name
+// is not accepted.
 const (
-	sealedMark = 1
-	leaseMark  = "?"
-	gaveUpMark = "-"
+	sealedMark = 1   // also the version of this form
+	leaseMark  = "?" // an instance is introspecting the token
+	gaveUpMark = "-" // there is no response: instances that wait need not wait any longer
 	block      = 256
 	overhead   = 1 + 12 + 16
 	maxSealed  = 64 << 10
 )
 
-var errUnsealed = errors.New("rediscache: not sealed by any secret of this fleet")
+var errUnsealed = errors.New("rediscache: not sealed by a secret of this fleet")
 
 func pad(text []byte) []byte {
 	n := (4 + len(text) + block - 1) / block * block
@@ -129,8 +131,8 @@ func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, erro
 	return open(a, name, sealed)
 }
 
-// sealRevocation gives the same of the same, so that a revocation that is said twice is kept once. The nonce is made of
-// what is sealed and repeats with that alone.
+// sealRevocation returns the same result for the same text, so that Redis keeps equal revocations
+// once. The nonce is derived from the text: two different texts have different nonces.
 func (k *keys) sealRevocation(name, text string) string {
 	return string(seal(k.revocation, mac(k.nonce, name, "\x00", text)[:12], name, []byte(text)))
 }

@@ -156,7 +156,7 @@ func TestJunkIsCleared(t *testing.T) {
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
 	// Nor does one that has ended stay because somebody who has kept it puts it back to last.
-	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Subject: "ended", Until: time.Now().Add(-time.Hour)})
+	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
 	late := f.instance()
@@ -242,7 +242,7 @@ func TestLongRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return late.Status().Revocations == 1 })
-	r = xenaauth.Revocation{Subject: strings.Repeat("U", 16<<10), Until: time.Now().Add(time.Hour)}
+	r = xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: strings.Repeat("U", 16<<10), Until: time.Now().Add(time.Hour)}
 	if err := f.cache(nil).Publish(t.Context(), r); err == nil {
 		t.Error("it was published")
 	}
@@ -259,7 +259,7 @@ func TestRevocationsFull(t *testing.T) {
 	full := f.cache(nil)
 	until := time.Now().Add(time.Hour)
 	full.Fill(until)
-	err := full.Publish(ctx, xenaauth.Revocation{Subject: "U1", Until: until})
+	err := full.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: until})
 	if !errors.Is(err, xenaauth.ErrRevocationsFull) {
 		t.Error(err)
 	}

@@ -10,19 +10,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Get implements [xenaauth.Cache]. It makes one round trip to Redis, and while it waits for another instance at most
-// some thirty more.
+// Get implements [xenaauth.Cache]. It makes one round trip to Redis. While it waits for another
+// instance, it makes some thirty more at most.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
-		found, err := request(ctx, c, func(ctx context.Context) (look, error) { return c.look(ctx, key) })
+		found, err := request(ctx, c, func(ctx context.Context) (entry, error) { return c.look(ctx, key) })
 		if err != nil {
 			return nil, err
 		}
 		if !found.wait {
 			return found.value, nil
 		}
-		// Not all who wait come back at the same moment.
+		// The delay is random, so that not all waiting requests look at the same moment.
 		timer := time.NewTimer(min(delay/2+rand.N(delay), time.Until(deadline)))
 		select {
 		case <-timer.C:
@@ -36,15 +36,15 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	}
 }
 
-// look is what one look at an entry found.
-type look struct {
-	value []byte // nil: nothing
-	wait  bool   // another instance is asking
+// entry is what look has found.
+type entry struct {
+	value []byte // nil: no response
+	wait  bool   // another instance has the lease: it is introspecting the token
 }
 
-// look takes the lease if nothing is there. An entry is its lease first, so that finding, asking and waiting are about
-// one name, on one node of a cluster.
-func (c *Cache) look(ctx context.Context, key [32]byte) (look, error) {
+// look reads an entry, and takes the lease if there is none. The lease and the response have the same
+// name, so that they are on the same node of a cluster.
+func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
 	var lease *redis.StatusCmd
@@ -54,7 +54,7 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (look, error) {
 		if i == 0 {
 			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
 		}
-		// A range, since whoever writes to Redis doesn't decide how much is read.
+		// GETRANGE bounds the reply: others can write to Redis.
 		found[i] = pipe.GetRange(ctx, names[i], 0, maxSealed-1)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
@@ -63,10 +63,10 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (look, error) {
 		sealed, err := found[i].Result()
 		switch {
 		case wrongType(err):
-			c.forged("answers")
+			c.logForged("responses")
 			sealed = gaveUpMark
 		case err != nil:
-			return look{}, err
+			return entry{}, err
 		}
 		if i == 0 {
 			first = sealed
@@ -76,27 +76,28 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (look, error) {
 		}
 		value, err := k.openValue(names[i], key, []byte(sealed))
 		if err == nil {
-			return look{value: value}, nil
+			return entry{value: value}, nil
 		}
-		c.forged("answers")
+		c.logForged("responses")
 	}
 	switch err := lease.Err(); {
 	case lease.Val() == "OK":
-		return look{}, nil // the lease is ours
+		return entry{}, nil // this instance has the lease
 	case err != nil && !errors.Is(err, redis.Nil) && !wrongType(err):
-		return look{}, err
+		return entry{}, err
 	}
-	return look{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
+	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// release leaves word, for those who wait, that nothing came of asking. It takes no answer away.
+// release replaces the lease of this instance by a mark that there is no response, for the instances
+// that wait. It does not replace a response.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
 end
 return 1`)
 
-// Set implements [xenaauth.Cache].
+// Set implements [xenaauth.Cache]. It does not store a value of more than 64 KiB.
 func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
 	name := c.keys[0].nameOf(c.prefix, key)
 	if len(value) > 0 {
@@ -121,7 +122,8 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether somebody has put something else than a text where ours is. That is no sign of an outage.
+// wrongType reports whether the value in Redis has another type than ours: another client has put it
+// there. This error is not an outage.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

@@ -202,7 +202,7 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	f := newFleet(t, s)
 	admin, ctx := s.client(), context.Background()
 	one, two := f.cache(nil), f.cache(nil)
-	r := xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Hour).UTC().Round(0)}
+	r := xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(time.Hour).UTC().Round(0)}
 	for range 3 {
 		if err := errors.Join(one.Publish(ctx, r), two.Publish(ctx, r)); err != nil {
 			t.Fatal(err)
@@ -211,10 +211,14 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if n := admin.ZCard(ctx, setName).Val(); n != 1 {
 		t.Errorf("%d are kept, want 1", n)
 	}
-	if err := one.Publish(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
-		t.Error("one without an end was published")
+	for _, incomplete := range []xenaauth.Revocation{
+		{Issuer: r.Issuer, Subject: "U1"}, {Subject: "U1", Until: r.Until},
+	} {
+		if err := one.Publish(ctx, incomplete); err == nil {
+			t.Errorf("it was published: %+v", incomplete)
+		}
 	}
-	if err := one.Publish(ctx, xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
+	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
 	// Those that have ended go.

@@ -1,0 +1,126 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	maxCalls    = 512 // concurrent calls of Redis for requests, of one instance
+	maxFailures = 5   // in a row, after which the breaker opens
+	openFor     = time.Second
+)
+
+var (
+	errOpen    = errors.New("rediscache: Redis was down a moment ago")
+	errBusy    = errors.New("rediscache: too many concurrent calls")
+	errTimeout = errors.New("rediscache: Redis took too long")
+	errPanic   = errors.New("rediscache: the client panicked")
+)
+
+// canceled is the error of a call whose caller gave up. It says nothing about Redis.
+type canceled struct{ error }
+
+func (c canceled) Unwrap() error { return c.error }
+
+func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
+	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1,
+		Timeout:     openFor,
+		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
+		IsSuccessful: func(err error) bool {
+			if _, ok := errors.AsType[canceled](err); ok || err == nil || errors.Is(err, errBusy) {
+				return true
+			}
+			c.lastFailure.Store(&err)
+			return false
+		},
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			switch to {
+			case gobreaker.StateOpen:
+				c.logChange("responses", *c.lastFailure.Load())
+			case gobreaker.StateClosed:
+				c.logChange("responses", nil)
+			}
+		},
+	})
+}
+
+// request makes a call for which a request waits. If Redis is down, it makes none and returns
+// errOpen.
+func request[T any](ctx context.Context, c *Cache, f func(context.Context) (T, error)) (result T, err error) {
+	switch c.breaker.State() {
+	case gobreaker.StateOpen:
+		return result, errOpen
+	case gobreaker.StateHalfOpen: // a PING tests Redis, and no request waits for it
+		if c.probing.CompareAndSwap(false, true) {
+			go func() {
+				defer c.probing.Store(false)
+				ping := func(ctx context.Context) (string, error) { return c.client.Ping(ctx).Result() }
+				_, _ = counted(context.Background(), c, ping)
+			}()
+		}
+		return result, errOpen
+	}
+	return counted(ctx, c, f)
+}
+
+// counted makes a call whose result the breaker counts.
+func counted[T any](ctx context.Context, c *Cache, f func(context.Context) (T, error)) (result T, err error) {
+	_, err = c.breaker.Execute(func() (_ struct{}, err error) {
+		select {
+		case c.calls <- struct{}{}:
+		default:
+			return struct{}{}, errBusy
+		}
+		result, err = bounded(ctx, c.timeout, func(ctx context.Context) (T, error) {
+			defer func() { <-c.calls }()
+			return f(ctx)
+		})
+		return struct{}{}, err
+	})
+	if errors.Is(err, gobreaker.ErrOpenState) || errors.Is(err, gobreaker.ErrTooManyRequests) {
+		err = errOpen
+	}
+	return result, err
+}
+
+// bounded returns after the timeout, even if the client or its dialer ignores the context. Then f may
+// still run.
+func bounded[T any](ctx context.Context, timeout time.Duration, f func(context.Context) (T, error)) (T, error) {
+	var result T
+	var err error
+	type outcome struct {
+		result T
+		err    error
+	}
+	own, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	done := make(chan outcome, 1)
+	go func() {
+		o := outcome{err: errPanic}
+		defer func() {
+			_ = recover() // a panic in this goroutine would end the process
+			done <- o
+		}()
+		o.result, o.err = f(own)
+	}()
+	select {
+	case o := <-done:
+		result, err = o.result, o.err
+	case <-own.Done():
+		select {
+		case o := <-done: // both happened at the same moment
+			result, err = o.result, o.err
+		default:
+			err = errTimeout
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = canceled{ctx.Err()}
+	}
+	return result, err
+}

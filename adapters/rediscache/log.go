@@ -1,0 +1,79 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// logChange logs when sharing begins to fail, and when it works again. what is "responses",
+// "revocations" or "kept revocations". err is the result of the latest call.
+func (c *Cache) logChange(what string, err error) {
+	c.mu.Lock()
+	before := c.logged[what]
+	c.logged[what] = err != nil
+	c.mu.Unlock()
+	switch {
+	case err != nil && !before: // only then: the cause of a failure that lasts may change often
+		c.log(slog.LevelError, "Redis fails, so this instance is on its own", "what", what, "why", publicCause(err))
+	case err == nil && before:
+		c.log(slog.LevelInfo, "Redis is back", "what", what)
+	}
+}
+
+// logForged logs, once, that Redis has a value that no instance has stored. An attacker can store
+// many.
+func (c *Cache) logForged(what string) {
+	c.logOnce("forged "+what, "Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
+}
+
+// logNewer logs, once, that Redis has revocations that this instance cannot read.
+func (c *Cache) logNewer() {
+	c.logOnce("newer", "Redis has revocations of a later version of this library: they are not in force on this instance")
+}
+
+func (c *Cache) logOnce(key, text string, args ...any) {
+	c.mu.Lock()
+	before := c.logged[key]
+	c.logged[key] = true
+	c.mu.Unlock()
+	if !before {
+		c.log(slog.LevelWarn, text, args...)
+	}
+}
+
+func (c *Cache) log(level slog.Level, text string, args ...any) {
+	l := c.logger
+	if l == nil {
+		l = slog.Default()
+	}
+	l.Log(context.Background(), level, "rediscache: "+text, args...)
+}
+
+// publicCause returns the cause of a failed call, without the addresses and keys that the text of the
+// error may have.
+func publicCause(err error) string {
+	var reply redis.Error
+	var network net.Error
+	switch {
+	case errors.Is(err, errPanic):
+		return "the client panicked"
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &network) && network.Timeout():
+		return "timeout"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "connection refused"
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
+		return "connection closed"
+	case errors.As(err, &reply):
+		return "Redis returns an error"
+	}
+	return "the connection failed"
+}

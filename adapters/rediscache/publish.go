@@ -1,0 +1,171 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+const (
+	maxRevocations = 100_000         // kept at a time, as many as a Validator holds
+	busTimeout     = 2 * time.Second // of a call for which no request waits
+	slack          = time.Minute     // by which clocks may differ before an ended revocation is removed
+	maxMember      = 16 << 10        // bytes of a sealed revocation; a page of them has at most 8 MB
+)
+
+// The names of the keys for revocations. In a cluster, keys with the same text in braces are on one
+// node.
+func (c *Cache) setName() string     { return c.prefix + "{revocations}" }
+func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
+func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
+func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel" }
+
+// Publish implements [xenaauth.RevocationBus]. r must have Issuer and Until. A nil error means that
+// Redis keeps r and that r was published. It does not mean that every instance has received it. If
+// Redis is slow, Publish takes up to two seconds for each of two calls.
+//
+// After an error, this instance publishes r when Redis is back, if it follows: see [Cache.Subscribe].
+// The error is [xenaauth.ErrRevocationsFull] if this instance knows 100 000 revocations in force.
+// Then r is published to the instances that follow, and not kept for those that start later.
+func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
+	now := time.Now()
+	switch {
+	case r.Until.IsZero():
+		return errors.New("rediscache: Revocation.Until is missing")
+	case r.Issuer == "":
+		return errors.New("rediscache: Revocation.Issuer is missing")
+	case !now.Before(r.Until):
+		return nil
+	}
+	text, err := encodeMessage(r)
+	if err != nil {
+		return err
+	}
+	sealed := c.keys[0].sealRevocation(c.setName(), text)
+	if len(sealed) > maxMember {
+		return errors.New("rediscache: the Revocation is longer than 16 KiB")
+	}
+	// The limit counts revocations that this instance has verified. A count of Redis could be forged.
+	full := !c.remember(text, r.Until, now)
+	if !full {
+		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
+	}
+	// Instances that follow must receive r, also if Redis could not keep it.
+	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
+		err = errors.New("rediscache: Redis fails: " + publicCause(err))
+	}
+	if full {
+		return errors.Join(xenaauth.ErrRevocationsFull, err)
+	}
+	return err
+}
+
+// keep adds sealed revocations to the set in Redis, removes those that have ended, and adds to the
+// counter. If another client has put a value of another type in place of the set or the counter,
+// keep replaces it. Otherwise it would stop both for good.
+func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
+	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
+	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
+		for again := false; ; again = true {
+			pipe := c.client.TxPipeline()
+			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
+			added := pipe.ZAdd(ctx, c.setName(), some...)
+			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some))) // the messages of broadcast
+			_, err := pipe.Exec(ctx)
+			var reply redis.Error
+			switch {
+			case wrongType(added.Err()) && !again:
+				c.logForged("revocations")
+				if err := c.deleteWrongType(ctx, c.setName()); err != nil {
+					return struct{}{}, err
+				}
+				continue
+			case added.Err() == nil && errors.As(counted.Err(), &reply):
+				// A random value differs from the count of every instance. So all instances read.
+				c.logForged("revocations")
+				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
+			}
+			return struct{}{}, err
+		}
+	})
+	return err
+}
+
+// broadcast publishes sealed revocations to the instances that follow.
+func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
+	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
+		pipe := c.client.Pipeline()
+		for _, z := range some {
+			pipe.Publish(ctx, c.channelName(), z.Member)
+		}
+		return pipe.Exec(ctx)
+	})
+	return err
+}
+
+// opened is a sealed revocation that was opened.
+type opened struct {
+	text        string // the JSON of the message
+	revocation  xenaauth.Revocation
+	firstSecret bool // the first of Config.Secrets has sealed it
+}
+
+// open opens a sealed revocation. The error is errNewer or errUnsealed.
+func (c *Cache) open(sealed string) (opened, error) {
+	if len(sealed) > maxMember { // Publish makes none, and none could be put back
+		return opened{}, errUnsealed
+	}
+	for i, k := range c.keys {
+		text, err := k.openRevocation(c.setName(), sealed)
+		if err != nil {
+			continue
+		}
+		r, err := decodeMessage(text)
+		return opened{text, r, i == 0}, err
+	}
+	return opened{}, errUnsealed
+}
+
+// knownRevocation is a revocation that this instance knows and puts back if Redis loses it.
+type knownRevocation struct {
+	until     time.Time
+	published time.Time // when this instance last received it
+}
+
+// remember adds a revocation to those that this instance knows. It reports whether there was room.
+func (c *Cache) remember(text string, until, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.known[text]; ok {
+		return true
+	}
+	if len(c.known) >= maxRevocations || now.Sub(c.swept) >= time.Minute {
+		c.swept = now
+		for have, k := range c.known {
+			if !now.Before(k.until) {
+				delete(c.known, have)
+			}
+		}
+	}
+	if len(c.known) >= maxRevocations {
+		return false
+	}
+	c.known[text] = knownRevocation{until: until}
+	return true
+}
+
+// notePublished records that all instances that follow have just been sent a revocation.
+func (c *Cache) notePublished(text string, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.known[text]; ok {
+		k.published = now
+		c.known[text] = k
+	}
+}

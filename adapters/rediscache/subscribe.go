@@ -1,0 +1,155 @@
+package rediscache
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Subscribe implements [xenaauth.RevocationBus]. It returns when ctx ends, and not before. While
+// Redis is down, it tries again at least every two seconds. When Redis is back, it reads what it has
+// missed. If Redis has lost revocations that this instance knows, by a restart or because they were
+// deleted, it puts them back and publishes them again. Calls of apply do not overlap.
+func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
+	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
+	// A goroutine and connections of their own are for reading. Others can put so much into Redis that
+	// a read takes long. Meanwhile this instance must receive what is published.
+	var reading sync.WaitGroup
+	reading.Go(func() { f.keepReading(ctx) })
+	f.keepReceiving(ctx)
+	reading.Wait()
+	return ctx.Err()
+}
+
+// follower is one call of Subscribe.
+type follower struct {
+	*Cache
+	subscribed chan struct{} // has a value after each subscription, until keepReading takes it
+	received   atomic.Int64  // number of genuine messages
+
+	applying sync.Mutex
+	apply    func(xenaauth.Revocation)
+
+	// Only the goroutine of keepReading uses the following fields.
+	base      int64 // the counter of Redis, less received, at the start of the last read
+	pass      pass
+	unsettled bool      // the last read found that Redis lacks revocations that this instance knows
+	denied    int       // how often in a row another instance had the turn to restore
+	again     time.Time // when to read even if nothing has changed: others can write to the counter
+}
+
+const (
+	minRetry    = 50 * time.Millisecond // between two attempts to subscribe
+	maxRetry    = 2 * time.Second
+	maxSilence  = 5 * time.Second // then a PING tests the connection; after twice the time it is closed
+	minLifetime = 3 * time.Second // of a connection, before the log says that Redis is back
+)
+
+// keepReceiving subscribes again whenever a subscription ends. After a subscription that Redis had
+// confirmed, it tries at once: the shorter the interruption, the less has to be read.
+func (f *follower) keepReceiving(ctx context.Context) {
+	delay := minRetry
+	for {
+		confirmed, err := f.receiveAll(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		f.logChange("revocations", err)
+		if confirmed {
+			delay = minRetry
+		}
+		// The delay is random, so that not all instances subscribe at the same moment.
+		if !sleep(ctx, delay/2+rand.N(delay/2)) {
+			return
+		}
+		delay = min(2*delay, maxRetry)
+	}
+}
+
+// sleep waits for d. It reports false if ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// receiveAll subscribes, and applies what is published until the connection fails. confirmed reports
+// whether Redis accepted the subscription.
+func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
+	setup, cancel := context.WithTimeout(ctx, busTimeout)
+	defer cancel()
+	sub := f.client.Subscribe(setup, f.channelName())
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // nothing else ends a read
+	defer func() {
+		stop()
+		_ = sub.Close()
+	}()
+	if _, err := sub.ReceiveTimeout(setup, busTimeout); err != nil {
+		return false, err
+	}
+	select {
+	case f.subscribed <- struct{}{}:
+	default:
+	}
+	began := time.Now()
+	last := began // when something was received
+	for {
+		message, err := sub.ReceiveTimeout(ctx, time.Second)
+		now := time.Now()
+		if err == nil {
+			last = now
+			if m, ok := message.(*redis.Message); ok {
+				f.receive(m.Payload, now)
+			}
+		} else if network, ok := errors.AsType[net.Error](err); !ok || !network.Timeout() || now.Sub(last) > 2*maxSilence {
+			return true, err
+		} else if now.Sub(last) > maxSilence {
+			if err := sub.Ping(ctx); err != nil {
+				return true, err
+			}
+		}
+		if now.Sub(began) > minLifetime {
+			f.logChange("revocations", nil)
+		}
+	}
+}
+
+// receive applies a published revocation.
+func (f *follower) receive(sealed string, now time.Time) {
+	o, err := f.open(sealed)
+	if errors.Is(err, errUnsealed) {
+		f.logForged("revocations")
+		return
+	}
+	f.received.Add(1) // it is genuine, and Redis has counted it
+	if err != nil {
+		f.logNewer()
+		return
+	}
+	f.take(o, now)
+	f.notePublished(o.text, now)
+}
+
+// take applies and remembers a revocation that has not ended.
+func (f *follower) take(o opened, now time.Time) {
+	if !now.Before(o.revocation.Until) {
+		return
+	}
+	f.remember(o.text, o.revocation.Until, now)
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	f.apply(o.revocation)
+}
