@@ -131,3 +131,34 @@ func TestDecisionsHaveDateAndStatus(t *testing.T) {
 	}
 	require.GreaterOrEqual(t, n, 13)
 }
+
+// TestContributingNamesPathsThatExist checks each path in a code span of CONTRIBUTING.md.
+func TestContributingNamesPathsThatExist(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	require.NoError(t, err)
+	n := 0
+	for _, span := range regexp.MustCompile("`[^`\n]+`").FindAllString(string(text), -1) {
+		for word := range strings.FieldsSeq(strings.Trim(span, "`")) {
+			if isPath := regexp.MustCompile(`^[a-z0-9_/]+(\.go|\.md|/)$|^(internal|gateway|cmd|docs|conformance|adapters)(/[a-z0-9_]+)*$`); !isPath.MatchString(word) {
+				continue
+			}
+			n++
+			if _, err := os.Stat(filepath.Join("..", word)); err != nil {
+				t.Errorf("CONTRIBUTING.md names %s, which doesn't exist", word)
+			}
+		}
+	}
+	require.Greater(t, n, 40)
+}
+
+// The glossary stays short enough to be read.
+func TestGlossaryIsShort(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	require.NoError(t, err)
+	_, glossary, ok := strings.Cut(string(text), "| Word | Meaning |\n| --- | --- |\n")
+	require.True(t, ok)
+	glossary, _, _ = strings.Cut(glossary, "\n\n")
+	require.LessOrEqual(t, strings.Count(strings.TrimSpace(glossary), "\n")+1, 20)
+}
