@@ -17,13 +17,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// side is an issuer of one algorithm, a validator of ours for it, and its public key as go-jose reads it.
+// side is an issuer with one algorithm, a Validator for it, and its public key as go-jose reads it.
 type side struct {
 	algorithm string
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	words     *strings.Replacer // of what differs in each process
+	words     *strings.Replacer // replaces the values that differ in each process
 }
 
 func sides(t testing.TB) (all []*side) {
@@ -53,7 +53,7 @@ func sides(t testing.TB) (all []*side) {
 	return all
 }
 
-// The parts of good tokens.
+// The parts of valid tokens.
 var (
 	headers = []string{
 		`{"alg":"$ALG","kid":"$KID","typ":"at+jwt"}`,
@@ -85,7 +85,8 @@ func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
 	return claims, err
 }
 
-// byOtherName reports whether a token is signed by Ed25519 under the name of RFC 9864, which the others may not know.
+// byOtherName reports whether the algorithm of a token is Ed25519, its name in RFC 9864. The other
+// libraries may not know this name.
 func byOtherName(token string) bool {
 	first, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(first)
@@ -95,8 +96,8 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// agree fails if ours accepts a token that one of the others doesn't, or reads another user in it. It reports whether
-// ours accepts it.
+// agree fails if xenaauth accepts a token that another library refuses, or reads another user from
+// it. It reports whether xenaauth accepts the token.
 func (s *side) agree(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)
@@ -114,11 +115,11 @@ func (s *side) agree(t *testing.T, token string) bool {
 	}
 	payload, err := s.goJose(token)
 	if err != nil {
-		t.Fatalf("%s: go-jose refuses what passes: %v: %s", s.algorithm, err, token)
+		t.Fatalf("%s: go-jose refuses an accepted token: %v: %s", s.algorithm, err, token)
 	}
 	claims, err := s.golangJWT(token)
 	if err != nil {
-		t.Fatalf("%s: golang-jwt refuses what passes: %v: %s", s.algorithm, err, token)
+		t.Fatalf("%s: golang-jwt refuses an accepted token: %v: %s", s.algorithm, err, token)
 	}
 	var theirs struct {
 		Sub, Iss string
@@ -136,7 +137,8 @@ func (s *side) agree(t *testing.T, token string) bool {
 	return true
 }
 
-// Good tokens are good to all three: else the fuzz target would prove nothing.
+// TestGoodTokensAreGoodToAll checks that all three libraries accept valid tokens. Otherwise the
+// fuzz target would prove nothing.
 func TestGoodTokensAreGoodToAll(t *testing.T) {
 	for _, s := range sides(t) {
 		for _, header := range headers {
@@ -151,8 +153,8 @@ func TestGoodTokensAreGoodToAll(t *testing.T) {
 	}
 }
 
-// FuzzVerify signs any header and payload and changes one byte of the token. What passes, passes go-jose and golang-jwt
-// too.
+// FuzzVerify signs an arbitrary header and payload and changes one byte of the token. If xenaauth
+// accepts the token, go-jose and golang-jwt accept it too.
 func FuzzVerify(f *testing.F) {
 	all := sides(f)
 	for i, header := range headers {

@@ -12,22 +12,23 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The routes of the API. A client may ask the server for the first scope; the second it gives nobody.
+// The routes of the API. The server grants the first scope to a client, and the second to no
+// client.
 const (
 	full   = "/full"   // scope testapi
 	admin  = "/admin"  // scope testapi.admin
-	anyone = "/anyone" // no scope, a valid token only
+	anyone = "/anyone" // any valid token
 )
 
-// answer is everything of an answer that the tests hold the API to.
+// answer is the part of a response that the tests compare.
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	reason                string // of the problem details, whose content type was checked
-	subject, client       string // what the handler knew
+	reason                string // from the problem details
+	subject, client       string // what the handler found
 }
 
-// startAPI runs a resource server that xenaauth guards.
+// startAPI starts a resource server that xenaauth guards.
 func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -48,7 +49,7 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// get calls the API with a token.
+// get sends a request with a token to the API.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
 	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
@@ -62,13 +63,13 @@ func get(t *testing.T, api *httptest.Server, path, token string) answer {
 		t.Fatalf("body: %v", err)
 	}
 	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK && got != "application/problem+json" {
-		t.Errorf("a refusal's content type is %q", got)
+		t.Errorf("the content type of a refusal is %q", got)
 	}
 	a.reason, a.subject, a.client = body.Reason, body.Subject, body.Client
 	return a
 }
 
-// send makes a request, of a form if there is one, and reads the answer whole.
+// send sends a request, with a form if it is not nil, and reads the whole response.
 func send(t *testing.T, c *http.Client, method, target string, form url.Values, header http.Header) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
@@ -101,12 +102,12 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// accepted is the answer of a handler that was called by the user, through a client.
+// accepted returns the answer of a handler that the user called, with this client.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// invalid is a 401 of a route that requires the scope testapi.
+// invalid returns a 401 of a route that requires the scope testapi.
 func invalid(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
@@ -115,13 +116,13 @@ func invalid(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope is a refusal as a route tells it that requires no scope.
+// withoutScope returns the same refusal for a route that requires no scope.
 func withoutScope(a answer) answer {
 	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
 	return a
 }
 
-// lacking is a 403 of a route that requires a scope which the token lacks.
+// lacking returns a 403 of a route that requires a scope that the token lacks.
 func lacking(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,

@@ -10,24 +10,27 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// The user of the example who logs in.
+// The user that logs in. The example storage has this user.
 const (
 	userID   = "id1"
 	userName = "test-user@127.0.0.1"
 	password = "verysecure"
 )
 
-// callback is where the example's web clients are sent back to. Nothing listens there: the tests read the redirect.
+// callback is the redirect URI of the example's web clients. No server listens there: the tests
+// read the redirect.
 const callback = "http://localhost:9999/auth/callback"
 
-// login drives the authorization code flow as a browser and the real client library do, and returns the tokens. The
-// library verifies the ID token, so what the tests try as an access token is a good ID token.
+// login runs the authorization code flow with the client library, and returns the tokens. The
+// library verifies the ID token, so the ID tokens that the tests send as access tokens are valid ID
+// tokens.
 func login(t *testing.T, s *server, clientID string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	return loginWithNonce(t, s, clientID, "", scopes...)
 }
 
-// loginWithNonce is login with a nonce in the request, which the ID token brings back. "" is none.
+// loginWithNonce is login with a nonce in the request. The ID token then contains it. "" is no
+// nonce.
 func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	party := relyingParty(t, s, clientID, clientSecret, scopes,
@@ -40,7 +43,7 @@ func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...s
 	return tokens
 }
 
-// clientCredentials returns the access token of the service, which acts for itself.
+// clientCredentials returns an access token of the service user, from the client credentials grant.
 func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	t.Helper()
 	token, err := rp.ClientCredentials(t.Context(), relyingParty(t, s, service, serviceKey, scopes), nil)
@@ -50,7 +53,7 @@ func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	return token.AccessToken
 }
 
-// revoke takes an access token back, at the revocation endpoint and as the client that it was issued to.
+// revoke revokes an access token at the revocation endpoint, as the client that has it.
 func revoke(t *testing.T, s *server, clientID, token string) {
 	t.Helper()
 	if err := rp.RevokeToken(t.Context(), relyingParty(t, s, clientID, clientSecret, nil), token, "access_token"); err != nil {
@@ -58,7 +61,7 @@ func revoke(t *testing.T, s *server, clientID, token string) {
 	}
 }
 
-// relyingParty is a client of the server, which finds all endpoints from the metadata.
+// relyingParty returns a client of the server. It reads all endpoints from the metadata.
 func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, opts ...rp.Option) rp.RelyingParty {
 	t.Helper()
 	opts = append(opts, rp.WithHTTPClient(s.Client()))
@@ -69,10 +72,11 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 	return party
 }
 
-// params are parameters of an authorization request beyond those that every one has.
+// params are additional parameters of an authorization request.
 type params map[string]string
 
-// authorize is what the browser does: the authorization request, the login form, and the way back to the client.
+// authorize does what a browser does: the authorization request, the login form, and the redirect
+// to the client.
 func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url.URL {
 	t.Helper()
 	var opts []rp.AuthURLOpt
@@ -92,7 +96,7 @@ func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url
 	return back
 }
 
-// redirect sends a request and returns where it is redirected to, without going there.
+// redirect sends a request and returns the URL of the redirect. It does not follow it.
 func redirect(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
 	t.Helper()
 	browser := *s.Client()

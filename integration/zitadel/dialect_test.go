@@ -16,7 +16,7 @@ import (
 
 type object = map[string]any
 
-// The README's table of the server's dialect, as facts that fail here when a new version of it changes them.
+// TestDialect checks the table in the README. It fails if a new version of the server differs.
 func TestDialect(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -53,7 +53,7 @@ func TestDialect(t *testing.T) {
 	is(t, "Cache-Control and ETag of the keys", keys.Header.Get("Cache-Control")+keys.Header.Get("ETag"), "")
 }
 
-// The server's JWTs are not of RFC 9068's profile, by their typ.
+// The typ of the server's JWTs is not that of RFC 9068.
 func TestProfileRFC9068(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -62,7 +62,7 @@ func TestProfileRFC9068(t *testing.T) {
 	check(t, full, get(t, startAPI(t, cfg), full, login(t, s, jwtClient, "openid", scope).AccessToken), notAccess)
 }
 
-// What the front ends say to a wrong secret is not one thing, and of one of them not even JSON.
+// The two front ends respond to a wrong secret differently, and one of them without JSON.
 func TestDialectOfRefusedCredentials(t *testing.T) {
 	t.Parallel()
 	status, problem := introspect(t, start(t, provider), "wrong", "token")
@@ -71,7 +71,7 @@ func TestDialectOfRefusedCredentials(t *testing.T) {
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 
-// introspect asks the server as the API does, and returns its answer if it is JSON.
+// introspect sends an introspection request as the API does. It returns the response if it is JSON.
 func introspect(t *testing.T, s *server, secret, token string) (status int, answer object) {
 	t.Helper()
 	basic := url.QueryEscape(audience) + ":" + url.QueryEscape(secret)
@@ -85,7 +85,7 @@ func introspect(t *testing.T, s *server, secret, token string) (status int, answ
 	return resp.StatusCode, answer
 }
 
-// decode reads one segment of a token as JSON.
+// decode decodes one segment of a token as JSON.
 func decode(t *testing.T, token string, segment int) (o object) {
 	t.Helper()
 	text, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The server's endpoints are where its metadata say, and there only: a guess at the usual places would be a 404 here.
+// TestDiscovery has a server with unusual endpoints. Only its metadata name them, and the usual
+// ones are 404.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	for name, frontEnd := range frontEnds {
@@ -38,7 +39,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// One who starts up or is probed can have the metadata and keys fetched ahead.
+// TestWarm fetches the metadata and the keys before the first request.
 func TestWarm(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -56,8 +57,9 @@ func TestWarm(t *testing.T) {
 	}
 }
 
-// An issuer that is not exactly the configured one is another one (RFC 8414, section 3.3), if by a slash only. That is
-// a mistake in a configuration and not in a token, which is refused for its own iss alone.
+// TestOtherIssuer has an issuer that differs from the configured one, in one case only by a slash
+// (RFC 8414, section 3.3). If the metadata have another issuer, that is a mistake in the
+// configuration: 503. If a token has another issuer, the token is refused: 401.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
 	s, other := start(t, provider), start(t, provider)
@@ -65,7 +67,7 @@ func TestOtherIssuer(t *testing.T) {
 	issuer := invalid(xenaauth.ReasonIssuer, "The access token is from another issuer.")
 
 	slash := s.introspecting()
-	slash.Issuer += "/" // the same place, under another name
+	slash.Issuer += "/" // the same server with another identifier
 	metadata := s.introspecting()
 	metadata.MetadataURL = other.URL + metadataPath
 	for name, c := range map[string]struct {
@@ -88,7 +90,7 @@ func TestOtherIssuer(t *testing.T) {
 		}
 	}
 	if n := other.called(keysPath) + other.called(introspectionPath); n != 0 {
-		t.Errorf("an issuer that wasn't meant was asked for keys or about tokens %d times", n)
+		t.Errorf("another issuer got %d requests for keys or introspection", n)
 	}
 
 	api := startAPI(t, other.introspecting())

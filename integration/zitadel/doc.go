@@ -1,4 +1,5 @@
-// Package zitadel holds tests of xenaauth against an identity server that its authors didn't write: the OpenID provider
-// of github.com/zitadel/oidc, run in process with that module's own example storage, login page and client library.
-// There is nothing in it to import. The README tells what the tests prove and what the server's dialect asks for.
+// Package zitadel tests xenaauth with an identity server of other authors: the OpenID provider of
+// github.com/zitadel/oidc. The server runs in the test process, with the example storage, the login
+// page and the client library of that module. The package has only tests. The README says what they
+// prove and what the server needs.
 package zitadel

@@ -8,8 +8,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// An ID token is no access token, though this server signs both with one key, calls both JWT, and names the API in the
-// audience of both. What tells them apart is nonce, at_hash and c_hash.
+// TestIDToken sends ID tokens as access tokens. This server signs both with the same key, both have
+// the typ JWT, and both have the API in their audience. They differ by nonce, at_hash and c_hash.
 func TestIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -27,7 +27,8 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
-// Asked about an ID token, the server says that it is not active: it finds no access token of that name.
+// TestIDTokenIntrospected introspects an ID token. The server reports it as not active, because it
+// has no access token with that id.
 func TestIDTokenIntrospected(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -39,9 +40,10 @@ func TestIDTokenIntrospected(t *testing.T) {
 	check(t, "ID token", get(t, api, full, tokens.IDToken), inactive)
 }
 
-// This server also makes ID tokens that have nothing in them to tell them by: from the implicit flow without the nonce
-// that OpenID Connect Core 1.0, section 3.2.2.1, requires, and from a token exchange. They have no scope either, which
-// gives them away: no route lets them pass, not even one that requires none.
+// TestBareIDToken sends ID tokens without nonce, at_hash and c_hash. This server issues them in the
+// implicit flow without the nonce that OpenID Connect Core 1.0, section 3.2.2.1, requires, and in a
+// token exchange. They also have no scope, and that is why every route refuses them, including a
+// route that requires no scope.
 func TestBareIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -52,7 +54,7 @@ func TestBareIDToken(t *testing.T) {
 	check(t, "exchanged, no scope required", get(t, api, anyone, exchanged(t, s)), withoutScope(notAccess))
 }
 
-// implicit is an ID token that comes without an access token.
+// implicit returns an ID token from the implicit flow, without an access token.
 func implicit(t *testing.T, s *server, nonce string) string {
 	t.Helper()
 	party := relyingParty(t, s, opaqueClient, clientSecret, []string{"openid", scope})
@@ -64,7 +66,7 @@ func implicit(t *testing.T, s *server, nonce string) string {
 	return values.Get("id_token")
 }
 
-// exchanged is an ID token that a client got for an access token (RFC 8693), and asked to be for the API.
+// exchanged returns an ID token for the API that a client got for an access token (RFC 8693).
 func exchanged(t *testing.T, s *server) string {
 	t.Helper()
 	party, err := tokenexchange.NewTokenExchangerClientCredentials(t.Context(), s.URL, opaqueClient, clientSecret,

@@ -7,21 +7,22 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// A user's JWT, from an authorization code, passes where its scope suffices.
+// TestJWT sends a JWT of a user, from the authorization code flow. It passes where its scope is
+// sufficient.
 func TestJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
 	api := startAPI(t, s.config())
-	// The server grants no scope that its client may not ask for, whatever was asked.
+	// The client requests a scope that it may not have. The server does not grant it.
 	token := login(t, s, jwtClient, "openid", scope, "testapi.admin").AccessToken
 	keys := s.called(keysPath)
-	for range 2 { // verified first, then remembered
+	for range 2 { // verified first, then from the cache
 		check(t, full, get(t, api, full, token), accepted(jwtClient))
 		check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
 		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 	}
 	if n := s.called(introspectionPath); n != 0 {
-		t.Errorf("the server was asked %d times about a JWT", n)
+		t.Errorf("the server got %d introspection requests for a JWT", n)
 	}
 	if n := s.called(keysPath) - keys; n != 1 {
 		t.Errorf("keys were fetched %d times", n)
@@ -37,7 +38,8 @@ func TestJWT(t *testing.T) {
 		invalid(xenaauth.ReasonSignature, "The signature of the access token does not verify."))
 }
 
-// A service that acts for itself is, at this server, the subject of its own token.
+// TestClientCredentials sends a token of the client credentials grant. At this server its sub is
+// the client.
 func TestClientCredentials(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -51,7 +53,7 @@ func TestClientCredentials(t *testing.T) {
 	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 }
 
-// An API takes the tokens that name it.
+// TestAudience has APIs that are in the audience of the token, and one that is not.
 func TestAudience(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -64,8 +66,8 @@ func TestAudience(t *testing.T) {
 	check(t, "one of two names", get(t, startAPI(t, another), full, token), accepted(jwtClient))
 }
 
-// The server's own JWTs tell no scope, and call themselves what ID tokens do: where a deployment doesn't add one, nothing
-// tells the two apart, and neither passes.
+// TestSilentScope has JWTs without a scope, as the server issues them unless a deployment adds it.
+// They have the typ of ID tokens, so nothing distinguishes the two, and both are refused.
 func TestSilentScope(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

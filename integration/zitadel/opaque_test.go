@@ -6,7 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// A user's opaque token passes as a JWT does, for whom the server says that it is.
+// TestOpaque sends an opaque token of a user. It passes like a JWT, with the user that the server
+// reports.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -17,7 +18,7 @@ func TestOpaque(t *testing.T) {
 		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 	}
 	if n := s.called(introspectionPath); n != 1 {
-		t.Errorf("the server was asked %d times, want once within CacheTTL", n)
+		t.Errorf("the server got %d introspection requests, want one within CacheTTL", n)
 	}
 	check(t, "unknown", get(t, api, full, "unknown"), inactive)
 	check(t, "tampered with", get(t, api, full, token[:len(token)-1]), inactive)
@@ -26,7 +27,7 @@ func TestOpaque(t *testing.T) {
 		invalid(xenaauth.ReasonMalformedToken, "The access token is malformed."))
 }
 
-// The server tells an API nothing about tokens of others.
+// TestOpaqueOfAnotherAPI sends a token for another API. The server reports it as not active.
 func TestOpaqueOfAnotherAPI(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -36,8 +37,8 @@ func TestOpaqueOfAnotherAPI(t *testing.T) {
 	check(t, "other API", get(t, startAPI(t, cfg), full, token), inactive)
 }
 
-// The API shows who it is in the way that the server's front end takes. Where it fails to, that is an outage of the API
-// and no fault of who calls it: 503 and never 401.
+// The API authenticates itself to each front end of the server. If that fails, the client gets 503
+// and never 401, because its token is not the problem.
 func TestIntrospectionCredentials(t *testing.T) {
 	t.Parallel()
 	const basic, post = xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost
@@ -49,7 +50,7 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}{
 		"provider, basic":                {provider, basic, apiSecret, accepted(opaqueClient)},
 		"provider, basic, wrong secret":  {provider, basic, "wrong", unavailable},
-		"provider, post":                 {provider, post, apiSecret, unavailable}, // it reads no secret from a form here
+		"provider, post":                 {provider, post, apiSecret, unavailable}, // this front end reads no secret from a form
 		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
 		"webServer, post":                {webServer, post, apiSecret, accepted(opaqueClient)},
@@ -69,7 +70,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}
 }
 
-// The example server exactly as it comes, without our store: a token is for its own client, which alone may ask.
+// The example server without changes. The audience of a token is its own client, and only that
+// client may introspect it.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	s := startStock(t)
@@ -80,12 +82,12 @@ func TestStockServer(t *testing.T) {
 	check(t, anyone, get(t, api, anyone, tokens.AccessToken), accepted(opaqueClient))
 	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), lacking(scope))
 	check(t, "ID token", get(t, api, full, tokens.IDToken), notAccess)
-	// The example tells sub with the scope openid only, and a token without a user stands for nobody.
+	// The example reports sub only with the scope openid. A token without a user is refused.
 	check(t, "no sub", get(t, api, full, login(t, s, opaqueClient, "profile").AccessToken),
 		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
 
-// The response of the introspection endpoint says when the token ends and not when it began.
+// The introspection response has the end of the token and not its beginning.
 func TestLifetimeIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

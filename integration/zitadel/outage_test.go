@@ -5,14 +5,15 @@ import (
 	"time"
 )
 
-// While the server is down, what can be told without it is told as ever, and the rest is 503: nobody is sent to log in
-// again for an outage.
+// TestOutage stops the server. Requests that need no call to the server have the same response as
+// before. All other requests get 503, and never 401, which would send users to the login.
 //
-// The test isn't parallel, and listens nowhere once the server is closed: nobody else may get its port.
+// The test is not parallel, and opens no listener after the server is closed: another server could
+// get the port.
 func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
-	lenient := s.introspecting() // always asks, and holds on to the last answer when it can't
+	lenient := s.introspecting() // always introspects, and uses the last response while the server is down
 	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
 	stale := startAPI(t, lenient)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// never is a CacheTTL that keeps no answers.
+// never is a CacheTTL that turns the cache off.
 const never = -1
 
-// Without a cache the next request sees a revocation.
+// Without a cache, a revocation works from the next request.
 func TestRevocationAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -22,7 +22,7 @@ func TestRevocationAtOnce(t *testing.T) {
 	check(t, "another token of that user", get(t, api, full, other), accepted(opaqueClient))
 }
 
-// With a cache a revocation is seen once the answer before it is CacheTTL old, and not earlier.
+// With a cache, a revocation works when the cached response is CacheTTL old, and not earlier.
 func TestRevocationWithinCacheTTL(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -32,7 +32,7 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
 	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
-	expired := time.Now().Add(short.Introspection.CacheTTL) // from later than the answer was kept
+	expired := time.Now().Add(short.Introspection.CacheTTL) // not before the end of the cached response
 	revoke(t, s, opaqueClient, token)
 	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))
 	time.Sleep(time.Until(expired))
@@ -40,7 +40,7 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 	check(t, "an API that hasn't seen it before", get(t, startAPI(t, long), full, token), inactive)
 }
 
-// A JWT is good until it expires, whatever became of it, for an API that doesn't ask. One with RequireActive does.
+// A revoked JWT is accepted until it expires, unless RequireActive is set: then it is introspected.
 func TestRevocationOfJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

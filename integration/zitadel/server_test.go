@@ -14,13 +14,14 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestMain silences the example server, which logs each request, and xenaauth, of which outages are asked for here.
+// TestMain turns logging off. The example server logs each request, and xenaauth logs the outages
+// that the tests cause.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	m.Run()
 }
 
-// The server's two front ends. They share all of its logic but the reading of requests and the writing of errors.
+// The two front ends of the server. They differ in how they read requests and write errors.
 const (
 	provider  = false // op.Provider
 	webServer = true  // op.RegisterLegacyServer
@@ -28,14 +29,14 @@ const (
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
 
-// The server's default endpoints, to count calls by. xenaauth is told none of them.
+// The default endpoints of the server, to count requests. xenaauth is not configured with them.
 const (
 	metadataPath      = "/.well-known/openid-configuration"
 	keysPath          = "/keys"
 	introspectionPath = "/oauth/introspect"
 )
 
-// server is an identity server on loopback.
+// server is an identity server on the loopback interface.
 type server struct {
 	*httptest.Server
 	store *store
@@ -44,7 +45,7 @@ type server struct {
 	calls map[string]int
 }
 
-// start runs the example server over our store, until the test ends.
+// start starts the example server with the storage of the tests.
 func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	t.Helper()
 	s := &server{}
@@ -55,7 +56,7 @@ func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	return s
 }
 
-// startStock runs the example server exactly as it comes, for one of its web clients.
+// startStock starts the example server without changes, for one of its web clients.
 func startStock(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
@@ -67,7 +68,8 @@ func startStock(t *testing.T) *server {
 	return s
 }
 
-// run listens before it makes the handler, which must know its own URL: it is the issuer.
+// run opens the listener before it makes the handler, because the handler needs its URL as the
+// issuer.
 func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Helper()
 	s.calls = make(map[string]int)
@@ -83,20 +85,20 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// called reports how often a path was asked for.
+// called returns the number of requests for a path.
 func (s *server) called(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
 }
 
-// config is all that a resource server of this server has to say for JWTs. No endpoint is in it.
+// config returns the whole configuration of a resource server for JWTs. It names no endpoint.
 func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// introspecting is config with what opaque tokens need. The server's responses have exp, but neither nbf nor iat, so
-// their lifetime is unknown: see [TestLifetimeIsUnknown].
+// introspecting returns config with the settings for opaque tokens. The introspection responses
+// have exp, but neither nbf nor iat, so the lifetime is unknown: see [TestLifetimeIsUnknown].
 func (s *server) introspecting() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}

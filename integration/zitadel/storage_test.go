@@ -10,34 +10,34 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The parties of the tests. Clients are the example's; a resource server is a client too, there being no other place
-// where the server keeps a secret.
+// The parties of the tests. The clients are those of the example. A resource server is a client
+// too, because the server has no other place for a secret.
 const (
 	audience = "testapi"
 	scope    = "testapi"
 
 	opaqueClient = "web"     // gets opaque tokens
 	jwtClient    = "web-jwt" // gets JWTs
-	otherAPI     = "other"   // an API that no token is meant for
-	service      = "sid1"    // the example's own service user, and its secret
+	otherAPI     = "other"   // an API that is in no audience
+	service      = "sid1"    // the service user of the example, and its secret
 	serviceKey   = "verysecret"
 
 	clientSecret = "secret"
-	apiSecret    = "s3cret: &100% +/=" // an encoding that is forgotten on either side shows
+	apiSecret    = "s3cret: &100% +/=" // a missing encoding makes it a wrong secret
 )
 
-// store is the example's storage with what a deployment decides for itself and the example leaves open: that access
-// tokens are for an API and not for the client that got them, that they tell their scope, which clients get JWTs, and
-// which keys sign.
+// store is the storage of the example with the decisions of a deployment: access tokens have an API
+// as their audience, and not their client; they have a scope; some clients get JWTs; and the
+// signing keys can change.
 type store struct {
 	*storage.Storage
 
 	users  storage.UserStore
-	silent bool // JWTs tell no scope, as without GetPrivateClaimsFromRequest
+	silent bool // JWTs have no scope, as without GetPrivateClaimsFromRequest
 
 	mu   sync.Mutex
-	keys []*storage.Storage // each brings one key pair: the first signs, all are published
-	apps map[string]string  // which client an access token is of
+	keys []*storage.Storage // each has one key pair: the first signs, all are published
+	apps map[string]string  // the client of each access token
 }
 
 func newStore(issuer string) *store {
@@ -53,7 +53,7 @@ func newStore(issuer string) *store {
 	return s
 }
 
-// rotate makes the server sign with a new key. The keys before it stay published, or are withdrawn.
+// rotate makes the server sign with a new key. The old keys stay published or are removed.
 func (s *store) rotate(keepOld bool) {
 	next := storage.NewStorage(s.users)
 	s.mu.Lock()
@@ -86,7 +86,7 @@ func (s *store) KeySet(ctx context.Context) (all []op.Key, err error) {
 	return all, nil
 }
 
-// client is a client of the example that may ask for the API's scope, and gets JWTs where it should.
+// client is a client of the example that may request the scope of the API. Some clients get JWTs.
 type client struct{ op.Client }
 
 func (c client) IsScopeAllowed(s string) bool { return s == scope }
@@ -114,7 +114,7 @@ func (s *store) ClientCredentials(ctx context.Context, id, secret string) (op.Cl
 	return client{c}, nil
 }
 
-// ClientCredentialsTokenRequest makes the API the audience: the example says the client.
+// ClientCredentialsTokenRequest makes the API the audience. In the example it is the client.
 func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
 	r, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
 	if err != nil {
@@ -123,7 +123,8 @@ func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, sc
 	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
 }
 
-// authRequest is a login whose tokens are for the API: the example says for the client.
+// authRequest is a login whose tokens have the API as their audience. In the example it is the
+// client.
 type authRequest struct{ *storage.AuthRequest }
 
 func (authRequest) GetAudience() []string { return []string{audience} }
@@ -143,7 +144,7 @@ func (s *store) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequ
 	return forAPI(s.Storage.AuthRequestByCode(ctx, code))
 }
 
-// CreateAccessToken notes whose the token is: the example wants to hear it again at introspection.
+// CreateAccessToken keeps the client of the token. The example needs it again for introspection.
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id string, expires time.Time, err error) {
 	app := ""
 	if own, ok := r.(authRequest); ok {
@@ -156,7 +157,7 @@ func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id st
 	return id, expires, err
 }
 
-// GetPrivateClaimsFromRequest adds the scope: the server itself writes none into a JWT.
+// GetPrivateClaimsFromRequest adds the scope. The server itself writes no scope into a JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if s.silent {
 		return nil, nil
@@ -164,8 +165,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 	return map[string]any{"scope": oidc.SpaceDelimitedArray(r.GetScopes())}, nil
 }
 
-// SetIntrospectionFromToken answers the API about tokens that are for it. The example answers a token's own client
-// only, and everybody else as if the token weren't active.
+// SetIntrospectionFromToken reports a token to the API in its audience. The example reports it only
+// to the client of the token, and to all others that it is not active.
 func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
 	if asking == audience {
 		answer.Audience = oidc.Audience{audience}
