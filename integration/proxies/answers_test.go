@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestAllowed lets requests pass, and looks at what the service gets.
+// TestAllowed sends requests that pass, and checks what the service gets.
 func TestAllowed(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{
@@ -64,7 +64,8 @@ func TestAllowed(t *testing.T) {
 	})
 }
 
-// TestRefused holds what clients see to what xenaauth says, as far as the proxy relays it.
+// TestRefused compares the refusal that the client gets with that of xenaauth. The fields of
+// [proxy] list the allowed differences.
 func TestRefused(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		good := e.issuer.JWT(xenaauthtest.Token{})
@@ -134,7 +135,7 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// direct is what xenaauth itself answers, behind no proxy.
+// direct returns the response of xenaauth itself, without a proxy.
 func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
@@ -147,7 +148,7 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// compare says where a refusal has lost something on its way.
+// compare reports what the proxy changed in a refusal.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status

@@ -1,10 +1,12 @@
-// Package proxies holds tests of forward-auth behind real reverse proxies: nginx, Caddy and HAProxy as Debian has them,
-// and Traefik and Envoy where they are installed. Each is started with its sample configuration, cmd/xenagate/deploy, of
-// which only addresses, paths of files and, where a test waits for it, a timeout are changed.
+// Package proxies tests forward authentication behind real reverse proxies: nginx, Caddy and
+// HAProxy in the versions of Debian, and Traefik and Envoy if they are installed. Each proxy starts
+// with its sample configuration from cmd/xenagate/deploy. The tests change only addresses, paths of
+// files, and a timeout if a test waits for it.
 //
-// The service behind them is one of net/http that looks at each request, and for upgrades Hypercorn, a server that
-// changes to HTTP/2 where a client asks for it.
+// The service behind the proxies uses net/http and checks each request. For upgrades it is
+// Hypercorn, a server that changes to HTTP/2 if a client asks for it.
 //
-// A program is looked for in PATH. The environment variables NGINX, CADDY, HAPROXY, HYPERCORN, TRAEFIK and ENVOY name
-// another one. A test is skipped where the program is missing; with CI set, the first four must be there.
+// The tests look for a program in PATH. The environment variables NGINX, CADDY, HAPROXY, HYPERCORN,
+// TRAEFIK and ENVOY name another program. A test is skipped if its program is missing. If CI is
+// set, the first four programs are required.
 package proxies

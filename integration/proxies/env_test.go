@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules are what the proxies ask for.
+// rules has the rules of the table.
 var rules = []routes.Rule{
 	{Pattern: "/api/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 	{Pattern: "/admin", Access: routes.Require(xenaauth.AllScopes("admin"))},
@@ -30,10 +30,10 @@ var rules = []routes.Rule{
 	{Pattern: "secret.example/", Access: routes.Require(xenaauth.AllScopes("admin"))},
 }
 
-// env is what stands around a proxy: an issuer, xenagate beside it and a service behind it.
+// env is the environment of a proxy: an issuer, xenagate, and the service behind the proxy.
 type env struct {
 	*proxy
-	addr    string // where the proxy listens
+	addr    string // the address of the proxy
 	issuer  *xenaauthtest.Issuer
 	gate    *server
 	asked   *asked
@@ -73,10 +73,10 @@ func newEnv(t *testing.T, p *proxy) *env {
 	return e
 }
 
-// asked is what the proxy asked xenagate.
+// asked counts the subrequests of the proxy to xenagate.
 type asked struct {
 	n      atomic.Int64
-	bodies atomic.Int64 // how often there was a body
+	bodies atomic.Int64 // the number of subrequests with a body
 }
 
 func (a *asked) before(next http.Handler) http.Handler {
@@ -89,7 +89,7 @@ func (a *asked) before(next http.Handler) http.Handler {
 	})
 }
 
-// server is an HTTP server that can be stopped, and started again on the same port.
+// server is an HTTP server that a test can stop, and start again on the same port.
 type server struct {
 	handler http.Handler
 	addr    string
@@ -120,7 +120,7 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// stop closes the listener and all connections, those that are busy too.
+// stop closes the listener and all connections, including those with a running request.
 func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

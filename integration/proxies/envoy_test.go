@@ -21,8 +21,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestEnvoySamples reads the samples for Envoy, which may not be installed, by Envoy's own definitions: every field is
-// known, every value within its range, and the filter asks, waits and refuses as it should.
+// TestEnvoySamples reads the sample configurations with the definitions of Envoy, which need not be
+// installed. Every field is known, every value is within its range, and the filter has safe
+// settings.
 func TestEnvoySamples(t *testing.T) {
 	id, err := identity.New(identity.Config{})
 	if err != nil {
@@ -91,7 +92,7 @@ func TestEnvoySamples(t *testing.T) {
 			dotted := []string{
 				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 			}
-			if filter.GetHttpService() != nil { // by gRPC xenagate has Envoy remove them
+			if filter.GetHttpService() != nil { // over gRPC, the response of xenagate removes them
 				for _, name := range id.Names() {
 					dotted = append(dotted, strings.ToLower(name))
 				}
@@ -124,7 +125,8 @@ func TestEnvoySamples(t *testing.T) {
 	}
 }
 
-// shows reports whether a filter that asks by HTTP passes on a field. Envoy matches whole names, in small letters.
+// shows reports whether a filter that uses HTTP passes on a field. Envoy matches whole names in
+// lower case.
 func shows(filter *extauthzv3.ExtAuthz, name string) bool {
 	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
 		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)

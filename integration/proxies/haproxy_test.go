@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBrokenLua breaks the Lua for HAProxy in its middle, once it has begun to work on a request. HAProxy goes on with
-// the request after an error, so the configuration itself has to refuse it.
+// TestBrokenLua makes the Lua script for HAProxy fail while it handles a request. After such an
+// error HAProxy continues with the request, so the configuration itself must refuse it.
 func TestBrokenLua(t *testing.T) {
 	for _, c := range []struct{ name, at, wrong string }{
 		{"before it asks", "\tstrip(txn)\n", "\tstrip(txn)\n\terror('broken')\n"},

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The types of HTTP/2 frames that the tests look at (RFC 9113, section 6).
+// The types of HTTP/2 frames that the tests read (RFC 9113, section 6).
 const (
 	frameData    = 0
 	frameHeaders = 1
@@ -16,11 +16,11 @@ const (
 	frameGoAway  = 7
 )
 
-// preface is how an HTTP/2 client begins, with an empty SETTINGS frame.
+// preface is the beginning of an HTTP/2 connection, with an empty SETTINGS frame.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// headers is a HEADERS frame. Each line is a name, a space and a value; pseudo-header fields come first. end says that
-// no body follows.
+// headers returns a HEADERS frame. Each line is a name, a space and a value, pseudo-header fields
+// first. If end is set, no body follows.
 func headers(stream uint32, end bool, lines ...string) string {
 	var block bytes.Buffer
 	for _, line := range lines {
@@ -43,8 +43,8 @@ func headers(stream uint32, end bool, lines ...string) string {
 	return string(frame) + block.String()
 }
 
-// answered reads frames until one of the stream tells of a response, or the server gives up. It reports whether there was
-// a response, and the bytes of the frame.
+// answered reads frames until one of them begins a response on the stream, or the server closes the
+// stream or the connection. It reports whether there was a response, and returns the frame.
 func answered(c net.Conn, stream uint32) (bool, []byte) {
 	for {
 		head := make([]byte, 9)

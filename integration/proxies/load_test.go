@@ -12,10 +12,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBigHeaders sends tokens as long as they may be, and users with many scopes.
+// TestBigHeaders sends very long tokens, and tokens of users with many scopes.
 func TestBigHeaders(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
-		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes a third more of it
+		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes it a third longer
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
 			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
 				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
@@ -40,7 +40,8 @@ func TestBigHeaders(t *testing.T) {
 	})
 }
 
-// TestConcurrent sends 1000 requests at the same time, of 20 users and of some without a token.
+// TestConcurrent sends 1000 requests at the same time, from 20 users and from clients without a
+// token.
 func TestConcurrent(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		tokens := make([]string, 20)
@@ -73,7 +74,8 @@ func TestConcurrent(t *testing.T) {
 	})
 }
 
-// TestRestart stops xenagate while requests go on. None passes until it is there again, and then all do.
+// TestRestart stops xenagate while requests arrive. No request passes until xenagate runs again.
+// Then every request passes.
 func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
@@ -115,18 +117,20 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestSlowIssuer has an answer of the issuer's take almost as long as xenagate waits for it. The proxy must wait too.
+// TestSlowIssuer has an issuer that responds shortly before the timeout of xenagate. The proxy must
+// wait for xenagate.
 func TestSlowIssuer(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		t.Parallel()
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // knows the metadata now
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // xenagate has the metadata after this
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
 		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
 	})
 }
 
-// TestFrozen has xenagate accept requests and never answer. The proxy must give up, and not let them pass.
+// TestFrozen has a xenagate that accepts requests and never responds. The proxy must refuse them
+// after its timeout.
 func TestFrozen(t *testing.T) {
 	impatient = true
 	defer func() { impatient = false }()

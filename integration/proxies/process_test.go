@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// freeAddr is a loopback address that nobody listens on. Its port is none that the system gives to connections: those of
-// the tests' own would take it before a program does.
+// freeAddr returns a loopback address without a listener. Its port is outside the range that the
+// system uses for outgoing connections: a connection of the tests could take such a port first.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -30,7 +30,7 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// output is what a process writes.
+// output holds the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -48,14 +48,14 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// process is a program that runs.
+// process is a running program.
 type process struct {
 	cmd   *exec.Cmd
 	out   *output
 	ended chan struct{}
 }
 
-// start starts a program and waits until it listens on addr. It is killed at the end of the test.
+// start starts a program and waits until it listens on addr. The test kills it at its end.
 func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: new(output), ended: make(chan struct{})}
@@ -96,7 +96,7 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 // kill ends the program and its children, and waits for it.
 func (p *process) kill() {
 	select {
-	case <-p.ended: // its id may be another's by now
+	case <-p.ended: // another process may have its id now
 		return
 	default:
 	}
@@ -104,7 +104,7 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// tempDir is a directory that nginx's workers, which aren't root, can enter.
+// tempDir returns a directory that the workers of nginx can enter. They do not run as root.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -114,7 +114,7 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// eventually polls until ok says so.
+// eventually calls ok until it returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -126,7 +126,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// sample is a file of cmd/xenagate/deploy with some of its words replaced, each by the one after it. All must be there.
+// sample returns a file of cmd/xenagate/deploy with some words replaced. words are pairs of an old
+// and a new word. The file must contain every old word.
 func sample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)

@@ -10,16 +10,17 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// Addresses that the samples have.
+// The addresses in the sample configurations.
 const (
 	sampleGate    = "127.0.0.1:9090"
 	sampleService = "127.0.0.1:8081"
 )
 
-// impatient has the samples wait for 1 s in all where they wait for 7 or 8.
+// impatient replaces the timeouts of 7 and 8 s in the samples by 1 s.
 var impatient bool
 
-// patient is sample, with a timeout that is replaced by a shorter one for tests that wait for it.
+// patient returns a sample. For tests that wait for the timeout, it replaces the timeout by a
+// shorter one.
 func patient(t *testing.T, name, long, short string, replace ...string) string {
 	t.Helper()
 	if !impatient {
@@ -28,24 +29,24 @@ func patient(t *testing.T, name, long, short string, replace ...string) string {
 	return sample(t, name, append(replace, long, short)...)
 }
 
-// proxy is a program under test.
+// proxy is a program that the tests run.
 type proxy struct {
 	name      string
 	dialect   forwardauth.Dialect
 	prefix    string // forwardauth.Config.PathPrefix
-	h2c       bool   // the sample takes HTTP/2 without TLS
-	optional  bool   // no package that CI could install
+	h2c       bool   // the sample accepts HTTP/2 without TLS
+	optional  bool   // CI can install no package of it
 	config    func(t *testing.T, dir string, e *env) (args []string)
-	onlyUsual bool // drops names with "-", "_" and ".", and not those with other separators
-	trailers  bool // passes on trailers, which a service must not take its user from
+	onlyUsual bool // removes names with "-", "_" and ".", but not with other separators
+	trailers  bool // passes on trailers: a service must not take the user from them
 
-	// What clients see where it is not what xenaauth answers.
-	malformed int  // in place of 400
-	gone      int  // where xenagate can't be reached
-	frozen    int  // where it doesn't answer; 0: after a time that can't be set
-	ownBody   bool // the body of refusals is the proxy's own
-	noRetry   bool // Retry-After is lost
-	ownHeads  bool // Cache-Control of refusals is not passed on
+	// Where the response to the client differs from that of xenaauth.
+	malformed int  // the status instead of 400
+	gone      int  // the status if xenagate can't be reached
+	frozen    int  // the status if xenagate does not respond; 0 if its timeout can't be set
+	ownBody   bool // the proxy replaces the body of refusals
+	noRetry   bool // Retry-After is missing
+	ownHeads  bool // Cache-Control of refusals is missing
 }
 
 var all = []proxy{
@@ -61,7 +62,7 @@ var all = []proxy{
 		name: "haproxy", dialect: forwardauth.HAProxy, config: haproxyConfig,
 		gone: 503, frozen: 503, h2c: true, trailers: true,
 	},
-	// Not run by us: no registry that we reach has these two.
+	// CI does not run these two: no package registry in its reach has them.
 	{
 		name: "traefik", optional: true, dialect: forwardauth.Traefik, config: traefikConfig,
 		gone: 500, trailers: true,
@@ -119,7 +120,7 @@ func traefikConfig(t *testing.T, dir string, e *env) []string {
 }
 
 func envoyConfig(t *testing.T, dir string, e *env) []string {
-	socket := func(addr string) string { // as the samples have it
+	socket := func(addr string) string { // as in the samples
 		host, port, _ := strings.Cut(addr, ":")
 		return "address: " + host + ", port_value: " + port
 	}
@@ -139,7 +140,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// find is the program's path. The test is skipped if there is none.
+// find returns the path of the program. The test is skipped if the program is missing.
 func (p *proxy) find(t *testing.T) string {
 	t.Helper()
 	name := p.name
@@ -156,7 +157,7 @@ func (p *proxy) find(t *testing.T) string {
 	return path
 }
 
-// each runs a test behind every proxy.
+// each runs a test with every proxy.
 func each(t *testing.T, test func(t *testing.T, e *env)) {
 	for i := range all {
 		p := &all[i]

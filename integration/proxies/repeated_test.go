@@ -8,8 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRepeated sends each field that a line of the samples is about twice, with two values in either order, as one list,
-// and beside an empty one. A line that looks at the first, at the last or at any of them only would let the other pass.
+// TestRepeated repeats each field that a line of the samples handles: two values in both orders,
+// both values as one list, and one value beside an empty field. If a line read only the first or
+// the last field, the other would pass.
 func TestRepeated(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -18,7 +19,7 @@ func TestRepeated(t *testing.T) {
 		for _, name := range names {
 			for _, values := range [][]string{{"a", "b"}, {"b", "a"}, {"a, b"}, {"", "a"}, {"a", ""}, {"a", "a", "b"}} {
 				lines := append([]string{token}, named(name, values)...)
-				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):] // one in another case
+				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):] // one of the names in another case
 				a, err := e.try("GET", "/api/x", "", lines...)
 				if err != nil || a.Status != 200 {
 					if !e.optional {
@@ -43,8 +44,8 @@ func TestRepeated(t *testing.T) {
 	})
 }
 
-// TestRepeatedCredentials sends two tokens, two hosts and two lengths. No reading of such a request passes but one that
-// all servers share.
+// TestRepeatedCredentials sends two tokens, two hosts and two lengths. Such a request must not pass
+// if two servers can read it differently.
 func TestRepeatedCredentials(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -71,12 +72,12 @@ func TestRepeatedCredentials(t *testing.T) {
 			a, err := e.raw("POST", "POST /open/x HTTP/1.1\r\nHost: api.example\r\n"+lines+"\r\n\r\n0\r\n\r\n"+inner)
 			t.Logf("%q: %d, %v", lines, a.Status, err)
 		}
-		e.service.check(t) // which has had no request for /admin/x
+		e.service.check(t) // the service got no request for /admin/x
 	})
 }
 
-// TestMethodByHTTP2 has the fields of an HTTP/2 request that an HTTP/1.1 request for the service is made of say it all
-// twice.
+// TestMethodByHTTP2 sends HTTP/2 requests that contradict themselves, or that have a line break in a
+// field. A proxy that accepts one makes an HTTP/1.1 request of it for the service.
 func TestMethodByHTTP2(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		if !e.h2c {

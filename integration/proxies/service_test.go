@@ -18,20 +18,20 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// service is what the proxies protect. It answers with what it got, and holds every request to what must be true of all
-// that arrive, whatever the test is about.
+// service is the service behind the proxies. It responds with the request that it got. It checks
+// each request for what must be true of every request that arrives, in every test.
 type service struct {
 	addr     string
 	n        atomic.Int64
 	trailers bool // trailers may arrive
-	signs    bool // names with other signs than letters, digits and "-" may arrive
+	signs    bool // names with characters other than letters, digits and "-" may arrive
 	routes   *routes.Table
 	identity *identity.Identity
 	mu       sync.Mutex
 	wrong    []string
 }
 
-// seen is a request as it reached the service.
+// seen is a request as the service got it.
 type seen struct {
 	Method, Host, URI            string
 	Header                       http.Header
@@ -67,7 +67,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// hold says what is wrong with a request that was let pass.
+// hold returns what is wrong with a request that passed.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -98,7 +98,7 @@ func (s *service) hold(r *http.Request) {
 			s.violation(r, "%s has arrived, which services fold", name)
 		}
 		switch folded := fold(name); {
-		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // the proxy's own
+		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // set by the proxy
 		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)
@@ -129,7 +129,7 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// misleading are fields by which a client could tell a service an address, a host, a scheme or a path.
+// misleading lists fields from which a service could read a wrong address, host, scheme or path.
 var misleading = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
@@ -137,7 +137,7 @@ var misleading = []string{
 	"x-http-host-override", "proxy",
 }
 
-// fold is a name as the most careless service has it.
+// fold returns a field name as the least careful service compares it.
 func fold(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -155,7 +155,7 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// check fails the test if a request has arrived that should not have.
+// check fails the test if a request arrived that must not arrive.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

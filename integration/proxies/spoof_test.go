@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofedIdentity sends identity fields of the client's own, in every spelling that a service could take for ours.
-// The service holds each request to having none of them.
+// TestSpoofedIdentity sends identity fields of the client, in every spelling that a service could
+// take for those of xenagate. The service checks that none arrives.
 func TestSpoofedIdentity(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -49,7 +49,7 @@ func TestSpoofedIdentity(t *testing.T) {
 			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
 		}
 		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
-			a.seen(t) // with the right user, as the service has looked
+			a.seen(t) // the service has checked the user
 		}
 
 		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
@@ -63,7 +63,7 @@ func TestSpoofedIdentity(t *testing.T) {
 	})
 }
 
-// spoof sends lines to a route that asks for a user, and to one that is open to everybody.
+// spoof sends header lines to a route that requires a user, and to a public route.
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
@@ -81,8 +81,8 @@ func (e *env) spoof(t *testing.T, token string, lines []string) {
 	e.service.check(t)
 }
 
-// TestSpoofedMethod asks for another method by a field, in spellings that a service could take for one that does. The
-// request is refused, or the field doesn't arrive.
+// TestSpoofedMethod sends fields that ask for another method, in every spelling that a service
+// could take for such a field. The request is refused, or the field does not arrive.
 func TestSpoofedMethod(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -116,7 +116,7 @@ func TestSpoofedMethod(t *testing.T) {
 	})
 }
 
-// TestSpoofedTarget has the client say itself what the original request was.
+// TestSpoofedTarget sends fields of the client that describe another original request.
 func TestSpoofedTarget(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// tricks are targets that lead to /admin or past the rules in somebody's reading. Nobody may get one.
+// tricks lists targets that some servers read as /admin, or as a path with a weaker rule. None may
+// pass.
 var tricks = []string{
 	"/admin", "/admin/", "/admin/x", "//admin", "///admin/x", "/api//admin", "/api//../admin/x",
 	"//api.example/admin", "/open//../admin", "/./admin", "/api/./x", "/api/../admin", "/open/../admin/x",
@@ -33,8 +34,8 @@ var tricks = []string{
 	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
-// TestTargets asks for them as they are, over a bare connection. Whatever reaches the service is held to the rule for
-// what it got, which is what service.hold does; here nobody gets through at all.
+// TestTargets sends the targets unchanged. service.hold checks each request that arrives by the
+// rule for its target. Of these targets none may pass.
 func TestTargets(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -42,7 +43,7 @@ func TestTargets(t *testing.T) {
 			for _, target := range tricks {
 				before := e.service.n.Load()
 				a, err := e.try(method, target, "", user)
-				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" { // a proxy may answer for itself
+				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" { // a proxy may respond itself
 					t.Errorf("%s %q: %d %s", method, target, a.Status, a.Body)
 				}
 				if e.service.n.Load() != before {
@@ -52,7 +53,7 @@ func TestTargets(t *testing.T) {
 		}
 		e.service.check(t)
 
-		// What is odd and right: it may pass, or the proxy may be stricter.
+		// Unusual targets that are legal: they may pass, or the proxy may refuse them.
 		admin := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi", "admin"}}))
 		for _, target := range []string{
 			"/api/%C3%A5", "/api/x%2Dy", "/api/~x", "/api/a+b", "/api/@:!$&'()*,=", "/api/?//../admin", "/api/x?%00%2f..",
@@ -101,7 +102,7 @@ func TestTargets(t *testing.T) {
 	})
 }
 
-// TestHTTP2 speaks HTTP/2 in clear text to proxies that understand it: there the target has scheme and host.
+// TestHTTP2 sends HTTP/2 requests without TLS. In HTTP/2 the target has a scheme and a host.
 func TestHTTP2(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		if !e.h2c {

@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// upgrades are arrangements of the Upgrade field: each is the values of the fields that a client sends.
+// upgrades lists values of Upgrade fields. Each entry has the values of the fields of one request.
 var upgrades = [][]string{
 	{"websocket"}, {"WebSocket"}, {"WEBSOCKET"}, {"h2c"}, {"H2C"}, {"h2"}, {"TLS/1.0"}, {""},
 	{"h2c", "websocket"}, {"websocket", "h2c"}, {"H2c", "WebSocket"}, {"WebSocket", "H2c"},
@@ -31,7 +31,7 @@ var upgrades = [][]string{
 	{"websocket/13"}, {"websocket;h2c"}, {"h2c;websocket"}, {"\"websocket\""}, {"websocket\x0bh2c"}, {"websocket\xa0"},
 }
 
-// connections are arrangements of the Connection field.
+// connections lists values of Connection fields in the same way.
 var connections = [][]string{
 	{"Upgrade"}, {"upgrade"}, {"Upgrade, HTTP2-Settings"}, {"HTTP2-Settings, Upgrade"}, {"Upgrade", "HTTP2-Settings"},
 	{"HTTP2-Settings", "Upgrade"}, {"keep-alive, Upgrade"}, {"keep-alive", "Upgrade"}, {"Upgrade", "keep-alive"},
@@ -39,9 +39,10 @@ var connections = [][]string{
 	{"HTTP2-Settings"}, {"keep-alive"}, {"close"}, {""}, {"", "Upgrade"}, nil,
 }
 
-// TestUpgrades asks a public route for other protocols, in every arrangement of the fields that do so. The service is one
-// that takes h2c without HTTP2-Settings: behind such an upgrade, the client would speak to it past the gateway. What
-// reaches it is no Upgrade, or one field that says websocket, and no request by HTTP/2.
+// TestUpgrades asks a public route for other protocols, with every combination of the fields. The
+// service accepts h2c without HTTP2-Settings. After such an upgrade the gateway would not see the
+// requests of the client. The service must get no Upgrade field, or a single one with the value
+// websocket, and no HTTP/2 request.
 func TestUpgrades(t *testing.T) {
 	more := [][]string{
 		nil,
@@ -90,7 +91,8 @@ func TestUpgrades(t *testing.T) {
 	})
 }
 
-// TestUpgradeByHTTP2 asks for an upgrade as HTTP/2 does it (RFC 8441), where the proxy takes HTTP/2 without TLS.
+// TestUpgradeByHTTP2 asks for an upgrade over HTTP/2 (RFC 8441), if the proxy accepts HTTP/2
+// without TLS.
 func TestUpgradeByHTTP2(t *testing.T) {
 	upgradeable(t, func(t *testing.T, e *env) {
 		if !e.h2c {
@@ -135,7 +137,8 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// upgrade sends the request of this number. Where the protocol is changed, it goes on as the client that has asked for it.
+// upgrade sends the request with this number. If the protocol changes, it continues with the new
+// protocol.
 func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -155,17 +158,17 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 		answered(c, 3)
 	default:
 		_, err := io.Copy(io.Discard, resp.Body)
-		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // as Java's HttpClient asks
+		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // like HttpClient of Java
 		if err != nil || resp.StatusCode >= 500 || plain && resp.StatusCode != 200 {
 			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
 		}
 	}
 }
 
-// echoes sends a WebSocket message (RFC 6455, section 5.2), and wants it back.
+// echoes sends a WebSocket message (RFC 6455, section 5.2) and reports whether it comes back.
 func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
-	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // masked by zeros
+	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // the mask is zero
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(in, got); err != nil || string(got) != "\x81\x02hi" {
 		t.Errorf("%q: the WebSocket echoes %q, %v", lines, got, err)
@@ -173,8 +176,8 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00") // the end
 }
 
-// upgraded holds what has reached the service since the last call to what may reach it. asked are the requests by their
-// numbers. It returns how many WebSockets were opened.
+// upgraded checks the requests that reached the service since the last call. asked has the requests
+// by their numbers. It returns the number of opened WebSockets.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
@@ -205,7 +208,8 @@ func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	return websockets
 }
 
-// upgradeable runs a test behind every proxy, and behind xenagate as one, with Hypercorn as the service.
+// upgradeable runs a test with every proxy and with xenagate as a reverse proxy. The service is
+// Hypercorn.
 func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	hypercorn := proxy{name: "hypercorn"}
 	server := hypercorn.find(t)
@@ -233,7 +237,7 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	}
 }
 
-// xenagate starts the gateway as a reverse proxy.
+// xenagate starts xenagate as a reverse proxy.
 func (e *env) xenagate(t *testing.T, dir string) {
 	t.Helper()
 	binary := filepath.Join(dir, "xenagate")
