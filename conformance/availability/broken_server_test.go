@@ -20,13 +20,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wire is a network in memory, on which connections can die without a word: then each side may write, and nothing
+// wire is a network in memory whose connections can die silently: both sides can still write, and nothing
 // arrives.
 type wire struct {
 	mu      sync.Mutex
-	conns   map[*wireConn]bool // open ones
+	conns   map[*wireConn]bool // open connections
 	dialled int
-	mute    bool // connections are dead from their beginning
+	mute    bool // new connections are dead
 	latency time.Duration
 	accept  chan net.Conn
 	closed  chan struct{}
@@ -71,7 +71,7 @@ func (w *wire) Accept() (net.Conn, error) {
 func (w *wire) Close() error   { close(w.closed); return nil }
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// die makes all connections die, and all new ones if mute is set.
+// die makes all connections die, and if mute is set also all new connections.
 func (w *wire) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +87,7 @@ func (w *wire) open() int {
 	return len(w.conns)
 }
 
-// dieBut makes the connections to all but one server die.
+// dieBut makes all connections die except those to one server.
 func (w *wire) dieBut(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +98,7 @@ func (w *wire) dieBut(addr string) {
 	}
 }
 
-// namedConn is the server's end of a connection, which tells connections apart by the address of the client.
+// namedConn is the end of a connection at the server. The address of its client identifies it.
 type namedConn struct {
 	net.Conn
 	name string
@@ -106,7 +106,7 @@ type namedConn struct {
 
 func (c *namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
 
-// wireConn is the client's end of a connection.
+// wireConn is the end of a connection at the client.
 type wireConn struct {
 	net.Conn
 	wire       *wire
@@ -140,7 +140,7 @@ func (c *wireConn) Read(p []byte) (int, error) {
 func (c *wireConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
-		return len(p), nil // into the void
+		return len(p), nil // lost
 	}
 	return n, err
 }
@@ -163,7 +163,7 @@ type wired struct {
 	validator *xenaauth.Validator
 }
 
-// onWire calls f with an issuer on a wire that is reached by HTTP/1.1 or HTTP/2.
+// onWire calls f with an issuer on a wire that speaks HTTP/1.1 or HTTP/2.
 func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *wired)) {
 	t.Helper()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -184,9 +184,9 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
 		f(t, w)
 		w.transport.CloseIdleConnections()
-		time.Sleep(time.Minute) // for those of which the transport knows no more
+		time.Sleep(time.Minute) // closes connections that the transport has forgotten
 		left := 0
-		if http2 { // the dead connection of the client's own transport, which has no pings and is not ours to close
+		if http2 { // the transport of the client sends no pings, and the library must not close its connections
 			left = 1
 		}
 		require.LessOrEqual(t, w.open(), left, "connections are left")
@@ -201,14 +201,14 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 	})
 }
 
-// config reaches the issuer by connections of the wire.
+// config returns a configuration whose client connects through the wire.
 func (w *wired) config() xenaauth.Config {
 	cfg := w.issuer.HybridConfig()
 	cfg.HTTPClient = &http.Client{Transport: w.transport}
 	return cfg
 }
 
-// fill makes n connections where each carries one call at a time, and leaves them idle.
+// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 these are n connections.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -224,7 +224,7 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// until asks about a token until it passes, and returns how long that took.
+// until validates a token again and again until it passes, and returns how long that took.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// strangers are so many clients that each ask with tokens of junk keys, one after the other, until the returned function
-// is called. It requires that each was told the truth: the key is unknown, or the answer is not known.
+// strangers starts 1100 clients that send tokens with unknown kids, one after the other, until leave is
+// called. Each response must be 401, or 503 with Retry-After.
 func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
@@ -47,8 +47,8 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// More strangers wait for unknown keys than there are places. A token of a rotated key passes at once if its user is
-// known. Any other is told to come again, and passes when it does.
+// More clients wait for unknown keys than the library lets wait. A token of a new key passes at once if
+// its user is known. Any other token of a new key is refused with 503 and Retry-After, and passes then.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -69,8 +69,8 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// The same while the key set takes 4 s: longer than a second, and so long that two fetches in a row take longer than a
-// request waits.
+// The same while a fetch of the key set takes 4 s. That is longer than a second, and two fetches take
+// longer than a request waits.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -93,7 +93,7 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	})
 }
 
-// Strangers who know the name of one user take the places of that user, and of no other.
+// Bad tokens with the subject of a known user take only the places of this user, not those of others.
 func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -109,7 +109,7 @@ func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	})
 }
 
-// A token that was refused makes no user known.
+// A refused token does not make its user known.
 func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -124,7 +124,8 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The key set moved, and strangers crowd. What the metadata say was not found out, so that is no refusal either.
+// The key set moved while too many requests wait. The metadata were not read yet, so the response is 503
+// and not 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,7 +147,8 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	})
 }
 
-// Nor is a token refused whose key may be in the set that the metadata name, when the metadata cannot be had.
+// If the metadata are unavailable, a token with an unknown kid is refused with 503: its key may be in the
+// set that the metadata name.
 func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

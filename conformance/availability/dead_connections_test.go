@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// soon is how long after new connections work every good token passes.
+// soon is the time after which every good token passes, counted from when new connections work.
 const soon = 2 * time.Second
 
 func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
@@ -26,7 +26,8 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// Connections that die without a word while new ones work cost no token more than the promised time, and no token 503.
+// If connections die silently while new connections work, each token passes within the promised time, and
+// none gets 503.
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -36,7 +37,7 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.die(false)
-			w.latency = 200 * time.Millisecond // so that not each call can try a new connection for itself
+			w.latency = 200 * time.Millisecond // so that not each call can open its own connection
 			w.issuer.Rotate()
 			var all sync.WaitGroup
 			for n := range 60 {
@@ -62,7 +63,7 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
-// The same, for tokens that come one by one, and for a service that was idle.
+// The same for tokens that come one by one, and for a service that was idle.
 func TestDeadConnectionsOneByOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -81,7 +82,8 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	})
 }
 
-// Whenever a hang ends, and although what was asked in it is never answered, all is well within the promised time.
+// After a hang of any length, each token passes within the promised time. The calls that were sent during
+// the hang never get a response.
 func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -136,8 +138,8 @@ func TestRecoveryAfterAHang(t *testing.T) {
 	})
 }
 
-// Others who use the same client keep their connections and what they do with them.
-func TestASharedClientIsNotDisturbed(t *testing.T) {
+// Requests of others with the same http.Client are not disturbed.
+func TestSharedClientIsNotDisturbed(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
 		other := func(issuer http.Handler) http.Handler {
@@ -154,7 +156,7 @@ func TestASharedClientIsNotDisturbed(t *testing.T) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
-				resp, err := client.Get("http://other.localhost/other") // another server, for the pools
+				resp, err := client.Get("http://other.localhost/other") // another server, which has its own pool
 				if err != nil {
 					done <- err.Error()
 					return
@@ -177,9 +179,9 @@ func TestASharedClientIsNotDisturbed(t *testing.T) {
 	})
 }
 
-// An issuer that closes a connection just when the next call comes loses no token: net/http sends a POST again only
-// because it is told that it may.
-func TestIdleConnectionsThatCloseInTheSameMoment(t *testing.T) {
+// If the issuer closes a connection at the moment of the next call, the call is sent again. net/http does
+// this for a POST only because the library allows it.
+func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	used := make(map[string]int)
@@ -190,7 +192,7 @@ func TestIdleConnectionsThatCloseInTheSameMoment(t *testing.T) {
 			again := used[r.RemoteAddr] > 1
 			mu.Unlock()
 			if again {
-				panic(http.ErrAbortHandler) // the connection ends without an answer
+				panic(http.ErrAbortHandler) // the connection ends without a response
 			}
 			issuer.ServeHTTP(rw, r)
 		})

@@ -13,15 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An agent that watches a process may replace the default transport of net/http by one of another kind, before or after
-// this package is used for the first time.
-func TestTheDefaultTransportWasReplaced(t *testing.T) {
+// A monitoring agent may replace http.DefaultTransport by a RoundTripper of another type.
+func TestReplacedDefaultTransport(t *testing.T) {
 	const child = "XENA_TEST_TRANSPORT"
 	if os.Getenv(child) == "" {
 		t.Parallel()
 		self, err := os.Executable()
 		require.NoError(t, err)
-		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestTheDefaultTransportWasReplaced$")
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestReplacedDefaultTransport$")
 		cmd.Env = append(os.Environ(), child+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%.600s", out)

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// configured is a transport that golang.org/x/net/http2 has set up: connections of HTTP/2 are handed to a client of its
-// own, which leads somewhere else.
+// configured returns a transport like one after http2.ConfigureTransport of golang.org/x/net: connections
+// with HTTP/2 are handed to another client. Here that client always fails.
 func configured() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
@@ -34,9 +34,9 @@ func configured() *http.Transport {
 	}
 }
 
-// A call without an answer is sent again by a copy of the client's transport. The transport itself stays as it is:
-// crypto/tls refuses to connect if a protocol in its list is "".
-func TestACopiedTransportStaysAsItIs(t *testing.T) {
+// The library sends a call without a response again, with a copy of the transport of the client. The
+// original transport must not change: crypto/tls refuses to connect if its list of protocols contains "".
+func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		transport := configured()
@@ -54,14 +54,15 @@ func TestACopiedTransportStaysAsItIs(t *testing.T) {
 	})
 }
 
-// Without an HTTPClient the connections are our own, also where the default transport was set up for HTTP/2.
-func TestTheDefaultTransportWasSetUpForHTTP2(t *testing.T) {
+// Without an HTTPClient the library uses its own connections, also if http.DefaultTransport was set up for
+// HTTP/2.
+func TestDefaultTransportSetUpForHTTP2(t *testing.T) {
 	const child = "XENA_TEST_TRANSPORT_HTTP2"
 	if os.Getenv(child) == "" {
 		t.Parallel()
 		self, err := os.Executable()
 		require.NoError(t, err)
-		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestTheDefaultTransportWasSetUpForHTTP2$")
+		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestDefaultTransportSetUpForHTTP2$")
 		cmd.Env = append(os.Environ(), child+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%.600s", out)

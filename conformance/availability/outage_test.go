@@ -27,12 +27,12 @@ func TestA1_NoKeysYet(t *testing.T) {
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 		}
 		require.Error(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
-		// What can be told without keys is told.
+		// Refusals that need no key stay the same.
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), xenaauth.ReasonExpired)
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)
 		issuer.Heal()
-		time.Sleep(2 * time.Second) // it heals alone
+		time.Sleep(2 * time.Second) // the next fetch succeeds
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
@@ -48,7 +48,7 @@ func TestA1_OverARealConnection(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	issuer.Heal()
-	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond) // only a mistake is late
+	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond) // the bound only matters if the test fails
 }
 
 func TestA2_KnownKeys(t *testing.T) {
@@ -65,10 +65,10 @@ func TestA2_KnownKeys(t *testing.T) {
 			token := issuer.JWT(xenaauthtest.Token{})
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
 		}
-		a.Refuses(t, known, xenaauth.ReasonExpired) // cached facts, but a verdict of now
+		a.Refuses(t, known, xenaauth.ReasonExpired) // cached, but the times are checked now
 		time.Sleep(time.Hour)
 		known = issuer.JWT(xenaauthtest.Token{})
-		a.Refuses(t, known, xenaauth.ReasonUnavailable) // 24 hours and more
+		a.Refuses(t, known, xenaauth.ReasonUnavailable) // after more than 24 hours
 		issuer.Heal()
 		time.Sleep(6 * time.Second)
 		a.Passes(t, known)
@@ -88,7 +88,7 @@ func TestA2_MaxKeyAge(t *testing.T) {
 		time.Sleep(39 * time.Minute)
 		a.Passes(t, token)
 		time.Sleep(time.Minute + time.Second)
-		a.Refuses(t, token, xenaauth.ReasonUnavailable) // neither known tokens
+		a.Refuses(t, token, xenaauth.ReasonUnavailable) // cached tokens too
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	})
 }
@@ -100,11 +100,11 @@ func TestA2_FactsOfAWithdrawnKey(t *testing.T) {
 		a.Passes(t, old)
 		issuer.Rotate()
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		a.Passes(t, old) // both keys are published
+		a.Passes(t, old) // the key set has both keys
 		issuer.Retire()
-		a.Passes(t, old) // not known here yet
+		a.Passes(t, old) // the key set here is still the old one
 		time.Sleep(20 * time.Minute)
-		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // this one starts the refresh
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // starts the refresh
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		a.Refuses(t, old, xenaauth.ReasonUnknownKey)
@@ -154,7 +154,7 @@ func TestA3_UnknownKey(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
-		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // it could not be asked
+		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // the key set could not be fetched
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		issuer.Heal()
 		time.Sleep(2 * time.Second)
@@ -181,7 +181,7 @@ func TestA3_SlowIssuer(t *testing.T) {
 	})
 }
 
-// A first caller that leaves takes nobody's fetch away.
+// If the first caller leaves, the fetch goes on for the others.
 func TestA3_TheFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -216,7 +216,7 @@ func TestA4_JunkKids(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		issuer.Rotate() // and the first token of a new key passes amid all that
+		issuer.Rotate() // the first token of a new key passes during the flood
 		answers := make([]*harness.Response, 200)
 		var wg sync.WaitGroup
 		for i := range answers {
@@ -238,7 +238,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		var wg sync.WaitGroup
-		for i := range 100 { // ten seconds of it
+		for i := range 100 { // ten seconds
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				a.Get(t, harness.UnknownKeyToken(issuer, i))

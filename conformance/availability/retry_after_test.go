@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that says when to come back is left alone until then, and clients are told the time that remains.
+// After a response with Retry-After, the issuer gets no call until that time. Refusals have the remaining
+// time as Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -48,7 +49,7 @@ func TestRetryAfterIsRespected(t *testing.T) {
 	}
 }
 
-// The key set is left alone too, while the keys that are known go on to serve.
+// The same for the key set. Meanwhile the known keys are used.
 func TestRetryAfterOfTheKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -72,7 +73,7 @@ func TestRetryAfterOfTheKeySet(t *testing.T) {
 	})
 }
 
-// An issuer that asks for a day is asked again after a minute, by one call.
+// If Retry-After is a day, the issuer gets one call after a minute.
 func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -85,7 +86,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
 			}
 			all.Wait()
-			if minute > 0 { // all of the first ones were under way before the issuer answered one
+			if minute > 0 { // in the first minute all calls started before the first response
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
 			}
 			issuer.ResetCalls()
@@ -94,8 +95,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	})
 }
 
-// A cold start waits for an issuer that is slow and answers.
-func TestColdStartAtASlowIssuer(t *testing.T) {
+// After a start, requests wait for a slow issuer.
+func TestColdStartWithSlowIssuer(t *testing.T) {
 	t.Parallel()
 	for _, metadata := range []bool{false, true} {
 		harness.FakeTime(t, func(t *testing.T) {
@@ -121,9 +122,9 @@ func TestColdStartAtASlowIssuer(t *testing.T) {
 	}
 }
 
-// An issuer that answers every call with an error gets few of them, whatever its error is, and clients are told to come
-// back.
-func TestAFailingIssuerGetsFewCalls(t *testing.T) {
+// An issuer that answers each call with an error gets few calls, whichever error it is. Refusals have
+// Retry-After.
+func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
 		"500":               {Status: 500},
@@ -145,7 +146,7 @@ func TestAFailingIssuerGetsFewCalls(t *testing.T) {
 					used[n] = issuer.Opaque(xenaauthtest.Token{})
 					require.Equal(t, 200, a.Get(t, used[n]).Status)
 				}
-				time.Sleep(2 * time.Minute) // their answers are too old
+				time.Sleep(2 * time.Minute) // the cached responses are too old
 				issuer.Fail(xenaauthtest.Introspection, fault)
 				ask := func(token string, seconds int) int {
 					issuer.ResetCalls()
@@ -171,15 +172,15 @@ func TestAFailingIssuerGetsFewCalls(t *testing.T) {
 	}
 }
 
-// An issuer that calls a token malformed is there: a stranger's malformed tokens slow down no other token.
-func TestMalformedTokensDoNotCutOthersOff(t *testing.T) {
+// If the issuer calls a token malformed, that is no outage. Malformed tokens do not slow down others.
+func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 413, 422} {
 		harness.FakeTime(t, func(t *testing.T) {
 			issuer := harness.NewIssuer()
 			cfg := issuer.HybridConfig()
 			cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
-			cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if err := r.ParseForm(); err != nil {
 					return nil, err
 				}
@@ -189,7 +190,7 @@ func TestMalformedTokensDoNotCutOthersOff(t *testing.T) {
 					return &http.Response{StatusCode: status, Header: header, Body: body, Request: r}, nil
 				}
 				r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
-				return on.RoundTrip(r)
+				return next.RoundTrip(r)
 			})
 			a := harness.Mount(t, cfg)
 			for n := range 5000 {
@@ -203,15 +204,16 @@ func TestMalformedTokensDoNotCutOthersOff(t *testing.T) {
 	}
 }
 
-// A stranger whose tokens make the issuer stumble slows down no token that was active once, and no other token for long.
-func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
+// If the tokens of one client make the issuer fail, tokens that were active before are not slowed down,
+// and other tokens only for a short time.
+func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		var strange sync.Map
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
-		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if err := r.ParseForm(); err != nil {
 				return nil, err
 			}
@@ -219,7 +221,7 @@ func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
 				return &http.Response{StatusCode: 500, Body: http.NoBody, Request: r}, nil
 			}
 			r.Body = io.NopCloser(strings.NewReader(r.PostForm.Encode()))
-			return on.RoundTrip(r)
+			return next.RoundTrip(r)
 		})
 		a := harness.Mount(t, cfg)
 		used := issuer.Opaque(xenaauthtest.Token{})
@@ -241,7 +243,7 @@ func TestAStrangerDoesNotCutOthersOff(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		require.Equal(t, 200, a.Get(t, used).Status, "a token in use")
-		for range 20 { // the issuer is known to answer now
+		for range 20 { // the issuer answers again
 			require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
 			time.Sleep(500 * time.Millisecond)
 		}

@@ -86,7 +86,7 @@ func sendRaw(t *testing.T, a *harness.API, request, method string) *harness.Resp
 	return &harness.Response{Status: resp.StatusCode, Proto: resp.Proto, Header: resp.Header, Body: string(body)}
 }
 
-func TestB11_OtherWaysToAsk(t *testing.T) {
+func TestB11_UnusualRequests(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	a := harness.Serve(t, issuer.Config())

@@ -80,7 +80,7 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 }
 
 // The guard does not write a response if the handler behind it panics.
-func TestPanicOfTheHandlerIsLeftAlone(t *testing.T) {
+func TestPanicOfTheHandlerIsNotAnswered(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }
 	for name, guard := range map[string]func(http.Handler) http.Handler{

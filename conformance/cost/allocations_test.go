@@ -18,7 +18,8 @@ func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// How much a request allocates is the part of the cost that a test can hold on to. (The race detector allocates too.)
+// The number of allocations is a cost of a request that a test can measure exactly. The race detector
+// allocates too, so this package is not built with it.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))
@@ -42,8 +43,8 @@ func TestAllocations(t *testing.T) {
 		token, opaque := issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
 		for _, warm := range []string{token, opaque} {
 			run := serve(h, warm)
-			run() // proven
-			run() // found again, and from now on in use
+			run() // verified
+			run() // found in the cache; the token is now in use
 			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, "a token in use")
 		}
 		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking a token up")

@@ -22,7 +22,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// filled is a JSON text of nearly max bytes: begin, as many of the parts as fit, and end.
+// filled returns a JSON text of nearly max bytes: begin, as many parts as fit, and end.
 func filled(max int, begin string, part func(i int) string, end string) string {
 	var b strings.Builder
 	b.WriteString(begin)
@@ -32,15 +32,15 @@ func filled(max int, begin string, part func(i int) string, end string) string {
 	return b.String() + end
 }
 
-// always is a part that is the same every time.
+// always returns a function that returns the same part each time.
 func always(part string) func(int) string { return func(int) string { return part } }
 
-// membersNamed are parts that are members with the names that format gives.
+// membersNamed returns a function that returns members whose names are made with format.
 func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
 
-// costly are objects of at most max bytes that are made to be expensive to read, by what is in them.
+// costly returns JSON objects of at most max bytes that are expensive to parse. The keys say why.
 func costly(max int) map[string]string {
 	const begin = `{"iss":"https://other.example"`
 	thirteen := `,{"":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0}`
@@ -70,7 +70,7 @@ func costly(max int) map[string]string {
 	return texts
 }
 
-// forged are tokens of nearly 16 KiB that don't get as far as to a signature check.
+// forged returns tokens of nearly 16 KiB that are refused before their signature is verified.
 func forged(keyID string) map[string]string {
 	tokens := make(map[string]string)
 	header := harness.Base64(`{"alg":"RS256","kid":"` + keyID + `","typ":"at+jwt"}`)
@@ -87,7 +87,8 @@ func forged(keyID string) map[string]string {
 	return tokens
 }
 
-// allocated is what a call of f allocates, the least of n. No collection runs meanwhile, since it would empty the pools.
+// allocated returns the least that one of n calls of f allocates. Garbage collection is off, since it would
+// empty the pools.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62
@@ -119,8 +120,8 @@ func guardedByScope(t testing.TB) (*xenaauthtest.Issuer, http.Handler) {
 	return issuer, xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(harness.Hello))
 }
 
-// A forged token costs no more allocations than an ordinary one, and no more memory than three times its length,
-// whatever is in it.
+// A forged token costs at most the allocations of an ordinary token and at most three times its length in
+// memory, whatever its content.
 func TestForgedTokensAreCheap(t *testing.T) {
 	issuer, handler := guardedByScope(t)
 	for name, token := range forged(issuer.KeyID()) {
@@ -132,8 +133,8 @@ func TestForgedTokensAreCheap(t *testing.T) {
 	}
 }
 
-// What a forged token costs, in signature checks of tokens of this length: the hash of the signed part and RS256. Each
-// is the quickest of several tries, so that what else the machine does has no part in it.
+// BenchmarkForgedToken reports the time of a forged token in units of the signature check of a token of this
+// length. Each time is the shortest of several runs, so that other load does not count.
 func BenchmarkForgedToken(b *testing.B) {
 	issuer, handler := guardedByScope(b)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

@@ -17,16 +17,17 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// reader is one of the readers of what strangers send, and how much of it net/http or another bound lets through.
+// reader is a part of the library that reads text of unknown clients. max is the bound of the text that
+// net/http or the library sets.
 type reader struct {
 	name string
 	max  int // bytes of text
 	read func(text string) func()
-	// What a text of any content may cost: so many objects, so many bytes, and so many bytes for each of its own.
+	// The bounds of what reading may allocate: objects, bytes, and in addition bytes for each byte of the text.
 	objects, bytes, each uint64
 }
 
-// readers are all places where text of a stranger is read before it is known who sent it.
+// readers returns all parts of the library that read text before the client is known.
 func readers(t testing.TB) []reader {
 	issuer, handler := guardedByScope(t)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -89,20 +90,20 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// bounded holds one reader to its bounds for one text.
+// bounded requires that a reader stays within its bounds for a text.
 func (p reader) bounded(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.max)]
 	read := p.read(text)
 	bytes, objects := allocated(1, read)
-	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) { // a collection may have emptied the pools
+	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) { // a garbage collection may have emptied the pools
 		bytes, objects = allocated(9, read)
 	}
 	require.LessOrEqual(t, objects, p.objects, "%s: objects for %d bytes: %.80q", p.name, len(text), text)
 	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
 }
 
-// hostile are texts that are made to be expensive: of every kind of JSON, and of what fields, forms and paths are made of.
+// hostile returns texts that are expensive to read: JSON of all kinds, header fields, forms and paths.
 func hostile(max int) []string {
 	var all []string
 	for _, text := range costly(min(max, 11_800)) {
@@ -120,8 +121,8 @@ func hostile(max int) []string {
 	return all
 }
 
-// Whatever a stranger sends costs few allocations, and memory in proportion to what was sent.
-func TestStrangersTextIsCheap(t *testing.T) {
+// Any text of an unknown client costs few allocations, and memory in proportion to its length.
+func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	for _, p := range readers(t) {
 		t.Run(p.name, func(t *testing.T) {
 			for _, text := range hostile(min(p.max, 128<<10)) {
@@ -131,8 +132,8 @@ func TestStrangersTextIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzCost looks for a text that costs more to read than its length allows. It counts allocations: time would depend on
-// what else the machine does.
+// FuzzCost searches for a text that costs more to read than its length allows. It counts allocations, since
+// time depends on the load of the machine.
 func FuzzCost(f *testing.F) {
 	all := readers(f)
 	for _, text := range hostile(200) {

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// heap is how many bytes are in use.
+// heap returns the number of bytes in use.
 func heap() int {
 	runtime.GC()
 	runtime.GC()
@@ -25,7 +25,8 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// manyScopes is a claim that takes far more memory than its text: each scope costs a string header and a map entry.
+// manyScopes returns a scope claim that takes much more memory than its text: each scope costs a string
+// header and a map entry.
 func manyScopes(n int) string {
 	var b strings.Builder
 	b.WriteString("testapi")
@@ -35,7 +36,7 @@ func manyScopes(n int) string {
 	return b.String()
 }
 
-// The caches keep within CacheBytes, whatever tokens are like, and count about what they take.
+// The caches stay within CacheBytes for any tokens, and count about what they take.
 func TestCachesAreBoundedInBytes(t *testing.T) {
 	const bound = 4 << 20
 	issuer := harness.NewIssuer()
@@ -62,14 +63,14 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				cfg := issuer.HybridConfig()
 				cfg.CacheBytes, cfg.Introspection.CacheBytes = bound, bound
 				v := harness.NewValidator(t, cfg)
-				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches keys
+				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches the keys
 				tokens := make([]string, c.tokens)
 				for i := range tokens {
 					tokens[i] = kind.mint(xenaauthtest.Token{Subject: fmt.Sprint("U", i), Claims: c.claims})
 				}
 				before := heap()
 				for _, token := range tokens {
-					for range 3 { // proven, found again, in use
+					for range 3 { // verified, found in the cache, in use
 						require.Empty(t, harness.ReasonOf(t, v, token))
 					}
 				}
@@ -77,7 +78,7 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				t.Logf("%d tokens take %d KiB, counted as %d KiB", c.tokens, took>>10, counted>>10)
 				require.LessOrEqual(t, counted, bound)
 				require.LessOrEqual(t, took, bound*5/4, "measured")
-				// An opaque token in use is counted twice: the two caches may let go of it at different times.
+				// An opaque token in use is counted twice: the two caches may drop it at different times.
 				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "counted is about measured, and not less")
 				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the bytes, and not the number, are the bound")
 				runtime.KeepAlive(v)
@@ -87,8 +88,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// Refusals that name ever other scopes are not remembered beyond a bound.
-func TestRefusalsRememberedAreBounded(t *testing.T) {
+// The number of remembered refusals is bounded, also if each names other scopes.
+func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
 	token := issuer.JWT(xenaauthtest.Token{})

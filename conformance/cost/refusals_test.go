@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// routesToRefuse are routes from one requirement to as many combinations as are allowed.
+// routesToRefuse returns routes with one requirement up to the maximum of combinations.
 func routesToRefuse() map[string][]xenaauth.Requirement {
 	return map[string][]xenaauth.Requirement{
 		"one scope":              {xenaauth.AllScopes("a")},
@@ -35,7 +35,7 @@ func refusing(t testing.TB, guard func(*xenaauth.Middleware, []xenaauth.Requirem
 	require.NoError(t, err)
 	run = forgery(t, issuer.JWT(xenaauthtest.Token{}), guard(xenaauth.NewMiddleware(v, nil), rs))
 	run()
-	run() // the token is in use
+	run() // now the token is in use
 	return run
 }
 
@@ -43,7 +43,7 @@ func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
 }
 
-// checked calls Check with the requirements of a request, as adapters may.
+// checked calls Check with the requirements at each request, as adapters may.
 func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := m.Check(r, rs...)
@@ -51,8 +51,8 @@ func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	})
 }
 
-// Adapters call Check with the requirements of the route, so neither it nor Require may multiply them out for a
-// refusal.
+// Adapters call Check with the requirements of the route at each request. So neither Check nor Require may
+// compute all combinations for a refusal.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	for name, rs := range routesToRefuse() {
 		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
@@ -62,9 +62,9 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// A field of a megabyte costs no more to log than another, although its words are looked for in the line: these make the
-// text longer with each of them.
-func TestALongFieldCostsLittleToLog(t *testing.T) {
+// A field of a megabyte costs no more to log than a short one. The log line must not contain the words of the
+// field, and each replaced word makes the line longer.
+func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)
 	for range cap(requests) {
@@ -98,7 +98,7 @@ func BenchmarkRefusal(b *testing.B) {
 	}
 }
 
-// choices asks for one of n scopes.
+// choices returns a requirement of one of n scopes.
 func choices(prefix string, n int) xenaauth.Requirement {
 	scopes := make([]string, n)
 	for i := range scopes {

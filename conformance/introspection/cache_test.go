@@ -186,7 +186,7 @@ func TestI6_SingleFlight(t *testing.T) {
 	})
 }
 
-func TestI6_WhatIsAsked(t *testing.T) {
+func TestI6_OpaqueTokensOnly(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	a := harness.Serve(t, issuer.HybridConfig())

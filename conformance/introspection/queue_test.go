@@ -15,7 +15,7 @@ import (
 )
 
 // The queue of unknown tokens is bounded, and a full queue does not open the breaker of a slow issuer.
-func TestQueueOfJunk(t *testing.T) {
+func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()
@@ -41,7 +41,7 @@ func TestQueueOfJunk(t *testing.T) {
 
 // Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not wait
 // behind them.
-func TestKnownTokenComesBeforeStrangers(t *testing.T) {
+func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()

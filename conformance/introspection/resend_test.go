@@ -25,7 +25,7 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 
 // After the metadata name another endpoint, responses of the old endpoint do not count any more, also for
 // a token in use.
-func TestAResponseOfAnotherEndpointDoesNotCount(t *testing.T) {
+func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		var moved atomic.Bool
@@ -57,19 +57,19 @@ func TestAResponseOfAnotherEndpointDoesNotCount(t *testing.T) {
 
 // The library sends a slow call a second time. If the issuer answers the second call with 429, the
 // response to the first call counts.
-func TestTooManyRequestsForACallThatIsSentAgain(t *testing.T) {
+func TestTooManyRequestsForARepeatedCall(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		var calls atomic.Int64
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
-		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if calls.Add(1) > 1 {
 				return jsonAnswer(r, 429, `{}`), nil
 			}
 			time.Sleep(2 * time.Second)
-			return on.RoundTrip(r)
+			return next.RoundTrip(r)
 		})
 		require.Empty(t, harness.ReasonOf(t, harness.NewValidator(t, cfg), issuer.Opaque(xenaauthtest.Token{})))
 		require.Greater(t, calls.Load(), int64(1))

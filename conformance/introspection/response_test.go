@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestI1_TheQuestion(t *testing.T) {
+func TestI1_IntrospectionRequest(t *testing.T) {
 	t.Parallel()
 	const secret = `p+a/s s=w&o%r:d"é\🔑`
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", API: "test:api/1 é", APISecret: secret})
@@ -82,7 +82,7 @@ func TestI2_ActiveIsTrue(t *testing.T) {
 	}
 }
 
-func TestI3_TheAnswerMeetsThePolicy(t *testing.T) {
+func TestI3_ResponseMeetsThePolicy(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	a := harness.Serve(t, issuer.HybridConfig())
@@ -124,7 +124,7 @@ func TestI3_TheAnswerMeetsThePolicy(t *testing.T) {
 	})
 }
 
-func TestI4_NotAnAnswer(t *testing.T) {
+func TestI4_InvalidResponses(t *testing.T) {
 	t.Parallel()
 	good := `{"active":true,"sub":"u","client_id":"c","scope":"testapi"}`
 	for name, fault := range map[string]xenaauthtest.Fault{

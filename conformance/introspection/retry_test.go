@@ -22,7 +22,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestIntrospectionIsTriedTwiceWhereThatMayHelp(t *testing.T) {
+func TestIntrospectionRetries(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -77,11 +77,11 @@ func TestIntrospectionSecondTryHelps(t *testing.T) {
 		issuer := harness.NewIssuer()
 		tries := 0
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
-			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 				if tries++; tries%2 == 1 {
 					return nil, errors.New("reset")
 				}
-				return on.RoundTrip(r)
+				return next.RoundTrip(r)
 			})
 		})
 		before := time.Now()
@@ -162,12 +162,12 @@ func TestIntrospectionConcurrency(t *testing.T) {
 			var now, most atomic.Int32
 			v := harness.IntrospectingValidator(t, issuer, func(cfg *xenaauth.Config) {
 				cfg.Introspection.MaxConcurrent = c.set
-				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 					n := now.Add(1)
 					defer now.Add(-1)
 					for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
 					}
-					return on.RoundTrip(r)
+					return next.RoundTrip(r)
 				})
 			})
 			issuer.Slow(800 * time.Millisecond)
@@ -196,9 +196,9 @@ func TestIntrospectionCrowded(t *testing.T) {
 		stuck := make(chan struct{})
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
-			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 				<-stuck // the client ignores its context
-				return on.RoundTrip(r)
+				return next.RoundTrip(r)
 			})
 		})
 		go func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) }()
@@ -247,11 +247,11 @@ func TestIntrospectionBreaker(t *testing.T) {
 		}
 		require.Equal(t, before, time.Now(), "at once")
 		require.Equal(t, 10, calls())
-		require.Equal(t, 1, rvProbe(t, v, issuer), "one tries, and only once")
+		require.Equal(t, 1, callHalfOpen(t, v, issuer), "one tries, and only once")
 		require.Equal(t, "open", v.Status().Introspection)
 		issuer.Heal()
 		issuer.Slow(800 * time.Millisecond)
-		require.Equal(t, 1, rvProbe(t, v, issuer))
+		require.Equal(t, 1, callHalfOpen(t, v, issuer))
 		require.Equal(t, "closed", v.Status().Introspection)
 		issuer.Heal()
 		for range 20 {
@@ -262,7 +262,7 @@ func TestIntrospectionBreaker(t *testing.T) {
 
 // callHalfOpen waits until the breaker is half-open, validates many tokens at once and returns how many
 // calls the issuer got.
-func rvProbe(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
+func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)
 	require.Equal(t, "half-open", v.Status().Introspection)

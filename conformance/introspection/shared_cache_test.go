@@ -20,11 +20,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// scStore is a shared cache in memory. If Get finds no value, the caller introspects the token. Other
+// memoryStore is a shared cache in memory. If Get finds no value, the caller introspects the token. Other
 // callers of Get for this key wait for its Set.
-type scStore struct {
+type memoryStore struct {
 	mu      sync.Mutex
-	values  map[[32]byte]scValue
+	values  map[[32]byte]storedValue
 	asking  map[[32]byte]chan struct{}
 	gets    int
 	sets    int
@@ -34,16 +34,16 @@ type scStore struct {
 	forever bool // ignores the ttl
 }
 
-type scValue struct {
+type storedValue struct {
 	value []byte
 	until time.Time
 }
 
-func newStore() *scStore {
-	return &scStore{values: make(map[[32]byte]scValue), asking: make(map[[32]byte]chan struct{})}
+func newStore() *memoryStore {
+	return &memoryStore{values: make(map[[32]byte]storedValue), asking: make(map[[32]byte]chan struct{})}
 }
 
-func (s *scStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
+func (s *memoryStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
 	for {
 		s.mu.Lock()
 		s.gets++
@@ -70,7 +70,7 @@ func (s *scStore) Get(ctx context.Context, key [32]byte) ([]byte, error) {
 	}
 }
 
-func (s *scStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
+func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sets++
@@ -82,13 +82,13 @@ func (s *scStore) Set(ctx context.Context, key [32]byte, value []byte, ttl time.
 		delete(s.asking, key)
 	}
 	if len(value) > 0 {
-		s.values[key] = scValue{value, time.Now().Add(ttl)}
+		s.values[key] = storedValue{value, time.Now().Add(ttl)}
 	}
 	return nil
 }
 
 // fault fails as configured. s.mu is held.
-func (s *scStore) fault(ctx context.Context) error {
+func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
 		panic("the shared cache panics")
@@ -103,23 +103,23 @@ func (s *scStore) fault(ctx context.Context) error {
 }
 
 // counts returns the numbers of calls of Get and Set, of values, and of keys that callers introspect.
-func (s *scStore) counts() (gets, sets, values, asking int) {
+func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets, s.sets, len(s.values), len(s.asking)
 }
 
 // change applies f to each stored value.
-func (s *scStore) change(f func([]byte) []byte) {
+func (s *memoryStore) change(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, v := range s.values {
-		s.values[k] = scValue{f(bytes.Clone(v.value)), v.until}
+		s.values[k] = storedValue{f(bytes.Clone(v.value)), v.until}
 	}
 }
 
 // stored returns the values as soon as there are n: Set is called after the response was sent.
-func (s *scStore) stored(t testing.TB, n int) (all []scValue) {
+func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	t.Helper()
 	for range 1000 {
 		s.mu.Lock()
@@ -137,8 +137,8 @@ func (s *scStore) stored(t testing.TB, n int) (all []scValue) {
 	return nil
 }
 
-// scFleet returns validators of several instances of one service that share store.
-func scFleet(
+// newFleet returns validators of several instances of one service that share store.
+func newFleet(
 	t testing.TB, issuer *xenaauthtest.Issuer, store xenaauth.Cache, n int, change func(*xenaauth.Config),
 ) []*xenaauth.Validator {
 	t.Helper()
@@ -154,11 +154,11 @@ func scFleet(
 	return fleet
 }
 
-func TestSharedCacheAsksOnce(t *testing.T) {
+func TestSharedCacheIntrospectsOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		fleet := scFleet(t, issuer, store, 5, nil)
+		fleet := newFleet(t, issuer, store, 5, nil)
 		good, bad := issuer.Opaque(xenaauthtest.Token{Subject: "U1"}), "nobody-issued-this"
 		for _, v := range fleet {
 			require.Equal(t, "U1", harness.UserOf(t, v, good).Subject())
@@ -183,7 +183,7 @@ func TestSharedCacheAges(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
 		store.forever = true // like a store that keeps values too long or restores old ones
-		fleet := scFleet(t, issuer, store, 2, nil)
+		fleet := newFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
 		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[0], bad))
@@ -202,7 +202,7 @@ func TestSharedCacheAges(t *testing.T) {
 		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection))
 		time.Sleep(time.Nanosecond)
 		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], token), "a local copy outlives the shared one")
-		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token), "a replay")
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token), "a replay")
 	})
 }
 
@@ -222,7 +222,7 @@ func TestSharedCacheTTL(t *testing.T) {
 			{time.Hour, 0, -1, 0, true},
 		} {
 			store := newStore()
-			v := scFleet(t, issuer, store, 1, func(cfg *xenaauth.Config) {
+			v := newFleet(t, issuer, store, 1, func(cfg *xenaauth.Config) {
 				cfg.Introspection.CacheTTL, cfg.Introspection.NegativeTTL = c.cacheTTL, c.negativeTTL
 			})[0]
 			token := issuer.Opaque(xenaauthtest.Token{Lifetime: c.lifetime})
@@ -246,19 +246,19 @@ func TestSharedCacheTTL(t *testing.T) {
 }
 
 // Each instance checks a shared response against its own policy and its revocations.
-func TestSharedCacheIsNoVerdict(t *testing.T) {
+func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
 	token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
-	first := scFleet(t, issuer, store, 1, nil)[0]
+	first := newFleet(t, issuer, store, 1, nil)[0]
 	require.Empty(t, harness.ReasonOf(t, first, token))
 	store.stored(t, 1)
-	other := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) { c.Audiences = []string{"another"} })[0]
+	other := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) { c.Audiences = []string{"another"} })[0]
 	require.Equal(t, xenaauth.ReasonAudience, harness.ReasonOf(t, other, token))
-	third := scFleet(t, issuer, store, 1, nil)[0]
+	third := newFleet(t, issuer, store, 1, nil)[0]
 	harness.Revoke(t, third, xenaauth.Revocation{Subject: "U1"})
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, third, token))
-	anybody := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+	anybody := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
 		c.Audiences, c.AllowAnyAudience = nil, true
 	})[0]
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
@@ -270,21 +270,21 @@ func TestSharedCacheIsNoVerdict(t *testing.T) {
 
 // A response depends on the client that introspects and on the endpoint. Validators that differ in one
 // of them share no responses.
-func TestSharedCacheTellsAskersApart(t *testing.T) {
+func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
 	token := issuer.Opaque(xenaauthtest.Token{})
-	require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+	require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
 	store.stored(t, 1)
 	for name, change := range map[string]func(*xenaauth.Config){
 		"client":   func(c *xenaauth.Config) { c.Introspection.ClientID = "another" },
 		"endpoint": func(c *xenaauth.Config) { c.Introspection.Endpoint = "https://elsewhere.example/introspect" },
 	} {
-		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, scFleet(t, issuer, store, 1, change)[0], token), name)
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, newFleet(t, issuer, store, 1, change)[0], token), name)
 	}
 }
 
-func TestSharedCacheSpoilt(t *testing.T) {
+func TestSharedCacheInvalidValues(t *testing.T) {
 	t.Parallel()
 	at := func(b []byte, when time.Time) []byte {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
@@ -324,10 +324,10 @@ func TestSharedCacheSpoilt(t *testing.T) {
 			t.Parallel()
 			issuer, store := harness.NewIssuer(), newStore()
 			token := issuer.Opaque(xenaauthtest.Token{Subject: "U1"})
-			require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+			require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
 			store.stored(t, 1)
 			store.change(spoil)
-			require.Equal(t, "U1", harness.UserOf(t, scFleet(t, issuer, store, 1, nil)[0], token).Subject())
+			require.Equal(t, "U1", harness.UserOf(t, newFleet(t, issuer, store, 1, nil)[0], token).Subject())
 			require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		})
 	}
@@ -350,8 +350,8 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	old := sha256.Sum256(parts)
 	value := append([]byte{1, 1}, binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixMilli()))...)
 	value = append(value, `{"active":true,"sub":"U9","client_id":"app","aud":"testapi","scope":"testapi"}`...)
-	store.values[old] = scValue{value, time.Now().Add(time.Minute)}
-	v := scFleet(t, issuer, store, 1, nil)[0]
+	store.values[old] = storedValue{value, time.Now().Add(time.Minute)}
+	v := newFleet(t, issuer, store, 1, nil)[0]
 	require.Equal(t, "U1", harness.UserOf(t, v, token).Subject())
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 	store.stored(t, 2)
@@ -365,13 +365,13 @@ func TestSharedCacheClockAhead(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
 		store.forever = true
 		token := issuer.Opaque(xenaauthtest.Token{})
-		require.Empty(t, harness.ReasonOf(t, scFleet(t, issuer, store, 1, nil)[0], token))
+		require.Empty(t, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token))
 		store.stored(t, 1)
 		store.change(func(b []byte) []byte {
 			binary.BigEndian.PutUint64(b[2:], uint64(time.Now().Add(20*time.Second).UnixMilli()))
 			return b
 		})
-		v := scFleet(t, issuer, store, 1, nil)[0]
+		v := newFleet(t, issuer, store, 1, nil)[0]
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		issuer.Revoke(token)
@@ -385,10 +385,10 @@ func TestSharedCacheClockAhead(t *testing.T) {
 // error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
-	for name, fail := range map[string]func(*scStore){
-		"error": func(s *scStore) { s.err = errors.New("dial tcp 10.1.2.3:6379: key k-e-y") },
-		"panic": func(s *scStore) { s.panics = true },
-		"hangs": func(s *scStore) { s.hangs = true },
+	for name, fail := range map[string]func(*memoryStore){
+		"error": func(s *memoryStore) { s.err = errors.New("dial tcp 10.1.2.3:6379: key k-e-y") },
+		"panic": func(s *memoryStore) { s.panics = true },
+		"hangs": func(s *memoryStore) { s.hangs = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -433,7 +433,7 @@ func TestSharedCacheDuringOutage(t *testing.T) {
 			"HTTP panics": nil,
 		} {
 			issuer, store := harness.NewIssuer(), newStore()
-			v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+			v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
 				if fail == nil {
 					c.HTTPClient = &http.Client{Transport: harness.RoundTripper(func(*http.Request) (*http.Response, error) { panic("no") })}
 				}
@@ -454,7 +454,7 @@ func TestSharedCacheDuringOutage(t *testing.T) {
 func TestSharedCacheServesDuringOutage(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
-	fleet := scFleet(t, issuer, store, 2, nil)
+	fleet := newFleet(t, issuer, store, 2, nil)
 	token := issuer.Opaque(xenaauthtest.Token{})
 	require.NoError(t, fleet[1].Warm(t.Context()))
 	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -471,7 +471,7 @@ func TestSharedCacheRace(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
 		issuer.Slow(100 * time.Millisecond)
-		fleet := scFleet(t, issuer, store, 20, nil)
+		fleet := newFleet(t, issuer, store, 20, nil)
 		token := issuer.Opaque(xenaauthtest.Token{})
 		var wg sync.WaitGroup
 		for _, v := range fleet {
@@ -495,7 +495,7 @@ func TestSharedCacheIsBounded(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
 		store.hangs = true
-		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+		v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 2, time.Second
 		})[0]
 		var wg sync.WaitGroup
@@ -509,13 +509,13 @@ func TestSharedCacheIsBounded(t *testing.T) {
 }
 
 // The time of a Get call does not shorten the time of the introspection call.
-func TestSharedCacheSlowLook(t *testing.T) {
+func TestSharedCacheSlowGet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
 		store.hangs = true
 		issuer.Slow(200 * time.Millisecond)
-		v := scFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+		v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, time.Second
 		})[0]
 		var wg sync.WaitGroup

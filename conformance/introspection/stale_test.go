@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func rvStale(t testing.TB, issuer *xenaauthtest.Issuer, stale time.Duration) *xenaauth.Validator {
+func staleValidator(t testing.TB, issuer *xenaauthtest.Issuer, stale time.Duration) *xenaauth.Validator {
 	return harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 		c.Introspection.CacheTTL, c.Introspection.StaleIfError = time.Minute, stale
 	})
@@ -33,7 +33,7 @@ func TestStaleIsOffByDefault(t *testing.T) {
 	})
 }
 
-func TestStaleWhileUnavailable(t *testing.T) {
+func TestStaleIfError(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*xenaauthtest.Issuer){
 		"down":          (*xenaauthtest.Issuer).Down,
@@ -44,7 +44,7 @@ func TestStaleWhileUnavailable(t *testing.T) {
 			t.Parallel()
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
-				v := rvStale(t, issuer, 10*time.Minute)
+				v := staleValidator(t, issuer, 10*time.Minute)
 				token := issuer.Opaque(xenaauthtest.Token{})
 				require.Empty(t, harness.ReasonOf(t, v, token))
 				end := time.Now().Add(11 * time.Minute)
@@ -70,7 +70,7 @@ func TestStaleNeverBeyondExp(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
-		v := rvStale(t, issuer, time.Hour)
+		v := staleValidator(t, issuer, time.Hour)
 		token := issuer.Opaque(xenaauthtest.Token{Lifetime: 5 * time.Minute})
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		end := time.Now().Add(5 * time.Minute)
@@ -82,11 +82,11 @@ func TestStaleNeverBeyondExp(t *testing.T) {
 	})
 }
 
-func TestStaleYieldsToAnyAnswer(t *testing.T) {
+func TestStaleYieldsToAnyResponse(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
-		v := rvStale(t, issuer, 30*time.Minute)
+		v := staleValidator(t, issuer, 30*time.Minute)
 		token := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		time.Sleep(2 * time.Minute)
@@ -115,7 +115,7 @@ func TestStaleYieldsToAnyAnswer(t *testing.T) {
 	})
 }
 
-func TestIntrospectionAnswersAreKept(t *testing.T) {
+func TestIntrospectionResponsesAreCached(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -148,7 +148,7 @@ func TestIntrospectionAnswersAreKept(t *testing.T) {
 }
 
 // A response with active false counts as inactive, also if another member is invalid.
-func TestInactiveWithAnOddClaim(t *testing.T) {
+func TestInactiveWithAnInvalidClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()

@@ -19,7 +19,8 @@ import (
 
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
-// TestIssuersDocument holds the tables of docs/issuers.md to the vectors, and each row's Go to its variables.
+// TestIssuersDocument requires that the tables of docs/issuers.md agree with the vectors, and that the Go
+// fields and the variables of a row mean the same.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)
@@ -34,7 +35,7 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// between replaces what stands between two marks of a document.
+// between replaces the text between two marks of a document by table.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -71,7 +72,7 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// defaults is what the default configuration answers the access tokens.
+// defaults returns the results of the access tokens with the default configuration.
 func (p product) defaults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -86,7 +87,7 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// settings are the fields that the variables of p set, as they are written in Go.
+// settings returns the Go source of the fields that the variables of p set.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

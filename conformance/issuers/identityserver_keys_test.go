@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// decoded is a segment of a token.
+// decoded returns a decoded segment of a token.
 func decoded(t *testing.T, token string, segment int) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])
@@ -20,7 +20,7 @@ func decoded(t *testing.T, token string, segment int) []byte {
 	return raw
 }
 
-// withKeys is an api whose issuer, an RS256 one, publishes its key in another form.
+// withKeys returns an API whose issuer signs with RS256 and publishes its key in the given forms.
 func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")
@@ -32,8 +32,8 @@ func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *har
 	return issuer, r, harness.Serve(t, issuer.Config())
 }
 
-// The key set may hold one certificate twice, once for each algorithm that it is used with.
-func TestVectors_OneCertificateTwice(t *testing.T) {
+// The key set may contain one certificate twice, once for each algorithm.
+func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 	t.Parallel()
 	const thumb = "94B666375BA728531FF9B6EB61358E0F8630D1F5"
 	rs := map[string]any{"kid": thumb + "RS256", "alg": "RS256", "x5t": "lLZmN1unKFMf-bbrYTWOD4Yw0fU"}
@@ -47,13 +47,13 @@ func TestVectors_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// By thumbprint both are meant, and the algorithm tells which.
+		// The thumbprint matches both keys. The algorithm selects one.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}
 }
 
-func TestVectors_KeySetForms(t *testing.T) {
+func TestIdentityServer_KeySetForms(t *testing.T) {
 	t.Parallel()
 	expired := base64.StdEncoding.EncodeToString(harness.SelfSigned(t, harness.NewSigner(t, "x")))
 	for name, form := range map[string]map[string]any{
@@ -73,19 +73,19 @@ func TestVectors_KeySetForms(t *testing.T) {
 	}
 }
 
-func TestVectors_ByThumbprint(t *testing.T) {
+func TestIdentityServer_ByThumbprint(t *testing.T) {
 	t.Parallel()
 	const x5t = "lLZmN1unKFMf-bbrYTWOD4Yw0fU"
 	issuer, r, a := withKeys(t, map[string]any{"x5t": x5t})
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))
-	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims)) // kid comes first
+	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims)) // kid takes precedence
 	a.Refuses(t, harness.NewSigner(t, "x").JWT(t, map[string]any{"alg": "ES256", "kid": "renamed", "x5t": x5t}, claims), xenaauth.ReasonAlgorithm)
 	a.Refuses(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t + "A"}, claims), xenaauth.ReasonUnknownKey)
 }
 
-func TestVectors_KidsOfEachVersion(t *testing.T) {
+func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 	t.Parallel()
 	for i, issuer := range versions() {
 		want := map[xenaauthtest.Version]string{
@@ -95,7 +95,7 @@ func TestVectors_KidsOfEachVersion(t *testing.T) {
 			xenaauthtest.IdentityServer4:   "^[0-9A-F]{40}RS256$",
 			xenaauthtest.Duende:            "^[0-9A-F]{32}$",
 		}[xenaauthtest.Version(i)]
-		require.Regexp(t, want, issuer.KeyID()) // the kit keeps to its word
+		require.Regexp(t, want, issuer.KeyID()) // xenaauthtest names its keys like this version
 		harness.Serve(t, issuer.Config()).Passes(t, issuer.JWT(xenaauthtest.Token{}))
 	}
 	issuer, r := harness.NewIssuer(), harness.RSASigner("signing-key-5656 of the operator's own/=")

@@ -19,8 +19,8 @@ const (
 	production = xenaauth.IssuerProduction
 )
 
-// versions are the generations of IdentityServer whose tokens must be understood, in the shapes that each writes. Each
-// signs with RS256 and makes its key once.
+// versions returns an issuer for each version of IdentityServer. Each signs with RS256. All tests share
+// the issuers, since making RSA keys is slow.
 var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	var all []*xenaauthtest.Issuer
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
@@ -29,7 +29,7 @@ var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	return all
 })
 
-// eachVersion runs a test for every version and both doors: mint makes a token that goes through the door.
+// eachVersion runs a test for each version, with JWTs and with opaque tokens.
 func eachVersion(t *testing.T, f func(t *testing.T, v vector)) {
 	t.Helper()
 	for i, issuer := range versions() {
@@ -51,7 +51,7 @@ func (v vector) recent() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }
 
-func TestVectors_User(t *testing.T) {
+func TestIdentityServer_User(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
@@ -73,7 +73,7 @@ func TestVectors_User(t *testing.T) {
 		}[v.version], u.Audience())
 		scopes := []string{"openid", "profile", "testapi", "offline_access"}
 		if !v.jwt && v.version != xenaauthtest.IdentityServer3 {
-			scopes = []string{"testapi"} // an answer tells the asking API's own
+			scopes = []string{"testapi"} // an introspection response has only the scopes of the API that introspects
 		}
 		require.Equal(t, scopes, u.Scopes())
 		require.True(t, u.HasScope("testapi"))
@@ -101,7 +101,7 @@ func TestVectors_User(t *testing.T) {
 	})
 }
 
-// requireLenientClaims reads claims that have one value or several, and values that are written as strings.
+// requireLenientClaims reads claims with one or several values, and values that are written as strings.
 func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 	t.Helper()
 	var role, roles []string
@@ -125,7 +125,7 @@ func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 	require.Equal(t, "104711", all["sub"])
 }
 
-func TestVectors_ServiceAccount(t *testing.T) {
+func TestIdentityServer_ServiceAccount(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
 		token := v.mint(xenaauthtest.Token{Machine: true, ClientID: "service.xena.biz", Claims: map[string]any{"user_id": "20815"}})
@@ -150,20 +150,20 @@ func TestVectors_ServiceAccount(t *testing.T) {
 		require.Empty(t, u.SessionID()+u.IdentityProvider())
 		require.Empty(t, u.AuthenticationMethods())
 		resolved.Refuses(t, stranger, xenaauth.ReasonSubject)
-		require.Equal(t, "hello, 104711", resolved.Get(t, v.mint(xenaauthtest.Token{})).Body) // a sub is not asked about
+		require.Equal(t, "hello, 104711", resolved.Get(t, v.mint(xenaauthtest.Token{})).Body) // the token has a sub, so Subject is not called
 
 		cfg = v.issuer.HybridConfig()
 		cfg.AllowClientTokens = true
 		clients := harness.Serve(t, cfg)
 		require.Equal(t, "hello, ", clients.Get(t, token).Body)
 
-		// A database that lost its prefix puts the user's own name in.
+		// If the prefix of client claims is configured away, a client can have the claim sub.
 		injected := v.mint(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": "20815"}})
 		require.Equal(t, "hello, 20815", harness.Serve(t, v.issuer.HybridConfig()).Get(t, injected).Body)
 	})
 }
 
-func TestVectors_SubjectResolver(t *testing.T) {
+func TestIdentityServer_SubjectResolver(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	token := issuer.JWT(xenaauthtest.Token{Machine: true})
@@ -190,8 +190,8 @@ func TestVectors_SubjectResolver(t *testing.T) {
 	}
 }
 
-// After a refresh the newly made token may carry the iat and jti of the first one.
-func TestVectors_Refreshed(t *testing.T) {
+// After a refresh, the new token may have the iat and the jti of the first token.
+func TestIdentityServer_Refreshed(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
@@ -202,12 +202,12 @@ func TestVectors_Refreshed(t *testing.T) {
 		u := harness.UserOf(t, a.Validator, first)
 		require.Equal(t, old, u.IssuedAt())
 		require.WithinDuration(t, time.Now(), u.NotBefore(), 5*time.Second)
-		require.Equal(t, "hello, other", a.Get(t, second).Body) // nothing is known by jti
+		require.Equal(t, "hello, other", a.Get(t, second).Body) // no cache uses the jti as its key
 		require.Equal(t, "hello, 104711", a.Get(t, first).Body)
 	})
 }
 
-func TestVectors_OtherKindsAreRefused(t *testing.T) {
+func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	t.Parallel()
 	for i, issuer := range versions() {
 		t.Run(xenaauthtest.Version(i).String(), func(t *testing.T) {
@@ -220,8 +220,9 @@ func TestVectors_OtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// Where no API has a resource of its own there is no audience, and a scope alone tells what a token is for.
-func TestVectors_ScopeOnly(t *testing.T) {
+// Without API resources in the configuration of the issuer, tokens have no audience. Then only their
+// scopes say which API they are for.
+func TestIdentityServer_ScopeOnly(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Version: v, ScopeOnly: true, Algorithm: "ES256"})
@@ -244,11 +245,11 @@ func TestVectors_ScopeOnly(t *testing.T) {
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}
 		b := harness.Serve(t, cfg)
 		b.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonAudience)
-		b.Passes(t, issuer.Opaque(xenaauthtest.Token{})) // the issuer has judged it for us
+		b.Passes(t, issuer.Opaque(xenaauthtest.Token{})) // the issuer checks which API introspects
 	}
 }
 
-func TestVectors_ScopeAsString(t *testing.T) {
+func TestIdentityServer_ScopeAsString(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Version: v, ScopesAsString: true, Algorithm: "ES256"})
@@ -262,7 +263,7 @@ func TestVectors_ScopeAsString(t *testing.T) {
 	}
 }
 
-func TestVectors_OneOrSeveral(t *testing.T) {
+func TestIdentityServer_OneOrSeveralValues(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
 		a := harness.Serve(t, v.issuer.HybridConfig())
@@ -284,7 +285,7 @@ func TestVectors_OneOrSeveral(t *testing.T) {
 	})
 }
 
-func TestVectors_IssuerAsWritten(t *testing.T) {
+func TestIdentityServer_IssuerAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"https://login.xena.biz/", "https://Login.Xena.biz", "https://login.xena.biz:443", "https://грант.рф"} {
 		issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: address})
@@ -300,7 +301,7 @@ func TestVectors_IssuerAsWritten(t *testing.T) {
 	}
 }
 
-func TestVectors_ZeroConfigIsProduction(t *testing.T) {
+func TestIdentityServer_ZeroConfigIsProduction(t *testing.T) {
 	t.Parallel()
 	issuer := harness.RSAIssuer()
 	a := harness.Serve(t, xenaauth.Config{Audiences: []string{"testapi"}, HTTPClient: issuer.Client()})

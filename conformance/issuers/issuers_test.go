@@ -18,14 +18,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// product is an identity server: the tokens that it makes, in xenaauthtest/testdata/issuers, and the settings that its
-// access tokens need beside Issuer and Audiences.
+// product is an identity server: the tokens that it makes, from xenaauthtest/testdata/issuers, and the
+// settings that its access tokens need in addition to Issuer and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
 	Audience string            // "" if its tokens have no aud
 	Settings map[string]string // variables of ConfigFromEnv
-	Tested   string            // how far
+	Tested   string            // how the tokens were obtained
 	Note     string
 	Tokens   []productToken
 }
@@ -33,14 +33,14 @@ type product struct {
 type productToken struct {
 	Name         string
 	Kind         string // access token, ID token, refresh token, logout token, or other
-	Introspected bool   // then Claims are the response, without active, and the token is opaque unless it has JWT
+	Introspected bool   // Claims are then the introspection response without active. The token is opaque unless JWT is set
 	JWT          map[string]any
 	Header       map[string]any
-	Claims       map[string]any // "@+60" is a minute from now
-	Defaults     string         // accepted, or the reason why the default configuration refuses it
-	Configured   string         // likewise with Settings
-	User, Client string         // of an accepted one
-	Unprotected  string         // why a token that is no access token is accepted
+	Claims       map[string]any // "@+60" means a minute from now
+	Defaults     string         // "accepted", or the reason of the refusal with the default configuration
+	Configured   string         // the same with Settings
+	User, Client string         // if the token is accepted
+	Unprotected  string         // why the token is accepted although it is no access token
 }
 
 const accepted = "accepted"
@@ -63,7 +63,7 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// at returns claims with the times that they stand for.
+// at replaces values like "@+60" in claims by times.
 func at(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -77,7 +77,8 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// config returns the default configuration for a product, or the one that its row of the table says.
+// config returns the default configuration for a product, or with settings the configuration of its row in
+// the table.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -99,13 +100,14 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 		cfg.Audiences = []string{"testapi"}
 	}
 	if !settings && strings.HasPrefix(p.Issuer, "http:") {
-		cfg.AllowHTTP = true // else it isn't a configuration at all
+		cfg.AllowHTTP = true // required for an issuer with http
 	}
-	cfg.MetadataURL, cfg.JWKSURL = "", "" // the kit serves both under the issuer
+	cfg.MetadataURL, cfg.JWKSURL = "", "" // xenaauthtest serves both below the issuer
 	return cfg
 }
 
-// result is how a configuration answers a token on a route that requires the scope testapi.
+// result sends a token to a route that requires the scope testapi. It returns "accepted" or the reason of the
+// refusal.
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()
@@ -140,8 +142,8 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 	return body.Reason
 }
 
-// Each product's access tokens are answered as its row says, by the defaults and by the row's configuration, and its
-// other tokens are refused by both.
+// The access tokens of each product have the results that its row names, with the default configuration
+// and with the configuration of the row. Both refuse all other tokens.
 func TestIssuers(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -171,7 +173,8 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
-// The log names the setting that accepts a token: for each setting of a row, one of the tokens that the defaults refuse.
+// If a setting would accept a token, the log line of its refusal names the setting. For each setting of a
+// row there is a token that the default configuration refuses.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -182,7 +185,7 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				continue // addresses and profiles; and the client is missed before its audience is looked at
+				continue // addresses and profiles; and a missing client is reported before its audience
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
@@ -196,13 +199,13 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	}
 }
 
-// Every setting of a row is needed: without any one of them, an access token is refused.
+// Each setting of a row is necessary: without it, an access token is refused.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				continue // addresses, and a profile that is stricter than the default
+				continue // addresses, and a profile stricter than the default
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
@@ -225,8 +228,9 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	}
 }
 
-// In no row's configuration does a plain ID token pass, which has no scope and none of the marks of an ID token: for any
-// client, the API's own name included, and with the claims that stand in for a scope.
+// The configuration of each row refuses an ID token that has neither a scope nor the usual claims of ID
+// tokens: for any client, also with the name of the API, and with the claims that the row takes for the
+// scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -235,7 +239,7 @@ func TestIssuers_PlainIDTokens(t *testing.T) {
 			require.NoError(t, err)
 			types := []any{"JWT", nil, "at+jwt"}
 			if p.Settings["XENA_PROFILE"] == "rfc9068" {
-				types = types[:2] // it trusts at+jwt, which no ID token has
+				types = types[:2] // this configuration trusts at+jwt, which no ID token has
 			}
 			for _, typ := range types {
 				for _, client := range []string{"web-portal", p.Audience} {

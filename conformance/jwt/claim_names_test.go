@@ -305,7 +305,7 @@ func TestAllowNonce(t *testing.T) {
 	}
 }
 
-func TestSwitchesThatMakeNoSense(t *testing.T) {
+func TestContradictingSwitches(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(*xenaauth.Config)

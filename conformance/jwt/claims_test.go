@@ -183,7 +183,7 @@ func TestJ13_Bounds(t *testing.T) {
 }
 
 // The times of a token are checked at each request, also if the token is cached.
-func TestJ13_VerdictsAreOfNow(t *testing.T) {
+func TestJ13_TimesAreCheckedAtEachRequest(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

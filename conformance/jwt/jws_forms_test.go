@@ -31,7 +31,7 @@ func TestJ7_CriticalExtensions(t *testing.T) {
 	s.Passes(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"unknown": 1}), s.claims()))
 }
 
-func TestJ8_KeysBroughtAlong(t *testing.T) {
+func TestJ8_KeysInTheHeader(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	evil := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})

@@ -216,7 +216,7 @@ func members(n int) string {
 	return b.String()
 }
 
-func TestJ3_NamesThatLookRegistered(t *testing.T) {
+func TestJ3_LookalikeNames(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
@@ -344,7 +344,7 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 }
 
 // RS256 and PS256 use the same keys, but a JWK with one of them as alg accepts no token with the other.
-func TestJ4_TheKeysOwnAlgorithm(t *testing.T) {
+func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	claims := issuer.Claims(xenaauthtest.Token{})

@@ -30,7 +30,7 @@ var kinds = map[string]map[any]bool{
 	},
 }
 
-func TestJ14_WhatATokenCallsItself(t *testing.T) {
+func TestJ14_KindInClaims(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	cases := map[string]claim{
@@ -54,7 +54,7 @@ func TestJ14_WhatATokenCallsItself(t *testing.T) {
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }
 
-func TestI7_WhatAResponseCallsItsToken(t *testing.T) {
+func TestI7_KindInResponse(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -102,7 +102,7 @@ func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 
 // A token may be an ID token without the usual claims of ID tokens if it has no scope and either its typ
 // does not say that it is an access token, or its audiences include its client.
-func TestTokenThatNothingTellsFromAnIDToken(t *testing.T) {
+func TestTokenThatMayBeAnIDToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)

@@ -13,7 +13,7 @@ import (
 
 // A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified locally and
 // not introspected, it is cached, and its hash in a revocation does not include the signature.
-func TestHeaderThatBeginsWithWhiteSpace(t *testing.T) {
+func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	for _, space := range []string{" ", "\t", "\r\n", "    ", strings.Repeat(" \n", 50)} {

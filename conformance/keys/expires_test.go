@@ -42,8 +42,8 @@ func TestFreshnessByExpires(t *testing.T) {
 				issuer := harness.NewIssuer()
 				cfg := issuer.Config()
 				cfg.MaxKeyAge = 100 * time.Hour
-				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
-					resp, err := on.RoundTrip(r)
+				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+					resp, err := next.RoundTrip(r)
 					if err == nil {
 						for name, value := range map[string]string{
 							"Date": c.date(), "Expires": c.expires(), "Cache-Control": c.control, "Age": c.age,

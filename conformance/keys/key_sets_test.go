@@ -216,7 +216,7 @@ func TestJ16_OneKidForSeveralKeys(t *testing.T) {
 	a.Refuses(t, harness.NewSigner(t, "same").JWT(t, map[string]any{"alg": "ES256", "kid": "same"}, claims), xenaauth.ReasonSignature)
 }
 
-func TestJ16_SetsThatAreNone(t *testing.T) {
+func TestJ16_InvalidKeySets(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	good := harness.NewSigner(t, "good")

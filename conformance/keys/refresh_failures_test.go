@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestMovedKeySetHeals(t *testing.T) {
+func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
 		// Metadata that were fetched long ago, a minute ago, and now. They are used for at least a minute.
@@ -75,7 +75,7 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 }
 
 // unusableResponses are responses that the library must reject, and a word of the log line that says why.
-func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
+func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault
 	why      string
@@ -120,7 +120,7 @@ func rvFaults(issuer *xenaauthtest.Issuer) map[string]struct {
 // change of state.
 func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
-	for name, c := range rvFaults(harness.NewIssuer()) {
+	for name, c := range unusableResponses(harness.NewIssuer()) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			harness.FakeTime(t, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 // Before the first good response, an unusable response leads to 503.
 func TestFirstFetchRefuses(t *testing.T) {
 	t.Parallel()
-	for name, c := range rvFaults(harness.NewIssuer()) {
+	for name, c := range unusableResponses(harness.NewIssuer()) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			harness.FakeTime(t, func(t *testing.T) {
@@ -214,11 +214,11 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()
 		strayed := 0
-		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if r.URL.Host != "login.xena.biz" {
 				strayed++
 			}
-			return on.RoundTrip(r)
+			return next.RoundTrip(r)
 		})
 		v := harness.NewValidator(t, cfg)
 		require.NoError(t, v.Warm(t.Context()))
@@ -265,9 +265,9 @@ func TestLogOfAnOutageThatChanges(t *testing.T) {
 }
 
 // endlessBody is a response body that never ends.
-type rvEndless struct{ read *int }
+type endlessBody struct{ read *int }
 
-func (e rvEndless) Read(p []byte) (int, error) {
+func (e endlessBody) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = ' '
 	}
@@ -278,10 +278,10 @@ func (e rvEndless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (rvEndless) Close() error { return nil }
+func (endlessBody) Close() error { return nil }
 
 // The library stops reading a response at the bound of its length.
-func TestEndlessAnswers(t *testing.T) {
+func TestEndlessResponses(t *testing.T) {
 	t.Parallel()
 	for name, of := range map[string]func(*http.Request) bool{
 		"metadata":      func(r *http.Request) bool { return r.Method == http.MethodGet && !harness.IsJWKSRequest(r) },
@@ -291,10 +291,10 @@ func TestEndlessAnswers(t *testing.T) {
 		issuer := harness.NewIssuer()
 		cfg := issuer.HybridConfig()
 		read := 0
-		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
-			resp, err := on.RoundTrip(r)
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+			resp, err := next.RoundTrip(r)
 			if err == nil && of(r) {
-				resp.Body = rvEndless{&read}
+				resp.Body = endlessBody{&read}
 			}
 			return resp, err
 		})

@@ -57,8 +57,8 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 				issuer.SetCacheControl(c.cacheControl)
 				cfg := issuer.Config()
 				cfg.MaxKeyAge = 100 * time.Hour
-				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
-					resp, err := on.RoundTrip(r)
+				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+					resp, err := next.RoundTrip(r)
 					if err == nil && c.age != "" {
 						resp.Header.Set("Age", c.age)
 					}
@@ -109,15 +109,15 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 }
 
 // etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
-type rvValidators struct {
+type etagIssuer struct {
 	fresh, unchanged int
 	asked            []http.Header // header fields of requests for the key set
 	cacheControl     string        // of a 304
 }
 
-func (e *rvValidators) client(issuer *xenaauthtest.Issuer) *http.Client {
-	return harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
-		resp, err := on.RoundTrip(r)
+func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {
+	return harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		resp, err := next.RoundTrip(r)
 		if err != nil || !harness.IsJWKSRequest(r) || resp.StatusCode != 200 {
 			return resp, err
 		}
@@ -146,7 +146,7 @@ func TestRefreshUnchanged(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
-		between := &rvValidators{cacheControl: "max-age=3600"}
+		between := &etagIssuer{cacheControl: "max-age=3600"}
 		cfg := issuer.Config()
 		cfg.HTTPClient = between.client(issuer)
 		v := harness.NewValidator(t, cfg)
@@ -183,7 +183,7 @@ func TestRefreshUnchanged(t *testing.T) {
 }
 
 // A 304 response to a request without If-None-Match brings no keys.
-func TestRefreshUnaskedNotModified(t *testing.T) {
+func TestRefreshUnexpectedNotModified(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

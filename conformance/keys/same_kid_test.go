@@ -30,7 +30,7 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 
 // If several keys have the same kid or none, each of them verifies its tokens. Bad tokens cannot use up
 // the signature checks that a token of a known key needs, also after a refresh of the key set.
-func TestManyKeysOfOneName(t *testing.T) {
+func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {
 		harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

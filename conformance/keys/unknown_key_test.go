@@ -14,7 +14,7 @@ import (
 
 // If the key set was fetched a moment ago and has no key with a kid, tokens with this kid are refused at
 // once. They do not wait for the next fetch.
-func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
+func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -35,7 +35,7 @@ func TestAbsentKeyIsRefusedAtOnce(t *testing.T) {
 }
 
 // Nothing else in such a token is read, so that a flood of them is cheap. It causes no fetch.
-func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
+func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -70,7 +70,7 @@ func TestTokenOfAnAbsentKeyIsNotReadAnyFurther(t *testing.T) {
 }
 
 // A withdrawn key is unknown too. Its tokens are refused, also if they were cached.
-func TestWithdrawnKeyIsAbsent(t *testing.T) {
+func TestWithdrawnKeyIsUnknown(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

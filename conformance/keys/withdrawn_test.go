@@ -98,7 +98,7 @@ func healed(t *testing.T, a *harness.API, token string) time.Duration {
 
 // The issuer replaces a key by another with the same kid, or without any kid. Tokens of the new key pass
 // after the next fetch, which starts as soon as the old set is 10 s old.
-func TestA3_SameNameNewKey(t *testing.T) {
+func TestA3_SameKidNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
 	named := func(s *harness.Signer) map[string]any { return map[string]any{"kid": s.KeyID} }
@@ -149,7 +149,7 @@ func TestA3_SameNameNewKey(t *testing.T) {
 }
 
 // A logout token with a bad signature starts a refresh too.
-func TestA3_SameNameNewKeyOfALogoutToken(t *testing.T) {
+func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that fails now and then makes few lines, however it fails, and the log tells how often it failed and when it
-// is well again.
-func TestTheLogUnderPartialFailure(t *testing.T) {
+// An issuer that fails now and then causes few log lines, whichever way it fails. The log says how often it
+// failed and when it works again.
+func TestLogOfPartialFailure(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]xenaauthtest.Fault{
 		"every other answer is 500":   {{}, {Status: 500}},
@@ -35,7 +35,7 @@ func TestTheLogUnderPartialFailure(t *testing.T) {
 					_ = harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{}))
 					time.Sleep(300 * time.Millisecond)
 				}
-				for range 1000 { // five minutes
+				for range 1000 { // 1000 requests in five minutes
 					ask(faults...)
 				}
 				require.LessOrEqual(t, len(logged.Lines), 12, "%q", logged.Lines)
@@ -45,7 +45,7 @@ func TestTheLogUnderPartialFailure(t *testing.T) {
 					require.Contains(t, logged.Lines[len(logged.Lines)-1], "failures=1", "about a hundred a minute")
 				}
 				before := len(logged.Lines)
-				for range 400 { // two minutes
+				for range 400 { // 400 requests in two minutes
 					ask(xenaauthtest.Fault{})
 				}
 				require.LessOrEqual(t, len(logged.Lines)-before, 2, "%q", logged.Lines[before:])
@@ -60,8 +60,8 @@ func TestTheLogUnderPartialFailure(t *testing.T) {
 	}
 }
 
-// An issuer that fails now and then, and then for good, is told to fail.
-func TestTheLogTellsThatItStaysSo(t *testing.T) {
+// If an issuer fails now and then and later always, the log says that it fails.
+func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -82,8 +82,8 @@ func TestTheLogTellsThatItStaysSo(t *testing.T) {
 	})
 }
 
-// Two servers of one issuer that publish different unusable keys don't fill the log either.
-func TestTheLogOfSkippedKeys(t *testing.T) {
+// Two servers of one issuer that publish different unusable keys cause few log lines too.
+func TestLogOfSkippedKeys(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -91,7 +91,7 @@ func TestTheLogOfSkippedKeys(t *testing.T) {
 		cfg := issuer.Config()
 		cfg.Logger = slog.New(logged)
 		var fetched atomic.Int32
-		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+		cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 			if harness.IsJWKSRequest(r) {
 				keys := issuer.JWKS()
 				if fetched.Add(1)%2 == 0 {
@@ -100,7 +100,7 @@ func TestTheLogOfSkippedKeys(t *testing.T) {
 				issuer.SetJWKS(keys)
 				defer issuer.SetJWKS(nil)
 			}
-			return on.RoundTrip(r)
+			return next.RoundTrip(r)
 		})
 		v := harness.NewValidator(t, cfg)
 		for n := range 100 {

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A logout that is refused leaves the user's tokens valid, so the log says why.
+// After a refused logout the tokens of the user stay valid, so the log says why it was refused.
 func TestRefusedLogoutIsLogged(t *testing.T) {
 	issuer := harness.NewIssuer()
 	log := new(harness.JSONLog)

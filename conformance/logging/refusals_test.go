@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// For each refusal a user finds in the log what was expected and what came.
+// The log line of a refusal says what was expected and what came.
 func TestRefusalLogSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)))
@@ -101,14 +101,14 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 	})
 }
 
-// Of a token with an unknown key the log has the name of the key.
+// The log line about an unknown key has its kid.
 func TestRefusalLogOfUnknownKey(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	for want, header := range map[string]map[string]any{
 		`kid "other" is not among the 1 usable keys of the issuer`: {"kid": "other", "x5t": nil},
 		`x5t "other" is not among the 1 usable keys of the issuer`: {"kid": nil, "x5t": "other"},
 	} {
-		synctest.Test(t, func(t *testing.T) { // a second key is looked for a second later
+		synctest.Test(t, func(t *testing.T) { // a second fetch is allowed a second later
 			log := new(harness.JSONLog)
 			cfg := issuer.Config()
 			cfg.Logger = log.Logger()
@@ -123,7 +123,7 @@ func TestRefusalLogOfUnknownKey(t *testing.T) {
 	}
 }
 
-// What is wrong with the Authorization field is said too, and never shown.
+// The log line about a malformed Authorization field says what is wrong and does not contain the field.
 func TestRefusalLogOfCredentials(t *testing.T) {
 	for _, c := range []struct {
 		fields []string
@@ -155,8 +155,8 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 	}
 }
 
-// A text that a policy or a validator of the service's own has chosen shows no credentials and breaks no line.
-func TestRefusalLogOfOtherTexts(t *testing.T) {
+// The text of an error of a policy or of a foreign validator is logged without credentials and in one line.
+func TestRefusalLogOfForeignErrors(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(context.Context, *xenaauth.User) error {
 		return errors.New("no \"s3cret-t0ken\"\nlevel=ERROR \x1b[31m" + strings.Repeat("x", 5000))
@@ -171,8 +171,8 @@ func TestRefusalLogOfOtherTexts(t *testing.T) {
 	require.Equal(t, map[string]any{"sub": "ann", "client_id": "app"}, said[0]["user"])
 }
 
-// Middlewares that log to one place are told apart by their realm.
-func TestRefusalLogsAreToldApart(t *testing.T) {
+// The realm in the log line says which middleware refused.
+func TestRefusalLogHasTheRealm(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, realm := range []string{"orders", "invoices"} {
 		m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger(), Realm: realm})
@@ -184,7 +184,7 @@ func TestRefusalLogsAreToldApart(t *testing.T) {
 	require.Equal(t, "invoices", said[1]["realm"])
 }
 
-// A logger is found by default, and can be one that is told nothing.
+// Without Options.Logger, the logger of the Config or slog.Default is used. A logger can discard all lines.
 func TestRefusalLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -203,7 +203,7 @@ func TestRefusalLogger(t *testing.T) {
 		{v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)}, nil},
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
-		slog.SetDefault(fallback.Logger()) // also one that is chosen later
+		slog.SetDefault(fallback.Logger()) // slog.Default is read at each use
 		harness.Send(m.Require()(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {
 			require.Len(t, l.Take(t), map[bool]int{true: 1}[l == c.want])
@@ -211,8 +211,8 @@ func TestRefusalLogger(t *testing.T) {
 	}
 }
 
-// What passes is no refusal: a request without a token on a route where it is optional, and a public one. What a table of
-// routes refuses is one.
+// Refusals of a table of routes are logged. Requests to public routes, and requests without a token to
+// optional routes, are not refusals.
 func TestRefusalLogOfOtherGuards(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
@@ -245,8 +245,9 @@ func TestRefusalLogOfOtherGuards(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// A flood makes a few lines a minute for each reason, and what was left out is counted.
-func TestRefusalLogIsDamped(t *testing.T) {
+// A flood of refusals causes a few lines in a minute for each reason. A line has the number of refusals
+// that were not logged.
+func TestRefusalLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
 		issuer := xenaauthtest.NewIssuer(nil)
@@ -267,7 +268,7 @@ func TestRefusalLogIsDamped(t *testing.T) {
 		require.NotContains(t, said[3], "only_counted_until")
 
 		time.Sleep(time.Minute)
-		harness.Send(h, t.Context(), "GET", "") // of a third reason
+		harness.Send(h, t.Context(), "GET", "") // a third reason
 		said = log.Take(t)
 		require.Len(t, said, 3)
 		counts := make(map[any]any)
@@ -284,8 +285,8 @@ func TestRefusalLogIsDamped(t *testing.T) {
 	})
 }
 
-// Many at once lose no count.
-func TestRefusalLogCountsAll(t *testing.T) {
+// Concurrent refusals are all counted.
+func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
 		h := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}).Require()(harness.Teapot)
@@ -305,7 +306,7 @@ func TestRefusalLogCountsAll(t *testing.T) {
 	})
 }
 
-// What can't be decided is a warning, damped alike; a reason that is none of ours counts as such.
+// An outage is logged as a warning, with the same bound. An unknown reason counts as an outage.
 func TestRefusalLogOfOutages(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, err := range []error{
@@ -324,8 +325,8 @@ func TestRefusalLogOfOutages(t *testing.T) {
 	}
 }
 
-// A client that gives up its request is no outage. A deadline that ends a check is one.
-func TestRefusalLogOfClientsThatAreGone(t *testing.T) {
+// If the client cancels its request, that is no outage. If a deadline ends a check, it is one.
+func TestRefusalLogOfCanceledRequests(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(ctx context.Context, _ *xenaauth.User) error { return ctx.Err() })
 	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}).Require(policy)(harness.Teapot)

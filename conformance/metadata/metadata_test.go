@@ -52,7 +52,7 @@ func TestM1_TheIssuerItself(t *testing.T) {
 	}
 }
 
-func TestM1_MetadataThatAreNone(t *testing.T) {
+func TestM1_InvalidMetadata(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	token := issuer.JWT(xenaauthtest.Token{})
@@ -145,7 +145,7 @@ func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 				reached := make(map[string]bool)
 				cfg := issuer.HybridConfig()
 				cfg.MetadataURL, cfg.AllowHTTP = c.metadata, c.allow
-				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, on http.RoundTripper) (*http.Response, error) {
+				cfg.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
 					reached[r.URL.Scheme+"://"+r.URL.Host] = true
 					r = r.Clone(r.Context())
 					at, err := url.Parse(c.issuer)
@@ -153,7 +153,7 @@ func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 						return nil, err
 					}
 					r.URL.Scheme, r.URL.Host, r.Host = at.Scheme, at.Host, at.Host
-					return on.RoundTrip(r)
+					return next.RoundTrip(r)
 				})
 				a := harness.Serve(t, cfg)
 				tokens := []string{issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})}
@@ -209,7 +209,7 @@ func TestM2_SizeAndTime(t *testing.T) {
 	}
 }
 
-func TestM3_WhereMetadataAre(t *testing.T) {
+func TestM3_WellKnownAddresses(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{
 		"https://login.xena.biz", "https://login.xena.biz/", "https://login.example/tenant/7", "https://login.example/tenant/7/", "https://login.example:8443/a%20b",
@@ -230,7 +230,7 @@ func TestM3_WhereMetadataAre(t *testing.T) {
 
 // MetadataURL, JWKSURL and the introspection endpoint may have another host than Issuer, since inside a
 // network the issuer may have another name.
-func TestM3_AddressesApart(t *testing.T) {
+func TestM3_ConfiguredAddresses(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.xena.biz"})
 	defer issuer.Close()

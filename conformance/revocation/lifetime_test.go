@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rvResolver finds the user of a service account in its claim client_user.
+// clientUserResolver finds the user of a service account in the claim client_user.
 func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (string, error) {
 	return func(_ context.Context, u *xenaauth.User) (string, error) {
 		called()
@@ -27,8 +27,8 @@ func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (st
 	}
 }
 
-// A revocation without an end outlasts every token that exists: one from an issuer whose clock is ahead by all that is
-// allowed, valid for as long as is allowed.
+// A revocation without an end ends after every existing token, also after a token with the longest allowed
+// lifetime of an issuer whose clock is ahead by the allowed skew.
 func TestRevocationOutlastsEveryToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -111,8 +111,8 @@ func TestRevocationEnds(t *testing.T) {
 	})
 }
 
-// Forgetting what has ended leaves what hasn't, of every kind.
-func TestRevocationsOutliveTheirNeighbours(t *testing.T) {
+// When revocations end, the others of the same kind and of other kinds stay in force.
+func TestRevocationsEndIndependently(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -146,7 +146,7 @@ func TestRevocationsOutliveTheirNeighbours(t *testing.T) {
 	})
 }
 
-// Status.Revocations is "how many are in force", requests or not.
+// Status.Revocations counts the revocations in force, also if no request comes.
 func TestStatusCountsRevocationsInForce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -166,7 +166,7 @@ func TestRevokeTwiceIsOnce(t *testing.T) {
 		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		now := time.Now()
 		before := now.Add(time.Minute)
-		for _, seconds := range []int{10, 20, 10, 15} { // it ends when the one that ends last does
+		for _, seconds := range []int{10, 20, 10, 15} { // the latest end counts
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before.In(time.FixedZone("", 3600)), Until: now.Add(time.Second)})
@@ -199,7 +199,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.Equal(t, 100_000, v.Status().Revocations)
 		require.Empty(t, harness.ReasonOf(t, v, more), "the new one is not in force")
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the old ones are")
-		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // nothing new
+		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // already known
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, more))
@@ -208,7 +208,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	})
 }
 
-// rvBus is a message broker that remembers: revocations travel as JSON.
+// recordingBus is a message broker that keeps its messages. Revocations are sent as JSON.
 type recordingBus struct {
 	mu        sync.Mutex
 	sent      []string
@@ -286,7 +286,7 @@ func TestRevocationBus(t *testing.T) {
 		harness.Revoke(t, one, xenaauth.Revocation{Subject: "U1"})
 		harness.Revoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
 		synctest.Wait()
-		three := follow() // it started later and is told all the same
+		three := follow() // a later subscriber gets all messages
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))
@@ -296,7 +296,7 @@ func TestRevocationBus(t *testing.T) {
 		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the end is decided once for all")
 
 		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
-			require.NoError(t, bus.Publish(ctx, r)) // nonsense and news of yesterday
+			require.NoError(t, bus.Publish(ctx, r)) // invalid and expired revocations
 		}
 		synctest.Wait()
 		require.Equal(t, 2, two.Status().Revocations)

@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Config.AllowAnyLifetime is about logout tokens too: one that lives for a month is accepted, once in that month.
+// Config.AllowAnyLifetime applies to logout tokens too: one with a lifetime of a month is accepted, and only
+// once in that month.
 func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -36,7 +37,7 @@ func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	})
 }
 
-// The logout endpoint is open to everybody, so what it reads is bounded before it is parsed.
+// The logout endpoint is public, so the form has bounds that are checked before it is parsed.
 func TestLogoutFormIsBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(t, issuer.Config()).LogoutHandler(harness.ClientID)

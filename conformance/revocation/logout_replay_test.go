@@ -37,7 +37,7 @@ func TestLogoutReplay(t *testing.T) {
 		require.Equal(t, 1, v.Status().Revocations)
 		status, reason = harness.Logout(t, h, issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"jti": "L2"})))
 		require.Equal(t, 200, status, reason)
-		time.Sleep(5*time.Minute + 29*time.Second - 1) // for as long as the skew lets the token live
+		time.Sleep(5*time.Minute + 29*time.Second - 1) // the token with the skew is still valid
 		_, reason = harness.Logout(t, h, token)
 		require.Equal(t, xenaauth.ReasonRevoked, reason)
 		time.Sleep(time.Nanosecond)
@@ -46,7 +46,7 @@ func TestLogoutReplay(t *testing.T) {
 	})
 }
 
-// A logout token that was refused for something else is not used up.
+// A logout token is not used up if it was refused for another reason.
 func TestLogoutRefusedIsNotUsedUp(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -72,7 +72,7 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				for ready.Add(1); ready.Load() < senders; { // closer together than a channel would let them go
+				for ready.Add(1); ready.Load() < senders; { // closer together than with a channel
 					runtime.Gosched()
 				}
 				switch status, _ := harness.Logout(t, h, token); status {
@@ -134,7 +134,7 @@ func TestLogoutAfterRotation(t *testing.T) {
 	})
 }
 
-// 503 asks the issuer to try again: then its second try must not be taken for a replay, or the session lives on.
+// After 503 the issuer tries again. The second try must not count as a replay, or the session would stay.
 func TestLogoutTriedAgainAfterUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("the bus fails", func(t *testing.T) {

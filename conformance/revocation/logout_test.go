@@ -31,7 +31,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 				mine := map[string]any{"sid": "S1"}
 				jwt := issuer.JWT(xenaauthtest.Token{Claims: mine})
 				opaque := issuer.Opaque(xenaauthtest.Token{Claims: mine})
-				elsewhere := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "S2"}}) // the same user's
+				elsewhere := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "S2"}}) // of the same user
 				for _, token := range []string{jwt, opaque, elsewhere} {
 					require.Empty(t, harness.ReasonOf(t, v, token))
 				}
@@ -51,7 +51,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 }
 
-// Without sid it is about all that the user has got so far, and not about what comes after a new login.
+// A logout token without sid revokes all earlier tokens of the user, but not those of a later login.
 func TestLogoutOfAUser(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestLogoutOfAUser(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		same := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		logout := issuer.LogoutToken(xenaauthtest.Token{Subject: "U1", Claims: map[string]any{"sid": nil}})
-		time.Sleep(5 * time.Second) // it is a while under way
+		time.Sleep(5 * time.Second) // the time until the logout token arrives
 		status, reason := harness.Logout(t, h, logout)
 		require.Equal(t, 200, status, reason)
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, before))
@@ -149,7 +149,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 		for _, c := range []struct {
 			name           string
 			header, claims m
-			want           xenaauth.Reason // "" is a good one
+			want           xenaauth.Reason // "" if it is accepted
 		}{
 			{"as it should be", nil, nil, ""},
 			{"without typ", m{"typ": nil}, nil, ""},
@@ -201,7 +201,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 			{"event inside another", nil, m{"events": m{"x": m{harness.LogoutEvent: m{}}}}, xenaauth.ReasonTokenType},
 			{"event not empty, among others", nil, m{"events": m{"x": 1, harness.LogoutEvent: m{"y": 1}}}, ""},
 			{"an access token", m{"typ": "at+jwt"}, merged(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
-			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey}, // last: looking for it takes a second
+			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey}, // the last case, since the search for a key takes a second
 		} {
 			v := harness.NewValidator(t, issuer.Config())
 			h := v.LogoutHandler(harness.ClientID, "C2")
@@ -271,7 +271,7 @@ func TestLogoutProfileRFC9068(t *testing.T) {
 	}
 }
 
-// rvGate is a bus that fails while it is shut.
+// closableBus is a bus that fails while it is shut.
 type closableBus struct {
 	mu   sync.Mutex
 	shut bool

@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// User.Revocation ends the login of the caller, with or without sid, and leaves other users and other applications alone.
+// User.Revocation revokes the tokens of this login, with or without sid. Other users and other clients are
+// not affected.
 func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
@@ -26,7 +27,7 @@ func TestUserRevocation(t *testing.T) {
 		name             string
 		of               claims
 		refused, allowed []claims
-		later            claims // a token of the same login, made a minute later
+		later            claims // a token of the same login, issued a minute later
 		laterRefused     bool
 	}{
 		{"a session", login, []claims{
@@ -76,7 +77,7 @@ func TestUserRevocation(t *testing.T) {
 	}
 }
 
-// The issuer's clock may be ahead: the token of the login is refused all the same.
+// If the clock of the issuer is ahead, the token of the login is revoked too.
 func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -87,8 +88,8 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// A user of whom nothing is known must not revoke everything.
-func TestRevocationOfNothing(t *testing.T) {
+// The Revocation of a user without claims must not revoke all tokens.
+func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())
 	empty, err := xenaauth.NewUser(map[string]any{"name": "x"})
@@ -100,7 +101,7 @@ func TestRevocationOfNothing(t *testing.T) {
 	require.Zero(t, v.Status().Revocations)
 }
 
-// An opaque token may have two dots. Its hash is about all of it: what follows the last dot is no signature.
+// An opaque token may have two dots. Its hash covers the whole token, since it has no signature.
 func TestHashOfDottedOpaqueToken(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, xenaauth.HashToken("a.b.c"), xenaauth.HashToken("a.b.d"))
@@ -111,8 +112,9 @@ func TestHashOfDottedOpaqueToken(t *testing.T) {
 	require.NotEqual(t, xenaauth.HashToken(token), xenaauth.HashToken(issuer.JWT(xenaauthtest.Token{Subject: "U2"})))
 }
 
-// A bus that is full, and an instance that is full, are told apart: in one case the revocation is in force here.
-func TestRevokeTellsFullFromNotPublished(t *testing.T) {
+// Revoke has different errors for a full bus and a full instance: if only the bus is full, the revocation is
+// in force on this instance.
+func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
@@ -128,8 +130,9 @@ func TestRevokeTellsFullFromNotPublished(t *testing.T) {
 	require.NotErrorIs(t, err, xenaauth.ErrNotPublished)
 }
 
-// A time that wraps around would be one in the past: the revocation would be accepted and not be in force.
-func TestRevocationTimesBeyondReason(t *testing.T) {
+// Times outside the supported range are refused. A time that overflows would be in the past, and the
+// revocation would be accepted and never be in force.
+func TestRevocationTimesOutOfRange(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -146,7 +149,7 @@ func TestRevocationTimesBeyondReason(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// A configuration either works or is refused: no sum of its values wraps around.
+// Huge values in a configuration are refused or work. No sum of them overflows.
 func TestHugeConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -171,7 +174,7 @@ func TestHugeConfiguration(t *testing.T) {
 			}{{math.MaxInt64, math.MaxInt}, {math.MaxInt64 - 1, math.MaxInt - 31}, {math.MaxInt64 / 2, math.MaxInt / 16},
 				{100 * 365 * 24 * time.Hour, 100_000}} {
 				cfg := issuer.HybridConfig()
-				cfg.Introspection.Cache, cfg.Logger = rvNoCache{}, slog.New(slog.DiscardHandler)
+				cfg.Introspection.Cache, cfg.Logger = failingCache{}, slog.New(slog.DiscardHandler)
 				change(&cfg, size.duration, size.number)
 				v, err := xenaauth.NewValidator(cfg)
 				if err != nil {
@@ -193,11 +196,13 @@ func TestHugeConfiguration(t *testing.T) {
 	}
 }
 
-// rvNoCache is a shared cache that fails.
-type rvNoCache struct{}
+// failingCache is a shared cache that fails.
+type failingCache struct{}
 
-func (rvNoCache) Get(context.Context, [32]byte) ([]byte, error) { return nil, errors.New("no cache") }
+func (failingCache) Get(context.Context, [32]byte) ([]byte, error) {
+	return nil, errors.New("no cache")
+}
 
-func (rvNoCache) Set(context.Context, [32]byte, []byte, time.Duration) error {
+func (failingCache) Set(context.Context, [32]byte, []byte, time.Duration) error {
 	return errors.New("no cache")
 }

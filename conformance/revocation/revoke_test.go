@@ -19,15 +19,15 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rvMerge is m with changes; a nil in them stays, for the kit to leave the claim out.
+// merged returns a copy of m with changes. A nil value stays, so that xenaauthtest leaves the claim out.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)
 	return m
 }
 
-// rvDoors are the ways in which a token comes in: a JWT or an opaque one, known to this instance or not.
-var rvDoors = []struct {
+// tokenForms are the forms of a token: a JWT or opaque, cached on this instance or not.
+var tokenForms = []struct {
 	name   string
 	mint   func(*xenaauthtest.Issuer, xenaauthtest.Token) string
 	cached bool
@@ -42,7 +42,7 @@ func TestRevokeMatches(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	made := time.Now().Truncate(time.Second)
-	// iat is that of the token that this one was refreshed from, as IdentityServer4 keeps it.
+	// iat is the time of the first token, as IdentityServer4 keeps it when it refreshes a token.
 	all := map[string]any{"jti": "J1", "sid": "S1", "sub": "U1", "client_id": "C1",
 		"nbf": made.Unix(), "iat": made.Add(-20 * time.Minute).Unix()}
 	noNbf := map[string]any{"nbf": nil}
@@ -92,17 +92,17 @@ func TestRevokeMatches(t *testing.T) {
 				ClientID: "C1", IssuedBefore: made, Until: made.Add(time.Hour)}
 		}, false},
 	} {
-		for _, door := range rvDoors {
-			t.Run(c.name+"/"+door.name, func(t *testing.T) {
+		for _, form := range tokenForms {
+			t.Run(c.name+"/"+form.name, func(t *testing.T) {
 				t.Parallel()
 				cfg := issuer.HybridConfig()
-				cfg.AllowAnyLifetime = true // else a JWT without a date is refused for that
+				cfg.AllowAnyLifetime = true // otherwise a JWT without iat and nbf is refused
 				v := harness.NewValidator(t, cfg)
-				token := door.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// Nothing about it is the first one's but that it is of this very moment, or a second later.
-				other := door.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
+				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
+				// The other token has nothing in common with the first, but is issued in the same second or the next.
+				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
-				if door.cached {
+				if form.cached {
 					require.Empty(t, harness.ReasonOf(t, v, token))
 					require.Empty(t, harness.ReasonOf(t, v, other))
 				}
@@ -121,7 +121,7 @@ func TestRevokeMatches(t *testing.T) {
 	}
 }
 
-func TestRevokeBehindEveryConfiguration(t *testing.T) {
+func TestRevokeInEveryConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	for name, change := range map[string]func(*xenaauth.Config){
@@ -144,7 +144,8 @@ func TestRevokeBehindEveryConfiguration(t *testing.T) {
 	}
 }
 
-// A hash that Revoke accepts is one that it looks for: else the caller believes that a stolen token is dead.
+// If Revoke accepts a hash in some form, the token is revoked. Otherwise the caller believes that a stolen
+// token is revoked.
 func TestRevokeAcceptedHashWorks(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -155,7 +156,7 @@ func TestRevokeAcceptedHashWorks(t *testing.T) {
 	}
 }
 
-func TestRevokeRefusesWhatMeansNothing(t *testing.T) {
+func TestRevokeRefusesInvalidRevocations(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())
 	hash := xenaauth.HashToken("x")
@@ -197,7 +198,7 @@ func TestRevocationAsJSON(t *testing.T) {
 	require.JSONEq(t, `{"sub":"U"}`, string(harness.JSON(t, xenaauth.Revocation{Subject: "U"})))
 }
 
-func TestRevokedAnswer(t *testing.T) {
+func TestRevokedResponse(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	a := harness.Mount(t, issuer.Config())
@@ -214,8 +215,8 @@ func TestRevokedAnswer(t *testing.T) {
 	a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "U2"}))
 }
 
-// Subject is the claim sub, "whatever a subject resolver makes of them": a service account that acts for a user is
-// cut off by its client, and nobody resolves anything for a token that is refused.
+// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. A service
+// account is revoked by its client. Config.Subject is not called for a revoked token.
 func TestRevokeServiceAccount(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -274,8 +275,8 @@ func TestRevokeConcurrently(t *testing.T) {
 	})
 }
 
-// Of an ECDSA signature anybody can make a second one. The token is the same, and as revoked.
-func TestRevokedTokenWithItsOtherSignature(t *testing.T) {
+// From an ECDSA signature anybody can compute a second valid one. The token with it is revoked too.
+func TestRevokedTokenWithASecondSignature(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)

@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A wrong introspection secret shows in the status and in readiness, and both recover when the issuer accepts it.
+// A wrong introspection secret shows in the status and in readiness. Both recover when the issuer accepts
+// the secret.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -60,7 +61,7 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 	}
 }
 
-// Another failure of the endpoint is told, and doesn't make a service unready that can verify JWTs.
+// Another failure of the endpoint shows in the status. A service that can verify JWTs stays ready.
 func TestFailingIntrospectionShows(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -76,7 +77,8 @@ func TestFailingIntrospectionShows(t *testing.T) {
 	require.NoError(t, v.Warm(t.Context()))
 }
 
-// The bound of tokens that are no JWTs can be set, within that of all tokens, and a refusal names the setting.
+// The length bound of opaque tokens is a setting, which is at most the bound of all tokens. The log line of
+// a refusal names the setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()
 	long := "opaque-" + strings.Repeat("x", 1500)

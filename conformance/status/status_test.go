@@ -33,13 +33,13 @@ func TestStatusBeforeUse(t *testing.T) {
 	require.Equal(t, xenaauth.Status{Issuer: issuer.URL()}, v.Status())
 	hybrid := harness.NewValidator(t, issuer.HybridConfig())
 	require.Equal(t, xenaauth.Status{Issuer: issuer.URL(), Introspection: "closed"}, hybrid.Status())
-	w := rvStatus(t, v)
+	w := statusResponse(t, v)
 	require.Equal(t, 503, w.Code)
 	require.Zero(t, issuer.Calls(xenaauthtest.All), "looking asks nobody")
 }
 
-// rvStatus asks the StatusHandler.
-func rvStatus(t testing.TB, v *xenaauth.Validator) *httptest.ResponseRecorder {
+// statusResponse sends a request to StatusHandler.
+func statusResponse(t testing.TB, v *xenaauth.Validator) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
 	v.StatusHandler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.example/status", nil))
@@ -71,7 +71,7 @@ func TestWarm(t *testing.T) {
 		issuer.Rotate()
 		require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
 		require.Equal(t, 2, v.Status().Keys)
-		require.Equal(t, 200, rvStatus(t, v).Code)
+		require.Equal(t, 200, statusResponse(t, v).Code)
 	})
 }
 
@@ -91,14 +91,14 @@ func TestWarmFails(t *testing.T) {
 		require.Contains(t, v.Status().Metadata.LastError, "503")
 		require.Contains(t, v.Status().JWKS.LastError, "503")
 		require.Zero(t, v.Status().JWKS.LastSuccess)
-		require.Equal(t, 503, rvStatus(t, v).Code)
+		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
-		time.Sleep(9 * time.Second) // as it asked
+		time.Sleep(9 * time.Second) // the Retry-After of the issuer
 		require.NoError(t, v.Warm(t.Context()))
 		require.Empty(t, v.Status().JWKS.LastError)
 
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": issuer.URL() + "/.well-known/openid-configuration/jwks"}))
-		warm(harness.NewValidator(t, issuer.HybridConfig())) // there is nowhere to introspect
+		warm(harness.NewValidator(t, issuer.HybridConfig())) // the metadata have no introspection endpoint
 		require.NoError(t, harness.NewValidator(t, issuer.Config()).Warm(t.Context()))
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
@@ -129,14 +129,14 @@ func TestStatusAfterFailure(t *testing.T) {
 		require.True(t, s.Ready)
 		time.Sleep(45 * time.Minute)
 		require.False(t, v.Status().Ready)
-		require.Equal(t, 503, rvStatus(t, v).Code)
+		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
 		require.NoError(t, v.Warm(t.Context()))
 		require.True(t, v.Status().Ready)
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, v.Status().Metadata.LastError)
 
-		// A host that can't be resolved is not named either.
+		// The name of a host that DNS does not know is not shown either.
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": "https://elsewhere.example/jwks"}))
 		other := harness.NewValidator(t, issuer.Config())
 		require.Error(t, other.Warm(t.Context()))
@@ -144,8 +144,8 @@ func TestStatusAfterFailure(t *testing.T) {
 	})
 }
 
-// What HTTP clients say of a failure is full of addresses. None of that is passed on.
-func TestFailuresNameNoAddress(t *testing.T) {
+// The errors of HTTP clients contain addresses. The status contains none of them.
+func TestStatusShowsNoAddress(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		err  error
@@ -173,7 +173,7 @@ func TestFailuresNameNoAddress(t *testing.T) {
 			v := a.Validator.(*xenaauth.Validator)
 			shown := harness.ErrorOf(t, v, t.Context(), issuer.JWT(xenaauthtest.Token{})).Error() +
 				harness.ErrorOf(t, v, t.Context(), issuer.Opaque(xenaauthtest.Token{})).Error() +
-				strings.Join(logged.Lines, "\n") + rvStatus(t, v).Body.String() + a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Body
+				strings.Join(logged.Lines, "\n") + statusResponse(t, v).Body.String() + a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Body
 			require.Equal(t, "metadata: "+c.want, v.Status().Metadata.LastError)
 			require.Contains(t, shown, "introspection: "+c.want)
 			for _, address := range []string{"10.1.2.3", "internal", "3128", "well-known", "connect/"} {
@@ -206,8 +206,8 @@ func TestStatusCaches(t *testing.T) {
 	require.EqualValues(t, 4, s.Inactive.Hits)
 }
 
-// rvBreak has the issuer found down.
-func rvBreak(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
+// openBreaker makes introspection calls fail until the breaker is open.
+func openBreaker(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 503})
 	for range 3 {
@@ -222,7 +222,7 @@ func TestStatusOfTheBreaker(t *testing.T) {
 		v := harness.NewValidator(t, issuer.HybridConfig())
 		require.NoError(t, v.Warm(t.Context()))
 		require.Equal(t, "closed", v.Status().Introspection)
-		rvBreak(t, v, issuer)
+		openBreaker(t, v, issuer)
 		require.Equal(t, "open", v.Status().Introspection)
 		require.True(t, v.Status().Ready, "JWTs can be told apart still")
 		time.Sleep(1001 * time.Millisecond)
@@ -233,7 +233,7 @@ func TestStatusOfTheBreaker(t *testing.T) {
 	})
 }
 
-func TestStatusWhereAllIsIntrospected(t *testing.T) {
+func TestStatusWithAlwaysIntrospect(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -245,9 +245,9 @@ func TestStatusWhereAllIsIntrospected(t *testing.T) {
 		require.True(t, v.Status().Ready)
 		require.Zero(t, v.Status().Keys)
 		require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "it needs no keys")
-		rvBreak(t, v, issuer)
+		openBreaker(t, v, issuer)
 		require.False(t, v.Status().Ready)
-		require.Equal(t, 503, rvStatus(t, v).Code)
+		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
 		time.Sleep(1001 * time.Millisecond)
 		require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
@@ -258,12 +258,12 @@ func TestStatusWhereAllIsIntrospected(t *testing.T) {
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
 		v = harness.NewValidator(t, cfg)
 		require.True(t, v.Status().Ready, "there is nothing to fetch")
-		rvBreak(t, v, issuer)
+		openBreaker(t, v, issuer)
 		require.False(t, v.Status().Ready)
 	})
 }
 
-// The form of the JSON is what dashboards are made for.
+// Dashboards depend on the form of the JSON.
 func TestStatusAsJSON(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -273,8 +273,8 @@ func TestStatusAsJSON(t *testing.T) {
 		require.JSONEq(t, `{"issuer":"https://login.xena.biz","ready":false,"keys":0,"jwks":{},"metadata":{},
 			"introspection":"closed","tokens":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
 			"active":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},
-			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},"revocations":0}`, rvStatus(t, v).Body.String())
-		require.NotContains(t, rvStatus(t, harness.NewValidator(t, issuer.Config())).Body.String(), "introspection")
+			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":0,"hit_ratio":0},"revocations":0}`, statusResponse(t, v).Body.String())
+		require.NotContains(t, statusResponse(t, harness.NewValidator(t, issuer.Config())).Body.String(), "introspection")
 
 		start, err := json.Marshal(time.Now())
 		require.NoError(t, err)
@@ -286,8 +286,8 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		harness.ValidateNewToken(t, v, issuer)
-		synctest.Wait() // for the refresh that it has started
-		w := rvStatus(t, v)
+		synctest.Wait() // the refresh that the request started
+		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
 		require.JSONEq(t, fmt.Sprintf(`{"issuer":"https://login.xena.biz","ready":true,"keys":1,
@@ -316,7 +316,7 @@ func TestStatusConcurrently(t *testing.T) {
 			for range 20 {
 				switch i % 4 {
 				case 0:
-					rvStatus(t, v)
+					statusResponse(t, v)
 				case 1:
 					if err := v.Warm(t.Context()); err != nil {
 						t.Error(err)
@@ -338,8 +338,9 @@ func TestStatusConcurrently(t *testing.T) {
 	require.Equal(t, 40, v.Status().Active.Entries)
 }
 
-// However many headers an issuer writes, a token is verified once.
-func TestStatusWithMoreHeadersThanAreRemembered(t *testing.T) {
+// A token is verified only once, also if the issuer writes more different headers than the library
+// remembers.
+func TestStatusWithManyDifferentHeaders(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
