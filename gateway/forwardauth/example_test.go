@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// nginx asks about each request by a GET of its own, with the client's header and what the request was for.
+// nginx sends a GET subrequest with the client's header, and fields that describe the original request.
 func Example() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

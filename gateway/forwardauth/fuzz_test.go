@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Whatever a proxy passes on, the answer is a refusal or about exactly what the dialect's fields say.
+// FuzzOriginal sends any subrequest. The handler refuses it or decides about exactly the request that
+// the fields of the dialect describe.
 func FuzzOriginal(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"GET", "api.example.com", "/orders/1?a=b", ""}, {"GET", "a", "/a/../b", "x"}, {"get", "[::1]:8", "//a", "\n"},
@@ -42,7 +43,7 @@ func FuzzOriginal(f *testing.F) {
 				seen = nil
 				r := s.subrequest(method, host, uri, header)
 				method, host := method, host
-				if s.dialect != forwardauth.Envoy { // header may have put another one in its place
+				if s.dialect != forwardauth.Envoy { // the header of the case may replace the fields
 					method, host = r.Header[names(s.dialect)[0]][0], r.Header[names(s.dialect)[1]][0]
 				}
 				w := s.serve(r)

@@ -20,16 +20,16 @@ var dialects = []forwardauth.Dialect{
 	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
 }
 
-// site is a gateway's endpoint for one dialect, and the issuer of its tokens.
+// site is a handler for one dialect, with the issuer of its tokens.
 type site struct {
 	issuer  *xenaauthtest.Issuer
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	seen    *http.Request // by the policy of /policy
+	seen    *http.Request // the request that the policy of /policy got
 }
 
-// newSite makes one. change, which may be nil, is applied to its configuration.
+// newSite returns a site. If change is not nil, it changes the configuration.
 func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
 	t.Helper()
 	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
@@ -78,7 +78,7 @@ func (s *site) token(scopes ...string) string {
 		Claims: map[string]any{"sid": "0F3C"}})
 }
 
-// names are the fields in which a dialect tells method, host and URI.
+// names returns the names of the fields that contain the method, the host and the URI.
 func names(d forwardauth.Dialect) [3]string {
 	switch d {
 	case forwardauth.Nginx, forwardauth.HAProxy:
@@ -88,7 +88,7 @@ func names(d forwardauth.Dialect) [3]string {
 	}
 }
 
-// subrequest is what the proxy asks about a request.
+// subrequest returns the subrequest of a proxy for an original request.
 func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
 	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
 	if s.dialect == forwardauth.Envoy {
@@ -113,7 +113,7 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// status is what a refusal becomes in the dialect.
+// status returns the status that the dialect uses in place of a status.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401
@@ -124,11 +124,11 @@ func (s *site) status(status int) int {
 var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
 	"X-Auth-Session": ""}
 
-// wantAllowed fails unless w lets the request pass and tells exactly these identity fields.
+// wantAllowed fails unless w lets the request pass and has exactly these identity fields.
 func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string]string) {
 	t.Helper()
 	if w.Code != 200 || w.Body.Len() != 0 {
-		t.Fatalf("status %d, body %q, want 200 and none", w.Code, w.Body)
+		t.Fatalf("status %d, body %q, want 200 and an empty body", w.Code, w.Body)
 	}
 	want := map[string]string{"Cache-Control": "no-store", "Vary": "Authorization", "Content-Length": "0"}
 	maps.Copy(want, identity)
@@ -142,7 +142,7 @@ func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string
 	}
 }
 
-// wantRefused fails unless w is the refusal of a reason, with the challenge of it.
+// wantRefused fails unless w is a refusal with this status, reason and challenge.
 func wantRefused(t testing.TB, w *httptest.ResponseRecorder, status int, reason xenaauth.Reason, challenge string) {
 	t.Helper()
 	if w.Code != status || !strings.Contains(w.Body.String(), `"reason":"`+string(reason)+`"`) {
@@ -184,7 +184,7 @@ func TestAllow(t *testing.T) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", token), full)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", spoofed), nobody)
 		wantAllowed(t, s.ask("PROPFIND", "api.example.com", "/public/a", spoofed), nobody)
-		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody) // nobody has looked at it
+		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody) // the token is not read
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", http.Header{"Authorization": {"Bearer junk"}}), nobody)
 	})
 }
@@ -276,8 +276,8 @@ func TestTrustedPeers(t *testing.T) {
 	})
 }
 
-// A stranger's token is not looked at, so it can't make us ask the issuer.
-func TestStrangersTokenIsNotRead(t *testing.T) {
+// The token of a peer that is not trusted is not read, so it causes no call to the issuer.
+func TestUntrustedPeersTokenIsNotRead(t *testing.T) {
 	s := newSite(t, forwardauth.Nginx, nil, nil)
 	r := s.subrequest("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token("testapi")}})
 	r.RemoteAddr = "192.0.2.1:4"
@@ -289,11 +289,11 @@ func TestStrangersTokenIsNotRead(t *testing.T) {
 	}
 }
 
-func TestNewTellsMistakes(t *testing.T) {
+func TestNewListsMistakes(t *testing.T) {
 	_, err := forwardauth.New(forwardauth.Config{})
 	for _, part := range []string{"Middleware", "Find", "Dialect", "TrustedPeers", "Identity"} {
 		if err == nil || !strings.Contains(err.Error(), "Config."+part) {
-			t.Errorf("the error doesn't tell of %s: %v", part, err)
+			t.Errorf("the error does not name %s: %v", part, err)
 		}
 	}
 	good := newSite(t, forwardauth.Envoy, nil, nil).config
@@ -316,7 +316,7 @@ func TestNewTellsMistakes(t *testing.T) {
 	}
 }
 
-// A table that can't be had is an outage, and not a refusal for good.
+// If no table can be read, that is an outage and no refusal by a rule.
 func TestFindFails(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {

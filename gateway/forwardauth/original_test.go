@@ -11,14 +11,14 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Nothing but what proxies write is taken for the original request, and no rule is ever asked about anything else.
+// The handler accepts only descriptions that a proxy writes.
 func TestOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		method, host, uri := names(s.dialect)[0], names(s.dialect)[1], names(s.dialect)[2]
 		type set = map[string][]string
 		tests := []struct {
 			name string
-			set  set // over what the proxy sends for GET api.example.com/public/a
+			set  set // replaces fields of the subrequest for GET api.example.com/public/a
 		}{
 			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
 			{"Forwarded, empty", set{"Forwarded": {""}}},
@@ -76,8 +76,8 @@ func TestOriginalRequest(t *testing.T) {
 	})
 }
 
-// Config.Find may be anybody's: what is no request at all doesn't get as far.
-func TestFindIsAskedAboutRequests(t *testing.T) {
+// Config.Find may be a function of another package. It is not called for a malformed description.
+func TestFindGetsWellFormedRequests(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
 			c.Find = func(*http.Request) (routes.Rule, error) {
@@ -101,8 +101,8 @@ func TestFindIsAskedAboutRequests(t *testing.T) {
 	})
 }
 
-// A path that upstreams may read in another way than we do passes nowhere, not even where everybody may.
-func TestPathTricks(t *testing.T) {
+// An ambiguous path is refused, even if a public rule matches.
+func TestAmbiguousPaths(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for _, uri := range []string{
 			"", "*", "public/a", "http://api.example.com/public/a", "//api.example.com/public/a", "/public//a", "/public/../admin",
@@ -119,7 +119,7 @@ func TestPathTricks(t *testing.T) {
 	})
 }
 
-// Fields of the other family that agree are no harm: proxies in front write them too.
+// Fields of the other family may agree with the description, because proxies in front write them too.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

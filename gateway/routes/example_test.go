@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A gateway has no handlers of its own to guard, so it holds all requests to one table. Package routesfile reads such a
+// A gateway has no handlers of its own, so one table guards all requests. Package routesfile reads a
 // table from a file.
 func ExampleGuard_Handler() {
 	table, err := routes.New([]routes.Rule{
@@ -45,7 +45,7 @@ func ExampleGuard_Handler() {
 	// /other 403
 }
 
-// The linter finds what is legal and probably a mistake.
+// The linter finds rules that are legal and probably a mistake.
 func ExampleTable_Lint() {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/", Access: routes.Require(xenaauth.AnyUser()), Source: "routes.yaml:2"},

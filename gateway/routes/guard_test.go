@@ -91,7 +91,7 @@ func TestGuard(t *testing.T) {
 				require.Equal(t, tt.subject, g.user.Subject())
 			}
 			require.Equal(t, tt.calls, g.v.Calls, "a request that no rule allows costs no validation")
-			require.Len(t, g.events, 1, "every outcome is told once")
+			require.Len(t, g.events, 1, "each request is one event")
 			if tt.status != 418 {
 				require.Equal(t, tt.status, g.events[0].Err.StatusCode())
 			}
@@ -106,7 +106,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// A find function of another package is never taken for more than it says.
+// A find function of another package can return anything. Only a rule with an Access lets a request
+// pass.
 func TestForeignFind(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
 	public := routes.Rule{Access: routes.Public()}
@@ -142,7 +143,8 @@ func TestGuardMistakes(t *testing.T) {
 	require.PanicsWithValue(t, "routes: nil handler", func() { routes.NewGuard(m, new(routes.Table).Find).Handler(nil) })
 }
 
-// Where no audience is checked, a table can't be told at start that its rules must ask for scopes. No token passes then.
+// With AllowAnyAudience, a rule without a scope lets no token pass. A table can change while the
+// service runs, so no check at start replaces this one.
 func TestGuardWithAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -206,7 +208,7 @@ func TestGuardCheckReturnsTheRule(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
 }
 
-// A find function may say more about a refusal than its reason: in logs only.
+// A find function can wrap a refusal. The text around it reaches logs and no client.
 func TestWrappedRefusal(t *testing.T) {
 	g := newGuarded()
 	res := g.serve(t, func(*http.Request) (routes.Rule, error) {

@@ -18,8 +18,8 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// patterns is a table that denies all of its patterns, so that only which of them is found matters. Each asks for another
-// scope: rules that say the same may stand for each other.
+// patterns returns a table with these patterns. Each rule requires another scope, because Find treats
+// rules with the same access as one.
 func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
@@ -31,7 +31,7 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// finds holds a table to what it makes of requests: a pattern, "no rule" or "ambiguous".
+// finds compares the result of Find for each request: a pattern, "no rule" or "ambiguous".
 func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {
@@ -72,14 +72,14 @@ func TestPrecedence(t *testing.T) {
 		"GET /{id}":        "/%7Bid%7D",
 		"GET /b":           "no rule",
 		"GET /":            "no rule",
-		"CONNECT /a/b":     "no rule", // unless it is named
+		"CONNECT /a/b":     "no rule", // only a rule for CONNECT matches
 		"CONNECT /tunnel":  "CONNECT /tunnel",
 		"CONNECT /a":       "no rule",
 	})
 }
 
-// Letters and digits needn't be escaped, and an upstream that compares first and decodes later takes such a path for
-// another one. That matters only where a rule differs.
+// An escaped letter is another path for an upstream that compares before it decodes. Find refuses such
+// a path only if the other reading has a rule with another access.
 func TestNeedlessEscapes(t *testing.T) {
 	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
 	finds(t, table, map[string]string{
@@ -103,7 +103,7 @@ func TestNeedlessEscapes(t *testing.T) {
 	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
 
-// Many routers take /admin/ for /admin.
+// Many routers treat /admin/ and /admin as one path.
 func TestSlashAtTheEnd(t *testing.T) {
 	table := patterns(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
 	finds(t, table, map[string]string{
@@ -124,7 +124,8 @@ func TestSlashAtTheEnd(t *testing.T) {
 	})
 }
 
-// A wildcard names no path to its end as a rule for that very path does, with the slash or without.
+// A rule for /api/admin protects /api/admin/ from a wider rule with a wildcard, and the other way
+// round.
 func TestSlashAtTheEndAndWildcards(t *testing.T) {
 	for _, tt := range []struct{ narrow, wide, request, want string }{
 		{"/api/admin", "/api/{tenant}/", "GET /api/admin/", "ambiguous"},
@@ -143,7 +144,7 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Both are named, or the other one is the wider.
+		// Both paths have a rule, or the other rule is the wider one.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},
@@ -175,8 +176,8 @@ func TestIgnoreCase(t *testing.T) {
 		"GET /API/%41bc":           "/Api/",
 		"GET /%E2%84%AA":           "ambiguous", // the sign of Kelvin
 		"GET /%C5%BF":              "ambiguous", // long s
-		"GET /api/x/adm%C4%B1n":    "ambiguous", // i without a dot
-		"GET /api/x/adm%C4%B0n":    "ambiguous", // I with one
+		"GET /api/x/adm%C4%B1n":    "ambiguous", // dotless i
+		"GET /api/x/adm%C4%B0n":    "ambiguous", // I with a dot
 		"GET /%CF%82":              "ambiguous", // final sigma
 		"GET /%E1%BA%9E":           "ambiguous", // capital sharp s
 		"GET /%E2%84%AB":           "ambiguous", // the sign of Ångström
@@ -231,7 +232,7 @@ func TestRuleMistakes(t *testing.T) {
 	}
 }
 
-// All mistakes are told at once, and of a conflict both sides.
+// New lists all mistakes, and names both rules of a conflict.
 func TestConflictingRules(t *testing.T) {
 	_, err := routes.New([]routes.Rule{
 		{Pattern: "/a/{x}", Access: routes.Deny(), Source: "a.yaml:1"},
@@ -265,7 +266,7 @@ func TestRoutesWithoutRules(t *testing.T) {
 	}
 }
 
-// A rule that is found knows its source, for logs.
+// The rule that Find returns has its source, for logs.
 func TestFoundRuleIsWhole(t *testing.T) {
 	table, err := routes.New([]routes.Rule{{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("s"))}}, nil)
 	require.NoError(t, err)
@@ -274,7 +275,7 @@ func TestFoundRuleIsWhole(t *testing.T) {
 	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Access.String()})
 }
 
-// The ServeMux of Go 1.21 takes "GET /" for a host, so a table that used it would mean something else.
+// The ServeMux of Go 1.21 reads the method of a pattern as a host.
 func TestOldServeMuxIsRefused(t *testing.T) {
 	if os.Getenv("GODEBUG") == "httpmuxgo121=1" {
 		_, err := routes.New(nil, nil)

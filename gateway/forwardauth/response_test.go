@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestBigUser(t *testing.T) {
+// A user whose identity does not fit in header fields is refused.
+func TestIdentityTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		scopes := []string{"testapi"}
 		for k := range 400 {
@@ -27,7 +28,8 @@ func TestBigUser(t *testing.T) {
 	})
 }
 
-// A policy sees the original request and what the client sent beside it, but nothing that looks like our word.
+// A policy sees the original request and the client's fields, but no field that looks like an identity
+// field.
 func TestPolicySeesOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		r := s.subrequest("PUT", "api.example.com", "/policy/22000?a=b", http.Header{
@@ -39,13 +41,13 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 		seen := s.seen
 		if seen.Method != "PUT" || seen.Host != "api.example.com" || seen.URL.String() != "/policy/22000?a=b" ||
 			seen.RequestURI != "/policy/22000?a=b" || seen.Header.Get("X-Company") != "7" {
-			t.Errorf("it sees %s %s %s %v", seen.Method, seen.Host, seen.URL, seen.Header)
+			t.Errorf("the policy sees %s %s %s %v", seen.Method, seen.Host, seen.URL, seen.Header)
 		}
 		if _, ok := seen.Header["X_auth_user"]; ok {
-			t.Error("it sees an identity that the client claims")
+			t.Error("the policy sees an identity field of the client")
 		}
 		if n, err := seen.Body.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-			t.Errorf("its body: %d, %v", n, err)
+			t.Errorf("body of the policy's request: %d, %v", n, err)
 		}
 		if r.Header.Get("X_auth_user") != "root" {
 			t.Error("the subrequest itself was changed")
@@ -53,7 +55,7 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 	})
 }
 
-// A user whom somebody else put into the context is nobody here.
+// The handler ignores a user that other code put into the context.
 func TestPlantedUser(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for _, uri := range []string{"/public/a", "/optional"} {
@@ -64,7 +66,7 @@ func TestPlantedUser(t *testing.T) {
 	})
 }
 
-// What somebody around us has set stays, but for what would make the answer one with a body.
+// The handler keeps the fields that code around it has set, except those that describe a body.
 func TestAllowKeepsOtherFields(t *testing.T) {
 	s := newSite(t, forwardauth.Caddy, nil, nil)
 	w := httptest.NewRecorder()
@@ -79,7 +81,7 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // by somebody around us
+		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // by code around the handler
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
 		if got := w.Header()["Www-Authenticate"]; len(got) != 1 || got[0] != want {
@@ -88,7 +90,7 @@ func TestSeveralChallengesBecomeOne(t *testing.T) {
 	})
 }
 
-// Every outcome is told, as by a middleware.
+// The hook gets one event for each subrequest.
 func TestEvents(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		var told []string
@@ -109,7 +111,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// A hook that writes the body reaches neither the status nor the challenge.
+// A hook that writes the body can't change the status or the challenge.
 func TestErrorBody(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
@@ -124,7 +126,7 @@ func TestErrorBody(t *testing.T) {
 	})
 }
 
-// What goes over the wire, where net/http has its own ideas about bodies and lengths.
+// The responses on the wire, for which net/http has rules about bodies and lengths.
 func TestOnTheWire(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		server := httptest.NewServer(s.handler)
@@ -142,7 +144,7 @@ func TestOnTheWire(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Envoy asks by the original method. The others ask by GET; here by all, which makes no difference.
+				// Envoy sends the original method. The other proxies send GET, but the handler accepts each method.
 				target, fields := "/verify", ""
 				if s.dialect == forwardauth.Envoy {
 					target = test.uri
