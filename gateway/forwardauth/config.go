@@ -56,7 +56,8 @@ func Loopback() []netip.Prefix {
 func New(cfg Config) (http.Handler, error) {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("forwardauth: Config.%s %s", field, fmt.Sprintf(format, args...)))
+		text := fmt.Sprintf(format, args...)
+		errs = append(errs, fmt.Errorf("forwardauth: Config.%s %s", field, text))
 	}
 	if cfg.Middleware == nil {
 		wrong("Middleware", "is nil")
@@ -78,9 +79,12 @@ func New(cfg Config) (http.Handler, error) {
 	default:
 		wrong("Dialect", "is %q, which is unknown", string(cfg.Dialect))
 	}
-	if p := cfg.PathPrefix; p != "" && (cfg.Dialect != Envoy || target.CheckOrigin(p) != nil || strings.HasSuffix(p, "/") ||
-		strings.Contains(p, "?")) {
-		wrong("PathPrefix", "is set for another dialect than Envoy, or is not a path without a slash at its end")
+	switch p := cfg.PathPrefix; {
+	case p == "":
+	case cfg.Dialect != Envoy:
+		wrong("PathPrefix", "is set for another dialect than Envoy")
+	case target.CheckOrigin(p) != nil || strings.HasSuffix(p, "/") || strings.Contains(p, "?"):
+		wrong("PathPrefix", "is not a path without a slash at its end")
 	}
 	if len(cfg.TrustedPeers) == 0 {
 		wrong("TrustedPeers", "is empty: it needs the networks from which the proxy connects")

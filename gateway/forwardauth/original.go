@@ -68,7 +68,7 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	var u *url.URL
 	if err == nil {
 		if u, err = url.ParseRequestURI(o.uri); err != nil {
-			err = errors.New("the original URI is malformed") // the text of a url.Error contains the URI
+			err = errors.New("the original URI is malformed") // a url.Error contains the URI
 		}
 	}
 	if err != nil {

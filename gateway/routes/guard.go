@@ -23,8 +23,8 @@ func NewGuard(m *xenaauth.Middleware, find func(*http.Request) (Rule, error)) *G
 }
 
 var (
-	errNoAccess = &xenaauth.Error{Reason: xenaauth.ReasonNoRule, Err: errors.New("the rule has no access")}
-	errDenied   = &xenaauth.Error{Reason: xenaauth.ReasonNoRule, Err: errors.New("the rule denies access")}
+	errNoAccess = noRule(errors.New("the rule has no access"))
+	errDenied   = noRule(errors.New("the rule denies access"))
 )
 
 // Check finds the rule for r and decides by it. It returns r with the user in its context, if there

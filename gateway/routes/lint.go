@@ -10,11 +10,16 @@ type FindingKind string
 
 // The kinds of findings.
 const (
-	FindingShadowed  FindingKind = "shadowed"   // more specific rules match every request that the rule matches
-	FindingRedundant FindingKind = "redundant"  // a wider rule has the same access
-	FindingLoosened  FindingKind = "loosened"   // the rule requires less than a wider rule
-	FindingMethodGap FindingKind = "method_gap" // the rule guards one method; other methods of the path need less
-	FindingOpen      FindingKind = "open"       // the rule makes each request public that no other rule matches
+	// More specific rules match every request that the rule matches.
+	FindingShadowed FindingKind = "shadowed"
+	// A wider rule has the same access.
+	FindingRedundant FindingKind = "redundant"
+	// The rule requires less than a wider rule.
+	FindingLoosened FindingKind = "loosened"
+	// The rule guards one method, and other methods of the path require less.
+	FindingMethodGap FindingKind = "method_gap"
+	// The rule makes each request public that no other rule matches.
+	FindingOpen FindingKind = "open"
 )
 
 // Finding is a rule that is legal and probably a mistake.
@@ -29,21 +34,22 @@ type Finding struct {
 // String describes the finding, with the sources and patterns of its rules: "routes.yaml:7 (GET /a)
 // requires less …".
 func (f Finding) String() string {
+	rule, other := ruleName(f.Rule), ruleName(f.Other)
 	switch f.Kind {
 	case FindingShadowed:
-		return fmt.Sprintf("%s has no effect: more specific rules match all of its requests", ruleName(f.Rule))
+		return rule + " has no effect: more specific rules match all of its requests"
 	case FindingRedundant:
-		return fmt.Sprintf("%s has the same access as the wider %s", ruleName(f.Rule), ruleName(f.Other))
+		return fmt.Sprintf("%s has the same access as the wider %s", rule, other)
 	case FindingLoosened:
 		return fmt.Sprintf("%s requires less (%s) than the wider %s (%s)",
-			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
+			rule, f.Rule.Access, other, f.Other.Access)
 	case FindingMethodGap:
 		return fmt.Sprintf("%s guards one method (%s), and other methods fall to the looser %s (%s)",
-			ruleName(f.Rule), f.Rule.Access, ruleName(f.Other), f.Other.Access)
+			rule, f.Rule.Access, other, f.Other.Access)
 	case FindingOpen:
-		return fmt.Sprintf("%s makes each request public that no other rule matches", ruleName(f.Rule))
+		return rule + " makes each request public that no other rule matches"
 	}
-	return fmt.Sprintf("%s: %s", ruleName(f.Rule), f.Kind)
+	return fmt.Sprintf("%s: %s", rule, f.Kind)
 }
 
 // Lint returns the rules that are legal and probably a mistake, in the order of the rules. It
@@ -79,11 +85,13 @@ func (t *Table) Lint() (findings []Finding) {
 		if r.pattern.method == "" || r.Access.kind != require {
 			continue
 		}
-		if rest := tree.next(r, ""); rest != nil && !rest.Access.atLeast(r.Access) && r.Access.atLeast(rest.Access) {
-			reads := r.pattern.method == "GET" || r.pattern.method == "HEAD"
-			if reads || rest.Access.IsPublic() || rest.Access.IsOptional() { // many tables require more for a write
-				report(FindingMethodGap, rest.Rule)
-			}
+		rest := tree.next(r, "")
+		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
+			continue
+		}
+		// Many tables require more for a write than for a read. That is no finding.
+		if r.pattern.reads() || rest.Access.IsPublic() || rest.Access.IsOptional() {
+			report(FindingMethodGap, rest.Rule)
 		}
 	}
 	return findings
@@ -91,10 +99,9 @@ func (t *Table) Lint() (findings []Finding) {
 
 // isProbe reports whether r makes reading one path public and wider matches every path.
 func isProbe(r, wider *route) bool {
-	p := r.pattern
-	exact := !slices.ContainsFunc(p.path, func(s segment) bool { return s.wild != "" || s.multi })
-	everything := len(wider.pattern.path) == 1 && wider.pattern.multi()
-	return r.Access.IsPublic() && (p.method == "GET" || p.method == "HEAD") && exact && everything
+	wild := func(s segment) bool { return s.wild != "" || s.multi }
+	return r.Access.IsPublic() && r.pattern.reads() && !slices.ContainsFunc(r.pattern.path, wild) &&
+		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
 // next returns the rule that would decide about all requests to r's path if r didn't exist. It
@@ -104,7 +111,10 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
 	t.covering(want.path, func(other *route) {
-		if other != r && other.pattern.covers(want) && (best == nil || before(other.pattern, best.pattern)) {
+		if other == r || !other.pattern.covers(want) {
+			return
+		}
+		if best == nil || before(other.pattern, best.pattern) {
 			best = other
 		}
 	})
@@ -142,8 +152,9 @@ func (t *Table) decides(r, other *route) bool {
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {
-		if other != r && other.pattern.host == r.pattern.host && other.pattern.method == r.pattern.method {
-			covered = covered || r.pattern.covers(other.pattern)
+		p, q := r.pattern, other.pattern
+		if other != r && p.host == q.host && p.method == q.method {
+			covered = covered || p.covers(q)
 		}
 	})
 	if n := len(path) - 1; !covered && path[n].multi {

@@ -79,7 +79,8 @@ func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	case strings.ContainsAny(s, "{}"):
 		return "", errors.New("a segment contains a brace: a wildcard is a whole segment")
 	case s == "*" || s == "**":
-		return "", fmt.Errorf("the segment %q is no wildcard: end the path in a slash, or write {name} (%%2A is an asterisk)", s)
+		return "", fmt.Errorf("the segment %q is no wildcard: end the path in a slash, "+
+			"or write {name} (%%2A is an asterisk)", s)
 	}
 	literal, err = url.PathUnescape(s)
 	switch {
@@ -131,6 +132,9 @@ func (p pattern) slashed() bool {
 	return len(p.path) > 1 && (last.multi || last.literal == "/")
 }
 
+// reads reports whether the pattern is for GET or HEAD alone.
+func (p pattern) reads() bool { return p.method == "GET" || p.method == "HEAD" }
+
 // bare returns the path of a slashed pattern without the part after the slash, and the whole path of
 // another pattern.
 func (p pattern) bare() []segment {
@@ -142,7 +146,8 @@ func (p pattern) bare() []segment {
 
 // covers reports whether p matches each request that q matches.
 func (p pattern) covers(q pattern) bool {
-	return (p.host == "" || p.host == q.host) && methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
+	return (p.host == "" || p.host == q.host) &&
+		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
 }
 
 // conflicts reports whether neither of two patterns is more specific, so that a ServeMux refuses
@@ -153,7 +158,8 @@ func (p pattern) conflicts(q pattern) bool {
 
 // meets reports whether a request can match both patterns, if the hosts are ignored.
 func (p pattern) meets(q pattern) bool {
-	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) && pathsMeet(p.path, q.path)
+	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) &&
+		pathsMeet(p.path, q.path)
 }
 
 // methodCovers reports whether the method p of a pattern matches each request that q matches.

@@ -75,7 +75,8 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 			rule.Source, prefix = fmt.Sprintf("rule %d", i+1), "routes: "
 		}
 		wrong := func(format string, args ...any) {
-			errs = append(errs, fmt.Errorf("%s%s: %s", prefix, ruleName(rule), fmt.Sprintf(format, args...)))
+			text := fmt.Sprintf(format, args...)
+			errs = append(errs, fmt.Errorf("%s%s: %s", prefix, ruleName(rule), text))
 		}
 		r := &route{Rule: rule, access: rule.Access.key(i)}
 		if rule.Access.kind == unset {
@@ -104,7 +105,8 @@ func (t *Table) add(r *route) error {
 	if err := register(t.mux, r); err != nil {
 		for _, other := range t.rules {
 			if r.pattern.conflicts(other.pattern) {
-				return fmt.Errorf("conflicts with %v: both match some requests, and neither is more specific", other)
+				return fmt.Errorf("conflicts with %v: both match some requests, "+
+					"and neither is more specific", other)
 			}
 		}
 		return err
@@ -126,6 +128,12 @@ func register(mux *http.ServeMux, r *route) (err error) {
 	return nil
 }
 
+const (
+	errHost    = target.Ambiguity("the host is missing")
+	errEscapes = target.Ambiguity("another rule matches the path before needless escapes are decoded")
+	errSlash   = target.Ambiguity("another rule matches the path with or without the slash at its end")
+)
+
 // Find returns the rule for a request, by its method, host and path. Its error is an
 // [*xenaauth.Error]: the reason is [xenaauth.ReasonAmbiguousTarget] if an upstream may read the
 // target in another way, and [xenaauth.ReasonNoRule] if no rule matches. Unlike [http.ServeMux],
@@ -139,10 +147,10 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 		return Rule{}, ambiguous(err)
 	}
 	if to.Path == "*" || t.mux == nil {
-		return Rule{}, noRule()
+		return Rule{}, noRule(nil)
 	}
 	if t.hosts && to.Host == "" {
-		return Rule{}, ambiguous(target.Ambiguity("the host is missing"))
+		return Rule{}, ambiguous(errHost)
 	}
 	if t.ignoreCase {
 		if to.Path, err = target.FoldPath(to.Path); err != nil {
@@ -152,13 +160,13 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	}
 	found := t.match(&to, to.Path)
 	if found == nil || to.Method == http.MethodConnect && found.pattern.method != http.MethodConnect {
-		return Rule{}, noRule()
+		return Rule{}, noRule(nil)
 	}
 	if to.RawPath != "" && !found.same(t.match(&to, to.RawPath)) {
-		return Rule{}, ambiguous(target.Ambiguity("another rule matches the path before needless escapes are decoded"))
+		return Rule{}, ambiguous(errEscapes)
 	}
 	if other := t.otherSlash(&to, found); other != nil && !found.same(other) {
-		return Rule{}, ambiguous(target.Ambiguity("another rule matches the path with or without the slash at its end"))
+		return Rule{}, ambiguous(errSlash)
 	}
 	return found.Rule, nil
 }
@@ -174,7 +182,8 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 		return nil
 	case slashed:
 		other := t.match(to, bare)
-		if other != nil && !other.pattern.multi() && !pathCovers(other.pattern.path, found.pattern.bare()) {
+		if other != nil && !other.pattern.multi() &&
+			!pathCovers(other.pattern.path, found.pattern.bare()) {
 			return other
 		}
 	case t.slashes:

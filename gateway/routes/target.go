@@ -27,4 +27,6 @@ func ambiguous(cause error) error {
 	return &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget, Err: cause}
 }
 
-func noRule() error { return &xenaauth.Error{Reason: xenaauth.ReasonNoRule} }
+func noRule(cause error) error {
+	return &xenaauth.Error{Reason: xenaauth.ReasonNoRule, Err: cause}
+}

@@ -16,10 +16,10 @@ func checkRawPath(path, raw string) (needless bool, err error) {
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '%' {
-			if i+2 >= len(raw) || !isHex(raw[i+1]) || !isHex(raw[i+2]) {
+			var ok bool
+			if c, ok = unescape(raw[i:]); !ok {
 				return false, ErrEscape
 			}
-			c = unhex(raw[i+1])<<4 | unhex(raw[i+2])
 			i += 2
 			if c == '/' {
 				return false, ErrEscapedSlash
@@ -47,7 +47,7 @@ func decodeNecessary(raw string) string {
 	for i := 0; i < len(raw); i++ {
 		c := raw[i]
 		if c == '%' {
-			if c = unhex(raw[i+1])<<4 | unhex(raw[i+2]); isUnreserved(c) {
+			if c, _ = unescape(raw[i:]); isUnreserved(c) {
 				b.WriteString(raw[i : i+3])
 			} else {
 				b.WriteByte(c)
@@ -69,6 +69,14 @@ func lower(c byte) byte {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
 
+// unescape returns the byte of an escape at the beginning of s: %2F is '/'.
+func unescape(s string) (c byte, ok bool) {
+	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
+		return 0, false
+	}
+	return unhex(s[1])<<4 | unhex(s[2]), true
+}
+
 func unhex(c byte) byte {
 	if c <= '9' {
 		return c - '0'
@@ -78,5 +86,6 @@ func unhex(c byte) byte {
 
 // isUnreserved reports whether c is an unreserved character of RFC 3986, section 2.3.
 func isUnreserved(c byte) bool {
-	return lower(c) >= 'a' && lower(c) <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+	return lower(c) >= 'a' && lower(c) <= 'z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
 }

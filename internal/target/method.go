@@ -13,11 +13,11 @@ func CheckMethod(method string) error {
 		return Ambiguity("the method is missing")
 	}
 	for i := range len(method) {
-		c := method[i]
-		if c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
-			continue
+		switch c := method[i]; {
+		case c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0:
+		default:
+			return Ambiguity("the method is not a token of capital letters")
 		}
-		return Ambiguity("the method is not a token of capital letters")
 	}
 	return nil
 }

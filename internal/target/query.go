@@ -16,14 +16,11 @@ func QueryHas(query, name string) bool {
 // decodesTo reports whether text is name, with any of its characters escaped.
 func decodesTo(text, name string) bool {
 	for i := range len(name) {
-		switch {
-		case text == "":
-			return false
-		case text[0] == name[i]:
+		if text != "" && text[0] == name[i] {
 			text = text[1:]
-		case text[0] == '%' && len(text) > 2 && isHex(text[1]) && isHex(text[2]) && unhex(text[1])<<4|unhex(text[2]) == name[i]:
+		} else if c, ok := unescape(text); ok && c == name[i] {
 			text = text[3:]
-		default:
+		} else {
 			return false
 		}
 	}

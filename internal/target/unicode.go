@@ -29,7 +29,8 @@ func checkRunes(path string) error {
 			unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector) {
 			return Ambiguity("the path contains an invisible character")
 		}
-		if c >= 0xff00 && c <= 0xffef || c >= 0xfe50 && c <= 0xfe6f || strings.ContainsRune(delimiterLike, c) {
+		if c >= 0xff00 && c <= 0xffef || c >= 0xfe50 && c <= 0xfe6f ||
+			strings.ContainsRune(delimiterLike, c) {
 			return Ambiguity("the path contains a character that some servers take for a delimiter")
 		}
 	}
@@ -42,7 +43,8 @@ func checkRunes(path string) error {
 // delimiterLike are the characters that become / \ . or ; (or contain one) under Unicode
 // normalization (UAX #15), or in a code page of Windows. The full-width and small forms of ASCII
 // become delimiters too; checkRunes finds them by their range.
-const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
+const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
+	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
 
 // FoldPath returns path in lower case. Servers disagree about the lower case of some characters
 // beyond ASCII: for some, the Kelvin sign K is k, ſ is s, and İ is i. FoldPath refuses a path with
