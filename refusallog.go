@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 	"unicode"
+
+	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
 // Of each reason, this many refusals a minute are logged in full.
@@ -27,7 +29,7 @@ type refusalLog struct {
 	one    string       // the message about one refusal
 	more   string       // the message about those that were only counted
 	name   slog.Attr    // what it is that refuses
-	damper damper
+	damper *loglimit.Counter[Reason]
 }
 
 // tell logs a refusal. secrets are credentials of the request, which no line may hold. attrs is called if there is a line.
@@ -36,17 +38,17 @@ func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs
 		return // the client is gone: that is no outage, and would use up the lines about one
 	}
 	now := time.Now()
-	n, ended := l.damper.count(e.Reason, now)
-	if n > logFull && len(ended) == 0 {
+	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // unknown reasons are answered like the latter
+	if n > logFull && len(rest) == 0 {
 		return
 	}
 	logger := l.logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	for _, of := range ended {
-		logger.LogAttrs(ctx, logLevel(of.reason), l.more, slog.String("reason", string(of.reason)),
-			slog.Int64("count", of.count), slog.Time("since", of.since), l.name)
+	for _, of := range rest {
+		logger.LogAttrs(ctx, logLevel(of.Kind), l.more, slog.String("reason", string(of.Kind)),
+			slog.Int64("count", of.Count), slog.Time("since", of.Since), l.name)
 	}
 	if n > logFull {
 		return
@@ -54,7 +56,7 @@ func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs
 	all := append([]slog.Attr{slog.String("reason", string(e.Reason))}, attrs()...)
 	all = append(all, slog.String("why", causeOf(e, secrets)), l.name)
 	if n == logFull {
-		all = append(all, slog.Time("only_counted_until", now.Truncate(logWindow).Add(logWindow)))
+		all = append(all, slog.Time("only_counted_until", l.damper.End(now)))
 	}
 	logger.LogAttrs(ctx, logLevel(e.Reason), l.one, all...)
 }
@@ -123,62 +125,7 @@ func clean(s string, length int) string {
 	}, s)
 }
 
-// damper counts refusals and bounds the number of log lines. It takes memory for each reason only.
-type damper struct {
-	reasons map[Reason]*damped // not to be changed
-	mu      *sync.Mutex        // held to begin a window
-}
-
-// damped counts the refusals for one reason within a window.
-type damped struct {
-	window atomic.Int64 // which one, by its number
-	n      atomic.Int64
-}
-
-// ended is what was counted and not logged in a window that is over.
-type ended struct {
-	reason Reason
-	count  int64
-	since  time.Time
-}
-
-func newDamper() damper {
-	d := damper{reasons: make(map[Reason]*damped, len(answers)), mu: new(sync.Mutex)}
-	for reason := range answers {
-		d.reasons[reason] = new(damped)
-	}
-	return d
-}
-
-// count counts a refusal. n is which of its reason it is in this window. The rest is what windows that are over have
-// counted, for any reason: it is returned once.
-func (d *damper) count(reason Reason, now time.Time) (n int64, rest []ended) {
-	one, ok := d.reasons[reason]
-	if !ok {
-		one = d.reasons[ReasonUnavailable] // as which it is answered
-	}
-	if window := now.UnixNano() / int64(logWindow); over(one.window.Load(), window) {
-		rest = d.turn(window)
-	}
-	return one.n.Add(1), rest
-}
-
-// over reports whether a window is over. A request may still be in the one before: that is no reason to go back.
-func over(window, now int64) bool { return window < now || window > now+1 }
-
-// turn begins a window for every reason.
-func (d *damper) turn(window int64) (rest []ended) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for reason, one := range d.reasons {
-		before := one.window.Load()
-		if !over(before, window) {
-			continue
-		}
-		if n := one.n.Swap(0) - logFull; n > 0 {
-			rest = append(rest, ended{reason, n, time.Unix(0, before*int64(logWindow))})
-		}
-		one.window.Store(window)
-	}
-	return rest
+// newDamper returns the counter that bounds the number of log records for each reason.
+func newDamper() *loglimit.Counter[Reason] {
+	return loglimit.NewCounter(logWindow, logFull, slices.Collect(maps.Keys(answers))...)
 }

@@ -4,45 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// reporter logs what the issuer is like, once for each change and not for each request. Where something changes all the
-// time, it logs that instead.
+// reporter logs the state of the issuer: one record for each change, and not for each request.
 type reporter struct {
-	logger *slog.Logger // nil: the default one, as it is at the time
-
-	mu     sync.Mutex
-	states map[string]*state // by what is asked for
-}
-
-// state is how something is.
-type state struct {
-	why    string    // what is wrong with it, "" for nothing
-	since  time.Time // when why changed last
-	logged string    // the why that the log has
-	bad    string    // the latest why that was not ""
-
-	minute   time.Time // when the lines began to count
-	lines    int       // that were logged in it
-	unsteady bool      // changes are not logged
-	notes    int       // since the latest line
-	failures int       // among them
-}
-
-const (
-	maxLines = 6           // about one thing in a minute
-	steady   = time.Minute // without a change ends unsteadiness
-)
-
-// line is a line of the log.
-type line struct {
-	level slog.Level
-	text  string // "" is no line
-	args  []any
+	logger  *slog.Logger // nil: slog.Default at the time of each record
+	changes loglimit.Changes
 }
 
 func (r *reporter) log(level slog.Level, text string, args ...any) {
@@ -53,88 +24,46 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, args...)
 }
 
-// outcome notes how asking the issuer for something went.
+// outcome notes the result of a call of the issuer.
 func (r *reporter) outcome(what string, err error) {
 	r.change(what, err, "the issuer fails", "the issuer is back")
 }
 
-// change notes how something is, and logs it when that is other than it was.
+// change notes the state of a thing. If it has changed, change logs the text bad, with the error, or
+// the text good.
 func (r *reporter) change(what string, err error, bad, good string) {
 	why := ""
 	if err != nil {
 		why = err.Error()
 	}
-	r.note(what, why,
-		line{slog.LevelError, bad, []any{"what", what, "why", why}},
-		line{slog.LevelInfo, good, []any{"what", what}})
-}
-
-// skipped notes the keys of a set that can't be used.
-func (r *reporter) skipped(keys *jose.KeySet) {
-	bad := line{slog.LevelWarn, "keys of the issuer are skipped", []any{"keys", keys.Skipped}}
-	r.note("skipped keys", strings.Join(keys.Skipped, "; "), bad, line{})
-}
-
-// note notes what is wrong with something, and logs a line if the log has another state of it.
-func (r *reporter) note(what, why string, bad, good line) {
-	now := time.Now()
-	r.mu.Lock()
-	if r.states == nil {
-		r.states = make(map[string]*state)
-	}
-	s := r.states[what]
-	if s == nil {
-		s = &state{since: now}
-		r.states[what] = s
-	}
-	l := s.next(what, why, now, bad, good)
-	r.mu.Unlock()
-	if l.text != "" {
-		r.log(l.level, l.text, l.args...)
-	}
-}
-
-// next takes in a note and returns the line to log.
-func (s *state) next(what, why string, now time.Time, bad, good line) line {
-	s.notes++
-	if why != "" {
-		s.failures++
-		s.bad = why
-	}
-	if why != s.why {
-		s.why, s.since = why, now
-	}
-	fresh := now.Sub(s.minute) >= time.Minute
-	if fresh {
-		s.minute, s.lines = now, 0
-	}
-	switch {
-	case s.unsteady && now.Sub(s.since) >= steady:
-		s.unsteady = false
-		s.logged = "" // an error that stays is told once more
-		if why == "" {
-			good.args = append(good.args, "calls", s.notes, "failures", s.failures)
-			return s.tell(why, good)
+	switch record := r.note(what, why); record.Kind {
+	case loglimit.Failed:
+		r.log(slog.LevelError, bad, "what", what, "why", record.Why)
+	case loglimit.Recovered:
+		args := []any{"what", what}
+		if record.Calls > 0 {
+			args = append(args, "calls", record.Calls, "failures", record.Failures)
 		}
-	case s.unsteady && !fresh, why == s.logged && !s.unsteady:
-		return line{}
+		if good != "" {
+			r.log(slog.LevelInfo, good, args...)
+		}
 	}
-	if s.unsteady || s.lines >= maxLines {
-		s.unsteady = true
-		return s.tell(s.logged, line{slog.LevelWarn, "changes too often to log each time", []any{
-			"what", what, "why", s.bad, "calls", s.notes, "failures", s.failures,
-		}})
-	}
-	if why == "" {
-		return s.tell(why, good)
-	}
-	return s.tell(why, bad)
 }
 
-// tell returns l, after which the log has a state.
-func (s *state) tell(logged string, l line) line {
-	s.logged = logged
-	s.lines++
-	s.notes, s.failures = 0, 0
-	return l
+// skipped notes the keys of a key set that cannot be used.
+func (r *reporter) skipped(keys *jose.KeySet) {
+	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
+		r.log(slog.LevelWarn, "keys of the issuer are skipped", "keys", keys.Skipped)
+	}
+}
+
+// note notes the state of a thing. It returns the record to write, unless it has written the record
+// itself because the thing is unsteady.
+func (r *reporter) note(what, why string) loglimit.Record {
+	record := r.changes.Note(what, why, time.Now())
+	if record.Kind == loglimit.Unsteady {
+		r.log(slog.LevelWarn, "changes too often to log each time",
+			"what", what, "why", record.Why, "calls", record.Calls, "failures", record.Failures)
+	}
+	return record
 }

@@ -1,0 +1,147 @@
+package loglimit_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/loglimit"
+)
+
+var start = time.Date(2030, 1, 2, 3, 4, 0, 0, time.UTC)
+
+func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.Failed, Why: why} }
+
+var recovered = loglimit.Record{Kind: loglimit.Recovered}
+
+// One record for each change, and none while the state stays the same.
+func TestChangesAreRecordedOnce(t *testing.T) {
+	t.Parallel()
+	var c loglimit.Changes
+	for i, step := range []struct {
+		name, why string
+		want      loglimit.Record
+	}{
+		{"a", "", loglimit.Record{}}, // it works from the start
+		{"a", "timeout", failed("timeout")},
+		{"a", "timeout", loglimit.Record{}},
+		{"b", "timeout", failed("timeout")},
+		{"a", "refused", failed("refused")},
+		{"a", "", recovered},
+		{"a", "", loglimit.Record{}},
+		{"b", "timeout", loglimit.Record{}},
+		{"b", "", recovered},
+	} {
+		require.Equal(t, step.want, c.Note(step.name, step.why, start.Add(time.Duration(i)*time.Second)), "step %d", i)
+	}
+}
+
+// If a thing changes all the time, there is one record a minute, with the number of calls and of
+// failures. After a minute without a change, the log tells the state.
+func TestUnsteadyThings(t *testing.T) {
+	t.Parallel()
+	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {
+		var c loglimit.Changes
+		now := start
+		kinds := map[loglimit.Kind]int{}
+		var last loglimit.Record
+		for i := range 600 { // ten minutes
+			why := ""
+			if i%2 == 0 {
+				why = "500"
+			}
+			if r := c.Note("a", why, now); r.Kind != loglimit.None {
+				kinds[r.Kind]++
+				last = r
+			}
+			now = now.Add(time.Second)
+		}
+		require.Equal(t, 6, kinds[loglimit.Failed]+kinds[loglimit.Recovered], "then it is unsteady")
+		require.InDelta(t, 10, kinds[loglimit.Unsteady], 1)
+		require.Equal(t, loglimit.Record{Kind: loglimit.Unsteady, Why: "500", Calls: 60, Failures: 30}, last)
+		kinds = map[loglimit.Kind]int{}
+		for range 180 {
+			if r := c.Note("a", final, now); r.Kind != loglimit.None {
+				kinds[r.Kind]++
+				last = r
+			}
+			now = now.Add(time.Second)
+		}
+		require.Equal(t, map[loglimit.Kind]int{loglimit.Unsteady: 1, want: 1}, kinds)
+		require.Equal(t, final, last.Why)
+		require.Equal(t, want == loglimit.Recovered, last.Calls > 0, "%+v", last)
+	}
+}
+
+// The first events of a window have a number that is not above full. The rest is returned once, when
+// the next window begins.
+func TestCounterWindows(t *testing.T) {
+	t.Parallel()
+	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")
+	for i := range int64(12) {
+		n, rest := c.Add("a", "other", start.Add(time.Duration(i)*time.Second))
+		require.Equal(t, i+1, n)
+		require.Empty(t, rest)
+	}
+	n, _ := c.Add("b", "other", start)
+	require.EqualValues(t, 1, n, "each kind counts for itself")
+	n, _ = c.Add("unknown", "other", start)
+	require.EqualValues(t, 1, n)
+	n, _ = c.Add("other", "other", start)
+	require.EqualValues(t, 2, n)
+	require.Equal(t, start.Add(time.Minute), c.End(start.Add(59*time.Second)))
+
+	later := start.Add(3 * time.Minute)
+	n, rest := c.Add("b", "other", later)
+	require.EqualValues(t, 1, n)
+	require.Equal(t, []loglimit.Rest[string]{{Kind: "a", Count: 7, Since: start}}, utc(rest))
+	n, rest = c.Add("a", "other", later)
+	require.EqualValues(t, 1, n)
+	require.Empty(t, rest)
+	n, rest = c.Add("a", "other", later.Add(-time.Second))
+	require.EqualValues(t, 2, n, "a delayed caller does not begin an older window")
+	require.Empty(t, rest)
+	n, _ = c.Add("a", "other", start.Add(-time.Hour))
+	require.EqualValues(t, 1, n, "a clock that was set back begins a window")
+}
+
+func utc(rest []loglimit.Rest[string]) []loglimit.Rest[string] {
+	for i := range rest {
+		rest[i].Since = rest[i].Since.UTC()
+	}
+	return rest
+}
+
+// No event is lost between two windows: each has a number, or is in a Rest.
+func TestCounterConcurrently(t *testing.T) {
+	t.Parallel()
+	const full, events, goroutines = 5, 2000, 8
+	c := loglimit.NewCounter(time.Minute, full, "a")
+	var mu sync.Mutex
+	var total int64
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for i := range events {
+				n, rest := c.Add("a", "a", start.Add(time.Duration(i)*time.Second))
+				mu.Lock()
+				if n <= full {
+					total++
+				}
+				for _, r := range rest {
+					total += r.Count
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	n, rest := c.Add("a", "a", start.Add(24*time.Hour))
+	require.EqualValues(t, 1, n)
+	for _, r := range rest {
+		total += r.Count
+	}
+	require.EqualValues(t, goroutines*events, total)
+}
