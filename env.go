@@ -2,14 +2,29 @@ package xenaauth
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/envvar"
+	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// ConfigFromEnv reads a [Config] from the environment, so that a service needs no code to be pointed at another issuer:
+const (
+	forever      = time.Duration(math.MaxInt64)
+	maxClockSkew = 2 * time.Minute
+)
+
+// profiles and clientAuths are the words for the values of Profile and ClientAuth.
+var (
+	profiles    = map[string]Profile{"identityserver": ProfileIdentityServer, "rfc9068": ProfileRFC9068}
+	clientAuths = map[string]ClientAuth{"basic": ClientSecretBasic, "post": ClientSecretPost}
+)
+
+// ConfigFromEnv reads a [Config] from the environment, so that a service can use another issuer without a
+// change of its code:
 //
 //	XENA_ISSUER                            Issuer
 //	XENA_METADATA_URL                      MetadataURL
@@ -35,9 +50,9 @@ import (
 //	XENA_CACHE_BYTES                       CacheBytes
 //	XENA_ALLOW_HTTP                        AllowHTTP
 //	XENA_INTROSPECTION_ENDPOINT            Introspection.Endpoint
-//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID, and that there is an Introspection at all
+//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID; required if another of these is set
 //	XENA_INTROSPECTION_CLIENT_SECRET       Introspection.ClientSecret
-//	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file that holds it, one trailing line break not counted
+//	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file with it; one line break at the end is removed
 //	XENA_INTROSPECTION_AUTH                Introspection.Auth: basic or post
 //	XENA_INTROSPECTION_MAX_TOKEN_LENGTH    Introspection.MaxTokenLength
 //	XENA_INTROSPECTION_CACHE_TTL           Introspection.CacheTTL; a negative duration keeps nothing
@@ -48,76 +63,110 @@ import (
 //	XENA_INTROSPECTION_MAX_CONCURRENT      Introspection.MaxConcurrent
 //	XENA_INTROSPECTION_STALE_IF_ERROR      Introspection.StaleIfError
 //
-// Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads them, 90s or 1h30m.
-// Switches are true or false. A variable that is empty counts as not set, and its field keeps its zero value. 0 is an
-// error where the zero value of the field is a default other than 0.
+// Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads them, for
+// example 90s or 1h30m. Switches are true or false. A variable that is empty counts as not set, and its
+// field keeps its zero value. 0 is an error if the zero value of the field means a default other than 0.
 //
-// The error tells every variable that can't be used, by its name and without its value. Whether the whole makes sense
-// is for [Config.Validate] to tell.
+// The error names every variable that cannot be used, and does not show its value. Call
+// [Config.Validate] to check the whole configuration.
 func ConfigFromEnv() (Config, error) {
-	e := new(environment)
+	e := environment{envvar.NewReader("xenaauth", os.Getenv)}
 	c := Config{
 		Issuer:               e.url("XENA_ISSUER"),
 		MetadataURL:          e.url("XENA_METADATA_URL"),
 		JWKSURL:              e.url("XENA_JWKS_URL"),
-		Audiences:            e.list("XENA_AUDIENCE"),
-		AllowAnyAudience:     e.flag("XENA_ALLOW_ANY_AUDIENCE"),
-		Profile:              word(e, "XENA_PROFILE", profiles),
+		Audiences:            e.List("XENA_AUDIENCE"),
+		AllowAnyAudience:     e.Flag("XENA_ALLOW_ANY_AUDIENCE"),
+		Profile:              envvar.Word(e.Reader, "XENA_PROFILE", profiles),
 		Algorithms:           e.algorithms("XENA_ALGORITHMS"),
-		ClockSkew:            e.duration("XENA_CLOCK_SKEW", time.Nanosecond, maxClockSkew),
-		MaxTokenLifetime:     e.duration("XENA_MAX_TOKEN_LIFETIME", time.Second, forever),
-		AllowAnyLifetime:     e.flag("XENA_ALLOW_ANY_LIFETIME"),
-		MaxTokenLength:       e.number("XENA_MAX_TOKEN_LENGTH"),
-		ClientClaims:         e.list("XENA_CLIENT_CLAIMS"),
-		ScopeClaims:          e.list("XENA_SCOPE_CLAIMS"),
-		AllowMissingClientID: e.flag("XENA_ALLOW_MISSING_CLIENT_ID"),
-		AllowClientAudience:  e.flag("XENA_ALLOW_CLIENT_AUDIENCE"),
-		AllowNonce:           e.flag("XENA_ALLOW_NONCE"),
-		AllowClientTokens:    e.flag("XENA_ALLOW_CLIENT_TOKENS"),
-		AlwaysIntrospect:     e.flag("XENA_ALWAYS_INTROSPECT"),
-		RequireActive:        e.flag("XENA_REQUIRE_ACTIVE"),
-		MaxKeyAge:            e.duration("XENA_MAX_KEY_AGE", time.Nanosecond, forever),
-		CacheSize:            e.number("XENA_CACHE_SIZE"),
-		CacheBytes:           e.number("XENA_CACHE_BYTES"),
-		AllowHTTP:            e.flag("XENA_ALLOW_HTTP"),
+		ClockSkew:            e.Duration("XENA_CLOCK_SKEW", time.Nanosecond, maxClockSkew),
+		MaxTokenLifetime:     e.Duration("XENA_MAX_TOKEN_LIFETIME", time.Second, forever),
+		AllowAnyLifetime:     e.Flag("XENA_ALLOW_ANY_LIFETIME"),
+		MaxTokenLength:       e.Number("XENA_MAX_TOKEN_LENGTH"),
+		ClientClaims:         e.List("XENA_CLIENT_CLAIMS"),
+		ScopeClaims:          e.List("XENA_SCOPE_CLAIMS"),
+		AllowMissingClientID: e.Flag("XENA_ALLOW_MISSING_CLIENT_ID"),
+		AllowClientAudience:  e.Flag("XENA_ALLOW_CLIENT_AUDIENCE"),
+		AllowNonce:           e.Flag("XENA_ALLOW_NONCE"),
+		AllowClientTokens:    e.Flag("XENA_ALLOW_CLIENT_TOKENS"),
+		AlwaysIntrospect:     e.Flag("XENA_ALWAYS_INTROSPECT"),
+		RequireActive:        e.Flag("XENA_REQUIRE_ACTIVE"),
+		MaxKeyAge:            e.Duration("XENA_MAX_KEY_AGE", time.Nanosecond, forever),
+		CacheSize:            e.Number("XENA_CACHE_SIZE"),
+		CacheBytes:           e.Number("XENA_CACHE_BYTES"),
+		AllowHTTP:            e.Flag("XENA_ALLOW_HTTP"),
 	}
 	e.claimNames(c)
 	c.Introspection = e.introspection()
-	return c, errors.Join(e.errs...)
+	return c, e.Err()
 }
 
-// introspection returns nil if the environment says nothing about introspection.
-func (e *environment) introspection() *Introspection {
+// introspection returns nil if no variable about introspection is set.
+func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{
 		Endpoint:       e.url(prefix + "ENDPOINT"),
-		ClientID:       e.text(prefix + "CLIENT_ID"),
-		ClientSecret:   e.text(prefix + "CLIENT_SECRET"),
-		Auth:           word(e, prefix+"AUTH", clientAuths),
-		MaxTokenLength: e.number(prefix + "MAX_TOKEN_LENGTH"),
-		CacheTTL:       e.ttl(prefix + "CACHE_TTL"),
-		NegativeTTL:    e.ttl(prefix + "NEGATIVE_TTL"),
-		CacheSize:      e.number(prefix + "CACHE_SIZE"),
-		CacheBytes:     e.number(prefix + "CACHE_BYTES"),
-		Timeout:        e.duration(prefix+"TIMEOUT", time.Nanosecond, forever),
-		MaxConcurrent:  e.number(prefix + "MAX_CONCURRENT"),
-		StaleIfError:   e.duration(prefix+"STALE_IF_ERROR", 0, forever),
+		ClientID:       e.Text(prefix + "CLIENT_ID"),
+		ClientSecret:   e.Text(prefix + "CLIENT_SECRET"),
+		Auth:           envvar.Word(e.Reader, prefix+"AUTH", clientAuths),
+		MaxTokenLength: e.Number(prefix + "MAX_TOKEN_LENGTH"),
+		CacheTTL:       e.TTL(prefix + "CACHE_TTL"),
+		NegativeTTL:    e.TTL(prefix + "NEGATIVE_TTL"),
+		CacheSize:      e.Number(prefix + "CACHE_SIZE"),
+		CacheBytes:     e.Number(prefix + "CACHE_BYTES"),
+		Timeout:        e.Duration(prefix+"TIMEOUT", time.Nanosecond, forever),
+		MaxConcurrent:  e.Number(prefix + "MAX_CONCURRENT"),
+		StaleIfError:   e.Duration(prefix+"STALE_IF_ERROR", 0, forever),
 	}
-	if file := e.text(prefix + "CLIENT_SECRET_FILE"); file != "" {
+	if file := e.Text(prefix + "CLIENT_SECRET_FILE"); file != "" {
 		if i.ClientSecret != "" {
-			e.wrong(prefix+"CLIENT_SECRET", "and %sCLIENT_SECRET_FILE exclude each other", prefix)
+			e.Wrong(prefix+"CLIENT_SECRET", "and %sCLIENT_SECRET_FILE exclude each other", prefix)
 		}
 		secret, err := os.ReadFile(file)
-		if err, ok := errors.AsType[*fs.PathError](err); ok { // without the path, which may be a secret put there by mistake
-			e.errs = append(e.errs, fmt.Errorf("xenaauth: %sCLIENT_SECRET_FILE: the file is unreadable: %w", prefix, err.Err))
+		// The error must not show the path, which may be a secret that was put there by mistake.
+		if err, ok := errors.AsType[*fs.PathError](err); ok {
+			e.Wrong(prefix+"CLIENT_SECRET_FILE", "names a file that cannot be read: %w", err.Err)
 		}
 		i.ClientSecret = strings.TrimSuffix(strings.TrimSuffix(string(secret), "\n"), "\r")
 	}
 	switch {
 	case i.ClientID != "":
 		return &i
-	case e.found[prefix]:
-		e.wrong(prefix+"CLIENT_ID", "is missing")
+	case e.AnySet(prefix):
+		e.Wrong(prefix+"CLIENT_ID", "is missing")
 	}
 	return nil
+}
+
+// environment reads the variables whose values need this package.
+type environment struct{ *envvar.Reader }
+
+// url returns a URL. It accepts http: [Config.Validate] checks whether http is allowed.
+func (e environment) url(name string) string {
+	value := e.Text(name)
+	if value != "" {
+		if err := (Config{AllowHTTP: true}).checkURL(value); err != nil {
+			e.Wrong(name, "%v", err)
+		}
+	}
+	return value
+}
+
+func (e environment) algorithms(name string) []string {
+	list := e.List(name)
+	for i, algorithm := range list {
+		if !jose.Known(algorithm) {
+			e.Wrong(name, "has an algorithm that is not supported: number %d of the list", i+1)
+		}
+	}
+	return list
+}
+
+// claimNames reports names that ClientClaims and ScopeClaims must not have in any Config.
+func (e environment) claimNames(c Config) {
+	alone := Config{ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true}
+	alone.checkNames(func(field, format string, args ...any) {
+		name := map[string]string{"ClientClaims": "XENA_CLIENT_CLAIMS", "ScopeClaims": "XENA_SCOPE_CLAIMS"}[field]
+		e.Wrong(name, format, args...)
+	})
 }

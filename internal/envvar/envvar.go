@@ -1,0 +1,139 @@
+// Package envvar reads typed values from environment variables, and collects what is wrong with them.
+//
+// An error names the variable and never shows its value: a value that was put into the wrong variable
+// may be a secret. A variable that is empty counts as not set. Its value is the zero value.
+package envvar
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Reader reads variables. It is not safe for concurrent use.
+type Reader struct {
+	getenv func(name string) string
+	prefix string // of error texts
+	errs   []error
+	set    []string // names of the variables that are set
+}
+
+// NewReader returns a Reader. getenv is usually [os.Getenv]. The texts of errors begin with the prefix
+// and a colon.
+func NewReader(prefix string, getenv func(name string) string) *Reader {
+	return &Reader{getenv: getenv, prefix: prefix}
+}
+
+// Err returns all errors of the variables that were read, joined, or nil.
+func (r *Reader) Err() error { return errors.Join(r.errs...) }
+
+// Wrong adds an error: the text must not contain the value of the variable.
+func (r *Reader) Wrong(name, format string, args ...any) {
+	r.errs = append(r.errs, fmt.Errorf("%s: %s "+format, append([]any{r.prefix, name}, args...)...))
+}
+
+// AnySet reports whether one of the variables that were read is set and has a name with the prefix.
+func (r *Reader) AnySet(prefix string) bool {
+	return slices.ContainsFunc(r.set, func(name string) bool { return strings.HasPrefix(name, prefix) })
+}
+
+// Text returns the value as it is.
+func (r *Reader) Text(name string) string {
+	value := r.getenv(name)
+	if value != "" {
+		r.set = append(r.set, name)
+	}
+	return value
+}
+
+// List returns the elements of a list, which are separated by commas or spaces.
+func (r *Reader) List(name string) []string {
+	value := r.Text(name)
+	if value == "" {
+		return nil
+	}
+	list := strings.FieldsFunc(value, func(c rune) bool { return c == ',' || c == ' ' })
+	if len(list) == 0 {
+		r.Wrong(name, "is a list without elements")
+		return nil
+	}
+	return list
+}
+
+// Flag returns true for "true" and false for "false".
+func (r *Reader) Flag(name string) bool {
+	return Word(r, name, map[string]bool{"true": true, "false": false})
+}
+
+// Number returns a whole number above 0.
+func (r *Reader) Number(name string) int {
+	value := r.Text(name)
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n <= 0 {
+		r.Wrong(name, "is not a whole number above 0")
+		return 0
+	}
+	return n
+}
+
+// Duration returns a duration that is not less than least and not more than most.
+func (r *Reader) Duration(name string, least, most time.Duration) time.Duration {
+	d, ok := r.duration(name)
+	switch {
+	case !ok:
+	case d < least && least > time.Nanosecond:
+		r.Wrong(name, "is less than %s", least)
+	case d < least && least == 0:
+		r.Wrong(name, "is negative")
+	case d < least:
+		r.Wrong(name, "is not above 0")
+	case d > most:
+		r.Wrong(name, "is more than %s", most)
+	default:
+		return d
+	}
+	return 0
+}
+
+// TTL returns how long something is kept. A negative duration keeps nothing. 0 is an error, because it
+// would mean a default that is not 0.
+func (r *Reader) TTL(name string) time.Duration {
+	d, ok := r.duration(name)
+	if ok && d == 0 {
+		r.Wrong(name, "is 0, which would mean the default: a negative duration, such as -1s, keeps nothing")
+	}
+	return d
+}
+
+func (r *Reader) duration(name string) (d time.Duration, ok bool) {
+	value := r.Text(name)
+	if value == "" {
+		return 0, false
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil {
+		r.Wrong(name, "is not a duration, such as 90s or 1h30m")
+	}
+	return d, err == nil
+}
+
+// Word returns the value that a word stands for.
+func Word[T any](r *Reader, name string, words map[string]T) (value T) {
+	text := r.Text(name)
+	value, ok := words[text]
+	if text != "" && !ok {
+		known := make([]string, 0, len(words))
+		for w := range words {
+			known = append(known, w)
+		}
+		slices.Sort(known)
+		r.Wrong(name, "is none of: %s", strings.Join(known, ", "))
+	}
+	return value
+}
