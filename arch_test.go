@@ -149,5 +149,5 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 // foreignTypes are the prefixes of types that no public surface may show.
 var foreignTypes = []string{
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.", // dependencies
-	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "refresh.", "revocations.", "target.", "upstream.", // internal
+	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "upstream.", // internal
 }
