@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
@@ -194,16 +195,44 @@ func (e *missingScope) Error() string {
 
 // The reasons that have no value to show.
 var (
-	errUnconfirmed = errors.New("cnf binds the token to a key: proof of possession is not supported")
-	errInactive    = errors.New("the issuer says active: false, as for a token that is expired, revoked or for another API")
-	errRepeated    = errors.New("the Authorization field is repeated")
-	errCredentials = errors.New("the Authorization field is not Bearer, a space and a token")
-	errNotBearer   = errors.New("the scheme of the Authorization field is not Bearer")
-	errNoField     = errors.New("the Authorization field is missing")
-	errInQuery     = errors.New("the query contains access_token too")
-	errMisnamed    = errors.New("an identifier is too long or contains control characters")
-	errEmpty       = errors.New("token is empty")
+	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
+	errInactive      = errors.New("the issuer says active: false, as for a token that is expired, revoked or for another API")
+	errRepeated      = errors.New("the Authorization field is repeated")
+	errCredentials   = errors.New("the Authorization field is not Bearer, a space and a token")
+	errNotBearer     = errors.New("the scheme of the Authorization field is not Bearer")
+	errNoField       = errors.New("the Authorization field is missing")
+	errInQuery       = errors.New("the query contains access_token too")
+	errBadIdentifier = errors.New("an identifier is too long or contains control characters")
+	errEmpty         = errors.New("token is empty")
+	errSyntax        = errors.New("token contains a character that RFC 6750, section 2.1, does not allow")
+	errNoStart       = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
+	errNotJWT        = errors.New("token is not a JWT, and Config.Introspection is not set")
+	errOtherUser     = errors.New("introspection response is about another user or client")
 )
+
+// The marks of other kinds of tokens, and the settings that accept them.
+var (
+	errNonce               = errors.New("nonce marks an ID token: see Config.AllowNonce")
+	errIDToken             = errors.New("at_hash and c_hash mark an ID token")
+	errEvents              = errors.New("events marks a logout token or a security event")
+	errIntrospectionToken  = errors.New("token_introspection marks a signed introspection response")
+	errClientAudience      = errors.New("an audience that is the client marks an ID token: see Config.AllowClientAudience")
+	errClientAudienceAlone = errors.New("an audience that is the client and no scope mark an ID token")
+	errNoScope             = errors.New("scope and scp are missing, which marks an ID token: see Config.ScopeClaims")
+)
+
+// confusableError returns the error for the first of the confusable claims that a token has.
+func confusableError(has claims.Member) error {
+	switch {
+	case has&(claims.AtHash|claims.CHash) != 0:
+		return errIDToken
+	case has&claims.Events != 0:
+		return errEvents
+	case has&claims.TokenIntrospection != 0:
+		return errIntrospectionToken
+	}
+	return errNonce
+}
 
 // tooLong is about a token that is longer than a setting allows.
 type tooLong struct {

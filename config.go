@@ -171,10 +171,10 @@ type Introspection struct {
 	// Endpoint is the URL of the introspection endpoint. "" is introspection_endpoint of the
 	// metadata.
 	Endpoint string
-	// ClientID and ClientSecret are this API's own credentials. At IdentityServer they are the name and secret of the
-	// API resource, not those of a client.
+	// ClientID and ClientSecret are this API's own credentials. At IdentityServer they are the name and
+	// secret of the API resource, not those of a client. An Auth of your own may need no ClientSecret.
 	ClientID, ClientSecret string
-	// Auth is how ClientID and ClientSecret are sent. The zero value is [ClientSecretBasic].
+	// Auth is how this API authenticates at the endpoint. nil is [ClientSecretBasic].
 	Auth ClientAuth
 	// MaxTokenLength is the largest length of a token that is not a JWT, in bytes. Real ones have
 	// about 70 bytes, and each unknown one costs an introspection call. 0 is 1 KiB, or
@@ -227,17 +227,6 @@ func (i Introspection) LogValue() slog.Value { return slog.StringValue(i.String(
 
 // MarshalJSON is String, as JSON: a configuration that is dumped shows no secret.
 func (i Introspection) MarshalJSON() ([]byte, error) { return json.Marshal(i.String()) }
-
-// ClientAuth is how a client authenticates at the issuer (RFC 6749, section 2.3.1).
-type ClientAuth int
-
-const (
-	// ClientSecretBasic sends id and secret by HTTP Basic, form-encoded first as the RFC says.
-	ClientSecretBasic ClientAuth = iota
-	// ClientSecretPost sends them in the form, as IdentityServer's own clients do. Use it where an old IdentityServer
-	// doesn't decode a Basic secret with special characters.
-	ClientSecretPost
-)
 
 // Validate returns all mistakes in the configuration, joined by [errors.Join], or nil. It does no
 // I/O.
@@ -306,11 +295,11 @@ func (c Config) Validate() error {
 				wrong("Introspection.Endpoint", "%v", err)
 			}
 		}
-		if i.ClientID == "" || i.ClientSecret == "" {
+		switch _, secret := i.Auth.(clientSecret); {
+		case secret && (i.ClientID == "" || i.ClientSecret == ""):
 			wrong("Introspection", "needs a ClientID and a ClientSecret")
-		}
-		if i.Auth != ClientSecretBasic && i.Auth != ClientSecretPost {
-			wrong("Introspection.Auth", "is unknown")
+		case i.ClientID == "":
+			wrong("Introspection", "needs a ClientID")
 		}
 		if c.MaxTokenLength >= 0 && (i.MaxTokenLength < 0 || i.MaxTokenLength > c.MaxTokenLength) {
 			wrong("Introspection.MaxTokenLength", "is not within 1 and MaxTokenLength, which is %d", c.MaxTokenLength)
@@ -345,6 +334,7 @@ func (c Config) withDefaults() Config {
 	c.Algorithms = slices.Clone(c.Algorithms)
 	c.ClientClaims = slices.Clone(c.ClientClaims)
 	c.ScopeClaims = slices.Clone(c.ScopeClaims)
+	const defaultCacheBytes = 64 << 20
 	set(&c.Issuer, IssuerProduction)
 	set(&c.ClockSkew, 30*time.Second)
 	if !c.AllowAnyLifetime {
@@ -358,6 +348,9 @@ func (c Config) withDefaults() Config {
 		i := *c.Introspection
 		if !c.AlwaysIntrospect {
 			set(&i.CacheTTL, time.Minute)
+		}
+		if i.Auth == nil {
+			i.Auth = ClientSecretBasic
 		}
 		set(&i.NegativeTTL, 10*time.Second)
 		set(&i.MaxTokenLength, min(1<<10, c.MaxTokenLength))

@@ -28,7 +28,7 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 		AlwaysIntrospect: true,
 		RequireActive:    true,
 		Introspection: &xenaauth.Introspection{
-			Endpoint: "/relative", Auth: 9, CacheSize: -1, Timeout: -1, MaxConcurrent: -1, StaleIfError: -1,
+			Endpoint: "/relative", CacheSize: -1, Timeout: -1, MaxConcurrent: -1, StaleIfError: -1,
 		},
 	}.Validate()
 	require.Error(t, err)
@@ -37,12 +37,12 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 	for _, field := range []string{
 		"Issuer", "MetadataURL", "JWKSURL", "Audiences", "Profile", "Algorithms", "ClockSkew", "MaxTokenLifetime",
 		"MaxTokenLength", "MaxKeyAge", "CacheSize", "RequireActive", "Introspection.Endpoint", "Introspection needs",
-		"Introspection.Auth", "Introspection.CacheSize", "Introspection.Timeout", "Introspection.MaxConcurrent",
+		"Introspection.CacheSize", "Introspection.Timeout", "Introspection.MaxConcurrent",
 		"Introspection.StaleIfError",
 	} {
 		require.Contains(t, err.Error(), "Config."+field)
 	}
-	require.GreaterOrEqual(t, len(joined.Unwrap()), 19)
+	require.GreaterOrEqual(t, len(joined.Unwrap()), 18)
 	_, fromNew := xenaauth.NewValidator(xenaauth.Config{})
 	require.ErrorContains(t, fromNew, "Config.Audiences")
 }

@@ -76,7 +76,7 @@ func (i *issuer) fetchMetadata(ctx context.Context, _ metadata, force bool) (m m
 	}
 	for _, place := range places {
 		var r *reply
-		if r, err = i.fetch.do(ctx, what, http.MethodGet, place, accept(force), nil, maxMetadata); err != nil {
+		if r, err = i.fetch.do(ctx, get(what, place, accept(force), maxMetadata)); err != nil {
 			return m, 0, err
 		}
 		if r.status == http.StatusNotFound || r.status == http.StatusGone {
@@ -91,6 +91,10 @@ func (i *issuer) fetchMetadata(ctx context.Context, _ metadata, force bool) (m m
 		return m, r.lifetime(), err
 	}
 	return m, 0, err
+}
+
+func get(what, url string, header http.Header, limit int64) fetchRequest {
+	return fetchRequest{what: what, method: http.MethodGet, url: url, header: header, limit: limit}
 }
 
 func accept(force bool) http.Header {
@@ -208,7 +212,7 @@ func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous publish
 	if previous.etag != "" && previous.url == place {
 		header.Set("If-None-Match", previous.etag)
 	}
-	r, err := i.fetch.do(ctx, what, http.MethodGet, place, header, nil, maxKeySet)
+	r, err := i.fetch.do(ctx, get(what, place, header, maxKeySet))
 	if err != nil {
 		return p, 0, err
 	}

@@ -22,10 +22,10 @@ const patience = 900 * time.Millisecond
 // again.
 type exchange struct {
 	network *network
-	server  string // scheme and host
-	what    string // the document that is fetched
-	limit   int64  // of the answer, in bytes
-	build   func(context.Context) (*http.Request, error)
+	server  string                                       // scheme and host
+	what    string                                       // the document that is fetched
+	limit   int64                                        // of the answer, in bytes
+	build   func(context.Context) (*http.Request, error) // its error is an outage
 
 	results chan result
 	over    chan struct{}
@@ -142,7 +142,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}()
 	req, err := x.build(ctx)
 	if err != nil {
-		return nil, &outage{what: x.what, why: "the URL is unusable"}
+		return nil, err
 	}
 	client := x.network.client
 	client.Transport = p.transport

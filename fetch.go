@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -38,9 +39,12 @@ type outage struct {
 	limited bool      // the issuer answers that there were too many requests
 	ofCall  bool      // the issuer refuses this call only: nothing follows for other calls
 	until   time.Time // no call before: the issuer sent Retry-After
+	cause   error     // of code outside this package; its text is never shown
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
+
+func (o *outage) Unwrap() error { return o.cause }
 
 // RetryAfter returns the time from now in which the issuer wants no calls.
 func (o *outage) RetryAfter() time.Duration {
@@ -54,36 +58,58 @@ func newFetcher(network *network, timeout time.Duration) *fetcher {
 	return &fetcher{network: network, timeout: timeout}
 }
 
-// do sends a request and reads at most limit bytes of the answer.
-func (f *fetcher) do(ctx context.Context, what, method, target string, header http.Header, form url.Values, limit int64) (*reply, error) {
-	at, err := url.Parse(target)
+// fetchRequest is one request to the issuer.
+type fetchRequest struct {
+	what         string // what is fetched, for errors and logs
+	method, url  string
+	header       http.Header
+	form         url.Values                // the body, or nil
+	authenticate func(*http.Request) error // adds the credentials to each attempt; may be nil
+	limit        int64                     // of the body of the response, in bytes
+}
+
+// do sends a request and reads the response.
+func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
+	at, err := url.Parse(req.url)
 	if err != nil {
-		return nil, &outage{what: what, why: "the URL is unusable"}
+		return nil, &outage{what: req.what, why: "the URL is unusable"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	x := exchange{network: f.network, server: at.Scheme + "://" + at.Host, what: what, limit: limit}
-	x.build = func(ctx context.Context) (*http.Request, error) {
-		var body io.Reader
-		if form != nil {
-			body = strings.NewReader(form.Encode())
-		}
-		req, err := http.NewRequestWithContext(ctx, method, target, body)
-		if err != nil {
-			return nil, err
-		}
-		for name, values := range header {
-			req.Header[name] = values
-		}
-		if form != nil {
-			req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-			// Without a value it is not sent: it tells net/http that a POST may be sent again when the server closes an idle
-			// connection in the same moment. To ask about a token twice does no harm.
-			req.Header["Idempotency-Key"] = nil
-		}
-		return req, nil
-	}
+	x := exchange{network: f.network, server: at.Scheme + "://" + at.Host, what: req.what, limit: req.limit, build: req.build}
 	return x.do(ctx)
+}
+
+// build returns the HTTP request of one attempt.
+func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
+	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
+	if err != nil {
+		return nil, &outage{what: f.what, why: "the URL is unusable"}
+	}
+	for name, values := range f.header {
+		r.Header[name] = slices.Clone(values)
+	}
+	if f.form == nil {
+		return r, nil
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.PostForm = make(url.Values, len(f.form)+2)
+	for name, values := range f.form {
+		r.PostForm[name] = slices.Clone(values)
+	}
+	if f.authenticate != nil {
+		if err := f.authenticate(r); err != nil {
+			return nil, &outage{what: f.what, why: "the client authentication failed", ofCall: true, cause: err}
+		}
+	}
+	body := r.PostForm.Encode()
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	r.ContentLength = int64(len(body))
+	// A field without values is not sent. It tells net/http that the POST may be sent again if the
+	// server closes an idle connection in the same moment. To introspect a token twice does no harm.
+	r.Header["Idempotency-Key"] = nil
+	return r, nil
 }
 
 // document is a reply that is 200 and JSON, or an outage.

@@ -98,26 +98,25 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	if !ok {
 		return refuse(ReasonMalformedRequest, errors.New("not one logout_token"))
 	}
-	token, ok := jose.Split(text)
+	var token splitJWT
+	token.Token, ok = jose.Split(text)
 	if !ok || len(text) > h.validator.cfg.MaxTokenLength {
 		return refuse(ReasonMalformedToken, errors.New("logout_token is not a JWT, or longer than Config.MaxTokenLength"))
 	}
 	now := time.Now()
-	set := new(claims.Set)
-	header, _, err := h.validator.verifier.header(token)
+	verifier := h.validator.verifier
+	facts, err := verifier.parse(&token, nil, now)
 	if err != nil {
 		return err
 	}
-	if err := h.validator.verifier.payload(token, set); err != nil {
+	set := &facts.set
+	if err := h.check(token.header, set, now); err != nil {
 		return err
 	}
-	if err := h.check(header, set, now); err != nil {
+	if err := verifier.signatures.verify(r.Context(), token.Hash(), token.header, set, &facts.proof, now); err != nil {
 		return err
 	}
-	if _, _, err := h.validator.verifier.prove(r.Context(), token.Hash(), header, set, now); err != nil {
-		return err
-	}
-	key := hash("logout", set.Issuer, set.ID)
+	key := factcache.KeyOf("logout", set.Issuer, set.ID)
 	if !h.first(&key, set, now) {
 		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 	}
@@ -155,8 +154,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
 		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt)) // beyond it nobody remembers that the token was used
-	case !isName(set.ID) || !isName(set.Subject) || !isName(set.SessionID):
-		return refuse(ReasonClaims, errMisnamed)
+	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) || !claims.IsIdentifier(set.SessionID):
+		return refuse(ReasonClaims, errBadIdentifier)
 	}
 	return nil
 }

@@ -321,7 +321,7 @@ func tell(err error, rs []Requirement, u *User) *Error {
 		}
 	}
 	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
-		told.Err = &missingScope{u.scopes, told.Scopes}
+		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
 	}
 	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
 	told.Params = maps.Clone(told.Params)

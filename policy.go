@@ -4,25 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// policy decides about facts. Both doors, JWT and introspection, meet it, and on every request anew: nothing of what it
-// says is kept.
+// policy decides whether the claims of a token satisfy the Config. It decides anew on every request,
+// for JWTs and for introspected tokens. No decision is cached.
 type policy struct {
 	issuer       string
 	audiences    claims.NameSet
 	anyAudience  bool
 	strict       bool // RFC 9068 to the letter
 	skew         time.Duration
-	lifetime     int64 // seconds; 0 is any
+	lifetime     int64 // seconds; 0 allows any lifetime
 	clientTokens bool
 
-	claimNames     claimNames
-	confusable     claims.Member // no access token has one of these
+	parties        claims.PartyNames
+	confusable     claims.Member // claims that no access token has
 	clientAudience bool          // accept tokens whose audience is their client
 	missingClient  bool          // accept introspection responses that name no client
 
@@ -39,7 +41,7 @@ func newPolicy(c Config) *policy {
 		clientTokens: c.AllowClientTokens,
 		subjectOf:    c.Subject,
 
-		claimNames:     claimNames{client: c.ClientClaims, scopes: c.ScopeClaims},
+		parties:        claims.PartyNames{Client: c.ClientClaims, Scopes: c.ScopeClaims},
 		confusable:     confusable,
 		clientAudience: c.AllowClientAudience,
 		missingClient:  c.AllowMissingClientID,
@@ -53,24 +55,53 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// user returns the user of an introspection response. A response without iss is about a token of
-// the issuer that sent it.
-func (p *policy) user(set *claims.Set) *User {
-	if set.Has&claims.Iss == 0 {
-		set.Issuer = p.issuer
-	}
-	u := newUser(set, p.claimNames)
-	u.audienceUnchecked = p.anyAudience
-	return u
+// user returns the user that the claims of a token name, without an index of the scopes.
+func (p *policy) user(set *claims.Set) User {
+	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// maxName bounds names of users, clients, sessions and tokens, in bytes. OpenID Connect allows a sub 255 characters.
-const maxName = 512
+// check decides about everything except the signature, revocations and the subject. source tells
+// where the claims come from. header is the header of a JWT, or nil if the JWT was accepted before,
+// because the header does not change. The functions below follow in the order of the calls.
+func (p *policy) check(
+	ctx context.Context, u *User, header *jose.Header, source claims.Source, now time.Time,
+) error {
+	set := u.set
+	if err := p.checkIssuer(set, source); err != nil {
+		return err
+	}
+	if err := p.checkHeaderType(header); err != nil {
+		return err
+	}
+	if err := p.checkKind(set, source); err != nil {
+		return err
+	}
+	if err := p.checkTimes(set, source, now); err != nil {
+		return err
+	}
+	if err := p.checkClientAudience(u, source); err != nil {
+		return err
+	}
+	if err := p.checkAudience(set, source); err != nil {
+		return err
+	}
+	if err := p.checkParties(u, source); err != nil {
+		return err
+	}
+	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: no code here can confirm it
+		return refuse(ReasonConfirmation, errUnconfirmed)
+	}
+	if err := p.checkProfile(set, source); err != nil {
+		return err
+	}
+	return p.checkScopeClaim(header, u)
+}
 
-// issuedBy is the first thing that is looked at, before any key is fetched (RFC 8725, section 3.8).
-func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
+// checkIssuer compares iss (RFC 8725, section 3.8). An introspection response without iss is the
+// issuer's own.
+func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 	if source == claims.Answer && set.Has&claims.Iss == 0 {
-		return nil // the issuer itself has answered
+		return nil
 	}
 	if set.Issuer != p.issuer {
 		return refuse(ReasonIssuer, &wrongIssuer{set.Issuer, p.issuer})
@@ -78,34 +109,67 @@ func (p *policy) issuedBy(set *claims.Set, source claims.Source) *Error {
 	return nil
 }
 
-// check holds the claims to everything but the signature and the subject. source is where they come from.
-func (p *policy) check(u *User, source claims.Source, now time.Time) *Error {
-	set := u.set
-	if err := p.issuedBy(set, source); err != nil {
-		return err
-	}
-	if err := p.kind(set, source); err != nil {
-		return err
-	}
-	if err := p.times(set, source, now); err != nil {
-		return err
-	}
-	if err := p.audience(u, source); err != nil {
-		return err
-	}
-	if err := p.names(u, source); err != nil {
-		return err
-	}
-	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: there is nothing here that could check it
-		return refuse(ReasonConfirmation, errUnconfirmed)
-	}
-	if p.strict && source == claims.JWT {
-		return p.rfc9068(set)
+// checkHeaderType refuses a typ that is not the type of an access token (RFC 9068, section 2.1).
+// IdentityServer before 4.0 writes JWT, and other issuers write no typ.
+func (p *policy) checkHeaderType(header *jose.Header) error {
+	switch {
+	case header == nil, header.HasType && header.Type == "at+jwt":
+		return nil
+	case p.strict:
+		return refuse(ReasonTokenType, &wrongType{header.Type, "at+jwt"})
+	case header.HasType && !strings.EqualFold(header.Type, "jwt"):
+		return refuse(ReasonTokenType, &wrongType{header.Type, "at+jwt, JWT or none"})
 	}
 	return nil
 }
 
-func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Error {
+// confusable are claims that no access token of Xena has: claims of ID tokens (nonce, at_hash,
+// c_hash), of logout tokens and security events (events), and of signed introspection responses
+// (token_introspection).
+const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
+
+// accessTokenNames are the words by which issuers call a token an access token, in the claims
+// token_use (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some
+// libraries). Upper and lower case are equal.
+var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
+
+// checkKind refuses a token that has a claim of another kind of token, or that a claim calls something
+// other than an access token. A token that does not tell its kind passes.
+func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
+	if set.Has&p.confusable != 0 {
+		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
+	}
+	if set.Has&(claims.TokenUse|claims.Typ|claims.TokenType) == 0 {
+		return nil
+	}
+	for _, c := range []struct {
+		bit         claims.Member
+		name, value string
+	}{{claims.TokenUse, "token_use", set.TokenUse}, {claims.Typ, "typ", set.Typ}, {claims.TokenType, "token_type", set.TokenType}} {
+		if set.Has&c.bit == 0 {
+			continue
+		}
+		ok := callsAccessToken(set, c.value)
+		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: how the token is used
+			ok = strings.EqualFold(c.value, "Bearer")
+		}
+		if !ok {
+			return refuse(ReasonTokenType, &wrongKind{c.name, c.value})
+		}
+	}
+	return nil
+}
+
+// callsAccessToken reports whether the value of a claim about the kind of a token calls it an access
+// token.
+func callsAccessToken(set *claims.Set, kind string) bool {
+	if strings.EqualFold(kind, "DPoP") {
+		return set.Has&claims.Cnf != 0 // Keycloak's word for an access token that is bound to a key
+	}
+	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
+}
+
+func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time) error {
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
 	if set.Has&claims.Exp == 0 {
 		if source == claims.JWT {
@@ -123,13 +187,14 @@ func (p *policy) times(set *claims.Set, source claims.Source, now time.Time) *Er
 	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
-	// From nbf, which is when this token was made; iat may be that of the token it was refreshed from.
+	// The lifetime begins at nbf, the time at which this token was issued. iat may be that of the token
+	// which was refreshed.
 	from, name := set.NotBefore, "nbf"
 	switch {
-	case set.NotBefore != 0: // old Keycloaks write 0 for a token that has no nbf
+	case set.NotBefore != 0: // old versions of Keycloak write 0 for a token that has no nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	default: // a start of our own, such as now, would let a long-lived token in once it is old enough
+	default: // counted from now, a long-lived token would be accepted at the end of its life
 		return refuse(ReasonLifetime, errNoStart)
 	}
 	if set.ExpiresAt-from > p.lifetime {
@@ -143,32 +208,44 @@ func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
 
-var errNoStart = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
-
-func (p *policy) audience(u *User, source claims.Source) *Error {
-	if err := p.forClient(u, source); err != nil {
-		return err
+// checkClientAudience refuses a token whose only audience is its client, as in ID tokens. If
+// [Config.AllowClientAudience] accepts such tokens, the token must have a scope claim, which ID tokens
+// don't have. A JWT of the strict profile needs none, because its header says that it is an access
+// token.
+func (p *policy) checkClientAudience(u *User, source claims.Source) error {
+	set, client := u.set, u.parties.ClientID
+	if len(set.Audience) == 0 || client == "" ||
+		slices.ContainsFunc(set.Audience, func(a string) bool { return a != client }) {
+		return nil
 	}
-	set := u.set
+	switch {
+	case !p.clientAudience:
+		return refuse(ReasonTokenType, errClientAudience)
+	case !(p.strict && source == claims.JWT) && set.Has&(claims.Scope|claims.Scp) == 0:
+		return refuse(ReasonTokenType, errClientAudienceAlone)
+	}
+	return nil
+}
+
+func (p *policy) checkAudience(set *claims.Set, source claims.Source) error {
 	if p.anyAudience || source == claims.Answer && set.Has&claims.Aud == 0 {
 		return nil
 	}
-	for _, a := range set.Audience {
-		if p.audiences.Has(a) {
-			return nil
-		}
+	if slices.ContainsFunc(set.Audience, p.audiences.Has) {
+		return nil
 	}
 	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences.List()})
 }
 
-// names holds identifiers to what can be logged, compared and stored without surprise.
-func (p *policy) names(u *User, source claims.Source) *Error {
+// checkParties refuses a token that names no client, or has identifiers that cannot be logged,
+// compared and stored.
+func (p *policy) checkParties(u *User, source claims.Source) error {
 	set := u.set
-	if u.unusable != "" {
-		return refuse(ReasonClaims, &claims.TypeError{Name: u.unusable})
+	if u.parties.Unusable != "" {
+		return refuse(ReasonClaims, &claims.TypeError{Name: u.parties.Unusable})
 	}
-	if u.clientID == "" && !(p.missingClient && source == claims.Answer) {
-		return refuse(ReasonClaims, p.errNoClient(source))
+	if u.parties.ClientID == "" && !(p.missingClient && source == claims.Answer) {
+		return refuse(ReasonClaims, p.missingClientError(source))
 	}
 	if p.strict && set.Has&claims.ClientID == 0 && set.Has&claims.Azp != 0 {
 		return refuse(ReasonClaims, errors.New("client_id is missing"))
@@ -176,15 +253,15 @@ func (p *policy) names(u *User, source claims.Source) *Error {
 	if set.Has&claims.Sub != 0 && set.Subject == "" {
 		return refuse(ReasonClaims, errors.New("sub is empty"))
 	}
-	if u.misnamed {
-		return refuse(ReasonClaims, errMisnamed)
+	if u.parties.BadIdentifier {
+		return refuse(ReasonClaims, errBadIdentifier)
 	}
 	return nil
 }
 
-// errNoClient says which claims could have named the client.
-func (p *policy) errNoClient(source claims.Source) error {
-	names := p.claimNames.client
+// missingClientError names the claims that could have named the client.
+func (p *policy) missingClientError(source claims.Source) error {
+	names := p.parties.Client
 	if names == nil {
 		names = []string{"client_id", "azp"}
 	}
@@ -195,21 +272,11 @@ func (p *policy) errNoClient(source claims.Source) error {
 	return errors.New(text + ": see Config.ClientClaims")
 }
 
-// isName reports whether s can be an identifier: it is asked once about each, since they don't change.
-func isName(s string) bool {
-	if len(s) > maxName {
-		return false
+// checkProfile checks what RFC 9068, section 2.2, requires in addition, if the profile is strict.
+func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
+	if !p.strict || source != claims.JWT {
+		return nil
 	}
-	for i := range len(s) {
-		if c := s[i]; c < 0x20 || c == 0x7f || c == 0xc2 && i+1 < len(s) && s[i+1] < 0xa0 { // U+0080 to U+009F are controls too
-			return false
-		}
-	}
-	return true
-}
-
-// rfc9068 is what RFC 9068, section 2.2, requires beyond all that.
-func (p *policy) rfc9068(set *claims.Set) *Error {
 	for _, c := range []struct {
 		bit  claims.Member
 		name string
@@ -224,9 +291,25 @@ func (p *policy) rfc9068(set *claims.Set) *Error {
 	return nil
 }
 
-// subject finds who the user is. It runs last, on tokens that are good in every other way: a resolver may cost.
+// checkScopeClaim refuses a JWT that could be an ID token without any of the confusable claims. Some
+// servers issue such ID tokens in the implicit flow and in token exchange. A scope claim marks an
+// access token. A JWT without it is accepted if its audience does not include the client, and if its
+// header calls it an access token or it has another claim that [Config.ScopeClaims] names. The strict
+// profile needs no such guess.
+func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
+	if header == nil || p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
+		return nil
+	}
+	if slices.Contains(u.set.Audience, u.parties.ClientID) || header.Type != "at+jwt" && !u.parties.NamedScopes {
+		return refuse(ReasonTokenType, errNoScope)
+	}
+	return nil
+}
+
+// subject returns u with its subject. It runs last, on tokens that are good in every other way,
+// because [Config.Subject] may be slow.
 func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
-	if u.subject != "" {
+	if u.parties.Subject != "" {
 		return u, nil
 	}
 	if p.subjectOf != nil {
@@ -234,17 +317,17 @@ func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 		if err != nil {
 			return nil, asError(err)
 		}
-		if !isName(subject) {
+		if !claims.IsIdentifier(subject) {
 			return nil, refuse(ReasonSubject, errors.New("the resolved subject is too long or has control characters"))
 		}
 		if subject != "" {
-			known := *u
-			known.subject = subject
-			return &known, nil
+			resolved := *u
+			resolved.parties.Subject = subject
+			return &resolved, nil
 		}
 	}
 	if p.clientTokens {
 		return u, nil
 	}
-	return nil, refuse(ReasonSubject, &noUser{u.set.Subject, u.clientID})
+	return nil, refuse(ReasonSubject, &noUser{u.set.Subject, u.parties.ClientID})
 }

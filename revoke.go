@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/jose"
 	"github.com/xenaauth/xenaauth/internal/revocations"
 )
@@ -67,7 +68,7 @@ func (u *User) Revocation() Revocation {
 		return Revocation{}
 	case u.SessionID() != "":
 		return Revocation{Issuer: u.Issuer(), SessionID: u.SessionID()}
-	case u.set.Subject == "" && u.clientID == "":
+	case u.set.Subject == "" && u.parties.ClientID == "":
 		return Revocation{}
 	}
 	// Times in tokens are whole seconds, and the issuer's clock may be ahead of ours.
@@ -75,7 +76,7 @@ func (u *User) Revocation() Revocation {
 	return Revocation{
 		Issuer:       u.Issuer(),
 		Subject:      u.set.Subject,
-		ClientID:     u.clientID,
+		ClientID:     u.parties.ClientID,
 		IssuedBefore: time.Unix(last+1, 0),
 	}
 }
@@ -173,7 +174,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 		return r, errors.New("xenaauth: the Revocation names no tokens")
 	}
 	for _, name := range names {
-		if !isName(name) {
+		if !claims.IsIdentifier(name) {
 			return r, errors.New("xenaauth: the Revocation has a value that no token has")
 		}
 	}
@@ -227,7 +228,7 @@ func (v *Validator) isRevoked(u *User, token string, now time.Time) bool {
 			TokenID:   u.TokenID(),
 			SessionID: u.SessionID(),
 			Subject:   u.set.Subject,
-			ClientID:  u.clientID,
+			ClientID:  u.parties.ClientID,
 		},
 		Issued: u.madeAt(),
 		Text:   token,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/sharedresponse"
 )
 
@@ -60,18 +61,12 @@ func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCa
 	}
 }
 
-// introspected is the result of an introspection call.
-type introspected struct {
-	user *User     // nil if the token is not active
-	at   time.Time // from which the time to live counts
-}
-
 // sharedKey returns the key of a response. The response depends on the client that calls: an issuer
 // tells an API nothing about tokens of other APIs. The key contains the version of the stored form,
 // so that instances of two versions share nothing: see sharedresponse.Version.
 func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	version := strconv.Itoa(sharedresponse.Version)
-	return hash("shared introspection", version, issuer, endpoint, clientID, token)
+	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
 // find returns the response that another instance has stored. If there is none, it calls introspect
@@ -92,7 +87,7 @@ func (s *sharedCache) find(
 	}
 	if found, ok := s.decode(value, time.Now()); ok {
 		<-s.calls
-		if found.user == nil {
+		if found.set == nil {
 			return found, refuse(ReasonInactive, errInactive)
 		}
 		return found, nil
@@ -104,7 +99,7 @@ func (s *sharedCache) find(
 	// returns. Set is called even if introspect panics, because other instances wait for it.
 	defer func() { go s.set(key, value, ttl) }()
 	result, err := introspect()
-	value, ttl = s.encode(result.user, err, called, time.Now())
+	value, ttl = s.encode(result.set, err, called, time.Now())
 	return result, err
 }
 
@@ -156,16 +151,16 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 // encode returns the value to store and its time to live. It returns nil if the error is no response
 // of the issuer.
 func (s *sharedCache) encode(
-	user *User, err error, called, now time.Time,
+	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
 	response := sharedresponse.Response{Called: called, Issuer: s.policy.issuer}
 	ends := called.Add(s.inactiveTTL)
 	switch e, ok := errors.AsType[*Error](err); {
-	case err == nil && user != nil:
-		response.Active, response.Claims = true, user.set.Raw
+	case err == nil && set != nil:
+		response.Active, response.Claims = true, set.Raw
 		ends = called.Add(s.activeTTL)
-		if exp := user.ExpiresAt(); !exp.IsZero() {
-			ends = earlier(ends, exp)
+		if set.ExpiresAt != 0 {
+			ends = earlier(ends, time.Unix(set.ExpiresAt, 0))
 		}
 	case !ok || e.Reason != ReasonInactive:
 		return nil, 0
@@ -183,7 +178,7 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 		return introspected{}, false
 	}
 	response, ok := sharedresponse.Decode(value)
-	if !ok || response.Issuer != s.policy.issuer || len(response.Claims) > maxAnswer {
+	if !ok || response.Issuer != s.policy.issuer || len(response.Claims) > maxResponse {
 		return introspected{}, s.forged()
 	}
 	ttl := s.inactiveTTL
@@ -192,7 +187,7 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 		if err != nil || !set.Active {
 			return introspected{}, s.forged()
 		}
-		found.user = s.policy.user(set)
+		found.set = set
 		ttl = s.activeTTL
 	}
 	if response.Called.After(now.Add(s.policy.skew)) || !now.Before(response.Called.Add(ttl)) {
@@ -207,4 +202,11 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

@@ -76,16 +76,16 @@ func (v *Validator) Status() Status {
 	_, at, ok = v.issuer.metadata.Peek()
 	s.Metadata = fetchStatus(now, at, ok, v.issuer.metadata.Failure())
 	if i := v.introspector; i != nil {
-		s.Introspection = i.guard.State()
+		s.Introspection = i.client.guard.State()
 		s.Active, s.Inactive = cacheStatus(i.active, i.hot), cacheStatus(i.inactive, nil)
 		if v.cfg.AlwaysIntrospect {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
 			s.Ready = found && s.Introspection != "open"
 		}
-		if o := i.asking.failure.Load(); o != nil {
+		if o := i.client.latest.failure.Load(); o != nil {
 			s.IntrospectionError = o.Error()
 		}
-		s.Ready = s.Ready && i.asking.refused() == nil
+		s.Ready = s.Ready && i.client.latest.refused() == nil
 	}
 	return s
 }

@@ -10,50 +10,32 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// User is whom a valid access token stands for, and what the token says. It doesn't change and is shared by all
-// requests with that token; accessors hand out copies. It never holds the token itself.
+// User is the user of a valid access token, and what the token says. It never changes, and all
+// requests with that token share it. Accessors return copies. It does not contain the token.
 type User struct {
-	set      *claims.Set
-	subject  string              // sub unless it is the client, or what a resolver found
-	clientID string              // client_id, or azp, or what Config.ClientClaims names
-	scopes   []string            // of scope, or scp, or what Config.ScopeClaims names
-	index    map[string]struct{} // of the scopes, where there are many
-	unusable string              // a claim of Config.ClientClaims or ScopeClaims that has a value of the wrong type
+	set     *claims.Set
+	parties claims.Parties // the subject may be one that Config.Subject found
+	scopes  claims.NameSet // of parties.Scopes
 
-	audienceUnchecked bool // then only scopes tell whether the token is for this API
-	grants            bool // a claim of Config.ScopeClaims is there
-	misnamed          bool // an identifier is too long or has control characters
+	audienceUnchecked bool // then only a scope tells whether the token is for this API
 }
 
-// manyScopes is from where on a set beats looking at each.
-const manyScopes = 16
+// indexScopes prepares HasScope. The index may take much memory, so it is made only for claims that
+// are believed.
+func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
-func newUser(set *claims.Set, names claimNames) *User {
-	u := new(User)
-	u.init(set, names)
-	u.indexScopes()
-	return u
-}
-
-// init makes u the user of a set of claims, but for what costs and is worth it for believed ones alone: indexScopes.
-func (u *User) init(set *claims.Set, names claimNames) {
-	u.set = set
-	names.read(u)
-	u.misnamed = !isName(u.clientID) || !isName(set.Subject) || !isName(set.ID) || !isName(set.SessionID)
-}
-
-func (u *User) indexScopes() {
-	if len(u.scopes) < manyScopes {
-		return
+// size is about how many bytes of memory the user takes, with its claims.
+func (u *User) size() int {
+	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
+	if cap(u.parties.Scopes) > claims.ManyNames {
+		n += int(unsafe.Sizeof("")) * cap(u.parties.Scopes)
 	}
-	u.index = make(map[string]struct{}, len(u.scopes))
-	for _, s := range u.scopes {
-		u.index[s] = struct{}{}
-	}
+	return n
 }
 
 // NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It is for a
@@ -67,16 +49,19 @@ func NewUser(claimSet any) (*User, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xenaauth: claims: %w", err)
 	}
-	return newUser(set, claimNames{}), nil
+	var names claims.PartyNames
+	u := &User{set: set, parties: names.Read(set)}
+	u.indexScopes()
+	return u, nil
 }
 
 // Subject is the id of the user: the claim sub, or what [Config.Subject] found for a token without
 // a user. It is "" if the token has no sub, or its sub is its client, and
 // [Config.AllowClientTokens] accepts such tokens: the client acts for itself.
-func (u *User) Subject() string { return u.subject }
+func (u *User) Subject() string { return u.parties.Subject }
 
 // ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.
-func (u *User) ClientID() string { return u.clientID }
+func (u *User) ClientID() string { return u.parties.ClientID }
 
 // Issuer is the claim iss. If an introspection response has no iss, it is [Config.Issuer]. Subject,
 // SessionID and TokenID are unique only together with Issuer.
@@ -86,15 +71,11 @@ func (u *User) Issuer() string { return u.set.Issuer }
 func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 
 // Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or scp.
-func (u *User) Scopes() []string { return slices.Clone(u.scopes) }
+func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
 // HasScope reports whether the token carries scope, compared exactly.
 func (u *User) HasScope(scope string) bool {
-	if u.index != nil {
-		_, ok := u.index[scope]
-		return ok
-	}
-	return slices.Contains(u.scopes, scope)
+	return u.scopes.Has(scope)
 }
 
 // SessionID is the claim sid: the login session at the issuer, or "".
@@ -197,7 +178,7 @@ func (u *User) String() string {
 	if u == nil {
 		return "no user"
 	}
-	return fmt.Sprintf("user %q of client %q", u.subject, u.clientID)
+	return fmt.Sprintf("user %q of client %q", u.parties.Subject, u.parties.ClientID)
 }
 
 // GoString is String: %#v doesn't show the claims either.
@@ -208,7 +189,7 @@ func (u *User) LogValue() slog.Value {
 	if u == nil {
 		return slog.StringValue(u.String())
 	}
-	return slog.GroupValue(slog.String("sub", u.subject), slog.String("client_id", u.clientID))
+	return slog.GroupValue(slog.String("sub", u.parties.Subject), slog.String("client_id", u.parties.ClientID))
 }
 
 // MarshalJSON shows what LogValue does, with the scopes and the expiry.
@@ -218,7 +199,7 @@ func (u *User) MarshalJSON() ([]byte, error) {
 		ClientID string `json:"client_id"`
 		Scope    string `json:"scope,omitempty"`
 		Expires  int64  `json:"exp,omitempty"`
-	}{u.subject, u.clientID, strings.Join(u.scopes, " "), u.set.ExpiresAt})
+	}{u.parties.Subject, u.parties.ClientID, strings.Join(u.parties.Scopes, " "), u.set.ExpiresAt})
 }
 
 type userKey struct{}

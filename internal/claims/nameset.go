@@ -6,16 +6,16 @@ import "slices"
 // takes constant time in a large set. The zero value is empty.
 type NameSet struct {
 	list  []string
-	index map[string]struct{} // nil if there are fewer than manyNames
+	index map[string]struct{} // nil if there are fewer than ManyNames
 }
 
-// manyNames is the size from which on a map is faster than a scan.
-const manyNames = 16
+// ManyNames is the number of names from which on a map is faster than a scan.
+const ManyNames = 16
 
 // NewNameSet returns the set of the names in list. It refers to list.
 func NewNameSet(list []string) NameSet {
 	n := NameSet{list: list}
-	if len(list) >= manyNames {
+	if len(list) >= ManyNames {
 		n.index = make(map[string]struct{}, len(list))
 		for _, name := range list {
 			n.index[name] = struct{}{}
@@ -35,3 +35,9 @@ func (n *NameSet) Has(name string) bool {
 
 // List returns the names in their order. The caller must not change them.
 func (n *NameSet) List() []string { return n.list }
+
+// Size is about how many bytes the index takes.
+func (n *NameSet) Size() int {
+	const perEntry = 40 // of a map of strings, with its free places
+	return perEntry * len(n.index)
+}

@@ -34,6 +34,13 @@ func Split(token string) (Token, bool) {
 // look like this is an opaque token with two dots in it.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
+// IsJWT reports whether a text has three segments, and the first of them begins as an encoded JSON
+// object does.
+func IsJWT(text string) bool {
+	token, ok := Split(text)
+	return ok && token.Looks()
+}
+
 // LooksLikeObject reports whether text begins as an encoded JSON object does. White space before the object is legal
 // (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {

@@ -1,0 +1,221 @@
+package xenaauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+	"github.com/xenaauth/xenaauth/internal/upstream"
+)
+
+// introspectionClient calls the introspection endpoint.
+type introspectionClient struct {
+	cfg    Introspection
+	fetch  *fetcher
+	report *reporter
+	guard  *upstream.Guard // bounds calls, tries them again, and stops them while the issuer is down
+	latest latestCall
+}
+
+// introspected is the result of an introspection call.
+type introspected struct {
+	set *claims.Set // nil if the token is not active
+	at  time.Time   // from which the time to live counts
+}
+
+const maxResponse = 256 << 10
+
+func newIntrospectionClient(c Introspection, fetch *fetcher, report *reporter) *introspectionClient {
+	return &introspectionClient{cfg: c, fetch: fetch, report: report, guard: upstream.New(upstream.Settings{
+		MaxConcurrent: c.MaxConcurrent,
+		Waiting:       16 * c.MaxConcurrent,
+		Timeout:       c.Timeout,
+		Failures:      5,
+		Pause:         time.Second,
+		Backoff:       50 * time.Millisecond,
+		Judge:         introspectionVerdict,
+	})}
+}
+
+// introspectionVerdict returns what the error of an introspection call shows about the issuer.
+//
+// A response that can't be used does not show that the issuer is down. Otherwise a stranger could
+// send a token that makes the issuer fail, and cut off all other clients.
+func introspectionVerdict(err error) upstream.Verdict {
+	o, ok := errors.AsType[*outage](err)
+	if !ok {
+		return upstream.Verdict{} // it answered
+	}
+	wait := o.RetryAfter()
+	return upstream.Verdict{
+		Down:     o.down,
+		Stumbled: !o.down && !o.ofCall,
+		Again:    o.down && !o.limited && wait == 0,
+		Wait:     wait,
+	}
+}
+
+// call introspects a token at the issuer, as soon as the guard lets the call begin, and records the
+// result.
+func (c *introspectionClient) call(ctx context.Context, endpoint, token string, known bool) (r introspected, err error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // bounds the wait for the guard
+	defer cancel()
+	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
+		r.set, err = c.post(ctx, endpoint, token)
+		return err
+	})
+	r.at = time.Now()
+	switch {
+	case isInactive(err):
+		c.report.outcome("introspection", nil)
+		c.latest.record(nil)
+	case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy): // the issuer was not called
+	default:
+		c.report.outcome("introspection", err)
+		c.latest.record(err)
+	}
+	return r, err
+}
+
+// isInactive reports whether err says that a token is not active. No other error is a response.
+func isInactive(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Reason == ReasonInactive
+}
+
+// post sends one introspection request and reads the response. The error is an *Error with
+// ReasonInactive, or an outage.
+func (c *introspectionClient) post(ctx context.Context, endpoint, token string) (*claims.Set, error) {
+	const what = "introspection"
+	r, err := c.fetch.do(ctx, fetchRequest{
+		what:         what,
+		method:       http.MethodPost,
+		url:          endpoint,
+		header:       http.Header{"Accept": {"application/json"}},
+		form:         url.Values{"token": {token}, "token_type_hint": {"access_token"}},
+		authenticate: func(r *http.Request) error { return c.cfg.Auth.Authenticate(r, c.cfg) },
+		limit:        maxResponse,
+	})
+	if err != nil {
+		return nil, err
+	}
+	code := ""
+	if r.status == http.StatusBadRequest {
+		code = errorCode(r.body)
+	}
+	switch {
+	case r.status == http.StatusUnauthorized, r.status == http.StatusForbidden,
+		code == "invalid_client", code == "unauthorized_client":
+		return nil, r.outage(what, refusedCredentials)
+	case code == "unsupported_token_type", code == "invalid_token":
+		// The error is about the token. RFC 7009, section 2.2.1, has the first code for revocation, and
+		// introspection endpoints use it too.
+		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
+	}
+	text, err := r.document(what)
+	if err != nil {
+		return nil, err
+	}
+	set, err := claims.Parse(text, claims.Answer)
+	if _, ok := errors.AsType[*claims.TypeError](err); ok {
+		if !saysActive(r.body) { // then the rest of the response does not matter
+			return nil, refuse(ReasonInactive, errInactive)
+		}
+		return nil, &outage{what: what, why: err.Error()}
+	} else if err != nil {
+		return nil, &outage{what: what, why: "the response is " + err.Error()}
+	}
+	if !set.Active {
+		return nil, refuse(ReasonInactive, errInactive)
+	}
+	return set, nil
+}
+
+var activeName, errorName = claims.NewNames("active"), claims.NewNames("error")
+
+// saysActive reports whether a response has the member active with the value true.
+func saysActive(body string) (active bool) {
+	err := claims.Object(body, activeName, func(name string, d *claims.Decoder) error {
+		if name == "active" {
+			if value, ok := d.Bool(); ok {
+				active = value
+				return nil
+			}
+		}
+		if _, ok := d.Raw(); !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	return active && err == nil
+}
+
+// errorCode returns the code of an error response (RFC 6749, section 5.2), or "".
+func errorCode(body string) (code string) {
+	err := claims.Object(body, errorName, func(name string, d *claims.Decoder) error {
+		ok := false
+		if name == "error" {
+			code, ok = d.String()
+		} else {
+			_, ok = d.Raw()
+		}
+		if !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	if err != nil {
+		return ""
+	}
+	return code
+}
+
+// refusedCredentials is the error text of an introspection call if the issuer refuses the
+// credentials.
+const refusedCredentials = "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret"
+
+// latestCall is the result of the latest introspection call.
+type latestCall struct {
+	failure atomic.Pointer[outage] // nil if there was a response, or if there was no call
+	probed  atomic.Int64           // when refused credentials were last tried again, in Unix nanoseconds
+}
+
+// record records the result of a call. An error that is not an outage is a response about the token.
+func (l *latestCall) record(err error) {
+	o, _ := errors.AsType[*outage](err)
+	l.failure.Store(o)
+}
+
+// refused returns an outage if the issuer refused the credentials in the latest call, and nil
+// otherwise.
+func (l *latestCall) refused() *outage {
+	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {
+		return o
+	}
+	return nil
+}
+
+// checkCredentials returns an error if the issuer refuses the credentials. An instance that is not
+// ready gets no requests, so no request would show that the credentials were corrected. So
+// checkCredentials calls the endpoint again, at most once a second, with a text that is no token.
+func (c *introspectionClient) checkCredentials(ctx context.Context, endpoint string, now time.Time) error {
+	if c.latest.refused() == nil {
+		return nil
+	}
+	last := c.latest.probed.Load()
+	if now.UnixNano()-last >= int64(time.Second) && c.latest.probed.CompareAndSwap(last, now.UnixNano()) {
+		err := c.guard.Do(ctx, true, func(ctx context.Context) error {
+			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check")
+			return err
+		})
+		c.latest.record(err)
+	}
+	if o := c.latest.refused(); o != nil {
+		return o
+	}
+	return nil
+}
