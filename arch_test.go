@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,4 +151,30 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 var foreignTypes = []string{
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.", // dependencies
 	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "upstream.", // internal
+}
+
+// The walk in CONTRIBUTING.md names methods and the files that declare them. TestWalkOfATokenExists
+// keeps it true.
+func TestWalkOfATokenExists(t *testing.T) {
+	text, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, walk, _ := strings.Cut(string(text), "## A token's way through Validate\n")
+	walk, _, _ = strings.Cut(walk, "\n## ")
+	steps := regexp.MustCompile("`(\\w+)\\.(\\w+)` \\((\\w+\\.go)\\)").FindAllStringSubmatch(walk, -1)
+	if len(steps) < 6 {
+		t.Fatalf("the walk names %d methods", len(steps))
+	}
+	for _, step := range steps {
+		source, err := os.ReadFile(step[3])
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		method := regexp.MustCompile(`(?m)^func \(\w+ \*` + step[1] + `\) ` + step[2] + `\(`)
+		if !method.Match(source) {
+			t.Errorf("%s has no method %s.%s", step[3], step[1], step[2])
+		}
+	}
 }
