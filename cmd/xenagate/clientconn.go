@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// clientListener accepts connections that bound how long each piece of an answer may take to be taken by the client.
+// clientListener accepts connections that bound the time that the client may take to accept each piece of a response.
 type clientListener struct {
 	net.Listener
 	timeout time.Duration
@@ -18,19 +18,25 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	tcp, ok := conn.(*net.TCPConn)
+	half, ok := conn.(halfCloser)
 	if !ok {
 		return conn, nil
 	}
-	c := &clientConn{TCPConn: tcp, timeout: l.timeout}
+	c := &clientConn{halfCloser: half, timeout: l.timeout}
 	c.bounded.Store(true)
 	return c, nil
 }
 
-// clientConn sets its deadline for writing itself, and an eighth later than it must: to set one for each answer would
-// start and stop a timer, for which the runtime wakes a thread.
+// halfCloser is a connection that net/http can close gently: a TCP connection.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// clientConn sets its write deadline itself, an eighth later than necessary. To set it for each response would start and
+// stop a timer, for which the runtime wakes a thread.
 type clientConn struct {
-	*net.TCPConn
+	halfCloser
 	timeout  time.Duration
 	bounded  atomic.Bool
 	extended atomic.Int64 // when the deadline was set last, in nanoseconds
@@ -40,16 +46,16 @@ type clientConn struct {
 func (c *clientConn) Write(p []byte) (int, error) {
 	if now := time.Now(); c.bounded.Load() && now.UnixNano()-c.extended.Load() >= int64(c.timeout/8) {
 		c.extended.Store(now.UnixNano())
-		_ = c.TCPConn.SetWriteDeadline(now.Add(c.timeout + c.timeout/8))
+		_ = c.halfCloser.SetWriteDeadline(now.Add(c.timeout + c.timeout/8))
 	}
-	return c.TCPConn.Write(p)
+	return c.halfCloser.Write(p)
 }
 
-// SetWriteDeadline is what net/http calls between requests. The deadline stays as it is.
+// SetWriteDeadline does nothing. net/http calls it between requests.
 func (c *clientConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline is what net/http calls for an upgraded connection, which has no timeouts any more.
+// SetDeadline ends the bound. net/http calls it for an upgraded connection, which has no timeouts.
 func (c *clientConn) SetDeadline(t time.Time) error {
 	c.bounded.Store(false)
-	return c.TCPConn.SetDeadline(t)
+	return c.halfCloser.SetDeadline(t)
 }

@@ -1,10 +1,8 @@
 package main_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -161,40 +159,6 @@ func TestShutdownDrains(t *testing.T) {
 	if a := <-answered; a.status != 200 || a.body != "done" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	<-p.exited
-	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("exit status %d", code)
-	}
-}
-
-func TestShutdownWaitsForUpgradedConnections(t *testing.T) {
-	issuer, service := newIssuer(t), newService(t)
-	service.answers(service.echoUpgraded)
-	p := start(t, common(issuer, service), nil)
-	conn, err := net.Dial("tcp", p.addr("proxy"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	_, _ = io.WriteString(conn, "GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-	in := bufio.NewReader(conn)
-	if res, err := http.ReadResponse(in, nil); err != nil || res.StatusCode != 101 {
-		t.Fatalf("%v, %v", res, err)
-	}
-	p.signal(syscall.SIGINT)
-	eventually(t, "no more connections", func() bool {
-		_, err := http.Get(p.url("proxy", "/open/x"))
-		return err != nil
-	})
-	for range 20 {
-		_, _ = io.WriteString(conn, "x")
-		if c, err := in.ReadByte(); err != nil || c != 'x' {
-			t.Fatalf("it was cut off: %v", err)
-		}
-		time.Sleep(10 * time.Millisecond) // longer than the gateway would take to end without it
-	}
-	_ = conn.Close()
 	<-p.exited
 	if code := p.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit status %d", code)

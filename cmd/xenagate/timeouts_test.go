@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// A stream may take longer than any timeout, as long as each piece of it is in time.
+func TestStreamsOutliveTimeouts(t *testing.T) {
+	const pause, pieces = 25 * time.Second, 20
+	service := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i := range pieces {
+			_, _ = fmt.Fprintf(w, "data: %d\n\n", i)
+			_ = http.NewResponseController(w).Flush()
+			time.Sleep(pause)
+		}
+	}
+	inBubble(t, "write: 30s, read: 30s, response_header: 40s", service, func(b *bubble) {
+		c := b.dial()
+		c.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n")
+		started := time.Now()
+		body, err := io.ReadAll(c.response(200).Body)
+		if err != nil || len(body) < pieces*len("data: 0\n\n") {
+			t.Errorf("%q, %v", body, err)
+		}
+		if took := time.Since(started); took != pieces*pause {
+			t.Errorf("the stream took %v", took)
+		}
+	})
+}
+
+// A request's body that stops is given up, timeouts.read after its last piece.
+func TestTimeoutOfABody(t *testing.T) {
+	service := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
+	inBubble(t, "read: 30s", service, func(b *bubble) {
+		c := b.dial()
+		c.send("POST /body HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+		started := time.Now()
+		time.Sleep(20 * time.Second)
+		c.send("bo")
+		if c.response(408); time.Since(started) != 50*time.Second {
+			t.Errorf("the body was given up after %v", time.Since(started))
+		}
+	})
+}
+
+// Timeouts of one request do not apply to the next request on the same connection.
+func TestTimeoutsEndWithTheirRequest(t *testing.T) {
+	service := func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.ReadAll(r.Body)
+		time.Sleep(45 * time.Second) // the service is slow, and the client is not to blame
+	}
+	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubble) {
+		c := b.dial()
+		for range 3 {
+			c.send("POST /open/x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+			c.response(100)
+			c.send("body")
+			res := c.response(200)
+			_, _ = io.ReadAll(res.Body)
+			time.Sleep(40 * time.Second) // longer than any timeout of the request before
+		}
+	})
+}
+
+// The drain waits for an upgraded connection, until timeouts.drain is over.
+func TestDrainWaitsForUpgradedConnections(t *testing.T) {
+	service := func(w http.ResponseWriter, _ *http.Request) {
+		conn, both, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = both.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_ = both.Flush()
+		_, _ = io.Copy(conn, both)
+	}
+	for name, closes := range map[string]bool{"the client closes": true, "the drain is over": false} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, "drain: 30s", service, func(b *bubble) {
+				c := b.dial()
+				c.send("GET /open/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				c.response(101)
+				drained := make(chan error, 1)
+				go func() { drained <- b.drain(syscall.SIGINT, nil) }()
+				for range 29 {
+					time.Sleep(time.Second)
+					c.send("x")
+					if got, err := c.in.ReadByte(); err != nil || got != 'x' {
+						t.Fatalf("cut off: %v", err)
+					}
+				}
+				select {
+				case err := <-drained:
+					t.Fatalf("the drain has ended: %v", err)
+				default:
+				}
+				if closes {
+					_ = c.Close()
+				}
+				if err := <-drained; (err == nil) != closes {
+					t.Errorf("%v", err)
+				}
+			})
+		})
+	}
+}
