@@ -129,7 +129,7 @@ routes:
     - {route: /a/, scopes: [x]}
     - {route: /a/b, access: public}
 `, nil)
-	for _, want := range []string{"gate.yaml:4: authorization:", "gate.yaml:8: rule 2 (/a/b) asks for less"} {
+	for _, want := range []string{"gate.yaml:4: authorization:", "gate.yaml:8: rule 2 (/a/b) requires less"} {
 		if status != 1 || !strings.Contains(written, want) {
 			t.Errorf("%d, lacks %q: %s", status, want, written)
 		}

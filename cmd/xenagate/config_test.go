@@ -164,7 +164,7 @@ routes:
 `
 	for strict, want := range map[string]int{"-strict=false": 0, "-strict": 1} {
 		status, written := check(t, content, nil, strict)
-		if status != want || !strings.Contains(written, "gate.yaml:7: rule 2 (/a/b) asks for less") {
+		if status != want || !strings.Contains(written, "gate.yaml:7: rule 2 (/a/b) requires less") {
 			t.Errorf("%s: %d: %s", strict, status, written)
 		}
 	}

@@ -47,7 +47,7 @@ type process struct {
 	exited chan struct{}
 
 	addrMu sync.Mutex
-	addrs  map[string]string // by door
+	addrs  map[string]string // by listener
 
 	secrets []string // what it must never write
 }
@@ -89,8 +89,8 @@ func start(t testing.TB, config string, files map[string]string) *process {
 		t.Fatal(err)
 	}
 	wanted := 0
-	for _, door := range []string{"\nlisten:", "\nforward_auth:", "\next_authz:", "\nadmin:"} {
-		wanted += strings.Count("\n"+config, door)
+	for _, key := range []string{"\nlisten:", "\nforward_auth:", "\next_authz:", "\nadmin:"} {
+		wanted += strings.Count("\n"+config, key)
 	}
 	ready := make(chan struct{})
 	go func() {
@@ -138,13 +138,13 @@ func (p *process) write(name, content string) {
 	}
 }
 
-func (p *process) addr(door string) string {
+func (p *process) addr(listener string) string {
 	p.addrMu.Lock()
 	defer p.addrMu.Unlock()
-	return p.addrs[door]
+	return p.addrs[listener]
 }
 
-func (p *process) url(door, path string) string { return "http://" + p.addr(door) + path }
+func (p *process) url(listener, path string) string { return "http://" + p.addr(listener) + path }
 
 func (p *process) signal(s syscall.Signal) {
 	p.t.Helper()
