@@ -10,28 +10,28 @@ import (
 
 // network holds the connections to issuers, a pool for each server.
 type network struct {
-	client http.Client // for all but its Transport
-	ours   bool        // nobody else uses the connections
+	client http.Client // its Transport is not used: each pool has one
+	ours   bool        // no other code uses the connections
 
 	mu    sync.Mutex
-	pools map[string]*pool // by scheme and host
+	pools map[string]*pool // key: scheme and host
 }
 
-// pool is connections to one server. It is replaced as a whole when they turn out to be dead: then nothing arrives on
-// them, not even an error, while a new connection works.
+// pool is the connections to one server. If they are dead, the whole pool is replaced. Connections are
+// dead if nothing arrives on them, not even an error, while a new connection works.
 type pool struct {
 	transport http.RoundTripper
-	ours      bool          // its connections may be closed
-	extra     chan struct{} // a place for each call that is sent more than once at a time
+	ours      bool          // this package may close the connections
+	extra     chan struct{} // semaphore that bounds the calls that are sent more than once
 	dead      chan struct{} // closed when the pool is replaced
 
 	mu       sync.Mutex
-	answered time.Time // when an answer came last
+	answered time.Time // when the last response came
 }
 
 const (
 	maxPools = 64 // of one network
-	maxExtra = 4  // calls to one server that are sent more than once at a time
+	maxExtra = 4  // concurrent calls to one server that are sent more than once
 )
 
 // ourNetwork is shared by all validators without an HTTPClient, so that a validator that is no
@@ -45,7 +45,7 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// theirs is the transport of the client that we were given.
+// theirs returns the transport of Config.HTTPClient.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
@@ -53,24 +53,28 @@ func (n *network) theirs() http.RoundTripper {
 	return n.client.Transport
 }
 
-// ourTransport returns a new transport with the settings of net/http's default one and our time limits.
+// ourTransport returns a new transport. It has the settings of [http.DefaultTransport], and time limits.
 func ourTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
-	if d, ok := http.DefaultTransport.(*http.Transport); ok { // an agent that watches the process may have replaced it
+	// A monitoring agent may have replaced DefaultTransport by another type.
+	if d, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = d.Clone()
 		ownHTTP2(t)
 	}
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
 	t.ResponseHeaderTimeout = 4 * time.Second
-	t.MaxIdleConnsPerHost = 64 // as many as questions may be under way: the default of 2 makes the rest reconnect
+	// The default of MaxConcurrent. With the default of net/http, 2, most concurrent calls would have to
+	// connect again.
+	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = maxIdle
 	ping(t)
 	return t
 }
 
-// ping makes t look after its HTTP/2 connections, unless it does so already. Such a connection is one for all calls, and
-// without pings the operating system takes a quarter of an hour to find that it is dead.
+// ping makes t test its HTTP/2 connections by pings, unless it does so already. All calls share one
+// HTTP/2 connection. Without pings, the operating system needs a quarter of an hour to find that it is
+// dead.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -80,23 +84,23 @@ func ping(t *http.Transport) {
 	}
 }
 
-// ownHTTP2 makes a copy of a transport open HTTP/2 connections of its own, if the transport was set up by
-// golang.org/x/net/http2: the TLSNextProto that a copy has leads to the connections of the original. net/http has an
-// HTTP/2 client besides.
+// ownHTTP2 makes t, a copy of a transport, open its own HTTP/2 connections. If golang.org/x/net/http2
+// has configured the original, TLSNextProto of the copy leads to the connections of the original. The
+// copy then uses the HTTP/2 client of net/http instead.
 func ownHTTP2(t *http.Transport) {
 	if _, ok := t.TLSNextProto["h2"]; !ok {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-	if c := t.TLSClientConfig; c != nil { // a copy, but its list is the list of the original
+	if c := t.TLSClientConfig; c != nil { // c is a copy, but NextProtos is shared with the original
 		c.NextProtos = slices.DeleteFunc(slices.Clone(c.NextProtos), func(p string) bool { return p == "h2" })
 	}
 }
 
-// maxIdle is how long our connections are kept without use.
+// maxIdle is how long an unused connection is kept.
 const maxIdle = 30 * time.Second
 
-// pool returns the connections to a server that are in use.
+// pool returns the pool of a server that is in use.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -112,7 +116,7 @@ func (n *network) pool(server string) *pool {
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	for name, p := range n.pools { // any one: it is made anew when it is needed
+	for name, p := range n.pools { // drops any pool: if it is needed, it is made again
 		if len(n.pools) < maxPools {
 			break
 		}
@@ -123,8 +127,9 @@ func (n *network) pool(server string) *pool {
 	return p
 }
 
-// fresh returns a pool without connections: of a copy of the client's transport, so that no other user of it is disturbed.
-// A transport of another kind than net/http's can't be copied, and makes its connections as it likes.
+// fresh returns a pool without connections. It copies the transport of the client, so that other users
+// of the transport are not disturbed. It cannot copy a transport that is not from net/http: such a pool
+// may have connections.
 func (n *network) fresh() *pool {
 	if n.ours {
 		return newPool(ourTransport(), true)
@@ -146,8 +151,8 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	return &pool{transport: t, ours: ours, extra: make(chan struct{}, maxExtra), dead: make(chan struct{})}
 }
 
-// replace makes next the pool of a server, if it is still old that is in use. Calls that wait for an answer on the old
-// connections notice.
+// replace makes next the pool of a server, if old is still in use. It closes old.dead, for the calls
+// that wait for a response on the old connections.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -160,21 +165,21 @@ func (n *network) replace(server string, old, next *pool) {
 	old.close()
 }
 
-// close closes idle connections, and others when they become idle.
+// close closes idle connections. The others are closed when they become idle.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.ours {
 		t.CloseIdleConnections()
 	}
 }
 
-// hear notes an answer.
+// hear records that a response came.
 func (p *pool) hear(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answered = now
 }
 
-// silent reports whether no answer came since a time.
+// silent reports whether no response has come since a time.
 func (p *pool) silent(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
