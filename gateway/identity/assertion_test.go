@@ -54,7 +54,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// verifier is a service's validator, which fetches the keys of id and knows nothing else.
+// verifier returns the Validator of a service. It fetches the keys of id.
 func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := xenaauth.Config{
@@ -80,7 +80,7 @@ func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)
 	return v
 }
 
-// assertionOf is what is sent to the service of u.
+// assertionOf returns the assertion for u.
 func assertionOf(t testing.TB, id *identity.Identity, u *xenaauth.User) string {
 	t.Helper()
 	h := http.Header{}
@@ -100,7 +100,7 @@ func fullUser(t testing.TB) *xenaauth.User {
 	})
 }
 
-// The service verifies it with this library as it verifies any access token, in either profile.
+// A service verifies an assertion with this library, like an access token, in each profile.
 func TestAssertionVerifies(t *testing.T) {
 	for _, key := range []crypto.Signer{p256(t), ed(t)} {
 		for _, profile := range []xenaauth.Profile{xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068} {
@@ -154,7 +154,7 @@ func toJSON(t testing.TB, v any) string {
 	return string(text)
 }
 
-// What makes it the gateway's word to this one service.
+// A service refuses assertions with another issuer, audience or key.
 func TestAssertionIsForOneService(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, fullUser(t))
@@ -178,7 +178,7 @@ func TestAssertionIsNewEachTime(t *testing.T) {
 	}
 }
 
-// It ends with the access token, and isn't made for one that has ended.
+// An assertion does not outlive the access token. There is none for an expired access token.
 func TestAssertionEndsWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := asserting(t, func(c *identity.AssertionConfig) { c.Lifetime = 5 * time.Minute }, p256(t))
@@ -203,7 +203,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 				t.Error("an assertion is made for an expired token")
 			}
 		}
-		// An introspected token may have no end.
+		// An introspected token may have no exp.
 		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
 			t.Error(err)
@@ -211,7 +211,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 	})
 }
 
-// A client that acts for itself is nobody's user at the service either.
+// An assertion for a client that acts for itself names no user.
 func TestAssertionOfClient(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, newUser(t, map[string]any{"client_id": "app", "scope": "testapi"}))

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// What a client sends in our fields is gone, in whatever spelling.
+// Set replaces the identity fields that a client sent, in every spelling.
 func Example() {
 	id, err := identity.New(identity.Config{ClaimHeaders: map[string]string{"X-Auth-Name": "name"}})
 	if err != nil {
@@ -32,7 +32,7 @@ func Example() {
 	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Issuer:[https://login.xena.biz] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
 }
 
-// The service behind the gateway verifies the assertion as an access token of the gateway's.
+// A service behind the gateway verifies the assertion like an access token of the gateway.
 func ExampleAssertionConfig() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -64,7 +64,7 @@ func ExampleAssertionConfig() {
 	if err := id.Set(out.Header, user); err != nil {
 		log.Fatal(err)
 	}
-	// A middleware reads Authorization alone, so the service moves the assertion there first.
+	// The middleware reads only Authorization, so the service moves the assertion there.
 	out.Header.Set("Authorization", "Bearer "+out.Header.Get("X-Auth-Assertion"))
 	handler.ServeHTTP(httptest.NewRecorder(), out)
 	// Output: 104711 app [testapi]

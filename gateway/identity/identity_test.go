@@ -33,7 +33,7 @@ func newUser(t testing.TB, claims map[string]any) *xenaauth.User {
 	return u
 }
 
-// wantReason fails unless err would be answered with a reason.
+// wantReason fails unless err wraps an *Error with the reason.
 func wantReason(t testing.TB, err error, want xenaauth.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
@@ -96,7 +96,7 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// Whatever a token says, its value can be read back, and no field ends before its end.
+// Every value can be decoded, and no value ends its field.
 func FuzzSet(f *testing.F) {
 	for _, s := range []string{"", "104711", "Åse", "a\r\nb", "%41", " ", ",", "\"", "\x00", "\U0001F600"} {
 		f.Add(s)
@@ -165,7 +165,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A user who doesn't fit is refused, and nothing of him is left in the header.
+// A user that does not fit is refused, and all fields are empty.
 func TestSetRefuses(t *testing.T) {
 	many := make([]string, 1000)
 	for k := range many {
@@ -196,7 +196,7 @@ func TestMaxBytes(t *testing.T) {
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
 	}
-	// Encoded it is longer.
+	// The comma is encoded in three bytes.
 	wantReason(t, id.Set(http.Header{}, newUser(t, map[string]any{"sub": "1234,", "client_id": "12345"})),
 		xenaauth.ReasonForbidden)
 	for _, n := range []int{-1, empty - 1, 64<<10 + 1} {
@@ -251,7 +251,7 @@ func TestStripConnection(t *testing.T) {
 	}
 }
 
-// A service behind the standard library's proxy sees the gateway's word alone, whatever the client sends.
+// A service behind httputil.ReverseProxy gets the fields of the gateway, and no field of the client.
 func TestReverseProxy(t *testing.T) {
 	id := newIdentity(t, identity.Config{})
 	seen := make(chan http.Header, 1)

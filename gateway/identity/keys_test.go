@@ -25,7 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// A rotation by the book: no assertion is refused on the way, and those of the old key are once it has left.
+// During a rotation as documented, no assertion is refused.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, fresh := crypto.Signer(p256(t)), crypto.Signer(ed(t))
@@ -55,7 +55,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// A stolen key is left out at once.
+// An assertion of a key that was left out is refused.
 func TestStolenKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stolen, fresh := p256(t), p256(t)
@@ -161,7 +161,7 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// The key of RFC 8037, appendix A, whose thumbprint is in its section A.3.
+// The key of RFC 8037, appendix A.1, has the thumbprint of appendix A.3.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -190,7 +190,7 @@ func TestKeySetIsStandard(t *testing.T) {
 	}
 }
 
-// Numbers of a signature may be short, one in 128 is.
+// In one of 128 signatures, a number is shorter than 32 bytes.
 func TestShortSignatures(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	v := verifier(t, id, nil)
@@ -202,7 +202,7 @@ func TestShortSignatures(t *testing.T) {
 	}
 }
 
-// faulty is a key in a store that is down, or that answers something else.
+// faulty is a key in a key store that is down, or whose signature is malformed.
 type faulty struct {
 	crypto.Signer
 	answer []byte
@@ -237,7 +237,7 @@ func TestFaultySigner(t *testing.T) {
 	}
 }
 
-// Keys may be replaced while they are in use.
+// SetKeys may run while Set does.
 func TestSetKeysWhileSigning(t *testing.T) {
 	a, b := p256(t), ed(t)
 	id := asserting(t, nil, a, b)

@@ -9,12 +9,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// Strip removes every field from a request's header that a service could take for one of ours, in whatever spelling:
-// case aside, every character of a name that is neither letter nor digit counts as "-", since CGI, WSGI and others fold
-// "_", "." and more together. It also removes our names from Connection, by which a client could have the next proxy drop
-// what Set sets.
+// Strip removes every field that a service could take for a field of Set from the header of a request.
+// It ignores case, and takes every character of a name that is neither a letter nor a digit for "-",
+// because CGI, WSGI and others do not tell "-", "_" and "." apart. It also removes the names of these
+// fields from Connection: otherwise a client could make the next proxy remove what Set sets.
 //
-// Trailers are fields too: pass them to Strip, or drop them.
+// Trailers are fields too. Pass them to Strip, or drop them.
 func (i *Identity) Strip(h http.Header) {
 	var buf [maxName]byte
 	for name, values := range h {
@@ -28,7 +28,7 @@ func (i *Identity) Strip(h http.Header) {
 	}
 }
 
-// stripOptions removes our names from a Connection field.
+// stripOptions removes the names of our fields from a Connection field.
 func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	var kept []string
 	dropped := false
@@ -60,34 +60,35 @@ func fold(b []byte, name string) []byte {
 	return fieldname.AppendFold(b, name)
 }
 
-// taken are names that mean something to HTTP or to proxies, folded, and takenPrefixes are whole families of them. In an
-// answer of forward-auth, or in a request that goes on, a value of ours there would do something else.
+// reserved are folded names that have a meaning in HTTP or for proxies, and reservedPrefixes begin
+// such names. An identity field with such a name would have an effect in a response of forward-auth or
+// in the request to the service.
 var (
-	taken = []string{
+	reserved = []string{
 		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop", "early-data", "etag",
 		"expect", "expires", "forwarded", "from", "host", "http2-settings", "keep-alive", "last-modified", "link", "location",
 		"max-forwards", "origin", "pragma", "range", "referer", "refresh", "retry-after", "server", "set-cookie", "status",
 		"te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate",
 		"x-http-method-override", "x-real-ip", "x-sendfile",
 	}
-	takenPrefixes = []string{
+	reservedPrefixes = []string{
 		"accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-accel-", "x-content-", "x-envoy-",
 		"x-forwarded-", "x-original-",
 	}
 )
 
-// checkName reports what is wrong with the name of a field.
+// checkName returns what is wrong with the name of a field.
 func checkName(name string) error {
 	if name == "" || len(name) > maxName || strings.Trim(name, "-") != name || strings.ContainsFunc(name, func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) {
-		return fmt.Errorf("is %q: not letters, digits and \"-\" between them, at most %d", name, maxName)
+		return fmt.Errorf("is %q: it must have letters and digits, with \"-\" between them, and at most %d characters", name, maxName)
 	}
 	folded := string(fold(nil, name))
-	if slices.Contains(taken, folded) || slices.ContainsFunc(takenPrefixes, func(p string) bool {
+	if slices.Contains(reserved, folded) || slices.ContainsFunc(reservedPrefixes, func(p string) bool {
 		return strings.HasPrefix(folded, p)
 	}) {
-		return fmt.Errorf("is %q, which has another meaning", name)
+		return fmt.Errorf("is %q, which has a meaning in HTTP or for proxies", name)
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// A service verifies the assertion by the gateway's key set. This is compiled and not run; docs/gateway.md shows it.
+// A service verifies the assertion with the key set of the gateway. docs/gateway.md shows this code.
 func Example_verify() {
 	r := httptest.NewRequest("GET", "/orders/7", nil)
 
