@@ -69,7 +69,7 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			require.Empty(t, v.Status().JWKS.LastError)
 			harness.ValidateNewToken(t, v, issuer.Issuer)
-			require.Zero(t, logged.Count(slog.LevelError, ""), logged.Lines)
+			require.Zero(t, logged.Count(slog.LevelError, ""), "%v", logged.Lines)
 		})
 	}
 }
