@@ -165,7 +165,8 @@ func isHTTPS(text string) bool {
 	return err == nil && u.Scheme == "https"
 }
 
-// fetchKeys gets the key set from where it is, and looks anew where that is when it isn't there.
+// fetchKeys fetches the key set. If that fails, it fetches the metadata again, since the key set may have
+// moved.
 func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) (p published, lifetime time.Duration, err error) {
 	defer func() { i.report.outcome("key set", err) }()
 	if i.cfg.JWKSURL != "" {
@@ -177,11 +178,17 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 		return p, 0, err
 	}
 	p, lifetime, err = i.fetchKeysAt(ctx, m.jwksURL, previous, force)
-	if err == nil || i.metadata.Asked(now) {
-		return p, lifetime, err
+	if err == nil {
+		return p, lifetime, nil
 	}
-	moved, again := i.metadata.After(ctx, now, false)
-	if again != nil || moved.jwksURL == m.jwksURL {
+	moved, _, _ := i.metadata.Peek() // a refresh may have ended since Get
+	if moved.jwksURL == m.jwksURL && !i.metadata.Asked(now) {
+		var again error
+		if moved, again = i.metadata.After(ctx, now, false); again != nil {
+			return p, lifetime, err
+		}
+	}
+	if moved.jwksURL == m.jwksURL {
 		return p, lifetime, err
 	}
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
