@@ -14,7 +14,6 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/gateway/routes"
-	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
 // reader is a part of the library that reads text of unknown clients. max is the bound of the text that
@@ -84,9 +83,6 @@ func readers(t testing.TB) []reader {
 			return post(harness.FormType, "logout_token="+header+"."+harness.Base64(s)+"."+signature)
 		}, 80, 32 << 10, 16},
 		{"the content type of a logout", 1 << 20, func(s string) func() { return post(s, "") }, 100, 20 << 10, 0},
-		{"an introspection response", 256 << 10, func(s string) func() {
-			return func() { _, _ = claims.Parse(s, claims.Answer) }
-		}, 60, 16 << 10, 20}, // a table of more than a thousand names is made anew each time
 	}
 }
 

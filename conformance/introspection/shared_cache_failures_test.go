@@ -1,0 +1,167 @@
+package introspection_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A shared cache that fails counts as empty. The log reports the failure once and without the text of the
+// error.
+func TestSharedCacheFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*memoryStore){
+		"error": func(s *memoryStore) { s.err = errors.New("dial tcp 10.1.2.3:6379: key k-e-y") },
+		"panic": func(s *memoryStore) { s.panics = true },
+		"hangs": func(s *memoryStore) { s.hangs = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			harness.FakeTime(t, func(t *testing.T) {
+				issuer, store := harness.NewIssuer(), newStore()
+				fail(store)
+				cfg := issuer.HybridConfig()
+				cfg.Introspection.Cache, cfg.Introspection.Timeout = store, time.Second
+				a := harness.Mount(t, cfg)
+				for i := range 10 {
+					a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+					a.Refuses(t, fmt.Sprintf("nobody-issued-this-%d", i), xenaauth.ReasonInactive)
+				}
+				require.Equal(t, 20, issuer.Calls(xenaauthtest.Introspection))
+				_, sets, _, _ := store.counts()
+				require.Zero(t, sets, "what fails to tell will fail to be told")
+				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache fails"), a.Log)
+				store.mu.Lock()
+				store.err, store.panics, store.hangs = nil, false, false
+				store.mu.Unlock()
+				a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
+				time.Sleep(time.Second)
+				require.Len(t, store.stored(t, 1), 1)
+				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache is back"), a.Log)
+				for _, secret := range []string{"10.1.2.3", "6379", "k-e-y", "the shared cache panics"} {
+					require.NotContains(t, a.Log.String(), secret)
+				}
+			})
+		})
+	}
+}
+
+// Only responses of the issuer are stored. If there is none, waiting callers are released.
+func TestSharedCacheDuringOutage(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		for name, fail := range map[string]func(*xenaauthtest.Issuer){
+			"down":        (*xenaauthtest.Issuer).Down,
+			"credentials": func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 401}) },
+			"no sense":    func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: "{"}) },
+			"unsaid":      func(i *xenaauthtest.Issuer) { i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500}) },
+			"HTTP panics": nil,
+		} {
+			issuer, store := harness.NewIssuer(), newStore()
+			v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+				if fail == nil {
+					c.HTTPClient = &http.Client{Transport: harness.RoundTripper(func(*http.Request) (*http.Response, error) { panic("no") })}
+				}
+			})[0]
+			token := issuer.Opaque(xenaauthtest.Token{})
+			if fail != nil {
+				fail(issuer)
+			}
+			require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, token), name)
+			time.Sleep(10 * time.Second)
+			_, sets, values, asking := store.counts()
+			require.Equal(t, []int{1, 0, 0}, []int{sets, values, asking}, name)
+		}
+	})
+}
+
+// During an outage of the issuer, a shared response of another instance still counts.
+func TestSharedCacheServesDuringOutage(t *testing.T) {
+	t.Parallel()
+	issuer, store := harness.NewIssuer(), newStore()
+	fleet := newFleet(t, issuer, store, 2, nil)
+	token := issuer.Opaque(xenaauthtest.Token{})
+	require.NoError(t, fleet[1].Warm(t.Context()))
+	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
+	store.stored(t, 1)
+	issuer.Down()
+	for range 10 { // the breaker opens
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, fleet[1], "nobody-issued-this"))
+	}
+	require.Empty(t, harness.ReasonOf(t, fleet[1], token))
+}
+
+func TestSharedCacheRace(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		issuer.Slow(100 * time.Millisecond)
+		fleet := newFleet(t, issuer, store, 20, nil)
+		token := issuer.Opaque(xenaauthtest.Token{})
+		var wg sync.WaitGroup
+		for _, v := range fleet {
+			for range 20 {
+				wg.Go(func() {
+					if reason := harness.ReasonOf(t, v, token); reason != "" {
+						t.Error(reason)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
+	})
+}
+
+// The number of concurrent Get calls is bounded by the number of introspection calls that may wait,
+// however slow the cache is.
+func TestSharedCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.hangs = true
+		v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 2, time.Second
+		})[0]
+		var wg sync.WaitGroup
+		for i := range 200 {
+			wg.Go(func() { _ = harness.ReasonOf(t, v, fmt.Sprintf("nobody-issued-this-%d", i)) })
+		}
+		wg.Wait()
+		gets, _, _, _ := store.counts()
+		require.Equal(t, 32, gets)
+	})
+}
+
+// The time of a Get call does not shorten the time of the introspection call.
+func TestSharedCacheSlowGet(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer, store := harness.NewIssuer(), newStore()
+		store.hangs = true
+		issuer.Slow(200 * time.Millisecond)
+		v := newFleet(t, issuer, store, 1, func(c *xenaauth.Config) {
+			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, time.Second
+		})[0]
+		var wg sync.WaitGroup
+		for range 3 {
+			token := issuer.Opaque(xenaauthtest.Token{})
+			wg.Go(func() {
+				if reason := harness.ReasonOf(t, v, token); reason != "" {
+					t.Error(reason)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}

@@ -1,0 +1,156 @@
+package refresh_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/internal/refresh"
+)
+
+func TestAfter(t *testing.T) {
+	o := &origin{takes: 300 * time.Millisecond}
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		began := time.Now()
+		_, err := get(s)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		for range 1000 {
+			all.Go(func() {
+				if document, err := after(s); document != 2 || err != nil {
+					t.Errorf("got %d, %v", document, err)
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, 1300*time.Millisecond, time.Since(began), "the gap is kept")
+		require.Equal(t, []bool{false, true}, o.forced)
+
+		time.Sleep(time.Minute)
+		called := time.Now()
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 3, document)
+		require.Equal(t, 300*time.Millisecond, time.Since(called), "no gap to keep")
+	})
+}
+
+func TestAfterIsAFirstUse(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+		require.Equal(t, []bool{true}, o.forced)
+	})
+}
+
+func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
+	o := &origin{takes: 2 * time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		var all sync.WaitGroup
+		defer all.Wait()
+		all.Go(func() { _, _ = get(s) })
+		time.Sleep(100 * time.Millisecond)
+		called := time.Now()
+		all.Go(func() { // joins the one under way
+			if document, err := get(s); document != 1 || err != nil {
+				t.Errorf("got %d, %v", document, err)
+			}
+		})
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		require.False(t, o.starts[1].Before(called))
+		require.Equal(t, 3900*time.Millisecond, time.Since(called), "it begins when the older one has ended")
+		require.False(t, o.overlap)
+	})
+}
+
+func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
+	o := &origin{takes: time.Second}
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		called := time.Now()
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = after(s) })
+		time.Sleep(500 * time.Millisecond)
+		document, err := s.After(context.Background(), called, true)
+		require.NoError(t, err)
+		require.Equal(t, 1, document)
+		require.Equal(t, time.Second, time.Since(called))
+		all.Wait()
+		require.Equal(t, 1, o.count())
+	})
+}
+
+// What a refresh brings may come from a cache, which a caller that knows better can't use. Get with a refresh due and
+// After in one request is just this.
+func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(14 * time.Minute)
+		o.set(func() { o.takes = 300 * time.Millisecond })
+		now := time.Now()
+		_, err = s.Get(context.Background(), now) // starts the refresh
+		require.NoError(t, err)
+		synctest.Wait()
+		document, err := s.After(context.Background(), now, true)
+		require.NoError(t, err)
+		require.True(t, o.forced[document-1], "document of fetch %d", document)
+	})
+}
+
+func TestForceJoinsAPlannedRefresh(t *testing.T) {
+	short := policy
+	short.Min, short.Gap, short.Retry, short.Patience = time.Millisecond, 10*time.Second, time.Second, 0
+	o := &origin{lifetime: time.Second}
+	bubble(t, short, o, func(t *testing.T, s *refresh.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 1, at(t, s)) // plans a refresh, for when the gap is over
+		synctest.Wait()
+		require.Equal(t, 1, o.count())
+		document, err := after(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		require.Equal(t, []bool{false, true}, o.forced)
+		require.Equal(t, 10*time.Second, o.starts[1].Sub(o.starts[0]))
+	})
+}
+
+// Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser one.
+func TestForceStays(t *testing.T) {
+	o := &origin{err: errDown}
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		_, err := get(s)
+		require.ErrorIs(t, err, errDown)
+		o.set(func() { o.err = nil })
+		var all sync.WaitGroup
+		all.Go(func() { _, _ = after(s) })
+		synctest.Wait()
+		document, err := get(s)
+		require.NoError(t, err)
+		require.Equal(t, 2, document)
+		all.Wait()
+		require.Equal(t, []bool{false, true}, o.forced)
+	})
+}
+
+func TestAfterFailsWhenItsFetchFails(t *testing.T) {
+	o := new(origin)
+	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
+		_, err := get(s)
+		require.NoError(t, err)
+		o.set(func() { o.err = errDown })
+		_, err = after(s)
+		require.ErrorIs(t, err, errDown)
+		require.Equal(t, 1, at(t, s), "the document is usable still")
+	})
+}
