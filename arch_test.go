@@ -1,6 +1,8 @@
 package xenaauth_test
 
 import (
+	"bytes"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -14,7 +16,8 @@ import (
 	"testing"
 )
 
-// homes is which folder alone may import a dependency; replacing one is a change to that folder.
+// homes maps each dependency to the only folder that may import it. So a dependency can be replaced by
+// a change to one folder.
 var homes = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
@@ -23,8 +26,8 @@ var homes = map[string]string{
 	"github.com/stretchr/testify":   "conformance/harness",
 }
 
-// leafImports is what the leaves may import of each other. They may never import the root.
-var leafImports = map[string][]string{
+// internalImports is what an internal package may import of this module. None may import the root.
+var internalImports = map[string][]string{
 	"internal/jose":   {"internal/claims"},
 	"internal/target": {"internal/fieldname"},
 }
@@ -37,7 +40,8 @@ var gatewayImports = map[string][]string{
 	"gateway/forwardauth": {"", "gateway/identity", "gateway/routes", "internal/target"},
 }
 
-func TestArrowsPointDown(t *testing.T) {
+// TestImports reads the imports of all packages of this module, without those of tests.
+func TestImports(t *testing.T) {
 	const module = "github.com/xenaauth/xenaauth"
 	files := token.NewFileSet()
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -74,13 +78,14 @@ func TestArrowsPointDown(t *testing.T) {
 	}
 }
 
+// checkImport checks one import of the file name in the folder dir.
 func checkImport(t *testing.T, name, dir, imported, module string) {
-	leaf := strings.HasPrefix(dir, "internal/")
-	if leaf && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
-		t.Errorf("%s imports %s: leaves know no HTTP and no logging", name, imported)
+	internal := strings.HasPrefix(dir, "internal/")
+	if internal && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
+		t.Errorf("%s imports %s: an internal package uses neither HTTP nor logging", name, imported)
 	}
 	if strings.HasPrefix(imported, module+"/conformance/") {
-		t.Errorf("%s imports %s: only tests may", name, imported)
+		t.Errorf("%s imports %s: only tests may import it", name, imported)
 	}
 	if !strings.Contains(strings.Split(imported, "/")[0], ".") {
 		return // the standard library
@@ -88,34 +93,34 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 	if strings.HasPrefix(dir, "gateway/") {
 		ours, ok := strings.CutPrefix(imported+"/", module+"/")
 		if !ok || !slices.Contains(gatewayImports[dir], strings.TrimSuffix(ours, "/")) {
-			t.Errorf("%s imports %s: a gateway uses the public surface of the root", name, imported)
+			t.Errorf("%s imports %s: gatewayImports does not list it", name, imported)
 		}
 		return
 	}
 	if imported == module || strings.HasPrefix(imported, module+"/") {
-		if strings.HasPrefix(imported, module+"/gateway/") && (dir == "." || leaf) {
-			t.Errorf("%s imports %s: arrows point down only", name, imported)
+		if strings.HasPrefix(imported, module+"/gateway/") && (dir == "." || internal) {
+			t.Errorf("%s imports %s: the gateway wing imports the root, and not the other way round", name, imported)
 		}
-		if !leaf {
+		if !internal {
 			return
 		}
-		for _, allowed := range leafImports[dir] {
+		for _, allowed := range internalImports[dir] {
 			if imported == module+"/"+allowed {
 				return
 			}
 		}
-		t.Errorf("%s imports %s: arrows point down only", name, imported)
+		t.Errorf("%s imports %s: internalImports does not list it", name, imported)
 		return
 	}
 	for prefix, home := range homes {
 		if strings.HasPrefix(imported, prefix+"/") || imported == prefix {
 			if dir != home {
-				t.Errorf("%s imports %s: only %s may", name, imported, home)
+				t.Errorf("%s imports %s: only %s may import it", name, imported, home)
 			}
 			return
 		}
 	}
-	t.Errorf("%s imports %s, which is no dependency of this module", name, imported)
+	t.Errorf("%s imports %s, but homes has no folder for this dependency", name, imported)
 }
 
 // TestNoForeignTypeIsPublic reads the golden copies of the public surfaces, which CI compares with the
@@ -175,6 +180,128 @@ func TestWalkOfATokenExists(t *testing.T) {
 		method := regexp.MustCompile(`(?m)^func \(\w+ \*` + step[1] + `\) ` + step[2] + `\(`)
 		if !method.Match(source) {
 			t.Errorf("%s has no method %s.%s", step[3], step[1], step[2])
+		}
+	}
+}
+
+// The bounds of the layout. A newcomer reads the list of the root folder before any file.
+const (
+	maxRootEntries  = 66
+	maxRootExported = 36 // types and functions; methods are not counted
+	maxFileLines    = 400
+)
+
+// formNames are names of packages that say how their code is written and not what it is about.
+var formNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared"}
+
+func TestRootFolderIsShort(t *testing.T) {
+	entries, err := os.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, entry := range entries {
+		if name := entry.Name(); !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, ".out") {
+			shown = append(shown, name)
+		}
+	}
+	if len(shown) > maxRootEntries {
+		t.Errorf("the root folder shows %d entries, the bound is %d: %s", len(shown), maxRootEntries, strings.Join(shown, " "))
+	}
+}
+
+func TestRootExportsFewNames(t *testing.T) {
+	names, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var exported []string
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			switch decl := decl.(type) {
+			case *ast.FuncDecl:
+				if decl.Recv == nil && decl.Name.IsExported() {
+					exported = append(exported, decl.Name.Name)
+				}
+			case *ast.GenDecl:
+				for _, spec := range decl.Specs {
+					if spec, ok := spec.(*ast.TypeSpec); ok && spec.Name.IsExported() {
+						exported = append(exported, spec.Name.Name)
+					}
+				}
+			}
+		}
+	}
+	if len(exported) > maxRootExported {
+		slices.Sort(exported)
+		t.Errorf("the root exports %d types and functions, the bound is %d: %s",
+			len(exported), maxRootExported, strings.Join(exported, " "))
+	}
+}
+
+// TestFilesAreShort reads the Go files of all modules.
+func TestFilesAreShort(t *testing.T) {
+	files := 0
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && slices.Contains(formNames, d.Name()):
+			t.Errorf("%s: the name of a package says what it is about", name)
+			return nil
+		case d.IsDir() && name != "." && strings.HasPrefix(d.Name(), "."):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ".go"):
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files++
+		if n := bytes.Count(text, []byte("\n")); n > maxFileLines {
+			t.Errorf("%s has %d lines, the bound is %d", name, n, maxFileLines)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files < 100 {
+		t.Errorf("found %d Go files, want at least 100", files)
+	}
+}
+
+// TestConformanceUsesThePublicSurface reads the imports of the black-box tests. They see what a user of
+// the module sees.
+func TestConformanceUsesThePublicSurface(t *testing.T) {
+	files, err := filepath.Glob("conformance/*/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 50 {
+		t.Errorf("found %d files in conformance/, want at least 50", len(files))
+	}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range file.Imports {
+			if strings.Contains(spec.Path.Value, "/internal/") {
+				t.Errorf("%s imports %s: black-box tests use public packages only", name, spec.Path.Value)
+			}
+		}
+		inHarness := strings.HasPrefix(filepath.ToSlash(name), "conformance/harness/")
+		if !inHarness && !strings.HasSuffix(name, "_test.go") && filepath.Base(name) != "doc.go" {
+			t.Errorf("%s is no test: conformance/ holds tests, and conformance/harness what they share", name)
 		}
 	}
 }
