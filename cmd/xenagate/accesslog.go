@@ -14,15 +14,15 @@ import (
 	"unicode/utf8"
 )
 
-// accessLog writes a line of JSON for each request. It formats the line itself, since log/slog takes several times as
-// long, and this is done for every request.
+// accessLog writes a line of JSON for each request. It formats the line itself, because log/slog
+// takes several times as long.
 type accessLog struct {
 	to      io.Writer
 	buffers sync.Pool // of *[]byte
 }
 
-// line writes the line about a request that took so long. It has the path and not the query, which may hold secrets,
-// and no header field. What a stranger wrote is escaped and cut.
+// line writes the line of a request. The line has the path, and neither the query, which can
+// contain secrets, nor a header field. Text of the client is escaped, and cut if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -49,12 +49,13 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
 	b = append(b, "}\n"...)
-	_, _ = l.to.Write(b) // a line that is lost is counted
+	_, _ = l.to.Write(b) // the logBuffer counts lost lines
 	*buffer = b
 	l.buffers.Put(buffer)
 }
 
-// member appends a member with text, cut after most bytes. It appends none for no text.
+// member appends a member of the JSON object. It cuts value after most bytes, and appends nothing
+// if value is empty.
 func member(b []byte, name, value string, most int) []byte {
 	if value == "" {
 		return b
@@ -69,12 +70,12 @@ func member(b []byte, name, value string, most int) []byte {
 
 func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
 
-// quoted is text as JSON. What could do something to a terminal is escaped, and not only what JSON wants escaped.
+// quoted returns text as a JSON string. It also escapes characters that can control a terminal.
 func quoted(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false) // nothing reads the log as HTML
-	_ = encoder.Encode(text)     // text is always possible
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a string can always be encoded
 	line := bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
 	if !bytes.ContainsFunc(line, isControl) {
 		return line
@@ -92,10 +93,11 @@ func quoted(text string) []byte {
 	return escaped
 }
 
-// isControl reports whether r is a control character, or one that shows nothing or turns the direction of a text.
+// isControl reports whether r is a control character or an invisible character, such as one that
+// changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// short bounds what a stranger can have us write.
+// short cuts s after most bytes.
 func short(s string, most int) string {
 	if len(s) <= most {
 		return s

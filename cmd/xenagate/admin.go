@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// admin responds on the listener for probes, metrics and operators. Only /revoke needs a secret: the other responses
-// contain no secret, and their requests change nothing.
+// admin responds on the listener for probes, metrics and operators. Only /revoke needs a secret:
+// the other responses contain no secret, and their requests change nothing.
 type admin struct {
 	validator *xenaauth.Validator
 	activity  *activity
@@ -52,8 +52,8 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// ready responds 200 if requests should be sent here. Once the gateway has the issuer's keys, a probe makes no call to the
-// issuer.
+// ready responds 200 if requests should be sent here. Once the gateway has the issuer's keys, a
+// probe makes no call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -100,8 +100,9 @@ func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// revocationResult returns the response to a revocation. 200 means that the tokens pass at no gateway, so it is for a
-// gateway without Redis only: Redis does not tell which other gateways have received a revocation.
+// revocationResult returns the response to a revocation. 200 means that the tokens pass at no
+// gateway, so it is for a gateway without Redis only: Redis does not tell which other gateways have
+// received a revocation.
 func (a *admin) revocationResult(err error) (status int, word string) {
 	switch {
 	case err == nil && a.fleet:

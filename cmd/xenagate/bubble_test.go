@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// bubble is a gateway between a client and a service in a bubble of [synctest], where time passes only while all
-// goroutines wait. The connections are pipes in memory, and all routes are public.
+// bubble is a gateway between a client and a service in a bubble of [synctest], where time passes
+// only while all goroutines wait. The connections are pipes in memory, and all routes are public.
 type bubble struct {
 	*servers
 	t     *testing.T

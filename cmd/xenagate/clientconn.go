@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// clientListener accepts connections that bound the time that the client may take to accept each piece of a response.
+// clientListener accepts connections that bound the time that the client may take to accept each
+// piece of a response.
 type clientListener struct {
 	net.Listener
 	timeout time.Duration
@@ -33,8 +34,8 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// clientConn sets its write deadline itself, an eighth later than necessary. To set it for each response would start and
-// stop a timer, for which the runtime wakes a thread.
+// clientConn sets its write deadline itself, an eighth later than necessary. To set it for each
+// response would start and stop a timer, for which the runtime wakes a thread.
 type clientConn struct {
 	halfCloser
 	timeout  time.Duration

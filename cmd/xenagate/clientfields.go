@@ -7,19 +7,20 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// misleadingFields are header fields by which a client says where a request came from, or what it asks for. A name with
-// a "-" at its end stands for all names that begin with it. Services believe these fields when a gateway sends them.
-// Some frameworks take the path from X-Original-URL or X-Rewrite-URL, and not from the request line by which the rule
-// was found.
+// misleadingFields are header fields by which a client says where a request came from, or what it
+// asks for. A name with a "-" at its end stands for all names that begin with it. Services believe
+// these fields when a gateway sends them. Some frameworks take the path from X-Original-URL or
+// X-Rewrite-URL, and not from the request line by which the rule was found.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
 	"proxy", // becomes HTTP_PROXY in the environment of a CGI program
 }
 
-// framingFields are the header fields that frame a message, or that belong to one connection. A service to which all
-// signs are equal takes Transfer_Encoding for Transfer-Encoding: it would read another body, or another request, than
-// the gateway did. Only the exact names may be in a request, because net/http and ReverseProxy handle those.
+// framingFields are the header fields that frame a message, or that belong to one connection. A
+// service to which all signs are equal takes Transfer_Encoding for Transfer-Encoding: it would read
+// another body, or another request, than the gateway did. Only the exact names may be in a request,
+// because net/http and ReverseProxy handle those.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
@@ -67,8 +68,9 @@ func isRemoved(name string) bool {
 // isOtherSign reports whether r is neither a letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// replaceClientFields removes what the client says about where the request came from, and sets X-Forwarded-For, -Host
-// and -Proto. If the peer is a trusted proxy, its X-Forwarded-For is continued and its X-Forwarded-Proto stays.
+// replaceClientFields removes what the client says about where the request came from, and sets
+// X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, its X-Forwarded-For is
+// continued and its X-Forwarded-Proto stays.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) {

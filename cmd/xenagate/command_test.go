@@ -54,8 +54,8 @@ func TestVersion(t *testing.T) {
 	t.Errorf("the metrics don't tell the build %s", fields[1])
 }
 
-// Mistakes in the shape of the file, in values, in routes, in files that it names and in what is built of it: one kind
-// doesn't hide another, and none is told twice.
+// Mistakes in the shape of the file, in values, in routes, in files that it names and in what is
+// built of it: one kind doesn't hide another, and none is told twice.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 foo: 1
@@ -94,7 +94,7 @@ forward_auth:
 		`gate.yaml:2: unknown key "foo"`, "gate.yaml:5: want a duration", "gate.yaml:6: tokens.profile:",
 		"gate.yaml:3: tokens: ", "MaxKeyAge", "nowhere: no such file", "gate.yaml:11: tokens.introspection.auth:",
 		`gate.yaml:12: unknown key "weight"`, `gate.yaml:15: rule 1 (GET /a): unknown key "scope"`,
-		"gate.yaml:16: rule 2 (GET /b): want", `gate.yaml:17: "listen" is there twice, first in line 1`,
+		"gate.yaml:16: rule 2 (GET /b): want", `gate.yaml:17: key "listen" is repeated, first in line 1`,
 		`gate.yaml:18: unknown key "bar"`, "gate.yaml:19: authorization:", "gate.yaml:20: redis has no value",
 		"gate.yaml:21: anchors", "gate.yaml:22: identity: ", "Lifetime", "gone: no such file",
 		"gate.yaml:28: forward_auth.endpoints.0:", "gate.yaml:29: forward_auth.endpoints.1.trusted_peers.0:",

@@ -72,7 +72,7 @@ func TestMistakesAreToldAtOnce(t *testing.T) {
 		want    []string
 	}{
 		"shape": {"listen: [a]\nlisten: 3\nfoo: 1\ntokens: {clock_skew: soon, audiences: a, issuer: x}\n",
-			[]string{`gate.yaml:2: "listen" is there twice, first in line 1`}},
+			[]string{`gate.yaml:2: key "listen" is repeated, first in line 1`}},
 		"types": {"listen: [a]\nfoo: 1\ntokens:\n  clock_skew: soon\n  audiences: a\nadmin: {listens: a}\n",
 			[]string{"gate.yaml:1: want text", `gate.yaml:2: unknown key "foo"`, "gate.yaml:4: want a duration",
 				"gate.yaml:5: want a list",

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// drain ends what is under way so that no client loses a request. From its beginning, readiness probes are told no and
-// each answer is the last one on its connection. After the time that load balancers take to see that, listeners close,
-// and connections end once they are idle. A second signal ends everything at once.
+// drain ends the gateway so that no client loses a request. From its beginning, /readyz responds
+// 503, and each response is the last one on its connection. After timeouts.drain_delay, in which
+// load balancers notice the 503, the listeners close, and each connection closes when it is idle. A
+// second signal ends everything at once. The error says how many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -24,7 +25,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		delay = 0 // a person who has pressed ^C has no load balancer
+		delay = 0 // SIGINT is for a gateway in a terminal, without a load balancer
 	}
 	select {
 	case <-time.After(delay):
@@ -46,7 +47,8 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	}
 }
 
-// cutOff is an error that tells how many requests are under way, upgraded connections included.
+// cutOff returns an error with the number of requests under way. An upgraded connection counts as a
+// request.
 func (s *servers) cutOff(why string) error {
 	n, requests := s.gateway.activity.requests.Load(), "requests were"
 	if n == 1 {
@@ -55,9 +57,9 @@ func (s *servers) cutOff(why string) error {
 	return fmt.Errorf("%s: %d %s cut off", why, n, requests)
 }
 
-// secondSignal closes killed when a signal that ends the gateway comes.
+// secondSignal closes killed at the next signal but SIGHUP.
 func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
-	closed, over := make(chan struct{}), make(chan struct{})
+	closed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		for {
 			select {
@@ -67,29 +69,30 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 				}
 				close(closed)
 				return
-			case <-over:
+			case <-stopped:
 				return
 			}
 		}
 	}()
-	return closed, sync.OnceFunc(func() { close(over) })
+	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// shutdown ends the listeners of requests and waits for what is under way, upgraded connections included, until ctx
-// ends.
+// shutdown closes the listeners but admin, and waits for the requests under way, until ctx ends.
+// Upgraded connections count as requests.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
 		wg.Go(func() {
 			_ = h.listener.Close()
-			// Shutdown would end connections of which the clients don't know that they end.
+			// Shutdown closes idle connections at once. On a connection that became idle during the
+			// drain, the client may be sending a request.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			_ = h.Shutdown(ctx) // of requests of which only a part has come
+			_ = h.Shutdown(ctx) // waits for connections with a part of a request
 		})
 	}
 	if s.grpc != nil {
 		stopped := make(chan struct{})
-		go func() { s.grpc.GracefulStop(); close(stopped) }() // GOAWAY, and RPCs that began before it end
+		go func() { s.grpc.GracefulStop(); close(stopped) }() // sends GOAWAY and waits for the RPCs under way
 		wg.Go(func() {
 			select {
 			case <-stopped:
@@ -98,10 +101,10 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		})
 	}
 	wg.Wait()
-	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 }) // net/http doesn't count upgraded connections
+	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 }) // net/http doesn't wait for upgraded connections
 }
 
-// waitUntil waits until done reports true, or ctx ends.
+// waitUntil returns when done returns true, or when ctx ends.
 func waitUntil(ctx context.Context, done func() bool) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -114,15 +117,16 @@ func waitUntil(ctx context.Context, done func() bool) {
 	}
 }
 
-// lateIdle knows the connections that have become idle while the gateway drains. The header of their last answer was
-// sent before, without a word that it is the last, so their clients may be sending another request.
+// lateIdle knows the connections that became idle during the drain. If the header of a connection's
+// last response was sent before the drain, it had no "Connection: close", so the client may be
+// sending another request.
 type lateIdle struct {
 	draining *atomic.Bool
 	mu       sync.Mutex
 	since    map[net.Conn]time.Time
 }
 
-// note is for [http.Server.ConnState].
+// note is a hook for [http.Server.ConnState].
 func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return
@@ -139,7 +143,8 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// over reports whether each of these connections has been idle for as long as those that were idle when draining began.
+// over reports whether each of these connections has been idle for delay: as long as the
+// connections that were idle when the drain began.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -152,13 +157,14 @@ func (l *lateIdle) over(delay time.Duration) bool {
 }
 
 const (
-	// adminWait is how long the end waits for probes, scrapes and revocations.
+	// adminWait bounds the wait for requests on the admin listener.
 	adminWait = 2 * time.Second
-	// cutOffWait is how long the end waits for requests that are cut off, whose lines of the log are written then.
+	// cutOffWait bounds the wait for requests that were cut off, so that the access log has their
+	// lines.
 	cutOffWait = 2 * time.Second
 )
 
-// close ends what is left, and at last the listener of probes.
+// close closes all connections, and at last the admin listener.
 func (s *servers) close() {
 	s.cancel()
 	for _, h := range s.http {

@@ -41,7 +41,8 @@ func keep(t testing.TB, addr, request string) *kept {
 	return &kept{conn, bufio.NewReader(conn), request}
 }
 
-// ask sends the request and reads the response. last is whether it was the last one on the connection.
+// ask sends the request and reads the response. last is whether it was the last one on the
+// connection.
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
@@ -64,7 +65,8 @@ func (k *kept) read() (last bool, err error) {
 	return res.Close, nil
 }
 
-// Clients with kept connections, some busy and some idle, learn from an answer that the gateway ends, and lose nothing.
+// Clients with kept connections, some busy and some idle, learn from an answer that the gateway
+// ends, and lose nothing.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 1h}\n"+common(issuer, service)+asking, nil)
@@ -135,7 +137,8 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	p.logged("ended by a second signal: 0 requests were cut off")
 }
 
-// A client whose answer began before the end, and so doesn't say that it is the last, can send one more request.
+// A client whose answer began before the end, and so doesn't say that it is the last, can send one
+// more request.
 func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 3s}\n"+common(issuer, service), nil)
@@ -220,7 +223,8 @@ func checkOf(method, path string) *authv3.CheckRequest {
 	}}
 }
 
-// What is cut off is counted, in words that are right for one and for many, and has its lines in the access log.
+// What is cut off is counted, in words that are right for one and for many, and has its lines in
+// the access log.
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {

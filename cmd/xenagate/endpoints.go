@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// endpoints are the gateway's own endpoints on the listeners for clients, by their paths: the JWKS for assertions, and
-// the receiver of logout tokens.
+// endpoints are the gateway's own endpoints on the listeners for clients, by their paths: the JWKS
+// for assertions, and the receiver of logout tokens.
 type endpoints map[string]stage
 
 func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) endpoints {

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// joinFleet configures v to share introspection responses and revocations through Redis. It returns nil if the
-// configuration names no Redis.
+// joinFleet configures v to share introspection responses and revocations through Redis. It returns
+// nil if the configuration names no Redis.
 func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (redis.UniversalClient, error) {
 	from := cfg.Redis
 	if from == nil {

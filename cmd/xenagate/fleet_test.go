@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// startRedis starts a real redis-server that keeps nothing on disk. Without it the test is skipped, but in CI it fails.
+// startRedis starts a real redis-server that keeps nothing on disk. Without it the test is skipped,
+// but in CI it fails.
 func startRedis(t testing.TB) (addr string, cmd *exec.Cmd) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {

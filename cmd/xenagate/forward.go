@@ -31,9 +31,9 @@ func newForwarder(id *identity.Identity, trusted []netip.Prefix, strip bool, m *
 	}
 }
 
-// flushAfter is how long the header of a response with a known length may wait for the body. Each piece of a body, and
-// every part of a stream, is sent at once. A shorter time would cost more: the timer would often be the next one of the
-// runtime, which then wakes a thread.
+// flushAfter is how long the header of a response with a known length may wait for the body. Each
+// piece of a body, and every part of a stream, is sent at once. A shorter time would cost more: the
+// timer would often be the next one of the runtime, which then wakes a thread.
 const flushAfter = 200 * time.Millisecond
 
 // forward is the last stage.
@@ -61,8 +61,8 @@ func addVary(res *http.Response) error {
 	return nil
 }
 
-// allowWebSocketOnly removes a request to upgrade to another protocol. After an upgrade to h2c, an upstream would read
-// further requests from the connection, which no table of routes has seen.
+// allowWebSocketOnly removes a request to upgrade to another protocol. After an upgrade to h2c, an
+// upstream would read further requests from the connection, which no table of routes has seen.
 func allowWebSocketOnly(r *http.Request) {
 	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
 		r.Method != http.MethodGet || r.ContentLength != 0 || !r.ProtoAtLeast(1, 1)) {
@@ -71,8 +71,8 @@ func allowWebSocketOnly(r *http.Request) {
 	r.Header.Del("Http2-Settings")
 }
 
-// rewrite makes the request for the upstream. ReverseProxy has removed the fields that the client named in Connection,
-// and removes none of those that are set here.
+// rewrite makes the request for the upstream. ReverseProxy has removed the fields that the client
+// named in Connection, and removes none of those that are set here.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// forwardAuth responds to proxies that ask by HTTP whether a request may pass. It is no ServeMux, which would redirect
-// some paths.
+// forwardAuth responds to proxies that ask by HTTP whether a request may pass. It is no ServeMux,
+// which would redirect some paths.
 type forwardAuth struct {
 	own     endpoints
 	proxies []askingProxy
@@ -26,7 +26,8 @@ type askingProxy struct {
 	handler http.Handler
 }
 
-// newForwardAuth makes the endpoints for proxies. The error lists all mistakes in their configuration.
+// newForwardAuth makes the endpoints for proxies. The error lists all mistakes in their
+// configuration.
 func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	f := &forwardAuth{own: own}
 	var errs []error
@@ -49,8 +50,8 @@ func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	return f, errors.Join(errs...)
 }
 
-// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is for a configuration that has
-// other mistakes, so newServers can't be called.
+// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is for a
+// configuration that has other mistakes, so newServers can't be called.
 func checkProxies(g *gateway) error {
 	var errForwardAuth, errExtAuthz error
 	if g.cfg.ForwardAuth != nil {

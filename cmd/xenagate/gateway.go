@@ -27,9 +27,9 @@ type gateway struct {
 	revokeSecret []byte                // nil if operators can't revoke
 }
 
-// newGateway makes a gateway. It opens no connection and no listener. The error lists all mistakes that it finds. A
-// gateway that is returned together with an error has working parts in place of those with mistakes, so that newServers
-// can look for more mistakes.
+// newGateway makes a gateway. It opens no connection and no listener. The error lists all mistakes
+// that it finds. A gateway that is returned together with an error has working parts in place of
+// those with mistakes, so that newServers can look for more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}

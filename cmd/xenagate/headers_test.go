@@ -21,7 +21,8 @@ func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// only fails unless what the service got under any spelling of name is exactly one field with value.
+// only fails unless what the service got under any spelling of name is exactly one field with
+// value.
 func (s seen) only(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {
@@ -131,7 +132,8 @@ func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
 	s.only(t, "Authorization", "Bearer "+token)
 	s.only(t, "X-Auth-User", "104711")
-	// A client can't have the gateway drop it, or anything else that the gateway says, by naming it as hop-by-hop.
+	// A client can't have the gateway drop it, or anything else that the gateway says, by naming it
+	// as hop-by-hop.
 	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
 	s.only(t, "X-Forwarded-For", "127.0.0.1")
 }
@@ -251,7 +253,8 @@ func TestPathTricks(t *testing.T) {
 	} {
 		a, err := raw(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
-			// Content-Length beside Transfer-Encoding: the one is dropped, as RFC 9112, section 6.1, allows.
+			// Content-Length beside Transfer-Encoding: the one is dropped, as RFC 9112, section
+			// 6.1, allows.
 			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
 				continue
 			}

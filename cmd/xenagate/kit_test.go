@@ -70,7 +70,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start runs xenagate with a configuration. {dir} in it is where files are, which are written first.
+// start runs xenagate with a configuration. {dir} in it is where files are, which are written
+// first.
 func start(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
@@ -210,8 +211,8 @@ next:
 	return n
 }
 
-// patience is how long tests wait for what must happen at last. It is so long that only a mistake is late, even on a
-// machine that does much else.
+// patience is how long tests wait for what must happen at last. It is so long that only a mistake
+// is late, even on a machine that does much else.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {

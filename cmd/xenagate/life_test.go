@@ -14,8 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The table changes while requests come in, by SIGHUP and by itself. No request is lost, and none is answered by
-// anything but one of the two tables: those before the change by the old one, those after it by the new one.
+// The table changes while requests come in, by SIGHUP and by itself. No request is lost, and none
+// is answered by anything but one of the two tables: those before the change by the old one, those
+// after it by the new one.
 func TestReloadUnderLoad(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	table := func(scope string) string {
@@ -122,7 +123,8 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// What is under way is finished, an upgraded connection included, while probes are told not to send more.
+// What is under way is finished, an upgraded connection included, while probes are told not to send
+// more.
 func TestShutdownDrains(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 100ms}\n"+common(issuer, service), nil)

@@ -18,8 +18,8 @@ type activity struct {
 	draining atomic.Bool
 }
 
-// listenerHandler is the first stage of each HTTP request that a listener accepts. It makes the record, and bounds the
-// time that each piece of the request's body may take.
+// listenerHandler is the first stage of each HTTP request that a listener accepts. It makes the
+// record, and bounds the time that each piece of the request's body may take.
 type listenerHandler struct {
 	name        string
 	next        stage
@@ -63,7 +63,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next(res, r, rec)
 }
 
-// panicked notes why a handler ended early. It does not log the value of the panic, which can contain secrets.
+// panicked notes why a handler ended early. It does not log the value of the panic, which can
+// contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

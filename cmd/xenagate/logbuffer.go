@@ -10,75 +10,78 @@ import (
 )
 
 const (
-	// logDelay is how long a line of the access log may wait for others that are written with it.
+	// logDelay bounds the time that a line of the access log waits for more lines.
 	logDelay = 100 * time.Millisecond
-	// logBatch is how many bytes are written without waiting for more.
+	// logBatch is the number of bytes that are written without waiting for more lines.
 	logBatch = 64 << 10
-	// logRoom is how many bytes may wait while the output doesn't take them. More is dropped.
+	// logRoom is the largest number of bytes that wait for a slow output. Further lines are
+	// dropped.
 	logRoom = 4 << 20
-	// logReserve is what lines that are none of the access log have besides: a flood of requests can't displace them.
+	// logReserve is the additional room for all other lines. A flood of requests can't use it up.
 	logReserve = 256 << 10
 )
 
-// logBuffer writes many lines of a log at once, from a goroutine of its own. A request never waits for the output: if
-// it takes lines more slowly than they come, lines are dropped and counted once logRoom bytes wait.
+// logBuffer collects the lines of the log, and a goroutine writes many of them at once. A request
+// never waits for the output. If the output is too slow, and logRoom bytes wait, further lines are
+// dropped and counted.
 type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
 	waiting []byte // whole lines
-	spare   []byte // the other one of two buffers
-	lost    int64  // lines since the last line that tells of lost ones
-	cut     bool   // the output took the beginning of a line, and not its end
+	spare   []byte // the second of two buffers
+	lost    int64  // lines that were lost since the log reported lost lines
+	cut     bool   // the output has the beginning of a line, and not its end
 	closed  bool
 
-	first   chan struct{} // a line waits where none did
-	soon    chan struct{} // what waits should be written now
-	done    chan struct{} // everything is written after close
+	first   chan struct{} // signals that the buffer is not empty any more
+	now     chan struct{} // signals that the lines must be written now
+	done    chan struct{} // closed when all lines are written after close
 	dropped atomic.Int64  // lines, for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {
 	l := &logBuffer{
-		to: to, first: make(chan struct{}, 1), soon: make(chan struct{}, 1), done: make(chan struct{}),
+		to: to, first: make(chan struct{}, 1), now: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	go l.run()
 	return l
 }
 
-// batched is the writer of the access log: its lines wait for others, for logDelay at most.
+// batched returns the writer for the access log. Its lines wait for more lines, for logDelay at
+// most.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// prompt is the writer of all other lines.
+// prompt returns the writer for all other lines. They are written at once.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
-// logLines is a way into a logBuffer. Each Write is one line or several whole ones.
+// logLines writes to a logBuffer. Each Write is one or more whole lines.
 type logLines struct {
-	*logBuffer
+	buffer *logBuffer
 	prompt bool
 }
 
-// Write implements [io.Writer]. It reports no error: lines that are lost are counted.
+// Write implements [io.Writer]. It returns no error: lost lines are counted.
 func (w logLines) Write(line []byte) (int, error) {
-	room := logRoom
+	l, room := w.buffer, logRoom
 	if w.prompt {
 		room += logReserve
 	}
-	w.mu.Lock()
-	before := len(w.waiting)
-	if w.closed || before+len(line) > room {
-		w.lost++
-		w.mu.Unlock()
-		w.dropped.Add(1)
+	l.mu.Lock()
+	before := len(l.waiting)
+	if l.closed || before+len(line) > room {
+		l.lost++
+		l.mu.Unlock()
+		l.dropped.Add(1)
 		return len(line), nil
 	}
-	w.waiting = append(w.waiting, line...)
-	after := len(w.waiting)
-	w.mu.Unlock()
+	l.waiting = append(l.waiting, line...)
+	after := len(l.waiting)
+	l.mu.Unlock()
 	if before == 0 {
-		signalTo(w.first)
+		signalTo(l.first)
 	}
 	if w.prompt || before < logBatch && after >= logBatch {
-		signalTo(w.soon)
+		signalTo(l.now)
 	}
 	return len(line), nil
 }
@@ -86,22 +89,22 @@ func (w logLines) Write(line []byte) (int, error) {
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // it has been told
+	default: // the signal is already there
 	}
 }
 
-// run writes what waits, until the writer is closed and nothing waits.
+// run writes lines until the buffer is closed and empty.
 func (l *logBuffer) run() {
 	defer close(l.done)
 	timer := time.NewTimer(logDelay)
 	defer timer.Stop()
 	for {
 		select {
-		case <-l.soon:
+		case <-l.now:
 		case <-l.first:
 			timer.Reset(logDelay)
 			select {
-			case <-l.soon:
+			case <-l.now:
 			case <-timer.C:
 			}
 		}
@@ -111,7 +114,7 @@ func (l *logBuffer) run() {
 	}
 }
 
-// write writes what waits. It reports whether that was the last.
+// write writes the lines in the buffer. It reports whether the buffer was closed before.
 func (l *logBuffer) write() (last bool) {
 	l.mu.Lock()
 	lines, lost := l.waiting, l.lost
@@ -125,7 +128,7 @@ func (l *logBuffer) write() (last bool) {
 		l.put(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
-		lines = nil // a burst doesn't hold its memory for ever
+		lines = nil // frees the memory that a burst of lines took
 	}
 	l.mu.Lock()
 	l.spare = lines[:0]
@@ -133,12 +136,12 @@ func (l *logBuffer) write() (last bool) {
 	return last
 }
 
-// put writes lines, the last of which tells of lost ones if there are any. It counts the lines that the output doesn't
-// take.
+// put writes lines to the output, and counts those that the output doesn't take. If lost is not 0,
+// the last line reports lost lines.
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
-	if l.cut { // else the first line would be the end of another one
+	if l.cut { // or the first line would continue the line that was cut
 		_, err = l.to.Write([]byte{'\n'})
 		l.cut = err != nil
 	}
@@ -150,7 +153,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // the line that tells of lost ones is missing too
+	if lost > 0 && missing > 0 { // one of them is the line that reports lost lines
 		missing--
 	} else {
 		lost = 0
@@ -161,7 +164,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 	l.lost += missing + lost
 }
 
-// lostLine tells how many lines are missing before it.
+// lostLine returns the line that reports n lost lines.
 func lostLine(n int64) []byte {
 	var b bytes.Buffer
 	slog.New(slog.NewJSONHandler(&b, nil)).Warn("log lines were dropped: the output was too slow, or failed",
@@ -169,12 +172,13 @@ func lostLine(n int64) []byte {
 	return b.Bytes()
 }
 
-// close writes everything that waits and ends the goroutine. It gives up after a while if the output doesn't take it.
+// close writes all lines and ends the goroutine. If the output doesn't take them, close returns
+// after wait.
 func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
-	signalTo(l.soon)
+	signalTo(l.now)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {

@@ -170,8 +170,8 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	})
 }
 
-// A line does nothing to the terminal of an operator who reads the log: it has no control characters, and no letters that
-// turn the direction of the others.
+// A line does nothing to the terminal of an operator who reads the log: it has no control
+// characters, and no letters that turn the direction of the others.
 func TestControlCharactersOfAPath(t *testing.T) {
 	var out bytes.Buffer
 	l := accessLog{to: &out}

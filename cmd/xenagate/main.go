@@ -1,12 +1,18 @@
-// Command xenagate is an API gateway for services behind Xena's access tokens: a reverse proxy that lets exactly those
-// requests through that a table of routes allows, and the service that nginx, Traefik, Caddy, Envoy and HAProxy ask
-// about theirs. README.md beside this file has the whole of it.
+// Command xenagate is an API gateway for services that accept Xena's access tokens. It is a reverse
+// proxy that passes the requests that a table of routes allows. It also decides for nginx, Traefik,
+// Caddy, Envoy and HAProxy, which ask it about each request. README.md in this folder is its
+// documentation.
 //
 //	xenagate -config xenagate.yaml          serve
-//	xenagate -config xenagate.yaml -check   tell every mistake in the configuration, and serve nothing
+//	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reads routes and keys anew. SIGTERM ends it gently, a second one at once.
+// SIGHUP reloads routes and keys. SIGTERM ends the gateway after the requests under way, a second
+// signal at once.
+//
+// A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
+// forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A request of another
+// proxy that asks passes through listener.go and forwardauth.go, or through extauthz.go.
 package main
 
 import (
@@ -24,19 +30,21 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// logCloseWait is how long the end waits for an output that doesn't take the last lines of the log.
+// logCloseWait bounds the wait at the end for an output that doesn't take the last lines of the
+// log.
 const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// command is main with its exit status: 0 for an orderly end, 1 for an error, 2 for a wrong use.
+// command runs the program and returns its exit status: 0 after an orderly end, 1 after an error, 2
+// for wrong arguments.
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("xenagate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	path := flags.String("config", os.Getenv("XENAGATE_CONFIG"),
-		"configuration `file`; the environment's XENAGATE_CONFIG unless set")
-	check := flags.Bool("check", false, "tell what is wrong with the configuration, and serve nothing")
-	strict := flags.Bool("strict", false, "with -check: fail for findings about routes as well")
+		"configuration `file`; if not set, the environment variable XENAGATE_CONFIG")
+	check := flags.Bool("check", false, "report every mistake in the configuration, and serve nothing")
+	strict := flags.Bool("strict", false, "with -check: fail also for findings about routes")
 	showVersion := flags.Bool("version", false, "print the version, and serve nothing")
 	err := flags.Parse(args)
 	switch {
@@ -93,7 +101,7 @@ func command(args []string, stdout, stderr io.Writer) int {
 
 func usage(to io.Writer, flags *flag.FlagSet) {
 	_, _ = fmt.Fprint(to, `usage: xenagate -config file                     serve
-       xenagate -config file -check [-strict]    tell every mistake in the configuration
+       xenagate -config file -check [-strict]    report every mistake in the configuration
        xenagate -version
 
 `)
@@ -101,8 +109,8 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// load makes the servers of a configuration. The error lists all mistakes. Together with an error, load returns the
-// table of routes alone, if the table has no mistake.
+// load makes the servers of a configuration. The error lists all mistakes. Together with an error,
+// load returns the table of routes alone, if the table has no mistake.
 func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// metrics are the metrics for Prometheus. Every label has few values, and a client can choose none of them.
+// metrics are the metrics for Prometheus. Every label has few values, and a client can choose none
+// of them.
 type metrics struct {
 	registry *prometheus.Registry
 	requests *requestMetrics

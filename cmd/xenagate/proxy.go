@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// proxy sends requests to upstreams: those that the table of routes lets pass, with exactly the method, host and path
-// by which their rule was found.
+// proxy sends requests to upstreams: those that the table of routes lets pass, with exactly the
+// method, host and path by which their rule was found.
 type proxy struct {
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -30,8 +30,8 @@ type passage struct {
 	upstream *upstream   // set by findUpstream
 }
 
-// serve is the stage after the listener. It passes the request from stage to stage. A stage that returns false has
-// responded.
+// serve is the stage after the listener. It passes the request from stage to stage. A stage that
+// returns false has responded.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return
@@ -42,9 +42,9 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	}
 }
 
-// checkMethod refuses TRACE and CONNECT. A response to TRACE would show the client the header fields that the gateway
-// adds for the upstream. CONNECT asks for a tunnel to a host that the client names, and over HTTP/2 the upstream would
-// not see the path by which the rule was found.
+// checkMethod refuses TRACE and CONNECT. A response to TRACE would show the client the header
+// fields that the gateway adds for the upstream. CONNECT asks for a tunnel to a host that the
+// client names, and over HTTP/2 the upstream would not see the path by which the rule was found.
 func checkMethod(w *response, r *http.Request) (ok bool) {
 	if r.Method != http.MethodTrace && r.Method != http.MethodConnect {
 		return true
@@ -53,7 +53,8 @@ func checkMethod(w *response, r *http.Request) (ok bool) {
 	return false
 }
 
-// limitBody refuses a body that is too long. A body without a length is cut off when it exceeds the limit.
+// limitBody refuses a body that is too long. A body without a length is cut off when it exceeds the
+// limit.
 func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	if p.bodyBytes <= 0 {
 		return true

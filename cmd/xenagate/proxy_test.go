@@ -90,7 +90,8 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 	}
 }
 
-// An upstream is chosen by the path and host that the route was found by, and a path reaches it to the byte.
+// An upstream is chosen by the path and host that the route was found by, and a path reaches it to
+// the byte.
 func TestUpstreamsByHostAndPath(t *testing.T) {
 	issuer, api, host, rest := newIssuer(t), newService(t), newService(t), newService(t)
 	p := start(t, `listen: 127.0.0.1:0

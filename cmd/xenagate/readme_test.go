@@ -26,8 +26,8 @@ func readme(t *testing.T, beginning string) string {
 	return beginning + block
 }
 
-// A gateway runs with the configuration that the tour of README.md writes. Each curl of the tour gets the status that the
-// comment behind it tells.
+// A gateway runs with the configuration that the tour of README.md writes. Each curl of the tour
+// gets the status that the comment behind it tells.
 func TestReadmeTour(t *testing.T) {
 	tour := readme(t, "mkdir /tmp/site")
 	_, rest, _ := strings.Cut(tour, "<<'END'\n")

@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// record is what the access log and the metrics say about one request. Every stage of a request writes to it, and none
-// decides by it.
+// record is what the access log and the metrics say about one request. Every stage of a request
+// writes to it, and none decides by it.
 type record struct {
 	listener string // "proxy", "forward_auth" or "ext_authz"
 	start    time.Time
@@ -43,7 +43,8 @@ const (
 
 type recordKey struct{}
 
-// withRecord puts a record into a context, for the hooks of xenaauth: noteEvent and findNoted see only a context.
+// withRecord puts a record into a context, for the hooks of xenaauth: noteEvent and findNoted see
+// only a context.
 func withRecord(ctx context.Context, rec *record) context.Context {
 	return context.WithValue(ctx, recordKey{}, rec)
 }
@@ -66,7 +67,8 @@ func noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// outcome returns "allowed", "refused" if the client's request is the reason, or "failed" for another reason.
+// outcome returns "allowed", "refused" if the client's request is the reason, or "failed" for
+// another reason.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":

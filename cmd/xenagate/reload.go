@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// reloader takes over what may change while the gateway runs: the table of routes, and the keys for assertions.
+// reloader takes over what may change while the gateway runs: the table of routes, and the keys for
+// assertions.
 type reloader struct {
 	cfg      *config.Config
 	auth     *xenaauth.Middleware
@@ -47,8 +48,9 @@ func (l *reloader) reloadKeys() {
 // settle is how long the file must stay the same before SIGHUP takes it.
 const settle = 100 * time.Millisecond
 
-// reloadRoutes takes the table that the file contains now. If the file changes during settle, it is being written, and
-// watchRoutes takes it later: the first half of a table can be a valid table that lacks the rules that deny access.
+// reloadRoutes takes the table that the file contains now. If the file changes during settle, it is
+// being written, and watchRoutes takes it later: the first half of a table can be a valid table
+// that lacks the rules that deny access.
 func (l *reloader) reloadRoutes() {
 	before := l.read()
 	time.Sleep(settle)
@@ -76,8 +78,8 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// take puts the table in a snapshot in force, and reports whether it could. If not, the table before stays in force.
-// l.mu is held.
+// take puts the table in a snapshot in force, and reports whether it could. If not, the table
+// before stays in force. l.mu is held.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -103,8 +105,9 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	return true
 }
 
-// watchRoutes takes the table whenever the file has changed, until ctx ends. It compares content, since a ConfigMap of
-// Kubernetes changes by swapping links. The file must look the same twice, because it may be half written.
+// watchRoutes takes the table whenever the file has changed, until ctx ends. It compares content,
+// since a ConfigMap of Kubernetes changes by swapping links. The file must look the same twice,
+// because it may be half written.
 func (l *reloader) watchRoutes(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -119,7 +122,8 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// look reads the file once. seen is what the last look has read. refused was not taken, which is logged once.
+// look reads the file once. seen is what the last look has read. refused was not taken, which is
+// logged once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

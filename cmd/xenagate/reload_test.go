@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// reloading is a gateway whose table of routes is in a file, in a bubble, so that its time is the test's.
+// reloading is a gateway whose table of routes is in a file, in a bubble, so that its time is the
+// test's.
 type reloading struct {
 	*reloader
 	t    *testing.T

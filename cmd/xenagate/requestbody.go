@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// requestBody bounds the time that each piece of a request's body may take. It removes the deadline when the body has
-// ended. net/http then reads on, to notice that the client closes the connection, and would take the deadline for that.
+// requestBody bounds the time that each piece of a request's body may take. It removes the deadline
+// when the body has ended. net/http then reads on, to notice that the client closes the connection,
+// and would take the deadline for that.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -23,7 +24,8 @@ type requestBody struct {
 	reading sync.WaitGroup
 }
 
-// errLeft is what Read returns to a transport that still reads the body after the response is complete.
+// errLeft is the error of Read after the handler has returned. The transport to the upstream can
+// still read then.
 var errLeft = errors.New("the request has been answered")
 
 // Read implements [io.Reader].
@@ -56,9 +58,9 @@ func (b *requestBody) extend() {
 	}
 }
 
-// leave ends the use of the body. The handler calls it when it returns. The transport may still be reading then.
-// net/http would end that read, but it would also remove the read deadline. So leave ends the read first. net/http
-// reads the rest of a short body and discards it.
+// leave ends the use of the body. The handler calls it when it returns. The transport may still be
+// reading then. net/http would end that read, but it would also remove the read deadline. So leave
+// ends the read first. net/http reads the rest of a short body and discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

@@ -6,10 +6,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxRouteSeries is how many series of requests by route and upstream there may be. Further ones have the route "other".
+// maxRouteSeries is the largest number of series of requests by route and upstream. Further routes
+// count as "other".
 const maxRouteSeries = 2000
 
-// requestMetrics count requests. A series is looked up once: that takes longer than to count.
+// requestMetrics counts requests. It keeps the series that it has looked up, because a lookup takes
+// longer than counting.
 type requestMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -20,7 +22,8 @@ type requestMetrics struct {
 	routes map[routeKey]prometheus.Counter
 }
 
-// requestKey has the labels of a request's series. Each has few values, none of which a client can choose.
+// requestKey has the labels of a request's series. Each label has few values, and a client can
+// choose none of them.
 type requestKey struct{ listener, method, code, outcome, reason string }
 
 type requestSeries struct {
@@ -53,7 +56,7 @@ func (m *requestMetrics) register(r *prometheus.Registry) {
 	r.MustRegister(m.total, m.duration, m.byRoute)
 }
 
-// observe counts a request that took so many seconds.
+// observe counts a request.
 func (m *requestMetrics) observe(rec *record, seconds float64) {
 	key := requestKey{rec.listener, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
 	route := routeKey{route: rec.route, upstream: rec.upstream, code: key.code}
@@ -71,7 +74,7 @@ func (m *requestMetrics) observe(rec *record, seconds float64) {
 	byRoute.Inc()
 }
 
-// add makes series that are not known yet.
+// add makes the series of a request.
 func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,7 +99,8 @@ func knownMethod(method string) string {
 	return "other"
 }
 
-// classOf is the class of a status: "2xx". A request without an answer has "none".
+// classOf returns the class of a status, for example "2xx", and "none" for a request without a
+// response.
 func classOf(status int) string {
 	if status < 100 || status > 599 {
 		return "none"

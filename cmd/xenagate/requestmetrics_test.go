@@ -7,7 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// However often the table changes, series of requests by route stay few, and no request is left out.
+// However often the table changes, series of requests by route stay few, and no request is left
+// out.
 func TestSeriesByRouteAreBounded(t *testing.T) {
 	m := newRequestMetrics()
 	r := prometheus.NewRegistry()

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// response writes a response, and notes its status and size in the record. While the gateway drains, each response is
-// the last one on its connection.
+// response writes a response, and notes its status and size in the record. While the gateway
+// drains, each response is the last one on its connection.
 type response struct {
 	http.ResponseWriter
 	control  *http.ResponseController
@@ -21,8 +21,9 @@ type response struct {
 	draining *atomic.Bool
 }
 
-// WriteHeader implements [http.ResponseWriter]. If the request's body has not ended, the connection is closed after the
-// response: the rest of the body may never come, and must not be read as another request.
+// WriteHeader implements [http.ResponseWriter]. If the request's body has not ended, the connection
+// is closed after the response: the rest of the body may never come, and must not be read as
+// another request.
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status == http.StatusContinue:
@@ -50,8 +51,9 @@ func contentLength(h http.Header) int64 {
 	return -1
 }
 
-// Write implements [http.ResponseWriter]. It sends each piece of a response but the last one at once. net/http sends the
-// last piece when the handler returns, so the header and body of a short response take one write to the connection.
+// Write implements [http.ResponseWriter]. It sends each piece of a response but the last one at
+// once. net/http sends the last piece when the handler returns, so the header and body of a short
+// response take one write to the connection.
 func (w *response) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)

@@ -12,8 +12,8 @@ import (
 // routeTables holds the table of routes that is in force.
 type routeTables struct{ current atomic.Pointer[routeTable] }
 
-// routeTable is a table of routes with the guard that applies it. It does not change: one table decides about a request
-// from its beginning to its end.
+// routeTable is a table of routes with the guard that applies it. It does not change: one table
+// decides about a request from its beginning to its end.
 type routeTable struct {
 	*config.Routes
 	guard *routes.Guard
@@ -24,7 +24,8 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	find := func(r *http.Request) (routes.Rule, error) {
 		rule, err := from.Table.Find(r)
 		if err == nil && (r.Host == "" || r.Host[0] == ':') {
-			// net/http would send the address of the upstream as the host, and a service writes the host into links.
+			// net/http would send the address of the upstream as the host, and a service writes the
+			// host into links.
 			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
 		}
 		return rule, err
@@ -32,7 +33,8 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// checkRoute is the stage that finds the rule for a request and decides by it whether the request may pass.
+// checkRoute is the stage that finds the rule for a request and decides by it whether the request
+// may pass.
 func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
 	allowed, rule, err := q.table.guard.Check(q.request)

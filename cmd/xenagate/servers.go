@@ -44,7 +44,8 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// accepting returns the listener. Unless net/http has a timeout for responses, connections have the one of the gateway.
+// accepting returns the listener. Unless net/http has a timeout for responses, connections have the
+// one of the gateway.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -52,8 +53,8 @@ func (h *httpServer) accepting() net.Listener {
 	return &clientListener{Listener: h.listener, timeout: h.write}
 }
 
-// newServers makes what the listeners serve. It opens no listener. The error lists all mistakes in the configuration of
-// the listeners.
+// newServers makes what the listeners serve. It opens no listener. The error lists all mistakes in
+// the configuration of the listeners.
 func newServers(g *gateway) (*servers, error) {
 	s := &servers{gateway: g, ended: make(chan error, 4)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -106,8 +107,9 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 	return h
 }
 
-// ballast is memory that is never used, so it occupies no memory of the machine. It makes the heap larger: without it,
-// the garbage of some 400 requests starts a garbage collection; with it, the garbage of some 2000 requests.
+// ballast is memory that is never used, so it occupies no memory of the machine. It makes the heap
+// larger: without it, the garbage of some 400 requests starts a garbage collection; with it, the
+// garbage of some 2000 requests.
 const ballast = 16 << 20
 
 // run serves until a signal ends it. A second signal ends it at once.
@@ -135,7 +137,8 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	return err
 }
 
-// wait returns when the servers have ended, or after the drain that a signal starts. SIGHUP reloads.
+// wait returns when the servers have ended, or after the drain that a signal starts. SIGHUP
+// reloads.
 func (s *servers) wait(signals <-chan os.Signal) error {
 	for {
 		select {

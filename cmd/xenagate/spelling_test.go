@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Fields that frame a message, or belong to a connection, reach no service in a spelling that it may take for the true
-// one, whatever sign is in place of "-".
+// Fields that frame a message, or belong to a connection, reach no service in a spelling that it
+// may take for the true one, whatever sign is in place of "-".
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)

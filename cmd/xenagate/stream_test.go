@@ -121,7 +121,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		// A part of the body that looks like a request, now, and after the gateway has given the body up.
+		// A part of the body that looks like a request, now, and after the gateway has given the
+		// body up.
 		const smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 		_, _ = io.WriteString(conn, smuggled)
 		rest, err := io.ReadAll(in)
@@ -216,7 +217,8 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
-// An answer that comes before the end of the request's body ends the request, whatever the client does with the rest.
+// An answer that comes before the end of the request's body ends the request, whatever the client
+// does with the rest.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Each piece of an answer reaches the client before the service sends the next one, whatever kind of answer it is.
+// Each piece of an answer reaches the client before the service sends the next one, whatever kind
+// of answer it is.
 func TestPiecesArriveOneByOne(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	next := make(chan string)
@@ -55,7 +56,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	}
 }
 
-// Both directions stream at once: the service answers each piece of the request's body before the next one is sent.
+// Both directions stream at once: the service answers each piece of the request's body before the
+// next one is sent.
 func TestPiecesInBothDirections(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {

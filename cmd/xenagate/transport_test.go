@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// balancer stands between the gateway and a service. Connections that are open when it fails stay open and pass nothing
-// any more, without a word to either side; new ones work.
+// balancer stands between the gateway and a service. Connections that are open when it fails stay
+// open and pass nothing any more, without a word to either side; new ones work.
 type balancer struct {
 	net.Listener
 	to     string
@@ -135,8 +135,8 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends a request, and one more whenever none has been answered for a while, until one is answered 200.
-// It returns how many it took.
+// untilAnswered sends a request, and one more whenever none has been answered for a while, until
+// one is answered 200. It returns how many it took.
 func untilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -171,7 +171,8 @@ func untilAnswered(t testing.TB, url string) (n int) {
 	}
 }
 
-// One request that runs into a dead connection is enough: the others aren't sent over the rest of the pool.
+// One request that runs into a dead connection is enough: the others aren't sent over the rest of
+// the pool.
 func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")

@@ -29,7 +29,8 @@ func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(conn, both)
 }
 
-// A WebSocket passes, with the identity, and an upgrade to HTTP/2, which would carry requests past the table, doesn't.
+// A WebSocket passes, with the identity, and an upgrade to HTTP/2, which would carry requests past
+// the table, doesn't.
 func TestUpgrades(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -71,7 +72,8 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
-	// A body would be the beginning of what the service reads after an upgrade, or of its next request.
+	// A body would be the beginning of what the service reads after an upgrade, or of its next
+	// request.
 	for _, request := range []string{
 		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",

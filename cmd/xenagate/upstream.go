@@ -45,8 +45,8 @@ func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 	return true
 }
 
-// chooseUpstream returns the upstream for a host and path, or nil. An upstream for this host wins over one for any
-// host. Of several, the one with the longest path wins.
+// chooseUpstream returns the upstream for a host and path, or nil. An upstream for this host wins
+// over one for any host. Of several, the one with the longest path wins.
 func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (best *upstream) {
 	host := strings.ToLower(hostport)
 	if name, _, err := net.SplitHostPort(host); err == nil {

@@ -12,20 +12,22 @@ import (
 )
 
 const (
-	// suspectAfter is how long a request waits for a response before the upstream's idle connections are closed. They
-	// may be dead, for example because a load balancer hangs, while new connections work. To a service that is only
-	// slow, this costs new connections once a second.
+	// suspectAfter is how long a request waits for a response before the upstream's idle
+	// connections are closed. They may be dead, for example because a load balancer hangs, while
+	// new connections work. To a service that is only slow, this costs new connections once a
+	// second.
 	suspectAfter = 2 * time.Second
-	// pingAfter is how long an HTTP/2 connection may be silent before the gateway sends a ping. pingTimeout bounds the
-	// wait for the reply. All requests to an upstream share such a connection.
+	// pingAfter is how long an HTTP/2 connection may be silent before the gateway sends a ping.
+	// pingTimeout bounds the wait for the reply. All requests to an upstream share such a
+	// connection.
 	pingAfter   = 2 * time.Second
 	pingTimeout = 2 * time.Second
 	// idleTimeout is how long a connection without a request stays open.
 	idleTimeout = 30 * time.Second
 )
 
-// upstreamConnections are the connections to one upstream. Each upstream has its own, so that a problem with one upstream
-// does not affect the connections to others.
+// upstreamConnections are the connections to one upstream. Each upstream has its own, so that a
+// problem with one upstream does not affect the connections to others.
 type upstreamConnections struct {
 	transport *http.Transport
 	waits     slowRequests
@@ -71,16 +73,17 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests tells whether a request waits for long for its response. It counts the requests that began in the same
-// second together, so that no request needs a timer. It is asked when the next request begins, which is the first request
-// that a dead connection can harm.
+// slowRequests tells whether a request waits for long for its response. It counts the requests that
+// began in the same second together, so that no request needs a timer. It is asked when the next
+// request begins, which is the first request that a dead connection can harm.
 type slowRequests struct {
 	groups  [4]struct{ waiting, youngest atomic.Int64 } // youngest is when the last request began, in nanoseconds
 	current atomic.Int64                                // the group of requests that begin now
 	looked  atomic.Int64                                // the last time that any examined the groups, in nanoseconds
 }
 
-// begin counts a request that begins. The caller subtracts 1 from the returned counter when the response is there.
+// begin counts a request that begins. The caller subtracts 1 from the returned counter when the
+// response is there.
 func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	g := &s.groups[s.current.Load()%int64(len(s.groups))]
 	g.waiting.Add(1)
@@ -88,7 +91,8 @@ func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	return &g.waiting
 }
 
-// any reports whether a request has waited for longer than suspectAfter. It returns true at most once a second.
+// any reports whether a request has waited for longer than suspectAfter. It returns true at most
+// once a second.
 func (s *slowRequests) any(now time.Time) (slow bool) {
 	last := s.looked.Load()
 	if now.UnixNano()-last < int64(time.Second) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
@@ -104,8 +108,9 @@ func (s *slowRequests) any(now time.Time) (slow bool) {
 	return slow
 }
 
-// upstreamConn bounds the time that an upstream may take to accept each piece of a request. Without the bound, a request
-// whose body does not fit into the buffers of a dead connection would wait without end.
+// upstreamConn bounds the time that an upstream may take to accept each piece of a request. Without
+// the bound, a request whose body does not fit into the buffers of a dead connection would wait
+// without end.
 type upstreamConn struct {
 	net.Conn
 	timeout  time.Duration

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// failed responds to a request that got no response from its upstream. The error can contain addresses, so the client
-// and the log learn only of what kind it is.
+// failed responds to a request that got no response from its upstream. The error can contain
+// addresses, so the client and the log learn only of what kind it is.
 func (f *forwarder) failed(w *response, r *http.Request, rec *record, err error) {
 	tooLarge, isTooLarge := errors.AsType[*http.MaxBytesError](err)
 	timeout, isTimeout := errors.AsType[net.Error](err)

@@ -7,13 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version is set by -ldflags "-X main.version=v1.2.3". If it is empty, the version is that of the module.
+// version is set by -ldflags "-X main.version=v1.2.3". If it is empty, the version is that of the
+// module.
 var version string
 
-// buildInfo says which xenagate this is.
+// buildInfo says which build this is.
 type buildInfo struct{ version, revision string }
 
-// thisBuild is what the linker and the Go command have noted in the program.
+// thisBuild returns what the linker and the Go command have written into the program.
 func thisBuild() buildInfo {
 	b := buildInfo{version: version, revision: "unknown"}
 	info, ok := debug.ReadBuildInfo()
@@ -35,7 +36,7 @@ func (b buildInfo) String() string {
 	return "xenagate " + b.version + " (revision " + b.revision + ", " + runtime.Version() + ")"
 }
 
-// metric is 1, with labels that say which build this is.
+// metric returns a gauge of 1 whose labels say which build this is.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// A table is read when the service starts, and again when the file has changed. This is compiled and not run;
-// docs/routes.md shows it.
+// A table is read when the service starts, and again when the file has changed. This is compiled
+// and not run; docs/routes.md shows it.
 func Example() {
 	var ctx context.Context
 	var auth *xenaauth.Middleware

@@ -16,12 +16,13 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Options tune a [File]. The zero value, or a nil pointer, is the default.
+// Options tune a [File]. The zero value and a nil pointer mean the defaults.
 type Options struct {
-	// Interval is how often Watch looks at the file. 0 is 2 seconds. What it takes over has been there for two looks,
-	// so that a file half written is not taken for a short one.
+	// Interval is the time between two looks of Watch at the file. 0 is 2 seconds. Watch takes a
+	// file that looks the same twice, because a file that is half written can be a valid file.
 	Interval time.Duration
-	// Logger is told by Watch of new tables, and why a file was not taken. nil is [slog.Default].
+	// Logger receives from Watch each new table, and why a file was not taken. nil is
+	// [slog.Default].
 	Logger *slog.Logger
 }
 
@@ -33,11 +34,12 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu      sync.Mutex
-	decided string // what was read last and taken, or not taken
-	pending string // what Watch saw last
+	decided string // the last state that was taken or refused
+	pending string // the state at the last look of Watch
 }
 
-// Open reads a file as [Parse] does. The error is that of Parse, under the last element of path, or of reading.
+// Open reads a file. The error is the one of [Parse], or of reading the file. Errors contain only
+// the last element of path.
 func Open(path string, opts *Options) (*File, error) {
 	f := &File{path: path, interval: 2 * time.Second, logger: slog.Default()}
 	if opts != nil && opts.Interval > 0 {
@@ -58,9 +60,8 @@ func (f *File) Table() *routes.Table { return f.current.Load() }
 // Find is [routes.Table.Find] of the table in force.
 func (f *File) Find(r *http.Request) (routes.Rule, error) { return f.current.Load().Find(r) }
 
-// Reload reads the file again, at a SIGHUP say. A request is held to the old table or to the new one, never to a
-// mixture. After an error the old one stays in force, so a file that is wrong, or gone, opens nothing and closes
-// nothing.
+// Reload reads the file again, for example after SIGHUP. After an error the table before stays in
+// force. Each request is decided by one table as a whole, the old one or the new one.
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,7 +69,7 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// decide makes data, if it is good, the table in force. f.mu is held.
+// decide puts the table in data in force. f.mu is held.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {
@@ -82,7 +83,7 @@ func (f *File) decide(data []byte, err error) error {
 	return nil
 }
 
-// state tells apart what reading the file may come to.
+// state returns a text that is equal for equal results of reading the file.
 func state(data []byte, err error) string {
 	if err != nil {
 		return "error " + err.Error()
@@ -90,9 +91,10 @@ func state(data []byte, err error) string {
 	return "content " + string(data)
 }
 
-// Watch takes over what the file says whenever its content has changed, until ctx ends, and returns its error. It
-// compares content, since a ConfigMap of Kubernetes changes by swapping symbolic links and an editor may keep the time.
-// What can't be taken is logged once, and tried again when it changes.
+// Watch takes the table whenever the content of the file has changed. It returns the error of ctx
+// when ctx ends. It compares content, because a ConfigMap of Kubernetes changes by swapping
+// symbolic links, and an editor can keep the file's time. A file with a mistake is logged once, and
+// read again when it changes.
 func (f *File) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
@@ -123,14 +125,14 @@ func (f *File) look(ctx context.Context) {
 	f.logger.InfoContext(ctx, "xenaauth: new route table", "file", filepath.Base(f.path))
 }
 
-// read reads a file that isn't longer than it may be.
+// read reads a file up to one byte more than MaxSize.
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, bare(err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", filepath.Base(path)) // opening a pipe would wait
+		return nil, fmt.Errorf("%s: not a regular file", filepath.Base(path)) // to open a named pipe would block
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -144,7 +146,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// bare leaves the folders out of an error of package os.
+// bare removes the folders from an error of package os.
 func bare(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)

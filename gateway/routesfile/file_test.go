@@ -205,7 +205,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A file that is being written may be good and short for a moment: without the exceptions from a wide rule, say.
+// A file that is being written may be good and short for a moment: without the exceptions from a
+// wide rule, say.
 func TestWatchWaitsForTheWholeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write(t, path, closed)

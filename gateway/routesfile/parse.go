@@ -1,20 +1,20 @@
-// Package routesfile reads the rules of a [routes.Table] from a YAML or JSON file, and reads them again when the
+// Package routesfile reads a [routes.Table] from a YAML or JSON file, and reads it again when the
 // file changes:
 //
 //	ignore_case: true                          # for upstreams to which /Admin and /admin are one
 //	rules:
 //	  - route: GET /Api/User/FiscalSetup       # [METHOD ][HOST]/PATH, a pattern of http.ServeMux
-//	    scopes: [testapi]                      # all of them
-//	  - path: /Api/Report/                     # or in parts: methods, host, path
+//	    scopes: [testapi]                      # the token needs all of them
+//	  - path: /Api/Report/                     # a pattern can be written in parts
 //	    methods: [GET, POST]
-//	    any_scope: [testapi, reports]          # at least one of them
+//	    any_scope: [testapi, reports]          # the token needs at least one of them
 //	  - {route: /Api/Profile/, access: user}   # any valid token
-//	  - {route: GET /news, access: optional}   # with a valid token, or without any
-//	  - {route: GET /health, access: public}   # everybody
-//	  - {route: /Api/Profile/Audit, access: deny} # nobody
+//	  - {route: GET /news, access: optional}   # without a token, or with a valid one
+//	  - {route: GET /health, access: public}   # every request
+//	  - {route: /Api/Profile/Audit, access: deny} # no request
 //
-// A file is taken as a whole or not at all. Unknown and repeated keys, values of another type, anchors, aliases, tags
-// and second documents are errors.
+// A file with a mistake is refused as a whole. Unknown and repeated keys, values of another type,
+// anchors, aliases, tags and a second document are mistakes.
 package routesfile
 
 import (
@@ -29,11 +29,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// MaxSize is how long a file may be, in bytes.
+// MaxSize is the largest size of a file, in bytes.
 const MaxSize = 1 << 20
 
-// Parse returns the table in a file. name is the name of the file in errors. The error lists every mistake with its line
-// and rule, joined by [errors.Join]. The Source of a rule is "name:line: rule n".
+// Parse returns the table in a file. name is the name of the file in errors. The error lists every
+// mistake with its line and rule, joined by [errors.Join]. The Source of a rule is "name:line: rule
+// n".
 func Parse(name string, data []byte) (*routes.Table, error) {
 	if len(data) > MaxSize {
 		return nil, fmt.Errorf("%s: longer than %d bytes", name, MaxSize)
@@ -53,8 +54,9 @@ func Parse(name string, data []byte) (*routes.Table, error) {
 	return ParseNode(name, &document)
 }
 
-// ParseNode returns the table in a part of a larger YAML file: a node with the keys rules and ignore_case. Errors and the
-// Source of rules are as those of [Parse], with the lines that the node has in the larger file.
+// ParseNode returns the table in a part of a larger YAML file: a node with the keys rules and
+// ignore_case. Errors and the Source of rules are as those of [Parse], with the lines that the node
+// has in the larger file.
 func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	p := &parser{name: name}
 	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
@@ -72,7 +74,7 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	return table, nil
 }
 
-// syntaxLine is how package yaml says in which line a mistake is.
+// syntaxLine matches the line in an error of package yaml.
 var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 // parser collects rules and mistakes.
@@ -87,7 +89,8 @@ func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
 }
 
-// plain refuses what makes YAML more than a way to write lists and maps: what is read is what can be seen.
+// plain refuses the features of YAML beyond lists and mappings. With them, a rule could mean
+// something else than its text shows.
 func (p *parser) plain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {
@@ -106,8 +109,8 @@ func (p *parser) plain(n *yaml.Node, depth int) {
 	}
 }
 
-// fields calls read with each key of a mapping and its value. It has the keys that read doesn't know, and those that
-// come twice, told as mistakes; prefix says where.
+// fields calls read with each key of a mapping and its value. read reports whether it knows the
+// key. Unknown and repeated keys are mistakes, whose texts begin with prefix.
 func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)
@@ -118,9 +121,9 @@ func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value
 		key := n.Content[i]
 		switch {
 		case key.Kind != yaml.ScalarNode:
-			p.wrong(key, "%sa key that is no word", prefix)
+			p.wrong(key, "%sa key is not a word", prefix)
 		case seen[key.Value]:
-			p.wrong(key, "%s%q is there twice", prefix, key.Value)
+			p.wrong(key, "%skey %q is repeated", prefix, key.Value)
 		case !read(key.Value, n.Content[i+1]):
 			p.wrong(key, "%sunknown key %q", prefix, key.Value)
 		}
@@ -151,6 +154,6 @@ func (p *parser) file(n *yaml.Node) {
 		return true
 	})
 	if !listed && n.Kind == yaml.MappingNode {
-		p.wrong(n, "there are no rules: an empty list, if nobody may do anything")
+		p.wrong(n, "rules is missing: to refuse all requests, write an empty list")
 	}
 }

@@ -76,7 +76,7 @@ func TestMistakesInAFile(t *testing.T) {
 		"only a comment":  {"# nothing\n", "r.yaml: empty"},
 		"null":            {"---\n", "r.yaml:2: want a mapping"},
 		"a list":          {"- route: /a\n", "r.yaml:1: want a mapping"},
-		"no rules":        {"ignore_case: true\n", "r.yaml:1: there are no rules: an empty list, if nobody may do anything"},
+		"no rules":        {"ignore_case: true\n", "r.yaml:1: rules is missing: to refuse all requests, write an empty list"},
 		"rules no list":   {"rules: {}\n", "r.yaml:1: rules: want a list"},
 		"rules null":      {"rules:\n", "r.yaml:1: rules: want a list"},
 		"no YAML":         {"rules: [\n  a: b: c\n", "r.yaml:"},
@@ -86,8 +86,8 @@ func TestMistakesInAFile(t *testing.T) {
 		"two documents":   {"rules: []\n---\nrules: []\n", "r.yaml: more than one document"},
 		"a broken second": {"rules: []\n---\n\t", "r.yaml:3: found character"},
 		"unknown key":     {"rules: []\nIgnore_case: true\n", `r.yaml:2: unknown key "Ignore_case"`},
-		"repeated key":    {"rules: []\nrules: []\n", `r.yaml:2: "rules" is there twice`},
-		"a list as a key": {"rules: []\n? [a]\n: b\n", "r.yaml:2: a key that is no word"},
+		"repeated key":    {"rules: []\nrules: []\n", `r.yaml:2: key "rules" is repeated`},
+		"a list as a key": {"rules: []\n? [a]\n: b\n", "r.yaml:2: a key is not a word"},
 		"no boolean":      {"ignore_case: yes please\nrules: []\n", "r.yaml:1: ignore_case: want true or false"},
 		"a word for it":   {"ignore_case: yes\nrules: []\n", "r.yaml:1: ignore_case: want true or false"},
 		"an anchor":       {"rules: &x []\n", "r.yaml:1: anchors and aliases are not supported"},
@@ -99,32 +99,32 @@ func TestMistakesInAFile(t *testing.T) {
 		"a rule that is a word": {"rules: [/a]\n", "r.yaml:1: rule 1: want a mapping"},
 		"no route":              {"rules:\n- access: deny\n", "r.yaml:2: rule 1: want a route, or a path"},
 		"no access":             {"rules:\n- route: /a\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
-		"another access":        {"rules:\n- route: /a\n  access: Public\n", `r.yaml:2: rule 1 (/a): access: "Public" is none of user, optional, public, deny`},
+		"another access":        {"rules:\n- route: /a\n  access: Public\n", `r.yaml:2: rule 1 (/a): access: "Public" is not user, optional, public or deny`},
 		"an empty access":       {"rules:\n- route: /a\n  access: ''\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
 		"scopes and access":     {"rules:\n- {route: /a, access: public, scopes: [a]}\n", "r.yaml:2: rule 1 (/a): access excludes scopes and any_scope"},
 		"no scopes":             {"rules:\n- {route: /a, scopes: []}\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
 		"null scopes":           {"rules:\n- {route: /a, scopes: }\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
 		"one scope":             {"rules:\n- {route: /a, any_scope: a}\n", "r.yaml:2: rule 1 (/a): any_scope: want a list that isn't empty"},
-		"no scope token":        {"rules:\n- {route: /a, scopes: [a b]}\n", `r.yaml:2: rule 1 (/a): scopes: "a b" is no scope token`},
+		"no scope token":        {"rules:\n- {route: /a, scopes: [a b]}\n", `r.yaml:2: rule 1 (/a): scopes: "a b" is not a scope token`},
 		"too many scopes": {"rules:\n- {route: /a, scopes: [x], any_scope: [" + strings.Repeat("s, ", 256) + "s]}\n",
 			`r.yaml:2: rule 1 (/a): any_scope: more than 256 scopes`},
-		"an empty scope":         {"rules:\n- {route: /a, scopes: ['']}\n", `r.yaml:2: rule 1 (/a): scopes: "" is no scope token`},
+		"an empty scope":         {"rules:\n- {route: /a, scopes: ['']}\n", `r.yaml:2: rule 1 (/a): scopes: "" is not a scope token`},
 		"a number":               {"rules:\n- {route: /a, scopes: [1]}\n", "r.yaml:2: rule 1 (/a): scopes: want text"},
 		"an unknown key":         {"rules:\n- route: /a\n  scope: [a]\n", `r.yaml:3: rule 1 (/a): unknown key "scope"`},
-		"a repeated key":         {"rules:\n- route: /a\n  access: deny\n  access: public\n", `r.yaml:4: rule 1 (/a): "access" is there twice`},
+		"a repeated key":         {"rules:\n- route: /a\n  access: deny\n  access: public\n", `r.yaml:4: rule 1 (/a): key "access" is repeated`},
 		"a route of numbers":     {"rules:\n- {route: 5, access: deny}\n", "r.yaml:2: rule 1 (5): route: want text"},
 		"a route and a path":     {"rules:\n- {route: /a, path: /a, access: deny}\n", "r.yaml:2: rule 1 (/a): route excludes methods, host and path"},
 		"a path with a method":   {"rules:\n- {path: GET /a, access: deny}\n", "r.yaml:2: rule 1 (GET /a): path: doesn't begin with a slash"},
 		"a host with a path":     {"rules:\n- {path: /a, host: h/b, access: deny}\n", "r.yaml:2: rule 1 (/a): host: want a name without a path"},
-		"an empty method":        {"rules:\n- {path: /a, methods: [''], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "" is none`},
-		"two methods in one":     {"rules:\n- {path: /a, methods: ['GET POST'], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "GET POST" is none`},
+		"an empty method":        {"rules:\n- {path: /a, methods: [''], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "" is not a method`},
+		"two methods in one":     {"rules:\n- {path: /a, methods: ['GET POST'], access: deny}\n", `r.yaml:2: rule 1 (/a): methods: "GET POST" is not a method`},
 		"no methods":             {"rules:\n- {path: /a, methods: [], access: deny}\n", "r.yaml:2: rule 1 (/a): methods: want a list that isn't empty"},
 		"a pattern of ServeMux":  {"rules:\n- {route: '/{a', access: deny}\n", "r.yaml:2: rule 1 (/{a): parsing"},
 		"a pattern of ours":      {"rules:\n- {path: /a, methods: [get], access: deny}\n", "r.yaml:2: rule 1 (get /a): the method is not in capital letters"},
 		"a conflict":             {"rules:\n- {route: /a, access: deny}\n- {path: /a, access: user}\n", "r.yaml:3: rule 2 (/a): conflicts with r.yaml:2: rule 1 (/a)"},
 		"a conflict, other case": {"ignore_case: true\nrules:\n- {route: /a, access: deny}\n- {path: /A, access: user}\n", "r.yaml:4: rule 2 (/A): conflicts with r.yaml:3: rule 1 (/a)"},
 		"all at once": {"rules:\n- {route: /a, scopes: [a b, 1], x: y}\n- {route: /b//c, access: user}\n- {route: /c}\n",
-			"r.yaml:2: rule 1 (/a): scopes: want text\nr.yaml:2: rule 1 (/a): scopes: \"a b\" is no scope token\nr.yaml:2: rule 1 (/a): unknown key \"x\"\n" +
+			"r.yaml:2: rule 1 (/a): scopes: want text\nr.yaml:2: rule 1 (/a): scopes: \"a b\" is not a scope token\nr.yaml:2: rule 1 (/a): unknown key \"x\"\n" +
 				"r.yaml:4: rule 3 (/c): want scopes, any_scope or access\nr.yaml:3: rule 2 (/b//c): no request can match: the path contains an empty segment"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -146,7 +146,8 @@ type written struct {
 	}
 }
 
-// expected is what a table of such a file lets pass by the rule for one route, in the words of [xenaauth.Requirement].
+// expected is what a table of such a file lets pass by the rule for one route, in the words of
+// [xenaauth.Requirement].
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
@@ -174,9 +175,9 @@ func access(r routes.Rule) string {
 	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
 }
 
-// FuzzParse reads any file. What loads has one access for each rule, and the one that a plain reader of YAML finds in the
-// file; a request for the route of a rule without wildcards is decided by that rule. What doesn't load gives no table,
-// and a mistake that begins with the file's name.
+// FuzzParse reads any file. What loads has one access for each rule, and the one that a plain
+// reader of YAML finds in the file; a request for the route of a rule without wildcards is decided
+// by that rule. What doesn't load gives no table, and a mistake that begins with the file's name.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")

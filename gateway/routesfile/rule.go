@@ -9,14 +9,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry is a rule as it is written.
+// entry is a rule as the file has it.
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
 	has                       map[string]bool
 }
 
-// rule reads the nth rule. It stands for one rule of a table for each of its methods.
+// rule reads a rule. number is its place in the list. If the rule has methods, the table gets one
+// rule for each of them.
 func (p *parser) rule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
@@ -50,17 +51,17 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		return // what is missing or wrong then only follows from that
 	}
 	patterns := p.patterns(n, at, &e)
-	rule, ok := p.access(n, at, &e)
+	access, ok := p.access(n, at, &e)
 	if !ok {
 		return
 	}
-	rule.Source = fmt.Sprintf("%s:%d: rule %d", p.name, n.Line, number)
-	for _, rule.Pattern = range patterns {
-		p.rules = append(p.rules, rule)
+	source := fmt.Sprintf("%s:%d: rule %d", p.name, n.Line, number)
+	for _, pattern := range patterns {
+		p.rules = append(p.rules, routes.Rule{Pattern: pattern, Access: access, Source: source})
 	}
 }
 
-// named is what a rule says that it is about, in parentheses, for messages.
+// named returns the route or path of a rule in parentheses, for messages.
 func named(n *yaml.Node) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i].Value, n.Content[i+1]
@@ -71,7 +72,7 @@ func named(n *yaml.Node) string {
 	return ""
 }
 
-// patterns are the ServeMux patterns that a rule is for.
+// patterns returns the patterns of a rule.
 func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
@@ -94,7 +95,7 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	}
 	for _, method := range e.methods {
 		if method == "" || strings.ContainsAny(method, "/ \t") {
-			p.wrong(n, "%smethods: %q is none", at, method)
+			p.wrong(n, "%smethods: %q is not a method", at, method)
 			continue
 		}
 		patterns = append(patterns, method+" "+e.host+e.path)
@@ -102,13 +103,13 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// access is a rule that says who passes.
-func (p *parser) access(n *yaml.Node, at string, e *entry) (rule routes.Rule, ok bool) {
+// access returns which requests a rule lets pass. ok is false after a mistake.
+func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
 	case scoped && e.has["access"]:
 		p.wrong(n, "%saccess excludes scopes and any_scope", at)
-		return rule, false
+		return access, false
 	case scoped:
 		var of []xenaauth.Requirement
 		if e.has["scopes"] {
@@ -117,29 +118,26 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (rule routes.Rule, ok
 		if e.has["any_scope"] {
 			of = append(of, xenaauth.AnyScope(e.anyScope...))
 		}
-		rule.Access = routes.Require(of...)
-		return rule, true
+		return routes.Require(of...), true
 	}
 	switch e.access {
 	case "user":
-		rule.Access = routes.Require(xenaauth.AnyUser())
+		return routes.Require(xenaauth.AnyUser()), true
 	case "optional":
-		rule.Access = routes.Optional()
+		return routes.Optional(), true
 	case "public":
-		rule.Access = routes.Public()
+		return routes.Public(), true
 	case "deny":
-		rule.Access = routes.Deny()
+		return routes.Deny(), true
 	case "":
 		p.wrong(n, "%swant scopes, any_scope or access", at)
-		return rule, false
 	default:
-		p.wrong(n, "%saccess: %q is none of user, optional, public, deny", at, e.access)
-		return rule, false
+		p.wrong(n, "%saccess: %q is not user, optional, public or deny", at, e.access)
 	}
-	return rule, true
+	return access, false
 }
 
-// text reads a string. Numbers, booleans and null are none unless they are quoted.
+// text reads a string. A number, a boolean or null is a mistake unless it is quoted.
 func (p *parser) text(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		p.wrong(n, "%s: want text", at)
@@ -159,7 +157,7 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 	}
 }
 
-// maxScopes is how many alternatives a requirement may have.
+// maxScopes is the largest number of alternatives that a Requirement has.
 const maxScopes = 256
 
 // scopes reads a list of scope tokens (RFC 6749, section 3.3).
@@ -172,7 +170,7 @@ func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	for i, scope := range *into {
 		illegal := func(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c > '~' }
 		if n.Content[i].Tag == "!!str" && (scope == "" || strings.ContainsFunc(scope, illegal)) {
-			p.wrong(n.Content[i], "%s: %q is no scope token", at, scope)
+			p.wrong(n.Content[i], "%s: %q is not a scope token", at, scope)
 		}
 	}
 }

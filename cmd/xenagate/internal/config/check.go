@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// check finds the mistakes that can be found without the packages that the configuration is for.
+// check adds the mistakes in values. Other packages find more mistakes when they use the values.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -35,7 +35,7 @@ func (c *Config) check() {
 	c.checkRest()
 }
 
-// name is what metrics and logs call an upstream.
+// name matches the name of an upstream, which metrics and logs contain.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 func (c *Config) checkUpstreams() {
@@ -44,7 +44,7 @@ func (c *Config) checkUpstreams() {
 		wrong("upstreams", "need listen")
 	}
 	if c.Listen != "" && len(c.Upstreams) == 0 {
-		wrong("upstreams", "is missing: where should requests go?")
+		wrong("upstreams", "is missing")
 	}
 	seen := make(map[string]bool)
 	for i, u := range c.Upstreams {
@@ -70,13 +70,13 @@ func (c *Config) checkUpstreams() {
 			wrong(key, "an upstream before it has the same host and path")
 		}
 		if seen["name "+u.Name] {
-			wrong(key+".name", "is there twice")
+			wrong(key+".name", "is repeated")
 		}
 		seen["host "+same], seen["name "+u.Name] = true, true
 	}
 }
 
-// plainPath reports whether p is a path that a request would have in just that form.
+// plainPath reports whether p is a path that every request for it has in exactly this form.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -144,22 +144,23 @@ func (c *Config) checkListeners() {
 	}
 }
 
-// checkPaths sees to it that no path means two things. What is under an Envoy's is chosen by clients.
+// checkPaths adds a mistake for each path with two meanings. The clients of an Envoy choose the
+// paths below its path.
 func (c *Config) checkPaths() {
 	wrong := c.source.wrongAt
 	type owner struct {
 		key, path string
-		whole     bool // and all that is under it
+		below     bool // and all paths below it
 	}
 	var owners []owner
-	add := func(key, path string, whole bool) {
+	add := func(key, path string, below bool) {
 		for _, o := range owners {
-			if o.path == path || o.whole && strings.HasPrefix(path, o.path+"/") ||
-				whole && strings.HasPrefix(o.path, path+"/") {
+			if o.path == path || o.below && strings.HasPrefix(path, o.path+"/") ||
+				below && strings.HasPrefix(o.path, path+"/") {
 				wrong(key, "overlaps with %s", o.key)
 			}
 		}
-		owners = append(owners, owner{key, path, whole})
+		owners = append(owners, owner{key, path, below})
 	}
 	if f := c.ForwardAuth; f != nil {
 		for i, e := range f.Endpoints {
@@ -204,7 +205,7 @@ func (c *Config) checkRest() {
 	}
 }
 
-// prefixes checks a list of networks.
+// prefixes adds the mistakes in a list of networks.
 func (c *Config) prefixes(key string, list []string) {
 	for i, text := range list {
 		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {
@@ -213,8 +214,9 @@ func (c *Config) prefixes(key string, list []string) {
 	}
 }
 
-// Prefixes are the networks of a list. IPv4 in IPv6 is IPv4. What is no network, which [Load] has told, is a network that
-// nobody has (RFC 5737), so that what is built of it can be checked.
+// Prefixes returns the networks of a list. It turns IPv4 addresses in IPv6 form into IPv4. In place
+// of a text that is no network, a mistake that [Load] has reported, it returns a network of RFC
+// 5737, which no peer has.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

@@ -1,8 +1,8 @@
-// Package config reads the configuration of xenagate: one YAML file, the files with secrets that it names, and the
-// environment variables of [xenaauth.ConfigFromEnv] for what it leaves out.
+// Package config reads the configuration of xenagate: a YAML file, the files with secrets that it
+// names, and, for keys that the file lacks, the environment variables of [xenaauth.ConfigFromEnv].
 //
-// A file is taken as a whole or not at all. Unknown and repeated keys, keys without a value, anchors, aliases and tags
-// are errors. All mistakes are told at once, each with file and line.
+// A file with a mistake is refused as a whole. Unknown and repeated keys, keys without a value,
+// anchors, aliases and tags are mistakes. An error lists all mistakes with file and line.
 package config
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// Config is a configuration file, with defaults filled in. README.md explains each key.
+// Config is a configuration with its defaults. README.md explains each key.
 type Config struct {
 	Listen         string        `yaml:"listen"`
 	Tokens         Tokens        `yaml:"tokens"`
@@ -52,13 +52,13 @@ type Introspection struct {
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
-// Challenge is what refusals tell clients.
+// Challenge has parameters of the challenge in WWW-Authenticate.
 type Challenge struct {
 	Realm            string `yaml:"realm"`
 	ResourceMetadata string `yaml:"resource_metadata"`
 }
 
-// Upstream is a service behind the gateway, and which requests are its own.
+// Upstream is a service behind the gateway, with the host and path of its requests.
 type Upstream struct {
 	Name string `yaml:"name"`
 	URL  string `yaml:"url"`
@@ -66,13 +66,13 @@ type Upstream struct {
 	Path string `yaml:"path"`
 }
 
-// Limits bound what a client may send.
+// Limits bound the size of a request.
 type Limits struct {
 	HeaderBytes int   `yaml:"header_bytes"`
 	BodyBytes   int64 `yaml:"body_bytes"`
 }
 
-// Timeouts bound how long things take.
+// Timeouts bound the parts of a request, and the drain.
 type Timeouts struct {
 	Header         time.Duration `yaml:"header"`
 	Read           time.Duration `yaml:"read"`
@@ -97,32 +97,32 @@ type Assertion struct {
 	JWKSPath string                   `yaml:"jwks_path"`
 }
 
-// ForwardAuth is the listener for proxies that ask by HTTP.
+// ForwardAuth configures the listener for proxies that ask by HTTP.
 type ForwardAuth struct {
 	Listen    string     `yaml:"listen"`
 	Endpoints []Endpoint `yaml:"endpoints"`
 }
 
-// Endpoint is where the proxies of one kind ask.
+// Endpoint is the endpoint for the proxies of one kind.
 type Endpoint struct {
 	Path         string   `yaml:"path"`
 	Dialect      string   `yaml:"dialect"`
 	TrustedPeers []string `yaml:"trusted_peers"`
 }
 
-// ExtAuthz is the listener for Envoys that ask by gRPC.
+// ExtAuthz configures the listener for Envoy, which asks by gRPC.
 type ExtAuthz struct {
 	Listen       string   `yaml:"listen"`
 	TrustedPeers []string `yaml:"trusted_peers"`
 }
 
-// Logout is where the issuer sends its logout tokens.
+// Logout configures the endpoint for the issuer's logout tokens.
 type Logout struct {
 	Path      string   `yaml:"path"`
 	ClientIDs []string `yaml:"client_ids"`
 }
 
-// Redis is what the gateways of a fleet share.
+// Redis configures what the gateways of a fleet share.
 type Redis struct {
 	Addresses    []string      `yaml:"addresses"`
 	MasterName   string        `yaml:"master_name"`
@@ -134,7 +134,7 @@ type Redis struct {
 	Timeout      time.Duration `yaml:"timeout"`
 }
 
-// Admin is the listener for probes, metrics and operators.
+// Admin configures the listener for probes, metrics and operators.
 type Admin struct {
 	Listen           string `yaml:"listen"`
 	RevokeSecretFile string `yaml:"revoke_secret_file"`

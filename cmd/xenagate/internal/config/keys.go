@@ -15,8 +15,8 @@ import (
 type key[T any] struct {
 	name  string
 	field func(*T) any // returns a pointer to the field
-	// pair is the key of a field that excludes this field. If the file has one key of a pair, the environment sets
-	// neither field.
+	// pair is the key of a field that excludes this field. If the file has one key of a pair, the
+	// environment sets neither field.
 	pair string
 }
 
@@ -38,7 +38,8 @@ var identityKeys = []key[identity.Config]{
 	{name: "max_bytes", field: func(c *identity.Config) any { return &c.MaxBytes }},
 }
 
-// assertionKeys are the keys under identity.assertion that set fields of [identity.AssertionConfig].
+// assertionKeys are the keys under identity.assertion that set fields of
+// [identity.AssertionConfig].
 var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "header", field: func(c *identity.AssertionConfig) any { return &c.Header }},
 	{name: "issuer", field: func(c *identity.AssertionConfig) any { return &c.Issuer }},
@@ -57,8 +58,9 @@ func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	return types
 }
 
-// fieldsOf returns the keys that a mapping for t may have, and the types of their values. It returns nil if t is not a
-// struct: then the keys are free, or a mapping is a mistake that decoding reports.
+// fieldsOf returns the keys that a mapping for t may have, and the types of their values. It
+// returns nil if t is not a struct: then the keys are free, or a mapping is a mistake that decoding
+// reports.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
@@ -75,8 +77,8 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	return fields
 }
 
-// Keys returns the dotted names of all keys that a file may have. An element of a list has no name of its own:
-// "upstreams.url" is the key url of each upstream.
+// Keys returns the dotted names of all keys that a file may have. An element of a list has no name
+// of its own: "upstreams.url" is the key url of each upstream.
 func Keys() []string {
 	var names []string
 	var walk func(t reflect.Type, prefix string)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Load reads a configuration and its table of routes, and sets the defaults of keys that the file lacks. The error lists
-// all mistakes, joined by [errors.Join]. If Load returns a Config together with an error, the file is YAML, and the
-// caller can look for more mistakes in the Config.
+// Load reads a configuration and its table of routes, and sets the defaults of keys that the file
+// lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config together
+// with an error, the file is YAML, and the caller can look for more mistakes in the Config.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -26,7 +26,7 @@ func Load(path string) (*Config, error) {
 	return c, errors.Join(append(c.source.errs, errRoutes)...)
 }
 
-// fillIn sets what the file leaves out.
+// fillIn sets the defaults of the keys that the file lacks.
 func (c *Config) fillIn() {
 	or(&c.Authorization, "strip")
 	or(&c.RoutesInterval, 2*time.Second)
@@ -60,16 +60,18 @@ func or[T comparable](field *T, standard T) {
 	}
 }
 
-// Has reports whether the file has a key, by its dotted name.
+// Has reports whether the file has a key. The key is a dotted name, such as "admin.listen".
 func (c *Config) Has(key string) bool {
 	_, ok := c.source.lines[key]
 	return ok
 }
 
-// At is err with the file and line of a key, by its dotted name.
+// At returns err with the file, the line of a key, and the key. The key is a dotted name, such as
+// "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// file is a path as the configuration means it: beside itself.
+// file returns a path of the configuration. A relative path is relative to the folder of the
+// configuration.
 func (c *Config) file(path string) string {
 	if filepath.IsAbs(path) {
 		return path

@@ -24,7 +24,8 @@ type Routes struct {
 	settings string // all keys of the file but the routes; "" for a routes_file
 }
 
-// SettingsChanged reports whether the configuration file of r has other settings beside the routes than before.
+// SettingsChanged reports whether the configuration file of r has other settings beside the routes
+// than before.
 func (r *Routes) SettingsChanged(before *Routes) bool { return r.settings != before.settings }
 
 // ReadRoutes returns what the file with the table of routes contains now.
@@ -37,8 +38,8 @@ func (c *Config) ReadRoutes() (content string, err error) {
 	return string(data), err
 }
 
-// ParseRoutes returns the table in the content of the file with the table of routes. A mistake in the shape of the file
-// is an error, also outside the table.
+// ParseRoutes returns the table in the content of the file with the table of routes. A mistake in
+// the shape of the file is an error, also outside the table.
 func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	if c.RoutesFile != "" {
 		return c.parseRoutesFile(content)
@@ -97,7 +98,8 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// settings returns all keys of the file but the routes, in a form that does not depend on their order.
+// settings returns all keys of the file but the routes, in a form that does not depend on their
+// order.
 func (s *source) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {

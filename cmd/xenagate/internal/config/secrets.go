@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// maxFile is how long a file that the configuration names may be, in bytes.
+// maxFile is the largest size of a file that the configuration names, in bytes.
 const maxFile = 4 << 20
 
-// readFile reads a file. Errors show the last element of its path.
+// readFile reads a file. Errors contain only the last element of its path.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxFile {
@@ -37,7 +37,7 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// secret reads a file with a secret, without the line break at its end.
+// secret reads a file with a secret. It removes one line break at the end.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	data, err := readFile(c.file(path))
 	if err != nil {
@@ -50,7 +50,7 @@ func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// RevokeSecret is what operators show to revoke tokens. It is nil if nobody may.
+// RevokeSecret returns the secret for /revoke, or nil if the configuration names none.
 func (c *Config) RevokeSecret() ([]byte, error) {
 	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
 		return nil, nil
@@ -58,14 +58,14 @@ func (c *Config) RevokeSecret() ([]byte, error) {
 	return c.secret("admin.revoke_secret_file", c.Admin.RevokeSecretFile, 32)
 }
 
-// RedisSecrets are the secrets of the fleet and the password of Redis.
+// RedisSecrets returns the secrets of the fleet and the password of Redis.
 func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	var errs []error
 	for i, file := range c.Redis.SecretFiles {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			s = []byte(rand.Text() + rand.Text()) // and the rest is checked
+			s = []byte(rand.Text() + rand.Text()) // so that the rest can be checked
 		}
 		secrets = append(secrets, s)
 	}
@@ -77,8 +77,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	return secrets, password, errors.Join(errs...)
 }
 
-// AssertionKeys are the keys that assertions are signed with, as the files are now. Beside an error they are keys that
-// nobody knows, so that the rest of the configuration can be checked.
+// AssertionKeys reads the keys that sign assertions. Together with an error, it returns a new
+// random key, so that the rest of the configuration can be checked.
 func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	if c.Identity.Assertion == nil {
 		return nil, nil
@@ -116,12 +116,12 @@ func privateKey(data []byte) (crypto.Signer, error) {
 		case "PRIVATE KEY":
 			k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				return nil, errors.New("the private key is malformed") // an error could tell of its content
+				return nil, errors.New("the private key is malformed") // the error of package x509 could contain a part of the key
 			}
 			if s, ok := k.(crypto.Signer); ok {
 				return s, nil
 			}
-			return nil, errors.New("not a key that signs")
+			return nil, errors.New("the key can't sign")
 		case "EC PRIVATE KEY":
 			k, err := x509.ParseECPrivateKey(block.Bytes)
 			if err != nil {

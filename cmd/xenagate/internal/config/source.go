@@ -14,10 +14,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxSize is how long a configuration may be, in bytes.
+// maxSize is the largest size of a configuration, in bytes.
 const maxSize = 4 << 20
 
-// source is a file that was read, and where in it everything is.
+// source is the content of a configuration file, with the line of each key and the mistakes found
+// so far.
 type source struct {
 	path  string
 	data  []byte
@@ -35,14 +36,15 @@ func newSource(path string, data []byte) *source {
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
-// wrong is a mistake in the shape of the file.
+// wrong adds a mistake in the shape of the file.
 func (s *source) wrong(line int, format string, args ...any) {
 	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
-// wrongAt is a mistake in the value of a key, by its dotted name. A key that isn't there is told at what is around it.
-// If the line has a mistake in its shape, the value isn't known, and nothing is told about it.
+// wrongAt adds a mistake in the value of a key, by its dotted name. If the file lacks the key, the
+// error has the line of the section that it belongs to. If the line has a mistake in its shape, the
+// value is unknown, and wrongAt adds nothing.
 func (s *source) wrongAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.misshapen[line] {
 		return
@@ -50,6 +52,7 @@ func (s *source) wrongAt(key, format string, args ...any) {
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
+// at returns err with the file, the line of a key, and the key.
 func (s *source) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
@@ -63,8 +66,9 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parse reads a configuration file. It returns an error if there is nothing to read. Mistakes in the shape of the file
-// are in the source's errs; the Config then has the rest of the file, so that check can report mistakes in it too.
+// parse reads a configuration file. It returns an error if there is nothing to read. Mistakes in
+// the shape of the file are in the source's errs; the Config then has the rest of the file, so that
+// check can report mistakes in it too.
 func parse(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
@@ -111,7 +115,8 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode sets into to the value of a node. It reports whether that succeeded. Mistakes are in s.errs.
+// decode sets into to the value of a node. It reports whether that succeeded. Mistakes are in
+// s.errs.
 func (s *source) decode(n *yaml.Node, into any) bool {
 	err := n.Decode(into)
 	if err == nil {
@@ -132,8 +137,9 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// walk notes where keys are, and refuses unknown and repeated ones, and what makes YAML more than a way to write lists
-// and maps. What it refuses it takes out of the tree. What is under routes is for package routesfile to judge.
+// walk notes the lines of all keys. It refuses unknown and repeated keys, and the features of YAML
+// beyond lists and mappings. It removes what it refuses from the tree. Package routesfile checks
+// what is under routes.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -174,7 +180,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 			s.wrong(key.Line, "tags, anchors and merge keys are not supported")
 			continue
 		case repeated:
-			s.wrong(key.Line, "%q is there twice, first in line %d", key.Value, before)
+			s.wrong(key.Line, "key %q is repeated, first in line %d", key.Value, before)
 			continue
 		case fields != nil && !known:
 			s.wrong(key.Line, "unknown key %q", key.Value)
@@ -184,7 +190,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		s.lines[prefix+key.Value], s.values[prefix+key.Value] = key.Line, value
 		if prefix+key.Value != "routes" {
 			if !known {
-				field = into // of a map, whose keys are free
+				field = into // the keys of a map are free
 			}
 			s.walk(value, prefix+key.Value, depth+1, field)
 		}
@@ -193,7 +199,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 	n.Content = kept
 }
 
-// isPlain reports whether n is only a value, a list or a map. It has what else it is told as a mistake.
+// isPlain reports whether n is a value, a list or a mapping. It adds a mistake if it is not.
 func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {
@@ -211,16 +217,18 @@ func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	return false
 }
 
-// strangeBreak is what ends a line for YAML but not for us, nor for most editors: U+0085, U+2028, U+2029 and a lone CR.
-// After one, lines would have other numbers, and routes wouldn't be where they are.
+// strangeBreak matches the line breaks of YAML that most editors don't show as line breaks: U+0085,
+// U+2028, U+2029, and CR without LF. After such a break, the lines in messages would not be those
+// in an editor.
 var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 
-// lineOf is how package yaml says in which line a mistake is.
+// lineOf matches the line in an error of package yaml.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
 
-// plainly says a mistake that package yaml tells by the names of Go types. It doesn't show values.
+// plainly replaces the Go types in an error of package yaml by plain words. The result contains no
+// values of the file.
 func plainly(text string) string {
 	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
 		into := wrongType.FindStringSubmatch(m)[2]

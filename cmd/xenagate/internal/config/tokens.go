@@ -33,7 +33,8 @@ var tokenKeys = []key[xenaauth.Config]{
 	{name: "allow_http", field: func(c *xenaauth.Config) any { return &c.AllowHTTP }},
 }
 
-// introspectionKeys are the keys under tokens.introspection that set fields of [xenaauth.Introspection].
+// introspectionKeys are the keys under tokens.introspection that set fields of
+// [xenaauth.Introspection].
 var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "endpoint", field: func(i *xenaauth.Introspection) any { return &i.Endpoint }},
 	{name: "client_id", field: func(i *xenaauth.Introspection) any { return &i.ClientID }},
@@ -58,9 +59,9 @@ var (
 	}
 )
 
-// Validator returns which tokens are accepted. The file decides; for each key that the file lacks, the environment
-// decides ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from the same source, and so do the id and
-// the secret for introspection. The error lists all mistakes.
+// Validator returns which tokens are accepted. The file decides; for each key that the file lacks,
+// the environment decides ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from
+// the same source, and so do the id and the secret for introspection. The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
@@ -75,8 +76,8 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// introspection returns the section of the file over env, the configuration from the environment. env is nil if the
-// environment configures no introspection.
+// introspection returns the section of the file over env, the configuration from the environment.
+// env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection

@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// settings are the keys under tokens, a value in the file, a value of the variable, and the field that both set.
+// settings are the keys under tokens, a value in the file, a value of the variable, and the field
+// that both set.
 var settings = []struct {
 	key, file     string
 	variable, env string
