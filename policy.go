@@ -126,7 +126,7 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 // confusable are claims that no access token of Xena has: claims of ID tokens (nonce, at_hash,
 // c_hash), of logout tokens and security events (events), and of signed introspection responses
 // (token_introspection).
-const confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
+var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
 // accessTokenNames are the words by which issuers call a token an access token, in the claims
 // token_use (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some

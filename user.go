@@ -85,16 +85,16 @@ func (u *User) SessionID() string { return u.set.SessionID }
 func (u *User) TokenID() string { return u.set.ID }
 
 // IdentityProvider is the claim idp: where the user logged in, "local" for the issuer itself, or "".
-func (u *User) IdentityProvider() string { return u.set.IdentityProvider }
+func (u *User) IdentityProvider() string { return u.set.StringOf(claims.Idp) }
 
 // AuthenticationMethods is the claim amr (RFC 8176), as a list.
-func (u *User) AuthenticationMethods() []string { return slices.Clone(u.set.Methods) }
+func (u *User) AuthenticationMethods() []string { return u.set.StringsOf(claims.Amr) }
 
 // AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), or "".
-func (u *User) AuthenticationContext() string { return u.set.ContextClass }
+func (u *User) AuthenticationContext() string { return u.set.StringOf(claims.Acr) }
 
 // AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if the token doesn't say.
-func (u *User) AuthenticatedAt() time.Time { return moment(u.set.AuthTime) }
+func (u *User) AuthenticatedAt() time.Time { return moment(u.set.TimeOf(claims.AuthTime)) }
 
 // IssuedAt is the claim iat, or zero. After a refresh IdentityServer4 keeps the old one: see [User.NotBefore].
 func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }

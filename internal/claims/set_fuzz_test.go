@@ -76,8 +76,8 @@ func FuzzSet(f *testing.F) {
 		} {
 			require.Equal(t, decoded[string](t, std[name], true), got, name)
 		}
-		require.Equal(t, decoded[string](t, std["idp"], false), set.IdentityProvider)
-		require.Equal(t, decoded[string](t, std["acr"], false), set.ContextClass)
+		require.Equal(t, decoded[string](t, std["idp"], false), set.StringOf(claims.Idp))
+		require.Equal(t, decoded[string](t, std["acr"], false), set.StringOf(claims.Acr))
 		require.Equal(t, decoded[string](t, std["token_type"], answer), set.TokenType)
 		require.Equal(t, string(std["active"]) == "true", set.Active)
 		require.True(t, slices.Equal(strs(t, std["aud"], false), set.Audience))

@@ -36,10 +36,10 @@ func TestParseFull(t *testing.T) {
 		require.Equal(t, []string{"read", "write"}, set.Scopes)
 		require.False(t, set.ScopeIsList)
 		require.Equal(t, "s-1", set.SessionID)
-		require.EqualValues(t, 1699999999, set.AuthTime)
-		require.Equal(t, "local", set.IdentityProvider)
-		require.Equal(t, []string{"pwd", "otp"}, set.Methods)
-		require.Equal(t, "loa2", set.ContextClass)
+		require.EqualValues(t, 1699999999, set.TimeOf(claims.AuthTime))
+		require.Equal(t, "local", set.StringOf(claims.Idp))
+		require.Equal(t, []string{"pwd", "otp"}, set.StringsOf(claims.Amr))
+		require.Equal(t, "loa2", set.StringOf(claims.Acr))
 		require.True(t, set.Active)
 		require.Equal(t, "Bearer", set.TokenType)
 	}
@@ -118,32 +118,36 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
 			set, err := claims.Parse(`{"idp":`+value+`,"acr":`+value+`,"amr":`+value+`,"auth_time":`+value+`}`, source)
 			require.NoError(t, err, name)
-			want := &claims.Set{}
+			var want struct {
+				text string
+				list []string
+				time int64
+			}
 			switch name {
 			case "string":
-				want.IdentityProvider, want.ContextClass, want.Methods = "x", "x", []string{"x"}
+				want.text, want.list = "x", []string{"x"}
 			case "empty string":
-				want.Methods = []string{""}
+				want.list = []string{""}
 			case "array":
-				want.Methods = []string{"x"}
+				want.list = []string{"x"}
 			case "empty array":
-				want.Methods = []string{}
+				want.list = []string{}
 			case "number":
-				want.AuthTime = 1
+				want.time = 1
 			}
-			require.Equal(t, want.IdentityProvider, set.IdentityProvider, name)
-			require.Equal(t, want.ContextClass, set.ContextClass, name)
-			require.Equal(t, want.Methods, set.Methods, name)
-			require.Equal(t, want.AuthTime, set.AuthTime, name)
+			require.Equal(t, want.text, set.StringOf(claims.Idp), name)
+			require.Equal(t, want.text, set.StringOf(claims.Acr), name)
+			require.Equal(t, want.list, set.StringsOf(claims.Amr), name)
+			require.Equal(t, want.time, set.TimeOf(claims.AuthTime), name)
 		}
 	}
 	set, err := claims.Parse(`{"auth_time":"1700000000"}`, claims.JWT)
 	require.NoError(t, err)
-	require.EqualValues(t, 1700000000, set.AuthTime, "IdentityServer 3 wrote it as a string")
+	require.EqualValues(t, 1700000000, set.TimeOf(claims.AuthTime), "IdentityServer 3 wrote it as a string")
 	set, err = claims.Parse(`{"auth_time":"yesterday","amr":["a",1],"aud":"b"}`, claims.JWT)
 	require.NoError(t, err)
-	require.Zero(t, set.AuthTime)
-	require.Nil(t, set.Methods)
+	require.Zero(t, set.TimeOf(claims.AuthTime))
+	require.Nil(t, set.StringsOf(claims.Amr))
 	require.Equal(t, []string{"b"}, set.Audience, "what was read of a list given up is in no other")
 }
 
@@ -290,12 +294,12 @@ func TestListsAreApart(t *testing.T) {
 			require.NoError(t, err)
 			set, err := claims.Parse(strings.ReplaceAll(string(text), ":null", ":[]"), claims.JWT)
 			require.NoError(t, err)
-			for _, list := range [][]string{set.Audience, set.Scopes, set.Methods} {
+			for _, list := range [][]string{set.Audience, set.Scopes, set.StringsOf(claims.Amr)} {
 				_ = append(list, "overwritten")
 			}
 			require.True(t, slices.Equal(aud, set.Audience))
 			require.True(t, slices.Equal(scope, set.Scopes))
-			require.True(t, slices.Equal(amr, set.Methods))
+			require.True(t, slices.Equal(amr, set.StringsOf(claims.Amr)))
 		}
 	}
 }

@@ -13,7 +13,7 @@ func (set *Set) Size() int {
 		n += len(set.Raw)
 	}
 	const header = int(unsafe.Sizeof(""))
-	for _, list := range [][]string{set.Audience, set.Scopes, set.Methods} {
+	for _, list := range [][]string{set.Audience, set.Scopes} {
 		if cap(list) > len(set.lists) {
 			n += header * cap(list)
 		}

@@ -1,0 +1,154 @@
+package claims
+
+import "math/bits"
+
+// Member is one bit for each claim of the table.
+type Member uint32
+
+// The table of claims. A row registers the exact name of a claim and how its value is read, and
+// returns the bit that tells in Set.Has whether the claim is there.
+//
+// The value of a claim that decides about a token is read into a field of the Set. For any other claim
+// the Set notes the place of the value. StringOf, StringsOf and TimeOf read it when it is needed.
+var (
+	Iss      = text("iss", func(s *Set) *string { return &s.Issuer })
+	Sub      = text("sub", func(s *Set) *string { return &s.Subject })
+	Aud      = row(claim{name: "aud", form: audience})
+	Exp      = date("exp", func(s *Set) *int64 { return &s.ExpiresAt })
+	Nbf      = date("nbf", func(s *Set) *int64 { return &s.NotBefore })
+	Iat      = date("iat", func(s *Set) *int64 { return &s.IssuedAt })
+	Jti      = text("jti", func(s *Set) *string { return &s.ID })
+	ClientID = text("client_id", func(s *Set) *string { return &s.ClientID })
+	Azp      = text("azp", func(s *Set) *string { return &s.AuthorizedParty })
+	Scope    = row(claim{name: "scope", form: scope})
+	Scp      = row(claim{name: "scp", form: scp})
+	Sid      = text("sid", func(s *Set) *string { return &s.SessionID })
+	AuthTime = noted("auth_time")
+	Idp      = noted("idp")
+	Amr      = noted("amr")
+	Acr      = noted("acr")
+	Cnf      = noted("cnf")
+	Nonce    = noted("nonce")
+	AtHash   = noted("at_hash")
+	CHash    = noted("c_hash")
+	Events   = noted("events")
+	Active   = row(claim{name: "active", form: active})
+
+	TokenType          = row(claim{name: "token_type", form: tokenType})
+	TokenIntrospection = noted("token_introspection")
+	TokenUse           = lenientText("token_use", func(s *Set) *string { return &s.TokenUse })
+	Typ                = lenientText("typ", func(s *Set) *string { return &s.Typ })
+)
+
+// claim is a row of the table.
+type claim struct {
+	name  string
+	bit   Member
+	form  form
+	text  func(*Set) *string // the field, if the form is aString or aLenientString
+	date  func(*Set) *int64  // the field, if the form is aDate
+	place uint8              // the index in Set.places, if the form is aPlace
+}
+
+// form is how the value of a claim is read.
+type form uint8
+
+const (
+	aPlace         form = iota // any type: only its place is noted
+	aString                    // another type is an error
+	aLenientString             // a value of another type counts as ""
+	aDate                      // a NumericDate (RFC 7519, section 2); in an Answer also a string of digits
+	audience
+	scope
+	scp
+	active
+	tokenType
+)
+
+func noted(name string) Member { return row(claim{name: name, form: aPlace}) }
+
+func text(name string, field func(*Set) *string) Member {
+	return row(claim{name: name, form: aString, text: field})
+}
+
+func lenientText(name string, field func(*Set) *string) Member {
+	return row(claim{name: name, form: aLenientString, text: field})
+}
+
+func date(name string, field func(*Set) *int64) Member {
+	return row(claim{name: name, form: aDate, date: field})
+}
+
+// maxPlaces bounds the number of claims whose form is aPlace.
+const maxPlaces = 10
+
+var (
+	rows   []claim
+	places uint8
+)
+
+func row(c claim) Member {
+	c.bit = 1 << len(rows)
+	if c.form == aPlace {
+		c.place = places
+		places++
+	}
+	if c.bit == 0 || places > maxPlaces {
+		panic("claims: the table is full")
+	}
+	rows = append(rows, c)
+	return c.bit
+}
+
+// slots finds the row of a name. No two names share a slot: init chooses the factor for that.
+var (
+	slots      [128]uint8 // the number of the row, counted from 1; 0 is free
+	slotFactor uint32
+)
+
+// registeredNames are the names of the table.
+var registeredNames *Names
+
+func init() {
+	names := make([]string, len(rows))
+	for i := range rows {
+		names[i] = rows[i].name
+	}
+	registeredNames = NewNames(names...)
+	for slotFactor = 0x9e3779b1; !fillSlots(); slotFactor += 2 {
+		slots = [128]uint8{}
+	}
+}
+
+func fillSlots() bool {
+	for i := range rows {
+		s := &slots[slotOf(rows[i].name)]
+		if *s != 0 {
+			return false
+		}
+		*s = uint8(i + 1)
+	}
+	return true
+}
+
+// slotOf hashes the length and three characters of a name that is not empty.
+func slotOf(name string) uint32 {
+	n := len(name)
+	h := uint32(n) | uint32(name[0])<<8 | uint32(name[n/2])<<16 | uint32(name[n-1])<<24
+	return h * slotFactor >> 25
+}
+
+// find returns the row of a name, or nil.
+func find(name string) *claim {
+	if name == "" {
+		return nil
+	}
+	i := slots[slotOf(name)]
+	if i == 0 || rows[i-1].name != name {
+		return nil
+	}
+	return &rows[i-1]
+}
+
+// rowOf returns the row of a bit.
+func rowOf(m Member) *claim { return &rows[bits.TrailingZeros32(uint32(m))] }
