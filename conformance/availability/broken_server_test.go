@@ -189,7 +189,7 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		if http2 { // the transport of the client sends no pings, and the library must not close its connections
 			left = 1
 		}
-		require.LessOrEqual(t, w.open(), left, "connections are left")
+		require.LessOrEqual(t, w.open(), left, "connections are still open")
 		w.mu.Lock()
 		conns := slices.Collect(maps.Keys(w.conns))
 		w.mu.Unlock()

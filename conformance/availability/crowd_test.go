@@ -30,7 +30,7 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 				header := fmt.Sprintf(`{"alg":"ES256","kid":"junk %d %d %p"}`, client, n, stop)
 				got := a.Get(t, harness.Base64(header)+"."+parts[1]+"."+parts[2])
 				if got.Status != http.StatusUnauthorized && (got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "") {
-					t.Errorf("a stranger got %d", got.Status)
+					t.Errorf("status %d, want 401, or 503 with Retry-After", got.Status)
 				}
 				select {
 				case <-stop:

@@ -58,7 +58,7 @@ func TestDeadConnections(t *testing.T) {
 			for range 20 {
 				require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.Opaque(xenaauthtest.Token{})))
 			}
-			require.Less(t, time.Since(began), 100*time.Millisecond, "nobody waits for dead connections any more")
+			require.Less(t, time.Since(began), 100*time.Millisecond, "no request may wait for dead connections now")
 		})
 	})
 }
@@ -127,7 +127,7 @@ func TestRecoveryAfterAHang(t *testing.T) {
 				all.Go(func() {
 					cold := &wired{validator: fresh}
 					if took := cold.until(t, w.issuer.JWT(xenaauthtest.Token{})); took > soon {
-						t.Errorf("nothing known yet: %v after an outage of %v", took, outage)
+						t.Errorf("without any key: %v after an outage of %v", took, outage)
 					}
 				})
 				all.Wait()

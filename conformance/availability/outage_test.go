@@ -20,7 +20,7 @@ import (
 func TestA1_NoKeysYet(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
-		require.Zero(t, issuer.Calls(xenaauthtest.All), "a constructor does no I/O")
+		require.Zero(t, issuer.Calls(xenaauthtest.All), "NewValidator must not call the issuer")
 		issuer.Down()
 		for range 3 {
 			a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)

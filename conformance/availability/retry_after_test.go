@@ -160,7 +160,7 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 				}
 				for _, token := range []string{issuer.Opaque(xenaauthtest.Token{}), used[0]} {
 					ask(token, 1)
-					require.LessOrEqual(t, ask(token, 10), 50, "of 1000 questions in 10 s")
+					require.LessOrEqual(t, ask(token, 10), 50, "at most 50 calls for 1000 requests in 10 s")
 				}
 				issuer.Heal()
 				time.Sleep(200 * time.Millisecond)

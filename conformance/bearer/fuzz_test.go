@@ -104,7 +104,7 @@ func FuzzMiddleware(f *testing.F) {
 				}
 				require.False(t, good && i < 4 && !u.Query().Has("access_token"), "guard %d refuses a good token with %d", i, w.Code)
 				if len(w.Result().Header["Www-Authenticate"]) == 0 && w.Code == 403 {
-					require.Equal(t, 4, i, "only the table refuses without a challenge")
+					require.Equal(t, 4, i, "only a guard with a table refuses without a challenge")
 					w.Result().Header.Set("WWW-Authenticate", `Bearer realm="xena"`)
 				}
 				if method == http.MethodHead {

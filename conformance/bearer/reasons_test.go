@@ -106,7 +106,7 @@ func TestReasons_EachOverHTTP(t *testing.T) {
 	for _, reason := range declaredReasons(t) {
 		t.Run(string(reason), func(t *testing.T) {
 			c, ok := table[reason]
-			require.True(t, ok, "no request is refused for this reason")
+			require.True(t, ok, "refusals has no request for this reason")
 			a := c.serve(t, issuer)
 			c.ask(t, a, http.MethodGet).IsRefusal(t, reason)
 			head := c.ask(t, a, http.MethodHead)
@@ -222,7 +222,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {
 					got.IsRefusal(t, xenaauth.ReasonUnavailable)
-					require.NotEmpty(t, a.Log.String(), "an outage is logged")
+					require.NotEmpty(t, a.Log.String(), "an outage must be logged")
 				}
 				_, err := a.Validator.Validate(t.Context(), strings.TrimPrefix(c.field, "Bearer "))
 				check(t, c, append(chain(err), got.Body, fmt.Sprint(got.Header), a.Log.String(), fmt.Sprint(a.Validator.(*xenaauth.Validator).Warm(t.Context())))...)

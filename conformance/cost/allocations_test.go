@@ -47,7 +47,7 @@ func TestAllocations(t *testing.T) {
 			run() // found in the cache; the token is now in use
 			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, "a token in use")
 		}
-		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking a token up")
+		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking up a token in use")
 
 		unseen := make([]string, 201)
 		for i := range unseen {

@@ -79,8 +79,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				require.LessOrEqual(t, counted, bound)
 				require.LessOrEqual(t, took, bound*5/4, "measured")
 				// An opaque token in use is counted twice: the two caches may drop it at different times.
-				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "counted is about measured, and not less")
-				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the bytes, and not the number, are the bound")
+				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "the counted bytes must be near the measured bytes")
+				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the cache must be bounded by bytes, not by the number of entries")
 				runtime.KeepAlive(v)
 				runtime.KeepAlive(tokens)
 			})

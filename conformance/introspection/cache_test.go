@@ -240,7 +240,7 @@ func TestI6_RequireActive(t *testing.T) {
 	a.Refuses(t, token, xenaauth.ReasonInactive)
 	issuer.ResetCalls()
 	a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
-	require.Zero(t, issuer.Calls(xenaauthtest.Introspection), "a forged token costs no question")
+	require.Zero(t, issuer.Calls(xenaauthtest.Introspection), "a forged token must not be introspected")
 	fresh := issuer.JWT(xenaauthtest.Token{})
 	for _, who := range []string{`"sub":"another","client_id":"9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"`, `"sub":"104711","client_id":"another"`} {
 		harness.SetIntrospectionResponse(issuer, `{"active":true,`+who+`}`)

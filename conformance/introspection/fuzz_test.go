@@ -160,8 +160,8 @@ func FuzzSharedCache(f *testing.F) {
 		require.Greater(t, len(value), 10+len(named))
 		require.Equal(t, version, first)
 		require.Equal(t, byte(1), second)
-		require.Less(t, ago, int64(31_000), "it is from the future")
-		require.Greater(t, ago, int64(-61_000), "it is older than answers are kept")
+		require.Less(t, ago, int64(31_000), "the value is from the future")
+		require.Greater(t, ago, int64(-61_000), "the value is older than its lifetime")
 		acceptable(t, string(value[10+len(named):]), issuer.URL(), issuer.API(), true)
 	})
 }

@@ -42,7 +42,7 @@ func TestIntrospectionIsNotRepeatedForALateRequest(t *testing.T) {
 			other = string(harness.ReasonOf(t, v, token))
 		}}
 		_, err := v.Validate(ctx, token)
-		require.True(t, hooked, "the request did not look at its context")
+		require.True(t, hooked, "the request did not call Err of its context")
 		require.Equal(t, revoked, err != nil, "%v", err)
 		require.Equal(t, revoked, other != "")
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "revoked=%t", revoked)

@@ -163,7 +163,7 @@ func TestI4_InvalidResponses(t *testing.T) {
 			a := harness.Serve(t, issuer.HybridConfig())
 			issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: status, Header: http.Header{"Location": {other.Addr() + "/connect/introspect"}}})
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
-			require.Zero(t, other.Calls(xenaauthtest.All), "our credentials went elsewhere")
+			require.Zero(t, other.Calls(xenaauthtest.All), "the client credentials were sent to another issuer")
 		})
 	}
 	t.Run("timeout", func(t *testing.T) {

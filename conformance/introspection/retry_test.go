@@ -89,7 +89,7 @@ func TestIntrospectionSecondTryHelps(t *testing.T) {
 			require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 		}
 		require.Equal(t, 40, tries)
-		require.Less(t, time.Since(before), 20*200*time.Millisecond, "it doesn't hesitate long")
+		require.Less(t, time.Since(before), 20*200*time.Millisecond, "the second call must follow soon")
 		require.Equal(t, "closed", v.Status().Introspection)
 	})
 }
@@ -141,7 +141,7 @@ func TestIntrospectionCallerLeaves(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "one question for all of them")
+		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "all callers share one introspection call")
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		ctx, cancel := context.WithCancel(t.Context())
@@ -212,7 +212,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		close(stuck)
 		synctest.Wait()
-		require.Empty(t, harness.ReasonOf(t, v, token), "nothing of that was kept")
+		require.Empty(t, harness.ReasonOf(t, v, token), "failures must not be cached")
 		require.Equal(t, "closed", v.Status().Introspection)
 	})
 }
@@ -237,17 +237,17 @@ func TestIntrospectionBreaker(t *testing.T) {
 		issuer.Down()
 		refused()
 		refused()
-		require.Equal(t, "closed", v.Status().Introspection, "in a row, and not in sum")
+		require.Equal(t, "closed", v.Status().Introspection, "the breaker counts failures in a row, not in total")
 		refused()
 		require.Equal(t, "open", v.Status().Introspection)
-		require.Equal(t, 10, calls(), "the fifth failure in a row is the last try")
+		require.Equal(t, 10, calls(), "the breaker opens after the fifth failure in a row")
 		before := time.Now()
 		for range 50 {
 			refused()
 		}
 		require.Equal(t, before, time.Now(), "at once")
 		require.Equal(t, 10, calls())
-		require.Equal(t, 1, callHalfOpen(t, v, issuer), "one tries, and only once")
+		require.Equal(t, 1, callHalfOpen(t, v, issuer), "a half-open breaker lets one call pass")
 		require.Equal(t, "open", v.Status().Introspection)
 		issuer.Heal()
 		issuer.Slow(800 * time.Millisecond)
@@ -353,6 +353,6 @@ func TestIntrospectionClientPanics(t *testing.T) {
 		c.Logger = slog.New(slog.DiscardHandler)
 		c.HTTPClient = harness.Intercept(issuer, func(*http.Request, http.RoundTripper) (*http.Response, error) { panic("out of order") })
 	})
-	require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the key set survives it")
+	require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the panic must not end the fetching of keys")
 	require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 }

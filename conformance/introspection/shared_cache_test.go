@@ -61,7 +61,7 @@ func TestSharedCacheAges(t *testing.T) {
 		require.Empty(t, harness.ReasonOf(t, fleet[1], token))
 		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection))
 		time.Sleep(time.Nanosecond)
-		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], token), "a local copy outlives the shared one")
+		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, fleet[1], token), "the local copy lasted longer than the shared one")
 		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, newFleet(t, issuer, store, 1, nil)[0], token), "a replay")
 	})
 }

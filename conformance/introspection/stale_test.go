@@ -78,7 +78,7 @@ func TestStaleNeverBeyondExp(t *testing.T) {
 		time.Sleep(time.Until(end) - time.Millisecond)
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		time.Sleep(time.Until(end))
-		require.NotEmpty(t, harness.ReasonOf(t, v, token), "the skew doesn't count: nobody vouches for it any more")
+		require.NotEmpty(t, harness.ReasonOf(t, v, token), "a stale response ends with exp, without skew")
 	})
 }
 
@@ -98,7 +98,7 @@ func TestStaleYieldsToAnyResponse(t *testing.T) {
 		issuer.Down()
 		require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, token))
 		time.Sleep(time.Minute)
-		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, token), "what was true once is over")
+		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, v, token), "an inactive response ends the use of the stale one")
 
 		other := issuer.Opaque(xenaauthtest.Token{})
 		issuer.Heal()
@@ -107,7 +107,7 @@ func TestStaleYieldsToAnyResponse(t *testing.T) {
 		calls := issuer.Calls(xenaauthtest.Introspection)
 		time.Sleep(2 * time.Minute)
 		require.Empty(t, harness.ReasonOf(t, v, other))
-		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection), "while it can be asked it is asked")
+		require.Equal(t, calls+1, issuer.Calls(xenaauthtest.Introspection), "the issuer is called again when it is reachable")
 		harness.Revoke(t, v, xenaauth.Revocation{TokenHash: xenaauth.HashToken(other)})
 		issuer.Down()
 		time.Sleep(2 * time.Minute)
@@ -143,7 +143,7 @@ func TestIntrospectionResponsesAreCached(t *testing.T) {
 		require.Equal(t, 5, calls(none, good, 5))
 		require.Equal(t, 5, calls(none, "unknown", 5))
 		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
-		require.Equal(t, 5, calls(v, issuer.Opaque(xenaauthtest.Token{}), 5), "errors are not")
+		require.Equal(t, 5, calls(v, issuer.Opaque(xenaauthtest.Token{}), 5), "errors must not be cached")
 	})
 }
 

@@ -183,9 +183,9 @@ func TestIdentityServer_SubjectResolver(t *testing.T) {
 			a := harness.Serve(t, cfg)
 			a.Refuses(t, token, c.reason)
 			a.Refuses(t, token, c.reason)
-			require.Equal(t, 2, calls, "who it is is asked anew")
+			require.Equal(t, 2, calls, "Config.Subject must be called for each new token")
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
-			require.Equal(t, 2, calls, "and not for forged tokens")
+			require.Equal(t, 2, calls, "Config.Subject must not be called for forged tokens")
 		})
 	}
 }

@@ -168,7 +168,7 @@ func TestIssuers(t *testing.T) {
 				}
 			}
 			require.NotZero(t, kinds["access token"])
-			require.NotZero(t, kinds["ID token"], "an ID token of the same product")
+			require.NotZero(t, kinds["ID token"], "each product needs an ID token among its tokens")
 		})
 	}
 }
@@ -222,7 +222,7 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 						return
 					}
 				}
-				t.Errorf("%s makes no difference", name)
+				t.Errorf("without %s the results are the same", name)
 			})
 		}
 	}

@@ -31,9 +31,9 @@ func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 		a.Refuses(t, foreign, xenaauth.ReasonIssuer)
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		hits := a.Validator.(*xenaauth.Validator).Status().Tokens.Hits
-		require.GreaterOrEqual(t, hits, uint64(2), "found again, not verified again")
+		require.GreaterOrEqual(t, hits, uint64(2), "the token must be found in the cache")
 
-		require.Equal(t, xenaauth.HashToken(token), xenaauth.HashToken(forged), "an ECDSA signature can be made anew")
+		require.Equal(t, xenaauth.HashToken(token), xenaauth.HashToken(forged), "the hash must not depend on the signature")
 		harness.Revoke(t, a.Validator.(*xenaauth.Validator), xenaauth.Revocation{TokenHash: xenaauth.HashToken(forged)})
 		a.Refuses(t, token, xenaauth.ReasonRevoked)
 	}

@@ -35,7 +35,7 @@ func TestMovedKeySetIsFound(t *testing.T) {
 					require.Empty(t, harness.ReasonOf(t, v, known))
 					issuer.Rotate()
 					if abandon || age >= time.Minute {
-						require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the first token with a new key")
+						require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})), "the first token of a new key must pass")
 						require.Equal(t, 2, v.Status().Keys)
 						return
 					}

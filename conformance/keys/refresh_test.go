@@ -76,7 +76,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 					time.Sleep(c.lifetime*18/100 + 5*time.Second)
 					before := time.Now()
 					harness.ValidateNewToken(t, v, issuer)
-					require.Equal(t, before, time.Now(), "nobody waits for it")
+					require.Equal(t, before, time.Now(), "no request may wait for a refresh")
 					time.Sleep(5 * time.Second) // the key set is fetched after the metadata, and each fetch takes nearly a second
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
 					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
@@ -98,7 +98,7 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 		}
 		issuer.ResetCalls()
 		time.Sleep(12 * time.Minute)
-		require.Zero(t, issuer.Calls(xenaauthtest.All), "there is no goroutine that would ask")
+		require.Zero(t, issuer.Calls(xenaauthtest.All), "an idle validator must not call the issuer")
 		for _, v := range validators {
 			harness.ValidateNewToken(t, v, issuer)
 			harness.ValidateNewToken(t, v, issuer)
@@ -153,24 +153,24 @@ func TestRefreshUnchanged(t *testing.T) {
 		known := issuer.JWT(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
 		require.Empty(t, between.asked[0].Get("If-None-Match"))
-		require.Empty(t, between.asked[0].Get("Cache-Control"), "caches on the way may answer")
+		require.Empty(t, between.asked[0].Get("Cache-Control"), "the first fetch must allow caches")
 		time.Sleep(14 * time.Minute)
 		harness.ValidateNewToken(t, v, issuer)
 		require.Equal(t, 1, between.unchanged)
 		require.Empty(t, between.asked[1].Get("Cache-Control"))
-		require.Zero(t, v.Status().JWKS.Age, "found unchanged counts as fetched")
+		require.Zero(t, v.Status().JWKS.Age, "after 304 the age of the key set must be 0")
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, harness.ReasonOf(t, v, known))
 		require.Equal(t, 1, v.Status().Keys)
 		time.Sleep(40 * time.Minute)
 		harness.ValidateNewToken(t, v, issuer)
-		require.Len(t, between.asked, 2, "an hour, as the 304 says")
+		require.Len(t, between.asked, 2, "the lifetime must be the one of the 304 response")
 
 		stranger := harness.NewSigner(t, "K9")
 		token := stranger.JWT(t, map[string]any{"alg": "ES256", "kid": "K9", "typ": "at+jwt"}, issuer.Claims(xenaauthtest.Token{}))
 		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, token))
 		require.Len(t, between.asked, 3)
-		require.Equal(t, "no-cache", between.asked[2].Get("Cache-Control"), "no cache may answer who needs a newer one")
+		require.Equal(t, "no-cache", between.asked[2].Get("Cache-Control"), "a fetch for an unknown key must bypass caches")
 		require.NotEmpty(t, between.asked[2].Get("If-None-Match"))
 		harness.ValidateNewToken(t, v, issuer)
 
@@ -226,7 +226,7 @@ func TestBadKeysSpoilNoOthers(t *testing.T) {
 		harness.Publish(t, issuer, map[string]any{"kty": "oct", "k": "c2VjcmV0"})
 		harness.ValidateNewToken(t, v, issuer)
 		harness.ValidateNewToken(t, v, issuer)
-		require.Equal(t, 1, v.Status().Keys, "a set without a good one replaces none")
+		require.Equal(t, 1, v.Status().Keys, "a set without a usable key must not replace the old set")
 		require.Contains(t, v.Status().JWKS.LastError, "no usable key")
 	})
 }
@@ -280,7 +280,7 @@ func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 			time.Sleep(time.Minute)
 			before := time.Now()
 			harness.ValidateNewToken(t, v, issuer)
-			require.Equal(t, before, time.Now(), "nobody waits")
+			require.Equal(t, before, time.Now(), "no request may wait")
 		}
 	})
 }

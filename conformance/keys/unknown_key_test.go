@@ -54,7 +54,7 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 		for name, token := range others {
 			require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, issuer.JWT(token)), name)
 		}
-		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "a payload that is no JSON")
+		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "the payload must not be read")
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
 
 		// The key of a good token is known, so a bad token with the same header is still verified.

@@ -134,11 +134,11 @@ func TestA3_SameKidNewKey(t *testing.T) {
 				issuer.ResetCalls()
 				began := time.Now()
 				a.Refuses(t, young, c.reason)
-				require.Zero(t, time.Since(began), "that request is not held")
+				require.Zero(t, time.Since(began), "the request must not wait")
 				synctest.Wait()
 				a.Passes(t, young)
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
-				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "what the old key proved is gone")
+				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "tokens of the old key must be refused")
 
 				// The same right after a fetch, which is the worst moment.
 				harness.Publish(t, issuer, c.old.JWK(c.jwk))
@@ -195,7 +195,7 @@ func TestA4_BadSignatures(t *testing.T) {
 		issuer.Down()
 		issuer.ResetCalls()
 		flood()
-		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 20, "no more often than a failed refresh is tried again")
+		require.LessOrEqual(t, issuer.Calls(xenaauthtest.JWKS), 20, "at most one fetch in 5 s")
 		require.LessOrEqual(t, issuer.Calls(xenaauthtest.Metadata), 20)
 	})
 }

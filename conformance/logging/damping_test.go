@@ -42,7 +42,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 				require.GreaterOrEqual(t, len(logged.Lines), 5, "%q", logged.Lines)
 				require.GreaterOrEqual(t, logged.Count(slog.LevelWarn, "changes too often"), 4, "%q", logged.Lines)
 				if len(faults) == 2 {
-					require.Contains(t, logged.Lines[len(logged.Lines)-1], "failures=1", "about a hundred a minute")
+					require.Contains(t, logged.Lines[len(logged.Lines)-1], "failures=1", "about a hundred failures in a minute")
 				}
 				before := len(logged.Lines)
 				for range 400 { // 400 requests in two minutes

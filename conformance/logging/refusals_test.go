@@ -96,7 +96,7 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 			require.EqualValues(t, w.Code, said[0]["status"])
 			require.Equal(t, "GET /orders/{id}", said[0]["route"])
 			require.Contains(t, w.Body.String(), fmt.Sprintf(`"reason":%q`, said[0]["reason"]))
-			require.NotContains(t, w.Body.String()+fmt.Sprint(w.Header()), c.why, "a client is not told")
+			require.NotContains(t, w.Body.String()+fmt.Sprint(w.Header()), c.why, "the response must not say why")
 		}
 	})
 }
@@ -263,7 +263,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 			harness.Send(h, t.Context(), "GET", expired)
 		}
 		said := log.Take(t)
-		require.Len(t, said, 10, "5 of each reason")
+		require.Len(t, said, 10, "5 lines for each of two reasons")
 		require.Contains(t, said[4], "only_counted_until")
 		require.NotContains(t, said[3], "only_counted_until")
 
@@ -281,7 +281,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 		require.Equal(t, "missing_token", said[2]["reason"])
 
 		harness.Send(h, t.Context(), "GET", "Bearer junk")
-		require.Len(t, log.Take(t), 1, "in full again, and the count is told once")
+		require.Len(t, log.Take(t), 1, "one line, with the number of refusals that were not logged")
 	})
 }
 

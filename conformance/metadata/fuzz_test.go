@@ -82,11 +82,11 @@ func FuzzMetadata(f *testing.F) {
 			n := len(calls())
 			time.Sleep(40 * time.Second)
 			require.True(t, validNow(t, v, issuer))
-			require.Len(t, calls(), n, "it is asked again within 40 seconds")
+			require.Len(t, calls(), n, "fetched again within 40 seconds")
 			time.Sleep(25 * time.Hour)
 			require.True(t, validNow(t, v, issuer))
 			time.Sleep(time.Minute)
-			require.Greater(t, len(calls()), n, "it isn't asked again for a day")
+			require.Greater(t, len(calls()), n, "not fetched again for a day")
 
 			// After Retry-After the next fetch is within minutes. Until then the last keys are used.
 			failing.Store(true)
@@ -96,7 +96,7 @@ func FuzzMetadata(f *testing.F) {
 			time.Sleep(10 * time.Minute)
 			validNow(t, v, issuer)
 			time.Sleep(time.Minute)
-			require.True(t, validNow(t, v, issuer), "it doesn't recover")
+			require.True(t, validNow(t, v, issuer), "the validator does not recover")
 		})
 	})
 }

@@ -42,7 +42,7 @@ func TestM1_TheIssuerItself(t *testing.T) {
 				for _, token := range []string{issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})} {
 					a.Refuses(t, token, xenaauth.ReasonUnavailable)
 				}
-				require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "its key set is nobody's")
+				require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "the key set of another issuer must not be fetched")
 				require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 				issuer.SetMetadata(nil)
 				time.Sleep(time.Second)

@@ -50,7 +50,7 @@ func TestRevocationOutlastsEveryToken(t *testing.T) {
 				nbf := start.Add(skew)
 				exp := nbf.Add(lifetime + skew)
 				token := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"nbf": nbf.Unix(), "iat": nbf.Unix(), "exp": exp.Unix()}})
-				require.Empty(t, harness.ReasonOf(t, v, token), "the longest-lived token that is accepted")
+				require.Empty(t, harness.ReasonOf(t, v, token), "the token with the longest lifetime must be accepted")
 				harness.Revoke(t, v, xenaauth.Revocation{SessionID: "another"})
 				harness.Revoke(t, v, xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)})
 				end := time.Unix(exp.Unix(), 0).Add(skew)
@@ -60,7 +60,7 @@ func TestRevocationOutlastsEveryToken(t *testing.T) {
 				require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, token))
 				time.Sleep(2 * time.Second)
 				require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{Lifetime: c.lifetime})))
-				require.Zero(t, v.Status().Revocations, "nothing of it is kept")
+				require.Zero(t, v.Status().Revocations, "the revocation must be removed after its end")
 			})
 		})
 	}
@@ -76,7 +76,7 @@ func TestRevocationOutlastsEveryToken(t *testing.T) {
 			time.Sleep(24*time.Hour - time.Second)
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			time.Sleep(time.Second)
-			require.Empty(t, harness.ReasonOf(t, v, token), "24 hours, as documented")
+			require.Empty(t, harness.ReasonOf(t, v, token), "the revocation must end after 24 hours")
 		})
 	})
 }
@@ -93,7 +93,7 @@ func TestRevocationEnds(t *testing.T) {
 		harness.Revoke(t, v, xenaauth.Revocation{Subject: "U2", Until: now.Add(time.Minute)})
 		harness.Revoke(t, v, xenaauth.Revocation{Subject: "U3", Until: now})
 		harness.Revoke(t, v, xenaauth.Revocation{Subject: "U4", Until: now.Add(-time.Second)})
-		require.Equal(t, 3, v.Status().Revocations, "two have ended before they began")
+		require.Equal(t, 3, v.Status().Revocations, "revocations that have already ended must not be counted")
 		time.Sleep(10*time.Second - 1)
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 		require.Equal(t, 3, v.Status().Revocations)
@@ -104,7 +104,7 @@ func TestRevocationEnds(t *testing.T) {
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		require.Equal(t, 1, v.Status().Revocations)
 		harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: time.Now().Add(time.Second)})
-		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token), "revoked anew")
+		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token), "a token can be revoked again")
 		time.Sleep(time.Minute)
 		require.Empty(t, harness.ReasonOf(t, v, token))
 		require.Zero(t, v.Status().Revocations)
@@ -197,8 +197,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 		}
 		require.ErrorIs(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenID: "more"}), xenaauth.ErrRevocationsFull)
 		require.Equal(t, 100_000, v.Status().Revocations)
-		require.Empty(t, harness.ReasonOf(t, v, more), "the new one is not in force")
-		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the old ones are")
+		require.Empty(t, harness.ReasonOf(t, v, more), "the revocation beyond the bound must not be in force")
+		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the older revocations must stay in force")
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // already known
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})
@@ -290,10 +290,10 @@ func TestRevocationBus(t *testing.T) {
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))
-			require.Equal(t, 2, v.Status().Revocations, "what comes back is what one has said itself")
+			require.Equal(t, 2, v.Status().Revocations, "an instance must count its own message once")
 		}
-		require.Equal(t, 2, bus.published(), "what is heard is not said again")
-		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the end is decided once for all")
+		require.Equal(t, 2, bus.published(), "received revocations must not be published again")
+		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the message must have the end of the revocation")
 
 		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
 			require.NoError(t, bus.Publish(ctx, r)) // invalid and expired revocations
@@ -317,11 +317,11 @@ func TestRevocationBusFails(t *testing.T) {
 	v := harness.NewValidator(t, cfg)
 	token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 	require.ErrorIs(t, v.Revoke(t.Context(), xenaauth.Revocation{Subject: "U1"}), broken)
-	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token), "it holds here")
+	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token), "the revocation must be in force on this instance")
 	require.ErrorIs(t, v.FollowRevocations(t.Context()), broken)
 	require.Error(t, v.Revoke(t.Context(), xenaauth.Revocation{}))
 	require.Equal(t, 1, v.Status().Revocations)
-	require.Error(t, harness.NewValidator(t, issuer.Config()).FollowRevocations(t.Context()), "there is no bus")
+	require.Error(t, harness.NewValidator(t, issuer.Config()).FollowRevocations(t.Context()), "FollowRevocations without a bus must fail")
 }
 
 func TestFollowRevocationsWhenFull(t *testing.T) {
@@ -346,6 +346,6 @@ func TestFollowRevocationsWhenFull(t *testing.T) {
 		}
 		synctest.Wait()
 		require.Equal(t, 100_000, v.Status().Revocations)
-		require.Equal(t, 1, logged.Count(slog.LevelError, "revocations"), "it is said, and once")
+		require.Equal(t, 1, logged.Count(slog.LevelError, "revocations"), "the full instance must be logged exactly once")
 	})
 }

@@ -125,12 +125,12 @@ func TestLogoutAfterRotation(t *testing.T) {
 		require.Equal(t, 200, status, reason)
 		status, reason = harness.Logout(t, h, old)
 		require.Equal(t, 400, status)
-		require.Equal(t, xenaauth.ReasonUnknownKey, reason, "a key that was withdrawn proves nothing")
+		require.Equal(t, xenaauth.ReasonUnknownKey, reason, "a withdrawn key must not verify a logout token")
 		time.Sleep(time.Second)
 		issuer.Down()
 		issuer.Rotate()
 		status, _ = harness.Logout(t, h, issuer.LogoutToken(xenaauthtest.Token{}))
-		require.Equal(t, 503, status, "a key that can't be looked for just now")
+		require.Equal(t, 503, status, "the key set is unavailable")
 	})
 }
 
@@ -156,7 +156,7 @@ func TestLogoutTriedAgainAfterUnavailable(t *testing.T) {
 			bus.shut = false
 			status, reason := harness.Logout(t, h, token)
 			require.Equal(t, 200, status, reason)
-			require.Equal(t, 1, bus.sent, "the other instances are told at last")
+			require.Equal(t, 1, bus.sent, "the second try must be published")
 		})
 	})
 	t.Run("too many revocations", func(t *testing.T) {

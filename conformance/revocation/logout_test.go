@@ -71,7 +71,7 @@ func TestLogoutOfAUser(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, same))
 		require.Empty(t, harness.ReasonOf(t, v, other))
 		after := issuer.JWT(xenaauthtest.Token{Subject: "U1", Claims: map[string]any{"nbf": time.Now().Unix() - 4}})
-		require.Empty(t, harness.ReasonOf(t, v, after), "made one second after the logout token")
+		require.Empty(t, harness.ReasonOf(t, v, after), "the token was issued one second after the logout token")
 	})
 }
 
@@ -254,9 +254,9 @@ func TestLogoutTokenMustBeTheIssuers(t *testing.T) {
 	}
 	require.Zero(t, v.Status().Revocations)
 	status, _ := harness.Logout(t, h, good)
-	require.Equal(t, 200, status, "the one that was tampered with is not used up by that")
+	require.Equal(t, 200, status, "a forged logout token must not use up the good one")
 	logout := issuer.LogoutToken(xenaauthtest.Token{})
-	require.Equal(t, xenaauth.ReasonTokenType, harness.ReasonOf(t, v, logout), "nor is one an access token")
+	require.Equal(t, xenaauth.ReasonTokenType, harness.ReasonOf(t, v, logout), "a logout token is no access token")
 }
 
 func TestLogoutProfileRFC9068(t *testing.T) {

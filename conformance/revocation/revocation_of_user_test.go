@@ -108,7 +108,7 @@ func TestHashOfDottedOpaqueToken(t *testing.T) {
 	require.NotEqual(t, xenaauth.HashToken("a.b.c"), xenaauth.HashToken("a.b."))
 	issuer := harness.NewIssuer()
 	token := issuer.JWT(xenaauthtest.Token{})
-	require.Equal(t, xenaauth.HashToken(token), xenaauth.HashToken(token[:len(token)-4]+"AAAA"), "a JWT without its signature")
+	require.Equal(t, xenaauth.HashToken(token), xenaauth.HashToken(token[:len(token)-4]+"AAAA"), "the hash of a JWT must not depend on its signature")
 	require.NotEqual(t, xenaauth.HashToken(token), xenaauth.HashToken(issuer.JWT(xenaauthtest.Token{Subject: "U2"})))
 }
 

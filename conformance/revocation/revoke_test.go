@@ -257,11 +257,11 @@ func TestRevokeConcurrently(t *testing.T) {
 						token = issuer.Opaque(xenaauthtest.Token{Subject: subject, Lifetime: 30 * time.Minute})
 					}
 					if harness.ReasonOf(t, v, token) != "" {
-						t.Error("refused before it was revoked")
+						t.Error("the token was refused before it was revoked")
 					}
 					harness.Revoke(t, v, xenaauth.Revocation{Subject: subject, Until: time.Now().Add(1500 * time.Millisecond)})
 					if harness.ReasonOf(t, v, token) != xenaauth.ReasonRevoked || harness.ReasonOf(t, v, innocent) != "" {
-						t.Error("not exactly the one that was revoked is refused")
+						t.Error("exactly the revoked token must be refused")
 					}
 					time.Sleep(time.Duration(i+1) * 100 * time.Millisecond)
 					v.Status()
@@ -287,7 +287,7 @@ func TestRevokedTokenWithASecondSignature(t *testing.T) {
 	s := new(big.Int).SetBytes(signature[32:])
 	s.Sub(elliptic.P256().Params().N, s).FillBytes(signature[32:])
 	twin := token[:dot+1] + base64.RawURLEncoding.EncodeToString(signature)
-	require.Empty(t, harness.ReasonOf(t, v, twin), "it verifies: there is nothing wrong with it in itself")
+	require.Empty(t, harness.ReasonOf(t, v, twin), "the second signature must be valid")
 	require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, twin))

@@ -49,11 +49,11 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 			for range 20 {
 				require.Error(t, v.Warm(t.Context()))
 			}
-			require.LessOrEqual(t, issuer.Calls(xenaauthtest.Introspection)-calls, 1, "at most a question a second")
+			require.LessOrEqual(t, issuer.Calls(xenaauthtest.Introspection)-calls, 1, "at most one introspection call in a second")
 
 			issuer.Heal()
 			time.Sleep(5 * time.Second)
-			require.NoError(t, v.Warm(t.Context()), "without a request that would ask")
+			require.NoError(t, v.Warm(t.Context()), "Warm must call the endpoint")
 			code, s = status()
 			require.Equal(t, 200, code)
 			require.Empty(t, s.IntrospectionError)
@@ -102,5 +102,5 @@ func TestIntrospectionMaxTokenLength(t *testing.T) {
 		require.ErrorContains(t, cfg.Validate(), "Config.Introspection.MaxTokenLength "+text)
 	}
 	cfg.Introspection.MaxTokenLength, cfg.MaxTokenLength = 0, 500
-	require.NoError(t, cfg.Validate(), "the default is no more than what is set for all")
+	require.NoError(t, cfg.Validate(), "the default must not exceed Config.MaxTokenLength")
 }

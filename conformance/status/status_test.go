@@ -35,7 +35,7 @@ func TestStatusBeforeUse(t *testing.T) {
 	require.Equal(t, xenaauth.Status{Issuer: issuer.URL(), Introspection: "closed"}, hybrid.Status())
 	w := statusResponse(t, v)
 	require.Equal(t, 503, w.Code)
-	require.Zero(t, issuer.Calls(xenaauthtest.All), "looking asks nobody")
+	require.Zero(t, issuer.Calls(xenaauthtest.All), "Status must not call the issuer")
 }
 
 // statusResponse sends a request to StatusHandler.
@@ -66,7 +66,7 @@ func TestWarm(t *testing.T) {
 		require.Equal(t, 90*time.Second, v.Status().JWKS.Age)
 		require.Equal(t, 90*time.Second, v.Status().Metadata.Age)
 		require.True(t, v.Status().JWKS.LastSuccess.Equal(start))
-		require.Equal(t, 2, issuer.Calls(xenaauthtest.All), "what is at hand isn't fetched again")
+		require.Equal(t, 2, issuer.Calls(xenaauthtest.All), "Warm must not fetch again what is there")
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		issuer.Rotate()
 		require.Empty(t, harness.ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
@@ -107,7 +107,7 @@ func TestWarmFails(t *testing.T) {
 		issuer.Slow(time.Hour)
 		before := time.Now()
 		warm(harness.NewValidator(t, issuer.Config()))
-		require.Less(t, time.Since(before), 7*time.Second, "nobody waits for ever")
+		require.Less(t, time.Since(before), 7*time.Second, "Warm must not wait for ever")
 	})
 }
 
@@ -224,7 +224,7 @@ func TestStatusOfTheBreaker(t *testing.T) {
 		require.Equal(t, "closed", v.Status().Introspection)
 		openBreaker(t, v, issuer)
 		require.Equal(t, "open", v.Status().Introspection)
-		require.True(t, v.Status().Ready, "JWTs can be told apart still")
+		require.True(t, v.Status().Ready, "a service that can verify JWTs must stay ready")
 		time.Sleep(1001 * time.Millisecond)
 		require.Equal(t, "half-open", v.Status().Introspection)
 		issuer.Heal()
@@ -240,11 +240,11 @@ func TestStatusWithAlwaysIntrospect(t *testing.T) {
 		cfg := issuer.HybridConfig()
 		cfg.AlwaysIntrospect, cfg.MaxKeyAge = true, time.Hour
 		v := harness.NewValidator(t, cfg)
-		require.False(t, v.Status().Ready, "nobody knows yet where to ask")
+		require.False(t, v.Status().Ready, "the endpoint is not known yet")
 		require.NoError(t, v.Warm(t.Context()))
 		require.True(t, v.Status().Ready)
 		require.Zero(t, v.Status().Keys)
-		require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "it needs no keys")
+		require.Zero(t, issuer.Calls(xenaauthtest.JWKS), "the keys must not be fetched")
 		openBreaker(t, v, issuer)
 		require.False(t, v.Status().Ready)
 		require.Equal(t, 503, statusResponse(t, v).Code)
@@ -253,11 +253,11 @@ func TestStatusWithAlwaysIntrospect(t *testing.T) {
 		require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 		require.True(t, v.Status().Ready)
 		time.Sleep(time.Hour)
-		require.False(t, v.Status().Ready, "the metadata are too old")
+		require.False(t, v.Status().Ready, "the metadata are older than MaxKeyAge")
 
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
 		v = harness.NewValidator(t, cfg)
-		require.True(t, v.Status().Ready, "there is nothing to fetch")
+		require.True(t, v.Status().Ready, "with a configured endpoint there is nothing to fetch")
 		openBreaker(t, v, issuer)
 		require.False(t, v.Status().Ready)
 	})
