@@ -201,12 +201,12 @@ var (
 	errCredentials   = errors.New("the Authorization field is not Bearer, a space and a token")
 	errNotBearer     = errors.New("the scheme of the Authorization field is not Bearer")
 	errNoField       = errors.New("the Authorization field is missing")
-	errInQuery       = errors.New("the query contains access_token too")
 	errBadIdentifier = errors.New("an identifier is too long or contains control characters")
 	errEmpty         = errors.New("token is empty")
 	errSyntax        = errors.New("token contains a character that RFC 6750, section 2.1, does not allow")
 	errNoStart       = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
 	errNotJWT        = errors.New("token is not a JWT, and Config.Introspection is not set")
+	errOtherKey      = errors.New("introspection response has another cnf than the token")
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 

@@ -16,7 +16,7 @@ import (
 
 func challengeOf(m *xenaauth.Middleware, err error) string {
 	h := make(http.Header)
-	m.Challenge(h, err)
+	m.Challenge(h, nil, err)
 	return h.Get("WWW-Authenticate")
 }
 

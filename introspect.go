@@ -96,6 +96,9 @@ func (i *introspector) introspect(ctx context.Context, token string, verified *U
 	if otherUser || a.ClientID != b.ClientID && a.ClientID != "" {
 		return nil, refuse(ReasonClaims, errOtherUser)
 	}
+	if !active.isBoundLike(verified) {
+		return nil, refuse(ReasonConfirmation, errOtherKey)
+	}
 	return verified, nil
 }
 
@@ -127,7 +130,13 @@ func (i *introspector) lookup(ctx context.Context, endpoint, token string, now t
 	if _, ok := i.inactive.Get(&key, now); ok {
 		return nil, refuse(ReasonInactive, errInactive)
 	}
+	t := traceOf(ctx)
+	arrived := t.waiting()
 	newer, err := i.request(ctx, endpoint, token, key, known != nil)
+	arrived()
+	if err == nil {
+		t.from(SourceIntrospection)
+	}
 	usable := known != nil && now.Before(known.usable)
 	if err != nil && usable && asError(err).Reason == ReasonUnavailable {
 		return known, nil

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/bearer"
@@ -30,7 +29,12 @@ type Options struct {
 	// Retry-After are set before the call, and ErrorBody can't change them. Other header fields
 	// that it sets are sent too. It is not called for HEAD.
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
-	// Event is called with the outcome of every check, for counters and audit logs. It runs on the
+	// Proofs are the proofs of possession that this middleware checks. Without them it refuses every
+	// token that is bound to a key by its claim cnf (RFC 7800). With them it accepts a token that is
+	// bound, if each member of cnf that it knows is confirmed for the request; jkt and x5t#S256 are
+	// known also without a proof. It refuses a bound token with another scheme than its proof's.
+	Proofs []Proof
+	// Event is called with the outcome of every request, for counters and audit logs. It runs on the
 	// request's goroutine.
 	Event func(context.Context, Event)
 	// Logger receives the cause of each refusal: what was expected and what came. The level is Warn
@@ -42,29 +46,30 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Event is the outcome of one check of a request.
-type Event struct {
-	// User is the user of the valid token. It is nil for a request without a valid token.
-	User *User
-	// Err is the refusal. It is nil if the request may pass.
-	Err *Error
-}
-
 // DefaultMaxTokenLength is the default bound of the length of a token, in bytes.
 const DefaultMaxTokenLength = 16 << 10
 
 // Middleware guards handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator  TokenValidator
-	own        *Validator // validator, if it is a *Validator
+	inner      innerValidator // of validator, or nil
+	wrapped    bool           // inner is not validator itself
+	proofs     *proofs        // nil without proofs
 	opts       Options
 	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
 	rendered   renderings
 	log        refusalLog
 }
 
-// NewMiddleware returns a middleware that validates tokens with v. It panics if v is nil, or if a
-// challenge can't contain Options.Realm or Options.ResourceMetadata.
+// NewMiddleware returns a middleware that validates tokens with v.
+//
+// v may wrap a [Validator], for example to measure it. If the wrapper has the method
+// Unwrap() TokenValidator, the middleware finds the Validator inside, and both behave alike. Without
+// that method, each guard of a request validates the token again, since only the Validator knows
+// what was revoked in the meantime.
+//
+// NewMiddleware panics if v is nil, if a challenge can't contain Options.Realm or
+// Options.ResourceMetadata, or if one of Options.Proofs can't work.
 func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
@@ -74,8 +79,8 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		m.opts = *opts
 	}
 	for _, s := range []string{m.opts.Realm, m.opts.ResourceMetadata} {
-		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
-			panic("xenaauth: Options.Realm and Options.ResourceMetadata may hold printable ASCII only, without \" and \\")
+		if !bearer.IsParamText(s) {
+			panic("xenaauth: Options.Realm and Options.ResourceMetadata may contain printable ASCII only, without \" and \\")
 		}
 	}
 	if m.opts.Realm == "" {
@@ -84,11 +89,12 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if m.opts.MaxTokenLength <= 0 {
 		m.opts.MaxTokenLength = DefaultMaxTokenLength
 	}
-	if own, ok := v.(*Validator); ok {
-		m.own = own
-		m.needsScope = own.policy.anyAudience
+	m.proofs = newProofs(m.opts.Proofs)
+	if m.inner = innermost(v); m.inner != nil {
+		m.wrapped = m.inner.self() != v
+		m.needsScope = m.inner.acceptsAnyAudience()
 		if m.opts.Logger == nil {
-			m.opts.Logger = own.cfg.Logger
+			m.opts.Logger = m.inner.logger()
 		}
 	}
 	m.log = refusalLog{
@@ -98,22 +104,51 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	return m
 }
 
-// Require lets a request pass if its token is valid and its user meets every requirement. Without
-// requirements every user may pass. If several guards run for one request, for example on a group
-// and on a route in it, the token is validated once.
+// innerValidator is what a Middleware needs of the validator inside a TokenValidator, besides
+// Validate.
+type innerValidator interface {
+	self() TokenValidator // without the type that embeds it
+	isRevoked(u *User, token string, now time.Time) bool
+	acceptsAnyAudience() bool
+	logger() *slog.Logger
+}
+
+// maxWrappers bounds how many wrappers are opened: one may return itself.
+const maxWrappers = 64
+
+// innermost looks for the validator inside of v, through the method Unwrap. It returns nil if there
+// is none.
+func innermost(v TokenValidator) innerValidator {
+	for range maxWrappers {
+		if inner, ok := v.(innerValidator); ok {
+			return inner
+		}
+		wrapper, ok := v.(interface{ Unwrap() TokenValidator })
+		if !ok {
+			return nil
+		}
+		v = wrapper.Unwrap()
+	}
+	return nil
+}
+
+// Require lets a request pass if its token is valid and its user meets every requirement. AnyUser()
+// lets every user pass. If several guards run for one request, for example on a group and on a route
+// in it, the token is validated once.
 //
 // Require adds nothing to a response that passes. A handler that allows shared caches to store a
 // response despite the credentials must set Vary: Authorization itself (RFC 6750, section 5.3; RFC
 // 9111, section 3.5).
 //
-// It panics if a requirement is the zero Requirement, if the requirements have more than 256
+// It panics if there is no requirement, if a requirement is the zero Requirement, if the requirements have more than 256
 // alternative sets of scopes together ([Requirement.Alternatives]), or if [Config.AllowAnyAudience]
 // is set and a token without a scope could pass.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
-	if len(rs) > 0 {
-		all := AllOf(rs...) // which panics if they combine to too many alternatives
-		rs = all.of
+	if len(rs) == 0 {
+		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
 	}
+	all := AllOf(rs...) // it panics if they combine to too many alternatives
+	rs = all.of
 	if m.needsScope && !scoped(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
 	}
@@ -123,20 +158,22 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			decided := false
-			defer m.answerUndecided(w, &decided)
+			defer m.answerUndecided(w, r, &decided)
 			allowed, err := m.Check(r, rs...)
 			decided = true
 			if err != nil {
 				m.Deny(w, r, err)
 				return
 			}
+			m.setPassing(w.Header(), allowed)
 			next.ServeHTTP(w, allowed)
 		})
 	}
 }
 
-// Optional lets requests without a bearer token pass, without a user. If a request has a bearer
-// token, the token must be valid. It panics if [Config.AllowAnyAudience] is set.
+// Optional lets requests without a token pass, without a user. If a request has a token of an
+// accepted scheme, the token must be valid. It adds Vary: Authorization to the response. It panics if
+// [Config.AllowAnyAudience] is set.
 func (m *Middleware) Optional(next http.Handler) http.Handler {
 	if m.needsScope {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -145,83 +182,41 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 		panic("xenaauth: nil handler")
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("Vary", "Authorization")
 		decided := false
-		defer m.answerUndecided(w, &decided)
+		defer m.answerUndecided(w, r, &decided)
 		allowed, err := m.CheckOptional(r)
 		decided = true
 		if err != nil {
 			m.Deny(w, r, err)
 			return
 		}
+		m.setPassing(w.Header(), allowed)
 		next.ServeHTTP(w, allowed)
 	})
 }
 
 // Check decides as [Middleware.Require] does and writes no response. It returns the request with
-// the user in its context, or an [*Error]. Adapters for frameworks use Check, Challenge and Deny.
+// the user in its context, or an [*Error]. Without requirements every user may pass. Adapters for
+// frameworks use Check, Challenge and Deny, and call Challenge for requests that pass as well.
 // Check does not recover from panics of policies and hooks. An adapter answers such a request with
 // 503 in a deferred function, because middleware that recovers from a panic and writes nothing
 // would leave the status 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
-	return m.checkAt(r.Pattern, r, rs)
-}
-
-// checkAt is Check for the route of this pattern.
-func (m *Middleware) checkAt(route string, r *http.Request, rs []Requirement) (*http.Request, error) {
-	allowed, user, err := m.check(r, rs)
-	m.tellEvent(r, user, err)
-	if err != nil {
-		m.logRefusal(route, r, user, err)
-		return nil, err
-	}
-	return allowed, nil
-}
-
-// tellEvent tells Options.Event an outcome. err is nil if the request may pass.
-func (m *Middleware) tellEvent(r *http.Request, user *User, err *Error) {
-	if m.opts.Event != nil {
-		m.opts.Event(r.Context(), Event{User: user, Err: err})
-	}
+	return m.checkRequest(r, rs, false)
 }
 
 // CheckOptional decides as [Middleware.Optional] does: like [Middleware.Check] without
-// requirements, but it also accepts a request without a bearer token, and returns it without a user.
-// A response that depends on the user should have Vary: Authorization.
+// requirements, but it also accepts a request without a token, and returns it without a user.
 func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
-	return m.checkOptionalAt(r.Pattern, r)
-}
-
-// checkOptionalAt is CheckOptional for the route of this pattern.
-func (m *Middleware) checkOptionalAt(route string, r *http.Request) (*http.Request, error) {
-	allowed, user, err := m.check(r, nil)
-	m.tellEvent(r, user, err)
-	if err == nil {
-		return allowed, nil
-	}
-	// The request decides, not the reason: a TokenValidator may give any reason for a bad token.
-	if _, kind := bearer.Cut(r.Header["Authorization"], m.opts.MaxTokenLength); kind != bearer.None && kind != bearer.Other {
-		m.logRefusal(route, r, user, err)
-		return nil, err
-	}
-	return withoutUser(r), nil
+	return m.checkRequest(r, nil, true)
 }
 
 // CheckPublic lets a request of a public route pass. It does not look at the credentials. It
 // returns the request without a user, also if another package put a user into its context, and
 // tells Options.Event that the request may pass.
 func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
-	m.tellEvent(r, nil, nil)
+	m.report(r, nil, nil, nil)
 	return withoutUser(r)
-}
-
-// withoutUser returns a request whose context has no user. A user that another package put there
-// is hidden.
-func withoutUser(r *http.Request) *http.Request {
-	if _, planted := UserFromContext(r.Context()); planted {
-		return r.WithContext(&userContext{Context: r.Context()})
-	}
-	return r
 }
 
 // Refuse reports a refusal that the caller decided, for example because no rule of a route table
@@ -229,58 +224,133 @@ func withoutUser(r *http.Request) *http.Request {
 // Refuse returns the refusal as an [*Error], for Challenge and Deny. An err that is not an *Error,
 // or is nil, is an outage. The route in the log is r.Pattern.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
-	return m.refuseAt(r.Pattern, r, err)
-}
-
-// refuseAt is Refuse for the route of this pattern.
-func (m *Middleware) refuseAt(route string, r *http.Request, err error) error {
 	told := *asError(err) // a copy: the caller may use the original again
-	m.tellEvent(r, nil, &told)
-	m.logRefusal(route, r, nil, &told)
+	m.report(r, nil, &told, nil)
+	m.logRefusal(r, nil, &told)
 	return &told
 }
 
-func (m *Middleware) check(r *http.Request, rs []Requirement) (*http.Request, *User, *Error) {
-	lines := r.Header["Authorization"]
-	user := m.known(r.Context(), lines)
-	if user == nil {
+// checkRequest is Check, or CheckOptional if optional is set.
+func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
+	t := m.newTrace()
+	before := m.contextOf(r)
+	allowed, user, err := m.check(r, rs, before, optional, t)
+	if err != nil {
+		m.report(r, user, err, t)
+		m.logRefusal(r, user, asError(err))
+		return nil, err
+	}
+	if before == nil { // an earlier guard of this middleware has reported the request
+		m.report(r, user, nil, t)
+	}
+	return allowed, nil
+}
+
+// contextOf returns what an earlier guard of this middleware found out about the same credentials,
+// or nil.
+func (m *Middleware) contextOf(r *http.Request) *userContext {
+	c, ok := r.Context().Value(userKey{}).(*userContext)
+	if !ok || c.by != m || !c.credentials.Same(r.Header["Authorization"]) {
+		return nil
+	}
+	return c
+}
+
+// check decides about a request. before is what an earlier guard found out, or nil. If the refusal
+// is about a valid token, the user is returned too.
+func (m *Middleware) check(
+	r *http.Request, rs []Requirement, before *userContext, optional bool, t *trace,
+) (*http.Request, *User, error) {
+	var c bearer.Credentials
+	if before != nil {
+		c = before.credentials
+	} else {
+		c = bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
+	}
+	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
+	var user *User
+	if before != nil && m.isCurrent(before) {
+		user = before.user
+	}
+	if user == nil && !anonymous {
 		var err error
-		if user, err = m.authenticate(r, lines); err != nil {
+		var list *confirmed
+		if user, list, err = m.authenticate(r, &c, t); err != nil {
 			return nil, nil, tell(err, rs, nil)
 		}
-		r = r.WithContext(&userContext{Context: r.Context(), user: user, by: m, authorization: lines[0]})
+		r = r.WithContext(&userContext{
+			Context: r.Context(), user: user, by: m, credentials: c, confirmed: list, optional: optional,
+		})
+	} else if before == nil || before.optional != optional {
+		next := &userContext{Context: r.Context(), user: user, by: m, credentials: c, optional: optional}
+		if before != nil {
+			next.confirmed = before.confirmed
+		}
+		r = r.WithContext(next)
+	}
+	if anonymous {
+		return r, nil, nil
 	}
 	if err := checkAll(r.Context(), r, user, rs); err != nil {
-		return nil, user, asError(err)
+		return nil, user, err
 	}
 	return r, user, nil
 }
 
-// authenticate returns the user of a request's credentials.
-func (m *Middleware) authenticate(r *http.Request, lines []string) (*User, error) {
-	token, kind := bearer.Cut(lines, m.opts.MaxTokenLength)
-	switch kind {
+// isCurrent reports whether the user that an earlier guard found is the user of a valid token still.
+// If the validator can't tell that of a user, the token is validated again.
+func (m *Middleware) isCurrent(c *userContext) bool {
+	if c.user == nil || m.inner == nil {
+		return false
+	}
+	now := time.Now() // a context may live for longer than a token
+	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
+		return false
+	}
+	return !m.inner.isRevoked(c.user, c.credentials.Token(), now)
+}
+
+// authenticate returns the user of the credentials, and the proofs of possession that it checked.
+func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
+	switch c.Kind {
 	case bearer.None:
-		return nil, refuse(ReasonMissingToken, errNoField)
+		return nil, nil, refuse(ReasonMissingToken, errNoField)
 	case bearer.Other:
-		return nil, refuse(ReasonMissingToken, errNotBearer)
+		return nil, nil, refuse(ReasonMissingToken, errNotBearer)
 	case bearer.Malformed:
-		return nil, refuse(ReasonMalformedRequest, m.malformed(lines))
+		return nil, nil, refuse(ReasonMalformedRequest, m.malformed(r.Header["Authorization"]))
 	}
-	if tokenInQuery(r.URL) { // more than one way to send it: RFC 6750, section 3.1
-		return nil, refuse(ReasonMalformedRequest, errInQuery)
+	user, err := m.validate(r.Context(), c.Token(), t)
+	if err != nil {
+		return nil, nil, err
 	}
-	if m.own == nil && !bearer.IsToken68(token) {
+	if !user.isBound() && c.Scheme == 0 {
+		return user, nil, nil
+	}
+	list, err := m.proofs.confirm(r, user, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return user, list, nil
+}
+
+// validate returns the user of a token.
+func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
+	if m.inner == nil && !bearer.IsToken68(token) {
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
-	user, err := m.validator.Validate(r.Context(), token)
+	user, err := m.validator.Validate(m.tokenContext(ctx, t), token)
 	switch {
-	case err == nil && user == nil:
-		err = errors.New("TokenValidator returned neither user nor error")
-	case err != nil && m.own != nil && !bearer.IsToken68(token):
-		err = refuse(ReasonMalformedRequest, errCredentials) // a token that Validate accepts has the right syntax
+	case err != nil && m.inner != nil && !bearer.IsToken68(token):
+		return nil, refuse(ReasonMalformedRequest, errCredentials) // a token that Validate accepts has the right syntax
+	case err != nil:
+		return nil, err
+	case user == nil:
+		return nil, errors.New("TokenValidator returned neither user nor error")
+	case m.wrapped && m.inner.isRevoked(user, token, time.Now()): // the wrapper may have returned a user that it kept
+		return nil, refuse(ReasonRevoked, nil)
 	}
-	return user, err
+	return user, nil
 }
 
 // malformed says what is wrong with the Authorization field.
@@ -294,26 +364,9 @@ func (m *Middleware) malformed(lines []string) error {
 	return errCredentials
 }
 
-// known returns the user that this middleware has already found for the same credentials.
-func (m *Middleware) known(ctx context.Context, lines []string) *User {
-	c, ok := ctx.Value(userKey{}).(*userContext)
-	if !ok || c.by != m || len(lines) != 1 || lines[0] != c.authorization || c.user == nil {
-		return nil
-	}
-	now := time.Now() // a context may live for longer than a token
-	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
-		return nil
-	}
-	if m.own != nil {
-		if token, _ := bearer.Cut(lines, m.opts.MaxTokenLength); m.own.isRevoked(c.user, token, now) {
-			return nil
-		}
-	}
-	return c.user
-}
-
-// tell adds what the route requires to a copy of a refusal. Its maker may return the original again.
-func tell(err error, rs []Requirement, u *User) *Error {
+// tell adds the scopes that the route requires to a copy of a refusal: its maker may return the
+// original again.
+func tell(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
 	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
 		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {

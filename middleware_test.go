@@ -41,7 +41,7 @@ func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: "r", ErrorBody: hook})
-			w := harness.Send(m.Require()(harness.Teapot), t.Context(), "GET", "")
+			w := harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 			require.Equal(t, 401, w.Code)
 			require.Equal(t, []string{`Bearer realm="r"`}, w.Result().Header["Www-Authenticate"])
 			require.Equal(t, "no-store", w.Result().Header.Get("Cache-Control"))
@@ -63,7 +63,7 @@ func TestErrorBodyHookChoosesTheBody(t *testing.T) {
 }
 
 func TestEmptyBody(t *testing.T) {
-	w := harness.Send(xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{EmptyBody: true}).Require()(harness.Teapot), t.Context(), "GET", "")
+	w := harness.Send(xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{EmptyBody: true}).Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 	require.Equal(t, 401, w.Code)
 	require.Empty(t, w.Body.String())
 	require.Empty(t, w.Header().Get("Content-Type"))
@@ -71,7 +71,7 @@ func TestEmptyBody(t *testing.T) {
 
 // What handlers around us have said of another body doesn't go out with ours.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
-	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require()(harness.Teapot)
+	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require(xenaauth.AnyUser())(harness.Teapot)
 	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		w.Header().Set("Etag", `"x"`)
@@ -86,19 +86,35 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
+// unwrapping is a wrapper around a validator, and says so.
+type unwrapping struct {
+	xenaauth.TokenValidator
+	inside xenaauth.TokenValidator
+}
+
+func (w unwrapping) Unwrap() xenaauth.TokenValidator { return w.inside }
+
 func TestNestedGuardsValidateOnce(t *testing.T) {
 	v := new(harness.ScopeValidator)
-	a, b := xenaauth.NewMiddleware(v, nil), xenaauth.NewMiddleware(v, nil)
+	real, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
+	require.NoError(t, err)
+	wrapped := unwrapping{v, real}
+	a, b := xenaauth.NewMiddleware(wrapped, nil), xenaauth.NewMiddleware(wrapped, nil)
 	asked := func(h http.Handler, authorization string) (int, int) {
 		v.Calls = 0
 		return harness.Send(h, t.Context(), "GET", authorization).Code, v.Calls
 	}
-	status, n := asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
+	status, n := asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 1}, []int{status, n})
-	status, n = asked(a.Require()(b.Require()(harness.Teapot)), "Bearer a")
+	status, n = asked(a.Require(xenaauth.AnyUser())(b.Require(xenaauth.AnyUser())(harness.Teapot)), "Bearer a")
 	require.Equal(t, []int{418, 2}, []int{status, n}, "another middleware asks for itself")
-	status, n = asked(a.Require()(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
+	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
+
+	// A validator that is not known to tell what was revoked since is asked again.
+	a = xenaauth.NewMiddleware(v, nil)
+	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
+	require.Equal(t, []int{418, 3}, []int{status, n})
 }
 
 // A context is no credential: a request that borrows one with other credentials, or with none, is on its own.
@@ -106,7 +122,7 @@ func TestBorrowedContext(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	inner := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
 	var statuses []int
-	outer := m.Require()(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	outer := m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		for _, authorization := range []string{"Bearer a", "", "Bearer b", "Basic a"} {
 			statuses = append(statuses, harness.Send(inner, r.Context(), "GET", authorization).Code)
 		}
@@ -118,7 +134,7 @@ func TestBorrowedContext(t *testing.T) {
 func TestPlantedUserNeverPasses(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{}))
-	require.Equal(t, 401, harness.Send(m.Require()(harness.Teapot), ctx, "GET", "").Code)
+	require.Equal(t, 401, harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), ctx, "GET", "").Code)
 	seen := true
 	w := harness.Send(m.Optional(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, seen = xenaauth.UserFromContext(r.Context())
@@ -191,7 +207,7 @@ func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
 
 	// Wrapped by somebody, a validator isn't known to be one that checks no audience. Its users are.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
-	require.Equal(t, 403, harness.Send(wrapped.Require()(harness.Teapot), t.Context(), "GET", token).Code)
+	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 418, harness.Send(wrapped.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 }
@@ -210,10 +226,13 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 
 	_, found := xenaauth.UserFromContext(m.CheckPublic(r).Context())
 	require.False(t, found)
-	require.Equal(t, []xenaauth.Event{{}}, events)
+	require.Equal(t, []xenaauth.Event{{Outcome: xenaauth.OutcomeAnonymous}}, events)
 
 	events = nil
 	noRule := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
+	outcomes := map[xenaauth.Reason]string{
+		xenaauth.ReasonNoRule: xenaauth.OutcomeRefused, xenaauth.ReasonUnavailable: xenaauth.OutcomeUnavailable,
+	}
 	for err, want := range map[error]xenaauth.Reason{
 		noRule:                      xenaauth.ReasonNoRule,
 		fmt.Errorf("a: %w", noRule): xenaauth.ReasonNoRule,
@@ -225,7 +244,7 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, want, refusal.Reason)
 		require.NotSame(t, noRule, refusal)
-		require.Equal(t, []xenaauth.Event{{Err: refusal}}, events)
+		require.Equal(t, []xenaauth.Event{{Outcome: outcomes[want], Err: refusal}}, events)
 	}
 }
 

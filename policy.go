@@ -88,7 +88,7 @@ func (p *policy) check(
 	if err := p.checkParties(u, source); err != nil {
 		return err
 	}
-	if set.Has&claims.Cnf != 0 { // RFC 7800, section 3.1: no code here can confirm it
+	if u.isBound() && !checksProofs(ctx) { // RFC 7800, section 3.1
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if err := p.checkProfile(set, source); err != nil {
@@ -313,7 +313,7 @@ func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 		return u, nil
 	}
 	if p.subjectOf != nil {
-		subject, err := p.subjectOf(ctx, u)
+		subject, err := p.subjectOf(callerContext(ctx), u)
 		if err != nil {
 			return nil, asError(err)
 		}

@@ -10,13 +10,13 @@ import (
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	status := e.StatusCode()
-	text := m.rendering(e)
+	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
 		delete(h, name) // they describe another body. Content-Encoding stays: its writer encodes this body too
 	}
 	values := make([]string, 5)
-	m.setFields(h, e, text, values)
+	m.setRefusal(h, r, e, text, values)
 	switch {
 	case r.Method == http.MethodHead || m.opts.EmptyBody:
 		w.WriteHeader(status)
@@ -38,9 +38,9 @@ var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the reques
 // answerUndecided answers 503 if the check of a request panicked before it was decided. Guards defer
 // it: middleware that recovers from the panic and writes nothing would leave the status 200, which
 // says that the request was allowed. It writes no body, so that such middleware can write one.
-func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
+func (m *Middleware) answerUndecided(w http.ResponseWriter, r *http.Request, decided *bool) {
 	if !*decided {
-		w.WriteHeader(m.Challenge(w.Header(), errUndecided))
+		w.WriteHeader(m.Challenge(w.Header(), r, errUndecided))
 	}
 }
 

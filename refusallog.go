@@ -61,12 +61,12 @@ func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs
 	logger.LogAttrs(ctx, logLevel(e.Reason), l.one, all...)
 }
 
-// logRefusal logs why a request was refused. route is its pattern, or "".
-func (m *Middleware) logRefusal(route string, r *http.Request, user *User, e *Error) {
+// logRefusal logs why a request was refused. The user is nil if there is no valid token.
+func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	m.log.tell(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
 		attrs := []slog.Attr{slog.Int("status", e.StatusCode()), slog.String("method", clean(r.Method, maxShown))}
-		if route != "" {
-			attrs = append(attrs, slog.String("route", clean(route, maxCause)))
+		if r.Pattern != "" {
+			attrs = append(attrs, slog.String("route", clean(r.Pattern, maxCause)))
 		}
 		if user != nil {
 			attrs = append(attrs, slog.Any("user", user))

@@ -47,7 +47,6 @@ func TestRequirements(t *testing.T) {
 		status int
 		asked  string // scope in the challenge
 	}{
-		"nothing asked":                      {nil, "x", 200, ""},
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},
 		"another scope":                      {[]xenaauth.Requirement{a}, "b", 403, "a"},
@@ -128,7 +127,7 @@ func TestWiringMistakesPanic(t *testing.T) {
 		"no request policy":   func() { xenaauth.WhereRequest("x", nil) },
 		"too many choices":    func() { xenaauth.AllOf(many...) },
 		"no validator":        func() { xenaauth.NewMiddleware(nil, nil) },
-		"no handler":          func() { m.Require()(nil) },
+		"no handler":          func() { m.Require(xenaauth.AnyUser())(nil) },
 		"no optional handler": func() { m.Optional(nil) },
 		"a realm that quotes": func() { xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Realm: `a"`}) },
 		"a realm that breaks": func() {

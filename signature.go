@@ -45,14 +45,20 @@ func (p *proof) holds(keys *jose.KeySet) bool {
 func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, proof *proof, now time.Time,
 ) error {
+	t := traceOf(ctx)
+	arrived := t.waiting()
 	published, err := s.issuer.keys.Get(ctx, now)
+	arrived()
 	if err != nil {
 		return unavailable(err)
 	}
 	user := cmp.Or(set.Subject, set.ClientID)
 	keys, known := published.keys.Find(header)
 	if !known {
-		if published, keys, err = s.await(ctx, published, header, s.users.Name(user), now); err != nil {
+		arrived = t.waiting()
+		published, keys, err = s.await(ctx, published, header, s.users.Name(user), now)
+		arrived()
+		if err != nil {
 			return err
 		}
 	}
@@ -78,6 +84,7 @@ func (s *signatures) verify(
 	s.users.Note(user)
 	proof.key = by
 	proof.in.Store(published.keys)
+	t.from(SourceJWT)
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package xenaauth
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -200,43 +199,4 @@ func (u *User) MarshalJSON() ([]byte, error) {
 		Scope    string `json:"scope,omitempty"`
 		Expires  int64  `json:"exp,omitempty"`
 	}{u.parties.Subject, u.parties.ClientID, strings.Join(u.parties.Scopes, " "), u.set.ExpiresAt})
-}
-
-type userKey struct{}
-
-// userContext carries the user, which middleware let it in, and for which credentials: a later request that borrows
-// this context with another Authorization field, or none, is not this user's.
-type userContext struct {
-	context.Context
-	user          *User
-	by            *Middleware // nil: put there by hand
-	authorization string
-}
-
-func (c *userContext) Value(key any) any {
-	if _, ok := key.(userKey); ok {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
-// String keeps a context that is printed from showing credentials.
-func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
-
-// GoString is String.
-func (c *userContext) GoString() string { return c.String() }
-
-// UserFromContext returns the user that a [Middleware], or [ContextWithUser], put into the context of a request.
-func UserFromContext(ctx context.Context) (*User, bool) {
-	c, ok := ctx.Value(userKey{}).(*userContext)
-	if !ok || c.user == nil {
-		return nil, false
-	}
-	return c.user, true
-}
-
-// ContextWithUser returns a context that carries u, for unit tests of handlers. It never satisfies a [Middleware]: only
-// a token does.
-func ContextWithUser(ctx context.Context, u *User) context.Context {
-	return &userContext{Context: ctx, user: u}
 }

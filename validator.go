@@ -2,6 +2,7 @@ package xenaauth
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/factcache"
@@ -89,6 +90,12 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	}
 	return v.policy.subject(ctx, user)
 }
+
+// The methods by which a Middleware finds the Validator inside a wrapper: see innerValidator.
+
+func (v *Validator) self() TokenValidator     { return v }
+func (v *Validator) acceptsAnyAudience() bool { return v.policy.anyAudience }
+func (v *Validator) logger() *slog.Logger     { return v.cfg.Logger }
 
 // Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
 // hand: for start-up checks and readiness probes. It also fails while the issuer refuses the credentials of

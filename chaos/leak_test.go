@@ -21,7 +21,7 @@ import (
 // use does everything with a validator that may start a goroutine or fill a cache.
 func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	t.Helper()
-	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require()(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
+	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
 	ask := func(token, want string) {
 		t.Helper()
 		if got := a.serve(t.Context(), token); got.String() != want {

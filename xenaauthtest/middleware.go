@@ -28,12 +28,12 @@ type Guarded struct {
 	// that runs first. Nil is no group.
 	Group []xenaauth.Requirement
 
-	// Require is what the guard of the route itself requires. An empty one is
-	// a guard without requirements, which asks for a token all the same.
+	// Require is what the guard of the route itself requires. The guard of a
+	// framework panics if it is empty, as [xenaauth.Middleware.Require] does.
 	Require []xenaauth.Requirement
 
 	// Optional makes the guard of the route one that lets requests without a
-	// token pass. Require is then empty.
+	// token pass. Then Require is empty.
 	Optional bool
 
 	// Serve is the handler. It is given the request as the framework has it
@@ -73,6 +73,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("path values", s.testPathValues)
 	t.Run("panicking check", s.testPanickingCheck)
 	t.Run("conduct", s.testConduct)
+	t.Run("proof of possession", s.testPossession)
 	t.Run("wiring", s.testWiring)
 
 	plain := *s
@@ -95,7 +96,7 @@ type middlewareSuite struct {
 	uncounted *xenaauth.Validator // in place of it; then its own tokens and counts are left out
 }
 
-// countingValidator counts questions. Two tokens of its own stand for outages.
+// countingValidator counts calls. Two tokens of its own stand for outages.
 type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -105,6 +106,9 @@ const (
 	tokenOutage  = "outage"  // the validator says itself that it can't tell
 	tokenForeign = "foreign" // the validator fails with an error of its own
 )
+
+// Unwrap lets a Middleware find the validator inside.
+func (v *countingValidator) Unwrap() xenaauth.TokenValidator { return v.next }
 
 func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
 	v.calls.Add(1)
@@ -139,12 +143,12 @@ type mounted struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	t        *testing.T        // the case at hand
-	served   int               // runs of handlers
-	refusals []xenaauth.Reason // that Options.Event was told
-	panicked any               // the last value that came out of the framework
-	inEvent  func()            // runs within Options.Event
-	swallow  bool              // recover from panics as a careless middleware does
+	t        *testing.T // the case at hand
+	served   int        // runs of handlers
+	events   []xenaauth.Event
+	panicked any    // the last value that came out of the framework
+	inEvent  func() // runs within Options.Event
+	swallow  bool   // recover from panics as a careless middleware does
 }
 
 // start serves routes. The server is closed when the test ends.
@@ -159,11 +163,9 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 		if inEvent != nil {
 			inEvent()
 		}
-		if e.Err != nil {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.refusals = append(m.refusals, e.Err.Reason)
-		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.events = append(m.events, e)
 	}
 	routes = slices.Clone(routes)
 	for i := range routes {
@@ -236,10 +238,10 @@ func (m *mounted) during(t *testing.T) {
 }
 
 // reset forgets what happened, and returns it.
-func (m *mounted) reset() (served int, refusals []xenaauth.Reason, panicked any) {
+func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	served, refusals, panicked = m.served, m.refusals, m.panicked
-	m.served, m.refusals, m.panicked = 0, nil, nil
-	return served, refusals, panicked
+	served, events, panicked = m.served, m.events, m.panicked
+	m.served, m.events, m.panicked = 0, nil, nil
+	return served, events, panicked
 }

@@ -2,6 +2,7 @@ package xenaauthtest_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,29 +21,43 @@ const brokenEnv = "XENAAUTHTEST_BROKEN"
 // a guard of a group goes on to.
 type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
 
-// byCheck is a good guard but for what is done to a request that passes, and
-// after the answer to one that doesn't.
+// byCheck is a good guard, except that it calls pass for a request that may
+// pass, and after behind the response to a refused one. A nil pass forgets to
+// call Challenge for a request that may pass.
 func byCheck(
 	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
 	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
 ) guardFunc {
 	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
-		m.Require(rs...)
+		if rs == nil {
+			m.Optional(next)
+		} else {
+			m.Require(rs...)
+		}
 		rs = append([]xenaauth.Requirement(nil), rs...)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			decided := false
 			defer func() {
 				if !decided {
-					w.WriteHeader(m.Challenge(w.Header(), nil))
+					w.WriteHeader(m.Challenge(w.Header(), r, errors.New("panicked")))
 				}
 			}()
-			allowed, err := m.Check(r, rs...)
+			check := m.CheckOptional
+			if len(rs) > 0 {
+				check = func(r *http.Request) (*http.Request, error) { return m.Check(r, rs...) }
+			}
+			allowed, err := check(r)
 			decided = true
 			if err != nil {
 				m.Deny(w, r, err)
 				after(w, r, next)
 				return
 			}
+			if pass == nil {
+				next.ServeHTTP(w, allowed)
+				return
+			}
+			m.Challenge(w.Header(), allowed, nil)
 			pass(w, r, allowed, next)
 		})
 	}
@@ -85,6 +100,8 @@ var brokenGuards = map[string]struct {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(allowed.Context(), user)))
 	}, stop), "users/nested,_validated_once"},
+	"forgets Vary":                 {byCheck(nil, stop), "users/planted_user,_Optional"},
+	"forgets the fields of proofs": {byCheck(nil, stop), "proof_of_possession/bound,_with_the_key"},
 	"recovers": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		defer func() { _ = recover() }()
 		next.ServeHTTP(w, allowed)
@@ -141,7 +158,8 @@ var brokenGuards = map[string]struct {
 	}, "wiring/requirements_are_copied"},
 }
 
-func mountBroken(guard guardFunc) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
+// mountBroken mounts routes behind a guard. If optional is set, the guard is also for optional routes.
+func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
 	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		mux := http.NewServeMux()
 		for _, route := range routes {
@@ -149,10 +167,17 @@ func mountBroken(guard guardFunc) func(*xenaauth.Middleware, []xenaauthtest.Guar
 				user, ok := xenaauth.UserFromContext(r.Context())
 				route.Serve(w, r, user, ok)
 			})
-			if route.Optional {
+			switch {
+			case route.Optional && optional:
+				h = guard(m, nil, h)
+			case route.Optional:
 				h = m.Optional(h)
-			} else {
-				h = guard(m, route.Require, h)
+			default:
+				rs := route.Require
+				if rs == nil {
+					rs = []xenaauth.Requirement{} // nil is for optional routes
+				}
+				h = guard(m, rs, h)
 			}
 			if route.Group != nil {
 				h = guard(m, route.Group, h)
@@ -167,9 +192,11 @@ func mountBroken(guard guardFunc) func(*xenaauth.Middleware, []xenaauthtest.Guar
 // every broken guard and to name what is wrong with it.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
-		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop))) })
+		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })
 		for name, broken := range brokenGuards {
-			t.Run(name, func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(broken.guard)) })
+			t.Run(name, func(t *testing.T) {
+				xenaauthtest.TestMiddleware(t, mountBroken(broken.guard, strings.HasPrefix(name, "forgets")))
+			})
 		}
 		return
 	}

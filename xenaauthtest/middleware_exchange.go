@@ -33,8 +33,7 @@ type answer struct {
 	challenge  string // WWW-Authenticate; "" is none
 	retryAfter string
 	varies     bool // with the Authorization field, though it is no refusal
-	validated  int  // how often the validator was asked
-	events     int  // refusals that Options.Event was told, if not the one of a refused request
+	validated  int  // calls of the validator
 }
 
 // passed is the answer of a handler that greets a user, "" for none.
@@ -74,7 +73,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			served, refusals, _ := m.reset()
+			served, events, _ := m.reset()
 			e.want.compare(t, e.method, resp, body)
 			passes := e.want.status == http.StatusOK
 			if runs := map[bool]int{true: 1}[passes]; served != runs {
@@ -83,13 +82,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 			if n := int(s.validator.calls.Load()); s.uncounted == nil && n != e.want.validated {
 				t.Errorf("the token was validated %d times, want %d", n, e.want.validated)
 			}
-			events := e.want.events
-			if !passes {
-				events = 1
-			}
-			if len(refusals) != events {
-				t.Errorf("Options.Event was told of refusals %q, want %d", refusals, events)
-			}
+			e.want.compareEvents(t, events)
 		})
 	}
 }
@@ -151,6 +144,33 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 	if resp.ContentLength != int64(len(want.body)) {
 		t.Errorf("Content-Length %s, want %d", strconv.FormatInt(resp.ContentLength, 10), len(want.body))
+	}
+}
+
+// compareEvents holds Options.Event to what the client saw: one event for a
+// request that passes, and one with the refusal for a refused request. A
+// request that the guard of a route refuses was let pass by that of its group.
+func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
+	t.Helper()
+	if len(events) == 0 || len(events) > 2 {
+		t.Errorf("Options.Event was called %d times", len(events))
+		return
+	}
+	if len(events) == 2 && (want.status == http.StatusOK || events[0].Err != nil) {
+		t.Errorf("Options.Event was called with %q and %q", events[0].Outcome, events[1].Outcome)
+	}
+	e := events[len(events)-1]
+	outcome := xenaauth.OutcomeRefused
+	switch {
+	case want.status == http.StatusServiceUnavailable:
+		outcome = xenaauth.OutcomeUnavailable
+	case want.status == http.StatusOK && e.User == nil:
+		outcome = xenaauth.OutcomeAnonymous
+	case want.status == http.StatusOK:
+		outcome = xenaauth.OutcomeAllowed
+	}
+	if e.Outcome != outcome || (e.Err != nil) != (want.status != http.StatusOK) || e.Err != nil && e.Err.StatusCode() != want.status {
+		t.Errorf("the event of the request is %q, %v, want %q", e.Outcome, e.Err, outcome)
 	}
 }
 

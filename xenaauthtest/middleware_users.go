@@ -57,7 +57,7 @@ func (s *middlewareSuite) testUsers(t *testing.T) {
 		{Method: http.MethodGet, Path: "/nested-optional", Group: all("a"), Optional: true, Serve: greet},
 		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
 	})
-	anonymous := answer{status: http.StatusOK, body: "hello ", events: 1, varies: true}
+	anonymous := answer{status: http.StatusOK, body: "hello ", varies: true}
 	known := passed("ann")
 	known.varies = true
 	bad := invalid("malformed_token", "The access token is malformed.")
@@ -128,6 +128,7 @@ func (s *middlewareSuite) testWiring(t *testing.T) {
 		route     Guarded
 		panics    bool
 	}{
+		{"no Requirement", s.validator, Guarded{}, true},
 		{"a zero Requirement", s.validator, Guarded{Require: one(xenaauth.AnyUser(), xenaauth.Requirement{})}, true},
 		{"a zero Requirement of a group", s.validator, Guarded{Group: one(xenaauth.Requirement{})}, true},
 		{"any audience without a requirement", anyAudience, Guarded{}, true},

@@ -101,6 +101,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			g.deny(w, r, err)
 			return
 		}
+		g.middleware.Challenge(w.Header(), allowed, nil)
 		next.ServeHTTP(w, allowed)
 	})
 }
@@ -110,7 +111,7 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 		g.middleware.Deny(w, r, err)
 		return
 	}
-	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), err)) // it fails if the client is gone
+	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err)) // it fails if the client is gone
 }
 
 // Procedures returns the names of the procedures of all services in files, for

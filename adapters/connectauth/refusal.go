@@ -28,12 +28,12 @@ func (r *refused) Unwrap() error { return r.cause }
 // refusal returns the error of a refused request. It sets the challenge in h, the header of the
 // response in all three protocols: net/http sends no WWW-Authenticate field in trailers, where a
 // gRPC client expects the metadata of an error.
-func refusal(m *xenaauth.Middleware, h http.Header, err error) *connect.Error {
+func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // Check returns no other errors
 	}
-	code := connect.Code(rpcerror.Code(m.Challenge(h, e)))
+	code := connect.Code(rpcerror.Code(m.Challenge(h, r, e)))
 	details := []proto.Message{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),

@@ -18,6 +18,7 @@
 package echoauth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -41,6 +42,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 			if err != nil {
 				return deny(c, m, err)
 			}
+			m.Challenge(c.Response().Header(), allowed, nil)
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -61,7 +63,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 			if err != nil {
 				return deny(c, m, err)
 			}
-			c.Response().Header().Add("Vary", "Authorization")
+			m.Challenge(c.Response().Header(), allowed, nil)
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -75,10 +77,12 @@ func setPathValues(c *echo.Context) {
 	}
 }
 
+var errPanicked = errors.New("the check of the request panicked")
+
 // answerUndecided answers 503 if a policy or hook panicked before the request was decided.
 func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
-		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil))
+		c.Response().WriteHeader(m.Challenge(c.Response().Header(), c.Request(), errPanicked))
 	}
 }
 

@@ -55,7 +55,7 @@ func newAuth(t *testing.T) *xenaauth.Middleware {
 func TestErrorHandler(t *testing.T) {
 	auth := newAuth(t)
 	for path, guard := range map[string]echo.MiddlewareFunc{
-		"/require": echoauth.Require(auth), "/optional": echoauth.Optional(auth),
+		"/require": echoauth.Require(auth, xenaauth.AnyUser()), "/optional": echoauth.Optional(auth),
 	} {
 		e := echo.New()
 		var seen []error
@@ -97,7 +97,7 @@ func TestBehindWriters(t *testing.T) {
 	} {
 		e := echo.New()
 		e.Use(use...)
-		e.GET("/", func(c *echo.Context) error { return c.NoContent(http.StatusNoContent) }, echoauth.Require(auth))
+		e.GET("/", func(c *echo.Context) error { return c.NoContent(http.StatusNoContent) }, echoauth.Require(auth, xenaauth.AnyUser()))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Encoding", "gzip")
 		w := httptest.NewRecorder()

@@ -16,6 +16,7 @@
 package echov4auth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -39,6 +40,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 			if err != nil {
 				return deny(c, m, err)
 			}
+			m.Challenge(c.Response().Header(), allowed, nil)
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -59,7 +61,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 			if err != nil {
 				return deny(c, m, err)
 			}
-			c.Response().Header().Add("Vary", "Authorization")
+			m.Challenge(c.Response().Header(), allowed, nil)
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -77,10 +79,12 @@ func setPathValues(c echo.Context) {
 	}
 }
 
+var errPanicked = errors.New("the check of the request panicked")
+
 // answerUndecided answers 503 if a policy or hook panicked before the request was decided.
 func answerUndecided(c echo.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
-		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil))
+		c.Response().WriteHeader(m.Challenge(c.Response().Header(), c.Request(), errPanicked))
 	}
 }
 

@@ -55,7 +55,7 @@ func newAuth(t *testing.T) *xenaauth.Middleware {
 func TestErrorHandler(t *testing.T) {
 	auth := newAuth(t)
 	for path, guard := range map[string]echo.MiddlewareFunc{
-		"/require": echov4auth.Require(auth), "/optional": echov4auth.Optional(auth),
+		"/require": echov4auth.Require(auth, xenaauth.AnyUser()), "/optional": echov4auth.Optional(auth),
 	} {
 		e := echo.New()
 		var seen []error
@@ -96,7 +96,7 @@ func TestBehindWriters(t *testing.T) {
 	} {
 		e := echo.New()
 		e.Use(use...)
-		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }, echov4auth.Require(auth))
+		e.GET("/", func(c echo.Context) error { return c.NoContent(http.StatusNoContent) }, echov4auth.Require(auth, xenaauth.AnyUser()))
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Accept-Encoding", "gzip")
 		w := httptest.NewRecorder()

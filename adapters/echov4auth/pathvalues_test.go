@@ -78,7 +78,7 @@ func TestPathValues(t *testing.T) {
 func TestContextWithoutRoute(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/a/7", nil)
 	c := echo.New().NewContext(r, httptest.NewRecorder())
-	_ = echov4auth.Require(newAuth(t))(func(echo.Context) error { return nil })(c)
+	_ = echov4auth.Require(newAuth(t), xenaauth.AnyUser())(func(echo.Context) error { return nil })(c)
 	if got := c.Request().PathValue("id"); got != "" {
 		t.Errorf("PathValue is %q", got)
 	}

@@ -123,7 +123,7 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 			slog.ErrorContext(ctx, "extauthz: a policy or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
-			out = denied(s.cfg.Middleware.Challenge(h, errPanicked), h, nil)
+			out = denied(s.cfg.Middleware.Challenge(h, nil, errPanicked), h, nil)
 		}
 	}()
 	r, err := read(ctx, in.GetAttributes().GetRequest().GetHttp())
@@ -131,14 +131,13 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	r.Header = client.Clone()
 	s.cfg.Identity.Strip(r.Header)
 	var allowed *http.Request
-	var rule routes.Rule
 	if err != nil {
 		err = s.cfg.Middleware.Refuse(r, err)
 	} else {
-		allowed, rule, err = s.guard.Check(r)
+		allowed, _, err = s.guard.Check(r)
 	}
 	if err == nil {
-		if out, err = s.allow(allowed, client, rule.Access.IsOptional()); err == nil {
+		if out, err = s.allow(allowed, client); err == nil {
 			return out, nil
 		}
 	}

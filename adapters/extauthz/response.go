@@ -1,6 +1,7 @@
 package extauthz
 
 import (
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // allow lets a request pass that was found good. client is its header before identity headers were removed. The error
 // is that the user can't be told.
-func (s *server) allow(r *http.Request, client http.Header, optional bool) (*authv3.CheckResponse, error) {
+func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckResponse, error) {
 	var remove []string
 	var change []*corev3.HeaderValueOption
 	if s.cfg.RemoveAuthorization {
@@ -45,11 +46,15 @@ func (s *server) allow(r *http.Request, client http.Header, optional bool) (*aut
 		}
 	}
 	slices.Sort(ok.HeadersToRemove)
-	if optional { // as [xenaauth.Middleware.Optional] tells caches
-		ok.ResponseHeadersToAdd = []*corev3.HeaderValueOption{{
-			Header:       &corev3.HeaderValue{Key: "vary", Value: "Authorization"},
-			AppendAction: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
-		}}
+	passing := make(http.Header)
+	s.cfg.Middleware.Challenge(passing, r, nil)
+	for _, name := range slices.Sorted(maps.Keys(passing)) {
+		for _, value := range passing[name] {
+			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, &corev3.HeaderValueOption{
+				Header:       &corev3.HeaderValue{Key: strings.ToLower(name), Value: text(value)},
+				AppendAction: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
+			})
+		}
 	}
 	return &authv3.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(codes.OK)},

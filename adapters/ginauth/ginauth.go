@@ -14,6 +14,7 @@
 package ginauth
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 
@@ -37,6 +38,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 			deny(c, m, err)
 			return
 		}
+		m.Challenge(c.Writer.Header(), allowed, nil)
 		c.Request = allowed
 	}
 }
@@ -55,7 +57,7 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 			deny(c, m, err)
 			return
 		}
-		c.Writer.Header().Add("Vary", "Authorization")
+		m.Challenge(c.Writer.Header(), allowed, nil)
 		c.Request = allowed
 	}
 }
@@ -70,10 +72,12 @@ func setPathValues(c *gin.Context) {
 	}
 }
 
+var errPanicked = errors.New("the check of the request panicked")
+
 // answerUndecided answers 503 if a policy or hook panicked before the request was decided.
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
-		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil))
+		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), c.Request, errPanicked))
 		c.Writer.WriteHeaderNow() // gin would send the status after the middleware, which a panic skips
 		c.Abort()
 	}

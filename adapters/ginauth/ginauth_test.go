@@ -54,7 +54,7 @@ func TestErrors(t *testing.T) {
 	}
 	auth := xenaauth.NewMiddleware(v, nil)
 	for path, guard := range map[string]gin.HandlerFunc{
-		"/require": ginauth.Require(auth), "/optional": ginauth.Optional(auth),
+		"/require": ginauth.Require(auth, xenaauth.AnyUser()), "/optional": ginauth.Optional(auth),
 	} {
 		engine := gin.New()
 		var seen []*gin.Error

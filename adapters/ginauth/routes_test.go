@@ -23,7 +23,7 @@ func TestRoutesAsInTheReadme(t *testing.T) {
 	ok := func(c *gin.Context) { c.Status(http.StatusOK) }
 	router := gin.New()
 	router.GET("/health", ok)
-	router.GET("/me", ginauth.Require(auth), ok)
+	router.GET("/me", ginauth.Require(auth, xenaauth.AnyUser()), ok)
 	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), ok)
 
 	xenaauthtest.TestRoutes(t, xenaauthtest.Coverage{

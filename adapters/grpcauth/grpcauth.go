@@ -130,15 +130,17 @@ func (g *Guard) check(ctx context.Context, method string) (allowed context.Conte
 			slog.ErrorContext(ctx, "grpcauth: a policy or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			fields, err = refusal(g.middleware, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+			fields, err = refusal(g.middleware, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()
 	passed, _, err := g.routes.Check(r)
 	if err != nil {
-		fields, err = refusal(g.middleware, err)
+		fields, err = refusal(g.middleware, r, err)
 		return nil, fields, err
 	}
-	return passed.Context(), nil, nil
+	h := make(http.Header)
+	g.middleware.Challenge(h, passed, nil)
+	return passed.Context(), metadataOf(h), nil
 }
 
 // stream is a stream whose context has the user.

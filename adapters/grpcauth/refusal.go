@@ -30,13 +30,13 @@ func (r *refused) Error() string              { return r.Err().Error() }
 func (r *refused) Unwrap() error              { return r.cause }
 
 // refusal returns the trailer and the error of a refused call.
-func refusal(m *xenaauth.Middleware, err error) (metadata.MD, error) {
+func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // Check returns no other errors
 	}
 	h := make(http.Header)
-	code := codes.Code(rpcerror.Code(m.Challenge(h, e)))
+	code := codes.Code(rpcerror.Code(m.Challenge(h, r, e)))
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Domain:   Domain,
 		Reason:   rpcerror.Reason(string(e.Reason)),

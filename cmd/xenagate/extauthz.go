@@ -63,7 +63,7 @@ func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc
 		case err != nil || check == nil:
 			rec.status, rec.reason = http.StatusServiceUnavailable, reasonPanic
 		case check.GetDeniedResponse() == nil && codes.Code(check.GetStatus().GetCode()) == codes.OK:
-			rec.status, rec.reason = http.StatusOK, "" // an optional route notes a missing token
+			rec.status = http.StatusOK
 		default:
 			rec.status = int(check.GetDeniedResponse().GetStatus().GetCode())
 			if rec.reason == "" {

@@ -11,11 +11,13 @@ import (
 	"sync"
 	"time"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
 // forwarder sends requests to their upstreams, and responses to the clients.
 type forwarder struct {
+	auth     *xenaauth.Middleware
 	identity *identity.Identity
 	trusted  []netip.Prefix // proxies in front of the gateway
 	strip    bool           // the client's Authorization
@@ -24,9 +26,9 @@ type forwarder struct {
 	noLog    *log.Logger
 }
 
-func newForwarder(id *identity.Identity, trusted []netip.Prefix, strip bool, m *metrics) *forwarder {
+func newForwarder(auth *xenaauth.Middleware, id *identity.Identity, trusted []netip.Prefix, strip bool, m *metrics) *forwarder {
 	return &forwarder{
-		identity: id, trusted: trusted, strip: strip, metrics: m,
+		auth: auth, identity: id, trusted: trusted, strip: strip, metrics: m,
 		noLog: log.New(io.Discard, "", 0), // ReverseProxy logs addresses; the access log has its errors
 	}
 }
@@ -49,16 +51,11 @@ func (f *forwarder) forward(w *response, q *passage, rec *record) {
 			f.failed(w, r, rec, err)
 		},
 	}
-	if q.rule.Access.IsOptional() {
-		reverse.ModifyResponse = addVary
+	reverse.ModifyResponse = func(res *http.Response) error {
+		f.auth.Challenge(res.Header, q.request, nil) // adds fields to the response of a request that may pass
+		return nil
 	}
 	reverse.ServeHTTP(w, q.request)
-}
-
-// addVary tells caches that the response depends on the token.
-func addVary(res *http.Response) error {
-	res.Header.Add("Vary", "Authorization")
-	return nil
 }
 
 // allowWebSocketOnly removes a request to upgrade to another protocol. After an upgrade to h2c, an

@@ -85,9 +85,7 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
-	case rec.status == http.StatusOK:
-		rec.reason = "" // an optional route notes a missing token
-	case rec.reason != "": // noted by noteEvent
+	case rec.status == http.StatusOK, rec.reason != "": // noted by noteEvent
 	case !trusts(p.trusted, rec.peer):
 		rec.reason = reasonPeer
 	default:

@@ -44,7 +44,6 @@ func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 		return false
 	}
 	q.request, q.rule = allowed, rule
-	rec.reason = "" // an optional route notes a missing token
 	return true
 }
 

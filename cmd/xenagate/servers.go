@@ -218,6 +218,6 @@ func newProxy(g *gateway, own endpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,
 		upstreams: newUpstreams(g.cfg), bodyBytes: g.cfg.Limits.BodyBytes,
-		forwarder: newForwarder(g.identity, config.Prefixes(g.cfg.TrustedProxies), g.cfg.Authorization == "strip", g.metrics),
+		forwarder: newForwarder(g.auth, g.identity, config.Prefixes(g.cfg.TrustedProxies), g.cfg.Authorization == "strip", g.metrics),
 	}
 }

@@ -38,19 +38,19 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 		authorization string
 		status        int
 	}{
-		"ErrorBody":             {newMiddleware(body).Require(), "", 401},
+		"ErrorBody":             {newMiddleware(body).Require(xenaauth.AnyUser()), "", 401},
 		"ErrorBody, scope":      {newMiddleware(body).Require(xenaauth.AllScopes("a")), "Bearer b", 403},
 		"ErrorBody, Optional":   {newMiddleware(body).Optional, "Bearer (", 400},
 		"ErrorBody, table":      {routes.NewGuard(newMiddleware(body), table(routes.Rule{Access: routes.Deny()})).Handler, "", 403},
-		"ErrorBody, challenge":  {newMiddleware(late).Require(), "", 401},
-		"Event, refused":        {newMiddleware(event).Require(), "", 503},
-		"Event, allowed":        {newMiddleware(event).Require(), "Bearer a", 503},
+		"ErrorBody, challenge":  {newMiddleware(late).Require(xenaauth.AnyUser()), "", 401},
+		"Event, refused":        {newMiddleware(event).Require(xenaauth.AnyUser()), "", 503},
+		"Event, allowed":        {newMiddleware(event).Require(xenaauth.AnyUser()), "Bearer a", 503},
 		"Event, Optional":       {newMiddleware(event).Optional, "", 503},
 		"Event, table":          {routes.NewGuard(newMiddleware(event), table(routes.Rule{Access: routes.Public()})).Handler, "", 503},
 		"policy":                {newMiddleware(nil).Require(xenaauth.Where("boom", boom)), "Bearer a", 503},
 		"policy, table":         {routes.NewGuard(newMiddleware(nil), table(routes.Rule{Access: routes.Require(xenaauth.Where("boom", boom))})).Handler, "Bearer a", 503},
 		"find":                  {routes.NewGuard(newMiddleware(nil), func(*http.Request) (routes.Rule, error) { panic("boom") }).Handler, "", 503},
-		"TokenValidator":        {xenaauth.NewMiddleware(panickingValidator{}, nil).Require(), "Bearer a", 503},
+		"TokenValidator":        {xenaauth.NewMiddleware(panickingValidator{}, nil).Require(xenaauth.AnyUser()), "Bearer a", 503},
 		"TokenValidator, maybe": {xenaauth.NewMiddleware(panickingValidator{}, nil).Optional, "Bearer a", 503},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestPanicOfTheHandlerIsNotAnswered(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }
 	for name, guard := range map[string]func(http.Handler) http.Handler{
-		"Require": m.Require(), "Optional": m.Optional, "Guard": routes.NewGuard(m, all).Handler,
+		"Require": m.Require(xenaauth.AnyUser()), "Optional": m.Optional, "Guard": routes.NewGuard(m, all).Handler,
 	} {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)

@@ -239,7 +239,7 @@ func TestIdentityServer_ScopeOnly(t *testing.T) {
 		plain := xenaauthtest.Token{Claims: map[string]any{"nonce": nil, "at_hash": nil, "scope": "testapi"}}
 		a.Refuses(t, issuer.IDToken(plain), xenaauth.ReasonClaims)
 		m := xenaauth.NewMiddleware(a.Validator, nil)
-		require.Panics(t, func() { m.Require() })
+		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) })
 		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) })
 
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}

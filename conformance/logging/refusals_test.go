@@ -115,7 +115,7 @@ func TestRefusalLogOfUnknownKey(t *testing.T) {
 			v, err := xenaauth.NewValidator(cfg)
 			require.NoError(t, err)
 			token := issuer.JWT(xenaauthtest.Token{Header: header})
-			harness.Send(xenaauth.NewMiddleware(v, nil).Require()(harness.Teapot), t.Context(), "GET", "Bearer "+token)
+			harness.Send(xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "Bearer "+token)
 			said := log.Take(t)
 			require.Len(t, said, 1)
 			require.Equal(t, want, said[0]["why"])
@@ -136,13 +136,13 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 		{[]string{"Bearer Bearer abcdef"}, "/", "the Authorization field is not Bearer, a space and a token"},
 		{[]string{"Bearer"}, "/", "the Authorization field is not Bearer, a space and a token"},
 		{[]string{"Bearer " + strings.Repeat("a", 20000)}, "/", "token has 20000 bytes: Options.MaxTokenLength is 16384"},
-		{[]string{"Bearer abcdef"}, "/?access_token=abcdef", "the query contains access_token too"},
+		{[]string{"Bearer "}, "/?access_token=abcdef", "the Authorization field is not Bearer, a space and a token"},
 	} {
 		log := new(harness.JSONLog)
 		m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
 		r := httptest.NewRequest("GET", c.target, nil)
 		r.Header["Authorization"] = c.fields
-		m.Require()(harness.Teapot).ServeHTTP(httptest.NewRecorder(), r)
+		m.Require(xenaauth.AnyUser())(harness.Teapot).ServeHTTP(httptest.NewRecorder(), r)
 		text := log.Text.String()
 		said := log.Take(t)
 		require.Len(t, said, 1)
@@ -176,7 +176,7 @@ func TestRefusalLogHasTheRealm(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, realm := range []string{"orders", "invoices"} {
 		m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger(), Realm: realm})
-		harness.Send(m.Require()(harness.Teapot), t.Context(), "GET", "")
+		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 	}
 	said := log.Take(t)
 	require.Len(t, said, 2)
@@ -204,7 +204,7 @@ func TestRefusalLogger(t *testing.T) {
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
 		slog.SetDefault(fallback.Logger()) // slog.Default is read at each use
-		harness.Send(m.Require()(harness.Teapot), t.Context(), "GET", "")
+		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {
 			require.Len(t, l.Take(t), map[bool]int{true: 1}[l == c.want])
 		}
@@ -253,7 +253,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(nil)
 		v, err := xenaauth.NewValidator(issuer.Config())
 		require.NoError(t, err)
-		h := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: log.Logger()}).Require()(harness.Teapot)
+		h := xenaauth.NewMiddleware(v, &xenaauth.Options{Logger: log.Logger()}).Require(xenaauth.AnyUser())(harness.Teapot)
 		expired := "Bearer " + issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
 		start := time.Now()
 		for range 1000 {
@@ -289,7 +289,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
-		h := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}).Require()(harness.Teapot)
+		h := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}).Require(xenaauth.AnyUser())(harness.Teapot)
 		var clients sync.WaitGroup
 		for range 8 {
 			clients.Go(func() {

@@ -41,7 +41,7 @@ func service() (*gin.Engine, error) {
 	r := gin.New()
 	r.Use(gin.Recovery())
 	r.GET("/health", func(c *gin.Context) { c.Status(http.StatusNoContent) })
-	users := r.Group("/", ginauth.Require(auth))
+	users := r.Group("/", ginauth.Require(auth, xenaauth.AnyUser()))
 	users.GET("/me", me)
 	users.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes(xenaauth.ScopeTestAPI)), invoice)
 	return r, nil

@@ -26,7 +26,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	decided := false
 	defer func() {
 		if !decided { // a policy or a hook panicked: without a status the response would be 200
-			w.WriteHeader(h.Middleware.Challenge(w.Header(), errPanicked))
+			w.WriteHeader(h.Middleware.Challenge(w.Header(), r, errPanicked))
 		}
 	}()
 	original, allowed, err := h.check(r)
@@ -41,6 +41,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.deny(w, original, err)
 		return
 	}
+	h.Middleware.Challenge(w.Header(), allowed, nil)
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")

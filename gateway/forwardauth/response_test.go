@@ -118,7 +118,7 @@ func TestErrorBody(t *testing.T) {
 			w.WriteHeader(200)
 			fmt.Fprint(w, r.URL.Path, " ", e.Reason)
 		}}, nil)
-		w := s.ask("GET", "api.example.com", "/orders/1?access_token=x", http.Header{"Authorization": {s.token("testapi")}})
+		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {"Bearer a b"}})
 		if w.Code != s.status(400) || w.Body.String() != "/orders/1 malformed_request" ||
 			!strings.Contains(w.Header().Get("Www-Authenticate"), "invalid_request") {
 			t.Errorf("status %d, body %q, fields %v", w.Code, w.Body, w.Header())

@@ -53,7 +53,7 @@ func ExampleAssertionConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler := xenaauth.NewMiddleware(service, nil).Require()(http.HandlerFunc(
+	handler := xenaauth.NewMiddleware(service, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) {
 			user, _ := xenaauth.UserFromContext(r.Context())
 			fmt.Println(user.Subject(), user.ClientID(), user.Scopes())

@@ -77,18 +77,16 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 		decided := false
 		defer func() {
 			if !decided { // a policy or a hook panicked: without a status the response would be 200
-				w.WriteHeader(g.middleware.Challenge(w.Header(), errPanicked))
+				w.WriteHeader(g.middleware.Challenge(w.Header(), r, errPanicked))
 			}
 		}()
-		allowed, rule, err := g.Check(r)
+		allowed, _, err := g.Check(r)
 		decided = true
 		if err != nil {
 			g.middleware.Deny(w, r, err)
 			return
 		}
-		if rule.Access.IsOptional() {
-			w.Header().Add("Vary", "Authorization")
-		}
+		g.middleware.Challenge(w.Header(), allowed, nil)
 		next.ServeHTTP(w, allowed)
 	})
 }

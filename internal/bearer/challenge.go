@@ -65,13 +65,16 @@ func IsParamName(s string) bool {
 }
 
 // IsParamValue reports whether s is a value for [Params], or empty.
-func IsParamValue(s string) bool {
+func IsParamValue(s string) bool { return len(s) <= maxParamValue && IsParamText(s) }
+
+// IsParamText reports whether RFC 6750, section 3, allows each character of s in a value.
+func IsParamText(s string) bool {
 	for i := range len(s) {
 		if !isParamByte(s[i]) {
 			return false
 		}
 	}
-	return len(s) <= maxParamValue
+	return true
 }
 
 // isParamByte reports whether RFC 6750, section 3, allows c in a value: printable ASCII without " and \.

@@ -12,7 +12,20 @@ import (
 
 const limit = 64
 
-// field is one Authorization line and what RFC 9110, section 11.4, and RFC 6750, section 2.1, make of it.
+// accepted are the schemes of most tests.
+var accepted = []string{"Bearer"}
+
+// parse parses credentials and checks the characters of the token, as a middleware does.
+func parse(lines []string, max int) (token string, kind bearer.Kind) {
+	c := bearer.Parse(lines, accepted, max)
+	if c.Kind == bearer.Token && !bearer.IsToken68(c.Token()) {
+		return "", bearer.Malformed
+	}
+	return c.Token(), c.Kind
+}
+
+// field is an Authorization field and what RFC 9110, section 11.4, and RFC 6750, section 2.1, say
+// about it.
 type field struct {
 	name, line, token string
 	kind              bearer.Kind
@@ -84,7 +97,7 @@ var fields = []field{
 func TestParse(t *testing.T) {
 	for _, tt := range fields {
 		t.Run(tt.name, func(t *testing.T) {
-			token, kind := bearer.Parse([]string{tt.line}, limit)
+			token, kind := parse([]string{tt.line}, limit)
 			require.Equal(t, tt.kind, kind)
 			require.Equal(t, tt.token, token)
 		})
@@ -108,34 +121,73 @@ func TestParseWantsOneLine(t *testing.T) {
 		{"an empty one first", []string{"", "Bearer abc"}, bearer.Malformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			token, kind := bearer.Parse(tt.lines, limit)
+			token, kind := parse(tt.lines, limit)
 			require.Equal(t, tt.kind, kind)
 			require.Empty(t, token)
 		})
 	}
 }
 
-// Cut is as strict as Parse about everything but the characters of the token, and never gives out an empty one.
-func TestCut(t *testing.T) {
+// Parse does not check the characters of a token, and is as strict about all else.
+func TestParseLeavesTheToken(t *testing.T) {
 	for _, tt := range fields {
-		token, kind := bearer.Cut([]string{tt.line}, limit)
-		if kind != bearer.Token {
-			require.Empty(t, token, tt.name)
-			require.Equal(t, tt.kind, kind, tt.name)
+		c := bearer.Parse([]string{tt.line}, accepted, limit)
+		if c.Kind != bearer.Token {
+			require.Empty(t, c.Token(), tt.name)
+			require.Equal(t, tt.kind, c.Kind, tt.name)
 			continue
 		}
-		require.NotEmpty(t, token, tt.name)
-		require.LessOrEqual(t, len(token), limit, tt.name)
-		require.True(t, strings.HasSuffix(tt.line, " "+token), tt.name)
-		require.Equal(t, tt.kind == bearer.Token, bearer.IsToken68(token), tt.name)
-		if tt.kind == bearer.Token {
-			require.Equal(t, tt.token, token, tt.name)
-		}
+		require.NotEmpty(t, c.Token(), tt.name)
+		require.LessOrEqual(t, len(c.Token()), limit, tt.name)
+		require.True(t, strings.HasSuffix(tt.line, " "+c.Token()), tt.name)
+		require.Equal(t, tt.kind == bearer.Token, bearer.IsToken68(c.Token()), tt.name)
 	}
-	_, kind := bearer.Cut([]string{"Bearer abc", "Bearer abc"}, limit)
-	require.Equal(t, bearer.Malformed, kind)
-	_, kind = bearer.Cut(nil, limit)
-	require.Equal(t, bearer.None, kind)
+}
+
+// Each accepted scheme is read alike, in any case.
+func TestAcceptedSchemes(t *testing.T) {
+	schemes := []string{"Bearer", "DPoP"}
+	for line, want := range map[string]struct {
+		kind   bearer.Kind
+		scheme uint8
+		token  string
+	}{
+		"Bearer abc":                           {bearer.Token, 0, "abc"},
+		"DPoP abc":                             {bearer.Token, 1, "abc"},
+		"dPOP  abc":                            {bearer.Token, 1, "abc"},
+		"DPoP":                                 {bearer.Malformed, 1, ""},
+		"DPoP ":                                {bearer.Malformed, 1, ""},
+		"DPoPX abc":                            {bearer.Other, 0, ""},
+		"Basic abc":                            {bearer.Other, 0, ""},
+		"DPoP: abc":                            {bearer.Malformed, 0, ""},
+		"DPoP " + strings.Repeat("a", limit+1): {bearer.Malformed, 1, ""},
+	} {
+		c := bearer.Parse([]string{line}, schemes, limit)
+		require.Equal(t, want.kind, c.Kind, line)
+		require.Equal(t, want.scheme, c.Scheme, line)
+		require.Equal(t, want.token, c.Token(), line)
+	}
+}
+
+func TestSame(t *testing.T) {
+	for name, tt := range map[string]struct {
+		a, b []string
+		want bool
+	}{
+		"equal":             {[]string{"Bearer abc"}, []string{"Bearer abc"}, true},
+		"other token":       {[]string{"Bearer abc"}, []string{"Bearer abd"}, false},
+		"other scheme":      {[]string{"Bearer abc"}, []string{"bearer abc"}, false},
+		"missing later":     {[]string{"Bearer abc"}, nil, false},
+		"missing":           {nil, nil, true},
+		"missing at first":  {nil, []string{"Bearer abc"}, false},
+		"missing and empty": {nil, []string{""}, false},
+		"repeated later":    {[]string{"Bearer abc"}, []string{"Bearer abc", "Bearer abc"}, false},
+		"repeated":          {[]string{"Bearer abc", "Bearer abc"}, []string{"Bearer abc", "Bearer abc"}, false},
+		"other credentials": {[]string{"Basic abc"}, []string{"Basic abc"}, true},
+	} {
+		c := bearer.Parse(tt.a, accepted, limit)
+		require.Equal(t, tt.want, c.Same(tt.b), name)
+	}
 }
 
 // Each byte is tried in a token, at the end of one, and in a scheme, against alphabets written down here.
@@ -144,14 +196,14 @@ func TestAlphabets(t *testing.T) {
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
 	for c := range 256 {
 		s := string([]byte{byte(c)})
-		_, kind := bearer.Parse([]string{"Bearer a" + s + "b"}, limit)
+		_, kind := parse([]string{"Bearer a" + s + "b"}, limit)
 		require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x in a token", c)
 		if c != '=' {
-			_, kind = bearer.Parse([]string{"Bearer a" + s}, limit)
+			_, kind = parse([]string{"Bearer a" + s}, limit)
 			require.Equal(t, strings.Contains(token68, s), kind == bearer.Token, "byte %#x at the end of a token", c)
 		}
 		if c != ' ' {
-			_, kind = bearer.Parse([]string{"X" + s + "y abc"}, limit)
+			_, kind = parse([]string{"X" + s + "y abc"}, limit)
 			require.Equal(t, strings.Contains(tchar, s), kind == bearer.Other, "byte %#x in a scheme", c)
 		}
 		scope := c >= 0x21 && c <= 0x7e && c != '"' && c != '\\'
@@ -180,10 +232,10 @@ func FuzzParse(f *testing.F) {
 		} else if m := otherScheme.FindStringSubmatch(line); m != nil && !strings.EqualFold(strings.TrimSuffix(m[1], " "), "Bearer") {
 			wantKind = bearer.Other
 		}
-		token, kind := bearer.Parse([]string{line}, max)
+		token, kind := parse([]string{line}, max)
 		require.Equal(t, wantKind, kind)
 		require.Equal(t, want, token)
-		_, kind = bearer.Parse([]string{line, line}, max)
+		_, kind = parse([]string{line, line}, max)
 		require.Equal(t, bearer.Malformed, kind)
 	})
 }
