@@ -15,12 +15,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
-// metadata is what is read of an authorization server's metadata (RFC 8414, section 2).
+// metadata is the part of an authorization server's metadata that is used (RFC 8414, section 2).
 type metadata struct {
 	jwksURL, introspectionURL string
 }
 
-// published is a key set and how the server names this state of it.
+// published is a key set, with the entity tag and the URL from which it was fetched.
 type published struct {
 	keys      *jose.KeySet
 	etag, url string
@@ -31,7 +31,7 @@ const (
 	maxKeySet   = 1 << 20
 )
 
-// refreshing is how metadata and key sets are kept.
+// refreshing returns the policy for refreshing metadata and key sets.
 func refreshing(maxAge time.Duration) refresh.Policy {
 	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
@@ -51,7 +51,7 @@ func refreshing(maxAge time.Duration) refresh.Policy {
 	}
 }
 
-// issuer knows the issuer's metadata and keys.
+// issuer fetches and keeps the metadata and keys of the issuer.
 type issuer struct {
 	cfg      Config
 	fetch    *fetcher
@@ -70,13 +70,13 @@ func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
 func (i *issuer) fetchMetadata(ctx context.Context, _ metadata, force bool) (m metadata, lifetime time.Duration, err error) {
 	const what = "metadata"
 	defer func() { i.report.outcome(what, err) }()
-	places := []string{i.cfg.MetadataURL}
-	if places[0] == "" {
-		places = metadataURLs(i.cfg.Issuer)
+	urls := []string{i.cfg.MetadataURL}
+	if urls[0] == "" {
+		urls = metadataURLs(i.cfg.Issuer)
 	}
-	for _, place := range places {
+	for _, url := range urls {
 		var r *reply
-		if r, err = i.fetch.do(ctx, get(what, place, accept(force), maxMetadata)); err != nil {
+		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata)); err != nil {
 			return m, 0, err
 		}
 		if r.status == http.StatusNotFound || r.status == http.StatusGone {
@@ -105,16 +105,17 @@ func accept(force bool) http.Header {
 	return h
 }
 
-// metadataURLs are where an issuer's metadata may be: OpenID Connect Discovery 1.0, section 4, and RFC 8414, section 3.1.
+// metadataURLs returns the URLs that the metadata of an issuer may have: first by OpenID Connect
+// Discovery 1.0, section 4, then by RFC 8414, section 3.1.
 func metadataURLs(issuer string) []string {
 	base := strings.TrimSuffix(issuer, "/")
-	places := []string{base + "/.well-known/openid-configuration"}
+	urls := []string{base + "/.well-known/openid-configuration"}
 	if u, err := url.Parse(base); err == nil {
 		path := u.EscapedPath()
 		u.Path, u.RawPath = "", ""
-		places = append(places, u.String()+"/.well-known/oauth-authorization-server"+path)
+		urls = append(urls, u.String()+"/.well-known/oauth-authorization-server"+path)
 	}
-	return places
+	return urls
 }
 
 var metadataNames = claims.NewNames("issuer", "jwks_uri", "introspection_endpoint")
@@ -144,18 +145,18 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	case err != nil:
 		return metadata{}, &outage{what: "metadata", why: err.Error()}
 	case issuer != i.cfg.Issuer: // RFC 8414, section 3.3
-		return metadata{}, &outage{what: "metadata", why: "they are another issuer's"}
+		return metadata{}, &outage{what: "metadata", why: "issuer is not Config.Issuer"}
 	}
 	for _, u := range []string{m.jwksURL, m.introspectionURL} {
 		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.secure() && !isHTTPS(u)) {
-			return metadata{}, &outage{what: "metadata", why: "an endpoint in them has no https URL"}
+			return metadata{}, &outage{what: "metadata", why: "the URL of an endpoint is not https"}
 		}
 	}
 	return m, nil
 }
 
-// secure reports whether metadata come by https alone. Then they can't lead to http, not even on loopback: what listens
-// there would get our credentials, or choose the keys.
+// secure reports whether metadata are fetched by https only. Then their URLs must be https too, also on
+// loopback: a process that listens there could choose the keys, or receive our credentials.
 func (c Config) secure() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }
@@ -165,8 +166,8 @@ func isHTTPS(text string) bool {
 	return err == nil && u.Scheme == "https"
 }
 
-// fetchKeys fetches the key set. If that fails, it fetches the metadata again, since the key set may have
-// moved.
+// fetchKeys fetches the key set. If that fails at the URL that the metadata name, it fetches the
+// metadata again, and tries the new URL if there is one.
 func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) (p published, lifetime time.Duration, err error) {
 	defer func() { i.report.outcome("key set", err) }()
 	if i.cfg.JWKSURL != "" {
@@ -194,8 +195,9 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// moved reports whether the metadata, looked at anew if that wasn't done within the last minute, name another place for
-// the key set than the one where it was fetched. user names the caller to [refresh.Source.Await].
+// moved reports whether the metadata name another URL for the key set than the one from which it was
+// fetched. It fetches the metadata again if they are older than a minute. user is the caller's number
+// for [refresh.Source.Await].
 func (i *issuer) moved(ctx context.Context, from published, user uint64, now time.Time) (bool, error) {
 	if i.cfg.JWKSURL != "" {
 		return false, nil
@@ -209,30 +211,30 @@ func (i *issuer) moved(ctx context.Context, from published, user uint64, now tim
 	return err == nil && names(m), err
 }
 
-func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous published, force bool) (p published, lifetime time.Duration, err error) {
+func (i *issuer) fetchKeysAt(ctx context.Context, url string, previous published, force bool) (p published, lifetime time.Duration, err error) {
 	const what = "key set"
-	if place == "" {
-		return p, 0, &outage{what: what, why: "the metadata name none"}
+	if url == "" {
+		return p, 0, &outage{what: what, why: "jwks_uri is missing in the metadata"}
 	}
 	header := accept(force)
 	header.Set("Accept", "application/jwk-set+json, application/json")
-	if previous.etag != "" && previous.url == place {
+	if previous.etag != "" && previous.url == url {
 		header.Set("If-None-Match", previous.etag)
 	}
-	r, err := i.fetch.do(ctx, get(what, place, header, maxKeySet))
+	r, err := i.fetch.do(ctx, get(what, url, header, maxKeySet))
 	if err != nil {
 		return p, 0, err
 	}
-	if r.status == http.StatusNotModified && previous.url == place && previous.etag != "" {
+	if r.status == http.StatusNotModified && previous.url == url && previous.etag != "" {
 		return previous, r.lifetime(), nil
 	}
 	text, err := r.document(what)
 	if err != nil {
 		return p, 0, err
 	}
-	p = published{etag: r.header.Get("Etag"), url: place}
+	p = published{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
-		p.keys = previous.keys // and with them, which of them verify
+		p.keys = previous.keys // they also hold which keys have verified tokens
 		return p, r.lifetime(), nil
 	}
 	if p.keys, err = jose.ParseKeySet(text); err != nil {
@@ -242,23 +244,23 @@ func (i *issuer) fetchKeysAt(ctx context.Context, place string, previous publish
 	return p, r.lifetime(), nil
 }
 
-// introspectionURL is where to ask about tokens.
+// introspectionURL returns the URL of the introspection endpoint.
 func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, error) {
 	if i.cfg.Introspection.Endpoint != "" {
 		return i.cfg.Introspection.Endpoint, nil
 	}
 	m, err := i.metadata.Get(ctx, now)
 	if err == nil && m.introspectionURL == "" {
-		err = &outage{what: "introspection", why: "the metadata name no endpoint"}
+		err = &outage{what: "introspection", why: "introspection_endpoint is missing in the metadata"}
 	}
 	return m.introspectionURL, err
 }
 
-// unavailable is err as the refusal that it is: not the token's fault.
+// unavailable returns the refusal for an error that says nothing about the token.
 func unavailable(err error) *Error {
 	e := refuse(ReasonUnavailable, err)
 	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) { // the issuer asks for time, or too many requests wait
+	if errors.As(err, &later) { // the issuer sent Retry-After, or too many requests wait
 		e.RetryAfter = later.RetryAfter()
 	} else {
 		e.RetryAfter = upstream.Wait(err)

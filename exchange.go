@@ -24,12 +24,12 @@ type exchange struct {
 	network *network
 	server  string                                       // scheme and host
 	what    string                                       // the document that is fetched
-	limit   int64                                        // of the answer, in bytes
+	limit   int64                                        // of the body of the response, in bytes
 	build   func(context.Context) (*http.Request, error) // its error is an outage
 
 	results chan result
-	over    chan struct{}
-	under   int // attempts under way
+	over    chan struct{} // closed when do returns
+	running int           // number of attempts that have no result yet
 }
 
 // result is the end of an attempt.
@@ -40,10 +40,10 @@ type result struct {
 	err   error
 }
 
-// do returns the answer, or an outage if there is none before ctx ends.
+// do returns the response. If none comes before ctx ends, it returns an outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the attempts that are under way
+	defer cancel() // ends the attempts that are still running
 	x.results, x.over = make(chan result), make(chan struct{})
 	defer close(x.over)
 
@@ -53,9 +53,9 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	var wanted chan<- struct{} // first.extra while this call wants to be sent more than once
-	holds := false
+	holds := false             // this call has a place in first.extra
 	var failed, limited *result
-	for x.under > 0 {
+	for x.running > 0 {
 		select {
 		case <-timer.C:
 			if holds {
@@ -74,14 +74,14 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 			dead = current.dead
 			x.send(ctx, current, false)
 		case r := <-x.results:
-			x.under--
+			x.running--
 			switch {
 			case r.err != nil:
 				r.drop()
 				if failed == nil {
 					failed = &r
 				}
-			case r.reply.status == http.StatusTooManyRequests && x.under > 0: // perhaps because of the second attempt
+			case r.reply.status == http.StatusTooManyRequests && x.running > 0: // the second attempt may have caused it
 				r.drop()
 				limited = &r
 			default:
@@ -93,13 +93,14 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	if ctx.Err() != nil && first.silent(began) { // so that the next call does not begin on these connections
+	// If nothing came on the connections, the next call must not begin on them.
+	if ctx.Err() != nil && first.silent(began) {
 		x.network.replace(x.server, first, x.network.fresh())
 	}
 	return nil, failed.err
 }
 
-// settle decides which connections the next calls use, after r brought the answer.
+// settle decides which connections the next calls use, after r brought the response.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -112,16 +113,16 @@ func (x *exchange) settle(r result, first *pool, began time.Time) {
 	}
 }
 
-// drop gives up the connection of an attempt that had one of its own.
+// drop closes the connection of an attempt that had one of its own.
 func (r *result) drop() {
 	if r.fresh {
 		r.pool.close()
 	}
 }
 
-// send makes an attempt on a goroutine of its own.
+// send makes an attempt in a new goroutine.
 func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
-	x.under++
+	x.running++
 	go func() {
 		r := result{pool: p, fresh: fresh}
 		r.reply, r.err = x.attempt(ctx, p)
@@ -133,7 +134,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	}()
 }
 
-// attempt sends the call and reads the answer.
+// attempt sends the call and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	defer func() { // a panic of the configured client in this goroutine would end the process
 		if recover() != nil {
@@ -150,15 +151,15 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, &outage{what: x.what, why: plain(err), down: true}
+		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was read, or is given up
+	defer resp.Body.Close() //nolint:errcheck // an error after the body was read has no effect
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {
-		return nil, &outage{what: x.what, why: plain(err), down: true}
+		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
 	if int64(len(text)) > x.limit {
-		return nil, &outage{what: x.what, why: fmt.Sprintf("the answer is longer than %d bytes", x.limit)}
+		return nil, &outage{what: x.what, why: fmt.Sprintf("the response is longer than %d bytes", x.limit)}
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
 }

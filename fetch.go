@@ -16,29 +16,32 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/freshness"
 )
 
-// fetcher makes HTTP calls. Its errors contain no host, no address and nothing that was sent.
+// fetcher makes HTTP calls of the issuer. Its errors contain no host, no address and nothing that was
+// sent.
 type fetcher struct {
 	network *network
 	timeout time.Duration
 }
 
-// reply is an HTTP answer, read whole.
+// reply is an HTTP response whose body was read.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// outage says what couldn't be had and why, in words fit for logs anywhere.
+// outage is the error of a call that failed. Its text contains no secret and no address.
 type outage struct {
-	what    string
-	why     string
+	what    string    // what was fetched
+	why     string    // the cause
 	down    bool      // the issuer seems to be down; false if it sent an unusable response
-	limited bool      // the issuer answers that there were too many requests
-	ofCall  bool      // the issuer refuses this call only: nothing follows for other calls
-	until   time.Time // no call before: the issuer sent Retry-After
+	limited bool      // the issuer's response is that there were too many requests
+	ofCall  bool      // the issuer refuses this call only: other calls may succeed
+	until   time.Time // no call before this time: the issuer sent Retry-After
 	cause   error     // of code outside this package; its text is never shown
 }
 
@@ -72,7 +75,7 @@ type fetchRequest struct {
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	at, err := url.Parse(req.url)
 	if err != nil {
-		return nil, &outage{what: req.what, why: "the URL is unusable"}
+		return nil, &outage{what: req.what, why: "the URL is invalid"}
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -84,7 +87,7 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
-		return nil, &outage{what: f.what, why: "the URL is unusable"}
+		return nil, &outage{what: f.what, why: "the URL is invalid"}
 	}
 	for name, values := range f.header {
 		r.Header[name] = slices.Clone(values)
@@ -112,18 +115,21 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	return r, nil
 }
 
-// document is a reply that is 200 and JSON, or an outage.
+// document returns the body of a response that is 200 and JSON. All other responses are an outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
 	}
 	media, _, err := mime.ParseMediaType(r.header.Get("Content-Type"))
-	if err != nil || media != "application/json" && !(strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")) {
-		return "", &outage{what: what, why: "the answer is not JSON by its content type"}
+	isJSON := media == "application/json" ||
+		strings.HasPrefix(media, "application/") && strings.HasSuffix(media, "+json")
+	if err != nil || !isJSON {
+		return "", &outage{what: what, why: "the content type of the response is not JSON"}
 	}
 	return r.body, nil
 }
 
+// outage returns the outage that a response shows. If why is "", the cause is the status.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -139,84 +145,23 @@ func (r *reply) outage(what, why string) *outage {
 	down := r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
 	o := &outage{what: what, why: why, down: down, limited: r.status == http.StatusTooManyRequests, ofCall: ofCall}
-	if wait := r.retryAfter(); down && wait > 0 {
-		o.until = time.Now().Add(wait)
+	now := time.Now()
+	if wait := freshness.RetryAfter(r.header, now, maxRetryAfter); down && wait > 0 {
+		o.until = now.Add(wait)
 	}
 	return o
 }
 
-// maxRetryAfter bounds what a server may ask for: a mistake of its operator lasts no longer, and one call a minute
-// harms no server.
+// maxRetryAfter bounds Retry-After, because an operator may set it too high by mistake. One call a
+// minute harms no server.
 const maxRetryAfter = time.Minute
 
-// retryAfter is what the server asks for (RFC 9110, section 10.2.3), within bounds. 0 is nothing.
-func (r *reply) retryAfter() time.Duration {
-	text := r.header.Get("Retry-After")
-	if text != "" && strings.Trim(text, "0123456789") == "" {
-		seconds, err := strconv.Atoi(text)
-		if err != nil { // too long for an int
-			return maxRetryAfter
-		}
-		return min(time.Duration(min(seconds, 1<<20))*time.Second, maxRetryAfter)
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(time.Until(at), 0), maxRetryAfter)
-	}
-	return 0
-}
+// lifetime returns how much longer the response is fresh. 0 means that it does not say.
+func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
-// maxDelta replaces larger numbers of seconds (RFC 9111, section 1.2.2).
-const maxDelta = 1 << 31
-
-// deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2).
-func deltaSeconds(text string) (seconds int64, ok bool) {
-	text = strings.TrimSpace(text)
-	if text == "" || strings.Trim(text, "0123456789") != "" {
-		return 0, false
-	}
-	seconds, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return maxDelta, true
-	}
-	return min(seconds, maxDelta), true
-}
-
-// lifetime is how long the reply is fresh by its Cache-Control, or else its Expires (RFC 9111, section 4.2.1). The time for
-// which caches kept it counts (section 4.2.3). 0 is unsaid.
-func (r *reply) lifetime() time.Duration {
-	const least = time.Nanosecond // the caller has a minimum
-	fresh, said := int64(0), false
-	for directive := range strings.SplitSeq(strings.Join(r.header.Values("Cache-Control"), ","), ",") {
-		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
-		switch name {
-		case "no-store", "no-cache":
-			return least
-		case "max-age":
-			if seconds, ok := deltaSeconds(strings.Trim(value, `"`)); ok && !said {
-				fresh, said = seconds, true
-			}
-		}
-	}
-	now := time.Now()
-	made := now
-	if date, err := http.ParseTime(r.header.Get("Date")); err == nil {
-		made = date
-	}
-	if expires := r.header.Values("Expires"); !said && len(expires) > 0 {
-		said = true // a date that can't be read is one that is past (section 5.3)
-		if at, err := http.ParseTime(expires[0]); err == nil {
-			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
-		}
-	}
-	if !said {
-		return 0
-	}
-	age, _ := deltaSeconds(r.header.Get("Age"))
-	return max(least, time.Duration(fresh-age)*time.Second)
-}
-
-// plain says why a call failed without the URLs and addresses that net and net/http put into their errors.
-func plain(err error) string {
+// publicCause returns the cause of a failed call without the URLs and addresses that the errors of net
+// and net/http contain.
+func publicCause(err error) string {
 	var dns *net.DNSError
 	var network net.Error
 	var unknown x509.UnknownAuthorityError

@@ -2,7 +2,6 @@ package xenaauth
 
 import (
 	"net/url"
-	"strings"
 
 	"github.com/xenaauth/xenaauth/internal/target"
 )
@@ -14,19 +13,4 @@ func tokenInQuery(u *url.URL) bool {
 		return false
 	}
 	return target.QueryHas(u.RawQuery, "access_token")
-}
-
-// maxFields bounds the fields of a form.
-const maxFields = 64
-
-// formValue returns the value of a field that a form has exactly once.
-func formValue(form, name string) (value string, ok bool) {
-	if strings.Count(form, "&") >= maxFields {
-		return "", false
-	}
-	fields, err := url.ParseQuery(form)
-	if err != nil || len(fields[name]) != 1 {
-		return "", false
-	}
-	return fields[name][0], true
 }

@@ -1,12 +1,15 @@
 package xenaauth
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"sync"
@@ -22,17 +25,20 @@ const (
 	maxLogoutForm  = 64 << 10
 	maxContentType = 256
 	maxLogoutsSeen = 10_000
+
+	maxLogoutFields = 64 // of the form
 )
 
-// LogoutHandler receives the issuer's logout tokens (OpenID Connect Back-Channel Logout 1.0) and revokes the access
-// tokens of the session that ended: all with its sid, or, where the logout token names no session, all that the user
-// got before it. Mount it where the issuer is told to send them, outside any [Middleware]. clientIDs are the clients
-// that are registered there with this address; it panics if there is none.
+// LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
+// Logout 1.0). It revokes the access tokens of the session that ended. If a logout token names no
+// session, it revokes all tokens that the user got before. Mount the handler at the URL where the issuer
+// sends logout tokens, outside any [Middleware]. clientIDs are the clients for which this URL is
+// registered at the issuer. LogoutHandler panics if there are none.
 //
-// It answers 200 once the tokens are refused, 400 to anything that isn't a valid logout token or is one for the second
-// time (section 2.6), and 503 while keys can't be had. It has no effect on access tokens without sid, as IdentityServer
-// issued before 4.0, when the logout token names a session. Config.Logger is told why a logout was refused, as
-// [Options].Logger is told why a request was.
+// The response is 200 when the tokens are refused, 400 if the logout token is not valid or was used
+// before (section 2.6), and 503 if its signature cannot be checked because the keys are missing. If the
+// logout token names a session, access tokens without sid are not revoked; IdentityServer before 4.0
+// issues such tokens. Config.Logger gets the reasons of refusals, as [Options].Logger does for requests.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -53,7 +59,7 @@ type logoutHandler struct {
 	clientIDs claims.NameSet
 	log       refusalLog
 
-	mu   sync.Mutex // between looking whether a token was seen and noting it
+	mu   sync.Mutex // held between the look-up and the insertion of a token in seen
 	seen *factcache.Cache[struct{}]
 }
 
@@ -81,43 +87,19 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "reason": string(e.Reason)})
 }
 
+// receive reads and verifies a logout token, and revokes the tokens that it names.
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
-	contentType := r.Header.Get("Content-Type")
-	if len(contentType) > maxContentType {
-		return refuse(ReasonMalformedRequest, errors.New("the content type is too long"))
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	if err != nil || media != "application/x-www-form-urlencoded" {
-		return refuse(ReasonMalformedRequest, errors.New("not a form"))
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutForm))
+	text, err := readLogoutToken(r, w)
 	if err != nil {
-		return refuse(ReasonMalformedRequest, errors.New("the form is too long or broken"))
-	}
-	text, ok := formValue(string(body), "logout_token")
-	if !ok {
-		return refuse(ReasonMalformedRequest, errors.New("not one logout_token"))
-	}
-	var token splitJWT
-	token.Token, ok = jose.Split(text)
-	if !ok || len(text) > h.validator.cfg.MaxTokenLength {
-		return refuse(ReasonMalformedToken, errors.New("logout_token is not a JWT, or longer than Config.MaxTokenLength"))
+		return err
 	}
 	now := time.Now()
-	verifier := h.validator.verifier
-	facts, err := verifier.parse(&token, nil, now)
+	set, err := h.verify(r.Context(), text, now)
 	if err != nil {
-		return err
-	}
-	set := &facts.set
-	if err := h.check(token.header, set, now); err != nil {
-		return err
-	}
-	if err := verifier.signatures.verify(r.Context(), token.Hash(), token.header, set, &facts.proof, now); err != nil {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	if !h.first(&key, set, now) {
+	if !h.isFirst(&key, set, now) {
 		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 	}
 	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
@@ -127,21 +109,68 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
-		h.seen.Delete(&key) // the issuer may, and should, try again
+		h.seen.Delete(&key) // the issuer may send the logout token again, and should
 		return err
 	}
 	return nil
 }
 
-// check is section 2.6 of the specification, but for issuer and signature.
-func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) *Error {
+// readLogoutToken returns the field logout_token of a form.
+func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
+	contentType := r.Header.Get("Content-Type")
+	if len(contentType) > maxContentType {
+		return "", refuse(ReasonMalformedRequest, errors.New("the content type is too long"))
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	if err != nil || media != "application/x-www-form-urlencoded" {
+		return "", refuse(ReasonMalformedRequest, errors.New("the content type is not that of a form"))
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLogoutForm))
+	if err != nil {
+		return "", refuse(ReasonMalformedRequest, errors.New("the form is too long or incomplete"))
+	}
+	if bytes.Count(body, []byte("&")) >= maxLogoutFields {
+		return "", refuse(ReasonMalformedRequest, errors.New("the form has too many fields"))
+	}
+	fields, err := url.ParseQuery(string(body))
+	if err != nil || len(fields["logout_token"]) != 1 {
+		return "", refuse(ReasonMalformedRequest, errors.New("the form does not have exactly one logout_token"))
+	}
+	return fields["logout_token"][0], nil
+}
+
+// verify returns the claims of a valid logout token.
+func (h *logoutHandler) verify(ctx context.Context, text string, now time.Time) (*claims.Set, error) {
+	var token splitJWT
+	var ok bool
+	token.Token, ok = jose.Split(text)
+	if !ok || len(text) > h.validator.cfg.MaxTokenLength {
+		return nil, refuse(ReasonMalformedToken,
+			errors.New("logout_token is not a JWT, or longer than Config.MaxTokenLength"))
+	}
+	verifier := h.validator.verifier
+	facts, err := verifier.parse(&token, nil, now)
+	if err != nil {
+		return nil, err
+	}
+	set := &facts.set
+	if err := h.check(token.header, set, now); err != nil {
+		return nil, err
+	}
+	err = verifier.signatures.verify(ctx, token.Hash(), token.header, set, &facts.proof, now)
+	return set, err
+}
+
+// check checks what section 2.6 of the specification requires, except issuer and signature.
+func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
 	switch {
 	case header.HasType && header.Type != "logout+jwt" && (p.strict || header.Type != "at+jwt" && header.Type != "jwt"):
-		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"}) // IdentityServers before Duende's write at+jwt
+		// IdentityServer before Duende writes at+jwt.
+		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
-		return refuse(ReasonTokenType, errors.New("nonce is there, or events has no logout event"))
+		return refuse(ReasonTokenType, errors.New("the token has a nonce, or no logout event in events"))
 	case !slices.ContainsFunc(set.Audience, h.clientIDs.Has):
 		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs.List()})
 	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
@@ -152,8 +181,9 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 	case set.NotBefore > late:
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
+	// seen forgets a token after that time.
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
-		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt)) // beyond it nobody remembers that the token was used
+		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
 	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) || !claims.IsIdentifier(set.SessionID):
 		return refuse(ReasonClaims, errBadIdentifier)
 	}
@@ -178,8 +208,8 @@ func isLogout(set *claims.Set) bool {
 	return err == nil && found
 }
 
-// first notes a logout token and reports whether it is new.
-func (h *logoutHandler) first(key *factcache.Key, set *claims.Set, now time.Time) bool {
+// isFirst reports whether a logout token is used for the first time, and records its use.
+func (h *logoutHandler) isFirst(key *factcache.Key, set *claims.Set, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, seen := h.seen.Get(key, now); seen {

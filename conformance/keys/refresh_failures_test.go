@@ -91,9 +91,9 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 		return `{"issuer":"` + issuer.URL() + `","jwks_uri":"` + issuer.URL() + `/.well-known/openid-configuration/jwks"` + change + `}`
 	}
 	return map[string]row{
-		"metadata: another issuer's": {meta, xenaauthtest.Fault{Body: `{"issuer":"https://evil.example","jwks_uri":"https://evil.example/jwks"}`}, "another issuer"},
-		"metadata: no issuer":        {meta, xenaauthtest.Fault{Body: `{}`}, "another issuer"},
-		"metadata: with a slash":     {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `/"}`}, "another issuer"},
+		"metadata: another issuer's": {meta, xenaauthtest.Fault{Body: `{"issuer":"https://evil.example","jwks_uri":"https://evil.example/jwks"}`}, "issuer is not Config.Issuer"},
+		"metadata: no issuer":        {meta, xenaauthtest.Fault{Body: `{}`}, "issuer is not Config.Issuer"},
+		"metadata: with a slash":     {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `/"}`}, "issuer is not Config.Issuer"},
 		"metadata: plain http":       {meta, xenaauthtest.Fault{Body: `{"issuer":"` + issuer.URL() + `","jwks_uri":"http://elsewhere.example/jwks"}`}, "https"},
 		"metadata: oversize":         {meta, xenaauthtest.Fault{Body: own(`,"x":"` + strings.Repeat("x", 256<<10) + `"`)}, "longer than"},
 		"metadata: a redirect":       {meta, xenaauthtest.Fault{Status: 302, Header: elsewhere}, "redirects are not followed"},

@@ -1,0 +1,95 @@
+// Package freshness reads for how long an HTTP response is fresh (RFC 9111), and when to call again
+// (RFC 9110). It does not depend on net/http.
+package freshness
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Header is the header of a response. http.Header of net/http implements it.
+type Header interface {
+	Get(name string) string
+	Values(name string) []string
+}
+
+// maxDelta replaces larger numbers of seconds (RFC 9111, section 1.2.2).
+const maxDelta = 1 << 31
+
+// Lifetime returns how much longer a response is fresh: by Cache-Control, or by Expires if there is no
+// max-age (RFC 9111, section 4.2.1). It subtracts the time for which caches kept the response (section
+// 4.2.3). It returns 0 if the response does not say, and a nanosecond if the response is no longer
+// fresh or must not be cached.
+func Lifetime(h Header, now time.Time) time.Duration {
+	const least = time.Nanosecond
+	fresh, found := int64(0), false
+	for directive := range strings.SplitSeq(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.ToLower(strings.TrimSpace(directive)), "=")
+		switch name {
+		case "no-store", "no-cache":
+			return least
+		case "max-age":
+			if seconds, ok := deltaSeconds(strings.Trim(value, `"`)); ok && !found {
+				fresh, found = seconds, true
+			}
+		}
+	}
+	made := now
+	if date, ok := parseDate(h.Get("Date")); ok {
+		made = date
+	}
+	if expires := h.Values("Expires"); !found && len(expires) > 0 {
+		found = true // an invalid date is a time in the past (section 5.3)
+		if at, ok := parseDate(expires[0]); ok {
+			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
+		}
+	}
+	if !found {
+		return 0
+	}
+	age, _ := deltaSeconds(h.Get("Age"))
+	return max(least, time.Duration(fresh-age)*time.Second)
+}
+
+// RetryAfter returns the time for which the server wants no calls (RFC 9110, section 10.2.3), at most
+// most. It returns 0 if the response does not say.
+func RetryAfter(h Header, now time.Time, most time.Duration) time.Duration {
+	text := h.Get("Retry-After")
+	if text != "" && isDigits(text) {
+		seconds, err := strconv.Atoi(text)
+		if err != nil { // too long for an int
+			return most
+		}
+		return min(time.Duration(min(seconds, maxDelta))*time.Second, most)
+	}
+	if at, ok := parseDate(text); ok {
+		return min(max(at.Sub(now), 0), most)
+	}
+	return 0
+}
+
+// deltaSeconds reads a number of seconds (RFC 9111, section 1.2.2).
+func deltaSeconds(text string) (seconds int64, ok bool) {
+	text = strings.TrimSpace(text)
+	if text == "" || !isDigits(text) {
+		return 0, false
+	}
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return maxDelta, true
+	}
+	return min(seconds, maxDelta), true
+}
+
+func isDigits(text string) bool { return strings.Trim(text, "0123456789") == "" }
+
+// parseDate reads a date in the three formats of RFC 9110, section 5.6.7.
+func parseDate(text string) (time.Time, bool) {
+	for _, format := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
+		if t, err := time.Parse(format, text); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
