@@ -188,6 +188,7 @@ func TestUnreadable(t *testing.T) {
 		"absolute form":       line("GET", "a", "http://a/"),
 		"query alone":         line("GET", "a", "?x"),
 		"space":               line("GET", "a", "/x y"),
+		"space in the query":  line("GET", "a", "/x?y z"),
 		"newline":             line("GET", "a", "/x\n"),
 		"invalid escape":      line("GET", "a", "/%zz"),
 		"other path":          field(":path", "/y"),
