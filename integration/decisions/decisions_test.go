@@ -59,7 +59,7 @@ const (
 	outage    caller = "with a good token during an outage"
 )
 
-func (s *site) token(t *testing.T, scopes ...string) string {
+func (s *site) token(scopes ...string) string {
 	return s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", Scopes: append([]string{}, scopes...), Claims: map[string]any{"aud": s.issuer.API()},
 	})
@@ -76,7 +76,7 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 	case malformed:
 		values = []string{"Bearer"}
 	case twice:
-		values = []string{"Bearer " + s.token(t, "a", "b"), "Basic YTpi"}
+		values = []string{"Bearer " + s.token("a", "b"), "Basic YTpi"}
 	case garbage:
 		values = []string{"Bearer garbage"}
 	case expired:
@@ -84,15 +84,15 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 	case idToken:
 		values = []string{"Bearer " + s.issuer.IDToken(xenaauthtest.Token{})}
 	case revoked:
-		token := s.token(t, "a", "b")
+		token := s.token("a", "b")
 		fatal(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
 		values = []string{"Bearer " + token}
 	case plain:
-		values = []string{"Bearer " + s.token(t)}
+		values = []string{"Bearer " + s.token()}
 	case wide:
-		values = []string{"Bearer " + s.token(t, "wide")}
+		values = []string{"Bearer " + s.token("wide")}
 	case good, outage:
-		values = []string{"Bearer " + s.token(t, "a", "b")}
+		values = []string{"Bearer " + s.token("a", "b")}
 	}
 	h := http.Header{"X-Company": {"7"}}
 	if values != nil {
@@ -234,10 +234,11 @@ func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaa
 	if e.Err != nil {
 		told = e.Err.Reason
 	}
-	if told != reason && outcome != "anonymous" {
-		t.Errorf("%s: event about %q, want %q", protocol, told, reason)
+	if e.Outcome != outcome || told != reason || e.Route != route {
+		t.Errorf("%s: event %q about %q at %q, want %q about %q at %q",
+			protocol, e.Outcome, told, e.Route, outcome, reason, route)
 	}
-	_, _ = outcome, route
+
 	if user != "" && (e.User == nil || e.User.Subject() != user) {
 		t.Errorf("%s: event about %v, want %s", protocol, e.User, user)
 	}

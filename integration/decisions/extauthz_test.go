@@ -41,10 +41,12 @@ func overExtAuthz(t *testing.T, s *site) ask {
 		}
 		denied := answer.GetDeniedResponse()
 		header := headerOf(denied.GetHeaders())
-		out.status = int(denied.GetStatus().GetCode())
+		out.header, out.status = header, int(denied.GetStatus().GetCode())
 		out.challenges = strings.Join(header["Www-Authenticate"], ", ")
 		out.retryAfter = header.Get("Retry-After")
-		out.reason = reasonOf(t, []byte(denied.GetBody()))
+		if body := denied.GetBody(); body != "" {
+			out.reason = reasonOf(t, []byte(body))
+		}
 		return out
 	}
 }

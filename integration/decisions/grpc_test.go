@@ -55,8 +55,10 @@ func overGRPC(t *testing.T, s *site) ask {
 			challenges: strings.Join(trailer.Get("WWW-Authenticate"), ", "),
 			retryAfter: strings.Join(trailer.Get("Retry-After"), ", "),
 		}}
-		for name, values := range header {
-			out.header[http.CanonicalHeaderKey(name)] = values
+		for _, md := range []metadata.MD{header, trailer} {
+			for name, values := range md {
+				out.header[http.CanonicalHeaderKey(name)] = values
+			}
 		}
 		for _, detail := range status.Convert(err).Details() {
 			if info, ok := detail.(*errdetails.ErrorInfo); ok {

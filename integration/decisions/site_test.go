@@ -78,7 +78,7 @@ type decision struct {
 type response struct {
 	decision
 	status int         // of HTTP, or 0
-	header http.Header // of the response that passes
+	header http.Header // of the response, or of what a proxy sends to the client
 }
 
 // ask sends a request through a protocol.
