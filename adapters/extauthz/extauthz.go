@@ -1,7 +1,8 @@
-// Package extauthz answers Envoy's external authorization filter over gRPC (envoy.service.auth.v3): Envoy asks about
-// every request, this says whether it may pass, by a table of routes and by the rules of [xenaauth].
+// Package extauthz implements the external authorization service of Envoy over gRPC
+// (envoy.service.auth.v3) with [xenaauth]. Envoy calls it for each request. A table of routes
+// decides whether the request may pass:
 //
-//	service, err := extauthz.New(extauthz.Config{Middleware: auth, Find: routes.Find, Identity: headers})
+//	service, err := extauthz.New(extauthz.Config{Middleware: auth, Find: table.Find, Identity: headers})
 //	if err != nil {
 //		log.Fatal(err)
 //	}
@@ -10,7 +11,8 @@
 //
 // # Envoy
 //
-// The filter goes before all that believes the identity headers, and the router last:
+// Put the filter before every filter that reads the identity headers. The router is the last
+// filter:
 //
 //	http_filters:
 //	- name: envoy.filters.http.ext_authz
@@ -20,28 +22,35 @@
 //	    grpc_service:
 //	      envoy_grpc: {cluster_name: xenagate}
 //	      timeout: 6s                               # 0.2s unless set
-//	    failure_mode_allow: false                   # true would let everybody in during an outage
+//	    failure_mode_allow: false                   # true would let requests pass during an outage
 //	    status_on_error: {code: ServiceUnavailable} # 403 unless set
 //	    encode_raw_headers: true                    # or repeated fields arrive as one
 //
-// docs/envoy.md has a whole configuration, and the reason for each line. The filter must see every field of a request:
-// with allowed_headers or disallowed_headers, fields that were spoofed could stay. Body, peer certificate, TLS session
-// and metadata aren't looked at, and needn't be sent.
+// docs/envoy.md has a whole configuration and the reason for each line. The filter must send every
+// header field of the request. With allowed_headers or disallowed_headers, the service can't remove
+// the identity fields that a client sent. The service does not read the body, the peer certificate,
+// the TLS session or the metadata, so Envoy need not send them.
 //
-// # Who may ask
+// # The listener
 //
-// Whoever reaches the gRPC listener is believed to be Envoy: it may try tokens, and it is told who their users are. Let
-// it listen on a Unix socket or on loopback, or ask for client certificates. Envoy sends a request's fields, 60 KiB
-// unless configured otherwise; [grpc.MaxRecvMsgSize] bounds what others send.
+// The service trusts every program that reaches its listener. Such a program can try tokens, and
+// learns the users of tokens. Use a Unix socket, the loopback interface, or client certificates.
+// Envoy sends the header of a request, at most 60 KiB unless configured otherwise.
+// [grpc.MaxRecvMsgSize] limits the messages of other programs.
 //
-// # Answers
+// # Responses
 //
-// A request that may pass gets every header of [Config.Identity], empty where nothing is known, in place of what the
-// client sent; fields that an upstream could take for one of them are removed. A refusal is answered with status,
-// header and body of [xenaauth.Middleware.Deny]: 400, 401, 403 or 503. It is a denial to Envoy, 503 included, so that
-// failure_mode_allow doesn't open it. What is no HTTP request, or one that says different things about itself, is 400.
+// If a request may pass, Envoy sets every header of [Config.Identity] in the request to the
+// upstream, in place of the fields that the client sent. A header without a value is empty. Envoy
+// removes the fields that an upstream could take for one of these headers.
 //
-// A panic, of a policy or a hook, is logged by [slog.Default] without its value, and answered with 503.
+// If a request is refused, the client gets the status, header and body of
+// [xenaauth.Middleware.Deny]: 400, 401, 403 or 503. To Envoy every refusal is a denial, also 503,
+// so failure_mode_allow does not let the request pass. A message that is not an HTTP request, or
+// that contradicts itself, is refused with 400.
+//
+// If a policy or a hook panics, the service logs the panic with [slog.Default], without its value,
+// and refuses the request with 503.
 package extauthz
 
 import (
@@ -61,21 +70,22 @@ import (
 
 // Config configures the service. Middleware, Find and Identity are required.
 type Config struct {
-	// Middleware checks tokens and words refusals.
+	// Middleware checks tokens and writes refusals.
 	Middleware *xenaauth.Middleware
-	// Find is the table of routes: [routes.Table.Find], or that of a table that is reloaded. Policies made by
-	// [xenaauth.WhereRequest] see the method, target, host and header of the client's request, identity headers removed.
-	// It has no body, RemoteAddr or TLS, and its context is that of the gRPC call.
+	// Find returns the rule for a request, for example [routes.Table.Find], or the Find of a table
+	// that is reloaded. Rules and policies ([xenaauth.WhereRequest]) see the method, target, host
+	// and header of the client's request, without identity fields. The request has no body,
+	// RemoteAddr or TLS. Its context is that of the gRPC call.
 	Find func(*http.Request) (routes.Rule, error)
-	// Identity sets the header fields that name the user to the upstream. It also removes the fields
-	// of the client that an upstream could take for them.
+	// Identity sets the header fields that name the user to the upstream. It also removes the
+	// fields of the client that an upstream could take for them.
 	Identity *identity.Identity
 	// RemoveAuthorization keeps the client's Authorization field from the upstream.
 	RemoveAuthorization bool
 }
 
-// New returns the service, which is safe for concurrent use. The error names every required field of
-// cfg that is nil.
+// New returns the service, which is safe for concurrent use. The error names every required field
+// of cfg that is nil.
 func New(cfg Config) (authv3.AuthorizationServer, error) {
 	var errs []error
 	for _, field := range []struct {
@@ -115,11 +125,11 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// Check implements [authv3.AuthorizationServer]. Its error is always nil: Envoy takes one for an outage, which
-// failure_mode_allow opens.
+// Check implements [authv3.AuthorizationServer]. Its error is always nil. To Envoy an error is an
+// outage, and with failure_mode_allow the request would pass.
 func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
 	defer func() {
-		if p := recover(); p != nil { // in HTTP it would end one request, but gRPC would let it end the process
+		if p := recover(); p != nil { // gRPC would let the panic end the process
 			slog.ErrorContext(ctx, "extauthz: a policy or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)

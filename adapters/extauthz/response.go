@@ -16,8 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// allow lets a request pass that was found good. client is its header before identity headers were removed. The error
-// is that the user can't be told.
+// allow returns the response that lets a request pass. client is the header of the request with the
+// identity fields that the client sent. The error is a refusal: the identity of the user does not
+// fit in header fields.
 func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckResponse, error) {
 	var remove []string
 	var change []*corev3.HeaderValueOption
@@ -62,7 +63,8 @@ func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckRespon
 	}, nil
 }
 
-// options sets a field to values, in place of what is there. Without values it does nothing.
+// options returns the options that set a field to values and remove its old values. Without values
+// it returns none.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -79,10 +81,11 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 	return out
 }
 
-// text is s as a protobuf string may be. Of fields and bodies Envoy reads no other form.
+// text returns s as UTF-8, because a protobuf string must be UTF-8. Envoy does not read the other
+// form of fields and bodies, bytes.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// denied is a refusal.
+// denied returns the response for a refusal.
 func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	refusal := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},
@@ -95,7 +98,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	slices.Sort(names)
 	for _, name := range names {
 		switch name {
-		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy's own affair
+		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy sets these itself
 		default:
 			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
 		}
@@ -106,7 +109,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	}
 }
 
-// response is a [http.ResponseWriter] that keeps what a refusal is made of.
+// response is an [http.ResponseWriter] that keeps the response.
 type response struct {
 	header, sent http.Header
 	status       int
@@ -124,7 +127,7 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusForbidden) // a refusal, whatever the caller forgot
+	w.WriteHeader(http.StatusForbidden) // a refusal, also if the caller sets no status
 	w.body = append(w.body, p...)
 	return len(p), nil
 }
