@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
+func TestConfigReportsAllMistakes(t *testing.T) {
 	err := xenaauth.Config{
 		Issuer:           "http://login.example",
 		MetadataURL:      "ftp://login.example",
@@ -33,7 +33,7 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 	}.Validate()
 	require.Error(t, err)
 	joined, ok := err.(interface{ Unwrap() []error })
-	require.True(t, ok, "mistakes are joined")
+	require.True(t, ok, "the errors must be joined")
 	for _, field := range []string{
 		"Issuer", "MetadataURL", "JWKSURL", "Audiences", "Profile", "Algorithms", "ClockSkew", "MaxTokenLifetime",
 		"MaxTokenLength", "MaxKeyAge", "CacheSize", "RequireActive", "Introspection.Endpoint", "Introspection needs",
@@ -47,12 +47,12 @@ func TestConfigTellsEveryMistakeAtOnce(t *testing.T) {
 	require.ErrorContains(t, fromNew, "Config.Audiences")
 }
 
-func TestConfigs(t *testing.T) {
+func TestConfigValidate(t *testing.T) {
 	api := []string{"testapi"}
 	asked := &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "s"}
 	for name, tt := range map[string]struct {
 		config xenaauth.Config
-		wrong  string // "" is right
+		wrong  string // "" if the configuration is valid
 	}{
 		"the zero value and an audience":   {xenaauth.Config{Audiences: api}, ""},
 		"no audience":                      {xenaauth.Config{}, "Audiences"},
@@ -90,8 +90,8 @@ func TestConfigs(t *testing.T) {
 	}
 }
 
-// Text that is no URL is a mistake in every field that holds one, and the error doesn't repeat it.
-func TestURLsThatAreNone(t *testing.T) {
+// An invalid URL is an error in each field for a URL. The error does not contain the text of the field.
+func TestInvalidURLs(t *testing.T) {
 	for _, text := range []string{
 		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",
 		"https://", "https:hunter2", "//hunter2", "hunter2", "https://a:hunter2@host", "https://host/#hunter2", "https://host/\nhunter2",
@@ -132,5 +132,5 @@ func TestValidatorKeepsItsConfig(t *testing.T) {
 	asked := &xenaauth.Introspection{ClientID: "a", ClientSecret: "b"}
 	_, err := xenaauth.NewValidator(xenaauth.Config{Audiences: audiences, Introspection: asked})
 	require.NoError(t, err)
-	require.Equal(t, xenaauth.Introspection{ClientID: "a", ClientSecret: "b"}, *asked, "defaults are not written into the caller's struct")
+	require.Equal(t, xenaauth.Introspection{ClientID: "a", ClientSecret: "b"}, *asked, "NewValidator must not write defaults into the caller's struct")
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and wrong values.
+// variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and wrong
+// values.
 var variables = map[string]struct {
 	good  string
 	field string
@@ -73,7 +74,7 @@ var (
 	durationsThatAreNone = []string{"hunter2", "60", "1 m", "1d", "9999999h", "PT1M"}
 )
 
-// notFromEnv are the fields that no variable sets, and why.
+// notFromEnv are the fields that no variable sets, with the reason.
 var notFromEnv = map[string]string{
 	"Subject":             "a function",
 	"HTTPClient":          "a client of the program's own; proxies and CA files have their usual variables",
@@ -123,7 +124,7 @@ func TestConfigFromEnv_EveryField(t *testing.T) {
 			require.NoError(t, err)
 			want := flat(base)
 			want[v.field] = v.want
-			require.Equal(t, want, flat(got), "one field alone changes")
+			require.Equal(t, want, flat(got), "the variable must set exactly one field")
 			require.NotEqual(t, flat(base), flat(got))
 		})
 	}
@@ -139,7 +140,7 @@ func TestConfigFromEnv_WrongValues(t *testing.T) {
 				_, err := xenaauth.ConfigFromEnv()
 				require.ErrorContains(t, err, "xenaauth: "+name+" ", "%q", wrong)
 				require.NotContains(t, err.Error(), "hunter2")
-				require.NotRegexp(t, regexp.MustCompile("\n"), err.Error(), "one mistake")
+				require.NotRegexp(t, regexp.MustCompile("\n"), err.Error(), "the error must have one line")
 			}
 		})
 	}
@@ -207,7 +208,7 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 	}
 }
 
-// The documentation names every variable with its field, and no other.
+// The documentation lists each variable with its field, and no other variable.
 func TestConfigFromEnv_IsDocumented(t *testing.T) {
 	source, err := os.ReadFile("env.go")
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ func Example() {
 		fmt.Fprintln(w, user.Subject(), user.ClientID())
 	}
 
-	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // Issuer: Xena's, if not set
+	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // without Issuer: Xena's
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,9 +34,9 @@ func Example() {
 	// Output: 401 Bearer realm="xena", scope="testapi"
 }
 
-// A service's own policy is a requirement as scopes are. It may look at the request.
+// A policy of the service is a requirement like scopes. It can read the request.
 func ExampleWhereRequest() {
-	members := map[string]string{"22000": "104711"} // of companies
+	members := map[string]string{"22000": "104711"} // company: its member
 	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {
 		if members[r.PathValue("fiscalId")] != u.Subject() {
 			return errors.New("not a member")
@@ -95,7 +95,7 @@ func ExampleRequirement_Check() {
 	// 104712 xenaauth: forbidden: not a bookkeeper
 }
 
-// A service account's token has no sub; who the user is, the service knows from a claim of the client.
+// The token of a service account has no sub. The service finds the user in a claim of the client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	config := issuer.Config()
@@ -117,7 +117,7 @@ func ExampleConfig_subject() {
 	// Output: 104711 <nil>
 }
 
-// A handler by itself is tested with a planted user, a route with a token.
+// A test of a handler alone puts a user into the context. A test of a route sends a token.
 func ExampleContextWithUser() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -130,7 +130,7 @@ func ExampleContextWithUser() {
 	// Output: hello, ann
 }
 
-// What a session of a user may no longer do, it may not do from the next request on.
+// After a revocation, the next request with a token of the session is refused.
 func ExampleUser_Revocation() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -162,7 +162,7 @@ func ExampleUser_Revocation() {
 	// 401
 }
 
-// The logout receiver stands beside the API and outside its middleware: the issuer brings no access token.
+// The logout handler is outside the middleware of the API, since the issuer sends no access token.
 func ExampleValidator_LogoutHandler() {
 	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
 	if err != nil {

@@ -45,7 +45,7 @@ func TestRequirements(t *testing.T) {
 		rs     []xenaauth.Requirement
 		scope  string // of the token
 		status int
-		asked  string // scope in the challenge
+		asked  string // the scope in the challenge
 	}{
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},
@@ -101,7 +101,7 @@ func TestRequirementIsInspectable(t *testing.T) {
 	require.Equal(t, "nobody", xenaauth.Requirement{}.String())
 
 	r.Alternatives()[0][0] = "x"
-	require.Equal(t, "testapi", r.Alternatives()[0][0], "what is handed out is a copy")
+	require.Equal(t, "testapi", r.Alternatives()[0][0], "Alternatives must return a copy")
 }
 
 func TestWiringMistakesPanic(t *testing.T) {
@@ -138,7 +138,7 @@ func TestWiringMistakesPanic(t *testing.T) {
 	}
 }
 
-// Adapters hand requirements to Check on each request; what they were wired wrong with lets nobody in.
+// Adapters pass requirements to Check on each request. A zero Requirement refuses each request.
 func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	r := httptest.NewRequest("GET", "/", nil)
@@ -149,7 +149,7 @@ func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
 }
 
-// Requirement.Check and the middleware decide alike: same reason, same scopes.
+// Requirement.Check and the middleware give the same decision, with the same reason and scopes.
 func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	say := func(err error) xenaauth.Requirement {
 		return xenaauth.Where("policy", func(ctx context.Context, u *xenaauth.User) error {
@@ -189,9 +189,9 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	}
 }
 
-// A policy of WhereRequest has no request in Check. Nothing was found out about the user then, so
-// the result is an outage, unless the policy does not matter.
-func TestRequirementCheckWithoutTheRequestThatAPolicyNeeds(t *testing.T) {
+// A policy of WhereRequest cannot run in Requirement.Check, which has no request. The result is an
+// outage, unless the result does not depend on the policy.
+func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	owner := xenaauth.WhereRequest("owner", func(r *http.Request, _ *xenaauth.User) error { return errors.New(r.URL.Path) })
 	user, err := slashed{}.Validate(t.Context(), "/a")
 	require.NoError(t, err)
@@ -208,8 +208,8 @@ func TestRequirementCheckWithoutTheRequestThatAPolicyNeeds(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
 }
 
-// With Config.AllowAnyAudience only a scope tells that a token is for this API.
-func TestRequirementCheckNeedsAScopeIfNoAudienceIsChecked(t *testing.T) {
+// With Config.AllowAnyAudience, only a scope says that a token is for this API.
+func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
 	cfg.Audiences, cfg.AllowAnyAudience = nil, true

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// choices asks for one of n scopes.
+// choices returns a requirement of one of n scopes.
 func choices(prefix string, n int) xenaauth.Requirement {
 	scopes := make([]string, n)
 	for i := range scopes {
@@ -24,7 +24,7 @@ func choices(prefix string, n int) xenaauth.Requirement {
 	return xenaauth.AnyScope(scopes...)
 }
 
-// asked is what the refusal of Check tells a user with these scopes to ask for.
+// asked checks a user with these scopes. It returns the scopes that a refusal names.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -39,7 +39,7 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 	return refusal.Scopes, false
 }
 
-// slashed is a TokenValidator whose tokens are their scopes, with a slash before each.
+// slashed is a TokenValidator that takes a token as the scopes of its user, with a slash before each.
 type slashed struct{}
 
 func (slashed) Validate(_ context.Context, token string) (*xenaauth.User, error) {
@@ -47,8 +47,7 @@ func (slashed) Validate(_ context.Context, token string) (*xenaauth.User, error)
 	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scope": scopes})
 }
 
-// Requirements that combine to too many alternatives panic where they are put together, and nowhere else: a request
-// never meets that panic.
+// Requirements with too many combinations panic when they are combined, never during a request.
 func TestTooManyAlternatives(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(slashed), nil)
 	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"
@@ -70,9 +69,10 @@ func TestTooManyAlternatives(t *testing.T) {
 	require.True(t, allowed)
 }
 
-// What a refusal tells to ask for is one of the alternatives of the route, and none is nearer to what the user has. The
-// scopes of these routes are all different: where one scope serves two requirements, a longer set may be told.
-func TestNearestAlternativeIsTold(t *testing.T) {
+// The scopes that a refusal names are one of the alternatives of the route, and no alternative lacks
+// fewer scopes. The scopes of these routes are all different: if two requirements share a scope, a
+// longer set may be named.
+func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
 		n := 0
@@ -119,8 +119,9 @@ func TestNearestAlternativeIsTold(t *testing.T) {
 	}
 }
 
-// A set that the user has in full is not told if a policy beside it refused: to ask for it would change nothing.
-func TestSetThatDidNotHelpIsNotTold(t *testing.T) {
+// A refusal does not name a set that the user has in full. A policy beside the set refused, so asking for
+// the set would not help.
+func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
 	})
@@ -135,14 +136,14 @@ func TestSetThatDidNotHelpIsNotTold(t *testing.T) {
 	require.Equal(t, []string{"a"}, told)
 }
 
-// Of sets that are as near as each other, the one that the route names first is told.
-func TestFirstOfEqualAlternativesIsTold(t *testing.T) {
+// Of several nearest sets, the refusal names the first.
+func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
 	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
 	require.Equal(t, []string{"a"}, told)
 }
 
-// A client that sent no token is told the set that the route names first, and not the shortest.
-func TestFirstAlternativeIsToldWithoutAToken(t *testing.T) {
+// A refusal of a request without a token names the first set of the route, not the shortest.
+func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	route := xenaauth.AllOf(xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), xenaauth.AllScopes("a")), xenaauth.AnyScope("d", "e"))
 	_, err := xenaauth.NewMiddleware(new(slashed), nil).Check(httptest.NewRequest("GET", "/", nil), route)
 	refusal, ok := errors.AsType[*xenaauth.Error](err)

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestUserClaimIsLenientInShape(t *testing.T) {
+func TestUserClaimShapes(t *testing.T) {
 	u, err := xenaauth.NewUser(map[string]any{
 		"role": "a", "roles": []string{"a", "b"}, "yes": "True", "no": false, "odd": "perhaps", "n": "42", "m": 43,
 		"at": 1790000000, "since": "1790000000.5", "day": "2026-01-02T03:04:05Z", "obj": map[string]any{"k": "v"}, "none": nil,
@@ -28,7 +28,7 @@ func TestUserClaimIsLenientInShape(t *testing.T) {
 	require.NoError(t, u.Claim("roles", &list))
 	require.Equal(t, []string{"a", "b"}, list)
 	var one string
-	require.Error(t, u.Claim("roles", &one), "several values are not one")
+	require.Error(t, u.Claim("roles", &one), "a claim with several values does not fit into a string")
 
 	var b bool
 	require.NoError(t, u.Claim("yes", &b))
@@ -62,11 +62,11 @@ func TestUserClaimIsLenientInShape(t *testing.T) {
 	require.NoError(t, u.Claims(&all))
 	require.Equal(t, "a", all["role"])
 
-	require.ErrorIs(t, u.Claim("Role", &one), xenaauth.ErrNoClaim, "names are exact")
+	require.ErrorIs(t, u.Claim("Role", &one), xenaauth.ErrNoClaim, "claim names are compared exactly")
 	require.ErrorIs(t, u.Claim("absent", &one), xenaauth.ErrNoClaim)
 }
 
-func TestUserAccessorsHandOutCopies(t *testing.T) {
+func TestUserAccessorsReturnCopies(t *testing.T) {
 	u := xenaauthtest.User(xenaauthtest.Token{})
 	u.Scopes()[0], u.Audience()[0], u.AuthenticationMethods()[0] = "x", "x", "x"
 	require.NotContains(t, u.Scopes(), "x")
@@ -86,8 +86,8 @@ func TestUserWithManyScopes(t *testing.T) {
 	require.False(t, u.HasScope("s1 s2"))
 }
 
-// Whatever way a user gets into a log, only who and which application is shown.
-func TestUserFormsShowNoClaims(t *testing.T) {
+// A user that is printed or logged shows the subject and the client only, in each form.
+func TestPrintedUserShowsNoClaims(t *testing.T) {
 	u := xenaauthtest.User(xenaauthtest.Token{Claims: map[string]any{"email": "secret@example.com"}})
 	text, err := json.Marshal(u)
 	require.NoError(t, err)
@@ -120,7 +120,7 @@ func TestUserFromContext(t *testing.T) {
 	require.Equal(t, 1, xenaauth.ContextWithUser(context.WithValue(t.Context(), key{}, 1), u).Value(key{}))
 }
 
-func TestNewUserRefusesWhatIsNoObject(t *testing.T) {
+func TestNewUserRefusesInvalidClaims(t *testing.T) {
 	for _, claims := range []any{[]int{1}, "text", func() {}, map[string]any{"sub": 5}, json.RawMessage(`{"sub":"a","sub":"b"}`)} {
 		_, err := xenaauth.NewUser(claims)
 		require.Error(t, err)
@@ -132,7 +132,7 @@ func TestNewUserRefusesWhatIsNoObject(t *testing.T) {
 	require.True(t, u.ExpiresAt().IsZero())
 }
 
-// claimInto reads a claim with this value into a variable that holds another value already.
+// claimInto reads a claim into a variable whose value before is before.
 func claimInto[T any](t *testing.T, value string, before T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})
@@ -149,7 +149,7 @@ func claimFits[T any](t *testing.T, value string, want, before T) {
 	require.Equal(t, want, got, "%s into %T", value, want)
 }
 
-// claimDoesNotFit wants an error that names the claim, and the variable as it was.
+// claimDoesNotFit requires an error that names the claim, and an unchanged variable.
 func claimDoesNotFit[T any](t *testing.T, value string, before T) {
 	t.Helper()
 	got, err := claimInto(t, value, before)
@@ -157,7 +157,7 @@ func claimDoesNotFit[T any](t *testing.T, value string, before T) {
 	require.Equal(t, before, got, "%s into %T", value, before)
 }
 
-// A value that doesn't fit is an error and never a zero value that looks like an answer.
+// A claim that does not fit into the variable is an error. The variable is not set to zero.
 func TestClaimThatDoesNotFit(t *testing.T) {
 	for _, value := range []string{`"abc"`, `""`, `"1.5"`, `"1e3"`, `" 1"`, `"0x1"`, `"9223372036854775808"`, `1.5`, `true`, `[1]`, `{}`} {
 		claimDoesNotFit(t, value, 7)
@@ -194,8 +194,8 @@ func TestClaimThatFits(t *testing.T) {
 	}
 }
 
-// From 16 scopes on they are looked up in another way, which knows the same ones.
-func TestScopesAboutTheIndex(t *testing.T) {
+// The library looks up 16 scopes or more in another way than fewer. Both ways give the same result.
+func TestScopesAroundTheIndexBound(t *testing.T) {
 	for n := range 40 {
 		scopes := make([]string, n)
 		for i := range scopes {
