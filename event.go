@@ -3,7 +3,10 @@ package xenaauth
 import (
 	"context"
 	"net/http"
+	"net/url"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/target"
 )
 
 // The outcomes of the check of a request: see [Event].
@@ -55,7 +58,7 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return
 	}
-	e := Event{Outcome: OutcomeAllowed, User: user, Route: r.Pattern, TokenInQuery: tokenInQuery(r.URL)}
+	e := Event{Outcome: OutcomeAllowed, User: user, Route: r.Pattern, TokenInQuery: hasQueryToken(r.URL)}
 	switch {
 	case err != nil:
 		e.Err = asError(err)
@@ -165,3 +168,6 @@ func (t *trace) waiting() (end func()) {
 		}
 	}
 }
+
+// hasQueryToken reports whether the query has a parameter access_token.
+func hasQueryToken(u *url.URL) bool { return u != nil && target.QueryHas(u.RawQuery, "access_token") }
