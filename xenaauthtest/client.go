@@ -13,14 +13,13 @@ import (
 	"syscall"
 )
 
-// errRefused says that a request was turned away before it was heard.
+// errRefused means that the issuer refused the connection.
 var errRefused = errors.New("xenaauthtest: connection refused")
 
-// Client returns an HTTP client that reaches the issuer without a network, in
-// either form. It answers in the goroutine of the caller, follows no redirect
-// and honours the context of a request. The issuer's host, and that of its
-// listener, are the only ones it knows: a request to another one fails as one
-// to an unknown host does.
+// Client returns an HTTP client that reaches the issuer without a network, also if the issuer has a
+// listener. The response is made in the goroutine of the caller. The client follows no redirect and
+// obeys the context of a request. It knows only the host of the issuer and the host of its
+// listener: a request to another host fails like a request to an unknown host.
 func (i *Issuer) Client() *http.Client {
 	return &http.Client{
 		Transport: transport{i},
@@ -69,7 +68,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// dial fails as a dialer would for a host or port that is not the issuer's.
+// dial returns the error of a dialer if target is not a host and port of the issuer.
 func (t transport) dial(target *url.URL) error {
 	known := false
 	for _, server := range t.issuer.servers {
@@ -103,7 +102,7 @@ func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// brokenReader is the end of a connection that was closed too early.
+// brokenReader fails like a connection that was closed too early.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

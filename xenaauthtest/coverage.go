@@ -13,81 +13,77 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Route is one route of a service, as its router knows it.
+// Route is one route of a service, as its router describes it.
 type Route struct {
-	// Method is the method that it is registered for. Empty is every method.
+	// Method is the method of the route. "" means every method.
 	Method string
 
-	// Pattern is the path as the router writes it, "/invoices/{id}" or
-	// "/invoices/:id". A host may stand before it, as in a ServeMux.
+	// Pattern is the path as the router writes it: "/invoices/{id}" or "/invoices/:id". It may begin
+	// with a host, as in a ServeMux.
 	Pattern string
 
-	// Template is the path with its parameters in braces, as OpenAPI has it.
-	// Empty is that of Pattern, read as one of net/http or chi;
-	// [ColonTemplate] reads those of gin and echo.
+	// Template is the path with parameters in braces, as in OpenAPI. "" means that it is derived from
+	// Pattern, in the syntax of net/http and chi. [ColonTemplate] reads the syntax of gin and echo.
 	Template string
 
-	// Path is a path that reaches the route. Empty is the Template with the
-	// values of [Coverage.Params] in place of parameters.
+	// Path is a path that reaches the route. "" means the Template, with the values of
+	// [Coverage.Params] for its parameters.
 	Path string
 
-	// Source is where the route comes from: a file and line, or the name of
-	// its handler. It is for messages, and may be empty.
+	// Source says where the route is defined: a file and line, or the name of its handler. It is for
+	// messages, and may be "".
 	Source string
 
-	// Require is what the route requires, where the service knows it, from a
-	// table of routes of its own for example. Nil is what challenges tell.
+	// Require are the requirements of the route, if the service knows them, for example from a table
+	// of rules. nil means the scopes that challenges name.
 	Require []xenaauth.Requirement
 }
 
-// Name is the method and the pattern, "GET /invoices/{id}", and for a route of
-// every method the pattern alone.
+// Name is the method and the pattern, "GET /invoices/{id}". For a route of every method it is the
+// pattern.
 func (r Route) Name() string { return strings.TrimPrefix(r.Method+" "+r.Pattern, " ") }
 
-// Coverage is a service whose routes are to be guarded, all but some.
+// Coverage describes a service for [TestRoutes]: its routes, and the routes without a guard.
 type Coverage struct {
-	// Handler is the whole service. Its routes are called: one that is open
-	// runs, so let the service work on test data.
+	// Handler is the whole service. TestRoutes calls its routes. An open route runs, so the service
+	// should use test data.
 	Handler http.Handler
 
-	// Routes are those of the service: chiauthtest, ginauthtest, echoauthtest and
-	// echov4authtest read them from a router, and [Mux] records them.
+	// Routes are the routes of the service. chiauthtest, ginauthtest, echoauthtest and echov4authtest
+	// read them from a router, and [Mux] records them.
 	Routes []Route
 
-	// Public names, by [Route.Name], the routes that anybody may use.
+	// Public are the [Route.Name] of the routes that need no token.
 	Public []string
 
-	// AnyUser names the routes for which a valid token is enough, whatever
-	// its scopes.
+	// AnyUser are the names of the routes that need a valid token and no scope.
 	AnyUser []string
 
 	// Token is a valid access token without any scope:
 	//
 	//	issuer.JWT(Token{Scopes: []string{}})
 	//
-	// Empty leaves out everything about scopes, and AnyUser.
+	// If Token is "", TestRoutes tests neither scopes nor AnyUser.
 	Token string
 
-	// Params are values for the parameters of routes, by their names, where
-	// the handlers or the patterns want more than the default, "1".
+	// Params are the values for parameters of routes, by the names of the parameters. Other parameters
+	// get "1".
 	Params map[string]string
 }
 
-// TestRoutes fails if a route of a service is not guarded. It sends a request
-// without a token to each route, which has to be answered 401 or 403 with a
-// Bearer challenge. Nothing else is taken for a guard, not even 404, 405 or
-// 500: so answers a handler that has been reached, and so answers a router that
-// was asked for the wrong path. Then it sends a token without scopes, which has
-// to be answered 403 in the same way. A route of every method is asked by GET,
-// POST, PUT, PATCH and DELETE.
+// TestRoutes fails if a route of a service is not guarded. It sends a request without a token to
+// each route. The response must be 401 or 403 with a Bearer challenge. Every other response means
+// that the route has no guard, also 404, 405 and 500: a handler can send them, and so can a router
+// for a wrong path. Then TestRoutes sends a token without scopes. The response must be 403 with a
+// Bearer challenge. A route of every method is called with GET, POST, PUT, PATCH and DELETE.
 //
-// It also fails for what is declared and not so: a public route that is
-// guarded, a route for any user that asks for more, a name that no route has.
+// TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
+// requires more, or no route has a declared name.
 //
-// The table says what the routes require, to be kept as documentation. Unless
-// [Route.Require] says it, that is what challenges tell: the scopes that the
-// refusals of both requests name, of several guards one within the other at
-// most two. Of alternatives, a challenge names one.
+// The table that TestRoutes returns says what the routes require. It can be kept as documentation.
+// If [Route.Require] is nil, it contains the scopes that the refusals of both requests name. If
+// guards are nested, these are the scopes of at most two guards. If a route has alternatives, a
+// challenge names one of them.
 func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	t.Helper()
 	if len(c.Routes) == 0 {
@@ -111,7 +107,7 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	return table
 }
 
-// findings are lists of routes, each with what it did.
+// findings are lists of routes with the responses that they sent.
 type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
 
 func (f *findings) report(t testing.TB) {
@@ -122,10 +118,10 @@ func (f *findings) report(t testing.TB) {
 	}{
 		{"open: guard these routes, or declare them in Public", f.open},
 		{"for any user: require a scope of these routes, or declare them in AnyUser", f.anyUser},
-		{"declared in Public, and guarded", f.closed},
-		{"declared in AnyUser, and asking for more", f.demanding},
-		{"not tested for scopes, since Coverage.Token is not valid there", f.token},
-		{"declared, and no route", f.unknown},
+		{"declared in Public, but guarded", f.closed},
+		{"declared in AnyUser, but requiring more", f.demanding},
+		{"scopes not tested: Coverage.Token is not valid there", f.token},
+		{"declared, but no such route", f.unknown},
 	} {
 		if len(list.names) > 0 {
 			t.Errorf("%s:\n\t%s", list.what, strings.Join(list.names, "\n\t"))
@@ -133,8 +129,8 @@ func (f *findings) report(t testing.TB) {
 	}
 }
 
-// everyMethod stands for the methods of a route that has none. OPTIONS is not
-// in it: preflights are answered before routing.
+// everyMethod are the methods that a route of every method is called with. OPTIONS is missing,
+// because preflight requests are answered before routing.
 var everyMethod = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 func (r Route) methods() []string {
@@ -190,12 +186,12 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 	return access
 }
 
-// outcome is what a route did with a request.
+// outcome is the response of a route to a request.
 type outcome struct {
 	what    string // for messages
 	status  int
-	refused bool     // by 401 or 403 with a Bearer challenge
-	scopes  []string // that the challenge tells
+	refused bool     // with 401 or 403 and a Bearer challenge
+	scopes  []string // in the challenge
 }
 
 func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {
@@ -234,8 +230,8 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	return o
 }
 
-// param finds the value of a parameter of a challenge, as [xenaauth.Middleware]
-// writes them: quoted, without escapes.
+// param returns the value of a parameter of a challenge. [xenaauth.Middleware] writes values in
+// quotes and without escapes.
 func param(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)

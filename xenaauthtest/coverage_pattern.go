@@ -10,9 +10,8 @@ import (
 	"sync"
 )
 
-// Mux is an [http.ServeMux] that remembers its routes, which a ServeMux doesn't
-// tell. A service whose routes are to be tested takes, in place of a
-// *http.ServeMux, an interface that both fulfil:
+// Mux is an [http.ServeMux] that remembers its routes. A ServeMux can't list its routes. To test
+// the routes of a service, let it accept an interface that both types implement:
 //
 //	func routes(mux interface{ Handle(string, http.Handler) }, auth *xenaauth.Middleware) {
 //		mux.Handle("GET /invoices/{id}", auth.Require(…)(…))
@@ -25,15 +24,13 @@ type Mux struct {
 	routes []Route
 }
 
-// Handle registers a handler as [http.ServeMux.Handle] does, and panics as that
-// does.
+// Handle registers a handler like [http.ServeMux.Handle], and panics like it.
 func (m *Mux) Handle(pattern string, handler http.Handler) {
 	m.mux.Handle(pattern, handler)
 	m.record(pattern)
 }
 
-// HandleFunc registers a handler as [http.ServeMux.HandleFunc] does, and panics
-// as that does.
+// HandleFunc registers a handler like [http.ServeMux.HandleFunc], and panics like it.
 func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	m.mux.HandleFunc(pattern, handler)
 	m.record(pattern)
@@ -42,8 +39,8 @@ func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http
 // ServeHTTP calls the handler of the route that r matches.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
 
-// Routes returns the routes in the order of their registration. Source is the
-// place of that.
+// Routes returns the routes in the order of their registration. Source is the file and line of the
+// registration.
 func (m *Mux) Routes() []Route {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -63,8 +60,8 @@ func (m *Mux) record(pattern string) {
 	m.routes = append(m.routes, route)
 }
 
-// ColonTemplate reads a pattern of gin or echo: ":id" is a parameter up to the
-// next slash, and "*path" or "*" one that takes the rest.
+// ColonTemplate returns the [Route.Template] of a pattern of gin or echo. ":id" is a parameter for
+// one segment. "*path" or "*" is a parameter for the rest of the path.
 func ColonTemplate(pattern string) string {
 	var b strings.Builder
 	for pattern != "" {
@@ -83,7 +80,7 @@ func ColonTemplate(pattern string) string {
 	return b.String() + pattern
 }
 
-// template is the path of a route with every parameter as {name}.
+// template returns the path of a route with every parameter as {name}.
 func (r Route) template() string {
 	if r.Template != "" {
 		return r.Template
@@ -97,7 +94,7 @@ func (r Route) template() string {
 		}
 		b.WriteString(rest[:i])
 		end := closing(rest, i)
-		name, _, _ := strings.Cut(rest[i+1:end], ":") // what follows is chi's regular expression
+		name, _, _ := strings.Cut(rest[i+1:end], ":") // a regular expression of chi follows the colon
 		if name = strings.TrimSuffix(name, "..."); name != "$" {
 			b.WriteString("{" + parameterName(name) + "}")
 		}
@@ -109,8 +106,8 @@ func (r Route) template() string {
 	return b.String() + rest
 }
 
-// closing is the index of the brace that closes the one at open. Regular
-// expressions may have braces of their own.
+// closing returns the index of the closing brace for the brace at open. A regular expression may
+// contain braces.
 func closing(s string, open int) int {
 	depth := 0
 	for i := open; i < len(s); i++ {
@@ -133,7 +130,7 @@ func parameterName(name string) string {
 	return name
 }
 
-// concrete is a host, "" for any, and a path that reach the route.
+// concrete returns a host and a path that reach the route. The host is "" if any host does.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

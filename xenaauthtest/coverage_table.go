@@ -10,22 +10,22 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// RouteAccess says who may use a route.
+// RouteAccess says what a route requires.
 type RouteAccess struct {
 	Route
 
-	// Public is whether the route is declared to be for anybody.
+	// Public is true if the route is declared in [Coverage.Public].
 	Public bool
 
-	// Open is whether it let a request without a token in though it is not
-	// declared so, or did something else that shows no guard.
+	// Open is true if the route is not declared in [Coverage.Public] and its response to a request
+	// without a token was no refusal of a guard.
 	Open bool
 
-	// Scopes are what challenges told: one set of scopes that is sufficient.
+	// Scopes are the scopes that challenges named: one set that is sufficient.
 	Scopes []string
 
-	// Policy is whether a valid token was refused without telling a scope: by
-	// a policy of the service's own.
+	// Policy is true if a valid token was refused and the challenge named no scope. Then a policy of
+	// the service refused it.
 	Policy bool
 }
 
@@ -37,11 +37,10 @@ func (a *RouteAccess) add(scopes []string) {
 	}
 }
 
-// RouteTable is who may use which route, in the order of paths and methods.
+// RouteTable says what each route requires. It is ordered by path and method.
 type RouteTable []RouteAccess
 
-// Markdown returns the table for people: one line a route, with what it
-// requires in words.
+// Markdown returns the table in Markdown: one line for each route, with its requirements in words.
 func (t RouteTable) Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Method | Route | Requires |\n| --- | --- | --- |\n")
@@ -75,7 +74,7 @@ func (a RouteAccess) words() string {
 	return strings.Join(parts, " and ")
 }
 
-// securityScheme is the scheme's name in what [RouteTable.OpenAPI] returns.
+// securityScheme is the name of the security scheme that [RouteTable.OpenAPI] returns.
 const securityScheme = "accessToken"
 
 // openAPIMethods are the methods that OpenAPI 3.1 has operations for.
@@ -84,12 +83,11 @@ var openAPIMethods = []string{
 	http.MethodOptions, http.MethodHead, http.MethodPatch, http.MethodTrace,
 }
 
-// OpenAPI returns the part of an OpenAPI 3.1 document that is about access, as
-// JSON to be merged with the rest: the security scheme "accessToken", and the
-// security of every operation. metadataURL is where the issuer's OpenID
-// Connect metadata is; with "", the scheme is just HTTP's bearer. Where
-// [Route.Require] says so, an operation has several alternatives. Policies have
-// no form in OpenAPI; open routes are written as what they are, public.
+// OpenAPI returns the part of an OpenAPI 3.1 document about access: the security scheme
+// "accessToken" and the security of every operation. The result is JSON that can be merged into the
+// document. metadataURL is the URL of the issuer's OpenID Connect metadata. If it is "", the
+// security scheme is HTTP bearer. If [Route.Require] has alternatives, so has the operation.
+// OpenAPI can't express policies. Open routes are written as public.
 func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	type object = map[string]any
 	scheme := object{"type": "http", "scheme": "bearer"}

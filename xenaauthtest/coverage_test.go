@@ -121,9 +121,9 @@ func TestRoutesOpen(t *testing.T) {
 		"GET /h: /h answers 401 without a Bearer challenge",
 		"GET /nowhere: /nowhere answers 404 without a token (main.nowhere)",
 		"for any user: require a scope of these routes, or declare them in AnyUser:\n\tGET /user: /user answers 200 with a token without a scope",
-		"declared in Public, and guarded:\n\tGET /closed: /closed answers 401 without a token",
-		"declared in AnyUser, and asking for more:\n\tGET /guarded: /guarded answers 403 with a token",
-		"declared, and no route:\n\tGET /gone",
+		"declared in Public, but guarded:\n\tGET /closed: /closed answers 401 without a token",
+		"declared in AnyUser, but requiring more:\n\tGET /guarded: /guarded answers 403 with a token",
+		"declared, but no such route:\n\tGET /gone",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the report lacks %q:\n%s", want, text)
@@ -145,7 +145,7 @@ func TestRoutesOpen(t *testing.T) {
 		Handler: &mux, Token: "nonsense", Routes: []xenaauthtest.Route{{Method: "GET", Pattern: "/guarded"}},
 	})
 	equal(t, "errors with a bad token", fake.errors, []string{
-		"not tested for scopes, since Coverage.Token is not valid there:\n\tGET /guarded: /guarded answers 401 with it",
+		"scopes not tested: Coverage.Token is not valid there:\n\tGET /guarded: /guarded answers 401 with it",
 	})
 }
 

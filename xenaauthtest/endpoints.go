@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// endpointPaths are the paths that the issuer answers under.
+// endpointPaths are the paths of the endpoints.
 type endpointPaths struct {
 	prefix     string // of the issuer, without a slash at the end
 	openID     string // metadata of OpenID Connect Discovery
@@ -30,7 +30,7 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// endpoint returns which endpoint answers under a path, "" if none does.
+// endpoint returns the endpoint of a path, or "".
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
 	case p.openID, p.oauth:
@@ -44,15 +44,15 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 	}
 }
 
-// reply is an answer before it is sent, over a connection or in memory.
+// reply is a response before it is sent, on a connection or in memory.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	cut    bool // the connection breaks within the body
+	cut    bool // the connection is closed in the middle of the body
 }
 
-// firstHalf returns what arrives of a body that is cut.
+// firstHalf returns the part of a cut body that arrives.
 func (r *reply) firstHalf() []byte { return r.body[:len(r.body)/2] }
 
 func emptyReply(status int) *reply {
@@ -68,9 +68,8 @@ func jsonReply(status int, body []byte) *reply {
 
 const jsonType = "application/json; charset=UTF-8"
 
-// ServeHTTP answers as the identity server, whatever host the request names.
-// While the issuer is down it panics with [http.ErrAbortHandler], by which
-// net/http drops the connection.
+// ServeHTTP responds like the identity server, for any host. While the issuer is down, it panics
+// with [http.ErrAbortHandler], which makes net/http close the connection.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply, err := i.respond(r)
 	if err != nil {
@@ -84,8 +83,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(reply.body)
 		return
 	}
-	// One byte more is announced than there is, so that the client notices
-	// the end of even an empty body.
+	// Content-Length is one byte too long, so that the client notices the missing end of an empty body
+	// too.
 	w.Header().Set("Content-Length", strconv.Itoa(len(reply.body)+1))
 	w.WriteHeader(reply.status)
 	_, _ = w.Write(reply.firstHalf())
@@ -93,16 +92,16 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// respond returns the answer to r once it is due. It fails with errRefused
-// while the issuer is down, and with the context's error if that ends first.
+// respond returns the response to r after its delay. It returns errRefused while the issuer is
+// down, and the error of the context if the context ends before the delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
 	fault, err := i.admit(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	// The answer is that of the request's arrival, so one that is delayed may
-	// be outdated when it arrives, as on a slow network.
+	// The response is made when the request arrives. So a delayed response can be outdated when it is
+	// sent, as on a slow network.
 	reply := i.answer(endpoint, r)
 	fault.apply(reply)
 	if fault.Delay > 0 {
@@ -117,7 +116,7 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	return reply, nil
 }
 
-// answer returns the answer of an issuer in good health.
+// answer returns the response of an issuer without a fault.
 func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	if endpoint == Introspection {
 		return i.introspect(r)
@@ -147,16 +146,15 @@ func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	return reply
 }
 
-// SetMetadata serves exactly raw as the metadata; nil goes back to the real
-// one.
+// SetMetadata makes the issuer serve exactly raw as its metadata. nil restores the real metadata.
 func (i *Issuer) SetMetadata(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.metadata = bytes.Clone(raw)
 }
 
-// SetCacheControl sets the Cache-Control field of the metadata and the key
-// set. Empty is none, which is IdentityServer's default.
+// SetCacheControl sets the Cache-Control field of the metadata and of the key set. "" means no such
+// field, as in IdentityServer by default.
 func (i *Issuer) SetCacheControl(value string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -9,45 +9,44 @@ import (
 // Endpoint names an endpoint of an [Issuer].
 type Endpoint string
 
-// The endpoints that faults and counters tell apart.
+// The endpoints that have their own faults and counters.
 const (
-	// Metadata is the discovery document. Requests count under both its
-	// well-known addresses, also under the one that is answered 404.
+	// Metadata is the metadata document. Requests to both of its well-known URLs count, also to the
+	// URL that answers 404.
 	Metadata Endpoint = "metadata"
-	// JWKS is the JWKS document.
+	// JWKS is the key set.
 	JWKS Endpoint = "JWKS"
 	// Introspection is the introspection endpoint.
 	Introspection Endpoint = "introspection"
-	// All stands for each of the above.
+	// All means every endpoint above.
 	All Endpoint = "all"
 )
 
-// Fault says how an endpoint misbehaves. The zero value changes nothing about
-// an answer.
+// Fault says how an endpoint fails. The zero value changes nothing in a response.
 type Fault struct {
-	// Status replaces the answer by one with this status and Body. Zero is
-	// 200 if there is a Body, and else leaves the answer as it is.
+	// Status replaces the response by a response with this status and Body. If Status is 0 and Body is
+	// set, the status is 200. If both are zero, the response stays as it is.
 	Status int
 
-	// Body is the content of the answer that Status or Body itself asks for.
+	// Body is the body of the response that Status or Body sets.
 	Body string
 
-	// ContentType is the media type of that answer. Empty is IdentityServer's
-	// "application/json; charset=UTF-8".
+	// ContentType is the media type of that response. "" means "application/json; charset=UTF-8", as
+	// IdentityServer writes it.
 	ContentType string
 
-	// Header has further fields, which replace those the answer has.
+	// Header has further header fields. They replace the fields of the response.
 	Header http.Header
 
-	// Delay is how long the answer is kept back. Zero, or negative, is not at
-	// all. The answer is that of the time of the request.
+	// Delay is how long the response is delayed. The content of the response is that of the time of
+	// the request. If Delay is 0 or negative, there is no delay.
 	Delay time.Duration
 
-	// Break closes the connection when the header and half the body are sent.
+	// Break closes the connection after the header and half of the body.
 	Break bool
 }
 
-// apply changes the answer of an issuer in good health.
+// apply changes the response of an issuer without a fault.
 func (f Fault) apply(r *reply) {
 	if f.Status != 0 || f.Body != "" {
 		r.status = f.Status
@@ -68,8 +67,8 @@ func (f Fault) apply(r *reply) {
 	r.cut = f.Break
 }
 
-// Fail answers every request to an endpoint as f says until [Issuer.Heal]. It
-// replaces an earlier fault of the endpoint.
+// Fail makes an endpoint answer every request with the fault f, until [Issuer.Heal]. It replaces an
+// earlier fault of the endpoint.
 func (i *Issuer) Fail(e Endpoint, f Fault) {
 	f.Header = f.Header.Clone()
 	i.mu.Lock()
@@ -79,30 +78,27 @@ func (i *Issuer) Fail(e Endpoint, f Fault) {
 	}
 }
 
-// Down makes every endpoint unreachable until [Issuer.Heal]: in memory,
-// connections are refused with an error that wraps [syscall.ECONNREFUSED]; a
-// listener drops every connection once a request arrives.
+// Down makes every endpoint unreachable, until [Issuer.Heal]. An issuer in memory refuses
+// connections with an error that wraps [syscall.ECONNREFUSED]. A listener closes every connection
+// when a request arrives.
 func (i *Issuer) Down() {
 	i.mu.Lock()
 	i.down = true
 	i.mu.Unlock()
 	if i.server != nil {
-		// On a kept connection, clients would take a dropped request for one
-		// that came too late, and repeat it.
+		// If the server closes a connection that was idle, clients send the request again.
 		i.server.SetKeepAlivesEnabled(false)
 	}
 }
 
-// Slow makes every endpoint answer d later until [Issuer.Heal], in addition
-// to the delay of a fault.
+// Slow delays every response by d, until [Issuer.Heal]. The delay of a fault is added to it.
 func (i *Issuer) Slow(d time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.slow = d
 }
 
-// Heal ends what Fail, Down and Slow have begun. Answers that are already
-// delayed stay so.
+// Heal ends the effects of Fail, Down and Slow. Responses that are already delayed stay delayed.
 func (i *Issuer) Heal() {
 	i.mu.Lock()
 	i.down = false
@@ -114,8 +110,8 @@ func (i *Issuer) Heal() {
 	}
 }
 
-// Calls returns how often an endpoint was called, refused connections
-// included; for All, the sum.
+// Calls returns how often an endpoint was called, including refused connections. For All it returns
+// the sum.
 func (i *Issuer) Calls(e Endpoint) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -133,7 +129,7 @@ func (i *Issuer) ResetCalls() {
 	clear(i.calls)
 }
 
-// admit counts a request and returns the fault it is to meet.
+// admit counts a request and returns the fault of its response.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	maxMinted = 100_000 // tokens remembered, so that benchmarks may mint freely
+	maxMinted = 100_000 // tokens that are remembered; benchmarks make many
 	maxForm   = 1 << 20 // bytes
 )
 
-// registry knows the tokens that were minted last, by their digests.
+// registry remembers the newest tokens by their digests.
 type registry struct {
 	records map[tokenDigest]*record
-	order   []tokenDigest // a ring once it is full
-	next    int           // the oldest in a full ring
+	order   []tokenDigest // in the order of creation; a ring if it is full
+	next    int           // index of the oldest token in a full ring
 }
 
 type tokenDigest [sha256.Size]byte
 
 type record struct {
-	claims  []byte // JSON; nil for a JWT, which has them itself
+	claims  []byte // JSON; nil for a JWT, which contains its claims
 	revoked bool
 }
 
@@ -40,7 +40,7 @@ func (g *registry) add(token string, claims []byte) {
 		g.records = make(map[tokenDigest]*record)
 	}
 	if g.records[digest] != nil {
-		return // the same token again, which stays revoked if it was
+		return // the same token again; if it is revoked, it stays revoked
 	}
 	if len(g.order) < maxMinted {
 		g.order = append(g.order, digest)
@@ -56,14 +56,14 @@ func (g *registry) find(token string) *record {
 	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
 }
 
-// remember makes a token known to the introspection endpoint.
+// remember adds a token to those that the introspection endpoint knows.
 func (i *Issuer) remember(token string, claims []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.minted.add(token, claims)
 }
 
-// Revoke makes a token, JWT or opaque, inactive at the introspection endpoint.
+// Revoke makes a JWT or an opaque token inactive at the introspection endpoint.
 func (i *Issuer) Revoke(token string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -72,9 +72,8 @@ func (i *Issuer) Revoke(token string) {
 	}
 }
 
-// LastIntrospection returns the header and the form of the latest request that
-// the introspection endpoint has heard; both are nil if there was none. The
-// form is that of the body alone.
+// LastIntrospection returns the header and the form of the latest request to the introspection
+// endpoint. Both are nil if there was no request. The form is that of the body.
 func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -84,8 +83,7 @@ func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 func (i *Issuer) introspect(r *http.Request) *reply {
 	var body []byte
 	if r.Body != nil {
-		// A body that is unreadable or too long is cut short, and then asks
-		// about a token that nobody knows.
+		// A body that is unreadable or too long is cut, so its token is unknown.
 		body, _ = io.ReadAll(io.LimitReader(r.Body, maxForm))
 	}
 	form, _ := url.ParseQuery(string(body))
@@ -121,8 +119,8 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// authenticated tells whether the API is asking. A caller that sends Basic
-// credentials is judged by those alone.
+// authenticated reports whether the request has the credentials of the API. If the request has
+// Basic credentials, the form is ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -140,7 +138,7 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// introspected returns the answer for an active token, nil for any other.
+// introspected returns the response for an active token, and nil for any other token.
 func (i *Issuer) introspected(token string) map[string]any {
 	claims := i.claimsOf(token)
 	if claims == nil || expired(claims["exp"]) {
@@ -175,8 +173,8 @@ func (i *Issuer) introspected(token string) map[string]any {
 	return answer
 }
 
-// forAPI reports whether aud, as a token has it, means the API. Without API
-// resources every token does.
+// forAPI reports whether the claim aud of a token includes the API. Without API resources, every
+// token is for the API.
 func (i *Issuer) forAPI(aud any) bool {
 	if i.opts.ScopeOnly {
 		return true
@@ -188,7 +186,7 @@ func (i *Issuer) forAPI(aud any) bool {
 	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
-// claimsOf returns the claims of a known token that is not revoked, else nil.
+// claimsOf returns the claims of a token. It returns nil if the token is unknown or revoked.
 func (i *Issuer) claimsOf(token string) map[string]any {
 	i.mu.Lock()
 	known := i.minted.find(token)
@@ -204,14 +202,14 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	}
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // numbers are passed on as they are written
+	decoder.UseNumber() // numbers keep the form in which they were written
 	if decoder.Decode(&claims) != nil {
 		return nil
 	}
 	return claims
 }
 
-// expired judges an exp claim. A token without one never expires.
+// expired reports whether the claim exp is in the past. A token without exp never expires.
 func expired(exp any) bool {
 	var digits string
 	switch exp := exp.(type) {

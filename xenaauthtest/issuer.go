@@ -1,19 +1,17 @@
-// Package xenaauthtest is a test kit for resource servers: an identity server
-// that runs inside the test process and speaks IdentityServer's dialect, as
-// the login server of Xena does.
+// Package xenaauthtest is a test kit for resource servers. It contains an identity server that runs
+// in the test process. Its tokens, metadata and introspection responses have the form that
+// IdentityServer writes, as the identity server of Xena does.
 //
-// [NewIssuer] makes an [Issuer] that is reached through its [Issuer.Client]
-// only. It has no listener and starts no goroutine, so it can be used inside a
-// testing/synctest bubble. [StartIssuer] makes one that listens on a loopback
-// port as well, for tests that cross a process or a real connection:
+// [NewIssuer] returns an [Issuer] that only its [Issuer.Client] reaches. It has no listener and
+// starts no goroutine, so a testing/synctest bubble can use it. [StartIssuer] returns an Issuer
+// that also listens on a loopback port, for tests with several processes or real connections:
 //
 //	issuer := xenaauthtest.NewIssuer(nil)
 //	cfg := issuer.Config()                       // for the code under test
-//	token := issuer.JWT(xenaauthtest.Token{})    // a token it accepts
+//	token := issuer.JWT(xenaauthtest.Token{})    // a token that it accepts
 //	issuer.Down()                                // now the issuer is unreachable
 //
-// Nothing here is safe for production: secrets are compared carelessly and
-// the introspection endpoint believes what the issuer itself has minted.
+// Nothing here is safe for production. For example, secrets are not compared in constant time.
 package xenaauthtest
 
 import (
@@ -30,13 +28,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Version selects whose tokens and answers an [Issuer] makes.
+// Version selects the product whose tokens and responses an [Issuer] imitates.
 type Version int
 
-// The generations of IdentityServer that differ on the wire.
+// The versions of IdentityServer whose tokens or responses differ.
 const (
 	IdentityServer4   Version = iota // 4.x, the zero value
-	IdentityServer3                  // the .NET Framework one
+	IdentityServer3                  // for the .NET Framework
 	IdentityServer4v1                // 1.x to 2.5
 	IdentityServer4v3                // 3.0 and 3.1
 	Duende                           // Duende IdentityServer, 5 and later
@@ -60,41 +58,38 @@ func (v Version) String() string {
 	}
 }
 
-// IssuerOptions says what kind of identity server an [Issuer] is. The zero
-// value, like a nil pointer, is IdentityServer4 4.x in the place of Xena's
-// production issuer, signing with RS256.
+// IssuerOptions configures an [Issuer]. The zero value and a nil pointer mean IdentityServer4 4.x
+// that has the URL of Xena's production issuer and signs with RS256.
 type IssuerOptions struct {
-	// URL is the issuer identifier. It may have a path. Empty is
-	// [xenaauth.IssuerProduction], for [StartIssuer] the listener's URL.
+	// URL is the issuer identifier. It may have a path. "" means [xenaauth.IssuerProduction], and the
+	// URL of the listener for [StartIssuer].
 	URL string
 
-	// Version selects the dialect. The zero value is [IdentityServer4].
+	// Version selects the product. The zero value is [IdentityServer4].
 	Version Version
 
-	// Algorithm is the JWS algorithm that tokens are signed with: RS256,
-	// RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or
-	// Ed25519, which is EdDSA by its name of RFC 9864. Empty is RS256.
+	// Algorithm is the JWS algorithm of the tokens: RS256, RS384, RS512, PS256, PS384, PS512, ES256,
+	// ES384, ES512, EdDSA or Ed25519, which is the name of EdDSA in RFC 9864. "" means RS256.
 	Algorithm string
 
-	// API is the name of the API resource: the audience of tokens and the
-	// client id at the introspection endpoint. Empty is "testapi".
+	// API is the name of the API resource: the audience of tokens and the client id at the
+	// introspection endpoint. "" means "testapi".
 	API string
 
-	// APISecret is the API's secret at the introspection endpoint. Empty is
-	// a random one, with characters that clients must encode.
+	// APISecret is the secret of the API at the introspection endpoint. "" means a random secret with
+	// characters that clients must encode.
 	APISecret string
 
-	// ScopeOnly selects the model without API resources, in which tokens
-	// carry no aud at all.
+	// ScopeOnly selects the model without API resources. Its tokens have no aud.
 	ScopeOnly bool
 
-	// ScopesAsString writes scope as one space-delimited string instead of
-	// an array, as EmitScopesAsSpaceDelimitedStringInJwt does.
+	// ScopesAsString writes scope as one space-delimited string instead of an array, like the setting
+	// EmitScopesAsSpaceDelimitedStringInJwt of IdentityServer.
 	ScopesAsString bool
 
-	// OAuthMetadataOnly publishes metadata as RFC 8414 says, under
-	// /.well-known/oauth-authorization-server before the issuer's path, and
-	// answers 404 where OpenID Connect Discovery would look.
+	// OAuthMetadataOnly publishes the metadata only at the URL of RFC 8414, with
+	// /.well-known/oauth-authorization-server before the path of the issuer. The URL of OpenID Connect
+	// Discovery gets 404.
 	OAuthMetadataOnly bool
 }
 
@@ -102,8 +97,8 @@ type IssuerOptions struct {
 type Issuer struct {
 	id       string     // the issuer identifier, exactly as configured
 	addr     string     // base URL of the listener, "" without one
-	base     string     // what the endpoints' URLs begin with; no slash at the end
-	resource string     // the audience that stands for every API of the issuer
+	base     string     // beginning of the URLs of the endpoints, without a slash at the end
+	resource string     // the audience that means every API of the issuer
 	servers  []*url.URL // where Client reaches the issuer
 	opts     IssuerOptions
 	paths    endpointPaths
@@ -121,23 +116,22 @@ type Issuer struct {
 	calls        map[Endpoint]int
 	lastHeader   http.Header
 	lastForm     url.Values
-	metadata     []byte // nil unless set by hand
-	keySet       []byte // likewise
+	metadata     []byte // nil unless SetMetadata set it
+	keySet       []byte // nil unless SetJWKS set it
 	cacheControl string
 }
 
-// NewIssuer returns an issuer that lives in memory only: it opens no listener,
-// starts no goroutine and is reached through [Issuer.Client]. opts may be nil.
-// It panics if opts names an unknown algorithm or version, or if its URL is not
-// an absolute http or https URL.
+// NewIssuer returns an issuer in memory. It opens no listener and starts no goroutine. Only
+// [Issuer.Client] reaches it. opts may be nil. NewIssuer panics if opts has an unknown algorithm or
+// version, or if its URL is not an absolute http or https URL.
 func NewIssuer(opts *IssuerOptions) *Issuer {
 	return newIssuer(opts, "")
 }
 
-// StartIssuer is like [NewIssuer] and also listens on a free loopback port
-// until [Issuer.Close]. Unless opts.URL is set, the issuer identifier is the
-// listener's URL, http://127.0.0.1:port; if it is set, the endpoints in the
-// metadata still are the listener's. It panics if there is no port to listen on.
+// StartIssuer is like [NewIssuer] and also listens on a free loopback port until [Issuer.Close]. If
+// opts.URL is "", the issuer identifier is the URL of the listener, http://127.0.0.1:port. The
+// endpoints in the metadata are always those of the listener. StartIssuer panics if no port is
+// free.
 func StartIssuer(opts *IssuerOptions) *Issuer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -146,8 +140,8 @@ func StartIssuer(opts *IssuerOptions) *Issuer {
 	i := newIssuer(opts, "http://"+listener.Addr().String())
 	i.server = &http.Server{Handler: i, ReadHeaderTimeout: 10 * time.Second}
 	i.serving.Go(func() {
-		// Serve always ends with an error; after Close that is no news, and
-		// before it every client of the issuer will tell.
+		// Serve always returns an error. After Close the error is expected. Before Close the clients
+		// of the issuer notice the failure.
 		_ = i.server.Serve(listener)
 	})
 	return i
@@ -190,8 +184,8 @@ func (i *Issuer) setURL() {
 		panic(fmt.Sprintf("xenaauthtest: %q is no issuer URL", i.id))
 	}
 	i.servers = []*url.URL{u}
-	// An identifier may end in a slash; the endpoints have one slash all the
-	// same, and so has the audience that IdentityServer derives from it.
+	// An identifier may end in a slash. IdentityServer then still writes a single slash into the URLs
+	// of its endpoints and into the audience that it derives from the identifier.
 	path := strings.TrimRight(u.Path, "/")
 	origin := u.Scheme + "://" + u.Host
 	i.resource = origin + path + "/resources"
@@ -207,9 +201,8 @@ func (i *Issuer) setURL() {
 	i.paths = newEndpointPaths(path, i.opts.Version)
 }
 
-// Close stops the listener, if there is one, and drops its connections. From
-// then on an issuer in memory refuses connections too. Closing again does
-// nothing.
+// Close stops the listener, if there is one, and closes its connections. After Close, an issuer in
+// memory refuses connections too. A second Close does nothing.
 func (i *Issuer) Close() {
 	i.mu.Lock()
 	i.closed = true
@@ -223,8 +216,8 @@ func (i *Issuer) Close() {
 // URL returns the issuer identifier.
 func (i *Issuer) URL() string { return i.id }
 
-// Addr returns the base URL of the listener, without a slash at the end; it is
-// empty for an issuer in memory.
+// Addr returns the base URL of the listener, without a slash at the end. It is "" for an issuer in
+// memory.
 func (i *Issuer) Addr() string { return i.addr }
 
 // API returns the name of the API resource.
@@ -233,11 +226,10 @@ func (i *Issuer) API() string { return i.opts.API }
 // APISecret returns the API's secret at the introspection endpoint.
 func (i *Issuer) APISecret() string { return i.opts.APISecret }
 
-// Config returns a configuration that trusts this issuer for the API, and so
-// accepts its access tokens: the audience is the API, with IdentityServer3 also
-// the issuer's URL and "/resources"; with ScopeOnly, any is allowed. Its
-// HTTPClient is [Issuer.Client], or nil where the issuer identifier is the
-// listener's own URL, which any client reaches.
+// Config returns a configuration that accepts the access tokens of this issuer for the API. The
+// audience is the API. For IdentityServer3, the URL of the issuer with "/resources" is an audience
+// too. With ScopeOnly, any audience is allowed. The HTTPClient is [Issuer.Client]. It is nil if the
+// issuer identifier is the URL of the listener, which any client reaches.
 func (i *Issuer) Config() xenaauth.Config {
 	cfg := xenaauth.Config{Issuer: i.id}
 	if i.opts.ScopeOnly {
@@ -245,7 +237,7 @@ func (i *Issuer) Config() xenaauth.Config {
 	} else {
 		cfg.Audiences = []string{i.opts.API}
 		if i.opts.Version == IdentityServer3 {
-			// Its tokens name no API, only the issuer's resources at large.
+			// Its tokens name all resources of the issuer instead of an API.
 			cfg.Audiences = append(cfg.Audiences, i.resource)
 		}
 	}
@@ -255,8 +247,8 @@ func (i *Issuer) Config() xenaauth.Config {
 	return cfg
 }
 
-// HybridConfig returns [Issuer.Config] with introspection, authenticated as
-// the API, so that opaque tokens are accepted beside JWTs.
+// HybridConfig returns [Issuer.Config] with introspection, so that JWTs and opaque tokens are
+// accepted. The client of the introspection endpoint is the API.
 func (i *Issuer) HybridConfig() xenaauth.Config {
 	cfg := i.Config()
 	cfg.Introspection = &xenaauth.Introspection{
@@ -268,6 +260,6 @@ func (i *Issuer) HybridConfig() xenaauth.Config {
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails: it ends the program instead
+	_, _ = rand.Read(b) // Read never returns an error; it ends the program instead
 	return b
 }

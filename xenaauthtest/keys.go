@@ -22,18 +22,18 @@ import (
 
 const rsaBits = 2048
 
-// Rotate makes a new signing key the current one and publishes it beside the
-// old ones.
+// Rotate creates a new signing key and publishes it together with the old keys. New tokens are
+// signed with it.
 func (i *Issuer) Rotate() { i.keys.rotate() }
 
-// Retire withdraws every key but the current one from the published set. A
-// rotation without overlap is Rotate and then Retire.
+// Retire removes every key except the current key from the published key set. Rotate followed by
+// Retire is a rotation without overlap.
 func (i *Issuer) Retire() { i.keys.retire() }
 
 // KeyID returns the kid of the current signing key.
 func (i *Issuer) KeyID() string { return i.keys.current().kid }
 
-// JWKS returns the JWKS document as it is served now.
+// JWKS returns the key set that the issuer serves now.
 func (i *Issuer) JWKS() []byte {
 	i.mu.Lock()
 	raw := bytes.Clone(i.keySet)
@@ -44,18 +44,16 @@ func (i *Issuer) JWKS() []byte {
 	return i.keys.document()
 }
 
-// SetJWKS serves exactly raw as the JWKS document; nil goes back to the real
-// one. SetJWKS(issuer.JWKS()) before [Issuer.Rotate] signs with a key that
-// is not published yet.
+// SetJWKS makes the issuer serve exactly raw as its key set. nil restores the real key set. After
+// SetJWKS(issuer.JWKS()), [Issuer.Rotate] signs with a key that is not published yet.
 func (i *Issuer) SetJWKS(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keySet = bytes.Clone(raw)
 }
 
-// keyRing holds an issuer's own keys, the current one last. Keys are made when
-// the first one is needed, since an RSA key is slow to make and an issuer of
-// opaque tokens needs none.
+// keyRing holds the keys of an issuer. The current key is the last. The first key is made when it
+// is needed: making an RSA key is slow, and an issuer of opaque tokens needs no key.
 type keyRing struct {
 	version   Version
 	algorithm string
@@ -114,7 +112,7 @@ func (r *keyRing) document() []byte {
 	return mustMarshal(set)
 }
 
-// publicKey is a member of the key set, its fields in IdentityServer's order.
+// publicKey is a member of the key set. Its fields have the order that IdentityServer writes.
 type publicKey struct {
 	KeyType             string `json:"kty"`
 	Use                 string `json:"use"`
@@ -142,8 +140,8 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	if err != nil {
 		panic("xenaauthtest: " + err.Error())
 	}
-	// There is no certificate; the key's own digest stands in for the
-	// certificate's, since nothing but its look is ever seen.
+	// There is no certificate, so the digest of the key replaces the digest of the certificate. Only
+	// the form of the digest matters.
 	thumbprint := sha1.Sum(der)
 	k.x5t = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	hexThumbprint := upperHex(thumbprint[:])
@@ -153,7 +151,7 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	case IdentityServer4v1, IdentityServer4v3:
 		k.kid = hexThumbprint
 	case Duende:
-		// Duende manages raw keys by itself, under random ids.
+		// Duende creates keys without certificates and gives them random ids.
 		digest := sha256.Sum256(der)
 		k.kid, k.x5t = upperHex(digest[:16]), ""
 	default:

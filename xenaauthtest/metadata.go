@@ -2,7 +2,7 @@ package xenaauthtest
 
 import "bytes"
 
-// metadata is the discovery document, its fields in IdentityServer's order.
+// metadata is the metadata document. Its fields have the order that IdentityServer writes.
 type metadata struct {
 	Issuer               string   `json:"issuer"`
 	JWKS                 string   `json:"jwks_uri"`
@@ -34,7 +34,7 @@ type metadata struct {
 	DPoPAlgorithms       []string `json:"dpop_signing_alg_values_supported,omitempty"`
 }
 
-// metadataDocument returns the metadata as it is served now.
+// metadataDocument returns the metadata that the issuer serves now.
 func (i *Issuer) metadataDocument() []byte {
 	i.mu.Lock()
 	raw := bytes.Clone(i.metadata)

@@ -15,37 +15,35 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Guarded is a route that [TestMiddleware] wants served behind a guard.
+// Guarded is a route behind a guard, for [TestMiddleware].
 type Guarded struct {
-	// Method and Path are what the route is registered for. A parameter of the
-	// path is a whole segment, {name}, as net/http writes it. A router with
-	// another syntax is given its own: ":name", for example. The values of the
-	// parameters must be set before the guards run: policies and handlers get
-	// them from [http.Request.PathValue].
+	// Method and Path are the method and the path of the route. A parameter of the path is a whole
+	// segment, {name}, as net/http writes it. For a router with another syntax, translate it, for
+	// example to ":name". The adapter must set the values of parameters before the guards run, because
+	// policies and handlers read them with [http.Request.PathValue].
 	Method, Path string
 
-	// Group is what a group around the route requires: a guard of its own
-	// that runs first. Nil is no group.
+	// Group are the requirements of a group around the route. The group has a guard of its own that
+	// runs first. nil means no group.
 	Group []xenaauth.Requirement
 
-	// Require is what the guard of the route itself requires. The guard of a
-	// framework panics if it is empty, as [xenaauth.Middleware.Require] does.
+	// Require are the requirements of the route's own guard. If Require is empty and Optional is false,
+	// the guard of a framework panics, like [xenaauth.Middleware.Require].
 	Require []xenaauth.Requirement
 
-	// Optional makes the guard of the route one that lets requests without a
-	// token pass. Then Require is empty.
+	// Optional means that the guard of the route lets requests without a token pass. Require is then
+	// empty.
 	Optional bool
 
-	// Serve is the handler. It is given the request as the framework has it
-	// behind the guards, and the user that the adapter's own accessor finds;
-	// for net/http that is [xenaauth.UserFromContext].
+	// Serve is the handler. Call it with the request that the framework passes to handlers behind the
+	// guards, and with the user that the adapter's accessor returns. For net/http the accessor is
+	// [xenaauth.UserFromContext].
 	Serve func(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 }
 
-// TestMiddleware holds the guards of a framework to what those of net/http do:
-// the same requests pass, the same are refused, and every refusal is the same
-// to the byte. Each framework runs it over a mount function that serves routes
-// in the framework's own way, guarded by m:
+// TestMiddleware tests that the guards of a framework do the same as the guards of net/http: the
+// same requests pass, the same requests are refused, and every refusal is the same, byte for byte.
+// An adapter calls it with a function that serves the routes with its framework, guarded by m:
 //
 //	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 //		mux := http.NewServeMux()
@@ -55,10 +53,9 @@ type Guarded struct {
 //		return mux
 //	})
 //
-// mount is called several times. It installs nothing else, in particular no
-// recovery from panics, and lets panics of the guards' constructors pass.
-// Requests go through a real server, one after the other unless a test says
-// otherwise.
+// TestMiddleware calls mount several times. mount must install nothing else, in particular no
+// recovery from panics. It must not recover if the constructor of a guard panics. Requests pass
+// through a real server, one after the other except where a test needs concurrent requests.
 func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Guarded) http.Handler) {
 	issuer := NewIssuer(&IssuerOptions{Algorithm: "ES256"})
 	validator, err := xenaauth.NewValidator(issuer.Config())
@@ -85,8 +82,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	})
 }
 
-// patience is how long something may take that takes no time at all unless the
-// code under test is broken.
+// patience bounds what takes no time unless the code under test is broken.
 const patience = 10 * time.Second
 
 type middlewareSuite struct {
@@ -96,15 +92,15 @@ type middlewareSuite struct {
 	uncounted *xenaauth.Validator // in place of it; then its own tokens and counts are left out
 }
 
-// countingValidator counts calls. Two tokens of its own stand for outages.
+// countingValidator counts calls. It answers two tokens of its own with outages.
 type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
 }
 
 const (
-	tokenOutage  = "outage"  // the validator says itself that it can't tell
-	tokenForeign = "foreign" // the validator fails with an error of its own
+	tokenOutage  = "outage"  // the validator returns an Error with ReasonUnavailable
+	tokenForeign = "foreign" // the validator returns another error
 )
 
 // Unwrap lets a Middleware find the validator inside.
@@ -121,7 +117,7 @@ func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaau
 	return v.next.Validate(ctx, token)
 }
 
-// token is one of ann's, with these scopes and no others.
+// token returns a token of the user ann with these scopes.
 func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann", scopes...) }
 
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
@@ -138,7 +134,7 @@ type outerKey struct{}
 // plantHeader makes the code around the guards claim that the request is bob's.
 const plantHeader = "X-Test-Plant"
 
-// mounted is a set of routes that a framework serves, and what happened there.
+// mounted is a set of routes that a framework serves. It records the calls of handlers and hooks.
 type mounted struct {
 	server *httptest.Server
 
@@ -151,7 +147,7 @@ type mounted struct {
 	swallow  bool   // recover from panics as a careless middleware does
 }
 
-// start serves routes. The server is closed when the test ends.
+// start serves routes until the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -201,9 +197,8 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	return m
 }
 
-// watch counts the runs of a handler and checks what is common to all: the
-// context is that of the server with the user added, and the framework's
-// accessor agrees with it.
+// watch returns serve with checks. It counts the runs, and checks that the context comes from the
+// server's context and that the framework's accessor returns the user in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
@@ -224,7 +219,7 @@ func (m *mounted) watch(
 	}
 }
 
-// during makes t the test that handlers report to, until it ends.
+// during makes t the test that handlers report errors to, until t ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

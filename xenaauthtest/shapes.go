@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// protocolClaims are those that Machine does not prefix.
+// protocolClaims are the claims that get no prefix if Token.Machine is set.
 var protocolClaims = map[string]bool{
 	"acr": true, "act": true, "amr": true, "at_hash": true, "aud": true,
 	"auth_time": true, "azp": true, "c_hash": true, "client_id": true,
@@ -13,15 +13,13 @@ var protocolClaims = map[string]bool{
 	"sid": true, "sub": true, "token_introspection": true,
 }
 
-// Header returns the JOSE header that [Issuer.JWT] would write, in a copy that
-// the caller may change.
+// Header returns the JOSE header that [Issuer.JWT] writes. The caller may change it.
 func (i *Issuer) Header() map[string]any {
 	return i.header(i.keys.current(), i.accessTokenType())
 }
 
-// Claims returns the claims that [Issuer.JWT] would sign, in a copy that the
-// caller may change. Times are of type int64, lists of type []string. Where the
-// version has jti and sid, they are others every time.
+// Claims returns the claims that [Issuer.JWT] signs. The caller may change them. Times have the
+// type int64, lists the type []string. If the version writes jti and sid, they differ in each call.
 func (i *Issuer) Claims(t Token) map[string]any {
 	exp, nbf := t.times()
 	claims := map[string]any{
@@ -70,8 +68,7 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// audience returns a string, a []string or nil, as the version has it for a
-// token of the API.
+// audience returns the claim aud that the version writes for the API: a string, a []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -88,8 +85,8 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// scope returns a string, a []string or nil, as the version has it. Of old
-// versions no token is without the claim: it would look like an ID token.
+// scope returns the claim scope that the version writes: a string, a []string or nil. Old versions
+// always write it. A token without it would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":
@@ -110,7 +107,7 @@ func (i *Issuer) authenticationMethods() []string {
 	return []string{"pwd"}
 }
 
-// isAPIScope tells an API's scope from an identity scope.
+// isAPIScope reports whether scope is the scope of an API, and not an identity scope.
 func isAPIScope(scope string) bool {
 	switch scope {
 	case "openid", "profile", "email", "offline_access":
@@ -130,7 +127,7 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// override puts changes into members, which it returns.
+// override sets changes in members, and returns members. A nil value removes a member.
 func override(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if value == nil {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// What a Token has unless it says otherwise.
+// The defaults of Token.
 const (
 	defaultSubject  = "104711"
 	defaultClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
@@ -13,47 +13,44 @@ const (
 	apiScope        = "testapi"
 )
 
-// Token says what an access token is to contain. The zero value is a token of
-// a user of the Xena API, valid for an hour.
+// Token describes an access token. The zero value describes a token of a user of the Xena API that
+// is valid for an hour.
 type Token struct {
-	// Subject is the user's id. Empty is "104711".
+	// Subject is the id of the user. "" means "104711".
 	Subject string
 
-	// ClientID is the id of the application. Empty is
+	// ClientID is the id of the application. "" means
 	// "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz".
 	ClientID string
 
-	// Scopes are the scopes granted. Nil is openid, profile, testapi and
-	// offline_access, and for a Machine token testapi alone; an empty list is
-	// no scope. The token is for the API whatever its scopes are, so one that
-	// lacks a scope is refused with 403. (An IdentityServer leaves the API out
-	// of the audience of a token with identity scopes alone, for which the
-	// answer is 401: the Claims {"aud": nil} make such a token.)
+	// Scopes are the granted scopes. nil means openid, profile, testapi and offline_access, or only
+	// testapi for a Machine token. An empty list means no scope. The token is for the API whatever its
+	// scopes are, so a route that requires another scope answers 403. (IdentityServer does not write
+	// the API into the audience of a token with identity scopes only. Such a token gets 401. Claims
+	// with {"aud": nil} make such a token.)
 	Scopes []string
 
-	// Lifetime is how long the token is valid from now on, in whole seconds.
-	// Zero is one hour. If negative, the token expired that long ago and had
-	// become valid an hour before.
+	// Lifetime is how long the token is valid from now on, in whole seconds. 0 means one hour. If it
+	// is negative, the token expired that long ago and was valid for an hour.
 	Lifetime time.Duration
 
-	// Machine makes it a token from the client credentials grant, with no
-	// sub, auth_time, idp, amr and sid. The further Claims are then claims of
-	// the client, which IdentityServer prefixes with "client_"; protocol
-	// claims such as sub or exp, and names that have the prefix already,
-	// are taken as they are.
+	// Machine means that the token is from the client credentials grant. It has no sub, auth_time,
+	// idp, amr and sid. IdentityServer writes the claims of a client with the prefix "client_", so
+	// Claims get this prefix. Protocol claims such as sub or exp, and names that have the prefix, stay
+	// unchanged.
 	Machine bool
 
-	// Claims are further claims. They override those above, and a nil value
-	// removes a claim.
+	// Claims are further claims. They replace the claims of the other fields. A nil value removes a
+	// claim.
 	Claims map[string]any
 
-	// Header does for the JOSE header what Claims does for the claims.
+	// Header has further members of the JOSE header. It works like Claims.
 	Header map[string]any
 }
 
-// JWT returns a signed access token in the shape of the issuer's version.
-// Versions without jti make the same token of the same t within a second if the
-// algorithm is deterministic; they share their fate at [Issuer.Revoke].
+// JWT returns a signed access token in the form that the version of the issuer writes. Without jti
+// and with a deterministic algorithm, two calls with the same t in the same second return the same
+// token, and [Issuer.Revoke] revokes it once for both.
 func (i *Issuer) JWT(t Token) string {
 	key := i.keys.current()
 	header := override(i.header(key, i.accessTokenType()), t.Header)
@@ -62,8 +59,8 @@ func (i *Issuer) JWT(t Token) string {
 	return token
 }
 
-// Opaque returns a reference token: a random string that the introspection
-// endpoint knows. The Header of t is of no effect.
+// Opaque returns an opaque token: a random string that the introspection endpoint knows. The Header
+// of t has no effect.
 func (i *Issuer) Opaque(t Token) string {
 	random := randomBytes(32)
 	var token string
@@ -79,9 +76,9 @@ func (i *Issuer) Opaque(t Token) string {
 	return token
 }
 
-// IDToken returns an ID token for the user and client of t, which a resource
-// server must refuse though its signature is good. It has neither client_id nor
-// scope; the Scopes and Machine of t are of no effect.
+// IDToken returns an ID token for the user and client of t. A resource server must refuse it,
+// although its signature is valid. It has no client_id and no scope. The Scopes and Machine of t
+// have no effect.
 func (i *Issuer) IDToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -103,10 +100,9 @@ func (i *Issuer) IDToken(t Token) string {
 	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
 }
 
-// LogoutToken returns a back-channel logout token for the user and client of
-// t, which a resource server must refuse. Duende marks it as one; the others
-// give it the type of their access tokens. The Scopes and Machine of t are of
-// no effect.
+// LogoutToken returns a back-channel logout token for the user and client of t. A resource server
+// must refuse it as an access token. Duende writes the typ logout+jwt. The other versions write the
+// typ of their access tokens. The Scopes and Machine of t have no effect.
 func (i *Issuer) LogoutToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -129,17 +125,17 @@ func (i *Issuer) LogoutToken(t Token) string {
 	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
 }
 
-// Sign signs exactly this header and these claims with the current key: alg
-// and kid are not added, and whatever alg says, the algorithm is the key's. The
-// introspection endpoint knows the token. It panics if a value has no JSON.
+// Sign signs exactly this header and these claims with the current key. It does not add alg and
+// kid. It uses the algorithm of the key, whatever alg says. The introspection endpoint knows the
+// token. Sign panics if a value can't be written as JSON.
 func (i *Issuer) Sign(header, claims map[string]any) string {
 	token := i.SignBytes(mustMarshal(header), mustMarshal(claims))
 	i.remember(token, nil)
 	return token
 }
 
-// SignBytes is like [Issuer.Sign] for a header and payload that need not be
-// JSON. The introspection endpoint does not know the token.
+// SignBytes is like [Issuer.Sign]. The header and payload need not be JSON. The introspection
+// endpoint does not know the token.
 func (i *Issuer) SignBytes(header, payload []byte) string {
 	return i.keys.current().token(header, payload)
 }

@@ -2,13 +2,14 @@ package xenaauthtest
 
 import "github.com/xenaauth/xenaauth"
 
-// User returns the user that an access token made from t stands for, for unit tests that call a handler directly:
+// User returns the user of an access token that is made from t. It is for unit tests that call a
+// handler directly:
 //
 //	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 //	handler.ServeHTTP(w, r.WithContext(ctx))
 //
-// It is not for tests of routes: no middleware lets such a context in. It panics if the claims of t have types that no
-// token may have.
+// It is not for tests of routes, because no middleware trusts such a context. User panics if the
+// claims of t have types that a token can't have.
 func User(t Token) *xenaauth.User {
 	u, err := xenaauth.NewUser(unsigned.Claims(t))
 	if err != nil {
@@ -17,5 +18,5 @@ func User(t Token) *xenaauth.User {
 	return u
 }
 
-// unsigned says what claims tokens have. It signs nothing, so that it never makes a key.
+// unsigned makes the claims of users. It signs nothing, so it never makes a key.
 var unsigned = NewIssuer(nil)

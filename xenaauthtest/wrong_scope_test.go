@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A token with other scopes than the route requires, written as one would at first, is refused for its scopes: 403. It is
-// not taken for another API's, which would be 401.
+// A token with other scopes than the route requires, written as one would at first, is refused for
+// its scopes: 403. It is not taken for another API's, which would be 401.
 func TestWrongScopeIs403(t *testing.T) {
 	for _, version := range []xenaauthtest.Version{
 		xenaauthtest.IdentityServer3, xenaauthtest.IdentityServer4v1, xenaauthtest.IdentityServer4v3,
