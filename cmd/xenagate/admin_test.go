@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// An operator must not take a revocation that is in force nowhere for one that is in force here,
-// nor one of which other gateways may not have heard for one that is in force everywhere.
+// The status tells an operator where a revocation is in force: nowhere, at this gateway, or at all
+// gateways.
 func TestRevocationResult(t *testing.T) {
 	alone, fleet := new(admin), &admin{fleet: true}
 	for _, c := range []struct {

@@ -69,7 +69,7 @@ func TestForwardAuth(t *testing.T) {
 			p.logged(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
 		}
 	}
-	// The access log tells of the request that was asked about, and not of the asking.
+	// The access log has the client's request, and not the subrequest.
 	p.logged(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
 	if service.n.Load() > 0 {
 		t.Error("the service was reached")
@@ -129,7 +129,7 @@ func TestExtAuthz(t *testing.T) {
 	}
 }
 
-// The issuer ends a session at the gateway, through the listener that it can reach.
+// A logout token that the issuer sends to the forward_auth listener revokes the session's tokens.
 func TestLogout(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
@@ -139,7 +139,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	logout := p.secret(issuer.LogoutToken(anna))
-	for _, want := range []int{200, 400} { // the second time it isn't valid any more
+	for _, want := range []int{200, 400} { // a logout token is valid once
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if a := send(t, r); a.status != want {

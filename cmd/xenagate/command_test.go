@@ -54,8 +54,8 @@ func TestVersion(t *testing.T) {
 	t.Errorf("the metrics don't tell the build %s", fields[1])
 }
 
-// Mistakes in the shape of the file, in values, in routes, in files that it names and in what is
-// built of it: one kind doesn't hide another, and none is told twice.
+// -check reports each mistake once: in the shape of the file, in values, in routes, in other files,
+// and those that other packages find. No mistake hides another.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 foo: 1
@@ -118,7 +118,7 @@ forward_auth:
 	}
 }
 
-// What looks like a mistake in the routes is told beside a mistake elsewhere.
+// -check reports findings about routes also if the configuration has a mistake elsewhere.
 func TestFindingsBesideMistakes(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}

@@ -49,7 +49,7 @@ func TestExampleIsClean(t *testing.T) {
 	}
 }
 
-// Every key that the code knows is explained.
+// README.md explains every key.
 func TestReadmeHasEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -170,7 +170,7 @@ routes:
 	}
 }
 
-// The environment fills what the file leaves out, and the file wins.
+// The environment sets the keys that the file lacks, and the file overrides the environment.
 func TestEnvironment(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	t.Setenv("XENA_ISSUER", "https://elsewhere.example")

@@ -23,7 +23,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kept is a client that sends one request after the other over one connection.
+// kept is a client that sends all requests over one connection.
 type kept struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -41,8 +41,8 @@ func keep(t testing.TB, addr, request string) *kept {
 	return &kept{conn, bufio.NewReader(conn), request}
 }
 
-// ask sends the request and reads the response. last is whether it was the last one on the
-// connection.
+// ask sends the request and reads the response. last reports whether the response has "Connection:
+// close".
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
@@ -65,8 +65,8 @@ func (k *kept) read() (last bool, err error) {
 	return res.Close, nil
 }
 
-// Clients with kept connections, some busy and some idle, learn from an answer that the gateway
-// ends, and lose nothing.
+// During the drain, a response tells a client that its connection ends. Clients with kept
+// connections, busy or idle, lose no request.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 1h}\n"+common(issuer, service)+asking, nil)
@@ -124,7 +124,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
-	// Load balancers may not know yet, and open new connections.
+	// Load balancers that have not seen the 503 yet open new connections.
 	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}
@@ -137,8 +137,8 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	p.logged("ended by a second signal: 0 requests were cut off")
 }
 
-// A client whose answer began before the end, and so doesn't say that it is the last, can send one
-// more request.
+// A response that began before the drain has no "Connection: close". Its client can send one more
+// request.
 func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 3s}\n"+common(issuer, service), nil)
@@ -179,7 +179,7 @@ func dials(addr string) bool {
 	return err == nil
 }
 
-// An Envoy loses no check when one of its two gateways ends: HTTP/2 says GOAWAY.
+// An Envoy with two gateways loses no check when one of them ends, because it gets GOAWAY.
 func TestChecksByGRPCAreNotLost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := "timeouts: {drain_delay: 0s}\n" + common(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
@@ -223,8 +223,7 @@ func checkOf(method, path string) *authv3.CheckRequest {
 	}}
 }
 
-// What is cut off is counted, in words that are right for one and for many, and has its lines in
-// the access log.
+// The last line says how many requests were cut off, and the access log has their lines.
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {
@@ -252,7 +251,7 @@ func TestCutOffRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Every request that was answered has its line, also when the gateway ends right after.
+// Every request with a response has a line in the access log, also if the gateway ends right after.
 func TestNoLineIsLostAtTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 0s}\n"+common(issuer, service), nil)

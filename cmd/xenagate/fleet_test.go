@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// startRedis starts a real redis-server that keeps nothing on disk. Without it the test is skipped,
-// but in CI it fails.
+// startRedis starts a redis-server that writes nothing to disk. If it is not installed, the test is
+// skipped, and fails in CI.
 func startRedis(t testing.TB) (addr string, cmd *exec.Cmd) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -107,7 +107,7 @@ func TestFleet(t *testing.T) {
 		return token
 	}
 
-	// One question to the issuer, whoever asks and however often, all at once.
+	// The fleet introspects a token once, also if all gateways get it many times at once.
 	token := secret(issuer.Opaque(xenaauthtest.Token{Subject: "anna"}))
 	issuer.ResetCalls()
 	var wg sync.WaitGroup
@@ -127,7 +127,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the issuer was asked %d times", n)
 	}
 
-	// A revocation at one reaches the others.
+	// A revocation at one gateway reaches the others.
 	var slowest time.Duration
 	for i := range 5 {
 		token := secret(issuer.JWT(xenaauthtest.Token{Subject: "bert", Claims: map[string]any{"n": i}}))
@@ -147,7 +147,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Logf("a revocation at one of three gateways held at all within %v at most", slowest)
 
-	// Without Redis each is on its own, and none fails.
+	// Without Redis each gateway introspects by itself, and no request fails.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -16,13 +16,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fold is a name as the most careless service has it.
+// fold returns a name as a service reads it to which all signs are equal.
 func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// only fails unless what the service got under any spelling of name is exactly one field with
-// value.
+// only fails unless the service got exactly one field for all spellings of name, with this value.
 func (s seen) only(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {
@@ -58,7 +57,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 				t.Fatalf("%q: %v", spoof, err)
 			}
 			if a.status == 400 && !strings.HasPrefix(a.body, "{") {
-				continue // net/http takes no such name
+				continue // net/http refuses such a name
 			}
 			s := a.seen(t)
 			s.only(t, "X-Auth-User", want[0])
@@ -79,7 +78,7 @@ func (s seen) nothingOf(t *testing.T, name string) {
 	}
 }
 
-// Fields that come after the body are fields too.
+// Trailers don't reach a service.
 func TestTrailersStopHere(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -132,13 +131,12 @@ func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
 	s.only(t, "Authorization", "Bearer "+token)
 	s.only(t, "X-Auth-User", "104711")
-	// A client can't have the gateway drop it, or anything else that the gateway says, by naming it
-	// as hop-by-hop.
+	// A client can't remove a field of the gateway by naming it in Connection.
 	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
 	s.only(t, "X-Forwarded-For", "127.0.0.1")
 }
 
-// The service verifies the gateway's own token with this library, and its bare fields are empty.
+// The service verifies the gateway's assertion with this library. The unsigned fields are empty.
 func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+`identity:
@@ -177,7 +175,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// New keys, without a restart and without a request that fails.
+	// The keys change without a restart, and no request fails.
 	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)
@@ -253,8 +251,8 @@ func TestPathTricks(t *testing.T) {
 	} {
 		a, err := raw(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
-			// Content-Length beside Transfer-Encoding: the one is dropped, as RFC 9112, section
-			// 6.1, allows.
+			// Of Content-Length and Transfer-Encoding, the first is removed (RFC 9112, section
+			// 6.1).
 			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
 				continue
 			}
@@ -264,7 +262,7 @@ func TestPathTricks(t *testing.T) {
 	if n := service.n.Load(); n > 1 {
 		t.Errorf("the service was reached %d times: %v", n, service.last.Load())
 	}
-	// A query holds no rule's word, but what one reader splits and another doesn't is not sent on.
+	// Rules don't read the query. Parts that servers split differently are not sent on.
 	s := do(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
 	if strings.Contains(s.URI, ";") || !strings.Contains(s.URI, "c=3") {
 		t.Errorf("the service was asked for %s", s.URI)
@@ -281,7 +279,7 @@ func TestPathTricks(t *testing.T) {
 	}
 }
 
-// By HTTP/2, a CONNECT would go to the upstream without the path that the table was asked about.
+// Over HTTP/2, an upstream would not see the path of a CONNECT, by which its rule was found.
 func TestConnect(t *testing.T) {
 	issuer := newIssuer(t)
 	var reached atomic.Int64
@@ -314,7 +312,7 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// The address of an upstream is nobody's business, nor is it the host that a request was for.
+// A service never sees the address of its upstream as the host of a request.
 func TestNoHost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// binary is xenagate, built once, with the race detector if the tests have it.
+// binary is the path of xenagate. It is built once, with the race detector if the tests have it.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -49,10 +49,10 @@ type process struct {
 	addrMu sync.Mutex
 	addrs  map[string]string // by listener
 
-	secrets []string // what it must never write
+	secrets []string // what its output must not contain
 }
 
-// output is what a process has written, and can be read while it writes.
+// output is the output of a process. It can be read while the process writes.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -70,8 +70,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start runs xenagate with a configuration. {dir} in it is where files are, which are written
-// first.
+// start writes files and runs xenagate with a configuration. {dir} in the configuration is the
+// folder of the files.
 func start(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
@@ -154,7 +154,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// end stops the process if it runs still, and looks at everything that it has written.
+// end stops the process if it still runs, and checks its output.
 func (p *process) end() {
 	select {
 	case <-p.exited:
@@ -183,7 +183,7 @@ func (p *process) end() {
 	}
 }
 
-// secret marks s, a token say, as something that must not be in any output.
+// secret marks s, for example a token, as a text that the output must not contain.
 func (p *process) secret(s string) string {
 	p.secrets = append(p.secrets, s)
 	if parts := strings.Split(s, "."); len(parts) == 3 {
@@ -211,8 +211,8 @@ next:
 	return n
 }
 
-// patience is how long tests wait for what must happen at last. It is so long that only a mistake
-// is late, even on a machine that does much else.
+// patience bounds the wait for an event that must come. It is long, because the machine may be
+// busy.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {

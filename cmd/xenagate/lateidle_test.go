@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A connection that becomes idle while the gateway drains is kept for as long as those that were
-// idle before.
+// A connection that becomes idle during the drain stays open for the drain delay, as those that
+// were idle before.
 func TestLateIdleConnectionsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Second

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// sink is an output that a test can hold up.
+// sink is an output that a test can block.
 type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
-	hold   chan struct{} // nil: nothing holds it up
+	hold   chan struct{} // nil: Write does not block
 	err    error
-	takes  int // bytes that it takes of a write that fails
+	takes  int // bytes that a failing Write takes
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -75,7 +75,7 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 	})
 }
 
-// A disk that hangs holds up no request, takes no memory without a bound, and what is lost is told.
+// If the output blocks, no request waits, the memory is bounded, and the log reports lost lines.
 func TestAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
@@ -129,7 +129,7 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 	})
 }
 
-// A full disk takes a part of a line. The next line is one of its own, or two would be unreadable.
+// If the output takes a part of a line, the next line begins on a new line.
 func TestALineAfterAPartOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{err: errors.New("disk full"), takes: 6}
@@ -138,7 +138,7 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		out.takes = 0 // then not even the end of that line
+		out.takes = 0 // not even the end of that line
 		out.mu.Unlock()
 		_, _ = io.WriteString(l.prompt(), "four\n")
 		synctest.Wait()
@@ -170,8 +170,8 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	})
 }
 
-// A line does nothing to the terminal of an operator who reads the log: it has no control
-// characters, and no letters that turn the direction of the others.
+// A line contains no control characters and no characters that change the direction of text, which
+// could control the terminal of an operator.
 func TestControlCharactersOfAPath(t *testing.T) {
 	var out bytes.Buffer
 	l := accessLog{to: &out}
@@ -181,7 +181,7 @@ func TestControlCharactersOfAPath(t *testing.T) {
 	}
 }
 
-// A line is JSON whatever a stranger writes, and has what log/slog would write.
+// A line is JSON for any text of a client, and has the members that log/slog would write.
 func FuzzAccessLine(f *testing.F) {
 	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", "\u009b\u202e\U000e0041", strings.Repeat("é", 400)} {
 		f.Add(s)

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestVersion calls command itself, so the whole program is a part of the test binary. The other
-// tests start the program that they have built, and of that the Go command knows nothing: without
-// this test, it would take their results from its cache after a change of the program.
+// TestVersion calls command, so the test binary contains the whole program. Other tests run a
+// program that TestMain builds, which the Go command does not know. Without this test, "go test"
+// would return cached results after a change of the program.
 func TestVersion(t *testing.T) {
 	var out strings.Builder
 	if status := command([]string{"-version"}, &out, io.Discard); status != 0 || !strings.HasPrefix(out.String(), "xenagate ") {

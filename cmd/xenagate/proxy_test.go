@@ -90,8 +90,8 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 	}
 }
 
-// An upstream is chosen by the path and host that the route was found by, and a path reaches it to
-// the byte.
+// An upstream is chosen by the path and host by which the rule was found, and gets exactly this
+// path.
 func TestUpstreamsByHostAndPath(t *testing.T) {
 	issuer, api, host, rest := newIssuer(t), newService(t), newService(t), newService(t)
 	p := start(t, `listen: 127.0.0.1:0
@@ -160,7 +160,7 @@ upstreams:
 	if !strings.Contains(metrics, `xenagate_upstream_failures_total{cause="refused",upstream="down"} 1`) {
 		t.Error("the failure isn't counted")
 	}
-	// An answer that breaks off breaks off for the client too, and isn't taken for a whole one.
+	// If the upstream's response breaks off, the client's response does too.
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "half")

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// readme is a block of README.md: the one that begins so.
+// readme returns the block of README.md that begins with a text.
 func readme(t *testing.T, beginning string) string {
 	t.Helper()
 	page, err := os.ReadFile("README.md")
@@ -26,8 +26,8 @@ func readme(t *testing.T, beginning string) string {
 	return beginning + block
 }
 
-// A gateway runs with the configuration that the tour of README.md writes. Each curl of the tour
-// gets the status that the comment behind it tells.
+// A gateway runs with the configuration of the tour in README.md. Each curl of the tour gets the
+// status in the comment after it.
 func TestReadmeTour(t *testing.T) {
 	tour := readme(t, "mkdir /tmp/site")
 	_, rest, _ := strings.Cut(tour, "<<'END'\n")
@@ -71,7 +71,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 }
 
-// The program knows the flags that README.md lists.
+// The program has the flags that README.md lists.
 func TestReadmeFlags(t *testing.T) {
 	out, _ := exec.Command(binary, "-help").CombinedOutput()
 	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readme(t, "xenagate -config FILE "), -1) {
@@ -81,7 +81,7 @@ func TestReadmeFlags(t *testing.T) {
 	}
 }
 
-// The revocation that README.md shows is accepted.
+// The gateway accepts the revocation in README.md.
 func TestReadmeRevocation(t *testing.T) {
 	block := readme(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
 	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)

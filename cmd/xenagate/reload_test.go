@@ -14,8 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// reloading is a gateway whose table of routes is in a file, in a bubble, so that its time is the
-// test's.
+// reloading is a gateway in a bubble of [synctest]. Its table of routes is in a file.
 type reloading struct {
 	*reloader
 	t    *testing.T
@@ -72,7 +71,7 @@ func (r *reloading) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// is fails unless a path is public, or refused to everybody.
+// is fails unless a path is public, or not.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
 	rule, err := r.tables.current.Load().Table.Find(httptest.NewRequest(http.MethodGet, path, nil))
@@ -92,7 +91,7 @@ const (
 	whole = half + "  - {route: /new/closed, access: deny}\n"
 )
 
-// A file that is being written is left alone, though half a table may be a table too.
+// The watch does not take a file that is being written, although half a table can be valid.
 func TestHalfWrittenRoutes(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {
@@ -117,7 +116,7 @@ func TestHalfWrittenRoutes(t *testing.T) {
 	})
 }
 
-// Nor does SIGHUP take what is being written.
+// SIGHUP does not take a file that is being written.
 func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	watched(t, time.Hour, func(r *reloading) {
 		r.write(half)
@@ -138,7 +137,7 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// A file that can't be used is told once, and again when it has changed.
+// A file with a mistake is logged once, and again when it has changed.
 func TestRoutesThatCanNotBeUsed(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {

@@ -7,8 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// However often the table changes, series of requests by route stay few, and no request is left
-// out.
+// If the table changes often, the number of series by route stays bounded, and each request counts.
 func TestSeriesByRouteAreBounded(t *testing.T) {
 	m := newRequestMetrics()
 	r := prometheus.NewRegistry()

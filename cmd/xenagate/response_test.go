@@ -17,8 +17,7 @@ type flushes struct {
 func (f *flushes) FlushError() error                { f.n++; return nil }
 func (f *flushes) SetWriteDeadline(time.Time) error { return nil }
 
-// A piece of an answer that isn't its end is sent at once. A short answer is sent whole, by one
-// write.
+// Each piece of a response but the last is sent at once. A short response is sent by one write.
 func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	for name, c := range map[string]struct {
 		length string

@@ -15,18 +15,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// seen is a request as it reached the service.
+// seen is a request as the service got it.
 type seen struct {
 	Method, Host, URI string
 	Header, Trailer   http.Header
 	Body              string
 }
 
-// service is what the gateway protects.
+// service is an upstream of the gateway.
 type service struct {
 	*httptest.Server
 	n    atomic.Int64
-	hook atomic.Pointer[http.HandlerFunc] // in place of the answer
+	hook atomic.Pointer[http.HandlerFunc] // in place of the default response
 	last atomic.Pointer[seen]
 }
 
@@ -51,7 +51,7 @@ func newService(t testing.TB) *service {
 
 func (s *service) answers(h http.HandlerFunc) { s.hook.Store(&h) }
 
-// answer is what a client got.
+// answer is the response that a client got.
 type answer struct {
 	status int
 	header http.Header

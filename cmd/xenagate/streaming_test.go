@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Each piece of an answer reaches the client before the service sends the next one, whatever kind
-// of answer it is.
+// Each piece of a response reaches the client before the service sends the next one, for all kinds
+// of responses.
 func TestPiecesArriveOneByOne(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	next := make(chan string)
@@ -56,8 +56,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	}
 }
 
-// Both directions stream at once: the service answers each piece of the request's body before the
-// next one is sent.
+// Both directions stream at once: the service responds to each piece of the request's body before
+// the client sends the next one.
 func TestPiecesInBothDirections(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {

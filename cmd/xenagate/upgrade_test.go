@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// echoUpgraded switches to whatever protocol is wanted, and echoes.
+// echoUpgraded switches to any protocol that a request asks for, and echoes.
 func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	s.last.Store(&seen{Header: r.Header})
 	if r.Header.Get("Upgrade") == "" {
@@ -29,8 +29,8 @@ func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(conn, both)
 }
 
-// A WebSocket passes, with the identity, and an upgrade to HTTP/2, which would carry requests past
-// the table, doesn't.
+// A WebSocket passes, with the identity. An upgrade to HTTP/2, by which unchecked requests would
+// reach the service, does not.
 func TestUpgrades(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -72,8 +72,7 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
-	// A body would be the beginning of what the service reads after an upgrade, or of its next
-	// request.
+	// The service could read the body as the beginning of the upgraded stream, or of a request.
 	for _, request := range []string{
 		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// balancer stands between the gateway and a service. Connections that are open when it fails stay
-// open and pass nothing any more, without a word to either side; new ones work.
+// balancer is a load balancer between the gateway and a service. When it fails, open connections
+// stay open and carry no more bytes. New connections work.
 type balancer struct {
 	net.Listener
 	to     string
 	mu     sync.Mutex
 	failed chan struct{} // closed for the connections that were open
-	stuck  bool          // connections that fail take no more bytes either
+	stuck  bool          // failed connections accept no more bytes either
 	opened atomic.Int64
 }
 
@@ -50,7 +50,7 @@ func newBalancer(t testing.TB, to string) *balancer {
 	return b
 }
 
-// fail lets the connections die that are open.
+// fail makes all open connections dead.
 func (b *balancer) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,7 +58,7 @@ func (b *balancer) fail() {
 	b.failed = make(chan struct{})
 }
 
-// pass carries bytes both ways, until the connection fails or the test ends.
+// pass carries bytes in both directions, until the connection fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
 	failed := b.failed
@@ -82,7 +82,7 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 					return
 				}
 				if err != nil {
-					return // the other side isn't told
+					return // the other side stays open
 				}
 				continue
 			default:
@@ -101,7 +101,7 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	both.Wait()
 }
 
-// viaBalancer is the configuration of a gateway that reaches a service through a balancer.
+// viaBalancer returns the configuration of a gateway with a balancer between it and the service.
 func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) {
 	t.Helper()
 	scheme, addr, _ := strings.Cut(s.URL, "://")
@@ -109,7 +109,7 @@ func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) 
 	return b, timeouts + strings.ReplaceAll(common(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
 }
 
-// fillPool has the gateway open so many connections at once, which it keeps.
+// fillPool makes the gateway open n connections at once, which it keeps.
 func fillPool(t testing.TB, p *process, s *service, n int) {
 	t.Helper()
 	all := make(chan struct{})
@@ -135,8 +135,7 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends a request, and one more whenever none has been answered for a while, until
-// one is answered 200. It returns how many it took.
+// untilAnswered sends requests, one each 200 ms, until one gets 200. It returns their number.
 func untilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -164,15 +163,14 @@ func untilAnswered(t testing.TB, url string) (n int) {
 		select {
 		case <-answered:
 			return n
-		case <-time.After(200 * time.Millisecond): // as often as clients come
+		case <-time.After(200 * time.Millisecond): // the rate of requests
 		case <-timeout:
 			t.Fatalf("%d requests, and none was answered", n)
 		}
 	}
 }
 
-// One request that runs into a dead connection is enough: the others aren't sent over the rest of
-// the pool.
+// After one request on a dead connection has timed out, no request uses the other dead connections.
 func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
@@ -194,7 +192,7 @@ func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	}
 }
 
-// Nor does anybody have to wait for the timeout, which may be long.
+// Requests leave dead connections before the timeout, which can be long.
 func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
@@ -207,7 +205,7 @@ func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	}
 }
 
-// speaksHTTP2 starts a service with TLS that the gateway trusts.
+// speaksHTTP2 starts a service with HTTP/2 whose certificate the gateway trusts.
 func speaksHTTP2(t *testing.T) *service {
 	t.Helper()
 	service := &service{}
@@ -226,7 +224,7 @@ func speaksHTTP2(t *testing.T) *service {
 	return service
 }
 
-// One connection of HTTP/2 carries all requests. It is asked whether it lives.
+// One HTTP/2 connection carries all requests. A ping finds out that it is dead.
 func TestDeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
@@ -240,7 +238,7 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A request that no other one follows doesn't wait on such a connection either.
+// A single request on a dead HTTP/2 connection gets a response too.
 func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
@@ -259,7 +257,7 @@ func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A request's body that nothing takes any more isn't waited for without an end.
+// A request whose body a dead connection does not accept ends.
 func TestDeadConnectionWithABody(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 2s}\n")
@@ -268,7 +266,7 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	fillPool(t, p, service, 1)
 	b.fail()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
-	if res, err := client.Do(r); err == nil { // the answer may come while the body is being sent
+	if res, err := client.Do(r); err == nil { // the response may come while the body is being sent
 		_ = res.Body.Close()
 	}
 	p.logged(`"status":504`, `"reason":"upstream_timeout"`)

@@ -50,7 +50,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A large body goes through whole, in both directions at a time.
+// A large body passes in both directions at once.
 func TestLargeBodies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +66,7 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A client that waits for 100 before it sends its body is refused before that.
+// A client that waits for 100 before it sends its body gets its refusal before the body.
 func TestRefusedBeforeTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -75,7 +75,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	if a, err := raw(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
-	// And so is one that doesn't ask, and sends it later.
+	// So does a client that sends the body later without Expect.
 	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 	if a, err := raw(t, p.addr("proxy"), later); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
@@ -106,7 +106,7 @@ func TestBodyIsNoRequest(t *testing.T) {
 	p := start(t, "timeouts: {read: 100ms}\n"+common(issuer, service), nil)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close") // and net/http doesn't read the body before it answers
-		w.WriteHeader(http.StatusTeapot)      // without a look at the body
+		w.WriteHeader(http.StatusTeapot)      // without reading the body
 	})
 	for path, want := range map[string]int{"/Api/Write": 401, "/open/x": 418} {
 		conn, err := net.Dial("tcp", p.addr("proxy"))
@@ -121,8 +121,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		// A part of the body that looks like a request, now, and after the gateway has given the
-		// body up.
+		// A part of the body looks like a request. It is sent before and after the gateway gives
+		// the body up.
 		const smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 		_, _ = io.WriteString(conn, smuggled)
 		rest, err := io.ReadAll(in)
@@ -163,7 +163,7 @@ func TestSlowClients(t *testing.T) {
 	p.logged(`"reason":"body"`, `"status":408`)
 }
 
-// A client that takes no more of an answer is given up, though it keeps its connection open.
+// If a client stops reading a response, the gateway closes the connection.
 func TestClientsThatDoNotRead(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 64<<20) })
@@ -173,7 +173,8 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	p.logged(`"reason":"aborted"`, `"path":"/open/x"`)
 }
 
-// A client that goes away is no failure of the service.
+// If a client closes its connection, the service's request ends, and no upstream failure is
+// counted.
 func TestClientGoesAway(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -201,7 +202,7 @@ func TestClientGoesAway(t *testing.T) {
 	}
 }
 
-// An informational answer is one too many for HTTP/1.0, which takes it for the answer.
+// A client that speaks HTTP/1.0 gets no 1xx response, which it would take for the response.
 func TestInformationalAnswers(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -217,8 +218,8 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
-// An answer that comes before the end of the request's body ends the request, whatever the client
-// does with the rest.
+// A response before the end of the request's body ends the request, also if the client sends no
+// more of the body.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)

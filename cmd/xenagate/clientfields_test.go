@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Fields that frame a message, or belong to a connection, reach no service in a spelling that it
-// may take for the true one, whatever sign is in place of "-".
+// Fields that frame a message, or belong to a connection, reach no service in another spelling,
+// with any sign in place of "-".
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -39,7 +39,7 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 			}
 		}
 	}
-	// Names that only look alike are none of these.
+	// Similar names are not affected.
 	s := do(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
 	for _, name := range []string{"Api_key", "X-Request_id", "Content_Kind", "Xforwardedfor"} {
 		if s.Header[name] == nil && s.Header[strings.ToUpper(name[:1])+strings.ToLower(name[1:])] == nil {

@@ -14,9 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The table changes while requests come in, by SIGHUP and by itself. No request is lost, and none
-// is answered by anything but one of the two tables: those before the change by the old one, those
-// after it by the new one.
+// The table changes under load, by SIGHUP and by the watch. No request is lost. The old table
+// decides about each request before the change, and the new table about each request after it.
 func TestReloadUnderLoad(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	table := func(scope string) string {
@@ -73,7 +72,7 @@ routes_interval: 20ms
 			}
 		}
 	}
-	// What can't be used changes nothing, and is told.
+	// A table with a mistake changes nothing, and is logged.
 	p.write("routes.yaml", "rules:\n  - {route: GET /a, acces: public}\n")
 	p.signal(syscall.SIGHUP)
 	p.logged("routes not taken", "routes.yaml:2", "acces")
@@ -97,7 +96,8 @@ routes_interval: 20ms
 	}
 }
 
-// Routes in the configuration itself can change too; the rest of it can't, and that is told.
+// Routes in the configuration file can change too. If other keys change, the log asks for a
+// restart.
 func TestReloadOfTheConfiguration(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := common(issuer, service)
@@ -123,8 +123,7 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// What is under way is finished, an upgraded connection included, while probes are told not to send
-// more.
+// During the drain, requests under way are finished, and /readyz responds 503.
 func TestShutdownDrains(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 100ms}\n"+common(issuer, service), nil)
@@ -205,7 +204,7 @@ func TestShutdownHasAnEnd(t *testing.T) {
 	}
 }
 
-// The gateway starts while the issuer is down, says that it isn't ready, and heals by itself.
+// A gateway that starts while the issuer is down is not ready, and becomes ready with the issuer.
 func TestReadinessFollowsTheIssuer(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	issuer.Down()
@@ -233,7 +232,7 @@ func TestReadinessFollowsTheIssuer(t *testing.T) {
 	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	issuer.Down() // its keys are at hand
+	issuer.Down() // the gateway has its keys
 	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Errorf("ready no more: %d", a.status)
 	}
