@@ -48,12 +48,12 @@ func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc
 		defer a.requests.Add(-1)
 		rec := &record{listener: "ext_authz", start: time.Now()}
 		defer recorder.done(rec)
-		from, ok := peer.FromContext(ctx)
-		if ok {
+		var isSocket bool
+		if from, ok := peer.FromContext(ctx); ok {
 			rec.peer = from.Addr.String()
+			_, isSocket = from.Addr.(*net.UnixAddr)
 		}
-		_, socket := from.Addr.(*net.UnixAddr)
-		if !ok || !socket && !trusts(trusted, rec.peer) {
+		if !isSocket && !trusts(trusted, rec.peer) {
 			rec.status, rec.reason = http.StatusForbidden, reasonPeer
 			return nil, status.Error(codes.PermissionDenied, "not a trusted peer")
 		}

@@ -50,10 +50,10 @@ func (f *forwarder) forward(w *response, q *passage, rec *record) {
 		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
 			f.failed(w, r, rec, err)
 		},
-	}
-	reverse.ModifyResponse = func(res *http.Response) error {
-		f.auth.Challenge(res.Header, q.request, nil) // adds fields to the response of a request that may pass
-		return nil
+		ModifyResponse: func(res *http.Response) error {
+			f.auth.Challenge(res.Header, q.request, nil) // sets what a response to an allowed request needs
+			return nil
+		},
 	}
 	reverse.ServeHTTP(w, q.request)
 }

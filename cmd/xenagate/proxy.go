@@ -6,7 +6,6 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
-	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // proxy sends requests to upstreams: those that the table of routes lets pass, with exactly the
@@ -24,8 +23,7 @@ type proxy struct {
 // passage is a request on its way to an upstream. Each stage sets what the stages after it need.
 type passage struct {
 	request  *http.Request
-	table    *routeTable // set by checkRoute, as request and rule are
-	rule     routes.Rule //
+	table    *routeTable // set by checkRoute
 	identity http.Header // set by findIdentity
 	upstream *upstream   // set by findUpstream
 }
@@ -37,7 +35,7 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 		return
 	}
 	q := &passage{request: r}
-	if p.checkRoute(w, q, rec) && p.findIdentity(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
+	if p.checkRoute(w, q) && p.findIdentity(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
 		p.forwarder.forward(w, q, rec)
 	}
 }

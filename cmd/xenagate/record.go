@@ -55,13 +55,13 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
-// noteEvent is the hook of the middleware.
+// noteEvent is the hook of the middleware. It notes the decision about a request.
 func noteEvent(ctx context.Context, e xenaauth.Event) {
 	rec := recordOf(ctx)
 	if rec == nil {
 		return
 	}
-	rec.user = e.User
+	rec.user, rec.route = e.User, e.Route
 	if e.Err != nil {
 		rec.reason = string(e.Err.Reason)
 	}

@@ -34,16 +34,15 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 }
 
 // checkRoute is the stage that finds the rule for a request and decides by it whether the request
-// may pass.
-func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
+// may pass. noteEvent notes the decision in the record.
+func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	q.table = p.tables.current.Load()
-	allowed, rule, err := q.table.guard.Check(q.request)
-	rec.route = rule.Pattern
+	allowed, _, err := q.table.guard.Check(q.request)
 	if err != nil {
 		p.auth.Deny(w, q.request, err)
 		return false
 	}
-	q.request, q.rule = allowed, rule
+	q.request = allowed
 	return true
 }
 
@@ -51,7 +50,7 @@ func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 func (t *routeTables) findNoted(r *http.Request) (routes.Rule, error) {
 	rule, err := t.current.Load().Table.Find(r)
 	if rec := recordOf(r.Context()); rec != nil {
-		rec.method, rec.host, rec.route = r.Method, r.Host, rule.Pattern
+		rec.method, rec.host = r.Method, r.Host
 		if r.URL != nil {
 			rec.path = r.URL.Path
 		}
