@@ -84,7 +84,7 @@ func TestRefused(t *testing.T) {
 		{"half the scopes", "/t.T/Scope", []string{s.bearer("a")}, connect.CodePermissionDenied, "INSUFFICIENT_SCOPE"},
 		{"none of the scopes", "/t.T/Either", []string{s.bearer("c")}, connect.CodePermissionDenied, "INSUFFICIENT_SCOPE"},
 		{"policy", "/t.T/Policy", []string{s.bearer()}, connect.CodePermissionDenied, "FORBIDDEN"},
-		{"policy that can't tell", "/t.T/Down", []string{s.bearer()}, connect.CodeUnavailable, "UNAVAILABLE"},
+		{"policy with an outage", "/t.T/Down", []string{s.bearer()}, connect.CodeUnavailable, "UNAVAILABLE"},
 		{"outage", "/t.T/Scope", []string{"Bearer outage"}, connect.CodeUnavailable, "UNAVAILABLE"},
 		{"foreign error", "/t.T/Scope", []string{"Bearer foreign"}, connect.CodeUnavailable, "UNAVAILABLE"},
 		{"garbled scope", "/t.T/Scope", []string{"Bearer garbled"}, connect.CodeUnauthenticated, ""},

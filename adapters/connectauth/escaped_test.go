@@ -11,9 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-type nobody struct{}
+type refuseAll struct{}
 
-func (nobody) Validate(context.Context, string) (*xenaauth.User, error) {
+func (refuseAll) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, &xenaauth.Error{Reason: xenaauth.ReasonInactive}
 }
 
@@ -28,7 +28,7 @@ func TestEscapedNames(t *testing.T) {
 			served++
 		}
 	}))
-	guard := connectauth.New(xenaauth.NewMiddleware(nobody{}, nil), table(t,
+	guard := connectauth.New(xenaauth.NewMiddleware(refuseAll{}, nil), table(t,
 		routes.Rule{Pattern: "/w.W/Secret", Access: routes.Require(xenaauth.AllScopes("admin"))},
 		routes.Rule{Pattern: "/w.W/", Access: routes.Public()},
 	).Find).Handler(mux)

@@ -38,8 +38,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 }
 
-// A procedure that no rule matches costs no memory in proportion to its name, which a stranger
-// chooses.
+// TestALongNameCostsLittleToLog has a path of 1 MiB without a rule. The log line must not need memory
+// in proportion to the path, which the client chooses.
 func TestALongNameCostsLittleToLog(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {

@@ -85,7 +85,7 @@ func TestRefused(t *testing.T) {
 		{"half the scopes", "/t.T/Scope", []string{s.bearer("a")}, codes.PermissionDenied, "INSUFFICIENT_SCOPE"},
 		{"none of the scopes", "/t.T/Either", []string{s.bearer("c")}, codes.PermissionDenied, "INSUFFICIENT_SCOPE"},
 		{"policy", "/t.T/Policy", []string{s.bearer()}, codes.PermissionDenied, "FORBIDDEN"},
-		{"policy that can't tell", "/t.T/Down", []string{s.bearer()}, codes.Unavailable, "UNAVAILABLE"},
+		{"policy with an outage", "/t.T/Down", []string{s.bearer()}, codes.Unavailable, "UNAVAILABLE"},
 		{"outage", "/t.T/Scope", []string{"Bearer outage"}, codes.Unavailable, "UNAVAILABLE"},
 		{"foreign error", "/t.T/Scope", []string{"Bearer foreign"}, codes.Unavailable, "UNAVAILABLE"},
 		{"garbled scope", "/t.T/Scope", []string{"Bearer garbled"}, codes.Unauthenticated, ""},

@@ -103,7 +103,7 @@ func TestOnce(t *testing.T) {
 		t.Errorf("status %d\n%s\n%s", got, &stdout, &stderr)
 	}
 	if strings.Contains(stdout.String(), busy.Addr().String()) {
-		t.Errorf("the tour went to somebody else's port:\n%s", &stdout)
+		t.Errorf("the tour used the port of another program:\n%s", &stdout)
 	}
 }
 

@@ -72,7 +72,7 @@ func TestEnvironment(t *testing.T) {
 	}
 	for _, secret := range []string{jwt, opaque, narrow, issuer.APISecret(), strings.Split(jwt, ".")[2]} {
 		if strings.Contains(p.stdout.String()+p.stderr.String(), secret) {
-			t.Errorf("%q is told in\n%s\n%s", secret, p.stdout, p.stderr)
+			t.Errorf("the output contains %q:\n%s\n%s", secret, p.stdout, p.stderr)
 		}
 	}
 }
@@ -100,7 +100,7 @@ func TestReady(t *testing.T) {
 		}
 		issuer.Down()
 		expect("down at first", 503, "1")
-		expect("asked again at once", 503, "1")
+		expect("again at once", 503, "1")
 		issuer.Heal()
 		time.Sleep(time.Second)
 		expect("up", 200, "")

@@ -122,7 +122,7 @@ func TestUsage(t *testing.T) {
 		env    map[string]string
 		args   []string
 		status int
-		told   string
+		stderr string
 	}{
 		{"help", nil, []string{"-h"}, exitOK, "-once"},
 		{"an unknown flag", nil, []string{"-twice"}, exitUsage, "-twice"},
@@ -148,8 +148,8 @@ func TestUsage(t *testing.T) {
 			if got := run(t.Context(), c.args, &stdout, &stderr); got != c.status {
 				t.Errorf("status %d, not %d", got, c.status)
 			}
-			if !strings.Contains(stderr.String(), c.told) || strings.Contains(stderr.String(), "hush") {
-				t.Errorf("told:\n%s", &stderr)
+			if !strings.Contains(stderr.String(), c.stderr) || strings.Contains(stderr.String(), "hush") {
+				t.Errorf("stderr:\n%s", &stderr)
 			}
 			if stdout.Len() > 0 {
 				t.Errorf("printed:\n%s", &stdout)

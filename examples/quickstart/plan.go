@@ -49,10 +49,10 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	outage := answer{status: 503, reason: xenaauth.ReasonUnavailable, detail: "Retry-After: 1"}
 
 	return []place{
-		{"/healthz", "open to everybody", []step{
+		{"/healthz", "public", []step{
 			call("no token", nil, open),
 		}},
-		{"/readyz", "open to everybody", []step{
+		{"/readyz", "public", []step{
 			call("no token", nil, open),
 		}},
 		{"/Api/User/XenaUserMembership", "any user", []step{

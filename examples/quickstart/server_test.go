@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// told is a listener that closes a channel when it is closed.
-type told struct {
+// closeListener is a listener that closes a channel when it is closed.
+type closeListener struct {
 	net.Listener
 	closed chan struct{}
 	once   sync.Once
 }
 
-func (l *told) Close() error {
+func (l *closeListener) Close() error {
 	defer l.once.Do(func() { close(l.closed) })
 	return l.Listener.Close()
 }
@@ -27,7 +27,7 @@ func TestServeFinishes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &told{Listener: inner, closed: make(chan struct{})}
+	l := &closeListener{Listener: inner, closed: make(chan struct{})}
 	entered := make(chan struct{})
 	ctx, interrupt := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

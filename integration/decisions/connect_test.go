@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
 )
 
-// overConnect asks a server that has every procedure.
-func overConnect(t *testing.T, s *site) ask {
+// overConnect sends requests to a server that has every procedure.
+func overConnect(t *testing.T, s *site) sender {
 	type value = wrapperspb.StringValue
 	handler := connect.NewUnaryHandler("/", func(ctx context.Context, _ *connect.Request[value]) (*connect.Response[value], error) {
 		return connect.NewResponse(wrapperspb.String(subject(ctx))), nil

@@ -41,15 +41,15 @@ func rules() []routes.Rule {
 	}
 }
 
-// caller is who sends a request.
+// caller says which credentials a request has.
 type caller string
 
 const (
-	nobody    caller = "without credentials"
+	noToken   caller = "without credentials"
 	basic     caller = "with another scheme"
 	malformed caller = "with malformed credentials"
 	twice     caller = "with credentials in two fields"
-	garbage   caller = "with a token that is none"
+	garbage   caller = "with a text that is no token"
 	expired   caller = "with an expired token"
 	idToken   caller = "with an ID token"
 	revoked   caller = "with a revoked token"
@@ -70,7 +70,7 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 	t.Helper()
 	var values []string
 	switch c {
-	case nobody:
+	case noToken:
 	case basic:
 		values = []string{"Basic YTpi"}
 	case malformed:
@@ -116,7 +116,7 @@ func TestDecisions(t *testing.T) {
 	}{
 		{"/t.T/Any", good, 200, "", "ann", "", ""},
 		{"/t.T/Any", plain, 200, "", "ann", "", ""},
-		{"/t.T/Any", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
+		{"/t.T/Any", noToken, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
 		{"/t.T/Any", basic, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
 		{"/t.T/Any", malformed, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
 		{"/t.T/Any", twice, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
@@ -127,7 +127,7 @@ func TestDecisions(t *testing.T) {
 		{"/t.T/Any", outage, 503, xenaauth.ReasonUnavailable, "", "", ""},
 
 		{"/t.T/Scopes", good, 200, "", "ann", "", ""},
-		{"/t.T/Scopes", nobody, 401, xenaauth.ReasonMissingToken, "", challenge + `, scope="a b"`, ""},
+		{"/t.T/Scopes", noToken, 401, xenaauth.ReasonMissingToken, "", challenge + `, scope="a b"`, ""},
 		{"/t.T/Scopes", plain, 403, xenaauth.ReasonInsufficientScope, "", challenge +
 			`, error="insufficient_scope", error_description="The access token lacks a scope.", scope="a b"`, ""},
 		{"/t.T/Scopes", wide, 403, xenaauth.ReasonInsufficientScope, "", "", ""},
@@ -138,40 +138,40 @@ func TestDecisions(t *testing.T) {
 			`, error="insufficient_scope", error_description="The access token lacks a scope.", scope="c"`, ""},
 
 		{"/t.T/Policy", good, 403, xenaauth.ReasonForbidden, "", "", ""},
-		{"/t.T/Policy", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
+		{"/t.T/Policy", noToken, 401, xenaauth.ReasonMissingToken, "", challenge, ""},
 		{"/t.T/Busy", good, 503, xenaauth.ReasonUnavailable, "", "", ""},
 		{"/t.T/Company", good, 200, "", "ann", "", ""},
 
 		{"/t.T/Optional", good, 200, "", "ann", "", ""},
-		{"/t.T/Optional", nobody, 200, "", "", "", ""},
+		{"/t.T/Optional", noToken, 200, "", "", "", ""},
 		{"/t.T/Optional", basic, 200, "", "", "", ""},
 		{"/t.T/Optional", malformed, 400, xenaauth.ReasonMalformedRequest, "", "", ""},
 		{"/t.T/Optional", garbage, 401, xenaauth.ReasonMalformedToken, "", "", ""},
 		{"/t.T/Optional", revoked, 401, xenaauth.ReasonRevoked, "", "", ""},
 		{"/t.T/Optional", outage, 503, xenaauth.ReasonUnavailable, "", "", ""},
 
-		{"/t.T/Public", nobody, 200, "", "", "", ""},
+		{"/t.T/Public", noToken, 200, "", "", "", ""},
 		{"/t.T/Public", good, 200, "", "", "", ""},
 		{"/t.T/Public", garbage, 200, "", "", "", ""},
 		{"/t.T/Public", outage, 200, "", "", "", ""},
 
 		{"/t.T/Denied", good, 403, xenaauth.ReasonNoRule, "", challenge, ""},
-		{"/t.T/Denied", nobody, 403, xenaauth.ReasonNoRule, "", challenge, ""},
+		{"/t.T/Denied", noToken, 403, xenaauth.ReasonNoRule, "", challenge, ""},
 		{"/t.T/Unknown", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
-		{"/t.T/Unknown", nobody, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
+		{"/t.T/Unknown", noToken, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
 		{"/t.T/Unknown", outage, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
 		{"/u.U/Public", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
 
 		{"/w.W/Other", wide, 200, "", "ann", "", "/w.W/"},
 		{"/w.W/Other", good, 403, xenaauth.ReasonInsufficientScope, "", "", "/w.W/"},
-		{"/w.W/Open", nobody, 200, "", "", "", ""},
-		{"/w.W/Open/", nobody, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
+		{"/w.W/Open", noToken, 200, "", "", "", ""},
+		{"/w.W/Open/", noToken, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
 		{"/w.W//Open", wide, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
 		{"/u.U/../w.W/Open", good, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
 		{"/w.W;v=1/Open", good, 400, xenaauth.ReasonAmbiguousTarget, "", "", "-"},
 
 		{"/h.H/Any", good, 200, "", "ann", "", "api.example/h.H/Any"},
-		{"/h.H/Any", nobody, 401, xenaauth.ReasonMissingToken, "", challenge, "api.example/h.H/Any"},
+		{"/h.H/Any", noToken, 401, xenaauth.ReasonMissingToken, "", challenge, "api.example/h.H/Any"},
 		{"/h.H/Other", good, 403, xenaauth.ReasonNoRule, "", challenge, "-"},
 	} {
 		t.Run(c.path+" "+string(c.caller), func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 )
 
-// overExtAuthz asks as Envoy does.
-func overExtAuthz(t *testing.T, s *site) ask {
+// overExtAuthz sends the requests of Envoy about requests.
+func overExtAuthz(t *testing.T, s *site) sender {
 	service, err := extauthz.New(extauthz.Config{Middleware: s.auth, Find: s.table.Find, Identity: s.identity})
 	fatal(t, err)
 	return func(t *testing.T, in request) response {

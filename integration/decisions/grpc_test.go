@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
 )
 
-// overGRPC asks a server that has every method.
-func overGRPC(t *testing.T, s *site) ask {
+// overGRPC calls a server that has every method.
+func overGRPC(t *testing.T, s *site) sender {
 	guard := grpcauth.New(s.auth, s.table.Find)
 	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ChainStreamInterceptor(

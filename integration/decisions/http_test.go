@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// overHTTP asks a handler behind a routes.Guard.
-func overHTTP(_ *testing.T, s *site) ask {
+// overHTTP sends requests to a handler behind a routes.Guard.
+func overHTTP(_ *testing.T, s *site) sender {
 	guarded := routes.NewGuard(s.auth, s.table.Find).Handler(http.HandlerFunc(
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", subject(r.Context())) }))
 	return func(t *testing.T, in request) response {
@@ -24,8 +24,8 @@ func overHTTP(_ *testing.T, s *site) ask {
 	}
 }
 
-// overForwardAuth asks as Caddy does.
-func overForwardAuth(t *testing.T, s *site) ask {
+// overForwardAuth sends the subrequests of Caddy about requests.
+func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
 		TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},

@@ -81,11 +81,11 @@ type response struct {
 	header http.Header // of the response, or of what a proxy sends to the client
 }
 
-// ask sends a request through a protocol.
-type ask func(*testing.T, request) response
+// sender sends a request through a protocol.
+type sender func(*testing.T, request) response
 
-// protocols are the ways to ask. Each returns a function that sends requests to the site.
-var protocols = map[string]func(*testing.T, *site) ask{
+// protocols are the ways to send a request. Each returns a function that sends requests to the site.
+var protocols = map[string]func(*testing.T, *site) sender{
 	"net/http":     overHTTP,
 	"gRPC":         overGRPC,
 	"Connect":      overConnect,

@@ -173,7 +173,7 @@ func (e *env) compare(t *testing.T, got, want answer) {
 	}
 	for name := range got.Header {
 		if strings.HasPrefix(name, "X-Auth-") {
-			t.Errorf("the client is told %s", name)
+			t.Errorf("the client gets %s", name)
 		}
 	}
 }

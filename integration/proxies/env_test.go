@@ -36,7 +36,7 @@ type env struct {
 	addr    string // the address of the proxy
 	issuer  *xenaauthtest.Issuer
 	gate    *server
-	asked   *asked
+	asked   *subrequests
 	service *service
 	auth    *xenaauth.Middleware
 	routes  *routes.Table
@@ -44,7 +44,7 @@ type env struct {
 
 func newEnv(t *testing.T, p *proxy) *env {
 	t.Helper()
-	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(asked)}
+	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequests)}
 	t.Cleanup(e.issuer.Close)
 	v, err := xenaauth.NewValidator(e.issuer.HybridConfig())
 	if err != nil {
@@ -73,13 +73,13 @@ func newEnv(t *testing.T, p *proxy) *env {
 	return e
 }
 
-// asked counts the subrequests of the proxy to xenagate.
-type asked struct {
+// subrequests counts the subrequests of the proxy to xenagate.
+type subrequests struct {
 	n      atomic.Int64
 	bodies atomic.Int64 // the number of subrequests with a body
 }
 
-func (a *asked) before(next http.Handler) http.Handler {
+func (a *subrequests) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.n.Add(1)
 		if n, _ := io.Copy(io.Discard, r.Body); n > 0 {

@@ -57,7 +57,7 @@ func TestEnvoySamples(t *testing.T) {
 				}
 			}
 			if filter.GetFailureModeAllow() || filter.GetStatusOnError().GetCode() != 503 {
-				t.Error("an outage lets requests pass, or is told as something else")
+				t.Error("an outage lets requests pass, or is not 503")
 			}
 			timeout := filter.GetGrpcService().GetTimeout().AsDuration()
 			if http := filter.GetHttpService(); http != nil {

@@ -32,7 +32,7 @@ func TestDiscovery(t *testing.T) {
 				keysPath: 0, introspectionPath: 0,
 			} {
 				if got := s.called(path); got != want {
-					t.Errorf("%s was asked for %d times, want %d", path, got, want)
+					t.Errorf("%s: %d requests, want %d", path, got, want)
 				}
 			}
 		})

@@ -64,7 +64,7 @@ func TestIntrospectionCredentials(t *testing.T) {
 			token := login(t, s, opaqueClient, "openid", scope).AccessToken
 			check(t, name, get(t, startAPI(t, cfg), full, token), c.want)
 			if n := s.called(introspectionPath); n != 1 {
-				t.Errorf("the server was asked %d times", n)
+				t.Errorf("%d introspection requests", n)
 			}
 		})
 	}

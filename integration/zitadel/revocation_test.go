@@ -44,10 +44,10 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 func TestRevocationOfJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
-	asks := s.introspecting()
-	asks.RequireActive = true
-	asks.Introspection.CacheTTL = never
-	strict, local := startAPI(t, asks), startAPI(t, s.config())
+	active := s.introspecting()
+	active.RequireActive = true
+	active.Introspection.CacheTTL = never
+	strict, local := startAPI(t, active), startAPI(t, s.config())
 	token := login(t, s, jwtClient, "openid", scope).AccessToken
 	check(t, "before", get(t, strict, full, token), accepted(jwtClient))
 	check(t, "before, unasked", get(t, local, full, token), accepted(jwtClient))

@@ -36,7 +36,7 @@ func TestWithdrawal(t *testing.T) {
 	check(t, "old key", get(t, api, full, old), accepted(jwtClient))
 
 	s.store.rotate(false)
-	check(t, "withdrawn, and nothing has told", get(t, api, full, old), accepted(jwtClient))
+	check(t, "removed, before a fetch shows it", get(t, api, full, old), accepted(jwtClient))
 	fresh := login(t, s, jwtClient, "openid", scope).AccessToken
 	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient))
 	check(t, "withdrawn", get(t, api, full, old), unknownKey)
