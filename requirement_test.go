@@ -172,9 +172,9 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 			var user *xenaauth.User
 			if scopes != "" {
 				request.Header.Set("Authorization", "Bearer "+scopes)
-				user, _ = slashed{}.Validate(t.Context(), scopes)
+				user, _ = harness.ScopeListValidator{}.Validate(t.Context(), scopes)
 			}
-			_, want := xenaauth.NewMiddleware(slashed{}, nil).Check(request, r)
+			_, want := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil).Check(request, r)
 			got := r.Check(t.Context(), user)
 			require.Equal(t, want == nil, got == nil, "%v by %q: %v, %v", r, scopes, want, got)
 			if want == nil {
@@ -193,7 +193,7 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 // outage, unless the result does not depend on the policy.
 func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	owner := xenaauth.WhereRequest("owner", func(r *http.Request, _ *xenaauth.User) error { return errors.New(r.URL.Path) })
-	user, err := slashed{}.Validate(t.Context(), "/a")
+	user, err := harness.ScopeListValidator{}.Validate(t.Context(), "/a")
 	require.NoError(t, err)
 	for _, r := range []xenaauth.Requirement{owner, xenaauth.AllOf(xenaauth.AllScopes("a"), owner), xenaauth.AnyOf(owner, xenaauth.AllScopes("b"))} {
 		err := r.Check(t.Context(), user)
@@ -221,4 +221,17 @@ func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	refusal, ok := errors.AsType[*xenaauth.Error](xenaauth.AnyUser().Check(t.Context(), user))
 	require.True(t, ok)
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
+}
+
+// Requirements with too many combinations panic when they are combined.
+func TestTooManyAlternatives(t *testing.T) {
+	m := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil)
+	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"
+	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
+	require.PanicsWithValue(t, message, func() { m.Require(a, b) })
+	require.PanicsWithValue(t, message, func() { xenaauth.AllOf(a, b) })
+	require.PanicsWithValue(t, message, func() { xenaauth.AnyOf(harness.OneOfScopes("a", 256), xenaauth.AllScopes("x")) })
+	require.PanicsWithValue(t, message, func() { m.Require(harness.OneOfScopes("a", 100_000), harness.OneOfScopes("b", 100_000)) }, "must panic quickly")
+	require.NotPanics(t, func() { m.Require(harness.OneOfScopes("a", 16), harness.OneOfScopes("b", 16)) })
+	require.NotPanics(t, func() { m.Require(harness.OneOfScopes("a", 300)) }, "a list alone has no combinations")
 }

@@ -3,7 +3,6 @@
 package cost_test
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -21,10 +20,10 @@ func routesToRefuse() map[string][]xenaauth.Requirement {
 	return map[string][]xenaauth.Requirement{
 		"one scope":              {xenaauth.AllScopes("a")},
 		"two requirements":       {xenaauth.AllScopes("a"), xenaauth.AllScopes("b")},
-		"two choices of 16":      {choices("a", 16), choices("b", 16)},
-		"two choices of 16, all": {xenaauth.AllOf(choices("a", 16), choices("b", 16))},
+		"two choices of 16":      {harness.OneOfScopes("a", 16), harness.OneOfScopes("b", 16)},
+		"two choices of 16, all": {xenaauth.AllOf(harness.OneOfScopes("a", 16), harness.OneOfScopes("b", 16))},
 		"eight choices of 2": {
-			choices("a", 2), choices("b", 2), choices("c", 2), choices("d", 2), choices("e", 2), choices("f", 2), choices("g", 2), choices("h", 2),
+			harness.OneOfScopes("a", 2), harness.OneOfScopes("b", 2), harness.OneOfScopes("c", 2), harness.OneOfScopes("d", 2), harness.OneOfScopes("e", 2), harness.OneOfScopes("f", 2), harness.OneOfScopes("g", 2), harness.OneOfScopes("h", 2),
 		},
 	}
 }
@@ -96,13 +95,4 @@ func BenchmarkRefusal(b *testing.B) {
 			}
 		})
 	}
-}
-
-// choices returns a requirement of one of n scopes.
-func choices(prefix string, n int) xenaauth.Requirement {
-	scopes := make([]string, n)
-	for i := range scopes {
-		scopes[i] = fmt.Sprint(prefix, i)
-	}
-	return xenaauth.AnyScope(scopes...)
 }

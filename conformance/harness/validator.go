@@ -3,7 +3,9 @@ package harness
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -108,4 +110,23 @@ type ScopeValidator struct{ Calls int }
 func (s *ScopeValidator) Validate(_ context.Context, token string) (*xenaauth.User, error) {
 	s.Calls++
 	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scp": token})
+}
+
+// ScopeListValidator is a TokenValidator that accepts each token and takes its text as the scopes of the
+// user, with a slash before each: "/a/b" has the scopes a and b.
+type ScopeListValidator struct{}
+
+// Validate returns the user "ann" with the scopes of token.
+func (ScopeListValidator) Validate(_ context.Context, token string) (*xenaauth.User, error) {
+	scopes := strings.Split(token, "/")[1:]
+	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scope": scopes})
+}
+
+// OneOfScopes returns a requirement of one of n scopes whose names begin with prefix.
+func OneOfScopes(prefix string, n int) xenaauth.Requirement {
+	scopes := make([]string, n)
+	for i := range scopes {
+		scopes[i] = fmt.Sprint(prefix, i)
+	}
+	return xenaauth.AnyScope(scopes...)
 }

@@ -1,4 +1,4 @@
-package xenaauth_test
+package config_test
 
 import (
 	"os"
@@ -210,7 +210,7 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 
 // The documentation lists each variable with its field, and no other variable.
 func TestConfigFromEnv_IsDocumented(t *testing.T) {
-	source, err := os.ReadFile("env.go")
+	source, err := os.ReadFile("../../env.go")
 	require.NoError(t, err)
 	listed := make(map[string]string)
 	for _, m := range regexp.MustCompile(`(?m)^//\t(XENA_\w+) +([\w.]+)`).FindAllStringSubmatch(string(source), -1) {

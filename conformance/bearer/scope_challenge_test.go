@@ -1,4 +1,4 @@
-package xenaauth_test
+package bearer_test
 
 import (
 	"context"
@@ -13,23 +13,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 )
-
-// choices returns a requirement of one of n scopes.
-func choices(prefix string, n int) xenaauth.Requirement {
-	scopes := make([]string, n)
-	for i := range scopes {
-		scopes[i] = fmt.Sprint(prefix, i)
-	}
-	return xenaauth.AnyScope(scopes...)
-}
 
 // asked checks a user with these scopes. It returns the scopes that a refusal names.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+scopes)
-	_, err := xenaauth.NewMiddleware(new(slashed), nil).Check(r, rs...)
+	_, err := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil).Check(r, rs...)
 	if err == nil {
 		return nil, true
 	}
@@ -37,36 +29,6 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 	require.True(t, ok)
 	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
 	return refusal.Scopes, false
-}
-
-// slashed is a TokenValidator that takes a token as the scopes of its user, with a slash before each.
-type slashed struct{}
-
-func (slashed) Validate(_ context.Context, token string) (*xenaauth.User, error) {
-	scopes := strings.Split(token, "/")[1:]
-	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scope": scopes})
-}
-
-// Requirements with too many combinations panic when they are combined, never during a request.
-func TestTooManyAlternatives(t *testing.T) {
-	m := xenaauth.NewMiddleware(new(slashed), nil)
-	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"
-	a, b := choices("a", 17), choices("b", 17)
-	require.PanicsWithValue(t, message, func() { m.Require(a, b) })
-	require.PanicsWithValue(t, message, func() { xenaauth.AllOf(a, b) })
-	require.PanicsWithValue(t, message, func() { xenaauth.AnyOf(choices("a", 256), xenaauth.AllScopes("x")) })
-	require.PanicsWithValue(t, message, func() { m.Require(choices("a", 100_000), choices("b", 100_000)) }, "and soon")
-	require.NotPanics(t, func() { m.Require(choices("a", 16), choices("b", 16)) })
-	require.NotPanics(t, func() { m.Require(choices("a", 300)) }, "alone it is a list, and combines with nothing")
-
-	// Adapters and handlers may call Check without Require.
-	told, allowed := asked(t, "/x", a, b)
-	require.False(t, allowed)
-	require.Equal(t, []string{"a0", "b0"}, told)
-	told, _ = asked(t, "/b3", a, b)
-	require.Equal(t, []string{"a0", "b3"}, told)
-	_, allowed = asked(t, "/b3/a16", a, b)
-	require.True(t, allowed)
 }
 
 // The scopes that a refusal names are one of the alternatives of the route, and no alternative lacks
@@ -145,8 +107,21 @@ func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
 // A refusal of a request without a token names the first set of the route, not the shortest.
 func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	route := xenaauth.AllOf(xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), xenaauth.AllScopes("a")), xenaauth.AnyScope("d", "e"))
-	_, err := xenaauth.NewMiddleware(new(slashed), nil).Check(httptest.NewRequest("GET", "/", nil), route)
+	_, err := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil).Check(httptest.NewRequest("GET", "/", nil), route)
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
 	require.True(t, ok)
 	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
+}
+
+// Requirements with too many combinations do not panic in Check, which adapters and handlers may call
+// without Require.
+func TestCheckWithTooManyAlternatives(t *testing.T) {
+	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
+	told, allowed := asked(t, "/x", a, b)
+	require.False(t, allowed)
+	require.Equal(t, []string{"a0", "b0"}, told)
+	told, _ = asked(t, "/b3", a, b)
+	require.Equal(t, []string{"a0", "b3"}, told)
+	_, allowed = asked(t, "/b3/a16", a, b)
+	require.True(t, allowed)
 }

@@ -1,4 +1,4 @@
-package xenaauth_test
+package bearer_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
+// challengeOf returns the challenge for err.
 func challengeOf(m *xenaauth.Middleware, err error) string {
 	h := make(http.Header)
 	m.Challenge(h, nil, err)

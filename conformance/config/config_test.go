@@ -1,4 +1,4 @@
-package xenaauth_test
+package config_test
 
 import (
 	"encoding/json"
