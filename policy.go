@@ -151,7 +151,7 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 		}
 		ok := callsAccessToken(set, c.value)
 		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: how the token is used
-			ok = strings.EqualFold(c.value, "Bearer")
+			ok = strings.EqualFold(c.value, "Bearer") || strings.EqualFold(c.value, "DPoP") && set.Has&claims.Cnf != 0
 		}
 		if !ok {
 			return refuse(ReasonTokenType, &wrongKind{c.name, c.value})

@@ -1,0 +1,170 @@
+package bearer_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The wrappers of these tests are the usual ways to put a type around a Validator.
+type (
+	// unwrapping has the method Unwrap.
+	unwrapping struct{ next xenaauth.TokenValidator }
+	// opaque hides the Validator inside.
+	opaque struct{ next xenaauth.TokenValidator }
+	// embedding overrides Validate only.
+	embedding struct{ *xenaauth.Validator }
+	// caching returns the users that it found before.
+	caching struct {
+		next  xenaauth.TokenValidator
+		users map[string]*xenaauth.User
+	}
+	// unwrappingCache is a caching wrapper with the method Unwrap.
+	unwrappingCache struct{ caching }
+	// selfish unwraps to itself.
+	selfish struct{ next xenaauth.TokenValidator }
+)
+
+func (w unwrapping) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	return w.next.Validate(ctx, token)
+}
+func (w unwrapping) Unwrap() xenaauth.TokenValidator { return w.next }
+
+func (w opaque) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	return w.next.Validate(ctx, token)
+}
+
+func (w embedding) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	return w.Validator.Validate(ctx, token)
+}
+
+func (w caching) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	if u, ok := w.users[token]; ok {
+		return u, nil
+	}
+	u, err := w.next.Validate(ctx, token)
+	if err == nil {
+		w.users[token] = u
+	}
+	return u, err
+}
+
+func (w unwrappingCache) Unwrap() xenaauth.TokenValidator { return w.next }
+
+func (w selfish) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	return w.next.Validate(ctx, token)
+}
+func (w selfish) Unwrap() xenaauth.TokenValidator { return w }
+
+// wrappers returns v and the wrappers around it that must behave like it.
+func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
+	return map[string]xenaauth.TokenValidator{
+		"bare": v, "unwrapping": unwrapping{v}, "two wrappers": unwrapping{unwrapping{v}}, "embedding": embedding{v},
+	}
+}
+
+// A token that is revoked between two guards of one request is refused by the second, whatever type
+// is around the Validator.
+func TestRevokedBetweenNestedGuards(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v := harness.NewValidator(t, issuer.Config())
+	all := wrappers(v)
+	all["opaque"], all["selfish"] = opaque{v}, selfish{v}
+	all["caching, unwrapping"] = unwrappingCache{caching{v, make(map[string]*xenaauth.User)}}
+	for name, validator := range all {
+		t.Run(name, func(t *testing.T) {
+			m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+			token := issuer.JWT(xenaauthtest.Token{})
+			inner := m.Require(xenaauth.AnyUser())(harness.Teapot)
+			outer := m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				require.NoError(t, v.Revoke(r.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
+				inner.ServeHTTP(w, r)
+			}))
+			w := harness.Send(outer, t.Context(), "GET", "Bearer "+token)
+			require.Equal(t, 401, w.Code)
+			require.Contains(t, w.Body.String(), `"revoked"`)
+			require.Equal(t, 401, harness.Send(inner, t.Context(), "GET", "Bearer "+token).Code, "a later request")
+		})
+	}
+}
+
+// A wrapper that can be unwrapped panics at the start as the Validator does. One that can't refuses
+// each request of a route that requires no scope.
+func TestWrappedAnyAudience(t *testing.T) {
+	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
+	v := harness.NewValidator(t, issuer.Config())
+	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
+	for name, validator := range wrappers(v) {
+		m := xenaauth.NewMiddleware(validator, nil)
+		require.Panics(t, func() { m.Require(xenaauth.AnyUser()) }, name)
+		require.Panics(t, func() { m.Optional(harness.Teapot) }, name)
+		require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
+	}
+	for name, validator := range map[string]xenaauth.TokenValidator{
+		"opaque": opaque{v}, "selfish": selfish{v}, "caching": caching{v, make(map[string]*xenaauth.User)},
+		"unwrapping to nil": unwrappingCache{caching{opaque{v}, make(map[string]*xenaauth.User)}},
+	} {
+		m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+		for range 2 {
+			require.Equal(t, 403, harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code, name)
+			require.Equal(t, 403, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", token).Code, name)
+			require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code, name)
+		}
+	}
+}
+
+// The logger of the Validator is also found through wrappers.
+func TestWrappedLogger(t *testing.T) {
+	issuer := harness.NewIssuer()
+	for name := range wrappers(nil) {
+		var log bytes.Buffer
+		cfg := issuer.Config()
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		v := harness.NewValidator(t, cfg)
+		m := xenaauth.NewMiddleware(wrappers(v)[name], nil)
+		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
+		require.Contains(t, log.String(), "missing_token", name)
+	}
+}
+
+// What is not a token by its syntax is answered the same, whatever type is around the Validator.
+func TestWrappedSyntax(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v := harness.NewValidator(t, issuer.HybridConfig())
+	all := wrappers(v)
+	all["opaque"] = opaque{v}
+	for name, validator := range all {
+		m := xenaauth.NewMiddleware(validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+		for _, field := range []string{"Bearer a b", "Bearer a,b", "Bearer \"a\"", "Bearer " + issuer.JWT(xenaauthtest.Token{}) + ","} {
+			w := harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", field)
+			require.Equal(t, 400, w.Code, "%s: %s", name, field)
+		}
+	}
+	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
+}
+
+// A wrapper without state of its own costs no allocation for a token in use.
+func TestWrappedAllocations(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v := harness.NewValidator(t, issuer.Config())
+	for name, validator := range wrappers(v) {
+		h := xenaauth.NewMiddleware(validator, nil).Require(xenaauth.AllScopes("testapi"))(
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+		w := httptest.NewRecorder()
+		run := func() { h.ServeHTTP(w, r) }
+		run()
+		run()
+		require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, name)
+	}
+}

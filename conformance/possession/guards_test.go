@@ -1,0 +1,104 @@
+package possession_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// A wrapper that caches users does not spare a request its proof.
+func TestCachedUserNeedsProof(t *testing.T) {
+	s := start(t, nil)
+	v := cache{s.validator, make(map[string]*xenaauth.User)}
+	token := s.token(map[string]any{"key": "k"})
+	with := middleware(v, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
+	without := middleware(v).Require(xenaauth.AnyUser())(harness.Teapot)
+	require.Equal(t, 401, send(with, request("Key "+token)).Code)
+	require.Equal(t, 418, send(with, request("Key "+token, "Proof", "k")).Code)
+	require.Contains(t, v.users, token)
+	require.Equal(t, 401, send(with, request("Key "+token)).Code)
+	require.Equal(t, 401, send(with, request("Bearer "+token, "Proof", "k")).Code)
+	require.Equal(t, 401, send(without, request("Bearer "+token, "Proof", "k")).Code)
+}
+
+// A proof that is good for one use passes several guards of a request, also of two middlewares.
+func TestNestedGuardsConfirmOnce(t *testing.T) {
+	proof := newKeyProof()
+	s := start(t, nil, proof)
+	token := s.token(map[string]any{"key": "k"})
+	other := middleware(s.validator, proof)
+	h := s.m.Require(xenaauth.AnyUser())(s.m.Optional(other.Require(xenaauth.AnyUser())(s.m.Require(xenaauth.AnyUser())(harness.Teapot))))
+	w := send(h, request("Key "+token, "Proof", "k"))
+	require.Equal(t, 418, w.Code)
+	require.Equal(t, []string{token}, proof.calls)
+	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code, "another request with the same proof")
+}
+
+// A middleware does not rely on the proof of another middleware that checks something else.
+func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
+	outer, inner := newKeyProof(), newKeyProof()
+	inner.field = "Other-Proof"
+	s := start(t, nil, outer)
+	h := s.m.Require(xenaauth.AnyUser())(middleware(s.validator, inner).Require(xenaauth.AnyUser())(harness.Teapot))
+	token := s.token(map[string]any{"key": "k"})
+	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
+	clear(outer.used)
+	require.Equal(t, 418, send(h, request("Key "+token, "Proof", "k", "Other-Proof", "k")).Code)
+
+	// One that checks no proofs refuses the token.
+	clear(outer.used)
+	h = s.m.Require(xenaauth.AnyUser())(middleware(s.validator).Require(xenaauth.AnyUser())(harness.Teapot))
+	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
+}
+
+// The context of a request that passed gives nothing to a request with other credentials.
+func TestBorrowedContextNeedsProof(t *testing.T) {
+	proof := newKeyProof()
+	s := start(t, nil, proof)
+	token, stolen := s.token(map[string]any{"key": "k"}), s.token(map[string]any{"key": "k", "stolen": true})
+	inner := s.guarded()
+	var codes []int
+	outer := s.m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, authorization := range []string{"Key " + stolen, "Bearer " + token, "key " + token, ""} {
+			codes = append(codes, send(inner, request(authorization).WithContext(r.Context())).Code)
+		}
+		_, err := s.validator.Validate(r.Context(), stolen) // not called by a middleware
+		require.ErrorAs(t, err, new(*xenaauth.Error))
+	}))
+	require.Equal(t, 200, send(outer, request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, []int{401, 401, 401, 400}, codes)
+}
+
+// A function of the service that calls the Validator gets no bound token accepted.
+func TestSubjectResolverNeedsProof(t *testing.T) {
+	var s *service
+	var stolen string
+	calls := 0
+	s = start(t, func(c *xenaauth.Config) {
+		c.Subject = func(ctx context.Context, _ *xenaauth.User) (string, error) {
+			calls++
+			_, err := s.validator.Validate(ctx, stolen)
+			require.Error(t, err)
+			return "ann", nil
+		}
+	}, newKeyProof())
+	stolen = s.token(map[string]any{"key": "k"})
+	token := s.issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
+	require.Equal(t, 418, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
+	require.Equal(t, 1, calls)
+}
+
+// A user that another package planted gives nothing, bound or not.
+func TestPlantedUserNeedsProof(t *testing.T) {
+	s := start(t, nil, newKeyProof())
+	user, err := xenaauth.NewUser(map[string]any{"sub": "mallory", "cnf": map[string]any{"key": "k"}})
+	require.NoError(t, err)
+	r := request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k2")
+	require.Equal(t, 401, send(s.guarded(), r.WithContext(xenaauth.ContextWithUser(r.Context(), user))).Code)
+}

@@ -1,0 +1,144 @@
+package possession_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// fieldProof is a proof for tests: a header field contains the value of the member itself. A value
+// may be used once.
+type fieldProof struct {
+	scheme, member, field string
+	params                map[string]string
+	err                   error // of each Confirm
+	used                  map[string]bool
+	calls                 []string // the tokens of the calls of Confirm
+}
+
+func newKeyProof() *fieldProof {
+	return &fieldProof{scheme: "Key", member: "key", field: "Proof", used: make(map[string]bool)}
+}
+
+func newCertProof() *fieldProof {
+	return &fieldProof{scheme: "Bearer", member: "x5t#S256", field: "Cert", used: make(map[string]bool)}
+}
+
+func (p *fieldProof) Scheme() string            { return p.scheme }
+func (p *fieldProof) Member() string            { return p.member }
+func (p *fieldProof) Params() map[string]string { return p.params }
+
+func (p *fieldProof) Confirm(r *http.Request, token, value string) error {
+	p.calls = append(p.calls, token)
+	if p.err != nil {
+		return p.err
+	}
+	if r.Header.Get(p.field) != value || p.used[value] {
+		return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Params: map[string]string{"error": "bad_" + p.member}}
+	}
+	p.used[value] = true
+	return nil
+}
+
+func (p *fieldProof) Respond(h http.Header, _ *http.Request, err error) {
+	if err == nil {
+		h.Add("Confirmed", p.member)
+	}
+}
+
+// service is an API whose middleware checks proofs.
+type service struct {
+	issuer    *xenaauthtest.Issuer
+	validator *xenaauth.Validator
+	m         *xenaauth.Middleware
+}
+
+func start(t *testing.T, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
+	t.Helper()
+	s := &service{issuer: harness.NewIssuer()}
+	cfg := s.issuer.HybridConfig()
+	if change != nil {
+		change(&cfg)
+	}
+	s.validator = harness.NewValidator(t, cfg)
+	s.m = middleware(s.validator, proofs...)
+	return s
+}
+
+func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.Middleware {
+	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
+}
+
+// token returns a JWT with a claim cnf.
+func (s *service) token(cnf any) string {
+	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
+}
+
+// request returns a request with an Authorization field and other fields, as pairs of name and value.
+func request(authorization string, fields ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Authorization", authorization)
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	return r
+}
+
+func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// guarded is a route that requires a user.
+func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
+
+// cache returns the users that it found before, for any middleware.
+type cache struct {
+	xenaauth.TokenValidator
+	users map[string]*xenaauth.User
+}
+
+func (c cache) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	if u, ok := c.users[token]; ok {
+		return u, nil
+	}
+	u, err := c.TokenValidator.Validate(ctx, token)
+	if err == nil {
+		c.users[token] = u
+	}
+	return u, err
+}
+
+func (c cache) Unwrap() xenaauth.TokenValidator { return c.TokenValidator }
+
+// rewriting changes the responses of the introspection endpoint.
+type rewriting struct {
+	next   http.RoundTripper
+	change func(map[string]any)
+}
+
+func (rt *rewriting) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := rt.next.RoundTrip(r)
+	if err != nil || r.Method != http.MethodPost {
+		return resp, err
+	}
+	defer resp.Body.Close()
+	var body map[string]any
+	if err := json.NewDecoder(resp.Body).Decode(&body); err != nil {
+		return nil, err
+	}
+	rt.change(body)
+	text, err := json.Marshal(body)
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(text)), int64(len(text))
+	return resp, err
+}
