@@ -152,6 +152,9 @@ type Config struct {
 	// again. It also receives the reasons why logout tokens are refused, and why requests are
 	// refused if [Options] has no Logger. nil is [slog.Default].
 	Logger *slog.Logger
+	// IssuerCall is called after each HTTP request to the issuer, for metrics and traces. It runs on
+	// a goroutine that several requests may wait for. A panic in it is ignored.
+	IssuerCall func(context.Context, IssuerCall)
 }
 
 // Profile is a shape of JWT access tokens.

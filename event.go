@@ -53,6 +53,18 @@ type Event struct {
 	TokenInQuery bool
 }
 
+// IssuerCall is one HTTP request to the issuer: see [Config.IssuerCall].
+type IssuerCall struct {
+	// Document is "metadata", "jwks" or "introspection".
+	Document string
+	// Duration is the time until the response was read, or the call failed.
+	Duration time.Duration
+	// Status is the HTTP status, or 0 without a response.
+	Status int
+	// Err says why there is no response. It contains no URL, address or secret.
+	Err error
+}
+
 // report tells Options.Event the outcome of a check. err is nil if the request may pass. t may be nil.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {

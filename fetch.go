@@ -25,6 +25,7 @@ import (
 type fetcher struct {
 	network *network
 	timeout time.Duration
+	report  func(context.Context, IssuerCall) // Config.IssuerCall, may be nil
 }
 
 // reply is an HTTP response whose body was read.
@@ -57,8 +58,8 @@ func (o *outage) RetryAfter() time.Duration {
 	return max(0, time.Until(o.until))
 }
 
-func newFetcher(network *network, timeout time.Duration) *fetcher {
-	return &fetcher{network: network, timeout: timeout}
+func newFetcher(network *network, timeout time.Duration, cfg Config) *fetcher {
+	return &fetcher{network: network, timeout: timeout, report: cfg.IssuerCall}
 }
 
 // fetchRequest is one request to the issuer.
@@ -80,7 +81,25 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	x := exchange{network: f.network, server: at.Scheme + "://" + at.Host, what: req.what, limit: req.limit, build: req.build}
-	return x.do(ctx)
+	start := time.Now()
+	r, err := x.do(ctx)
+	if f.report != nil {
+		f.reportCall(ctx, req.what, time.Since(start), r, err)
+	}
+	return r, err
+}
+
+// reportCall tells Config.IssuerCall about a call.
+func (f *fetcher) reportCall(ctx context.Context, what string, took time.Duration, r *reply, err error) {
+	defer func() { _ = recover() }() // in this goroutine, a panic would end the process
+	call := IssuerCall{Document: what, Duration: took, Err: err}
+	if what == "key set" {
+		call.Document = "jwks"
+	}
+	if r != nil {
+		call.Status = r.status
+	}
+	f.report(ctx, call)
 }
 
 // build returns the HTTP request of one attempt.

@@ -52,7 +52,7 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 		maxLength: cfg.MaxTokenLength,
 		issuer:    issuer,
 		policy:    policy,
-		client:    newIntrospectionClient(c, newFetcher(network, c.Timeout), report),
+		client:    newIntrospectionClient(c, newFetcher(network, c.Timeout, cfg), report),
 		shared:    newSharedCache(c, policy, report),
 		active:    factcache.New(c.CacheSize, c.CacheBytes-c.CacheBytes/hotPart-c.CacheBytes/inactivePart, (*cachedResponse).size),
 		hot:       factcache.NewHot[*cachedResponse](c.CacheBytes / hotPart),

@@ -47,7 +47,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
 	v.revoked = revocations.New(HashToken)
 	network := newNetwork(cfg.HTTPClient)
-	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout), report)
+	v.issuer = newIssuer(cfg, newFetcher(network, fetchTimeout, cfg), report)
 	v.verifier = &verifier{
 		policy:     v.policy,
 		signatures: &signatures{issuer: v.issuer, users: refresh.NewKnown(cfg.CacheSize)},
