@@ -11,16 +11,19 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The errors of this file say why a token is refused: what was expected and what came. Every refusal makes one and few are
-// read, so they hold values, and Error makes the text. Values of a token are quoted and cut: anybody can write them.
+// The errors of this file say why a token is refused: what was expected and what came. Every
+// refusal makes one and few are read, so they hold values, and Error makes the text. Values of a
+// token are quoted and cut: anybody can write them.
 
-// maxShown bounds how much of a value an error shows, in bytes, and maxListed how many values of a list.
+// maxShown bounds how much of a value an error shows, in bytes, and maxListed how many values of a
+// list.
 const (
 	maxShown  = 80
 	maxListed = 5
 )
 
-// shown quotes a value. Control characters, and all beyond ASCII, which may look like others, are escaped.
+// shown quotes a value. Control characters, and all beyond ASCII, which may look like others, are
+// escaped.
 func shown(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
@@ -82,7 +85,8 @@ func (e *wrongAudience) Error() string {
 	return "aud is " + got + ", " + e.setting + " is " + listed(e.want)
 }
 
-// wrongTime is about a time that lies in the past, if it is exp, or in the future. It shows both clocks.
+// wrongTime is about a time that lies in the past, if it is exp, or in the future. It shows both
+// clocks.
 type wrongTime struct {
 	claim string
 	at    int64 // seconds

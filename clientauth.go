@@ -9,17 +9,17 @@ import (
 
 // ClientAuth is how this API authenticates at the introspection endpoint (RFC 7662, section 2.1).
 // [ClientSecretBasic] and [ClientSecretPost] send a secret (RFC 6749, section 2.3.1). Implement
-// ClientAuth for another method, for example private_key_jwt (RFC 7523), or a client certificate (RFC
-// 8705) that [Config.HTTPClient] presents.
+// ClientAuth for another method, for example private_key_jwt (RFC 7523), or a client certificate
+// (RFC 8705) that [Config.HTTPClient] presents.
 type ClientAuth interface {
-	// Authenticate adds the credentials of this API to an introspection request. It may change r.Header
-	// and r.PostForm, which is the form that will be sent, and nothing else of r. r.URL is the endpoint,
-	// and the context of r bounds the request. r has no body yet.
+	// Authenticate adds the credentials of this API to an introspection request. It may change
+	// r.Header and r.PostForm, which is the form that will be sent, and nothing else of r. r.URL is
+	// the endpoint, and the context of r bounds the request. r has no body yet.
 	//
-	// A request that is sent again is authenticated again, so an assertion that is valid only once can
-	// be used. Authenticate may run in several goroutines at a time. If it returns an error, or panics,
-	// the request is not sent, and the token can't be checked: 503. The error is found with [errors.As]
-	// and [errors.Is], but its text is not logged, because it may contain a secret.
+	// A request that is sent again is authenticated again, so an assertion that is valid only once
+	// can be used. Authenticate may run in several goroutines at a time. If it returns an error, or
+	// panics, the request is not sent, and the token can't be checked: 503. The error is found with
+	// [errors.As] and [errors.Is], but its text is not logged, because it may contain a secret.
 	Authenticate(r *http.Request, i Introspection) error
 }
 
@@ -27,11 +27,12 @@ type ClientAuth interface {
 type clientSecret int
 
 const (
-	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials, each form-encoded
-	// first, as RFC 6749 requires.
+	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials, each
+	// form-encoded first, as RFC 6749 requires.
 	ClientSecretBasic clientSecret = iota
-	// ClientSecretPost sends ClientID and ClientSecret in the form, as IdentityServer's own clients do.
-	// Use it for an old IdentityServer that doesn't decode a Basic secret with special characters.
+	// ClientSecretPost sends ClientID and ClientSecret in the form, as IdentityServer's own clients
+	// do. Use it for an old IdentityServer that doesn't decode a Basic secret with special
+	// characters.
 	ClientSecretPost
 )
 

@@ -50,8 +50,8 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	}
 }
 
-// otherMeaning lists claims that ClientClaims and ScopeClaims must not name: they name no client and
-// hold no scopes.
+// otherMeaning lists claims that ClientClaims and ScopeClaims must not name: they name no client
+// and hold no scopes.
 var otherMeaning = []string{
 	"iss", "sub", "exp", "nbf", "iat", "jti", "sid", "nonce", "at_hash", "c_hash", "cnf", "events", "active",
 	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",

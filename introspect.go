@@ -37,8 +37,8 @@ type cachedResponse struct {
 }
 
 const (
-	// remembered is how long a response stays in the cache after its use, to tell a token that was good
-	// from a token that was never seen.
+	// remembered is how long a response stays in the cache after its use, to tell a token that was
+	// good from a token that was never seen.
 	remembered = time.Hour
 	// inactivePart is the share of the cache's memory for tokens that are not active: one byte in
 	// inactivePart bytes.
@@ -60,9 +60,9 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 	}
 }
 
-// introspect returns the user of a token that the issuer says is active, and whose claims satisfy the
-// policy. If the token is a JWT that was verified, verified is its user. Then the response must be
-// about the same user and client, and introspect returns verified.
+// introspect returns the user of a token that the issuer says is active, and whose claims satisfy
+// the policy. If the token is a JWT that was verified, verified is its user. Then the response must
+// be about the same user and client, and introspect returns verified.
 func (i *introspector) introspect(ctx context.Context, token string, verified *User, now time.Time) (*User, error) {
 	known, inUse := i.hot.Get(token)
 	if !inUse {
@@ -118,8 +118,8 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// lookup returns the response for a token from the cache, or else from the issuer. If the issuer gives
-// no response, an older one is used as long as Introspection.StaleIfError allows.
+// lookup returns the response for a token from the cache, or else from the issuer. If the issuer
+// gives no response, an older one is used as long as Introspection.StaleIfError allows.
 func (i *introspector) lookup(ctx context.Context, endpoint, token string, now time.Time) (*cachedResponse, error) {
 	key := factcache.KeyOf("introspection", i.policy.issuer, endpoint, token)
 	known, ok := i.active.Get(&key, now)
@@ -144,9 +144,9 @@ func (i *introspector) lookup(ctx context.Context, endpoint, token string, now t
 	return newer, err
 }
 
-// request introspects a token. Requests with the same token share one introspection call. The call has
-// a context of its own, so it goes on if one of these requests ends. known tells that the token was
-// active before: such a token takes precedence over tokens of strangers.
+// request introspects a token. Requests with the same token share one introspection call. The call
+// has a context of its own, so it goes on if one of these requests ends. known tells that the token
+// was active before: such a token takes precedence over tokens of strangers.
 func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {

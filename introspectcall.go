@@ -112,8 +112,8 @@ func (c *introspectionClient) post(ctx context.Context, endpoint, token string) 
 		code == "invalid_client", code == "unauthorized_client":
 		return nil, r.outage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
-		// The error is about the token. RFC 7009, section 2.2.1, has the first code for revocation, and
-		// introspection endpoints use it too.
+		// The error is about the token. RFC 7009, section 2.2.1, has the first code for revocation,
+		// and introspection endpoints use it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
 	text, err := r.document(what)
@@ -184,7 +184,8 @@ type latestCall struct {
 	probed  atomic.Int64           // when refused credentials were last tried again, in Unix nanoseconds
 }
 
-// record records the result of a call. An error that is not an outage is a response about the token.
+// record records the result of a call. An error that is not an outage is a response about the
+// token.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)

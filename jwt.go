@@ -47,9 +47,9 @@ type splitJWT struct {
 var errOpaque = errors.New("not a JWT")
 
 // verify returns the user of a JWT whose claims satisfy the policy and whose signature is good. The
-// error is errOpaque if text does not have three segments. The claims come from the table of tokens in
-// use, from the cache, or from the JWT itself. They are checked before the signature, so a forged token
-// with bad claims costs no signature check.
+// error is errOpaque if text does not have three segments. The claims come from the table of tokens
+// in use, from the cache, or from the JWT itself. They are checked before the signature, so a
+// forged token with bad claims costs no signature check.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*User, error) {
 	for {
 		var token splitJWT
@@ -94,8 +94,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 	}
 }
 
-// lookup returns the facts about a JWT from the cache. If the cache has none, lookup parses the JWT:
-// then the facts have no key, and token is ready for the check of the signature.
+// lookup returns the facts about a JWT from the cache. If the cache has none, lookup parses the
+// JWT: then the facts have no key, and token is ready for the check of the signature.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -120,8 +120,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// parse reads the header and the claims of a JWT, and compares iss before any key is fetched (RFC 8725,
-// section 3.8). header is nil unless a token with the same header was good before.
+// parse reads the header and the claims of a JWT, and compares iss before any key is fetched (RFC
+// 8725, section 3.8). header is nil unless a token with the same header was good before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error
@@ -133,8 +133,8 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		if !jose.Known(header.Algorithm) || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
-		// A key that was looked for less than a second ago is still absent. In a flood of tokens that
-		// name it, the rest of each token is not read.
+		// A key that was looked for less than a second ago is still absent. In a flood of tokens
+		// that name it, the rest of each token is not read.
 		if keys := v.signatures.current(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}
@@ -158,8 +158,8 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// hash hashes the JWT, for the cache and for the signature. The key of the cache depends on the whole
-// JWT, although its signed part is hashed only once.
+// hash hashes the JWT, for the cache and for the signature. The key of the cache depends on the
+// whole JWT, although its signed part is hashed only once.
 func (t *splitJWT) hash() {
 	t.hashed = t.Token.Hash()
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())

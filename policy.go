@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// policy decides whether the claims of a token satisfy the Config. It decides anew on every request,
-// for JWTs and for introspected tokens. No decision is cached.
+// policy decides whether the claims of a token satisfy the Config. It decides anew on every
+// request, for JWTs and for introspected tokens. No decision is cached.
 type policy struct {
 	issuer       string
 	audiences    claims.NameSet
@@ -133,8 +133,8 @@ var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | c
 // libraries). Upper and lower case are equal.
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
 
-// checkKind refuses a token that has a claim of another kind of token, or that a claim calls something
-// other than an access token. A token that does not tell its kind passes.
+// checkKind refuses a token that has a claim of another kind of token, or that a claim calls
+// something other than an access token. A token that does not tell its kind passes.
 func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	if set.Has&p.confusable != 0 {
 		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
@@ -160,8 +160,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// callsAccessToken reports whether the value of a claim about the kind of a token calls it an access
-// token.
+// callsAccessToken reports whether the value of a claim about the kind of a token calls it an
+// access token.
 func callsAccessToken(set *claims.Set, kind string) bool {
 	if strings.EqualFold(kind, "DPoP") {
 		return set.Has&claims.Cnf != 0 // Keycloak's word for an access token that is bound to a key
@@ -187,8 +187,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
-	// The lifetime begins at nbf, the time at which this token was issued. iat may be that of the token
-	// which was refreshed.
+	// The lifetime begins at nbf, the time at which this token was issued. iat may be that of the
+	// token which was refreshed.
 	from, name := set.NotBefore, "nbf"
 	switch {
 	case set.NotBefore != 0: // old versions of Keycloak write 0 for a token that has no nbf
@@ -203,15 +203,16 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	return nil
 }
 
-// tooLongLived is the error for a token that is valid for that many seconds from the time of a claim.
+// tooLongLived is the error for a token that is valid for that many seconds from the time of a
+// claim.
 func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
 
 // checkClientAudience refuses a token whose only audience is its client, as in ID tokens. If
-// [Config.AllowClientAudience] accepts such tokens, the token must have a scope claim, which ID tokens
-// don't have. A JWT of the strict profile needs none, because its header says that it is an access
-// token.
+// [Config.AllowClientAudience] accepts such tokens, the token must have a scope claim, which ID
+// tokens don't have. A JWT of the strict profile needs none, because its header says that it is an
+// access token.
 func (p *policy) checkClientAudience(u *User, source claims.Source) error {
 	set, client := u.set, u.parties.ClientID
 	if len(set.Audience) == 0 || client == "" ||
@@ -291,11 +292,11 @@ func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// checkScopeClaim refuses a JWT that could be an ID token without any of the confusable claims. Some
-// servers issue such ID tokens in the implicit flow and in token exchange. A scope claim marks an
-// access token. A JWT without it is accepted if its audience does not include the client, and if its
-// header calls it an access token or it has another claim that [Config.ScopeClaims] names. The strict
-// profile needs no such guess.
+// checkScopeClaim refuses a JWT that could be an ID token without any of the confusable claims.
+// Some servers issue such ID tokens in the implicit flow and in token exchange. A scope claim marks
+// an access token. A JWT without it is accepted if its audience does not include the client, and if
+// its header calls it an access token or it has another claim that [Config.ScopeClaims] names. The
+// strict profile needs no such guess.
 func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if header == nil || p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil

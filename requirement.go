@@ -62,8 +62,8 @@ func AnyOf(rs ...Requirement) Requirement {
 }
 
 // Where requires that a policy of the service accepts the user. If the policy returns nil, the user
-// may pass. If it returns an [*Error], the response is the one that the Error describes. An error of
-// the context is an outage, because it says nothing about the user. Any other error is 403 with
+// may pass. If it returns an [*Error], the response is the one that the Error describes. An error
+// of the context is an outage, because it says nothing about the user. Any other error is 403 with
 // [ReasonForbidden], and its text appears in the log only. A policy that can't decide, because
 // something is down, should return an Error with [ReasonUnavailable]. [Requirement.String] and
 // [Requirement.Policies] show the name.
@@ -78,9 +78,9 @@ func Where(name string, policy func(context.Context, *User) error) Requirement {
 // company in its path. The policy must not read the body.
 //
 // [http.Request.PathValue] returns the parameters of the route only if the guard is on the route:
-// the mux of net/http, chi and the adapters for gin and echo set them before. A guard around a router
-// runs before the router finds the route, and its policies get "" for every name. A policy that
-// refuses every value that it does not expect also refuses "".
+// the mux of net/http, chi and the adapters for gin and echo set them before. A guard around a
+// router runs before the router finds the route, and its policies get "" for every name. A policy
+// that refuses every value that it does not expect also refuses "".
 func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: WhereRequest needs a name and a policy")
@@ -231,8 +231,8 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 }
 
 // checkAny returns nil if u meets one of the requirements. Otherwise it returns the refusal that
-// helps the client most: first an outage, because the client can wait, then a missing scope, because
-// the client can ask for it.
+// helps the client most: first an outage, because the client can wait, then a missing scope,
+// because the client can ask for it.
 func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) error {
 	var told *Error
 	for i := range r.of {

@@ -14,8 +14,8 @@ func AllScopes(scopes ...string) Requirement {
 	return Requirement{kind: allScopes, scopes: scopes, alternatives: [][]string{scopes}}
 }
 
-// AnyScope requires a token that has at least one of scopes. It panics if scopes is empty, or if one
-// of them is not a scope token.
+// AnyScope requires a token that has at least one of scopes. It panics if scopes is empty, or if
+// one of them is not a scope token.
 func AnyScope(scopes ...string) Requirement {
 	r := Requirement{kind: anyScope, scopes: checkedScopes(scopes)}
 	for i := range r.scopes {

@@ -38,10 +38,10 @@ func (p *proof) holds(keys *jose.KeySet) bool {
 	return true
 }
 
-// verify verifies the signature of a token with the key that its header selects, and stores that key
-// in proof. If a known key does not verify the signature, the issuer may have replaced the key and kept
-// its name, and so may it if the key has no name. Then verify starts a refresh of the key set, for the
-// tokens that come later.
+// verify verifies the signature of a token with the key that its header selects, and stores that
+// key in proof. If a known key does not verify the signature, the issuer may have replaced the key
+// and kept its name, and so may it if the key has no name. Then verify starts a refresh of the key
+// set, for the tokens that come later.
 func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, proof *proof, now time.Time,
 ) error {
@@ -88,8 +88,8 @@ func (s *signatures) verify(
 	return nil
 }
 
-// await waits for the next key set, to find the key that a header names. All requests that wait share
-// one fetch, and there is at most one fetch a second. user is the name of the caller for
+// await waits for the next key set, to find the key that a header names. All requests that wait
+// share one fetch, and there is at most one fetch a second. user is the name of the caller for
 // [refresh.Source.Await]. If the key set can't be fetched, or too many requests wait, the reason is
 // ReasonUnavailable.
 func (s *signatures) await(

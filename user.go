@@ -37,8 +37,9 @@ func (u *User) size() int {
 	return n
 }
 
-// NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It is for a
-// [TokenValidator] of your own and for tests of handlers: it checks the claims' types and nothing else.
+// NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It
+// is for a [TokenValidator] of your own and for tests of handlers: it checks the claims' types and
+// nothing else.
 func NewUser(claimSet any) (*User, error) {
 	text, err := json.Marshal(claimSet)
 	if err != nil {
@@ -59,7 +60,8 @@ func NewUser(claimSet any) (*User, error) {
 // [Config.AllowClientTokens] accepts such tokens: the client acts for itself.
 func (u *User) Subject() string { return u.parties.Subject }
 
-// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in its place.
+// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in
+// its place.
 func (u *User) ClientID() string { return u.parties.ClientID }
 
 // Issuer is the claim iss. If an introspection response has no iss, it is [Config.Issuer]. Subject,
@@ -69,7 +71,8 @@ func (u *User) Issuer() string { return u.set.Issuer }
 // Audience is the claim aud, as a list.
 func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 
-// Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or scp.
+// Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or
+// scp.
 func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
 // HasScope reports whether the token carries scope, compared exactly.
@@ -80,10 +83,12 @@ func (u *User) HasScope(scope string) bool {
 // SessionID is the claim sid: the login session at the issuer, or "".
 func (u *User) SessionID() string { return u.set.SessionID }
 
-// TokenID is the claim jti, or "". Issuers may put one id on several tokens: IdentityServer4 keeps it over a refresh.
+// TokenID is the claim jti, or "". Issuers may put one id on several tokens: IdentityServer4 keeps
+// it over a refresh.
 func (u *User) TokenID() string { return u.set.ID }
 
-// IdentityProvider is the claim idp: where the user logged in, "local" for the issuer itself, or "".
+// IdentityProvider is the claim idp: where the user logged in, "local" for the issuer itself, or
+// "".
 func (u *User) IdentityProvider() string { return u.set.StringOf(claims.Idp) }
 
 // AuthenticationMethods is the claim amr (RFC 8176), as a list.
@@ -92,13 +97,16 @@ func (u *User) AuthenticationMethods() []string { return u.set.StringsOf(claims.
 // AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), or "".
 func (u *User) AuthenticationContext() string { return u.set.StringOf(claims.Acr) }
 
-// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if the token doesn't say.
+// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if the token doesn't
+// say.
 func (u *User) AuthenticatedAt() time.Time { return moment(u.set.TimeOf(claims.AuthTime)) }
 
-// IssuedAt is the claim iat, or zero. After a refresh IdentityServer4 keeps the old one: see [User.NotBefore].
+// IssuedAt is the claim iat, or zero. After a refresh IdentityServer4 keeps the old one: see
+// [User.NotBefore].
 func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }
 
-// NotBefore is the claim nbf: when this very token was made, at IdentityServer. It is zero if the token doesn't say.
+// NotBefore is the claim nbf: when this very token was made, at IdentityServer. It is zero if the
+// token doesn't say.
 func (u *User) NotBefore() time.Time { return moment(u.set.NotBefore) }
 
 // ExpiresAt is the claim exp. It is zero only for an introspected token whose issuer doesn't say.
@@ -114,10 +122,11 @@ func moment(seconds int64) time.Time {
 // ErrNoClaim is returned by [User.Claim] for a claim that the token doesn't have.
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
-// Claim decodes one claim, by its exact name, into v, which is a pointer as for [json.Unmarshal]. IdentityServer writes
-// a claim with one value as a scalar and booleans and numbers often as strings, so a *[]string also takes a string, a
-// *bool also "true" and "false" in any case, an *int or *int64 also a string of digits, and a *time.Time the seconds of
-// a NumericDate (RFC 7519, section 2). The error is [ErrNoClaim] or says that the value doesn't fit.
+// Claim decodes one claim, by its exact name, into v, which is a pointer as for [json.Unmarshal].
+// IdentityServer writes a claim with one value as a scalar and booleans and numbers often as
+// strings, so a *[]string also takes a string, a *bool also "true" and "false" in any case, an *int
+// or *int64 also a string of digits, and a *time.Time the seconds of a NumericDate (RFC 7519,
+// section 2). The error is [ErrNoClaim] or says that the value doesn't fit.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {
@@ -132,7 +141,8 @@ func (u *User) Claim(name string, v any) error {
 	return nil
 }
 
-// Claims decodes all claims into v, exactly as [json.Unmarshal] does: a map[string]any, or a struct of your own.
+// Claims decodes all claims into v, exactly as [json.Unmarshal] does: a map[string]any, or a struct
+// of your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
 // lenient decodes the looser forms of a value, and reports whether it did.

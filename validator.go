@@ -11,14 +11,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
-// TokenValidator turns an access token into the user it stands for. It is what a [Middleware] asks, and where a
-// validator of your own plugs in. An error that is no [*Error] counts as an outage: 503 and never 401.
+// TokenValidator turns an access token into the user it stands for. It is what a [Middleware] asks,
+// and where a validator of your own plugs in. An error that is no [*Error] counts as an outage: 503
+// and never 401.
 type TokenValidator interface {
 	Validate(ctx context.Context, token string) (*User, error)
 }
 
-// Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use, holds no goroutine and
-// needs no closing. Besides HTTP it serves whatever else brings tokens: gRPC, queues, WebSockets.
+// Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use,
+// holds no goroutine and needs no closing. Besides HTTP it serves whatever else brings tokens:
+// gRPC, queues, WebSockets.
 type Validator struct {
 	cfg          Config
 	policy       *policy
@@ -36,8 +38,8 @@ const (
 	hotPart = 4
 )
 
-// NewValidator returns a validator. It does no I/O: metadata and keys are fetched on first use. The error tells every
-// mistake in cfg: [Config.Validate].
+// NewValidator returns a validator. It does no I/O: metadata and keys are fetched on first use. The
+// error tells every mistake in cfg: [Config.Validate].
 func NewValidator(cfg Config) (*Validator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -62,13 +64,14 @@ func NewValidator(cfg Config) (*Validator, error) {
 	return v, nil
 }
 
-// Validate returns the user of a valid access token. The error is always an [*Error]. Its reason is one
-// from [ReasonMalformedToken] to [ReasonRevoked] if the token is bad, and [ReasonUnavailable] if the
-// token could not be checked.
+// Validate returns the user of a valid access token. The error is always an [*Error]. Its reason is
+// one from [ReasonMalformedToken] to [ReasonRevoked] if the token is bad, and [ReasonUnavailable]
+// if the token could not be checked.
 //
-// A JWT is verified with the keys of the issuer: a token of three segments whose first segment looks
-// like a JOSE header. Any other token is introspected if [Config.Introspection] is set. Validate does
-// not check what a route requires in addition to a valid token: see [Requirement.Check].
+// A JWT is verified with the keys of the issuer: a token of three segments whose first segment
+// looks like a JOSE header. Any other token is introspected if [Config.Introspection] is set.
+// Validate does not check what a route requires in addition to a valid token: see
+// [Requirement.Check].
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	now := time.Now()
 	var user *User

@@ -5,21 +5,22 @@ import "math"
 // maxMembers is how many members one object may have.
 const maxMembers = 512
 
-// bounds say how much a text may have of what costs more to read than the bytes that it takes.
+// bounds limits the parts of a text that cost more to read than their length suggests.
 type bounds struct {
 	members  int // of all objects together
 	elements int // of all arrays together
-	strings  int // of the lists that are read: audiences, scopes
+	strings  int // of all lists that are read, for example scopes
 }
 
 var (
-	// ofStranger are the bounds of a text that anybody may have written: the header and the claims of a token. No
-	// token of 16 KiB comes near them unless it was made to be expensive.
+	// ofStranger are the bounds of the claims of a token, which a stranger may have written. Only a
+	// token that was made to be expensive comes near them.
 	ofStranger = bounds{members: maxMembers, elements: 2048, strings: 1024}
-	// ofHeader are the bounds of a JOSE header. The longest in use have a dozen members and a chain of certificates.
+	// ofHeader are the bounds of a JOSE header. The longest headers in use have a dozen members and
+	// a chain of certificates.
 	ofHeader = bounds{members: 128, elements: 128, strings: 128}
-	// ofIssuer are the bounds of what the issuer sends: metadata, key sets, introspection responses. Their length is
-	// bounded by those who fetch them.
+	// ofIssuer are the bounds of texts that the issuer sends: metadata, key sets, introspection
+	// responses. The code that fetches them bounds their length.
 	ofIssuer = bounds{members: 8 * maxMembers, elements: math.MaxInt, strings: math.MaxInt}
 )
 
@@ -31,7 +32,7 @@ func boundsOf(source Source) bounds {
 	return ofStranger
 }
 
-// take takes one of what is left, and reports whether there was one.
+// take subtracts one from left. It reports whether there was one.
 func take(left *int) bool {
 	*left--
 	return *left >= 0

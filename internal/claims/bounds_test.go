@@ -16,8 +16,8 @@ func list(n int, value string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
 }
 
-// A token may have 512 members, wherever they are. A response of the issuer, which is longer, may have as many in each
-// object, and eight times as many in all.
+// A token may have 512 members, wherever they are. A response of the issuer, which is longer, may
+// have as many in each object, and eight times as many in all.
 func TestMembersAreBounded(t *testing.T) {
 	objects := func(n, each int) string {
 		return `{"a":` + list(n, many(each, func(i int) string { return fmt.Sprint(i) })) + `}`
@@ -60,7 +60,8 @@ func TestLaxMembersAreNotCounted(t *testing.T) {
 	}))
 }
 
-// A token's arrays may have 2048 elements together, and the lists that are read from it 1024 strings.
+// A token's arrays may have 2048 elements together, and the lists that are read from it 1024
+// strings.
 func TestElementsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -126,9 +127,10 @@ func TestParsingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// Each reader of JSON that folds names does it in its own way. A character that any of them takes for one or several
-// letters of a registered name makes a collision: simple case folding (encoding/json), conversion to either case
-// character by character, and full case folding (Unicode, section 3.13, C+F; Python's casefold, Java's toUpperCase).
+// Each reader of JSON that folds names does it in its own way. A character that any of them takes
+// for one or several letters of a registered name makes a collision: simple case folding
+// (encoding/json), conversion to either case character by character, and full case folding
+// (Unicode, section 3.13, C+F; Python's casefold, Java's toUpperCase).
 func TestEveryCharacterThatFolds(t *testing.T) {
 	collides := func(registered, name string) bool {
 		err := claims.Object(`{"`+name+`":1}`, claims.NewNames(registered), func(_ string, d *claims.Decoder) error {

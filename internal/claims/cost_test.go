@@ -47,8 +47,8 @@ func TestParsingAResponseIsCheap(t *testing.T) {
 	}
 }
 
-// leastAllocated returns the least that one of n calls of f allocates. Garbage collection is off, since
-// it would empty the pools.
+// leastAllocated returns the least that one of n calls of f allocates. Garbage collection is off,
+// since it would empty the pools.
 func leastAllocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -1,16 +1,17 @@
 package claims
 
-// Find returns the text of the value of a top-level member, as it stands in Raw.
+// Find returns the JSON text of the value of a top-level member.
 func (set *Set) Find(name string) (raw string, ok bool) {
 	var values [1]string
 	set.FindAll([]string{name}, values[:])
 	return values[0], values[0] != ""
 }
 
-// FindAll finds the top-level members with the given names, in one pass over the text. values[i] becomes the text of
-// the value of the member names[i], or stays as it is if there is no such member.
+// FindAll finds the top-level members with the given names, in one pass over Raw. It sets values[i]
+// to the JSON text of the value of the member names[i], and does not change it if there is no such
+// member.
 func (set *Set) FindAll(names, values []string) {
-	d := Decoder{s: set.Raw, lax: true} // Parse has read it already
+	d := Decoder{s: set.Raw, lax: true} // Parse has checked the text
 	d.space()
 	d.eat('{')
 	missing := len(names)
@@ -32,8 +33,8 @@ func (set *Set) FindAll(names, values []string) {
 	}
 }
 
-// Text reads the text of a value that names something. found is false if it is "" or null. ok is false if it is neither
-// a string nor an array of one string.
+// Text reads a value that names something. raw is its JSON text. found is false if raw is "" or
+// null. ok is false if the value is neither a string nor an array of one string.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {
@@ -42,8 +43,9 @@ func (set *Set) Text(raw string) (value string, found, ok bool) {
 	return list[0], true, true
 }
 
-// Words reads the text of a value that holds scopes: a string is split at spaces, the elements of an array of strings
-// are taken as they are. found is false if it is "" or null. ok is false if it has another type.
+// Words reads a value that contains scopes. raw is its JSON text. A string is split at spaces, and
+// the elements of an array of strings are not split. found is false if raw is "" or null. ok is
+// false if the value has another type.
 func (set *Set) Words(raw string) (words []string, found, ok bool) { return set.read(raw, true) }
 
 func (set *Set) read(raw string, words bool) (list []string, found, ok bool) {

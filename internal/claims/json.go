@@ -1,9 +1,10 @@
-// Package claims reads JSON the way a verifier has to: one object, in UTF-8, with unique member names, no name that a
-// lax reader would take for another one, bounded nesting, a bounded number of members and nothing behind it. It also
-// knows the claims of an access token and the shapes in which identity servers write them.
+// Package claims reads JSON strictly, as a verifier must: one object, in UTF-8, with unique member
+// names, bounded nesting, a bounded number of members, and nothing after it. It refuses a name that
+// another reader could take for a registered name. It also knows the claims of an access token, and
+// the forms in which identity servers write them.
 //
-// The text comes from strangers. Reading it costs time in proportion to its length, and allocations in proportion to
-// the logarithm of its length.
+// Strangers write the text. The time to read it is proportional to its length, and the number of
+// allocations to the logarithm of its length.
 package claims
 
 import (
@@ -11,27 +12,28 @@ import (
 	"strings"
 )
 
-// ErrSyntax says that the text is not the strict JSON that this package reads.
+// ErrSyntax says that a text is not strict JSON.
 var ErrSyntax = errors.New("not a strict JSON object")
 
-// maxDepth bounds nesting. The deepest token seen in the wild has five levels.
+// maxDepth bounds nesting. The deepest known token has five levels.
 const maxDepth = 32
 
-// Decoder stands before a value of a JSON text. Its methods read that value; a value that is not of the wanted type
-// is reported and not passed over.
+// Decoder is at the beginning of a value of a JSON text. Its methods read that value. If the value
+// has another type, they return false and do not skip it.
 type Decoder struct {
 	s         string
 	i         int
-	lax       bool            // repeated names pass
-	left      bounds          // how much more of everything the text may have
-	kinds     uint8           // of the characters of the string that was read last
+	lax       bool            // accept repeated names
+	left      bounds          // how many more members, elements and strings the text may have
+	kinds     uint8           // the kinds of characters of the string that was read last
 	names     *table          // the names of objects with more than a few members
 	unescaped strings.Builder // the strings that had escapes
 }
 
-// Object reads text as one JSON object and calls member for each of its members with the decoder before the value.
-// member must read the value or return an error. Names are compared exactly; a name that equals one of the registered
-// ones under case folding only is refused, since other readers would take it for that one. registered may be nil.
+// Object reads a JSON object and calls member for each of its members, with the decoder at the
+// beginning of the value. member must read the value or return an error. A name that differs from a
+// registered name only by case folding is refused, because other readers would take it for that
+// name. registered may be nil.
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
@@ -45,7 +47,7 @@ func Object(text string, registered *Names, member func(name string, d *Decoder)
 	return m.Err()
 }
 
-// Elements reads an array and calls element before each of its values, which element must read.
+// Elements reads an array and calls element for each of its values. element must read the value.
 func (d *Decoder) Elements(element func(d *Decoder) error) error {
 	if !d.eat('[') {
 		return ErrSyntax
@@ -67,7 +69,7 @@ func (d *Decoder) Elements(element func(d *Decoder) error) error {
 // String reads a string.
 func (d *Decoder) String() (string, bool) { return d.str() }
 
-// Strings reads an array of strings, or one string, which it returns alone.
+// Strings reads an array of strings. One string counts as an array of one string.
 func (d *Decoder) Strings() ([]string, bool) {
 	list, _, ok := d.list(nil, false)
 	return list, ok
@@ -87,7 +89,7 @@ func (d *Decoder) Bool() (value, ok bool) {
 // Null reads null.
 func (d *Decoder) Null() bool { return d.word("null") }
 
-// Raw reads any value and returns its text.
+// Raw reads any value and returns its JSON text.
 func (d *Decoder) Raw() (string, bool) {
 	start := d.i
 	if !d.skip(0) {
@@ -96,7 +98,8 @@ func (d *Decoder) Raw() (string, bool) {
 	return d.s[start:d.i], true
 }
 
-// Lax is Raw for a value that is judged later and apart: names may be repeated in it, and its members aren't counted.
+// Lax is Raw for a value that is checked later. It accepts repeated names and does not count
+// members.
 func (d *Decoder) Lax() (string, bool) {
 	d.lax = true
 	defer func() { d.lax = false }()
@@ -104,7 +107,7 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	if d.i < len(d.s) && d.s[d.i] <= ' ' { // the function is inlined; most texts have no space
+	if d.i < len(d.s) && d.s[d.i] <= ' ' { // the compiler inlines space; most texts have no white space
 		d.spaces()
 	}
 }
@@ -136,7 +139,7 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// next moves to the next element of an array or object, or past its end.
+// next moves to the next element of an array or object, or after its end.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
 	if d.eat(end) {
@@ -151,9 +154,10 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// name moves to the next member of an object, behind its name and colon, or past the end of the object.
+// name moves to the next member of an object, after its name and colon, or after the end of the
+// object.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
-	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' { // as most writers write it
+	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' { // the usual form
 		d.i++
 	} else if more, ok = d.next(end, first); !more || !ok {
 		return "", more, ok
@@ -162,7 +166,7 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	if name, ok = d.str(); !ok {
 		return "", false, false
 	}
-	if len(name) != d.i-1-start && !d.lax { // it has escapes, which take as long as another member does
+	if len(name) != d.i-1-start && !d.lax { // a name with escapes takes as long as two members
 		d.left.members--
 	}
 	d.space()

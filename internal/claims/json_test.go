@@ -31,7 +31,8 @@ func many(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is a JSON text and whether a strict reader takes it, for which iss and token_type are registered names.
+// text is a JSON text and whether a strict reader takes it, for which iss and token_type are
+// registered names.
 type text struct {
 	name, text string
 	good       bool
@@ -233,8 +234,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Parse is a second reader of the same grammar. Its registered names are more, so iss and token_type are given the
-// values that it wants.
+// Parse is a second reader of the same grammar. Its registered names are more, so iss and
+// token_type are given the values that it wants.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -336,8 +337,8 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 	}))
 }
 
-// FuzzObject holds the reader to encoding/json, which is laxer: what that refuses is refused, what is accepted means
-// the same to it.
+// FuzzObject holds the reader to encoding/json, which is laxer: what that refuses is refused, what
+// is accepted means the same to it.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -364,7 +365,8 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text as most Go programs do, which fold names, and compares with the exact names.
+// agrees decodes a text as most Go programs do, which fold names, and compares with the exact
+// names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

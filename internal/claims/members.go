@@ -1,9 +1,10 @@
 package claims
 
-// Members is Object for a JOSE header, which strangers write: it walks the members one by one. Close it when done.
+// Members reads the members of a JOSE header one by one. After each call of Next, the caller reads
+// the value of the member. The caller calls Close at the end.
 type Members struct {
-	Decoder // before a member's value, which must be read, after Next
-	// Registered are the names that no other one may fold to.
+	Decoder // at the beginning of the value after Next
+	// Registered are the names that no other name may fold to.
 	Registered *Names
 
 	shown  object
@@ -11,7 +12,7 @@ type Members struct {
 	broken bool
 }
 
-// Open stands before the first member of a text.
+// Open begins with a text.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.left = ofHeader
@@ -20,10 +21,11 @@ func (m *Members) Open(text string) {
 	m.broken = m.broken || !m.eat('{')
 }
 
-// Close frees what was needed to tell repeated names.
+// Close releases the memory that is needed to find repeated names.
 func (m *Members) Close() { m.free() }
 
-// Next moves to the next member. ok is false behind the last one, and where the text breaks the rules.
+// Next moves to the next member. ok is false after the last member, and if the text is not strict
+// JSON.
 func (m *Members) Next() (name string, ok bool) {
 	if m.broken {
 		return "", false
@@ -41,7 +43,7 @@ func (m *Members) Next() (name string, ok bool) {
 	return name, more
 }
 
-// Err is ErrSyntax if Next stopped, or a value was, where the text breaks the rules.
+// Err returns ErrSyntax if the text is not strict JSON, as far as it was read.
 func (m *Members) Err() error {
 	if m.broken {
 		return ErrSyntax

@@ -2,22 +2,23 @@ package claims
 
 import "unicode/utf8"
 
-// Names are names of members that no other name may fold to. They are lower-case ASCII.
+// Names are registered names of members. No other name may fold to one of them. They are lower-case
+// ASCII.
 type Names struct {
 	byLength [maxName + 1][]string
-	firsts   [maxName + 1]uint32 // a bit for each first letter that a name of this length has
+	firsts   [maxName + 1]uint32 // a bit for each first letter of the names of this length
 	longest  int
 }
 
 // maxName is the length of the longest name that can be registered.
 const maxName = 31
 
-// NewNames prepares a set of names. It panics on a name that is not lower-case ASCII, or too long.
+// NewNames returns a set of names. It panics if a name is not lower-case ASCII, or too long.
 func NewNames(names ...string) *Names {
 	n := new(Names)
 	for _, name := range names {
 		if name == "" || len(name) > maxName || kindsOf(name) != 0 {
-			panic("claims: " + name + " can't be a registered name")
+			panic("claims: " + name + " is not a valid registered name")
 		}
 		n.byLength[len(name)] = append(n.byLength[len(name)], name)
 		n.firsts[len(name)] |= letterBit(name[0])
@@ -28,10 +29,10 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// collides reports whether name is none of the names but folds to one. They are lower-case ASCII, so a name that is
-// that too can only equal one. kinds are those of its characters.
+// collides reports whether name folds to one of the names and differs from it. kinds are the kinds
+// of its characters. A name in lower-case ASCII cannot collide: it equals a name or folds to none.
 func (n *Names) collides(name string, kinds uint8) bool {
-	if n == nil || kinds == 0 || len(name) > 3*n.longest { // no letter that folds to ASCII takes more than three bytes
+	if n == nil || kinds == 0 || len(name) > 3*n.longest { // a letter that folds to ASCII has at most three bytes
 		return false
 	}
 	if kinds&beyond == 0 {
@@ -39,10 +40,10 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	}
 	var buf [maxName]byte
 	folded, ok := fold(buf[:0], name, n.longest)
-	return ok && n.folds(string(folded)) // which copies nothing
+	return ok && n.folds(string(folded)) // the compiler makes no copy
 }
 
-// folds reports whether an ASCII name, put into lower case, is one of the names.
+// folds reports whether an ASCII name in lower case is one of the names.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
@@ -59,7 +60,8 @@ func (n *Names) folds(name string) bool {
 	return false
 }
 
-// fold appends name in ASCII. ok is false if it is longer than longest then, or can't be written so.
+// fold appends the folded name in ASCII. ok is false if the result is longer than longest, or if
+// the name does not fold to ASCII.
 func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	for i := 0; i < len(name); {
 		c := name[i]
@@ -82,9 +84,10 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	return b, true
 }
 
-// ascii returns what a character beyond ASCII is in lower-case ASCII to some reader, or "". encoding/json compares by
-// simple case folding; others convert both names to one case, some of them character by character and some by full
-// case folding (Unicode, section 3.13), which makes one letter several.
+// ascii returns the lower-case ASCII letters to which some reader folds a character beyond ASCII,
+// or "". encoding/json compares names by simple case folding. Other readers convert both names to
+// one case. Some of them use full case folding (Unicode, section 3.13), which may fold one
+// character to several letters.
 func ascii(r rune) string {
 	switch r {
 	case 0x130, 0x131: // the dotted I and the dotless i

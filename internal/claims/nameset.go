@@ -2,8 +2,8 @@ package claims
 
 import "slices"
 
-// NameSet is a set of names, for example the scopes of a token or the audiences of a service. A look-up
-// takes constant time in a large set. The zero value is empty.
+// NameSet is a set of names, for example the scopes of a token or the audiences of a service. A
+// look-up takes constant time in a large set. The zero value is empty.
 type NameSet struct {
 	list  []string
 	index map[string]struct{} // nil if there are fewer than ManyNames

@@ -11,13 +11,13 @@ type Parties struct {
 	Unusable string
 	// NamedScopes reports whether a claim that PartyNames.Scopes lists is there.
 	NamedScopes bool
-	// BadIdentifier reports whether the user, the client, the session or the token has an identifier
-	// that IsIdentifier rejects.
+	// BadIdentifier reports whether the user, the client, the session or the token has an
+	// identifier that IsIdentifier rejects.
 	BadIdentifier bool
 }
 
-// PartyNames lists the claims that name the client and the scopes. In each list, the first claim that
-// a token has is used. A nil list is the default: client_id before azp, and scope before scp.
+// PartyNames lists the claims that name the client and the scopes. In each list, the first claim
+// that a token has is used. A nil list is the default: client_id before azp, and scope before scp.
 type PartyNames struct{ Client, Scopes []string }
 
 // Read returns the parties of a set of claims.
@@ -32,8 +32,8 @@ func (n *PartyNames) Read(set *Set) (p Parties) {
 	p.BadIdentifier = !IsIdentifier(p.ClientID) || !IsIdentifier(set.Subject) ||
 		!IsIdentifier(set.ID) || !IsIdentifier(set.SessionID)
 	if p.Subject == p.ClientID {
-		// The client acts for itself. A client that could choose its id could otherwise pose as a user
-		// (RFC 9700, section 4.15).
+		// The client acts for itself. A client that could choose its id could otherwise pose as a
+		// user (RFC 9700, section 4.15).
 		p.Subject = ""
 	}
 	return p
@@ -76,8 +76,8 @@ func (n *PartyNames) readNamed(set *Set, p *Parties) {
 // Connect allows a sub of 255 characters.
 const maxIdentifier = 512
 
-// IsIdentifier reports whether s can be an identifier: short enough, and without control characters,
-// so that it can be logged, compared and stored.
+// IsIdentifier reports whether s can be an identifier: short enough, and without control
+// characters, so that it can be logged, compared and stored.
 func IsIdentifier(s string) bool {
 	if len(s) > maxIdentifier {
 		return false

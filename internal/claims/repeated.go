@@ -5,17 +5,18 @@ import (
 	"sync"
 )
 
-// few is how many names are compared one by one before a table pays.
+// few is the number of names up to which a scan is faster than a table.
 const few = 8
 
-// object is the set of names that one object has shown so far.
+// object is the set of names that were read of one object.
 type object struct {
 	few [few]string
 	n   int
-	id  uint32 // what tells its names from those of other objects in the table
+	id  uint32 // tells its names from the names of other objects in the table
 }
 
-// fresh reports whether o may have a member of this name: it has none yet, and neither o nor the text has too many.
+// fresh adds a name to o. It reports whether o had no member with that name, and neither o nor the
+// text has too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
@@ -44,7 +45,7 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// free gives the table back. The decoder may be used on.
+// free returns the table to the pool. The decoder can still be used.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -52,13 +53,13 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table of names by object, with linear probing. Its seed is random, so that no stranger can choose
-// names that meet in one place.
+// table is a hash table of names by object, with linear probing. Its seed is random, so a stranger
+// can't choose names with the same hash.
 type table struct {
-	slots   []uint16 // the number of an entry, or 0; a power of two of them, of which at most half are taken
+	slots   []uint16 // the number of an entry, or 0; the length is a power of two, and at most half is used
 	entries []entry
 	objects uint32
-	probes  int // how many entries were looked at: what tests hold the work to
+	probes  int // the number of entries that were compared, for tests
 }
 
 type entry struct {
@@ -74,7 +75,7 @@ var (
 	seed   = maphash.MakeSeed()
 )
 
-// add reports whether the object had no such name yet.
+// add adds a name. It reports whether the object did not have that name.
 func (t *table) add(object uint32, name string) bool {
 	if 2*len(t.entries) >= len(t.slots) {
 		t.grow()
@@ -105,10 +106,10 @@ func (t *table) grow() {
 	}
 }
 
-// free empties the table for the next text: it must not keep a token alive.
+// free empties the table for the next text, so that it does not keep a token in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {
-		return // that of a large response
+		return // a large table, of a large response, is not used again
 	}
 	clear(t.slots)
 	clear(t.entries)

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Names that follow each other, or differ in one place only, meet no more often in the table than others do: the work
-// for a text is in proportion to its length, whatever its names are.
+// Names that follow each other, or differ in one place only, meet no more often in the table than
+// others do: the work for a text is in proportion to its length, whatever its names are.
 func TestTableWorksInProportion(t *testing.T) {
 	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
 		table := &table{slots: make([]uint16, firstSlots)}

@@ -21,7 +21,8 @@ type TypeError struct{ Name string }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusable value", e.Name) }
 
-// Set is the claims of one token. It doesn't change after Parse. Its strings share the memory of Raw.
+// Set is the claims of one token. It doesn't change after Parse. Its strings share the memory of
+// Raw.
 type Set struct {
 	Has    Member // which members are there; a null in an Answer does not count
 	Raw    string // the whole object
@@ -52,7 +53,7 @@ func Parse(text string, source Source) (*Set, error) {
 	return set, nil
 }
 
-// Parse is the function Parse, into a zero Set.
+// Parse is the function Parse for a Set that exists. The Set must be zero.
 func (set *Set) Parse(text string, source Source) error {
 	if !valid(text) {
 		return ErrSyntax
@@ -109,7 +110,7 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	lists     []string // where the next list goes
+	lists     []string // the free part of Set.lists
 	scp       []string
 	scpIsList bool
 	at        int // where the value begins
@@ -157,7 +158,8 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// fault returns the error for a value that could not be read: a wrong type, or text that is not JSON.
+// fault returns the error for a value that could not be read: a wrong type, or text that is not
+// JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
 	if p.left.strings >= 0 && !p.skip(0) {
@@ -166,8 +168,8 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// value returns a decoder for the value of a claim whose place is noted. It is empty if the claim is
-// absent.
+// value returns a decoder for the value of a claim whose place is noted. It is empty if the claim
+// is absent.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}
@@ -180,8 +182,8 @@ func (set *Set) StringOf(claim Member) string {
 	return s
 }
 
-// StringsOf returns the value of a claim, or nil if it is absent and neither a string nor an array of
-// strings.
+// StringsOf returns the value of a claim, or nil if it is absent and neither a string nor an array
+// of strings.
 func (set *Set) StringsOf(claim Member) []string {
 	p := set.value(claim)
 	list, _, _ := p.list(nil, false)

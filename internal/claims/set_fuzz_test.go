@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// FuzzSet holds Parse to encoding/json: what that refuses is refused, and every claim that is read is what it reads.
+// FuzzSet holds Parse to encoding/json: what that refuses is refused, and every claim that is read
+// is what it reads.
 func FuzzSet(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -99,8 +100,8 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds is a number cut off to whole seconds, by exact arithmetic. A time that was read is below 10^12, so a number
-// with an exponent that is too much for exact arithmetic is below 1.
+// seconds is a number cut off to whole seconds, by exact arithmetic. A time that was read is below
+// 10^12, so a number with an exponent that is too much for exact arithmetic is below 1.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -116,7 +117,8 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// decoded is raw as encoding/json reads it; the zero value where it has another type, which must not be.
+// decoded is raw as encoding/json reads it; the zero value where it has another type, which must
+// not be.
 func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	t.Helper()
 	if raw == nil {

@@ -151,7 +151,8 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Equal(t, []string{"b"}, set.Audience, "what was read of a list given up is in no other")
 }
 
-// A wrong type is told from text that is no JSON: the first may name its claim, the second is nobody's.
+// A wrong type is told from text that is no JSON: the first may name its claim, the second is
+// nobody's.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {

@@ -5,8 +5,8 @@ import (
 	"unsafe"
 )
 
-// Size is about how many bytes of memory the set takes. The strings in it share the memory of Raw, unless Raw has
-// escapes: those that have some are copies.
+// Size returns about how many bytes the set takes. Its strings share the memory of Raw. Strings
+// with escapes are copies.
 func (set *Set) Size() int {
 	n := int(unsafe.Sizeof(*set)) + len(set.Raw)
 	if strings.IndexByte(set.Raw, '\\') >= 0 {

@@ -2,11 +2,11 @@ package claims
 
 import "unicode/utf8"
 
-// The kinds of characters that a string may have.
+// The kinds of characters in the text of a string.
 const (
-	stop    uint8 = 1 << iota // it ends the string, or no string may hold it as it is
+	stop    uint8 = 1 << iota // a quote, a backslash or a control character
 	capital                   // A to Z
-	beyond                    // it is beyond ASCII
+	beyond                    // beyond ASCII
 )
 
 var kinds = func() (table [256]uint8) {
@@ -31,7 +31,7 @@ func kindsOf(s string) (all uint8) {
 	return all
 }
 
-// run moves past the characters that a string holds as they are, and notes their kinds.
+// run moves to the next character of the kind stop, and collects the kinds of the other characters.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12
@@ -45,7 +45,7 @@ func (d *Decoder) run() {
 		}
 		all |= kind
 	}
-	for ; len(s)-i >= 8; i += 8 { // a long string takes a third of the time
+	for ; len(s)-i >= 8; i += 8 { // reads a long string in a third of the time
 		t := s[i : i+8]
 		eight := kinds[t[0]] | kinds[t[1]] | kinds[t[2]] | kinds[t[3]] | kinds[t[4]] | kinds[t[5]] | kinds[t[6]] | kinds[t[7]]
 		if eight&stop != 0 {
@@ -60,7 +60,7 @@ func (d *Decoder) run() {
 	d.kinds = all
 }
 
-// str reads a string. One without escapes shares the memory of the text.
+// str reads a string. A string without escapes shares the memory of the text.
 func (d *Decoder) str() (string, bool) {
 	if !d.eat('"') {
 		return "", false
@@ -80,8 +80,8 @@ func (d *Decoder) str() (string, bool) {
 	return "", false
 }
 
-// escaped finishes a string that has escapes. All such strings of a text share one buffer, so that a text with
-// thousands of them doesn't cost thousands of allocations.
+// escaped reads the rest of a string with escapes. All such strings of a text share one buffer, so
+// a text with thousands of them does not cause thousands of allocations.
 func (d *Decoder) escaped(start int) (string, bool) {
 	b := &d.unescaped
 	from := b.Len()
@@ -111,7 +111,7 @@ func (d *Decoder) escaped(start int) (string, bool) {
 	return "", false
 }
 
-// skipString passes over a string.
+// skipString skips a string.
 func (d *Decoder) skipString() bool {
 	d.i++ // the quote
 	for {
@@ -133,7 +133,7 @@ func (d *Decoder) skipString() bool {
 	}
 }
 
-// escape reads an escape, from its backslash on.
+// escape reads an escape, which begins at the backslash.
 func (d *Decoder) escape() (rune, bool) {
 	if d.i+1 >= len(d.s) {
 		return 0, false
@@ -159,8 +159,8 @@ func (d *Decoder) escape() (rune, bool) {
 	return 0, false
 }
 
-// unicode reads the rest of \uXXXX, with its second half where it is half of a pair. A half without its other half
-// is refused: readers differ in what they make of it.
+// unicode reads the rest of \uXXXX. If it is the first half of a surrogate pair, unicode also reads
+// the second half. It refuses a single half, because readers treat it differently.
 func (d *Decoder) unicode() (rune, bool) {
 	r, ok := d.hex4()
 	if !ok || r < 0xd800 || r > 0xdfff {
@@ -194,5 +194,5 @@ func (d *Decoder) hex4() (r rune, ok bool) {
 	return r, true
 }
 
-// valid reports whether a text is in UTF-8, as JSON has to be (RFC 8259, section 8.1).
+// valid reports whether a text is UTF-8, as JSON must be (RFC 8259, section 8.1).
 func valid(text string) bool { return utf8.ValidString(text) }

@@ -8,8 +8,9 @@ type Member uint32
 // The table of claims. A row registers the exact name of a claim and how its value is read, and
 // returns the bit that tells in Set.Has whether the claim is there.
 //
-// The value of a claim that decides about a token is read into a field of the Set. For any other claim
-// the Set notes the place of the value. StringOf, StringsOf and TimeOf read it when it is needed.
+// The value of a claim that decides about a token is read into a field of the Set. For any other
+// claim the Set notes the place of the value. StringOf, StringsOf and TimeOf read it when it is
+// needed.
 var (
 	Iss      = text("iss", func(s *Set) *string { return &s.Issuer })
 	Sub      = text("sub", func(s *Set) *string { return &s.Subject })

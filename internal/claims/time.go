@@ -5,13 +5,15 @@ import (
 	"strings"
 )
 
-// lastSecond is the end of the year 9999: what lies beyond is no time that anybody meant.
+// lastSecond is the end of the year 9999. Later times are mistakes.
 const lastSecond = 253402300799
 
-// maxDigits bounds a time, in characters: to convert a number of thousands of digits costs more than its digits.
+// maxDigits bounds the length of a time. The cost to convert a long number grows faster than its
+// length.
 const maxDigits = 600
 
-// time reads a NumericDate (RFC 7519, section 2). Fractions are cut off, which makes a token expire early and not late.
+// time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token expires
+// early and not late.
 func (p *parser) time(digitsToo bool) (int64, bool) {
 	if n, ok := p.seconds(); ok {
 		return n, true
@@ -34,12 +36,13 @@ func (p *parser) time(digitsToo bool) (int64, bool) {
 	return 0, false
 }
 
-// whole is a number without its fraction, by its digits: a float could be rounded up. It is "" if there are far too many.
+// whole returns a number without its fraction. It works on the digits, because a float could be
+// rounded up. It returns "" if the number has too many digits.
 func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
-		exponent, _ = strconv.Atoi(text[at+1:]) // the largest or the smallest int, if it has too many digits
+		exponent, _ = strconv.Atoi(text[at+1:]) // too many digits give the largest or the smallest int
 		if exponent > maxDigits || exponent < -maxDigits {
 			if exponent > 0 && strings.Trim(mantissa, "-0.") != "" {
 				return ""
@@ -61,7 +64,7 @@ func whole(text string) string {
 	return digits + strings.Repeat("0", point-len(digits))
 }
 
-// seconds reads a time as all issuers write it, in ten digits.
+// seconds reads a time of ten digits, the form that all issuers write today.
 func (p *parser) seconds() (n int64, ok bool) {
 	const digits = 10
 	if len(p.s)-p.i <= digits || p.s[p.i] == '0' {
@@ -78,5 +81,5 @@ func (p *parser) seconds() (n int64, ok bool) {
 		p.i += digits
 		return n, true
 	}
-	return 0, false // it goes on
+	return 0, false // the number is longer
 }

@@ -34,8 +34,8 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// list reads an array of strings or one string. They go into room, which the caller owns, if it has enough, and rest is
-// what is left of it. With words, one string is split at each space character.
+// list reads an array of strings or one string. It stores them in room if there is enough, and rest
+// is the free part of room after that. If words is true, one string is split at each space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
@@ -58,7 +58,7 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	if !d.eat('[') {
 		return nil, room, false
 	}
-	inside, _, _ := strings.Cut(d.s[d.i:], "]") // a guess, for strings may hold brackets and commas
+	inside, _, _ := strings.Cut(d.s[d.i:], "]") // an estimate: strings may contain brackets and commas
 	list = d.grown(room, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
 		more, ok := d.next(']', first)
@@ -75,7 +75,7 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// grown returns an empty list with room for n strings, or for as many as the text may have.
+// grown returns an empty list with room for n strings, or for as many strings as the text may have.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -83,7 +83,8 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// add appends to a list. It reports whether the text may have one more string in its lists.
+// add appends a string to a list. It reports whether the lists of the text may have one more
+// string.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {
 		return nil, false
@@ -91,8 +92,8 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// taken ends a list: what it took of room is no room any more.
-func taken(list, room []string, ok bool) ([]string, []string, bool) {
+// taken completes a list. rest does not contain the part of room that the list uses.
+func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false
 	}
@@ -102,7 +103,7 @@ func taken(list, room []string, ok bool) ([]string, []string, bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// skip passes over any value and holds it to the same strictness.
+// skip skips any value. The value must be strict JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {
 		return false

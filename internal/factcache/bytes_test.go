@@ -93,7 +93,8 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// Whatever is there still is counted with its latest size; what has expired and was not swept is counted too.
+		// Whatever is there still is counted with its latest size; what has expired and was not
+		// swept is counted too.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {

@@ -1,9 +1,11 @@
-// Package factcache is a bounded store of facts with a time to live, on top of go-cache, which it alone imports.
+// Package factcache is a bounded cache with a time to live, on top of go-cache. It is the only
+// package that imports go-cache.
 //
-// A store is cut into shards, each a go-cache with a lock of its own, chosen by the key's first byte: keys are hashes.
-// go-cache has no bound and its janitor would be a goroutine to stop, so both are added here: a full shard gives up the
-// entries that have been in it the longest, and one shard at a time is swept, by the caller that adds to it, at most once
-// a minute. Reading costs one lock of one shard and no allocation.
+// A Cache has several shards. Each is a go-cache with a lock of its own, and the first byte of the
+// key chooses the shard. go-cache has no bound, and its janitor is a goroutine that must be
+// stopped. So this package adds two things: a full shard drops its oldest entries, and a caller
+// that adds an entry removes the expired entries of that shard, at most once a minute. A look-up
+// takes one lock of one shard and allocates nothing.
 package factcache
 
 import (
@@ -14,31 +16,32 @@ import (
 	gocache "github.com/patrickmn/go-cache"
 )
 
-// Key names an entry: a hash of what was looked up.
+// Key is the key of an entry: a hash.
 type Key [32]byte
 
 const (
 	shards     = 32
 	sweepEvery = time.Minute
 
-	// Overhead is about how many bytes an entry takes besides its value: its key, twice, and its share of the maps.
+	// Overhead is about how many bytes an entry takes in addition to its value: its key, twice, and
+	// its share of the maps.
 	Overhead = 200
 )
 
-// Cache holds values of one type. Use New.
+// Cache holds values of one type. Use New to create one.
 type Cache[V any] struct {
-	base   time.Time // what expiries are counted from: a third of the memory that a time.Time takes, and as monotonic
+	base   time.Time // expiries count from it; a Duration takes a third of the memory of a time.Time
 	size   func(V) int
 	shards [shards]shard
 }
 
 type shard struct {
 	cache        *gocache.Cache
-	hits, misses atomic.Uint64 // here, so that cores don't fight over one counter
+	hits, misses atomic.Uint64 // in each shard, so that cores don't share one counter
 	bytes        atomic.Int64  // of the entries; written under mu
 
-	mu       sync.Mutex // of what follows: adding and deleting, not reading
-	order    queue      // of the keys, as they were added
+	mu       sync.Mutex // guards the fields below; a look-up does not need it
+	order    queue      // of the keys, in the order in which they were added
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time
@@ -49,8 +52,9 @@ type entry[V any] struct {
 	expires time.Duration // since the base
 }
 
-// New returns a cache of at most about max entries (rounded up to fill its shards) and at most maxBytes bytes. size says
-// about how many bytes of memory a value takes, the same each time; nil is none. New starts nothing.
+// New returns a cache of at most about max entries, rounded up to a multiple of the shards, and at
+// most maxBytes bytes. size returns about how many bytes a value takes, always the same for the
+// same value. If size is nil, values take no memory. New starts no goroutine.
 func New[V any](max, maxBytes int, size func(V) int) *Cache[V] {
 	c := &Cache[V]{base: time.Now(), size: size}
 	for i := range c.shards {
@@ -60,13 +64,14 @@ func New[V any](max, maxBytes int, size func(V) int) *Cache[V] {
 			s.maxKeys++
 		}
 		s.maxBytes = int64(maxBytes / shards)
-		// Expiry is checked here, against a clock that the caller has read already: go-cache would read it again.
+		// Peek checks the expiry, with the time that the caller already has. go-cache would read
+		// the clock again.
 		s.cache = gocache.New(gocache.NoExpiration, 0)
 	}
 	return c
 }
 
-// Get returns what was put under key and hasn't expired by now, and counts the lookup.
+// Get returns the value of a key that has not expired, and counts the look-up.
 func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	s := &c.shards[key[0]%shards]
 	if value, ok = c.Peek(key, now); ok {
@@ -77,10 +82,10 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	return value, ok
 }
 
-// Missed counts a lookup that was spared, because it was known to find nothing.
+// Missed counts a look-up that was not made, because it would have found nothing.
 func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
 
-// Peek is Get for a second look: it counts nothing.
+// Peek is Get without counting.
 func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
 		if e := v.(*entry[V]); now.Sub(c.base) < e.expires {
@@ -90,7 +95,8 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put keeps value under key until expires. A value that is too large for a shard is not kept.
+// Put stores a value under a key until expires. A value that is too large for a shard is not
+// stored.
 func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 	if !now.Before(expires) {
 		return
@@ -106,7 +112,7 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 		c.sweep(s, now.Sub(c.base))
 	}
 	if size > s.maxBytes {
-		c.remove(s, k) // what it had is outdated
+		c.remove(s, k) // the old value is outdated
 		return
 	}
 	if old, known := s.cache.Get(k); known {
@@ -131,7 +137,7 @@ func (c *Cache[V]) bytesOf(e *entry[V]) int64 {
 	return Overhead + int64(c.size(e.value))
 }
 
-// remove forgets an entry, if it is there. s.mu is held.
+// remove removes an entry if it exists. s.mu is held.
 func (c *Cache[V]) remove(s *shard, k string) {
 	if v, ok := s.cache.Get(k); ok {
 		s.bytes.Add(-c.bytesOf(v.(*entry[V])))
@@ -139,7 +145,7 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// sweep removes what has expired. s.mu is held.
+// sweep removes the expired entries. s.mu is held.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {
@@ -154,8 +160,8 @@ func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	s.order = live
 }
 
-// Delete removes an entry. Its place in the order stays until it is its turn, so that a key put again soon after may
-// be given up early.
+// Delete removes an entry. The key keeps its place in the order, so a key that is put again soon
+// after may be dropped early.
 func (c *Cache[V]) Delete(key *Key) {
 	s := &c.shards[key[0]%shards]
 	s.mu.Lock()
@@ -163,7 +169,7 @@ func (c *Cache[V]) Delete(key *Key) {
 	c.remove(s, string(key[:]))
 }
 
-// Len is the number of entries, expired ones that no sweep has met yet included.
+// Len returns the number of entries, including expired ones that were not removed yet.
 func (c *Cache[V]) Len() (n int) {
 	for i := range c.shards {
 		n += c.shards[i].cache.ItemCount()
@@ -171,7 +177,7 @@ func (c *Cache[V]) Len() (n int) {
 	return n
 }
 
-// Bytes is about how much memory the entries take.
+// Bytes returns about how many bytes the entries take.
 func (c *Cache[V]) Bytes() (n int) {
 	for i := range c.shards {
 		n += int(c.shards[i].bytes.Load())
@@ -179,7 +185,7 @@ func (c *Cache[V]) Bytes() (n int) {
 	return n
 }
 
-// Counts tells how many lookups found an entry and how many did not.
+// Counts returns how many look-ups found an entry, and how many did not.
 func (c *Cache[V]) Counts() (hits, misses uint64) {
 	for i := range c.shards {
 		hits += c.shards[i].hits.Load()

@@ -237,8 +237,9 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Random operations against a map that keeps everything: the cache may have lost an entry, but never has another
-// value, one that has expired or one that was deleted, and never more than its bound.
+// Random operations against a map that keeps everything: the cache may have lost an entry, but
+// never has another value, one that has expired or one that was deleted, and never more than its
+// bound.
 func TestRandomOperations(t *testing.T) {
 	type fact struct {
 		value   int

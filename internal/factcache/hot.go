@@ -10,17 +10,18 @@ import (
 const (
 	sets = 256
 	ways = 4
-	tail = 32 // bytes: a token's last 192 bits, whatever makes it
+	tail = 32 // bytes at the end of a token that choose its set
 )
 
-// Hot finds again what was found a moment ago, by the token itself: 1024 entries at the most, in sets of four, without a
-// lock and without hashing more than to choose the set, under a seed that nobody outside knows. A hit is a comparison of
-// the whole token. What it returns is as old as it was put: the caller judges it as it would the cache's.
+// Hot is a small table of the tokens in use. Its keys are the tokens themselves. It has sets of
+// four entries, 1024 entries together, and needs no lock. It hashes only the end of a token, with a
+// secret seed, to choose the set, and then compares the whole token. A value may be outdated: the
+// caller checks it like a value from the Cache.
 //
-// It takes at most so many bytes, and gives arbitrary entries up for a new one.
+// A Hot is bounded by the bytes of its entries. It drops arbitrary entries to make room.
 //
-// It is filled on the second use of a token, so that tokens which come once don't push out those in use. It holds the
-// tokens in use as they came, which the cache behind it does not.
+// The caller puts a token into it at the second use, so a token that is used once does not displace
+// tokens in use. A Hot contains whole tokens, which a Cache does not.
 type Hot[V any] struct {
 	seed     maphash.Seed
 	sets     [sets]hotSet[V]
@@ -31,7 +32,7 @@ type Hot[V any] struct {
 type hotSet[V any] struct {
 	ways [ways]atomic.Pointer[hot[V]]
 	hits atomic.Uint64
-	_    [24]byte // a set is one cache line, so that cores that use different tokens don't disturb each other
+	_    [24]byte // fills the cache line, so that cores with different tokens don't share one
 }
 
 type hot[V any] struct {
@@ -41,7 +42,7 @@ type hot[V any] struct {
 	size  int64
 }
 
-// hotOverhead is about how many bytes an entry takes besides its token and its value.
+// hotOverhead is about how many bytes an entry takes in addition to its token and its value.
 const hotOverhead = 64
 
 // NewHot returns an empty table of at most maxBytes bytes.
@@ -49,13 +50,14 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// sum chooses the set of a token, by its end: that is where tokens differ the most, a JWT's being its signature's. Only
-// tokens that were found good are put, so nobody can fill one set with tokens that end alike.
+// sum hashes the end of a token, which is where tokens differ most: the end of a JWT is its
+// signature. Only good tokens are put, so a stranger cannot fill one set with tokens that have the
+// same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }
 
-// Get returns what was put for a token.
+// Get returns the value of a token.
 func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
@@ -68,17 +70,18 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	return value, false
 }
 
-// Put keeps value for a token, in a free place of its set or in that of an arbitrary other one. size is about how many
-// bytes of memory the value takes.
+// Put stores the value of a token in a free place of its set, or in the place of an arbitrary other
+// token. size is about how many bytes the value takes.
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// Arbitrary, and not given by the token: else two tokens of a full set could push each other out for ever.
+	// The place is random and does not depend on the token. Otherwise two tokens of a full set
+	// could displace each other forever.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
-			at, found = i, true // never twice: the older one could come back
+			at, found = i, true // a second entry could return an older value later
 			break
 		}
 		if e == nil && !free {
@@ -88,7 +91,7 @@ func (h *Hot[V]) Put(token string, value V, size int) {
 	// A copy: the string may be part of a longer one.
 	e := &hot[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		if found { // what it had is outdated
+		if found { // the old value is outdated
 			h.replace(&set.ways[at], nil)
 		}
 		return
@@ -106,7 +109,8 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// shrink gives up entries other than e, from an arbitrary place on, until the table is within its bound.
+// shrink drops entries other than e, from an arbitrary place on, until the table is within its
+// bound.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
@@ -122,7 +126,7 @@ func (h *Hot[V]) shrink(e *hot[V]) {
 	}
 }
 
-// Delete forgets a token.
+// Delete removes a token.
 func (h *Hot[V]) Delete(token string) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
@@ -133,11 +137,12 @@ func (h *Hot[V]) Delete(token string) {
 	}
 }
 
-// Bytes is about how much memory the entries take.
+// Bytes returns about how many bytes the entries take.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// The hits of a set are counted one by one as far as exactly, then one in sample at random and for all of them: cores
-// that use one token would otherwise hand its cache line to and fro with every request.
+// The first hits of a set are counted one by one, up to exactly. After that, one hit in sample is
+// counted as sample hits, at random. Otherwise cores that use the same token would write to the
+// same cache line with every request.
 const (
 	exactly = 1 << 10
 	sample  = 1 << 5
@@ -151,7 +156,7 @@ func (s *hotSet[V]) count() {
 	}
 }
 
-// Hits tells how many lookups found something: to a few percent, once they are many.
+// Hits returns how many look-ups found a token. A large number is exact to a few percent.
 func (h *Hot[V]) Hits() (n uint64) {
 	for i := range h.sets {
 		n += h.sets[i].hits.Load()

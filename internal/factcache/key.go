@@ -12,8 +12,8 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // maxBuffer is the largest buffer that is used again.
 const maxBuffer = 64 << 10
 
-// KeyOf returns the key of an entry that is about all of parts. It hashes the length of each part too,
-// so different parts never give the same input.
+// KeyOf returns the key of an entry that is about all of parts. It hashes the length of each part
+// too, so different parts never give the same input.
 func KeyOf(parts ...string) Key {
 	buffer := buffers.Get().(*[]byte)
 	b := (*buffer)[:0]

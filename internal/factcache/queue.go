@@ -1,16 +1,16 @@
 package factcache
 
-// queue is a ring of keys: first in, first out.
+// queue is a ring of keys, first in, first out.
 type queue struct {
 	keys []string
 	head int // the oldest
 	n    int
 }
 
-// at returns the i-th key, the oldest being the first.
+// at returns a key. The oldest one has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// push adds a key. The queue never has more than most keys, and grows no further.
+// push adds a key. The queue must have less than most keys before. It does not grow beyond most.
 func (q *queue) push(k string, most int) {
 	if q.n == len(q.keys) {
 		grown := make([]string, min(q.n+q.n/4+8, most))

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// BenchmarkSweep is what a reader waits at the worst while every shard of a cache with a million entries is swept, one
-// after the other. One operation is the sweep of all shards. The collector is off meanwhile: on few cores a reader waits
-// for it longer than for any sweep, with nothing to sweep as well.
+// BenchmarkSweep is what a reader waits at the worst while every shard of a cache with a million
+// entries is swept, one after the other. One operation is the sweep of all shards. The collector is
+// off meanwhile: on few cores a reader waits for it longer than for any sweep, with nothing to
+// sweep as well.
 func BenchmarkSweep(b *testing.B) {
 	const entries = 1_000_000
 	for _, expired := range []int{0, 10, 100} {

@@ -10,16 +10,16 @@ import (
 	"slices"
 )
 
-// algorithm is how a signature algorithm of the allow-list binds to keys.
+// algorithm is a signature algorithm of the allow-list.
 type algorithm struct {
 	name      string
-	kty, crv  string // of the keys that it works with
-	signature int    // its length in bytes; 0: that of the modulus
+	kty, crv  string // the type and the curve of its keys
+	signature int    // the length of a signature in bytes; 0 is the length of the modulus
 	hash      crypto.Hash
 	pss       bool
 }
 
-// algorithms is the allow-list. None and the HMACs do not exist here.
+// algorithms is the allow-list. It contains neither none nor an HMAC.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
@@ -36,27 +36,27 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
-	table["Ed25519"] = table["EdDSA"] // RFC 9864, section 2.2: the name that says which curve
+	table["Ed25519"] = table["EdDSA"] // the name of RFC 9864, section 2.2, which tells the curve
 	return table
 }()
 
 // Known reports whether an algorithm is on the allow-list.
 func Known(name string) bool { return algorithms[name] != nil }
 
-// Among reports whether an algorithm of the allow-list is one of names. EdDSA and Ed25519 are two names of one
-// algorithm, so either stands for both.
+// Among reports whether an algorithm of the allow-list is one of names. EdDSA and Ed25519 are two
+// names of one algorithm, so each of them means both.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is what a signature is about, and its SHA-256, which whoever looks for the token in a cache has made already.
+// signed is the text that is signed, and its SHA-256, which the key of the cache needs too.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
-// digest is the input's hash. buf is where a long one goes.
+// digest returns the hash of the input. It uses buf for a long hash.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -70,12 +70,13 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	}
 }
 
-// verify reports whether a signature of the right length was made by the private half of a key that fits.
+// verify reports whether the private key of public made a signature. The signature has the right
+// length, and the key fits the algorithm.
 func (a *algorithm) verify(in signed, signature []byte, public any) bool {
 	var buf [sha512.Size]byte
 	switch public := public.(type) {
 	case *rsa.PublicKey:
-		if a.pss { // the salt as long as the hash: RFC 7518, section 3.5
+		if a.pss { // RFC 7518, section 3.5: the salt has the length of the hash
 			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 			return rsa.VerifyPSS(public, a.hash, a.digest(in, &buf), signature, &options) == nil
 		}
@@ -90,11 +91,12 @@ func (a *algorithm) verify(in signed, signature []byte, public any) bool {
 	return false
 }
 
-// maxDER is the longest that appendDER makes, of two numbers of P-521: both may need a zero in front.
+// maxDER is the length of the longest result of appendDER: two numbers of P-521, each with a zero
+// in front.
 const maxDER = 3 + 2*(2+1+66)
 
-// appendDER writes the two numbers of an ECDSA signature, which a JWS joins at their full length (RFC 7518,
-// section 3.4), in the form that crypto/ecdsa reads: an ASN.1 sequence of two integers.
+// appendDER appends the two numbers of an ECDSA signature in the form that crypto/ecdsa reads: an
+// ASN.1 sequence of two integers. A JWS contains them at their full length (RFC 7518, section 3.4).
 func appendDER(b, r, s []byte) []byte {
 	r, s = shortest(r), shortest(s)
 	n := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
@@ -104,7 +106,7 @@ func appendDER(b, r, s []byte) []byte {
 	}
 	b = append(b, byte(n))
 	for _, number := range [...][]byte{r, s} {
-		sign := number[0] >> 7 // a number that would read as negative gets a zero in front
+		sign := number[0] >> 7 // a zero in front keeps the number positive
 		b = append(b, 0x02, byte(len(number))+sign)
 		if sign == 1 {
 			b = append(b, 0)
@@ -114,7 +116,7 @@ func appendDER(b, r, s []byte) []byte {
 	return b
 }
 
-// shortest is a number without leading zeros, but for one that is zero.
+// shortest returns a number without leading zeros. The number zero keeps one.
 func shortest(number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]

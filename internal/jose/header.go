@@ -1,5 +1,6 @@
-// Package jose takes compact JWS tokens apart and verifies them with the keys of a JWK set. It alone imports jwx: what
-// jwx does for us is the mathematics and the forms of keys; what a token, a header and a set may say is decided here.
+// Package jose parses compact JWS tokens and verifies them with the keys of a JWK set. It is the
+// only package that imports jwx. jwx parses the numbers of a key. This package decides what a
+// token, a header and a key set may contain.
 package jose
 
 import (
@@ -11,31 +12,32 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The ways in which a token is no usable JWS.
+// The errors of a token that is not a usable JWS.
 var (
 	ErrMalformed = errors.New("not a JWS in compact form")
-	ErrHeader    = errors.New("header asks for what is not supported")
+	ErrHeader    = errors.New("header requires an extension that is not supported")
 	ErrAlgorithm = errors.New("algorithm is not allowed")
 	ErrSignature = errors.New("signature does not verify")
-	ErrTries     = errors.New("too many keys fit the token to try them all")
+	ErrTries     = errors.New("too many keys fit the token")
 )
 
-// Header is what a verifier reads of a JOSE header. Members that bring or name keys from outside (jku, jwk, x5u, x5c)
-// are passed over: RFC 8725, section 3.10.
+// Header is the part of a JOSE header that is used. Members that contain or name keys from outside
+// (jku, jwk, x5u, x5c) are ignored (RFC 8725, section 3.10).
 type Header struct {
 	Algorithm  string
-	KeyID      string // "" is none
-	Thumbprint string // x5t; "" is none
+	KeyID      string // kid, or ""
+	Thumbprint string // x5t, or ""
 	Type       string // typ in lower case, without the application/ prefix
 	HasType    bool
 }
 
 const (
-	maxHeader = 8 << 10 // bytes of the encoded segment: a certificate chain may be in it
+	maxHeader = 8 << 10 // bytes of the encoded segment, which may contain a certificate chain
 	maxKeyID  = 512
 )
 
-// encoding refuses padding and stray bits in the last character. It skips line breaks, so those are looked for apart.
+// encoding refuses padding and stray bits in the last character. It accepts line breaks, so callers
+// look for those first.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -47,8 +49,9 @@ func decodeString(s string) ([]byte, error) {
 
 var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c")
 
-// ParseHeader reads the first segment of a token. The error is ErrMalformed, ErrAlgorithm (no or no string alg) or
-// ErrHeader (an extension, a compression or an encryption that this package doesn't speak).
+// ParseHeader reads the first segment of a token. The error is ErrMalformed, or ErrAlgorithm if alg
+// is missing or not a string, or ErrHeader if the header requires an extension, a compression or an
+// encryption.
 func ParseHeader(segment string) (*Header, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
@@ -67,7 +70,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // of another type: none that is allowed
+				_, ok = m.Raw() // another type names no algorithm
 			} else {
 				ok = h.Algorithm != ""
 			}
@@ -105,7 +108,7 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// word reads a string that says something and isn't too long.
+// word reads a string that is neither empty nor too long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID
@@ -113,15 +116,16 @@ func word(m *claims.Members) (string, bool) {
 
 func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
 
-// Headers remembers parsed headers by their segment. Only headers of verified tokens are kept, and only so many, so a
-// stranger can't fill it. The zero value is ready.
+// Headers is a bounded table of parsed headers by their segment. It contains headers of verified
+// tokens only, so a stranger can't fill it. The zero value is ready to use.
 type Headers struct {
 	known atomic.Pointer[map[string]*Header]
 }
 
 const maxKnownHeaders = 256
 
-// Get returns what Keep kept, or nil. full is whether Keep keeps no more, so that nil says nothing.
+// Get returns the header of a segment, or nil. full reports whether the table is full. If it is
+// full, nil does not mean that no token with the segment was verified.
 func (c *Headers) Get(segment string) (h *Header, full bool) {
 	known := c.known.Load()
 	if known == nil {
@@ -130,7 +134,7 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 	return (*known)[segment], len(*known) >= maxKnownHeaders
 }
 
-// Keep remembers the header of a token whose signature verified.
+// Keep stores the header of a token whose signature was verified.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

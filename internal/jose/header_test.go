@@ -177,7 +177,8 @@ func TestHeadersConcurrently(t *testing.T) {
 	require.Equal(t, 256, count, "no header was lost to another, and none was too many")
 }
 
-// FuzzHeader holds the parser to encoding/json: a header that passes is the object that others read.
+// FuzzHeader holds the parser to encoding/json: a header that passes is the object that others
+// read.
 func FuzzHeader(f *testing.F) {
 	for _, tt := range headers {
 		f.Add([]byte(tt.text))

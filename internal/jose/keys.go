@@ -16,22 +16,23 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// Key is one public key of a set, made ready to verify.
+// Key is a public key of a key set.
 type Key struct {
 	id, x5t   string
-	algorithm *algorithm // nil is any that fits
+	algorithm *algorithm // nil allows every algorithm that fits
 	kty, crv  string
 	size      int // of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // of all that matters about the key
+	print     [sha256.Size]byte // a hash of the key and its names
 }
 
 const (
 	minModulus = 2048 / 8
-	maxModulus = 8192 / 8 // larger ones make a forged token expensive
+	maxModulus = 8192 / 8 // a larger one would make each forged token expensive
 )
 
-// fits reports whether the key may verify under an algorithm: type, curve and the key's own word agree.
+// fits reports whether the key may verify signatures of an algorithm: its type, its curve and its
+// alg agree with the algorithm.
 func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
@@ -47,15 +48,15 @@ func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
 	return len(signature) == size && a.verify(in, signature, k.public)
 }
 
-// jwkNames are the members that are read. The private ones are looked for to be refused.
+// jwkNames are the members that are read. A key with a private member is refused.
 var jwkNames = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
 }
 
 var registeredJWK = claims.NewNames(jwkNames...)
 
-// parseKey reads one member of a set. Certificates in it are passed over: identity servers publish expired and
-// self-signed ones, and the set itself is what is trusted.
+// parseKey reads one key of a set. It ignores certificates: identity servers publish expired and
+// self-signed certificates, and the trust comes from the set itself.
 func parseKey(text string) (*Key, error) {
 	m := make(map[string]string)
 	var operations []string
@@ -98,7 +99,7 @@ func parseKey(text string) (*Key, error) {
 		if k.algorithm = algorithms[alg]; k.algorithm == nil {
 			return nil, errors.New("algorithm is not on the allow-list")
 		}
-		named = k.algorithm.name // one of the two, if it has two names
+		named = k.algorithm.name // always the same one, if it has two names
 	}
 	if err := k.material(m); err != nil {
 		return nil, err
@@ -118,11 +119,11 @@ var allAlgorithms = func() (all []*algorithm) {
 	return all
 }()
 
-// coordinates are the lengths, in octets, of a coordinate of each curve.
+// coordinates is the length of a coordinate of each curve, in octets.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
-// isSigned reports whether a number begins with one zero octet before its highest bit. RFC 7518, section 6.3.1.1, tells of
-// libraries that write a modulus so, and the number is the same.
+// isSigned reports whether a number begins with one zero octet before its highest bit. According to
+// RFC 7518, section 6.3.1.1, some libraries write a modulus in that way. The number is the same.
 func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
 
 // material turns the numbers of a JWK into a public key.
@@ -149,7 +150,7 @@ func (k *Key) material(m map[string]string) error {
 			return fmt.Errorf("member %q begins with a zero octet", name)
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]: // RFC 7518, section 6.2.1.2
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
-		case name == "e" && len(value) > 4: // which jwx would cut to what fits an int
+		case name == "e" && len(value) > 4: // jwx would drop the first octets
 			return errors.New("RSA exponent is too large")
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// KeySet is the usable keys of one published JWK set.
+// KeySet is the usable keys of a JWK set that the issuer published.
 type KeySet struct {
 	keys   group
 	byID   map[string]*group
@@ -18,7 +18,7 @@ type KeySet struct {
 	prints map[[32]byte]struct{}
 	// Sum is the SHA-256 of the text of the set.
 	Sum [sha256.Size]byte
-	// Skipped tells why each unusable key of the set was left out.
+	// Skipped tells why each unusable key of the set was skipped. It contains at most 8 reasons.
 	Skipped []string
 
 	mu     sync.Mutex
@@ -33,8 +33,8 @@ const (
 
 var setNames = claims.NewNames("keys")
 
-// ParseKeySet reads a JWK set (RFC 7517, section 5). A key that can't be used is skipped and spoils no other; a set
-// without a usable key, or of more than 1000, is an error.
+// ParseKeySet reads a JWK set (RFC 7517, section 5). It skips keys that can't be used. A set
+// without a usable key, or with more than 1000 keys, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
 	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), prints: make(map[[32]byte]struct{})}
 	s.Sum = sha256.Sum256([]byte(text))
@@ -101,18 +101,19 @@ func addTo(groups map[string]*group, name string, k *Key) {
 	groups[name].add(k)
 }
 
-// Len is the number of usable keys.
+// Len returns the number of usable keys.
 func (s *KeySet) Len() int { return len(s.keys.all()) }
 
-// Contains reports whether the set has a key: the same material under the same name.
+// Contains reports whether the set contains a key: the same numbers under the same name.
 func (s *KeySet) Contains(k *Key) bool {
 	_, ok := s.prints[k.print]
 	return ok
 }
 
-// Find returns the keys that a header selects: by kid; where no key has that kid, by the thumbprint of the certificate
-// (as identity servers that rename their keys need); where the header names neither, each key that fits. known is
-// false if the header names a key that the set doesn't have, and a newer set may.
+// Find returns the keys that a header selects. The header selects them by kid. If no key has that
+// kid, it selects them by the thumbprint of the certificate, because some identity servers rename
+// their keys. If the header has neither, it selects each key that fits. known is false if the
+// header names a key that the set doesn't contain; a newer set may contain it.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {
@@ -134,7 +135,7 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// named returns the keys that a header names, whatever their algorithm, or nil.
+// named returns the keys that a header names, of any algorithm, or nil.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys
@@ -145,7 +146,7 @@ func (s *KeySet) named(h *Header) *group {
 	return s.byX5t[h.Thumbprint]
 }
 
-// MarkAbsent notes that this set was asked for a key and hasn't got it.
+// MarkAbsent records that a key was looked for in this set, which does not contain it.
 func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,7 +156,7 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.absent[named{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
-// Absent reports whether MarkAbsent noted the key.
+// Absent reports whether MarkAbsent recorded the key that a header names.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,5 +164,5 @@ func (s *KeySet) Absent(h *Header) bool {
 	return ok
 }
 
-// named is how a header names a key.
+// named is the names by which a header selects a key.
 type named struct{ id, thumbprint string }

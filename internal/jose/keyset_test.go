@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus is an odd number of so many bits, which is all that a public key shows of whether it is a modulus.
+// modulus is an odd number of so many bits, which is all that a public key shows of whether it is a
+// modulus.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -36,7 +37,8 @@ func flipped(private *ecdsa.PrivateKey) string {
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst is a member of a key with a zero octet in front: the same number, in a form that RFC 7518 forbids.
+// zeroFirst is a member of a key with a zero octet in front: the same number, in a form that RFC
+// 7518 forbids.
 func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
 
 func zeroesFirst(n int, private any, member string) string {
@@ -262,7 +264,8 @@ func tryIssue(private any, algorithm string) (token string, ok bool) {
 	return issue(private, members{"alg": algorithm}), true
 }
 
-// FuzzKeySet adds a stranger's key to a good one: whatever it is, the good one is found, as long as the set is JSON.
+// FuzzKeySet adds a stranger's key to a good one: whatever it is, the good one is found, as long as
+// the set is JSON.
 func FuzzKeySet(f *testing.F) {
 	for _, keys := range []map[string]string{usableKeys(), unusableKeys()} {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {

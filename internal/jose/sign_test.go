@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// A token that Sign made is one that ParseHeader and Verify accept, with the key that Public returns.
-// One signature in 128 has a short number: the loop meets some.
+// A token that Sign made is one that ParseHeader and Verify accept, with the key that Public
+// returns. One signature in 128 has a short number: the loop meets some.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
@@ -86,7 +86,8 @@ func (b broken) Public() crypto.PublicKey { return b.public }
 
 func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.signature, b.err }
 
-// Sign returns an error for each signature that is no ES256 signature, and shows no text of the key.
+// Sign returns an error for each signature that is no ES256 signature, and shows no text of the
+// key.
 func TestSignWithBrokenKey(t *testing.T) {
 	t.Parallel()
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...) // R of 257 bits

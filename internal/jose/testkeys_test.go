@@ -80,7 +80,8 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// sign makes the signature of an algorithm (RFC 7518, section 3; RFC 8037, section 3.1) with the standard library alone.
+// sign makes the signature of an algorithm (RFC 7518, section 3; RFC 8037, section 3.1) with the
+// standard library alone.
 func sign(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(k, []byte(input))

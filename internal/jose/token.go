@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Token is a compact JWS, cut at its dots and not yet believed.
+// Token is a compact JWS, split at its dots and not verified.
 type Token struct {
 	text          string
-	first, second int // where the dots are
+	first, second int // the positions of the dots
 }
 
-// Split cuts a token that has exactly three segments.
+// Split splits a token. It returns false unless the token has exactly three segments.
 func Split(token string) (Token, bool) {
 	first := strings.IndexByte(token, '.')
 	if first < 0 {
@@ -30,8 +30,8 @@ func Split(token string) (Token, bool) {
 	return Token{token, first, second}, true
 }
 
-// Looks reports whether the first segment begins as an encoded JSON object does. What has three segments and doesn't
-// look like this is an opaque token with two dots in it.
+// Looks reports whether the first segment begins as an encoded JSON object does. A token with three
+// other segments is an opaque token that contains two dots.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
 // IsJWT reports whether a text has three segments, and the first of them begins as an encoded JSON
@@ -41,8 +41,8 @@ func IsJWT(text string) bool {
 	return ok && token.Looks()
 }
 
-// LooksLikeObject reports whether text begins as an encoded JSON object does. White space before the object is legal
-// (RFC 8259, section 2).
+// LooksLikeObject reports whether text begins as an encoded JSON object does. White space before
+// the object is legal (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {
 	if len(text) >= 2 && text[0] == 'e' { // nearly every token
 		c := text[1]
@@ -69,7 +69,7 @@ func LooksLikeObject(text string) bool {
 	return false
 }
 
-// sextet is the six bits that a character of base64url stands for.
+// sextet returns the six bits that a character of base64url encodes.
 func sextet(c byte) (value int, ok bool) {
 	switch {
 	case c >= 'A' && c <= 'Z':
@@ -86,18 +86,19 @@ func sextet(c byte) (value int, ok bool) {
 	return 0, false
 }
 
-// Header is the first segment as it stands.
+// Header returns the first segment, encoded.
 func (t Token) Header() string { return t.text[:t.first] }
 
-// Signed is the first two segments: what the signature is about.
+// Signed returns the first two segments with the dot between them: the text that is signed.
 func (t Token) Signed() string { return t.text[:t.second] }
 
-// scratch is where tokens are decoded; pooled, so that verifying costs no copy of the token on the heap.
+// scratch is the memory in which a token is decoded. A pool of them saves a copy of each token on
+// the heap.
 type scratch struct{ input, decoded []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxScratch keeps one huge token from pinning its buffer.
+// maxScratch is the largest buffer that the pool keeps.
 const maxScratch = 64 << 10
 
 func (s *scratch) free() {
@@ -106,7 +107,7 @@ func (s *scratch) free() {
 	}
 }
 
-// decode reads base64url of the one canonical form.
+// decode decodes base64url. It accepts the canonical form only.
 func (s *scratch) decode(segment string) ([]byte, bool) {
 	if strings.IndexByte(segment, '\n') >= 0 || strings.IndexByte(segment, '\r') >= 0 {
 		return nil, false
@@ -138,10 +139,11 @@ func decodeText(segment string) (string, bool) {
 	return string(text), ok
 }
 
-// Signature is the third segment as it stands.
+// Signature returns the third segment, encoded.
 func (t Token) Signature() string { return t.text[t.second+1:] }
 
-// Hashed is a token whose signed part was hashed: once, for whoever looks for it in a cache and for the signature.
+// Hashed is a token with the hash of its signed part. The key of a cache and the signature need the
+// same hash.
 type Hashed struct {
 	Token
 	Sum [sha256.Size]byte // the SHA-256 of Signed
@@ -155,8 +157,8 @@ func (t Token) Hash() *Hashed {
 	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
-// Verify returns the first of keys that made the signature, under the algorithm that the header names and that each
-// of them is known to fit.
+// Verify returns the first of keys that verifies the signature. algorithm is that of the header,
+// and each of the keys fits it.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {
@@ -169,7 +171,7 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signed{sum: &t.Sum}
-	if a.hash != crypto.SHA256 { // else the sum says it all
+	if a.hash != crypto.SHA256 { // otherwise the sum is enough
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input
 	}

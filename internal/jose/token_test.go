@@ -156,7 +156,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 gave EdDSA with Ed25519 a name of its own: one algorithm by two names, in the token and in the key.
+// RFC 9864 gave EdDSA with Ed25519 a name of its own: one algorithm by two names, in the token and
+// in the key.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -203,7 +204,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// The key of an attacker's choice is the public key itself, as the secret of an HMAC: there is no HMAC here.
+// The key of an attacker's choice is the public key itself, as the secret of an HMAC: there is no
+// HMAC here.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
@@ -243,8 +245,8 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-// Numbers of every length: those that begin with zeros, and those whose first bit is set. What is wrong with one
-// signature of some hundreds shows as a token refused now and then.
+// Numbers of every length: those that begin with zeros, and those whose first bit is set. What is
+// wrong with one signature of some hundreds shows as a token refused now and then.
 func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: algorithm})

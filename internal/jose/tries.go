@@ -7,22 +7,24 @@ import (
 	"time"
 )
 
-// FreeTries is with how many keys each token may be tried.
+// FreeTries is the number of keys that each token may try.
 const FreeTries = 4
 
-// MoreTries is with how many keys beyond those all bad tokens of a second may be tried.
+// MoreTries is the number of further keys that all bad tokens of a second may try together.
 const MoreTries = 256
 
-// Tries bounds what bad tokens cost where many keys fit: keys that share a kid, and tokens without one. A token is tried
-// with four keys. For each further key the allowance of the second must have something left; a good token gives back what
-// it took. So of more than 260 keys that fit, those behind are never tried. The zero value is ready.
+// Tries bounds the cost of bad tokens if many keys fit them: if keys share a kid, or a token has no
+// kid. Each token may try FreeTries keys. Each further key is taken from the allowance of the
+// second, MoreTries. A good token gives back the keys that it took. So if more than 260 keys fit,
+// the last ones are never tried. The zero value is ready to use.
 type Tries struct {
 	mu    sync.Mutex
 	since time.Time // when the second began
 	used  int
 }
 
-// Verify is [Hashed.Verify] within the bounds. If the allowance is used up before a key verified, the error is ErrTries.
+// Verify is [Hashed.Verify] within the bounds. If the allowance is used up before a key verifies
+// the signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
@@ -43,7 +45,7 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.Sub(t.since) >= time.Second { // a request that waited for keys comes with an earlier time: it begins none
+	if now.Sub(t.since) >= time.Second { // not for the earlier now of a request that waited for keys
 		t.since, t.used = now, 0
 	}
 	t.used++
@@ -56,7 +58,7 @@ func (t *Tries) giveBack(n int) {
 	t.used = max(t.used-n, 0)
 }
 
-// group is keys that are tried one after the other: first those that verified last.
+// group is keys in the order in which they are tried. Keys that verified a token come first.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }
@@ -68,14 +70,14 @@ func (g *group) all() []*Key {
 	return nil
 }
 
-// add is for a set that is not in use yet.
+// add adds a key to a group that is not in use yet.
 func (g *group) add(k *Key) {
 	keys := append(g.all(), k)
 	g.keys.Store(&keys)
 }
 
-// Prefer notes that a key which [KeySet.Find] returned for h has verified. From now on it is among the first that are
-// tried, so that strangers can't use up the allowance that its tokens need.
+// Prefer moves a key to the front of the keys that [KeySet.Find] returns for h, because it verified
+// a token. Then strangers can't use up the allowance that its tokens need.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.named(h)
 	if g == nil {
@@ -92,5 +94,5 @@ func (s *KeySet) Prefer(h *Header, k *Key) {
 			keys = append(keys, other)
 		}
 	}
-	g.keys.CompareAndSwap(old, &keys) // if another key was preferred at the same time, then this one is some time later
+	g.keys.CompareAndSwap(old, &keys) // if it fails, another key was preferred at the same time
 }

@@ -104,8 +104,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// A key that verified a short time ago is among the first that are tried, so its tokens pass while strangers use up
-// what is left.
+// A key that verified a short time ago is among the first that are tried, so its tokens pass while
+// strangers use up what is left.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -128,7 +128,8 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	require.Equal(t, 20, s.Len())
 }
 
-// Keys of one kid that no verification could mix up do not use up tries: algorithms choose among them.
+// Keys of one kid that no verification could mix up do not use up tries: algorithms choose among
+// them.
 func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	var keys []string
 	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {

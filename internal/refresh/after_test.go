@@ -87,8 +87,8 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// What a refresh brings may come from a cache, which a caller that knows better can't use. Get with a refresh due and
-// After in one request is just this.
+// What a refresh brings may come from a cache, which a caller that knows better can't use. Get with
+// a refresh due and After in one request is just this.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -125,7 +125,8 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
-// Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser one.
+// Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser
+// one.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -16,7 +16,8 @@ type later time.Duration
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// A source that says when to come back is not fetched from before that, and callers get its error at once.
+// A source that says when to come back is not fetched from before that, and callers get its error
+// at once.
 func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {

@@ -10,8 +10,9 @@ import (
 // Known remembers the names of callers that were good before. If too many callers wait for a fetch,
 // a caller with a known name still finds a place: see [Source.Await].
 //
-// Known stores hashes under a secret seed in a fixed number of slots. A new name may replace another
-// one. Only a caller that is proven to be good may be noted, so strangers cannot replace names.
+// Known stores hashes under a secret seed in a fixed number of slots. A new name may replace
+// another one. Only a caller that is proven to be good may be noted, so strangers cannot replace
+// names.
 type Known struct {
 	seed  maphash.Seed
 	size  int
@@ -38,7 +39,8 @@ func (k *Known) Note(name string) {
 	}
 }
 
-// Name returns a number that tells the name from other names, or Stranger if the name was not noted.
+// Name returns a number that tells the name from other names, or Stranger if the name was not
+// noted.
 func (k *Known) Name(name string) uint64 {
 	if slot, number, mark := k.find(name); slot.Load() == mark {
 		return number

@@ -67,8 +67,8 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// bubble runs a test with a source of its own in a bubble of fake time. That the bubble ends shows that no goroutine is
-// left.
+// bubble runs a test with a source of its own in a bubble of fake time. That the bubble ends shows
+// that no goroutine is left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })

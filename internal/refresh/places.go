@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// ErrCrowded says that too many callers wait already. The error that wraps it has a method RetryAfter, which tells when
-// the fetch that the caller would have waited for is likely to have ended.
+// ErrCrowded says that too many callers wait already. The error that wraps it has a method
+// RetryAfter: the time until the fetch that the caller wanted to wait for has probably ended.
 var ErrCrowded = errors.New("too many requests wait for the next fetch")
 
 type crowded struct{ after time.Duration }
@@ -16,26 +16,27 @@ func (e *crowded) Error() string             { return ErrCrowded.Error() }
 func (e *crowded) Unwrap() error             { return ErrCrowded }
 func (e *crowded) RetryAfter() time.Duration { return e.after }
 
-// Stranger is the name of a caller that is not known.
+// Stranger is the name of a caller that is not known: see [Known].
 const Stranger = 0
 
 // places counts the callers that wait.
 type places struct {
-	open   int            // in the places that are open to all
-	guests int            // known callers, in the places beside those
-	byName map[uint64]int // the guests of each name
-	first  int            // for the first document
+	open   int            // callers in the places for all
+	guests int            // callers in the places for known callers only
+	byName map[uint64]int // guests by their name
+	first  int            // callers that wait for the first document
 }
 
-// Await waits for a fetch that begins at now or later and returns what it brought: for a caller whose token names a key
-// that the document lacks. All callers share that fetch, and the gap is kept. If an earlier fetch is under way and its
-// document is enough, Await returns that document.
+// Await waits for a fetch that begins at now or later, and returns its document. It is for a caller
+// whose token names a key that the document lacks. All callers share that fetch, and Policy.Gap is
+// kept. If an earlier fetch runs, and enough accepts its document, Await returns that document.
 //
-// With force no cache between here and the source may answer, and a fetch that lets one doesn't count.
+// If force is true, the response must not come from a cache, and a fetch that allowed a cache does
+// not count.
 //
-// Strangers cannot take all places: if none of the policy's Waiters is left, a caller with a name waits in one of the
-// Guests, of which a name has PerGuest at most. If there is no place, the error is ErrCrowded at once, and the fetch takes
-// place all the same.
+// Strangers cannot take all places. If Policy.Waiters callers wait, a caller with a name may still
+// wait as one of Policy.Guests, at most PerGuest for each name. If there is no place, the error is
+// ErrCrowded at once. The fetch takes place nevertheless.
 func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -76,7 +77,8 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	}
 }
 
-// enter takes a place for a caller that is to wait for f. The caller calls leave when it waits no longer. s.mu is held.
+// enter takes a place for a caller that will wait for f. The caller calls leave when it no longer
+// waits. s.mu is held.
 func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
 	p := &s.places
 	switch {
@@ -116,7 +118,8 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// crowded is the refusal of a place. It expects that fetches take as long as the last one did. s.mu is held.
+// crowded returns the error for a caller that gets no place. It assumes that each fetch takes as
+// long as the last one. s.mu is held.
 func (s *Source[T]) crowded(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {

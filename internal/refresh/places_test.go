@@ -122,8 +122,8 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	})
 }
 
-// A caller that finds no place is told when it is worth to come again, and the fetch takes place also when no caller
-// waits for it.
+// A caller that finds no place is told when it is worth to come again, and the fetch takes place
+// also when no caller waits for it.
 func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
@@ -173,7 +173,8 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	})
 }
 
-// The fetch under way began before the caller came. If its document is enough, the caller does not wait for the next.
+// The fetch under way began before the caller came. If its document is enough, the caller does not
+// wait for the next.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -1,8 +1,9 @@
-// Package refresh keeps a fetched document (a key set, the metadata that names it) fresh: fetched on first use, again
-// ahead of its expiry, at once when a caller knows that it is behind, and never more than once a second whatever
-// callers ask. It knows nothing of HTTP: it is given a function that fetches.
+// Package refresh keeps a fetched document fresh, for example a key set. It fetches the document at
+// the first use, again before it expires, and at once if a caller knows that the document is
+// outdated. It never fetches more often than once in Policy.Gap. It knows nothing of HTTP: the
+// caller passes a function that fetches.
 //
-// No goroutine outlives the fetch that it was started for.
+// Each goroutine of this package ends with the fetch for which it was started.
 package refresh
 
 import (
@@ -14,78 +15,82 @@ import (
 	"time"
 )
 
-// ErrTimeout says that the next fetch didn't come in time.
+// ErrTimeout says that the next fetch did not end in time.
 var ErrTimeout = errors.New("the fetch takes too long")
 
-// ErrTooOld says that no fetch succeeded for longer than the document may be used.
-var ErrTooOld = errors.New("the last good answer is too old")
+// ErrTooOld says that no fetch succeeded for longer than Policy.MaxAge.
+var ErrTooOld = errors.New("the last good response is too old")
 
 // ErrPanic says that the fetch panicked.
 var ErrPanic = errors.New("the fetch panicked")
 
-// Fetch gets the document anew. previous is the last good one, or the zero value; lifetime is how long the answer says
-// that it is fresh, 0 where it says nothing. With force no cache between here and the source may answer.
+// Fetch fetches the document. previous is the last good document, or the zero value. lifetime is
+// how long the response says that it is fresh, or 0 if it doesn't say. If force is true, the
+// response must not come from a cache.
 //
-// If an error has a method RetryAfter() time.Duration, then no fetch begins before that time is over.
+// If an error has a method RetryAfter() time.Duration, no fetch begins before that time is over.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
-// Policy bounds a Source. All of it is required.
+// Policy bounds a Source. All fields are required.
 type Policy struct {
-	Lifetime time.Duration // of an answer that says nothing of its own
-	Min, Max time.Duration // bounds of what answers say
+	Lifetime time.Duration // the lifetime of a response that doesn't tell one
+	Min, Max time.Duration // the bounds of the lifetime that a response tells
 	MaxAge   time.Duration // how long the last good document may be used while fetches fail
-	Gap      time.Duration // between the starts of two fetches
-	Retry    time.Duration // between failed fetches as long as the document may be used
-	Timeout  time.Duration // of one fetch
-	MaxWait  time.Duration // of one caller, where a document is at hand but too old for that caller
-	Patience time.Duration // of one caller, for the refresh of a document that has outlived its lifetime
-	Doubt    time.Duration // age from which Doubt starts a refresh
-	Waiters  int           // callers that may wait for the next fetch at a time
-	Guests   int           // callers with a name that may wait besides, when all those places are taken
-	PerGuest int           // of them with the same name
-	Crowd    int           // callers that may wait for the first document at a time
+	Gap      time.Duration // the least time between the starts of two fetches
+	Retry    time.Duration // the time between failed fetches while the document may be used
+	Timeout  time.Duration // the longest time of one fetch
+	MaxWait  time.Duration // the longest wait of a caller that has a document and needs a newer one
+	Patience time.Duration // the longest wait of a caller for the refresh of an expired document
+	Doubt    time.Duration // the age from which on Doubt starts a refresh
+	Waiters  int           // how many callers may wait for the next fetch
+	Guests   int           // how many callers with a name may wait in addition, if Waiters others wait
+	PerGuest int           // how many of the Guests may have the same name
+	Crowd    int           // how many callers may wait for the first document
 }
 
-// Source holds one document. Use New.
+// Source holds one document. Use New to create one.
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	epoch  time.Time // times are measured from it by the monotonic clock, which the wall clock's jumps don't move
+	epoch  time.Time // good.failed counts from it, by the monotonic clock
 	good   atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
-	running *flight   // the fetch under way
-	next    *flight   // the fetch that waits for its time
-	last    *flight   // the latest that fetched and ended
-	hold    time.Time // no fetch begins before it: the source asked for that
+	running *flight   // the fetch that runs now
+	next    *flight   // the fetch that waits for its start
+	last    *flight   // the latest fetch that ended
+	hold    time.Time // no fetch begins before that time: the server asked for it
 	places  places
 }
 
 // good is a document and its times.
 type good[T any] struct {
-	document              T
-	started               time.Time // when the fetch that brought it, or found it unchanged, began
-	at, refresh, unusable time.Time
-	expires               time.Time    // the end of its lifetime; from then on it is a makeshift
-	failed                atomic.Int64 // when the last attempt to refresh it failed, in nanoseconds since epoch; 0 never
+	document T
+	started  time.Time    // the start of the fetch that brought the document or found it unchanged
+	at       time.Time    // the end of that fetch
+	refresh  time.Time    // when the document is due for a refresh
+	expires  time.Time    // the end of its lifetime
+	unusable time.Time    // the end of its use while fetches fail
+	failed   atomic.Int64 // when the last refresh failed, in nanoseconds since epoch; 0 is never
 }
 
 type flight struct {
-	start time.Time // planned
+	start time.Time // the planned start, and later the real one
 	force bool
 	done  chan struct{}
-	err   error // valid once done is closed, like end
-	end   time.Time
+	err   error     // valid after done is closed
+	end   time.Time // valid after done is closed
 }
 
-// New returns a source that has fetched nothing yet.
+// New returns a Source without a document. It fetches nothing.
 func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 	return &Source[T]{fetch: fetch, policy: policy, epoch: time.Now().Add(-2 * policy.Retry)}
 }
 
-// Get returns the document. If it is due for a refresh, Get starts one and does not wait for it. If the document has
-// outlived its lifetime, because the caller is the first for a while, Get waits for the refresh: see renewed. If there is
-// no document that may be used, Get waits for one; if the last attempt failed within the gap, it returns that error.
+// Get returns the document. If it is due for a refresh, Get starts one and does not wait for it. If
+// the document has outlived its lifetime, because the caller is the first for a while, Get waits
+// for the refresh: see renewed. If there is no document that may be used, Get waits for one; if the
+// last attempt failed within the gap, it returns that error.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
@@ -100,7 +105,8 @@ func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	return g.document, nil
 }
 
-// Peek returns the last good document and when it was fetched or found unchanged, without any effect.
+// Peek returns the last good document, and when it was fetched or found unchanged. It has no
+// effect.
 func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	g := s.good.Load()
 	if g == nil {
@@ -119,26 +125,29 @@ func (s *Source[T]) Failure() error {
 	return s.last.err
 }
 
-// Asked reports whether a fetch began so recently, with or without success, that the next isn't allowed yet.
+// Asked reports whether a fetch began so recently, with or without success, that the next fetch
+// isn't allowed yet.
 func (s *Source[T]) Asked(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
 }
 
-// Current reports whether the document was fetched so recently that the next fetch isn't allowed yet.
+// Current reports whether the document was fetched so recently that the next fetch isn't allowed
+// yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()
 	return g != nil && now.Before(g.started.Add(s.policy.Gap))
 }
 
-// After waits for a fetch that begins at now or later and returns what it brought. It is Await for a caller that is not
-// known and that no earlier fetch helps.
+// After waits for a fetch that begins at now or later, and returns its document. It is Await for a
+// stranger whom the document of an earlier fetch does not help.
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
-// held returns the error of the last fetch if the source asked for time by it and that time is not over. s.mu is held.
+// held returns the error of the last fetch if that error has a RetryAfter that is not over. s.mu is
+// held.
 func (s *Source[T]) held(now time.Time) error {
 	if now.Before(s.hold) {
 		return s.last.err
@@ -146,7 +155,7 @@ func (s *Source[T]) held(now time.Time) error {
 	return nil
 }
 
-// first gets a document where none may be used.
+// first returns a document if there is none that may be used. It waits for the next fetch.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -154,7 +163,7 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
-		return none, err // asking again so soon isn't allowed, and holding the caller wouldn't help it
+		return none, err // the next fetch isn't allowed yet, and to wait for it would not help the caller
 	}
 	f := s.running
 	if f == nil {
@@ -166,7 +175,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// A fetch may make several calls of a slow source one after the other, and the caller can do nothing without them.
+	// A fetch may consist of several slow calls, and the caller can do nothing without the
+	// document.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -189,7 +199,7 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// join returns the fetch that begins at now or later, and plans it if there is none. s.mu is held.
+// join returns the fetch that begins at now or later. It plans one if there is none. s.mu is held.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -212,7 +222,7 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// fly waits for its time and for the fetch before it, then fetches.
+// fly waits for the fetch before f and for the planned start of f, and then fetches.
 func (s *Source[T]) fly(f, before *flight) {
 	if before != nil {
 		<-before.done
@@ -221,8 +231,8 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	f.start = time.Now()                    // later than planned, never earlier: who joined for a later moment is still served
-	if err := s.held(f.start); err != nil { // the fetch before it was told so
+	f.start = time.Now()                    // never earlier than planned, so it still serves all callers that joined
+	if err := s.held(f.start); err != nil { // because of the fetch before it
 		f.err, f.end = err, f.start
 		s.next = nil
 		s.mu.Unlock()
@@ -266,7 +276,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	}
 	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
-	ahead := 0.8 * (0.9 + 0.2*rand.Float64()) // instances that started together don't ask together
+	ahead := 0.8 * (0.9 + 0.2*rand.Float64()) // so instances that started together don't fetch together
 	s.good.Store(&good[T]{
 		document: document,
 		started:  start,
@@ -278,7 +288,7 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// guarded keeps a panic in the fetch, which runs on a goroutine of ours, from ending the process.
+// guarded fetches. A panic in the fetch is an error: in this goroutine it would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

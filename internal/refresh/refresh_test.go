@@ -314,8 +314,9 @@ func TestTooOld(t *testing.T) {
 	})
 }
 
-// Whatever callers do and however the source behaves: no two fetches begin within a gap or run at a time, After brings
-// what was asked for after it was called, and a document that may be used is answered within Patience.
+// Whatever callers do and however the source behaves: no two fetches begin within a gap or run at a
+// time, After brings what was asked for after it was called, and a document that may be used is
+// answered within Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// renewed is Get for a document that has outlived its lifetime, because the source was idle. The source may have
-// withdrawn what is in it, so the caller waits for the refresh, until that has taken Patience. If the refresh fails or
-// takes longer, the document serves on. No caller waits while fetches fail one after the other.
+// renewed is Get for a document that has expired, because no caller used it for a while. The server
+// may have withdrawn parts of it, so the caller waits for the refresh, but only until the refresh
+// has taken Policy.Patience. If the refresh fails or takes longer, renewed returns the expired
+// document. It does not wait while one fetch after the other fails.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
@@ -23,7 +24,7 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		since = f.start // the callers that come later wait for the rest of it
+		since = f.start // callers that come later wait for the rest of the time
 	}
 	s.mu.Unlock()
 	patience := time.Until(since.Add(s.policy.Patience))
@@ -41,13 +42,14 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	return s.good.Load().document, nil
 }
 
-// failing reports whether an attempt to refresh the document has failed less than d ago.
+// failing reports whether a refresh of the document failed less than d ago.
 func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
 }
 
-// Doubt starts a refresh in the background, past any cache, if the document is older than the policy's Doubt. It is for
-// a caller that found in the document what it looked for, and that didn't serve.
+// Doubt starts a refresh in the background, without caches, if the document is older than
+// Policy.Doubt. It is for a caller that found the wrong thing in the document, for example a key
+// that does not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()
 	if g == nil || now.Before(g.started.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {

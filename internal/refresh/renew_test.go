@@ -90,7 +90,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A busy service whose issuer is away never waits, however long that goes on. It has asked a short time ago.
+// A busy service whose issuer is away never waits, however long that goes on. It has asked a short
+// time ago.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -142,7 +143,8 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// Doubt starts one refresh in the background, past any cache, and not before the document is 10 s old.
+// Doubt starts one refresh in the background, past any cache, and not before the document is 10 s
+// old.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

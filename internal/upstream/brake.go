@@ -6,24 +6,26 @@ import (
 )
 
 const (
-	manyStumbles = 20                     // without a good answer in between
-	stumbleTime  = time.Second            // for which they went on
-	brakeSpacing = 200 * time.Millisecond // between two calls from then on
+	manyStumbles = 20                     // unusable responses without a good one in between
+	stumbleTime  = time.Second            // the least time between the first and the last of them
+	brakeSpacing = 200 * time.Millisecond // the time between two calls while the brake is on
 )
 
-// brake bounds the calls to a server that is there and gives an error to each of them.
+// brake slows down calls to a server that is up and answers each call with an error.
 //
-// Such errors do not open the breaker: a caller whose call makes the server stumble could cut off all others. They slow
-// calls down only once there were many of them and no good answer for a while. One good answer releases the brake.
-// Urgent calls and others are counted apart, because strangers can't make urgent ones.
+// Such errors do not open the circuit breaker. Otherwise a caller whose call makes the server fail
+// could cut off all other callers. They slow down calls only after many of them without a good
+// response. One good response releases the brake. Urgent calls and other calls are counted apart,
+// because strangers can't make urgent calls.
 type brake struct {
 	mu    sync.Mutex
 	lanes [2]lane // urgent calls, others
 }
 
 type lane struct {
-	stumbles    int       // since the last good answer
-	first, next time.Time // the first of them; when the next call may be made
+	stumbles int       // unusable responses since the last good one
+	first    time.Time // the time of the first of them
+	next     time.Time // when the next call may be made
 }
 
 func (b *brake) lane(urgent bool) *lane {
@@ -37,7 +39,7 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// admit returns how long a call has to wait. 0 is that it may be made now.
+// admit returns how long a call must wait. 0 means that it may be made now.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -68,7 +70,7 @@ func (b *brake) answered() {
 	b.lanes = [2]lane{}
 }
 
-// on reports whether calls of any kind are bounded.
+// on reports whether urgent calls or other calls are slowed down.
 func (b *brake) on(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

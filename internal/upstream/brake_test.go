@@ -20,7 +20,8 @@ func rate(t *testing.T, g *upstream.Guard, urgent bool, s *calls, seconds int) i
 	return s.n - before
 }
 
-// A server that answers every call with an error gets few of them, and all of them after the first good answer.
+// A server that answers every call with an error gets few of them, and all of them after the first
+// good answer.
 func TestAServerThatOnlyStumblesIsSpared(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -56,7 +57,8 @@ func TestAServerThatOnlyStumblesIsSpared(t *testing.T) {
 	}
 }
 
-// A stranger whose calls make the server stumble slows nobody down as long as other calls are answered.
+// A stranger whose calls make the server stumble slows nobody down as long as other calls are
+// answered.
 func TestStumblesAmongGoodAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// pause is a time in which no call is made. The zero value is over.
+// pause is a time without calls. The zero value is over.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// extend makes the pause last until a time, or longer if it does so already.
+// extend makes the pause last at least until a time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,20 +21,20 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// left returns how long the pause lasts from now, 0 if it is over.
+// left returns how long the pause lasts from now on, or 0 if it is over.
 func (p *pause) left(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return max(0, p.until.Sub(now))
 }
 
-// open is ErrOpen with the time after which a call may be made.
+// open is ErrOpen with the time after which the next call may be made.
 type open struct{ wait time.Duration }
 
 func (o *open) Error() string        { return ErrOpen.Error() }
 func (o *open) Is(target error) bool { return target == ErrOpen }
 
-// Wait returns how long to wait before the next call if err is of a call that was not made, and 0 for other errors.
+// Wait returns how long to wait before the next call if err wraps ErrOpen, and 0 for other errors.
 func Wait(err error) time.Duration {
 	if o, ok := errors.AsType[*open](err); ok {
 		return o.wait

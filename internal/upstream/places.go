@@ -6,18 +6,18 @@ import (
 	"sync"
 )
 
-// places are the calls that may be under way. Who finds none free waits in one of two queues; a place that becomes free
-// goes to the urgent one first.
+// places bounds the number of calls at a time. A call that finds no free place waits in one of two
+// queues. A place that becomes free goes to the queue of urgent calls first.
 type places struct {
 	mu     sync.Mutex
 	free   int
-	queues [2]list.List // of chan struct{}, the urgent first
-	bound  int          // of each queue
+	queues [2]list.List // of chan struct{}: urgent calls, other calls
+	bound  int          // the length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
 
-// take waits for a place as long as ctx lasts. It reports whether it got one.
+// take waits for a place until ctx ends. It reports whether it got one.
 func (p *places) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
@@ -44,7 +44,7 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-turn: // in the same moment: it is somebody else's then
+	case <-turn: // the place came in the same moment, and goes to the next call
 		p.pass()
 	default:
 		queue.Remove(at)
@@ -52,14 +52,14 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// leave gives a place back.
+// leave returns a place.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// pass hands a place to who is next. p.mu is held.
+// pass hands a place to the next call in the queues. p.mu is held.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

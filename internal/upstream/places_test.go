@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
-// lateContext ends in the same moment in which something else happens: as soon as somebody waits for its end.
+// lateContext ends in the same moment in which something else happens: as soon as somebody waits
+// for its end.
 type lateContext struct {
 	context.Context
 	happens func()

@@ -1,7 +1,7 @@
-// Package upstream keeps calls to a server that may fail from costing more than they are worth: so many at a time, one
-// more try where a try may help, none at all for a moment once the server has shown that it is down or has asked for
-// time, and few once it answers every call with an error. It alone imports the circuit breaker, and knows nothing of
-// what is called.
+// Package upstream guards calls to a server that may fail. It bounds the number of calls at a time,
+// and tries a call again if that may help. It makes no call for a moment after the server was down
+// or asked for time, and few calls while the server answers every call with an error. It is the
+// only package that imports the circuit breaker, and it does not know what is called.
 package upstream
 
 import (
@@ -12,25 +12,28 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// ErrOpen says that the server was found down a moment ago and wasn't asked. [Wait] tells for how long that goes on.
-var ErrOpen = errors.New("not asked: it was down a moment ago")
+// ErrOpen says that the call was not made, because the server was down a moment ago. [Wait] tells
+// how long this lasts.
+var ErrOpen = errors.New("not called: the server was down a moment ago")
 
-// ErrBusy says that too many calls were under way for as long as the caller could wait.
-var ErrBusy = errors.New("not asked: too many questions are under way")
+// ErrBusy says that the call was not made, because too many other calls ran as long as the caller
+// could wait.
+var ErrBusy = errors.New("not called: too many calls at a time")
 
-// Verdict is what the outcome of a call says about the server.
+// Verdict is what the error of a call shows about the server.
 type Verdict struct {
-	// Down is whether the server is down, rather than that it disliked one call.
+	// Down reports whether the server is down. It is false if the server refused one call.
 	Down bool
-	// Stumbled is whether the server gave no usable answer although it is not down. Down and Stumbled exclude each other.
+	// Stumbled reports whether the response was unusable although the server is up. Down and
+	// Stumbled exclude each other.
 	Stumbled bool
-	// Again is whether a second try at once may help.
+	// Again reports whether a second try at once may help.
 	Again bool
-	// Wait is for how long the server asks to be left alone. 0 is not at all. It needs Down.
+	// Wait is the time for which the server wants no calls. It needs Down.
 	Wait time.Duration
 }
 
-// Settings are all required.
+// Settings of a Guard. All fields are required.
 type Settings struct {
 	MaxConcurrent int           // calls at a time
 	Waiting       int           // callers that may wait for a place, urgent ones and others each
@@ -38,11 +41,11 @@ type Settings struct {
 	Failures      uint32        // in a row, after which the server counts as down
 	Pause         time.Duration // for which it is then left alone, before one call tries again
 	Backoff       time.Duration // before the second try of one call
-	// Judge says what the error of a call shows. It is not called without an error.
+	// Judge returns what the error of a call shows. It is not called without an error.
 	Judge func(error) Verdict
 }
 
-// Guard is one server's. Use New.
+// Guard guards the calls to one server. Use New to create one.
 type Guard struct {
 	settings Settings
 	places   *places
@@ -51,7 +54,7 @@ type Guard struct {
 	brake    brake
 }
 
-// New returns a guard that lets calls through.
+// New returns a Guard that lets calls through.
 func New(s Settings) *Guard {
 	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
@@ -60,7 +63,7 @@ func New(s Settings) *Guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
 		},
-		// An error that isn't about the server says that it is there.
+		// An error that isn't about the server shows that the server is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -71,11 +74,12 @@ func New(s Settings) *Guard {
 	return g
 }
 
-// Do waits for a place as long as ctx lasts and there are not too many waiting, makes the call, and once more if a second
-// try may help and there is time for it. The error is the call's last one, ErrBusy, or wraps ErrOpen.
+// Do waits for a place until ctx ends, and makes the call. It calls again if a second try may help
+// and there is time for it. The error is that of the last call, or ErrBusy, or wraps ErrOpen. If
+// too many calls wait already, the error is ErrBusy at once.
 //
-// Urgent calls have a queue of their own and come first: strangers can't make those, and so can't keep them from being
-// made.
+// Urgent calls have a queue of their own and come first. Strangers can't make urgent calls, so they
+// can't prevent them.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
 		return &open{left}
@@ -84,7 +88,8 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 		return ErrBusy
 	}
 	defer g.places.leave()
-	// The server gets all of its time, however long the place took: else a queue would make a good one look down.
+	// The call has its full time, however long it waited for the place. Otherwise a long queue
+	// would make a good server look as if it were down.
 	if g.settings.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), g.settings.Timeout)
@@ -104,7 +109,7 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 	if again := g.try(ctx, urgent, call); !errors.Is(again, ErrOpen) {
 		return again
 	}
-	return err // the breaker opened meanwhile; what the server did is better told than that
+	return err // the breaker opened meanwhile, and the error of the server tells more
 }
 
 func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context) error) error {
@@ -126,7 +131,7 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// note keeps what the outcome of a call says, before the breaker looks at it.
+// note records the result of a call, before the breaker sees it.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {
@@ -143,8 +148,9 @@ func (g *Guard) note(urgent bool, err error) {
 	}
 }
 
-// State is "closed" while calls go through, "open" while none does, and "half-open" while one tries, or few do because
-// every answer is an error.
+// State is "closed" while calls are made, and "open" while none is made. It is "half-open" while
+// one call tries whether the server is up again, or while few calls are made because every response
+// is an error.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.left(now) > 0 {

@@ -263,7 +263,8 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 	}
 }
 
-// Whoever floods the queue keeps nobody urgent waiting for longer than one call takes, and is bounded itself.
+// Whoever floods the queue keeps nobody urgent waiting for longer than one call takes, and is
+// bounded itself.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2) // and 1000 may wait
