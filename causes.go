@@ -11,19 +11,19 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The errors of this file say why a token is refused: what was expected and what came. Every
-// refusal makes one and few are read, so they hold values, and Error makes the text. Values of a
-// token are quoted and cut: anybody can write them.
+// The errors of this file say why a token is refused: what was expected and what came. Each refusal
+// creates one, but few are read. So an error contains values, and its method Error creates the
+// text. It quotes and cuts the values of a token, because a stranger may have written them.
 
-// maxShown bounds how much of a value an error shows, in bytes, and maxListed how many values of a
-// list.
+// maxShown bounds the part of a value that an error shows, in bytes. maxListed bounds the values of
+// a list.
 const (
 	maxShown  = 80
 	maxListed = 5
 )
 
-// shown quotes a value. Control characters, and all beyond ASCII, which may look like others, are
-// escaped.
+// shown quotes a value. It escapes control characters, and characters beyond ASCII, because they
+// may look like other characters.
 func shown(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
@@ -70,7 +70,7 @@ func (e *wrongIssuer) Error() string {
 	return text
 }
 
-// wrongAudience is about aud. setting names what holds those that are accepted.
+// wrongAudience is about aud. setting is the name of the list want.
 type wrongAudience struct {
 	got     []string
 	setting string
@@ -85,7 +85,7 @@ func (e *wrongAudience) Error() string {
 	return "aud is " + got + ", " + e.setting + " is " + listed(e.want)
 }
 
-// wrongTime is about a time that lies in the past, if it is exp, or in the future. It shows both
+// wrongTime is about exp in the past, or about another time in the future. Its text shows both
 // clocks.
 type wrongTime struct {
 	claim string
@@ -104,7 +104,7 @@ func (e *wrongTime) Error() string {
 
 // wrongLifetime is about a token that is valid for too long.
 type wrongLifetime struct {
-	from      string // the claim that it counts from
+	from      string // the claim from which the time counts
 	have, max int64  // seconds
 }
 
@@ -112,15 +112,15 @@ func (e *wrongLifetime) Error() string {
 	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
 }
 
-// seconds writes a length of time.
+// seconds returns a length of time as text.
 func seconds(n int64) string {
-	if n < 0 || n > 100*365*24*3600 { // beyond it durations and differences may overflow
+	if n < 0 || n > 100*365*24*3600 { // longer durations and differences may overflow
 		return "more than a century"
 	}
 	return (time.Duration(n) * time.Second).String()
 }
 
-// date writes a NumericDate.
+// date returns a NumericDate as text.
 func date(n int64) string {
 	if n < 0 || n > 1<<37 {
 		return strconv.FormatInt(n, 10)
@@ -128,7 +128,7 @@ func date(n int64) string {
 	return time.Unix(n, 0).UTC().Format(time.RFC3339)
 }
 
-// noUser is about a token without a user. subject is "", or the sub if it is the client.
+// noUser is about a token without a user. subject is "" or the id of the client.
 type noUser struct{ subject, client string }
 
 func (e *noUser) Error() string {
@@ -139,7 +139,7 @@ func (e *noUser) Error() string {
 	return text + ", and the token of client " + shown(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
 }
 
-// wrongType is about typ, which is "" if it is missing.
+// wrongType is about typ. got is "" if it is missing.
 type wrongType struct{ got, want string }
 
 func (e *wrongType) Error() string {
@@ -149,7 +149,7 @@ func (e *wrongType) Error() string {
 	return "typ is " + shown(e.got) + ", not " + e.want
 }
 
-// wrongKind is about a claim that calls the token something else than an access token.
+// wrongKind is about a claim that says that the token is not an access token.
 type wrongKind struct{ claim, got string }
 
 func (e *wrongKind) Error() string {
@@ -171,12 +171,12 @@ func (e *wrongAlgorithm) Error() string {
 
 func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
 
-// noKeyFor is about a token whose algorithm none of the issuer's keys is for.
+// noKeyFor is about a token with an algorithm for which the issuer publishes no key.
 type noKeyFor struct{ algorithm string }
 
-func (e *noKeyFor) Error() string { return "no key of the issuer is for alg " + shown(e.algorithm) }
+func (e *noKeyFor) Error() string { return "the issuer publishes no key for alg " + shown(e.algorithm) }
 
-// unknownKey is about a token that names a key that the issuer doesn't publish.
+// unknownKey is about a token with the name of a key that the issuer doesn't publish.
 type unknownKey struct {
 	id, thumbprint string
 	keys           int
@@ -190,17 +190,17 @@ func (e *unknownKey) Error() string {
 	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keys)
 }
 
-// missingScope is about a valid token that has not the scopes that the route requires.
+// missingScope is about a valid token without the scopes that the route requires.
 type missingScope struct{ have, want []string }
 
 func (e *missingScope) Error() string {
 	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
 }
 
-// The reasons that have no value to show.
+// The errors without a value to show.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
-	errInactive      = errors.New("the issuer says active: false, as for a token that is expired, revoked or for another API")
+	errInactive      = errors.New("introspection response has active: false: the token is expired, revoked or for another API")
 	errRepeated      = errors.New("the Authorization field is repeated")
 	errCredentials   = errors.New("the Authorization field is not Bearer, a space and a token")
 	errNotBearer     = errors.New("the scheme of the Authorization field is not Bearer")
@@ -208,7 +208,7 @@ var (
 	errBadIdentifier = errors.New("an identifier is too long or contains control characters")
 	errEmpty         = errors.New("token is empty")
 	errSyntax        = errors.New("token contains a character that RFC 6750, section 2.1, does not allow")
-	errNoStart       = errors.New("nbf and iat are missing, so its lifetime is unknown: see Config.AllowAnyLifetime")
+	errNoStart       = errors.New("nbf and iat are missing, so the lifetime is unknown: see Config.AllowAnyLifetime")
 	errNotJWT        = errors.New("token is not a JWT, and Config.Introspection is not set")
 	errOtherKey      = errors.New("introspection response has another cnf than the token")
 	errOtherUser     = errors.New("introspection response is about another user or client")

@@ -37,9 +37,9 @@ func (u *User) size() int {
 	return n
 }
 
-// NewUser returns the user of a set of claims, given as anything that marshals to a JSON object. It
-// is for a [TokenValidator] of your own and for tests of handlers: it checks the claims' types and
-// nothing else.
+// NewUser returns the user of a set of claims. claimSet is a value that [json.Marshal] encodes as
+// an object. NewUser is for a [TokenValidator] of your own, and for tests of handlers. It checks
+// only the types of the claims.
 func NewUser(claimSet any) (*User, error) {
 	text, err := json.Marshal(claimSet)
 	if err != nil {
@@ -60,8 +60,8 @@ func NewUser(claimSet any) (*User, error) {
 // [Config.AllowClientTokens] accepts such tokens: the client acts for itself.
 func (u *User) Subject() string { return u.parties.Subject }
 
-// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp in
-// its place.
+// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp if
+// there is no client_id.
 func (u *User) ClientID() string { return u.parties.ClientID }
 
 // Issuer is the claim iss. If an introspection response has no iss, it is [Config.Issuer]. Subject,
@@ -75,7 +75,7 @@ func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 // scp.
 func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
-// HasScope reports whether the token carries scope, compared exactly.
+// HasScope reports whether the token has a scope. The comparison is exact.
 func (u *User) HasScope(scope string) bool {
 	return u.scopes.Has(scope)
 }
@@ -83,12 +83,12 @@ func (u *User) HasScope(scope string) bool {
 // SessionID is the claim sid: the login session at the issuer, or "".
 func (u *User) SessionID() string { return u.set.SessionID }
 
-// TokenID is the claim jti, or "". Issuers may put one id on several tokens: IdentityServer4 keeps
-// it over a refresh.
+// TokenID is the claim jti, or "". Several tokens may have the same jti: IdentityServer4 keeps it
+// when a token is refreshed.
 func (u *User) TokenID() string { return u.set.ID }
 
-// IdentityProvider is the claim idp: where the user logged in, "local" for the issuer itself, or
-// "".
+// IdentityProvider is the claim idp: where the user logged in. It is "local" for the issuer itself,
+// and "" if the token has no idp.
 func (u *User) IdentityProvider() string { return u.set.StringOf(claims.Idp) }
 
 // AuthenticationMethods is the claim amr (RFC 8176), as a list.
@@ -97,19 +97,19 @@ func (u *User) AuthenticationMethods() []string { return u.set.StringsOf(claims.
 // AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), or "".
 func (u *User) AuthenticationContext() string { return u.set.StringOf(claims.Acr) }
 
-// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if the token doesn't
-// say.
+// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if there is no
+// auth_time.
 func (u *User) AuthenticatedAt() time.Time { return moment(u.set.TimeOf(claims.AuthTime)) }
 
-// IssuedAt is the claim iat, or zero. After a refresh IdentityServer4 keeps the old one: see
+// IssuedAt is the claim iat, or zero. IdentityServer4 keeps it when a token is refreshed: see
 // [User.NotBefore].
 func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }
 
-// NotBefore is the claim nbf: when this very token was made, at IdentityServer. It is zero if the
-// token doesn't say.
+// NotBefore is the claim nbf, or zero. At IdentityServer it is when this token was issued.
 func (u *User) NotBefore() time.Time { return moment(u.set.NotBefore) }
 
-// ExpiresAt is the claim exp. It is zero only for an introspected token whose issuer doesn't say.
+// ExpiresAt is the claim exp. It is zero only if the token was introspected and the response has no
+// exp.
 func (u *User) ExpiresAt() time.Time { return moment(u.set.ExpiresAt) }
 
 func moment(seconds int64) time.Time {
@@ -119,14 +119,15 @@ func moment(seconds int64) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// ErrNoClaim is returned by [User.Claim] for a claim that the token doesn't have.
+// [User.Claim] returns ErrNoClaim if the token does not have the claim.
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
-// Claim decodes one claim, by its exact name, into v, which is a pointer as for [json.Unmarshal].
-// IdentityServer writes a claim with one value as a scalar and booleans and numbers often as
-// strings, so a *[]string also takes a string, a *bool also "true" and "false" in any case, an *int
-// or *int64 also a string of digits, and a *time.Time the seconds of a NumericDate (RFC 7519,
-// section 2). The error is [ErrNoClaim] or says that the value doesn't fit.
+// Claim decodes one claim into v, which is a pointer as for [json.Unmarshal]. The name is exact.
+//
+// IdentityServer writes a claim with one value as a scalar, and booleans and numbers often as
+// strings. So a *[]string also accepts a string, a *bool also "true" and "false" in any case, and
+// an *int or *int64 also a string of digits. A *time.Time accepts the seconds of a NumericDate (RFC
+// 7519, section 2). The error is [ErrNoClaim], or says that the value does not fit.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {
@@ -141,11 +142,12 @@ func (u *User) Claim(name string, v any) error {
 	return nil
 }
 
-// Claims decodes all claims into v, exactly as [json.Unmarshal] does: a map[string]any, or a struct
-// of your own.
+// Claims decodes all claims into v, as [json.Unmarshal] does: into a map[string]any, or a struct of
+// your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
-// lenient decodes the looser forms of a value, and reports whether it did.
+// lenient decodes the loose forms of a value: see [User.Claim]. It reports whether the value has
+// one.
 func lenient(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
@@ -182,7 +184,7 @@ func lenient(raw string, v any) bool {
 	return false
 }
 
-// String names the user and the client.
+// String returns the subject and the client, as text for people.
 func (u *User) String() string {
 	if u == nil {
 		return "no user"
@@ -190,10 +192,10 @@ func (u *User) String() string {
 	return fmt.Sprintf("user %q of client %q", u.parties.Subject, u.parties.ClientID)
 }
 
-// GoString is String: %#v doesn't show the claims either.
+// GoString is String, so that %#v does not show the claims.
 func (u *User) GoString() string { return u.String() }
 
-// LogValue shows who and which application, and no other claim.
+// LogValue returns the subject and the client, and no other claim.
 func (u *User) LogValue() slog.Value {
 	if u == nil {
 		return slog.StringValue(u.String())
@@ -201,7 +203,7 @@ func (u *User) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("sub", u.parties.Subject), slog.String("client_id", u.parties.ClientID))
 }
 
-// MarshalJSON shows what LogValue does, with the scopes and the expiry.
+// MarshalJSON returns the subject, the client, the scopes and the expiry.
 func (u *User) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Subject  string `json:"sub,omitempty"`

@@ -11,16 +11,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
-// TokenValidator turns an access token into the user it stands for. It is what a [Middleware] asks,
-// and where a validator of your own plugs in. An error that is no [*Error] counts as an outage: 503
-// and never 401.
+// TokenValidator returns the user of an access token. A [Middleware] calls it. [Validator] is the
+// one of this package, and you can write your own. An error that is not an [*Error] is an outage:
+// 503, never 401.
 type TokenValidator interface {
 	Validate(ctx context.Context, token string) (*User, error)
 }
 
-// Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use,
-// holds no goroutine and needs no closing. Besides HTTP it serves whatever else brings tokens:
-// gRPC, queues, WebSockets.
+// Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use. It
+// keeps no goroutine running and needs no Close. It knows no HTTP requests, so it also serves gRPC,
+// queues and WebSockets.
 type Validator struct {
 	cfg          Config
 	policy       *policy
@@ -38,8 +38,8 @@ const (
 	hotPart = 4
 )
 
-// NewValidator returns a validator. It does no I/O: metadata and keys are fetched on first use. The
-// error tells every mistake in cfg: [Config.Validate].
+// NewValidator returns a Validator. It does no I/O: metadata and keys are fetched at the first use.
+// Its error is that of [Config.Validate], which reports every mistake in cfg.
 func NewValidator(cfg Config) (*Validator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -100,9 +100,10 @@ func (v *Validator) self() TokenValidator     { return v }
 func (v *Validator) acceptsAnyAudience() bool { return v.policy.anyAudience }
 func (v *Validator) logger() *slog.Logger     { return v.cfg.Logger }
 
-// Warm fetches what the first request would wait for, the metadata and the keys, and returns nil at once if they are at
-// hand: for start-up checks and readiness probes. It also fails while the issuer refuses the credentials of
-// [Introspection], as far as a token or an earlier Warm has found out. The error is an [*Error] with [ReasonUnavailable].
+// Warm fetches the metadata and the keys, so that the first request does not wait for them. If they
+// are known already, it returns nil at once. It is for start-up checks and readiness probes. Warm
+// also fails while the issuer refuses the credentials of [Introspection], if an earlier call has
+// shown that. The error is an [*Error] with [ReasonUnavailable].
 func (v *Validator) Warm(ctx context.Context) error {
 	now := time.Now()
 	if v.introspector != nil {

@@ -35,12 +35,12 @@ type Verdict struct {
 
 // Settings of a Guard. All fields are required.
 type Settings struct {
-	MaxConcurrent int           // calls at a time
-	Waiting       int           // callers that may wait for a place, urgent ones and others each
-	Timeout       time.Duration // of a call with its second try, from when it has a place; 0 is what ctx leaves
-	Failures      uint32        // in a row, after which the server counts as down
-	Pause         time.Duration // for which it is then left alone, before one call tries again
-	Backoff       time.Duration // before the second try of one call
+	MaxConcurrent int           // the largest number of calls at a time
+	Waiting       int           // how many urgent calls may wait for a place, and how many others
+	Timeout       time.Duration // the longest time of a call with its second try; 0 is that of ctx
+	Failures      uint32        // the server counts as down after so many failures in a row
+	Pause         time.Duration // no call is made for that time after the server went down
+	Backoff       time.Duration // the time before the second try of a call
 	// Judge returns what the error of a call shows. It is not called without an error.
 	Judge func(error) Verdict
 }
