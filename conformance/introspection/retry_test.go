@@ -207,7 +207,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		token := issuer.Opaque(xenaauthtest.Token{})
 		e := harness.ErrorOf(t, v, t.Context(), token)
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
-		require.Contains(t, e.Error(), "too many questions")
+		require.Contains(t, e.Error(), "too many calls at a time")
 		require.Equal(t, 2*time.Second, time.Since(before))
 		require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 		close(stuck)
