@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// goesOn does something to Redis again and again, until the test ends or the function that is returned is called.
+// goesOn repeats f until the test ends or the returned function is called.
 func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -40,8 +40,8 @@ func forgery() string {
 	return string(b)
 }
 
-// An attacker who deletes all the time keeps a revocation neither from an instance that was cut off when it was
-// published, nor from one that starts later.
+// An attacker who deletes all the time cannot keep a revocation from an instance that was cut off when it
+// was published, nor from an instance that starts later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -58,7 +58,7 @@ func TestDeletingAllTheTime(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// The same for one who cuts connections as well, three times a second.
+// The same holds for an attacker who also cuts connections, three times a second.
 func TestCuttingAndDeleting(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -77,12 +77,12 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 { // hearing and reading, of each of two
+	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 { // receiving and reading, each on two instances
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
 }
 
-// Taking the turn to put revocations back doesn't keep the instances from it.
+// An attacker who takes every turn cannot keep the instances from putting revocations back.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -97,7 +97,7 @@ func TestTakingEveryTurn(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// watcher is between an instance and Redis. It notes the commands, and holds scripts up while held is not nil.
+// watcher is between an instance and Redis. It records the commands. While held is not nil, scripts wait.
 type watcher struct {
 	mu       sync.Mutex
 	commands []string
@@ -134,7 +134,7 @@ func (w *watcher) seen() []string {
 	return slices.Clone(w.commands)
 }
 
-// watched makes an instance whose commands a watcher sees.
+// watched returns an instance whose commands go through a watcher.
 func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)
@@ -145,8 +145,8 @@ func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Va
 	return f.over(c)
 }
 
-// An instance hears what is published while it reads, however long that takes.
-func TestHearsWhileItReads(t *testing.T) {
+// An instance receives what is published while it reads, however long the read takes.
+func TestReceivesWhileItReads(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -154,7 +154,7 @@ func TestHearsWhileItReads(t *testing.T) {
 	release := sync.OnceFunc(func() { close(w.held) })
 	two := f.watched(w, nil)
 	f.follows(two)
-	t.Cleanup(release) // before the instance is waited for
+	t.Cleanup(release) // runs before the test waits for the instance
 	followed(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
 	for i := range 3 {
@@ -165,8 +165,8 @@ func TestHearsWhileItReads(t *testing.T) {
 	release()
 }
 
-// One read takes a bounded number of members, whatever is in Redis. All the same an instance that starts finds the
-// revocations in the end, and removes the forgeries.
+// One read takes a bounded number of members, whatever is in Redis. An instance that starts still finds
+// all revocations, and removes the forgeries.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -189,14 +189,14 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// A read begins with a look at the counter. A page has some 500 members.
+	// A read begins with a read of the counter. A page has some 500 members.
 	pages, reads := 0, 0
 	for _, command := range w.seen() {
 		switch command {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			if pages++; pages > 4 { // one more for a script that Redis didn't know, and one for the turn
+			if pages++; pages > 4 { // one more for a script that Redis did not know, and one for the turn
 				t.Fatalf("one read took %d pages or more", pages)
 			}
 		}
@@ -206,7 +206,7 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-// What doesn't look like a sealed revocation is removed inside Redis, and is not sent.
+// Members without the form of a sealed revocation are removed inside Redis, and are not sent.
 func TestJunkIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -229,7 +229,7 @@ func TestJunkIsNotSent(t *testing.T) {
 	}
 }
 
-// What an instance puts back it also publishes: others hear it at once, and need not read everything again.
+// An instance publishes what it puts back. Others receive it, and need not read everything again.
 func TestPutBackIsPublished(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -260,13 +260,13 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	if n := admin.Get(ctx, countName).Val(); n != "20" { // one for each message, so that those who heard don't read
+	if n := admin.Get(ctx, countName).Val(); n != "20" { // one for each message, so that instances that received it do not read
 		t.Errorf("counted %s", n)
 	}
 }
 
-// A writer with the permissions of the instances publishes more than Redis keeps for a subscriber, and Redis cuts all
-// of them off. The log says so, and what they missed they learn afterwards.
+// An attacker with the permissions of the instances publishes more than Redis buffers for a subscriber, so
+// that Redis cuts off all instances. The log says so, and later they learn what they missed.
 func TestPublishingTooMuch(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -36,9 +36,9 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
 }
 
-// Redis may stop answering without closing a connection, which is the worst that it can do to a request. After five calls
-// that were given up after Timeout no request calls Redis. An answer is stored while the next request goes on, so five
-// more may be under way then.
+// A Redis that stops without closing its connections costs requests the most. After five calls that ended
+// by Timeout, no request calls Redis. A response is stored while the next request goes on. So up to five
+// more calls may be running then.
 func TestFrozen(t *testing.T) {
 	const never = time.Hour // no call ends by a timeout of the client
 	for name, c := range map[string]struct {
@@ -68,7 +68,7 @@ func TestFrozen(t *testing.T) {
 			if n := calls.others.Load() - before; n < 5 || n > 10 {
 				t.Errorf("%d calls to a frozen Redis, want 5 to 10", n)
 			}
-			// Later requests don't wait for the PING that finds out whether it is back.
+			// Later requests do not wait for the PING that tests Redis.
 			calls.pings.Store(0)
 			eventually(t, func() bool { f.passes(one, 1); return calls.pings.Load() > 1 })
 			if n := calls.others.Load() - before; n > 10 {
@@ -98,7 +98,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
-			wg.Go(func() { // requests go on all the while
+			wg.Go(func() { // requests go on meanwhile
 				for {
 					select {
 					case <-stop:
@@ -142,11 +142,11 @@ func TestDownFromTheStart(t *testing.T) {
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	s.start()
 	eventually(t, func() bool { return f.shares(one, two) })
-	// What couldn't be published is, once Redis is there.
+	// A revocation that could not be published is published when Redis is back.
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A host that takes connections and says nothing, or something else, costs no more than a Redis that is down.
+// A host that accepts connections and sends nothing, or no RESP, costs no more than a Redis that is down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

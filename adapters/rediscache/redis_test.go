@@ -28,21 +28,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // it names addresses
+	logging.Disable() // it logs addresses
 	os.Exit(m.Run())
 }
 
-// server is a real redis-server on a port of its own.
+// server is a redis-server process with its own port.
 type server struct {
 	t    testing.TB
 	port string
 	args []string
 	cmd  *exec.Cmd
 
-	sentinel string // its configuration, if it is one
+	sentinel string // the file of its configuration; "" if it is not a sentinel
 }
 
-// startRedis starts a server that keeps nothing on disk. Without redis-server the test is skipped, but in CI it fails.
+// startRedis starts a server that writes nothing to disk. If redis-server is not installed, it skips the
+// test; in CI the test fails.
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -59,7 +60,7 @@ func startRedis(t testing.TB, args ...string) *server {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	// The bus of a cluster is 10 000 above the port.
+	// The port of the cluster bus is 10 000 higher.
 	for range 100 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -115,17 +116,17 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// client is one with which a test, or an attacker, looks into the server and changes it.
+// client returns a client with all permissions, for the test or an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// The Redis user of the instances has the permissions that docs/fleet.md names, and no others, in all tests.
+// In all tests, the Redis user of the instances has exactly the permissions of docs/fleet.md.
 const fleetUser, fleetPassword = "fleet", "hush"
 
-// documentedACL returns the rules of docs/fleet.md, for the Redis that is installed.
+// documentedACL returns the ACL rules of docs/fleet.md, without those that the installed Redis does not know.
 func documentedACL(t testing.TB) []string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/fleet.md")
@@ -138,7 +139,7 @@ func documentedACL(t testing.TB) []string {
 		t.Fatal("docs/fleet.md has no rules")
 	}
 	rules := strings.Fields(text)
-	// Redis 7.0 refuses the names of subcommands that it doesn't know; CLIENT SETINFO came with 7.2.
+	// Redis 7.0 refuses rules with unknown subcommands. CLIENT SETINFO came with 7.2.
 	version, err := exec.Command("redis-server", "--version").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +150,7 @@ func documentedACL(t testing.TB) []string {
 	return rules
 }
 
-// instanceClient is one with which an instance uses the server.
+// instanceClient returns a client with the permissions of an instance.
 func (s *server) instanceClient() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true,
 		Username: fleetUser, Password: fleetPassword})
@@ -157,8 +158,8 @@ func (s *server) instanceClient() redis.UniversalClient {
 	return c
 }
 
-// patience is how long a test waits for what must happen. No test asserts how fast anything is: machines that run tests
-// may be slow.
+// patience is how long a test waits for what must happen. No test asserts a speed, because machines that run
+// tests may be slow.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, ok func() bool) {
@@ -182,7 +183,7 @@ func ends(t testing.TB, f func()) {
 	}
 }
 
-// calls counts what a client sends to Redis, greetings of new connections aside.
+// calls counts the commands of a client, without those that open a connection.
 type calls struct{ pings, others atomic.Int64 }
 
 func (c *calls) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -216,7 +217,7 @@ func newSecret() []byte {
 	return s
 }
 
-// lines is a log that may be written to while it is read.
+// lines is a log that is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -234,7 +235,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// fleet makes instances of one service, each with connections of its own.
+// fleet makes instances of one service, each with its own connections.
 type fleet struct {
 	t       testing.TB
 	issuer  *xenaauthtest.Issuer
@@ -242,7 +243,7 @@ type fleet struct {
 	secrets [][]byte
 	log     *lines
 	prefix  string
-	timeout time.Duration // long, since machines that run tests are slow, but where a test is about it
+	timeout time.Duration // long, because machines that run tests may be slow
 }
 
 func newFleet(t testing.TB, s *server) *fleet {
@@ -266,7 +267,7 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// client is an instance's. The permissions are for the default prefix.
+// client returns the client of an instance. The permissions of docs/fleet.md are for the default prefix.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()
@@ -292,7 +293,7 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// follows has an instance follow until the test ends or the function that is returned is called.
+// follows makes an instance follow until the test ends or the returned function is called.
 func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -302,7 +303,7 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// reason is why an instance refuses a token, "" if it doesn't.
+// reason returns why an instance refuses a token, or "" if it accepts the token.
 func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
@@ -325,7 +326,7 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// dump is all that somebody who reads Redis sees.
+// dump returns everything that a reader of Redis sees.
 func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()
 	ctx := context.Background()
@@ -348,7 +349,7 @@ func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	return names, text
 }
 
-// stored waits until n answers are in Redis: they are put there after the request was answered.
+// stored waits until Redis has n responses: an instance stores them after its request has ended.
 func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
 	return storedUnder(t, c, "xenaauth:", n)

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-func TestOneQuestionForAll(t *testing.T) {
+func TestOneCallForAll(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
 	f.issuer.Slow(200 * time.Millisecond)
@@ -43,16 +43,16 @@ func TestOneQuestionForAll(t *testing.T) {
 	wg.Wait()
 	f.asked(2)
 	f.issuer.Down()
-	f.wants(f.instance(), token, "") // one that starts later
+	f.wants(f.instance(), token, "") // it starts later
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// waiting returns a cache that waits for others for so long, and has others wait for itself.
+// waiting returns a cache with this Wait: it waits for other instances, and they wait for it.
 func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
 
-// An instance that asks may die, or be slower than others care to wait.
+// An instance with the lease may end, or take longer than others wait.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -75,7 +75,7 @@ func TestLeaseEnds(t *testing.T) {
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// A lease that was lost takes no answer away when its holder comes back with nothing.
+	// An instance that lost its lease and has no response does not remove the response of another instance.
 	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-// Nothing came of asking: an instance that waits is told.
+// If the introspection gives no response, an instance that waits learns it.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -108,7 +108,7 @@ func TestGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, wg.Wait)
-	// And a caller that leaves doesn't count as Redis failing.
+	// A caller that gives up does not count as a failure of Redis.
 	third := f.waiting(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
@@ -133,7 +133,7 @@ func TestIssuerDown(t *testing.T) {
 	f.issuer.Down()
 	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	after := f.over(f.waiting(time.Hour)) // it doesn't wait for an instance that gave up
+	after := f.over(f.waiting(time.Hour)) // it does not wait for an instance that gave up
 	ends(t, func() {
 		if got := reason(after, token); got != "" {
 			t.Error(got)
@@ -141,13 +141,13 @@ func TestIssuerDown(t *testing.T) {
 	})
 }
 
-// Whoever writes to Redis can make the issuer be asked more often, and nothing else.
+// An attacker who writes to Redis can cause more introspection calls, and nothing else.
 func TestPoisonedEntries(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	const n = 6 // more than it takes for Redis to count as down
+	const n = 6 // more than the failures that open the breaker
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
 			var values []string
@@ -222,7 +222,7 @@ func TestPoisonedEntries(t *testing.T) {
 				t.Fatal("refused")
 			}
 			f.asked(2 * n)
-			// It is put right by the answer, and isn't taken for an outage.
+			// The response replaces it, and it does not count as an outage.
 			f.issuer.Down()
 			eventually(t, func() bool { return finds(f.instance()) })
 			if strings.Contains(f.log.String(), "Redis fails") {
@@ -232,7 +232,7 @@ func TestPoisonedEntries(t *testing.T) {
 	}
 }
 
-// An old answer that is put back is refused, though its seal is good.
+// An old response that an attacker puts back is not used, although its seal is valid.
 func TestReplayedEntry(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -252,10 +252,10 @@ func TestReplayedEntry(t *testing.T) {
 	name := stored(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
-	f.wants(short(), token, "") // within its time
-	client.Persist(ctx, name)   // Redis is told to keep it for ever
+	f.wants(short(), token, "") // before its time to live ends
+	client.Persist(ctx, name)   // now Redis keeps it for ever
 	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
-	client.Set(ctx, name, old, 0) // and here it is put back
+	client.Set(ctx, name, old, 0) // the attacker puts it back
 	f.wants(short(), token, xenaauth.ReasonInactive)
 }
 
@@ -289,7 +289,7 @@ func TestReaderLearnsNothing(t *testing.T) {
 			t.Errorf("an entry lives for %v", ttl)
 		}
 	}
-	// The names and the sealed values are another fleet's neither.
+	// A fleet with another secret has other names and other sealed values.
 	other := newFleet(t, s)
 	other.issuer = f.issuer
 	f.wants(other.instance(), token, "")
@@ -309,14 +309,15 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	f.asked(2) // what the old one sealed is gone with it
+	f.asked(2) // without the old secret, its values cannot be opened
 	stored(t, client, 2)
 	f.wants(step(next), token, "")
 	f.wants(step(old, next), token, "")
 	f.asked(2)
 }
 
-// A stranger's token costs Redis two commands of one round trip, one more for the answer, and nothing that stays.
+// A token that is not active costs two commands in one round trip, one more for the response, and no memory
+// that stays.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -339,7 +340,7 @@ func TestJunkCostsLittle(t *testing.T) {
 	}
 }
 
-// commands is how often each command was called.
+// commands returns how often each command was called.
 func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
 	t.Helper()
 	counts := make(map[string]int64)

@@ -21,7 +21,7 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// followed waits until n instances listen.
+// followed waits until n instances have subscribed.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -38,12 +38,13 @@ func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
 
 func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
 
-// A revocation reaches every instance by its message, without any reading: opaque tokens and JWTs, known already or not.
+// A revocation reaches every instance by its message, without a read. It refuses opaque tokens and JWTs,
+// whether an instance has validated them before or not.
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	w := &watcher{held: make(chan struct{})}
-	t.Cleanup(func() { close(w.held) }) // else reads wait for ever, which other tests see
+	t.Cleanup(func() { close(w.held) }) // otherwise reads would wait for ever and disturb other tests
 	var all []*xenaauth.Validator
 	for range 10 {
 		v := f.watched(w, nil)
@@ -75,7 +76,7 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first := f.instance() // publishes, and follows nobody
+	first := f.instance() // it publishes, and does not follow
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)
@@ -94,8 +95,8 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 	}
 }
 
-// An instance that is cut off for a while hears what it has missed, whoever cut it off.
-func TestRevocationReachesWhoWasCutOff(t *testing.T) {
+// An instance that was cut off learns of the revocations that it missed.
+func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -107,11 +108,11 @@ func TestRevocationReachesWhoWasCutOff(t *testing.T) {
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
-		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)}) // which nobody listens to
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)}) // no instance receives it
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		followed(t, admin, 2)
 	}
-	// A message that gets lost on a connection that lives.
+	// A message is lost on a connection that lives.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
@@ -122,7 +123,7 @@ func TestRevocationReachesWhoWasCutOff(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A Redis that has lost everything is told again by those who know.
+// If Redis has lost everything, the instances put back what they know.
 func TestRevocationSurvivesRedis(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*server){
@@ -164,7 +165,7 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 	}
 }
 
-// What no instance has sealed revokes nothing, harms nobody and is said once.
+// A message that no instance has sealed revokes nothing, and the log tells it once.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -175,7 +176,7 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
-	// Another fleet's, with another secret, in the same place.
+	// This one is of a fleet with another secret, under the same prefix.
 	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
 	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
 		for range 5 {
@@ -186,7 +187,7 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	f.revoke(v, xenaauth.Revocation{Subject: "U2"}) // comes after all that
+	f.revoke(v, xenaauth.Revocation{Subject: "U2"}) // it comes last
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
 	f.wants(v, token, "")
@@ -221,7 +222,7 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
-	// Those that have ended go.
+	// Ended revocations are removed.
 	ended := make([]redis.Z, 0, 100_000)
 	for i := range 100_000 {
 		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})
@@ -238,7 +239,7 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	}
 }
 
-// The fleet seals again under the new secret what the old one sealed, so that the old one can go.
+// The fleet seals revocations again with the new secret, so that the operator can remove the old secret.
 func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -258,7 +259,7 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	eventually(t, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
 }
 
-// Following ends when its context does, whatever Redis does.
+// FollowRevocations returns when its context ends, whatever state Redis is in.
 func TestFollowingEnds(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*server){

@@ -19,31 +19,31 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 
-// What docs/scale.md assumes about the service, and what TestConstants measures.
+// The first constants are the assumptions of docs/scale.md. TestConstants measures the others.
 const (
-	users       = 10e6 // who are active within an hour
-	minutes     = 6.   // of that hour in which a user does something; CacheTTL is one minute
+	users       = 10e6 // that are active within an hour
+	minutes     = 6.   // of that hour in which a user sends requests; CacheTTL is one minute
 	perMinute   = 10.  // requests in such a minute, each to an instance at random
-	revokedPart = 1e-3 // of the users are revoked in an hour, and the revocation lasts as long
+	revokedPart = 1e-3 // part of the users that are revoked in an hour; a revocation lasts an hour
 
-	memAnswer     = 730. // bytes of Redis' memory for an active token's answer
+	memAnswer     = 730. // bytes of Redis' memory for the response about an active token
 	memRevocation = 410.
-	hitIn         = 180. // bytes that Redis receives for a look-up that finds
+	hitIn         = 180. // bytes that Redis receives for a look-up that finds a response
 	hitOut        = 550.
-	missIn        = 800. // for one that doesn't, with the answer that is then stored
+	missIn        = 800. // for a look-up that finds none, with the response that is then stored
 	missOut       = 45.
 	message       = 380.  // bytes of a published revocation, to one instance
-	localEntry    = 1100. // bytes of an instance's memory for an answer
-	readEvery     = 450.  // seconds between two times that an instance reads all revocations without a reason
+	localEntry    = 1100. // bytes of an instance's memory for a response
+	readEvery     = 450.  // seconds between two reads without a reason
 )
 
-// distinct is how many of n instances see a user in a minute, on average.
+// distinct returns how many of n instances get requests of a user in a minute, on average.
 func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 
-// scale is the table of docs/scale.md.
+// scale returns the table of docs/scale.md.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
-	perSecond := users * minutes / 3600 // users' minutes that begin in a second
+	perSecond := users * minutes / 3600 // minutes of users that begin in a second
 	inForce := users * revokedPart
 	revoked := inForce / 3600
 	var b strings.Builder
@@ -82,7 +82,7 @@ func scale() string {
 	return b.String()
 }
 
-// short writes two digits: more would pretend to know.
+// short returns a number with two significant digits.
 func short(x float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -120,12 +120,12 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestConstants holds what the table is made of to a real Redis, give or take a quarter.
+// TestConstants measures the constants of the table with a real Redis, within a quarter.
 func TestConstants(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	client, ctx := s.client(), context.Background()
-	// One connection for each, so that none is opened, with a greeting, while bytes are counted.
+	// One connection for each, so that none is opened while bytes are counted.
 	options := redis.UniversalOptions{Addrs: []string{s.addr()}, PoolSize: 1}
 	one, two := f.through(options), f.through(options)
 	near := func(what string, got, want float64) {
@@ -168,8 +168,8 @@ func TestConstants(t *testing.T) {
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.follows(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
-	// A check that finds a message counted that is still under way has everything read again. The round with the fewest
-	// bytes had none.
+	// A check may find that Redis has counted a message that has not arrived yet. Then the instance reads
+	// everything. In the round with the fewest bytes, that did not happen.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > message*1.2; round++ {
 		_, out = m.settled()
@@ -178,14 +178,14 @@ func TestConstants(t *testing.T) {
 			f.revoke(one, r)
 		}
 		_, out2 = m.settled()
-		least = min(least, (out2-out)/100-20) // the publisher's replies have some 20 bytes
+		least = min(least, (out2-out)/100-20) // the replies to the publisher have some 20 bytes
 	}
 	near("a message", least, message)
 
 	near("an answer in an instance", local(f), localEntry)
 }
 
-// meter reads what Redis has received and sent, without what reading adds to it.
+// meter reads how many bytes Redis has received and sent, without its own.
 type meter struct {
 	t               testing.TB
 	client          redis.UniversalClient
@@ -195,7 +195,7 @@ type meter struct {
 
 func newMeter(t testing.TB, c redis.UniversalClient) *meter {
 	m := &meter{t: t, client: c, costIn: math.Inf(1)}
-	for range 10 { // something else may be going on still
+	for range 10 { // other calls may still be running
 		in, out := m.read()
 		in2, out2 := m.read()
 		if in2-in < m.costIn {
@@ -215,7 +215,7 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// settled waits until nobody else sends anything.
+// settled waits until no other client sends anything.
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()
 	calm := 0
@@ -230,7 +230,7 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// local is how much memory an instance takes for one answer.
+// local returns how much memory an instance takes for one response.
 func local(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000

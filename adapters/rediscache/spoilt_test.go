@@ -22,7 +22,7 @@ const (
 	turnName  = setName + ":turn"
 )
 
-// addJunk adds n members to the revocations, which no secret has sealed and which don't end.
+// addJunk adds n members that no secret has sealed, with scores that never end.
 func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	t.Helper()
 	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
@@ -36,7 +36,7 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	}
 }
 
-// Whoever spoils the counter or the set stops no revocation, neither on its way nor one whose message was lost.
+// An attacker who overwrites the counter or the set stops no revocation, also not one whose message was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -54,14 +54,14 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{held: make(chan struct{})}
 			release := sync.OnceFunc(func() { close(w.held) })
-			one, two := f.instance(), f.watched(w, nil) // one publishes, and doesn't follow
+			one, two := f.instance(), f.watched(w, nil) // one publishes, and does not follow
 			f.follows(two)
 			t.Cleanup(release)
 			followed(t, admin, 1)
 			spoil(admin)
 			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// By the message: nothing can be read.
+			// It comes by the message: nothing can be read.
 			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			release()
 			spoil(admin)
@@ -76,7 +76,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	}
 }
 
-// between does something once, after a script has found a value of another type.
+// between calls f once, after a script has found a value of another type.
 type between struct {
 	once sync.Once
 	do   func()
@@ -98,7 +98,8 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// A revocation is stored just after an instance has found a text in the place of the set. The instance doesn't delete it.
+// A revocation is stored just after an instance has found a string in place of the set. The instance does
+// not delete the revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -120,7 +121,7 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A message that is lost is missed also where the counter can't go on from what instances have seen of it.
+// An instance notices a lost message also after the counter was overwritten.
 func TestCounterBeginsAnew(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -133,7 +134,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.follows(v)
 			followed(t, admin, 1)
-			time.Sleep(500 * time.Millisecond) // it has read by then
+			time.Sleep(500 * time.Millisecond) // then it has read
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
@@ -144,7 +145,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 	}
 }
 
-// One that starts late finds the revocations among any amount of junk, and clears it away.
+// An instance that starts finds the revocations among any amount of junk, and removes the junk.
 func TestJunkIsCleared(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -155,7 +156,7 @@ func TestJunkIsCleared(t *testing.T) {
 		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
-	// Nor does one that has ended stay because somebody who has kept it puts it back to last.
+	// An attacker may put an ended revocation back, with a score that never ends.
 	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
@@ -167,7 +168,7 @@ func TestJunkIsCleared(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// A turn that nobody has taken for himself, and that doesn't end, keeps no instance from putting revocations back.
+// A forged turn that does not end keeps no instance from putting revocations back.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -186,7 +187,8 @@ func TestForgedTurn(t *testing.T) {
 	}
 }
 
-// Whoever puts junk in a revocation's place, one for one, and leaves the counter alone, is found out in the end.
+// An attacker may replace each revocation by junk, and leave the counter alone. The next read without a
+// reason finds out.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -206,7 +208,7 @@ func TestReadAnyway(t *testing.T) {
 	})
 }
 
-// Whoever writes to Redis doesn't decide how much an instance reads.
+// An attacker who writes to Redis cannot make an instance read without a limit.
 func TestRevocationReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -223,7 +225,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
-	time.Sleep(1500 * time.Millisecond) // it looks again after a second
+	time.Sleep(1500 * time.Millisecond) // it checks again after a second
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
 	}
@@ -232,11 +234,12 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	}
 }
 
-// The longest names that a Validator takes fit, and what would not be read again is not published.
+// A revocation with the longest names that a Validator accepts fits. A longer one is not published, because
+// no instance would read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	long := strings.Repeat("<", 512) // which is six bytes each in JSON
+	long := strings.Repeat("<", 512) // each has six bytes in JSON
 	r := xenaauth.Revocation{TokenID: long, SessionID: long, Subject: long, ClientID: long}
 	f.revoke(f.instance(), r)
 	late := f.instance()
@@ -248,7 +251,8 @@ func TestLongRevocations(t *testing.T) {
 	}
 }
 
-// One more than an instance can know is refused. Those that follow hear of it all the same.
+// One revocation more than an instance can know is refused. Instances that follow receive it
+// nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

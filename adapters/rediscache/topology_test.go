@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// through makes an instance with a client of its own, as options say.
+// through returns an instance with its own client.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	options.ContextTimeoutEnabled = true
@@ -51,7 +51,7 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	f.secrets = append(f.secrets, newSecret()) // so that a look-up names two entries, on any two nodes
+	f.secrets = append(f.secrets, newSecret()) // so that a look-up reads two entries, which may be on two nodes
 	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
 	f.follows(two)
 	var tokens []string
@@ -92,7 +92,7 @@ func TestCluster(t *testing.T) {
 	for _, token := range tokens {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
-	// One node of three is lost: what it held is asked for again, and nobody is refused.
+	// One node of three is lost: its entries are introspected again, and no request is refused.
 	nodes[1].kill()
 	for range 50 {
 		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
@@ -132,7 +132,7 @@ func TestSentinel(t *testing.T) {
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
-	followed(t, replica.client(), 2) // which the sentinel has made the master
+	followed(t, replica.client(), 2) // the sentinel has made it the master
 	eventually(t, func() bool { return f.shares(one, two) })
 	late := f.through(options)
 	f.follows(late)
@@ -142,8 +142,8 @@ func TestSentinel(t *testing.T) {
 	eventually(t, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
 }
 
-// What docs/fleet.md says that Redis must allow is enough, and no command of an instance is refused. The other tests run
-// with it too.
+// The permissions in docs/fleet.md are enough: no command of an instance is refused. The other tests run with
+// them too.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -162,16 +162,16 @@ func TestACL(t *testing.T) {
 	admin.Del(ctx, setName)
 	admin.Set(ctx, countName, "x", 0)
 	f.issuer.Down()
-	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable) // and says that nothing came
+	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable) // and tells the cache that there is no response
 	f.issuer.Heal()
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
-	f.revoke(one, xenaauth.Revocation{Subject: "U2"}) // and counts anew
+	f.revoke(one, xenaauth.Revocation{Subject: "U2"}) // the counter starts again
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)
 	}
-	// Who has the instances' password can't cut their connections, nor read or change what is not theirs.
+	// A client with the password of the instances cannot cut their connections, nor use other keys.
 	client := f.client()
 	for _, command := range [][]any{
 		{"CLIENT", "KILL", "TYPE", "pubsub"}, {"CLIENT", "PAUSE", "1000"}, {"CLIENT", "LIST"}, {"GET", "other"},

@@ -184,6 +184,7 @@ func TestRevokeNeedsItsSecret(t *testing.T) {
 		{revokeSecret[1:], `{"sub":"anna"}`, 401},
 		{revokeSecret, `{}`, 400},
 		{revokeSecret, `{"subject":"anna"}`, 400},
+		{revokeSecret, `{"issuer":"https://other.example","sub":"anna"}`, 400},
 		{revokeSecret, `{"sub":"anna"} {"sub":"bert"}`, 400},
 		{revokeSecret, `{"sub":"` + strings.Repeat("a", 20000) + `"}`, 400},
 	} {
@@ -199,7 +200,7 @@ func TestRevokeNeedsItsSecret(t *testing.T) {
 	if a := do(t, "GET", p.url("proxy", "/me"), token); a.status != 200 {
 		t.Fatalf("%d: something was revoked", a.status)
 	}
-	if a := revoke(t, p, revokeSecret, `{"sub":"anna"}`); a.status != 200 {
+	if a := revoke(t, p, revokeSecret, `{"issuer":"`+issuer.URL()+`","sub":"anna"}`); a.status != 200 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 	if a := do(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
