@@ -1,3 +1,4 @@
-// Package bench measures xenaauth through its public middleware, beside the limit that the standard library's
-// cryptography sets and beside other libraries. docs/performance.md says how to run it and what came out.
+// Package bench measures xenaauth through its public middleware. It compares the results with the
+// limit that the cryptography of the standard library sets, and with other libraries.
+// docs/performance.md says how to run it and has the results.
 package bench

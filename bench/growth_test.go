@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// publish publishes n keys, the one that signs last.
+// publish publishes n keys. The signing key is the last.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
@@ -30,7 +30,8 @@ func (f *fixture) publish(n int) {
 		k := map[string]any{"kid": randomHex(20) + f.algorithm, "use": "sig", "alg": f.algorithm, "kty": own["kty"]}
 		switch f.algorithm {
 		case "RS256":
-			// A random odd number of the right size: a thousand real ones take minutes, and nobody signs with them.
+			// A random odd number of the right size. A thousand real keys take minutes, and these keys
+			// sign nothing.
 			modulus := make([]byte, 256)
 			_, _ = rand.Read(modulus)
 			modulus[0] |= 0x80
@@ -51,7 +52,7 @@ func (f *fixture) publish(n int) {
 	f.SetJWKS(raw)
 }
 
-// withKeys is a validator that has fetched n keys.
+// withKeys returns a validator that has fetched n keys.
 func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	b.Helper()
 	f.publish(n)
@@ -63,7 +64,8 @@ func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	return v
 }
 
-// BenchmarkGrowthKeys is a cold request with more and more keys published, in turn with one where there is one key.
+// BenchmarkGrowthKeys measures a request with a new token while more and more keys are published,
+// in turn with one published key.
 func BenchmarkGrowthKeys(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		for _, n := range []int{10, 1000} {
@@ -77,7 +79,7 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	}
 }
 
-// inTurn serves the next n requests each time that it is called.
+// inTurn returns a function that serves the next n requests in each call.
 func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
@@ -89,7 +91,7 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full is a validator that has verified n tokens, and some that are in use.
+// full is a validator that has verified n tokens, and some tokens that are in use.
 type full struct {
 	validator *xenaauth.Validator
 	each      float64  // bytes of memory per token
@@ -98,8 +100,8 @@ type full struct {
 
 var fulls = map[int]*full{}
 
-// filled returns the one validator with n tokens. EdDSA is the quickest to make a million tokens with; what is kept of a
-// token doesn't depend on the algorithm.
+// filled returns the validator with n tokens. The tokens use EdDSA, which makes a million tokens in
+// the shortest time. The memory of a token in the cache does not depend on the algorithm.
 func filled(b *testing.B, n int) *full {
 	b.Helper()
 	if c := fulls[n]; c != nil {
@@ -132,10 +134,10 @@ func filled(b *testing.B, n int) *full {
 	return c
 }
 
-// spreadTokens are more than any shortcut for tokens in use holds.
+// spreadTokens is more than any fast path for tokens in use holds.
 const spreadTokens = 8192
 
-// heap is how much memory is in use once what nobody refers to is gone.
+// heap returns the memory in use after a garbage collection.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -146,7 +148,7 @@ func heap() uint64 {
 
 var sizes = []int{10_000, 100_000, 1_000_000}
 
-// BenchmarkMemory is how much memory a token takes that is remembered, its user included.
+// BenchmarkMemory measures the memory of a token in the cache, with its user.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
@@ -157,8 +159,9 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthCached is a hit with more and more tokens remembered: with hotTokens of them in use; with so many in use
-// that each hit is in cold memory; and with hotTokens in use after so many were.
+// BenchmarkGrowthCached measures a token in use while more and more tokens are in the cache: with
+// hotTokens in use, with so many in use that each lookup reads cold memory, and with hotTokens in
+// use after that.
 func BenchmarkGrowthCached(b *testing.B) {
 	few := func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }
 	many := func(c *full) []string { return c.spread }
@@ -194,7 +197,8 @@ func BenchmarkGrowthCached(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthScopes is a request with a token of more and more scopes, the one that is required last.
+// BenchmarkGrowthScopes measures a request with a token of more and more scopes. The required scope
+// is the last.
 func BenchmarkGrowthScopes(b *testing.B) {
 	const tokens = 256
 	for _, n := range []int{1, 100, 1000} {
@@ -228,7 +232,8 @@ func BenchmarkGrowthScopes(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthRoutes is a hit where more and more routes are guarded, all of them in use.
+// BenchmarkGrowthRoutes measures a token in use with more and more guarded routes, all of them in
+// use.
 func BenchmarkGrowthRoutes(b *testing.B) {
 	f := issuer("RS256")
 	for _, n := range []int{1, 100, 10_000} {

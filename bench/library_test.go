@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// BenchmarkCold is a request with a token that was never seen, through the whole middleware.
+// BenchmarkCold measures a request with a new token through the whole middleware.
 func BenchmarkCold(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
@@ -28,7 +28,7 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// serve measures one request after the other, all of which must pass.
+// serve measures requests one after the other. All must pass.
 func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	b.Helper()
 	w := newDiscard()
@@ -47,13 +47,13 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// Tokens in use: a few, which is what the goals are for, and as many as a busy minute has.
+// Tokens in use: a few, for the goals, and as many as in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
 )
 
-// warm serves every request often enough that whatever remembers tokens remembers these.
+// warm serves every request so often that every cache has the tokens.
 func warm(h http.Handler, rs []*http.Request) {
 	w := newDiscard()
 	for range 4 {
@@ -63,7 +63,7 @@ func warm(h http.Handler, rs []*http.Request) {
 	}
 }
 
-// BenchmarkWarm is a request with a token that is in use, through the whole middleware.
+// BenchmarkWarm measures a request with a token in use through the whole middleware.
 func BenchmarkWarm(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, n := range []int{fewTokens, hotTokens} {
@@ -79,7 +79,7 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio is how much of the limit a hit takes.
+// BenchmarkWarmRatio measures a request with a token in use as a share of the limit.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -104,7 +104,7 @@ func BenchmarkWarmRatio(b *testing.B) {
 	})
 }
 
-// BenchmarkWarmParallel is Warm on all cores.
+// BenchmarkWarmParallel is BenchmarkWarm on all cores.
 func BenchmarkWarmParallel(b *testing.B) {
 	f := issuer("RS256")
 	h := mount(validator(f, nil), nothing{})
@@ -120,7 +120,8 @@ func BenchmarkWarmParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkTwoCores is the time per request on two cores against that on one, in turn: 0.5 is all that there is to gain.
+// BenchmarkTwoCores measures the time for a request on two cores divided by the time on one core,
+// in turn. 0.5 is the best possible result.
 func BenchmarkTwoCores(b *testing.B) {
 	const ops = 16_000 // some milliseconds: changing the number of cores stops the world
 	f := issuer("RS256")
@@ -151,7 +152,7 @@ func BenchmarkTwoCores(b *testing.B) {
 	})
 }
 
-// BenchmarkLookup is a hit without HTTP.
+// BenchmarkLookup measures the validation of a token in use without HTTP.
 func BenchmarkLookup(b *testing.B) {
 	f := issuer("RS256")
 	v := validator(f, nil)
@@ -162,7 +163,7 @@ func BenchmarkLookup(b *testing.B) {
 			must(err)
 		}
 	}
-	// Others, as those of a request are: no string is found by its address.
+	// Copies, like the strings of a request: no lookup may depend on the address of a string.
 	for i, t := range tokens {
 		tokens[i] = strings.Clone(t)
 	}
@@ -177,12 +178,12 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// free is a validation that costs nothing.
+// free is a validator that costs nothing.
 type free struct{ user *xenaauth.User }
 
 func (f free) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }
 
-// BenchmarkMiddleware is all but the validation.
+// BenchmarkMiddleware measures everything except the validation.
 func BenchmarkMiddleware(b *testing.B) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "1", "client_id": "c", "scope": "openid profile testapi offline_access"})
 	must(err)
@@ -194,7 +195,7 @@ func BenchmarkMiddleware(b *testing.B) {
 	b.Run("none", func(b *testing.B) { serve(b, http.Handler(next), rs, next) })
 }
 
-// BenchmarkReject is what a bad token costs.
+// BenchmarkReject measures the refusal of a bad token.
 func BenchmarkReject(b *testing.B) {
 	f := issuer("RS256")
 	good := f.tokens(1)[0]
@@ -230,8 +231,8 @@ func BenchmarkReject(b *testing.B) {
 			if _, err := v.Validate(context.Background(), good); err != nil {
 				b.Fatal(err)
 			}
-			// Keys that nobody knows are looked for once a second, for everybody who asks meanwhile. Here they have just been
-			// looked for, so that the answer is immediate.
+			// An unknown key starts at most one fetch a second for all requests. Here the key set was just
+			// fetched, so that the refusal is immediate.
 			prime := func() {
 				var all sync.WaitGroup
 				for _, r := range rs {
@@ -253,7 +254,8 @@ func BenchmarkReject(b *testing.B) {
 	}
 }
 
-// reject measures one refusal after the other. Every half second it stops the clock and calls prime, if there is one.
+// reject measures refusals one after the other. Every half second it stops the clock and calls
+// prime, if prime is not nil.
 func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
 	b.Helper()
 	w := newDiscard()

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// limit verifies a token and does nothing else: it decodes payload and signature, hashes, and calls the standard
-// library. No verifier that stands on that can take less.
+// limit verifies a token and does nothing else: it decodes payload and signature, hashes, and calls
+// the standard library. No verifier that uses the standard library can take less time.
 type limit struct {
 	verify    func(input, signature []byte) bool
 	payload   [1 << 10]byte
@@ -45,7 +45,7 @@ func newLimit(f *fixture) *limit {
 	return l
 }
 
-// token reports whether the signature of a token is good.
+// token reports whether the signature of a token is valid.
 func (l *limit) token(token []byte) bool {
 	first := slices.Index(token, '.')
 	second := first + 1 + slices.Index(token[first+1:], '.')
@@ -56,7 +56,7 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// public is the key that signs, read from what is published.
+// public returns the public signing key, read from the published key set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
@@ -94,7 +94,7 @@ func byteTokens(tokens []string) [][]byte {
 	return all
 }
 
-// BenchmarkLimit is what no verifier on Go's standard cryptography can go below.
+// BenchmarkLimit measures the lower bound of every verifier that uses Go's standard cryptography.
 func BenchmarkLimit(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
@@ -114,12 +114,12 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// block is how many cold operations one measurement of a pair takes: a millisecond or so, within which a machine that
-// others use too doesn't change much.
+// block is the number of cold operations in one measurement of a pair. They take about a
+// millisecond. In that time the load of a shared machine does not change much.
 const block = 40
 
-// paired runs two things in turn and reports the median of how many times the time of base the other one takes, each
-// divided by its number of operations: what else the machine does falls on both alike.
+// paired runs two functions in turn. It reports the median of the ratio of their times per
+// operation. So other load of the machine affects both alike.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()
 	base()

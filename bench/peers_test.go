@@ -32,8 +32,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// peer is another library, set up as its documents say. One that brings no middleware is wrapped in the thinnest
-// possible one.
+// peer is another library, configured as its documentation says. A library without middleware gets
+// the thinnest possible one.
 type peer struct {
 	name  string
 	mount func(ctx context.Context, f *fixture, next http.Handler) http.Handler
@@ -45,7 +45,7 @@ func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-confi
 
 type tokenKey struct{}
 
-// wrap is the thinnest middleware around a verifying function.
+// wrap returns the thinnest middleware around a verifying function.
 func wrap(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -62,7 +62,7 @@ func wrap(next http.Handler, verify func(ctx context.Context, token string) (any
 	})
 }
 
-// userClaims is what a user of a library without scopes declares.
+// userClaims are the claims that a user of a library without scopes declares.
 type userClaims struct {
 	ClientID string   `json:"client_id"`
 	Scope    []string `json:"scope"`
@@ -172,7 +172,7 @@ var peers = []peer{
 		})
 	}},
 	{"jwtauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
-		// It takes one key and no key set.
+		// It accepts one key and no key set.
 		ja := jwtauth.New(f.algorithm, nil, f.public(), jwt2.WithIssuer(f.URL()), jwt2.WithAudience(audience))
 		return jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(next))
 	}},
@@ -189,7 +189,8 @@ var peers = []peer{
 	}},
 }
 
-// mcpMiddleware is the bearer middleware of the MCP SDK, which verifies nothing itself, around a free verification.
+// mcpMiddleware is the bearer middleware of the MCP SDK, which verifies nothing itself, around a
+// verification that costs nothing.
 func mcpMiddleware(next http.Handler) http.Handler {
 	info := &mcp.TokenInfo{Scopes: []string{scope}, Expiration: time.Now().Add(lifetime), UserID: "1"}
 	return mcp.RequireBearerToken(func(context.Context, string, *http.Request) (*mcp.TokenInfo, error) {
@@ -197,8 +198,8 @@ func mcpMiddleware(next http.Handler) http.Handler {
 	}, &mcp.RequireBearerTokenOptions{Scopes: []string{scope}})(next)
 }
 
-// TestPeers shows that what is measured does verify, ours included: a good token passes, one with a changed claim, with
-// a broken signature or none at all does not.
+// TestPeers shows that each measured library verifies tokens, ours included: a good token passes,
+// and a token with a changed claim, with a broken signature or without a signature does not.
 func TestPeers(t *testing.T) {
 	ours := peer{"xenaauth", func(_ context.Context, f *fixture, next http.Handler) http.Handler {
 		return mount(validator(f, nil), next)

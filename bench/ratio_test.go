@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// BenchmarkRatio is how many times the limit a request with a token that was never seen takes, for this library and for
-// each peer. Of all numbers here these bear a busy machine best, so they are the ones to hold a goal against.
+// BenchmarkRatio measures a request with a new token as a multiple of the limit, for this library
+// and for each peer. A busy machine changes these numbers the least, so the goals use them.
 func BenchmarkRatio(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm+"/lib=xenaauth", func(b *testing.B) {
@@ -29,7 +29,7 @@ func BenchmarkRatio(b *testing.B) {
 	}
 }
 
-// ratio measures the limit and a handler over the same tokens.
+// ratio measures the limit and a handler with the same tokens.
 func ratio(b *testing.B, f *fixture, h http.Handler, next *counter) {
 	b.Helper()
 	texts := byteTokens(f.tokens(coldTokens))

@@ -22,11 +22,11 @@ var algorithms = []string{"RS256", "ES256", "EdDSA"}
 
 const (
 	scope = "testapi"
-	// lifetime is that of the tokens: longer than any run, so that none expires in it.
+	// lifetime is the lifetime of the tokens. It is longer than any run, so that no token expires.
 	lifetime = 12 * time.Hour
 )
 
-// discard is a ResponseWriter that keeps nothing and can be used again.
+// discard is a ResponseWriter that discards everything and can be used again.
 type discard struct {
 	header http.Header
 	status int
@@ -38,7 +38,7 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// counter is the handler behind the middleware: it shows that requests arrived.
+// counter is the handler behind the middleware. It counts requests.
 type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
@@ -54,7 +54,8 @@ func must(err error) {
 	}
 }
 
-// fixture is an issuer on loopback, which peers need, with two published keys as after a rotation.
+// fixture is an issuer on loopback, because peers need a server. It publishes two keys, as after a
+// rotation.
 type fixture struct {
 	*xenaauthtest.Issuer
 	algorithm string
@@ -65,7 +66,7 @@ type fixture struct {
 
 var fixtures = map[string]*fixture{}
 
-// issuer returns the one issuer of an algorithm. It is never closed: it ends with the process.
+// issuer returns the issuer of an algorithm. It is never closed and ends with the process.
 func issuer(algorithm string) *fixture {
 	if f := fixtures[algorithm]; f != nil {
 		return f
@@ -92,7 +93,8 @@ func randomHex(n int) string {
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
-// claims is the payload of a token as IdentityServer4 writes it, of a user, session and id of its own.
+// claims returns the payload of a token as IdentityServer4 writes it. Each has another user,
+// session and id.
 func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) string {
 	now := from.Unix()
 	random := strings.ToLower(randomHex(16))
@@ -104,12 +106,12 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// mint makes a token that differs from every other one. The issuer doesn't remember it.
+// mint makes a token that differs from all others. The issuer does not remember it.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// tokens returns n tokens, the same ones each time.
+// tokens returns n tokens. Each call returns the same tokens.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,7 +123,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// each calls do for 0 to n-1, on every core.
+// each calls do for 0 to n-1 on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
@@ -151,7 +153,7 @@ func requests(tokens []string) []*http.Request {
 	return rs
 }
 
-// validator is ours as a user configures it, apart from the lifetime of the tokens.
+// validator returns our validator as a user configures it, except for the lifetime of the tokens.
 func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
@@ -168,8 +170,9 @@ func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
 
-// The cold path is measured with more tokens than the cache holds: each has been given up by the time that it comes
-// again, so every request verifies, inserts into a full cache and makes that give something up.
+// The cold path is measured with more tokens than the cache can contain. Each token has left the
+// cache when it comes again. So every request verifies its token and stores it in a full cache,
+// which removes an entry.
 const (
 	coldTokens = 2048
 	coldCache  = 1024
@@ -184,7 +187,7 @@ func coldValidator(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// onlyMisses fails the benchmark if what was to be cold was found in the cache.
+// onlyMisses fails the benchmark if a token of the cold path was found in the cache.
 func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	b.Helper()
 	if s := v.Status().Tokens; s.Hits != 0 {
@@ -192,7 +195,7 @@ func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	}
 }
 
-// segments cuts a token.
+// segments splits a token.
 func segments(token string) (header, payload, signature string) {
 	parts := strings.Split(token, ".")
 	return parts[0], parts[1], parts[2]

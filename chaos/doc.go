@@ -1,10 +1,12 @@
-// Package chaos holds tests of one promise: the issuer may fail, the API does not. A real API, guarded by xenaauth's
-// middleware, stands on one side, the test kit's issuer on the other, and between them a TCP proxy that can do to a
-// connection what networks do. Each fault is tried over HTTP/1.1 and over HTTP/2 with TLS. There is nothing in it to import.
+// Package chaos tests one promise: if the issuer fails, the API does not. The tests run a real API
+// with the middleware of xenaauth, the issuer of the test kit, and a TCP proxy between them that
+// causes the faults of networks. Each fault is tried over HTTP/1.1 and over HTTP/2 with TLS. The
+// package exports nothing.
 //
-// docs/reliability.md has the results. Its tables are checked by these tests, and written by
+// The results are in docs/reliability.md. These tests compare its tables with what they see. This
+// command writes the tables:
 //
 //	go test -run 'TestFaults|TestKeys' -update
 //
-// XENAAUTH_FLOOD=full sends the flood in full size, which takes minutes.
+// With XENAAUTH_FLOOD=full the flood has its full size, which takes minutes.
 package chaos

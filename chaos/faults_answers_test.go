@@ -18,12 +18,12 @@ func answering(f xenaauthtest.Fault) func(*lab) {
 	return func(l *lab) { l.issuer.Fail(xenaauthtest.All, f) }
 }
 
-// answerFaults are an issuer that answers, badly.
+// answerFaults are faults of an issuer that sends bad responses.
 func answerFaults() []fault {
 	const page = "<!doctype html><title>Sorry</title><p>We'll be back soon."
 	return []fault{
 		{name: "the process drops every request", begin: func(l *lab) { l.issuer.Down() }},
-		{name: "the process answers after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
+		{name: "the process responds after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
 			heal(l) // drops the connections too: an answer that is delayed already stays so
 		}},
 		{name: "status 429, Retry-After: 7", retry: 7, begin: answering(xenaauthtest.Fault{
@@ -40,7 +40,7 @@ func answerFaults() []fault {
 		{name: "status 200, an HTML page", begin: answering(xenaauthtest.Fault{Body: page, ContentType: "text/html; charset=utf-8"})},
 		{name: "status 200, an HTML page labelled JSON", begin: answering(xenaauthtest.Fault{Body: page})},
 		{name: "status 200, JSON labelled text", begin: answering(xenaauthtest.Fault{Header: http.Header{"Content-Type": {"text/plain"}}})},
-		{name: "status 200, nothing in it", begin: answering(xenaauthtest.Fault{Status: http.StatusOK})},
+		{name: "status 200, an empty body", begin: answering(xenaauthtest.Fault{Status: http.StatusOK})},
 		{name: "status 200, truncated JSON", begin: answering(xenaauthtest.Fault{Body: `{"issuer":"https://login.xena.biz","keys":[{"kty":"RSA"`})},
 		{name: "status 200, 2 MB of JSON", begin: answering(xenaauthtest.Fault{
 			Body: `{"padding":"` + string(bytes.Repeat([]byte("x"), 2<<20)) + `"}`,
@@ -52,14 +52,15 @@ func answerFaults() []fault {
 	}
 }
 
-// keySetFaults are an issuer that publishes no keys to speak of. Introspection is none the worse for it.
+// keySetFaults are faults of an issuer that publishes no usable keys. Its introspection endpoint
+// works.
 func keySetFaults() []fault {
 	serving := func(text func() []byte) func(*lab) {
 		return func(l *lab) { l.issuer.SetJWKS(text()) }
 	}
 	return []fault{
 		{name: "an empty key set", spares: true, begin: serving(func() []byte { return []byte(`{"keys":[]}`) })},
-		{name: "a key set of garbage", spares: true, begin: serving(func() []byte {
+		{name: "a key set of invalid keys", spares: true, begin: serving(func() []byte {
 			return []byte(`{"keys":[{"kty":"RSA","kid":"1","n":"AQ","e":"AQAB"},{"kty":"oct","k":"AAAA"},17]}`)
 		})},
 		{name: "10 000 keys, 2 MB", spares: true, begin: serving(manyKeys)},
@@ -69,7 +70,7 @@ func keySetFaults() []fault {
 	}
 }
 
-// manyKeys is a set of 10 000 keys of the usual size.
+// manyKeys returns a key set of 10 000 keys of the usual size.
 func manyKeys() []byte {
 	const b64 = "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU"
 	keys := make([]map[string]string, 10_000)

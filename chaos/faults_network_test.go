@@ -16,13 +16,13 @@ func toxic(toxics ...string) func(*lab) {
 	return func(l *lab) { l.gate.open(toxics...) }
 }
 
-// networkFaults are what the network between API and issuer does.
+// networkFaults are faults of the network between the API and the issuer.
 func networkFaults() []fault {
 	return []fault{
 		{name: "connection refused", begin: func(l *lab) { l.gate.shut() }},
 		{name: "connection reset", begin: toxic(`{"type":"reset_peer","attributes":{"timeout":0}}`)},
-		{name: "connection closed amid the body", begin: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
-		{name: "no byte ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
+		{name: "connection closed within the body", begin: toxic(`{"type":"limit_data","attributes":{"bytes":200}}`)},
+		{name: "no response ever arrives", begin: toxic(`{"type":"timeout","attributes":{"timeout":0}}`)},
 		{name: "5 s latency", begin: toxic(`{"type":"latency","attributes":{"latency":5000}}`)},
 		{name: "slow loris: 7 bytes every 200 ms", begin: toxic(`{"type":"slicer","attributes":{"average_size":7,"delay":200000}}`)},
 		{name: "slow upload: 10 bytes every 400 ms", begin: toxic(`{"type":"slicer","stream":"upstream","attributes":{"average_size":10,"delay":400000}}`)},
@@ -31,7 +31,7 @@ func networkFaults() []fault {
 	}
 }
 
-// restart is an issuer that goes away and comes back as another process would, with the keys and tokens that it had.
+// restart stops the issuer and starts it again, like a new process with the same keys and tokens.
 func restart() fault {
 	return fault{
 		name: "the issuer restarts",
@@ -44,7 +44,7 @@ func restart() fault {
 	}
 }
 
-// nameServer is a DNS server that knows one name, or doesn't.
+// nameServer is a DNS server for one name. It can answer that the name does not exist.
 type nameServer struct {
 	conn   net.PacketConn
 	ip     net.IP
@@ -53,7 +53,7 @@ type nameServer struct {
 
 const issuerName = "login.chaos.test"
 
-// newNamedLab is a lab whose issuer goes by a host name.
+// newNamedLab returns a lab whose issuer has a host name.
 func newNamedLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	g := newGate(t)
@@ -81,7 +81,8 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// client resolves names by this server and no other. It keeps no connection, so that each request needs the name.
+// client returns a client that resolves names only with this server. It keeps no connections, so
+// that each request resolves the name.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -109,7 +110,7 @@ func (s *nameServer) serve() {
 	}
 }
 
-// reply answers one question (RFC 1035, section 4).
+// reply returns the response to one DNS query (RFC 1035, section 4).
 func (s *nameServer) reply(query []byte) []byte {
 	const header = 12
 	var labels []string

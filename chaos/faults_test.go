@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fault is one way for the issuer to fail.
+// fault is one way in which the issuer fails.
 type fault struct {
 	name       string
 	lab        func(testing.TB, protocol) *lab // nil is newLabOf
@@ -22,10 +22,11 @@ type fault struct {
 	works      bool                            // the issuer is well for all who make a new connection
 }
 
-// recovery is how soon after a fault all is well again.
+// recovery bounds the time from the end of a fault to the recovery.
 const recovery = 2 * time.Second
 
-// waitless is more than a request takes that waits for nobody, on two busy cores under the race detector.
+// waitless is longer than a request takes that waits for no call to the issuer, on two busy cores
+// with the race detector.
 const waitless = time.Second
 
 func heal(l *lab) {
@@ -35,8 +36,9 @@ func heal(l *lab) {
 	l.gate.open()
 }
 
-// While the issuer fails, whatever can be told without it is told as ever. What can't be is 503 and never 401, and is
-// told again once the issuer is back, without a restart.
+// While the issuer fails, tokens that can be checked without the issuer get the same responses as
+// before. All others get 503 and never 401. They can be checked again when the issuer is back,
+// without a restart.
 func TestFaults(t *testing.T) {
 	faults := allFaults()
 	rows := make([][]string, len(faults))
@@ -54,8 +56,8 @@ func TestFaults(t *testing.T) {
 		}
 	})
 	table(t, "faults", []string{
-		"the issuer's fault", "JWT, keys known", "JWT, nothing known yet", "opaque token, answer cached",
-		"opaque token, never asked", "all is well again",
+		"the issuer's fault", "JWT, keys known", "JWT, no keys known", "opaque token, response cached",
+		"opaque token, new", "recovery",
 	}, rows)
 }
 
@@ -67,7 +69,7 @@ func allFaults() (all []fault) {
 	return append(all, keySetFaults()...)
 }
 
-// merge is the row of a fault by both protocols. It is nil if one was not tried.
+// merge returns the row of a fault for both protocols. It returns nil if one of them was not tried.
 func merge(a, b []string) []string {
 	if a == nil || b == nil {
 		return nil
@@ -120,7 +122,7 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
 	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
 	if !f.works {
-		// Asking for a key that isn't there makes the API that knows keys look for new ones.
+		// A token with an unknown key makes the API that knows keys fetch the key set.
 		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
 	}
 	victims.Wait()
@@ -146,7 +148,7 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	return []string{f.name, "200", outage, "200", opaque, back}
 }
 
-// keepAsking is a client whose token is good throughout.
+// keepAsking sends requests with a token that is valid all the time.
 func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	var longest time.Duration
 	allowed, n := allow(waitless), 0
@@ -165,7 +167,7 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	}
 }
 
-// rotated is a token of a key that the issuer has only just published.
+// rotated returns a token of a key that the issuer has just published.
 func rotated(l *lab) string {
 	l.issuer.Rotate()
 	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})

@@ -15,11 +15,11 @@ import (
 	"time"
 )
 
-// tlsFaults are of an issuer that is reached by https.
+// tlsFaults are faults of an issuer with an https URL.
 func tlsFaults() []fault {
 	return []fault{
 		{
-			name:  "TLS: a certificate that nobody trusts",
+			name:  "TLS: an untrusted certificate",
 			lab:   newTLSLab,
 			begin: func(l *lab) { l.tls.show(l.tls.strange); l.gate.open() },
 			end:   func(l *lab) { l.tls.show(l.tls.good); l.gate.open() },
@@ -39,7 +39,7 @@ func tlsFaults() []fault {
 	}
 }
 
-// trust is the certificates of a TLS server, and the one that it shows.
+// trust holds the certificates of a TLS server, and the certificate that it presents.
 type trust struct {
 	good, strange, expired *tls.Certificate
 	shown                  atomic.Pointer[tls.Certificate]
@@ -48,7 +48,7 @@ type trust struct {
 
 func (s *trust) show(c *tls.Certificate) { s.shown.Store(c) }
 
-// newTLSLab is a lab whose issuer speaks TLS, through the gate.
+// newTLSLab returns a lab whose issuer uses TLS through the gate.
 func newTLSLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	day := 24 * time.Hour
@@ -79,7 +79,8 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// certificate is self-signed, and valid from two hours ago to some time from now.
+// certificate returns a self-signed certificate that became valid two hours ago and ends after a
+// while.
 func certificate(t testing.TB, end time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// junk makes tokens that are wrong in the way that costs most to find out.
+// junk makes invalid tokens of the kinds that cost the most to refuse.
 type junk struct{ header, payload string }
 
 func newJunk(issuer *xenaauthtest.Issuer) *junk {
@@ -35,21 +35,24 @@ func random(n int) []byte {
 	return b
 }
 
-// unknownKey is right in all its claims and names a key that nobody has: only the issuer's newest key set tells.
+// unknownKey returns a token with good claims and the kid of a key that does not exist. Only the
+// newest key set shows that it is invalid.
 func (j *junk) unknownKey() string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
 	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// badSignature names a key that exists: only the signature's verification tells.
+// badSignature returns a token with the kid of a key that exists. Only the signature shows that it
+// is invalid.
 func (j *junk) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// opaque is of the form that the issuer's tokens have: only the issuer can tell.
+// opaque returns a token in the form of the issuer's opaque tokens. Only the issuer knows that it
+// is invalid.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
-// counts is how often each answer was seen.
+// counts counts each response.
 type counts struct {
 	mu sync.Mutex
 	by map[string]int
@@ -64,7 +67,7 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// only reports whether every answer was one of these, and there was any.
+// only reports whether there was a response and every response was one of these.
 func (c *counts) only(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,7 +92,7 @@ func (c *counts) String() string {
 	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
 }
 
-// send has clients send tokens until n are sent or ctx ends, and returns what they were answered.
+// send sends tokens with several clients until n are sent or ctx ends. It returns the responses.
 func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
 	seen := new(counts)
 	var sent atomic.Int64
@@ -105,7 +108,7 @@ func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, toke
 	return seen
 }
 
-// gauge follows the heap.
+// gauge measures the heap.
 type gauge struct{ before, peak, after uint64 }
 
 func heap() uint64 {

@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// questions counts the questions that are under way at a time.
+// questions counts concurrent introspection calls.
 type questions struct {
 	next      http.RoundTripper
 	now, most atomic.Int64
@@ -40,8 +40,8 @@ const (
 	floodConcurrent = 16
 )
 
-// Junk in any number costs its senders their time and nobody else anything: valid users pass, the issuer is asked as
-// little as before, and memory stays bounded.
+// A flood of invalid tokens costs only its senders: valid users pass, the issuer gets as few calls
+// as before, and memory stays bounded.
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
@@ -152,7 +152,7 @@ func TestFlood(t *testing.T) {
 	if n := q.most.Load(); n > floodConcurrent {
 		t.Errorf("%d questions under way at a time", n)
 	}
-	// In full size there are 1536 connections under way, whose two ends are both here.
+	// In full size there are 1536 connections, and both ends of each are in this process.
 	if g.peak > g.before+512<<20 || g.after > g.before+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}

@@ -14,8 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// gate is a fault-injecting TCP proxy at an address of its own. Whatever is changed about it, connections through it
-// are dropped, as by a load balancer that is reconfigured.
+// gate is a TCP proxy that injects faults. It has an address of its own. Each change of the gate
+// closes its connections, as a load balancer does when it is reconfigured.
 type gate struct {
 	t    testing.TB
 	addr string
@@ -27,8 +27,8 @@ type gate struct {
 
 var gates atomic.Int32
 
-// newGate reserves an address. Each gate has its own loopback IP where the system has more than one, so that nothing
-// else gets its port while it is shut.
+// newGate reserves an address. If the system has several loopback addresses, each gate has its own,
+// so that no other program gets its port while the gate is shut.
 func newGate(t testing.TB) *gate {
 	t.Helper()
 	n := gates.Add(1)
@@ -51,7 +51,7 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) url() string { return "http://" + g.addr }
 
-// lead sets where the gate leads to, and opens it.
+// lead sets the target of the gate and opens it.
 func (g *gate) lead(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
@@ -59,7 +59,7 @@ func (g *gate) lead(upstream string) {
 	g.open()
 }
 
-// open lets connections through that suffer from toxics, each given as toxiproxy's API has them.
+// open opens the gate with toxics, which are written as in toxiproxy's API.
 func (g *gate) open(toxics ...string) {
 	g.shut()
 	g.mu.Lock()

@@ -14,7 +14,7 @@ import (
 
 const herd = 10_000
 
-// dam holds requests back until it is opened, and counts them.
+// dam holds requests until it is opened, and counts them.
 type dam struct {
 	next    http.RoundTripper
 	opened  chan struct{}
@@ -48,8 +48,9 @@ func (d *dam) calls() map[string]int64 {
 	return calls
 }
 
-// stampede sends a herd with one token, the first of it alone, and opens the dam once all are under way. It returns how
-// many passed, the first not counted. Where leave is set the first loses patience before that.
+// stampede sends many requests with one token. It sends the first request alone, and opens the dam
+// when all requests are waiting. It returns how many requests passed, without the first. If leave
+// is set, the client of the first request leaves before the dam opens.
 func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -90,8 +91,8 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	return ok.Load()
 }
 
-// Ten thousand clients that come with the same new token at the same moment cost the issuer one call. If the first of
-// them leaves, the others get their response all the same.
+// Ten thousand requests with the same new token at the same moment cost the issuer one call. If the
+// client of the first request leaves, the others still get their responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -120,7 +121,7 @@ func TestThunderingHerd(t *testing.T) {
 			if passed := stampede(t, newAPI(t, cfg), d, token, c.leave); passed != herd-1 {
 				t.Errorf("%d of the others passed", passed)
 			}
-			// A call without a response is sent again after each 0.9 s, and this machine may take longer than that.
+			// A call without a response is sent again every 0.9 s, and this machine may be slower than that.
 			again := int64(time.Since(start) / (900 * time.Millisecond))
 			calls := d.calls()
 			for name, n := range c.want {

@@ -19,7 +19,7 @@ import (
 	"time"
 )
 
-// protocol is how the issuer of a lab is reached.
+// protocol is the protocol between the API and the issuer of a lab.
 type protocol bool
 
 const (
@@ -34,7 +34,7 @@ func (p protocol) String() string {
 	return "HTTP1"
 }
 
-// authority issues certificates that this process trusts, with the library's own HTTP client too.
+// authority issues certificates that this process trusts, also in the library's own HTTP client.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -43,7 +43,8 @@ type authority struct {
 
 var trusted authority
 
-// trust makes the process trust the authority. It has to come before the first look at the system's certificates.
+// trust makes the process trust the authority. Call it before the process first reads the
+// certificates of the system.
 func (a *authority) trust(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -66,7 +67,7 @@ func (a *authority) trust(dir string) error {
 	return os.Setenv("SSL_CERT_FILE", file)
 }
 
-// certificate is for a server at an IP address, and by the issuer's host name.
+// certificate returns the certificate of a server with an IP address and the issuer's host name.
 func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -84,7 +85,7 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// needClient gives the lab a client of its own where the process can't be told what to trust.
+// needClient gives the lab its own client if the process can't be made to trust the authority.
 func (l *lab) needClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()
@@ -93,7 +94,7 @@ func (l *lab) needClient() {
 	}
 }
 
-// serve starts a server of the lab's issuer and returns its address.
+// serve starts a server for the lab's issuer and returns its address.
 func (l *lab) serve() string {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.ProtoMajor == 2) != (l.protocol == http2) {
@@ -118,7 +119,7 @@ func (l *lab) serve() string {
 	return addr
 }
 
-// newLabOf is a lab whose issuer is reached by a protocol.
+// newLabOf returns a lab whose issuer uses a protocol.
 func newLabOf(t testing.TB, p protocol) *lab {
 	t.Helper()
 	if p == http1 {

@@ -10,10 +10,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ledger is what clients saw, for the report.
+// ledger records the responses to clients, for the report.
 type ledger struct{ rows [][]string }
 
-// add requires an answer and notes it.
+// add requires a response and records it.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {
@@ -22,7 +22,8 @@ func (l *ledger) add(t *testing.T, event, token string, got answer, want string)
 	l.rows = append(l.rows, []string{event, token, got.String()})
 }
 
-// Keys come and go and clocks differ: that is nobody's failure, and only tokens that no longer hold are refused.
+// Keys are rotated and withdrawn, and clocks differ. That is no failure, and only tokens that are
+// no longer valid are refused.
 func TestKeys(t *testing.T) {
 	var l ledger
 	for _, section := range []struct {
@@ -45,7 +46,7 @@ func TestKeys(t *testing.T) {
 	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
 }
 
-// inFakeTime runs a section in a bubble, with the issuer in memory.
+// inFakeTime runs a section in a synctest bubble, with the issuer in memory.
 func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
@@ -60,7 +61,7 @@ func rotationWithOverlap(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the old key", known.get(t.Context(), old), "200")
 	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "200")
 	out.add(t, event, "JWT of the old key, once the new one is known", known.get(t.Context(), old), "200")
-	out.add(t, event, "either, nothing known yet", fresh.get(t.Context(), old), "200")
+	out.add(t, event, "JWT of either key, no keys known", fresh.get(t.Context(), old), "200")
 	fresh.is(young, "200")
 }
 
@@ -76,7 +77,7 @@ func rotationWithoutOverlap(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the old key, until keys are fetched next", known.get(t.Context(), old), "200")
 	out.add(t, event, "JWT of the new key", known.get(t.Context(), young), "200")
 	out.add(t, event, "JWT of the old key, after that", known.get(t.Context(), old), "401 unknown_key")
-	out.add(t, event, "JWT of the old key, nothing known yet", fresh.get(t.Context(), old), "401 unknown_key")
+	out.add(t, event, "JWT of the old key, no keys known", fresh.get(t.Context(), old), "401 unknown_key")
 }
 
 func allKeysReplaced(t *testing.T, out *ledger) {
@@ -119,7 +120,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
 }
 
-// issuerClock is an issuer whose clock differs from ours, by what ClockSkew allows (30 s) or by more.
+// issuerClock tests an issuer whose clock differs from ours, by less than ClockSkew (30 s) or by
+// more.
 func issuerClock(t *testing.T, out *ledger) {
 	l := newLab(t)
 	a := l.api()
@@ -144,7 +146,8 @@ func issuerClock(t *testing.T, out *ledger) {
 	}
 }
 
-// withdrawnWhileIdle is a service that sleeps while a key is withdrawn, for longer than the key set is fresh.
+// withdrawnWhileIdle tests a service that is idle while a key is withdrawn, for longer than the
+// lifetime of the key set.
 func withdrawnWhileIdle(t *testing.T, out *ledger) {
 	for _, up := range []bool{true, false} {
 		event := "a key is withdrawn, no request for 100 s"
@@ -171,7 +174,7 @@ func withdrawnWhileIdle(t *testing.T, out *ledger) {
 	}
 }
 
-// sameNameNewKey is an issuer that replaces a key by another under the same kid.
+// sameNameNewKey tests an issuer that replaces a key with another key under the same kid.
 func sameNameNewKey(t *testing.T, out *ledger) {
 	const event = "another key under the same kid"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -192,7 +195,7 @@ func sameNameNewKey(t *testing.T, out *ledger) {
 	time.Sleep(time.Minute)
 }
 
-// hostClock is a host that was asleep, or whose clock was put forward.
+// hostClock tests a host that was suspended, or whose clock was set forward.
 func hostClock(t *testing.T, out *ledger) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.HybridConfig())

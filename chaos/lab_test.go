@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// lab is an issuer behind a gate. The issuer's name and all its endpoints are the gate's.
+// lab is an issuer behind a gate. The URLs of the issuer and of all its endpoints are URLs of the
+// gate.
 type lab struct {
 	t      testing.TB
 	issuer *xenaauthtest.Issuer
@@ -38,7 +39,7 @@ func newLab(t testing.TB) *lab {
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt makes a lab whose issuer goes by a name that leads to the gate.
+// newLabAt returns a lab whose issuer has a name that resolves to the gate.
 func newLabAt(t testing.TB, g *gate, url string) *lab {
 	t.Helper()
 	l := &lab{t: t, gate: g, url: url}
@@ -50,7 +51,7 @@ func newLabAt(t testing.TB, g *gate, url string) *lab {
 	return l
 }
 
-// metadata are the issuer's, with endpoints behind the gate.
+// metadata returns the metadata of the issuer, with endpoints behind the gate.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -74,12 +75,12 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// stranger is a JWT that is good but for its key, which nobody publishes.
+// stranger returns a JWT that is valid except that its key is not published.
 func (l *lab) stranger(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
 
-// api is a protected resource on a real HTTP server.
+// api is a guarded API on a real HTTP server.
 type api struct {
 	t         testing.TB
 	validator *xenaauth.Validator
@@ -103,7 +104,7 @@ func (l *lab) api(change ...func(*xenaauth.Config)) *api {
 	return a
 }
 
-// newAPI makes an API without a server.
+// newAPI returns an API without a server.
 func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -118,7 +119,7 @@ func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	return &api{t: t, validator: v, handler: guard(hello)}
 }
 
-// answer is what a client saw.
+// answer is the response that a client got.
 type answer struct {
 	status int
 	reason string // of a refusal
@@ -127,7 +128,7 @@ type answer struct {
 	took   time.Duration
 }
 
-// String is the answer as the tables have it.
+// String returns the response in the form of the tables.
 func (a answer) String() string {
 	switch {
 	case a.reason == "":
@@ -139,7 +140,7 @@ func (a answer) String() string {
 	}
 }
 
-// get asks the API. It may be called from any goroutine.
+// get sends a request to the API. Any goroutine may call it.
 func (a *api) get(ctx context.Context, token string) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -163,7 +164,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// serve asks an API that has no server.
+// serve sends a request to an API without a server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -182,7 +183,7 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 	return a
 }
 
-// is requires an answer.
+// is requires a response.
 func (a *api) is(token, want string) {
 	a.t.Helper()
 	if got := a.get(a.t.Context(), token); got.String() != want && !got.upTo(want) {
@@ -190,10 +191,12 @@ func (a *api) is(token, want string) {
 	}
 }
 
-// upTo is what clients are told of an issuer that asks for so many seconds: those that remain of them.
+// upTo returns the response if the issuer sends Retry-After with these seconds: clients are told
+// the seconds that remain.
 func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// upTo reports whether an answer is 503 with a time that a table calls "up to" some seconds.
+// upTo reports whether a response is 503 with a Retry-After that a table writes as "up to" some
+// seconds.
 func (a answer) upTo(want string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
@@ -201,7 +204,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until polls until a token passes and tells how long that took. Nothing but 503 may be answered before.
+// until polls until a token passes, and returns how long that took. Every response before must be
+// 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {
@@ -224,7 +228,7 @@ func (a *api) until(what, token string, most time.Duration) time.Duration {
 	}
 }
 
-// log keeps what is logged.
+// log keeps the lines of the log.
 type log struct {
 	mu    sync.Mutex
 	lines []string

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// use does everything with a validator that may start a goroutine or fill a cache.
+// use makes every call of a validator that may start a goroutine or fill a cache.
 func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	t.Helper()
 	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
@@ -51,7 +51,7 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	v.StatusHandler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
-// A validator needs no closing: once the last fetch has ended, nothing of it runs.
+// A validator needs no Close: after its last fetch has ended, it has no goroutine.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	for range 4 {
@@ -64,7 +64,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		}
 		use(t, issuer, v)
 	}
-	// The last fetch that was asked for waits for up to a second, and takes what the issuer takes.
+	// The last fetch begins within a second, and takes as long as the issuer takes.
 	var err error
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		if err = goleak.Find(before); err == nil {
@@ -74,7 +74,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Error(err)
 }
 
-// With connections: none stays that isn't idle, and closing those ends all.
+// With connections: only idle connections stay, and no goroutine is left after they are closed.
 func TestNoConnectionIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -99,7 +99,8 @@ func TestNoConnectionIsLeft(t *testing.T) {
 	}
 }
 
-// A validator that is dropped is collected, with its caches, the users in them, and what its configuration refers to.
+// A validator without references is garbage-collected, together with its caches, their users, and
+// what its configuration refers to.
 func TestDroppedValidatorIsCollected(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	var gone atomic.Int32

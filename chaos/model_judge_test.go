@@ -10,8 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// judge says what is wrong with an answer, "" for nothing. known are the keys that the validator had been told when it
-// was asked or was told while it answered; fresh is whether it had been told within the lifetime of a key set.
+// judge returns what is wrong with a response, or "". known are the keys that the validator had
+// received before the request or during it. fresh says whether it had received them within the
+// lifetime of a key set.
 func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
@@ -70,12 +71,12 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	return ""
 }
 
-// published reports whether the issuer has a key in its set.
+// published reports whether the key set of the issuer has a key.
 func (w *world) published(kid string) bool {
 	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }
 
-// Whatever happens in whatever order: no token passes that must not, and none is refused that holds.
+// Random events in random order: no invalid token passes, and no valid token is refused.
 func TestModel(t *testing.T) {
 	const runs, steps = 150, 400
 	for _, c := range []struct {

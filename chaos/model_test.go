@@ -18,8 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// world is the issuer, the validator, and what the test itself knows of both. It never asks the validator what it
-// believes: it knows which keys the validator has been told by what went over the wire.
+// world is the issuer, the validator, and what the test knows of both. The test knows the keys of
+// the validator from the responses that the validator received. It never uses the state of the
+// validator.
 type world struct {
 	mu     sync.Mutex // of tokens
 	t      *testing.T
@@ -38,7 +39,7 @@ type world struct {
 	seen    map[string]int
 }
 
-// token is a token and its fate.
+// token is a token and whether it is revoked.
 type token struct {
 	text, subject, kid string // kid "" is an opaque token
 	made, exp          time.Time
@@ -48,7 +49,7 @@ type token struct {
 	asked              time.Time // when the issuer last said that it is active
 }
 
-// RoundTrip notes what the validator is told.
+// RoundTrip records the responses that the validator receives.
 func (w *world) RoundTrip(r *http.Request) (*http.Response, error) {
 	var form string
 	if r.Body != nil {
@@ -132,7 +133,7 @@ func (w *world) mint() {
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
 }
 
-// act does one thing at random.
+// act does one random action.
 func (w *world) act() {
 	synctest.Wait() // what goes on in the background is at rest: it looks at tokens too
 	n := w.rnd.IntN(100)

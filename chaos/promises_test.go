@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A dead issuer costs nobody time: after a handful of failures questions are answered 503 without being asked, and one a
-// second looks whether the issuer is back.
+// An issuer that is down costs no time: after a few failures, requests get 503 without a call, and
+// one call a second tries whether the issuer is back.
 func TestBreaker(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -43,7 +43,7 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// What the issuer says about when to come back is passed on, by both ways to it.
+// Retry-After of the issuer is passed on to clients, from introspection and from the key set.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -65,8 +65,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 	}
 }
 
-// An issuer that takes 5 s for each answer makes nobody wait who needs none of them, even while keys are fetched because
-// a refresh is forced again and again.
+// If the issuer takes 5 s for each response, requests that need no response of the issuer do not
+// wait, also while a refresh of the keys is forced again and again.
 func TestSlowIssuer(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -106,7 +106,7 @@ func TestSlowIssuer(t *testing.T) {
 	}
 }
 
-// The log tells each change once, however many requests suffer from it.
+// The log has one line for each change, whatever the number of requests.
 func TestChangesAreLoggedOnce(t *testing.T) {
 	l := newLab(t)
 	lines := new(log)

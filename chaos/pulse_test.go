@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// stalled is for how long this process didn't get to run although it should have, in all. Times that tests allow are
-// longer by what it grew meanwhile: a busy machine is no fault of the library.
+// stalled is the total time for which this process was ready to run and did not run. Tests add its
+// growth to the times that they allow, because a busy machine is no fault of the library.
 var stalled atomic.Int64
 
-// beat measures stalled as long as the process lives.
+// beat measures stalled until the process ends.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {
@@ -30,7 +30,7 @@ type allowance struct {
 
 func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
 
-// exceeded reports whether something took too long.
+// exceeded reports whether the time is over.
 func (a allowance) exceeded(took time.Duration) bool {
 	return took > a.most+time.Duration(stalled.Load()-a.before)
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// However long an outage lasts, and whenever in the rhythm of the retries it ends: two seconds later all is well, for
-// who knew nothing and for who asks about opaque tokens.
+// Outages of any length end at any time between two retries. Two seconds later tokens are checked
+// again, also by a service that knew no keys, and for opaque tokens.
 func TestRecoveryAtAnyMoment(t *testing.T) {
 	const outages = 20
 	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)
@@ -22,7 +22,7 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 			known.is(l.jwt("seen"), "200")
 			jwt, opaque := l.jwt("first"), l.opaque("first")
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
-			// Clients don't stop asking: that keeps the retries going and the circuit breaker open.
+			// Clients go on sending requests. That keeps the retries going and the circuit breaker open.
 			for end := time.Now().Add(time.Duration(n) * 100 * time.Millisecond); ; {
 				fresh.is(jwt, "503, Retry-After: 1")
 				known.is(opaque, "503, Retry-After: 1")
@@ -49,8 +49,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A service that was idle does not begin with a connection that died meanwhile: the library's own client pings HTTP/2
-// connections.
+// A service that was idle does not use a connection that died in the meantime: the library's own
+// client pings HTTP/2 connections.
 func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 	l := newRelayLab(t, http2)
 	if l.client != nil {

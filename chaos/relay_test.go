@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// relay is a TCP proxy whose connections can die without a word: they stay open, and what comes is dropped.
+// relay is a TCP proxy whose connections can die silently: they stay open, and all bytes are
+// dropped.
 type relay struct {
 	addr     string
 	upstream string
@@ -77,7 +78,7 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// die makes all connections dead, and those that are made until live is called.
+// die makes all connections dead, also new connections until live is called.
 func (r *relay) die(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,7 +88,7 @@ func (r *relay) die(mute bool) {
 	}
 }
 
-// open returns how many connections are open.
+// open returns the number of open connections.
 func (r *relay) open() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +100,7 @@ func (r *relay) open() (n int) {
 	return n
 }
 
-// live lets new connections live. The dead ones stay dead.
+// live makes new connections work again. Dead connections stay dead.
 func (r *relay) live() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +117,7 @@ func (r *relay) close() {
 	r.running.Wait()
 }
 
-// newRelayLab is a lab with a relay between the gate and the issuer.
+// newRelayLab returns a lab with a relay between the gate and the issuer.
 func newRelayLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	l := newLabOf(t, p)
@@ -125,7 +126,7 @@ func newRelayLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// deadFaults are connections that die without a word.
+// deadFaults are faults of connections that die silently.
 func deadFaults() []fault {
 	return []fault{
 		{name: "open connections are dead, new ones work", lab: newRelayLab, works: true, begin: func(l *lab) {
@@ -137,7 +138,7 @@ func deadFaults() []fault {
 	}
 }
 
-// fill makes an API open many connections, where each carries one call at a time.
+// fill makes an API open many connections, if a connection carries one call at a time.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

@@ -9,7 +9,8 @@ import (
 
 const report = "../docs/reliability.md"
 
-// table prints what clients saw, and holds the report to it: between comments that name the table, the report has it.
+// table prints the responses and compares them with the table in the report, which is between
+// comments that name it.
 func table(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
@@ -42,7 +43,7 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 	}
 }
 
-// render writes rows as a table of Markdown, the first as its head.
+// render returns rows as a Markdown table. The first row is the header.
 func render(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

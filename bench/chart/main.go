@@ -1,5 +1,5 @@
-// Chart draws how many times the limit each library takes for a token that it never saw, from the output of the
-// benchmarks, as SVG.
+// Chart draws the time of each library for a new token, as a multiple of the limit. It reads the
+// output of the benchmarks and writes SVG.
 package main
 
 import (

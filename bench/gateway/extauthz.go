@@ -10,7 +10,8 @@ import (
 	"net/http"
 )
 
-// grpcCaller asks the ext_authz endpoint as Envoy does. A message of a few strings needs no library for gRPC.
+// grpcCaller calls the ext_authz endpoint as Envoy does. A message of a few strings needs no gRPC
+// library.
 type grpcCaller struct {
 	url       string
 	transport *http.Transport
@@ -70,7 +71,7 @@ func (c *grpcCaller) Close() error {
 	return nil
 }
 
-// checkRequest is an envoy.service.auth.v3.CheckRequest with the prefix of gRPC.
+// checkRequest returns an envoy.service.auth.v3.CheckRequest with the prefix of gRPC.
 func checkRequest(method, path, host string, fields map[string]string) []byte {
 	var http []byte
 	http = text(http, 2, method)
@@ -89,7 +90,7 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	return framed
 }
 
-// text appends a field with a length, in the encoding of Protocol Buffers.
+// text appends a string field in the encoding of Protocol Buffers.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

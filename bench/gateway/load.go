@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// client sends one request after the other over one kept connection. It reads no more of a response than it must, so
-// that what is measured is the other side.
+// client sends requests one after the other on one connection. It reads no more of a response than
+// necessary, so that the measurement is of the server.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -62,13 +62,13 @@ func (c *client) do(request []byte) error {
 	return err
 }
 
-// caller makes one request of the n-th client. do and the gRPC client are two of them.
+// caller makes one request of the n-th client, over HTTP/1.1 or gRPC.
 type caller interface {
 	call(client, n int) error
 	io.Closer
 }
 
-// http1 calls a server by HTTP/1.1.
+// http1 calls a server over HTTP/1.1.
 type http1 struct {
 	clients  []*client
 	requests [][]byte
@@ -102,7 +102,8 @@ func (h *http1) Close() error {
 	return nil
 }
 
-// turn calls with so many clients at once for a slice of time. It returns how long each call took.
+// turn makes calls with several clients at once for a slice of time. It returns the time of each
+// call.
 func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, clients)
@@ -129,7 +130,7 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// result is what a pair came to.
+// result is the result of a pair.
 type result struct {
 	n, otherN        int           // calls, those before the clock starts included
 	ratio            float64       // requests a second of ours, as a multiple of the other's
@@ -140,7 +141,7 @@ type result struct {
 
 const slice = 200 * time.Millisecond
 
-// pair measures two callers in turn for a time. Neither is always the first.
+// pair measures two callers in turn. They alternate in being the first.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
 	for range 2 { // connections are made, tokens become known

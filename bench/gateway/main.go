@@ -1,7 +1,8 @@
-// Gateway measures xenagate against programs that do the same without a decision, in one run: the reverse proxy
-// against a bare httputil.ReverseProxy, the endpoint for forward-auth against a server that always answers 200, and
-// nginx with auth_request against nginx alone. The two programs of a pair take turns, a slice of time each, and the
-// result is the median of the ratios. It prints what Go benchmarks print.
+// Gateway compares xenagate with programs that do the same without a decision, in one run: the
+// reverse proxy with a bare httputil.ReverseProxy, the endpoint for forward-auth with a server that
+// always answers 200, and nginx that uses auth_request with nginx alone. The two programs of a pair
+// run in turn, a slice of time each, and the result is the median of the ratios. The output has the
+// format of Go benchmarks.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// run measures every pair, or one, and prints each.
+// run measures every pair, or one pair, and prints the results.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
@@ -27,14 +27,16 @@ func (b *bench) run(only string) error {
 	return nil
 }
 
-// comparison is two callers of which the rates are compared, and the programs whose use of the processor is told.
+// comparison is two callers whose rates are compared, and the programs whose processor time is
+// measured.
 type comparison struct {
 	name, unit            string
 	ours, other           func(clients int) (caller, error)
 	program, otherProgram string
 }
 
-// measure pairs two callers, first with all clients and then with one, whose latency is what a request takes.
+// measure compares two callers, first with all clients and then with one client. The latency with
+// one client is the time of a request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)
@@ -61,7 +63,7 @@ func (b *bench) measure(c comparison) error {
 	return nil
 }
 
-// proxy is xenagate's reverse proxy against a bare one.
+// proxy compares xenagate's reverse proxy with a bare one.
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
@@ -70,7 +72,7 @@ func (b *bench) proxy() error {
 	})
 }
 
-// forwardAuth is the endpoint that nginx asks against a server that always says yes.
+// forwardAuth compares the endpoint for nginx with a server that always answers 200.
 func (b *bench) forwardAuth() error {
 	requests := b.requests("/verify", "Host: xenagate\r\nX-Original-Method: GET\r\n"+
 		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
@@ -85,7 +87,7 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// requests are those of a browser's application, one for each token.
+// requests are requests of an application in a browser, one for each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// nginx is nginx that asks xenagate about each request against nginx that asks about none.
+// nginx compares nginx that calls xenagate for each request with nginx alone.
 func (b *bench) nginx() error {
 	program, err := exec.LookPath("nginx")
 	if err != nil {

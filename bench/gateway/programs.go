@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// bench holds the programs that are measured.
+// bench holds the measured programs.
 type bench struct {
 	length  time.Duration
 	clients int
@@ -64,7 +64,7 @@ func newBench(binary string, length time.Duration, clients int) (b *bench, err e
 	return b, b.xenagate(binary)
 }
 
-// role starts this program again as one of those that are measured.
+// role starts this program again as one of the measured programs.
 func (b *bench) role(role, target string) (addr string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -94,7 +94,7 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// xenagate starts the gateway. Its log is a file, as the log of a service is.
+// xenagate starts the gateway. Its log is a file, as for a service.
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
@@ -165,7 +165,7 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// processor is how long a program has used a processor. It is 0 where the kernel doesn't tell.
+// processor returns the processor time of a program. It is 0 if the kernel does not report it.
 func (b *bench) processor(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration

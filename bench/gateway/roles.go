@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// play is one of the programs that are measured, or the service behind them. It prints its address first.
+// play runs one of the measured programs, or the service behind them. It prints its address first.
 func play(role, target string) error {
 	var handler http.Handler
 	switch role {
@@ -40,7 +40,7 @@ func play(role, target string) error {
 	return server.Serve(listener)
 }
 
-// service answers with so many bytes of JSON.
+// service responds with a number of bytes of JSON.
 func service(size int) http.Handler {
 	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -50,8 +50,8 @@ func service(size int) http.Handler {
 	})
 }
 
-// bare is the reverse proxy that xenagate is held against: that of the standard library with its defaults, and with as
-// many kept connections as xenagate has.
+// bare is the reverse proxy that xenagate is compared with: the one of the standard library with
+// its defaults, and with as many idle connections as xenagate has.
 func bare(to *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 0

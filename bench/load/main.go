@@ -1,5 +1,6 @@
-// Load measures requests a second over loopback, of a server whose one route is guarded against the same route open,
-// with client and server in this process. It prints what Go benchmarks print.
+// Load measures requests a second over loopback. It compares a guarded route of a server with the
+// same route without a guard. Client and server are in this process. The output has the format of
+// Go benchmarks.
 package main
 
 import (
@@ -30,7 +31,7 @@ func main() {
 	}
 }
 
-// mixes are what clients send.
+// mixes are the mixes of tokens that clients send.
 var mixes = []struct {
 	name string
 	pick func(t *tokens, n int) string
@@ -61,8 +62,8 @@ func always(int) int { return http.StatusNoContent }
 // tokens are made before the clock starts.
 type tokens struct{ used, unused []string }
 
-// fresh is the n-th token that was never used. Should they run out they come again: the server, whose cache is smaller,
-// has forgotten them by then.
+// fresh returns the n-th new token. After the last token it begins again. By then the tokens have
+// left the server's cache, which is smaller.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
@@ -152,7 +153,8 @@ type load struct {
 	n       []int // of each client, so that it goes on where it was
 }
 
-// run sends requests for a slice of time and returns how many were answered, and how long each took.
+// run sends requests for a slice of time. It returns the number of responses, and the time of each
+// request.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, l.clients)

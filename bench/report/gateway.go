@@ -7,7 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// gatewayPairs are the rows of the table of package gateway, and what xenagate is compared with in each.
+// gatewayPairs are the rows of the gateway table, and the program that xenagate is compared with in
+// each.
 var gatewayPairs = []struct{ pair, what, unit string }{
 	{"proxy", "reverse proxy, against `httputil.ReverseProxy`", "x-bare"},
 	{"forward_auth", "forward-auth, against a server that always answers 200", "x-empty"},
@@ -15,7 +16,8 @@ var gatewayPairs = []struct{ pair, what, unit string }{
 	{"nginx", "nginx that asks by `auth_request`, against nginx alone", "x-alone"},
 }
 
-// gatewayTable is what xenagate serves and what a decision costs, with 8 clients and with one.
+// gatewayTable returns the rates of xenagate and the cost of a decision, with 8 clients and with
+// one.
 func gatewayTable(r results.Results) string {
 	var b strings.Builder
 	b.WriteString("| What | Clients | Requests a second | Ratio | Median | of the other | 99 % | " +

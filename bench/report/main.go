@@ -1,5 +1,6 @@
-// Report prints the medians of a benchmark's rounds and the table of goals, in which a measurement that misses what must
-// be is marked. With -docs it writes the table into a document, between two marks.
+// Report prints the medians of the rounds of the benchmarks and the table of goals. The table marks
+// a measurement that misses a goal. With -docs, Report writes the table into a page, between two
+// marks.
 package main
 
 import (
@@ -15,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// goal is a bound that a median is held to.
+// goal is a bound for a median.
 type goal struct {
 	what      string
 	name      string // of the benchmark
@@ -56,7 +57,7 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
-// against are further goals: that one median is no more than another.
+// against are further goals: one median may be no more than a multiple of another.
 var against = []struct {
 	what, name, other, unit string
 	must                    float64
@@ -107,7 +108,7 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// between replaces what is between the marks of a name.
+// between replaces the text between the marks of a name.
 func between(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
@@ -195,7 +196,7 @@ func judge(g goal, m float64) string {
 	return "met"
 }
 
-// peerTable are the ratios of all libraries, best first.
+// peerTable returns the ratios of all libraries, the best first.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string
@@ -232,7 +233,7 @@ func peerTable(r results.Results) string {
 	return b.String()
 }
 
-// number has three digits or so.
+// number formats a value with about three digits.
 func number(f float64) string {
 	switch {
 	case f == 0:

@@ -1,4 +1,4 @@
-// Package results reads what Go benchmarks print.
+// Package results reads the output of Go benchmarks.
 package results
 
 import (
@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// Results are the values that were measured, by the name of the benchmark and the unit.
+// Results are the measured values, by the name of the benchmark and the unit.
 type Results map[string]map[string][]float64
 
-// procs is what the testing package adds to names.
+// procs matches the suffix that the testing package adds to names.
 var procs = regexp.MustCompile(`-\d+$`)
 
 // Read reads the .txt files of a folder.
@@ -70,7 +70,7 @@ func (r Results) line(line string) {
 	}
 }
 
-// Median is the median of what was measured, and of how many rounds. n is 0 if nothing was.
+// Median returns the median of the rounds and their number. n is 0 if nothing was measured.
 func (r Results) Median(name, unit string) (median float64, n int) {
 	values := slices.Sorted(slices.Values(r[name][unit]))
 	n = len(values)
@@ -84,7 +84,7 @@ func (r Results) Median(name, unit string) (median float64, n int) {
 	}
 }
 
-// Names are the benchmarks, sorted.
+// Names returns the names of the benchmarks, sorted.
 func (r Results) Names() []string {
 	names := make([]string, 0, len(r))
 	for name := range r {

@@ -1,5 +1,6 @@
-// Command soak puts a protected server under load for minutes while its issuer rotates keys every five seconds and comes
-// and goes at random, and prints what clients saw. It exits non-zero if a valid token was ever called bad.
+// Command soak puts a guarded server under load for minutes, while its issuer rotates keys every
+// five seconds and is down at random times. It prints the responses that clients got. It exits with
+// an error if a valid token got 401 or 403.
 package main
 
 import (
@@ -31,7 +32,7 @@ func main() {
 	}
 }
 
-// tally is what clients saw.
+// tally counts the responses that clients got.
 type tally struct {
 	mu        sync.Mutex
 	outcomes  map[string]int
@@ -82,7 +83,7 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// client uses each token for some hundred requests, then gets a new one.
+// client uses each token for some hundred requests and then gets a new token.
 func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, end time.Time) {
 	for time.Now().Before(end) {
 		kind, token := "JWT", ""
@@ -112,7 +113,7 @@ func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, e
 	}
 }
 
-// trouble rotates every five seconds and takes the issuer down for a while now and then.
+// trouble rotates keys every five seconds, and stops the issuer for a while at random times.
 func trouble(issuer *xenaauthtest.Issuer, end time.Time) {
 	rotate := time.Now().Add(5 * time.Second)
 	for time.Now().Before(end) {
