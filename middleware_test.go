@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An error-body hook chooses the body, and nothing that a client's safety rests on.
-func TestErrorBodyHookCanNotChangeTheAnswer(t *testing.T) {
+// Options.ErrorBody can change the body of a refusal, but not its status and its challenge.
+func TestErrorBodyHookCannotChangeTheStatus(t *testing.T) {
 	for name, hook := range map[string]func(http.ResponseWriter, *http.Request, *xenaauth.Error){
 		"writes nothing": func(http.ResponseWriter, *http.Request, *xenaauth.Error) {},
 		"writes 200":     func(w http.ResponseWriter, _ *http.Request, _ *xenaauth.Error) { w.WriteHeader(200) },
@@ -69,7 +69,7 @@ func TestEmptyBody(t *testing.T) {
 	require.Empty(t, w.Header().Get("Content-Type"))
 }
 
-// What handlers around us have said of another body doesn't go out with ours.
+// A refusal removes header fields that outer handlers set for another body.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require(xenaauth.AnyUser())(harness.Teapot)
 	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +86,7 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
-// unwrapping is a wrapper around a validator, and says so.
+// unwrapping is a wrapper around a validator with the method Unwrap.
 type unwrapping struct {
 	xenaauth.TokenValidator
 	inside xenaauth.TokenValidator
@@ -111,13 +111,14 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 
-	// A validator that is not known to tell what was revoked since is asked again.
+	// A foreign validator without Unwrap is called by each guard.
 	a = xenaauth.NewMiddleware(v, nil)
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 3}, []int{status, n})
 }
 
-// A context is no credential: a request that borrows one with other credentials, or with none, is on its own.
+// A request that uses the context of another request, with other credentials or none, does not get its
+// user.
 func TestBorrowedContext(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	inner := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
@@ -160,7 +161,7 @@ func TestEvents(t *testing.T) {
 	require.Nil(t, events[2].User)
 }
 
-// What a validator of somebody else's returns is never taken for more than it says.
+// A refusal of a foreign validator keeps its status. Any other error, or no result, is 503.
 func TestForeignValidators(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	for name, tt := range map[string]struct {
@@ -180,13 +181,13 @@ func TestForeignValidators(t *testing.T) {
 			w := harness.Send(xenaauth.NewMiddleware(tt.v, nil).Require(xenaauth.AllScopes("a"))(harness.Teapot), t.Context(), "GET", "Bearer x")
 			require.Equal(t, tt.status, w.Code)
 			require.NotContains(t, w.Body.String(), "secret")
-			require.Nil(t, shared.Scopes, "what is shared is not written to")
+			require.Nil(t, shared.Scopes, "the middleware must not write to a shared error")
 		})
 	}
 }
 
-// Where no audience is checked, only a scope tells that a token is for this API, so each route must ask for one.
-func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
+// With AllowAnyAudience, only a scope says that a token is for this API, so each route must require one.
+func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
 	require.NoError(t, err)
@@ -205,14 +206,14 @@ func TestAllowAnyAudienceDemandsScopes(t *testing.T) {
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
-	// Wrapped by somebody, a validator isn't known to be one that checks no audience. Its users are.
+	// In a wrapper without Unwrap, the setting of the validator is not visible. Its users still have it.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
 	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 418, harness.Send(wrapped.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 }
 
-// Callers that decide by a table of their own report what they decided.
+// Callers with their own rules report their decisions with Refuse and CheckPublic.
 func TestRefuseAndCheckPublic(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
@@ -248,8 +249,8 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 	}
 }
 
-// What a hook does to a refusal doesn't reach the route that made it.
-func TestHookCanNotRewriteARoute(t *testing.T) {
+// A hook that changes the scopes of a refusal does not change the requirement of the route.
+func TestHookCannotChangeARoute(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(_ http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
 		for i := range e.Scopes {
 			e.Scopes[i] = "b"
@@ -261,8 +262,8 @@ func TestHookCanNotRewriteARoute(t *testing.T) {
 	}
 }
 
-// A context that outlives a token, as a connection's does, is no way around its end.
-func TestBorrowedContextIsJudgedAnew(t *testing.T) {
+// If a context is used after the token has expired or was revoked, the token is refused.
+func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		v, err := xenaauth.NewValidator(issuer.Config())
@@ -295,8 +296,8 @@ func TestBorrowedContextIsJudgedAnew(t *testing.T) {
 	})
 }
 
-// A validator of somebody else's doesn't make a bad token optional by the reason it gives.
-func TestOptionalGoesByTheRequest(t *testing.T) {
+// If a foreign validator returns ReasonMissingToken for a token, an optional route still refuses it.
+func TestOptionalDependsOnTheRequest(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.FixedValidator{Err: &xenaauth.Error{Reason: xenaauth.ReasonMissingToken}}, nil)
 	require.Equal(t, 401, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Bearer x").Code)
 	require.Equal(t, 418, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "").Code)
