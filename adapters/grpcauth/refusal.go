@@ -55,6 +55,9 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 
 // metadataOf returns the header fields of a response as metadata, except those for HTTP caches.
 func metadataOf(h http.Header) metadata.MD {
+	if len(h) == 0 {
+		return nil
+	}
 	md := make(metadata.MD)
 	for name, values := range h {
 		if !rpcerror.ForCaches(name) {
