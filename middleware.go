@@ -205,10 +205,10 @@ func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, e
 	return m.checkRequest(r, rs, false)
 }
 
-// CheckOptional decides as [Middleware.Optional] does: like [Middleware.Check] without
-// requirements, but it also accepts a request without a token, and returns it without a user.
-func (m *Middleware) CheckOptional(r *http.Request) (*http.Request, error) {
-	return m.checkRequest(r, nil, true)
+// CheckOptional decides as [Middleware.Optional] does: like [Middleware.Check], but it also accepts a
+// request without a token, and returns it without a user. The requirements are for users only.
+func (m *Middleware) CheckOptional(r *http.Request, rs ...Requirement) (*http.Request, error) {
+	return m.checkRequest(r, rs, true)
 }
 
 // CheckPublic lets a request of a public route pass. It does not look at the credentials. It

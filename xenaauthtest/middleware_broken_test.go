@@ -44,9 +44,9 @@ func byCheck(
 			}()
 			check := m.CheckOptional
 			if len(rs) > 0 {
-				check = func(r *http.Request) (*http.Request, error) { return m.Check(r, rs...) }
+				check = m.Check
 			}
-			allowed, err := check(r)
+			allowed, err := check(r, rs...)
 			decided = true
 			if err != nil {
 				m.Deny(w, r, err)

@@ -140,16 +140,22 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	client := r.Header
 	r.Header = client.Clone()
 	s.cfg.Identity.Strip(r.Header)
+	fields := make(http.Header)
 	var allowed *http.Request
 	if err != nil {
 		err = s.cfg.Middleware.Refuse(r, err)
 	} else {
-		allowed, _, err = s.guard.Check(r)
+		// A requirement, so that a user whose identity does not fit is refused before the event.
+		fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
+			return s.cfg.Identity.Set(fields, u)
+		})
+		allowed, _, err = s.guard.Check(r, fits)
+	}
+	if err == nil && len(fields) == 0 { // no user: all fields are empty
+		err = s.cfg.Identity.Set(fields, nil)
 	}
 	if err == nil {
-		if out, err = s.allow(allowed, client); err == nil {
-			return out, nil
-		}
+		return s.allow(allowed, client, fields), nil
 	}
 	w := newResponse()
 	s.cfg.Middleware.Deny(w, r, err)

@@ -12,14 +12,12 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// allow returns the response that lets a request pass. client is the header of the request with the
-// identity fields that the client sent. The error is a refusal: the identity of the user does not
-// fit in header fields.
-func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckResponse, error) {
+// allow returns the response for a request that may pass. client is its header before identity fields
+// were removed, and identity are the fields that name the user.
+func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {
 	var remove []string
 	var change []*corev3.HeaderValueOption
 	if s.cfg.RemoveAuthorization {
@@ -32,13 +30,8 @@ func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckRespon
 			change = append(change, options(name, kept)...)
 		}
 	}
-	user, _ := xenaauth.UserFromContext(r.Context())
-	set := make(http.Header)
-	if err := s.cfg.Identity.Set(set, user); err != nil {
-		return nil, err
-	}
 	for _, name := range s.names {
-		change = append(change, options(name, []string{set.Get(name)})...)
+		change = append(change, options(name, []string{identity.Get(name)})...)
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
@@ -60,7 +53,7 @@ func (s *server) allow(r *http.Request, client http.Header) (*authv3.CheckRespon
 	return &authv3.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
-	}, nil
+	}
 }
 
 // options returns the options that set a field to values and remove its old values. Without values

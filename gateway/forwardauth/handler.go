@@ -1,6 +1,7 @@
 package forwardauth
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"net/http"
@@ -29,15 +30,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), r, errPanicked))
 		}
 	}()
-	original, allowed, err := h.check(r)
+	fields := make(http.Header) // apart from the response's, because a refusal has none of them
+	original, allowed, err := h.check(r, fields)
 	decided = true
 	if err != nil {
-		h.deny(w, original, err)
-		return
-	}
-	user, _ := xenaauth.UserFromContext(allowed.Context())
-	fields := make(http.Header) // apart from the response's, because a refusal has none of them
-	if err := h.Identity.Set(fields, user); err != nil {
 		h.deny(w, original, err)
 		return
 	}
@@ -50,14 +46,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// check decides about the original request of a subrequest. If the original request can't be read,
-// check returns the subrequest in its place, for the refusal.
-func (h *handler) check(r *http.Request) (original, allowed *http.Request, err error) {
+// check decides about the original request of a subrequest, and sets the identity fields in fields.
+// If the original request can't be read, check returns the subrequest in its place, for the refusal.
+func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	allowed, _, err = h.guard.Check(original)
+	// A requirement, so that a user whose identity does not fit is refused before the event.
+	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
+		return h.Identity.Set(fields, u)
+	})
+	allowed, _, err = h.guard.Check(original, fits)
+	if err == nil && len(fields) == 0 { // no user: all fields are empty
+		err = h.Identity.Set(fields, nil)
+	}
 	return original, allowed, err
 }
 

@@ -16,15 +16,26 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A user whose identity does not fit in header fields is refused.
+// A user whose identity does not fit in header fields is refused, and that is the one event of the
+// request.
 func TestIdentityTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
+		var events []xenaauth.Event
+		s = newSite(t, s.dialect, &xenaauth.Options{Event: func(_ context.Context, e xenaauth.Event) {
+			events = append(events, e)
+		}}, nil)
 		scopes := []string{"testapi"}
 		for k := range 400 {
 			scopes = append(scopes, fmt.Sprintf("scope%04d", k))
 		}
-		w := s.ask("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token(scopes...)}})
-		wantRefused(t, w, 403, xenaauth.ReasonForbidden, `error="insufficient_scope"`)
+		for _, uri := range []string{"/orders/1", "/optional"} {
+			events = nil
+			w := s.ask("GET", "api.example.com", uri, http.Header{"Authorization": {s.token(scopes...)}})
+			wantRefused(t, w, 403, xenaauth.ReasonForbidden, `error="insufficient_scope"`)
+			if len(events) != 1 || events[0].Err == nil || events[0].Err.Reason != xenaauth.ReasonForbidden {
+				t.Errorf("%s: events %+v, want one refusal", uri, events)
+			}
+		}
 	})
 }
 

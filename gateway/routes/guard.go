@@ -31,11 +31,14 @@ var (
 // is one, and the rule. The error is an [*xenaauth.Error]. Each request is one event of
 // [xenaauth.Options], with the rule's pattern as its route.
 //
+// A user must also meet the requirements rs, after those of the rule. They don't concern requests
+// without a user.
+//
 // An error of the find function that is no [*xenaauth.Error] is an outage: 503. If
 // [xenaauth.Config.AllowAnyAudience] is set, no token passes a rule that requires no scope.
 //
 // Check does not recover from panics: see [xenaauth.Middleware.Check].
-func (g *Guard) Check(r *http.Request) (*http.Request, Rule, error) {
+func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Request, Rule, error) {
 	rule, err := g.find(r)
 	r = withPattern(r, rule.Pattern)
 	if err != nil {
@@ -43,9 +46,14 @@ func (g *Guard) Check(r *http.Request) (*http.Request, Rule, error) {
 	}
 	switch rule.Access.kind {
 	case require:
-		r, err = g.middleware.Check(r, rule.Access.requirement)
+		if len(rs) == 0 {
+			r, err = g.middleware.Check(r, rule.Access.requirement)
+		} else {
+			all := append([]xenaauth.Requirement{rule.Access.requirement}, rs...)
+			r, err = g.middleware.Check(r, all...)
+		}
 	case optional:
-		r, err = g.middleware.CheckOptional(r)
+		r, err = g.middleware.CheckOptional(r, rs...)
 	case public:
 		r = g.middleware.CheckPublic(r)
 	case deny:

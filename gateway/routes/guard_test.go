@@ -222,3 +222,35 @@ func TestWrappedRefusal(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonAmbiguousTarget, g.events[0].Err.Reason)
 	require.ErrorContains(t, g.events[0].Err, "two hosts")
 }
+
+// The requirements of Check apply to users only, and decide before the event.
+func TestGuardCheckWithRequirements(t *testing.T) {
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a"))},
+		{Pattern: "/optional", Access: routes.Optional()},
+		{Pattern: "/public", Access: routes.Public()},
+	}, nil)
+	require.NoError(t, err)
+	nobody := xenaauth.Where("nobody", func(context.Context, *xenaauth.User) error { return errors.New("no") })
+	for _, tt := range []struct {
+		path, authorization string
+		refused             xenaauth.Reason
+	}{
+		{"/a", "Bearer a", xenaauth.ReasonForbidden},
+		{"/a", "Bearer b", xenaauth.ReasonInsufficientScope},
+		{"/a", "", xenaauth.ReasonMissingToken},
+		{"/optional", "Bearer a", xenaauth.ReasonForbidden},
+		{"/optional", "", ""},
+		{"/public", "Bearer a", ""},
+	} {
+		g := newGuarded()
+		r := httptest.NewRequest("GET", tt.path, nil)
+		if tt.authorization != "" {
+			r.Header.Set("Authorization", tt.authorization)
+		}
+		_, _, err := routes.NewGuard(g.m, table.Find).Check(r, nobody)
+		require.Equal(t, tt.refused, whyNot(err), "%s %s", tt.path, tt.authorization)
+		require.Len(t, g.events, 1)
+		require.Equal(t, err == nil, g.events[0].Err == nil)
+	}
+}
