@@ -67,7 +67,9 @@ func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
 	return i
 }
 
-func (i *issuer) fetchMetadata(ctx context.Context, _ metadata, force bool) (m metadata, lifetime time.Duration, err error) {
+func (i *issuer) fetchMetadata(
+	ctx context.Context, _ metadata, force bool,
+) (m metadata, lifetime time.Duration, err error) {
 	const what = "metadata"
 	defer func() { i.report.outcome(what, err) }()
 	urls := []string{i.cfg.MetadataURL}
@@ -155,8 +157,8 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	return m, nil
 }
 
-// secure reports whether metadata are fetched by https only. Then their URLs must be https too, also on
-// loopback: a process that listens there could choose the keys, or receive our credentials.
+// secure reports whether metadata are fetched by https only. Then their URLs must be https too,
+// also on loopback: a process that listens there could choose the keys, or receive our credentials.
 func (c Config) secure() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }
@@ -168,7 +170,9 @@ func isHTTPS(text string) bool {
 
 // fetchKeys fetches the key set. If that fails at the URL that the metadata name, it fetches the
 // metadata again, and tries the new URL if there is one.
-func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) (p published, lifetime time.Duration, err error) {
+func (i *issuer) fetchKeys(
+	ctx context.Context, previous published, force bool,
+) (p published, lifetime time.Duration, err error) {
 	defer func() { i.report.outcome("key set", err) }()
 	if i.cfg.JWKSURL != "" {
 		return i.fetchKeysAt(ctx, i.cfg.JWKSURL, previous, force)
@@ -195,10 +199,12 @@ func (i *issuer) fetchKeys(ctx context.Context, previous published, force bool) 
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// moved reports whether the metadata name another URL for the key set than the one from which it was
-// fetched. It fetches the metadata again if they are older than a minute. user is the caller's number
-// for [refresh.Source.Await].
-func (i *issuer) moved(ctx context.Context, from published, user uint64, now time.Time) (bool, error) {
+// moved reports whether the metadata name another URL for the key set than the one from which it
+// was fetched. It fetches the metadata again if they are older than a minute. user is the caller's
+// number for [refresh.Source.Await].
+func (i *issuer) moved(
+	ctx context.Context, from published, user uint64, now time.Time,
+) (bool, error) {
 	if i.cfg.JWKSURL != "" {
 		return false, nil
 	}
@@ -211,7 +217,9 @@ func (i *issuer) moved(ctx context.Context, from published, user uint64, now tim
 	return err == nil && names(m), err
 }
 
-func (i *issuer) fetchKeysAt(ctx context.Context, url string, previous published, force bool) (p published, lifetime time.Duration, err error) {
+func (i *issuer) fetchKeysAt(
+	ctx context.Context, url string, previous published, force bool,
+) (p published, lifetime time.Duration, err error) {
 	const what = "key set"
 	if url == "" {
 		return p, 0, &outage{what: what, why: "jwks_uri is missing in the metadata"}

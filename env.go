@@ -19,12 +19,14 @@ const (
 
 // profiles and clientAuths are the words for the values of Profile and ClientAuth.
 var (
-	profiles    = map[string]Profile{"identityserver": ProfileIdentityServer, "rfc9068": ProfileRFC9068}
+	profiles = map[string]Profile{
+		"identityserver": ProfileIdentityServer, "rfc9068": ProfileRFC9068,
+	}
 	clientAuths = map[string]ClientAuth{"basic": ClientSecretBasic, "post": ClientSecretPost}
 )
 
-// ConfigFromEnv reads a [Config] from the environment, so that a service can use another issuer without a
-// change of its code:
+// ConfigFromEnv reads a [Config] from the environment, so that a service can use another issuer
+// without a change of its code:
 //
 //	XENA_ISSUER                            Issuer
 //	XENA_METADATA_URL                      MetadataURL
@@ -63,9 +65,10 @@ var (
 //	XENA_INTROSPECTION_MAX_CONCURRENT      Introspection.MaxConcurrent
 //	XENA_INTROSPECTION_STALE_IF_ERROR      Introspection.StaleIfError
 //
-// Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads them, for
-// example 90s or 1h30m. Switches are true or false. A variable that is empty counts as not set, and its
-// field keeps its zero value. 0 is an error if the zero value of the field means a default other than 0.
+// Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads
+// them, for example 90s or 1h30m. Switches are true or false. A variable that is empty counts as
+// not set, and its field keeps its zero value. 0 is an error if the zero value of the field means a
+// default other than 0.
 //
 // The error names every variable that cannot be used, and does not show its value. Call
 // [Config.Validate] to check the whole configuration.
@@ -164,9 +167,13 @@ func (e environment) algorithms(name string) []string {
 
 // claimNames reports names that ClientClaims and ScopeClaims must not have in any Config.
 func (e environment) claimNames(c Config) {
-	alone := Config{ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true}
+	alone := Config{
+		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,
+	}
+	names := map[string]string{
+		"ClientClaims": "XENA_CLIENT_CLAIMS", "ScopeClaims": "XENA_SCOPE_CLAIMS",
+	}
 	alone.checkNames(func(field, format string, args ...any) {
-		name := map[string]string{"ClientClaims": "XENA_CLIENT_CLAIMS", "ScopeClaims": "XENA_SCOPE_CLAIMS"}[field]
-		e.Wrong(name, format, args...)
+		e.Wrong(names[field], format, args...)
 	})
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/freshness"
 )
 
-// fetcher makes HTTP calls of the issuer. Its errors contain no host, no address and nothing that was
-// sent.
+// fetcher makes HTTP calls of the issuer. Its errors contain no host, no address and nothing that
+// was sent.
 type fetcher struct {
 	network *network
 	timeout time.Duration
@@ -80,7 +80,13 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	x := exchange{network: f.network, server: at.Scheme + "://" + at.Host, what: req.what, limit: req.limit, build: req.build}
+	x := exchange{
+		network: f.network,
+		server:  at.Scheme + "://" + at.Host,
+		what:    req.what,
+		limit:   req.limit,
+		build:   req.build,
+	}
 	start := time.Now()
 	r, err := x.do(ctx)
 	if f.report != nil {
@@ -121,7 +127,9 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	}
 	if f.authenticate != nil {
 		if err := f.authenticate(r); err != nil {
-			return nil, &outage{what: f.what, why: "the client authentication failed", ofCall: true, cause: err}
+			return nil, &outage{
+				what: f.what, why: "the client authentication failed", ofCall: true, cause: err,
+			}
 		}
 	}
 	body := r.PostForm.Encode()
@@ -161,9 +169,10 @@ func (r *reply) outage(what, why string) *outage {
 			why += ", and redirects are not followed"
 		}
 	}
-	down := r.status == http.StatusTooManyRequests || r.status == http.StatusBadGateway ||
+	limited := r.status == http.StatusTooManyRequests
+	down := limited || r.status == http.StatusBadGateway ||
 		r.status == http.StatusServiceUnavailable || r.status == http.StatusGatewayTimeout
-	o := &outage{what: what, why: why, down: down, limited: r.status == http.StatusTooManyRequests, ofCall: ofCall}
+	o := &outage{what: what, why: why, down: down, limited: limited, ofCall: ofCall}
 	now := time.Now()
 	if wait := freshness.RetryAfter(r.header, now, maxRetryAfter); down && wait > 0 {
 		o.until = now.Add(wait)
@@ -178,8 +187,8 @@ const maxRetryAfter = time.Minute
 // lifetime returns how much longer the response is fresh. 0 means that it does not say.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
-// publicCause returns the cause of a failed call without the URLs and addresses that the errors of net
-// and net/http contain.
+// publicCause returns the cause of a failed call without the URLs and addresses that the errors of
+// net and net/http contain.
 func publicCause(err error) string {
 	var dns *net.DNSError
 	var network net.Error
@@ -191,15 +200,18 @@ func publicCause(err error) string {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &network) && network.Timeout():
 		return "timeout"
 	case errors.As(err, &dns):
 		return "the host name can't be resolved"
-	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid), errors.As(err, &verify), errors.As(err, &record):
+	case errors.As(err, &unknown), errors.As(err, &host), errors.As(err, &invalid),
+		errors.As(err, &verify), errors.As(err, &record):
 		return "the TLS connection can't be trusted"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return "connection closed early"
 	}
 	return "the connection failed"

@@ -31,14 +31,15 @@ const (
 
 // LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
 // Logout 1.0). It revokes the access tokens of the session that ended. If a logout token names no
-// session, it revokes all tokens that the user got before. Mount the handler at the URL where the issuer
-// sends logout tokens, outside any [Middleware]. clientIDs are the clients for which this URL is
-// registered at the issuer. LogoutHandler panics if there are none.
+// session, it revokes all tokens that the user got before. Mount the handler at the URL where the
+// issuer sends logout tokens, outside any [Middleware]. clientIDs are the clients for which this
+// URL is registered at the issuer. LogoutHandler panics if there are none.
 //
 // The response is 200 when the tokens are refused, 400 if the logout token is not valid or was used
-// before (section 2.6), and 503 if its signature cannot be checked because the keys are missing. If the
-// logout token names a session, access tokens without sid are not revoked; IdentityServer before 4.0
-// issues such tokens. Config.Logger gets the reasons of refusals, as [Options].Logger does for requests.
+// before (section 2.6), and 503 if its signature cannot be checked because the keys are missing. If
+// the logout token names a session, access tokens without sid are not revoked; IdentityServer
+// before 4.0 issues such tokens. Config.Logger gets the reasons of refusals, as [Options].Logger
+// does for requests.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -84,7 +85,8 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": "invalid_request", "reason": string(e.Reason)})
+	body := map[string]string{"error": "invalid_request", "reason": string(e.Reason)}
+	_ = json.NewEncoder(w).Encode(body)
 }
 
 // receive reads and verifies a logout token, and revokes the tokens that it names.
@@ -134,13 +136,16 @@ func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	}
 	fields, err := url.ParseQuery(string(body))
 	if err != nil || len(fields["logout_token"]) != 1 {
-		return "", refuse(ReasonMalformedRequest, errors.New("the form does not have exactly one logout_token"))
+		return "", refuse(ReasonMalformedRequest,
+			errors.New("the form does not have exactly one logout_token"))
 	}
 	return fields["logout_token"][0], nil
 }
 
 // verify returns the claims of a valid logout token.
-func (h *logoutHandler) verify(ctx context.Context, text string, now time.Time) (*claims.Set, error) {
+func (h *logoutHandler) verify(
+	ctx context.Context, text string, now time.Time,
+) (*claims.Set, error) {
 	var token splitJWT
 	var ok bool
 	token.Token, ok = jose.Split(text)
@@ -165,15 +170,21 @@ func (h *logoutHandler) verify(ctx context.Context, text string, now time.Time) 
 func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
+	typ := "logout+jwt"
+	if header.HasType {
+		typ = header.Type
+	}
 	switch {
-	case header.HasType && header.Type != "logout+jwt" && (p.strict || header.Type != "at+jwt" && header.Type != "jwt"):
-		// IdentityServer before Duende writes at+jwt.
+	// IdentityServer before Duende writes at+jwt.
+	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
 		return refuse(ReasonTokenType, errors.New("the token has a nonce, or no logout event in events"))
 	case !slices.ContainsFunc(set.Audience, h.clientIDs.Has):
-		return refuse(ReasonAudience, &wrongAudience{set.Audience, "the list of client ids", h.clientIDs.List()})
-	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" || set.Subject == "" && set.SessionID == "":
+		return refuse(ReasonAudience,
+			&wrongAudience{set.Audience, "the list of client ids", h.clientIDs.List()})
+	case set.Has&claims.Exp == 0 || set.Has&claims.Iat == 0 || set.ID == "" ||
+		set.Subject == "" && set.SessionID == "":
 		return refuse(ReasonClaims, errors.New("exp, iat, jti or both of sub and sid are missing"))
 	case early >= set.ExpiresAt:
 		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
@@ -184,7 +195,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 	// seen forgets a token after that time.
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
 		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
-	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) || !claims.IsIdentifier(set.SessionID):
+	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) ||
+		!claims.IsIdentifier(set.SessionID):
 		return refuse(ReasonClaims, errBadIdentifier)
 	}
 	return nil

@@ -20,8 +20,8 @@ type network struct {
 	pools map[string]*pool // key: scheme and host
 }
 
-// pool is the connections to one server. If they are dead, the whole pool is replaced. Connections are
-// dead if nothing arrives on them, not even an error, while a new connection works.
+// pool is the connections to one server. If they are dead, the whole pool is replaced. Connections
+// are dead if nothing arrives on them, not even an error, while a new connection works.
 type pool struct {
 	transport http.RoundTripper
 	ours      bool          // this package may close the connections
@@ -56,7 +56,8 @@ func (n *network) theirs() http.RoundTripper {
 	return n.client.Transport
 }
 
-// ourTransport returns a new transport. It has the settings of [http.DefaultTransport], and time limits.
+// ourTransport returns a new transport. It has the settings of [http.DefaultTransport], and time
+// limits.
 func ourTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
 	// A monitoring agent may have replaced DefaultTransport by another type.
@@ -67,8 +68,8 @@ func ourTransport() *http.Transport {
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
 	t.ResponseHeaderTimeout = 4 * time.Second
-	// The default of MaxConcurrent. With the default of net/http, 2, most concurrent calls would have to
-	// connect again.
+	// The default of MaxConcurrent. With the default of net/http, 2, most concurrent calls would have
+	// to connect again.
 	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = maxIdle
 	ping(t)
@@ -76,8 +77,8 @@ func ourTransport() *http.Transport {
 }
 
 // ping makes t test its HTTP/2 connections by pings, unless it does so already. All calls share one
-// HTTP/2 connection. Without pings, the operating system needs a quarter of an hour to find that it is
-// dead.
+// HTTP/2 connection. Without pings, the operating system needs a quarter of an hour to find that it
+// is dead.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -87,16 +88,17 @@ func ping(t *http.Transport) {
 	}
 }
 
-// ownHTTP2 makes t, a copy of a transport, open its own HTTP/2 connections. If golang.org/x/net/http2
-// has configured the original, TLSNextProto of the copy leads to the connections of the original. The
-// copy then uses the HTTP/2 client of net/http instead.
+// ownHTTP2 makes t, a copy of a transport, open its own HTTP/2 connections. If
+// golang.org/x/net/http2 has configured the original, TLSNextProto of the copy leads to the
+// connections of the original. The copy then uses the HTTP/2 client of net/http instead.
 func ownHTTP2(t *http.Transport) {
 	if _, ok := t.TLSNextProto["h2"]; !ok {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
 	if c := t.TLSClientConfig; c != nil { // c is a copy, but NextProtos is shared with the original
-		c.NextProtos = slices.DeleteFunc(slices.Clone(c.NextProtos), func(p string) bool { return p == "h2" })
+		protos := slices.Clone(c.NextProtos)
+		c.NextProtos = slices.DeleteFunc(protos, func(p string) bool { return p == "h2" })
 	}
 }
 
@@ -130,9 +132,9 @@ func (n *network) pool(server string) *pool {
 	return p
 }
 
-// fresh returns a pool without connections. It copies the transport of the client, so that other users
-// of the transport are not disturbed. It cannot copy a transport that is not from net/http: such a pool
-// may have connections.
+// fresh returns a pool without connections. It copies the transport of the client, so that other
+// users of the transport are not disturbed. It cannot copy a transport that is not from net/http:
+// such a pool may have connections.
 func (n *network) fresh() *pool {
 	if n.ours {
 		return newPool(ourTransport(), true)
@@ -151,11 +153,16 @@ func (n *network) fresh() *pool {
 }
 
 func newPool(t http.RoundTripper, ours bool) *pool {
-	return &pool{transport: t, ours: ours, extra: make(chan struct{}, maxExtra), dead: make(chan struct{})}
+	return &pool{
+		transport: t,
+		ours:      ours,
+		extra:     make(chan struct{}, maxExtra),
+		dead:      make(chan struct{}),
+	}
 }
 
-// replace makes next the pool of a server, if old is still in use. It closes old.dead, for the calls
-// that wait for a response on the old connections.
+// replace makes next the pool of a server, if old is still in use. It closes old.dead, for the
+// calls that wait for a response on the old connections.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -262,7 +269,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 				if failed == nil {
 					failed = &r
 				}
-			case r.reply.status == http.StatusTooManyRequests && x.running > 0: // the second attempt may have caused it
+			case r.reply.status == http.StatusTooManyRequests && x.running > 0:
+				// The second attempt may have caused it.
 				r.drop()
 				limited = &r
 			default:
@@ -329,7 +337,9 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	client := x.network.client
 	client.Transport = p.transport
 	// A redirect would send the token and the credentials to a server that is not configured.
-	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	client.CheckRedirect = func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
@@ -340,7 +350,8 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
 	if int64(len(text)) > x.limit {
-		return nil, &outage{what: x.what, why: fmt.Sprintf("the response is longer than %d bytes", x.limit)}
+		why := fmt.Sprintf("the response is longer than %d bytes", x.limit)
+		return nil, &outage{what: x.what, why: why}
 	}
 	return &reply{status: resp.StatusCode, header: resp.Header, body: string(text)}, nil
 }

@@ -110,13 +110,14 @@ type RevocationBus interface {
 }
 
 // ErrRevocationsFull is what [Validator.Revoke] returns if 100 000 revocations are in force on this
-// instance. The new revocation is then not in force. A [RevocationBus] returns ErrRevocationsFull too
-// if it has no room: then Revoke returns it together with [ErrNotPublished].
+// instance. The new revocation is then not in force. A [RevocationBus] returns ErrRevocationsFull
+// too if it has no room: then Revoke returns it together with [ErrNotPublished].
 var ErrRevocationsFull = errors.New("xenaauth: too many revocations are in force")
 
 // ErrNotPublished is what [Validator.Revoke] returns, together with the error of the bus, if the
 // revocation is in force on this instance and [Config.RevocationBus] did not accept it. Other
-// instances may still accept the tokens. It is safe to call Revoke again: equal revocations count once.
+// instances may still accept the tokens. It is safe to call Revoke again: equal revocations count
+// once.
 var ErrNotPublished = errors.New("xenaauth: the revocation is in force here, but was not published")
 
 // Revoke makes the Validator refuse the tokens that r describes, from its next request on, and

@@ -15,13 +15,13 @@ import (
 // token: see [Introspection.Cache]. Implementations live outside this package. They are safe for
 // concurrent use. A call ends when its ctx ends.
 //
-// A key is a hash of the token and of everything else on which the response depends. Nobody can make
-// the token from a key, but a reader who has a token can find its key. A value says who the user is.
-// If others can read the store, an implementation must hash the keys with a secret and encrypt the
-// values. If others can write to the store, it must also authenticate the values.
+// A key is a hash of the token and of everything else on which the response depends. Nobody can
+// make the token from a key, but a reader who has a token can find its key. A value says who the
+// user is. If others can read the store, an implementation must hash the keys with a secret and
+// encrypt the values. If others can write to the store, it must also authenticate the values.
 //
-// If the cache fails, no request is refused: the instance introspects the token itself. A value from
-// the cache must meet the same rules as a response of the issuer.
+// If the cache fails, no request is refused: the instance introspects the token itself. A value
+// from the cache must meet the same rules as a response of the issuer.
 type Cache interface {
 	// Get returns the value that Set stored under key, until its ttl ends, or nil if there is none.
 	// After nil without an error, the caller introspects the token and then calls Set. If Get has
@@ -70,8 +70,8 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 }
 
 // find returns the response that another instance has stored. If there is none, it calls introspect
-// and stores the result. If the token is not active, the error is an *Error with ReasonInactive. All
-// other errors are no response of the issuer, and are not shared.
+// and stores the result. If the token is not active, the error is an *Error with ReasonInactive.
+// All other errors are no response of the issuer, and are not shared.
 func (s *sharedCache) find(
 	ctx context.Context, key [32]byte, introspect func() (introspected, error),
 ) (introspected, error) {
@@ -148,8 +148,8 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// encode returns the value to store and its time to live. It returns nil if the error is no response
-// of the issuer.
+// encode returns the value to store and its time to live. It returns nil if the error is no
+// response of the issuer.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -171,8 +171,8 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// decode reads a value. ok is false if the value must not be used. decode checks the age itself: the
-// store may return a value after its time to live, and clocks of other instances may be wrong.
+// decode reads a value. ok is false if the value must not be used. decode checks the age itself:
+// the store may return a value after its time to live, and clocks of other instances may be wrong.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
 		return introspected{}, false

@@ -72,7 +72,11 @@ type CacheStatus struct {
 // Status returns the state of the Validator. It does no I/O and changes nothing.
 func (v *Validator) Status() Status {
 	now := time.Now()
-	s := Status{Issuer: v.cfg.Issuer, Tokens: cacheStatus(v.verifier.cache, v.verifier.hot), Revocations: v.revoked.Len(now)}
+	s := Status{
+		Issuer:      v.cfg.Issuer,
+		Tokens:      cacheStatus(v.verifier.cache, v.verifier.hot),
+		Revocations: v.revoked.Len(now),
+	}
 	keys, at, ok := v.issuer.keys.Peek()
 	s.JWKS = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {
@@ -160,8 +164,8 @@ func (r *reporter) outcome(what string, err error) {
 	r.change(what, err, "the issuer fails", "the issuer is back")
 }
 
-// change notes the state of a thing. If it has changed, change logs the text bad, with the error, or
-// the text good.
+// change notes the state of a thing. If it has changed, change logs the text bad, with the error,
+// or the text good.
 func (r *reporter) change(what string, err error, bad, good string) {
 	why := ""
 	if err != nil {

@@ -40,8 +40,8 @@ func forgery() string {
 	return string(b)
 }
 
-// An attacker who deletes all the time cannot keep a revocation from an instance that was cut off when it
-// was published, nor from an instance that starts later.
+// An attacker who deletes all the time cannot keep a revocation from an instance that was cut off
+// when it was published, nor from an instance that starts later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -97,7 +97,8 @@ func TestTakingEveryTurn(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// watcher is between an instance and Redis. It records the commands. While held is not nil, scripts wait.
+// watcher is between an instance and Redis. It records the commands. While held is not nil, scripts
+// wait.
 type watcher struct {
 	mu       sync.Mutex
 	commands []string
@@ -165,8 +166,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release()
 }
 
-// One read takes a bounded number of members, whatever is in Redis. An instance that starts still finds
-// all revocations, and removes the forgeries.
+// One read takes a bounded number of members, whatever is in Redis. An instance that starts still
+// finds all revocations, and removes the forgeries.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -265,8 +266,9 @@ func TestPutBackIsPublished(t *testing.T) {
 	}
 }
 
-// An attacker with the permissions of the instances publishes more than Redis buffers for a subscriber, so
-// that Redis cuts off all instances. The log says so, and later they learn what they missed.
+// An attacker with the permissions of the instances publishes more than Redis buffers for a
+// subscriber, so that Redis cuts off all instances. The log says so, and later they learn what they
+// missed.
 func TestPublishingTooMuch(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

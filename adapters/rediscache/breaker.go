@@ -51,7 +51,9 @@ func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 
 // request makes a call for which a request waits. If Redis is down, it makes none and returns
 // errOpen.
-func request[T any](ctx context.Context, c *Cache, f func(context.Context) (T, error)) (result T, err error) {
+func request[T any](
+	ctx context.Context, c *Cache, f func(context.Context) (T, error),
+) (result T, err error) {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return result, errOpen
@@ -69,7 +71,9 @@ func request[T any](ctx context.Context, c *Cache, f func(context.Context) (T, e
 }
 
 // counted makes a call whose result the breaker counts.
-func counted[T any](ctx context.Context, c *Cache, f func(context.Context) (T, error)) (result T, err error) {
+func counted[T any](
+	ctx context.Context, c *Cache, f func(context.Context) (T, error),
+) (result T, err error) {
 	_, err = c.breaker.Execute(func() (_ struct{}, err error) {
 		select {
 		case c.calls <- struct{}{}:
@@ -88,9 +92,11 @@ func counted[T any](ctx context.Context, c *Cache, f func(context.Context) (T, e
 	return result, err
 }
 
-// bounded returns after the timeout, even if the client or its dialer ignores the context. Then f may
-// still run.
-func bounded[T any](ctx context.Context, timeout time.Duration, f func(context.Context) (T, error)) (T, error) {
+// bounded returns after the timeout, even if the client or its dialer ignores the context. Then f
+// may still run.
+func bounded[T any](
+	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
+) (T, error) {
 	var result T
 	var err error
 	type outcome struct {

@@ -21,7 +21,8 @@ func (c *Cache) logChange(what string, err error) {
 	c.mu.Unlock()
 	switch {
 	case err != nil && !before: // only then: the cause of a failure that lasts may change often
-		c.log(slog.LevelError, "Redis fails, so this instance is on its own", "what", what, "why", publicCause(err))
+		c.log(slog.LevelError, "Redis fails, so this instance is on its own",
+			"what", what, "why", publicCause(err))
 	case err == nil && before:
 		c.log(slog.LevelInfo, "Redis is back", "what", what)
 	}
@@ -30,12 +31,14 @@ func (c *Cache) logChange(what string, err error) {
 // logForged logs, once, that Redis has a value that no instance has stored. An attacker can store
 // many.
 func (c *Cache) logForged(what string) {
-	c.logOnce("forged "+what, "Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
+	c.logOnce("forged "+what,
+		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
 }
 
 // logNewer logs, once, that Redis has revocations that this instance cannot read.
 func (c *Cache) logNewer() {
-	c.logOnce("newer", "Redis has revocations of a later version of this library: they are not in force on this instance")
+	c.logOnce("newer", "Redis has revocations of a later version of this library: "+
+		"they are not in force on this instance")
 }
 
 func (c *Cache) logOnce(key, text string, args ...any) {
@@ -56,21 +59,22 @@ func (c *Cache) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "rediscache: "+text, args...)
 }
 
-// publicCause returns the cause of a failed call, without the addresses and keys that the text of the
-// error may have.
+// publicCause returns the cause of a failed call, without the addresses and keys that the text of
+// the error may have.
 func publicCause(err error) string {
 	var reply redis.Error
 	var network net.Error
 	switch {
 	case errors.Is(err, errPanic):
 		return "the client panicked"
-	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
-		errors.As(err, &network) && network.Timeout():
+	case errors.Is(err, errTimeout), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		return "timeout"
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "connection refused"
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET),
-		errors.Is(err, syscall.EPIPE), errors.Is(err, net.ErrClosed):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE),
+		errors.Is(err, net.ErrClosed):
 		return "connection closed"
 	case errors.As(err, &reply):
 		return "Redis returns an error"

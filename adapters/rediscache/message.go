@@ -11,12 +11,12 @@ import (
 // messageVersion is the version of the messages that this package writes. A message is sealed JSON,
 // both where it is published and where it is kept.
 //
-//   - Version 1 has no member v and names no issuer: all instances had the same issuer. It is read as
-//     before. A Validator takes a revocation without an issuer for one of its own issuer.
+//   - Version 1 has no member v and names no issuer: all instances had the same issuer. It is read
+//     as before. A Validator takes a revocation without an issuer for one of its own issuer.
 //   - Version 2 names the issuer. An instance that knows only version 1 ignores the members v and
 //     issuer, and applies the revocation. That is right because its fleet has one issuer.
-//   - Messages of later versions are neither applied nor removed, because what they say is not known.
-//     The log tells it once.
+//   - Messages of later versions are neither applied nor removed, because what they say is not
+//     known. The log tells it once.
 const messageVersion = 2
 
 // message is the JSON of a message.

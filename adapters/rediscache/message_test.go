@@ -26,8 +26,8 @@ func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 name no issuer. They are in force, both when they are read and when they are
-// received, and an instance puts back their text unchanged.
+// Messages of version 1 name no issuer. They are in force, both when they are read and when they
+// are received, and an instance puts back their text unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

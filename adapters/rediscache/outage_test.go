@@ -36,9 +36,9 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
 }
 
-// A Redis that stops without closing its connections costs requests the most. After five calls that ended
-// by Timeout, no request calls Redis. A response is stored while the next request goes on. So up to five
-// more calls may be running then.
+// A Redis that stops without closing its connections costs requests the most. After five calls that
+// ended by Timeout, no request calls Redis. A response is stored while the next request goes on. So
+// up to five more calls may be running then.
 func TestFrozen(t *testing.T) {
 	const never = time.Hour // no call ends by a timeout of the client
 	for name, c := range map[string]struct {
@@ -146,7 +146,8 @@ func TestDownFromTheStart(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A host that accepts connections and sends nothing, or no RESP, costs no more than a Redis that is down.
+// A host that accepts connections and sends nothing, or no RESP, costs no more than a Redis that is
+// down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

@@ -15,7 +15,7 @@ import (
 const (
 	maxRevocations = 100_000         // kept at a time, as many as a Validator holds
 	busTimeout     = 2 * time.Second // of a call for which no request waits
-	slack          = time.Minute     // by which clocks may differ before an ended revocation is removed
+	slack          = time.Minute     // between the end of a revocation and its removal: clocks differ
 	maxMember      = 16 << 10        // bytes of a sealed revocation; a page of them has at most 8 MB
 )
 
@@ -30,9 +30,10 @@ func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel"
 // Redis keeps r and that r was published. It does not mean that every instance has received it. If
 // Redis is slow, Publish takes up to two seconds for each of two calls.
 //
-// After an error, this instance publishes r when Redis is back, if it follows: see [Cache.Subscribe].
-// The error is [xenaauth.ErrRevocationsFull] if this instance knows 100 000 revocations in force.
-// Then r is published to the instances that follow, and not kept for those that start later.
+// After an error, this instance publishes r when Redis is back, if it follows: see
+// [Cache.Subscribe]. The error is [xenaauth.ErrRevocationsFull] if this instance knows 100 000
+// revocations in force. Then r is published to the instances that follow, and not kept for those
+// that start later.
 func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	now := time.Now()
 	switch {

@@ -18,9 +18,9 @@ const (
 
 	// The bounds of one read. The rest is read after firstCheck. So junk in Redis cannot keep an
 	// instance busy.
-	maxRead      = 2 * maxRevocations // members: while the secret changes, each revocation is kept twice
+	maxRead      = 2 * maxRevocations // members: Redis keeps each twice while the secret changes
 	maxReadBytes = 64 << 20
-	maxParts     = 16 // reads in one pass. If a pass needs more, junk comes in faster than it is removed.
+	maxParts     = 16 // reads in one pass. A pass needs more if junk comes in faster than it goes.
 )
 
 // pass is one walk over all revocations that Redis keeps. If there are too many for one read, it
@@ -78,7 +78,8 @@ func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !due && count-received == f.base && kept >= f.inForce(now) && !f.unsettled && now.Before(f.again) {
+	missed, lost := count-received != f.base, kept < f.inForce(now)
+	if !due && !missed && !lost && !f.unsettled && now.Before(f.again) {
 		return false, nil
 	}
 	f.again = now.Add(f.readAnyway + rand.N(f.readAnyway))
@@ -118,8 +119,8 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// scan is ZSCAN without scores. It removes members that do not have the form of a sealed revocation,
-// so that they are neither sent nor read again, and returns their number.
+// scan is ZSCAN without scores. It removes members that do not have the form of a sealed
+// revocation, so that they are neither sent nor read again, and returns their number.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -150,9 +151,11 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// page reads a part of the set. It returns the members, and the cursor of the next page, which is "0"
-// after the last one.
-func (f *follower) page(ctx context.Context, cursor string) (members []string, next string, removed int, err error) {
+// page reads a part of the set. It returns the members, and the cursor of the next page, which is
+// "0" after the last one.
+func (f *follower) page(
+	ctx context.Context, cursor string,
+) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
@@ -172,9 +175,9 @@ func (f *follower) page(ctx context.Context, cursor string) (members []string, n
 	return found[2:], found[0], removed, err
 }
 
-// read applies revocations that Redis keeps, within bounds. It removes those that are forged or have
-// ended, and puts back those that Redis has lost. more reports whether the pass goes on with the next
-// read.
+// read applies revocations that Redis keeps, within bounds. It removes those that are forged or
+// have ended, and puts back those that Redis has lost. more reports whether the pass goes on with
+// the next read.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false

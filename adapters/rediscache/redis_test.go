@@ -42,8 +42,8 @@ type server struct {
 	sentinel string // the file of its configuration; "" if it is not a sentinel
 }
 
-// startRedis starts a server that writes nothing to disk. If redis-server is not installed, it skips the
-// test; in CI the test fails.
+// startRedis starts a server that writes nothing to disk. If redis-server is not installed, it
+// skips the test; in CI the test fails.
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -126,7 +126,8 @@ func (s *server) client() redis.UniversalClient {
 // In all tests, the Redis user of the instances has exactly the permissions of docs/fleet.md.
 const fleetUser, fleetPassword = "fleet", "hush"
 
-// documentedACL returns the ACL rules of docs/fleet.md, without those that the installed Redis does not know.
+// documentedACL returns the ACL rules of docs/fleet.md, without those that the installed Redis does
+// not know.
 func documentedACL(t testing.TB) []string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/fleet.md")
@@ -158,8 +159,8 @@ func (s *server) instanceClient() redis.UniversalClient {
 	return c
 }
 
-// patience is how long a test waits for what must happen. No test asserts a speed, because machines that run
-// tests may be slow.
+// patience is how long a test waits for what must happen. No test asserts a speed, because machines
+// that run tests may be slow.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, ok func() bool) {
@@ -267,7 +268,8 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// client returns the client of an instance. The permissions of docs/fleet.md are for the default prefix.
+// client returns the client of an instance. The permissions of docs/fleet.md are for the default
+// prefix.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()

@@ -10,23 +10,26 @@
 //	…
 //	go v.FollowRevocations(ctx)
 //
-// If several instances lack the response for the same token at the same moment, one of them calls the
-// issuer: the first takes a lease, the others wait for its response. A revocation is published to all
-// instances that follow. Redis also keeps it, for instances that start later or were cut off.
+// If several instances lack the response for the same token at the same moment, one of them calls
+// the issuer: the first takes a lease, the others wait for its response. A revocation is published
+// to all instances that follow. Redis also keeps it, for instances that start later or were cut
+// off.
 //
 // # Redis is not trusted
 //
-// The names of entries are HMACs. The values are sealed with AES-256-GCM. The keys are derived from a
-// secret that the instances share; the key of a response is also derived from the hash of the token.
+// The names of entries are HMACs. The values are sealed with AES-256-GCM. The keys are derived from
+// a secret that the instances share; the key of a response is also derived from the hash of the
+// token.
 //
-//   - An attacker who reads Redis learns the number of tokens and revocations, when they come and go,
-//     when each revocation ends, and about how long the responses are.
-//   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even with
-//     an old value.
-//   - An attacker who deletes causes more introspection calls. An instance that starts does not learn
-//     of a deleted revocation until another instance has put it back.
+//   - An attacker who reads Redis learns the number of tokens and revocations, when they come and
+//     go, when each revocation ends, and about how long the responses are.
+//   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even
+//     with an old value.
+//   - An attacker who deletes causes more introspection calls. An instance that starts does not
+//     learn of a deleted revocation until another instance has put it back.
 //   - An attacker who publishes very much makes Redis cut off the instances that follow. If he also
-//     deletes, he keeps revocations from instances for as long as the attack lasts. The log shows it.
+//     deletes, he keeps revocations from instances for as long as the attack lasts. The log shows
+//     it.
 //
 // Instances remove entries that are not revocations of their fleet. docs/fleet.md has the details,
 // and the permissions in Redis that the instances need.

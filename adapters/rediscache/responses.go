@@ -15,7 +15,8 @@ import (
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
-		found, err := request(ctx, c, func(ctx context.Context) (entry, error) { return c.look(ctx, key) })
+		look := func(ctx context.Context) (entry, error) { return c.look(ctx, key) }
+		found, err := request(ctx, c, look)
 		if err != nil {
 			return nil, err
 		}
@@ -42,8 +43,8 @@ type entry struct {
 	wait  bool   // another instance has the lease: it is introspecting the token
 }
 
-// look reads an entry, and takes the lease if there is none. The lease and the response have the same
-// name, so that they are on the same node of a cluster.
+// look reads an entry, and takes the lease if there is none. The lease and the response have the
+// same name, so that they are on the same node of a cluster.
 func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
@@ -89,8 +90,8 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// release replaces the lease of this instance by a mark that there is no response, for the instances
-// that wait. It does not replace a response.
+// release replaces the lease of this instance by a mark that there is no response, for the
+// instances that wait. It does not replace a response.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -112,8 +113,9 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 			return err
 		}
 	}
+	ends := max(1, c.wait.Milliseconds())
 	_, err := request(ctx, c, func(ctx context.Context) (any, error) {
-		v, err := release.Run(ctx, c.client, []string{name}, c.lease, gaveUpMark, max(1, c.wait.Milliseconds())).Result()
+		v, err := release.Run(ctx, c.client, []string{name}, c.lease, gaveUpMark, ends).Result()
 		if wrongType(err) {
 			err = nil
 		}
@@ -122,8 +124,8 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether the value in Redis has another type than ours: another client has put it
-// there. This error is not an outage.
+// wrongType reports whether the value in Redis has another type than ours: another client has put
+// it there. This error is not an outage.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

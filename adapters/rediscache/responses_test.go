@@ -75,7 +75,8 @@ func TestLeaseEnds(t *testing.T) {
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// An instance that lost its lease and has no response does not remove the response of another instance.
+	// An instance that lost its lease and has no response does not remove the response of another
+	// instance.
 	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -316,8 +317,8 @@ func TestRotation(t *testing.T) {
 	f.asked(2)
 }
 
-// A token that is not active costs two commands in one round trip, one more for the response, and no memory
-// that stays.
+// A token that is not active costs two commands in one round trip, one more for the response, and
+// no memory that stays.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

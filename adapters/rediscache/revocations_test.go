@@ -38,8 +38,8 @@ func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
 
 func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
 
-// A revocation reaches every instance by its message, without a read. It refuses opaque tokens and JWTs,
-// whether an instance has validated them before or not.
+// A revocation reaches every instance by its message, without a read. It refuses opaque tokens and
+// JWTs, whether an instance has validated them before or not.
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
@@ -239,7 +239,8 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	}
 }
 
-// The fleet seals revocations again with the new secret, so that the operator can remove the old secret.
+// The fleet seals revocations again with the new secret, so that the operator can remove the old
+// secret.
 func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

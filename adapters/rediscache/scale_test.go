@@ -168,8 +168,8 @@ func TestConstants(t *testing.T) {
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.follows(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
-	// A check may find that Redis has counted a message that has not arrived yet. Then the instance reads
-	// everything. In the round with the fewest bytes, that did not happen.
+	// A check may find that Redis has counted a message that has not arrived yet. Then the instance
+	// reads everything. In the round with the fewest bytes, that did not happen.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > message*1.2; round++ {
 		_, out = m.settled()

@@ -60,8 +60,8 @@ func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// entry returns the cipher of one entry. Its key is derived from the secret and from the hash of the
-// token. So an attacker with the secret cannot open an entry without the token.
+// entry returns the cipher of one entry. Its key is derived from the secret and from the hash of
+// the token. So an attacker with the secret cannot open an entry without the token.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {
@@ -72,8 +72,8 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 
 // A sealed text consists of a mark, a nonce and the ciphertext. The plaintext is the length of the
 // text, the text, and zeros up to a multiple of block bytes, so that the length of the ciphertext
-// tells little. The name in Redis is authenticated with the text, so that a value under another name
-// is not accepted.
+// tells little. The name in Redis is authenticated with the text, so that a value under another
+// name is not accepted.
 const (
 	sealedMark = 1   // also the version of this form
 	leaseMark  = "?" // an instance is introspecting the token

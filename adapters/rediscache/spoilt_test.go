@@ -36,7 +36,8 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	}
 }
 
-// An attacker who overwrites the counter or the set stops no revocation, also not one whose message was lost.
+// An attacker who overwrites the counter or the set stops no revocation, also not one whose message
+// was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -98,8 +99,8 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// A revocation is stored just after an instance has found a string in place of the set. The instance does
-// not delete the revocation.
+// A revocation is stored just after an instance has found a string in place of the set. The
+// instance does not delete the revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -187,8 +188,8 @@ func TestForgedTurn(t *testing.T) {
 	}
 }
 
-// An attacker may replace each revocation by junk, and leave the counter alone. The next read without a
-// reason finds out.
+// An attacker may replace each revocation by junk, and leave the counter alone. The next read
+// without a reason finds out.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -234,8 +235,8 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	}
 }
 
-// A revocation with the longest names that a Validator accepts fits. A longer one is not published, because
-// no instance would read it.
+// A revocation with the longest names that a Validator accepts fits. A longer one is not published,
+// because no instance would read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -15,9 +15,9 @@ import (
 )
 
 // Subscribe implements [xenaauth.RevocationBus]. It returns when ctx ends, and not before. While
-// Redis is down, it tries again at least every two seconds. When Redis is back, it reads what it has
-// missed. If Redis has lost revocations that this instance knows, by a restart or because they were
-// deleted, it puts them back and publishes them again. Calls of apply do not overlap.
+// Redis is down, it tries again at least every two seconds. When Redis is back, it reads what it
+// has missed. If Redis has lost revocations that this instance knows, by a restart or because they
+// were deleted, it puts them back and publishes them again. Calls of apply do not overlap.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
 	// A goroutine and connections of their own are for reading. Others can put so much into Redis that
@@ -49,7 +49,7 @@ type follower struct {
 const (
 	minRetry    = 50 * time.Millisecond // between two attempts to subscribe
 	maxRetry    = 2 * time.Second
-	maxSilence  = 5 * time.Second // then a PING tests the connection; after twice the time it is closed
+	maxSilence  = 5 * time.Second // then a PING tests the connection; twice the time ends it
 	minLifetime = 3 * time.Second // of a connection, before the log says that Redis is back
 )
 
@@ -86,8 +86,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// receiveAll subscribes, and applies what is published until the connection fails. confirmed reports
-// whether Redis accepted the subscription.
+// receiveAll subscribes, and applies what is published until the connection fails. confirmed
+// reports whether Redis accepted the subscription.
 func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
@@ -114,7 +114,7 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 			if m, ok := message.(*redis.Message); ok {
 				f.receive(m.Payload, now)
 			}
-		} else if network, ok := errors.AsType[net.Error](err); !ok || !network.Timeout() || now.Sub(last) > 2*maxSilence {
+		} else if !isTimeout(err) || now.Sub(last) > 2*maxSilence {
 			return true, err
 		} else if now.Sub(last) > maxSilence {
 			if err := sub.Ping(ctx); err != nil {
@@ -125,6 +125,11 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 			f.logChange("revocations", nil)
 		}
 	}
+}
+
+func isTimeout(err error) bool {
+	network, ok := errors.AsType[net.Error](err)
+	return ok && network.Timeout()
 }
 
 // receive applies a published revocation.

@@ -142,8 +142,8 @@ func TestSentinel(t *testing.T) {
 	eventually(t, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
 }
 
-// The permissions in docs/fleet.md are enough: no command of an instance is refused. The other tests run with
-// them too.
+// The permissions in docs/fleet.md are enough: no command of an instance is refused. The other
+// tests run with them too.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -15,14 +15,15 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// AssertionConfig configures a signed token that tells the service who the user is. The gateway makes
-// a new one for each request. It has the form of an access token (RFC 9068), and the service verifies
-// it as an access token. With this library, the service needs Issuer, Audience and the URL of
-// [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL].
+// AssertionConfig configures a signed token that tells the service who the user is. The gateway
+// makes a new one for each request. It has the form of an access token (RFC 9068), and the service
+// verifies it as an access token. With this library, the service needs Issuer, Audience and the URL
+// of [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL].
 //
 // The claims are:
 //   - of the gateway: iss, aud, iat, exp and jti;
-//   - of the access token, if it has them: sub, client_id, scope, sid, auth_time, acr, amr, and Claims;
+//   - of the access token, if it has them: sub, client_id, scope, sid, auth_time, acr, amr, and
+//     Claims;
 //   - token_iss: the issuer of the access token. Subjects, clients and sessions of two issuers may
 //     have the same name. An assertion without token_iss is of a gateway with one issuer.
 //
@@ -73,18 +74,22 @@ type assertion struct {
 // issuerClaim is the claim with the issuer of the access token.
 const issuerClaim = "token_iss"
 
-// ownClaims are the claims that the gateway writes itself, and those that would make the token one of
-// another kind. Config.Claims must not have them.
+// ownClaims are the claims that the gateway writes itself, and those that would make the token one
+// of another kind. Config.Claims must not have them.
 var ownClaims = []string{
-	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid", "auth_time",
-	"acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection", issuerClaim,
+	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
+	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
+	issuerClaim,
 }
 
 func newAssertion(c AssertionConfig) (*assertion, error) {
-	a := &assertion{issuer: c.Issuer, audience: c.Audience, lifetime: c.Lifetime, claims: slices.Clone(c.Claims)}
+	a := &assertion{
+		issuer: c.Issuer, audience: c.Audience, lifetime: c.Lifetime, claims: slices.Clone(c.Claims),
+	}
 	var errs []error
 	wrong := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("identity: Config.Assertion.%s %s", field, fmt.Sprintf(format, args...)))
+		text := fmt.Sprintf(format, args...)
+		errs = append(errs, fmt.Errorf("identity: Config.Assertion.%s %s", field, text))
 	}
 	if c.Issuer == "" {
 		wrong("Issuer", "is empty")
@@ -102,7 +107,7 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		// A reader that ignores case must not find a claim twice.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
-			wrong("Claims", "has %q, which is empty, a claim that the assertion sets itself, or a repetition", name)
+			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
 		}
 	}
 	set, err := newKeys(c.Keys)

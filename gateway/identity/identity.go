@@ -29,8 +29,8 @@
 // A value is printable ASCII. Each byte of its UTF-8 form that is not printable ASCII, and each
 // space, comma, '"' and '%', is written as % and two upper-case hexadecimal digits. To read a list,
 // first split it at its spaces. Then decode each element once, as a path of a URL is decoded
-// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a value with a space or
-// a comma cannot be taken for two.
+// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a value with a space
+// or a comma cannot be taken for two.
 //
 // # With httputil.ReverseProxy
 //
@@ -149,7 +149,8 @@ func New(cfg Config) (*Identity, error) {
 		i.maxBytes = defaultMaxBytes
 	}
 	if i.maxBytes < i.size(nil) || i.maxBytes > maxMaxBytes {
-		errs = append(errs, fmt.Errorf("identity: Config.MaxBytes is not within %d, the length of empty fields, and %d",
+		errs = append(errs, fmt.Errorf(
+			"identity: Config.MaxBytes is not within %d, the length of empty fields, and %d",
 			i.size(nil), maxMaxBytes))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -171,8 +172,9 @@ func (i *Identity) add(name string, value func(*xenaauth.User) (string, error)) 
 	return nil
 }
 
-// Names returns the names of all fields that Set sets, in the form of [http.Header]. A proxy between
-// the gateway and the service must copy these fields, and remove them from requests of clients.
+// Names returns the names of all fields that Set sets, in the form of [http.Header]. A proxy
+// between the gateway and the service must copy these fields, and remove them from requests of
+// clients.
 func (i *Identity) Names() []string {
 	names := make([]string, len(i.fields))
 	for k, f := range i.fields {
@@ -181,15 +183,15 @@ func (i *Identity) Names() []string {
 	return names
 }
 
-// Set removes what [Identity.Strip] removes, and sets every field to the value of u. If u is nil, or
-// if Set returns an error, all fields are empty.
+// Set removes what [Identity.Strip] removes, and sets every field to the value of u. If u is nil,
+// or if Set returns an error, all fields are empty.
 //
 // After an error the request must not go on. The error wraps an [*xenaauth.Error] for
 // [xenaauth.Middleware.Deny]. The reason is
 //   - ReasonForbidden if what the token says does not fit into the fields: a new token of the same
 //     kind would not help,
-//   - ReasonExpired if the access token has expired, and the clock skew that is allowed is too short
-//     for an assertion,
+//   - ReasonExpired if the access token has expired, and the clock skew that is allowed is too
+//     short for an assertion,
 //   - ReasonUnavailable if the signing key fails.
 func (i *Identity) Set(h http.Header, u *xenaauth.User) error {
 	i.Strip(h)
@@ -218,7 +220,8 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 		}
 	}
 	if size := i.size(values); size > i.maxBytes {
-		return fmt.Errorf("identity: header fields too long: %d bytes, at most %d: %w", size, i.maxBytes, errForbidden)
+		return fmt.Errorf("identity: header fields too long: %d bytes, at most %d: %w",
+			size, i.maxBytes, errForbidden)
 	}
 	return nil
 }

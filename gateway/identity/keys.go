@@ -18,7 +18,8 @@ const keySetMaxAge = 5 * time.Minute
 // SetKeys replaces the keys of assertions: the first key signs, all are published. If it returns an
 // error, it changes nothing. Without [Config.Assertion] it returns an error.
 //
-// Verifiers that cache the key set must know a key before it signs. So a rotation takes three calls:
+// Verifiers that cache the key set must know a key before it signs. So a rotation takes three
+// calls:
 //  1. The new key behind the old one.
 //  2. Five minutes later, when the cached key sets have expired: the new key before the old one.
 //  3. When the last assertion of the old key has expired: the new key alone.

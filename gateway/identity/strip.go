@@ -9,10 +9,11 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// Strip removes every field that a service could take for a field of Set from the header of a request.
-// It ignores case, and takes every character of a name that is neither a letter nor a digit for "-",
-// because CGI, WSGI and others do not tell "-", "_" and "." apart. It also removes the names of these
-// fields from Connection: otherwise a client could make the next proxy remove what Set sets.
+// Strip removes every field that a service could take for a field of Set from the header of a
+// request. It ignores case, and takes every character of a name that is neither a letter nor a
+// digit for "-", because CGI, WSGI and others do not tell "-", "_" and "." apart. It also removes
+// the names of these fields from Connection: otherwise a client could make the next proxy remove
+// what Set sets.
 //
 // Trailers are fields too. Pass them to Strip, or drop them.
 func (i *Identity) Strip(h http.Header) {
@@ -61,28 +62,31 @@ func fold(b []byte, name string) []byte {
 }
 
 // reserved are folded names that have a meaning in HTTP or for proxies, and reservedPrefixes begin
-// such names. An identity field with such a name would have an effect in a response of forward-auth or
-// in the request to the service.
+// such names. An identity field with such a name would have an effect in a response of forward-auth
+// or in the request to the service.
 var (
 	reserved = []string{
-		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop", "early-data", "etag",
-		"expect", "expires", "forwarded", "from", "host", "http2-settings", "keep-alive", "last-modified", "link", "location",
-		"max-forwards", "origin", "pragma", "range", "referer", "refresh", "retry-after", "server", "set-cookie", "status",
-		"te", "trailer", "transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate",
+		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop",
+		"early-data", "etag", "expect", "expires", "forwarded", "from", "host", "http2-settings",
+		"keep-alive", "last-modified", "link", "location", "max-forwards", "origin", "pragma", "range",
+		"referer", "refresh", "retry-after", "server", "set-cookie", "status", "te", "trailer",
+		"transfer-encoding", "upgrade", "user-agent", "vary", "via", "warning", "www-authenticate",
 		"x-http-method-override", "x-real-ip", "x-sendfile",
 	}
 	reservedPrefixes = []string{
-		"accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-accel-", "x-content-", "x-envoy-",
-		"x-forwarded-", "x-original-",
+		"accept", "access-control-", "content-", "if-", "proxy-", "sec-", "x-accel-", "x-content-",
+		"x-envoy-", "x-forwarded-", "x-original-",
 	}
 )
 
 // checkName returns what is wrong with the name of a field.
 func checkName(name string) error {
-	if name == "" || len(name) > maxName || strings.Trim(name, "-") != name || strings.ContainsFunc(name, func(r rune) bool {
+	isOther := func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
-	}) {
-		return fmt.Errorf("is %q: it must have letters and digits, with \"-\" between them, and at most %d characters", name, maxName)
+	}
+	if name == "" || len(name) > maxName || strings.Trim(name, "-") != name ||
+		strings.ContainsFunc(name, isOther) {
+		return fmt.Errorf("is %q: it must be at most %d letters and digits, with \"-\" between them", name, maxName)
 	}
 	folded := string(fold(nil, name))
 	if slices.Contains(reserved, folded) || slices.ContainsFunc(reservedPrefixes, func(p string) bool {

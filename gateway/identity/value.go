@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// encode returns s as visible ASCII, percent-encoded. Nothing in the result ends, splits or shortens
-// a field. The result can be decoded, because "%" is encoded too.
+// encode returns s as visible ASCII, percent-encoded. Nothing in the result ends, splits or
+// shortens a field. The result can be decoded, because "%" is encoded too.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -34,8 +34,8 @@ func encode(s string) string {
 	return string(b)
 }
 
-// plain reports whether encode leaves c as it is. It encodes commas, because they join fields of one
-// name, and quotation marks, because some readers of lists take them for the start of a string.
+// plain reports whether encode leaves c as it is. It encodes commas, because they join fields of
+// one name, and quotation marks, because some readers of lists take them for the start of a string.
 func plain(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
 // scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). If the token has a
@@ -48,7 +48,8 @@ func scopeTokens(u *xenaauth.User) []string {
 	})
 }
 
-// claimValue returns the value of a field for a claim of u. It is empty if u does not have the claim.
+// claimValue returns the value of a field for a claim of u. It is empty if u does not have the
+// claim.
 func claimValue(u *xenaauth.User, name string) (string, error) {
 	var raw json.RawMessage
 	if err := u.Claim(name, &raw); errors.Is(err, xenaauth.ErrNoClaim) {

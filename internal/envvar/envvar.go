@@ -1,7 +1,9 @@
-// Package envvar reads typed values from environment variables, and collects what is wrong with them.
+// Package envvar reads typed values from environment variables, and collects what is wrong with
+// them.
 //
-// An error names the variable and never shows its value: a value that was put into the wrong variable
-// may be a secret. A variable that is empty counts as not set. Its value is the zero value.
+// An error names the variable and never shows its value: a value that was put into the wrong
+// variable may be a secret. A variable that is empty counts as not set. Its value is the zero
+// value.
 package envvar
 
 import (
@@ -21,8 +23,8 @@ type Reader struct {
 	set    []string // names of the variables that are set
 }
 
-// NewReader returns a Reader. getenv is usually [os.Getenv]. The texts of errors begin with the prefix
-// and a colon.
+// NewReader returns a Reader. getenv is usually [os.Getenv]. The texts of errors begin with the
+// prefix and a colon.
 func NewReader(prefix string, getenv func(name string) string) *Reader {
 	return &Reader{getenv: getenv, prefix: prefix}
 }
@@ -37,7 +39,9 @@ func (r *Reader) Wrong(name, format string, args ...any) {
 
 // AnySet reports whether one of the variables that were read is set and has a name with the prefix.
 func (r *Reader) AnySet(prefix string) bool {
-	return slices.ContainsFunc(r.set, func(name string) bool { return strings.HasPrefix(name, prefix) })
+	return slices.ContainsFunc(r.set, func(name string) bool {
+		return strings.HasPrefix(name, prefix)
+	})
 }
 
 // Text returns the value as it is.
@@ -101,12 +105,13 @@ func (r *Reader) Duration(name string, least, most time.Duration) time.Duration 
 	return 0
 }
 
-// TTL returns how long something is kept. A negative duration keeps nothing. 0 is an error, because it
-// would mean a default that is not 0.
+// TTL returns how long something is kept. A negative duration keeps nothing. 0 is an error, because
+// it would mean a default that is not 0.
 func (r *Reader) TTL(name string) time.Duration {
 	d, ok := r.duration(name)
 	if ok && d == 0 {
-		r.Wrong(name, "is 0, which would mean the default: a negative duration, such as -1s, keeps nothing")
+		r.Wrong(name, "is 0, which would mean the default: "+
+			"a negative duration, such as -1s, keeps nothing")
 	}
 	return d
 }

@@ -17,10 +17,10 @@ type Header interface {
 // maxDelta replaces larger numbers of seconds (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
-// Lifetime returns how much longer a response is fresh: by Cache-Control, or by Expires if there is no
-// max-age (RFC 9111, section 4.2.1). It subtracts the time for which caches kept the response (section
-// 4.2.3). It returns 0 if the response does not say, and a nanosecond if the response is no longer
-// fresh or must not be cached.
+// Lifetime returns how much longer a response is fresh: by Cache-Control, or by Expires if there is
+// no max-age (RFC 9111, section 4.2.1). It subtracts the time for which caches kept the response
+// (section 4.2.3). It returns 0 if the response does not say, and a nanosecond if the response is
+// no longer fresh or must not be cached.
 func Lifetime(h Header, now time.Time) time.Duration {
 	const least = time.Nanosecond
 	fresh, found := int64(0), false
@@ -52,8 +52,8 @@ func Lifetime(h Header, now time.Time) time.Duration {
 	return max(least, time.Duration(fresh-age)*time.Second)
 }
 
-// RetryAfter returns the time for which the server wants no calls (RFC 9110, section 10.2.3), at most
-// most. It returns 0 if the response does not say.
+// RetryAfter returns the time for which the server wants no calls (RFC 9110, section 10.2.3), at
+// most most. It returns 0 if the response does not say.
 func RetryAfter(h Header, now time.Time, most time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {

@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// Changes decides about records of the state of things that either work or fail, such as the calls of
-// a server. It asks for one record when the state of a thing changes. If a thing changes all the time,
-// it asks for one record a minute instead. The zero value is ready. It is safe for concurrent use.
+// Changes decides about records of the state of things that either work or fail, such as the calls
+// of a server. It asks for one record when the state of a thing changes. If a thing changes all the
+// time, it asks for one record a minute instead. The zero value is ready. It is safe for concurrent
+// use.
 type Changes struct {
 	mu     sync.Mutex
 	things map[string]*thing
@@ -91,7 +92,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	}
 	if t.unsteady || t.records >= maxRecords {
 		t.unsteady = true
-		return t.record(Record{Kind: Unsteady, Why: t.latest, Calls: t.calls, Failures: t.failures}, t.logged)
+		r := Record{Kind: Unsteady, Why: t.latest, Calls: t.calls, Failures: t.failures}
+		return t.record(r, t.logged)
 	}
 	if why == "" {
 		return t.record(Record{Kind: Recovered}, why)

@@ -7,9 +7,9 @@ import (
 )
 
 // Counter decides about records of single events, by their kind. In each window of time, the first
-// events of a kind get a record each. The others are only counted: one record tells their number when
-// the window has ended. A Counter takes memory for each kind, and none for each event. It is safe for
-// concurrent use.
+// events of a kind get a record each. The others are only counted: one record tells their number
+// when the window has ended. A Counter takes memory for each kind, and none for each event. It is
+// safe for concurrent use.
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
@@ -40,8 +40,8 @@ func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Cou
 }
 
 // Add counts an event of a kind that NewCounter got; other kinds count as fallback. It returns the
-// number of the event within its kind and window: the first has the number 1. rest is what windows of
-// any kind have only counted before they ended. Add returns each Rest once.
+// number of the event within its kind and window: the first has the number 1. rest is what windows
+// of any kind have only counted before they ended. Add returns each Rest once.
 func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {

@@ -75,8 +75,8 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
-// The first events of a window have a number that is not above full. The rest is returned once, when
-// the next window begins.
+// The first events of a window have a number that is not above full. The rest is returned once,
+// when the next window begins.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")

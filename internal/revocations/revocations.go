@@ -75,8 +75,9 @@ func New(hash func(token string) string) *Set {
 	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
 }
 
-// Add puts r in force. If an equal revocation is in force, the later end counts. Add reports whether
-// there was room. Times in r must have no monotonic clock reading and the same location in all calls.
+// Add puts r in force. If an equal revocation is in force, the later end counts. Add reports
+// whether there was room. Times in r must have no monotonic clock reading and the same location in
+// all calls.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

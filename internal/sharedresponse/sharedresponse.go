@@ -18,8 +18,8 @@ import (
 )
 
 // Version is the version of the stored form. An instance does not read values of other versions. So
-// that instances of two versions do not replace each other's values, the key of a value must contain
-// the version too.
+// that instances of two versions do not replace each other's values, the key of a value must
+// contain the version too.
 //
 // Version 1, before any release, had no issuer.
 const Version = 2
