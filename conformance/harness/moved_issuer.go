@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
@@ -13,6 +14,7 @@ import (
 // MovedIssuer is an issuer whose JWKS can move to another address.
 type MovedIssuer struct {
 	*xenaauthtest.Issuer
+	OldDelay  time.Duration // of responses from the old address
 	mu        sync.Mutex
 	away      bool   // the JWKS is at the new address
 	abandoned bool   // the old address answers 404
@@ -32,6 +34,9 @@ func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 // HTTPClient returns the client for validators of this issuer.
 func (m *MovedIssuer) HTTPClient() *http.Client {
 	return Intercept(m.Issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if IsJWKSRequest(r) && !strings.HasSuffix(r.URL.Path, "/moved/jwks") {
+			time.Sleep(m.OldDelay)
+		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if !IsJWKSRequest(r) {

@@ -48,12 +48,14 @@ func TestMovedKeySetIsFound(t *testing.T) {
 	}
 }
 
-// If no token has a new key, the move is noticed at the next scheduled fetch of the keys.
+// If no token has a new key, the move is noticed at the next scheduled fetch of the keys. If the old
+// address is slow, the metadata are refreshed while that fetch waits for it.
 func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	t.Parallel()
-	for _, abandon := range []bool{true, false} {
+	for n := range 4 {
+		abandon, delay := n%2 == 0, time.Duration(n/2)*300*time.Millisecond
 		harness.FakeTime(t, func(t *testing.T) {
-			issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer()}
+			issuer := &harness.MovedIssuer{Issuer: harness.NewIssuer(), OldDelay: delay}
 			logged := new(harness.LogRecorder)
 			cfg := issuer.Config()
 			cfg.HTTPClient, cfg.Logger = issuer.HTTPClient(), slog.New(logged)
