@@ -1,0 +1,27 @@
+package decisions
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/identity"
+)
+
+// TestIdentityTooLarge has a user that does not fit in the identity headers of a proxy. The request is
+// refused, and the refusal is its one event.
+func TestIdentityTooLarge(t *testing.T) {
+	for _, name := range []string{"forward-auth", "ext_authz"} {
+		for _, path := range []string{"/t.T/Any", "/t.T/Optional"} {
+			s := newSite(t, rules(), xenaauth.Options{})
+			var err error
+			s.identity, err = identity.New(identity.Config{MaxBytes: 66})
+			fatal(t, err)
+			got := protocols[name](t, s)(t, request{path, http.Header{"Authorization": {"Bearer " + s.token("a")}}})
+			if got.status != 403 || got.reason != string(xenaauth.ReasonForbidden) {
+				t.Errorf("%s %s: status %d, %+v", name, path, got.status, got.decision)
+			}
+			s.wantEvent(t, name, 403, xenaauth.ReasonForbidden, "", path)
+		}
+	}
+}
