@@ -57,7 +57,7 @@ func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc
 			rec.status, rec.reason = http.StatusForbidden, reasonPeer
 			return nil, status.Error(codes.PermissionDenied, "not a trusted peer")
 		}
-		res, err := next(withRecord(ctx, rec), req)
+		res, err := next(&recordContext{ctx, rec}, req)
 		check, _ := res.(*authv3.CheckResponse)
 		switch {
 		case err != nil || check == nil:

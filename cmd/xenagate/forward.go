@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
@@ -22,15 +23,21 @@ type forwarder struct {
 	trusted  []netip.Prefix // proxies in front of the gateway
 	strip    bool           // the client's Authorization
 	metrics  *metrics
-	buffers  copyBuffers
-	noLog    *log.Logger
+	reverse  httputil.ReverseProxy // what all requests have in common
 }
 
-func newForwarder(auth *xenaauth.Middleware, id *identity.Identity, trusted []netip.Prefix, strip bool, m *metrics) *forwarder {
-	return &forwarder{
-		auth: auth, identity: id, trusted: trusted, strip: strip, metrics: m,
-		noLog: log.New(io.Discard, "", 0), // ReverseProxy logs addresses; the access log has its errors
+func newForwarder(g *gateway) *forwarder {
+	f := &forwarder{
+		auth: g.auth, identity: g.identity, metrics: g.metrics,
+		trusted: config.Prefixes(g.cfg.TrustedProxies), strip: g.cfg.Authorization == "strip",
 	}
+	f.reverse = httputil.ReverseProxy{
+		FlushInterval: flushAfter,
+		BufferPool:    new(copyBuffers),
+		ErrorHandler:  f.failed,
+		ErrorLog:      log.New(io.Discard, "", 0), // it contains addresses; the access log has its errors
+	}
+	return f
 }
 
 // flushAfter is how long the header of a response with a known length may wait for the body. Each
@@ -39,23 +46,16 @@ func newForwarder(auth *xenaauth.Middleware, id *identity.Identity, trusted []ne
 const flushAfter = 200 * time.Millisecond
 
 // forward is the last stage.
-func (f *forwarder) forward(w *response, q *passage, rec *record) {
+func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
-	reverse := httputil.ReverseProxy{
-		Rewrite:       func(pr *httputil.ProxyRequest) { f.rewrite(pr, q) },
-		Transport:     q.upstream.connections,
-		FlushInterval: flushAfter,
-		BufferPool:    &f.buffers,
-		ErrorLog:      f.noLog,
-		ErrorHandler: func(_ http.ResponseWriter, r *http.Request, err error) {
-			f.failed(w, r, rec, err)
-		},
-		ModifyResponse: func(res *http.Response) error {
-			f.auth.Challenge(res.Header, q.request, nil) // sets what a response to an allowed request needs
-			return nil
-		},
+	q.reverse = f.reverse
+	q.reverse.Transport = q.upstream.connections
+	q.reverse.Rewrite = func(pr *httputil.ProxyRequest) { f.rewrite(pr, q) }
+	q.reverse.ModifyResponse = func(res *http.Response) error {
+		f.auth.Challenge(res.Header, q.request, nil) // sets what a response to an allowed request needs
+		return nil
 	}
-	reverse.ServeHTTP(w, q.request)
+	q.reverse.ServeHTTP(w, q.request)
 }
 
 // allowWebSocketOnly removes a request to upgrade to another protocol. After an upgrade to h2c, an

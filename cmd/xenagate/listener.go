@@ -33,17 +33,24 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	rec := &record{
+	var state struct { // what one request needs, in one allocation
+		record   record
+		response response
+		context  recordContext
+	}
+	rec, res := &state.record, &state.response
+	*rec = record{
 		listener: l.name, start: time.Now(), peer: r.RemoteAddr,
 		method: r.Method, host: r.Host, path: r.URL.Path,
 	}
-	control := http.NewResponseController(w)
-	res := &response{
-		ResponseWriter: w, control: control, rec: rec, http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
+	*res = response{
+		ResponseWriter: w, control: *http.NewResponseController(w), rec: rec,
+		http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
 	}
-	r = r.WithContext(withRecord(r.Context(), rec)) // a copy: net/http reads the Body of the original later
+	state.context = recordContext{r.Context(), rec}
+	r = r.WithContext(&state.context) // a copy: net/http reads the Body of the original later
 	if r.Body != nil && r.Body != http.NoBody {
-		b := &requestBody{ReadCloser: r.Body, control: control, timeout: l.readTimeout}
+		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
 		b.extend()
 		defer b.leave()
 		r.Body, res.body = b, b

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"net/http/httputil"
 	"net/netip"
 
 	"github.com/xenaauth/xenaauth"
@@ -26,6 +27,7 @@ type passage struct {
 	table    *routeTable // set by checkRoute
 	identity http.Header // set by findIdentity
 	upstream *upstream   // set by findUpstream
+	reverse  httputil.ReverseProxy
 }
 
 // serve is the stage after the listener. It passes the request from stage to stage. A stage that
@@ -36,7 +38,7 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	}
 	q := &passage{request: r}
 	if p.checkRoute(w, q) && p.findIdentity(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
-		p.forwarder.forward(w, q, rec)
+		p.forwarder.forward(w, q)
 	}
 }
 

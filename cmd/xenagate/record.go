@@ -41,12 +41,21 @@ const (
 	reasonLogout          = "logout"           // 400 or 503: a logout token was not accepted
 )
 
+// recordContext is a context with a record, for the hooks of xenaauth: noteEvent and findNoted see
+// only a context.
+type recordContext struct {
+	context.Context
+	record *record
+}
+
 type recordKey struct{}
 
-// withRecord puts a record into a context, for the hooks of xenaauth: noteEvent and findNoted see
-// only a context.
-func withRecord(ctx context.Context, rec *record) context.Context {
-	return context.WithValue(ctx, recordKey{}, rec)
+// Value implements [context.Context].
+func (c *recordContext) Value(key any) any {
+	if key == (recordKey{}) {
+		return c.record
+	}
+	return c.Context.Value(key)
 }
 
 // recordOf returns the record in ctx, or nil.

@@ -13,7 +13,7 @@ import (
 // drains, each response is the last one on its connection.
 type response struct {
 	http.ResponseWriter
-	control  *http.ResponseController
+	control  http.ResponseController
 	rec      *record
 	body     *requestBody // nil if the request has none
 	http10   bool

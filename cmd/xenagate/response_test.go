@@ -31,7 +31,7 @@ func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	} {
 		f := &flushes{ResponseRecorder: httptest.NewRecorder()}
 		w := &response{
-			ResponseWriter: f, control: http.NewResponseController(f), rec: &record{},
+			ResponseWriter: f, control: *http.NewResponseController(f), rec: &record{},
 			draining: new(atomic.Bool),
 		}
 		if c.length != "" {

@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
 // servers are the listeners and what serves them.
@@ -218,6 +216,6 @@ func newProxy(g *gateway, own endpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,
 		upstreams: newUpstreams(g.cfg), bodyBytes: g.cfg.Limits.BodyBytes,
-		forwarder: newForwarder(g.auth, g.identity, config.Prefixes(g.cfg.TrustedProxies), g.cfg.Authorization == "strip", g.metrics),
+		forwarder: newForwarder(g),
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,8 +12,14 @@ import (
 )
 
 // failed responds to a request that got no response from its upstream. The error can contain
-// addresses, so the client and the log learn only of what kind it is.
-func (f *forwarder) failed(w *response, r *http.Request, rec *record, err error) {
+// addresses, so the client and the log learn only of what kind it is. It is the ErrorHandler of the
+// ReverseProxy, which calls it with the response that forward has passed.
+func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
+	w, ok := rw.(*response)
+	if !ok {
+		panic(fmt.Sprintf("xenagate: ReverseProxy wrapped the response in a %T", rw))
+	}
+	rec := w.rec
 	tooLarge, isTooLarge := errors.AsType[*http.MaxBytesError](err)
 	timeout, isTimeout := errors.AsType[net.Error](err)
 	switch {
