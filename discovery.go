@@ -186,8 +186,11 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	moved, _, _ := i.metadata.Peek() // a refresh may have ended since Get
-	if moved.jwksURL == m.jwksURL && !i.metadata.Asked(now) {
+	// A refresh of the metadata may have ended since Get. Asked comes first: if it reports a refresh,
+	// Peek returns the document of that refresh.
+	asked := i.metadata.Asked(now)
+	moved, _, _ := i.metadata.Peek()
+	if moved.jwksURL == m.jwksURL && !asked {
 		var again error
 		if moved, again = i.metadata.After(ctx, now, false); again != nil {
 			return p, lifetime, err

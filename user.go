@@ -119,7 +119,7 @@ func moment(seconds int64) time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// [User.Claim] returns ErrNoClaim if the token does not have the claim.
+// ErrNoClaim is what [User.Claim] returns if the token does not have the claim.
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
 // Claim decodes one claim into v, which is a pointer as for [json.Unmarshal]. The name is exact.
