@@ -125,12 +125,8 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	for name, values := range f.form {
 		r.PostForm[name] = slices.Clone(values)
 	}
-	if f.authenticate != nil {
-		if err := f.authenticate(r); err != nil {
-			return nil, &outage{
-				what: f.what, why: "the client authentication failed", ofCall: true, cause: err,
-			}
-		}
+	if err := f.addCredentials(r); err != nil {
+		return nil, err
 	}
 	body := r.PostForm.Encode()
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
@@ -140,6 +136,22 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	// server closes an idle connection in the same moment. To introspect a token twice does no harm.
 	r.Header["Idempotency-Key"] = nil
 	return r, nil
+}
+
+// addCredentials calls authenticate, which is code outside this package.
+func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
+	if f.authenticate == nil {
+		return nil
+	}
+	defer func() {
+		if recover() != nil {
+			err = &outage{what: f.what, why: "the client authentication panicked", ofCall: true}
+		}
+	}()
+	if err := f.authenticate(r); err != nil {
+		return &outage{what: f.what, why: "the client authentication failed", ofCall: true, cause: err}
+	}
+	return nil
 }
 
 // document returns the body of a response that is 200 and JSON. All other responses are an outage.

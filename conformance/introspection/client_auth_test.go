@@ -90,8 +90,8 @@ func TestClientAuthThatFailsIsAnOutage(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, auth := validatorWithAssertions(t, issuer)
 	cause := errors.New("vault.internal refuses s3cret")
+	auth.err = cause
 	for range 10 {
-		auth.err = cause
 		_, err := v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
 		refusal, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
@@ -99,13 +99,16 @@ func TestClientAuthThatFailsIsAnOutage(t *testing.T) {
 		require.ErrorIs(t, err, cause)
 		require.ErrorContains(t, err, "introspection: the client authentication failed")
 		require.NotContains(t, err.Error(), "vault")
-		auth.err, auth.panics = nil, true
-		_, err = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
-		refusal, ok = errors.AsType[*xenaauth.Error](err)
+	}
+	auth.err, auth.panics = nil, true
+	for range 10 {
+		_, err := v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
+		refusal, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
 		require.Equal(t, xenaauth.ReasonUnavailable, refusal.Reason)
-		auth.panics = false
+		require.ErrorContains(t, err, "introspection: the client authentication panicked")
 	}
+	auth.panics = false
 	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 	require.Equal(t, "closed", v.Status().Introspection)
 	_, err := v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{}))
