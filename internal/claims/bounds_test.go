@@ -11,13 +11,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// list is an array of n times value.
+// list returns an array that contains value n times.
 func list(n int, value string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
 }
 
-// A token may have 512 members, wherever they are. A response of the issuer, which is longer, may
-// have as many in each object, and eight times as many in all.
+// A token may have 512 members in all its objects. A response of the issuer may have 512 members in
+// each object, and eight times as many in all.
 func TestMembersAreBounded(t *testing.T) {
 	objects := func(n, each int) string {
 		return `{"a":` + list(n, many(each, func(i int) string { return fmt.Sprint(i) })) + `}`
@@ -48,7 +48,7 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 }
 
-// Members of a value that is read laxly are counted when they are read for good.
+// Lax does not count members. They are counted when the value is checked later.
 func TestLaxMembersAreNotCounted(t *testing.T) {
 	text := `{"keys":` + list(1000, many(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
 	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
@@ -60,8 +60,7 @@ func TestLaxMembersAreNotCounted(t *testing.T) {
 	}))
 }
 
-// A token's arrays may have 2048 elements together, and the lists that are read from it 1024
-// strings.
+// The arrays of a token may have 2048 elements together, and its lists 1024 strings.
 func TestElementsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -83,7 +82,7 @@ func TestElementsAreBounded(t *testing.T) {
 			_, err := claims.Parse(tt.text, claims.JWT)
 			require.Equal(t, tt.jwt, err == nil)
 			set, err := claims.Parse(tt.text, claims.Answer)
-			require.NoError(t, err, "what the issuer sends is bounded by its length")
+			require.NoError(t, err, "only its length bounds a response of the issuer")
 			require.NotNil(t, set)
 		})
 	}
@@ -91,7 +90,7 @@ func TestElementsAreBounded(t *testing.T) {
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
-// A list is a string or an array, and nothing else begins one.
+// A list is a string or an array.
 func TestListsBeginAsLists(t *testing.T) {
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
 		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {
@@ -103,7 +102,7 @@ func TestListsBeginAsLists(t *testing.T) {
 	}
 }
 
-// What a text costs in allocations doesn't grow with the number of its members, names or strings.
+// The number of allocations does not grow with the number of members, names or strings.
 func TestParsingAllocatesLittle(t *testing.T) {
 	for name, text := range map[string]string{
 		"names":           many(512, func(i int) string { return fmt.Sprint(i) }),
@@ -127,10 +126,10 @@ func TestParsingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// Each reader of JSON that folds names does it in its own way. A character that any of them takes
-// for one or several letters of a registered name makes a collision: simple case folding
-// (encoding/json), conversion to either case character by character, and full case folding
-// (Unicode, section 3.13, C+F; Python's casefold, Java's toUpperCase).
+// Readers of JSON fold names in different ways. A character collides if any of these ways folds it
+// to letters of a registered name: simple case folding (encoding/json), conversion to either case
+// character by character, and full case folding (Unicode, section 3.13, C+F; Python's casefold,
+// Java's toUpperCase).
 func TestEveryCharacterThatFolds(t *testing.T) {
 	collides := func(registered, name string) bool {
 		err := claims.Object(`{"`+name+`":1}`, claims.NewNames(registered), func(_ string, d *claims.Decoder) error {
@@ -171,5 +170,5 @@ func TestEveryCharacterThatFolds(t *testing.T) {
 		require.False(t, collides("a"+want, "a"+string(r)+"b"), "%U and too long", r)
 		require.False(t, collides("a"+want, "é"+string(r)), "%U and another letter", r)
 	}
-	require.Equal(t, 4+len(full), found, "this version of Unicode has more of them")
+	require.Equal(t, 4+len(full), found, "this version of Unicode has more such characters")
 }

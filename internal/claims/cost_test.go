@@ -15,7 +15,7 @@ import (
 )
 
 // An introspection response of the longest allowed length costs few allocations, and memory in
-// proportion to its length. A table of more than a thousand names is made anew each time.
+// proportion to its length. A table of more than a thousand names is created each time.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {
@@ -47,8 +47,8 @@ func TestParsingAResponseIsCheap(t *testing.T) {
 	}
 }
 
-// leastAllocated returns the least that one of n calls of f allocates. Garbage collection is off,
-// since it would empty the pools.
+// leastAllocated returns the least number of allocations of n calls of f. The garbage collector is
+// off, because it would empty the pools.
 func leastAllocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -17,7 +17,7 @@ func nested(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
 }
 
-// many is an object of n members with the names that name gives.
+// many returns an object of n members. name returns their names.
 func many(n int, name func(int) string) string {
 	var b strings.Builder
 	b.WriteByte('{')
@@ -31,8 +31,8 @@ func many(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is a JSON text and whether a strict reader takes it, for which iss and token_type are
-// registered names.
+// text is a JSON text, and whether a strict reader accepts it. iss and token_type are registered
+// names.
 type text struct {
 	name, text string
 	good       bool
@@ -234,8 +234,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Parse is a second reader of the same grammar. Its registered names are more, so iss and
-// token_type are given the values that it wants.
+// Parse is a second reader of the same grammar. It has more registered names, so iss and token_type
+// have values of the right type.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -264,7 +264,7 @@ func TestDotlessIsCollide(t *testing.T) {
 	}
 }
 
-func TestEveryRegisteredNameIsGuarded(t *testing.T) {
+func TestEveryRegisteredNameCollides(t *testing.T) {
 	for _, name := range []string{
 		"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "azp", "scope", "scp", "sid", "auth_time", "idp", "amr",
 		"acr", "cnf", "nonce", "at_hash", "c_hash", "events", "active", "token_type", "token_introspection",
@@ -288,8 +288,8 @@ func TestEveryRegisteredNameIsGuarded(t *testing.T) {
 	}
 }
 
-// Wherever in an object a name stands and however many there are, it is known again.
-func TestEveryNameIsRemembered(t *testing.T) {
+// A repeated name is found at each place of an object, and among any number of names.
+func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		distinct := strings.TrimSuffix(many(n, func(i int) string { return fmt.Sprint(i) }), "}")
 		_, _, err := object(distinct + "}")
@@ -337,8 +337,8 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 	}))
 }
 
-// FuzzObject holds the reader to encoding/json, which is laxer: what that refuses is refused, what
-// is accepted means the same to it.
+// FuzzObject compares the reader with encoding/json, which is less strict. A text that
+// encoding/json refuses is refused. An accepted text means the same to both.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -365,8 +365,8 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text as most Go programs do, which fold names, and compares with the exact
-// names.
+// agrees decodes a text into a struct, as most Go programs do, which folds names. The result must
+// be that of the exact names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Names that follow each other, or differ in one place only, meet no more often in the table than
-// others do: the work for a text is in proportion to its length, whatever its names are.
-func TestTableWorksInProportion(t *testing.T) {
+// Similar names collide in the table no more often than other names. So the work for a text is
+// proportional to its length.
+func TestTableIsLinear(t *testing.T) {
 	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
 		table := &table{slots: make([]uint16, firstSlots)}
 		for i := range n {
@@ -22,15 +22,15 @@ func TestTableWorksInProportion(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	same := &table{slots: make([]uint16, firstSlots)} // the same name in ever other objects
+	same := &table{slots: make([]uint16, firstSlots)} // the same name in many objects
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))
 	}
 	require.LessOrEqual(t, same.probes, 8*512)
 }
 
-// A table that goes back keeps no name of the text, and knows nothing of it.
-func TestTableForgets(t *testing.T) {
+// A table in the pool contains no names of the last text.
+func TestTableIsEmptyInThePool(t *testing.T) {
 	used := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {
 		used.add(1, fmt.Sprint(i))

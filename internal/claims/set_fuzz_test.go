@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// FuzzSet holds Parse to encoding/json: what that refuses is refused, and every claim that is read
-// is what it reads.
+// FuzzSet compares Parse with encoding/json. A text that encoding/json refuses is refused, and both
+// read the same claims.
 func FuzzSet(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -100,8 +100,8 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds is a number cut off to whole seconds, by exact arithmetic. A time that was read is below
-// 10^12, so a number with an exponent that is too much for exact arithmetic is below 1.
+// seconds returns a number without its fraction, by exact arithmetic. An accepted time is below
+// 10^12, so a number with an exponent that is too large for exact arithmetic is below 1.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -117,8 +117,8 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// decoded is raw as encoding/json reads it; the zero value where it has another type, which must
-// not be.
+// decoded returns raw as encoding/json reads it, or the zero value if it has another type. If must
+// is true, it must have the right type.
 func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	t.Helper()
 	if raw == nil {
@@ -134,7 +134,7 @@ func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	return v
 }
 
-// strs is a string or an array of strings, as encoding/json reads them.
+// strs returns a string or an array of strings as encoding/json reads it.
 func strs(t *testing.T, raw json.RawMessage, split bool) []string {
 	t.Helper()
 	if len(raw) == 0 || raw[0] == '[' {

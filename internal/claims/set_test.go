@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is a token with every claim that a Set knows.
+// full is a token with every claim of the table up to token_introspection.
 const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
@@ -53,7 +53,7 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits is which bit each member sets.
+// bits is the bit of each claim.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -68,7 +68,7 @@ var shapes = map[string]string{
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wanted is which shapes each registered claim may have, null in an Answer aside; nil is all.
+// wanted is the shapes that each claim may have, without null in an Answer. nil allows all shapes.
 var wanted = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
@@ -112,7 +112,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// What informs and doesn't decide is left out where it has another type.
+// A claim that only informs has no value if it has another type.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -148,11 +148,10 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, set.TimeOf(claims.AuthTime))
 	require.Nil(t, set.StringsOf(claims.Amr))
-	require.Equal(t, []string{"b"}, set.Audience, "what was read of a list given up is in no other")
+	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
 }
 
-// A wrong type is told from text that is no JSON: the first may name its claim, the second is
-// nobody's.
+// A wrong type and text that is not JSON are different errors. The first names the claim.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
@@ -222,8 +221,8 @@ func check(t *testing.T, set *claims.Set, err error, name string, want int64) {
 	}[name], got)
 }
 
-// A fraction may not round up: a token expires early and not late.
-func TestFractionsAreCutOff(t *testing.T) {
+// A fraction is not rounded up, so a token expires early and not late.
+func TestFractionsAreDropped(t *testing.T) {
 	for _, text := range []string{
 		`1700000000.9999999`, `1700000000.99999999`, `1700000000.9999999999999999`, `1700000000.9999999999999999e0`,
 		`1700000000999999999999999e-15`, `0.17000000009999999999999999E+10`, `17000000009999999999e-10`,
@@ -276,12 +275,12 @@ func TestScopes(t *testing.T) {
 	}
 	set, err := claims.Parse(`{"scope":null,"scp":["write"]}`, claims.Answer)
 	require.NoError(t, err)
-	require.Equal(t, []string{"write"}, set.Scopes, "a null scope is none")
+	require.Equal(t, []string{"write"}, set.Scopes, "a scope of null does not count")
 	require.True(t, set.ScopeIsList)
 }
 
-// Lists share memory while it lasts. None may see or overwrite another, however they grow.
-func TestListsAreApart(t *testing.T) {
+// The lists of a Set share memory. To append to one of them must not change another.
+func TestListsDoNotOverlap(t *testing.T) {
 	for n := range 12 {
 		for m := range 12 {
 			words := func(prefix string, n int) (list []string) {

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// sized is a value that says how large it is.
+// sized is a value with a size.
 type sized struct{ n, size int }
 
 func sizeOf(v sized) int { return v.size }
@@ -32,7 +32,7 @@ func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
 	require.False(t, ok)
 }
 
-// A shard that is full of bytes gives up its oldest entries, as many as the new one needs.
+// A full shard drops as many of its oldest entries as a new entry needs.
 func TestBytesOfAShard(t *testing.T) {
 	const size = 1000
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
@@ -56,7 +56,7 @@ func TestBytesOfAShard(t *testing.T) {
 	has(t, c, key(1, 4), 4)
 }
 
-// A value that is too large is not kept, and takes the place of nothing but its older self.
+// A value that is too large is not stored. It displaces only the old value of the same key.
 func TestTooLarge(t *testing.T) {
 	c := factcache.New(1000, 10_000*shards, sizeOf)
 	end := start.Add(time.Hour)
@@ -72,7 +72,7 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, 10_000, c.Bytes())
 }
 
-// Bytes are those of the entries that are there, whatever was put, put anew, deleted and swept.
+// Bytes counts the entries of the cache correctly after puts, deletions and sweeps.
 func TestBytesAreCounted(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 3))
@@ -93,8 +93,7 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// Whatever is there still is counted with its latest size; what has expired and was not
-		// swept is counted too.
+		// Each entry counts with its latest size. Expired entries count until a sweep.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {
@@ -124,7 +123,7 @@ func TestOverhead(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// The table of tokens in use stays within its bytes, and always takes the latest.
+// The table of tokens in use stays within its bytes, and always stores the latest token.
 func TestHotBytes(t *testing.T) {
 	const bound = 100_000
 	h := factcache.NewHot[int](bound)
@@ -140,7 +139,7 @@ func TestHotBytes(t *testing.T) {
 			h.Delete(token)
 		}
 	}
-	require.Greater(t, h.Bytes(), bound/2, "what there is room for is kept")
+	require.Greater(t, h.Bytes(), bound/2, "the table uses its room")
 
 	h = factcache.NewHot[int](bound)
 	h.Put("a", 1, 0)
@@ -148,7 +147,7 @@ func TestHotBytes(t *testing.T) {
 	_, ok := h.Get("b")
 	require.False(t, ok, "too large")
 	_, ok = h.Get("a")
-	require.True(t, ok, "and pushes nothing out")
+	require.True(t, ok, "a value that is too large displaces nothing")
 	h.Put("a", 3, bound)
 	_, ok = h.Get("a")
 	require.False(t, ok, "outdated")
@@ -185,7 +184,7 @@ func TestHotBytesConcurrently(t *testing.T) {
 	require.Zero(t, h.Bytes())
 }
 
-// The table doesn't hold on to the text that a token is part of, which may be much longer.
+// The table does not keep the text in memory of which a token is a part.
 func TestHotKeepsTheTokenAlone(t *testing.T) {
 	h := factcache.NewHot[int](1 << 20)
 	before := measure()
@@ -197,7 +196,7 @@ func TestHotKeepsTheTokenAlone(t *testing.T) {
 	runtime.KeepAlive(h)
 }
 
-// measure is how many bytes are in use.
+// measure returns how many bytes are in use.
 func measure() int {
 	runtime.GC()
 	runtime.GC()

@@ -19,7 +19,7 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// key is the n-th key of a shard.
+// key returns the n-th key of a shard.
 func key(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
@@ -27,7 +27,7 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// hashed is a key as they are in use.
+// hashed returns a key that is a hash.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
@@ -67,7 +67,7 @@ func TestPutGetDelete(t *testing.T) {
 	lacks(t, c, hashed(500), start)
 	c.Put(hashed(7), -7, end, start)
 	holds(t, c, hashed(7), start, -7)
-	require.Equal(t, 500, c.Len(), "put anew, not twice")
+	require.Equal(t, 500, c.Len(), "an entry that is put again counts once")
 	c.Delete(hashed(7))
 	lacks(t, c, hashed(7), start)
 	holds(t, c, hashed(8), start, 8)
@@ -108,7 +108,7 @@ func TestExpiry(t *testing.T) {
 	lacks(t, c, hashed(1), end.Add(time.Hour))
 	c.Put(hashed(2), 2, start, start)
 	c.Put(hashed(3), 3, start.Add(-1), start)
-	require.Equal(t, 1, c.Len(), "what has expired already isn't kept")
+	require.Equal(t, 1, c.Len(), "an expired value is not stored")
 
 	c.Put(hashed(1), 10, end.Add(time.Hour), end)
 	holds(t, c, hashed(1), end, 10)
@@ -158,7 +158,7 @@ func TestBound(t *testing.T) {
 	}
 }
 
-func TestFullShardGivesUpItsOldest(t *testing.T) {
+func TestFullShardDropsItsOldest(t *testing.T) {
 	c := factcache.New[int](4*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
 	c.Put(key(6, 0), 6, end, start)
@@ -195,10 +195,10 @@ func TestSweep(t *testing.T) {
 	now := start.Add(time.Minute - 1)
 	c.Put(key(1, 100), 100, start.Add(time.Hour), now)
 	lacks(t, c, key(1, 0), now)
-	require.Equal(t, 200, c.Len(), "swept a minute after the last time, so the oldest was given up instead")
+	require.Equal(t, 200, c.Len(), "no second sweep within a minute, so the oldest entry was dropped")
 	now = start.Add(time.Minute)
 	c.Put(key(1, 101), 101, start.Add(time.Hour), now)
-	require.Equal(t, 52+100, c.Len(), "only the shard that was added to")
+	require.Equal(t, 52+100, c.Len(), "only the shard with the new entry is swept")
 	for i := 1; i < 100; i += 2 {
 		holds(t, c, key(1, i), now, i)
 	}
@@ -212,7 +212,7 @@ func TestSweep(t *testing.T) {
 	holds(t, c, key(1, 3), now, 3)
 }
 
-// A sweep of a ring that has turned keeps the order.
+// A sweep keeps the order of a ring that has wrapped around.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
@@ -237,9 +237,8 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Random operations against a map that keeps everything: the cache may have lost an entry, but
-// never has another value, one that has expired or one that was deleted, and never more than its
-// bound.
+// Random operations on the cache and on a map. The cache may lose entries. It never returns a
+// wrong, an expired or a deleted value, and never exceeds its bound.
 func TestRandomOperations(t *testing.T) {
 	type fact struct {
 		value   int
@@ -263,7 +262,7 @@ func TestRandomOperations(t *testing.T) {
 					if now.Before(expires) {
 						model[k] = fact{n, expires}
 						got, ok := c.Peek(hashed(k), now)
-						require.True(t, ok && got == n, "what was just put is there")
+						require.True(t, ok && got == n, "the latest entry is found")
 					}
 				case 4:
 					c.Delete(hashed(k))

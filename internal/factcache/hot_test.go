@@ -39,7 +39,7 @@ func TestHotIsBounded(t *testing.T) {
 	for i := range 20_000 {
 		h.Put(fmt.Sprint(i), i, 0)
 		got, ok := h.Get(fmt.Sprint(i))
-		require.True(t, ok, "what was just put is there")
+		require.True(t, ok, "the latest token is found")
 		require.Equal(t, i, got)
 	}
 	found := 0
@@ -50,10 +50,10 @@ func TestHotIsBounded(t *testing.T) {
 		}
 	}
 	require.LessOrEqual(t, found, 1024)
-	require.Greater(t, found, 512, "its places are used")
+	require.Greater(t, found, 512, "most places are used")
 }
 
-// A token may be lost, but what was put last is the only value that it has.
+// A token may be lost, but it never has an older value than the latest.
 func TestHotRandomOperations(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	model := make(map[string]int)
@@ -102,8 +102,8 @@ func TestHotConcurrently(t *testing.T) {
 	require.NotZero(t, h.Hits())
 }
 
-// Its place follows from the end of a token, which others may share: a token is found by all of it.
-func TestHotTellsTokensWithOneEndApart(t *testing.T) {
+// The end of a token chooses its set, and the whole token is compared.
+func TestHotTokensWithTheSameEnd(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)
 	for i := range 4 {

@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// BenchmarkSweep is what a reader waits at the worst while every shard of a cache with a million
-// entries is swept, one after the other. One operation is the sweep of all shards. The collector is
-// off meanwhile: on few cores a reader waits for it longer than for any sweep, with nothing to
-// sweep as well.
+// BenchmarkSweep measures the longest wait of a reader while all shards of a cache with a million
+// entries are swept, one after the other. One operation is the sweep of all shards. The garbage
+// collector is off, because on few cores a reader would wait longer for it than for a sweep.
 func BenchmarkSweep(b *testing.B) {
 	const entries = 1_000_000
 	for _, expired := range []int{0, 10, 100} {

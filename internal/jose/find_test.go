@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 			keys, known := s.Find(&tt.header)
 			require.Equal(t, tt.known, known)
 			var found []string
-			for _, k := range keys { // a key is told from others by what it verifies
+			for _, k := range keys { // a key is recognized by the tokens that it verifies
 				for name, private := range private {
 					token, ok := tryIssue(private, tt.header.Algorithm)
 					if !ok {
@@ -114,14 +114,14 @@ func TestContains(t *testing.T) {
 func TestAbsent(t *testing.T) {
 	s := parse(t, jwk(p256()))
 	a, b := &jose.Header{KeyID: "a"}, &jose.Header{KeyID: "b"}
-	require.False(t, s.Absent(a), "before any was marked")
+	require.False(t, s.Absent(a), "before a key was marked")
 	s.MarkAbsent(a)
 	require.True(t, s.Absent(a))
-	require.True(t, s.Absent(&jose.Header{KeyID: "a", Algorithm: "RS256", Type: "jwt"}), "it is the key that is absent")
+	require.True(t, s.Absent(&jose.Header{KeyID: "a", Algorithm: "RS256", Type: "jwt"}), "other members of the header do not matter")
 	require.False(t, s.Absent(b))
 	require.False(t, s.Absent(&jose.Header{KeyID: "a", Thumbprint: "t"}))
-	require.False(t, s.Absent(&jose.Header{Thumbprint: "a"}), "a thumbprint is no kid")
-	require.False(t, parse(t, jwk(p256())).Absent(a), "a newer set may have it")
+	require.False(t, s.Absent(&jose.Header{Thumbprint: "a"}), "a thumbprint is not a kid")
+	require.False(t, parse(t, jwk(p256())).Absent(a), "a newer set may contain the key")
 }
 
 func TestAbsentIsBounded(t *testing.T) {

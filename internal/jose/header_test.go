@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// headers are headers and what a verifier reads of them, or why it reads nothing.
+// headers are headers with the result of ParseHeader, or its error.
 var headers = []struct {
 	name, text string
 	want       jose.Header
@@ -91,8 +91,8 @@ func TestParseHeader(t *testing.T) {
 	}
 }
 
-// An alg of another type is none.
-func TestAlgorithmThatIsNoString(t *testing.T) {
+// An alg of another type counts as missing.
+func TestAlgorithmThatIsNotAString(t *testing.T) {
 	for _, value := range []string{`1`, `null`, `["RS256"]`, `true`, `{"a":1}`} {
 		_, err := jose.ParseHeader(b64([]byte(`{"alg":` + value + `}`)))
 		require.ErrorIs(t, err, jose.ErrAlgorithm, value)
@@ -100,7 +100,7 @@ func TestAlgorithmThatIsNoString(t *testing.T) {
 }
 
 func TestHeaderIsBounded(t *testing.T) {
-	sized := func(n int) string { // encoded to 8 KiB where n is 6 KiB
+	sized := func(n int) string { // 6 KiB are 8 KiB when encoded
 		const frame = `{"alg":"RS256","x5c":["` + `"]}`
 		return b64([]byte(`{"alg":"RS256","x5c":["` + strings.Repeat("A", n-len(frame)) + `"]}`))
 	}
@@ -113,7 +113,7 @@ func TestHeaderIsBounded(t *testing.T) {
 
 func header(i int) string { return b64(fmt.Appendf(nil, `{"alg":"RS256","kid":"%d"}`, i)) }
 
-func TestHeadersAreRememberedOnlyByKeep(t *testing.T) {
+func TestOnlyKeepStoresHeaders(t *testing.T) {
 	var c jose.Headers
 	first, second := new(jose.Header), new(jose.Header)
 	for _, want := range []*jose.Header{nil, first} {
@@ -174,17 +174,17 @@ func TestHeadersConcurrently(t *testing.T) {
 			count++
 		}
 	}
-	require.Equal(t, 256, count, "no header was lost to another, and none was too many")
+	require.Equal(t, 256, count, "all headers up to the bound are stored")
 }
 
-// FuzzHeader holds the parser to encoding/json: a header that passes is the object that others
-// read.
+// FuzzHeader compares the parser with encoding/json. Both must read the same from an accepted
+// header.
 func FuzzHeader(f *testing.F) {
 	for _, tt := range headers {
 		f.Add([]byte(tt.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		_, _ = jose.ParseHeader(string(raw)) // as it is, it is rarely base64url
+		_, _ = jose.ParseHeader(string(raw)) // without encoding, it is rarely base64url
 		if cut, ok := jose.Split(string(raw)); ok {
 			_, _ = cut.Payload()
 			_, _ = cut.Hash().Verify("ES256", nil)

@@ -18,8 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus is an odd number of so many bits, which is all that a public key shows of whether it is a
-// modulus.
+// modulus returns an odd number of so many bits. A public key shows no more about its modulus.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -30,15 +29,15 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped is a base64url text with its last byte changed.
+// flipped changes the last byte of a base64url text.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst is a member of a key with a zero octet in front: the same number, in a form that RFC
-// 7518 forbids.
+// zeroFirst puts a zero octet in front of a number: the same number in a form that RFC 7518
+// forbids.
 func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
 
 func zeroesFirst(n int, private any, member string) string {
@@ -47,7 +46,7 @@ func zeroesFirst(n int, private any, member string) string {
 	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
 }
 
-// cutZero is an EC key whose x begins with a zero octet, which is left out.
+// cutZero returns an EC key whose x lacks its first octet, which is zero.
 func cutZero() string {
 	for {
 		private := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -195,7 +194,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A bad key never spoils others, wherever it stands.
+// Bad keys do not affect the other keys of a set, at any place.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
 	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
@@ -219,7 +218,7 @@ func TestSkippedKeysAreNamedByTheirPlace(t *testing.T) {
 	require.Contains(t, s.Skipped[0], "key 1: ")
 	require.Contains(t, s.Skipped[1], "key 3: private or symmetric")
 	many := append(slices.Repeat([]string{`1`}, 500), jwk(p256()))
-	require.Len(t, parse(t, many...).Skipped, 8, "notes are bounded")
+	require.Len(t, parse(t, many...).Skipped, 8, "the number of reasons is bounded")
 }
 
 func TestParseKeySetRefuses(t *testing.T) {
@@ -255,7 +254,7 @@ func TestParseKeySetRefuses(t *testing.T) {
 	require.Equal(t, 1, s.Len())
 }
 
-// tryIssue makes a token if the key can sign under the algorithm.
+// tryIssue issues a token if the key fits the algorithm.
 func tryIssue(private any, algorithm string) (token string, ok bool) {
 	k, isEC := private.(*ecdsa.PrivateKey)
 	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {
@@ -264,8 +263,7 @@ func tryIssue(private any, algorithm string) (token string, ok bool) {
 	return issue(private, members{"alg": algorithm}), true
 }
 
-// FuzzKeySet adds a stranger's key to a good one: whatever it is, the good one is found, as long as
-// the set is JSON.
+// FuzzKeySet adds a random key to a good one. The good one is found if the set is JSON.
 func FuzzKeySet(f *testing.F) {
 	for _, keys := range []map[string]string{usableKeys(), unusableKeys()} {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {
@@ -292,7 +290,7 @@ func FuzzKeySet(f *testing.F) {
 					return nil
 				})
 			})
-			if strict != nil { // no UTF-8, a lone surrogate, or nesting without bound
+			if strict != nil { // not UTF-8, half of a surrogate pair, or too deep nesting
 				require.Error(t, err)
 				continue
 			}

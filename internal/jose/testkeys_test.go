@@ -24,7 +24,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The keys of this test binary, made once: an RSA key takes its time under the race detector.
+// The keys of this test binary are generated once, because an RSA key takes long under the race
+// detector.
 var (
 	rsaKey  = once(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	rsaKey2 = once(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
@@ -80,7 +81,7 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// sign makes the signature of an algorithm (RFC 7518, section 3; RFC 8037, section 3.1) with the
+// sign returns the signature of an algorithm (RFC 7518, section 3; RFC 8037, section 3.1) with the
 // standard library alone.
 func sign(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {
@@ -103,7 +104,7 @@ func sign(private any, algorithm, input string) []byte {
 	panic(fmt.Sprintf("no signer for %T", private))
 }
 
-// issue makes a token.
+// issue returns a token.
 func issue(private any, header members) string {
 	input := b64(must(json.Marshal(header))) + "." + b64([]byte(`{"sub":"alice"}`))
 	return input + "." + b64(sign(private, header["alg"].(string), input))
@@ -116,7 +117,7 @@ func split(t testing.TB, token string) jose.Token {
 	return cut
 }
 
-// verify does what a verifier does with a token, from its header to its key.
+// verify parses the header of a token, finds its keys and verifies its signature.
 func verify(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
 	t.Helper()
 	cut := split(t, token)

@@ -60,7 +60,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// notCanonical are texts that lax decoders take for base64url, or that only look like it.
+// notCanonical are texts that are not canonical base64url. Some decoders accept them.
 var notCanonical = map[string]string{
 	"padding": "YQ==", "padding alone": "=", "stray bits": "YR", "more stray bits": "YWJ9YWJ9YX", "one character": "Y",
 	"one character more": "YWJjZ", "line feed": "YW\nJj", "line feed at the end": "YWJj\n", "carriage return": "YW\rJj",
@@ -142,7 +142,7 @@ func TestVerify(t *testing.T) {
 			_, err = split(t, token).Hash().Verify(algorithm, nil)
 			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
 
-			// The key that signed is tried under every other algorithm, known or not.
+			// The right key does not verify under another algorithm.
 			for _, other := range []string{
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
@@ -156,8 +156,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 gave EdDSA with Ed25519 a name of its own: one algorithm by two names, in the token and
-// in the key.
+// RFC 9864 gives EdDSA with Ed25519 a second name. Tokens and keys may use both names.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -204,8 +203,7 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// The key of an attacker's choice is the public key itself, as the secret of an HMAC: there is no
-// HMAC here.
+// An attacker signs with an HMAC whose secret is the public key. HMACs are not supported.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
@@ -213,7 +211,7 @@ func TestSymmetricConfusion(t *testing.T) {
 	require.ErrorIs(t, err, jose.ErrSignature)
 }
 
-// RFC 7518, section 3.4: an ECDSA signature is r and s at full length, and nothing else.
+// RFC 7518, section 3.4: an ECDSA signature is r and s at full length.
 func TestECDSASignatureForms(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		t.Run(algorithm, func(t *testing.T) {
@@ -245,8 +243,8 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-// Numbers of every length: those that begin with zeros, and those whose first bit is set. What is
-// wrong with one signature of some hundreds shows as a token refused now and then.
+// ECDSA signatures have numbers of different lengths. A mistake with one length would refuse one
+// token of some hundreds.
 func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: algorithm})
@@ -270,7 +268,7 @@ func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	}
 }
 
-// RFC 7518, section 3.5: the salt is as long as the hash.
+// RFC 7518, section 3.5: the salt has the length of the hash.
 func TestPSSSaltLength(t *testing.T) {
 	private := rsaKey()
 	keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: "PS256"})
@@ -290,10 +288,10 @@ func TestPKCS1IsNotPSS(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"alg": "RS256"}))
 	keys, known := s.Find(&jose.Header{Algorithm: "PS256"})
 	require.True(t, known)
-	require.Empty(t, keys, "a key for RS256 is none for PS256")
+	require.Empty(t, keys, "a key for RS256 does not fit PS256")
 	all, _ := s.Find(&jose.Header{Algorithm: "RS256"})
 	_, err := split(t, token).Hash().Verify("PS256", all)
-	require.ErrorIs(t, err, jose.ErrSignature, "nor is it when it is given all the same")
+	require.ErrorIs(t, err, jose.ErrSignature, "and it verifies no token of PS256")
 }
 
 func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
@@ -307,7 +305,8 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	}
 }
 
-// Buffers are pooled: neither a token of another goroutine nor a huge one before may show through.
+// Buffers are pooled. A token of another goroutine, or a long token before, must not affect the
+// result.
 func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
 	s := parse(t, jwk(p256()))

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// crowdOf is n EC keys under one kid and one thumbprint, and the set of them.
+// crowdOf returns n EC keys with the same kid and thumbprint, and their key set.
 func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	t.Helper()
 	var private []*ecdsa.PrivateKey
@@ -31,7 +31,7 @@ var many = map[string]members{
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// try verifies a token as a verifier does.
+// try verifies a token with Tries.
 func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)
@@ -46,7 +46,7 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 	return err
 }
 
-// Each key of a set verifies its tokens, however many there are, and good tokens use nothing up.
+// Each key of a large set verifies its tokens, and good tokens take nothing of the allowance.
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
@@ -65,7 +65,7 @@ func TestEveryKeyIsTried(t *testing.T) {
 	}
 }
 
-// Bad tokens are tried with four keys each, and all bad tokens of a second with so many more.
+// Each bad token tries four keys, and all bad tokens of a second share the allowance for more.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -86,7 +86,7 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issue(stranger, many["kid"]), time.Unix(1000, 0), 0
-	for n := range 100 { // a request that waited comes with an earlier time
+	for n := range 100 { // a request that waited has an earlier now
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
 		}
@@ -104,8 +104,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// A key that verified a short time ago is among the first that are tried, so its tokens pass while
-// strangers use up what is left.
+// A key that verified a token is tried first, so its tokens pass while strangers use up the
+// allowance.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -128,8 +128,7 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	require.Equal(t, 20, s.Len())
 }
 
-// Keys of one kid that no verification could mix up do not use up tries: algorithms choose among
-// them.
+// Keys of one kid for other algorithms are not tried.
 func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	var keys []string
 	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {

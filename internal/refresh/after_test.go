@@ -57,7 +57,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		all.Go(func() { // joins the one under way
+		all.Go(func() { // joins the fetch that runs
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)
 			}
@@ -66,7 +66,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 2, document)
 		require.False(t, o.starts[1].Before(called))
-		require.Equal(t, 3900*time.Millisecond, time.Since(called), "it begins when the older one has ended")
+		require.Equal(t, 3900*time.Millisecond, time.Since(called), "the fetch begins after the older one")
 		require.False(t, o.overlap)
 	})
 }
@@ -87,8 +87,8 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// What a refresh brings may come from a cache, which a caller that knows better can't use. Get with
-// a refresh due and After in one request is just this.
+// A refresh may bring a document from a cache. That does not help a caller that knows that the
+// document is outdated. A request calls first Get, while a refresh is due, and then After.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -125,8 +125,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
-// Nor does a caller who would take any document make the planned fetch of one who wouldn't a lesser
-// one.
+// A planned fetch with force keeps force if a caller without force joins it.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -152,6 +151,6 @@ func TestAfterFailsWhenItsFetchFails(t *testing.T) {
 		o.set(func() { o.err = errDown })
 		_, err = after(s)
 		require.ErrorIs(t, err, errDown)
-		require.Equal(t, 1, at(t, s), "the document is usable still")
+		require.Equal(t, 1, at(t, s), "the document can still be used")
 	})
 }

@@ -10,15 +10,14 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// later is a failure of a source that asks to be left alone for a while.
+// later is the error of a server that sent Retry-After.
 type later time.Duration
 
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// A source that says when to come back is not fetched from before that, and callers get its error
-// at once.
-func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
+// No fetch begins before Retry-After is over, and callers get the error at once.
+func TestRetryAfterIsKept(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {
 		for name, ask := range ask {
@@ -56,8 +55,8 @@ func TestASourceThatAsksForTimeGetsIt(t *testing.T) {
 	}
 }
 
-// A fetch that was planned before the source asked for time does not take place either.
-func TestAPlannedFetchWaitsForTheSource(t *testing.T) {
+// A fetch that was planned before the server sent Retry-After does not take place either.
+func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		go func() { _, _ = get(s) }()
@@ -75,8 +74,9 @@ func TestAPlannedFetchWaitsForTheSource(t *testing.T) {
 	})
 }
 
-// The first document is waited for as long as its fetch may take: the fetch makes several calls.
-func TestTheFirstFetchMayTakeLong(t *testing.T) {
+// Callers wait for the first document as long as its fetch may take, because a fetch may consist of
+// several calls.
+func TestFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		document, err := get(s)

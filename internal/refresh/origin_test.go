@@ -67,8 +67,8 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// bubble runs a test with a source of its own in a bubble of fake time. That the bubble ends shows
-// that no goroutine is left.
+// bubble runs a test with its own source and fake time. The bubble ends only if no goroutine is
+// left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
@@ -80,13 +80,13 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// at is get that must answer, and must not wait for it.
+// at is get. It must return a document without waiting.
 func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()
 	document, err := get(s)
 	require.NoError(t, err)
-	require.Zero(t, time.Since(began), "nobody waits for a refresh")
+	require.Zero(t, time.Since(began), "no caller waits for a refresh")
 	return document
 }
 

@@ -36,11 +36,11 @@ func TestCrowd(t *testing.T) {
 			all.Wait()
 		}
 		_, err = after(s)
-		require.NoError(t, err, "those who left make room")
+		require.NoError(t, err, "callers that left make room")
 	})
 }
 
-func TestCallersWhoLeaveMakeRoom(t *testing.T) {
+func TestLeavingMakesRoom(t *testing.T) {
 	one := policy
 	one.Waiters = 1
 	o := &origin{hangs: true}
@@ -57,7 +57,7 @@ func TestCallersWhoLeaveMakeRoom(t *testing.T) {
 	})
 }
 
-// never is for a caller that no earlier fetch helps.
+// never accepts no document of an earlier fetch.
 func never(int) bool { return false }
 
 // await is Await of a caller with a name.
@@ -65,7 +65,7 @@ func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Strangers, and one caller whose name they know, leave places for all others with a name.
+// Strangers cannot take all places, even if they know the name of one caller.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -122,8 +122,8 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	})
 }
 
-// A caller that finds no place is told when it is worth to come again, and the fetch takes place
-// also when no caller waits for it.
+// The error of a caller without a place tells when to come again. The fetch takes place even if no
+// caller waits for it.
 func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
@@ -139,7 +139,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
 		synctest.Wait()
 		time.Sleep(time.Second)
-		_, err = after(s) // it would wait for the fetch after the one under way
+		_, err = after(s) // it needs the fetch after the one that runs
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
 		time.Sleep(1500 * time.Millisecond)
@@ -173,8 +173,8 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	})
 }
 
-// The fetch under way began before the caller came. If its document is enough, the caller does not
-// wait for the next.
+// A fetch that runs began before the caller came. If its document is enough, the caller does not
+// wait for the next fetch.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -54,7 +54,7 @@ func TestFirstUseIsOneFetchForAll(t *testing.T) {
 	})
 }
 
-func TestRefreshIsAheadAndNobodyWaits(t *testing.T) {
+func TestRefreshIsEarlyAndNoCallerWaits(t *testing.T) {
 	var firsts []time.Duration
 	for range 200 {
 		o := &origin{lifetime: 100 * time.Minute}
@@ -72,7 +72,7 @@ func TestRefreshIsAheadAndNobodyWaits(t *testing.T) {
 			require.Equal(t, []int{0, 1}, o.previous)
 			require.Equal(t, []bool{false, false}, o.forced)
 			for range 100 {
-				require.Equal(t, 1, at(t, s), "the old one, while the new one is fetched")
+				require.Equal(t, 1, at(t, s), "the old document, while the new one is fetched")
 			}
 			time.Sleep(10 * time.Second)
 			synctest.Wait()
@@ -86,7 +86,7 @@ func TestRefreshIsAheadAndNobodyWaits(t *testing.T) {
 		require.LessOrEqual(t, d, 88*time.Minute+10*time.Second)
 		low, high = min(low, d), max(high, d)
 	}
-	require.Less(t, low, 76*time.Minute, "instances don't ask together")
+	require.Less(t, low, 76*time.Minute, "instances don't fetch together")
 	require.Greater(t, high, 84*time.Minute)
 }
 
@@ -220,7 +220,7 @@ func TestMaxWait(t *testing.T) {
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		began := time.Now()
 		document, err := get(s)
-		require.NoError(t, err, "the first document has no bound but the fetch's own")
+		require.NoError(t, err, "only the timeout of the fetch bounds the wait for the first document")
 		require.Equal(t, 1, document)
 		require.Equal(t, 10*time.Second, time.Since(began))
 		began = time.Now()
@@ -228,7 +228,7 @@ func TestMaxWait(t *testing.T) {
 		require.ErrorIs(t, err, refresh.ErrTimeout)
 		require.Equal(t, policy.MaxWait, time.Since(began))
 		time.Sleep(time.Minute)
-		require.Equal(t, 2, at(t, s), "the fetch went on, for those who come later")
+		require.Equal(t, 2, at(t, s), "the fetch went on")
 	})
 }
 
@@ -245,7 +245,7 @@ func TestFetchHasATimeout(t *testing.T) {
 	})
 }
 
-func TestCancellationIsTheCallersOwn(t *testing.T) {
+func TestCancellationDoesNotStopTheFetch(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		for _, ask := range []func(context.Context, time.Time) (int, error){s.Get, func(ctx context.Context, now time.Time) (int, error) { return s.After(ctx, now, true) }} {
@@ -270,7 +270,7 @@ func TestCancellationIsTheCallersOwn(t *testing.T) {
 	})
 }
 
-func TestGetNeedsNoLiveContextForWhatIsThere(t *testing.T) {
+func TestGetWithACanceledContext(t *testing.T) {
 	bubble(t, policy, new(origin), func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.NoError(t, err)
@@ -300,7 +300,7 @@ func TestPanicIsAnError(t *testing.T) {
 	})
 }
 
-// A document that is too old before anybody has it is used by nobody.
+// A document that is too old when the fetch ends is not used.
 func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
@@ -314,9 +314,9 @@ func TestTooOld(t *testing.T) {
 	})
 }
 
-// Whatever callers do and however the source behaves: no two fetches begin within a gap or run at a
-// time, After brings what was asked for after it was called, and a document that may be used is
-// answered within Patience.
+// For random callers and a random source: fetches keep the gap and never run at the same time,
+// After returns the document of a fetch that began after the call, and a document that may be used
+// is returned within Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

@@ -58,7 +58,7 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// A source that doesn't answer makes callers wait for a second in all, and not for a second each.
+// If the server doesn't answer, callers wait one second together, not one second each.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },
@@ -90,8 +90,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A busy service whose issuer is away never waits, however long that goes on. It has asked a short
-// time ago.
+// A busy service never waits while its issuer is down, because its latest fetch was a short time
+// ago.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -101,7 +101,7 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
 			require.Equal(t, 1, at(t, s))
 		}
-		// Then it is idle, the source comes back, and it is asked before its old document is used.
+		// After an idle time, the next fetch comes before the use of the old document.
 		time.Sleep(time.Hour)
 		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
 		document, err := get(s)
@@ -116,7 +116,7 @@ func TestIdleSourceThatFails(t *testing.T) {
 		o.set(func() { o.err, o.takes = errDown, 200*time.Millisecond })
 		began := time.Now()
 		document, err := get(s)
-		require.NoError(t, err, "the last good document serves")
+		require.NoError(t, err, "the last good document is used")
 		require.Equal(t, 1, document)
 		require.Equal(t, 200*time.Millisecond, time.Since(began))
 		for range 100 {
@@ -125,7 +125,7 @@ func TestIdleSourceThatFails(t *testing.T) {
 		}
 		time.Sleep(policy.MaxAge)
 		_, err = get(s)
-		require.ErrorIs(t, err, errDown, "but not longer than it may")
+		require.ErrorIs(t, err, errDown, "but not after MaxAge")
 	})
 }
 
@@ -143,8 +143,7 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// Doubt starts one refresh in the background, past any cache, and not before the document is 10 s
-// old.
+// Doubt starts one refresh in the background, without caches, if the document is at least 10 s old.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -176,7 +175,7 @@ func TestDoubt(t *testing.T) {
 	})
 }
 
-// Doubts make a failing source no busier than its own retries do.
+// While fetches fail, calls of Doubt start no more fetches than the retries do.
 func TestDoubtWhileFetchesFail(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
-// rate makes 100 calls a second for some seconds and returns how many of them reached the server.
+// rate makes 100 calls a second for some seconds, and returns how many of them reached the server.
 func rate(t *testing.T, g *upstream.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n
@@ -20,9 +20,9 @@ func rate(t *testing.T, g *upstream.Guard, urgent bool, s *calls, seconds int) i
 	return s.n - before
 }
 
-// A server that answers every call with an error gets few of them, and all of them after the first
-// good answer.
-func TestAServerThatOnlyStumblesIsSpared(t *testing.T) {
+// A server that answers every call with an error gets few calls. After the first good response it
+// gets all calls.
+func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			g := newGuard(4)
@@ -57,9 +57,9 @@ func TestAServerThatOnlyStumblesIsSpared(t *testing.T) {
 	}
 }
 
-// A stranger whose calls make the server stumble slows nobody down as long as other calls are
-// answered.
-func TestStumblesAmongGoodAnswers(t *testing.T) {
+// Calls of a stranger that make the server fail slow down no other calls while some calls get good
+// responses.
+func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
 		bad, good := &calls{answers: []error{errStumble}}, &calls{answers: []error{nil}}
@@ -76,7 +76,7 @@ func TestStumblesAmongGoodAnswers(t *testing.T) {
 	})
 }
 
-// Few failures over a long time say nothing of the server.
+// A few failures in a long time do not slow down calls.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
-// A server that asks for time is not called before that time is over, and then by one call first.
-func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
+// A server that sent Retry-After is not called before that time is over, and then by one call
+// first.
+func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
 		s := &calls{answers: []error{&asks{30 * time.Second}}}
@@ -47,8 +48,8 @@ func TestAServerThatAsksForTimeGetsIt(t *testing.T) {
 	})
 }
 
-// While the breaker is open, callers are told the time that remains.
-func TestOpenTellsTheTimeThatRemains(t *testing.T) {
+// While the breaker is open, the error tells the remaining time.
+func TestOpenTellsTheRemainingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
 		s := &calls{answers: []error{errDown}}
@@ -64,7 +65,7 @@ func TestOpenTellsTheTimeThatRemains(t *testing.T) {
 	})
 }
 
-// Callers do not queue for a server that is not called: the places may be taken by calls that hang.
+// While the breaker is open, callers do not wait for a place: calls that hang may hold all places.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

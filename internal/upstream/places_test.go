@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
-// lateContext ends in the same moment in which something else happens: as soon as somebody waits
-// for its end.
+// lateContext ends as soon as a goroutine waits for its end, and something else happens in the same
+// moment.
 type lateContext struct {
 	context.Context
 	happens func()
@@ -26,8 +26,8 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// A caller that gives up in the moment in which its turn comes passes the place on: none is lost.
-func TestAPlaceThatComesTooLateIsNotLost(t *testing.T) {
+// A caller that leaves in the moment in which it gets a place passes the place on.
+func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
 	for range 64 { // either of the two events may be seen first
 		leave, left := make(chan struct{}), make(chan struct{})

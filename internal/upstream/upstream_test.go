@@ -17,7 +17,7 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// asks is a server that asks for time.
+// asks is the error of a server that sent Retry-After.
 type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
@@ -42,7 +42,7 @@ func newGuard(concurrent int) *upstream.Guard {
 	})
 }
 
-// calls is a server that answers in turn, and with the last answer from then on.
+// calls is a server that gives its responses in turn, and repeats the last one.
 type calls struct {
 	mu      sync.Mutex
 	n       int
@@ -109,7 +109,7 @@ func TestBreaker(t *testing.T) {
 		}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
-		do(errDown, 1, "open") // what the server did is told, and not that it wasn't asked again
+		do(errDown, 1, "open") // the error is that of the server, not that there was no second try
 		do(upstream.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
 		do(upstream.ErrOpen, 0, "open")
@@ -120,20 +120,20 @@ func TestBreaker(t *testing.T) {
 		do(errDown, 1, "open")
 		time.Sleep(1001 * time.Millisecond)
 		s.answers = []error{errDislike}
-		do(errDislike, 1, "closed") // it is there
+		do(errDislike, 1, "closed") // the server is up
 		s.answers = []error{errDown}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
 		s.answers = []error{errDislike}
 		do(errDislike, 1, "closed")
 		s.answers = []error{errDown}
-		do(errDown, 2, "closed") // the count began anew
+		do(errDown, 2, "closed") // the count began again
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open")
 	})
 }
 
-func TestDislikesOpenNothing(t *testing.T) {
+func TestErrorsAboutOneCallDoNotOpen(t *testing.T) {
 	g := newGuard(1)
 	s := &calls{answers: []error{errDislike}}
 	for range 100 {
@@ -212,7 +212,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		}
 		synctest.Wait()
 		if under != 2 {
-			t.Error(under, "calls are under way at a time")
+			t.Error(under, "calls at a time")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
@@ -223,7 +223,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		leave <- struct{}{}
 		synctest.Wait()
 		if under != 3 || done != 1 {
-			t.Error(under, done, "who waits is next")
+			t.Error(under, done, "a waiting call is next")
 		}
 		close(leave)
 		wg.Wait()
@@ -233,7 +233,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 	})
 }
 
-// A slot is held while a call waits for its second try: what is slow because it fails counts too.
+// A call keeps its place while it waits for its second try.
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
@@ -263,8 +263,8 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 	}
 }
 
-// Whoever floods the queue keeps nobody urgent waiting for longer than one call takes, and is
-// bounded itself.
+// A flood of calls does not make an urgent call wait for longer than one call takes. The flood
+// itself is bounded.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2) // and 1000 may wait
@@ -283,13 +283,13 @@ func TestUrgentComesFirst(t *testing.T) {
 		}
 		synctest.Wait()
 		if busy != 498 {
-			t.Error(busy, "were turned away at once")
+			t.Error(busy, "were refused at once")
 		}
 		before := time.Now()
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		time.Sleep(500 * time.Millisecond) // amid the calls that came after it
+		time.Sleep(500 * time.Millisecond) // before the calls that came after it
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := g.Do(gone, true, call); !errors.Is(err, upstream.ErrBusy) {
