@@ -65,7 +65,9 @@ type Guard struct {
 
 // New returns a guard. find returns the rule for a request, for example [routes.Table.Find]. opts
 // are the options of the guarded handlers. New panics if m or find is nil.
-func New(m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error), opts ...connect.HandlerOption) *Guard {
+func New(
+	m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error), opts ...connect.HandlerOption,
+) *Guard {
 	if find == nil {
 		panic("connectauth: nil find function")
 	}
@@ -124,7 +126,8 @@ func Procedures(files ...protoreflect.FileDescriptor) []string {
 		for i := range file.Services().Len() {
 			service := file.Services().Get(i)
 			for j := range service.Methods().Len() {
-				procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), service.Methods().Get(j).Name()))
+				method := service.Methods().Get(j)
+				procedures = append(procedures, fmt.Sprintf("/%s/%s", service.FullName(), method.Name()))
 			}
 		}
 	}

@@ -107,7 +107,8 @@ func TestRefused(t *testing.T) {
 				if info.GetReason() != c.reason || c.reason != "" && info.GetDomain() != connectauth.Domain {
 					t.Errorf("info %v", info)
 				}
-				if scope := info.GetMetadata()["scope"]; scope != "" && !strings.Contains(err.Meta().Get("WWW-Authenticate"), `scope="`+scope+`"`) ||
+				scope, challenge := info.GetMetadata()["scope"], err.Meta().Get("WWW-Authenticate")
+				if scope != "" && !strings.Contains(challenge, `scope="`+scope+`"`) ||
 					c.reason == "INSUFFICIENT_SCOPE" && scope == "" {
 					t.Errorf("scope %q", scope)
 				}
@@ -156,7 +157,8 @@ func TestOutage(t *testing.T) {
 	s := start(t, nil)
 	s.issuer.Down()
 	s.each(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, _ string, err *connect.Error) {
-		if err == nil || err.Code() != connect.CodeUnavailable || err.Meta().Get("Retry-After") == "" || err.Meta().Get("WWW-Authenticate") != "" {
+		if err == nil || err.Code() != connect.CodeUnavailable ||
+			err.Meta().Get("Retry-After") == "" || err.Meta().Get("WWW-Authenticate") != "" {
 			t.Fatalf("%v", err)
 		}
 		if _, retry := details(t, err); retry == nil {

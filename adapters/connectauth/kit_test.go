@@ -127,10 +127,14 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 		names = append(names, name)
 	}
 	for _, name := range names {
-		mux.Handle(name, connect.NewUnaryHandler(name, func(ctx context.Context, _ *connect.Request[value]) (*connect.Response[value], error) {
+		mux.Handle(name, connect.NewUnaryHandler(name, func(
+			ctx context.Context, _ *connect.Request[value],
+		) (*connect.Response[value], error) {
 			return connect.NewResponse(s.subject(ctx)), nil
 		}, connect.WithIdempotency(connect.IdempotencyNoSideEffects)))
-		mux.Handle(name+"Stream", connect.NewBidiStreamHandler(name+"Stream", func(ctx context.Context, stream *connect.BidiStream[value, value]) error {
+		mux.Handle(name+"Stream", connect.NewBidiStreamHandler(name+"Stream", func(
+			ctx context.Context, stream *connect.BidiStream[value, value],
+		) error {
 			for {
 				if _, err := stream.Receive(); err != nil {
 					if errors.Is(err, io.EOF) {
@@ -207,7 +211,9 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 }
 
 // each calls a procedure in every way and over every protocol.
-func (s *served) each(t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error)) {
+func (s *served) each(
+	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
+) {
 	t.Helper()
 	for kind, do := range calls {
 		for protocol, opts := range protocols {

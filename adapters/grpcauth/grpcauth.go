@@ -95,7 +95,9 @@ func (g *Guard) ServerOptions() []grpc.ServerOption {
 
 // Unary is a [grpc.UnaryServerInterceptor]. A server that has Unary without [Guard.Stream] doesn't
 // guard its streams.
-func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+func (g *Guard) Unary(
+	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
+) (any, error) {
 	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
 		_ = grpc.SetTrailer(ctx, fields) // it fails only in a call without a server
@@ -109,7 +111,9 @@ func (g *Guard) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, 
 
 // Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. A
 // server that has Stream without [Guard.Unary] doesn't guard its unary methods.
-func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+func (g *Guard) Stream(
+	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
+) error {
 	allowed, fields, err := g.check(ss.Context(), info.FullMethod)
 	if err != nil {
 		ss.SetTrailer(fields)
@@ -123,7 +127,9 @@ func (g *Guard) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInf
 
 // check decides about a call. It returns the context with the user, and the metadata of the
 // response: of its header if the call may pass, and of its trailer otherwise.
-func (g *Guard) check(ctx context.Context, method string) (allowed context.Context, fields metadata.MD, err error) {
+func (g *Guard) check(ctx context.Context, method string) (
+	allowed context.Context, fields metadata.MD, err error,
+) {
 	r := request(ctx, method)
 	defer func() {
 		if p := recover(); p != nil { // gRPC would let the panic end the process

@@ -120,9 +120,11 @@ func TestRefused(t *testing.T) {
 					retry != nil && strconv.FormatInt(retry.GetRetryDelay().GetSeconds(), 10) != want.Get("Retry-After") {
 					t.Errorf("retry %v, Retry-After %q", retry, want.Get("Retry-After"))
 				}
-				if refusal, ok := errors.AsType[*xenaauth.Error](*s.seen.Load()); !ok || c.reason != "" && !strings.EqualFold(string(refusal.Reason), c.reason) {
-					t.Errorf("interceptors around the guard see %v", *s.seen.Load())
-				} else if text := (*s.seen.Load()).Error(); strings.Contains(text, "secret") || strings.Contains(text, "10.0.0.7") {
+				seen := *s.seen.Load()
+				refusal, ok := errors.AsType[*xenaauth.Error](seen)
+				if !ok || c.reason != "" && !strings.EqualFold(string(refusal.Reason), c.reason) {
+					t.Errorf("interceptors around the guard see %v", seen)
+				} else if text := seen.Error(); strings.Contains(text, "secret") || strings.Contains(text, "10.0.0.7") {
 					t.Errorf("an error that is wrapped would show %s", text)
 				}
 			})

@@ -143,10 +143,14 @@ func start(t *testing.T, guards int) *served {
 	table := table(t, rules()...)
 	guard := grpcauth.New(s.auth, table.Find)
 	opts := []grpc.ServerOption{
-		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (resp any, err error) {
+		grpc.ChainUnaryInterceptor(func(
+			ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler,
+		) (resp any, err error) {
 			return resp, s.around(func() error { resp, err = next(ctx, req); return err })
 		}),
-		grpc.ChainStreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+		grpc.ChainStreamInterceptor(func(
+			srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler,
+		) error {
 			return s.around(func() error { return next(srv, ss) })
 		}),
 	}

@@ -1,6 +1,7 @@
 package grpcauth_test
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -10,8 +11,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
-
-	"context"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
@@ -46,8 +45,8 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Method != http.MethodPost || r.URL.Path != "/t.T/M" || r.Host != "api.example:443" || r.RemoteAddr != "192.0.2.7:40000" ||
-		r.TLS == nil || r.TLS.ServerName != "api.example" || r.Body == nil {
+	if r.Method != http.MethodPost || r.URL.Path != "/t.T/M" || r.Host != "api.example:443" ||
+		r.RemoteAddr != "192.0.2.7:40000" || r.TLS == nil || r.TLS.ServerName != "api.example" || r.Body == nil {
 		t.Errorf("the request is %+v", r)
 	}
 	if h := r.Header; len(h) != 2 || len(h["X-Company"]) != 2 || h.Get("DPoP") != "proof" {

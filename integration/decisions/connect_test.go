@@ -19,7 +19,9 @@ import (
 // overConnect sends requests to a server that has every procedure.
 func overConnect(t *testing.T, s *site) sender {
 	type value = wrapperspb.StringValue
-	handler := connect.NewUnaryHandler("/", func(ctx context.Context, _ *connect.Request[value]) (*connect.Response[value], error) {
+	handler := connect.NewUnaryHandler("/", func(
+		ctx context.Context, _ *connect.Request[value],
+	) (*connect.Response[value], error) {
 		return connect.NewResponse(wrapperspb.String(subject(ctx))), nil
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)

@@ -26,7 +26,8 @@ func rules() []routes.Rule {
 			return &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, RetryAfter: 1500 * time.Millisecond}
 		}))},
 		{Pattern: "/t.T/Company", Access: routes.Require(xenaauth.WhereRequest("company", func(r *http.Request, _ *xenaauth.User) error {
-			if r.Method != http.MethodPost || r.Host != "api.example" || r.URL.Path != "/t.T/Company" || r.Header.Get("X-Company") != "7" {
+			if r.Method != http.MethodPost || r.Host != "api.example" || r.URL.Path != "/t.T/Company" ||
+				r.Header.Get("X-Company") != "7" {
 				return errors.New("another request")
 			}
 			return nil
