@@ -81,7 +81,7 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	case user == nil:
 		e.Outcome = OutcomeAnonymous
 	}
-	if user != nil {
+	if user != nil && user.set != nil { // not the zero User, which another validator may return
 		e.Issuer, e.ClientID = user.Issuer(), user.ClientID()
 	}
 	if t != nil {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/bearer"
@@ -104,34 +102,6 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	return m
 }
 
-// innerValidator is what a Middleware needs of the validator inside a TokenValidator, besides
-// Validate.
-type innerValidator interface {
-	self() TokenValidator // without the type that embeds it
-	isRevoked(u *User, token string, now time.Time) bool
-	acceptsAnyAudience() bool
-	logger() *slog.Logger
-}
-
-// maxWrappers bounds how many wrappers are opened: one may return itself.
-const maxWrappers = 64
-
-// innermost looks for the validator inside of v, through the method Unwrap. It returns nil if there
-// is none.
-func innermost(v TokenValidator) innerValidator {
-	for range maxWrappers {
-		if inner, ok := v.(innerValidator); ok {
-			return inner
-		}
-		wrapper, ok := v.(interface{ Unwrap() TokenValidator })
-		if !ok {
-			return nil
-		}
-		v = wrapper.Unwrap()
-	}
-	return nil
-}
-
 // Require lets a request pass if its token is valid and its user meets every requirement. AnyUser()
 // lets every user pass. If several guards run for one request, for example on a group and on a route
 // in it, the token is validated once.
@@ -140,9 +110,9 @@ func innermost(v TokenValidator) innerValidator {
 // response despite the credentials must set Vary: Authorization itself (RFC 6750, section 5.3; RFC
 // 9111, section 3.5).
 //
-// It panics if there is no requirement, if a requirement is the zero Requirement, if the requirements have more than 256
-// alternative sets of scopes together ([Requirement.Alternatives]), or if [Config.AllowAnyAudience]
-// is set and a token without a scope could pass.
+// It panics if there is no requirement, if one is the zero Requirement, if the requirements together
+// have more than 256 alternative sets of scopes ([Requirement.Alternatives]), or if
+// [Config.AllowAnyAudience] is set and a token without a scope could pass.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) == 0 {
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
@@ -246,16 +216,6 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 	return allowed, nil
 }
 
-// contextOf returns what an earlier guard of this middleware found out about the same credentials,
-// or nil.
-func (m *Middleware) contextOf(r *http.Request) *userContext {
-	c, ok := r.Context().Value(userKey{}).(*userContext)
-	if !ok || c.by != m || !c.credentials.Same(r.Header["Authorization"]) {
-		return nil
-	}
-	return c
-}
-
 // check decides about a request. before is what an earlier guard found out, or nil. If the refusal
 // is about a valid token, the user is returned too.
 func (m *Middleware) check(
@@ -267,26 +227,23 @@ func (m *Middleware) check(
 	} else {
 		c = bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
 	}
+	next := userContext{by: m, credentials: c, optional: optional}
 	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
-	var user *User
-	if before != nil && m.isCurrent(before) {
-		user = before.user
-	}
-	if user == nil && !anonymous {
+	switch {
+	case anonymous:
+	case before != nil && m.isCurrent(before):
+		next.user, next.confirmed = before.user, before.confirmed
+	default:
 		var err error
-		var list *confirmed
-		if user, list, err = m.authenticate(r, &c, t); err != nil {
-			return nil, nil, tell(err, rs, nil)
+		if next.user, next.confirmed, err = m.authenticate(r, &c, t); err != nil {
+			return nil, nil, withScopes(err, rs, nil)
 		}
-		r = r.WithContext(&userContext{
-			Context: r.Context(), user: user, by: m, credentials: c, confirmed: list, optional: optional,
-		})
-	} else if before == nil || before.optional != optional {
-		next := &userContext{Context: r.Context(), user: user, by: m, credentials: c, optional: optional}
-		if before != nil {
-			next.confirmed = before.confirmed
-		}
-		r = r.WithContext(next)
+	}
+	user := next.user
+	if before == nil || before.user != user || before.optional != optional {
+		next.Context = r.Context()
+		kept := next // so that a refusal does not allocate next
+		r = r.WithContext(&kept)
 	}
 	if anonymous {
 		return r, nil, nil
@@ -295,19 +252,6 @@ func (m *Middleware) check(
 		return nil, user, err
 	}
 	return r, user, nil
-}
-
-// isCurrent reports whether the user that an earlier guard found is the user of a valid token still.
-// If the validator can't tell that of a user, the token is validated again.
-func (m *Middleware) isCurrent(c *userContext) bool {
-	if c.user == nil || m.inner == nil {
-		return false
-	}
-	now := time.Now() // a context may live for longer than a token
-	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
-		return false
-	}
-	return !m.inner.isRevoked(c.user, c.credentials.Token(), now)
 }
 
 // authenticate returns the user of the credentials, and the proofs of possession that it checked.
@@ -342,13 +286,14 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	user, err := m.validator.Validate(m.tokenContext(ctx, t), token)
 	switch {
 	case err != nil && m.inner != nil && !bearer.IsToken68(token):
-		return nil, refuse(ReasonMalformedRequest, errCredentials) // a token that Validate accepts has the right syntax
+		// A token that Validate accepts has the right syntax, so only a refused one is looked at.
+		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case err != nil:
 		return nil, err
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
-	case m.wrapped && m.inner.isRevoked(user, token, time.Now()): // the wrapper may have returned a user that it kept
-		return nil, refuse(ReasonRevoked, nil)
+	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
+		return nil, refuse(ReasonRevoked, nil) // a wrapper may return a user that it found before
 	}
 	return user, nil
 }
@@ -362,21 +307,4 @@ func (m *Middleware) malformed(lines []string) error {
 		return &tooLong{n, m.opts.MaxTokenLength, "Options.MaxTokenLength"}
 	}
 	return errCredentials
-}
-
-// tell adds the scopes that the route requires to a copy of a refusal: its maker may return the
-// original again.
-func tell(err error, rs []Requirement, u *User) error {
-	told := *asError(err)
-	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
-		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {
-			told.Scopes = asked.scopes
-		}
-	}
-	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
-		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
-	}
-	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
-	told.Params = maps.Clone(told.Params)
-	return &told
 }

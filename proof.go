@@ -150,7 +150,7 @@ func (c *confirmed) has(proof Proof, value string) bool {
 }
 
 // isBound reports whether a token has a claim cnf.
-func (u *User) isBound() bool { return u.set.Has&claims.Cnf != 0 }
+func (u *User) isBound() bool { return u.set != nil && u.set.Has&claims.Cnf != 0 }
 
 // isBoundLike reports whether the token of u is bound to no key, or to the keys of the other's.
 func (u *User) isBoundLike(other *User) bool {

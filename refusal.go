@@ -2,7 +2,9 @@ package xenaauth
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge and
@@ -30,6 +32,23 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 		_, _ = w.Write(text.body) // it fails if the client has gone away
 	}
+}
+
+// withScopes adds the scopes that the route requires to a copy of a refusal: its maker may return the
+// original again.
+func withScopes(err error, rs []Requirement, u *User) error {
+	told := *asError(err)
+	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
+		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {
+			told.Scopes = asked.scopes
+		}
+	}
+	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
+		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
+	}
+	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
+	told.Params = maps.Clone(told.Params)
+	return &told
 }
 
 // errUndecided refuses a request whose check panicked.

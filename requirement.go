@@ -156,7 +156,7 @@ func (r Requirement) String() string {
 func (r Requirement) Check(ctx context.Context, u *User) error {
 	rs := []Requirement{r}
 	if u == nil {
-		return tell(refuse(ReasonMissingToken, errNoUser), rs, nil)
+		return withScopes(refuse(ReasonMissingToken, errNoUser), rs, nil)
 	}
 	if in, _ := UserFromContext(ctx); in != u { // a policy finds the user there too
 		ctx = ContextWithUser(ctx, u)
@@ -179,7 +179,7 @@ func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement)
 	}
 	for i := range rs {
 		if err := rs[i].check(ctx, req, u); err != nil {
-			return tell(err, rs, u)
+			return withScopes(err, rs, u)
 		}
 	}
 	return nil

@@ -1,16 +1,19 @@
 package xenaauth
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unsafe"
 
+	"github.com/xenaauth/xenaauth/internal/bearer"
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
@@ -211,4 +214,79 @@ func (u *User) MarshalJSON() ([]byte, error) {
 		Scope    string `json:"scope,omitempty"`
 		Expires  int64  `json:"exp,omitempty"`
 	}{u.parties.Subject, u.parties.ClientID, strings.Join(u.parties.Scopes, " "), u.set.ExpiresAt})
+}
+
+type userKey struct{}
+
+// userContext carries the user of a request, and what a later guard or a response needs to know
+// about the check. The user belongs to the credentials: if a request borrows this context and has
+// another Authorization field, or none, the user is not the user of that request.
+type userContext struct {
+	context.Context
+	user        *User       // nil for a request without a user
+	by          *Middleware // nil if the user was put there by ContextWithUser
+	credentials bearer.Credentials
+	confirmed   *confirmed // the proofs of possession that were confirmed for this request
+	optional    bool       // the route also accepts requests without a token
+}
+
+func (c *userContext) Value(key any) any {
+	if _, ok := key.(userKey); ok {
+		return c
+	}
+	return c.Context.Value(key)
+}
+
+// String keeps the credentials out of a context that is printed.
+func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
+
+// GoString is String.
+func (c *userContext) GoString() string { return c.String() }
+
+// contextOf returns what an earlier guard of this middleware found out about the same credentials,
+// or nil.
+func (m *Middleware) contextOf(r *http.Request) *userContext {
+	c, ok := r.Context().Value(userKey{}).(*userContext)
+	if !ok || c.by != m || !c.credentials.Same(r.Header["Authorization"]) {
+		return nil
+	}
+	return c
+}
+
+// isCurrent reports whether the user that an earlier guard found is the user of a valid token still.
+// If the validator can't tell that of a user, the token is validated again.
+func (m *Middleware) isCurrent(c *userContext) bool {
+	if c.user == nil || m.inner == nil {
+		return false
+	}
+	now := time.Now() // a context may live for longer than a token
+	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
+		return false
+	}
+	return !m.inner.isRevoked(c.user, c.credentials.Token(), now)
+}
+
+// UserFromContext returns the user that a [Middleware] or [ContextWithUser] put into the context of
+// a request.
+func UserFromContext(ctx context.Context) (*User, bool) {
+	c, ok := ctx.Value(userKey{}).(*userContext)
+	if !ok || c.user == nil {
+		return nil, false
+	}
+	return c.user, true
+}
+
+// ContextWithUser returns a context that carries u, for unit tests of handlers. It never satisfies a
+// [Middleware]: only a token does.
+func ContextWithUser(ctx context.Context, u *User) context.Context {
+	return &userContext{Context: ctx, user: u}
+}
+
+// withoutUser returns a request whose context has no user. A user that another package put there
+// is hidden.
+func withoutUser(r *http.Request) *http.Request {
+	if _, planted := UserFromContext(r.Context()); planted {
+		return r.WithContext(&userContext{Context: r.Context()})
+	}
+	return r
 }

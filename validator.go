@@ -94,12 +94,6 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	return v.policy.subject(ctx, user)
 }
 
-// The methods by which a Middleware finds the Validator inside a wrapper: see innerValidator.
-
-func (v *Validator) self() TokenValidator     { return v }
-func (v *Validator) acceptsAnyAudience() bool { return v.policy.anyAudience }
-func (v *Validator) logger() *slog.Logger     { return v.cfg.Logger }
-
 // Warm fetches the metadata and the keys, so that the first request does not wait for them. If they
 // are known already, it returns nil at once. It is for start-up checks and readiness probes. Warm
 // also fails while the issuer refuses the credentials of [Introspection], if an earlier call has
@@ -123,3 +117,35 @@ func (v *Validator) Warm(ctx context.Context) error {
 	}
 	return nil
 }
+
+// innerValidator is what a Middleware needs of the validator inside a TokenValidator, besides
+// Validate.
+type innerValidator interface {
+	self() TokenValidator // without the type that embeds it
+	isRevoked(u *User, token string, now time.Time) bool
+	acceptsAnyAudience() bool
+	logger() *slog.Logger
+}
+
+// maxWrappers bounds how many wrappers are opened: one may return itself.
+const maxWrappers = 64
+
+// innermost looks for the validator inside of v, through the method Unwrap. It returns nil if there
+// is none.
+func innermost(v TokenValidator) innerValidator {
+	for range maxWrappers {
+		if inner, ok := v.(innerValidator); ok {
+			return inner
+		}
+		wrapper, ok := v.(interface{ Unwrap() TokenValidator })
+		if !ok {
+			return nil
+		}
+		v = wrapper.Unwrap()
+	}
+	return nil
+}
+
+func (v *Validator) self() TokenValidator     { return v }
+func (v *Validator) acceptsAnyAudience() bool { return v.policy.anyAudience }
+func (v *Validator) logger() *slog.Logger     { return v.cfg.Logger }
