@@ -77,7 +77,7 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	e := asError(err)
-	h.log.tell(r.Context(), e, nil, func() []slog.Attr { return nil })
+	h.log.write(r.Context(), e, nil, func() []slog.Attr { return nil })
 	if e.Reason == ReasonUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(e.RetryAfter)))
 		w.WriteHeader(http.StatusServiceUnavailable)

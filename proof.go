@@ -31,8 +31,9 @@ type Proof interface {
 	// the token's cnf. The token is valid. Confirm is called at most once for each request and
 	// Middleware, also if several guards check the request. It must not read the body.
 	//
-	// A refusal is an [*Error], usually with ReasonConfirmation, whose Params may contain an error
-	// code of the proof. Any other error is an outage: 503.
+	// A refusal is an [*Error], usually with ReasonConfirmation. Its Params may contain an error code
+	// of the proof. Any other error is an outage: 503. The text of the error is logged, so it must
+	// not contain the token or the proof.
 	Confirm(r *http.Request, token, value string) error
 	// Respond may add header fields to the response, for example a nonce. err is nil if the request
 	// may pass: then Respond is called if this proof was confirmed for the request. Otherwise err is

@@ -14,31 +14,33 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// Of each reason, this many refusals a minute are logged in full.
+// logFull refusals for each reason are logged in full in each logWindow.
 const (
 	logWindow = time.Minute
 	logFull   = 5
 )
 
-// maxCause bounds the text of why a request was refused, in bytes: a policy's may be of any length.
+// maxCause bounds the cause of a refusal in the log, in bytes. The text of a policy may be long.
 const maxCause = 1 << 10
 
-// refusalLog logs why requests are refused, unless many are for the same reason.
+// refusalLog logs why requests are refused. It counts refusals that follow many others with the same
+// reason, and logs their number later.
 type refusalLog struct {
-	logger *slog.Logger // nil: the default one, as it is at the time
+	logger *slog.Logger // nil: slog.Default at the time of each record
 	one    string       // the message about one refusal
-	more   string       // the message about those that were only counted
-	name   slog.Attr    // what it is that refuses
+	more   string       // the message about the counted refusals
+	name   slog.Attr    // names the middleware or handler that refuses
 	damper *loglimit.Counter[Reason]
 }
 
-// tell logs a refusal. secrets are credentials of the request, which no line may hold. attrs is called if there is a line.
-func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
+// write logs a refusal, or counts it. secrets are credentials of the request, which no record may
+// contain. write calls attrs only if it logs the refusal.
+func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
-		return // the client is gone: that is no outage, and would use up the lines about one
+		return // the client is gone. That is no outage, and its record would take the place of one
 	}
 	now := time.Now()
-	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // unknown reasons are answered like the latter
+	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // an unknown reason counts as the second
 	if n > logFull && len(rest) == 0 {
 		return
 	}
@@ -63,8 +65,10 @@ func (l *refusalLog) tell(ctx context.Context, e *Error, secrets []string, attrs
 
 // logRefusal logs why a request was refused. The user is nil if there is no valid token.
 func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
-	m.log.tell(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
-		attrs := []slog.Attr{slog.Int("status", e.StatusCode()), slog.String("method", clean(r.Method, maxShown))}
+	m.log.write(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
+		attrs := []slog.Attr{
+			slog.Int("status", e.StatusCode()), slog.String("method", clean(r.Method, maxShown)),
+		}
 		if r.Pattern != "" {
 			attrs = append(attrs, slog.String("route", clean(r.Pattern, maxCause)))
 		}
@@ -75,7 +79,7 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	})
 }
 
-// logLevel returns Warn for refusals that are no fault of the client.
+// logLevel returns Warn for an outage, and Info for a refusal that the client caused.
 func logLevel(r Reason) slog.Level {
 	if (&Error{Reason: r}).StatusCode() == http.StatusServiceUnavailable {
 		return slog.LevelWarn
@@ -83,8 +87,8 @@ func logLevel(r Reason) slog.Level {
 	return slog.LevelInfo
 }
 
-// causeOf is why a request was refused, without the credentials that it brought: the text may be that of a policy or a
-// TokenValidator of somebody else's.
+// causeOf returns the cause of a refusal, without the credentials of the request: a policy or a
+// TokenValidator of the service may write them into its error.
 func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
 		return e.answer().description
@@ -92,11 +96,11 @@ func causeOf(e *Error, secrets []string) string {
 	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
-// maxSecrets bounds how many words of the credentials are looked for in a text. A token is one word, and more words than
-// these come from a client that makes the search expensive.
+// maxSecrets bounds the number of words for which withoutSecrets searches. A token is one word. A
+// client that sends many words wants to make the search expensive.
 const maxSecrets = 16
 
-// withoutSecrets replaces each word of the lines in a text.
+// withoutSecrets replaces each word of the Authorization field in a text.
 func withoutSecrets(text string, lines []string) string {
 	words := 0
 	for _, line := range lines {
@@ -112,7 +116,7 @@ func withoutSecrets(text string, lines []string) string {
 	return text
 }
 
-// clean cuts a text and replaces what is no printable character in it.
+// clean cuts a text, and replaces the characters that are not printable.
 func clean(s string, length int) string {
 	if len(s) > length {
 		s = s[:length] + "..."

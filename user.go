@@ -253,8 +253,8 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 	return c
 }
 
-// isCurrent reports whether the user that an earlier guard found is the user of a valid token still.
-// If the validator can't tell that of a user, the token is validated again.
+// isCurrent reports whether the token of the user that an earlier guard found is still valid. It
+// reports false if the validator can't tell: then the token is validated again.
 func (m *Middleware) isCurrent(c *userContext) bool {
 	if c.user == nil || m.inner == nil {
 		return false

@@ -2,19 +2,24 @@
 //
 //	e.GET("/invoices/:id", invoice, echoauth.Require(auth, xenaauth.AllScopes("testapi")))
 //
-// A refusal is answered as net/http's is, by [xenaauth.Middleware.Deny], and then returned as an [*xenaauth.Error] on a
-// response that is committed. So loggers and a HTTPErrorHandler of the application see it, and echo's own handlers
-// leave it alone, as a handler of the application has to: echo calls it for committed responses in other cases too. They
-// are not left to answer: echo's would write the same as application/json, and without regard to what
-// [xenaauth.Options] say about the body. Those are the place to choose another one. Where a writer around the guard holds
-// the answer back, as compression from some length on does, nil is returned; [xenaauth.Options].Event is told always.
+// The response to a refused request is that of net/http, written by [xenaauth.Middleware.Deny].
+// [xenaauth.Options] can choose another body. The guard then returns the refusal, an [*xenaauth.Error],
+// for loggers and for the HTTPErrorHandler of the application. The response is committed, so the error
+// handlers of echo add nothing, and an error handler of the application must not either: echo also
+// calls it for committed responses in other cases. The guard does not leave the response to the error
+// handler of echo, which would send application/json and would ignore the options for the body.
 //
-// The parameters of the route are set in the request before the token is checked. So a policy of
-// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue], with the names and values
-// that Param has: r.PathValue("id") for ":id", r.PathValue("*") for "*". echo doesn't decode the values of a path that is
-// escaped in an unusual way ("%2F"); a policy sees what the handler sees. The route is in the request's Pattern, as echo
-// writes it. A guard of Echo.Use, of a group or of a route runs after echo has found the route. One of Echo.Pre runs before:
-// every value is "", so a policy that reads values doesn't belong there.
+// If a writer around the guard holds the response back, as compression does up to some length, the
+// guard returns nil. [xenaauth.Options].Event is called in any case.
+//
+// The guard sets the parameters of the route in the request before it checks the token. So a policy of
+// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue]. Names and
+// values are those of Param: r.PathValue("id") for ":id", and r.PathValue("*") for "*". echo does not
+// decode the values of a path with unusual escapes ("%2F"). A policy gets the same value as the
+// handler. The Pattern of the request is the route, as echo writes it.
+//
+// A guard of Echo.Use, of a group or of a route runs after echo has found the route. A guard of
+// Echo.Pre runs before it: then every value is "", so a policy that reads values does not belong there.
 package echoauth
 
 import (
@@ -27,10 +32,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require is [xenaauth.Middleware.Require] for echo: requests whose user doesn't meet every requirement go no further.
-// It panics as that does.
+// Require is [xenaauth.Middleware.Require] for echo. The handler does not run for a request whose user
+// does not meet every requirement. It panics in the same cases.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
-	m.Require(rs...) // for its panics: a mistake shows when routes are set up
+	m.Require(rs...) // it panics about mistakes when the routes are set up
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
@@ -49,10 +54,10 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	}
 }
 
-// Optional is [xenaauth.Middleware.Optional] for echo: requests without a bearer token pass, without a user. It panics
-// as that does.
+// Optional is [xenaauth.Middleware.Optional] for echo: requests without a token pass, without a user. It
+// panics in the same cases.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	m.Optional(http.NotFoundHandler()) // for its panics
+	m.Optional(http.NotFoundHandler()) // it panics about mistakes
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
 			setPathValues(c)
@@ -70,9 +75,10 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	}
 }
 
-// setPathValues sets the parameters of the route in the request, where policies and handlers of net/http look for them.
+// setPathValues sets the parameters of the route in the request, for policies and for handlers of
+// net/http.
 func setPathValues(c *echo.Context) {
-	for _, p := range slices.Backward(c.PathValues()) { // of two parameters with one name, Param returns the first
+	for _, p := range slices.Backward(c.PathValues()) { // if two have one name, Param returns the first
 		c.Request().SetPathValue(p.Name, p.Value)
 	}
 }
@@ -89,12 +95,12 @@ func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
 func deny(c *echo.Context, m *xenaauth.Middleware, err error) error {
 	m.Deny(c.Response(), c.Request(), err)
 	if r, _ := echo.UnwrapResponse(c.Response()); r == nil || !r.Committed {
-		return nil // a writer holds the answer back, and an error handler would add to it
+		return nil // a writer holds the response back, and an error handler would add to it
 	}
 	return err
 }
 
-// User returns the user of a request that [Require] or [Optional] let pass.
+// User returns the user of a request that passed [Require] or [Optional].
 func User(c *echo.Context) (*xenaauth.User, bool) {
 	return xenaauth.UserFromContext(c.Request().Context())
 }

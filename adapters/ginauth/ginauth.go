@@ -2,15 +2,18 @@
 //
 //	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), invoice)
 //
-// A refusal is answered as net/http's is, by [xenaauth.Middleware.Deny]. It also aborts the chain and is attached to
-// the context as an error of type [gin.ErrorTypePrivate], for loggers: whoever shows errors to clients must leave
-// private ones alone, as [gin.ErrorLogger] does not. Another body is for [xenaauth.Options] to choose.
+// The response to a refused request is that of net/http, written by [xenaauth.Middleware.Deny].
+// [xenaauth.Options] can choose another body. The guard also aborts the chain, and attaches the refusal
+// to the context as an error of type [gin.ErrorTypePrivate], for loggers. Code that shows errors to
+// clients must not show private errors, as [gin.ErrorLogger] does.
 //
-// The parameters of the route are set in the request before the token is checked. So a policy of
-// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue], with the names and values
-// that [gin.Context.Param] has: r.PathValue("id") for ":id", and "/a/b" with its first slash for "*path". The route is
-// in the request's Pattern, as gin writes it. gin finds the route before any middleware runs, so this is also true for a
-// guard on the engine or on a group; only where there is no route (NoRoute, NoMethod) is every value "".
+// The guard sets the parameters of the route in the request before it checks the token. So a policy of
+// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue]. Names and
+// values are those of [gin.Context.Param]: r.PathValue("id") for ":id", and "/a/b" with its first slash
+// for "*path". The Pattern of the request is the route, as gin writes it.
+//
+// gin finds the route before any middleware runs. So the parameters are also set for a guard on the
+// engine or on a group. Without a route (NoRoute, NoMethod), every value is "".
 package ginauth
 
 import (
@@ -23,10 +26,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require is [xenaauth.Middleware.Require] for gin: requests whose user doesn't meet every requirement go no further.
-// It panics as that does.
+// Require is [xenaauth.Middleware.Require] for gin. It aborts the chain for a request whose user does not
+// meet every requirement. It panics in the same cases.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
-	m.Require(rs...) // for its panics: a mistake shows when routes are set up
+	m.Require(rs...) // it panics about mistakes when the routes are set up
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -43,10 +46,10 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 	}
 }
 
-// Optional is [xenaauth.Middleware.Optional] for gin: requests without a bearer token pass, without a user. It panics
-// as that does.
+// Optional is [xenaauth.Middleware.Optional] for gin: requests without a token pass, without a user. It
+// panics in the same cases.
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
-	m.Optional(http.NotFoundHandler()) // for its panics
+	m.Optional(http.NotFoundHandler()) // it panics about mistakes
 	return func(c *gin.Context) {
 		setPathValues(c)
 		decided := false
@@ -62,9 +65,10 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 	}
 }
 
-// setPathValues sets the route and its parameters in the request, where policies and handlers of net/http look for them.
+// setPathValues sets the route and its parameters in the request, for policies and for handlers of
+// net/http.
 func setPathValues(c *gin.Context) {
-	for _, p := range slices.Backward(c.Params) { // of two parameters with one name, Param returns the first
+	for _, p := range slices.Backward(c.Params) { // if two parameters have one name, Param returns the first
 		c.Request.SetPathValue(p.Key, p.Value)
 	}
 	if route := c.FullPath(); route != "" {
@@ -90,9 +94,11 @@ func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	_ = c.Error(err) // returns what it has attached
 }
 
-// User returns the user of a request that [Require] or [Optional] let pass. Handlers that have a [context.Context]
-// only get it from [xenaauth.UserFromContext] with c.Request.Context(): a gin.Context itself doesn't show the values of
-// its request unless the engine's ContextWithFallback is set.
+// User returns the user of a request that passed [Require] or [Optional].
+//
+// Code that has only a [context.Context] gets the user from [xenaauth.UserFromContext], if the context
+// is c.Request.Context(). A gin.Context as the context does not have the values of its request, unless
+// the engine's ContextWithFallback is set.
 func User(c *gin.Context) (*xenaauth.User, bool) {
 	return xenaauth.UserFromContext(c.Request.Context())
 }

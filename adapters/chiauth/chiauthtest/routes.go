@@ -1,5 +1,4 @@
-// Package chiauthtest reads the routes of a chi router, for tests that none of them is open: see
-// [xenaauthtest.TestRoutes].
+// Package chiauthtest reads the routes of a chi router, for [xenaauthtest.TestRoutes].
 package chiauthtest
 
 import (
@@ -13,9 +12,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of r and of what is mounted in it, in no particular order. Source is the name of the
-// handler and the line where it begins, or its type. A handler mounted by [chi.Mux.Mount] that is no chi router is one
-// route for each method and pattern that it is mounted at; what it routes itself is not known.
+// Routes returns the routes of r and of the routers that are mounted in it, in no particular order.
+// Source is the name of the handler and the line at which it begins, or its type. A handler that is
+// mounted by [chi.Mux.Mount] and is not a chi router is one route for each method and pattern. Routes
+// can't read the routes inside such a handler.
 func Routes(r chi.Routes) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	// It fails only if the function does.

@@ -1,4 +1,4 @@
-// Package echoauthtest reads the routes of echo v5, for tests that none of them is open: see [xenaauthtest.TestRoutes].
+// Package echoauthtest reads the routes of echo v5, for [xenaauthtest.TestRoutes].
 package echoauthtest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of e, with their names as Source: method and path, unless the service gave them one. What is answered where there is no route is not among
-// them.
+// Routes returns the routes of e. Source is the name of the route: its method and path, unless the
+// service gave it another name. The handlers for requests without a route are not among the routes.
 func Routes(e *echo.Echo) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	for _, r := range e.Router().Routes() {

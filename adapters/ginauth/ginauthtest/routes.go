@@ -1,5 +1,4 @@
-// Package ginauthtest reads the routes of a gin engine, for tests that none of them is open: see
-// [xenaauthtest.TestRoutes].
+// Package ginauthtest reads the routes of a gin engine, for [xenaauthtest.TestRoutes].
 package ginauthtest
 
 import (
@@ -8,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of e, with the names of their handlers as Source. What NoRoute and NoMethod answer is not
-// among them.
+// Routes returns the routes of e. Source is the name of the handler. The handlers of NoRoute and
+// NoMethod are not among the routes.
 func Routes(e *gin.Engine) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	for _, r := range e.Routes() {
