@@ -64,7 +64,6 @@ var notHere = map[string]string{
 	"xenaauth.Config.HTTPClient":          "the default",
 	"xenaauth.Config.IssuerCall":          "a function",
 	"xenaauth.Config.Logger":              "the gateway's logger",
-	"xenaauth.Config.IssuerCall":          "a function",
 	"xenaauth.Config.RevocationBus":       "the section redis",
 	"xenaauth.Config.Introspection":       "the section tokens.introspection",
 	"xenaauth.Introspection.Cache":        "the section redis",
