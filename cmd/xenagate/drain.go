@@ -101,7 +101,8 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 		})
 	}
 	wg.Wait()
-	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 }) // net/http doesn't wait for upgraded connections
+	// net/http doesn't wait for upgraded connections.
+	waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 })
 }
 
 // waitUntil returns when done returns true, or when ctx ends.

@@ -116,7 +116,8 @@ func privateKey(data []byte) (crypto.Signer, error) {
 		case "PRIVATE KEY":
 			k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				return nil, errors.New("the private key is malformed") // the error of package x509 could contain a part of the key
+				// The error of package x509 could contain a part of the key.
+				return nil, errors.New("the private key is malformed")
 			}
 			if s, ok := k.(crypto.Signer); ok {
 				return s, nil

@@ -31,7 +31,10 @@ type source struct {
 }
 
 func newSource(path string, data []byte) *source {
-	return &source{path: path, data: data, lines: make(map[string]int), values: make(map[string]*yaml.Node), misshapen: make(map[int]bool)}
+	return &source{
+		path: path, data: data, lines: make(map[string]int), values: make(map[string]*yaml.Node),
+		misshapen: make(map[int]bool),
+	}
 }
 
 func (s *source) name() string { return filepath.Base(s.path) }

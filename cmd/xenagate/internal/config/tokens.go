@@ -6,47 +6,53 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
+// tokens and introspection are short names for the tables.
+type (
+	tokens        = xenaauth.Config
+	introspection = xenaauth.Introspection
+)
+
 // tokenKeys are the keys under tokens that set fields of [xenaauth.Config].
 var tokenKeys = []key[xenaauth.Config]{
-	{name: "issuer", field: func(c *xenaauth.Config) any { return &c.Issuer }},
-	{name: "metadata_url", field: func(c *xenaauth.Config) any { return &c.MetadataURL }},
-	{name: "jwks_url", field: func(c *xenaauth.Config) any { return &c.JWKSURL }},
-	{name: "audiences", field: func(c *xenaauth.Config) any { return &c.Audiences }, pair: "allow_any_audience"},
-	{name: "allow_any_audience", field: func(c *xenaauth.Config) any { return &c.AllowAnyAudience }, pair: "audiences"},
-	{name: "profile", field: func(c *xenaauth.Config) any { return &c.Profile }},
-	{name: "algorithms", field: func(c *xenaauth.Config) any { return &c.Algorithms }},
-	{name: "clock_skew", field: func(c *xenaauth.Config) any { return &c.ClockSkew }},
-	{name: "max_token_lifetime", field: func(c *xenaauth.Config) any { return &c.MaxTokenLifetime }, pair: "allow_any_lifetime"},
-	{name: "allow_any_lifetime", field: func(c *xenaauth.Config) any { return &c.AllowAnyLifetime }, pair: "max_token_lifetime"},
-	{name: "max_token_length", field: func(c *xenaauth.Config) any { return &c.MaxTokenLength }},
-	{name: "client_claims", field: func(c *xenaauth.Config) any { return &c.ClientClaims }},
-	{name: "scope_claims", field: func(c *xenaauth.Config) any { return &c.ScopeClaims }},
-	{name: "allow_missing_client_id", field: func(c *xenaauth.Config) any { return &c.AllowMissingClientID }},
-	{name: "allow_client_audience", field: func(c *xenaauth.Config) any { return &c.AllowClientAudience }},
-	{name: "allow_nonce", field: func(c *xenaauth.Config) any { return &c.AllowNonce }},
-	{name: "allow_client_tokens", field: func(c *xenaauth.Config) any { return &c.AllowClientTokens }},
-	{name: "always_introspect", field: func(c *xenaauth.Config) any { return &c.AlwaysIntrospect }, pair: "require_active"},
-	{name: "require_active", field: func(c *xenaauth.Config) any { return &c.RequireActive }, pair: "always_introspect"},
-	{name: "max_key_age", field: func(c *xenaauth.Config) any { return &c.MaxKeyAge }},
-	{name: "cache_size", field: func(c *xenaauth.Config) any { return &c.CacheSize }},
-	{name: "cache_bytes", field: func(c *xenaauth.Config) any { return &c.CacheBytes }},
-	{name: "allow_http", field: func(c *xenaauth.Config) any { return &c.AllowHTTP }},
+	{name: "issuer", field: func(c *tokens) any { return &c.Issuer }},
+	{name: "metadata_url", field: func(c *tokens) any { return &c.MetadataURL }},
+	{name: "jwks_url", field: func(c *tokens) any { return &c.JWKSURL }},
+	{name: "audiences", field: func(c *tokens) any { return &c.Audiences }, pair: "allow_any_audience"},
+	{name: "allow_any_audience", field: func(c *tokens) any { return &c.AllowAnyAudience }, pair: "audiences"},
+	{name: "profile", field: func(c *tokens) any { return &c.Profile }},
+	{name: "algorithms", field: func(c *tokens) any { return &c.Algorithms }},
+	{name: "clock_skew", field: func(c *tokens) any { return &c.ClockSkew }},
+	{name: "max_token_lifetime", field: func(c *tokens) any { return &c.MaxTokenLifetime }, pair: "allow_any_lifetime"},
+	{name: "allow_any_lifetime", field: func(c *tokens) any { return &c.AllowAnyLifetime }, pair: "max_token_lifetime"},
+	{name: "max_token_length", field: func(c *tokens) any { return &c.MaxTokenLength }},
+	{name: "client_claims", field: func(c *tokens) any { return &c.ClientClaims }},
+	{name: "scope_claims", field: func(c *tokens) any { return &c.ScopeClaims }},
+	{name: "allow_missing_client_id", field: func(c *tokens) any { return &c.AllowMissingClientID }},
+	{name: "allow_client_audience", field: func(c *tokens) any { return &c.AllowClientAudience }},
+	{name: "allow_nonce", field: func(c *tokens) any { return &c.AllowNonce }},
+	{name: "allow_client_tokens", field: func(c *tokens) any { return &c.AllowClientTokens }},
+	{name: "always_introspect", field: func(c *tokens) any { return &c.AlwaysIntrospect }, pair: "require_active"},
+	{name: "require_active", field: func(c *tokens) any { return &c.RequireActive }, pair: "always_introspect"},
+	{name: "max_key_age", field: func(c *tokens) any { return &c.MaxKeyAge }},
+	{name: "cache_size", field: func(c *tokens) any { return &c.CacheSize }},
+	{name: "cache_bytes", field: func(c *tokens) any { return &c.CacheBytes }},
+	{name: "allow_http", field: func(c *tokens) any { return &c.AllowHTTP }},
 }
 
 // introspectionKeys are the keys under tokens.introspection that set fields of
 // [xenaauth.Introspection].
 var introspectionKeys = []key[xenaauth.Introspection]{
-	{name: "endpoint", field: func(i *xenaauth.Introspection) any { return &i.Endpoint }},
-	{name: "client_id", field: func(i *xenaauth.Introspection) any { return &i.ClientID }},
-	{name: "auth", field: func(i *xenaauth.Introspection) any { return &i.Auth }},
-	{name: "cache_ttl", field: func(i *xenaauth.Introspection) any { return &i.CacheTTL }},
-	{name: "negative_ttl", field: func(i *xenaauth.Introspection) any { return &i.NegativeTTL }},
-	{name: "max_token_length", field: func(i *xenaauth.Introspection) any { return &i.MaxTokenLength }},
-	{name: "cache_size", field: func(i *xenaauth.Introspection) any { return &i.CacheSize }},
-	{name: "cache_bytes", field: func(i *xenaauth.Introspection) any { return &i.CacheBytes }},
-	{name: "timeout", field: func(i *xenaauth.Introspection) any { return &i.Timeout }},
-	{name: "max_concurrent", field: func(i *xenaauth.Introspection) any { return &i.MaxConcurrent }},
-	{name: "stale_if_error", field: func(i *xenaauth.Introspection) any { return &i.StaleIfError }},
+	{name: "endpoint", field: func(i *introspection) any { return &i.Endpoint }},
+	{name: "client_id", field: func(i *introspection) any { return &i.ClientID }},
+	{name: "auth", field: func(i *introspection) any { return &i.Auth }},
+	{name: "cache_ttl", field: func(i *introspection) any { return &i.CacheTTL }},
+	{name: "negative_ttl", field: func(i *introspection) any { return &i.NegativeTTL }},
+	{name: "max_token_length", field: func(i *introspection) any { return &i.MaxTokenLength }},
+	{name: "cache_size", field: func(i *introspection) any { return &i.CacheSize }},
+	{name: "cache_bytes", field: func(i *introspection) any { return &i.CacheBytes }},
+	{name: "timeout", field: func(i *introspection) any { return &i.Timeout }},
+	{name: "max_concurrent", field: func(i *introspection) any { return &i.MaxConcurrent }},
+	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
 // profiles and clientAuths are the words for values that the file does not write as numbers.
