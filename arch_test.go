@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// homes maps each dependency to the only folder that may import it. So a dependency can be replaced by
-// a change to one folder.
+// homes maps each dependency to the only folder that may import it. So a dependency can be replaced
+// by a change to one folder.
 var homes = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
@@ -32,8 +32,8 @@ var internalImports = map[string][]string{
 	"internal/target": {"internal/fieldname"},
 }
 
-// gatewayImports is what the packages of the gateway wing may import of this module. They may import
-// nothing else but the standard library. The root and internal packages import none of them.
+// gatewayImports is what the packages of the gateway wing may import of this module. They may
+// import nothing else but the standard library. The root and internal packages import none of them.
 var gatewayImports = map[string][]string{
 	"gateway/routes":      {"", "internal/target"},
 	"gateway/identity":    {"", "internal/fieldname", "internal/jose"},
@@ -123,8 +123,9 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 	t.Errorf("%s imports %s, but homes has no folder for this dependency", name, imported)
 }
 
-// TestNoForeignTypeIsPublic reads the golden copies of the public surfaces, which CI compares with the
-// packages. None may show a type of an internal package or of a dependency that can be replaced.
+// TestNoForeignTypeIsPublic reads the golden copies of the public surfaces, which CI compares with
+// the packages. None may show a type of an internal package or of a dependency that can be
+// replaced.
 func TestNoForeignTypeIsPublic(t *testing.T) {
 	surfaces := 0
 	err := filepath.WalkDir("docs/api", func(name string, d fs.DirEntry, err error) error {
@@ -279,8 +280,8 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// TestConformanceUsesThePublicSurface reads the imports of the black-box tests. They see what a user of
-// the module sees.
+// TestConformanceUsesThePublicSurface reads the imports of the black-box tests. They see what a
+// user of the module sees.
 func TestConformanceUsesThePublicSurface(t *testing.T) {
 	files, err := filepath.Glob("conformance/*/*.go")
 	if err != nil {

@@ -117,8 +117,8 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	require.Equal(t, []int{418, 3}, []int{status, n})
 }
 
-// A request that uses the context of another request, with other credentials or none, does not get its
-// user.
+// A request that uses the context of another request, with other credentials or none, does not get
+// its user.
 func TestBorrowedContext(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	inner := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
@@ -186,7 +186,8 @@ func TestForeignValidators(t *testing.T) {
 	}
 }
 
-// With AllowAnyAudience, only a scope says that a token is for this API, so each route must require one.
+// With AllowAnyAudience, only a scope says that a token is for this API, so each route must require
+// one.
 func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -206,7 +207,8 @@ func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
-	// In a wrapper without Unwrap, the setting of the validator is not visible. Its users still have it.
+	// In a wrapper without Unwrap, the setting of the validator is not visible. Its users still
+	// have it.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
 	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
@@ -296,7 +298,8 @@ func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	})
 }
 
-// If a foreign validator returns ReasonMissingToken for a token, an optional route still refuses it.
+// If a foreign validator returns ReasonMissingToken for a token, an optional route still refuses
+// it.
 func TestOptionalDependsOnTheRequest(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.FixedValidator{Err: &xenaauth.Error{Reason: xenaauth.ReasonMissingToken}}, nil)
 	require.Equal(t, 401, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Bearer x").Code)

@@ -15,14 +15,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The README's Go snippets that are of this module are put together to one file, with the declarations that they leave
-// to the reader, and type-checked. Those for frameworks are Examples in the adapters' modules. It needs no C compiler and
-// leaves no file behind.
+// The Go snippets of the README that use only this module must compile: the test puts them into one
+// file, adds the declarations that they leave to the reader, and checks the types. The snippets for
+// frameworks are examples in the modules of the adapters. The test needs no C compiler and leaves
+// no file behind.
 func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("CC", "no-c-compiler")
-	usesCgo := build.Default.CgoEnabled // which the importer would run cgo for
+	usesCgo := build.Default.CgoEnabled // the importer would run cgo
 	build.Default.CgoEnabled = false
 	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
 	text, err := os.ReadFile("../README.md")

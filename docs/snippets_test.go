@@ -10,15 +10,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// snippetMark is the comment before a block of a page. It tells where the block is from and what keeps it true:
+// snippetMark is the comment before a code block of a page. It says which test checks the block:
 //
 //	<!-- extract of PATH -->         lines of a file, which tests run or compile. "# ..." leaves some out
 //	<!-- checked by NAME in PATH --> a test that reads the page
 //	<!-- not checked: REASON -->
 var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (\w+) in (\S+)|not checked: \S.*) -->$`)
 
-// Configurations and code on these pages are what tests run: a block is an extract of a file of theirs, or a test reads
-// it from the page.
+// Each code block of these pages is an extract of a file that tests use, or a test reads it from
+// the page.
 func TestSnippetsAreWhatTestsRun(t *testing.T) {
 	for _, page := range []string{
 		"gateway.md", "envoy.md", "routes.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
@@ -74,11 +74,12 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 	}
 }
 
-// notExtract tells which lines of a block are not in a file in the same order and, but for those that "# ..." leaves out,
-// next to each other. All may be indented less, by the same.
+// notExtract returns "" if block is an extract of file: its lines are in file, in the same order
+// and without gaps except at "# ...". They may all be indented less by the same amount. Otherwise
+// it returns what is wrong.
 func notExtract(block, file []string) string {
 	indent, unknown := "", true
-	next, left := 0, true // the line of the file that must be next, or, if some are left out, the first that may be
+	next, left := 0, true // the index of the next line in file; after a gap, the first possible one
 	for _, want := range block {
 		if strings.TrimSpace(want) == "# ..." {
 			left = true

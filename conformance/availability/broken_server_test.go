@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wire is a network in memory whose connections can die silently: both sides can still write, and nothing
-// arrives.
+// wire is a network in memory whose connections can die silently: both sides can still write, and
+// nothing arrives.
 type wire struct {
 	mu      sync.Mutex
 	conns   map[*wireConn]bool // open connections
@@ -208,7 +208,8 @@ func (w *wired) config() xenaauth.Config {
 	return cfg
 }
 
-// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 these are n connections.
+// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 these are n
+// connections.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)

@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// strangers starts 1100 clients that send tokens with unknown kids, one after the other, until leave is
-// called. Each response must be 401, or 503 with Retry-After.
+// strangers starts 1100 clients that send tokens with unknown kids, one after the other, until
+// leave is called. Each response must be 401, or 503 with Retry-After.
 func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
@@ -47,8 +47,9 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// More clients wait for unknown keys than the library lets wait. A token of a new key passes at once if
-// its user is known. Any other token of a new key is refused with 503 and Retry-After, and passes then.
+// More clients wait for unknown keys than the library lets wait. A token of a new key passes at
+// once if its user is known. Any other token of a new key is refused with 503 and Retry-After, and
+// passes then.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -69,8 +70,8 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// The same while a fetch of the key set takes 4 s. That is longer than a second, and two fetches take
-// longer than a request waits.
+// The same while a fetch of the key set takes 4 s. That is longer than a second, and two fetches
+// take longer than a request waits.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -93,7 +94,8 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	})
 }
 
-// Bad tokens with the subject of a known user take only the places of this user, not those of others.
+// Bad tokens with the subject of a known user take only the places of this user, not those of
+// others.
 func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -124,8 +126,8 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The key set moved while too many requests wait. The metadata were not read yet, so the response is 503
-// and not 401.
+// The key set moved while too many requests wait. The metadata were not read yet, so the response
+// is 503 and not 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -147,8 +149,8 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	})
 }
 
-// If the metadata are unavailable, a token with an unknown kid is refused with 503: its key may be in the
-// set that the metadata name.
+// If the metadata are unavailable, a token with an unknown kid is refused with 503: its key may be
+// in the set that the metadata name.
 func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -26,8 +26,8 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// If connections die silently while new connections work, each token passes within the promised time, and
-// none gets 503.
+// If connections die silently while new connections work, each token passes within the promised
+// time, and none gets 503.
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -82,8 +82,8 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	})
 }
 
-// After a hang of any length, each token passes within the promised time. The calls that were sent during
-// the hang never get a response.
+// After a hang of any length, each token passes within the promised time. The calls that were sent
+// during the hang never get a response.
 func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -179,8 +179,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 	})
 }
 
-// If the issuer closes a connection at the moment of the next call, the call is sent again. net/http does
-// this for a POST only because the library allows it.
+// If the issuer closes a connection at the moment of the next call, the call is sent again.
+// net/http does this for a POST only because the library allows it.
 func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After a response with Retry-After, the issuer gets no call until that time. Refusals have the remaining
-// time as Retry-After.
+// After a response with Retry-After, the issuer gets no call until that time. Refusals have the
+// remaining time as Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -122,8 +122,8 @@ func TestColdStartWithSlowIssuer(t *testing.T) {
 	}
 }
 
-// An issuer that answers each call with an error gets few calls, whichever error it is. Refusals have
-// Retry-After.
+// An issuer that answers each call with an error gets few calls, whichever error it is. Refusals
+// have Retry-After.
 func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
@@ -172,7 +172,8 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	}
 }
 
-// If the issuer calls a token malformed, that is no outage. Malformed tokens do not slow down others.
+// If the issuer calls a token malformed, that is no outage. Malformed tokens do not slow down
+// others.
 func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 413, 422} {
@@ -204,8 +205,8 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// If the tokens of one client make the issuer fail, tokens that were active before are not slowed down,
-// and other tokens only for a short time.
+// If the tokens of one client make the issuer fail, tokens that were active before are not slowed
+// down, and other tokens only for a short time.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -149,8 +149,8 @@ func TestB4_QueryAndFormAreNotRead(t *testing.T) {
 	send(q, q, false).IsRefusal(t, xenaauth.ReasonMissingToken)
 }
 
-// A token in the query beside the Authorization field is ignored (OAuth 2.1, section 5.1): an API may
-// have a parameter of that name.
+// A token in the query beside the Authorization field is ignored (OAuth 2.1, section 5.1): an API
+// may have a parameter of that name.
 func TestB4_QueryBesideTheField(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -318,8 +318,8 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	require.Equal(t, []string{`Basic realm="console"`, `Bearer realm="xena", scope="testapi"`}, got.Header.Values("WWW-Authenticate"))
 }
 
-// If a validator or a policy of the service returns an error that is no *Error, the response is 503.
-// Such an error says nothing about the token.
+// If a validator or a policy of the service returns an error that is no *Error, the response is
+// 503. Such an error says nothing about the token.
 func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {
@@ -331,8 +331,8 @@ func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	}
 }
 
-// The event of a request says that its query contains access_token, however the name is written. The
-// rest of the query is not read as a form.
+// The event of a request says that its query contains access_token, however the name is written.
+// The rest of the query is not read as a form.
 func TestEventTellsOfTokenInQuery(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{

@@ -18,16 +18,17 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Tokens differ in each process, since keys and times do. So the inputs of fuzz targets contain these
-// words, and the target replaces them by new tokens.
+// Tokens differ in each process, since keys and times do. So the inputs of fuzz targets contain
+// these words, and the target replaces them by new tokens.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
 )
 
-// FuzzMiddleware sends any request to guards of every kind. A request reaches the handler with a user
-// only if it has one of two good tokens, and without a user only if the route allows that. The response
-// to any other request is a refusal in the form of its status, without any text of the credentials.
+// FuzzMiddleware sends any request to guards of every kind. A request reaches the handler with a
+// user only if it has one of two good tokens, and without a user only if the route allows that. The
+// response to any other request is a refusal in the form of its status, without any text of the
+// credentials.
 func FuzzMiddleware(f *testing.F) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -124,8 +125,8 @@ func FuzzMiddleware(f *testing.F) {
 	})
 }
 
-// wellAnswered requires that a refusal has the header fields and the body of its status and contains
-// none of secrets.
+// wellAnswered requires that a refusal has the header fields and the body of its status and
+// contains none of secrets.
 func wellAnswered(t testing.TB, status int, header http.Header, body string, secrets ...string) {
 	t.Helper()
 	require.Contains(t, []int{400, 401, 403, 503}, status)

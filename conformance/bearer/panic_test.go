@@ -18,7 +18,8 @@ type panickingValidator struct{}
 func (panickingValidator) Validate(context.Context, string) (*xenaauth.User, error) { panic("boom") }
 
 // If a middleware recovers from a panic and writes nothing, net/http sends 200. A request that was
-// refused, or not decided, must not get this status: a proxy that asks for a decision would let it pass.
+// refused, or not decided, must not get this status: a proxy that asks for a decision would let it
+// pass.
 func TestPanicIsNeverAnswered200(t *testing.T) {
 	boom := func(context.Context, *xenaauth.User) error { panic("boom") }
 	event := &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}

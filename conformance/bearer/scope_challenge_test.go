@@ -31,9 +31,9 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 	return refusal.Scopes, false
 }
 
-// The scopes that a refusal names are one of the alternatives of the route, and no alternative lacks
-// fewer scopes. The scopes of these routes are all different: if two requirements share a scope, a
-// longer set may be named.
+// The scopes that a refusal names are one of the alternatives of the route, and no alternative
+// lacks fewer scopes. The scopes of these routes are all different: if two requirements share a
+// scope, a longer set may be named.
 func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -81,8 +81,8 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	}
 }
 
-// A refusal does not name a set that the user has in full. A policy beside the set refused, so asking for
-// the set would not help.
+// A refusal does not name a set that the user has in full. A policy beside the set refused, so
+// asking for the set would not help.
 func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
@@ -113,8 +113,8 @@ func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
 }
 
-// Requirements with too many combinations do not panic in Check, which adapters and handlers may call
-// without Require.
+// Requirements with too many combinations do not panic in Check, which adapters and handlers may
+// call without Require.
 func TestCheckWithTooManyAlternatives(t *testing.T) {
 	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
 	told, allowed := asked(t, "/x", a, b)

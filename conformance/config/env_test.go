@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and wrong
-// values.
+// variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and
+// wrong values.
 var variables = map[string]struct {
 	good  string
 	field string

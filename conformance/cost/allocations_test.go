@@ -18,8 +18,8 @@ func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// The number of allocations is a cost of a request that a test can measure exactly. The race detector
-// allocates too, so this package is not built with it.
+// The number of allocations is a cost of a request that a test can measure exactly. The race
+// detector allocates too, so this package is not built with it.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))

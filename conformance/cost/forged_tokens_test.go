@@ -87,8 +87,8 @@ func forged(keyID string) map[string]string {
 	return tokens
 }
 
-// allocated returns the least that one of n calls of f allocates. Garbage collection is off, since it would
-// empty the pools.
+// allocated returns the least that one of n calls of f allocates. Garbage collection is off, since
+// it would empty the pools.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62
@@ -120,8 +120,8 @@ func guardedByScope(t testing.TB) (*xenaauthtest.Issuer, http.Handler) {
 	return issuer, xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(harness.Hello))
 }
 
-// A forged token costs at most the allocations of an ordinary token and at most three times its length in
-// memory, whatever its content.
+// A forged token costs at most the allocations of an ordinary token and at most three times its
+// length in memory, whatever its content.
 func TestForgedTokensAreCheap(t *testing.T) {
 	issuer, handler := guardedByScope(t)
 	for name, token := range forged(issuer.KeyID()) {
@@ -133,8 +133,9 @@ func TestForgedTokensAreCheap(t *testing.T) {
 	}
 }
 
-// BenchmarkForgedToken reports the time of a forged token in units of the signature check of a token of this
-// length. Each time is the shortest of several runs, so that other load does not count.
+// BenchmarkForgedToken reports the time of a forged token in units of the signature check of a
+// token of this length. Each time is the shortest of several runs, so that other load does not
+// count.
 func BenchmarkForgedToken(b *testing.B) {
 	issuer, handler := guardedByScope(b)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

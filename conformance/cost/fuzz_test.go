@@ -16,13 +16,14 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// reader is a part of the library that reads text of unknown clients. max is the bound of the text that
-// net/http or the library sets.
+// reader is a part of the library that reads text of unknown clients. max is the bound of the text
+// that net/http or the library sets.
 type reader struct {
 	name string
 	max  int // bytes of text
 	read func(text string) func()
-	// The bounds of what reading may allocate: objects, bytes, and in addition bytes for each byte of the text.
+	// The bounds of what reading may allocate: objects, bytes, and in addition bytes for each byte
+	// of the text.
 	objects, bytes, each uint64
 }
 
@@ -99,7 +100,8 @@ func (p reader) bounded(t testing.TB, text string) {
 	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
 }
 
-// hostile returns texts that are expensive to read: JSON of all kinds, header fields, forms and paths.
+// hostile returns texts that are expensive to read: JSON of all kinds, header fields, forms and
+// paths.
 func hostile(max int) []string {
 	var all []string
 	for _, text := range costly(min(max, 11_800)) {
@@ -128,8 +130,8 @@ func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzCost searches for a text that costs more to read than its length allows. It counts allocations, since
-// time depends on the load of the machine.
+// FuzzCost searches for a text that costs more to read than its length allows. It counts
+// allocations, since time depends on the load of the machine.
 func FuzzCost(f *testing.F) {
 	all := readers(f)
 	for _, text := range hostile(200) {

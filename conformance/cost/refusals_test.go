@@ -50,8 +50,8 @@ func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	})
 }
 
-// Adapters call Check with the requirements of the route at each request. So neither Check nor Require may
-// compute all combinations for a refusal.
+// Adapters call Check with the requirements of the route at each request. So neither Check nor
+// Require may compute all combinations for a refusal.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	for name, rs := range routesToRefuse() {
 		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
@@ -61,8 +61,8 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// A field of a megabyte costs no more to log than a short one. The log line must not contain the words of the
-// field, and each replaced word makes the line longer.
+// A field of a megabyte costs no more to log than a short one. The log line must not contain the
+// words of the field, and each replaced word makes the line longer.
 func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// API is a protected resource: a validator and a middleware in front of the handler Hello. It runs on a real server or, in a
-// synctest bubble, without a server.
+// API is a protected resource: a validator and a middleware in front of the handler Hello. It runs
+// on a real server or, in a synctest bubble, without a server.
 type API struct {
 	Validator xenaauth.TokenValidator
 	Handler   http.Handler
@@ -33,7 +33,8 @@ func Serve(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	return a
 }
 
-// Mount returns an API without a server. Without requirements, the route requires the scope testapi.
+// Mount returns an API without a server. Without requirements, the route requires the scope
+// testapi.
 func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	t.Helper()
 	log := new(bytes.Buffer)
@@ -47,7 +48,8 @@ func Mount(t testing.TB, cfg xenaauth.Config, rs ...xenaauth.Requirement) *API {
 	return a
 }
 
-// Guard returns an API without a server that uses v. Without requirements, the route requires the scope testapi.
+// Guard returns an API without a server that uses v. Without requirements, the route requires the
+// scope testapi.
 func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
 	if len(rs) == 0 {
 		rs = []xenaauth.Requirement{xenaauth.AllScopes(xenaauth.ScopeTestAPI)}
@@ -112,8 +114,8 @@ func (a *API) Passes(t testing.TB, token string) {
 	require.Equal(t, 200, got.Status, got.Body)
 }
 
-// Refuses requires that a request with this token gets the whole refusal for reason. If the token does not fit the syntax of
-// the Authorization field, Refuses passes it to the validator.
+// Refuses requires that a request with this token gets the whole refusal for reason. If the token
+// does not fit the syntax of the Authorization field, Refuses passes it to the validator.
 func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
 	t.Helper()
 	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
@@ -133,7 +135,8 @@ func token68(s string) bool {
 	return s != "" && strings.Trim(s, legal) == ""
 }
 
-// Send sends a request without a body to a handler. The request has an Authorization field unless authorization is "".
+// Send sends a request without a body to a handler. The request has an Authorization field unless
+// authorization is "".
 func Send(h http.Handler, ctx context.Context, method, authorization string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, "/", nil).WithContext(ctx)
 	if authorization != "" {

@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// WithIssuer runs a test in fake time. The test gets an issuer and an API that accepts its tokens; it may take the issuer
-// down.
+// WithIssuer runs a test in fake time. The test gets an issuer and an API that accepts its tokens;
+// it may take the issuer down.
 func WithIssuer(t *testing.T, f func(t *testing.T, issuer *xenaauthtest.Issuer, a *API)) {
 	t.Helper()
 	FakeTime(t, func(t *testing.T) {
@@ -19,8 +19,9 @@ func WithIssuer(t *testing.T, f func(t *testing.T, issuer *xenaauthtest.Issuer, 
 	})
 }
 
-// FakeTime runs a test in a synctest bubble and then waits for fetches that are still under way. Without the wait, a failed
-// test would leave goroutines in the bubble, and synctest would end the process.
+// FakeTime runs a test in a synctest bubble and then waits for fetches that are still under way.
+// Without the wait, a failed test would leave goroutines in the bubble, and synctest would end the
+// process.
 func FakeTime(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// AnsweringClient returns a client that answers each request with the result of answer and uses no network.
+// AnsweringClient returns a client that answers each request with the result of answer and uses no
+// network.
 func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
 		status, header, body := answer(r)
@@ -22,7 +23,8 @@ func AnsweringClient(answer func(r *http.Request) (status int, header http.Heade
 	})}
 }
 
-// UnknownKeyToken returns a token whose kid is not in the JWKS. Each i has a kid and a subject of its own.
+// UnknownKeyToken returns a token whose kid is not in the JWKS. Each i has a kid and a subject of
+// its own.
 func UnknownKeyToken(issuer *xenaauthtest.Issuer, i int) string {
 	return issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("stranger", i), Header: map[string]any{"kid": fmt.Sprint("junk", i), "x5t": nil}})
 }
@@ -42,8 +44,8 @@ func NewIssuer() *xenaauthtest.Issuer {
 	return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 }
 
-// RSAIssuer returns an issuer with an RSA key. Making the key is slow, so all tests of a package share the issuer and must
-// not change it.
+// RSAIssuer returns an issuer with an RSA key. Making the key is slow, so all tests of a package
+// share the issuer and must not change it.
 var RSAIssuer = sync.OnceValue(func() *xenaauthtest.Issuer { return xenaauthtest.NewIssuer(nil) })
 
 // RoundTripper is a function that implements http.RoundTripper.
@@ -52,7 +54,8 @@ type RoundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip calls f.
 func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Intercept returns a client whose requests to the issuer pass through f. With next, f sends a request on to the issuer.
+// Intercept returns a client whose requests to the issuer pass through f. With next, f sends a
+// request on to the issuer.
 func Intercept(issuer *xenaauthtest.Issuer, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) *http.Client {
 	next := issuer.Client().Transport
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })}

@@ -38,15 +38,17 @@ func PostForm(t testing.TB, h http.Handler, contentType, body string) *http.Resp
 	return w.Result()
 }
 
-// Logout posts a logout token as an issuer does. It returns the status and, if the token is refused, the reason.
+// Logout posts a logout token as an issuer does. It returns the status and, if the token is
+// refused, the reason.
 func Logout(t testing.TB, h http.Handler, token string) (int, xenaauth.Reason) {
 	t.Helper()
 	resp := PostForm(t, h, FormType, url.Values{"logout_token": {token}}.Encode())
 	return LogoutResult(t, resp)
 }
 
-// LogoutResult checks a response against OpenID Connect Back-Channel Logout, section 2.8: no cache may store it, and a refusal
-// is 400 with a JSON body. It returns the status and, of a refusal, the reason.
+// LogoutResult checks a response against OpenID Connect Back-Channel Logout, section 2.8: no cache
+// may store it, and a refusal is 400 with a JSON body. It returns the status and, of a refusal, the
+// reason.
 func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)
@@ -68,7 +70,8 @@ func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	return resp.StatusCode, ""
 }
 
-// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. changes is applied as With does.
+// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. changes is
+// applied as With does.
 func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
 	now := time.Now().Unix()
 	return With(map[string]any{

@@ -21,7 +21,8 @@ type MovedIssuer struct {
 	old       []byte // the keys at the old address
 }
 
-// Move moves the JWKS. The old address then serves the keys of this moment, or 404 if abandon is set.
+// Move moves the JWKS. The old address then serves the keys of this moment, or 404 if abandon is
+// set.
 func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()

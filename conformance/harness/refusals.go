@@ -16,7 +16,8 @@ type Refusal struct {
 	Code, Detail string
 }
 
-// Refusals is the expected refusal for each reason. The table is independent of the table in the library.
+// Refusals is the expected refusal for each reason. The table is independent of the table in the
+// library.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
 	xenaauth.ReasonMalformedRequest:  {400, "invalid_request", "The Authorization field is malformed."},
@@ -61,7 +62,8 @@ type Response struct {
 	Body   string
 }
 
-// IsRefusal requires that the response is the refusal for reason, on a route that requires the scope testapi.
+// IsRefusal requires that the response is the refusal for reason, on a route that requires the
+// scope testapi.
 func (got *Response) IsRefusal(t testing.TB, reason xenaauth.Reason) {
 	t.Helper()
 	scope := xenaauth.ScopeTestAPI
@@ -72,7 +74,8 @@ func (got *Response) IsRefusal(t testing.TB, reason xenaauth.Reason) {
 	got.IsRefusalWithScope(t, reason, scope)
 }
 
-// IsRefusalWithScope requires that the response is the refusal for reason, on a route that requires scope.
+// IsRefusalWithScope requires that the response is the refusal for reason, on a route that requires
+// scope.
 func (got *Response) IsRefusalWithScope(t testing.TB, reason xenaauth.Reason, scope string) {
 	t.Helper()
 	want, ok := Refusals[reason]

@@ -23,8 +23,8 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// Signer signs any bytes as a JWS signing input. It makes tokens that xenaauthtest.Issuer cannot make. A test publishes its
-// public key with Publish.
+// Signer signs any bytes as a JWS signing input. It makes tokens that xenaauthtest.Issuer cannot
+// make. A test publishes its public key with Publish.
 type Signer struct {
 	KeyID string
 	Key   crypto.Signer

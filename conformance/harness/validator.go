@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// IntrospectingValidator returns a validator that knows the introspection endpoint and has fetched neither metadata nor keys.
+// IntrospectingValidator returns a validator that knows the introspection endpoint and has fetched
+// neither metadata nor keys.
 func IntrospectingValidator(t testing.TB, issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := issuer.HybridConfig()
@@ -77,8 +78,8 @@ func (o FixedValidator) Validate(context.Context, string) (*xenaauth.User, error
 	return o.User, o.Err
 }
 
-// ValidateNewToken validates a token that v has not seen before. The token must be accepted. ValidateNewToken then waits for
-// fetches that it started. It must be called in a synctest bubble.
+// ValidateNewToken validates a token that v has not seen before. The token must be accepted.
+// ValidateNewToken then waits for fetches that it started. It must be called in a synctest bubble.
 func ValidateNewToken(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
 	require.Empty(t, ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
@@ -102,8 +103,8 @@ func Revoke(t testing.TB, v *xenaauth.Validator, r xenaauth.Revocation) {
 	require.NoError(t, v.Revoke(t.Context(), r))
 }
 
-// ScopeValidator is a TokenValidator that accepts each token and takes its text as the scopes of the user. It counts its
-// calls.
+// ScopeValidator is a TokenValidator that accepts each token and takes its text as the scopes of
+// the user. It counts its calls.
 type ScopeValidator struct{ Calls int }
 
 // Validate returns the user "ann" with the scopes of token.
@@ -112,8 +113,8 @@ func (s *ScopeValidator) Validate(_ context.Context, token string) (*xenaauth.Us
 	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scp": token})
 }
 
-// ScopeListValidator is a TokenValidator that accepts each token and takes its text as the scopes of the
-// user, with a slash before each: "/a/b" has the scopes a and b.
+// ScopeListValidator is a TokenValidator that accepts each token and takes its text as the scopes
+// of the user, with a slash before each: "/a/b" has the scopes a and b.
 type ScopeListValidator struct{}
 
 // Validate returns the user "ann" with the scopes of token.

@@ -83,8 +83,8 @@ func TestClientAuthOfEachAttempt(t *testing.T) {
 	})
 }
 
-// If the credentials can't be made, the token can't be checked. That is no fault of the issuer, so the
-// next request is sent as soon as they can be made again.
+// If the credentials can't be made, the token can't be checked. That is no fault of the issuer, so
+// the next request is sent as soon as they can be made again.
 func TestClientAuthThatFailsIsAnOutage(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

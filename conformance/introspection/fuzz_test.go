@@ -31,9 +31,9 @@ func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
 
-// FuzzIntrospection gives any response to the introspection of an opaque token. Validate returns a user
-// only for 200, a JSON content type and claims that the independent check acceptable accepts. The text of
-// an error contains nothing of the token.
+// FuzzIntrospection gives any response to the introspection of an opaque token. Validate returns a
+// user only for 200, a JSON content type and claims that the independent check acceptable accepts.
+// The text of an error contains nothing of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, introspected(issuer)))
@@ -87,7 +87,8 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a [xenaauth.Cache] that returns the same value for each token and passes what it gets to set.
+// planted is a [xenaauth.Cache] that returns the same value for each token and passes what it gets
+// to set.
 type planted struct {
 	value []byte
 	set   chan []byte
@@ -103,9 +104,9 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 	return nil
 }
 
-// FuzzSharedCache puts any value into the shared cache, while the issuer reports the token as inactive.
-// Validate returns a user only for a complete value of this version, within its lifetime, and with
-// claims that the independent check acceptable accepts.
+// FuzzSharedCache puts any value into the shared cache, while the issuer reports the token as
+// inactive. Validate returns a user only for a complete value of this version, within its lifetime,
+// and with claims that the independent check acceptable accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -166,8 +167,9 @@ func FuzzSharedCache(f *testing.F) {
 	})
 }
 
-// acceptable requires what each accepted set of claims must satisfy. It reads JSON with encoding/json and
-// shares no code with the library. In an introspection response, iss, aud and exp are optional.
+// acceptable requires what each accepted set of claims must satisfy. It reads JSON with
+// encoding/json and shares no code with the library. In an introspection response, iss, aud and exp
+// are optional.
 func acceptable(t testing.TB, text, issuer, audience string, response bool) {
 	t.Helper()
 	var c struct {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// memoryStore is a shared cache in memory. If Get finds no value, the caller introspects the token. Other
-// callers of Get for this key wait for its Set.
+// memoryStore is a shared cache in memory. If Get finds no value, the caller introspects the token.
+// Other callers of Get for this key wait for its Set.
 type memoryStore struct {
 	mu      sync.Mutex
 	values  map[[32]byte]storedValue
@@ -94,7 +94,8 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// counts returns the numbers of calls of Get and Set, of values, and of keys that callers introspect.
+// counts returns the numbers of calls of Get and Set, of values, and of keys that callers
+// introspect.
 func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

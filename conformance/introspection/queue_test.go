@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The queue of unknown tokens is bounded, and a full queue does not open the breaker of a slow issuer.
+// The queue of unknown tokens is bounded, and a full queue does not open the breaker of a slow
+// issuer.
 func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -39,8 +40,8 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 	})
 }
 
-// Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not wait
-// behind them.
+// Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not
+// wait behind them.
 func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -23,8 +23,8 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// After the metadata name another endpoint, responses of the old endpoint do not count any more, also for
-// a token in use.
+// After the metadata name another endpoint, responses of the old endpoint do not count any more,
+// also for a token in use.
 func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -208,16 +208,16 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if the
-// token is accepted.
+// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if
+// the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// An introspected token with exp and without iat and nbf is refused at any age. If its lifetime were
-// counted from now, a token of five hours would be refused for four hours and pass in the fifth hour.
-// By then a revocation without an end has ended.
+// An introspected token with exp and without iat and nbf is refused at any age. If its lifetime
+// were counted from now, a token of five hours would be refused for four hours and pass in the
+// fifth hour. By then a revocation without an end has ended.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{
@@ -250,8 +250,8 @@ func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	}
 }
 
-// A revocation without an end holds until each token that existed at that time has expired, introspected
-// tokens too.
+// A revocation without an end holds until each token that existed at that time has expired,
+// introspected tokens too.
 func TestI3_RevocationWithoutAnEndOutlivesTheToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -187,8 +187,8 @@ func TestIntrospectionConcurrency(t *testing.T) {
 	}
 }
 
-// A request that waits for a call longer than Timeout is refused with Retry-After. The issuer gets no
-// call for it.
+// A request that waits for a call longer than Timeout is refused with Retry-After. The issuer gets
+// no call for it.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -260,8 +260,8 @@ func TestIntrospectionBreaker(t *testing.T) {
 	})
 }
 
-// callHalfOpen waits until the breaker is half-open, validates many tokens at once and returns how many
-// calls the issuer got.
+// callHalfOpen waits until the breaker is half-open, validates many tokens at once and returns how
+// many calls the issuer got.
 func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)
@@ -334,8 +334,9 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 	})
 }
 
-// If the configured HTTP client panics, the introspection call or the fetch of the keys fails. The panic
-// must not end the process: the call runs on a goroutine of the library, where no server recovers it.
+// If the configured HTTP client panics, the introspection call or the fetch of the keys fails. The
+// panic must not end the process: the call runs on a goroutine of the library, where no server
+// recovers it.
 func TestIntrospectionClientPanics(t *testing.T) {
 	const child = "XENA_TEST_PANIC"
 	if os.Getenv(child) == "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A shared cache that fails counts as empty. The log reports the failure once and without the text of the
-// error.
+// A shared cache that fails counts as empty. The log reports the failure once and without the text
+// of the error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*memoryStore){

@@ -36,8 +36,8 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 	})
 }
 
-// A cached response has the same age on all instances. No instance uses it longer than the instance that
-// made the introspection call.
+// A cached response has the same age on all instances. No instance uses it longer than the instance
+// that made the introspection call.
 func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -128,8 +128,8 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// A response depends on the client that introspects and on the endpoint. Validators that differ in one
-// of them share no responses.
+// A response depends on the client that introspects and on the endpoint. Validators that differ in
+// one of them share no responses.
 func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()

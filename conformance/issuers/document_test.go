@@ -19,8 +19,8 @@ import (
 
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
-// TestIssuersDocument requires that the tables of docs/issuers.md agree with the vectors, and that the Go
-// fields and the variables of a row mean the same.
+// TestIssuersDocument requires that the tables of docs/issuers.md agree with the vectors, and that
+// the Go fields and the variables of a row mean the same.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)

@@ -19,8 +19,8 @@ const (
 	production = xenaauth.IssuerProduction
 )
 
-// versions returns an issuer for each version of IdentityServer. Each signs with RS256. All tests share
-// the issuers, since making RSA keys is slow.
+// versions returns an issuer for each version of IdentityServer. Each signs with RS256. All tests
+// share the issuers, since making RSA keys is slow.
 var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	var all []*xenaauthtest.Issuer
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
@@ -101,7 +101,8 @@ func TestIdentityServer_User(t *testing.T) {
 	})
 }
 
-// requireLenientClaims reads claims with one or several values, and values that are written as strings.
+// requireLenientClaims reads claims with one or several values, and values that are written as
+// strings.
 func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 	t.Helper()
 	var role, roles []string
@@ -220,8 +221,8 @@ func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// Without API resources in the configuration of the issuer, tokens have no audience. Then only their
-// scopes say which API they are for.
+// Without API resources in the configuration of the issuer, tokens have no audience. Then only
+// their scopes say which API they are for.
 func TestIdentityServer_ScopeOnly(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// product is an identity server: the tokens that it makes, from xenaauthtest/testdata/issuers, and the
-// settings that its access tokens need in addition to Issuer and Audiences.
+// product is an identity server: the tokens that it makes, from xenaauthtest/testdata/issuers, and
+// the settings that its access tokens need in addition to Issuer and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
@@ -77,8 +77,8 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// config returns the default configuration for a product, or with settings the configuration of its row in
-// the table.
+// config returns the default configuration for a product, or with settings the configuration of its
+// row in the table.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -106,8 +106,8 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	return cfg
 }
 
-// result sends a token to a route that requires the scope testapi. It returns "accepted" or the reason of the
-// refusal.
+// result sends a token to a route that requires the scope testapi. It returns "accepted" or the
+// reason of the refusal.
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()
@@ -142,8 +142,8 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 	return body.Reason
 }
 
-// The access tokens of each product have the results that its row names, with the default configuration
-// and with the configuration of the row. Both refuse all other tokens.
+// The access tokens of each product have the results that its row names, with the default
+// configuration and with the configuration of the row. Both refuse all other tokens.
 func TestIssuers(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -173,8 +173,8 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
-// If a setting would accept a token, the log line of its refusal names the setting. For each setting of a
-// row there is a token that the default configuration refuses.
+// If a setting would accept a token, the log line of its refusal names the setting. For each
+// setting of a row there is a token that the default configuration refuses.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -228,9 +228,9 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	}
 }
 
-// The configuration of each row refuses an ID token that has neither a scope nor the usual claims of ID
-// tokens: for any client, also with the name of the API, and with the claims that the row takes for the
-// scope.
+// The configuration of each row refuses an ID token that has neither a scope nor the usual claims
+// of ID tokens: for any client, also with the name of the API, and with the claims that the row
+// takes for the scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {

@@ -144,8 +144,8 @@ func manyNames(first string) []string {
 	return names
 }
 
-// An ID token stays an ID token if it has a claim that the configuration takes for the scope: ID tokens
-// have roles too.
+// An ID token stays an ID token if it has a claim that the configuration takes for the scope: ID
+// tokens have roles too.
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

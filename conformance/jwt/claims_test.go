@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if the
-// token is accepted.
+// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if
+// the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason

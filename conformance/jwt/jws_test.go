@@ -20,7 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// signed is an API whose issuer publishes the key of a signer. Its methods make the parts of a good token.
+// signed is an API whose issuer publishes the key of a signer. Its methods make the parts of a good
+// token.
 type signed struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer
@@ -100,8 +101,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	s := newSigned(t)
 	claims := s.claims()
 	delete(claims, "pad")
-	// Each segment gets a length of 1 modulo 3 bytes. So its last character has bits that no byte uses, and
-	// with padding it would end in "==".
+	// Each segment gets a length of 1 modulo 3 bytes. So its last character has bits that no byte
+	// uses, and with padding it would end in "==".
 	fit := func(m map[string]any) string {
 		for pad := "x"; ; pad += "x" {
 			if text := harness.JSON(t, harness.With(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
@@ -312,8 +313,8 @@ func rsaSign(t *testing.T, hash crypto.Hash, opts crypto.SignerOpts, input strin
 	return signature
 }
 
-// A token that is signed with HMAC is refused. The secret is the public key, in each form in which a
-// verifier may hold it.
+// A token that is signed with HMAC is refused. The secret is the public key, in each form in which
+// a verifier may hold it.
 func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -343,7 +344,8 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
-// RS256 and PS256 use the same keys, but a JWK with one of them as alg accepts no token with the other.
+// RS256 and PS256 use the same keys, but a JWK with one of them as alg accepts no token with the
+// other.
 func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -86,8 +86,8 @@ func TestP2_ClientTokens(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": ""}}), xenaauth.ReasonClaims)
 }
 
-// A token whose sub is its client is a token of the client and not of a user, whichever claim names the
-// client (RFC 9068, section 2.2; RFC 9700, section 4.15).
+// A token whose sub is its client is a token of the client and not of a user, whichever claim names
+// the client (RFC 9068, section 2.2; RFC 9700, section 4.15).
 func TestP2_ClientAsSubject(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kinds are values of the claims that name the kind of a token. A value is true if it means an access token.
+// kinds are values of the claims that name the kind of a token. A value is true if it means an
+// access token.
 var kinds = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,
@@ -79,7 +80,8 @@ func TestI7_KindInResponse(t *testing.T) {
 	}
 }
 
-// The kind in an introspection response counts for a JWT that was verified locally, and also from the cache.
+// The kind in an introspection response counts for a JWT that was verified locally, and also from
+// the cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -100,8 +102,8 @@ func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "the response is cached")
 }
 
-// A token may be an ID token without the usual claims of ID tokens if it has no scope and either its typ
-// does not say that it is an access token, or its audiences include its client.
+// A token may be an ID token without the usual claims of ID tokens if it has no scope and either
+// its typ does not say that it is an access token, or its audiences include its client.
 func TestTokenThatMayBeAnIDToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

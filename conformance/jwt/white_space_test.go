@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified locally and
-// not introspected, it is cached, and its hash in a revocation does not include the signature.
+// A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified
+// locally and not introspected, it is cached, and its hash in a revocation does not include the
+// signature.
 func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

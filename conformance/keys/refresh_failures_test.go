@@ -19,7 +19,8 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// Metadata that were fetched long ago, a minute ago, and now. They are used for at least a minute.
+		// Metadata that were fetched long ago, a minute ago, and now. They are used for at least a
+		// minute.
 		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
 				t.Parallel()
@@ -48,8 +49,8 @@ func TestMovedKeySetIsFound(t *testing.T) {
 	}
 }
 
-// If no token has a new key, the move is noticed at the next scheduled fetch of the keys. If the old
-// address is slow, the metadata are refreshed while that fetch waits for it.
+// If no token has a new key, the move is noticed at the next scheduled fetch of the keys. If the
+// old address is slow, the metadata are refreshed while that fetch waits for it.
 func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
@@ -76,7 +77,8 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// unusableResponses are responses that the library must reject, and a word of the log line that says why.
+// unusableResponses are responses that the library must reject, and a word of the log line that
+// says why.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault
@@ -118,8 +120,8 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	}
 }
 
-// An unusable response is rejected, the last good one stays in use, and the log has one line for each
-// change of state.
+// An unusable response is rejected, the last good one stays in use, and the log has one line for
+// each change of state.
 func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusableResponses(harness.NewIssuer()) {
@@ -208,8 +210,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// Redirects are not followed, neither to plain http nor to another host. No request goes to a host that
-// is not the host of the issuer.
+// Redirects are not followed, neither to plain http nor to another host. No request goes to a host
+// that is not the host of the issuer.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -264,8 +264,8 @@ func TestMaxKeyAge(t *testing.T) {
 }
 
 // If MaxKeyAge is shorter than the freshness time, the key set is fetched before MaxKeyAge ends.
-// Otherwise all requests would wait at the end of each MaxKeyAge, and would be refused if the issuer
-// fails at that moment.
+// Otherwise all requests would wait at the end of each MaxKeyAge, and would be refused if the
+// issuer fails at that moment.
 func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

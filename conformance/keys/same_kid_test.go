@@ -28,8 +28,9 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 	return signers
 }
 
-// If several keys have the same kid or none, each of them verifies its tokens. Bad tokens cannot use up
-// the signature checks that a token of a known key needs, also after a refresh of the key set.
+// If several keys have the same kid or none, each of them verifies its tokens. Bad tokens cannot
+// use up the signature checks that a token of a known key needs, also after a refresh of the key
+// set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {

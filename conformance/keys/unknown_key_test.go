@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the key set was fetched a moment ago and has no key with a kid, tokens with this kid are refused at
-// once. They do not wait for the next fetch.
+// If the key set was fetched a moment ago and has no key with a kid, tokens with this kid are
+// refused at once. They do not wait for the next fetch.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -60,7 +60,8 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 		// The key of a good token is known, so a bad token with the same header is still verified.
 		parts := strings.Split(good, ".")
 		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
-		// A second later the next fetch is allowed. An expired token does not start it, a valid one does.
+		// A second later the next fetch is allowed. An expired token does not start it, a valid one
+		// does.
 		time.Sleep(time.Second)
 		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service was idle for longer than the lifetime of its key set, and the issuer has withdrawn a key. No
-// token of that key passes, neither a new nor a cached one.
+// A service was idle for longer than the lifetime of its key set, and the issuer has withdrawn a
+// key. No token of that key passes, neither a new nor a cached one.
 func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{60 * time.Second, 100 * time.Second, 10 * time.Minute, 50 * time.Minute} {
@@ -42,7 +42,8 @@ func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	}
 }
 
-// The same if the key set moved to another address in that time and the old address still has the old keys.
+// The same if the key set moved to another address in that time and the old address still has the
+// old keys.
 func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -61,7 +62,8 @@ func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	})
 }
 
-// If the issuer does not answer, the last good keys are used. Requests wait for at most a second before that.
+// If the issuer does not answer, the last good keys are used. Requests wait for at most a second
+// before that.
 func TestA2_IdleAndNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500}, {Delay: time.Hour}} {
@@ -96,8 +98,8 @@ func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	return time.Since(began)
 }
 
-// The issuer replaces a key by another with the same kid, or without any kid. Tokens of the new key pass
-// after the next fetch, which starts as soon as the old set is 10 s old.
+// The issuer replaces a key by another with the same kid, or without any kid. Tokens of the new key
+// pass after the next fetch, which starts as soon as the old set is 10 s old.
 func TestA3_SameKidNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }

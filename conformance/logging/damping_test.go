@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that fails now and then causes few log lines, whichever way it fails. The log says how often it
-// failed and when it works again.
+// An issuer that fails now and then causes few log lines, whichever way it fails. The log says how
+// often it failed and when it works again.
 func TestLogOfPartialFailure(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]xenaauthtest.Fault{

@@ -123,7 +123,8 @@ func TestRefusalLogOfUnknownKey(t *testing.T) {
 	}
 }
 
-// The log line about a malformed Authorization field says what is wrong and does not contain the field.
+// The log line about a malformed Authorization field says what is wrong and does not contain the
+// field.
 func TestRefusalLogOfCredentials(t *testing.T) {
 	for _, c := range []struct {
 		fields []string
@@ -155,7 +156,8 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 	}
 }
 
-// The text of an error of a policy or of a foreign validator is logged without credentials and in one line.
+// The text of an error of a policy or of a foreign validator is logged without credentials and in
+// one line.
 func TestRefusalLogOfForeignErrors(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(context.Context, *xenaauth.User) error {
@@ -184,7 +186,8 @@ func TestRefusalLogHasTheRealm(t *testing.T) {
 	require.Equal(t, "invoices", said[1]["realm"])
 }
 
-// Without Options.Logger, the logger of the Config or slog.Default is used. A logger can discard all lines.
+// Without Options.Logger, the logger of the Config or slog.Default is used. A logger can discard
+// all lines.
 func TestRefusalLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -211,8 +214,8 @@ func TestRefusalLogger(t *testing.T) {
 	}
 }
 
-// Refusals of a table of routes are logged. Requests to public routes, and requests without a token to
-// optional routes, are not refusals.
+// Refusals of a table of routes are logged. Requests to public routes, and requests without a token
+// to optional routes, are not refusals.
 func TestRefusalLogOfOtherGuards(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
@@ -245,8 +248,8 @@ func TestRefusalLogOfOtherGuards(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// A flood of refusals causes a few lines in a minute for each reason. A line has the number of refusals
-// that were not logged.
+// A flood of refusals causes a few lines in a minute for each reason. A line has the number of
+// refusals that were not logged.
 func TestRefusalLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)

@@ -228,8 +228,8 @@ func TestM3_WellKnownAddresses(t *testing.T) {
 	}
 }
 
-// MetadataURL, JWKSURL and the introspection endpoint may have another host than Issuer, since inside a
-// network the issuer may have another name.
+// MetadataURL, JWKSURL and the introspection endpoint may have another host than Issuer, since
+// inside a network the issuer may have another name.
 func TestM3_ConfiguredAddresses(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.xena.biz"})

@@ -1,5 +1,5 @@
-// Package possession_test tests how a middleware holds tokens that are bound to a key to the proofs of
-// possession that are configured (RFC 7800).
+// Package possession_test tests how a middleware holds tokens that are bound to a key to the proofs
+// of possession that are configured (RFC 7800).
 package possession_test
 
 import (
@@ -102,8 +102,8 @@ func TestNoProofs(t *testing.T) {
 	require.Equal(t, 401, send(m.Require(xenaauth.AnyUser())(harness.Teapot), request("Bearer a", "Proof", "k")).Code)
 }
 
-// With Config.RequireActive, an introspection response that binds a JWT to another key is not ignored,
-// and neither is one that binds a JWT without cnf.
+// With Config.RequireActive, an introspection response that binds a JWT to another key is not
+// ignored, and neither is one that binds a JWT without cnf.
 func TestActiveTokenBoundElsewhere(t *testing.T) {
 	key := map[string]any{"key": "k"}
 	for name, tt := range map[string]struct {

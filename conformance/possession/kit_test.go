@@ -83,7 +83,8 @@ func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// request returns a request with an Authorization field and other fields, as pairs of name and value.
+// request returns a request with an Authorization field and other fields, as pairs of name and
+// value.
 func request(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)

@@ -36,7 +36,8 @@ func TestProofErrors(t *testing.T) {
 	}
 }
 
-// One challenge for each accepted scheme; the error is in the challenge of the scheme that was used.
+// One challenge for each accepted scheme; the error is in the challenge of the scheme that was
+// used.
 func TestChallenges(t *testing.T) {
 	proof := newKeyProof()
 	proof.params = map[string]string{"algs": "ES256 EdDSA"}

@@ -16,8 +16,8 @@ import (
 // wordLogout stands for a new logout token in the inputs of the fuzz target.
 const wordLogout = "GOOD-LOGOUT"
 
-// FuzzLogout sends any form to the endpoint for logout tokens. A form is accepted if and only if it has
-// exactly one logout token and the token is good. A token that differs in one byte is refused.
+// FuzzLogout sends any form to the endpoint for logout tokens. A form is accepted if and only if it
+// has exactly one logout token and the token is good. A token that differs in one byte is refused.
 func FuzzLogout(f *testing.F) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(f, issuer.Config()).LogoutHandler(harness.ClientID)

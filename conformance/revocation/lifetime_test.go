@@ -27,8 +27,8 @@ func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (st
 	}
 }
 
-// A revocation without an end ends after every existing token, also after a token with the longest allowed
-// lifetime of an issuer whose clock is ahead by the allowed skew.
+// A revocation without an end ends after every existing token, also after a token with the longest
+// allowed lifetime of an issuer whose clock is ahead by the allowed skew.
 func TestRevocationOutlastsEveryToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

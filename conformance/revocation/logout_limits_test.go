@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Config.AllowAnyLifetime applies to logout tokens too: one with a lifetime of a month is accepted, and only
-// once in that month.
+// Config.AllowAnyLifetime applies to logout tokens too: one with a lifetime of a month is accepted,
+// and only once in that month.
 func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

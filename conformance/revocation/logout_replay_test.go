@@ -134,7 +134,8 @@ func TestLogoutAfterRotation(t *testing.T) {
 	})
 }
 
-// After 503 the issuer tries again. The second try must not count as a replay, or the session would stay.
+// After 503 the issuer tries again. The second try must not count as a replay, or the session would
+// stay.
 func TestLogoutTriedAgainAfterUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("the bus fails", func(t *testing.T) {

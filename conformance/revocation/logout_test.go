@@ -51,7 +51,8 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 }
 
-// A logout token without sid revokes all earlier tokens of the user, but not those of a later login.
+// A logout token without sid revokes all earlier tokens of the user, but not those of a later
+// login.
 func TestLogoutOfAUser(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

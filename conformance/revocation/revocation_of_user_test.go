@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// User.Revocation revokes the tokens of this login, with or without sid. Other users and other clients are
-// not affected.
+// User.Revocation revokes the tokens of this login, with or without sid. Other users and other
+// clients are not affected.
 func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
@@ -112,8 +112,8 @@ func TestHashOfDottedOpaqueToken(t *testing.T) {
 	require.NotEqual(t, xenaauth.HashToken(token), xenaauth.HashToken(issuer.JWT(xenaauthtest.Token{Subject: "U2"})))
 }
 
-// Revoke has different errors for a full bus and a full instance: if only the bus is full, the revocation is
-// in force on this instance.
+// Revoke has different errors for a full bus and a full instance: if only the bus is full, the
+// revocation is in force on this instance.
 func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -130,8 +130,8 @@ func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	require.NotErrorIs(t, err, xenaauth.ErrNotPublished)
 }
 
-// Times outside the supported range are refused. A time that overflows would be in the past, and the
-// revocation would be accepted and never be in force.
+// Times outside the supported range are refused. A time that overflows would be in the past, and
+// the revocation would be accepted and never be in force.
 func TestRevocationTimesOutOfRange(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -19,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// merged returns a copy of m with changes. A nil value stays, so that xenaauthtest leaves the claim out.
+// merged returns a copy of m with changes. A nil value stays, so that xenaauthtest leaves the claim
+// out.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)
@@ -99,7 +100,8 @@ func TestRevokeMatches(t *testing.T) {
 				cfg.AllowAnyLifetime = true // otherwise a JWT without iat and nbf is refused
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// The other token has nothing in common with the first, but is issued in the same second or the next.
+				// The other token has nothing in common with the first, but is issued in the same
+				// second or the next.
 				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {
@@ -144,8 +146,8 @@ func TestRevokeInEveryConfiguration(t *testing.T) {
 	}
 }
 
-// If Revoke accepts a hash in some form, the token is revoked. Otherwise the caller believes that a stolen
-// token is revoked.
+// If Revoke accepts a hash in some form, the token is revoked. Otherwise the caller believes that a
+// stolen token is revoked.
 func TestRevokeAcceptedHashWorks(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -215,8 +217,8 @@ func TestRevokedResponse(t *testing.T) {
 	a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "U2"}))
 }
 
-// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. A service
-// account is revoked by its client. Config.Subject is not called for a revoked token.
+// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. A
+// service account is revoked by its client. Config.Subject is not called for a revoked token.
 func TestRevokeServiceAccount(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A wrong introspection secret shows in the status and in readiness. Both recover when the issuer accepts
-// the secret.
+// A wrong introspection secret shows in the status and in readiness. Both recover when the issuer
+// accepts the secret.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -77,8 +77,8 @@ func TestFailingIntrospectionShows(t *testing.T) {
 	require.NoError(t, v.Warm(t.Context()))
 }
 
-// The length bound of opaque tokens is a setting, which is at most the bound of all tokens. The log line of
-// a refusal names the setting.
+// The length bound of opaque tokens is a setting, which is at most the bound of all tokens. The log
+// line of a refusal names the setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()
 	long := "opaque-" + strings.Repeat("x", 1500)
