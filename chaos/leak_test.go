@@ -39,7 +39,7 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	}
 	ask(opaque, "401 revoked")
 	issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Delay: 300 * time.Millisecond})
-	for n := range 20 { // who leaves at once, and leaves fetches and questions behind
+	for n := range 20 { // clients that leave at once, while fetches and introspection calls run
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		a.serve(ctx, issuer.Opaque(xenaauthtest.Token{}))
 		a.serve(ctx, issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": fmt.Sprint(n)}}))

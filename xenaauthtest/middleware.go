@@ -27,8 +27,8 @@ type Guarded struct {
 	// runs first. nil means no group.
 	Group []xenaauth.Requirement
 
-	// Require are the requirements of the route's own guard. If Require is empty and Optional is false,
-	// the guard of a framework panics, like [xenaauth.Middleware.Require].
+	// Require are the requirements of the route's own guard. If Require is empty and Optional is
+	// false, the guard of a framework panics, like [xenaauth.Middleware.Require].
 	Require []xenaauth.Requirement
 
 	// Optional means that the guard of the route lets requests without a token pass. Require is then
@@ -75,7 +75,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	t.Run("with a Validator itself", func(t *testing.T) { // for which a Middleware knows shortcuts
+	t.Run("with a Validator itself", func(t *testing.T) { // for which a Middleware has fast paths
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
 		t.Run("users", plain.testUsers)
@@ -89,7 +89,7 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	uncounted *xenaauth.Validator // in place of it; then its own tokens and counts are left out
+	uncounted *xenaauth.Validator // instead of validator; then tests skip its own tokens and its counts
 }
 
 // countingValidator counts calls. It answers two tokens of its own with outages.
@@ -128,10 +128,10 @@ func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	})
 }
 
-// outerKey is under what the server's context has itself.
+// outerKey is the key of the server's context in the context of a request.
 type outerKey struct{}
 
-// plantHeader makes the code around the guards claim that the request is bob's.
+// plantHeader makes the code around the guards put the user bob into the context.
 const plantHeader = "X-Test-Plant"
 
 // mounted is a set of routes that a framework serves. It records the calls of handlers and hooks.
@@ -139,12 +139,12 @@ type mounted struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	t        *testing.T // the case at hand
+	t        *testing.T // the current test
 	served   int        // runs of handlers
 	events   []xenaauth.Event
-	panicked any    // the last value that came out of the framework
+	panicked any    // the last panic of the framework
 	inEvent  func() // runs within Options.Event
-	swallow  bool   // recover from panics as a careless middleware does
+	swallow  bool   // recover from panics and write nothing
 }
 
 // start serves routes until the test ends.
@@ -232,7 +232,7 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// reset forgets what happened, and returns it.
+// reset returns the records and clears them.
 func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

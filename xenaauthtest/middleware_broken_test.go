@@ -13,17 +13,15 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenEnv makes this test program run the suite over guards that it has to
-// fail for.
+// brokenEnv makes this test program run the suite with broken guards.
 const brokenEnv = "XENAAUTHTEST_BROKEN"
 
-// guardFunc is a guard that may be broken: next is the handler, and also what
-// a guard of a group goes on to.
+// guardFunc is a guard that may be broken. next is the handler, or the guard inside a group.
 type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
 
-// byCheck is a good guard, except that it calls pass for a request that may
-// pass, and after behind the response to a refused one. A nil pass forgets to
-// call Challenge for a request that may pass.
+// byCheck returns a guard that calls pass for a request that may pass, and after after the response
+// to a refused request. If pass is nil, the guard does not call Challenge for a request that may
+// pass. Otherwise the guard is correct.
 func byCheck(
 	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
 	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
@@ -69,7 +67,7 @@ func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) 
 
 func stop(http.ResponseWriter, *http.Request, http.Handler) {}
 
-// brokenGuards are mistakes that adapters make, with a case that has to tell.
+// brokenGuards are mistakes of adapters, each with a case of the suite that must fail.
 var brokenGuards = map[string]struct {
 	guard guardFunc
 	told  string
@@ -158,7 +156,8 @@ var brokenGuards = map[string]struct {
 	}, "wiring/requirements_are_copied"},
 }
 
-// mountBroken mounts routes behind a guard. If optional is set, the guard is also for optional routes.
+// mountBroken mounts routes behind a guard. If optional is set, the guard is also for optional
+// routes.
 func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
 	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		mux := http.NewServeMux()
@@ -188,8 +187,8 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 	}
 }
 
-// TestBroken runs itself in another process, in which the suite has to fail for
-// every broken guard and to name what is wrong with it.
+// TestBroken runs itself in another process. There the suite must fail for every broken guard and
+// name the mistake.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
 		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })

@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testConduct is about everything that a guard has to leave alone.
+// testConduct tests what a guard must not change.
 func (s *middlewareSuite) testConduct(t *testing.T) {
 	t.Run("methods", s.testMethods)
 	t.Run("panicking handler", s.testPanic)
@@ -36,7 +36,7 @@ func (s *middlewareSuite) testConduct(t *testing.T) {
 	})
 }
 
-// guarded is one route that requires the scope a.
+// guarded returns one route that requires the scope a.
 func guarded(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
 	return []Guarded{{Method: method, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: serve}}
 }
@@ -65,9 +65,8 @@ func (s *middlewareSuite) testMethods(t *testing.T) {
 	})
 }
 
-// testPanic expects the very value that a handler panics with to come out of
-// the framework, to whoever recovers around it, and the next request to be
-// none the worse.
+// testPanic tests that the panic of a handler leaves the framework with the same value, and that
+// the next request works.
 func (s *middlewareSuite) testPanic(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {
@@ -95,7 +94,7 @@ func (s *middlewareSuite) testPanic(t *testing.T) {
 	})
 }
 
-// testStreaming reads what was flushed while the handler is still at work.
+// testStreaming tests that flushed bytes arrive while the handler still runs.
 func (s *middlewareSuite) testStreaming(t *testing.T) {
 	read := make(chan struct{})
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
@@ -142,7 +141,7 @@ func (s *middlewareSuite) testStreaming(t *testing.T) {
 	}
 }
 
-// testCancellation hangs up on a handler.
+// testCancellation closes the connection while a handler runs.
 func (s *middlewareSuite) testCancellation(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(_ http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
@@ -153,7 +152,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 			return
 		}
 		<-outer.Done()
-		timer := time.NewTimer(time.Second) // what was made from outer is done at once
+		timer := time.NewTimer(time.Second) // a context that is derived from outer ends at once
 		defer timer.Stop()
 		select {
 		case <-r.Context().Done():
@@ -188,7 +187,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 	<-failed
 }
 
-// testUpgrade speaks another protocol on the connection, as websockets do.
+// testUpgrade uses another protocol on the connection, as websockets do.
 func (s *middlewareSuite) testUpgrade(t *testing.T, hijack func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error)) {
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, _ *http.Request, user *xenaauth.User, _ bool) {
 		conn, stream, err := hijack(w)

@@ -13,35 +13,34 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// exchange is a request and what has to come of it.
+// exchange is a request and its expected response.
 type exchange struct {
 	name          string
 	method        string // "" is GET
 	path          string
-	authorization []string // each a line of its own
-	plant         bool     // somebody around the guards claims that the request is bob's
+	authorization []string // one field line for each
+	plant         bool     // code around the guards puts the user bob into the context
 	body          string
 
 	want answer
 }
 
-// answer is a response. Of a refusal, every field that matters is compared to
-// the byte.
+// answer is an expected response. The fields of a refusal are compared byte for byte.
 type answer struct {
 	status     int
 	body       string
 	challenge  string // WWW-Authenticate; "" is none
 	retryAfter string
-	varies     bool // with the Authorization field, though it is no refusal
+	varies     bool // Vary has Authorization, although the response is no refusal
 	validated  int  // calls of the validator
 }
 
-// passed is the answer of a handler that greets a user, "" for none.
+// passed is the response of greet for a user, or for no user if the name is "".
 func passed(subject string) answer {
 	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
 }
 
-// greet is the handler of routes of which only the guard matters.
+// greet is the handler of routes if only the guard is tested.
 func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 	subject := ""
 	if ok {
@@ -57,8 +56,7 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// run sends every request, in order and over the same connection where the
-// server keeps it.
+// run sends the requests in order, on the same connection if the server keeps it open.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
 		if s.uncounted != nil && len(e.authorization) == 1 &&
@@ -147,9 +145,9 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 }
 
-// compareEvents holds Options.Event to what the client saw: one event for a
-// request that passes, and one with the refusal for a refused request. A
-// request that the guard of a route refuses was let pass by that of its group.
+// compareEvents compares the events with the response: one event for a request that passes, and one
+// event with the refusal for a refused request. If the guard of a group let the request pass before
+// the guard of the route refused it, there is an event for both.
 func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	t.Helper()
 	if len(events) == 0 || len(events) > 2 {
@@ -174,7 +172,7 @@ func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	}
 }
 
-// wantField compares a header field that may occur once, or with "" never.
+// wantField compares a header field, which must occur once, or never if want is "".
 func wantField(t *testing.T, h http.Header, name, want string) {
 	t.Helper()
 	var values []string

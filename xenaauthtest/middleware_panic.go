@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testPanickingCheck holds a framework to answer a request whose policy or
-// hook panics. Middleware that recovers from the panic and writes nothing
-// would leave 200, which says that the request was allowed.
+// testPanickingCheck tests the response to a request whose policy or hook panics. If other
+// middleware recovers from the panic and writes nothing, the status must not be 200, which would
+// say that the request was allowed.
 func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	policy := xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic(boom) })

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testPathValues holds a framework to fill the values of its path parameters
-// before the guards run: a policy reads them, and so does a handler.
+// testPathValues tests that the values of path parameters are set before the guards run. Policies
+// and handlers read them.
 func (s *middlewareSuite) testPathValues(t *testing.T) {
 	const path = "/companies/{company}/orders/{order_id}"
 	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {

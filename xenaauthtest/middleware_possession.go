@@ -9,8 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// keyProof is a proof of possession for tests: the field X-Test-Key contains
-// the key itself.
+// keyProof is a proof of possession for tests: the field X-Test-Key contains the key itself.
 type keyProof struct{}
 
 func (keyProof) Scheme() string            { return "TestKey" }
@@ -38,9 +37,8 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.URL.Path)
 }
 
-// testPossession holds a framework to the responses of a middleware that
-// checks a proof of possession: fields of the proof, also if the request
-// passes, and one challenge for each scheme.
+// testPossession tests the responses of a middleware with a proof of possession: the fields of the
+// proof, also if the request passes, and one challenge for each scheme.
 func (s *middlewareSuite) testPossession(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}}, []Guarded{

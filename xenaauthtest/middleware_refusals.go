@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// missing is the answer to a request without a token, of a route that requires
-// scope, or none.
+// missing is the response to a request without a token. The route requires scope, or no scope if it
+// is "".
 func missing(scope string) answer {
 	a := answer{
 		status:    401,
@@ -22,7 +22,7 @@ func missing(scope string) answer {
 	return a.telling(scope)
 }
 
-// malformed is the answer to an Authorization field that says nothing clear.
+// malformed is the response to a malformed Authorization field.
 func malformed() answer {
 	return answer{
 		status:    400,
@@ -31,7 +31,7 @@ func malformed() answer {
 	}
 }
 
-// invalid is the answer to a token that is not valid.
+// invalid is the response to an invalid token.
 func invalid(reason, description string) answer {
 	return answer{
 		status:    401,
@@ -41,7 +41,7 @@ func invalid(reason, description string) answer {
 	}
 }
 
-// lacking is the answer to a valid token that lacks scope.
+// lacking is the response to a valid token without scope.
 func lacking(scope string) answer {
 	a := answer{
 		status:    403,
@@ -52,7 +52,7 @@ func lacking(scope string) answer {
 	return a.telling(scope)
 }
 
-// forbidden is the answer to a valid token whose user a policy doesn't let in.
+// forbidden is the response to a valid token whose user a policy refuses.
 func forbidden() answer {
 	return answer{
 		status:    403,
@@ -62,7 +62,7 @@ func forbidden() answer {
 	}
 }
 
-// outage is the answer when it can't be told whether the request may pass.
+// outage is the response if the token can't be checked.
 func outage(retryAfter string) answer {
 	return answer{
 		status:     503,

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testOptions holds a framework to what the service has chosen for refusals.
+// testOptions tests the options of a middleware for refusals.
 func (s *middlewareSuite) testOptions(t *testing.T) {
 	routes := []Guarded{
 		{Method: http.MethodGet, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: greet},
@@ -46,7 +46,7 @@ func (s *middlewareSuite) testOptions(t *testing.T) {
 	})
 }
 
-// testUsers is about who the user is, and that it is never anybody else.
+// testUsers tests that the user is always the user of the token.
 func (s *middlewareSuite) testUsers(t *testing.T) {
 	all := func(scope string) []xenaauth.Requirement {
 		return []xenaauth.Requirement{xenaauth.AllScopes(scope)}
@@ -84,8 +84,8 @@ func (s *middlewareSuite) testUsers(t *testing.T) {
 	t.Run("many at once", func(t *testing.T) { s.testManyAtOnce(t, m) })
 }
 
-// testManyAtOnce lets users cross: a framework that pools its contexts must
-// not hand one user's to another.
+// testManyAtOnce sends concurrent requests of several users. A framework that reuses its contexts
+// must not mix up their users.
 func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
 	m.during(t)
 	ctx := t.Context()
@@ -113,7 +113,8 @@ func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
 	users.Wait()
 }
 
-// testWiring holds constructors to fail at start, not at the first request.
+// testWiring tests that constructors panic for mistakes when they are called, and not at the first
+// request.
 func (s *middlewareSuite) testWiring(t *testing.T) {
 	cfg := s.issuer.Config()
 	cfg.Audiences, cfg.AllowAnyAudience = nil, true
