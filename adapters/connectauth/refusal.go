@@ -14,7 +14,7 @@ import (
 )
 
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
-const Domain = rpcerror.Domain
+const Domain = "xenaauth"
 
 // refused is the error of a refused request. The client gets the message, and not the cause.
 type refused struct {

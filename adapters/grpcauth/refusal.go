@@ -16,7 +16,7 @@ import (
 )
 
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
-const Domain = rpcerror.Domain
+const Domain = "xenaauth"
 
 // refused is the error of a refused call. The client gets the status. Interceptors around the guard
 // also find the cause.

@@ -9,9 +9,6 @@ import (
 	"time"
 )
 
-// Domain is the domain of the ErrorInfo of every refusal.
-const Domain = "xenaauth"
-
 // The status codes of refusals.
 const (
 	PermissionDenied = 7
