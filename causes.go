@@ -206,6 +206,7 @@ var (
 	errNotBearer     = errors.New("the scheme of the Authorization field is not Bearer")
 	errNoField       = errors.New("the Authorization field is missing")
 	errBadIdentifier = errors.New("an identifier is too long or contains control characters")
+	errBadSubject    = errors.New("the resolved subject is too long or has control characters")
 	errEmpty         = errors.New("token is empty")
 	errSyntax        = errors.New("token contains a character that RFC 6750, section 2.1, does not allow")
 	errNoStart       = errors.New("nbf and iat are missing, so the lifetime is unknown: see Config.AllowAnyLifetime")

@@ -95,6 +95,26 @@ func ExampleRequirement_Check() {
 	// 104712 xenaauth: forbidden: not a bookkeeper
 }
 
+// certificate authenticates this API by the client certificate of Config.HTTPClient (RFC 8705).
+type certificate struct{}
+
+func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error {
+	r.PostForm.Set("client_id", i.ClientID)
+	return nil
+}
+
+// An issuer may accept a client certificate in place of a secret.
+func ExampleClientAuth() {
+	var client *http.Client // whose Transport presents the certificate
+	config := xenaauth.Config{
+		Audiences:     []string{"testapi"},
+		HTTPClient:    client,
+		Introspection: &xenaauth.Introspection{ClientID: "testapi", Auth: certificate{}},
+	}
+	fmt.Println(config.Validate())
+	// Output: <nil>
+}
+
 // The token of a service account has no sub. The service finds the user in a claim of the client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)

@@ -24,8 +24,9 @@ type introspector struct {
 	shared    *sharedCache // nil if no Cache is configured
 	active    *factcache.Cache[*cachedResponse]
 	hot       *factcache.Hot[*cachedResponse] // of the tokens in use
-	inactive  *factcache.Cache[struct{}]      // apart, so that a flood of unknown tokens can't displace known ones
-	flights   singleflight.Group
+	// inactive is a cache of its own, so that a flood of unknown tokens can't displace known ones.
+	inactive *factcache.Cache[struct{}]
+	flights  singleflight.Group
 }
 
 // cachedResponse is a response with "active": true in the cache.
@@ -45,8 +46,11 @@ const (
 	inactivePart = 8
 )
 
-func newIntrospector(cfg Config, network *network, issuer *issuer, policy *policy, report *reporter) *introspector {
+func newIntrospector(
+	cfg Config, network *network, issuer *issuer, policy *policy, report *reporter,
+) *introspector {
 	c := *cfg.Introspection
+	hotBytes, inactiveBytes := c.CacheBytes/hotPart, c.CacheBytes/inactivePart
 	return &introspector{
 		cfg:       c,
 		maxLength: cfg.MaxTokenLength,
@@ -54,16 +58,18 @@ func newIntrospector(cfg Config, network *network, issuer *issuer, policy *polic
 		policy:    policy,
 		client:    newIntrospectionClient(c, newFetcher(network, c.Timeout, cfg), report),
 		shared:    newSharedCache(c, policy, report),
-		active:    factcache.New(c.CacheSize, c.CacheBytes-c.CacheBytes/hotPart-c.CacheBytes/inactivePart, (*cachedResponse).size),
-		hot:       factcache.NewHot[*cachedResponse](c.CacheBytes / hotPart),
-		inactive:  factcache.New[struct{}](c.CacheSize, c.CacheBytes/inactivePart, nil),
+		active:    factcache.New(c.CacheSize, c.CacheBytes-hotBytes-inactiveBytes, (*cachedResponse).size),
+		hot:       factcache.NewHot[*cachedResponse](hotBytes),
+		inactive:  factcache.New[struct{}](c.CacheSize, inactiveBytes, nil),
 	}
 }
 
 // introspect returns the user of a token that the issuer says is active, and whose claims satisfy
 // the policy. If the token is a JWT that was verified, verified is its user. Then the response must
 // be about the same user and client, and introspect returns verified.
-func (i *introspector) introspect(ctx context.Context, token string, verified *User, now time.Time) (*User, error) {
+func (i *introspector) introspect(
+	ctx context.Context, token string, verified *User, now time.Time,
+) (*User, error) {
 	known, inUse := i.hot.Get(token)
 	if !inUse {
 		if err := i.checkSyntax(token); err != nil {
@@ -120,7 +126,9 @@ func (i *introspector) checkSyntax(token string) error {
 
 // lookup returns the response for a token from the cache, or else from the issuer. If the issuer
 // gives no response, an older one is used as long as Introspection.StaleIfError allows.
-func (i *introspector) lookup(ctx context.Context, endpoint, token string, now time.Time) (*cachedResponse, error) {
+func (i *introspector) lookup(
+	ctx context.Context, endpoint, token string, now time.Time,
+) (*cachedResponse, error) {
 	key := factcache.KeyOf("introspection", i.policy.issuer, endpoint, token)
 	known, ok := i.active.Get(&key, now)
 	if ok && now.Before(known.fresh) {
@@ -185,7 +193,9 @@ func (i *introspector) request(
 }
 
 // share calls the issuer, or takes the response that another instance put into Introspection.Cache.
-func (i *introspector) share(ctx context.Context, endpoint, token string, known bool) (introspected, error) {
+func (i *introspector) share(
+	ctx context.Context, endpoint, token string, known bool,
+) (introspected, error) {
 	call := func() (introspected, error) { return i.client.call(ctx, endpoint, token, known) }
 	if i.shared == nil {
 		return call()
@@ -195,12 +205,15 @@ func (i *introspector) share(ctx context.Context, endpoint, token string, known 
 
 // keep caches a response, within the bounds of RFC 7662, section 4. An error that is not about the
 // token is not cached. A response without iss is about a token of the issuer that sent it.
-func (i *introspector) keep(key factcache.Key, endpoint string, r introspected, err error, now time.Time) *cachedResponse {
+func (i *introspector) keep(
+	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
+) *cachedResponse {
 	if err == nil {
 		if r.set.Has&claims.Iss == 0 {
 			r.set.Issuer = i.policy.issuer
 		}
-		c := &cachedResponse{user: i.policy.user(r.set), endpoint: endpoint, fresh: r.at.Add(i.cfg.CacheTTL)}
+		c := &cachedResponse{user: i.policy.user(r.set), endpoint: endpoint}
+		c.fresh = r.at.Add(i.cfg.CacheTTL)
 		c.user.indexScopes()
 		c.usable = c.fresh.Add(i.cfg.StaleIfError)
 		expires := c.usable.Add(remembered)

@@ -29,8 +29,10 @@ type introspected struct {
 
 const maxResponse = 256 << 10
 
-func newIntrospectionClient(c Introspection, fetch *fetcher, report *reporter) *introspectionClient {
-	return &introspectionClient{cfg: c, fetch: fetch, report: report, guard: upstream.New(upstream.Settings{
+func newIntrospectionClient(
+	c Introspection, fetch *fetcher, report *reporter,
+) *introspectionClient {
+	guard := upstream.New(upstream.Settings{
 		MaxConcurrent: c.MaxConcurrent,
 		Waiting:       16 * c.MaxConcurrent,
 		Timeout:       c.Timeout,
@@ -38,7 +40,8 @@ func newIntrospectionClient(c Introspection, fetch *fetcher, report *reporter) *
 		Pause:         time.Second,
 		Backoff:       50 * time.Millisecond,
 		Judge:         introspectionVerdict,
-	})}
+	})
+	return &introspectionClient{cfg: c, fetch: fetch, report: report, guard: guard}
 }
 
 // introspectionVerdict returns what the error of an introspection call shows about the issuer.
@@ -61,7 +64,9 @@ func introspectionVerdict(err error) upstream.Verdict {
 
 // call introspects a token at the issuer, as soon as the guard lets the call begin, and records the
 // result.
-func (c *introspectionClient) call(ctx context.Context, endpoint, token string, known bool) (r introspected, err error) {
+func (c *introspectionClient) call(
+	ctx context.Context, endpoint, token string, known bool,
+) (r introspected, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // bounds the wait for the guard
 	defer cancel()
 	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
@@ -73,7 +78,8 @@ func (c *introspectionClient) call(ctx context.Context, endpoint, token string, 
 	case isInactive(err):
 		c.report.outcome("introspection", nil)
 		c.latest.record(nil)
-	case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy): // the issuer was not called
+	case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy):
+		// The issuer was not called.
 	default:
 		c.report.outcome("introspection", err)
 		c.latest.record(err)
@@ -89,7 +95,9 @@ func isInactive(err error) bool {
 
 // post sends one introspection request and reads the response. The error is an *Error with
 // ReasonInactive, or an outage.
-func (c *introspectionClient) post(ctx context.Context, endpoint, token string) (*claims.Set, error) {
+func (c *introspectionClient) post(
+	ctx context.Context, endpoint, token string,
+) (*claims.Set, error) {
 	const what = "introspection"
 	r, err := c.fetch.do(ctx, fetchRequest{
 		what:         what,
@@ -203,12 +211,15 @@ func (l *latestCall) refused() *outage {
 // checkCredentials returns an error if the issuer refuses the credentials. An instance that is not
 // ready gets no requests, so no request would show that the credentials were corrected. So
 // checkCredentials calls the endpoint again, at most once a second, with a text that is no token.
-func (c *introspectionClient) checkCredentials(ctx context.Context, endpoint string, now time.Time) error {
+func (c *introspectionClient) checkCredentials(
+	ctx context.Context, endpoint string, now time.Time,
+) error {
 	if c.latest.refused() == nil {
 		return nil
 	}
 	last := c.latest.probed.Load()
-	if now.UnixNano()-last >= int64(time.Second) && c.latest.probed.CompareAndSwap(last, now.UnixNano()) {
+	due := now.UnixNano()-last >= int64(time.Second)
+	if due && c.latest.probed.CompareAndSwap(last, now.UnixNano()) {
 		err := c.guard.Do(ctx, true, func(ctx context.Context) error {
 			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check")
 			return err

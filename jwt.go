@@ -68,7 +68,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 				token.hash()
 				v.cache.Missed(&token.key)
 			}
-			if err := v.signatures.verify(ctx, token.hashed, token.header, &facts.set, &facts.proof, now); err != nil {
+			err := v.signatures.verify(ctx, token.hashed, token.header, &facts.set, &facts.proof, now)
+			if err != nil {
 				return nil, err
 			}
 			facts.user.indexScopes()
@@ -130,7 +131,8 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		} else if err != nil {
 			return nil, refuse(ReasonAlgorithm, err)
 		}
-		if !jose.Known(header.Algorithm) || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
+		known := jose.Known(header.Algorithm)
+		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
 		// A key that was looked for less than a second ago is still absent. In a flood of tokens

@@ -145,7 +145,11 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	for _, c := range []struct {
 		bit         claims.Member
 		name, value string
-	}{{claims.TokenUse, "token_use", set.TokenUse}, {claims.Typ, "typ", set.Typ}, {claims.TokenType, "token_type", set.TokenType}} {
+	}{
+		{claims.TokenUse, "token_use", set.TokenUse},
+		{claims.Typ, "typ", set.Typ},
+		{claims.TokenType, "token_type", set.TokenType},
+	} {
 		if set.Has&c.bit == 0 {
 			continue
 		}
@@ -281,7 +285,10 @@ func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
 	for _, c := range []struct {
 		bit  claims.Member
 		name string
-	}{{claims.Aud, "aud"}, {claims.Sub, "sub"}, {claims.ClientID, "client_id"}, {claims.Iat, "iat"}, {claims.Jti, "jti"}} {
+	}{
+		{claims.Aud, "aud"}, {claims.Sub, "sub"}, {claims.ClientID, "client_id"},
+		{claims.Iat, "iat"}, {claims.Jti, "jti"},
+	} {
 		if set.Has&c.bit == 0 {
 			return refuse(ReasonClaims, fmt.Errorf("%s is missing", c.name))
 		}
@@ -301,7 +308,8 @@ func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if header == nil || p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil
 	}
-	if slices.Contains(u.set.Audience, u.parties.ClientID) || header.Type != "at+jwt" && !u.parties.NamedScopes {
+	forClient := slices.Contains(u.set.Audience, u.parties.ClientID)
+	if forClient || header.Type != "at+jwt" && !u.parties.NamedScopes {
 		return refuse(ReasonTokenType, errNoScope)
 	}
 	return nil
@@ -319,7 +327,7 @@ func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 			return nil, asError(err)
 		}
 		if !claims.IsIdentifier(subject) {
-			return nil, refuse(ReasonSubject, errors.New("the resolved subject is too long or has control characters"))
+			return nil, refuse(ReasonSubject, errBadSubject)
 		}
 		if subject != "" {
 			resolved := *u

@@ -241,7 +241,9 @@ func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) 
 			return nil
 		}
 		e := asError(err)
-		if told == nil || e.Reason == ReasonUnavailable || told.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope {
+		switch {
+		case told == nil, e.Reason == ReasonUnavailable,
+			told.Reason != ReasonUnavailable && e.Reason == ReasonInsufficientScope:
 			told = e
 		}
 	}
