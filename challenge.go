@@ -48,7 +48,9 @@ func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 }
 
 // setRefusal sets the header fields of a refusal. values has room for three values of fields.
-func (m *Middleware) setRefusal(h http.Header, r *http.Request, e *Error, text *rendering, values []string) {
+func (m *Middleware) setRefusal(
+	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
+) {
 	values[0], values[1] = "no-store", "Authorization"
 	h["Cache-Control"] = values[0:1:1]
 	if vary := h["Vary"]; len(vary) == 0 {
@@ -91,10 +93,13 @@ var ownParams = []string{"realm", "error", "error_description", "scope", "resour
 // and scheme of the request.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	params := bearer.Params(e.Params, ownParams...)
-	key := renderingKey{reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " ")}
+	a := e.answer()
+	key := renderingKey{
+		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),
+	}
 	if len(e.Params) > 0 {
 		key.params = bearer.Challenge("", append([]bearer.Param{
-			{Name: "error", Value: e.answer().code}, {Name: "error_description", Value: e.answer().description},
+			{Name: "error", Value: a.code}, {Name: "error_description", Value: a.description},
 		}, params...)...)
 	}
 	if known := m.rendered.known.Load(); known != nil {
@@ -103,7 +108,6 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 		}
 	}
 	text := new(rendering)
-	a := e.answer()
 	text.body, _ = e.MarshalJSON() // strings and a number can't fail
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key.scheme, key.scope, params)
@@ -118,7 +122,7 @@ func (m *Middleware) challenges(a answer, used uint8, scope string, params []bea
 	var all []string
 	for i, s := range m.proofs.accepted() {
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
-		if i == int(used) && a.code != "" { // a request without credentials is not an error: RFC 6750, section 3.1
+		if i == int(used) && a.code != "" { // missing credentials are no error: RFC 6750, section 3.1
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
@@ -126,7 +130,8 @@ func (m *Middleware) challenges(a answer, used uint8, scope string, params []bea
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
 		own = append(own, s.params...)
 		for _, param := range params { // a parameter may occur once: RFC 9110, section 11.2
-			if !slices.ContainsFunc(s.params, func(p bearer.Param) bool { return p.Name == param.Name }) {
+			sameName := func(p bearer.Param) bool { return p.Name == param.Name }
+			if !slices.ContainsFunc(s.params, sameName) {
 				own = append(own, param)
 			}
 		}
@@ -174,5 +179,5 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	s.known.CompareAndSwap(old, &next) // if another goroutine was first, the next refusal makes the text again
+	s.known.CompareAndSwap(old, &next) // if another goroutine was first, the text is made again later
 }

@@ -99,9 +99,12 @@ func newProofs(all []Proof) *proofs {
 	if len(all) == 0 {
 		return nil
 	}
-	p := &proofs{all: slices.Clone(all), schemes: slices.Clone(bearerScheme), names: slices.Clone(bearerName)}
+	p := &proofs{
+		all: slices.Clone(all), schemes: slices.Clone(bearerScheme), names: slices.Clone(bearerName),
+	}
 	for _, one := range p.all {
-		if v := reflect.ValueOf(one); !v.IsValid() || !v.Comparable() || v.Kind() == reflect.Pointer && v.IsNil() {
+		v := reflect.ValueOf(one)
+		if !v.IsValid() || !v.Comparable() || v.Kind() == reflect.Pointer && v.IsNil() {
 			panic("xenaauth: Options.Proofs: a Proof is nil or not comparable")
 		}
 		name, member := one.Scheme(), one.Member()
@@ -159,7 +162,8 @@ func (u *User) isBoundLike(other *User) bool {
 		return true
 	}
 	var mine, others map[string]any
-	return u.Claim("cnf", &mine) == nil && other.Claim("cnf", &others) == nil && reflect.DeepEqual(mine, others)
+	return u.Claim("cnf", &mine) == nil && other.Claim("cnf", &others) == nil &&
+		reflect.DeepEqual(mine, others)
 }
 
 // confirm checks the proofs that a valid token needs, and returns them. The token is bound to a key,
@@ -169,7 +173,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if !u.isBound() {
-		return nil, refuse(ReasonConfirmation, fmt.Errorf("the scheme is %s, but the token has no cnf", p.names[c.Scheme]))
+		return nil, refuse(ReasonConfirmation,
+			fmt.Errorf("the scheme is %s, but the token has no cnf", p.names[c.Scheme]))
 	}
 	values, err := p.valuesOf(u)
 	if err != nil {
@@ -180,18 +185,21 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		if value == "" {
 			continue
 		}
-		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme { // else a stolen token would pass without the proof
+		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme { // else a stolen token would pass as Bearer
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
 		}
 		ofScheme = ofScheme || p.scheme[i] == c.Scheme
 	}
 	if c.Scheme != 0 && !ofScheme {
-		return nil, refuse(ReasonConfirmation, fmt.Errorf("cnf has no member for the scheme %s", p.names[c.Scheme]))
+		return nil, refuse(ReasonConfirmation,
+			fmt.Errorf("cnf has no member for the scheme %s", p.names[c.Scheme]))
 	}
 	var before, list *confirmed
-	if earlier, ok := r.Context().Value(userKey{}).(*userContext); ok && earlier.credentials.Same(r.Header["Authorization"]) {
-		before = earlier.confirmed // perhaps by another middleware: a proof may be good for one use only
+	earlier, ok := r.Context().Value(userKey{}).(*userContext)
+	if ok && earlier.credentials.Same(r.Header["Authorization"]) {
+		// Another middleware may have confirmed the proof, which may be good for one use only.
+		before = earlier.confirmed
 	}
 	for i, value := range values {
 		if value == "" {

@@ -15,7 +15,7 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		delete(h, name) // they describe another body. Content-Encoding stays: its writer encodes this body too
+		delete(h, name) // of another body. Content-Encoding stays: its writer encodes this body too
 	}
 	values := make([]string, 5)
 	m.setRefusal(h, r, e, text, values)
@@ -24,7 +24,7 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		b := newBodyWriter(w, status)
-		defer b.WriteHeader(status) // a hook that writes nothing, or panics, must not turn a refusal into 200
+		defer b.WriteHeader(status) // also if the hook writes nothing, or panics: else 200 would be sent
 		m.opts.ErrorBody(b, r, e)
 	default:
 		values[3], values[4] = "application/problem+json", "nosniff"
@@ -38,7 +38,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 // original again.
 func withScopes(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
-	if told.Scopes == nil && told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden && len(rs) > 0 {
+	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden
+	if told.Scopes == nil && scopeHelps && len(rs) > 0 {
 		if asked := requestAll(rs, u); u == nil || asked.missing > 0 {
 			told.Scopes = asked.scopes
 		}

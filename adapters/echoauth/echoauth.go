@@ -54,8 +54,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	}
 }
 
-// Optional is [xenaauth.Middleware.Optional] for echo: requests without a token pass, without a user. It
-// panics in the same cases.
+// Optional is [xenaauth.Middleware.Optional] for echo: requests without a token pass, without a user.
+// It panics in the same cases.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 	m.Optional(http.NotFoundHandler()) // it panics about mistakes
 	return func(next echo.HandlerFunc) echo.HandlerFunc {

@@ -26,8 +26,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require is [xenaauth.Middleware.Require] for gin. It aborts the chain for a request whose user does not
-// meet every requirement. It panics in the same cases.
+// Require is [xenaauth.Middleware.Require] for gin. It aborts the chain for a request whose user
+// does not meet every requirement. It panics in the same cases.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
 	m.Require(rs...) // it panics about mistakes when the routes are set up
 	rs = slices.Clone(rs)

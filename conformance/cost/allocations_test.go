@@ -3,12 +3,16 @@
 package cost_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -57,3 +61,36 @@ func TestAllocations(t *testing.T) {
 		require.LessOrEqual(t, testing.AllocsPerRun(200, serve(h, "e.x.y")), 4.0, "garbage")
 	}
 }
+
+// A listener and proofs of possession cost only the middleware that has them.
+func TestAllocationsWithListenerAndProofs(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v := harness.NewValidator(t, issuer.Config())
+	for name, tt := range map[string]struct {
+		opts *xenaauth.Options
+		most float64
+	}{
+		"neither":    {nil, 2},
+		"a listener": {&xenaauth.Options{Event: func(context.Context, xenaauth.Event) {}}, 4},
+		"a proof":    {&xenaauth.Options{Proofs: []xenaauth.Proof{noProof{}}}, 3},
+	} {
+		h := xenaauth.NewMiddleware(v, tt.opts).Require(xenaauth.AllScopes("testapi"))(
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Authorization", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+		w := httptest.NewRecorder()
+		run := func() { h.ServeHTTP(w, r) }
+		run()
+		run() // the token is in use
+		require.LessOrEqual(t, testing.AllocsPerRun(200, run), tt.most, name)
+	}
+}
+
+// noProof is a proof that confirms nothing.
+type noProof struct{}
+
+func (noProof) Scheme() string                              { return "Key" }
+func (noProof) Member() string                              { return "key" }
+func (noProof) Params() map[string]string                   { return nil }
+func (noProof) Respond(http.Header, *http.Request, error)   {}
+func (noProof) Confirm(*http.Request, string, string) error { return errors.New("no key") }
