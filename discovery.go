@@ -268,8 +268,8 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 }
 
 // unavailable returns the refusal for an error that says nothing about the token.
-func unavailable(err error) *Error {
-	e := refuse(ReasonUnavailable, err)
+func unavailable(err error) error {
+	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
 	if errors.As(err, &later) { // the issuer sent Retry-After, or too many requests wait
 		e.RetryAfter = later.RetryAfter()

@@ -99,7 +99,8 @@ type Error struct {
 	Err error
 }
 
-func refuse(r Reason, cause error) *Error { return &Error{Reason: r, Err: cause} }
+// refuse returns a refusal as an error: a nil *Error in an error would not be nil.
+func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
 // answer returns the HTTP form of the refusal.
 func (e *Error) answer() answer {
@@ -164,9 +165,9 @@ func asError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:
-		return refuse(ReasonUnavailable, err)
+		return &Error{Reason: ReasonUnavailable, Err: err}
 	case e == nil:
-		return refuse(ReasonUnavailable, nil)
+		return &Error{Reason: ReasonUnavailable}
 	case error(e) != err:
 		told := *e
 		told.Err = err

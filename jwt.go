@@ -21,11 +21,11 @@ type verifier struct {
 	hot        *factcache.Hot[*jwtFacts] // of the tokens in use
 }
 
-// jwtFacts are the claims of a JWT and the proof of its signature.
+// jwtFacts are the claims of a JWT and the key that verified its signature.
 type jwtFacts struct {
 	user User
 	set  claims.Set
-	proof
+	verifiedBy
 }
 
 // cachedJWT is how the facts about a JWT are cached that is not in use. It takes half the memory of
@@ -68,7 +68,7 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 				token.hash()
 				v.cache.Missed(&token.key)
 			}
-			err := v.signatures.verify(ctx, token.hashed, token.header, &facts.set, &facts.proof, now)
+			err := v.signatures.verify(ctx, token.hashed, token.header, &facts.set, &facts.verifiedBy, now)
 			if err != nil {
 				return nil, err
 			}
@@ -109,7 +109,7 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	if header != nil || full { // otherwise no token with this header was good, so none is in the cache
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
-			facts := &jwtFacts{proof: proof{key: cached.key}}
+			facts := &jwtFacts{verifiedBy: verifiedBy{key: cached.key}}
 			if err := facts.set.Parse(cached.payload, claims.JWT); err != nil {
 				return nil, refuse(ReasonMalformedToken, err)
 			}

@@ -162,7 +162,7 @@ func (h *logoutHandler) verify(
 	if err := h.check(token.header, set, now); err != nil {
 		return nil, err
 	}
-	err = verifier.signatures.verify(ctx, token.Hash(), token.header, set, &facts.proof, now)
+	err = verifier.signatures.verify(ctx, token.Hash(), token.header, set, &facts.verifiedBy, now)
 	return set, err
 }
 

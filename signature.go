@@ -20,14 +20,14 @@ type signatures struct {
 	tries   jose.Tries
 }
 
-// proof is the key that verified a signature. The zero value is no proof.
-type proof struct {
+// verifiedBy is the key that verified a signature. The zero value has no key.
+type verifiedBy struct {
 	key *jose.Key
 	in  atomic.Pointer[jose.KeySet] // the latest key set in which the key was found
 }
 
 // holds reports whether the key is in a key set.
-func (p *proof) holds(keys *jose.KeySet) bool {
+func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
 		return true
 	}
@@ -39,11 +39,11 @@ func (p *proof) holds(keys *jose.KeySet) bool {
 }
 
 // verify verifies the signature of a token with the key that its header selects, and stores that
-// key in proof. If a known key does not verify the signature, the issuer may have replaced the key
+// key in by. If a known key does not verify the signature, the issuer may have replaced the key
 // and kept its name, and so may it if the key has no name. Then verify starts a refresh of the key
 // set, for the tokens that come later.
 func (s *signatures) verify(
-	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, proof *proof, now time.Time,
+	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, by *verifiedBy, now time.Time,
 ) error {
 	t := traceOf(ctx)
 	arrived := t.waiting()
@@ -66,7 +66,7 @@ func (s *signatures) verify(
 		s.issuer.keys.Doubt(now)
 		return refuse(ReasonAlgorithm, &noKeyFor{header.Algorithm})
 	}
-	by, err := s.tries.Verify(token, header, keys, now)
+	key, err := s.tries.Verify(token, header, keys, now)
 	switch {
 	case err == nil:
 	case errors.Is(err, jose.ErrMalformed):
@@ -78,12 +78,12 @@ func (s *signatures) verify(
 		return refuse(ReasonSignature, err)
 	}
 	if len(keys) > jose.FreeTries {
-		published.keys.Prefer(header, by)
+		published.keys.Prefer(header, key)
 	}
 	s.headers.Keep(token.Header(), header)
 	s.users.Note(user)
-	proof.key = by
-	proof.in.Store(published.keys)
+	by.key = key
+	by.in.Store(published.keys)
 	t.from(SourceJWT)
 	return nil
 }
