@@ -135,7 +135,9 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 				m.Deny(w, r, err)
 				return
 			}
-			m.setPassing(w.Header(), allowed)
+			if m.proofs != nil {
+				m.setPassing(w.Header(), allowed)
+			}
 			next.ServeHTTP(w, allowed)
 		})
 	}
@@ -227,23 +229,22 @@ func (m *Middleware) check(
 	} else {
 		c = bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
 	}
-	next := userContext{by: m, credentials: c, optional: optional}
+	var user *User
+	var list *confirmed
 	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
 	switch {
 	case anonymous:
 	case before != nil && m.isCurrent(before):
-		next.user, next.confirmed = before.user, before.confirmed
+		user, list = before.user, before.confirmed
 	default:
 		var err error
-		if next.user, next.confirmed, err = m.authenticate(r, &c, t); err != nil {
+		if user, list, err = m.authenticate(r, &c, t); err != nil {
 			return nil, nil, withScopes(err, rs, nil)
 		}
 	}
-	user := next.user
 	if before == nil || before.user != user || before.optional != optional {
-		next.Context = r.Context()
-		kept := next // so that a refusal does not allocate next
-		r = r.WithContext(&kept)
+		ctx := r.Context()
+		r = r.WithContext(&userContext{ctx, user, m, c, list, optional})
 	}
 	if anonymous {
 		return r, nil, nil
