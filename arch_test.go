@@ -21,7 +21,7 @@ import (
 var homes = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
-	"github.com/sony/gobreaker":     "internal/upstream",
+	"github.com/sony/gobreaker":     "internal/breaker",
 	"golang.org/x/sync":             ".",
 	"github.com/stretchr/testify":   "conformance/harness",
 }
@@ -156,7 +156,7 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 // foreignTypes are the prefixes of types that no public surface may show.
 var foreignTypes = []string{
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.", // dependencies
-	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "upstream.", // internal
+	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.", // internal
 }
 
 // The walk in CONTRIBUTING.md names methods and the files that declare them. TestWalkOfATokenExists

@@ -1,4 +1,4 @@
-package upstream_test
+package breaker_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/xenaauth/xenaauth/internal/upstream"
+	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
 // A server that sent Retry-After is not called before that time is over, and then by one call
@@ -23,8 +23,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 		}
 		for time.Since(began) < 30*time.Second {
 			err := g.Do(t.Context(), true, s.call)
-			if left := 30*time.Second - time.Since(began); !errors.Is(err, upstream.ErrOpen) || upstream.Wait(err) != left {
-				t.Fatalf("after %v: %v, wait %v", time.Since(began), err, upstream.Wait(err))
+			if left := 30*time.Second - time.Since(began); !errors.Is(err, breaker.ErrOpen) || breaker.Wait(err) != left {
+				t.Fatalf("after %v: %v, wait %v", time.Since(began), err, breaker.Wait(err))
 			}
 			if s.n != 1 || g.State() != "open" {
 				t.Fatal(time.Since(began), s.n, g.State())
@@ -57,8 +57,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 			_ = g.Do(t.Context(), false, s.call)
 		}
 		for _, passed := range []time.Duration{0, 300, 600} {
-			if err := g.Do(t.Context(), false, s.call); upstream.Wait(err) != (1000-passed)*time.Millisecond {
-				t.Error(passed, err, upstream.Wait(err))
+			if err := g.Do(t.Context(), false, s.call); breaker.Wait(err) != (1000-passed)*time.Millisecond {
+				t.Error(passed, err, breaker.Wait(err))
 			}
 			time.Sleep(300 * time.Millisecond)
 		}
@@ -76,7 +76,7 @@ func TestOpenDoesNotQueue(t *testing.T) {
 		go func() { _ = g.Do(t.Context(), false, func(context.Context) error { <-hang; return nil }) }()
 		synctest.Wait()
 		before := time.Now()
-		if err := g.Do(t.Context(), false, nil); !errors.Is(err, upstream.ErrOpen) || !before.Equal(time.Now()) {
+		if err := g.Do(t.Context(), false, nil); !errors.Is(err, breaker.ErrOpen) || !before.Equal(time.Now()) {
 			t.Error(err, time.Since(before))
 		}
 		close(hang)

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/xenaauth/xenaauth/internal/breaker"
 	"github.com/xenaauth/xenaauth/internal/claims"
-	"github.com/xenaauth/xenaauth/internal/upstream"
 )
 
 // introspectionClient calls the introspection endpoint.
@@ -17,7 +17,7 @@ type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	guard  *upstream.Guard // bounds calls, tries them again, and stops them while the issuer is down
+	guard  *breaker.Guard // bounds calls, tries them again, and stops them while the issuer is down
 	latest latestCall
 }
 
@@ -32,7 +32,7 @@ const maxResponse = 256 << 10
 func newIntrospectionClient(
 	c Introspection, fetch *fetcher, report *reporter,
 ) *introspectionClient {
-	guard := upstream.New(upstream.Settings{
+	guard := breaker.New(breaker.Settings{
 		MaxConcurrent: c.MaxConcurrent,
 		Waiting:       16 * c.MaxConcurrent,
 		Timeout:       c.Timeout,
@@ -48,13 +48,13 @@ func newIntrospectionClient(
 //
 // A response that can't be used does not show that the issuer is down. Otherwise a stranger could
 // send a token that makes the issuer fail, and cut off all other clients.
-func introspectionVerdict(err error) upstream.Verdict {
+func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {
-		return upstream.Verdict{} // it answered
+		return breaker.Verdict{} // it answered
 	}
 	wait := o.RetryAfter()
-	return upstream.Verdict{
+	return breaker.Verdict{
 		Down:     o.down,
 		Stumbled: !o.down && !o.ofCall,
 		Again:    o.down && !o.limited && wait == 0,
@@ -78,7 +78,7 @@ func (c *introspectionClient) call(
 	case isInactive(err):
 		c.report.outcome("introspection", nil)
 		c.latest.record(nil)
-	case errors.Is(err, upstream.ErrOpen), errors.Is(err, upstream.ErrBusy):
+	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
 		// The issuer was not called.
 	default:
 		c.report.outcome("introspection", err)

@@ -1,4 +1,4 @@
-package upstream_test
+package breaker_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/xenaauth/xenaauth/internal/upstream"
+	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
 var (
@@ -22,22 +22,22 @@ type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
 
-func newGuard(concurrent int) *upstream.Guard {
-	return upstream.New(upstream.Settings{
+func newGuard(concurrent int) *breaker.Guard {
+	return breaker.New(breaker.Settings{
 		Waiting: 1000, MaxConcurrent: concurrent,
 		Failures: 5,
 		Pause:    time.Second,
 		Backoff:  50 * time.Millisecond,
-		Judge: func(err error) upstream.Verdict {
+		Judge: func(err error) breaker.Verdict {
 			wait, asks := errors.AsType[*asks](err)
 			switch {
 			case asks:
-				return upstream.Verdict{Down: true, Wait: wait.time}
+				return breaker.Verdict{Down: true, Wait: wait.time}
 			case errors.Is(err, errStumble):
-				return upstream.Verdict{Stumbled: true}
+				return breaker.Verdict{Stumbled: true}
 			}
 			down := errors.Is(err, errDown)
-			return upstream.Verdict{Down: down, Again: down}
+			return breaker.Verdict{Down: down, Again: down}
 		},
 	})
 }
@@ -110,9 +110,9 @@ func TestBreaker(t *testing.T) {
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open") // the error is that of the server, not that there was no second try
-		do(upstream.ErrOpen, 0, "open")
+		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
-		do(upstream.ErrOpen, 0, "open")
+		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(2 * time.Millisecond)
 		if g.State() != "half-open" {
 			t.Fatal(g.State())
@@ -168,7 +168,7 @@ func TestOneProbe(t *testing.T) {
 				})
 				mu.Lock()
 				defer mu.Unlock()
-				if errors.Is(err, upstream.ErrOpen) {
+				if errors.Is(err, breaker.ErrOpen) {
 					turned++
 				} else if err != nil {
 					t.Error(err)
@@ -217,7 +217,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		before := time.Now()
-		if err := g.Do(ctx, false, call); !errors.Is(err, upstream.ErrBusy) || time.Since(before) != time.Second {
+		if err := g.Do(ctx, false, call); !errors.Is(err, breaker.ErrBusy) || time.Since(before) != time.Second {
 			t.Error(err, time.Since(before))
 		}
 		leave <- struct{}{}
@@ -274,7 +274,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		var mu sync.Mutex
 		for range 1500 {
 			wg.Go(func() {
-				if err := g.Do(t.Context(), false, call); errors.Is(err, upstream.ErrBusy) {
+				if err := g.Do(t.Context(), false, call); errors.Is(err, breaker.ErrBusy) {
 					mu.Lock()
 					busy++
 					mu.Unlock()
@@ -292,7 +292,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		time.Sleep(500 * time.Millisecond) // before the calls that came after it
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if err := g.Do(gone, true, call); !errors.Is(err, upstream.ErrBusy) {
+		if err := g.Do(gone, true, call); !errors.Is(err, breaker.ErrBusy) {
 			t.Error(err)
 		}
 		wg.Wait()

@@ -1,4 +1,4 @@
-package upstream_test
+package breaker_test
 
 import (
 	"errors"
@@ -6,11 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/xenaauth/xenaauth/internal/upstream"
+	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
 // rate makes 100 calls a second for some seconds, and returns how many of them reached the server.
-func rate(t *testing.T, g *upstream.Guard, urgent bool, s *calls, seconds int) int {
+func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n
 	for range 100 * seconds {
@@ -38,7 +38,7 @@ func TestBrake(t *testing.T) {
 			}
 			_ = g.Do(t.Context(), urgent, s.call)
 			err := g.Do(t.Context(), urgent, s.call)
-			if wait := upstream.Wait(err); !errors.Is(err, upstream.ErrOpen) || wait <= 0 || wait > 200*time.Millisecond {
+			if wait := breaker.Wait(err); !errors.Is(err, breaker.ErrOpen) || wait <= 0 || wait > 200*time.Millisecond {
 				t.Error(err, wait)
 			}
 			if err := g.Do(t.Context(), !urgent, s.call); !errors.Is(err, errStumble) {

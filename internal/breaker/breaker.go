@@ -1,8 +1,8 @@
-// Package upstream guards calls to a server that may fail. It bounds the number of calls at a time,
+// Package breaker guards calls to a server that may fail. It bounds the number of calls at a time,
 // and tries a call again if that may help. It makes no call for a moment after the server was down
 // or asked for time, and few calls while the server answers every call with an error. It is the
 // only package that imports the circuit breaker, and it does not know what is called.
-package upstream
+package breaker
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package upstream_test
+package breaker_test
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/xenaauth/xenaauth/internal/upstream"
+	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
 // lateContext ends as soon as a goroutine waits for its end, and something else happens in the same
@@ -40,7 +40,7 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		ctx := &lateContext{Context: context.Background(), done: make(chan struct{})}
 		ctx.happens = func() { close(leave); <-left }
 		err := g.Do(ctx, false, func(context.Context) error { return nil })
-		if err != nil && !errors.Is(err, upstream.ErrBusy) {
+		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second) // if the place is lost

@@ -1,0 +1,108 @@
+package xenaauth
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/claims"
+)
+
+// metadata is the part of an authorization server's metadata that is used (RFC 8414, section 2).
+type metadata struct {
+	jwksURL, introspectionURL string
+}
+
+const maxMetadata = 256 << 10
+
+// fetchMetadata fetches the metadata from the first of their URLs that has a document.
+func (i *issuer) fetchMetadata(
+	ctx context.Context, _ metadata, force bool,
+) (m metadata, lifetime time.Duration, err error) {
+	const what = "metadata"
+	defer func() { i.report.outcome(what, err) }()
+	urls := []string{i.cfg.MetadataURL}
+	if urls[0] == "" {
+		urls = metadataURLs(i.cfg.Issuer)
+	}
+	for _, url := range urls {
+		var r *reply
+		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata)); err != nil {
+			return m, 0, err
+		}
+		if r.status == http.StatusNotFound || r.status == http.StatusGone {
+			err = r.outage(what, "")
+			continue
+		}
+		text, err := r.document(what)
+		if err != nil {
+			return m, 0, err
+		}
+		m, err = i.parseMetadata(text)
+		return m, r.lifetime(), err
+	}
+	return m, 0, err
+}
+
+// metadataURLs returns the URLs that the metadata of an issuer may have: first by OpenID Connect
+// Discovery 1.0, section 4, then by RFC 8414, section 3.1.
+func metadataURLs(issuer string) []string {
+	base := strings.TrimSuffix(issuer, "/")
+	urls := []string{base + "/.well-known/openid-configuration"}
+	if u, err := url.Parse(base); err == nil {
+		path := u.EscapedPath()
+		u.Path, u.RawPath = "", ""
+		urls = append(urls, u.String()+"/.well-known/oauth-authorization-server"+path)
+	}
+	return urls
+}
+
+var metadataNames = claims.NewNames("issuer", "jwks_uri", "introspection_endpoint")
+
+func (i *issuer) parseMetadata(text string) (m metadata, err error) {
+	var issuer string
+	err = claims.Object(text, metadataNames, func(name string, d *claims.Decoder) error {
+		var ok bool
+		switch {
+		case d.Null():
+			ok = true
+		case name == "issuer":
+			issuer, ok = d.String()
+		case name == "jwks_uri":
+			m.jwksURL, ok = d.String()
+		case name == "introspection_endpoint":
+			m.introspectionURL, ok = d.String()
+		default:
+			_, ok = d.Raw()
+		}
+		if !ok {
+			return claims.ErrSyntax
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return metadata{}, &outage{what: "metadata", why: err.Error()}
+	case issuer != i.cfg.Issuer: // RFC 8414, section 3.3
+		return metadata{}, &outage{what: "metadata", why: "issuer is not Config.Issuer"}
+	}
+	for _, u := range []string{m.jwksURL, m.introspectionURL} {
+		if u != "" && (i.cfg.checkURL(u) != nil || i.cfg.secure() && !isHTTPS(u)) {
+			return metadata{}, &outage{what: "metadata", why: "the URL of an endpoint is not https"}
+		}
+	}
+	return m, nil
+}
+
+// secure reports whether metadata are fetched by https only. Then their URLs must be https too,
+// also on loopback: a process that listens there could choose the keys, or receive our credentials.
+func (c Config) secure() bool {
+	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
+}
+
+func isHTTPS(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Scheme == "https"
+}
