@@ -152,6 +152,12 @@ type Config struct {
 	// again. It also receives the reasons why logout tokens are refused, and why requests are
 	// refused if [Options] has no Logger. nil is [slog.Default].
 	Logger *slog.Logger
+	// BeforeIssuerCall is called before each HTTP request to the issuer, for traces. document is
+	// "metadata", "jwks" or "introspection". The request is sent with the fields that the function
+	// adds to header; it can't replace those of the library. The request and IssuerCall get the
+	// context that it returns. For introspection, ctx has the values of the guarded request's
+	// context. Other calls belong to no request. A panic in the function is ignored.
+	BeforeIssuerCall func(ctx context.Context, document string, header http.Header) context.Context
 	// IssuerCall is called after each HTTP request to the issuer, for metrics and traces. It runs on
 	// a goroutine that several requests may wait for. A panic in it is ignored.
 	IssuerCall func(context.Context, IssuerCall)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -25,7 +26,9 @@ import (
 type fetcher struct {
 	network *network
 	timeout time.Duration
-	report  func(context.Context, IssuerCall) // Config.IssuerCall, may be nil
+	// Config.BeforeIssuerCall and Config.IssuerCall, which may be nil
+	before func(context.Context, string, http.Header) context.Context
+	report func(context.Context, IssuerCall)
 }
 
 // reply is an HTTP response whose body was read.
@@ -59,7 +62,9 @@ func (o *outage) RetryAfter() time.Duration {
 }
 
 func newFetcher(network *network, timeout time.Duration, cfg Config) *fetcher {
-	return &fetcher{network: network, timeout: timeout, report: cfg.IssuerCall}
+	return &fetcher{
+		network: network, timeout: timeout, before: cfg.BeforeIssuerCall, report: cfg.IssuerCall,
+	}
 }
 
 // fetchRequest is one request to the issuer.
@@ -78,6 +83,9 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	if err != nil {
 		return nil, &outage{what: req.what, why: "the URL is invalid"}
 	}
+	if f.before != nil {
+		ctx = f.announce(ctx, &req)
+	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	x := exchange{
@@ -95,13 +103,32 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	return r, err
 }
 
+// announce calls Config.BeforeIssuerCall. It adds the fields that the hook sets to req, and returns
+// the context of the call.
+func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
+	added := make(http.Header)
+	defer func() { // in this goroutine, a panic would end the process
+		if recover() != nil || next == nil {
+			next = ctx
+		}
+		maps.Copy(added, req.header) // the hook replaces no field of ours
+		req.header = added
+	}()
+	return f.before(ctx, document(req.what), added)
+}
+
+// document is the name in an IssuerCall of what a request fetches.
+func document(what string) string {
+	if what == "key set" {
+		return "jwks"
+	}
+	return what
+}
+
 // reportCall tells Config.IssuerCall about a call.
 func (f *fetcher) reportCall(ctx context.Context, what string, took time.Duration, r *reply, err error) {
 	defer func() { _ = recover() }() // in this goroutine, a panic would end the process
-	call := IssuerCall{Document: what, Duration: took, Err: err}
-	if what == "key set" {
-		call.Document = "jwks"
-	}
+	call := IssuerCall{Document: document(what), Duration: took, Err: err}
 	if r != nil {
 		call.Status = r.status
 	}

@@ -79,6 +79,7 @@ var notFromEnv = map[string]string{
 	"Subject":             "a function",
 	"HTTPClient":          "a client of the program's own; proxies and CA files have their usual variables",
 	"Logger":              "a logger of the program's own",
+	"BeforeIssuerCall":    "a function",
 	"IssuerCall":          "a function",
 	"RevocationBus":       "an interface",
 	"Introspection.Cache": "an interface",

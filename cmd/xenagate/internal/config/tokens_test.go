@@ -62,6 +62,7 @@ var settings = []struct {
 var notHere = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
+	"xenaauth.Config.BeforeIssuerCall":    "a function",
 	"xenaauth.Config.IssuerCall":          "a function",
 	"xenaauth.Config.Logger":              "the gateway's logger",
 	"xenaauth.Config.RevocationBus":       "the section redis",
