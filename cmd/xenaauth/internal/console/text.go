@@ -1,0 +1,85 @@
+package console
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+)
+
+// Text is an answer for people. Values that it writes can come from a token or from a server, so
+// characters that control a terminal are written as escapes.
+type Text struct {
+	b     strings.Builder
+	color bool
+}
+
+const (
+	green  = "\x1b[32m"
+	red    = "\x1b[31m"
+	yellow = "\x1b[33m"
+	faint  = "\x1b[2m"
+	normal = "\x1b[0m"
+)
+
+// Good writes a line with ✓: something is as it must be.
+func (t *Text) Good(format string, args ...any) { t.mark(green, "✓", format, args) }
+
+// Bad writes a line with ✗: something is wrong.
+func (t *Text) Bad(format string, args ...any) { t.mark(red, "✗", format, args) }
+
+// Warn writes a line with !: something is probably wrong.
+func (t *Text) Warn(format string, args ...any) { t.mark(yellow, "!", format, args) }
+
+// Skip writes a line with -: something was not looked at.
+func (t *Text) Skip(format string, args ...any) { t.mark(faint, "-", format, args) }
+
+func (t *Text) mark(color, sign, format string, args []any) {
+	if t.color {
+		sign = color + sign + normal
+	}
+	t.b.WriteString(sign + " ")
+	t.Line(format, args...)
+}
+
+// Detail writes a line that belongs to the line with a mark before it.
+func (t *Text) Detail(format string, args ...any) {
+	t.b.WriteString("  ")
+	t.Line(format, args...)
+}
+
+// Line writes a line without a mark. It may be empty.
+func (t *Text) Line(format string, args ...any) {
+	t.b.WriteString(printable(fmt.Sprintf(format, args...)))
+	t.b.WriteByte('\n')
+}
+
+// Columns writes rows whose cells are aligned.
+func (t *Text) Columns(rows [][]string) {
+	w := tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		for i, cell := range row {
+			if i > 0 {
+				_, _ = w.Write([]byte("\t"))
+			}
+			_, _ = w.Write([]byte(printable(cell)))
+		}
+		_, _ = w.Write([]byte("\n"))
+	}
+	_ = w.Flush()
+}
+
+// printable returns s with every character that is not printable as an escape.
+func printable(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		quoted := strconv.QuoteRuneToASCII(r)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
+}

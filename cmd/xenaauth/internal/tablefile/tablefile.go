@@ -1,0 +1,34 @@
+// Package tablefile reads the table of routes that a command names.
+package tablefile
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/gateway/routesfile"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+)
+
+// Read returns the table in a file. Its error lists every mistake in the file and ends the command
+// with [console.StatusUsage].
+func Read(path string) (*routes.Table, error) {
+	name := filepath.Base(path)
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, console.Usage(errors.New(name + ": the file can't be opened"))
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, routesfile.MaxSize+1))
+	if err != nil {
+		return nil, console.Usage(errors.New(name + ": the file can't be read"))
+	}
+	table, err := routesfile.Parse(name, data)
+	if err != nil {
+		return nil, console.Usage(err)
+	}
+	return table, nil
+}

@@ -1,0 +1,67 @@
+// Command xenaauth answers questions about access tokens, routes and their configuration at the
+// command line. README.md in this folder is its documentation.
+//
+// Its exit status is 0 if the answer is yes, 1 if the answer is no, 2 if the command line or a file
+// that it names is wrong, and 3 if the answer could not be found out.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/routes"
+)
+
+// commands is the command line. Each command is a package with a type Cmd, whose method Run gets a
+// [context.Context] and the [console.Console].
+type commands struct {
+	JSON  bool   `help:"Write the answer as JSON." short:"j"`
+	Color string `help:"Colour the answer: auto, always or never. auto colours it at a terminal, unless NO_COLOR is set." enum:"auto,always,never" default:"auto"`
+
+	Routes routes.Cmd `cmd:"" help:"Check a table of routes for probable mistakes."`
+}
+
+const description = `Answer questions about access tokens, routes and their configuration.
+
+Exit status: 0 the answer is yes, 1 the answer is no, 2 the command line or a file that it names is wrong, 3 the answer could not be found out.`
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(status)
+}
+
+// run runs one command and returns its exit status.
+func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+	var line commands
+	ended := false
+	parser, err := kong.New(&line,
+		kong.Name("xenaauth"), kong.Description(description), kong.Writers(out, errOut),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Exit(func(int) { ended = true }), // after --help
+		kong.BindTo(ctx, (*context.Context)(nil)))
+	if err != nil {
+		panic(err) // the tags of commands are wrong
+	}
+	parsed, err := parser.Parse(args)
+	if ended {
+		return console.StatusYes
+	}
+	c := console.New(in, out, errOut, console.Options{JSON: line.JSON, Color: line.Color})
+	if err != nil {
+		return c.End(console.Usage(err))
+	}
+	err = parsed.Run(c)
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = console.Unknown(errors.New("interrupted"))
+	}
+	return c.End(err)
+}
