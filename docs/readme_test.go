@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The Go snippets of the README that use only this module must compile: the test puts them into one
-// file, adds the declarations that they leave to the reader, and checks the types. The snippets for
-// frameworks are examples in the modules of the adapters. The test needs no C compiler and leaves
-// no file behind.
+// The Go snippets of the README that use only this module must compile. The test checks a complete
+// program on its own. It puts all other snippets into one file, adds the declarations that they leave
+// to the reader, and checks the types. The snippets for frameworks are examples in the modules of the
+// adapters. The test needs no C compiler and leaves no file behind.
 func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
@@ -39,6 +39,10 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 			continue
 		}
 		n++
+		if strings.HasPrefix(code, "package ") {
+			requireCompiles(t, code)
+			continue
+		}
 		if strings.HasPrefix(code, "func ") {
 			functions += code
 			continue
@@ -49,7 +53,6 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 	source := `package readme
 
 import (
-	"context"
 	"fmt"
 	"log"
 	"net/http"
@@ -60,14 +63,20 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-var companies interface{ Member(ctx context.Context, company, user string) error }
-
-func listOrders(http.ResponseWriter, *http.Request) {}
 func routes(*xenaauth.Middleware) http.Handler { return nil }
 
 func main() {
 ` + statements + "}\n\n" + functions
-	_, err = format.Source([]byte(source))
+	requireCompiles(t, source)
+	left, err := os.ReadDir(temp)
+	require.NoError(t, err)
+	require.Empty(t, left)
+}
+
+// requireCompiles requires that source, the text of one Go file, parses and has correct types.
+func requireCompiles(t *testing.T, source string) {
+	t.Helper()
+	_, err := format.Source([]byte(source))
 	require.NoError(t, err)
 	files := token.NewFileSet()
 	file, err := parser.ParseFile(files, "readme.go", source, 0)
@@ -75,9 +84,6 @@ func main() {
 	config := types.Config{Importer: importer.ForCompiler(files, "source", nil)}
 	_, err = config.Check("readme", files, []*ast.File{file}, nil)
 	require.NoError(t, err)
-	left, err := os.ReadDir(temp)
-	require.NoError(t, err)
-	require.Empty(t, left)
 }
 
 func containsAny(s string, of []string) bool {
