@@ -12,17 +12,18 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Challenge sets the header fields of the response to a request, and returns its status. Adapters call
-// it for each request.
+// Challenge sets the header fields that the response to a request needs, and returns its status. An
+// adapter calls Challenge for each request, refused or not.
 //
-// If err is nil, r is the request that [Middleware.Check] returned, and the status is 200. Challenge
-// adds Vary: Authorization if the route is optional, and the fields of the proofs of possession that
-// were confirmed.
+// If err is nil, r is the request that [Middleware.Check] returned, and the status is 200.
+// Challenge adds Vary: Authorization if the route is optional. It also lets each [Proof] that was
+// confirmed for the request add its fields.
 //
-// Otherwise r is the request that was refused, and err is the refusal. An err that is not an
-// [*Error] is an outage: 503. The fields are WWW-Authenticate (RFC 6750, section 3) or Retry-After,
-// Cache-Control: no-store, and Vary. There is one challenge for each accepted scheme, and only the
-// challenge of the scheme that the request used contains the error.
+// Otherwise r is the refused request, and err is the error that refused it. An err that is not an
+// [*Error] counts as an outage: 503. Challenge sets Cache-Control: no-store and Vary, and either
+// WWW-Authenticate (RFC 6750, section 3) or, for 503, Retry-After. WWW-Authenticate has one
+// challenge for each accepted scheme. Only the challenge of the scheme that the request used
+// contains the error.
 func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (status int) {
 	if err == nil && r != nil {
 		m.setPassing(h, r)
@@ -33,7 +34,7 @@ func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (statu
 	return e.StatusCode()
 }
 
-// setPassing sets the header fields of the response to a request that may pass.
+// setPassing sets the header fields of the response to a request that was allowed.
 func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
 	if !ok || c.by != m {
@@ -47,7 +48,8 @@ func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	}
 }
 
-// setRefusal sets the header fields of a refusal. values has room for three values of fields.
+// setRefusal sets the header fields of a refusal. The fields use the first three elements of
+// values, so that they need no allocation of their own.
 func (m *Middleware) setRefusal(
 	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
 ) {
@@ -75,22 +77,23 @@ func (m *Middleware) setRefusal(
 	}
 }
 
-// retrySeconds returns d for Retry-After (RFC 9110, section 10.2.3): whole seconds, at least one.
+// retrySeconds returns the value of Retry-After for d (RFC 9110, section 10.2.3): d in whole
+// seconds, rounded up, and at least 1.
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
-// rendering is the text of a refusal, without Retry-After. All responses share it, so nothing may
-// change it.
+// rendering is the text of a refusal: its challenges and its body. Refusals with the same text
+// share one rendering, so its fields must not be changed.
 type rendering struct {
-	challenges []string // one for each accepted scheme; none if the response is 503
+	challenges []string // one for each accepted scheme; empty if the response is 503
 	body       []byte
 }
 
-// ownParams are the parameters that the middleware sets in challenges. Error.Params and proofs can't
-// set them otherwise.
+// ownParams are the challenge parameters that only the middleware sets. Error.Params and the Params
+// of a Proof can't replace them.
 var ownParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// rendering returns the text of a refusal. It makes the text once for each reason, scope, parameters
-// and scheme of the request.
+// rendering returns the text of the refusal e. It builds the text once for all refusals with the
+// same reason, scopes, parameters and scheme of the request.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	params := bearer.Params(e.Params, ownParams...)
 	a := e.answer()
@@ -108,7 +111,7 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 		}
 	}
 	text := new(rendering)
-	text.body, _ = e.MarshalJSON() // strings and a number can't fail
+	text.body, _ = e.MarshalJSON() // MarshalJSON returns no error for strings and a number
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key.scheme, key.scope, params)
 	}
@@ -116,20 +119,20 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	return text
 }
 
-// challenges returns a challenge for each accepted scheme. used is the scheme of the request: its
-// challenge contains the error.
+// challenges returns one challenge for each accepted scheme. used is the index of the scheme that
+// the request used. Only its challenge contains the error.
 func (m *Middleware) challenges(a answer, used uint8, scope string, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.accepted() {
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
-		if i == int(used) && a.code != "" { // missing credentials are no error: RFC 6750, section 3.1
+		if i == int(used) && a.code != "" { // a request without credentials gets no error code: RFC 6750, section 3.1
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
 		own = append(own, bearer.Param{Name: "scope", Value: scope},
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
 		own = append(own, s.params...)
-		for _, param := range params { // a parameter may occur once: RFC 9110, section 11.2
+		for _, param := range params { // a challenge must not repeat a parameter: RFC 9110, section 11.2
 			sameName := func(p bearer.Param) bool { return p.Name == param.Name }
 			if !slices.ContainsFunc(s.params, sameName) {
 				own = append(own, param)
@@ -140,8 +143,9 @@ func (m *Middleware) challenges(a answer, used uint8, scope string, params []bea
 	return all
 }
 
-// renderings keeps the texts of refusals. Usually there are as many as reasons times sets of scopes
-// that routes require. A policy that names new scopes for each refusal fills it up to its bounds.
+// renderings is a cache of the texts of refusals. A service usually has one text for each reason
+// and each set of scopes that a route requires. If a policy returns other scopes each time, the
+// cache would grow with each refusal; maxRenderings and maxRendering bound it.
 type renderings struct {
 	known atomic.Pointer[map[renderingKey]*rendering]
 }
@@ -153,13 +157,13 @@ type renderingKey struct {
 	params string
 }
 
-// Bounds of what renderings keeps: all texts together take a few megabytes at most.
+// The bounds of renderings. A full cache takes a few megabytes.
 const (
 	maxRenderings = 1024
 	maxRendering  = 4 << 10 // bytes
 )
 
-// keep adds a text, within the bounds.
+// keep stores a text, unless the cache is full or the text is too long.
 func (s *renderings) keep(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {
@@ -179,5 +183,5 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	s.known.CompareAndSwap(old, &next) // if another goroutine was first, the text is made again later
+	s.known.CompareAndSwap(old, &next) // if another goroutine has replaced the map, this text is not stored and is built again later
 }

@@ -7,32 +7,34 @@ import (
 	"net/url"
 )
 
-// ClientAuth is how this API authenticates at the introspection endpoint (RFC 7662, section 2.1).
-// [ClientSecretBasic] and [ClientSecretPost] send a secret (RFC 6749, section 2.3.1). Implement
-// ClientAuth for another method, for example private_key_jwt (RFC 7523), or a client certificate
-// (RFC 8705) that [Config.HTTPClient] presents.
+// ClientAuth is the method by which this API authenticates at the introspection endpoint (RFC 7662,
+// section 2.1). [ClientSecretBasic] and [ClientSecretPost] send a secret (RFC 6749, section 2.3.1).
+// Implement ClientAuth for another method, for example private_key_jwt (RFC 7523), or a client
+// certificate (RFC 8705) that [Config.HTTPClient] presents.
 type ClientAuth interface {
-	// Authenticate adds the credentials of this API to an introspection request. It may change
-	// r.Header and r.PostForm, which is the form that will be sent, and nothing else of r. r.URL is
-	// the endpoint, and the context of r bounds the request. r has no body yet.
+	// Authenticate adds the credentials of this API to the introspection request r. It may change
+	// r.Header and r.PostForm, which is the form that will be sent. It must not change any other
+	// field of r. r.URL is the endpoint, and the context of r bounds the request. r has no body
+	// yet.
 	//
-	// A request that is sent again is authenticated again, so an assertion that is valid only once
-	// can be used. Authenticate may run in several goroutines at a time. If it returns an error, or
-	// panics, the request is not sent, and the token can't be checked: 503. The error is found with
-	// [errors.As] and [errors.Is], but its text is not logged, because it may contain a secret.
+	// If a request is sent a second time, Authenticate is called again for it. So a method may use
+	// an assertion that is valid only once. Several goroutines may call Authenticate at the same
+	// time. If Authenticate returns an error, or panics, the request is not sent. The token then
+	// can't be checked, and the response is 503. [errors.As] and [errors.Is] find the error in the
+	// refusal, but its text is not logged, because it may contain a secret.
 	Authenticate(r *http.Request, i Introspection) error
 }
 
-// clientSecret is a way to send Introspection.ClientID and ClientSecret.
+// clientSecret is a ClientAuth that sends Introspection.ClientID and Introspection.ClientSecret.
 type clientSecret int
 
 const (
 	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials, each
 	// form-encoded first, as RFC 6749 requires.
 	ClientSecretBasic clientSecret = iota
-	// ClientSecretPost sends ClientID and ClientSecret in the form, as IdentityServer's own clients
-	// do. Use it for an old IdentityServer that doesn't decode a Basic secret with special
-	// characters.
+	// ClientSecretPost sends ClientID and ClientSecret as fields of the form. Use it for an old
+	// IdentityServer that does not decode special characters in a Basic secret. IdentityServer's
+	// own clients use this method too.
 	ClientSecretPost
 )
 

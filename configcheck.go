@@ -1,11 +1,129 @@
 package xenaauth
 
 import (
+	"errors"
+	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Values beyond these are mistakes, and sums of them would wrap around.
+// Validate returns all mistakes in the configuration, joined by [errors.Join], or nil. It does no
+// I/O.
+func (c Config) Validate() error {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("xenaauth: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	if c.AllowAnyLifetime && c.MaxTokenLifetime != 0 {
+		wrong("MaxTokenLifetime", "and AllowAnyLifetime exclude each other")
+	}
+	c = c.withDefaults()
+	for _, u := range []struct{ field, value string }{
+		{"Issuer", c.Issuer}, {"MetadataURL", c.MetadataURL}, {"JWKSURL", c.JWKSURL},
+	} {
+		if u.value != "" || u.field == "Issuer" {
+			if err := c.checkURL(u.value); err != nil {
+				wrong(u.field, "%v", err)
+			}
+		}
+	}
+	if strings.ContainsAny(c.Issuer, "?#") {
+		wrong("Issuer", "has a query or a fragment (RFC 8414, section 2)")
+	}
+	switch {
+	case len(c.Audiences) == 0 && !c.AllowAnyAudience:
+		wrong("Audiences", "is empty: name this API, or set AllowAnyAudience")
+	case len(c.Audiences) > 0 && c.AllowAnyAudience:
+		wrong("Audiences", "and AllowAnyAudience exclude each other")
+	case slices.Contains(c.Audiences, ""):
+		wrong("Audiences", "holds an empty name")
+	}
+	if c.Profile != ProfileIdentityServer && c.Profile != ProfileRFC9068 {
+		wrong("Profile", "is unknown")
+	}
+	for _, a := range c.Algorithms {
+		if !jose.Known(a) {
+			wrong("Algorithms", "holds %q, which is not supported", a)
+		}
+	}
+	c.checkNames(wrong)
+	if c.ClockSkew < 0 || c.ClockSkew > maxClockSkew {
+		wrong("ClockSkew", "is not within 0 and 2 minutes")
+	}
+	if c.MaxTokenLifetime < time.Second && !c.AllowAnyLifetime {
+		wrong("MaxTokenLifetime", "is under a second")
+	}
+	if c.MaxTokenLength < 0 {
+		wrong("MaxTokenLength", "is negative")
+	}
+	if c.MaxKeyAge < 0 {
+		wrong("MaxKeyAge", "is negative")
+	}
+	if c.CacheSize < 0 {
+		wrong("CacheSize", "is negative")
+	}
+	if c.Introspection == nil && (c.AlwaysIntrospect || c.RequireActive) {
+		wrong("Introspection", "is required by AlwaysIntrospect and RequireActive")
+	}
+	if c.AlwaysIntrospect && c.RequireActive {
+		wrong("RequireActive", "and AlwaysIntrospect exclude each other")
+	}
+	if i := c.Introspection; i != nil {
+		if i.Endpoint != "" {
+			if err := c.checkURL(i.Endpoint); err != nil {
+				wrong("Introspection.Endpoint", "%v", err)
+			}
+		}
+		switch _, secret := i.Auth.(clientSecret); {
+		case secret && (i.ClientID == "" || i.ClientSecret == ""):
+			wrong("Introspection", "needs a ClientID and a ClientSecret")
+		case i.ClientID == "":
+			wrong("Introspection", "needs a ClientID")
+		}
+		if c.MaxTokenLength >= 0 && (i.MaxTokenLength < 0 || i.MaxTokenLength > c.MaxTokenLength) {
+			wrong("Introspection.MaxTokenLength", "is not within 1 and MaxTokenLength, which is %d", c.MaxTokenLength)
+		}
+		if i.CacheSize < 0 {
+			wrong("Introspection.CacheSize", "is negative")
+		}
+		if i.Timeout < 0 {
+			wrong("Introspection.Timeout", "is negative")
+		}
+		if i.MaxConcurrent < 0 {
+			wrong("Introspection.MaxConcurrent", "is negative")
+		}
+		if i.StaleIfError < 0 {
+			wrong("Introspection.StaleIfError", "is negative")
+		}
+		if i.StaleIfError > 0 && i.CacheTTL <= 0 {
+			wrong("Introspection.StaleIfError", "needs a CacheTTL: what isn't kept can't be used")
+		}
+		if i.Cache != nil && i.CacheTTL <= 0 {
+			wrong("Introspection.Cache", "needs a CacheTTL: what isn't kept can't be shared")
+		}
+	}
+	c.checkBounds(wrong)
+	return errors.Join(errs...)
+}
+
+// checkURL returns an error unless text is an https URL, or an http URL on loopback, where other
+// machines can't read the traffic. AllowHTTP accepts http on every host.
+func (c Config) checkURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
+		return errors.New("is not an absolute URL without user and fragment")
+	}
+	if u.Scheme == "https" || u.Scheme == "http" && (c.AllowHTTP || loopback(u.Hostname())) {
+		return nil
+	}
+	return errors.New("is not an https URL (http is for loopback, or see AllowHTTP)")
+}
+
+// The largest values that a Config may have. Sums of larger values could overflow.
 const (
 	maxDuration   = 100 * 365 * 24 * time.Hour
 	maxCacheSize  = 1 << 30
@@ -13,7 +131,7 @@ const (
 	maxConcurrent = 100_000
 )
 
-// checkBounds calls wrong for each value that is too large to calculate with.
+// checkBounds calls wrong for each setting that is larger than its maximum.
 func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	type duration struct {
 		field string
@@ -50,15 +168,15 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	}
 }
 
-// otherMeaning lists claims that ClientClaims and ScopeClaims must not name: they name no client
-// and hold no scopes.
+// otherMeaning are claims that ClientClaims and ScopeClaims must not list, because their values
+// have another meaning than a client or scopes.
 var otherMeaning = []string{
 	"iss", "sub", "exp", "nbf", "iat", "jti", "sid", "nonce", "at_hash", "c_hash", "cnf", "events", "active",
 	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",
 }
 
-// checkNames calls wrong for each claim that ClientClaims and ScopeClaims must not name, and for
-// settings that the profile excludes.
+// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list, and if the
+// profile does not allow these settings at all.
 func (c Config) checkNames(wrong func(field, format string, args ...any)) {
 	check := func(field string, names, never []string) {
 		if names != nil && len(names) == 0 {

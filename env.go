@@ -17,7 +17,7 @@ const (
 	maxClockSkew = 2 * time.Minute
 )
 
-// profiles and clientAuths are the words for the values of Profile and ClientAuth.
+// profiles and clientAuths map the words in environment variables to values.
 var (
 	profiles = map[string]Profile{
 		"identityserver": ProfileIdentityServer, "rfc9068": ProfileRFC9068,
@@ -104,7 +104,8 @@ func ConfigFromEnv() (Config, error) {
 	return c, e.Err()
 }
 
-// introspection returns nil if no variable about introspection is set.
+// introspection returns the Introspection that the variables describe, or nil if none of them is
+// set.
 func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{
@@ -126,7 +127,8 @@ func (e environment) introspection() *Introspection {
 			e.Wrong(prefix+"CLIENT_SECRET", "and %sCLIENT_SECRET_FILE exclude each other", prefix)
 		}
 		secret, err := os.ReadFile(file)
-		// The error must not show the path, which may be a secret that was put there by mistake.
+		// The error must not contain the path. A secret may have been put into the variable by
+		// mistake.
 		if err, ok := errors.AsType[*fs.PathError](err); ok {
 			e.Wrong(prefix+"CLIENT_SECRET_FILE", "names a file that cannot be read: %w", err.Err)
 		}
@@ -141,10 +143,10 @@ func (e environment) introspection() *Introspection {
 	return nil
 }
 
-// environment reads the variables whose values need this package.
+// environment reads variables with the types of this package.
 type environment struct{ *envvar.Reader }
 
-// url returns a URL. It accepts http: [Config.Validate] checks whether http is allowed.
+// url reads a URL. It also accepts http, because [Config.Validate] checks whether http is allowed.
 func (e environment) url(name string) string {
 	value := e.Text(name)
 	if value != "" {
@@ -165,7 +167,7 @@ func (e environment) algorithms(name string) []string {
 	return list
 }
 
-// claimNames reports names that ClientClaims and ScopeClaims must not have in any Config.
+// claimNames reports an error for each claim that ClientClaims or ScopeClaims must not list.
 func (e environment) claimNames(c Config) {
 	alone := Config{
 		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,

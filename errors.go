@@ -10,37 +10,37 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Reason is why a request was refused: a stable word. The set of reasons is small, so it is safe as
-// a metric label. It may be shown to clients.
+// Reason is a stable word that says why a request was refused. There are few reasons, so a Reason
+// can be a metric label. A Reason may be shown to clients.
 type Reason string
 
-// The reasons, and what they are answered with.
+// The reasons, with the status and the error code of the response.
 const (
-	ReasonMissingToken      Reason = "missing_token"      // 401 without an error code: no credentials, or those of another scheme
-	ReasonMalformedRequest  Reason = "malformed_request"  // 400 invalid_request: Authorization is repeated, too long or not of legal syntax
-	ReasonMalformedToken    Reason = "malformed_token"    // 401 invalid_token: too long, or neither a JWT nor a token to introspect
-	ReasonTokenType         Reason = "token_type"         // 401 invalid_token: an ID token, a logout token, any other JWT that is no access token
-	ReasonAlgorithm         Reason = "algorithm"          // 401 invalid_token: an algorithm or header that is not accepted
-	ReasonUnknownKey        Reason = "unknown_key"        // 401 invalid_token: the issuer publishes no such key
-	ReasonSignature         Reason = "signature"          // 401 invalid_token: the signature does not verify
-	ReasonIssuer            Reason = "issuer"             // 401 invalid_token: from another issuer
-	ReasonAudience          Reason = "audience"           // 401 invalid_token: for another API
-	ReasonExpired           Reason = "expired"            // 401 invalid_token
-	ReasonNotYetValid       Reason = "not_yet_valid"      // 401 invalid_token: nbf or iat lies in the future
-	ReasonLifetime          Reason = "lifetime"           // 401 invalid_token: valid for longer than this API accepts
+	ReasonMissingToken      Reason = "missing_token"      // 401 without an error code: no credentials, or credentials of another scheme
+	ReasonMalformedRequest  Reason = "malformed_request"  // 400 invalid_request: Authorization is repeated, too long or malformed
+	ReasonMalformedToken    Reason = "malformed_token"    // 401 invalid_token: the token is too long, or is neither a JWT nor a token that is introspected
+	ReasonTokenType         Reason = "token_type"         // 401 invalid_token: an ID token, a logout token or another JWT that is not an access token
+	ReasonAlgorithm         Reason = "algorithm"          // 401 invalid_token: the JWT's header has an algorithm or a member that is not accepted
+	ReasonUnknownKey        Reason = "unknown_key"        // 401 invalid_token: the issuer does not publish the key that the JWT names
+	ReasonSignature         Reason = "signature"          // 401 invalid_token: the issuer's keys do not verify the signature
+	ReasonIssuer            Reason = "issuer"             // 401 invalid_token: the token is from another issuer
+	ReasonAudience          Reason = "audience"           // 401 invalid_token: the token is for another API
+	ReasonExpired           Reason = "expired"            // 401 invalid_token: exp is in the past
+	ReasonNotYetValid       Reason = "not_yet_valid"      // 401 invalid_token: nbf or iat is in the future
+	ReasonLifetime          Reason = "lifetime"           // 401 invalid_token: the token is valid for longer than this API accepts
 	ReasonClaims            Reason = "claims"             // 401 invalid_token: a claim is missing or has an unusable value
 	ReasonSubject           Reason = "subject"            // 401 invalid_token: the token names no user
-	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: bound to a key whose possession was not shown
+	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: the token is bound to a key, and possession of the key was not proven
 	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that the token is not active
 	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: the token was revoked at this service
 	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
 	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) refused the user
-	ReasonAmbiguousTarget   Reason = "ambiguous_target"   // 400 invalid_request: upstreams may differ in what the request's path or host means
-	ReasonNoRule            Reason = "no_rule"            // 403 without an error code: no rule of a route table names the request, or one denies it
+	ReasonAmbiguousTarget   Reason = "ambiguous_target"   // 400 invalid_request: servers may read the path or host of the request differently
+	ReasonNoRule            Reason = "no_rule"            // 403 without an error code: no rule of the route table matches the request, or the rule denies it
 	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: the token can't be checked now
 )
 
-// answer is the HTTP form of a refusal.
+// answer is the HTTP response for a reason.
 type answer struct {
 	status      int
 	code        string // RFC 6750, section 3.1
@@ -74,35 +74,38 @@ var answers = map[Reason]answer{
 }
 
 // Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes, RetryAfter and Params,
-// and its JSON form. The text of Error is for logs: it says what was expected and what came, and
-// quotes values of the token, cut. No part of it contains a token, a secret or the address of a
-// server; the only exception is the issuer's name.
+// and its JSON form. The text of Error is for logs: it says which value was expected and which
+// value the token has. Values of the token are quoted, and long ones are cut. An Error contains no
+// token, no secret and no address of a server, except the issuer's name.
 //
-// A [TokenValidator] or a policy of your own may return an Error to choose the response. A Reason
-// that is none of the constants counts as ReasonUnavailable.
+// Your own [TokenValidator] or policy may return an Error to choose the response. An unknown Reason
+// counts as ReasonUnavailable.
 type Error struct {
 	Reason Reason
-	// Scopes are the scopes that the route requires: one sufficient set. Challenges contain it (RFC
-	// 6750, section 3).
+	// Scopes are scopes with which a token would satisfy the route. The challenge contains them
+	// (RFC 6750, section 3).
 	Scopes []string
-	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. 0 is sent
-	// as one second.
+	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. If it is
+	// 0, the client is told to wait for one second.
 	RetryAfter time.Duration
-	// Params are further parameters of the challenge, for example acr_values and max_age (RFC 9470).
-	// "error" and "error_description" replace those of the Reason, if the Reason has an error code.
-	// Challenges leave out what they can't contain: names with upper-case letters, values with
-	// characters other than printable ASCII or with " or \, values of more than 512 bytes, all
-	// parameters but the first 8 in the order of their names, and the parameters that the
-	// [Middleware] sets: realm, scope and resource_metadata.
+	// Params are further parameters of the challenge, for example acr_values and max_age (RFC
+	// 9470). "error" and "error_description" replace those of the Reason, if the Reason has an
+	// error code.
+	//
+	// A challenge leaves out a parameter that it can't contain: if its name has upper-case letters,
+	// if its value has more than 512 bytes, a character beyond printable ASCII, " or \, or if the
+	// [Middleware] sets the parameter itself: realm, scope and resource_metadata. Of the remaining
+	// parameters, the challenge contains the first 8 in the order of their names.
 	Params map[string]string
-	// Err is the cause, for logs. It may be nil. Clients don't see it.
+	// Err is the cause, for logs. It may be nil. It is not sent to clients.
 	Err error
 }
 
-// refuse returns a refusal as an error: a nil *Error in an error would not be nil.
+// refuse returns an *Error as an error. Its result type is error and not *Error, because a nil
+// *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
-// answer returns the HTTP form of the refusal.
+// answer returns the HTTP response for the refusal.
 func (e *Error) answer() answer {
 	a, ok := answers[e.Reason]
 	if !ok {
@@ -115,7 +118,8 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// param returns a parameter of Params. If a challenge can't contain the value, it returns otherwise.
+// param returns the parameter name of Params. If it is missing, or if a challenge can't contain its
+// value, param returns otherwise.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v
@@ -126,15 +130,15 @@ func (e *Error) param(name, otherwise string) string {
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.answer().status }
 
-// Code is the error code of RFC 6750, section 3.1, or the one in Params. It is "" if the refusal has
-// none.
+// Code is the error code of the challenge (RFC 6750, section 3.1): that of Params, or else that of
+// the Reason. Some reasons have none: then Code is "".
 func (e *Error) Code() string { return e.answer().code }
 
-// Detail is the text for clients: the detail of the problem details and the error_description of the
-// challenge.
+// Detail is a text for clients. It is the detail of the problem details and the error_description
+// of the challenge.
 func (e *Error) Detail() string { return e.answer().description }
 
-// Error is the reason and its cause, for logs.
+// Error returns the reason and the cause, for logs.
 func (e *Error) Error() string {
 	if e.Err == nil {
 		return "xenaauth: " + string(e.Reason)
@@ -146,7 +150,7 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 // MarshalJSON returns the problem details (RFC 9457) of the refusal: title, status and detail, and
-// as extensions the reason, the error code and the required scope. It does not contain the cause.
+// the extensions reason, error and scope. The cause is not included.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	a := e.answer()
 	return json.Marshal(struct {
@@ -159,8 +163,8 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
 }
 
-// asError returns err as an *Error. An err that is not an *Error is an outage. If err wraps an
-// *Error, err becomes the cause, for logs.
+// asError returns the *Error that err is or wraps. If err wraps it, asError returns a copy whose
+// cause is err, so that logs contain the text of the wrapper. Any other err counts as an outage.
 func asError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {

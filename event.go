@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The outcomes of the check of a request: see [Event].
+// The outcomes of the check of a request. Event.Outcome is one of them.
 const (
 	OutcomeAllowed     = "allowed"     // the request may pass, with a user
 	OutcomeAnonymous   = "anonymous"   // the request may pass, without a user: the route is optional or public
@@ -17,18 +17,19 @@ const (
 	OutcomeUnavailable = "unavailable" // the response is 503: the token can't be checked now
 )
 
-// The sources of what is known about a token: see [Event].
+// The ways in which a token was checked. Event.Source is one of them.
 const (
-	SourceJWT           = "jwt"           // the signature was verified for this request
-	SourceIntrospection = "introspection" // the issuer was asked for this request
-	SourceCache         = "cache"         // the token was checked for an earlier request
+	SourceJWT           = "jwt"           // the signature of the JWT was verified for this request
+	SourceIntrospection = "introspection" // the token was introspected for this request
+	SourceCache         = "cache"         // the token was verified or introspected for an earlier request, and is in the cache
 )
 
 // Event is the outcome of the check of a request.
 //
-// There is one event for each request that passes a [Middleware], also if several of its guards
-// check the request: a later guard that lets the request pass again adds no event. A later guard
-// that refuses the request adds an event with the refusal.
+// A [Middleware] reports one event for each request, also if several of its guards check the
+// request: the first guard reports the outcome, and a later guard that allows the request too
+// reports nothing. But if a later guard refuses the request, it reports a second event, with the
+// refusal.
 type Event struct {
 	// Outcome is OutcomeAllowed, OutcomeAnonymous, OutcomeRefused or OutcomeUnavailable.
 	Outcome string
@@ -36,36 +37,39 @@ type Event struct {
 	User *User
 	// Err is the refusal. It is nil if the request may pass.
 	Err *Error
-	// Route is the pattern of the route, or "" if it is not known: [http.Request.Pattern]. A guard
-	// that runs before the router does not know it.
+	// Route is the pattern of the route: [http.Request.Pattern]. It is "" if the pattern is not
+	// known, for example to a guard that runs before the router.
 	Route string
-	// Issuer and ClientID are those of the valid token, or "".
+	// Issuer and ClientID are the issuer and the client of the valid token. Without a valid token
+	// they are "".
 	Issuer, ClientID string
-	// Source is how the token was checked: SourceJWT, SourceIntrospection or SourceCache. It is ""
-	// if there is no valid token, or if a [TokenValidator] of your own does not tell.
+	// Source says how the token was checked: SourceJWT, SourceIntrospection or SourceCache. It is
+	// "" without a valid token, and for a [TokenValidator] of your own.
 	Source string
-	// Duration is how long the check took, without the handler. Upstream is the part of it in which
-	// the request waited for the issuer.
+	// Duration is how long the check of the request took, without the handler. Upstream is the part
+	// of Duration for which the request waited for the issuer.
 	Duration, Upstream time.Duration
-	// TokenInQuery reports whether the query contains access_token. It is never read as a token (RFC
-	// 6750, section 2.3, lets clients send it; OAuth 2.1 does not). An API may have a parameter of
-	// that name.
+	// TokenInQuery reports whether the query has a parameter access_token. The middleware does not
+	// accept a token there: RFC 6750, section 2.3, allows it, but OAuth 2.1 does not. TokenInQuery
+	// helps to find clients that send one. Your API may also use this name for a parameter of its
+	// own.
 	TokenInQuery bool
 }
 
-// IssuerCall is one HTTP request to the issuer: see [Config.IssuerCall].
+// IssuerCall is one HTTP request to the issuer. [Config.IssuerCall] receives it.
 type IssuerCall struct {
-	// Document is "metadata", "jwks" or "introspection".
+	// Document is what was requested: "metadata", "jwks" or "introspection".
 	Document string
-	// Duration is the time until the response was read, or the call failed.
+	// Duration is the time until the response was read completely, or until the call failed.
 	Duration time.Duration
-	// Status is the HTTP status, or 0 without a response.
+	// Status is the HTTP status. It is 0 if there is no response.
 	Status int
-	// Err says why there is no response. It contains no URL, address or secret.
+	// Err says why there is no response. Its text contains no URL, address or secret.
 	Err error
 }
 
-// report tells Options.Event the outcome of a check. err is nil if the request may pass. t may be nil.
+// report calls Options.Event with the outcome of a check. If err is nil, the request was allowed. t
+// is nil if the check was not traced.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return
@@ -81,7 +85,7 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	case user == nil:
 		e.Outcome = OutcomeAnonymous
 	}
-	if user != nil && user.set != nil { // not the zero User, which another validator may return
+	if user != nil && user.set != nil { // a foreign TokenValidator may return the zero User, which has no claims
 		e.Issuer, e.ClientID = user.Issuer(), user.ClientID()
 	}
 	if t != nil {
@@ -93,15 +97,16 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	m.opts.Event(r.Context(), e)
 }
 
-// trace is what an Event tells about the check of one request. The goroutine of the request writes
-// it, and no other. Most checks write nothing: a token in use costs no more with a trace.
+// trace records how one request is checked, for its Event. Only the goroutine of the request writes
+// to a trace. If the token is in use, nothing is written, so that the check is as fast as without a
+// trace.
 type trace struct {
 	start    time.Time
-	source   string        // "" if the token half did not look at the token itself
-	upstream time.Duration // the time in which the request waited for the issuer
+	source   string        // "" if the token was not verified or introspected for this request
+	upstream time.Duration // for how long the request waited for the issuer
 }
 
-// newTrace returns a trace, or nil if there is no listener.
+// newTrace returns a trace, or nil if Options.Event is nil.
 func (m *Middleware) newTrace() *trace {
 	if m.opts.Event == nil {
 		return nil
@@ -111,11 +116,11 @@ func (m *Middleware) newTrace() *trace {
 
 type tokenKey struct{}
 
-// tokenContext is the context in which a middleware calls a TokenValidator.
+// tokenContext is the context that a middleware passes to a TokenValidator.
 type tokenContext struct {
 	context.Context
-	trace  *trace // nil without a listener
-	proofs bool   // the middleware checks proofs of possession after the call
+	trace  *trace // nil if Options.Event is nil
+	proofs bool   // the middleware will check proofs of possession after the call
 }
 
 func (c *tokenContext) Value(key any) any {
@@ -125,8 +130,8 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// tokenContext returns the context for a TokenValidator. It is that of the request if the validator
-// has nothing to know.
+// tokenContext returns the context for a TokenValidator. It returns ctx itself if there is neither
+// a trace nor a Proof that the validator should know about.
 func (m *Middleware) tokenContext(ctx context.Context, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
@@ -134,7 +139,8 @@ func (m *Middleware) tokenContext(ctx context.Context, t *trace) context.Context
 	return &tokenContext{ctx, t, m.proofs != nil}
 }
 
-// traceOf returns the trace of a check, or nil if there is no listener.
+// traceOf returns the trace of the check that ctx belongs to. It is nil if Options.Event is nil.
+// All methods of *trace accept nil.
 func traceOf(ctx context.Context) *trace {
 	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
 		return c.trace
@@ -142,15 +148,16 @@ func traceOf(ctx context.Context) *trace {
 	return nil
 }
 
-// checksProofs reports whether the caller of a TokenValidator checks proofs of possession: then a
-// token may be bound to a key.
+// checksProofs reports whether the caller of a TokenValidator will check proofs of possession. Only
+// then may the validator accept a token that is bound to a key.
 func checksProofs(ctx context.Context) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
 	return ok && c.proofs
 }
 
-// callerContext returns the context that the middleware made a tokenContext of, for functions of the
-// service: a Validator that they call must not accept a bound token.
+// callerContext returns the context that the middleware passed to tokenContext. Functions of the
+// service get this context. If they call a Validator with it, the Validator refuses bound tokens,
+// because no caller will check the proof.
 func callerContext(ctx context.Context) context.Context {
 	if c, ok := ctx.(*tokenContext); ok {
 		return c.Context
@@ -158,28 +165,30 @@ func callerContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// from notes how the token was checked. t may be nil.
-func (t *trace) from(source string) {
+// setSource records how the token was checked. t may be nil.
+func (t *trace) setSource(source string) {
 	if t != nil {
 		t.source = source
 	}
 }
 
-// leastWait is the shortest wait for the issuer. A look at keys that are there is no wait.
-const leastWait = 20 * time.Microsecond
+// minWait is the shortest time that counts as a wait for the issuer. To read keys that are already
+// there takes less.
+const minWait = 20 * time.Microsecond
 
-// waiting begins a wait for the issuer, and ends it with the function that it returns. t may be nil.
-func (t *trace) waiting() (end func()) {
+// startWait starts to measure a wait for the issuer. The caller calls end when the wait is over. t
+// may be nil.
+func (t *trace) startWait() (end func()) {
 	if t == nil {
 		return func() {}
 	}
 	start := time.Now()
 	return func() {
-		if d := time.Since(start); d > leastWait {
+		if d := time.Since(start); d > minWait {
 			t.upstream += d
 		}
 	}
 }
 
-// hasQueryToken reports whether the query has a parameter access_token.
+// hasQueryToken reports whether the query of u has a parameter access_token. u may be nil.
 func hasQueryToken(u *url.URL) bool { return u != nil && target.QueryHas(u.RawQuery, "access_token") }

@@ -21,39 +21,39 @@ import (
 	"github.com/xenaauth/xenaauth/internal/freshness"
 )
 
-// fetcher makes HTTP calls of the issuer. Its errors contain no host, no address and nothing that
-// was sent.
+// fetcher sends HTTP requests to the issuer. Its errors contain no host, no address and no part of
+// the request.
 type fetcher struct {
 	network *network
 	timeout time.Duration
-	// Config.BeforeIssuerCall and Config.IssuerCall, which may be nil
+	// before is Config.BeforeIssuerCall, and report is Config.IssuerCall. Both may be nil.
 	before func(context.Context, string, http.Header) context.Context
 	report func(context.Context, IssuerCall)
 }
 
-// reply is an HTTP response whose body was read.
+// reply is an HTTP response with its whole body.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// outage is the error of a call that failed. Its text contains no secret and no address.
+// outage is the error of a failed call to the issuer. Its text contains no secret and no address.
 type outage struct {
-	what    string    // what was fetched
+	what    string    // the document that was fetched, or "introspection"
 	why     string    // the cause
-	down    bool      // the issuer seems to be down; false if it sent an unusable response
-	limited bool      // the issuer's response is that there were too many requests
-	ofCall  bool      // the issuer refuses this call only: other calls may succeed
-	until   time.Time // no call before this time: the issuer sent Retry-After
-	cause   error     // of code outside this package; its text is never shown
+	down    bool      // the issuer seems to be down; false if the issuer sent an unusable response
+	limited bool      // the status was 429: too many requests
+	ofCall  bool      // the failure is about this call only: other calls may succeed
+	until   time.Time // the issuer sent Retry-After: no call before this time
+	cause   error     // an error of code outside this package, for errors.Is and errors.As; its text is never shown
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
 func (o *outage) Unwrap() error { return o.cause }
 
-// RetryAfter returns the time from now in which the issuer wants no calls.
+// RetryAfter returns for how long from now the issuer wants no calls.
 func (o *outage) RetryAfter() time.Duration {
 	if o.until.IsZero() {
 		return 0
@@ -69,15 +69,15 @@ func newFetcher(network *network, timeout time.Duration, cfg Config) *fetcher {
 
 // fetchRequest is one request to the issuer.
 type fetchRequest struct {
-	what         string // what is fetched, for errors and logs
+	what         string // the document that is fetched, or "introspection"; for errors and logs
 	method, url  string
 	header       http.Header
 	form         url.Values                // the body, or nil
 	authenticate func(*http.Request) error // adds the credentials to each attempt; may be nil
-	limit        int64                     // of the body of the response, in bytes
+	limit        int64                     // the largest length of the response's body, in bytes
 }
 
-// do sends a request and reads the response.
+// do sends a request to the issuer and reads the response.
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	at, err := url.Parse(req.url)
 	if err != nil {
@@ -103,21 +103,21 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	return r, err
 }
 
-// announce calls Config.BeforeIssuerCall. It adds the fields that the hook sets to req, and returns
-// the context of the call.
+// announce calls Config.BeforeIssuerCall. It adds the header fields that this function sets to req,
+// and returns the context for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
-	defer func() { // in this goroutine, a panic would end the process
+	defer func() { // this goroutine is not that of a request, so a panic would end the process
 		if recover() != nil || next == nil {
 			next = ctx
 		}
-		maps.Copy(added, req.header) // the hook replaces no field of ours
+		maps.Copy(added, req.header) // our fields replace those of the hook
 		req.header = added
 	}()
 	return f.before(ctx, document(req.what), added)
 }
 
-// document is the name in an IssuerCall of what a request fetches.
+// document returns the value of IssuerCall.Document for a fetchRequest.what.
 func document(what string) string {
 	if what == "key set" {
 		return "jwks"
@@ -125,9 +125,9 @@ func document(what string) string {
 	return what
 }
 
-// reportCall tells Config.IssuerCall about a call.
+// reportCall calls Config.IssuerCall with the result of a call.
 func (f *fetcher) reportCall(ctx context.Context, what string, took time.Duration, r *reply, err error) {
-	defer func() { _ = recover() }() // in this goroutine, a panic would end the process
+	defer func() { _ = recover() }() // like in announce
 	call := IssuerCall{Document: document(what), Duration: took, Err: err}
 	if r != nil {
 		call.Status = r.status
@@ -135,7 +135,7 @@ func (f *fetcher) reportCall(ctx context.Context, what string, took time.Duratio
 	f.report(ctx, call)
 }
 
-// build returns the HTTP request of one attempt.
+// build returns the HTTP request for one attempt to send f.
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
@@ -159,13 +159,15 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
-	// A field without values is not sent. It tells net/http that the POST may be sent again if the
-	// server closes an idle connection in the same moment. To introspect a token twice does no harm.
+	// net/http sends a POST again, on a new connection, only if the request has this field. The
+	// server may close an idle connection at the moment of sending. To introspect a token twice
+	// does no harm. A field without values is not sent.
 	r.Header["Idempotency-Key"] = nil
 	return r, nil
 }
 
-// addCredentials calls authenticate, which is code outside this package.
+// addCredentials calls f.authenticate. That function may be code outside this package, so a panic
+// in it becomes an error.
 func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	if f.authenticate == nil {
 		return nil
@@ -181,7 +183,8 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	return nil
 }
 
-// document returns the body of a response that is 200 and JSON. All other responses are an outage.
+// document returns the body of a response with status 200 and a JSON content type. Any other
+// response is an outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
@@ -195,7 +198,7 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// outage returns the outage that a response shows. If why is "", the cause is the status.
+// outage returns the error for an unusable response. If why is "", the error says the status.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -219,15 +222,15 @@ func (r *reply) outage(what, why string) *outage {
 	return o
 }
 
-// maxRetryAfter bounds Retry-After, because an operator may set it too high by mistake. One call a
-// minute harms no server.
+// maxRetryAfter is the longest Retry-After that is obeyed. An operator of the issuer may set it too
+// high by mistake, and one call a minute harms no server.
 const maxRetryAfter = time.Minute
 
-// lifetime returns how much longer the response is fresh. 0 means that it does not say.
+// lifetime returns for how much longer the response is fresh. It is 0 if the response does not say.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
-// publicCause returns the cause of a failed call without the URLs and addresses that the errors of
-// net and net/http contain.
+// publicCause returns a short cause of a failed call. It does not return the text of err, because
+// the errors of net and net/http contain URLs and addresses.
 func publicCause(err error) string {
 	var dns *net.DNSError
 	var network net.Error

@@ -139,11 +139,11 @@ func (i *introspector) lookup(
 		return nil, refuse(ReasonInactive, errInactive)
 	}
 	t := traceOf(ctx)
-	arrived := t.waiting()
+	endWait := t.startWait()
 	newer, err := i.request(ctx, endpoint, token, key, known != nil)
-	arrived()
+	endWait()
 	if err == nil {
-		t.from(SourceIntrospection)
+		t.setSource(SourceIntrospection)
 	}
 	usable := known != nil && now.Before(known.usable)
 	if err != nil && usable && asError(err).Reason == ReasonUnavailable {

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// published is a key set, with the entity tag and the URL from which it was fetched.
+// published is the key set that the issuer publishes. etag is its entity tag, and url is the URL
+// from which it was fetched.
 type published struct {
 	keys      *jose.KeySet
 	etag, url string
@@ -20,7 +21,7 @@ type published struct {
 
 const maxKeySet = 1 << 20
 
-// refreshing returns the policy for refreshing metadata and key sets.
+// refreshing returns the times and bounds by which the metadata and the key set are refreshed.
 func refreshing(maxAge time.Duration) refresh.Policy {
 	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
@@ -40,7 +41,7 @@ func refreshing(maxAge time.Duration) refresh.Policy {
 	}
 }
 
-// issuer fetches and keeps the metadata and keys of the issuer.
+// issuer fetches the metadata and the key set of the issuer, and keeps them fresh.
 type issuer struct {
 	cfg      Config
 	fetch    *fetcher
@@ -68,8 +69,9 @@ func accept(force bool) http.Header {
 	return h
 }
 
-// fetchKeys fetches the key set. If that fails at the URL that the metadata name, it fetches the
-// metadata again, and tries the new URL if there is one.
+// fetchKeys fetches the key set. If the fetch fails at the URL in the metadata, the issuer may have
+// moved the key set. Then fetchKeys fetches the metadata again, and tries the new URL if they name
+// one.
 func (i *issuer) fetchKeys(
 	ctx context.Context, previous published, force bool,
 ) (p published, lifetime time.Duration, err error) {
@@ -86,8 +88,8 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// A refresh of the metadata may have ended since Get. Asked comes first: if it reports a refresh,
-	// Peek returns the document of that refresh.
+	// Another goroutine may have refreshed the metadata since Get. Asked must be called before
+	// Peek: if Asked reports a refresh, Peek then returns the metadata of that refresh.
 	asked := i.metadata.Asked(now)
 	moved, _, _ := i.metadata.Peek()
 	if moved.jwksURL == m.jwksURL && !asked {
@@ -102,20 +104,20 @@ func (i *issuer) fetchKeys(
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// moved reports whether the metadata name another URL for the key set than the one from which it
-// was fetched. It fetches the metadata again if they are older than a minute. user is the caller's
-// number for [refresh.Source.Await].
+// moved reports whether the metadata now name another URL for the key set than old.url. If the
+// metadata are older than a minute, moved fetches them again. user is the caller's number for
+// [refresh.Source.Await].
 func (i *issuer) moved(
-	ctx context.Context, from published, user uint64, now time.Time,
+	ctx context.Context, old published, user uint64, now time.Time,
 ) (bool, error) {
 	if i.cfg.JWKSURL != "" {
 		return false, nil
 	}
 	m, at, ok := i.metadata.Peek()
 	if ok && now.Sub(at) < time.Minute {
-		return m.jwksURL != from.url, nil
+		return m.jwksURL != old.url, nil
 	}
-	names := func(m metadata) bool { return m.jwksURL != from.url }
+	names := func(m metadata) bool { return m.jwksURL != old.url }
 	m, err := i.metadata.Await(ctx, now, true, user, names)
 	return err == nil && names(m), err
 }
@@ -145,7 +147,7 @@ func (i *issuer) fetchKeysAt(
 	}
 	p = published{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
-		p.keys = previous.keys // they also hold which keys have verified tokens
+		p.keys = previous.keys // the old keys, because they record which of them have verified tokens
 		return p, r.lifetime(), nil
 	}
 	if p.keys, err = jose.ParseKeySet(text); err != nil {
@@ -167,11 +169,12 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	return m.introspectionURL, err
 }
 
-// unavailable returns the refusal for an error that says nothing about the token.
+// unavailable returns a refusal with ReasonUnavailable. err is an error that does not show whether
+// the token is valid.
 func unavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) { // the issuer sent Retry-After, or too many requests wait
+	if errors.As(err, &later) { // err is from an issuer that sent Retry-After, or from too many waiting requests
 		e.RetryAfter = later.RetryAfter()
 	} else {
 		e.RetryAfter = breaker.Wait(err)

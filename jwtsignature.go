@@ -46,18 +46,18 @@ func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, by *verifiedBy, now time.Time,
 ) error {
 	t := traceOf(ctx)
-	arrived := t.waiting()
+	endWait := t.startWait()
 	published, err := s.issuer.keys.Get(ctx, now)
-	arrived()
+	endWait()
 	if err != nil {
 		return unavailable(err)
 	}
 	user := cmp.Or(set.Subject, set.ClientID)
 	keys, known := published.keys.Find(header)
 	if !known {
-		arrived = t.waiting()
+		endWait = t.startWait()
 		published, keys, err = s.await(ctx, published, header, s.users.Name(user), now)
-		arrived()
+		endWait()
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (s *signatures) verify(
 	s.users.Note(user)
 	by.key = key
 	by.in.Store(published.keys)
-	t.from(SourceJWT)
+	t.setSource(SourceJWT)
 	return nil
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// metadata is the part of an authorization server's metadata that is used (RFC 8414, section 2).
+// metadata are the members of the issuer's metadata (RFC 8414, section 2) that this package uses.
 type metadata struct {
 	jwksURL, introspectionURL string
 }
@@ -46,8 +46,8 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// metadataURLs returns the URLs that the metadata of an issuer may have: first by OpenID Connect
-// Discovery 1.0, section 4, then by RFC 8414, section 3.1.
+// metadataURLs returns the URLs at which the metadata of an issuer may be: first the URL of OpenID
+// Connect Discovery 1.0, section 4, then that of RFC 8414, section 3.1.
 func metadataURLs(issuer string) []string {
 	base := strings.TrimSuffix(issuer, "/")
 	urls := []string{base + "/.well-known/openid-configuration"}
@@ -96,8 +96,9 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	return m, nil
 }
 
-// secure reports whether metadata are fetched by https only. Then their URLs must be https too,
-// also on loopback: a process that listens there could choose the keys, or receive our credentials.
+// secure reports whether the metadata are fetched by https only. If so, the URLs in the metadata
+// must be https too, also on loopback: otherwise a process that listens on loopback could choose
+// the keys, or receive our credentials.
 func (c Config) secure() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }

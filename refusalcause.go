@@ -11,19 +11,21 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The errors of this file say why a token is refused: what was expected and what came. Each refusal
-// creates one, but few are read. So an error contains values, and its method Error creates the
-// text. It quotes and cuts the values of a token, because a stranger may have written them.
+// Each error type of this file is the cause of a refused token: its text compares the value in the
+// token with the value that was expected. Every refusal creates such an error, but few of them are
+// logged. To keep refusals cheap, an error stores values, and only its method Error builds the
+// text. The text quotes the values of the token and cuts long ones, because a stranger may have
+// written them.
 
-// maxShown bounds the part of a value that an error shows, in bytes. maxListed bounds the values of
-// a list.
+// maxShown is the largest number of bytes of one value in an error text. maxListed is the largest
+// number of elements of one list.
 const (
 	maxShown  = 80
 	maxListed = 5
 )
 
-// shown quotes a value. It escapes control characters, and characters beyond ASCII, because they
-// may look like other characters.
+// shown returns s in quotation marks, cut to maxShown bytes. It escapes control characters, and
+// also every character beyond ASCII, because some of them look like an ASCII character.
 func shown(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
@@ -31,7 +33,7 @@ func shown(s string) string {
 	return strconv.QuoteToASCII(s[:maxShown]) + "..."
 }
 
-// listed quotes the values of a list.
+// listed returns the first maxListed values, each quoted, and the number of the other values.
 func listed(values []string) string {
 	if len(values) == 0 {
 		return "empty"
@@ -50,7 +52,8 @@ func listed(values []string) string {
 	return b.String()
 }
 
-// wrongIssuer is about iss. got is "" if it is missing.
+// wrongIssuer is the error for a token whose iss is not Config.Issuer. got is "" if the token has
+// no iss.
 type wrongIssuer struct{ got, want string }
 
 func (e *wrongIssuer) Error() string {
@@ -70,7 +73,8 @@ func (e *wrongIssuer) Error() string {
 	return text
 }
 
-// wrongAudience is about aud. setting is the name of the list want.
+// wrongAudience is the error for a token whose aud names none of the accepted audiences. want is
+// the list of these audiences, and setting is its name in the text.
 type wrongAudience struct {
 	got     []string
 	setting string
@@ -85,11 +89,12 @@ func (e *wrongAudience) Error() string {
 	return "aud is " + got + ", " + e.setting + " is " + listed(e.want)
 }
 
-// wrongTime is about exp in the past, or about another time in the future. Its text shows both
-// clocks.
+// wrongTime is the error for a token that has expired, or whose nbf or iat is in the future. Its
+// text contains the time of the claim and the time on this machine, because a wrong clock is a
+// frequent cause.
 type wrongTime struct {
 	claim string
-	at    int64 // seconds
+	at    int64 // seconds since 1970
 	now   time.Time
 }
 
@@ -102,17 +107,17 @@ func (e *wrongTime) Error() string {
 	return fmt.Sprintf("%s is %s %s the time here: %s, %s here", e.claim, span, ago, date(e.at), date(now))
 }
 
-// wrongLifetime is about a token that is valid for too long.
+// wrongLifetime is the error for a token that is valid for longer than Config.MaxTokenLifetime.
 type wrongLifetime struct {
-	from      string // the claim from which the time counts
-	have, max int64  // seconds
+	from      string // the claim from which the lifetime counts: nbf or iat
+	have, max int64  // in seconds
 }
 
 func (e *wrongLifetime) Error() string {
 	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
 }
 
-// seconds returns a length of time as text.
+// seconds returns the text of a duration of n seconds, for example "1h30m0s".
 func seconds(n int64) string {
 	if n < 0 || n > 100*365*24*3600 { // longer durations and differences may overflow
 		return "more than a century"
@@ -120,7 +125,7 @@ func seconds(n int64) string {
 	return (time.Duration(n) * time.Second).String()
 }
 
-// date returns a NumericDate as text.
+// date returns the text of a NumericDate (RFC 7519, section 2), in UTC.
 func date(n int64) string {
 	if n < 0 || n > 1<<37 {
 		return strconv.FormatInt(n, 10)
@@ -128,7 +133,8 @@ func date(n int64) string {
 	return time.Unix(n, 0).UTC().Format(time.RFC3339)
 }
 
-// noUser is about a token without a user. subject is "" or the id of the client.
+// noUser is the error for a token that names no user. subject is the claim sub if it is the id of
+// the client, and "" if the token has no sub.
 type noUser struct{ subject, client string }
 
 func (e *noUser) Error() string {
@@ -139,7 +145,8 @@ func (e *noUser) Error() string {
 	return text + ", and the token of client " + shown(e.client) + " has no user: see Config.Subject and Config.AllowClientTokens"
 }
 
-// wrongType is about typ. got is "" if it is missing.
+// wrongType is the error for a JWT whose typ is not the type of an access token. got is "" if the
+// JWT has no typ.
 type wrongType struct{ got, want string }
 
 func (e *wrongType) Error() string {
@@ -149,14 +156,15 @@ func (e *wrongType) Error() string {
 	return "typ is " + shown(e.got) + ", not " + e.want
 }
 
-// wrongKind is about a claim that says that the token is not an access token.
+// wrongKind is the error for a token with a claim, for example token_use, that calls the token
+// something other than an access token.
 type wrongKind struct{ claim, got string }
 
 func (e *wrongKind) Error() string {
 	return e.claim + " is " + shown(e.got) + ", which is not an access token"
 }
 
-// wrongAlgorithm is about alg. want is Config.Algorithms.
+// wrongAlgorithm is the error for an alg that is not accepted. want is Config.Algorithms.
 type wrongAlgorithm struct {
 	got  string
 	want []string
@@ -171,12 +179,13 @@ func (e *wrongAlgorithm) Error() string {
 
 func (e *wrongAlgorithm) Unwrap() error { return jose.ErrAlgorithm }
 
-// noKeyFor is about a token with an algorithm for which the issuer publishes no key.
+// noKeyFor is the error for a JWT whose alg fits none of the issuer's keys.
 type noKeyFor struct{ algorithm string }
 
 func (e *noKeyFor) Error() string { return "the issuer publishes no key for alg " + shown(e.algorithm) }
 
-// unknownKey is about a token with the name of a key that the issuer doesn't publish.
+// unknownKey is the error for a JWT whose kid or x5t names a key that the issuer does not publish.
+// keys is the number of keys that the issuer publishes.
 type unknownKey struct {
 	id, thumbprint string
 	keys           int
@@ -190,14 +199,14 @@ func (e *unknownKey) Error() string {
 	return fmt.Sprintf("%s is not among the %d usable keys of the issuer", name, e.keys)
 }
 
-// missingScope is about a valid token without the scopes that the route requires.
+// missingScope is the error for a valid token that lacks a scope that the route requires.
 type missingScope struct{ have, want []string }
 
 func (e *missingScope) Error() string {
 	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
 }
 
-// The errors without a value to show.
+// These causes need no values of the token in their text.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
 	errInactive      = errors.New("introspection response has active: false: the token is expired, revoked or for another API")
@@ -215,7 +224,8 @@ var (
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 
-// The marks of other kinds of tokens, and the settings that accept them.
+// These errors say which claim shows that the token is not an access token. Some of them name the
+// setting that accepts the claim.
 var (
 	errNonce               = errors.New("nonce marks an ID token: see Config.AllowNonce")
 	errIDToken             = errors.New("at_hash and c_hash mark an ID token")
@@ -226,7 +236,8 @@ var (
 	errNoScope             = errors.New("scope and scp are missing, which marks an ID token: see Config.ScopeClaims")
 )
 
-// confusableError returns the error for the first of the confusable claims that a token has.
+// confusableError returns the error for the claims in has. At least one of them belongs to another
+// kind of token.
 func confusableError(has claims.Member) error {
 	switch {
 	case has&(claims.AtHash|claims.CHash) != 0:
@@ -239,7 +250,7 @@ func confusableError(has claims.Member) error {
 	return errNonce
 }
 
-// tooLong is about a token that is longer than a setting allows.
+// tooLong is the error for a token that is longer than a setting allows. have and max are in bytes.
 type tooLong struct {
 	have, max int
 	setting   string
