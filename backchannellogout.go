@@ -26,20 +26,22 @@ const (
 	maxContentType = 256
 	maxLogoutsSeen = 10_000
 
-	maxLogoutFields = 64 // of the form
+	maxLogoutFields = 64 // the number of fields that the form may have
 )
 
 // LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
 // Logout 1.0). It revokes the access tokens of the session that ended. If a logout token names no
-// session, it revokes all tokens that the user got before. Mount the handler at the URL where the
-// issuer sends logout tokens, outside any [Middleware]. clientIDs are the clients for which this
-// URL is registered at the issuer. LogoutHandler panics if there are none.
+// session, the handler revokes all access tokens that the user got before the logout.
 //
-// The response is 200 when the tokens are refused, 400 if the logout token is not valid or was used
-// before (section 2.6), and 503 if its signature cannot be checked because the keys are missing. If
-// the logout token names a session, access tokens without sid are not revoked; IdentityServer
-// before 4.0 issues such tokens. Config.Logger gets the reasons of refusals, as [Options].Logger
-// does for requests.
+// Mount the handler at the URL where the issuer sends logout tokens, outside any [Middleware].
+// clientIDs are the clients for which this URL is registered at the issuer. LogoutHandler panics if
+// there are none.
+//
+// The response is 200 when the access tokens are refused. It is 400 if the logout token is not
+// valid or was used before (section 2.6), and 503 if its signature cannot be checked because the
+// keys are missing. If the logout token names a session, access tokens without sid are not revoked;
+// IdentityServer before 4.0 issues such tokens. Config.Logger receives why logout tokens are
+// refused, with the same limit of records a minute as [Options].Logger.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -60,7 +62,7 @@ type logoutHandler struct {
 	clientIDs claims.NameSet
 	log       refusalLog
 
-	mu   sync.Mutex // held between the look-up and the insertion of a token in seen
+	mu   sync.Mutex // held while a token is looked up in seen and added to it
 	seen *factcache.Cache[struct{}]
 }
 
@@ -89,7 +91,7 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// receive reads and verifies a logout token, and revokes the tokens that it names.
+// receive reads and verifies a logout token, and revokes the access tokens that it names.
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	text, err := readLogoutToken(r, w)
 	if err != nil {
@@ -106,18 +108,18 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	}
 	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
 	if set.SessionID == "" {
-		// Times in tokens are whole seconds: a token of the same second counts as issued before the
-		// logout.
+		// The times in tokens are whole seconds. So an access token of the same second counts as
+		// issued before the logout.
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
-		h.seen.Delete(&key) // the issuer may send the logout token again, and should
+		h.seen.Delete(&key) // the revocation failed, so the issuer may send this logout token again
 		return err
 	}
 	return nil
 }
 
-// readLogoutToken returns the field logout_token of a form.
+// readLogoutToken reads the field logout_token of the form in the request body.
 func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	contentType := r.Header.Get("Content-Type")
 	if len(contentType) > maxContentType {
@@ -166,7 +168,8 @@ func (h *logoutHandler) verify(
 	return set, err
 }
 
-// check checks what section 2.6 of the specification requires, except issuer and signature.
+// check checks the header and the claims as section 2.6 of the specification requires. Issuer and
+// signature are checked elsewhere.
 func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
@@ -175,7 +178,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		typ = header.Type
 	}
 	switch {
-	// IdentityServer before Duende writes at+jwt.
+	// IdentityServer before Duende writes at+jwt in logout tokens too.
 	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
@@ -192,7 +195,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 	case set.NotBefore > late:
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
-	// seen forgets a token after that time.
+	// seen keeps each logout token until it expires, so the bound of the lifetime keeps seen small.
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
 		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
 	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) ||
@@ -202,7 +205,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 	return nil
 }
 
-// isLogout reports whether the claim events has the logout event, with an object as its value.
+// isLogout reports whether the claim events contains the logout event, with an object as its value.
 func isLogout(set *claims.Set) bool {
 	raw, ok := set.Find("events")
 	if !ok {
@@ -220,7 +223,7 @@ func isLogout(set *claims.Set) bool {
 	return err == nil && found
 }
 
-// isFirst reports whether a logout token is used for the first time, and records its use.
+// isFirst reports whether a logout token is used for the first time. It records the use.
 func (h *logoutHandler) isFirst(key *factcache.Key, set *claims.Set, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

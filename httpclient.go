@@ -11,34 +11,34 @@ import (
 	"time"
 )
 
-// network holds the connections to issuers, a pool for each server.
+// network holds the connections to issuers, in one pool for each server.
 type network struct {
-	client http.Client // its Transport is not used: each pool has one
-	ours   bool        // no other code uses the connections
+	client http.Client // its Transport is not used, because each pool has one of its own
+	ours   bool        // the connections belong to this package, and not to Config.HTTPClient
 
 	mu    sync.Mutex
-	pools map[string]*pool // key: scheme and host
+	pools map[string]*pool // the key is scheme and host
 }
 
-// pool is the connections to one server. If they are dead, the whole pool is replaced. Connections
-// are dead if nothing arrives on them, not even an error, while a new connection works.
+// pool holds the connections to one server. Connections are dead if nothing arrives on them, not
+// even an error, while a new connection works. Then the whole pool is replaced.
 type pool struct {
 	transport http.RoundTripper
 	ours      bool          // this package may close the connections
-	extra     chan struct{} // semaphore that bounds the calls that are sent more than once
+	extra     chan struct{} // semaphore that bounds the calls that are sent again
 	dead      chan struct{} // closed when the pool is replaced
 
 	mu       sync.Mutex
-	answered time.Time // when the last response came
+	answered time.Time // when the last response arrived
 }
 
 const (
-	maxPools = 64 // of one network
-	maxExtra = 4  // concurrent calls to one server that are sent more than once
+	maxPools = 64 // the largest number of pools in one network
+	maxExtra = 4  // how many calls to one server may be sent again at the same time
 )
 
-// ourNetwork is shared by all validators without an HTTPClient, so that a validator that is no
-// longer used leaves no connections open.
+// ourNetwork holds the connections of all validators without an HTTPClient. They share it, so that
+// a validator that is no longer used leaves no open connections behind.
 var ourNetwork = &network{ours: true}
 
 func newNetwork(client *http.Client) *network {
@@ -48,7 +48,7 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// theirs returns the transport of Config.HTTPClient.
+// theirs returns the Transport of Config.HTTPClient, or the default transport of net/http.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
@@ -56,11 +56,11 @@ func (n *network) theirs() http.RoundTripper {
 	return n.client.Transport
 }
 
-// ourTransport returns a new transport. It has the settings of [http.DefaultTransport], and time
-// limits.
+// ourTransport returns a new transport with the settings of [http.DefaultTransport] and shorter
+// timeouts.
 func ourTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
-	// A monitoring agent may have replaced DefaultTransport by another type.
+	// A monitoring agent may have replaced DefaultTransport by a value of another type.
 	if d, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = d.Clone()
 		ownHTTP2(t)
@@ -68,17 +68,17 @@ func ourTransport() *http.Transport {
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
 	t.ResponseHeaderTimeout = 4 * time.Second
-	// The default of MaxConcurrent. With the default of net/http, 2, most concurrent calls would have
-	// to connect again.
+	// 64 is also the default of MaxConcurrent. The default of net/http is 2: most concurrent calls
+	// would then need a new connection.
 	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = maxIdle
 	ping(t)
 	return t
 }
 
-// ping makes t test its HTTP/2 connections by pings, unless it does so already. All calls share one
-// HTTP/2 connection. Without pings, the operating system needs a quarter of an hour to find that it
-// is dead.
+// ping makes t send pings on HTTP/2 connections, unless t is already configured to do so. All calls
+// to a server share one HTTP/2 connection. If it is dead, the operating system needs a quarter of
+// an hour to notice.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -88,24 +88,24 @@ func ping(t *http.Transport) {
 	}
 }
 
-// ownHTTP2 makes t, a copy of a transport, open its own HTTP/2 connections. If
-// golang.org/x/net/http2 has configured the original, TLSNextProto of the copy leads to the
-// connections of the original. The copy then uses the HTTP/2 client of net/http instead.
+// ownHTTP2 makes t open its own HTTP/2 connections. t is a copy of another transport. If
+// golang.org/x/net/http2 has configured that transport, TLSNextProto of the copy leads to the
+// connections of the original. ownHTTP2 therefore selects the HTTP/2 client of net/http.
 func ownHTTP2(t *http.Transport) {
 	if _, ok := t.TLSNextProto["h2"]; !ok {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-	if c := t.TLSClientConfig; c != nil { // c is a copy, but NextProtos is shared with the original
+	if c := t.TLSClientConfig; c != nil { // c is a copy, but shares the array of NextProtos with the original
 		protos := slices.Clone(c.NextProtos)
 		c.NextProtos = slices.DeleteFunc(protos, func(p string) bool { return p == "h2" })
 	}
 }
 
-// maxIdle is how long an unused connection is kept.
+// maxIdle is for how long an unused connection stays open.
 const maxIdle = 30 * time.Second
 
-// pool returns the pool of a server that is in use.
+// pool returns the pool for a server. It creates one if there is none.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,14 +114,14 @@ func (n *network) pool(server string) *pool {
 	}
 	var p *pool
 	if n.ours {
-		p = n.fresh()
+		p = n.newConnections()
 	} else {
 		p = newPool(n.theirs(), false)
 	}
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	for name, p := range n.pools { // drops any pool: if it is needed, it is made again
+	for name, p := range n.pools { // drop an arbitrary pool: if it is needed again, it is created again
 		if len(n.pools) < maxPools {
 			break
 		}
@@ -132,10 +132,11 @@ func (n *network) pool(server string) *pool {
 	return p
 }
 
-// fresh returns a pool without connections. It copies the transport of the client, so that other
-// users of the transport are not disturbed. It cannot copy a transport that is not from net/http:
-// such a pool may have connections.
-func (n *network) fresh() *pool {
+// newConnections returns a pool that opens new connections. Its transport is a copy of the
+// client's, so that other users of the client keep their connections. A transport that is not from
+// net/http can't be copied: then the pool uses the transport itself, which may have open
+// connections.
+func (n *network) newConnections() *pool {
 	if n.ours {
 		return newPool(ourTransport(), true)
 	}
@@ -161,8 +162,8 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	}
 }
 
-// replace makes next the pool of a server, if old is still in use. It closes old.dead, for the
-// calls that wait for a response on the old connections.
+// replace makes next the pool of a server, unless old was already replaced. It closes old.dead:
+// calls that wait for a response on an old connection then send again.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -175,63 +176,65 @@ func (n *network) replace(server string, old, next *pool) {
 	old.close()
 }
 
-// close closes idle connections. The others are closed when they become idle.
+// close closes the idle connections of a pool that is no longer used. A connection in use is closed
+// when its response was read.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.ours {
 		t.CloseIdleConnections()
 	}
 }
 
-// hear records that a response came.
-func (p *pool) hear(now time.Time) {
+// recordResponse records that a response arrived.
+func (p *pool) recordResponse(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answered = now
 }
 
-// silent reports whether no response has come since a time.
+// silent reports whether no response has arrived after the time since.
 func (p *pool) silent(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.answered.After(since)
 }
 
-// patience is the time without a response after which a call is sent again. An issuer that was down
-// is not called for one second, so a recovery takes less than two seconds.
+// patience is how long a call waits for a response before it is sent again. It is less than the
+// second for which the library makes no calls after the issuer was down. So the library finds
+// within two seconds that the issuer works again.
 const patience = 900 * time.Millisecond
 
-// exchange is one call of a server. It is sent again after each 0.9 s without a response, on a new
-// connection, and the first response is used. So a dead connection costs one second. A server that
-// hung is found within a second after it works again, although it never responds to the calls that
-// it received before.
+// exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
+// without a response. The first response is used, so a dead connection costs only about a second. A
+// server that hung may never respond to the calls that it received before; the repeated call finds
+// within a second that it works again.
 //
-// Few calls at a time are sent more than once. If a call gets its response on a new connection, and
-// the connections in use are silent, these connections are closed and the other calls are sent
-// again.
+// To protect the server, few calls at a time are sent again. If a response arrives on a new
+// connection, and none on the old ones in the meantime, the old connections count as dead: they are
+// replaced, and the other calls are sent again.
 type exchange struct {
 	network *network
 	server  string                                       // scheme and host
 	what    string                                       // the document that is fetched
-	limit   int64                                        // of the body of the response, in bytes
-	build   func(context.Context) (*http.Request, error) // its error is an outage
+	limit   int64                                        // the largest length of the response's body, in bytes
+	build   func(context.Context) (*http.Request, error) // builds the request of one attempt; its error is an outage
 
 	results chan result
 	over    chan struct{} // closed when do returns
-	running int           // number of attempts that have no result yet
+	running int           // the number of attempts without a result yet
 }
 
-// result is the end of an attempt.
+// result is the result of one attempt to send a call.
 type result struct {
 	pool  *pool
-	fresh bool // only this attempt uses the pool
+	fresh bool // the pool was created for this attempt
 	reply *reply
 	err   error
 }
 
-// do returns the response. If none comes before ctx ends, it returns an outage.
+// do returns the response. If there is none before ctx ends, the error is an outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the attempts that are still running
+	defer cancel() // ends the attempts that still run
 	x.results, x.over = make(chan result), make(chan struct{})
 	defer close(x.over)
 
@@ -240,14 +243,14 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	x.send(ctx, first, false)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	var wanted chan<- struct{} // first.extra while this call wants to be sent more than once
+	var wanted chan<- struct{} // first.extra while this call waits to be sent again; otherwise nil
 	holds := false             // this call has a place in first.extra
 	var failed, limited *result
 	for x.running > 0 {
 		select {
 		case <-timer.C:
 			if holds {
-				x.send(ctx, x.network.fresh(), true)
+				x.send(ctx, x.network.newConnections(), true)
 				timer.Reset(patience)
 			} else {
 				wanted = first.extra
@@ -255,7 +258,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 		case wanted <- struct{}{}:
 			wanted, holds = nil, true
 			defer func() { <-first.extra }()
-			x.send(ctx, x.network.fresh(), true)
+			x.send(ctx, x.network.newConnections(), true)
 			timer.Reset(patience)
 		case <-dead:
 			current := x.network.pool(x.server)
@@ -270,7 +273,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 					failed = &r
 				}
 			case r.reply.status == http.StatusTooManyRequests && x.running > 0:
-				// The second attempt may have caused it.
+				// The server may count the attempts of this call as too many requests. Wait for the
+				// other attempt.
 				r.drop()
 				limited = &r
 			default:
@@ -282,34 +286,34 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	// If nothing came on the connections, the next call must not begin on them.
+	// The old connections may be dead, so the next call must not use them.
 	if ctx.Err() != nil && first.silent(began) {
-		x.network.replace(x.server, first, x.network.fresh())
+		x.network.replace(x.server, first, x.network.newConnections())
 	}
 	return nil, failed.err
 }
 
-// settle decides which connections the next calls use, after r brought the response.
+// settle chooses the connections for later calls, after the response r arrived.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
-		r.pool.hear(time.Now())
+		r.pool.recordResponse(time.Now())
 		x.network.replace(x.server, first, r.pool)
 	case r.fresh:
 		r.drop()
 	default:
-		r.pool.hear(time.Now())
+		r.pool.recordResponse(time.Now())
 	}
 }
 
-// drop closes the connection of an attempt that had one of its own.
+// drop closes the connections of a pool that was created for this attempt.
 func (r *result) drop() {
 	if r.fresh {
 		r.pool.close()
 	}
 }
 
-// send makes an attempt in a new goroutine.
+// send starts an attempt in a new goroutine.
 func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	x.running++
 	go func() {
@@ -323,9 +327,9 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	}()
 }
 
-// attempt sends the call and reads the response.
+// attempt sends the request of the call and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
-	defer func() { // a panic of the configured client in this goroutine would end the process
+	defer func() { // a panic of Config.HTTPClient in this goroutine would end the process
 		if recover() != nil {
 			err = &outage{what: x.what, why: "the HTTP client panicked"}
 		}
@@ -336,7 +340,8 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}
 	client := x.network.client
 	client.Transport = p.transport
-	// A redirect would send the token and the credentials to a server that is not configured.
+	// To follow a redirect would send the token and our credentials to a server that nobody
+	// configured.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
@@ -344,7 +349,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	defer resp.Body.Close() //nolint:errcheck // an error after the body was read has no effect
+	defer resp.Body.Close() //nolint:errcheck //nolint:errcheck // an error after the body was read has no effect
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}

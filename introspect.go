@@ -14,35 +14,36 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// introspector finds the users of tokens by introspection (RFC 7662), and caches the responses.
+// introspector returns the users of tokens by introspection (RFC 7662). It caches the responses.
 type introspector struct {
 	cfg       Introspection
-	maxLength int // of all tokens; cfg bounds those that are not JWTs
+	maxLength int // the bound for all tokens; cfg has the bound for tokens that are not JWTs
 	issuer    *issuer
 	policy    *policy
 	client    *introspectionClient
 	shared    *sharedCache // nil if no Cache is configured
 	active    *factcache.Cache[*cachedResponse]
-	hot       *factcache.Hot[*cachedResponse] // of the tokens in use
-	// inactive is a cache of its own, so that a flood of unknown tokens can't displace known ones.
+	hot       *factcache.Hot[*cachedResponse] // the tokens in use
+	// inactive is separate from active, so that a flood of unknown tokens can't displace the known
+	// ones.
 	inactive *factcache.Cache[struct{}]
 	flights  singleflight.Group
 }
 
-// cachedResponse is a response with "active": true in the cache.
+// cachedResponse is a cached response with "active": true.
 type cachedResponse struct {
 	user     User
 	endpoint string
-	fresh    time.Time // until then it is used
-	usable   time.Time // until then it is used if there is no newer response
+	fresh    time.Time // until this time the response is used, and the issuer is not called
+	usable   time.Time // until this time the response is used if the issuer gives no newer one
 }
 
 const (
-	// remembered is how long a response stays in the cache after its use, to tell a token that was
-	// good from a token that was never seen.
+	// remembered is how long a response stays in the cache after the time in which it may be used.
+	// It shows that the token was active before, so that a call for it takes precedence over calls
+	// for tokens of strangers.
 	remembered = time.Hour
-	// inactivePart is the share of the cache's memory for tokens that are not active: one byte in
-	// inactivePart bytes.
+	// inactivePart is the share of the cache memory that is for inactive tokens: 1/inactivePart.
 	inactivePart = 8
 )
 
@@ -64,9 +65,9 @@ func newIntrospector(
 	}
 }
 
-// introspect returns the user of a token that the issuer says is active, and whose claims satisfy
-// the policy. If the token is a JWT that was verified, verified is its user. Then the response must
-// be about the same user and client, and introspect returns verified.
+// introspect returns the user of a token, if the issuer says that the token is active and its
+// claims satisfy the policy. verified is nil, or the user of a JWT that was already verified. Then
+// the response must be about the same user and client, and introspect returns verified.
 func (i *introspector) introspect(
 	ctx context.Context, token string, verified *User, now time.Time,
 ) (*User, error) {
@@ -88,7 +89,7 @@ func (i *introspector) introspect(
 		if known, err = i.lookup(ctx, endpoint, token, now); err != nil {
 			return nil, err
 		}
-		now = time.Now() // an introspection call takes some time
+		now = time.Now() // a call to the issuer may have taken seconds
 	}
 	active := &known.user
 	if err := i.policy.check(ctx, active, nil, claims.Answer, now); err != nil {
@@ -108,7 +109,7 @@ func (i *introspector) introspect(
 	return verified, nil
 }
 
-// checkSyntax refuses a text that cannot be a token. Such a text is not sent to the issuer.
+// checkSyntax refuses a text that cannot be a token, so that it is never sent to the issuer.
 func (i *introspector) checkSyntax(token string) error {
 	switch {
 	case len(token) > i.maxLength:
@@ -124,8 +125,9 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// lookup returns the response for a token from the cache, or else from the issuer. If the issuer
-// gives no response, an older one is used as long as Introspection.StaleIfError allows.
+// lookup returns the response for a token from the cache. If there is none, lookup calls the
+// issuer. If that call fails, lookup returns an older response as long as
+// Introspection.StaleIfError allows.
 func (i *introspector) lookup(
 	ctx context.Context, endpoint, token string, now time.Time,
 ) (*cachedResponse, error) {
@@ -152,22 +154,23 @@ func (i *introspector) lookup(
 	return newer, err
 }
 
-// request introspects a token. Requests with the same token share one introspection call. The call
-// has a context of its own, so it goes on if one of these requests ends. known tells that the token
-// was active before: such a token takes precedence over tokens of strangers.
+// request introspects a token. Requests with the same token at the same time share one call. That
+// call has a context of its own, so it does not end when one of the requests ends. known says that
+// the token was active before: calls for known tokens take precedence over calls for tokens of
+// strangers.
 func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err) // no caller waits for the response
+		return nil, unavailable(err) // the request has ended, so it needs no response
 	}
 	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
-		defer func() { // a panic of the configured client in this goroutine would end the process
+		defer func() { // a panic of Config.HTTPClient in this goroutine would end the process
 			if recover() != nil {
 				err = &outage{what: "introspection", why: "the HTTP client panicked"}
 			}
 		}()
-		// Another call may have ended after lookup looked into the caches.
+		// Another call for this token may have ended after lookup read the caches.
 		now := time.Now()
 		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.fresh) {
 			return known, nil
@@ -192,7 +195,8 @@ func (i *introspector) request(
 	}
 }
 
-// share calls the issuer, or takes the response that another instance put into Introspection.Cache.
+// share introspects a token. If Introspection.Cache is set, it first looks for the response that
+// another instance has stored there.
 func (i *introspector) share(
 	ctx context.Context, endpoint, token string, known bool,
 ) (introspected, error) {
@@ -203,8 +207,9 @@ func (i *introspector) share(
 	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// keep caches a response, within the bounds of RFC 7662, section 4. An error that is not about the
-// token is not cached. A response without iss is about a token of the issuer that sent it.
+// keep caches a response or the error of a call, for no longer than RFC 7662, section 4, allows. It
+// does not cache an error that says nothing about the token. A response without iss gets the iss of
+// the issuer that sent it.
 func (i *introspector) keep(
 	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
 ) *cachedResponse {
@@ -234,7 +239,7 @@ func (i *introspector) keep(
 	return nil
 }
 
-// size is about how many bytes the response takes.
+// size returns about how many bytes of memory the response takes.
 func (c *cachedResponse) size() int {
 	return int(unsafe.Sizeof(*c)-unsafe.Sizeof(c.user)) + c.user.size()
 }

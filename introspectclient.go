@@ -12,19 +12,19 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// introspectionClient calls the introspection endpoint.
+// introspectionClient calls the introspection endpoint of the issuer.
 type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	guard  *breaker.Guard // bounds calls, tries them again, and stops them while the issuer is down
+	guard  *breaker.Guard // bounds the calls, repeats a failed call, and stops calls while the issuer is down
 	latest latestCall
 }
 
 // introspected is the result of an introspection call.
 type introspected struct {
-	set *claims.Set // nil if the token is not active
-	at  time.Time   // from which the time to live counts
+	set *claims.Set // the claims; nil if the token is not active
+	at  time.Time   // when the response came; CacheTTL and NegativeTTL begin here
 }
 
 const maxResponse = 256 << 10
@@ -46,12 +46,12 @@ func newIntrospectionClient(
 
 // introspectionVerdict returns what the error of an introspection call shows about the issuer.
 //
-// A response that can't be used does not show that the issuer is down. Otherwise a stranger could
-// send a token that makes the issuer fail, and cut off all other clients.
+// An unusable response does not count as an issuer that is down. Otherwise a stranger could send a
+// token that makes the issuer fail, and the guard would then stop the calls for all other clients.
 func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {
-		return breaker.Verdict{} // it answered
+		return breaker.Verdict{} // the issuer's response is about the token, so the issuer is up
 	}
 	wait := o.RetryAfter()
 	return breaker.Verdict{
@@ -62,8 +62,8 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// call introspects a token at the issuer, as soon as the guard lets the call begin, and records the
-// result.
+// call introspects a token at the issuer. It waits until the guard allows the call, for Timeout at
+// most. It also records the result for Status and the log.
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool,
 ) (r introspected, err error) {
@@ -79,7 +79,7 @@ func (c *introspectionClient) call(
 		c.report.outcome("introspection", nil)
 		c.latest.record(nil)
 	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
-		// The issuer was not called.
+		// The issuer was not called, so there is no result to record.
 	default:
 		c.report.outcome("introspection", err)
 		c.latest.record(err)
@@ -87,14 +87,15 @@ func (c *introspectionClient) call(
 	return r, err
 }
 
-// isInactive reports whether err says that a token is not active. No other error is a response.
+// isInactive reports whether err says that the token is not active. Every other error says nothing
+// about the token.
 func isInactive(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Reason == ReasonInactive
 }
 
-// post sends one introspection request and reads the response. The error is an *Error with
-// ReasonInactive, or an outage.
+// post sends one introspection request and reads the response. If the token is not active, the
+// error is an *Error with ReasonInactive. Every other error is an outage.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string,
 ) (*claims.Set, error) {
@@ -120,8 +121,8 @@ func (c *introspectionClient) post(
 		code == "invalid_client", code == "unauthorized_client":
 		return nil, r.outage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
-		// The error is about the token. RFC 7009, section 2.2.1, has the first code for revocation,
-		// and introspection endpoints use it too.
+		// These codes mean that the issuer doesn't know the token. RFC 7009, section 2.2.1, defines
+		// the first one for revocation; introspection endpoints use it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
 	text, err := r.document(what)
@@ -130,7 +131,7 @@ func (c *introspectionClient) post(
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
-		if !saysActive(r.body) { // then the rest of the response does not matter
+		if !saysActive(r.body) { // an inactive token is refused, whatever else the response contains
 			return nil, refuse(ReasonInactive, errInactive)
 		}
 		return nil, &outage{what: what, why: err.Error()}
@@ -145,7 +146,7 @@ func (c *introspectionClient) post(
 
 var activeName, errorName = claims.NewNames("active"), claims.NewNames("error")
 
-// saysActive reports whether a response has the member active with the value true.
+// saysActive reports whether a response contains "active": true.
 func saysActive(body string) (active bool) {
 	err := claims.Object(body, activeName, func(name string, d *claims.Decoder) error {
 		if name == "active" {
@@ -162,7 +163,7 @@ func saysActive(body string) (active bool) {
 	return active && err == nil
 }
 
-// errorCode returns the code of an error response (RFC 6749, section 5.2), or "".
+// errorCode returns the member error of an error response (RFC 6749, section 5.2), or "".
 func errorCode(body string) (code string) {
 	err := claims.Object(body, errorName, func(name string, d *claims.Decoder) error {
 		ok := false
@@ -182,25 +183,24 @@ func errorCode(body string) (code string) {
 	return code
 }
 
-// refusedCredentials is the error text of an introspection call if the issuer refuses the
-// credentials.
+// refusedCredentials is the text of the error if the issuer refuses the credentials of this API.
 const refusedCredentials = "the issuer refuses our credentials: check Introspection.ClientID and ClientSecret"
 
 // latestCall is the result of the latest introspection call.
 type latestCall struct {
-	failure atomic.Pointer[outage] // nil if there was a response, or if there was no call
-	probed  atomic.Int64           // when refused credentials were last tried again, in Unix nanoseconds
+	failure atomic.Pointer[outage] // nil if the latest call got a response about its token, or if there was no call
+	probed  atomic.Int64           // when checkCredentials last called the issuer, in Unix nanoseconds
 }
 
-// record records the result of a call. An error that is not an outage is a response about the
-// token.
+// record records the result of a call. If err is not an outage, the issuer has sent a response
+// about the token.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)
 }
 
-// refused returns an outage if the issuer refused the credentials in the latest call, and nil
-// otherwise.
+// refused returns the outage of the latest call, if the issuer refused the credentials of this API.
+// Otherwise it returns nil.
 func (l *latestCall) refused() *outage {
 	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {
 		return o
@@ -208,9 +208,10 @@ func (l *latestCall) refused() *outage {
 	return nil
 }
 
-// checkCredentials returns an error if the issuer refuses the credentials. An instance that is not
-// ready gets no requests, so no request would show that the credentials were corrected. So
-// checkCredentials calls the endpoint again, at most once a second, with a text that is no token.
+// checkCredentials returns an error if the issuer refuses the credentials of this API. It serves
+// readiness probes. An instance that is not ready gets no requests, so no request would show that
+// the credentials were corrected. So checkCredentials itself calls the endpoint, at most once a
+// second, with a text that is not a token.
 func (c *introspectionClient) checkCredentials(
 	ctx context.Context, endpoint string, now time.Time,
 ) error {

@@ -11,45 +11,47 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// verifier verifies JWTs, and caches what it found out about them.
+// verifier verifies JWTs, and caches the facts about them.
 type verifier struct {
 	policy     *policy
 	signatures *signatures
-	algorithms []string // nil allows all
+	algorithms []string // the accepted algorithms; nil accepts all supported ones
 	maxLength  int
 	cache      *factcache.Cache[cachedJWT]
-	hot        *factcache.Hot[*jwtFacts] // of the tokens in use
+	hot        *factcache.Hot[*jwtFacts] // the tokens in use
 }
 
-// jwtFacts are the claims of a JWT and the key that verified its signature.
+// jwtFacts are the facts about a verified JWT: its claims, and the key that verified its signature.
 type jwtFacts struct {
 	user User
 	set  claims.Set
 	verifiedBy
 }
 
-// cachedJWT is how the facts about a JWT are cached that is not in use. It takes half the memory of
-// jwtFacts. To parse the payload again takes a microsecond.
+// cachedJWT is the form of jwtFacts in the cache. It takes half the memory of jwtFacts. To parse
+// the payload again takes a microsecond.
 type cachedJWT struct {
 	payload string
 	key     *jose.Key
 }
 
-// splitJWT is a JWT that was looked up in the cache.
+// splitJWT is a JWT that is not in the table of tokens in use. Its fields are set as far as they
+// were needed.
 type splitJWT struct {
 	jose.Token
-	header *jose.Header  // nil if the JWT is in the cache
-	hashed *jose.Hashed  // nil if no look-up needed it yet
-	key    factcache.Key // the key of the JWT in the cache, if hashed is not nil
+	header *jose.Header  // nil if the JWT was found in the cache
+	hashed *jose.Hashed  // nil if the hash was not needed yet
+	key    factcache.Key // the cache key of the JWT; valid if hashed is not nil
 }
 
-// errOpaque says that a text is not a JWT.
+// errOpaque means that a text is not a JWT, so it may be an opaque token.
 var errOpaque = errors.New("not a JWT")
 
-// verify returns the user of a JWT whose claims satisfy the policy and whose signature is good. The
-// error is errOpaque if text does not have three segments. The claims come from the table of tokens
-// in use, from the cache, or from the JWT itself. They are checked before the signature, so a
-// forged token with bad claims costs no signature check.
+// verify returns the user of a JWT, if its claims satisfy the policy and a key of the issuer
+// verifies its signature. If text does not have three segments, the error is errOpaque.
+//
+// The facts come from the table of tokens in use, or from the cache, or else the JWT is parsed. The
+// claims are checked before the signature, so a forged token with bad claims costs no verification.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*User, error) {
 	for {
 		var token splitJWT
@@ -61,7 +63,7 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			}
 		}
 		if err := v.policy.check(ctx, &facts.user, token.header, claims.JWT, now); err != nil {
-			return nil, err // also while the issuer is unreachable: no key would change that
+			return nil, err // no key could make these claims good, so this refusal is not 503 while the issuer is down
 		}
 		if facts.key == nil {
 			if token.hashed == nil {
@@ -87,7 +89,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			}
 			return &facts.user, nil
 		}
-		// The issuer withdrew the key that verified the signature. Another key may verify it.
+		// The issuer has withdrawn the key that verified the signature. Verify again: another key
+		// may fit.
 		v.hot.Delete(text)
 		if !inUse {
 			v.cache.Delete(&token.key)
@@ -95,8 +98,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 	}
 }
 
-// lookup returns the facts about a JWT from the cache. If the cache has none, lookup parses the
-// JWT: then the facts have no key, and token is ready for the check of the signature.
+// lookup returns the facts about a JWT from the cache. If the JWT is not in the cache, lookup
+// parses it. The facts then have no key, and token has what is needed to verify the signature.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -106,7 +109,7 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	if header != nil || full { // otherwise no token with this header was good, so none is in the cache
+	if header != nil || full { // without a known header, the JWT is not in the cache: the header of each verified JWT is kept
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
 			facts := &jwtFacts{verifiedBy: verifiedBy{key: cached.key}}
@@ -121,8 +124,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// parse reads the header and the claims of a JWT, and compares iss before any key is fetched (RFC
-// 8725, section 3.8). header is nil unless a token with the same header was good before.
+// parse reads the header and the claims of a JWT. It compares iss here, before any key is fetched
+// (RFC 8725, section 3.8). header is nil unless a JWT with the same header was verified before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error
@@ -135,8 +138,8 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
-		// A key that was looked for less than a second ago is still absent. In a flood of tokens
-		// that name it, the rest of each token is not read.
+		// If this key was missing in the key set a second ago, it is still missing. Refusing here
+		// keeps a flood of such tokens cheap, because their payloads are not read.
 		if keys := v.signatures.current(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}
@@ -160,14 +163,15 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// hash hashes the JWT, for the cache and for the signature. The key of the cache depends on the
-// whole JWT, although its signed part is hashed only once.
+// hash computes the hash of the signed part, and the cache key from that hash and the signature. So
+// the signed part is hashed once, for the cache and for the verification.
 func (t *splitJWT) hash() {
 	t.hashed = t.Token.Hash()
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// size is about how many bytes the facts take. It counts the claims once: the user refers to them.
+// size returns about how many bytes of memory the facts take. The user refers to the claims in set,
+// so the claims are counted once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
 }

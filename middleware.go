@@ -10,64 +10,70 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// Options configure a [Middleware]. The zero value and a nil pointer mean the defaults.
+// Options configure a [Middleware]. A nil pointer means the zero value, and the zero value of each
+// field is its default.
 type Options struct {
-	// Realm is the realm in challenges (RFC 9110, section 11.5). "" is "xena".
+	// Realm is the parameter realm of challenges (RFC 9110, section 11.5). "" is "xena".
 	Realm string
 	// ResourceMetadata is the URL of the protected resource metadata, sent in challenges (RFC 9728,
 	// section 5.1). If "", challenges have no resource_metadata.
 	ResourceMetadata string
-	// MaxTokenLength is the largest length of a token, in bytes. It is checked before the token is
-	// read. 0 is 16 KiB. [Config] and [Introspection] have bounds of their own, which apply as
-	// well.
+	// MaxTokenLength is the largest length of a token, in bytes. Longer tokens are refused before
+	// they are read. 0 is 16 KiB. [Config] and [Introspection] have further bounds, and a token
+	// must satisfy all of them.
 	MaxTokenLength int
 	// EmptyBody sends refusals without a body. The default body is problem details (RFC 9457).
 	EmptyBody bool
-	// ErrorBody writes the body of a refusal in place of the problem details. Status, challenge and
-	// Retry-After are set before the call, and ErrorBody can't change them. Other header fields
-	// that it sets are sent too. It is not called for HEAD.
+	// ErrorBody writes the body of a refusal instead of the problem details. Status, challenge and
+	// Retry-After are set before the call, and ErrorBody can't change them. It may set other header
+	// fields. It is not called for HEAD requests.
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
-	// Proofs are the proofs of possession that this middleware checks. Without them it refuses every
-	// token that is bound to a key by its claim cnf (RFC 7800). With them it accepts a token that is
-	// bound, if each member of cnf that it knows is confirmed for the request; jkt and x5t#S256 are
-	// known also without a proof. It refuses a bound token with another scheme than its proof's.
+	// Proofs are the proofs of possession that this middleware checks. A token can be bound to a
+	// key by its claim cnf (RFC 7800). Without Proofs, the middleware refuses every bound token.
+	//
+	// With Proofs, it accepts a bound token if each known member of cnf is confirmed for the
+	// request. The members of the Proofs are known, and always jkt and x5t#S256: a token with a
+	// known member for which there is no Proof is refused. The middleware also refuses a bound
+	// token that is sent with another scheme than its Proof requires.
 	Proofs []Proof
-	// Event is called with the outcome of every request, for counters and audit logs. It runs on the
-	// request's goroutine.
+	// Event is called with the outcome of every request, for counters and audit logs. It runs in
+	// the goroutine of the request, which waits for it.
 	Event func(context.Context, Event)
-	// Logger receives the cause of each refusal: what was expected and what came. The level is Warn
-	// if the response is 503, and Info otherwise. For each [Reason] it receives at most 5 refusals
-	// a minute in full, and then the number of further ones. Values from tokens are quoted and cut,
-	// and no record contains a token. To tell several middlewares apart, give each a Realm or a
-	// Logger of its own. If nil, Config.Logger of a [Validator] is used, or [slog.Default] if that
-	// is nil too. To log nothing, use [slog.DiscardHandler].
+	// Logger receives why each request is refused: which value was expected, and which value the
+	// token has. The level is Warn if the response is 503, and Info otherwise. For each [Reason],
+	// at most 5 refusals a minute get a record of their own, and one more record contains the
+	// number of further ones. Values of tokens are quoted and cut, and no record contains a token.
+	// To distinguish several middlewares in one log, give each its own Realm or Logger. If Logger
+	// is nil, Config.Logger of the [Validator] is used, or [slog.Default] if there is none. To log
+	// no refusals, use [slog.DiscardHandler].
 	Logger *slog.Logger
 }
 
-// DefaultMaxTokenLength is the default bound of the length of a token, in bytes.
+// DefaultMaxTokenLength is the default of the largest length of a token, in bytes.
 const DefaultMaxTokenLength = 16 << 10
 
-// Middleware guards handlers. It is safe for concurrent use.
+// Middleware checks the requests to handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator  TokenValidator
-	inner      innerValidator // of validator, or nil
-	wrapped    bool           // inner is not validator itself
-	proofs     *proofs        // nil without proofs
+	inner      innerValidator // the Validator inside validator, or nil
+	wrapped    bool           // validator is a wrapper around inner
+	proofs     *proofs        // nil if Options.Proofs is empty
 	opts       Options
-	needsScope bool // the audience is not checked, so a scope must tell that the token is for this API
+	needsScope bool // Config.AllowAnyAudience is set, so a scope must show that the token is for this API
 	rendered   renderings
 	log        refusalLog
 }
 
 // NewMiddleware returns a middleware that validates tokens with v.
 //
-// v may wrap a [Validator], for example to measure it. If the wrapper has the method
-// Unwrap() TokenValidator, the middleware finds the Validator inside, and both behave alike. Without
-// that method, each guard of a request validates the token again, since only the Validator knows
-// what was revoked in the meantime.
+// v may wrap a [Validator], for example to measure it. If the wrapper has the method Unwrap()
+// TokenValidator, the middleware finds the Validator inside, and the wrapped Validator behaves like
+// one without a wrapper. If it has no such method and a request passes several guards, each guard
+// validates the token again, because the middleware can't ask whether it was revoked in the
+// meantime.
 //
 // NewMiddleware panics if v is nil, if a challenge can't contain Options.Realm or
-// Options.ResourceMetadata, or if one of Options.Proofs can't work.
+// Options.ResourceMetadata, or if one of Options.Proofs is unusable.
 func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
@@ -102,22 +108,22 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	return m
 }
 
-// Require lets a request pass if its token is valid and its user meets every requirement. AnyUser()
-// lets every user pass. If several guards run for one request, for example on a group and on a route
-// in it, the token is validated once.
+// Require allows a request if its token is valid and its user meets every requirement. AnyUser()
+// allows every user. If a request passes several guards, for example that of a group of routes and
+// that of one route, its token is validated once.
 //
-// Require adds nothing to a response that passes. A handler that allows shared caches to store a
-// response despite the credentials must set Vary: Authorization itself (RFC 6750, section 5.3; RFC
-// 9111, section 3.5).
+// Require adds nothing to the response to an allowed request. A handler that lets shared caches
+// store its response must set Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section
+// 3.5).
 //
-// It panics if there is no requirement, if one is the zero Requirement, if the requirements together
-// have more than 256 alternative sets of scopes ([Requirement.Alternatives]), or if
-// [Config.AllowAnyAudience] is set and a token without a scope could pass.
+// Require panics if there is no requirement, if one is the zero Requirement, if the requirements
+// together have more than 256 alternative sets of scopes ([Requirement.Alternatives]), or if
+// [Config.AllowAnyAudience] is set and the requirements would allow a token without a scope.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) == 0 {
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
 	}
-	all := AllOf(rs...) // it panics if they combine to too many alternatives
+	all := AllOf(rs...) // AllOf panics if there are too many alternatives
 	rs = all.of
 	if m.needsScope && !scoped(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -143,9 +149,9 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 	}
 }
 
-// Optional lets requests without a token pass, without a user. If a request has a token of an
-// accepted scheme, the token must be valid. It adds Vary: Authorization to the response. It panics if
-// [Config.AllowAnyAudience] is set.
+// Optional allows requests without a token, and their handler finds no user. If a request has a
+// token of an accepted scheme, the token must be valid. Optional adds Vary: Authorization to the
+// response. It panics if [Config.AllowAnyAudience] is set.
 func (m *Middleware) Optional(next http.Handler) http.Handler {
 	if m.needsScope {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -167,42 +173,44 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 	})
 }
 
-// Check decides as [Middleware.Require] does and writes no response. It returns the request with
-// the user in its context, or an [*Error]. Without requirements every user may pass. Adapters for
-// frameworks use Check, Challenge and Deny, and call Challenge for requests that pass as well.
-// Check does not recover from panics of policies and hooks. An adapter answers such a request with
-// 503 in a deferred function, because middleware that recovers from a panic and writes nothing
-// would leave the status 200.
+// Check decides about a request like [Middleware.Require], but writes no response. It returns the
+// request with the user in its context, or an [*Error]. Without requirements every user is allowed.
+//
+// Adapters for frameworks use Check, Challenge and Deny. They call Challenge for allowed requests
+// as well. Check does not recover from panics in policies and hooks. So an adapter must answer 503
+// in a deferred function: if other middleware recovers from the panic and writes nothing, the
+// status would be 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	return m.checkRequest(r, rs, false)
 }
 
-// CheckOptional decides as [Middleware.Optional] does: like [Middleware.Check], but it also accepts a
-// request without a token, and returns it without a user. The requirements are for users only.
+// CheckOptional decides about a request like [Middleware.Optional], but writes no response. It is
+// [Middleware.Check], except that it also allows a request without a token, and returns it without
+// a user. The requirements apply only if there is a user.
 func (m *Middleware) CheckOptional(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	return m.checkRequest(r, rs, true)
 }
 
-// CheckPublic lets a request of a public route pass. It does not look at the credentials. It
-// returns the request without a user, also if another package put a user into its context, and
-// tells Options.Event that the request may pass.
+// CheckPublic allows a request of a public route. It does not read the credentials. It returns the
+// request without a user, even if another package has put a user into its context, and reports the
+// request to Options.Event.
 func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 	m.report(r, nil, nil, nil)
 	return withoutUser(r)
 }
 
 // Refuse reports a refusal that the caller decided, for example because no rule of a route table
-// matches the request. Options.Event and the log receive it like a refusal of [Middleware.Check].
-// Refuse returns the refusal as an [*Error], for Challenge and Deny. An err that is not an *Error,
-// or is nil, is an outage. The route in the log is r.Pattern.
+// matches the request. Options.Event and the log receive it like a refusal of [Middleware.Check],
+// with r.Pattern as the route. Refuse returns the refusal as an [*Error], for Challenge and Deny.
+// If err is nil or not an *Error, the refusal is an outage.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
-	told := *asError(err) // a copy: the caller may use the original again
+	told := *asError(err) // a copy, because the caller may use err again
 	m.report(r, nil, &told, nil)
 	m.logRefusal(r, nil, &told)
 	return &told
 }
 
-// checkRequest is Check, or CheckOptional if optional is set.
+// checkRequest implements Check, and CheckOptional if optional is set.
 func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	t := m.newTrace()
 	before := m.contextOf(r)
@@ -212,14 +220,15 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 		m.logRefusal(r, user, asError(err))
 		return nil, err
 	}
-	if before == nil { // an earlier guard of this middleware has reported the request
+	if before == nil { // otherwise an earlier guard of this middleware has reported that the request is allowed
 		m.report(r, user, nil, t)
 	}
 	return allowed, nil
 }
 
-// check decides about a request. before is what an earlier guard found out, or nil. If the refusal
-// is about a valid token, the user is returned too.
+// check decides about a request. before is the result of an earlier guard for the same credentials,
+// or nil. If a request with a valid token is refused, check also returns the user, for the log and
+// the event.
 func (m *Middleware) check(
 	r *http.Request, rs []Requirement, before *userContext, optional bool, t *trace,
 ) (*http.Request, *User, error) {
@@ -255,7 +264,7 @@ func (m *Middleware) check(
 	return r, user, nil
 }
 
-// authenticate returns the user of the credentials, and the proofs of possession that it checked.
+// authenticate returns the user of the credentials, and the proofs of possession that it confirmed.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
 	switch c.Kind {
 	case bearer.None:
@@ -279,7 +288,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	return user, list, nil
 }
 
-// validate returns the user of a token.
+// validate calls the TokenValidator and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
 	if m.inner == nil && !bearer.IsToken68(token) {
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
@@ -287,19 +296,20 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	user, err := m.validator.Validate(m.tokenContext(ctx, t), token)
 	switch {
 	case err != nil && m.inner != nil && !bearer.IsToken68(token):
-		// A token that Validate accepts has the right syntax, so only a refused one is looked at.
+		// A token with illegal characters is a malformed request (400) and not a bad token (401).
+		// The characters are checked only after a refusal, because Validate accepts no such token.
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case err != nil:
 		return nil, err
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
 	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
-		return nil, refuse(ReasonRevoked, nil) // a wrapper may return a user that it found before
+		return nil, refuse(ReasonRevoked, nil) // the wrapper may cache users, also of tokens that were revoked since
 	}
 	return user, nil
 }
 
-// malformed says what is wrong with the Authorization field.
+// malformed returns the error that says what is wrong with the Authorization field.
 func (m *Middleware) malformed(lines []string) error {
 	if len(lines) > 1 {
 		return errRepeated

@@ -12,21 +12,21 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// policy decides whether the claims of a token satisfy the Config. It decides anew on every
-// request, for JWTs and for introspected tokens. No decision is cached.
+// policy decides whether the claims of a token satisfy the Config. It does so for every request,
+// for JWTs and introspected tokens. Its decisions are not cached.
 type policy struct {
 	issuer       string
 	audiences    claims.NameSet
 	anyAudience  bool
-	strict       bool // RFC 9068 to the letter
+	strict       bool // Config.Profile is ProfileRFC9068
 	skew         time.Duration
-	lifetime     int64 // seconds; 0 allows any lifetime
+	lifetime     int64 // the longest accepted lifetime in seconds; 0 accepts any lifetime
 	clientTokens bool
 
 	parties        claims.PartyNames
-	confusable     claims.Member // claims that no access token has
-	clientAudience bool          // accept tokens whose audience is their client
-	missingClient  bool          // accept introspection responses that name no client
+	confusable     claims.Member // the claims for which a token is refused
+	clientAudience bool          // Config.AllowClientAudience
+	missingClient  bool          // Config.AllowMissingClientID
 
 	subjectOf func(context.Context, *User) (string, error)
 }
@@ -55,14 +55,15 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// user returns the user that the claims of a token name, without an index of the scopes.
+// user returns the user that the claims name. Call indexScopes before the user is cached.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// check decides about everything except the signature, revocations and the subject. source tells
-// where the claims come from. header is the header of a JWT, or nil if the JWT was accepted before,
-// because the header does not change. The functions below follow in the order of the calls.
+// check checks the claims of a token. The signature, revocations and the subject are checked
+// elsewhere. source says where the claims come from. header is the header of a JWT; it is nil if
+// the JWT is in a cache, because its header was checked before. The functions below are in the
+// order in which check calls them.
 func (p *policy) check(
 	ctx context.Context, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -97,8 +98,8 @@ func (p *policy) check(
 	return p.checkScopeClaim(header, u)
 }
 
-// checkIssuer compares iss (RFC 8725, section 3.8). An introspection response without iss is the
-// issuer's own.
+// checkIssuer refuses a token whose iss is not Config.Issuer (RFC 8725, section 3.8). An
+// introspection response may have no iss: then its issuer is the one that sent it.
 func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 	if source == claims.Answer && set.Has&claims.Iss == 0 {
 		return nil
@@ -109,8 +110,9 @@ func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// checkHeaderType refuses a typ that is not the type of an access token (RFC 9068, section 2.1).
-// IdentityServer before 4.0 writes JWT, and other issuers write no typ.
+// checkHeaderType refuses a JWT whose typ is not the type of an access token (RFC 9068, section
+// 2.1). IdentityServer before 4.0 writes JWT, and other issuers write no typ. Only the profile of
+// RFC 9068 refuses these.
 func (p *policy) checkHeaderType(header *jose.Header) error {
 	switch {
 	case header == nil, header.HasType && header.Type == "at+jwt":
@@ -123,18 +125,18 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 	return nil
 }
 
-// confusable are claims that no access token of Xena has: claims of ID tokens (nonce, at_hash,
-// c_hash), of logout tokens and security events (events), and of signed introspection responses
+// confusable are claims that no access token of Xena has. They occur in ID tokens (nonce, at_hash,
+// c_hash), in logout tokens and security events (events), and in signed introspection responses
 // (token_introspection).
 var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
-// accessTokenNames are the words by which issuers call a token an access token, in the claims
-// token_use (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some
+// accessTokenNames are the words that issuers write for "access token" into the claims token_use
+// (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some
 // libraries). Upper and lower case are equal.
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
 
-// checkKind refuses a token that has a claim of another kind of token, or that a claim calls
-// something other than an access token. A token that does not tell its kind passes.
+// checkKind refuses a token with a confusable claim, and a token with a claim that calls it
+// something other than an access token. Without such claims the token is accepted.
 func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	if set.Has&p.confusable != 0 {
 		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
@@ -154,7 +156,7 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 			continue
 		}
 		ok := callsAccessToken(set, c.value)
-		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: how the token is used
+		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: here token_type says how the token is sent
 			ok = strings.EqualFold(c.value, "Bearer") || strings.EqualFold(c.value, "DPoP") && set.Has&claims.Cnf != 0
 		}
 		if !ok {
@@ -164,11 +166,10 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// callsAccessToken reports whether the value of a claim about the kind of a token calls it an
-// access token.
+// callsAccessToken reports whether the claim kind calls the token an access token.
 func callsAccessToken(set *claims.Set, kind string) bool {
 	if strings.EqualFold(kind, "DPoP") {
-		return set.Has&claims.Cnf != 0 // Keycloak's word for an access token that is bound to a key
+		return set.Has&claims.Cnf != 0 // Keycloak writes it for an access token that is bound to a key
 	}
 	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
 }
@@ -191,14 +192,14 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
-	// The lifetime begins at nbf, the time at which this token was issued. iat may be that of the
-	// token which was refreshed.
+	// The lifetime begins at nbf, which is when this token was issued. iat may be older:
+	// IdentityServer4 copies it from the token that was refreshed.
 	from, name := set.NotBefore, "nbf"
 	switch {
-	case set.NotBefore != 0: // old versions of Keycloak write 0 for a token that has no nbf
+	case set.NotBefore != 0: // old versions of Keycloak write nbf: 0 into tokens without nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	default: // counted from now, a long-lived token would be accepted at the end of its life
+	default: // if the lifetime counted from now, a long-lived token would be accepted shortly before its end
 		return refuse(ReasonLifetime, errNoStart)
 	}
 	if set.ExpiresAt-from > p.lifetime {
@@ -207,16 +208,16 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	return nil
 }
 
-// tooLongLived is the error for a token that is valid for that many seconds from the time of a
-// claim.
+// tooLongLived returns the refusal of a token that is valid for too many seconds. from is the claim
+// from which the lifetime counts.
 func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
 
-// checkClientAudience refuses a token whose only audience is its client, as in ID tokens. If
-// [Config.AllowClientAudience] accepts such tokens, the token must have a scope claim, which ID
-// tokens don't have. A JWT of the strict profile needs none, because its header says that it is an
-// access token.
+// checkClientAudience refuses a token whose only audience is its own client, because ID tokens have
+// that audience. If [Config.AllowClientAudience] accepts it, the token must have a scope claim,
+// which ID tokens usually don't have. With ProfileRFC9068 it needs no scope claim, because typ
+// already says that it is an access token.
 func (p *policy) checkClientAudience(u *User, source claims.Source) error {
 	set, client := u.set, u.parties.ClientID
 	if len(set.Audience) == 0 || client == "" ||
@@ -242,8 +243,8 @@ func (p *policy) checkAudience(set *claims.Set, source claims.Source) error {
 	return refuse(ReasonAudience, &wrongAudience{set.Audience, "Config.Audiences", p.audiences.List()})
 }
 
-// checkParties refuses a token that names no client, or has identifiers that cannot be logged,
-// compared and stored.
+// checkParties refuses a token that names no client. It also refuses identifiers that are not safe
+// to log, compare and store.
 func (p *policy) checkParties(u *User, source claims.Source) error {
 	set := u.set
 	if u.parties.Unusable != "" {
@@ -264,7 +265,8 @@ func (p *policy) checkParties(u *User, source claims.Source) error {
 	return nil
 }
 
-// missingClientError names the claims that could have named the client.
+// missingClientError returns the refusal of a token that names no client. Its text lists the claims
+// that may name it.
 func (p *policy) missingClientError(source claims.Source) error {
 	names := p.parties.Client
 	if names == nil {
@@ -277,7 +279,8 @@ func (p *policy) missingClientError(source claims.Source) error {
 	return errors.New(text + ": see Config.ClientClaims")
 }
 
-// checkProfile checks what RFC 9068, section 2.2, requires in addition, if the profile is strict.
+// checkProfile checks the further rules of RFC 9068, section 2.2, if Config.Profile is
+// ProfileRFC9068.
 func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
 	if !p.strict || source != claims.JWT {
 		return nil
@@ -299,11 +302,11 @@ func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// checkScopeClaim refuses a JWT that could be an ID token without any of the confusable claims.
-// Some servers issue such ID tokens in the implicit flow and in token exchange. A scope claim marks
-// an access token. A JWT without it is accepted if its audience does not include the client, and if
-// its header calls it an access token or it has another claim that [Config.ScopeClaims] names. The
-// strict profile needs no such guess.
+// checkScopeClaim refuses a JWT without a scope claim that could be an ID token. Some servers issue
+// ID tokens without any confusable claim, in the implicit flow and in token exchange. So a JWT
+// without a scope claim is accepted only if its audience does not include the client, and if its
+// typ says that it is an access token or it has another claim of [Config.ScopeClaims]. With
+// ProfileRFC9068, typ always says so, and nothing is checked here.
 func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if header == nil || p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil
@@ -315,8 +318,8 @@ func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	return nil
 }
 
-// subject returns u with its subject. It runs last, on tokens that are good in every other way,
-// because [Config.Subject] may be slow.
+// subject returns u with its subject, which [Config.Subject] may have to find. It is called after
+// all other checks, because Config.Subject may be slow.
 func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 	if u.parties.Subject != "" {
 		return u, nil

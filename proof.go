@@ -12,59 +12,60 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// Proof checks that a client possesses the key that its token is bound to. A token is bound to a key
-// by its claim cnf (RFC 7800). A Proof checks one member of it, and plugs into [Options.Proofs].
+// Proof checks that a client possesses the key to which its token is bound. The claim cnf of a
+// token names this key (RFC 7800), in a member for each kind of proof. A Proof checks one member.
+// [Options.Proofs] contains the Proofs of a middleware.
 //
-// The methods are called by many goroutines at the same time.
+// Many goroutines may call the methods at the same time.
 type Proof interface {
-	// Scheme is the authentication scheme of the tokens that need this proof, for example "DPoP"
-	// (RFC 9449). The middleware accepts tokens of this scheme beside "Bearer", if they are bound
-	// by Member, and it refuses such a token with another scheme. "Bearer" is for proofs that come
-	// with any scheme, as certificates do (RFC 8705).
+	// Scheme is the authentication scheme of tokens that need this proof, for example "DPoP" (RFC
+	// 9449). The middleware accepts this scheme in addition to "Bearer". A token bound by Member
+	// must be sent with Scheme, and a token that is sent with Scheme must be bound by Member. If
+	// Scheme is "Bearer", the proof may come with any scheme, like a client certificate (RFC 8705).
 	Scheme() string
-	// Member is the member of cnf that the proof confirms, for example "jkt" or "x5t#S256".
+	// Member is the member of cnf that this Proof checks, for example "jkt" or "x5t#S256".
 	Member() string
-	// Params are the parameters of the challenge of the scheme, for example algs. They must be the
-	// same at each call.
+	// Params are parameters for the challenge of Scheme, for example algs. Each call must return
+	// the same parameters.
 	Params() map[string]string
-	// Confirm returns nil if the client of r possesses the key. value is the string of Member in
-	// the token's cnf. The token is valid. Confirm is called at most once for each request and
-	// Middleware, also if several guards check the request. It must not read the body.
+	// Confirm returns nil if the client that sent r possesses the key. token is valid, and value is
+	// the string of Member in its cnf. Each Middleware calls Confirm at most once for a request,
+	// also if several of its guards check the request. Confirm must not read the body.
 	//
-	// A refusal is an [*Error], usually with ReasonConfirmation. Its Params may contain an error code
-	// of the proof. Any other error is an outage: 503. The text of the error is logged, so it must
-	// not contain the token or the proof.
+	// A refusal is an [*Error], usually with ReasonConfirmation. Its Params may contain the error
+	// code of the proof. Any other error is an outage: 503. The text of the error is logged, so it
+	// must contain neither the token nor the proof.
 	Confirm(r *http.Request, token, value string) error
-	// Respond may add header fields to the response, for example a nonce. err is nil if the request
-	// may pass: then Respond is called if this proof was confirmed for the request. Otherwise err is
-	// the refusal, and Respond is called for each proof of the middleware. If it has set a challenge
-	// already, Respond must leave it as it is.
+	// Respond may add header fields to the response, for example a nonce. If the request is
+	// allowed, err is nil, and Respond is called only if this proof was confirmed for the request.
+	// Otherwise err is the refusal, and Respond is called for each Proof of the middleware. The
+	// header may then contain a challenge, which Respond must not change.
 	Respond(h http.Header, r *http.Request, err error)
 }
 
-// proofs are the proofs of possession that a middleware checks, and the schemes that it accepts.
+// proofs are the proofs of possession that a middleware checks, with the schemes that it accepts.
 type proofs struct {
 	all     []Proof
-	member  []string // of each proof
-	scheme  []uint8  // of each proof: its place in schemes
-	schemes []scheme // the first is Bearer
-	names   []string // of the schemes
-	known   []string // the members that need a proof
+	member  []string // the Member of each proof in all
+	scheme  []uint8  // the scheme of each proof in all, as an index of schemes
+	schemes []scheme // the accepted schemes; the first is Bearer
+	names   []string // the names of schemes
+	known   []string // the members of cnf that must be confirmed
 }
 
 // scheme is an accepted authentication scheme.
 type scheme struct {
 	name   string
-	params []bearer.Param // of each challenge
+	params []bearer.Param // parameters that each challenge of this scheme contains
 }
 
-// The schemes of a middleware without proofs.
+// The only accepted scheme of a middleware without proofs.
 var (
 	bearerScheme = []scheme{{name: "Bearer"}}
 	bearerName   = []string{"Bearer"}
 )
 
-// accepted returns the schemes. p may be nil.
+// accepted returns the accepted schemes. p may be nil.
 func (p *proofs) accepted() []scheme {
 	if p == nil {
 		return bearerScheme
@@ -72,7 +73,7 @@ func (p *proofs) accepted() []scheme {
 	return p.schemes
 }
 
-// acceptedNames returns the names of the schemes. p may be nil.
+// acceptedNames returns the names of the accepted schemes. p may be nil.
 func (p *proofs) acceptedNames() []string {
 	if p == nil {
 		return bearerName
@@ -80,8 +81,8 @@ func (p *proofs) acceptedNames() []string {
 	return p.names
 }
 
-// schemeOf returns the place of the scheme that a refused request used, or that of Bearer. p and r
-// may be nil.
+// schemeOf returns the index of the scheme that the request r used. It returns that of Bearer if r
+// has no accepted scheme. p and r may be nil.
 func (p *proofs) schemeOf(r *http.Request) uint8 {
 	if p == nil || r == nil {
 		return 0
@@ -90,11 +91,12 @@ func (p *proofs) schemeOf(r *http.Request) uint8 {
 	return c.Scheme
 }
 
-// confirmations are the members of cnf that always need a proof (RFC 9449, section 6.1; RFC 8705,
-// section 3.1).
+// confirmations are the members of cnf that must be confirmed even if there is no Proof for them
+// (RFC 9449, section 6.1; RFC 8705, section 3.1). Without a Proof, their tokens are refused.
 var confirmations = []string{"jkt", "x5t#S256"}
 
-// newProofs panics if a proof is nil or describes itself in a way that can't work.
+// newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
+// member or parameters are unusable.
 func newProofs(all []Proof) *proofs {
 	if len(all) == 0 {
 		return nil
@@ -136,14 +138,15 @@ func newProofs(all []Proof) *proofs {
 	return p
 }
 
-// confirmed is a list of proofs that were confirmed for a request. Several middlewares may add to it.
+// confirmed is a linked list of the proofs that were confirmed for a request. Middlewares add to
+// it.
 type confirmed struct {
 	proof Proof
 	value string
 	next  *confirmed
 }
 
-// has reports whether the proof was confirmed for a key.
+// has reports whether proof was confirmed for the key that value names.
 func (c *confirmed) has(proof Proof, value string) bool {
 	for ; c != nil; c = c.next {
 		if c.proof == proof && c.value == value {
@@ -153,10 +156,11 @@ func (c *confirmed) has(proof Proof, value string) bool {
 	return false
 }
 
-// isBound reports whether a token has a claim cnf.
+// isBound reports whether the token of u is bound to a key: whether it has a claim cnf.
 func (u *User) isBound() bool { return u.set != nil && u.set.Has&claims.Cnf != 0 }
 
-// isBoundLike reports whether the token of u is bound to no key, or to the keys of the other's.
+// isBoundLike reports whether the token of u is bound to the same key as the token of other, or to
+// none.
 func (u *User) isBoundLike(other *User) bool {
 	if !u.isBound() {
 		return true
@@ -166,8 +170,8 @@ func (u *User) isBoundLike(other *User) bool {
 		reflect.DeepEqual(mine, others)
 }
 
-// confirm checks the proofs that a valid token needs, and returns them. The token is bound to a key,
-// or its scheme is not Bearer. p may be nil.
+// confirm checks the proofs of possession that a valid token needs, and returns them. It is called
+// if the token is bound to a key, or if its scheme is not Bearer. p may be nil.
 func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*confirmed, error) {
 	if p == nil {
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)
@@ -180,12 +184,12 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	if err != nil {
 		return nil, err
 	}
-	ofScheme := false // a proof of the scheme that the client used
+	ofScheme := false // the token is bound by a member that belongs to the scheme of the request
 	for i, value := range values {
 		if value == "" {
 			continue
 		}
-		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme { // else a stolen token would pass as Bearer
+		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme { // otherwise a stolen token could be sent as Bearer, without the proof
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
 		}
@@ -198,7 +202,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	var before, list *confirmed
 	earlier, ok := r.Context().Value(userKey{}).(*userContext)
 	if ok && earlier.credentials.Same(r.Header["Authorization"]) {
-		// Another middleware may have confirmed the proof, which may be good for one use only.
+		// An outer middleware may have confirmed this proof. It is not checked again, because a
+		// proof may be valid only once.
 		before = earlier.confirmed
 	}
 	for i, value := range values {
@@ -215,9 +220,9 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	return list, nil
 }
 
-// valuesOf returns the value of each proof in the token's cnf, or "" (RFC 7800, section 3.1). It
-// ignores members that it does not know, if there is one that it knows. A known member without a
-// proof is refused.
+// valuesOf returns, for each proof in p.all, the value of its member in the token's cnf (RFC 7800,
+// section 3.1), or "" if cnf has no such member. The error refuses a token if cnf contains no
+// member of a proof, or a known member for which there is no proof. Other members are ignored.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
 	values := make([]string, len(p.all))
@@ -225,7 +230,7 @@ func (p *proofs) valuesOf(u *User) ([]string, error) {
 	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
 		i := slices.Index(p.member, name)
 		if i < 0 {
-			for _, known := range p.known { // a name in another case may be meant for a known one
+			for _, known := range p.known { // a name that differs only in case may be a mistake of the issuer, so it is refused too
 				if strings.EqualFold(name, known) {
 					return fmt.Errorf("no proof is configured for the member %s", shown(name))
 				}

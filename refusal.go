@@ -7,15 +7,15 @@ import (
 	"slices"
 )
 
-// Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge and
-// writes problem details (RFC 9457), or the body that [Options] configure.
+// Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge, and
+// then writes problem details (RFC 9457) or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
 	status := e.StatusCode()
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		delete(h, name) // of another body. Content-Encoding stays: its writer encodes this body too
+		delete(h, name) // an outer handler may have set it for another body. Content-Encoding stays: a compressing writer set it
 	}
 	values := make([]string, 5)
 	m.setRefusal(h, r, e, text, values)
@@ -24,18 +24,18 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		b := newBodyWriter(w, status)
-		defer b.WriteHeader(status) // also if the hook writes nothing, or panics: else 200 would be sent
+		defer b.WriteHeader(status) // deferred, because the hook may panic or write nothing, and the status would then be 200
 		m.opts.ErrorBody(b, r, e)
 	default:
 		values[3], values[4] = "application/problem+json", "nosniff"
 		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]
 		w.WriteHeader(status)
-		_, _ = w.Write(text.body) // it fails if the client has gone away
+		_, _ = w.Write(text.body) // an error means that the client is gone
 	}
 }
 
-// withScopes adds the scopes that the route requires to a copy of a refusal: its maker may return the
-// original again.
+// withScopes returns a copy of the refusal err with the scopes that the route requires. It makes a
+// copy, because a TokenValidator may return the same *Error many times.
 func withScopes(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
 	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden
@@ -47,26 +47,27 @@ func withScopes(err error, rs []Requirement, u *User) error {
 	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
 		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
 	}
-	told.Scopes = slices.Clone(told.Scopes) // a hook may change them
+	told.Scopes = slices.Clone(told.Scopes) // a copy, because a hook may change the slice
 	told.Params = maps.Clone(told.Params)
 	return &told
 }
 
-// errUndecided refuses a request whose check panicked.
+// errUndecided is the refusal of a request whose check panicked.
 var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the request panicked"))
 
-// answerUndecided answers 503 if the check of a request panicked before it was decided. Guards defer
-// it: middleware that recovers from the panic and writes nothing would leave the status 200, which
-// says that the request was allowed. It writes no body, so that such middleware can write one.
+// answerUndecided answers 503 if the check of a request panicked. Guards call it in a deferred
+// function. Without it, middleware that recovers from the panic and writes nothing would send
+// status 200, and a proxy would take this for permission. answerUndecided writes no body, so that
+// such middleware can write one.
 func (m *Middleware) answerUndecided(w http.ResponseWriter, r *http.Request, decided *bool) {
 	if !*decided {
 		w.WriteHeader(m.Challenge(w.Header(), r, errUndecided))
 	}
 }
 
-// bodyWriter lets Options.ErrorBody choose the body of a refusal. The hook can change neither the
-// status nor the header fields that keep the client safe. bodyWriter has no Unwrap method, since the
-// hook could change the status through it.
+// bodyWriter is the ResponseWriter that Options.ErrorBody gets. It lets the hook write the body,
+// but keeps the status and the fields in fixedFields. It has no Unwrap method, because the hook
+// could set another status through it.
 type bodyWriter struct {
 	w      http.ResponseWriter
 	status int
@@ -74,7 +75,7 @@ type bodyWriter struct {
 	fixed  http.Header
 }
 
-// fixedFields are the header fields that an error body hook can't change.
+// fixedFields are the header fields that Options.ErrorBody can't change.
 var fixedFields = []string{"Www-Authenticate", "Retry-After", "Cache-Control"}
 
 func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
@@ -87,7 +88,7 @@ func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
 
 func (b *bodyWriter) Header() http.Header { return b.w.Header() }
 
-// WriteHeader sends the status of the refusal. It ignores the status that the hook passes.
+// WriteHeader sends the status of the refusal. It ignores the status in its argument.
 func (b *bodyWriter) WriteHeader(int) {
 	if b.wrote {
 		return
@@ -108,7 +109,7 @@ func (b *bodyWriter) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// Flush sends what was written so far, if the server can.
+// Flush sends the part of the body that was written so far, if the server supports this.
 func (b *bodyWriter) Flush() {
 	b.WriteHeader(b.status)
 	if f, ok := b.w.(http.Flusher); ok {

@@ -14,33 +14,35 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// logFull refusals for each reason are logged in full in each logWindow.
+// In each logWindow, the first logFull refusals of each reason get a log record of their own.
 const (
 	logWindow = time.Minute
 	logFull   = 5
 )
 
-// maxCause bounds the cause of a refusal in the log, in bytes. The text of a policy may be long.
+// maxCause is the largest length of a cause in the log, in bytes. The error of a policy may be
+// long.
 const maxCause = 1 << 10
 
-// refusalLog logs why requests are refused. It counts refusals that follow many others with the same
-// reason, and logs their number later.
+// refusalLog logs why requests are refused. If many requests are refused for the same reason, it
+// only counts most of them, and logs their number later.
 type refusalLog struct {
-	logger *slog.Logger // nil: slog.Default at the time of each record
-	one    string       // the message about one refusal
-	more   string       // the message about the counted refusals
-	name   slog.Attr    // names the middleware or handler that refuses
+	logger *slog.Logger // if nil, slog.Default at the time of each record
+	one    string       // the message of a record about one refusal
+	more   string       // the message of a record about counted refusals
+	name   slog.Attr    // the name of the middleware or handler that refuses
 	damper *loglimit.Counter[Reason]
 }
 
-// write logs a refusal, or counts it. secrets are credentials of the request, which no record may
-// contain. write calls attrs only if it logs the refusal.
+// write logs a refusal, or only counts it. secrets are the lines of the request's Authorization
+// field; no record contains a part of them. attrs returns further attributes; it is called only if
+// the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
-		return // the client is gone. That is no outage, and its record would take the place of one
+		return // the client has canceled the request. This is no outage, and must not use up a record of an outage
 	}
 	now := time.Now()
-	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // an unknown reason counts as the second
+	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // an unknown reason counts as ReasonUnavailable
 	if n > logFull && len(rest) == 0 {
 		return
 	}
@@ -63,7 +65,7 @@ func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attr
 	logger.LogAttrs(ctx, logLevel(e.Reason), l.one, all...)
 }
 
-// logRefusal logs why a request was refused. The user is nil if there is no valid token.
+// logRefusal logs why a request was refused. user is nil if the token was not valid.
 func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	m.log.write(r.Context(), e, r.Header["Authorization"], func() []slog.Attr {
 		attrs := []slog.Attr{
@@ -79,7 +81,7 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	})
 }
 
-// logLevel returns Warn for an outage, and Info for a refusal that the client caused.
+// logLevel returns Warn for a refusal that is an outage, and Info for all other refusals.
 func logLevel(r Reason) slog.Level {
 	if (&Error{Reason: r}).StatusCode() == http.StatusServiceUnavailable {
 		return slog.LevelWarn
@@ -87,8 +89,8 @@ func logLevel(r Reason) slog.Level {
 	return slog.LevelInfo
 }
 
-// causeOf returns the cause of a refusal, without the credentials of the request: a policy or a
-// TokenValidator of the service may write them into its error.
+// causeOf returns the text of the cause of e. It removes the credentials of the request: a policy
+// or TokenValidator of the service may have written them into its error.
 func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
 		return e.answer().description
@@ -96,11 +98,11 @@ func causeOf(e *Error, secrets []string) string {
 	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
-// maxSecrets bounds the number of words for which withoutSecrets searches. A token is one word. A
-// client that sends many words wants to make the search expensive.
+// maxSecrets is the largest number of words for which withoutSecrets searches a text. A token is
+// one word. A client that sends many words wants to make the search expensive.
 const maxSecrets = 16
 
-// withoutSecrets replaces each word of the Authorization field in a text.
+// withoutSecrets replaces each word of the Authorization field lines in text.
 func withoutSecrets(text string, lines []string) string {
 	words := 0
 	for _, line := range lines {
@@ -116,7 +118,7 @@ func withoutSecrets(text string, lines []string) string {
 	return text
 }
 
-// clean cuts a text, and replaces the characters that are not printable.
+// clean cuts s to length bytes and replaces unprintable characters, so that s is safe in a log.
 func clean(s string, length int) string {
 	if len(s) > length {
 		s = s[:length] + "..."
@@ -129,7 +131,7 @@ func clean(s string, length int) string {
 	}, s)
 }
 
-// newDamper returns the counter that bounds the number of log records for each reason.
+// newDamper returns the counter that limits the log records of each reason.
 func newDamper() *loglimit.Counter[Reason] {
 	return loglimit.NewCounter(logWindow, logFull, slices.Collect(maps.Keys(answers))...)
 }
