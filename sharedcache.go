@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
@@ -43,6 +44,15 @@ type sharedCache struct {
 	inactiveTTL time.Duration // if not positive, inactive responses are not shared
 	timeout     time.Duration
 	calls       chan struct{} // semaphore that bounds concurrent calls of the cache
+
+	hits, misses, failures atomic.Uint64 // of lookups
+}
+
+// status returns the counts of lookups.
+func (s *sharedCache) status() (c CacheStatus) {
+	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
+	c.HitRatio = hitRatio(c.Hits, c.Misses)
+	return c
 }
 
 // newSharedCache returns nil if no Cache is configured.
@@ -78,20 +88,24 @@ func (s *sharedCache) find(
 	select {
 	case s.calls <- struct{}{}:
 	default:
+		s.failures.Add(1)
 		return introspect()
 	}
 	value, err := s.get(ctx, key)
 	if err != nil { // a call of Set would fail too
 		<-s.calls
+		s.failures.Add(1)
 		return introspect()
 	}
 	if found, ok := s.decode(value, time.Now()); ok {
 		<-s.calls
+		s.hits.Add(1)
 		if found.set == nil {
 			return found, refuse(ReasonInactive, errInactive)
 		}
 		return found, nil
 	}
+	s.misses.Add(1)
 	called := time.Now()
 	var ttl time.Duration
 	value = nil

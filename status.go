@@ -24,6 +24,9 @@ type Status struct {
 	// Keys is the number of usable keys in the key set that was fetched last. 0 also means that
 	// none was fetched yet.
 	Keys int `json:"keys"`
+	// KeySetHash is a short hash of these keys: 12 hexadecimal digits. Instances with the same keys
+	// have the same hash. It is "" if no key set was fetched yet.
+	KeySetHash string `json:"key_set_hash,omitempty"`
 	// JWKS is the state of fetching the key set.
 	JWKS FetchStatus `json:"jwks"`
 	// Metadata is the state of fetching the metadata.
@@ -39,6 +42,9 @@ type Status struct {
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
 	Inactive CacheStatus `json:"inactive"`
+	// Shared counts the lookups in Introspection.Cache. Its Entries and Bytes are 0, because only the
+	// cache itself knows them.
+	Shared CacheStatus `json:"shared,omitzero"`
 	// Revocations is the number of revocations in force: see [Validator.Revoke].
 	Revocations int `json:"revocations"`
 }
@@ -64,6 +70,9 @@ type CacheStatus struct {
 	// Hits and Misses count lookups since the start.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
+	// Failures counts the lookups that failed, or were not made because too many were under way. Only
+	// Shared has failures. They count neither as hits nor as misses.
+	Failures uint64 `json:"failures,omitempty"`
 	// HitRatio is Hits divided by Hits and Misses together, from 0 to 1. It is 0 before the first
 	// lookup.
 	HitRatio float64 `json:"hit_ratio"`
@@ -80,7 +89,7 @@ func (v *Validator) Status() Status {
 	keys, at, ok := v.issuer.keys.Peek()
 	s.JWKS = fetchStatus(now, at, ok, v.issuer.keys.Failure())
 	if ok {
-		s.Keys = keys.keys.Len()
+		s.Keys, s.KeySetHash = keys.keys.Len(), keys.keys.Hash()
 	}
 	s.Ready = ok && now.Sub(at) < v.cfg.MaxKeyAge
 	_, at, ok = v.issuer.metadata.Peek()
@@ -88,6 +97,9 @@ func (v *Validator) Status() Status {
 	if i := v.introspector; i != nil {
 		s.Introspection = i.client.guard.State()
 		s.Active, s.Inactive = cacheStatus(i.active, i.hot), cacheStatus(i.inactive, nil)
+		if i.shared != nil {
+			s.Shared = i.shared.status()
+		}
 		if v.cfg.AlwaysIntrospect {
 			found := i.cfg.Endpoint != "" || ok && now.Sub(at) < v.cfg.MaxKeyAge
 			s.Ready = found && s.Introspection != "open"
@@ -124,10 +136,16 @@ func cacheStatus(c interface {
 		s.Bytes += hot.Bytes()
 		s.Hits += hot.Hits()
 	}
-	if n := s.Hits + s.Misses; n > 0 {
-		s.HitRatio = float64(s.Hits) / float64(n)
-	}
+	s.HitRatio = hitRatio(s.Hits, s.Misses)
 	return s
+}
+
+// hitRatio returns the share of hits, or 0 before the first lookup.
+func hitRatio(hits, misses uint64) float64 {
+	if hits+misses == 0 {
+		return 0
+	}
+	return float64(hits) / float64(hits+misses)
 }
 
 // StatusHandler returns a handler that serves [Validator.Status] as JSON: 200 if Ready, 503 if not.

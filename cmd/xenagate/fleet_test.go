@@ -206,7 +206,7 @@ func TestRevokeNeedsItsSecret(t *testing.T) {
 	if a := do(t, "GET", p.url("proxy", "/me"), token); a.reason() != "revoked" {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, "xenagate_revocations 1") {
+	if m := do(t, "GET", p.url("admin", "/metrics"), "").body; !strings.Contains(m, "xenaauth_revocations 1") {
 		t.Error("the revocation isn't counted")
 	}
 }

@@ -42,19 +42,20 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	if errTokens != nil {
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // the mistakes are in errTokens
 	}
-	tokens.Logger = logger
+	state := &stateCollector{activity: g.activity, output: output}
+	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)
+	tokens.Logger, tokens.IssuerCall = logger, g.metrics.auth.IssuerCall
 	var errValidator error
 	if g.validator, errValidator = xenaauth.NewValidator(tokens); errValidator != nil {
 		return nil, errors.Join(err, cfg.At("tokens", errValidator))
 	}
+	g.metrics.auth.Watch(g.validator)
 	g.auth = xenaauth.NewMiddleware(g.validator, &xenaauth.Options{
-		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata, Event: noteEvent,
+		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata, Event: g.noteEvent,
 	})
 	if cfg.Routes != nil {
 		g.tables.current.Store(newRouteTable(g.auth, cfg.Routes))
 	}
-	state := &stateCollector{validator: g.validator, activity: g.activity, output: output}
-	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)
 	g.recorder = &recorder{log: &accessLog{to: output.batched()}, metrics: g.metrics.requests}
 	g.reloader = &reloader{
 		cfg: cfg, auth: g.auth, identity: g.identity, tables: g.tables, metrics: g.metrics, log: logger,

@@ -8,6 +8,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/xenaauth/xenaauth v0.1.0
 	github.com/xenaauth/xenaauth/adapters/extauthz v0.1.0
+	github.com/xenaauth/xenaauth/adapters/promauth v0.1.0
 	github.com/xenaauth/xenaauth/adapters/rediscache v0.1.0
 	github.com/xenaauth/xenaauth/gateway/routesfile v0.1.0
 	go.yaml.in/yaml/v3 v3.0.5
@@ -48,6 +49,7 @@ require (
 replace (
 	github.com/xenaauth/xenaauth => ../..
 	github.com/xenaauth/xenaauth/adapters/extauthz => ../../adapters/extauthz
+	github.com/xenaauth/xenaauth/adapters/promauth => ../../adapters/promauth
 	github.com/xenaauth/xenaauth/adapters/rediscache => ../../adapters/rediscache
 	github.com/xenaauth/xenaauth/gateway/routesfile => ../../gateway/routesfile
 )

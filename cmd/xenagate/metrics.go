@@ -7,13 +7,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/promauth"
 )
 
 // metrics are the metrics for Prometheus. Every label has few values, and a client can choose none
 // of them.
 type metrics struct {
 	registry *prometheus.Registry
+	auth     *promauth.Metrics // the decisions about tokens, and the issuer
 	requests *requestMetrics
 	upstream *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
@@ -24,6 +25,7 @@ type metrics struct {
 func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
+		auth:     promauth.New(nil),
 		requests: newRequestMetrics(),
 		upstream: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "xenagate_upstream_failures_total",
@@ -44,7 +46,7 @@ func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	}
 	m.requests.register(m.registry)
 	m.registry.MustRegister(
-		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, state,
+		thisBuild().metric(), m.upstream, m.reloads, m.reloadAt, m.auth, state,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -69,28 +71,20 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-// stateCollector collects the state of the validator, of the listeners and of the log.
+// stateCollector collects the state of the listeners and of the log.
 type stateCollector struct {
-	validator *xenaauth.Validator
-	activity  *activity
-	output    *logBuffer
+	activity *activity
+	output   *logBuffer
 }
 
 var (
-	activeDesc      = desc("active_requests", "Requests under way, upgraded connections included.")
-	drainingDesc    = desc("draining", "Whether the gateway is shutting down.")
-	readyDesc       = desc("issuer_ready", "Whether tokens can be told good from bad just now.")
-	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
-	breakerDesc     = desc("introspection_open", "Whether the issuer was found down for introspection.")
-	revocationsDesc = desc("revocations", "Revocations in force.")
-	droppedDesc     = desc("log_lines_dropped_total", "Lines of the log that the output didn't take.")
-	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
-	hitsDesc        = desc("cache_hits_total", "Lookups that found something.", "cache")
-	missesDesc      = desc("cache_misses_total", "Lookups that found nothing.", "cache")
+	activeDesc   = desc("active_requests", "Requests under way, upgraded connections included.")
+	drainingDesc = desc("draining", "Whether the gateway is shutting down.")
+	droppedDesc  = desc("log_lines_dropped_total", "Lines of the log that the output didn't take.")
 )
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("xenagate_"+name, help, labels, nil)
+func desc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("xenagate_"+name, help, nil, nil)
 }
 
 // Describe implements [prometheus.Collector].
@@ -98,27 +92,12 @@ func (s *stateCollector) Describe(to chan<- *prometheus.Desc) { prometheus.Descr
 
 // Collect implements [prometheus.Collector].
 func (s *stateCollector) Collect(to chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	gauge := func(d *prometheus.Desc, v float64) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v)
 	}
-	now := s.validator.Status()
 	gauge(activeDesc, float64(s.activity.requests.Load()))
 	gauge(drainingDesc, bit(s.activity.draining.Load()))
-	gauge(readyDesc, bit(now.Ready))
-	gauge(keysDesc, float64(now.Keys))
-	gauge(breakerDesc, bit(now.Introspection == "open"))
-	gauge(revocationsDesc, float64(now.Revocations))
 	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.output.dropped.Load()))
-	cache := func(name string, c xenaauth.CacheStatus) {
-		gauge(entriesDesc, float64(c.Entries), name)
-		to <- prometheus.MustNewConstMetric(hitsDesc, prometheus.CounterValue, float64(c.Hits), name)
-		to <- prometheus.MustNewConstMetric(missesDesc, prometheus.CounterValue, float64(c.Misses), name)
-	}
-	cache("tokens", now.Tokens)
-	if now.Introspection != "" {
-		cache("active", now.Active)
-		cache("inactive", now.Inactive)
-	}
 }
 
 func bit(b bool) float64 {

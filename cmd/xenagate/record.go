@@ -64,8 +64,9 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
-// noteEvent is the hook of the middleware. It notes the decision about a request.
-func noteEvent(ctx context.Context, e xenaauth.Event) {
+// noteEvent is the hook of the middleware. It counts and notes the decision about a request.
+func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
+	g.metrics.auth.Event(ctx, e)
 	rec := recordOf(ctx)
 	if rec == nil {
 		return

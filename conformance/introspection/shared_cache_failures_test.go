@@ -40,6 +40,7 @@ func TestSharedCacheFails(t *testing.T) {
 				require.Equal(t, 20, issuer.Calls(xenaauthtest.Introspection))
 				_, sets, _, _ := store.counts()
 				require.Zero(t, sets, "Set must not be called after Get has failed")
+				require.Equal(t, xenaauth.CacheStatus{Failures: 20}, a.Validator.(*xenaauth.Validator).Status().Shared)
 				require.Equal(t, 1, strings.Count(a.Log.String(), "the shared cache fails"), a.Log)
 				store.mu.Lock()
 				store.err, store.panics, store.hangs = nil, false, false

@@ -33,6 +33,8 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 		}
 		again, _, _, _ := store.counts()
 		require.Equal(t, gets, again)
+		require.Equal(t, xenaauth.CacheStatus{Misses: 2}, fleet[0].Status().Shared)
+		require.Equal(t, xenaauth.CacheStatus{Hits: 2, HitRatio: 1}, fleet[4].Status().Shared)
 	})
 }
 

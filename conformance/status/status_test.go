@@ -290,12 +290,12 @@ func TestStatusAsJSON(t *testing.T) {
 		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
-		require.JSONEq(t, fmt.Sprintf(`{"issuer":"https://login.xena.biz","ready":true,"keys":1,
+		require.JSONEq(t, fmt.Sprintf(`{"issuer":"https://login.xena.biz","ready":true,"keys":1,"key_set_hash":%[5]q,
 			"jwks":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"key set: connection refused"},
 			"metadata":{"last_success":%[1]s,"age_ns":900000000000,"last_error":"metadata: connection refused"},
 			"introspection":"closed","tokens":{"entries":2,"bytes":%[3]d,"hits":1,"misses":2,"hit_ratio":%[2]v},
 			"active":{"entries":1,"bytes":%[4]d,"hits":0,"misses":1,"hit_ratio":0},
-			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":1,"hit_ratio":0},"revocations":1}`, start, 1.0/3, v.Status().Tokens.Bytes, v.Status().Active.Bytes), text)
+			"inactive":{"entries":0,"bytes":0,"hits":0,"misses":1,"hit_ratio":0},"revocations":1}`, start, 1.0/3, v.Status().Tokens.Bytes, v.Status().Active.Bytes, v.Status().KeySetHash), text)
 		require.Greater(t, v.Status().Tokens.Bytes, 2*500)
 		require.Greater(t, v.Status().Active.Bytes, 500)
 		for _, secret := range []string{issuer.APISecret(), jwt, opaque, strings.Split(jwt, ".")[2], "U1", "104711",

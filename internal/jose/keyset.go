@@ -2,6 +2,7 @@ package jose
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -103,6 +104,18 @@ func addTo(groups map[string]*group, name string, k *Key) {
 
 // Len returns the number of usable keys.
 func (s *KeySet) Len() int { return len(s.keys.all()) }
+
+// Hash returns a short hash of the usable keys and their names, in hexadecimal digits. The order of
+// the keys does not change it.
+func (s *KeySet) Hash() string {
+	var hash [6]byte
+	for print := range s.prints {
+		for i := range hash {
+			hash[i] ^= print[i]
+		}
+	}
+	return hex.EncodeToString(hash[:])
+}
 
 // Contains reports whether the set contains a key: the same numbers under the same name.
 func (s *KeySet) Contains(k *Key) bool {

@@ -1,0 +1,124 @@
+package promauth_test
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/promauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// service is an API with metrics.
+type service struct {
+	t         *testing.T
+	issuer    *xenaauthtest.Issuer
+	validator *xenaauth.Validator
+	metrics   *promauth.Metrics
+	registry  *prometheus.Registry
+	handler   http.Handler
+}
+
+// start starts an API whose issuer is also asked about opaque tokens.
+func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *service {
+	t.Helper()
+	s := &service{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
+	cfg := s.issuer.HybridConfig()
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.IssuerCall = s.metrics.IssuerCall
+	if change != nil {
+		change(&cfg)
+	}
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.validator = v
+	s.metrics.Watch(v)
+	s.registry.MustRegister(s.metrics)
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: s.metrics.Event, Logger: slog.New(slog.DiscardHandler)})
+	mux := http.NewServeMux()
+	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	mux.Handle("GET /users/{name}", auth.Require(xenaauth.AnyUser())(ok))
+	mux.Handle("GET /admin", auth.Require(xenaauth.AllScopes("admin"))(ok))
+	mux.Handle("GET /news", auth.Optional(ok))
+	s.handler = mux
+	return s
+}
+
+// get sends a request and checks the status of the response.
+func (s *service) get(status int, url, token string) {
+	s.t.Helper()
+	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://api.example"+url, nil)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	s.handler.ServeHTTP(w, r)
+	if w.Code != status {
+		s.t.Errorf("GET %s: %d, want %d: %s", url, w.Code, status, w.Body)
+	}
+}
+
+// scrape returns the metrics as Prometheus reads them.
+func (s *service) scrape() string {
+	s.t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequestWithContext(
+		s.t.Context(), http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		s.t.Fatalf("the metrics can't be collected: %s", w.Body)
+	}
+	return w.Body.String()
+}
+
+// wants checks that the metrics contain each of lines.
+func (s *service) wants(lines ...string) {
+	s.t.Helper()
+	text := s.scrape()
+	for _, line := range lines {
+		if !strings.Contains("\n"+text, "\n"+line+"\n") {
+			name, _, _ := strings.Cut(line, "{")
+			name, _, _ = strings.Cut(name, " ")
+			found := regexp.MustCompile(`(?m)^`+name+`.*$`).FindAllString(text, -1)
+			s.t.Errorf("the metrics lack %s, they have\n%s", line, strings.Join(found, "\n"))
+		}
+	}
+}
+
+// familyNames returns the names of the metrics.
+func familyNames(text string) (names []string) {
+	for _, found := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(text, -1) {
+		names = append(names, found[1])
+	}
+	slices.Sort(names)
+	return names
+}
+
+// promtool runs Prometheus' promtool in a folder and returns its output. It skips the test if the
+// program is missing, but not in CI.
+func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
+	t.Helper()
+	program, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("promtool is missing: install Debian's package prometheus")
+		}
+		t.Skip("promtool is missing: install Debian's package prometheus")
+	}
+	cmd := exec.CommandContext(t.Context(), program, args...)
+	cmd.Dir, cmd.Stdin = dir, stdin
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}

@@ -1,0 +1,257 @@
+// Package promauth has metrics for Prometheus: what xenaauth decides about requests, how long that
+// takes, the calls to the issuer, and the state of a Validator.
+//
+//	metrics := promauth.New(nil)
+//	cfg.IssuerCall = metrics.IssuerCall
+//	v, err := xenaauth.NewValidator(cfg)
+//	...
+//	metrics.Watch(v)
+//	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: metrics.Event})
+//	prometheus.MustRegister(metrics)
+//
+// # Metrics
+//
+// Decisions about requests, from [Metrics.Event]:
+//
+//	xenaauth_decisions_total{outcome,reason,source}      requests; outcome is allowed, anonymous, refused or unavailable
+//	xenaauth_check_duration_seconds{outcome}             how long checks took, without the handler
+//	xenaauth_check_upstream_seconds{outcome}             how long requests waited for the issuer, of those that waited
+//	xenaauth_query_tokens_total                          requests whose query has access_token, which is not read
+//	xenaauth_route_decisions_total{route,outcome}        only with Options.Routes
+//
+// Calls to the issuer, from [Metrics.IssuerCall]. The document is metadata, jwks or introspection:
+//
+//	xenaauth_issuer_calls_total{document,status}                 HTTP requests; status is none without a response
+//	xenaauth_issuer_call_duration_seconds{document}              how long they took
+//	xenaauth_issuer_last_call_timestamp_seconds{document}        when the latest one ended
+//
+// The state of a Validator, after [Metrics.Watch]:
+//
+//	xenaauth_issuer_ready                                        1 if tokens can be checked now
+//	xenaauth_issuer_failing{document}                            1 if the latest attempt failed
+//	xenaauth_issuer_last_success_timestamp_seconds{document}     when metadata and jwks were last fetched or found unchanged
+//	xenaauth_issuer_keys                                         usable keys
+//	xenaauth_key_set_hash                                        a hash of them: replicas with the same keys have the same value
+//	xenaauth_introspection_open                                  1 if the circuit breaker makes no introspection calls
+//	xenaauth_cache_entries{cache}                                cache is tokens, active or inactive
+//	xenaauth_cache_bytes{cache}
+//	xenaauth_cache_hits_total{cache}
+//	xenaauth_cache_misses_total{cache}
+//	xenaauth_shared_cache_lookups_total{result}                  result is hit, miss or failure
+//	xenaauth_revocations                                         revocations in force
+//
+// The metrics of introspection exist only if the Validator introspects tokens.
+//
+// # Labels
+//
+// Each label has few values, and no client chooses one: no label is a user, a client or a path. The
+// reason is that of the refusal, or "". A reason that xenaauth does not know counts as unavailable.
+// The source is jwt, introspection, cache or "". A route is the pattern of the service, and there
+// are about 1000 series by route at most: further routes count as "other". No metric contains a token, a secret or a
+// URL.
+//
+// Metrics is about one Validator. A service with several issuers makes one Metrics for each, and
+// registers it with a label:
+//
+//	prometheus.WrapRegistererWith(prometheus.Labels{"issuer": "staff"}, registry).MustRegister(metrics)
+package promauth
+
+import (
+	"context"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Options are settings of [New]. The zero value is usable.
+type Options struct {
+	// Routes adds xenaauth_route_decisions_total, which counts by route. Set it only if the patterns
+	// of the routes may be shown to the readers of the metrics.
+	Routes bool
+}
+
+// Metrics collects metrics. It is safe for concurrent use. It implements [prometheus.Collector].
+type Metrics struct {
+	decisions   *prometheus.CounterVec
+	duration    *prometheus.HistogramVec
+	upstream    *prometheus.HistogramVec
+	queryTokens prometheus.Counter
+	routes      *prometheus.CounterVec // nil without Options.Routes
+
+	calls        *prometheus.CounterVec
+	callDuration *prometheus.HistogramVec
+	lastCall     *prometheus.GaugeVec
+
+	byDecision seriesMap[decisionKey, decisionSeries]
+	byRoute    seriesMap[routeKey, prometheus.Counter]
+
+	watched atomic.Pointer[xenaauth.Validator]
+}
+
+var _ prometheus.Collector = (*Metrics)(nil)
+
+// maxRouteSeries bounds the series by route.
+const maxRouteSeries = 1000
+
+// otherRoutes is the label of the routes that have no series because of the bound.
+const otherRoutes = "other"
+
+type decisionKey struct{ outcome, reason, source string }
+
+type decisionSeries struct {
+	total              prometheus.Counter
+	duration, upstream prometheus.Observer
+}
+
+type routeKey struct{ route, outcome string }
+
+// New returns Metrics. A nil o means the zero Options.
+func New(o *Options) *Metrics {
+	m := &Metrics{
+		decisions: counters("decisions_total", "Requests, by what was decided about them.",
+			"outcome", "reason", "source"),
+		duration: histograms("check_duration_seconds", "How long checks took, without the handler.",
+			[]float64{5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, .001, .005, .01, .05, .1, .5, 1, 5, 10}, "outcome"),
+		upstream: histograms("check_upstream_seconds", "How long requests waited for the issuer, of those that waited.",
+			issuerBuckets, "outcome"),
+		queryTokens: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: prefix + "query_tokens_total",
+			Help: "Requests whose query has access_token, which is not read.",
+		}),
+		calls: counters("issuer_calls_total", "HTTP requests to the issuer, by document and status of the response.",
+			"document", "status"),
+		callDuration: histograms("issuer_call_duration_seconds", "How long HTTP requests to the issuer took.",
+			issuerBuckets, "document"),
+		lastCall: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: prefix + "issuer_last_call_timestamp_seconds",
+			Help: "When the latest HTTP request to the issuer ended, in Unix time.",
+		}, []string{"document"}),
+	}
+	if o != nil && o.Routes {
+		m.routes = counters("route_decisions_total", "Requests, by route and by what was decided about them.",
+			"route", "outcome")
+	}
+	return m
+}
+
+// prefix begins the name of each metric.
+const prefix = "xenaauth_"
+
+// issuerBuckets are for durations of calls to the issuer, in seconds.
+var issuerBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+func counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name, Help: help}, labels)
+}
+
+func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: prefix + name, Help: help, Buckets: buckets,
+	}, labels)
+}
+
+// Event counts the outcome of the check of a request. It is for [xenaauth.Options]. It does not use
+// the context.
+func (m *Metrics) Event(_ context.Context, e xenaauth.Event) {
+	key := decisionKey{e.Outcome, reasonOf(e.Err), e.Source}
+	series, ok := m.byDecision.get(key)
+	if !ok {
+		series, _ = m.byDecision.add(key, math.MaxInt, func() decisionSeries {
+			return decisionSeries{
+				total:    m.decisions.WithLabelValues(key.outcome, key.reason, key.source),
+				duration: m.duration.WithLabelValues(key.outcome),
+				upstream: m.upstream.WithLabelValues(key.outcome),
+			}
+		})
+	}
+	series.total.Inc()
+	series.duration.Observe(e.Duration.Seconds())
+	if e.Upstream > 0 {
+		series.upstream.Observe(e.Upstream.Seconds())
+	}
+	if e.TokenInQuery {
+		m.queryTokens.Inc()
+	}
+	if m.routes != nil {
+		m.countRoute(routeKey{e.Route, e.Outcome})
+	}
+}
+
+// reasonOf returns the label for a refusal: one of the constants of xenaauth, or "".
+func reasonOf(e *xenaauth.Error) string {
+	switch {
+	case e == nil:
+		return ""
+	case e.StatusCode() == http.StatusServiceUnavailable: // also a reason that xenaauth does not know
+		return string(xenaauth.ReasonUnavailable)
+	}
+	return string(e.Reason)
+}
+
+func (m *Metrics) countRoute(key routeKey) {
+	counter, ok := m.byRoute.get(key)
+	if !ok {
+		counter, ok = m.byRoute.add(key, maxRouteSeries, func() prometheus.Counter {
+			return m.routes.WithLabelValues(strings.ToValidUTF8(key.route, "?"), key.outcome)
+		})
+	}
+	if !ok {
+		counter = m.routes.WithLabelValues(otherRoutes, key.outcome)
+	}
+	counter.Inc()
+}
+
+// IssuerCall counts an HTTP request to the issuer. It is for [xenaauth.Config]. It does not use the
+// context.
+func (m *Metrics) IssuerCall(_ context.Context, c xenaauth.IssuerCall) {
+	m.calls.WithLabelValues(c.Document, statusLabel(c.Status)).Inc()
+	m.callDuration.WithLabelValues(c.Document).Observe(c.Duration.Seconds())
+	m.lastCall.WithLabelValues(c.Document).Set(float64(time.Now().UnixMilli()) / 1000)
+}
+
+func statusLabel(status int) string {
+	if status < 100 || status > 599 {
+		return "none"
+	}
+	return strconv.Itoa(status)
+}
+
+// Watch adds the state of v to the metrics. It replaces a Validator of an earlier call.
+func (m *Metrics) Watch(v *xenaauth.Validator) { m.watched.Store(v) }
+
+// Describe implements [prometheus.Collector].
+func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
+	for _, c := range m.collectors() {
+		c.Describe(to)
+	}
+	for _, d := range stateDescs {
+		to <- d
+	}
+}
+
+// Collect implements [prometheus.Collector].
+func (m *Metrics) Collect(to chan<- prometheus.Metric) {
+	for _, c := range m.collectors() {
+		c.Collect(to)
+	}
+	if v := m.watched.Load(); v != nil {
+		collectState(to, v.Status())
+	}
+}
+
+func (m *Metrics) collectors() []prometheus.Collector {
+	all := []prometheus.Collector{
+		m.decisions, m.duration, m.upstream, m.queryTokens, m.calls, m.callDuration, m.lastCall,
+	}
+	if m.routes != nil {
+		all = append(all, m.routes)
+	}
+	return all
+}

@@ -1,0 +1,250 @@
+package promauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/doc/comment"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/promauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// everything sends requests with each outcome.
+func (s *service) everything() (tokens []string) {
+	s.t.Helper()
+	jwt := s.issuer.JWT(xenaauthtest.Token{Subject: "secret-user"})
+	opaque := s.issuer.Opaque(xenaauthtest.Token{Subject: "secret-user"})
+	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
+	s.get(200, "/users/secret-path", jwt)
+	s.get(200, "/users/secret-path?access_token="+jwt, jwt)
+	s.get(200, "/users/secret-path", opaque)
+	s.get(200, "/users/secret-path", opaque)
+	s.get(200, "/news", "")
+	s.get(401, "/users/secret-path", "")
+	s.get(401, "/users/secret-path", expired)
+	s.get(401, "/users/secret-path", "secret-junk")
+	s.get(403, "/admin", jwt)
+	s.issuer.Down()
+	fresh := s.issuer.Opaque(xenaauthtest.Token{})
+	s.get(503, "/users/secret-path", fresh)
+	return []string{jwt, opaque, expired, fresh}
+}
+
+func TestDecisions(t *testing.T) {
+	s := start(t, nil, nil)
+	s.everything()
+	s.wants(
+		`xenaauth_decisions_total{outcome="allowed",reason="",source="jwt"} 1`,
+		`xenaauth_decisions_total{outcome="allowed",reason="",source="introspection"} 1`,
+		`xenaauth_decisions_total{outcome="allowed",reason="",source="cache"} 2`,
+		`xenaauth_decisions_total{outcome="anonymous",reason="",source=""} 1`,
+		`xenaauth_decisions_total{outcome="refused",reason="missing_token",source=""} 1`,
+		`xenaauth_decisions_total{outcome="refused",reason="insufficient_scope",source="cache"} 1`,
+		`xenaauth_check_duration_seconds_count{outcome="allowed"} 4`,
+		`xenaauth_check_duration_seconds_count{outcome="refused"} 4`,
+		`xenaauth_check_duration_seconds_count{outcome="unavailable"} 1`,
+		`xenaauth_query_tokens_total 1`,
+	)
+	text := s.scrape()
+	for _, want := range []string{
+		`xenaauth_decisions_total{outcome="refused",reason="expired",source=`,
+		`xenaauth_decisions_total{outcome="refused",reason="inactive",source=`,
+		`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=`,
+		`xenaauth_check_upstream_seconds_count{outcome="allowed"}`,
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the metrics lack %s", want)
+		}
+	}
+	if strings.Contains(text, "route") {
+		t.Error("the metrics count by route, although Options.Routes is not set")
+	}
+}
+
+func TestIssuerCallsAndState(t *testing.T) {
+	before := float64(time.Now().Unix())
+	s := start(t, nil, nil)
+	s.wants(`xenaauth_issuer_ready 0`, `xenaauth_issuer_keys 0`)
+	if text := s.scrape(); strings.Contains(text, "timestamp_seconds{") || strings.Contains(text, "key_set_hash ") {
+		t.Error("the metrics tell a time or a hash before the first call to the issuer")
+	}
+	revocation := xenaauth.Revocation{Subject: "gone"}
+	if err := s.validator.Revoke(t.Context(), revocation); err != nil {
+		t.Fatal(err)
+	}
+	s.everything()
+	s.wants(
+		`xenaauth_issuer_calls_total{document="metadata",status="200"} 1`,
+		`xenaauth_issuer_calls_total{document="jwks",status="200"} 1`,
+		`xenaauth_issuer_calls_total{document="introspection",status="200"} 2`,
+		`xenaauth_issuer_call_duration_seconds_count{document="jwks"} 1`,
+		`xenaauth_issuer_ready 1`,
+		`xenaauth_issuer_keys 1`,
+		`xenaauth_issuer_failing{document="metadata"} 0`,
+		`xenaauth_issuer_failing{document="jwks"} 0`,
+		`xenaauth_issuer_failing{document="introspection"} 1`,
+		`xenaauth_introspection_open 0`,
+		`xenaauth_revocations 1`,
+		`xenaauth_cache_entries{cache="active"} 1`,
+		`xenaauth_cache_hits_total{cache="active"} 1`,
+		`xenaauth_shared_cache_lookups_total{result="hit"} 0`,
+	)
+	hash := 0.0
+	if _, err := fmt.Sscanf(regexp.MustCompile(`\nxenaauth_key_set_hash (\S+)`).FindString(s.scrape()),
+		"\nxenaauth_key_set_hash %g", &hash); err != nil || fmt.Sprintf("%012x", int64(hash)) != s.validator.Status().KeySetHash {
+		t.Errorf("hash %g, Status has %s: %v", hash, s.validator.Status().KeySetHash, err)
+	}
+	for _, name := range []string{"last_call", "last_success"} {
+		at := 0.0
+		line := regexp.MustCompile(`xenaauth_issuer_` + name + `_timestamp_seconds\{document="jwks"\} (\S+)`).FindStringSubmatch(s.scrape())
+		if line == nil {
+			t.Errorf("%s is missing", name)
+			continue
+		}
+		if _, err := fmt.Sscan(line[1], &at); err != nil || at < before || at > before+60 {
+			t.Errorf("%s is %s, want about %f", name, line[1], before)
+		}
+	}
+	if !regexp.MustCompile(`xenaauth_issuer_calls_total\{document="introspection",status="none"\} [1-9]`).MatchString(s.scrape()) {
+		t.Error("calls without a response are not counted")
+	}
+}
+
+// Without introspection there are no metrics of introspection, and without Watch none of the state.
+func TestMetricsOfWhatIsThere(t *testing.T) {
+	s := start(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
+	s.get(200, "/news", s.issuer.JWT(xenaauthtest.Token{}))
+	for _, absent := range []string{"introspection", `"active"`, "shared"} {
+		if strings.Contains(s.scrape(), absent) {
+			t.Errorf("the metrics contain %s", absent)
+		}
+	}
+	s.metrics.Watch(nil)
+	if strings.Contains(s.scrape(), "xenaauth_issuer_ready") {
+		t.Error("the metrics have the state of a Validator that is not watched")
+	}
+}
+
+// The number of series by route is bounded, and each request counts.
+func TestRoutes(t *testing.T) {
+	s := start(t, &promauth.Options{Routes: true}, nil)
+	s.everything()
+	s.wants(
+		`xenaauth_route_decisions_total{outcome="allowed",route="GET /users/{name}"} 4`,
+		`xenaauth_route_decisions_total{outcome="anonymous",route="GET /news"} 1`,
+		`xenaauth_route_decisions_total{outcome="refused",route="GET /admin"} 1`,
+	)
+	const n = 3000
+	var wg sync.WaitGroup
+	for part := range 4 {
+		wg.Go(func() {
+			for i := range n / 4 {
+				route := fmt.Sprintf("/%d/%d\xff", part, i)
+				s.metrics.Event(context.Background(), xenaauth.Event{Outcome: xenaauth.OutcomeAllowed, Route: route})
+			}
+		})
+	}
+	wg.Wait()
+	families, err := s.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "xenaauth_route_decisions_total" {
+			continue
+		}
+		sum := 0.0
+		for _, series := range f.GetMetric() {
+			sum += series.GetCounter().GetValue()
+		}
+		if len(f.GetMetric()) > 1000+4 || sum != n+10 {
+			t.Errorf("%d series, %v requests, want at most 1004 series and %d requests", len(f.GetMetric()), sum, n+10)
+		}
+	}
+}
+
+// A TokenValidator of the service may return any text as a reason. It does not become a label.
+func TestForeignReason(t *testing.T) {
+	s := start(t, nil, nil)
+	for _, reason := range []string{"secret-text", "user-104711", ""} {
+		s.metrics.Event(t.Context(), xenaauth.Event{Outcome: xenaauth.OutcomeUnavailable,
+			Err: &xenaauth.Error{Reason: xenaauth.Reason(reason), Err: errors.New("x")}})
+	}
+	s.wants(`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=""} 3`)
+}
+
+// No metric contains a token, a secret, a URL, or anything else that a request contains.
+func TestNothingSecretInMetrics(t *testing.T) {
+	check := func(s *service, never ...string) {
+		t.Helper()
+		text := s.scrape()
+		never = append(never, "secret", "://", "/users", "login.xena", "example",
+			s.issuer.URL(), s.issuer.APISecret(), s.issuer.API())
+		for _, n := range never {
+			if strings.Contains(text, n) {
+				t.Errorf("the metrics contain %q", n)
+			}
+		}
+	}
+	s := start(t, nil, nil)
+	check(s, s.everything()...)
+	for _, e := range []xenaauthtest.Endpoint{xenaauthtest.Introspection, xenaauthtest.JWKS, xenaauthtest.Metadata} {
+		for _, fault := range []xenaauthtest.Fault{{Status: 500, Body: "secret-body"}, {Body: "<html>https://secret"}} {
+			s := start(t, nil, nil)
+			s.issuer.Fail(e, fault)
+			token := s.issuer.JWT(xenaauthtest.Token{ClientID: "secret-client"})
+			if e == xenaauthtest.Introspection {
+				token = s.issuer.Opaque(xenaauthtest.Token{ClientID: "secret-client"})
+			}
+			s.get(503, "/users/secret-path", token)
+			s.wants(`xenaauth_issuer_failing{document="` + strings.ToLower(string(e)) + `"} 1`)
+			check(s, token)
+		}
+	}
+}
+
+// promtool finds no fault in the names, types and texts.
+func TestPromtoolAcceptsMetrics(t *testing.T) {
+	s := start(t, &promauth.Options{Routes: true}, nil)
+	s.everything()
+	out, err := promtool(t, t.TempDir(), strings.NewReader(s.scrape()), "check", "metrics")
+	if err != nil || strings.TrimSpace(out) != "" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out, err = promtool(t, t.TempDir(), strings.NewReader("# TYPE a counter\na 1\n"), "check", "metrics"); err == nil {
+		t.Errorf("promtool accepts a counter without help: %s", out)
+	}
+}
+
+// The package's documentation lists the metrics that there are.
+func TestDocumentedMetrics(t *testing.T) {
+	s := start(t, &promauth.Options{Routes: true}, nil)
+	s.everything()
+	source, err := os.ReadFile("promauth.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(source), "\npackage ")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "//\t", "\t"), "// ", "")
+	var documented []string
+	for _, block := range new(comment.Parser).Parse(text).Content {
+		if code, ok := block.(*comment.Code); ok {
+			for _, found := range regexp.MustCompile(`(?m)^xenaauth_\w+`).FindAllString(code.Text, -1) {
+				documented = append(documented, found)
+			}
+		}
+	}
+	slices.Sort(documented)
+	if names := familyNames(s.scrape()); !slices.Equal(documented, names) {
+		t.Errorf("documented\n%v\ncollected\n%v", documented, names)
+	}
+}

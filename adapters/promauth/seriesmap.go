@@ -1,0 +1,44 @@
+package promauth
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// seriesMap keeps the series that were looked up, because a lookup takes longer than counting. It
+// copies the map to add a series, so that readers wait for nothing. The zero value is empty.
+type seriesMap[K comparable, V any] struct {
+	mu    sync.Mutex // held while a series is added
+	known atomic.Pointer[map[K]V]
+}
+
+func (s *seriesMap[K, V]) get(key K) (V, bool) {
+	if known := s.known.Load(); known != nil {
+		v, ok := (*known)[key]
+		return v, ok
+	}
+	var none V
+	return none, false
+}
+
+// add returns the series of key. It makes and keeps the series, unless it keeps limit of them: then
+// ok is false.
+func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := map[K]V{}
+	if before := s.known.Load(); before != nil {
+		if v, ok = (*before)[key]; ok {
+			return v, true
+		}
+		if len(*before) >= limit {
+			return v, false
+		}
+		maps.Copy(known, *before)
+	}
+	v = make()
+	known[key] = v
+	s.known.Store(&known)
+	return v, true
+}

@@ -1,0 +1,86 @@
+package promauth
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// stateDescs describes all metrics of the state of a Validator.
+var stateDescs []*prometheus.Desc
+
+var (
+	readyDesc       = desc("issuer_ready", "Whether tokens can be checked now.")
+	failingDesc     = desc("issuer_failing", "Whether the latest attempt to get the document failed.", "document")
+	lastSuccessDesc = desc("issuer_last_success_timestamp_seconds",
+		"When the document was last fetched or found unchanged, in Unix time.", "document")
+	keysDesc        = desc("issuer_keys", "Usable keys that the issuer publishes.")
+	hashDesc        = desc("key_set_hash", "A hash of the usable keys: replicas with the same keys have the same value.")
+	openDesc        = desc("introspection_open", "Whether the circuit breaker makes no introspection calls.")
+	revocationsDesc = desc("revocations", "Revocations in force.")
+	entriesDesc     = desc("cache_entries", "Entries of a cache.", "cache")
+	bytesDesc       = desc("cache_bytes", "About how much memory the entries of a cache take.", "cache")
+	hitsDesc        = desc("cache_hits_total", "Lookups that found an entry.", "cache")
+	missesDesc      = desc("cache_misses_total", "Lookups that found no entry.", "cache")
+	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
+)
+
+// desc makes a Desc and adds it to stateDescs.
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	d := prometheus.NewDesc(prefix+name, help, labels, nil)
+	stateDescs = append(stateDescs, d)
+	return d
+}
+
+// collectState sends the metrics of a Status.
+func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		to <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	document := func(name string, f xenaauth.FetchStatus) {
+		gauge(failingDesc, bit(f.LastError != ""), name)
+		if !f.LastSuccess.IsZero() {
+			gauge(lastSuccessDesc, unix(f.LastSuccess), name)
+		}
+	}
+	cache := func(name string, c xenaauth.CacheStatus) {
+		gauge(entriesDesc, float64(c.Entries), name)
+		gauge(bytesDesc, float64(c.Bytes), name)
+		counter(hitsDesc, c.Hits, name)
+		counter(missesDesc, c.Misses, name)
+	}
+	gauge(readyDesc, bit(s.Ready))
+	document("metadata", s.Metadata)
+	document("jwks", s.JWKS)
+	gauge(keysDesc, float64(s.Keys))
+	if hash, err := strconv.ParseUint(s.KeySetHash, 16, 48); err == nil { // 48 bits are exact in a float64
+		gauge(hashDesc, float64(hash))
+	}
+	gauge(revocationsDesc, float64(s.Revocations))
+	cache("tokens", s.Tokens)
+	if s.Introspection == "" {
+		return
+	}
+	gauge(failingDesc, bit(s.IntrospectionError != ""), "introspection")
+	gauge(openDesc, bit(s.Introspection == "open"))
+	cache("active", s.Active)
+	cache("inactive", s.Inactive)
+	counter(sharedDesc, s.Shared.Hits, "hit")
+	counter(sharedDesc, s.Shared.Misses, "miss")
+	counter(sharedDesc, s.Shared.Failures, "failure")
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}

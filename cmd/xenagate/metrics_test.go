@@ -1,0 +1,30 @@
+package main_test
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// Prometheus' promtool finds no fault in the names, types and texts of the metrics.
+func TestPromtoolAcceptsMetrics(t *testing.T) {
+	program, err := exec.LookPath("promtool")
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal("promtool is missing: install Debian's package prometheus")
+		}
+		t.Skip("promtool is missing: install Debian's package prometheus")
+	}
+	issuer, service := newIssuer(t), newService(t)
+	p := start(t, common(issuer, service), nil)
+	do(t, "GET", p.url("proxy", "/Api/Read"), issuer.JWT(xenaauthtest.Token{}))
+	do(t, "GET", p.url("proxy", "/Api/Read"), "")
+	cmd := exec.CommandContext(t.Context(), program, "check", "metrics")
+	cmd.Stdin = strings.NewReader(do(t, "GET", p.url("admin", "/metrics"), "").body)
+	if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,63 @@
+package status_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// Instances with the same keys show the same hash, and a rotation changes it.
+func TestKeySetHash(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		hash := func() string {
+			t.Helper()
+			v := harness.NewValidator(t, issuer.Config())
+			require.Empty(t, v.Status().KeySetHash)
+			require.NoError(t, v.Warm(t.Context()))
+			return v.Status().KeySetHash
+		}
+		first := hash()
+		require.Regexp(t, "^[0-9a-f]{12}$", first)
+		require.Equal(t, first, hash())
+		issuer.Rotate()
+		second := hash()
+		require.NotEqual(t, first, second)
+		issuer.Retire()
+		require.NotContains(t, []string{first, second}, hash())
+	})
+}
+
+// The order of the keys, and keys that are skipped, do not change the hash.
+func TestKeySetHashIgnoresTheOrder(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		one, other := harness.NewIssuer(), xenaauthtest.NewIssuer(nil)
+		a, b := keysOf(t, one.JWKS()), keysOf(t, other.JWKS())
+		hashes := make(map[string]bool)
+		for _, set := range []string{a + "," + b, b + "," + a, b + `,{"kty":"oct","k":"AA"},` + a} {
+			one.SetJWKS([]byte(`{"keys":[` + set + `]}`))
+			v := harness.NewValidator(t, one.Config())
+			require.NoError(t, v.Warm(t.Context()))
+			require.Equal(t, 2, v.Status().Keys)
+			hashes[v.Status().KeySetHash] = true
+		}
+		require.Len(t, hashes, 1)
+	})
+}
+
+// keysOf returns the elements of the keys of a JWK set.
+func keysOf(t *testing.T, set []byte) string {
+	t.Helper()
+	var parsed struct {
+		Keys []json.RawMessage `json:"keys"`
+	}
+	require.NoError(t, json.Unmarshal(set, &parsed))
+	require.Len(t, parsed.Keys, 1)
+	return string(parsed.Keys[0])
+}
