@@ -16,6 +16,8 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/doctor"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/explain"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/routes"
 )
 
@@ -25,7 +27,9 @@ type commands struct {
 	JSON  bool   `help:"Write the answer as JSON." short:"j"`
 	Color string `help:"Colour the answer: auto, always or never. auto colours it at a terminal, unless NO_COLOR is set." enum:"auto,always,never" default:"auto"`
 
-	Routes routes.Cmd `cmd:"" help:"Check a table of routes for probable mistakes."`
+	Doctor  doctor.Cmd  `cmd:"" help:"Check the configuration in the environment, and the issuer."`
+	Explain explain.Cmd `cmd:"" help:"Show step by step how the token on standard input is checked."`
+	Routes  routes.Cmd  `cmd:"" help:"Check a table of routes for probable mistakes."`
 }
 
 const description = `Answer questions about access tokens, routes and their configuration.

@@ -128,6 +128,9 @@ func register(mux *http.ServeMux, r *route) (err error) {
 	return nil
 }
 
+var errNoMatch = errors.New(
+	"no rule matches the request: add a rule for its method and path to the table")
+
 const (
 	errHost    = target.Ambiguity("the host is missing")
 	errEscapes = target.Ambiguity("another rule matches the path before needless escapes are decoded")
@@ -147,7 +150,7 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 		return Rule{}, ambiguous(err)
 	}
 	if to.Path == "*" || t.mux == nil {
-		return Rule{}, noRule(nil)
+		return Rule{}, noRule(errNoMatch)
 	}
 	if t.hosts && to.Host == "" {
 		return Rule{}, ambiguous(errHost)
@@ -160,7 +163,7 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	}
 	found := t.match(&to, to.Path)
 	if found == nil || to.Method == http.MethodConnect && found.pattern.method != http.MethodConnect {
-		return Rule{}, noRule(nil)
+		return Rule{}, noRule(errNoMatch)
 	}
 	if to.RawPath != "" && !found.same(t.match(&to, to.RawPath)) {
 		return Rule{}, ambiguous(errEscapes)

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/sha512"
+	"maps"
 	"slices"
 )
 
@@ -42,6 +43,9 @@ var algorithms = func() map[string]*algorithm {
 
 // Known reports whether an algorithm is on the allow-list.
 func Known(name string) bool { return algorithms[name] != nil }
+
+// Algorithms returns the names of the allow-list, sorted.
+func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
 // Among reports whether an algorithm of the allow-list is one of names. EdDSA and Ed25519 are two
 // names of one algorithm, so each of them means both.

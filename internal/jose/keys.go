@@ -112,6 +112,12 @@ func parseKey(text string) (*Key, error) {
 	return k, nil
 }
 
+// CheckKey returns why [ParseKeySet] skips a key, or nil if the key can be used.
+func CheckKey(text string) error {
+	_, err := parseKey(text)
+	return err
+}
+
 var allAlgorithms = func() (all []*algorithm) {
 	for _, a := range algorithms {
 		all = append(all, a)

@@ -1,0 +1,99 @@
+package doctor
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// defaultSkew is the default of ClockSkew.
+const defaultSkew = 30 * time.Second
+
+// clock compares the clock here with the Date of the issuer's responses.
+func (e *examination) clock() {
+	const name = "clock"
+	ahead, known := e.clockDifference()
+	if !known {
+		e.add(Check{Name: name, State: Skipped, Found: "not compared: no response of the issuer has a Date"})
+		return
+	}
+	skew := e.cfg.ClockSkew
+	if skew == 0 {
+		skew = defaultSkew
+	}
+	c := Check{Name: name, State: Good, Found: "the clock here and that of the issuer agree"}
+	size := max(ahead, -ahead).Round(time.Second)
+	if size > 0 {
+		which := "ahead of"
+		if ahead < 0 {
+			which = "behind"
+		}
+		c.Found = fmt.Sprintf("the issuer's clock is %s %s the clock here, XENA_CLOCK_SKEW is %s", size, which, skew)
+	}
+	switch {
+	case size > skew && ahead > 0:
+		c.State = Bad
+		c.Found += ": new tokens are refused as not_yet_valid"
+	case size > skew:
+		c.State = Bad
+		c.Found += ": tokens are refused as expired too early"
+	case size > skew/2:
+		c.State = Warning
+	}
+	if c.State != Good {
+		c.Fix = "Find out which clock is wrong, and let it follow a time server (chronyc tracking, " +
+			"timedatectl status). A larger XENA_CLOCK_SKEW hides the fault: its maximum is 2m."
+	}
+	e.add(c)
+}
+
+// clockDifference returns by how much the issuer's clock is at least ahead of the clock here. A
+// negative duration means behind. Date has whole seconds, so a smaller difference is not seen.
+func (e *examination) clockDifference() (ahead time.Duration, known bool) {
+	for _, call := range e.recorder.All() {
+		date, err := http.ParseTime(call.Header.Get("Date"))
+		if err != nil || call.Header.Get("Age") != "" { // a cache kept the response
+			continue
+		}
+		difference := time.Duration(0)
+		switch next := date.Add(time.Second); {
+		case date.After(call.End):
+			difference = date.Sub(call.End)
+		case next.Before(call.Start):
+			difference = next.Sub(call.Start)
+		}
+		if !known || max(difference, -difference) < max(ahead, -ahead) {
+			ahead, known = difference, true
+		}
+	}
+	return ahead, known
+}
+
+// expiresSoon is how long before its expiry a certificate should have been renewed.
+const expiresSoon = 14 * 24 * time.Hour
+
+// certificate reports when the first certificate of the issuer expires.
+func (e *examination) certificate() {
+	const name = "certificate"
+	var first time.Time
+	for _, call := range e.recorder.All() {
+		if call.TLS == nil || len(call.TLS.PeerCertificates) == 0 {
+			continue
+		}
+		if end := call.TLS.PeerCertificates[0].NotAfter; first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	if first.IsZero() {
+		e.add(Check{Name: name, State: Skipped, Found: "not looked at: there was no TLS connection"})
+		return
+	}
+	left := time.Until(first)
+	days := int(left / (24 * time.Hour))
+	c := Check{Name: name, State: Good, Found: fmt.Sprintf("valid for %s more, until %s", count(days, "day"), first.UTC().Format(time.DateOnly))}
+	if left < expiresSoon {
+		c.State = Warning
+		c.Fix = "The operator of the issuer should renew the certificate now. After that day every call of the issuer fails."
+	}
+	e.add(c)
+}

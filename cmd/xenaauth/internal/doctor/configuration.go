@@ -1,0 +1,88 @@
+package doctor
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+)
+
+// configuration checks what can be checked without the issuer. It reports whether the configuration
+// can be used.
+func (l *Checklist) configuration(cfg xenaauth.Config, readErr error) bool {
+	const name = "configuration"
+	mistakes := setting.Mistakes(readErr)
+	if readErr == nil {
+		mistakes = setting.Mistakes(cfg.Validate())
+	}
+	for _, m := range mistakes {
+		l.add(Check{Name: name, State: Bad, Found: m, Fix: configurationFix(m)})
+	}
+	if len(mistakes) > 0 {
+		return false
+	}
+	l.add(Check{Name: name, State: Good, Found: summary(cfg)})
+	for _, r := range risks(cfg) {
+		l.add(r)
+	}
+	return true
+}
+
+// summary names what the service accepts. It contains no secret.
+func summary(cfg xenaauth.Config) string {
+	issuer := cfg.Issuer
+	if issuer == "" {
+		issuer = xenaauth.IssuerProduction
+	}
+	text := fmt.Sprintf("tokens of %q for %q", issuer, cfg.Audiences)
+	if cfg.AllowAnyAudience {
+		text = fmt.Sprintf("tokens of %q for any audience", issuer)
+	}
+	switch i := cfg.Introspection; {
+	case i == nil:
+		return text + ", JWTs only"
+	case cfg.AlwaysIntrospect:
+		return text + fmt.Sprintf(", all introspected as client %q", i.ClientID)
+	case cfg.RequireActive:
+		return text + fmt.Sprintf(", JWTs verified and introspected as client %q", i.ClientID)
+	default:
+		return text + fmt.Sprintf(", opaque tokens introspected as client %q", i.ClientID)
+	}
+}
+
+// configurationFix returns what to do about a mistake that Config.Validate or ConfigFromEnv reported.
+func configurationFix(mistake string) string {
+	switch {
+	case strings.Contains(mistake, "is not an https URL"):
+		return "Use the https URL of the issuer. With http, anyone on the network could replace the keys " +
+			"or read the credentials. Only if the network itself is protected: XENA_ALLOW_HTTP=true."
+	case strings.HasPrefix(mistake, "XENA_AUDIENCE is empty"):
+		return "Set XENA_AUDIENCE to the name of this API at the issuer. At Xena that is testapi."
+	case strings.Contains(mistake, "CLIENT_SECRET_FILE names a file"):
+		return "Check that the file exists and that this user may read it."
+	case strings.Contains(mistake, "INTROSPECTION needs"), strings.Contains(mistake, "INTROSPECTION_CLIENT_ID is missing"):
+		return "Set XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET: at IdentityServer " +
+			"the name and the secret of the API resource."
+	}
+	return "Correct or remove the variable."
+}
+
+// risks returns a warning for each setting that makes the service accept more.
+func risks(cfg xenaauth.Config) (checks []Check) {
+	warn := func(set bool, variable, found string) {
+		if set {
+			checks = append(checks, Check{Name: "configuration", State: Warning, Found: variable + " is true: " + found})
+		}
+	}
+	insecure := slices.ContainsFunc([]string{cfg.Issuer, cfg.MetadataURL, cfg.JWKSURL}, func(u string) bool {
+		return strings.HasPrefix(u, "http:")
+	})
+	warn(cfg.AllowHTTP && insecure, "XENA_ALLOW_HTTP",
+		"anyone on the network can replace the keys of the issuer")
+	warn(cfg.AllowAnyAudience, "XENA_ALLOW_ANY_AUDIENCE", "every route must require a scope")
+	warn(cfg.AllowNonce && cfg.AllowClientAudience, "XENA_ALLOW_NONCE with XENA_ALLOW_CLIENT_AUDIENCE",
+		"an ID token with a scope claim is accepted")
+	return checks
+}

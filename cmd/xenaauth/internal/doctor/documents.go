@@ -1,0 +1,215 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/internal/freshness"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// documents lets a Validator fetch the metadata and the key set, and reports what came.
+func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
+	if cfg.AlwaysIntrospect {
+		if cfg.Introspection.Endpoint != "" {
+			e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: XENA_INTROSPECTION_ENDPOINT is set"})
+		}
+		e.add(Check{Name: "key set", State: Skipped, Found: "not needed: every token is introspected"})
+		return
+	}
+	// Introspection is a check of its own.
+	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		e.add(Check{Name: "configuration", State: Bad, Found: setting.Variables(err.Error())})
+		return
+	}
+	err = v.Warm(ctx)
+	if cfg.JWKSURL != "" {
+		e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: XENA_JWKS_URL is set"})
+	} else if !e.metadata(err) {
+		e.add(Check{Name: "key set", State: Skipped, Found: "not looked at: its URL is in the metadata"})
+		return
+	}
+	if e.keySet(err) {
+		e.caching()
+	}
+}
+
+// metadata reports on the metadata. err is the error of the Validator. It reports whether the
+// metadata can be used.
+func (e *examination) metadata(err error) bool {
+	const name = "metadata"
+	call, called := e.recorder.Last(recording.Metadata)
+	if err == nil || called && !strings.HasPrefix(cause(err), "metadata:") {
+		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
+		e.add(Check{Name: "issuer", State: Good, Found: fmt.Sprintf("%q, byte for byte", e.cfg.Issuer)})
+		return true
+	}
+	found := strings.TrimPrefix(cause(err), "metadata: ")
+	if document := (struct{ Issuer *string }{}); call.Status == 200 &&
+		json.Unmarshal([]byte(call.Body), &document) == nil && document.Issuer != nil && *document.Issuer != e.cfg.Issuer {
+		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
+		e.add(otherIssuer(e.cfg, *document.Issuer))
+		return false
+	}
+	c := failed(name, found, call)
+	if c.Fix == "" {
+		c.Fix = "Check XENA_ISSUER, and XENA_METADATA_URL if the metadata have another URL: the document " +
+			"must be that of OpenID Connect Discovery or RFC 8414."
+	}
+	if strings.Contains(found, "endpoint is not https") {
+		c.Fix = "The issuer writes http URLs into its metadata, as behind a proxy that ends TLS. Let it trust " +
+			"X-Forwarded-Proto of the proxy, or set its public origin."
+	}
+	e.add(c)
+	return false
+}
+
+// failed is the check of a document that could not be fetched.
+func failed(name, found string, call recording.Call) Check {
+	c := Check{Name: name, State: Bad, Found: found}
+	switch {
+	case call.IsHTML():
+		c.Found = fmt.Sprintf("the response is an HTML page (status %d), not JSON", call.Status)
+		c.Fix = "A login page or a proxy answers instead of the issuer, or XENA_ISSUER has the wrong path. " +
+			"Let this path pass without login, or set XENA_METADATA_URL."
+	case call.Certificate() != "":
+		c.Found += ": " + call.Certificate()
+		c.Fix = "Correct the certificate, or add its authority to the trusted ones of this host: the " +
+			"variable SSL_CERT_FILE names a file with them."
+	case call.Status >= 300 && call.Status < 400:
+		c.Fix = "Configure the URL to which the issuer redirects."
+	case call.Down():
+		c.State = Unknown
+		c.Fix = "Check that the issuer runs, and that this host reaches it: DNS, firewall, proxy " +
+			"(HTTPS_PROXY). Then check the host and the port in XENA_ISSUER."
+	}
+	return c
+}
+
+// keySet reports on the key set. It reports whether the key set can be used.
+func (e *examination) keySet(err error) bool {
+	const name = "key set"
+	call, _ := e.recorder.Last(recording.JWKS)
+	skipped := skippedKeys(call.Body)
+	if err != nil {
+		c := failed(name, strings.TrimPrefix(cause(err), "key set: "), call)
+		c.Details = skipped
+		if c.Fix == "" {
+			c.Fix = "Ask the operator of the issuer for a public key of a supported algorithm in the key set."
+		}
+		e.add(c)
+		return false
+	}
+	keys, err := jose.ParseKeySet(call.Body)
+	if err != nil {
+		e.add(Check{Name: name, State: Bad, Found: err.Error()})
+		return false
+	}
+	c := Check{Name: name, State: Good, Found: fmt.Sprintf("%s, fetched in %s", count(keys.Len(), "usable key"), took(call))}
+	if len(skipped) > 0 {
+		c.State, c.Details = Warning, skipped
+		c.Found += fmt.Sprintf(", %s skipped", count(len(skipped), "key"))
+		c.Fix = "A token that is signed with a skipped key is refused. If access tokens are signed with " +
+			"one, ask the operator of the issuer to correct it."
+	}
+	e.add(c)
+	e.algorithms(keys)
+	return true
+}
+
+// skippedKeys returns why each unusable key of a set is skipped.
+func skippedKeys(text string) (reasons []string) {
+	var set struct{ Keys []json.RawMessage }
+	if json.Unmarshal([]byte(text), &set) != nil {
+		return nil
+	}
+	for n, raw := range set.Keys {
+		err := jose.CheckKey(string(raw))
+		if err == nil {
+			continue
+		}
+		var key struct{ Kid string }
+		_ = json.Unmarshal(raw, &key) // a key without a usable kid has only its number
+		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.Shown(key.Kid), err))
+	}
+	return reasons
+}
+
+// algorithms reports for which algorithms the issuer publishes keys.
+func (e *examination) algorithms(keys *jose.KeySet) {
+	const name = "algorithms"
+	var usable, refused []string
+	for _, a := range jose.Algorithms() {
+		found, _ := keys.Find(&jose.Header{Algorithm: a})
+		switch {
+		case len(found) == 0:
+		case e.cfg.Algorithms == nil || jose.Among(e.cfg.Algorithms, a):
+			usable = append(usable, a)
+		default:
+			refused = append(refused, a)
+		}
+	}
+	switch {
+	case len(usable) == 0:
+		e.add(Check{
+			Name: name, State: Bad,
+			Found: fmt.Sprintf("the keys fit %s, XENA_ALGORITHMS is %s: every JWT is refused",
+				strings.Join(refused, " "), strings.Join(e.cfg.Algorithms, " ")),
+			Fix: "Add the algorithm of the access tokens to XENA_ALGORITHMS, or remove the variable.",
+		})
+	default:
+		e.add(Check{Name: name, State: Good, Found: "the keys fit " + strings.Join(usable, " ")})
+	}
+}
+
+// The bounds of the Validator for the lifetime of documents.
+const (
+	defaultLifetime = 15 * time.Minute
+	minLifetime     = time.Minute
+	maxLifetime     = 24 * time.Hour
+)
+
+// caching reports for how long the key set is used before it is fetched again. A new key is fetched
+// at once, when a token names it. A key that the issuer withdraws is accepted until then.
+func (e *examination) caching() {
+	call, _ := e.recorder.Last(recording.JWKS)
+	fresh := freshness.Lifetime(call.Header, call.End)
+	c := Check{Name: "caching", State: Good}
+	const withdrawn = "a key that the issuer withdraws is refused after at most %s"
+	switch {
+	case fresh == 0:
+		c.Found = fmt.Sprintf("the issuer does not say for how long the key set is fresh: "+withdrawn, defaultLifetime)
+	case fresh <= minLifetime:
+		c.Found = fmt.Sprintf("the key set is fetched each minute: "+withdrawn, minLifetime)
+	case fresh <= maxLifetime:
+		c.Found = fmt.Sprintf("the key set is fresh for %s: "+withdrawn, fresh, fresh)
+	default:
+		c.State = Warning
+		c.Found = fmt.Sprintf("the key set is fresh for %s: "+withdrawn, fresh, maxLifetime)
+		c.Fix = "Ask the operator of the issuer for a max-age of at most an hour in Cache-Control of the " +
+			"key set, so that a compromised key is soon refused."
+	}
+	e.add(c)
+}
+
+// cause returns the text of the cause of a refusal.
+func cause(err error) string { return setting.Variables(setting.Cause(err)) }
+
+func took(c recording.Call) time.Duration {
+	return max(c.End.Sub(c.Start).Round(time.Millisecond), time.Millisecond)
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,93 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+)
+
+// noToken is a text that no issuer has issued as a token.
+const noToken = "no-token-but-a-check-of-the-credentials"
+
+// introspection checks the credentials of this API: it lets a Validator introspect a text that is no
+// token. A right response says that the token is not active.
+func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
+	const name = "introspection"
+	if cfg.Introspection == nil {
+		e.add(Check{Name: name, State: Skipped, Found: "not configured: opaque tokens are refused"})
+		return
+	}
+	err := introspect(ctx, cfg)
+	if cfg.AlwaysIntrospect && cfg.Introspection.Endpoint == "" && !e.metadata(err) {
+		e.add(Check{Name: name, State: Skipped, Found: "not looked at: the URL of the endpoint is in the metadata"})
+		return
+	}
+	refusal, _ := errors.AsType[*xenaauth.Error](err)
+	switch {
+	case err == nil, refusal != nil && refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable:
+		e.add(Check{
+			Name: name, State: Bad, Found: "the endpoint says that a text is active which is no token",
+			Fix: "Check XENA_INTROSPECTION_ENDPOINT: the server there accepts every token.",
+		})
+	case refusal != nil && refusal.Reason == xenaauth.ReasonInactive:
+		e.add(Check{Name: name, State: Good, Found: "the issuer accepts the credentials"})
+	case strings.Contains(cause(err), "refuses our credentials"):
+		e.add(Check{
+			Name: name, State: Bad, Found: "the issuer refuses the credentials of this API",
+			Fix: e.credentialsFix(ctx, cfg),
+		})
+	default:
+		call, _ := e.recorder.Last(recording.Introspection)
+		found := strings.TrimPrefix(cause(err), "introspection: ")
+		c := failed(name, found, call)
+		switch {
+		case strings.Contains(found, "introspection_endpoint is missing"):
+			c.State = Bad
+			c.Fix = "Set XENA_INTROSPECTION_ENDPOINT: the metadata do not name the endpoint."
+		case strings.HasPrefix(found, "metadata:"):
+			c.State, c.Found = Skipped, "not looked at: the URL of the endpoint is in the metadata"
+			c.Fix = ""
+		case call.IsHTML():
+			c.Fix = "A login page or a proxy answers instead of the endpoint: check XENA_INTROSPECTION_ENDPOINT."
+		case c.Fix == "":
+			c.Fix = "Check XENA_INTROSPECTION_ENDPOINT: it must be an endpoint of RFC 7662."
+		}
+		e.add(c)
+	}
+}
+
+func introspect(ctx context.Context, cfg xenaauth.Config) error {
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return err
+	}
+	_, err = v.Validate(ctx, noToken)
+	return err
+}
+
+// credentialsFix returns what to do about refused credentials. It tries the other method to send the
+// secret, because some versions of IdentityServer don't decode a Basic secret.
+func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
+	i := *cfg.Introspection
+	cfg.Introspection = &i
+	method := "post"
+	if i.Auth == xenaauth.ClientSecretPost {
+		i.Auth, method = xenaauth.ClientSecretBasic, "basic"
+	} else {
+		i.Auth = xenaauth.ClientSecretPost
+	}
+	err := introspect(ctx, cfg)
+	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonInactive {
+		return "Set XENA_INTROSPECTION_AUTH=" + method + ": the issuer accepts the credentials in this way."
+	}
+	if strings.TrimSpace(i.ClientSecret) != i.ClientSecret {
+		return "XENA_INTROSPECTION_CLIENT_SECRET begins or ends with white space. Remove it if it is not part of the secret."
+	}
+	return "Check " + setting.Variable("Introspection.ClientID") + " and " +
+		setting.Variable("Introspection.ClientSecret") + ": at IdentityServer they are the name and the " +
+		"secret of the API resource, not those of a client."
+}

@@ -1,0 +1,116 @@
+package explain
+
+import (
+	"strings"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+)
+
+// State is the result of one step.
+type State string
+
+// The states.
+const (
+	Held       State = "held"
+	Failed     State = "failed"
+	Unknown    State = "unknown" // the issuer could not be asked
+	NotReached State = "not reached"
+)
+
+// Step is one step of the check of a token.
+type Step struct {
+	Name  string `json:"name"`
+	State State  `json:"state"`
+	// Found is what the token says about it, if the step held.
+	Found string `json:"found,omitempty"`
+	// Why and Fix are set for the step that failed.
+	Why string `json:"why,omitempty"`
+	Fix string `json:"fix,omitempty"`
+}
+
+// Claim is a claim with its value as JSON.
+type Claim struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Answer says how a token is checked.
+type Answer struct {
+	// Outcome is "allowed", "refused" or "unavailable".
+	Outcome string `json:"outcome"`
+	Reason  string `json:"reason,omitempty"`
+	Status  int    `json:"status,omitempty"`
+	// Challenge is what the client gets in WWW-Authenticate.
+	Challenge string `json:"challenge,omitempty"`
+	Steps     []Step `json:"steps"`
+	// Claims are those of the token, or of the introspection response.
+	Claims []Claim `json:"claims,omitempty"`
+	// Verified reports whether the issuer vouches for the claims: the signature is good, or they are
+	// from an introspection response.
+	Verified bool   `json:"verified"`
+	User     string `json:"user,omitempty"`
+}
+
+// Text implements [console.Answer].
+func (a *Answer) Text(t *console.Text) {
+	width := 0
+	for _, s := range a.Steps {
+		width = max(width, len(s.Name))
+	}
+	var rest []string
+	for _, s := range a.Steps {
+		switch s.State {
+		case Held:
+			t.Good("%-*s  %s", width, s.Name, s.Found)
+		case NotReached:
+			rest = append(rest, s.Name)
+		default:
+			t.Bad("%-*s  %s", width, s.Name, s.Why)
+			t.Detail("%-*s  → %s", width, "", s.Fix)
+		}
+	}
+	if len(rest) > 0 {
+		t.Skip("not reached: %s", strings.Join(rest, ", "))
+	}
+	a.claims(t)
+	t.Line("")
+	switch a.Outcome {
+	case "allowed":
+		t.Good("allowed: %s", a.User)
+	case "refused":
+		t.Bad("refused: %s, status %d", a.Reason, a.Status)
+		if a.Challenge != "" {
+			t.Detail("WWW-Authenticate: %s", a.Challenge)
+		}
+	default:
+		t.Bad("the token can't be checked now, status %d", a.Status)
+	}
+}
+
+func (a *Answer) claims(t *console.Text) {
+	if len(a.Claims) == 0 {
+		return
+	}
+	t.Line("")
+	if a.Verified {
+		t.Line("Claims")
+	} else {
+		t.Line("Claims, which are not verified")
+	}
+	rows := make([][]string, len(a.Claims))
+	for i, c := range a.Claims {
+		rows[i] = []string{"  " + c.Name, c.Value}
+	}
+	t.Columns(rows)
+}
+
+// err returns the end of the command.
+func (a *Answer) err() error {
+	switch a.Outcome {
+	case "allowed":
+		return nil
+	case "refused":
+		return console.No
+	}
+	return console.Unknown(nil)
+}

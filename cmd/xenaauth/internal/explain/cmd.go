@@ -1,0 +1,108 @@
+// Package explain is the command that shows how a token is checked, step by step. A Middleware with
+// the configuration of the service decides. The command finds the step at which it stopped from the
+// reason and the cause of the refusal, and makes no decision of its own.
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+)
+
+// Cmd explains the token on standard input.
+type Cmd struct {
+	Scope   []string `help:"Scope that the route requires. It may be repeated: then all of them are required." placeholder:"SCOPE"`
+	Offline string   `type:"existingfile" help:"File with the key set of the issuer (JWKS). The issuer is not called." placeholder:"FILE"`
+}
+
+// Run runs the command.
+func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
+	cfg, err := xenaauth.ConfigFromEnv()
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		text := strings.Join(setting.Mistakes(err), "\n")
+		return console.Usage(errors.New(text + "\nconfiguration: xenaauth doctor says what to do"))
+	}
+	token, err := c.ReadToken()
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		return console.Usage(errors.New("standard input: there is no token"))
+	}
+	if cmd.Offline != "" {
+		if cfg, err = offline(cfg, cmd.Offline); err != nil {
+			return console.Usage(err)
+		}
+	}
+	answer, err := explain(ctx, cfg, token, cmd.Scope, cmd.Offline != "")
+	if err != nil {
+		return console.Usage(err)
+	}
+	if err := c.Print(answer); err != nil {
+		return err
+	}
+	return answer.err()
+}
+
+// explain checks a token as a guard does that requires scopes. The error is about the configuration.
+func explain(
+	ctx context.Context, cfg xenaauth.Config, token string, scopes []string, offline bool,
+) (*Answer, error) {
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	recorder, recorded := recording.New(cfg)
+	v, err := xenaauth.NewValidator(recorded)
+	if err != nil {
+		return nil, err
+	}
+	longest := max(cfg.MaxTokenLength, xenaauth.DefaultMaxTokenLength)
+	m := xenaauth.NewMiddleware(v, &xenaauth.Options{MaxTokenLength: longest})
+	requirement := xenaauth.AnyUser()
+	if len(scopes) > 0 {
+		requirement = xenaauth.AllScopes(scopes...)
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+	if err != nil {
+		return nil, err
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	allowed, err := m.Check(r, requirement)
+	e := explanation{cfg: cfg, token: token, scopes: scopes, offline: offline, recorder: recorder}
+	e.read()
+	if err == nil {
+		user, _ := xenaauth.UserFromContext(allowed.Context())
+		return e.answer(nil, "", fmt.Sprint(user)), nil
+	}
+	header := make(http.Header)
+	m.Challenge(header, r, err)
+	refusal, ok := errors.AsType[*xenaauth.Error](err)
+	if !ok {
+		refusal = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, Err: err}
+	}
+	return e.answer(refusal, header.Get("WWW-Authenticate"), ""), nil
+}
+
+// offline returns cfg with an HTTP client that serves the key set in a file as the issuer does.
+func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return cfg, errors.New("--offline: the file can't be read")
+	}
+	if cfg.Issuer == "" {
+		cfg.Issuer = xenaauth.IssuerProduction
+	}
+	cfg.JWKSURL = cfg.Issuer // any URL that the configuration allows
+	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
+	return cfg, nil
+}

@@ -1,0 +1,32 @@
+package explain
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+)
+
+// keySetFile is an [http.RoundTripper] that serves a key set at one URL, and refuses other calls.
+type keySetFile struct {
+	url  string
+	text []byte
+}
+
+var errOffline = errors.New("offline")
+
+// RoundTrip implements [http.RoundTripper].
+func (f keySetFile) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_ = r.Body.Close()
+	}
+	if r.Method != http.MethodGet || r.URL.String() != f.url {
+		return nil, errOffline
+	}
+	return &http.Response{
+		Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header:        http.Header{"Content-Type": {"application/jwk-set+json"}},
+		Body:          io.NopCloser(bytes.NewReader(f.text)),
+		ContentLength: int64(len(f.text)), Request: r,
+	}, nil
+}

@@ -1,0 +1,182 @@
+// Package recording records the responses of an issuer while a Validator calls it, so that a command
+// can tell more about them than the error of the Validator does.
+package recording
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Document is what a call asks for.
+type Document string
+
+// The documents, by the names of [xenaauth.IssuerCall].
+const (
+	Metadata      Document = "metadata"
+	JWKS          Document = "jwks"
+	Introspection Document = "introspection"
+)
+
+// Call is one call of the issuer. It contains nothing of the request.
+type Call struct {
+	Document   Document
+	Secure     bool // the URL is https
+	Start, End time.Time
+	Status     int // 0 without a response
+	Header     http.Header
+	Body       string
+	TLS        *tls.ConnectionState // nil without TLS
+	err        error                // its text may contain addresses
+}
+
+// Recorder is an [http.RoundTripper] that records calls.
+type Recorder struct {
+	next        http.RoundTripper
+	metadataURL string
+
+	mu    sync.Mutex
+	calls []Call
+}
+
+// maxBody is more than a Validator reads.
+const maxBody = 2 << 20
+
+// New returns a recorder, and cfg with an HTTP client that uses it.
+func New(cfg xenaauth.Config) (*Recorder, xenaauth.Config) {
+	client := http.Client{}
+	if cfg.HTTPClient != nil {
+		client = *cfg.HTTPClient
+	}
+	r := &Recorder{next: client.Transport, metadataURL: cfg.MetadataURL}
+	if r.next == nil {
+		r.next = newTransport()
+	}
+	client.Transport = r
+	cfg.HTTPClient = &client
+	return r, cfg
+}
+
+// newTransport returns a transport with the time limits of the default of [xenaauth.Config].
+func newTransport() *http.Transport {
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second}).DialContext
+	t.TLSHandshakeTimeout = 2 * time.Second
+	t.ResponseHeaderTimeout = 4 * time.Second
+	return t
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (r *Recorder) RoundTrip(req *http.Request) (*http.Response, error) {
+	call := Call{
+		Document: r.document(req), Secure: req.URL.Scheme == "https", Start: time.Now(),
+	}
+	resp, err := r.next.RoundTrip(req)
+	call.End, call.err = time.Now(), err
+	if err == nil {
+		call.Status, call.Header, call.TLS = resp.StatusCode, resp.Header.Clone(), resp.TLS
+		body, readErr := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+		call.Body, call.err = string(body), readErr
+		_ = resp.Body.Close()
+		resp.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failure{readErr}))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, call)
+	return resp, err
+}
+
+// failure is a reader that fails with the error of the body that was recorded.
+type failure struct{ err error }
+
+func (f failure) Read([]byte) (int, error) {
+	if f.err == nil {
+		return 0, io.EOF
+	}
+	return 0, f.err
+}
+
+func (r *Recorder) document(req *http.Request) Document {
+	path := req.URL.Path
+	switch {
+	case req.Method == http.MethodPost:
+		return Introspection
+	case r.metadataURL == "" && (strings.HasSuffix(path, "/.well-known/openid-configuration") ||
+		strings.HasPrefix(path, "/.well-known/oauth-authorization-server")),
+		r.metadataURL != "" && sameURL(req.URL, r.metadataURL):
+		return Metadata
+	}
+	return JWKS
+}
+
+func sameURL(u *url.URL, text string) bool {
+	other, err := url.Parse(text)
+	return err == nil && u.String() == other.String()
+}
+
+// Last returns the latest call for a document. ok reports whether there is one. If an earlier call
+// got a response and a later one did not, it returns the earlier one.
+func (r *Recorder) Last(d Document) (call Call, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.calls {
+		if c.Document == d && (!ok || c.Status != 0 || call.Status == 0) {
+			call, ok = c, true
+		}
+	}
+	return call, ok
+}
+
+// All returns the calls in their order.
+func (r *Recorder) All() []Call {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]Call(nil), r.calls...)
+}
+
+// IsHTML reports whether the response is a page for people.
+func (c Call) IsHTML() bool {
+	start := strings.ToLower(strings.TrimSpace(c.Body[:min(len(c.Body), 200)]))
+	return strings.Contains(strings.ToLower(c.Header.Get("Content-Type")), "html") ||
+		strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
+}
+
+// Down reports whether the call failed as it does while the issuer, or the network, is down.
+func (c Call) Down() bool {
+	if c.Status == 0 {
+		return c.Certificate() == ""
+	}
+	return c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError
+}
+
+// Certificate returns what is wrong with the certificate of the server, or "".
+func (c Call) Certificate() string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	var verification *tls.CertificateVerificationError
+	switch {
+	case errors.As(c.err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate of the server has expired or is not valid yet, or the clock here is wrong"
+	case errors.As(c.err, &host):
+		return "the certificate of the server is for another host name"
+	case errors.As(c.err, &unknown):
+		return "the certificate of the server is from an authority that is not trusted here"
+	case errors.As(c.err, &record):
+		return "the server does not speak TLS on this port"
+	case errors.As(c.err, &invalid), errors.As(c.err, &verification):
+		return "the certificate of the server is not valid"
+	}
+	return ""
+}

@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// service is the environment of a service whose issuer is issuer.
+type service struct {
+	t      *testing.T
+	issuer *xenaauthtest.Issuer
+}
+
+func newService(t *testing.T) *service {
+	for _, one := range os.Environ() {
+		if name, _, _ := strings.Cut(one, "="); strings.HasPrefix(name, "XENA_") {
+			t.Setenv(name, "")
+		}
+	}
+	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{
+		URL: "https://login.example", APISecret: "the-secret-of-the-api",
+	})
+	t.Cleanup(issuer.Close)
+	s := &service{t, issuer}
+	s.set("ISSUER", issuer.URL())
+	s.set("METADATA_URL", issuer.Addr()+"/.well-known/openid-configuration")
+	s.set("AUDIENCE", issuer.API())
+	s.set("INTROSPECTION_CLIENT_ID", issuer.API())
+	s.set("INTROSPECTION_CLIENT_SECRET", issuer.APISecret())
+	return s
+}
+
+func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
+
+// ask runs a command with a token on standard input, and returns its output and its exit status.
+func (s *service) ask(token string, args ...string) (string, int) {
+	s.t.Helper()
+	var out, errOut bytes.Buffer
+	status := run(s.t.Context(), args, strings.NewReader(token), &out, &errOut)
+	text := out.String() + errOut.String()
+	for _, secret := range s.secrets(token) {
+		if strings.Contains(text, secret) {
+			s.t.Errorf("the output contains %q:\n%s", secret, text)
+		}
+	}
+	return text, status
+}
+
+// secrets are what no output may contain: the token, its parts, the secret, and the address of the
+// issuer, which only the URL of the metadata contains.
+func (s *service) secrets(token string) (all []string) {
+	all = append(all, "the-secret-of-the-api", "another-secret", strings.TrimPrefix(s.issuer.Addr(), "http://"))
+	if token != "" {
+		all = append(all, token)
+	}
+	for part := range strings.SplitSeq(token, ".") {
+		if len(part) > 20 {
+			all = append(all, part)
+		}
+	}
+	return all
+}
+
+// log returns what a guard of a table logs about a request.
+func (s *service) log(token, path string) string {
+	cfg, err := xenaauth.ConfigFromEnv()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var log bytes.Buffer
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /orders", Access: routes.Require(xenaauth.AllScopes("testapi"))},
+	}, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	guard := routes.NewGuard(xenaauth.NewMiddleware(v, nil), table.Find)
+	r := httptest.NewRequest(http.MethodGet, path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	guard.Handler(http.NotFoundHandler()).ServeHTTP(httptest.NewRecorder(), r)
+	return log.String()
+}
+
+// TestMisconfigurations runs a command against a real issuer for each of the usual mistakes. Its
+// output names the fault and the fix.
+func TestMisconfigurations(t *testing.T) {
+	doctor := func(s *service) (string, int) { return s.ask("", "doctor") }
+	explain := func(token xenaauthtest.Token, args ...string) func(*service) (string, int) {
+		return func(s *service) (string, int) {
+			return s.ask(s.issuer.JWT(token), append([]string{"explain"}, args...)...)
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		spoil  func(*service)
+		ask    func(*service) (string, int)
+		status int
+		want   []string // the fault, then the fix
+	}{
+		{
+			name:  "wrong issuer",
+			spoil: func(s *service) { s.set("ISSUER", "https://logintest.example") },
+			ask:   doctor, status: 1,
+			want: []string{
+				`✗ issuer         the metadata say "https://login.example", XENA_ISSUER is "https://logintest.example"`,
+				`→ Set XENA_ISSUER="https://login.example"`,
+			},
+		},
+		{
+			name:  "wrong issuer, by a token",
+			spoil: func(s *service) { s.set("ISSUER", "https://logintest.example") },
+			ask:   explain(xenaauthtest.Token{}), status: 1,
+			want: []string{
+				`✗ issuer`, `iss is "https://login.example", XENA_ISSUER is "https://logintest.example"`,
+				`set XENA_ISSUER="https://login.example"`,
+			},
+		},
+		{
+			name:  "trailing slash",
+			spoil: func(s *service) { s.set("ISSUER", "https://login.example/") },
+			ask:   doctor, status: 1,
+			want: []string{
+				`✗ issuer`, `XENA_ISSUER is "https://login.example/": only the slash at the end differs`,
+				`→ Set XENA_ISSUER="https://login.example"`,
+			},
+		},
+		{
+			name:  "trailing slash, by a token",
+			spoil: func(s *service) { s.set("ISSUER", "https://login.example/") },
+			ask:   explain(xenaauthtest.Token{}), status: 1,
+			want: []string{
+				`✗ issuer`, `only the slash at the end differs`, `Set XENA_ISSUER to exactly what the issuer writes`,
+			},
+		},
+		{
+			name:  "http issuer",
+			spoil: func(s *service) { s.set("ISSUER", "http://login.example") },
+			ask:   doctor, status: 1,
+			want: []string{`✗ configuration  XENA_ISSUER is not an https URL`, `→ Use the https URL of the issuer.`},
+		},
+		{
+			name:  "wrong audience",
+			spoil: func(s *service) { s.set("AUDIENCE", "invoices") },
+			ask:   explain(xenaauthtest.Token{}), status: 1,
+			want: []string{
+				`✗ audience`, `aud is "testapi" "https://login.example/resources", XENA_AUDIENCE is "invoices"`,
+				`add that to XENA_AUDIENCE`,
+			},
+		},
+		{
+			name:  "wrong introspection secret",
+			spoil: func(s *service) { s.set("INTROSPECTION_CLIENT_SECRET", "another-secret") },
+			ask:   doctor, status: 1,
+			want: []string{
+				`✗ introspection  the issuer refuses the credentials of this API`,
+				`→ Check XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET`,
+			},
+		},
+		{
+			name:  "unreachable issuer",
+			spoil: func(s *service) { s.issuer.Close() },
+			ask:   doctor, status: 3,
+			want: []string{`✗ metadata       connection refused`, `→ Check that the issuer runs, and that this host reaches it`},
+		},
+		{
+			name: "HTML at discovery",
+			spoil: func(s *service) {
+				s.issuer.Fail(xenaauthtest.Metadata, xenaauthtest.Fault{
+					Body: "<!doctype html><title>Log in</title>", ContentType: "text/html; charset=utf-8",
+				})
+			},
+			ask: doctor, status: 1,
+			want: []string{
+				`✗ metadata       the response is an HTML page (status 200), not JSON`, `→ A login page or a proxy answers`,
+			},
+		},
+		{
+			name: "clock off by ten minutes",
+			spoil: func(s *service) {
+				date := time.Now().Add(10 * time.Minute).UTC().Format(http.TimeFormat)
+				s.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Header: http.Header{"Date": {date}}})
+			},
+			ask: doctor, status: 1,
+			want: []string{
+				`✗ clock`, `the issuer's clock is `, ` ahead of the clock here`, `not_yet_valid`,
+				`→ Find out which clock is wrong`,
+			},
+		},
+		{
+			name: "clock off by ten minutes, by a token",
+			ask: explain(xenaauthtest.Token{Claims: map[string]any{
+				"nbf": time.Now().Add(10 * time.Minute).Unix(),
+				"exp": time.Now().Add(70 * time.Minute).Unix(),
+			}}),
+			status: 1,
+			want:   []string{`✗ times`, `after the time here`, `→ The issuer's clock is ahead of the clock here`},
+		},
+		{
+			name: "scope typo",
+			ask:  explain(xenaauthtest.Token{}, "--scope", "tetsapi"), status: 1,
+			want: []string{
+				`✗ route`, `the route requires "tetsapi"`,
+				`→ The token has "testapi", the route requires "tetsapi": one of them is probably a typing error.`,
+			},
+		},
+		{
+			name: "forgotten guard",
+			ask: func(s *service) (string, int) {
+				return s.log(s.issuer.JWT(xenaauthtest.Token{}), "/invoices"), 0
+			},
+			want: []string{`reason=no_rule`, `no rule matches the request: add a rule for its method and path`},
+		},
+		{
+			name: "lifetime above the limit",
+			ask:  explain(xenaauthtest.Token{Lifetime: 10 * time.Hour}), status: 1,
+			want: []string{
+				`✗ times`, `exp is 10h0m0s after nbf, XENA_MAX_TOKEN_LIFETIME is 1h0m0s`,
+				`set XENA_MAX_TOKEN_LIFETIME=10h0m0s`,
+			},
+		},
+		{
+			name: "client token without a user",
+			ask:  explain(xenaauthtest.Token{Machine: true}), status: 1,
+			want: []string{
+				`✗ user`, `sub is missing`, `XENA_ALLOW_CLIENT_TOKENS=true`,
+			},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newService(t)
+			if c.spoil != nil {
+				c.spoil(s)
+			}
+			text, status := c.ask(s)
+			if status != c.status {
+				t.Errorf("exit status %d, want %d", status, c.status)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is missing", want)
+				}
+			}
+			if t.Failed() || testing.Verbose() {
+				t.Logf("output:\n%s", text)
+			}
+		})
+	}
+}
+
+// TestGoodConfiguration is the same service without a mistake.
+func TestGoodConfiguration(t *testing.T) {
+	s := newService(t)
+	for _, args := range [][]string{{"doctor"}, {"explain", "--scope", "testapi"}} {
+		for _, token := range []string{
+			s.issuer.JWT(xenaauthtest.Token{}), s.issuer.Opaque(xenaauthtest.Token{}),
+		} {
+			text, status := s.ask(token, args...)
+			if status != 0 || strings.Contains(text, "✗") {
+				t.Errorf("%v: exit status %d:\n%s", args, status, text)
+			}
+			if testing.Verbose() {
+				t.Log("\n" + text)
+			}
+		}
+	}
+}
