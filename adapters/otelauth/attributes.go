@@ -1,0 +1,80 @@
+package otelauth
+
+import (
+	"strings"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+// The names of the attributes: see the documentation of the package.
+const (
+	outcomeKey      = attribute.Key("xenaauth.outcome")
+	errorTypeKey    = attribute.Key("error.type")
+	sourceKey       = attribute.Key("xenaauth.source")
+	statusKey       = attribute.Key("http.response.status_code")
+	routeKey        = attribute.Key("http.route")
+	clientKey       = attribute.Key("xenaauth.client_id")
+	upstreamKey     = attribute.Key("xenaauth.upstream")
+	tokenInQueryKey = attribute.Key("xenaauth.token_in_query")
+	documentKey     = attribute.Key("xenaauth.document")
+	cacheKey        = attribute.Key("xenaauth.cache")
+	cacheResultKey  = attribute.Key("xenaauth.cache.result")
+)
+
+// key is what tells the attribute sets of the histograms apart. The zero value of a field is no
+// attribute.
+type key struct {
+	outcome, source, document, errorType string
+	status                               int
+}
+
+// attributes returns the attributes of a measurement.
+func (t *Telemetry) attributes(k key) []attribute.KeyValue {
+	all := t.cfg.Attributes
+	for _, a := range []attribute.KeyValue{
+		outcomeKey.String(k.outcome), sourceKey.String(k.source), documentKey.String(k.document),
+		errorTypeKey.String(k.errorType),
+	} {
+		if a.Value.AsString() != "" {
+			all = append(all, a)
+		}
+	}
+	if k.status != 0 {
+		all = append(all, statusKey.Int(k.status))
+	}
+	return all
+}
+
+// options returns the attributes of a measurement as an option. It makes each option once: a
+// measurement allocates no attributes.
+func (t *Telemetry) options(k key) []metric.RecordOption {
+	t.mu.RLock()
+	o := t.sets[k]
+	t.mu.RUnlock()
+	if o == nil {
+		o = []metric.RecordOption{metric.WithAttributeSet(attribute.NewSet(t.attributes(k)...))}
+		t.mu.Lock()
+		t.sets[k] = o
+		t.mu.Unlock()
+	}
+	return o
+}
+
+// path returns the path of a pattern of [http.ServeMux], which may begin with a method.
+func path(pattern string) string {
+	if _, after, ok := strings.Cut(pattern, " "); ok {
+		return strings.TrimLeft(after, " \t")
+	}
+	return pattern
+}
+
+// maxText bounds texts that the issuer chose.
+const maxText = 256
+
+func cut(s string) string {
+	if len(s) > maxText {
+		return strings.ToValidUTF8(s[:maxText], "")
+	}
+	return s
+}

@@ -1,0 +1,69 @@
+package otelauth
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Event makes a span and measurements of the check of a request. It is a function for
+// [xenaauth.Options].
+func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
+	k := key{outcome: e.Outcome, source: e.Source, errorType: reason(e)}
+	t.checks.Record(ctx, e.Duration.Seconds(), t.options(k)...)
+	if e.Err != nil && e.Err.StatusCode() == http.StatusForbidden {
+		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{errorType: k.errorType})...))
+	}
+	end := time.Now()
+	_, span := t.tracer.Start(ctx, "xenaauth.authenticate", trace.WithTimestamp(end.Add(-e.Duration)))
+	if span.IsRecording() {
+		if e.Err != nil {
+			k.status = e.Err.StatusCode()
+		}
+		span.SetAttributes(t.attributes(k)...)
+		span.SetAttributes(details(e)...)
+		if t.cfg.SpanAttributes != nil {
+			span.SetAttributes(t.cfg.SpanAttributes(e)...)
+		}
+		if e.Outcome == xenaauth.OutcomeUnavailable {
+			span.SetStatus(codes.Error, "the token can't be checked")
+		}
+	}
+	span.End(trace.WithTimestamp(end))
+}
+
+// reason returns the reason of a refusal, or "". A TokenValidator of the service may choose a reason
+// that is not one of the library's; its response is 503.
+func reason(e xenaauth.Event) string {
+	switch {
+	case e.Err == nil:
+		return ""
+	case e.Outcome == xenaauth.OutcomeUnavailable:
+		return string(xenaauth.ReasonUnavailable)
+	}
+	return string(e.Err.Reason)
+}
+
+// details returns the attributes that only spans have.
+func details(e xenaauth.Event) (all []attribute.KeyValue) {
+	if e.Route != "" {
+		all = append(all, routeKey.String(path(e.Route)))
+	}
+	if e.ClientID != "" {
+		all = append(all, clientKey.String(cut(e.ClientID)))
+	}
+	if e.Upstream > 0 {
+		all = append(all, upstreamKey.Float64(e.Upstream.Seconds()))
+	}
+	if e.TokenInQuery {
+		all = append(all, tokenInQueryKey.Bool(true))
+	}
+	return all
+}

@@ -1,0 +1,128 @@
+package otelauth_test
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/codes"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/otelauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// An introspection call is a span in the trace of its request, and the issuer receives the trace.
+func TestTraceContinuesToIssuer(t *testing.T) {
+	s := start(t, nil)
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.Opaque(xenaauthtest.Token{})))
+	server, calls := s.named("server")[0], s.named("xenaauth.issuer.introspection")
+	require.Len(t, calls, 1)
+	call := calls[0]
+	require.Equal(t, server.SpanContext.TraceID(), call.SpanContext.TraceID())
+	require.Equal(t, server.SpanContext.SpanID(), call.Parent.SpanID())
+	require.Empty(t, call.Links)
+	require.Equal(t, trace.SpanKindClient, call.SpanKind)
+	require.Equal(t, map[string]string{"xenaauth.document": "introspection", "http.response.status_code": "200"},
+		texts(call.Attributes))
+	require.Equal(t, codes.Unset, call.Status.Code)
+	header, _ := s.issuer.LastIntrospection()
+	require.Equal(t, "00-"+call.SpanContext.TraceID().String()+"-"+call.SpanContext.SpanID().String()+"-01",
+		header.Get("Traceparent"))
+}
+
+// Metadata and keys belong to no request.
+func TestCallsForKeysHaveNoParent(t *testing.T) {
+	s := start(t, nil)
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+	for _, document := range []string{"metadata", "jwks"} {
+		calls := s.named("xenaauth.issuer." + document)
+		require.Len(t, calls, 1, document)
+		require.False(t, calls[0].Parent.IsValid(), document)
+		require.Equal(t, document, texts(calls[0].Attributes)["xenaauth.document"])
+	}
+}
+
+// A call that begins after the span of its request has ended is linked to it.
+func TestCallAfterItsRequest(t *testing.T) {
+	s := start(t, nil)
+	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")
+	span.End()
+	_, err := s.validator.Validate(ctx, s.issuer.Opaque(xenaauthtest.Token{}))
+	require.NoError(t, err)
+	call := s.named("xenaauth.issuer.introspection")[0]
+	require.False(t, call.Parent.IsValid())
+	require.NotEqual(t, span.SpanContext().TraceID(), call.SpanContext.TraceID())
+	require.Len(t, call.Links, 1)
+	require.Equal(t, span.SpanContext(), call.Links[0].SpanContext)
+}
+
+// If the trace of the request is not sampled, the issuer's part is not either.
+func TestUnsampledTrace(t *testing.T) {
+	s := start(t, nil)
+	s.tracers = sdk.NewTracerProvider(sdk.WithSyncer(s.spans), sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())))
+	s.guard(t, otelauth.Config{TracerProvider: s.tracers})
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.Opaque(xenaauthtest.Token{})))
+	require.Empty(t, s.spans.GetSpans())
+	header, _ := s.issuer.LastIntrospection()
+	require.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$", header.Get("Traceparent"))
+}
+
+// A failed call is an error: of the issuer, or on the way to it.
+func TestFailedCalls(t *testing.T) {
+	s := start(t, nil)
+	ask := func() {
+		_, err := s.validator.Validate(t.Context(), s.issuer.Opaque(xenaauthtest.Token{}))
+		require.Error(t, err)
+	}
+	s.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: http.StatusBadGateway})
+	ask()
+	s.issuer.Heal()
+	s.issuer.Down()
+	ask()
+	var failures []string
+	for _, call := range s.named("xenaauth.issuer.introspection") {
+		require.Equal(t, codes.Error, call.Status.Code)
+		failures = append(failures, texts(call.Attributes)["error.type"])
+	}
+	require.Contains(t, failures, "502")
+	require.Contains(t, failures, "_OTHER")
+	measured := counts(s.metrics(t)["xenaauth.issuer.request.duration"])
+	require.Positive(t, measured["error.type=502,http.response.status_code=502,xenaauth.document=introspection"])
+	require.Positive(t, measured["error.type=_OTHER,xenaauth.document=introspection"])
+}
+
+// A call whose caller is gone, or that takes too long, has a word of its own.
+func TestErrorTypesOfCalls(t *testing.T) {
+	s := start(t, nil)
+	for text, want := range map[string]string{
+		"introspection: timeout":                          "timeout",
+		"key set: canceled":                               "canceled",
+		"metadata: the connection failed":                 "_OTHER",
+		"introspection: https://internal.example: secret": "_OTHER",
+	} {
+		s.spans.Reset()
+		ctx := s.telemetry.BeforeIssuerCall(t.Context(), "jwks", make(http.Header))
+		s.telemetry.IssuerCall(ctx, xenaauth.IssuerCall{Document: "jwks", Err: textError(text)})
+		span := s.named("xenaauth.issuer.jwks")[0]
+		require.Equal(t, map[string]string{"xenaauth.document": "jwks", "error.type": want}, texts(span.Attributes))
+		require.Empty(t, span.Status.Description)
+	}
+}
+
+// IssuerCall alone measures, and ends no span of other code.
+func TestIssuerCallAlone(t *testing.T) {
+	s := start(t, nil)
+	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")
+	s.telemetry.IssuerCall(ctx, xenaauth.IssuerCall{Document: "jwks", Status: http.StatusOK})
+	require.True(t, span.IsRecording())
+	span.End()
+	require.Equal(t, map[string]uint64{"http.response.status_code=200,xenaauth.document=jwks": 1},
+		counts(s.metrics(t)["xenaauth.issuer.request.duration"]))
+}
+
+type textError string
+
+func (e textError) Error() string { return string(e) }

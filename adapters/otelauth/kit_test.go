@@ -1,0 +1,126 @@
+package otelauth_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/otelauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// service is a guarded API with telemetry, whose spans and metrics are kept.
+type service struct {
+	issuer    *xenaauthtest.Issuer
+	telemetry *otelauth.Telemetry
+	validator *xenaauth.Validator
+	auth      *xenaauth.Middleware
+	tracers   *trace.TracerProvider
+	spans     *tracetest.InMemoryExporter
+	reader    *metric.ManualReader
+}
+
+func start(t *testing.T, change func(*otelauth.Config)) *service {
+	t.Helper()
+	s := &service{
+		issuer: xenaauthtest.NewIssuer(nil),
+		spans:  tracetest.NewInMemoryExporter(),
+		reader: metric.NewManualReader(),
+	}
+	t.Cleanup(s.issuer.Close)
+	s.tracers = trace.NewTracerProvider(trace.WithSyncer(s.spans))
+	cfg := otelauth.Config{
+		TracerProvider: s.tracers,
+		MeterProvider:  metric.NewMeterProvider(metric.WithReader(s.reader)),
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.guard(t, cfg)
+	return s
+}
+
+// guard makes the middleware.
+func (s *service) guard(t *testing.T, cfg otelauth.Config) {
+	t.Helper()
+	var err error
+	s.telemetry, err = otelauth.New(cfg)
+	require.NoError(t, err)
+	config := s.issuer.HybridConfig()
+	config.Logger = slog.New(slog.DiscardHandler)
+	config.BeforeIssuerCall, config.IssuerCall = s.telemetry.BeforeIssuerCall, s.telemetry.IssuerCall
+	s.validator, err = xenaauth.NewValidator(config)
+	require.NoError(t, err)
+	_, err = s.telemetry.Watch(s.validator)
+	require.NoError(t, err)
+	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Event: s.telemetry.Event})
+}
+
+// send sends a request inside a span named "server", and returns the status.
+func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("GET /invoices/{id}", s.auth.Require(rs)(http.HandlerFunc(
+		func(http.ResponseWriter, *http.Request) {})))
+	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")
+	defer span.End()
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/invoices/7", nil)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	mux.ServeHTTP(w, r)
+	return w.Code
+}
+
+// named returns the spans with a name that have ended since the last reset.
+func (s *service) named(name string) (found tracetest.SpanStubs) {
+	for _, span := range s.spans.GetSpans() {
+		if span.Name == name {
+			found = append(found, span)
+		}
+	}
+	return found
+}
+
+// metrics returns the collected metrics by name.
+func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	require.NoError(t, s.reader.Collect(context.WithoutCancel(t.Context()), &all))
+	byName := make(map[string]metricdata.Metrics)
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			byName[m.Name] = m
+		}
+	}
+	return byName
+}
+
+// texts returns attributes as texts by name.
+func texts(all []attribute.KeyValue) map[string]string {
+	m := make(map[string]string)
+	for _, a := range all {
+		m[string(a.Key)] = a.Value.Emit()
+	}
+	return m
+}
+
+// counts returns the count of each attribute set of a histogram.
+func counts(m metricdata.Metrics) map[string]uint64 {
+	all := make(map[string]uint64)
+	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
+		all[p.Attributes.Encoded(attribute.DefaultEncoder())] = p.Count
+	}
+	return all
+}

@@ -1,0 +1,79 @@
+package otelauth_test
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// values returns the values of a gauge or counter by attribute set.
+func values(m metricdata.Metrics) (all []string) {
+	add := func(set attribute.Set, value any) {
+		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))
+	}
+	switch d := m.Data.(type) {
+	case metricdata.Gauge[int64]:
+		for _, p := range d.DataPoints {
+			add(p.Attributes, p.Value)
+		}
+	case metricdata.Sum[int64]:
+		for _, p := range d.DataPoints {
+			add(p.Attributes, p.Value)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// The gauges show the state of the Validator.
+func TestWatch(t *testing.T) {
+	s := start(t, nil)
+	m := s.metrics(t)
+	require.Equal(t, []string{" 0"}, values(m["xenaauth.ready"]))
+	require.NotContains(t, m, "xenaauth.issuer.document.fetched", "nothing was fetched")
+	for range 2 {
+		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+	}
+	opaque := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
+	for range 2 {
+		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), opaque))
+	}
+	require.NoError(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{Subject: "ann"}))
+	m = s.metrics(t)
+	require.Equal(t, []string{" 1"}, values(m["xenaauth.ready"]))
+	require.Equal(t, []string{fmt.Sprintf(" %d", s.validator.Status().Keys)}, values(m["xenaauth.keys"]))
+	require.Equal(t, []string{" 0"}, values(m["xenaauth.issuer.breaker.open"]))
+	require.Equal(t, []string{" 1"}, values(m["xenaauth.revocations"]))
+	require.Equal(t, []string{"xenaauth.cache=active 1", "xenaauth.cache=inactive 0", "xenaauth.cache=tokens 2"},
+		values(m["xenaauth.cache.entries"]))
+	require.Len(t, values(m["xenaauth.cache.size"]), 3)
+	require.Contains(t, values(m["xenaauth.cache.lookups"]), "xenaauth.cache=active,xenaauth.cache.result=hit 1")
+	fetched := m["xenaauth.issuer.document.fetched"].Data.(metricdata.Gauge[float64]).DataPoints
+	require.Len(t, fetched, 2)
+	for _, p := range fetched {
+		require.WithinDuration(t, time.Now(), time.UnixMilli(int64(p.Value*1000)), time.Minute)
+	}
+}
+
+// Unregister ends the measurements. Without a Validator there is nothing to watch.
+func TestUnwatch(t *testing.T) {
+	s := start(t, nil)
+	_, err := s.telemetry.Watch(nil)
+	require.Error(t, err)
+	v, err := xenaauth.NewValidator(s.issuer.Config()) // without introspection
+	require.NoError(t, err)
+	s = start(t, nil)
+	watched, err := s.telemetry.Watch(v)
+	require.NoError(t, err)
+	require.NoError(t, watched.Unregister())
+	require.Len(t, values(s.metrics(t)["xenaauth.ready"]), 1)
+}
