@@ -16,8 +16,8 @@ import (
 	"testing"
 )
 
-// homes maps each dependency to the only folder that may import it. So a dependency can be replaced
-// by a change to one folder.
+// homes maps each dependency to the only folder that may import it, so that a dependency can be
+// replaced by changing one folder.
 var homes = map[string]string{
 	"github.com/lestrrat-go/jwx":    "internal/jose",
 	"github.com/patrickmn/go-cache": "internal/factcache",
@@ -26,21 +26,23 @@ var homes = map[string]string{
 	"github.com/stretchr/testify":   "conformance/harness",
 }
 
-// internalImports is what an internal package may import of this module. None may import the root.
+// internalImports lists what each internal package may import of this module. None may import the
+// root.
 var internalImports = map[string][]string{
 	"internal/jose":   {"internal/claims"},
 	"internal/target": {"internal/fieldname"},
 }
 
-// gatewayImports is what the packages of the gateway wing may import of this module. They may
-// import nothing else but the standard library. The root and internal packages import none of them.
+// gatewayImports lists what each package of the gateway may import of this module. Apart from that,
+// it may import only the standard library. The root and the internal packages must not import the
+// gateway.
 var gatewayImports = map[string][]string{
 	"gateway/routes":      {"", "internal/target"},
 	"gateway/identity":    {"", "internal/fieldname", "internal/jose"},
 	"gateway/forwardauth": {"", "gateway/identity", "gateway/routes", "internal/target"},
 }
 
-// TestImports reads the imports of all packages of this module, without those of tests.
+// TestImports checks the imports of all packages of this module, except those of test files.
 func TestImports(t *testing.T) {
 	const module = "github.com/xenaauth/xenaauth"
 	files := token.NewFileSet()
@@ -51,7 +53,7 @@ func TestImports(t *testing.T) {
 		if d.IsDir() {
 			if name != "." {
 				if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil || strings.HasPrefix(d.Name(), ".") {
-					return filepath.SkipDir // another module
+					return filepath.SkipDir // the folder is another module
 				}
 			}
 			return nil
@@ -78,7 +80,7 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// checkImport checks one import of the file name in the folder dir.
+// checkImport checks one import of the file name, which is in the folder dir.
 func checkImport(t *testing.T, name, dir, imported, module string) {
 	internal := strings.HasPrefix(dir, "internal/")
 	if internal && (imported == "net/http" || imported == "log/slog" || imported == "net/url") {
@@ -123,9 +125,9 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 	t.Errorf("%s imports %s, but homes has no folder for this dependency", name, imported)
 }
 
-// TestNoForeignTypeIsPublic reads the golden copies of the public surfaces, which CI compares with
-// the packages. None may show a type of an internal package or of a dependency that can be
-// replaced.
+// TestNoForeignTypeIsPublic checks that no public API contains a type of an internal package or of
+// a replaceable dependency. It reads docs/api; CI checks that docs/api describes the packages as
+// they are.
 func TestNoForeignTypeIsPublic(t *testing.T) {
 	surfaces := 0
 	err := filepath.WalkDir("docs/api", func(name string, d fs.DirEntry, err error) error {
@@ -153,14 +155,16 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 	}
 }
 
-// foreignTypes are the prefixes of types that no public surface may show.
+// foreignTypes are prefixes of types that must not occur in a public API.
 var foreignTypes = []string{
-	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.", // dependencies
-	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.", // internal
+	// Dependencies.
+	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
+	// Internal.
+	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.",
 }
 
-// The walk in CONTRIBUTING.md names methods and the files that declare them. TestWalkOfATokenExists
-// keeps it true.
+// CONTRIBUTING.md lists the functions that a token passes, and their files. TestWalkOfATokenExists
+// checks that each function is in its file.
 func TestWalkOfATokenExists(t *testing.T) {
 	text, err := os.ReadFile("CONTRIBUTING.md")
 	if err != nil {
@@ -185,14 +189,14 @@ func TestWalkOfATokenExists(t *testing.T) {
 	}
 }
 
-// The bounds of the layout. A newcomer reads the list of the root folder before any file.
+// The limits of the layout. They keep the list of files in the root folder short enough to read.
 const (
 	maxRootEntries  = 60
-	maxRootExported = 36 // types and functions; methods are not counted
+	maxRootExported = 36 // types and functions, without methods
 	maxFileLines    = 400
 )
 
-// formNames are names of packages that say how their code is written and not what it is about.
+// formNames are package names that do not say what a package is about.
 var formNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared"}
 
 func TestRootFolderIsShort(t *testing.T) {
@@ -247,7 +251,7 @@ func TestRootExportsFewNames(t *testing.T) {
 	}
 }
 
-// TestFilesAreShort reads the Go files of all modules.
+// TestFilesAreShort checks the Go files of all modules.
 func TestFilesAreShort(t *testing.T) {
 	files := 0
 	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
@@ -280,8 +284,8 @@ func TestFilesAreShort(t *testing.T) {
 	}
 }
 
-// TestConformanceUsesThePublicSurface reads the imports of the black-box tests. They see what a
-// user of the module sees.
+// TestConformanceUsesThePublicSurface checks the imports of the black-box tests: they may use only
+// what a user of the module can import.
 func TestConformanceUsesThePublicSurface(t *testing.T) {
 	files, err := filepath.Glob("conformance/*/*.go")
 	if err != nil {

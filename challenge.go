@@ -125,14 +125,16 @@ func (m *Middleware) challenges(a answer, used uint8, scope string, params []bea
 	var all []string
 	for i, s := range m.proofs.accepted() {
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
-		if i == int(used) && a.code != "" { // a request without credentials gets no error code: RFC 6750, section 3.1
+		// A request without credentials gets no error code: RFC 6750, section 3.1.
+		if i == int(used) && a.code != "" {
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
 		own = append(own, bearer.Param{Name: "scope", Value: scope},
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
 		own = append(own, s.params...)
-		for _, param := range params { // a challenge must not repeat a parameter: RFC 9110, section 11.2
+		// A challenge must not repeat a parameter: RFC 9110, section 11.2.
+		for _, param := range params {
 			sameName := func(p bearer.Param) bool { return p.Name == param.Name }
 			if !slices.ContainsFunc(s.params, sameName) {
 				own = append(own, param)
@@ -183,5 +185,6 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	s.known.CompareAndSwap(old, &next) // if another goroutine has replaced the map, this text is not stored and is built again later
+	// If another goroutine has replaced the map, this text is not stored and is built again later.
+	s.known.CompareAndSwap(old, &next)
 }

@@ -16,28 +16,59 @@ type Reason string
 
 // The reasons, with the status and the error code of the response.
 const (
-	ReasonMissingToken      Reason = "missing_token"      // 401 without an error code: no credentials, or credentials of another scheme
-	ReasonMalformedRequest  Reason = "malformed_request"  // 400 invalid_request: Authorization is repeated, too long or malformed
-	ReasonMalformedToken    Reason = "malformed_token"    // 401 invalid_token: the token is too long, or is neither a JWT nor a token that is introspected
-	ReasonTokenType         Reason = "token_type"         // 401 invalid_token: an ID token, a logout token or another JWT that is not an access token
-	ReasonAlgorithm         Reason = "algorithm"          // 401 invalid_token: the JWT's header has an algorithm or a member that is not accepted
-	ReasonUnknownKey        Reason = "unknown_key"        // 401 invalid_token: the issuer does not publish the key that the JWT names
-	ReasonSignature         Reason = "signature"          // 401 invalid_token: the issuer's keys do not verify the signature
-	ReasonIssuer            Reason = "issuer"             // 401 invalid_token: the token is from another issuer
-	ReasonAudience          Reason = "audience"           // 401 invalid_token: the token is for another API
-	ReasonExpired           Reason = "expired"            // 401 invalid_token: exp is in the past
-	ReasonNotYetValid       Reason = "not_yet_valid"      // 401 invalid_token: nbf or iat is in the future
-	ReasonLifetime          Reason = "lifetime"           // 401 invalid_token: the token is valid for longer than this API accepts
-	ReasonClaims            Reason = "claims"             // 401 invalid_token: a claim is missing or has an unusable value
-	ReasonSubject           Reason = "subject"            // 401 invalid_token: the token names no user
-	ReasonConfirmation      Reason = "confirmation"       // 401 invalid_token: the token is bound to a key, and possession of the key was not proven
-	ReasonInactive          Reason = "inactive"           // 401 invalid_token: the issuer says that the token is not active
-	ReasonRevoked           Reason = "revoked"            // 401 invalid_token: the token was revoked at this service
-	ReasonInsufficientScope Reason = "insufficient_scope" // 403 insufficient_scope: the token lacks a scope
-	ReasonForbidden         Reason = "forbidden"          // 403 insufficient_scope: a policy (Where) refused the user
-	ReasonAmbiguousTarget   Reason = "ambiguous_target"   // 400 invalid_request: servers may read the path or host of the request differently
-	ReasonNoRule            Reason = "no_rule"            // 403 without an error code: no rule of the route table matches the request, or the rule denies it
-	ReasonUnavailable       Reason = "unavailable"        // 503 without an error code: the token can't be checked now
+	// ReasonMissingToken is 401 without an error code: no credentials, or credentials of another
+	// scheme.
+	ReasonMissingToken Reason = "missing_token"
+	// ReasonMalformedRequest is 400 invalid_request: Authorization is repeated, too long or
+	// malformed.
+	ReasonMalformedRequest Reason = "malformed_request"
+	// ReasonMalformedToken is 401 invalid_token: the token is too long, or is neither a JWT nor a
+	// token that is introspected.
+	ReasonMalformedToken Reason = "malformed_token"
+	// ReasonTokenType is 401 invalid_token: an ID token, a logout token or another JWT that is not
+	// an access token.
+	ReasonTokenType Reason = "token_type"
+	// ReasonAlgorithm is 401 invalid_token: the JWT's header has an algorithm or a member that is
+	// not accepted.
+	ReasonAlgorithm Reason = "algorithm"
+	// ReasonUnknownKey is 401 invalid_token: the issuer does not publish the key that the JWT
+	// names.
+	ReasonUnknownKey Reason = "unknown_key"
+	// ReasonSignature is 401 invalid_token: the issuer's keys do not verify the signature.
+	ReasonSignature Reason = "signature"
+	// ReasonIssuer is 401 invalid_token: the token is from another issuer.
+	ReasonIssuer Reason = "issuer"
+	// ReasonAudience is 401 invalid_token: the token is for another API.
+	ReasonAudience Reason = "audience"
+	// ReasonExpired is 401 invalid_token: exp is in the past.
+	ReasonExpired Reason = "expired"
+	// ReasonNotYetValid is 401 invalid_token: nbf or iat is in the future.
+	ReasonNotYetValid Reason = "not_yet_valid"
+	// ReasonLifetime is 401 invalid_token: the token is valid for longer than this API accepts.
+	ReasonLifetime Reason = "lifetime"
+	// ReasonClaims is 401 invalid_token: a claim is missing or has an unusable value.
+	ReasonClaims Reason = "claims"
+	// ReasonSubject is 401 invalid_token: the token names no user.
+	ReasonSubject Reason = "subject"
+	// ReasonConfirmation is 401 invalid_token: the token is bound to a key, and possession of the
+	// key was not proven.
+	ReasonConfirmation Reason = "confirmation"
+	// ReasonInactive is 401 invalid_token: the issuer says that the token is not active.
+	ReasonInactive Reason = "inactive"
+	// ReasonRevoked is 401 invalid_token: the token was revoked at this service.
+	ReasonRevoked Reason = "revoked"
+	// ReasonInsufficientScope is 403 insufficient_scope: the token lacks a scope.
+	ReasonInsufficientScope Reason = "insufficient_scope"
+	// ReasonForbidden is 403 insufficient_scope: a policy (Where) refused the user.
+	ReasonForbidden Reason = "forbidden"
+	// ReasonAmbiguousTarget is 400 invalid_request: servers may read the path or host of the
+	// request differently.
+	ReasonAmbiguousTarget Reason = "ambiguous_target"
+	// ReasonNoRule is 403 without an error code: no rule of the route table matches the request, or
+	// the rule denies it.
+	ReasonNoRule Reason = "no_rule"
+	// ReasonUnavailable is 503 without an error code: the token can't be checked now.
+	ReasonUnavailable Reason = "unavailable"
 )
 
 // answer is the HTTP response for a reason.

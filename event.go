@@ -11,17 +11,25 @@ import (
 
 // The outcomes of the check of a request. Event.Outcome is one of them.
 const (
-	OutcomeAllowed     = "allowed"     // the request may pass, with a user
-	OutcomeAnonymous   = "anonymous"   // the request may pass, without a user: the route is optional or public
-	OutcomeRefused     = "refused"     // the response is 400, 401 or 403
-	OutcomeUnavailable = "unavailable" // the response is 503: the token can't be checked now
+	// OutcomeAllowed means that the request may pass, with a user.
+	OutcomeAllowed = "allowed"
+	// OutcomeAnonymous means that the request may pass, without a user: the route is optional or
+	// public.
+	OutcomeAnonymous = "anonymous"
+	// OutcomeRefused means that the response is 400, 401 or 403.
+	OutcomeRefused = "refused"
+	// OutcomeUnavailable means that the response is 503: the token can't be checked now.
+	OutcomeUnavailable = "unavailable"
 )
 
 // The ways in which a token was checked. Event.Source is one of them.
 const (
-	SourceJWT           = "jwt"           // the signature of the JWT was verified for this request
-	SourceIntrospection = "introspection" // the token was introspected for this request
-	SourceCache         = "cache"         // the token was verified or introspected for an earlier request, and is in the cache
+	// SourceJWT means that the signature of the JWT was verified for this request.
+	SourceJWT = "jwt"
+	// SourceIntrospection means that the token was introspected for this request.
+	SourceIntrospection = "introspection"
+	// SourceCache means that the token was checked for an earlier request, and is in the cache.
+	SourceCache = "cache"
 )
 
 // Event is the outcome of the check of a request.
@@ -85,7 +93,8 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	case user == nil:
 		e.Outcome = OutcomeAnonymous
 	}
-	if user != nil && user.set != nil { // a foreign TokenValidator may return the zero User, which has no claims
+	// A foreign TokenValidator may return the zero User, which has no claims.
+	if user != nil && user.set != nil {
 		e.Issuer, e.ClientID = user.Issuer(), user.ClientID()
 	}
 	if t != nil {

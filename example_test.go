@@ -12,14 +12,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The nine lines of the package documentation and of the README.
+// This is the code of the package documentation and of the README.
 func Example() {
 	fiscalSetup := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		fmt.Fprintln(w, user.Subject(), user.ClientID())
 	}
 
-	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}}) // without Issuer: Xena's
+	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -34,9 +34,10 @@ func Example() {
 	// Output: 401 Bearer realm="xena", scope="testapi"
 }
 
-// A policy of the service is a requirement like scopes. It can read the request.
+// WhereRequest makes a policy of the service a requirement. The policy can read the request.
 func ExampleWhereRequest() {
-	members := map[string]string{"22000": "104711"} // company: its member
+	// members maps the id of a company to the id of its member.
+	members := map[string]string{"22000": "104711"}
 	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {
 		if members[r.PathValue("fiscalId")] != u.Subject() {
 			return errors.New("not a member")
@@ -65,8 +66,8 @@ func ExampleWhereRequest() {
 	// 1 403
 }
 
-// The consumer of a queue has no HTTP request. It validates the token of a message, and then checks
-// what the message asks for.
+// The consumer of a queue has no HTTP request. It validates the token in a message, and then checks
+// whether the user may do what the message says.
 func ExampleRequirement_Check() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -95,7 +96,8 @@ func ExampleRequirement_Check() {
 	// 104712 xenaauth: forbidden: not a bookkeeper
 }
 
-// certificate authenticates this API by the client certificate of Config.HTTPClient (RFC 8705).
+// certificate is the ClientAuth for a client certificate that Config.HTTPClient presents (RFC
+// 8705).
 type certificate struct{}
 
 func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error {
@@ -103,9 +105,9 @@ func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error
 	return nil
 }
 
-// An issuer may accept a client certificate in place of a secret.
+// An issuer may accept a client certificate instead of a secret.
 func ExampleClientAuth() {
-	var client *http.Client // whose Transport presents the certificate
+	var client *http.Client // its Transport presents the certificate
 	config := xenaauth.Config{
 		Audiences:     []string{"testapi"},
 		HTTPClient:    client,
@@ -115,7 +117,8 @@ func ExampleClientAuth() {
 	// Output: <nil>
 }
 
-// The token of a service account has no sub. The service finds the user in a claim of the client.
+// The token of a service account has no sub. Config.Subject finds the user by a claim of the
+// client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	config := issuer.Config()
@@ -137,7 +140,8 @@ func ExampleConfig_subject() {
 	// Output: 104711 <nil>
 }
 
-// A test of a handler alone puts a user into the context. A test of a route sends a token.
+// A unit test of a handler puts a user into the context. A test of a whole route sends a token
+// instead.
 func ExampleContextWithUser() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -150,7 +154,7 @@ func ExampleContextWithUser() {
 	// Output: hello, ann
 }
 
-// After a revocation, the next request with a token of the session is refused.
+// After a revocation, every request with a token of the session is refused.
 func ExampleUser_Revocation() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -161,7 +165,8 @@ func ExampleUser_Revocation() {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		err := v.Revoke(r.Context(), user.Revocation())
 		if errors.Is(err, xenaauth.ErrNotPublished) {
-			log.Print(err) // the user is logged out here; other instances may not know
+			// This instance refuses the tokens; other instances may still accept them.
+			log.Print(err)
 		} else if err != nil {
 			http.Error(w, "not logged out", http.StatusInternalServerError)
 			return
@@ -182,7 +187,8 @@ func ExampleUser_Revocation() {
 	// 401
 }
 
-// The logout handler is outside the middleware of the API, since the issuer sends no access token.
+// The logout handler is outside the middleware of the API, because the issuer sends no access
+// token.
 func ExampleValidator_LogoutHandler() {
 	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
 	if err != nil {

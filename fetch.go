@@ -46,7 +46,9 @@ type outage struct {
 	limited bool      // the status was 429: too many requests
 	ofCall  bool      // the failure is about this call only: other calls may succeed
 	until   time.Time // the issuer sent Retry-After: no call before this time
-	cause   error     // an error of code outside this package, for errors.Is and errors.As; its text is never shown
+	// cause is an error of code outside this package. errors.Is and errors.As find it, but its text
+	// is never shown.
+	cause error
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }

@@ -96,7 +96,8 @@ func ownHTTP2(t *http.Transport) {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-	if c := t.TLSClientConfig; c != nil { // c is a copy, but shares the array of NextProtos with the original
+	// TLSClientConfig is a copy, but shares the array of NextProtos with the original.
+	if c := t.TLSClientConfig; c != nil {
 		protos := slices.Clone(c.NextProtos)
 		c.NextProtos = slices.DeleteFunc(protos, func(p string) bool { return p == "h2" })
 	}
@@ -121,7 +122,8 @@ func (n *network) pool(server string) *pool {
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	for name, p := range n.pools { // drop an arbitrary pool: if it is needed again, it is created again
+	// Drop an arbitrary pool: if it is needed again, it is created again.
+	for name, p := range n.pools {
 		if len(n.pools) < maxPools {
 			break
 		}
@@ -213,10 +215,12 @@ const patience = 900 * time.Millisecond
 // replaced, and the other calls are sent again.
 type exchange struct {
 	network *network
-	server  string                                       // scheme and host
-	what    string                                       // the document that is fetched
-	limit   int64                                        // the largest length of the response's body, in bytes
-	build   func(context.Context) (*http.Request, error) // builds the request of one attempt; its error is an outage
+	server  string // scheme and host
+	what    string // the document that is fetched
+	// limit is the largest length of the response's body, in bytes.
+	limit int64
+	// build returns the request of one attempt. Its error is an outage.
+	build func(context.Context) (*http.Request, error)
 
 	results chan result
 	over    chan struct{} // closed when do returns
@@ -349,7 +353,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	defer resp.Body.Close() //nolint:errcheck //nolint:errcheck // an error after the body was read has no effect
+	defer resp.Body.Close() //nolint:errcheck // an error after the body was read has no effect
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}

@@ -17,7 +17,8 @@ type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	guard  *breaker.Guard // bounds the calls, repeats a failed call, and stops calls while the issuer is down
+	// guard bounds the calls, repeats a failed call, and stops calls while the issuer is down.
+	guard  *breaker.Guard
 	latest latestCall
 }
 
@@ -131,7 +132,8 @@ func (c *introspectionClient) post(
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
-		if !saysActive(r.body) { // an inactive token is refused, whatever else the response contains
+		// An inactive token is refused, whatever else the response contains.
+		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
 		return nil, &outage{what: what, why: err.Error()}
@@ -188,8 +190,10 @@ const refusedCredentials = "the issuer refuses our credentials: check Introspect
 
 // latestCall is the result of the latest introspection call.
 type latestCall struct {
-	failure atomic.Pointer[outage] // nil if the latest call got a response about its token, or if there was no call
-	probed  atomic.Int64           // when checkCredentials last called the issuer, in Unix nanoseconds
+	// failure is nil if the latest call got a response about its token, or if there was no call.
+	failure atomic.Pointer[outage]
+	// probed is when checkCredentials last called the issuer, in Unix nanoseconds.
+	probed atomic.Int64
 }
 
 // record records the result of a call. If err is not an outage, the issuer has sent a response

@@ -147,7 +147,8 @@ func (i *issuer) fetchKeysAt(
 	}
 	p = published{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
-		p.keys = previous.keys // the old keys, because they record which of them have verified tokens
+		// Keep the old keys, because they record which of them have verified tokens.
+		p.keys = previous.keys
 		return p, r.lifetime(), nil
 	}
 	if p.keys, err = jose.ParseKeySet(text); err != nil {
@@ -174,7 +175,8 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 func unavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
-	if errors.As(err, &later) { // err is from an issuer that sent Retry-After, or from too many waiting requests
+	// The issuer has sent Retry-After, or too many requests wait.
+	if errors.As(err, &later) {
 		e.RetryAfter = later.RetryAfter()
 	} else {
 		e.RetryAfter = breaker.Wait(err)

@@ -63,7 +63,9 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			}
 		}
 		if err := v.policy.check(ctx, &facts.user, token.header, claims.JWT, now); err != nil {
-			return nil, err // no key could make these claims good, so this refusal is not 503 while the issuer is down
+			// No key could make these claims good, so this refusal is not 503 while the issuer is
+			// down.
+			return nil, err
 		}
 		if facts.key == nil {
 			if token.hashed == nil {
@@ -109,7 +111,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	if header != nil || full { // without a known header, the JWT is not in the cache: the header of each verified JWT is kept
+	// Without a known header, the JWT is not in the cache: the header of each verified JWT is kept.
+	if header != nil || full {
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
 			facts := &jwtFacts{verifiedBy: verifiedBy{key: cached.key}}
@@ -140,7 +143,7 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		}
 		// If this key was missing in the key set a second ago, it is still missing. Refusing here
 		// keeps a flood of such tokens cheap, because their payloads are not read.
-		if keys := v.signatures.current(now); keys != nil && keys.Absent(header) {
+		if keys := v.signatures.recentKeys(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}
 	}

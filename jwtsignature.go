@@ -12,21 +12,22 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// signatures verifies signatures with the keys that the issuer publishes.
+// signatures verifies the signatures of JWTs with the keys that the issuer publishes.
 type signatures struct {
 	issuer  *issuer
-	headers jose.Headers // of tokens whose signatures were good
+	headers jose.Headers // headers of JWTs that were verified
 	users   *refresh.Known
 	tries   jose.Tries
 }
 
-// verifiedBy is the key that verified a signature. The zero value has no key.
+// verifiedBy is the key that verified a signature. The zero value means that the signature was not
+// verified yet.
 type verifiedBy struct {
 	key *jose.Key
-	in  atomic.Pointer[jose.KeySet] // the latest key set in which the key was found
+	in  atomic.Pointer[jose.KeySet] // the last key set in which holds found the key
 }
 
-// holds reports whether the key is in a key set.
+// holds reports whether a key set contains the key. If not, the issuer has withdrawn the key.
 func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
 		return true
@@ -38,10 +39,12 @@ func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	return true
 }
 
-// verify verifies the signature of a token with the key that its header selects, and stores that
-// key in by. If a known key does not verify the signature, the issuer may have replaced the key
-// and kept its name, and so may it if the key has no name. Then verify starts a refresh of the key
-// set, for the tokens that come later.
+// verify verifies the signature of a token with the key that its header selects. It stores that key
+// in by.
+//
+// If the key set has the key that the header names, but this key does not verify the signature, the
+// issuer may have replaced the key and kept its name. If the header names no key, the right key may
+// be new. In both cases verify starts a refresh of the key set, for later tokens.
 func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, by *verifiedBy, now time.Time,
 ) error {
@@ -88,14 +91,14 @@ func (s *signatures) verify(
 	return nil
 }
 
-// await waits for the next key set, to find the key that a header names. All requests that wait
-// share one fetch, and there is at most one fetch a second. user is the name of the caller for
-// [refresh.Source.Await]. If the key set can't be fetched, or too many requests wait, the reason is
-// ReasonUnavailable.
+// await waits for a key set with the key that a header names. All requests that wait share one
+// fetch, and there is at most one fetch a second. user is the caller's number for
+// [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest key set does
+// not have the key either. It is ReasonUnavailable if the fetch fails or too many requests wait.
 func (s *signatures) await(
 	ctx context.Context, old published, header *jose.Header, user uint64, now time.Time,
 ) (published, []*jose.Key, error) {
-	if keys := s.current(now); keys != nil && keys.Absent(header) {
+	if keys := s.recentKeys(now); keys != nil && keys.Absent(header) {
 		return old, nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 	}
 	has := func(p published) bool { _, known := p.keys.Find(header); return known }
@@ -120,9 +123,9 @@ func (s *signatures) await(
 	return next, keys, nil
 }
 
-// current returns the key set if it was fetched so recently that the next fetch is not allowed yet,
-// and nil otherwise.
-func (s *signatures) current(now time.Time) *jose.KeySet {
+// recentKeys returns the key set if it was fetched so recently that no other fetch may begin yet.
+// Otherwise it returns nil.
+func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
 	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
 		return published.keys
 	}

@@ -54,12 +54,13 @@ const DefaultMaxTokenLength = 16 << 10
 
 // Middleware checks the requests to handlers. It is safe for concurrent use.
 type Middleware struct {
-	validator  TokenValidator
-	inner      innerValidator // the Validator inside validator, or nil
-	wrapped    bool           // validator is a wrapper around inner
-	proofs     *proofs        // nil if Options.Proofs is empty
-	opts       Options
-	needsScope bool // Config.AllowAnyAudience is set, so a scope must show that the token is for this API
+	validator TokenValidator
+	inner     innerValidator // the Validator inside validator, or nil
+	wrapped   bool           // validator is a wrapper around inner
+	proofs    *proofs        // nil if Options.Proofs is empty
+	opts      Options
+	// needsScope is Config.AllowAnyAudience. If set, a scope must show that the token is for this API.
+	needsScope bool
 	rendered   renderings
 	log        refusalLog
 }
@@ -220,7 +221,8 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 		m.logRefusal(r, user, asError(err))
 		return nil, err
 	}
-	if before == nil { // otherwise an earlier guard of this middleware has reported that the request is allowed
+	// Otherwise an earlier guard of this middleware has reported that the request is allowed.
+	if before == nil {
 		m.report(r, user, nil, t)
 	}
 	return allowed, nil
@@ -304,7 +306,8 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
 	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
-		return nil, refuse(ReasonRevoked, nil) // the wrapper may cache users, also of tokens that were revoked since
+		// The wrapper may cache users, also of tokens that were revoked since.
+		return nil, refuse(ReasonRevoked, nil)
 	}
 	return user, nil
 }

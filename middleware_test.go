@@ -69,7 +69,7 @@ func TestEmptyBody(t *testing.T) {
 	require.Empty(t, w.Header().Get("Content-Type"))
 }
 
-// A refusal removes header fields that outer handlers set for another body.
+// Deny removes header fields that an outer handler has set for another body.
 func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	h := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil).Require(xenaauth.AnyUser())(harness.Teapot)
 	w := harness.Send(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +86,7 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
-// unwrapping is a wrapper around a validator with the method Unwrap.
+// unwrapping wraps a validator and has the method Unwrap.
 type unwrapping struct {
 	xenaauth.TokenValidator
 	inside xenaauth.TokenValidator
@@ -111,14 +111,14 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 
-	// A foreign validator without Unwrap is called by each guard.
+	// Each guard calls a foreign validator that has no Unwrap method.
 	a = xenaauth.NewMiddleware(v, nil)
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 3}, []int{status, n})
 }
 
-// A request that uses the context of another request, with other credentials or none, does not get
-// its user.
+// A request that uses the context of another request, but has other credentials or none, does not
+// get the user of that request.
 func TestBorrowedContext(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	inner := m.Require(xenaauth.AllScopes("a"))(harness.Teapot)
@@ -161,7 +161,8 @@ func TestEvents(t *testing.T) {
 	require.Nil(t, events[2].User)
 }
 
-// A refusal of a foreign validator keeps its status. Any other error, or no result, is 503.
+// If a foreign validator returns an *Error, its status is kept. If it returns another error, or
+// neither user nor error, the status is 503.
 func TestForeignValidators(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	for name, tt := range map[string]struct {
@@ -186,8 +187,8 @@ func TestForeignValidators(t *testing.T) {
 	}
 }
 
-// With AllowAnyAudience, only a scope says that a token is for this API, so each route must require
-// one.
+// With AllowAnyAudience, only a scope shows that a token is for this API, so every route must
+// require a scope.
 func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -207,15 +208,15 @@ func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
-	// In a wrapper without Unwrap, the setting of the validator is not visible. Its users still
-	// have it.
+	// A wrapper without Unwrap hides the setting of its validator at start-up. Its users are still
+	// refused without a scope.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
 	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 418, harness.Send(wrapped.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 }
 
-// Callers with their own rules report their decisions with Refuse and CheckPublic.
+// A caller that decides by its own rules reports its decisions with Refuse and CheckPublic.
 func TestRefuseAndCheckPublic(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
@@ -251,7 +252,8 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 	}
 }
 
-// A hook that changes the scopes of a refusal does not change the requirement of the route.
+// A hook gets a copy of the scopes. If it changes them, the requirement of the route stays the
+// same.
 func TestHookCannotChangeARoute(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(_ http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
 		for i := range e.Scopes {
@@ -264,7 +266,7 @@ func TestHookCannotChangeARoute(t *testing.T) {
 	}
 }
 
-// If a context is used after the token has expired or was revoked, the token is refused.
+// A context may be used after the token has expired or was revoked. The token is then refused.
 func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -298,8 +300,8 @@ func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	})
 }
 
-// If a foreign validator returns ReasonMissingToken for a token, an optional route still refuses
-// it.
+// A foreign validator may return ReasonMissingToken although there is a token. An optional route
+// then still refuses the request.
 func TestOptionalDependsOnTheRequest(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.FixedValidator{Err: &xenaauth.Error{Reason: xenaauth.ReasonMissingToken}}, nil)
 	require.Equal(t, 401, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Bearer x").Code)

@@ -156,7 +156,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 			continue
 		}
 		ok := callsAccessToken(set, c.value)
-		if c.bit == claims.TokenType && source == claims.Answer { // RFC 7662, section 2.2: here token_type says how the token is sent
+		// RFC 7662, section 2.2: here token_type says how the token is sent.
+		if c.bit == claims.TokenType && source == claims.Answer {
 			ok = strings.EqualFold(c.value, "Bearer") || strings.EqualFold(c.value, "DPoP") && set.Has&claims.Cnf != 0
 		}
 		if !ok {
@@ -169,7 +170,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 // callsAccessToken reports whether the claim kind calls the token an access token.
 func callsAccessToken(set *claims.Set, kind string) bool {
 	if strings.EqualFold(kind, "DPoP") {
-		return set.Has&claims.Cnf != 0 // Keycloak writes it for an access token that is bound to a key
+		// Keycloak writes DPoP for an access token that is bound to a key.
+		return set.Has&claims.Cnf != 0
 	}
 	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
 }
@@ -199,7 +201,9 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	case set.NotBefore != 0: // old versions of Keycloak write nbf: 0 into tokens without nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	default: // if the lifetime counted from now, a long-lived token would be accepted shortly before its end
+	// If the lifetime counted from now, a long-lived token would be accepted shortly before its
+	// end.
+	default:
 		return refuse(ReasonLifetime, errNoStart)
 	}
 	if set.ExpiresAt-from > p.lifetime {

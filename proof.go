@@ -189,7 +189,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		if value == "" {
 			continue
 		}
-		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme { // otherwise a stolen token could be sent as Bearer, without the proof
+		// Otherwise a client could send a stolen token as Bearer.
+		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme {
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
 		}
@@ -230,7 +231,9 @@ func (p *proofs) valuesOf(u *User) ([]string, error) {
 	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
 		i := slices.Index(p.member, name)
 		if i < 0 {
-			for _, known := range p.known { // a name that differs only in case may be a mistake of the issuer, so it is refused too
+			// A name that differs only in case may be a mistake of the issuer, so it is refused
+			// too.
+			for _, known := range p.known {
 				if strings.EqualFold(name, known) {
 					return fmt.Errorf("no proof is configured for the member %s", shown(name))
 				}

@@ -15,7 +15,9 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		delete(h, name) // an outer handler may have set it for another body. Content-Encoding stays: a compressing writer set it
+		// An outer handler may have set the field for another body. Content-Encoding stays, because
+		// the handler that set it encodes this body too.
+		delete(h, name)
 	}
 	values := make([]string, 5)
 	m.setRefusal(h, r, e, text, values)
@@ -24,7 +26,9 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		b := newBodyWriter(w, status)
-		defer b.WriteHeader(status) // deferred, because the hook may panic or write nothing, and the status would then be 200
+		// This call is deferred, because the hook may panic or write nothing. The status would then
+		// be 200.
+		defer b.WriteHeader(status)
 		m.opts.ErrorBody(b, r, e)
 	default:
 		values[3], values[4] = "application/problem+json", "nosniff"

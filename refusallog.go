@@ -39,10 +39,13 @@ type refusalLog struct {
 // the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
-		return // the client has canceled the request. This is no outage, and must not use up a record of an outage
+		// The client has canceled the request. This is no outage, and must not use up a record of
+		// an outage.
+		return
 	}
 	now := time.Now()
-	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now) // an unknown reason counts as ReasonUnavailable
+	// An unknown reason counts as ReasonUnavailable.
+	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now)
 	if n > logFull && len(rest) == 0 {
 		return
 	}

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Requirement is what a route requires of the user in addition to a valid token. It is built by
-// [AnyUser], [AllScopes], [AnyScope], [Where] and [WhereRequest], combined by [AllOf] and [AnyOf],
-// and never changes. The zero Requirement lets no request pass, and [Middleware.Require] panics if
-// it is given one.
+// Requirement is what a route requires of the user in addition to a valid token. [AnyUser],
+// [AllScopes], [AnyScope], [Where] and [WhereRequest] return a Requirement; [AllOf] and [AnyOf]
+// combine several. A Requirement never changes. The zero Requirement refuses every request, and
+// [Middleware.Require] panics if it gets one.
 type Requirement struct {
 	kind         kind
 	name         string
@@ -36,20 +36,21 @@ const (
 	whereRequest
 )
 
-// AnyUser requires a valid token and nothing more.
+// AnyUser requires a valid token, and no scope or policy in addition.
 func AnyUser() Requirement {
 	return Requirement{kind: anyUser, alternatives: [][]string{nil}}
 }
 
-// AllOf requires all of rs. It panics if rs is empty or contains the zero Requirement.
+// AllOf requires that the user meets all of rs. It panics if rs is empty or contains the zero
+// Requirement.
 func AllOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: allOf, of: checkedRequirements(rs)}
 	r.alternatives = combined(r.of)
 	return r
 }
 
-// AnyOf requires at least one of rs. They are checked in their order. It panics if rs is empty or
-// contains the zero Requirement.
+// AnyOf requires that the user meets at least one of rs. They are checked in their order. It panics
+// if rs is empty or contains the zero Requirement.
 func AnyOf(rs ...Requirement) Requirement {
 	r := Requirement{kind: anyOf, of: checkedRequirements(rs)}
 	for _, one := range r.of {
@@ -61,12 +62,13 @@ func AnyOf(rs ...Requirement) Requirement {
 	return r
 }
 
-// Where requires that a policy of the service accepts the user. If the policy returns nil, the user
-// may pass. If it returns an [*Error], the response is the one that the Error describes. An error
-// of the context is an outage, because it says nothing about the user. Any other error is 403 with
-// [ReasonForbidden], and its text appears in the log only. A policy that can't decide, because
-// something is down, should return an Error with [ReasonUnavailable]. [Requirement.String] and
-// [Requirement.Policies] show the name.
+// Where requires that a policy of the service accepts the user. name stands for the policy in
+// [Requirement.String] and [Requirement.Policies].
+//
+// If the policy returns nil, the user is accepted. If it returns an [*Error], that Error is the
+// refusal. An error of the context is an outage, because it says nothing about the user. Any other
+// error is 403 with [ReasonForbidden], and its text appears in the log only. A policy that can't
+// decide, for example because a database is down, should return an Error with [ReasonUnavailable].
 func Where(name string, policy func(context.Context, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: Where needs a name and a policy")
@@ -74,13 +76,14 @@ func Where(name string, policy func(context.Context, *User) error) Requirement {
 	return Requirement{kind: where, name: name, user: policy, alternatives: [][]string{nil}}
 }
 
-// WhereRequest is [Where] for a policy that also looks at the request, for example at the id of a
-// company in its path. The policy must not read the body.
+// WhereRequest is [Where] for a policy that also reads the request, for example the id of a company
+// in its path. The policy must not read the body.
 //
-// [http.Request.PathValue] returns the parameters of the route only if the guard is on the route:
-// the mux of net/http, chi and the adapters for gin and echo set them before. A guard around a
-// router runs before the router finds the route, and its policies get "" for every name. A policy
-// that refuses every value that it does not expect also refuses "".
+// [http.Request.PathValue] returns the parameters of the route only if the guard runs after the
+// router has chosen the route, as the guard of a single route does. The mux of net/http, chi and
+// the adapters for gin and echo set the parameters then. In a guard around the router, PathValue
+// returns "" for every name. So a policy should refuse every value that it does not expect: it then
+// also refuses "".
 func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: WhereRequest needs a name and a policy")
@@ -100,9 +103,9 @@ func checkedRequirements(rs []Requirement) []Requirement {
 	return slices.Clone(rs)
 }
 
-// Alternatives returns the scope sets of the requirement, in order of preference. A token must have
-// all scopes of at least one set. A requirement without scopes has one empty set. Policies are not
-// included: see [Requirement.Policies].
+// Alternatives returns the sets of scopes that satisfy the requirement, in order of preference. A
+// token must have all scopes of at least one set. A requirement without scopes has one set, which
+// is empty. Policies are not included: see [Requirement.Policies].
 func (r Requirement) Alternatives() [][]string {
 	out := make([][]string, len(r.alternatives))
 	for i, set := range r.alternatives {
@@ -122,7 +125,7 @@ func (r Requirement) Policies() (names []string) {
 	return names
 }
 
-// String returns the requirement as text for people, in the form in which it was built.
+// String returns the requirement as text for people, nested as it was built.
 func (r Requirement) String() string {
 	switch r.kind {
 	case anyUser:
@@ -145,20 +148,19 @@ func (r Requirement) String() string {
 	return "nobody"
 }
 
-// Check reports whether u meets the requirement. It decides like [Middleware.Check] and returns the
-// same [*Error], with the scopes that the token should have. Use it where there is no HTTP request:
-// in the consumer of a queue or in a resolver of GraphQL.
+// Check returns nil if u meets the requirement. It is for code without an HTTP request, such as the
+// consumer of a queue or a GraphQL resolver. It decides like [Middleware.Check] and returns the
+// same [*Error], with scopes that would satisfy the requirement.
 //
-// Check does not look at the token again, so it does not notice that a token has expired or was
-// revoked after u was found. If u is nil, the reason is [ReasonMissingToken]. A policy of
-// [WhereRequest] can't decide without a request: if the decision depends on it, the reason is
-// [ReasonUnavailable].
+// Check does not validate the token again, so it does not notice that the token has expired or was
+// revoked since. If u is nil, the reason is [ReasonMissingToken]. A policy of [WhereRequest] can't
+// decide without a request: if the result depends on it, the reason is [ReasonUnavailable].
 func (r Requirement) Check(ctx context.Context, u *User) error {
 	rs := []Requirement{r}
 	if u == nil {
 		return withScopes(refuse(ReasonMissingToken, errNoUser), rs, nil)
 	}
-	if in, _ := UserFromContext(ctx); in != u { // a policy finds the user there too
+	if in, _ := UserFromContext(ctx); in != u { // policies may call UserFromContext
 		ctx = ContextWithUser(ctx, u)
 	}
 	return checkAll(ctx, nil, u, rs)
@@ -171,8 +173,8 @@ var (
 	errNoRequest = errors.New("needs an HTTP request, and Requirement.Check has none")
 )
 
-// checkAll decides whether u meets all of rs. req is nil if there is no HTTP request. The error is
-// an *Error with the scopes that the client should ask for.
+// checkAll returns nil if u meets all of rs. req is nil if there is no HTTP request. The error is
+// an *Error with the scopes that the client should request from the issuer.
 func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement) error {
 	if u.audienceUnchecked && !scoped(rs) {
 		return refuse(ReasonForbidden, errUnscoped)
@@ -185,15 +187,15 @@ func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement)
 	return nil
 }
 
-// scoped reports whether a token needs a scope to satisfy all of rs.
+// scoped reports whether only a token with a scope can satisfy all of rs.
 func scoped(rs []Requirement) bool {
 	return slices.ContainsFunc(rs, func(r Requirement) bool {
 		return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
 	})
 }
 
-// check decides about a user. Its error does not contain the scopes that the client should ask for:
-// they depend on all requirements of the route.
+// check returns nil if u meets the requirement. Its error does not contain the scopes that the
+// client should request, because they depend on all requirements of the route.
 func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
 	switch r.kind {
 	case anyUser:
@@ -230,9 +232,9 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 	return refuse(ReasonForbidden, errZero)
 }
 
-// checkAny returns nil if u meets one of the requirements. Otherwise it returns the refusal that
-// helps the client most: first an outage, because the client can wait, then a missing scope,
-// because the client can ask for it.
+// checkAny returns nil if u meets at least one of r.of. Otherwise it returns the refusal that helps
+// the client most. An outage comes first, because the client can try again later. A missing scope
+// comes next, because the client can request it.
 func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) error {
 	var told *Error
 	for i := range r.of {
@@ -250,7 +252,7 @@ func (r *Requirement) checkAny(ctx context.Context, req *http.Request, u *User) 
 	return told
 }
 
-// policyError returns the refusal for the error of a policy.
+// policyError returns the refusal for an error that a policy returned.
 func policyError(err error) error {
 	if err == nil {
 		return nil

@@ -43,7 +43,7 @@ func TestRequirements(t *testing.T) {
 	down := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	for name, tt := range map[string]struct {
 		rs     []xenaauth.Requirement
-		scope  string // of the token
+		scope  string // the scope of the token
 		status int
 		asked  string // the scope in the challenge
 	}{
@@ -138,7 +138,7 @@ func TestWiringMistakesPanic(t *testing.T) {
 	}
 }
 
-// Adapters pass requirements to Check on each request. A zero Requirement refuses each request.
+// An adapter may pass a zero Requirement to Check. Check then refuses every request.
 func TestCheckWithAZeroRequirementRefuses(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	r := httptest.NewRequest("GET", "/", nil)
@@ -189,8 +189,8 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	}
 }
 
-// A policy of WhereRequest cannot run in Requirement.Check, which has no request. The result is an
-// outage, unless the result does not depend on the policy.
+// Requirement.Check has no request for a policy of WhereRequest. So the result is an outage, unless
+// the other requirements decide alone.
 func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	owner := xenaauth.WhereRequest("owner", func(r *http.Request, _ *xenaauth.User) error { return errors.New(r.URL.Path) })
 	user, err := harness.ScopeListValidator{}.Validate(t.Context(), "/a")
@@ -208,7 +208,7 @@ func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
 }
 
-// With Config.AllowAnyAudience, only a scope says that a token is for this API.
+// With Config.AllowAnyAudience, only a scope shows that a token is for this API.
 func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
@@ -223,7 +223,7 @@ func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
 }
 
-// Requirements with too many combinations panic when they are combined.
+// To combine requirements into too many alternatives panics.
 func TestTooManyAlternatives(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil)
 	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"

@@ -7,15 +7,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// AllScopes requires a token that has every one of scopes. It panics if scopes is empty, or if one
-// of them is not a scope token (RFC 6749, section 3.3).
+// AllScopes requires a token that has all of these scopes. It panics if scopes is empty, or if a
+// scope is not a scope token (RFC 6749, section 3.3).
 func AllScopes(scopes ...string) Requirement {
 	scopes = checkedScopes(scopes)
 	return Requirement{kind: allScopes, scopes: scopes, alternatives: [][]string{scopes}}
 }
 
-// AnyScope requires a token that has at least one of scopes. It panics if scopes is empty, or if
-// one of them is not a scope token.
+// AnyScope requires a token that has at least one of these scopes. It panics if scopes is empty, or
+// if a scope is not a scope token.
 func AnyScope(scopes ...string) Requirement {
 	r := Requirement{kind: anyScope, scopes: checkedScopes(scopes)}
 	for i := range r.scopes {
@@ -36,11 +36,12 @@ func checkedScopes(scopes []string) []string {
 	return slices.Clone(scopes)
 }
 
-// maxAlternatives bounds the number of scope sets that AllOf makes of several AnyScope.
+// maxAlternatives is the largest number of scope sets of a requirement. AllOf of several AnyScope
+// has as many sets as there are combinations.
 const maxAlternatives = 256
 
-// combined returns the scope sets of a route that requires all of rs. It panics if there are more
-// than maxAlternatives.
+// combined returns the scope sets that satisfy all of rs. It panics if there are more than
+// maxAlternatives.
 func combined(rs []Requirement) [][]string {
 	if len(rs) == 1 {
 		return rs[0].alternatives
@@ -59,7 +60,7 @@ func combined(rs []Requirement) [][]string {
 	return sets
 }
 
-// distinct appends set to sets if sets does not contain it.
+// distinct appends set to sets, unless sets contains an equal set.
 func distinct(sets [][]string, set []string) [][]string {
 	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
 		return sets
@@ -73,8 +74,8 @@ func bounded(alternatives [][]string) {
 	}
 }
 
-// union returns the scopes of both sets, each once. It may share the memory of left if right adds
-// nothing.
+// union returns the scopes of both sets, each once. If right adds no scope, the result shares the
+// memory of left.
 func union(left, right []string) []string {
 	all := left
 	for _, s := range right {
@@ -85,17 +86,18 @@ func union(left, right []string) []string {
 	return all
 }
 
-// scopeRequest is a set of scopes that satisfies a requirement: what a client should ask for next.
+// scopeRequest is a set of scopes that satisfies a requirement. A client whose token lacks some of
+// them should request this set from the issuer.
 type scopeRequest struct {
 	scopes  []string
-	missing int  // how many of the scopes the user lacks
-	unsure  bool // a policy decides too, so it may refuse a user who has all scopes
+	missing int  // the number of these scopes that the user lacks
+	unsure  bool // a policy decides too, so it may refuse a user that has all of these scopes
 }
 
-// requestAll returns the scopes that a client should ask for to satisfy all of rs. From each
-// requirement it takes the set of which u lacks the fewest scopes, the first of equals. u is nil if
-// there is no user. requestAll looks once at each scope of rs, although the combinations of all
-// alternatives may be hundreds.
+// requestAll returns the scopes that a client should request to satisfy all of rs. From each
+// requirement it takes the set of which u lacks the fewest scopes, and the first one if several are
+// equal. u is nil if there is no user. There may be hundreds of combinations of alternatives, but
+// requestAll reads each scope of rs only once.
 func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	for i := range rs {
 		one := rs[i].scopesFor(u)
@@ -110,7 +112,7 @@ func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	return all
 }
 
-// scopesFor is requestAll for one requirement.
+// scopesFor returns the scopes that a client should request to satisfy r: see requestAll.
 func (r *Requirement) scopesFor(u *User) scopeRequest {
 	switch r.kind {
 	case allScopes:
@@ -132,9 +134,10 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// nearest returns the scope set with the fewest scopes that u lacks, the first of equals. It skips
-// sets that u already has in full if a policy beside the set may have refused u. If u is nil, it
-// returns the first set.
+// nearest returns the scope set of r.of with the fewest scopes that u lacks, and the first one if
+// several are equal. If u has a whole set but a policy decides too, that policy has refused u. Such
+// a set is skipped, because requesting it again would change nothing. If u is nil, nearest returns
+// the first set.
 func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.of[0].scopesFor(nil)
@@ -149,11 +152,11 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	return best
 }
 
-// useless reports whether a request for the scopes would change nothing: the user has all of them
-// and was refused.
+// useless reports whether it would change nothing to request these scopes: the user has all of
+// them, so a policy refused the user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
 
-// lacking counts the scopes of a set that u lacks. If u is nil, it counts all.
+// lacking returns how many scopes of a set u lacks. If u is nil, all are counted.
 func lacking(set []string, u *User) (n int) {
 	for _, s := range set {
 		if u == nil || !u.HasScope(s) {

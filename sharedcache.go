@@ -12,50 +12,50 @@ import (
 	"github.com/xenaauth/xenaauth/internal/sharedresponse"
 )
 
-// Cache is a store that the instances of a service share, so that only one of them introspects a
-// token: see [Introspection.Cache]. Implementations live outside this package. They are safe for
-// concurrent use. A call ends when its ctx ends.
+// Cache is a store that all instances of a service use, so that only one of them introspects a
+// token: see [Introspection.Cache]. Package rediscache in adapters implements it for Redis. An
+// implementation must be safe for concurrent use. A call ends when its ctx ends.
 //
-// A key is a hash of the token and of everything else on which the response depends. Nobody can
-// make the token from a key, but a reader who has a token can find its key. A value says who the
-// user is. If others can read the store, an implementation must hash the keys with a secret and
+// A key is a hash of the token and of everything else on which the response depends. The token
+// can't be computed from a key, but a reader that has a token can compute its key. A value says who
+// the user is. If others can read the store, an implementation must hash the keys with a secret and
 // encrypt the values. If others can write to the store, it must also authenticate the values.
 //
-// If the cache fails, no request is refused: the instance introspects the token itself. A value
-// from the cache must meet the same rules as a response of the issuer.
+// If the cache fails, the instance introspects the token itself, and no request is refused for that
+// reason. A value from the cache is checked like a response of the issuer.
 type Cache interface {
-	// Get returns the value that Set stored under key, until its ttl ends, or nil if there is none.
-	// After nil without an error, the caller introspects the token and then calls Set. If Get has
-	// returned nil to another instance that has not called Set since, Get may wait for that value,
-	// for a limited time.
+	// Get returns the value that Set stored under key, until its ttl ends. It returns nil if there
+	// is no value. If value and err are nil, the caller introspects the token and then calls Set.
+	// In the meantime Get may make other callers with this key wait for the value, for a limited
+	// time.
 	Get(ctx context.Context, key [32]byte) (value []byte, err error)
-	// Set stores a value. An empty value stores nothing: it tells the cache that the introspection
-	// gave no result, so that Get in other instances need not wait any longer. ttl then has no
+	// Set stores a value for the time ttl. If value is empty, Set stores nothing: the introspection
+	// gave no result, and callers of Get that wait for it should wait no longer. ttl then has no
 	// meaning.
 	Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error
 }
 
-// sharedCache reads and writes introspection responses in a [Cache].
+// sharedCache stores introspection responses in a [Cache] and reads them from there.
 type sharedCache struct {
 	cache       Cache
 	policy      *policy
 	report      *reporter
 	activeTTL   time.Duration
-	inactiveTTL time.Duration // if not positive, inactive responses are not shared
+	inactiveTTL time.Duration // inactive responses are shared only if it is above 0
 	timeout     time.Duration
-	calls       chan struct{} // semaphore that bounds concurrent calls of the cache
+	calls       chan struct{} // semaphore that bounds the concurrent calls of the cache
 
-	hits, misses, failures atomic.Uint64 // of lookups
+	hits, misses, failures atomic.Uint64 // the numbers of look-ups with these results
 }
 
-// status returns the counts of lookups.
+// status returns the counts for [Status].
 func (s *sharedCache) status() (c CacheStatus) {
 	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
 	c.HitRatio = hitRatio(c.Hits, c.Misses)
 	return c
 }
 
-// newSharedCache returns nil if no Cache is configured.
+// newSharedCache returns nil if Introspection.Cache is nil.
 func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCache {
 	if c.Cache == nil {
 		return nil
@@ -71,17 +71,18 @@ func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCa
 	}
 }
 
-// sharedKey returns the key of a response. The response depends on the client that calls: an issuer
-// tells an API nothing about tokens of other APIs. The key contains the version of the stored form,
-// so that instances of two versions share nothing: see sharedresponse.Version.
+// sharedKey returns the key of a response. It contains the client id, because an issuer tells an
+// API nothing about tokens for other APIs. It contains the version of the stored form, so that
+// instances of different versions share no values: see sharedresponse.Version.
 func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	version := strconv.Itoa(sharedresponse.Version)
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
-// find returns the response that another instance has stored. If there is none, it calls introspect
-// and stores the result. If the token is not active, the error is an *Error with ReasonInactive.
-// All other errors are no response of the issuer, and are not shared.
+// find returns the response that another instance has stored. If there is none, find calls
+// introspect and stores the result. If the token is not active, the error is an *Error with
+// ReasonInactive, and is stored as well. Any other error says nothing about the token and is not
+// stored.
 func (s *sharedCache) find(
 	ctx context.Context, key [32]byte, introspect func() (introspected, error),
 ) (introspected, error) {
@@ -92,7 +93,7 @@ func (s *sharedCache) find(
 		return introspect()
 	}
 	value, err := s.get(ctx, key)
-	if err != nil { // a call of Set would fail too
+	if err != nil { // the cache fails, so Set is not called
 		<-s.calls
 		s.failures.Add(1)
 		return introspect()
@@ -109,8 +110,9 @@ func (s *sharedCache) find(
 	called := time.Now()
 	var ttl time.Duration
 	value = nil
-	// This request does not wait for Set. The goroutine keeps its place in the semaphore until Set
-	// returns. Set is called even if introspect panics, because other instances wait for it.
+	// Set runs in a goroutine, so that this request does not wait for it. The goroutine keeps its
+	// place in the semaphore until Set returns. Set is called even if introspect panics, because
+	// other instances may wait for the value.
 	defer func() { go s.set(key, value, ttl) }()
 	result, err := introspect()
 	value, ttl = s.encode(result.set, err, called, time.Now())
@@ -123,8 +125,8 @@ var (
 	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// note tells the log whether the cache works. It replaces the text of a foreign error, which may
-// name hosts and keys.
+// note records for the log whether the cache works. err is an error of code outside this package.
+// Its text may contain names of hosts and keys, so it is replaced.
 func (s *sharedCache) note(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
@@ -147,7 +149,7 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// set releases the place in the semaphore that find has taken.
+// set calls Cache.Set, and then releases the place in the semaphore that find took.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -162,8 +164,8 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// encode returns the value to store and its time to live. It returns nil if the error is no
-// response of the issuer.
+// encode returns the value to store and its time to live. If err says nothing about the token, the
+// value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -185,8 +187,8 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// decode reads a value. ok is false if the value must not be used. decode checks the age itself:
-// the store may return a value after its time to live, and clocks of other instances may be wrong.
+// decode reads a stored value. ok is false if the value must not be used. decode also checks the
+// age, because the store may return a value after its time to live, and clocks of instances differ.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
 		return introspected{}, false
@@ -211,8 +213,8 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// forged logs, once in the life of the process, that the cache returns forged values, and returns
-// false. It does not log each time, because an attacker who can forge values can do it often.
+// forged logs that the cache returned a forged value, and returns false. It logs this once in the
+// life of the process, because an attacker could cause a record with every value.
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false

@@ -12,33 +12,33 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// Status is a snapshot of the state of a [Validator]. It contains no secret and no token, and no
-// address except the issuer's name. It can be shown as JSON.
+// Status is the state of a [Validator] at one moment. It contains no secret, no token, and no
+// address except the issuer's name, so it can be shown as JSON.
 type Status struct {
-	// Issuer is the configured issuer.
+	// Issuer is [Config.Issuer].
 	Issuer string `json:"issuer"`
-	// Ready reports whether tokens can be checked now: keys are known and not too old. If every
-	// token is introspected, it reports whether the issuer seems to be up. It is false while the
-	// issuer refuses the credentials of [Introspection].
+	// Ready reports whether tokens can be checked now: the keys are known and not too old. With
+	// [Config.AlwaysIntrospect] no keys are needed, and Ready reports whether the issuer seems to
+	// be up. While the issuer refuses the credentials of [Introspection], Ready is false.
 	Ready bool `json:"ready"`
-	// Keys is the number of usable keys in the key set that was fetched last. 0 also means that
-	// none was fetched yet.
+	// Keys is the number of usable keys in the latest key set. It is 0 until a key set was fetched.
 	Keys int `json:"keys"`
-	// KeySetHash is a short hash of these keys: 12 hexadecimal digits. Instances with the same keys
+	// KeySetHash is a short hash of the latest key set: 12 hexadecimal digits. Instances with the same keys
 	// have the same hash. It is "" if no key set was fetched yet.
 	KeySetHash string `json:"key_set_hash,omitempty"`
-	// JWKS is the state of fetching the key set.
+	// JWKS says when the key set was fetched, and why the latest fetch failed.
 	JWKS FetchStatus `json:"jwks"`
-	// Metadata is the state of fetching the metadata.
+	// Metadata says when the metadata were fetched, and why the latest fetch failed.
 	Metadata FetchStatus `json:"metadata"`
-	// Introspection is the state of the circuit breaker: "closed" while introspection calls are
-	// made, "open" or "half-open" after the issuer failed, "" without introspection.
+	// Introspection is the state of the circuit breaker for introspection calls. It is "closed"
+	// while calls are made, "open" or "half-open" after the issuer failed, and "" without
+	// introspection.
 	Introspection string `json:"introspection,omitempty"`
-	// IntrospectionError is the cause if the latest introspection call failed. It is "" if the call
-	// did not fail, or if there was none.
+	// IntrospectionError says why the latest introspection call failed. It is "" if the latest call
+	// succeeded, or if there was none.
 	IntrospectionError string `json:"introspection_error,omitempty"`
-	// Tokens is the cache of verified JWTs. Active and Inactive are the caches of introspection
-	// responses.
+	// Tokens describes the cache of verified JWTs. Active and Inactive describe the caches of
+	// introspection responses.
 	Tokens   CacheStatus `json:"tokens"`
 	Active   CacheStatus `json:"active"`
 	Inactive CacheStatus `json:"inactive"`
@@ -49,32 +49,33 @@ type Status struct {
 	Revocations int `json:"revocations"`
 }
 
-// FetchStatus is the state of fetching one document.
+// FetchStatus says how fetching one document of the issuer went.
 type FetchStatus struct {
-	// LastSuccess is when the document was last fetched or found unchanged. The zero time means
-	// never.
+	// LastSuccess is when the document was last fetched, or found to be unchanged. The zero time
+	// means that this never happened.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	// Age is the time since LastSuccess. 0 also means never.
+	// Age is the time since LastSuccess. It is 0 if LastSuccess is the zero time.
 	Age time.Duration `json:"age_ns,omitempty"`
-	// LastError is the cause if the latest attempt failed. It is "" if the attempt did not fail, or
-	// if there was none.
+	// LastError says why the latest fetch failed. It is "" if the latest fetch succeeded, or if
+	// there was none.
 	LastError string `json:"last_error,omitempty"`
 }
 
-// CacheStatus is the state of one cache.
+// CacheStatus describes one cache.
 type CacheStatus struct {
-	// Entries is the number of entries, including expired ones that were not removed yet.
+	// Entries is the number of entries. It includes expired entries that were not removed yet.
 	Entries int `json:"entries"`
-	// Bytes is about the amount of memory that the entries take. Entries in use count twice.
+	// Bytes is about the amount of memory that the entries take. The entry of a token in use counts
+	// twice, because a second, faster table has it too.
 	Bytes int `json:"bytes"`
-	// Hits and Misses count lookups since the start.
+	// Hits and Misses are the numbers of look-ups that found an entry and that found none.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
-	// Failures counts the lookups that failed, or were not made because too many were under way. Only
-	// Shared has failures. They count neither as hits nor as misses.
+	// Failures is the number of look-ups that failed, or were not made because too many others ran.
+	// They count neither as hits nor as misses. Only the shared cache has failures.
 	Failures uint64 `json:"failures,omitempty"`
-	// HitRatio is Hits divided by Hits and Misses together, from 0 to 1. It is 0 before the first
-	// lookup.
+	// HitRatio is the share of look-ups that found an entry, from 0 to 1. It is 0 if there were
+	// none.
 	HitRatio float64 `json:"hit_ratio"`
 }
 
@@ -140,7 +141,7 @@ func cacheStatus(c interface {
 	return s
 }
 
-// hitRatio returns the share of hits, or 0 before the first lookup.
+// hitRatio returns the share of hits in all look-ups, or 0 if there were none.
 func hitRatio(hits, misses uint64) float64 {
 	if hits+misses == 0 {
 		return 0
@@ -148,9 +149,10 @@ func hitRatio(hits, misses uint64) float64 {
 	return float64(hits) / float64(hits+misses)
 }
 
-// StatusHandler returns a handler that serves [Validator.Status] as JSON: 200 if Ready, 503 if not.
-// Unlike [Validator.Warm] it never calls the issuer, so it serves 503 until another call has
-// fetched what is needed. It is meant for dashboards. It needs no token and shows none.
+// StatusHandler returns a handler that serves [Validator.Status] as JSON, for dashboards. The
+// status is 200 if Ready is true and 503 if it is false. Unlike [Validator.Warm], the handler never
+// calls the issuer: after a start it serves 503 until a request or Warm has fetched the keys. It
+// requires no token.
 func (v *Validator) StatusHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := v.Status()
@@ -163,9 +165,9 @@ func (v *Validator) StatusHandler() http.Handler {
 	})
 }
 
-// reporter logs the state of the issuer: one record for each change, and not for each request.
+// reporter logs when the state of the issuer changes. It does not log the result of each call.
 type reporter struct {
-	logger  *slog.Logger // nil: slog.Default at the time of each record
+	logger  *slog.Logger // if nil, slog.Default at the time of each record
 	changes loglimit.Changes
 }
 
@@ -177,13 +179,13 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, args...)
 }
 
-// outcome notes the result of a call of the issuer.
+// outcome records whether a call to the issuer succeeded. what is the document that was requested.
 func (r *reporter) outcome(what string, err error) {
 	r.change(what, err, "the issuer fails", "the issuer is back")
 }
 
-// change notes the state of a thing. If it has changed, change logs the text bad, with the error,
-// or the text good.
+// change records whether what works: err is nil or says why it fails. If this has changed, change
+// logs the text bad with err, or the text good. If good is "", it logs only failures.
 func (r *reporter) change(what string, err error, bad, good string) {
 	why := ""
 	if err != nil {
@@ -203,15 +205,15 @@ func (r *reporter) change(what string, err error, bad, good string) {
 	}
 }
 
-// skipped notes the keys of a key set that cannot be used.
+// skipped logs which keys of a key set are not usable, once for each change.
 func (r *reporter) skipped(keys *jose.KeySet) {
 	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
 		r.log(slog.LevelWarn, "keys of the issuer are skipped", "keys", keys.Skipped)
 	}
 }
 
-// note notes the state of a thing. It returns the record to write, unless it has written the record
-// itself because the thing is unsteady.
+// note records why what fails, or "" if it works. If what changes too often, note logs that itself.
+// The caller logs the result if its Kind is Failed or Recovered.
 func (r *reporter) note(what, why string) loglimit.Record {
 	record := r.changes.Note(what, why, time.Now())
 	if record.Kind == loglimit.Unsteady {

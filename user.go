@@ -17,21 +17,25 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// User is the user of a valid access token, and what the token says. It never changes, and all
-// requests with that token share it. Accessors return copies. It does not contain the token.
+// User is the user of a valid access token, with the claims of that token. It does not contain the
+// token itself. A User never changes, and all requests with the same token share it. So methods
+// that return a slice return a copy.
 type User struct {
-	set     *claims.Set
-	parties claims.Parties // the subject may be one that Config.Subject found
-	scopes  claims.NameSet // of parties.Scopes
+	set *claims.Set
+	// parties are the user, the client and the scopes. The subject may come from Config.Subject.
+	parties claims.Parties
+	scopes  claims.NameSet // the names in parties.Scopes
 
-	audienceUnchecked bool // then only a scope tells whether the token is for this API
+	// audienceUnchecked is Config.AllowAnyAudience. If set, a scope must show that the token is for
+	// this API.
+	audienceUnchecked bool
 }
 
-// indexScopes prepares HasScope. The index may take much memory, so it is made only for claims that
-// are believed.
+// indexScopes prepares HasScope. It is called only for a verified token, because the index of a
+// forged token could take much memory.
 func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
-// size is about how many bytes of memory the user takes, with its claims.
+// size returns about how many bytes of memory the user takes, including its claims.
 func (u *User) size() int {
 	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
 	if cap(u.parties.Scopes) > claims.ManyNames {
@@ -40,9 +44,9 @@ func (u *User) size() int {
 	return n
 }
 
-// NewUser returns the user of a set of claims. claimSet is a value that [json.Marshal] encodes as
-// an object. NewUser is for a [TokenValidator] of your own, and for tests of handlers. It checks
-// only the types of the claims.
+// NewUser returns the user that claimSet describes, a value that [json.Marshal] encodes as an
+// object of claims. It is for a [TokenValidator] of your own, and for tests of handlers. NewUser
+// checks the types of the claims, but not their values.
 func NewUser(claimSet any) (*User, error) {
 	text, err := json.Marshal(claimSet)
 	if err != nil {
@@ -58,61 +62,61 @@ func NewUser(claimSet any) (*User, error) {
 	return u, nil
 }
 
-// Subject is the id of the user: the claim sub, or what [Config.Subject] found for a token without
-// a user. It is "" if the token has no sub, or its sub is its client, and
-// [Config.AllowClientTokens] accepts such tokens: the client acts for itself.
+// Subject is the id of the user: the claim sub, or the id that [Config.Subject] found. It is "" if
+// a client acts for itself: the token has no sub or its sub is its client, and
+// [Config.AllowClientTokens] accepts it.
 func (u *User) Subject() string { return u.parties.Subject }
 
-// ClientID is the application that calls: the claim client_id (RFC 9068, section 2.2), or azp if
-// there is no client_id.
+// ClientID is the id of the application that sent the request: the claim client_id (RFC 9068,
+// section 2.2), or azp if there is no client_id.
 func (u *User) ClientID() string { return u.parties.ClientID }
 
-// Issuer is the claim iss. If an introspection response has no iss, it is [Config.Issuer]. Subject,
+// Issuer is the claim iss, or [Config.Issuer] if an introspection response has no iss. Subject,
 // SessionID and TokenID are unique only together with Issuer.
 func (u *User) Issuer() string { return u.set.Issuer }
 
-// Audience is the claim aud, as a list.
+// Audience is the claim aud. A single audience is a list with one element.
 func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 
-// Scopes are the scope tokens of the access token (RFC 6749, section 3.3), from the claim scope or
-// scp.
+// Scopes are the scopes of the access token (RFC 6749, section 3.3), from the claim scope or scp.
 func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
-// HasScope reports whether the token has a scope. The comparison is exact.
+// HasScope reports whether the token has a scope. Upper and lower case differ.
 func (u *User) HasScope(scope string) bool {
 	return u.scopes.Has(scope)
 }
 
-// SessionID is the claim sid: the login session at the issuer, or "".
+// SessionID is the claim sid, which names the login session at the issuer, or "".
 func (u *User) SessionID() string { return u.set.SessionID }
 
 // TokenID is the claim jti, or "". Several tokens may have the same jti: IdentityServer4 keeps it
 // when a token is refreshed.
 func (u *User) TokenID() string { return u.set.ID }
 
-// IdentityProvider is the claim idp: where the user logged in. It is "local" for the issuer itself,
-// and "" if the token has no idp.
+// IdentityProvider is the claim idp, which names the server where the user logged in, or "".
+// "local" is the issuer itself.
 func (u *User) IdentityProvider() string { return u.set.StringOf(claims.Idp) }
 
-// AuthenticationMethods is the claim amr (RFC 8176), as a list.
+// AuthenticationMethods is the claim amr (RFC 8176): how the user logged in.
 func (u *User) AuthenticationMethods() []string { return u.set.StringsOf(claims.Amr) }
 
-// AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), or "".
+// AuthenticationContext is the claim acr (OpenID Connect Core 1.0, section 2), which says how
+// reliable the login is, or "".
 func (u *User) AuthenticationContext() string { return u.set.StringOf(claims.Acr) }
 
-// AuthenticatedAt is the claim auth_time: when the user logged in. It is zero if there is no
-// auth_time.
+// AuthenticatedAt is the claim auth_time: when the user logged in. It is the zero time if the token
+// has no auth_time.
 func (u *User) AuthenticatedAt() time.Time { return moment(u.set.TimeOf(claims.AuthTime)) }
 
-// IssuedAt is the claim iat, or zero. IdentityServer4 keeps it when a token is refreshed: see
-// [User.NotBefore].
+// IssuedAt is the claim iat, or the zero time. IdentityServer4 keeps iat when a token is refreshed,
+// so [User.NotBefore] may be later.
 func (u *User) IssuedAt() time.Time { return moment(u.set.IssuedAt) }
 
-// NotBefore is the claim nbf, or zero. At IdentityServer it is when this token was issued.
+// NotBefore is the claim nbf, or the zero time. At IdentityServer it is when this token was issued.
 func (u *User) NotBefore() time.Time { return moment(u.set.NotBefore) }
 
-// ExpiresAt is the claim exp. It is zero only if the token was introspected and the response has no
-// exp.
+// ExpiresAt is the claim exp. It is the zero time only if the token was introspected and the
+// response has no exp.
 func (u *User) ExpiresAt() time.Time { return moment(u.set.ExpiresAt) }
 
 func moment(seconds int64) time.Time {
@@ -125,12 +129,14 @@ func moment(seconds int64) time.Time {
 // ErrNoClaim is what [User.Claim] returns if the token does not have the claim.
 var ErrNoClaim = errors.New("xenaauth: no such claim")
 
-// Claim decodes one claim into v, which is a pointer as for [json.Unmarshal]. The name is exact.
+// Claim decodes the claim name into v, a pointer as for [json.Unmarshal]. Upper and lower case in
+// name differ.
 //
-// IdentityServer writes a claim with one value as a scalar, and booleans and numbers often as
-// strings. So a *[]string also accepts a string, a *bool also "true" and "false" in any case, and
-// an *int or *int64 also a string of digits. A *time.Time accepts the seconds of a NumericDate (RFC
-// 7519, section 2). The error is [ErrNoClaim], or says that the value does not fit.
+// IdentityServer writes a list with one element as that element, and booleans and numbers often as
+// strings. So if v is a *[]string, Claim also accepts a string. If v is a *bool, it also accepts
+// "true" and "false", in any case. If v is an *int or *int64, it also accepts a string of digits.
+// If v is a *time.Time, the claim is a number of seconds (NumericDate in RFC 7519, section 2). The
+// error is [ErrNoClaim], or says that the value does not fit into v.
 func (u *User) Claim(name string, v any) error {
 	raw, ok := u.set.Find(name)
 	if !ok {
@@ -145,12 +151,12 @@ func (u *User) Claim(name string, v any) error {
 	return nil
 }
 
-// Claims decodes all claims into v, as [json.Unmarshal] does: into a map[string]any, or a struct of
-// your own.
+// Claims decodes all claims into v, as [json.Unmarshal] does. v points to a map[string]any or to a
+// struct of your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
-// lenient decodes the loose forms of a value: see [User.Claim]. It reports whether the value has
-// one.
+// lenient decodes the looser forms of a value that [User.Claim] describes. It reports whether raw
+// has one of them.
 func lenient(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
@@ -187,7 +193,7 @@ func lenient(raw string, v any) bool {
 	return false
 }
 
-// String returns the subject and the client, as text for people.
+// String returns the subject and the client. It does not show other claims.
 func (u *User) String() string {
 	if u == nil {
 		return "no user"
@@ -195,10 +201,10 @@ func (u *User) String() string {
 	return fmt.Sprintf("user %q of client %q", u.parties.Subject, u.parties.ClientID)
 }
 
-// GoString is String, so that %#v does not show the claims.
+// GoString returns the same text as String, so that %#v does not show other claims.
 func (u *User) GoString() string { return u.String() }
 
-// LogValue returns the subject and the client, and no other claim.
+// LogValue returns the subject and the client, so that a log record shows no other claims.
 func (u *User) LogValue() slog.Value {
 	if u == nil {
 		return slog.StringValue(u.String())
@@ -206,7 +212,8 @@ func (u *User) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("sub", u.parties.Subject), slog.String("client_id", u.parties.ClientID))
 }
 
-// MarshalJSON returns the subject, the client, the scopes and the expiry.
+// MarshalJSON returns the subject, the client, the scopes and the expiry. It does not show other
+// claims.
 func (u *User) MarshalJSON() ([]byte, error) {
 	return json.Marshal(struct {
 		Subject  string `json:"sub,omitempty"`
@@ -218,16 +225,17 @@ func (u *User) MarshalJSON() ([]byte, error) {
 
 type userKey struct{}
 
-// userContext carries the user of a request, and what a later guard or a response needs to know
-// about the check. The user belongs to the credentials: if a request borrows this context and has
-// another Authorization field, or none, the user is not the user of that request.
+// userContext carries the user of a request, and the part of the check that a later guard or the
+// response needs. The user belongs to the credentials. If code passes this context to a request
+// with another Authorization field, or without one, that request does not get the user.
 type userContext struct {
 	context.Context
-	user        *User       // nil for a request without a user
-	by          *Middleware // nil if the user was put there by ContextWithUser
+	user *User // nil if the request has no user
+	// by is the middleware that checked the request. It is nil if ContextWithUser put the user there.
+	by          *Middleware
 	credentials bearer.Credentials
 	confirmed   *confirmed // the proofs of possession that were confirmed for this request
-	optional    bool       // the route also accepts requests without a token
+	optional    bool       // the route accepts requests without a token
 }
 
 func (c *userContext) Value(key any) any {
@@ -237,14 +245,14 @@ func (c *userContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String keeps the credentials out of a context that is printed.
+// String hides the credentials if the context is printed.
 func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
 
-// GoString is String.
+// GoString hides the credentials too.
 func (c *userContext) GoString() string { return c.String() }
 
-// contextOf returns what an earlier guard of this middleware found out about the same credentials,
-// or nil.
+// contextOf returns the result of an earlier guard of this middleware for the same credentials, or
+// nil.
 func (m *Middleware) contextOf(r *http.Request) *userContext {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
 	if !ok || c.by != m || !c.credentials.Same(r.Header["Authorization"]) {
@@ -253,21 +261,21 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 	return c
 }
 
-// isCurrent reports whether the token of the user that an earlier guard found is still valid. It
-// reports false if the validator can't tell: then the token is validated again.
+// isCurrent reports whether the token that an earlier guard validated is still valid. If the
+// validator can't tell, isCurrent returns false, and the token is validated again.
 func (m *Middleware) isCurrent(c *userContext) bool {
 	if c.user == nil || m.inner == nil {
 		return false
 	}
-	now := time.Now() // a context may live for longer than a token
+	now := time.Now() // the time of this check: the context may be used after the token has expired
 	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false
 	}
 	return !m.inner.isRevoked(c.user, c.credentials.Token(), now)
 }
 
-// UserFromContext returns the user that a [Middleware] or [ContextWithUser] put into the context of
-// a request.
+// UserFromContext returns the user in the context of a request. A [Middleware] puts the user there,
+// or [ContextWithUser] in a test.
 func UserFromContext(ctx context.Context) (*User, bool) {
 	c, ok := ctx.Value(userKey{}).(*userContext)
 	if !ok || c.user == nil {
@@ -276,14 +284,14 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 	return c.user, true
 }
 
-// ContextWithUser returns a context that carries u, for unit tests of handlers. It never satisfies a
-// [Middleware]: only a token does.
+// ContextWithUser returns a context with the user u, for unit tests of handlers. A [Middleware]
+// ignores this user: it requires a token.
 func ContextWithUser(ctx context.Context, u *User) context.Context {
 	return &userContext{Context: ctx, user: u}
 }
 
-// withoutUser returns a request whose context has no user. A user that another package put there
-// is hidden.
+// withoutUser returns r with a context without a user. It hides a user that other code has put
+// there.
 func withoutUser(r *http.Request) *http.Request {
 	if _, planted := UserFromContext(r.Context()); planted {
 		return r.WithContext(&userContext{Context: r.Context()})

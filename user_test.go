@@ -86,7 +86,7 @@ func TestUserWithManyScopes(t *testing.T) {
 	require.False(t, u.HasScope("s1 s2"))
 }
 
-// A user that is printed or logged shows the subject and the client only, in each form.
+// A User that is printed or logged, in any form, shows only the subject and the client.
 func TestPrintedUserShowsNoClaims(t *testing.T) {
 	u := xenaauthtest.User(xenaauthtest.Token{Claims: map[string]any{"email": "secret@example.com"}})
 	text, err := json.Marshal(u)
@@ -132,7 +132,7 @@ func TestNewUserRefusesInvalidClaims(t *testing.T) {
 	require.True(t, u.ExpiresAt().IsZero())
 }
 
-// claimInto reads a claim into a variable whose value before is before.
+// claimInto decodes a claim with this value into a variable that contained before.
 func claimInto[T any](t *testing.T, value string, before T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})
@@ -149,7 +149,7 @@ func claimFits[T any](t *testing.T, value string, want, before T) {
 	require.Equal(t, want, got, "%s into %T", value, want)
 }
 
-// claimDoesNotFit requires an error that names the claim, and an unchanged variable.
+// claimDoesNotFit requires an error that names the claim, and that the variable was not changed.
 func claimDoesNotFit[T any](t *testing.T, value string, before T) {
 	t.Helper()
 	got, err := claimInto(t, value, before)
@@ -157,7 +157,8 @@ func claimDoesNotFit[T any](t *testing.T, value string, before T) {
 	require.Equal(t, before, got, "%s into %T", value, before)
 }
 
-// A claim that does not fit into the variable is an error. The variable is not set to zero.
+// If a claim does not fit into the variable, Claim returns an error and does not change the
+// variable.
 func TestClaimThatDoesNotFit(t *testing.T) {
 	for _, value := range []string{`"abc"`, `""`, `"1.5"`, `"1e3"`, `" 1"`, `"0x1"`, `"9223372036854775808"`, `1.5`, `true`, `[1]`, `{}`} {
 		claimDoesNotFit(t, value, 7)
@@ -194,7 +195,7 @@ func TestClaimThatFits(t *testing.T) {
 	}
 }
 
-// The library looks up 16 scopes or more in another way than fewer. Both ways give the same result.
+// HasScope uses an index from 16 scopes on. The result must not depend on the number of scopes.
 func TestScopesAroundTheIndexBound(t *testing.T) {
 	for n := range 40 {
 		scopes := make([]string, n)

@@ -11,35 +11,35 @@ import (
 	"github.com/xenaauth/xenaauth/internal/revocations"
 )
 
-// TokenValidator returns the user of an access token. A [Middleware] calls it. [Validator] is the
-// one of this package, and you can write your own. An error that is not an [*Error] is an outage:
-// 503, never 401.
+// TokenValidator returns the user of an access token. A [Middleware] calls it for each token.
+// [Validator] is the implementation of this package; you can write another one. An error that is
+// not an [*Error] is an outage: 503, and never 401.
 type TokenValidator interface {
 	Validate(ctx context.Context, token string) (*User, error)
 }
 
 // Validator is the [TokenValidator] for the tokens of one issuer. It is safe for concurrent use. It
-// keeps no goroutine running and needs no Close. It knows no HTTP requests, so it also serves gRPC,
-// queues and WebSockets.
+// starts no goroutine that stays, and needs no Close. It does not depend on HTTP requests, so it
+// can also serve gRPC, queues and WebSockets.
 type Validator struct {
 	cfg          Config
 	policy       *policy
 	issuer       *issuer
 	verifier     *verifier
-	introspector *introspector // nil without introspection
+	introspector *introspector // nil if Config.Introspection is nil
 	report       *reporter
 	revoked      *revocations.Set
 }
 
 const (
-	// fetchTimeout bounds one fetch of the issuer's metadata or key set.
+	// fetchTimeout is the time limit for one fetch of the metadata or the key set.
 	fetchTimeout = 5 * time.Second
-	// hotPart is the share of the cache's memory for the tokens in use: one byte in hotPart bytes.
+	// hotPart is the share of a cache's memory that is for the tokens in use: 1/hotPart.
 	hotPart = 4
 )
 
-// NewValidator returns a Validator. It does no I/O: metadata and keys are fetched at the first use.
-// Its error is that of [Config.Validate], which reports every mistake in cfg.
+// NewValidator returns a Validator. It does no I/O: metadata and keys are fetched when they are
+// first needed. Its error is that of [Config.Validate], which lists every mistake in cfg.
 func NewValidator(cfg Config) (*Validator, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -64,14 +64,13 @@ func NewValidator(cfg Config) (*Validator, error) {
 	return v, nil
 }
 
-// Validate returns the user of a valid access token. The error is always an [*Error]. Its reason is
-// one from [ReasonMalformedToken] to [ReasonRevoked] if the token is bad, and [ReasonUnavailable]
-// if the token could not be checked.
+// Validate returns the user of a valid access token. The error is always an [*Error]. If the token
+// is bad, its reason is one from [ReasonMalformedToken] to [ReasonRevoked]. If the token could not
+// be checked, the reason is [ReasonUnavailable].
 //
-// A JWT is verified with the keys of the issuer: a token of three segments whose first segment
-// looks like a JOSE header. Any other token is introspected if [Config.Introspection] is set.
-// Validate does not check what a route requires in addition to a valid token: see
-// [Requirement.Check].
+// A token is a JWT if it has three segments and the first one looks like a JOSE header. A JWT is
+// verified with the keys of the issuer. Any other token is introspected if [Config.Introspection]
+// is set. Validate does not check scopes and policies: see [Requirement.Check].
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	now := time.Now()
 	var user *User
@@ -94,10 +93,11 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	return v.policy.subject(ctx, user)
 }
 
-// Warm fetches the metadata and the keys, so that the first request does not wait for them. If they
-// are known already, it returns nil at once. It is for start-up checks and readiness probes. Warm
-// also fails while the issuer refuses the credentials of [Introspection], if an earlier call has
-// shown that. The error is an [*Error] with [ReasonUnavailable].
+// Warm fetches the metadata and the keys, so that the first request does not wait for them. It is
+// for start-up checks and readiness probes. If metadata and keys are known already, Warm returns
+// nil at once. If an introspection call has shown that the issuer refuses the credentials of
+// [Introspection], Warm returns an error until the issuer accepts them. The error is an [*Error]
+// with [ReasonUnavailable].
 func (v *Validator) Warm(ctx context.Context) error {
 	now := time.Now()
 	if v.introspector != nil {
@@ -118,20 +118,20 @@ func (v *Validator) Warm(ctx context.Context) error {
 	return nil
 }
 
-// innerValidator is what a Middleware needs of the validator inside a TokenValidator, besides
-// Validate.
+// innerValidator are the methods of a Validator that a Middleware calls, besides Validate. The
+// Validator may be inside a wrapper.
 type innerValidator interface {
-	self() TokenValidator // without the type that embeds it
+	self() TokenValidator // the Validator itself, also if a type embeds it
 	isRevoked(u *User, token string, now time.Time) bool
 	acceptsAnyAudience() bool
 	logger() *slog.Logger
 }
 
-// maxWrappers bounds how many wrappers are opened: one may return itself.
+// maxWrappers is how many wrappers innermost unwraps. It ends the loop if a wrapper returns itself.
 const maxWrappers = 64
 
-// innermost looks for the validator inside of v, through the method Unwrap. It returns nil if there
-// is none.
+// innermost returns the Validator inside v. It calls Unwrap until it finds one. It returns nil if
+// there is none.
 func innermost(v TokenValidator) innerValidator {
 	for range maxWrappers {
 		if inner, ok := v.(innerValidator); ok {

@@ -1,23 +1,24 @@
 package xenaauth
 
-// The issuers of Xena. Each is the exact iss of its access tokens and the base URL of its metadata.
+// The issuers of Xena. Each constant is the iss of access tokens and the base URL of the metadata.
 const (
-	// IssuerProduction is Xena's Identity server, and the issuer of a [Config] that names none.
+	// IssuerProduction is Xena's Identity server. It is the default of [Config.Issuer].
 	IssuerProduction = "https://login.xena.biz"
 	// IssuerTest is the Identity server of Xena's test system.
 	IssuerTest = "https://logintest.xena.biz"
 )
 
-// The scopes of Xena.
+// The scopes that Xena issues.
 const (
-	// ScopeTestAPI gives full access to all Xena data of the user. Every call of the Xena API needs it.
+	// ScopeTestAPI gives access to all Xena data of the user. Every call of the Xena API requires
+	// it.
 	ScopeTestAPI = "testapi"
-	// ScopeProfile gives the user's profile: name, culture, picture.
+	// ScopeProfile gives access to the user's profile: name, culture and picture.
 	ScopeProfile = "profile"
-	// ScopeEmail gives the user's e-mail address.
+	// ScopeEmail gives access to the user's e-mail address.
 	ScopeEmail = "email"
-	// ScopeOfflineAccess gives the application a refresh token.
+	// ScopeOfflineAccess gives a refresh token to the application.
 	ScopeOfflineAccess = "offline_access"
-	// ScopeOpenID gives the application an ID token: OpenID Connect Core 1.0, section 3.1.2.1.
+	// ScopeOpenID gives an ID token to the application (OpenID Connect Core 1.0, section 3.1.2.1).
 	ScopeOpenID = "openid"
 )
