@@ -13,13 +13,14 @@ import (
 	"syscall"
 )
 
-// errRefused means that the issuer refused the connection.
+// errRefused is the error of a call if the issuer refuses the connection.
 var errRefused = errors.New("xenaauthtest: connection refused")
 
-// Client returns an HTTP client that reaches the issuer without a network, also if the issuer has a
-// listener. The response is made in the goroutine of the caller. The client follows no redirect and
-// obeys the context of a request. It knows only the host of the issuer and the host of its
-// listener: a request to another host fails like a request to an unknown host.
+// Client returns an HTTP client that calls the issuer directly, without a network, also if the
+// issuer has a listener. The issuer makes the response in the goroutine of the caller. The client
+// follows no redirect. A request fails when its context ends. The client reaches two hosts: that of
+// the issuer identifier and that of the listener. A request to another host fails like a request to
+// an unknown host.
 func (i *Issuer) Client() *http.Client {
 	return &http.Client{
 		Transport: transport{i},
@@ -102,7 +103,8 @@ func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// brokenReader fails like a connection that was closed too early.
+// brokenReader is the body of a response whose connection was closed too early: it returns the
+// bytes that arrived, and then an error.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

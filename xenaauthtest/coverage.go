@@ -18,8 +18,8 @@ type Route struct {
 	// Method is the method of the route. "" means every method.
 	Method string
 
-	// Pattern is the path as the router writes it: "/invoices/{id}" or "/invoices/:id". It may begin
-	// with a host, as in a ServeMux.
+	// Pattern is the path as the router writes it: "/invoices/{id}" or "/invoices/:id". It may
+	// begin with a host, as in the patterns of [http.ServeMux].
 	Pattern string
 
 	// Template is the path with parameters in braces, as in OpenAPI. "" means that it is derived from
@@ -30,33 +30,33 @@ type Route struct {
 	// [Coverage.Params] for its parameters.
 	Path string
 
-	// Source says where the route is defined: a file and line, or the name of its handler. It is for
-	// messages, and may be "".
+	// Source says where the route is defined: a file and line, or the name of its handler. It may
+	// be "". TestRoutes writes it in messages.
 	Source string
 
-	// Require are the requirements of the route, if the service knows them, for example from a table
-	// of rules. nil means the scopes that challenges name.
+	// Require are the requirements of the route, if the service can list them, for example from a
+	// table of rules. If nil, the RouteTable has the scopes that the challenges of the route name.
 	Require []xenaauth.Requirement
 }
 
-// Name is the method and the pattern, "GET /invoices/{id}". For a route of every method it is the
-// pattern.
+// Name is the method and the pattern, for example "GET /invoices/{id}". If the route has every
+// method, Name is the pattern alone.
 func (r Route) Name() string { return strings.TrimPrefix(r.Method+" "+r.Pattern, " ") }
 
 // Coverage describes a service for [TestRoutes]: its routes, and the routes without a guard.
 type Coverage struct {
-	// Handler is the whole service. TestRoutes calls its routes. An open route runs, so the service
-	// should use test data.
+	// Handler is the whole service. TestRoutes calls its routes. It also calls routes without a
+	// guard, whose handlers then run, so the service should use test data.
 	Handler http.Handler
 
 	// Routes are the routes of the service. chiauthtest, ginauthtest, echoauthtest and echov4authtest
 	// read them from a router, and [Mux] records them.
 	Routes []Route
 
-	// Public are the [Route.Name] of the routes that need no token.
+	// Public are the routes that need no token, each by its [Route.Name].
 	Public []string
 
-	// AnyUser are the names of the routes that need a valid token and no scope.
+	// AnyUser are the routes that need a valid token and no scope, each by its [Route.Name].
 	AnyUser []string
 
 	// Token is a valid access token without any scope:
@@ -66,24 +66,25 @@ type Coverage struct {
 	// If Token is "", TestRoutes tests neither scopes nor AnyUser.
 	Token string
 
-	// Params are the values for parameters of routes, by the names of the parameters. Other parameters
-	// get "1".
+	// Params are the values for the parameters in the paths of routes, by the name of the
+	// parameter. A parameter without a value here gets "1".
 	Params map[string]string
 }
 
 // TestRoutes fails if a route of a service is not guarded. It sends a request without a token to
 // each route. The response must be 401 or 403 with a Bearer challenge. Every other response means
-// that the route has no guard, also 404, 405 and 500: a handler can send them, and so can a router
-// for a wrong path. Then TestRoutes sends a token without scopes. The response must be 403 with a
-// Bearer challenge. A route of every method is called with GET, POST, PUT, PATCH and DELETE.
+// that the route has no guard. That includes 404, 405 and 500, because a handler without a guard
+// can send them, and so can a router if the path is wrong. Then TestRoutes sends a token without
+// scopes. The response must be 403 with a Bearer challenge. If a route has every method, TestRoutes
+// calls it with GET, POST, PUT, PATCH and DELETE.
 //
 // TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
-// requires more, or no route has a declared name.
+// requires more than a valid token, or a declared name is not the name of a route.
 //
 // The table that TestRoutes returns says what the routes require. It can be kept as documentation.
-// If [Route.Require] is nil, it contains the scopes that the refusals of both requests name. If
-// guards are nested, these are the scopes of at most two guards. If a route has alternatives, a
-// challenge names one of them.
+// For a route without [Route.Require], the table has the scopes that the challenges of both
+// refusals name. If guards are nested, these are the scopes of at most two guards. If a route
+// accepts alternative scopes, a challenge names only one alternative.
 func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	t.Helper()
 	if len(c.Routes) == 0 {
@@ -107,7 +108,8 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	return table
 }
 
-// findings are lists of routes with the responses that they sent.
+// findings are the mistakes that TestRoutes found, by kind. Each text describes a route, and the
+// response where it matters.
 type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
 
 func (f *findings) report(t testing.TB) {
@@ -129,8 +131,8 @@ func (f *findings) report(t testing.TB) {
 	}
 }
 
-// everyMethod are the methods that a route of every method is called with. OPTIONS is missing,
-// because preflight requests are answered before routing.
+// everyMethod are the methods with which TestRoutes calls a route that has every method. OPTIONS is
+// missing, because routers and CORS handlers answer preflight requests before a route is found.
 var everyMethod = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
 func (r Route) methods() []string {
@@ -188,10 +190,10 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 
 // outcome is the response of a route to a request.
 type outcome struct {
-	what    string // for messages
+	what    string // describes the path and the response, for messages
 	status  int
-	refused bool     // with 401 or 403 and a Bearer challenge
-	scopes  []string // in the challenge
+	refused bool     // the response is 401 or 403 with a Bearer challenge
+	scopes  []string // the scopes that the challenge names
 }
 
 func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {
@@ -230,8 +232,8 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	return o
 }
 
-// param returns the value of a parameter of a challenge. [xenaauth.Middleware] writes values in
-// quotes and without escapes.
+// param returns the value of one parameter of a challenge. [xenaauth.Middleware] writes values in
+// quotes, and they contain no escaped character.
 func param(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Mux is an [http.ServeMux] that remembers its routes. A ServeMux can't list its routes. To test
-// the routes of a service, let it accept an interface that both types implement:
+// Mux is an [http.ServeMux] that can list its routes. Let your service accept an interface that
+// both types implement. Then a test can pass a Mux:
 //
 //	func routes(mux interface{ Handle(string, http.Handler) }, auth *xenaauth.Middleware) {
 //		mux.Handle("GET /invoices/{id}", auth.Require(…)(…))
@@ -24,23 +24,25 @@ type Mux struct {
 	routes []Route
 }
 
-// Handle registers a handler like [http.ServeMux.Handle], and panics like it.
+// Handle registers a handler. It does the same as [http.ServeMux.Handle], and panics in the same
+// cases.
 func (m *Mux) Handle(pattern string, handler http.Handler) {
 	m.mux.Handle(pattern, handler)
 	m.record(pattern)
 }
 
-// HandleFunc registers a handler like [http.ServeMux.HandleFunc], and panics like it.
+// HandleFunc registers a function as a handler. It does the same as [http.ServeMux.HandleFunc], and
+// panics in the same cases.
 func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	m.mux.HandleFunc(pattern, handler)
 	m.record(pattern)
 }
 
-// ServeHTTP calls the handler of the route that r matches.
+// ServeHTTP calls the handler of the route that matches r.
 func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.mux.ServeHTTP(w, r) }
 
-// Routes returns the routes in the order of their registration. Source is the file and line of the
-// registration.
+// Routes returns the routes in the order in which they were registered. The Source of a route is
+// the file and line that registered it.
 func (m *Mux) Routes() []Route {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -80,7 +82,7 @@ func ColonTemplate(pattern string) string {
 	return b.String() + pattern
 }
 
-// template returns the path of a route with every parameter as {name}.
+// template returns the path of a pattern, with every parameter written as {name}.
 func (r Route) template() string {
 	if r.Template != "" {
 		return r.Template
@@ -94,20 +96,20 @@ func (r Route) template() string {
 		}
 		b.WriteString(rest[:i])
 		end := closing(rest, i)
-		name, _, _ := strings.Cut(rest[i+1:end], ":") // a regular expression of chi follows the colon
+		name, _, _ := strings.Cut(rest[i+1:end], ":") // chi writes a regular expression after a colon
 		if name = strings.TrimSuffix(name, "..."); name != "$" {
 			b.WriteString("{" + parameterName(name) + "}")
 		}
 		rest = rest[min(end+1, len(rest)):]
 	}
-	if before, found := strings.CutSuffix(rest, "/*"); found { // chi's wildcard
+	if before, found := strings.CutSuffix(rest, "/*"); found { // the wildcard of chi
 		rest = before + "/{" + parameterName("") + "}"
 	}
 	return b.String() + rest
 }
 
-// closing returns the index of the closing brace for the brace at open. A regular expression may
-// contain braces.
+// closing returns the index of the brace that closes the brace at the index open. There may be
+// nested braces between them, because a regular expression may contain braces.
 func closing(s string, open int) int {
 	depth := 0
 	for i := open; i < len(s); i++ {
@@ -130,7 +132,8 @@ func parameterName(name string) string {
 	return name
 }
 
-// concrete returns a host and a path that reach the route. The host is "" if any host does.
+// concrete returns a host and a path that reach the route. The host is "" if the route is not for
+// one host only.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

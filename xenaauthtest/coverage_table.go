@@ -17,15 +17,16 @@ type RouteAccess struct {
 	// Public is true if the route is declared in [Coverage.Public].
 	Public bool
 
-	// Open is true if the route is not declared in [Coverage.Public] and its response to a request
-	// without a token was no refusal of a guard.
+	// Open is true if the route has no guard and should have one: it is not declared in
+	// [Coverage.Public], and its response to a request without a token was not 401 or 403 with a
+	// Bearer challenge.
 	Open bool
 
-	// Scopes are the scopes that challenges named: one set that is sufficient.
+	// Scopes are the scopes that challenges named. A token with all of them may pass.
 	Scopes []string
 
-	// Policy is true if a valid token was refused and the challenge named no scope. Then a policy of
-	// the service refused it.
+	// Policy is true if the response to a valid token was 403 and the challenge named no scope.
+	// Then a policy of the service refused the token.
 	Policy bool
 }
 
@@ -37,7 +38,7 @@ func (a *RouteAccess) add(scopes []string) {
 	}
 }
 
-// RouteTable says what each route requires. It is ordered by path and method.
+// RouteTable says what each route requires. It is sorted by path, and then by method.
 type RouteTable []RouteAccess
 
 // Markdown returns the table in Markdown: one line for each route, with its requirements in words.
@@ -77,7 +78,7 @@ func (a RouteAccess) words() string {
 // securityScheme is the name of the security scheme that [RouteTable.OpenAPI] returns.
 const securityScheme = "accessToken"
 
-// openAPIMethods are the methods that OpenAPI 3.1 has operations for.
+// openAPIMethods are the methods for which a path of OpenAPI 3.1 can have an operation.
 var openAPIMethods = []string{
 	http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete,
 	http.MethodOptions, http.MethodHead, http.MethodPatch, http.MethodTrace,
@@ -86,8 +87,8 @@ var openAPIMethods = []string{
 // OpenAPI returns the part of an OpenAPI 3.1 document about access: the security scheme
 // "accessToken" and the security of every operation. The result is JSON that can be merged into the
 // document. metadataURL is the URL of the issuer's OpenID Connect metadata. If it is "", the
-// security scheme is HTTP bearer. If [Route.Require] has alternatives, so has the operation.
-// OpenAPI can't express policies. Open routes are written as public.
+// security scheme is HTTP bearer. If [Route.Require] has alternatives, the operation has them too.
+// OpenAPI can't express policies, so they are left out. Open routes are written as public.
 func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	type object = map[string]any
 	scheme := object{"type": "http", "scheme": "bearer"}
@@ -96,7 +97,7 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}
 	paths := make(map[string]object)
 	for _, a := range t {
-		security := []map[string][]string{} // not nil: empty is public, absent is the document's default
+		security := []map[string][]string{} // empty means public; nil means the default of the document
 		for _, scopes := range a.alternatives() {
 			security = append(security, map[string][]string{securityScheme: append([]string{}, scopes...)})
 		}
@@ -117,7 +118,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// alternatives are the sets of scopes of which one is enough; none is public.
+// alternatives returns the sets of scopes that the route accepts: one of them is enough. It returns
+// none for a public or open route.
 func (a RouteAccess) alternatives() [][]string {
 	switch {
 	case a.Public || a.Open:
@@ -131,7 +133,7 @@ func (a RouteAccess) alternatives() [][]string {
 func mustIndent(v any) []byte {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic("xenaauthtest: " + err.Error()) // strings and lists: it can't fail
+		panic("xenaauthtest: " + err.Error()) // it can't fail: v consists of strings and lists
 	}
 	return text
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fakeT keeps what a test would have failed with.
+// fakeT is a testing.TB that records errors and does not fail.
 type fakeT struct {
 	testing.TB
 	errors []string
@@ -39,7 +39,8 @@ func answers(status int) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 }
 
-// register registers routes as a service would, which knows no Mux.
+// register registers routes at an interface, as a service that does not know xenaauthtest.Mux
+// would.
 func register(mux interface{ Handle(string, http.Handler) }, routes map[string]http.Handler) {
 	for pattern, handler := range routes {
 		mux.Handle(pattern, handler)
@@ -59,7 +60,7 @@ func TestRoutesGuarded(t *testing.T) {
 		"DELETE /invoices/{id}":       user(admin(answers(204))),
 		"/files/{rest...}":            outer(answers(200)),
 		"GET api.example/secret":      never(answers(200)),
-		"POST /login":                 answers(401), // a refusal of its own, and no guard
+		"POST /login":                 answers(401), // the handler itself sends 401; there is no guard
 		"GET /optional":               auth.Optional(answers(200)),
 		"GET /only/numbers/{n}/{m}/x": outer(answers(200)),
 	})
@@ -83,7 +84,7 @@ func TestRoutesGuarded(t *testing.T) {
 `)
 }
 
-// TestRoutesOpen has a route for every way to be no guard.
+// TestRoutesOpen has one route for each way in which a route can lack a guard.
 func TestRoutesOpen(t *testing.T) {
 	auth, token := guards(t)
 	guard := auth.Require(xenaauth.AllScopes("api"))

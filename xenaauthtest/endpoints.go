@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// endpointPaths are the paths of the endpoints.
+// endpointPaths are the paths at which the issuer serves its endpoints.
 type endpointPaths struct {
-	prefix     string // of the issuer, without a slash at the end
+	prefix     string // path of the issuer identifier, without a slash at the end
 	openID     string // metadata of OpenID Connect Discovery
 	oauth      string // metadata of RFC 8414
 	keySet     string
@@ -30,7 +30,7 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// endpoint returns the endpoint of a path, or "".
+// endpoint returns the endpoint that is served at path. It returns "" if there is none.
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
 	case p.openID, p.oauth:
@@ -44,15 +44,17 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 	}
 }
 
-// reply is a response before it is sent, on a connection or in memory.
+// reply is a response that is not sent yet. The listener writes it to a connection, and Client
+// returns it directly.
 type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	cut    bool // the connection is closed in the middle of the body
+	cut    bool // close the connection in the middle of the body
 }
 
-// firstHalf returns the part of a cut body that arrives.
+// firstHalf returns the first half of the body: the part that the client gets if the connection is
+// closed in the middle.
 func (r *reply) firstHalf() []byte { return r.body[:len(r.body)/2] }
 
 func emptyReply(status int) *reply {
@@ -68,8 +70,8 @@ func jsonReply(status int, body []byte) *reply {
 
 const jsonType = "application/json; charset=UTF-8"
 
-// ServeHTTP responds like the identity server, for any host. While the issuer is down, it panics
-// with [http.ErrAbortHandler], which makes net/http close the connection.
+// ServeHTTP sends the response of the issuer, whatever the host of the request is. While the issuer
+// is down, it panics with [http.ErrAbortHandler], so that net/http closes the connection.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply, err := i.respond(r)
 	if err != nil {
@@ -83,8 +85,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(reply.body)
 		return
 	}
-	// Content-Length is one byte too long, so that the client notices the missing end of an empty body
-	// too.
+	// Content-Length is one byte too long. So the client notices that the end is missing, even if
+	// the body is empty.
 	w.Header().Set("Content-Length", strconv.Itoa(len(reply.body)+1))
 	w.WriteHeader(reply.status)
 	_, _ = w.Write(reply.firstHalf())
@@ -92,16 +94,17 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// respond returns the response to r after its delay. It returns errRefused while the issuer is
-// down, and the error of the context if the context ends before the delay.
+// respond returns the response to r after the delay that Slow or a fault sets. It returns
+// errRefused while the issuer is down, and the error of the context if the context ends before the
+// delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
 	fault, err := i.admit(endpoint)
 	if err != nil {
 		return nil, err
 	}
-	// The response is made when the request arrives. So a delayed response can be outdated when it is
-	// sent, as on a slow network.
+	// The content of the response is that of the time when the request arrives. So a delayed
+	// response can be outdated when it is sent, as on a slow network.
 	reply := i.answer(endpoint, r)
 	fault.apply(reply)
 	if fault.Delay > 0 {
@@ -116,7 +119,7 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	return reply, nil
 }
 
-// answer returns the response of an issuer without a fault.
+// answer returns the response to r without faults.
 func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	if endpoint == Introspection {
 		return i.introspect(r)
@@ -146,15 +149,16 @@ func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	return reply
 }
 
-// SetMetadata makes the issuer serve exactly raw as its metadata. nil restores the real metadata.
+// SetMetadata makes the issuer serve exactly the bytes raw as its metadata. If raw is nil, it
+// serves its real metadata again.
 func (i *Issuer) SetMetadata(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.metadata = bytes.Clone(raw)
 }
 
-// SetCacheControl sets the Cache-Control field of the metadata and of the key set. "" means no such
-// field, as in IdentityServer by default.
+// SetCacheControl sets the Cache-Control field of the metadata and of the key set. If value is "",
+// responses have no such field. That is the default, as in IdentityServer.
 func (i *Issuer) SetCacheControl(value string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

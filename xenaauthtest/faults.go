@@ -9,10 +9,10 @@ import (
 // Endpoint names an endpoint of an [Issuer].
 type Endpoint string
 
-// The endpoints that have their own faults and counters.
+// The endpoints. Each has its own fault and its own counter.
 const (
-	// Metadata is the metadata document. Requests to both of its well-known URLs count, also to the
-	// URL that answers 404.
+	// Metadata is the metadata document at its two well-known URLs. Requests to both URLs count,
+	// also to the one whose response is 404.
 	Metadata Endpoint = "metadata"
 	// JWKS is the key set.
 	JWKS Endpoint = "JWKS"
@@ -22,31 +22,31 @@ const (
 	All Endpoint = "all"
 )
 
-// Fault says how an endpoint fails. The zero value changes nothing in a response.
+// Fault says how an endpoint fails. The zero value means that it does not fail.
 type Fault struct {
-	// Status replaces the response by a response with this status and Body. If Status is 0 and Body is
-	// set, the status is 200. If both are zero, the response stays as it is.
+	// Status is the status of a response that replaces the real one. Its body is Body. If Status is
+	// 0 and Body is set, the status is 200. If both are zero, the endpoint sends its real response.
 	Status int
 
-	// Body is the body of the response that Status or Body sets.
+	// Body is the body of the response that replaces the real one.
 	Body string
 
-	// ContentType is the media type of that response. "" means "application/json; charset=UTF-8", as
+	// ContentType is the media type of Body. "" means "application/json; charset=UTF-8", as
 	// IdentityServer writes it.
 	ContentType string
 
-	// Header has further header fields. They replace the fields of the response.
+	// Header has header fields for the response. They replace fields of the same name.
 	Header http.Header
 
-	// Delay is how long the response is delayed. The content of the response is that of the time of
-	// the request. If Delay is 0 or negative, there is no delay.
+	// Delay delays the response. The content of the response is that of the time of the request. If
+	// Delay is 0 or negative, there is no delay.
 	Delay time.Duration
 
-	// Break closes the connection after the header and half of the body.
+	// Break makes the issuer close the connection after the header and half of the body.
 	Break bool
 }
 
-// apply changes the response of an issuer without a fault.
+// apply changes r, the response without a fault, into the response with the fault f.
 func (f Fault) apply(r *reply) {
 	if f.Status != 0 || f.Body != "" {
 		r.status = f.Status
@@ -67,8 +67,8 @@ func (f Fault) apply(r *reply) {
 	r.cut = f.Break
 }
 
-// Fail makes an endpoint answer every request with the fault f, until [Issuer.Heal]. It replaces an
-// earlier fault of the endpoint.
+// Fail makes an endpoint answer every request with the fault f, until [Issuer.Heal]. f replaces a
+// fault that the endpoint already has.
 func (i *Issuer) Fail(e Endpoint, f Fault) {
 	f.Header = f.Header.Clone()
 	i.mu.Lock()
@@ -86,19 +86,22 @@ func (i *Issuer) Down() {
 	i.down = true
 	i.mu.Unlock()
 	if i.server != nil {
-		// If the server closes a connection that was idle, clients send the request again.
+		// Without kept connections, a closed connection is an error for the client. If the server
+		// closed an idle connection, the client would send the request again.
 		i.server.SetKeepAlivesEnabled(false)
 	}
 }
 
-// Slow delays every response by d, until [Issuer.Heal]. The delay of a fault is added to it.
+// Slow delays every response by d, until [Issuer.Heal]. If an endpoint has a fault with a Delay,
+// both delays add up.
 func (i *Issuer) Slow(d time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.slow = d
 }
 
-// Heal ends the effects of Fail, Down and Slow. Responses that are already delayed stay delayed.
+// Heal ends the effects of Fail, Down and Slow. A response that is being delayed is still sent
+// late.
 func (i *Issuer) Heal() {
 	i.mu.Lock()
 	i.down = false
@@ -110,8 +113,8 @@ func (i *Issuer) Heal() {
 	}
 }
 
-// Calls returns how often an endpoint was called, including refused connections. For All it returns
-// the sum.
+// Calls returns how many requests an endpoint got, including those that were refused because the
+// issuer was down. For All it returns the sum of all endpoints.
 func (i *Issuer) Calls(e Endpoint) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -129,7 +132,7 @@ func (i *Issuer) ResetCalls() {
 	clear(i.calls)
 }
 
-// admit counts a request and returns the fault of its response.
+// admit counts a request, and returns the fault that the response must have.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -46,7 +46,7 @@ func TestFaults(t *testing.T) {
 	equal(t, "calls after reset", i.Calls(xenaauthtest.All), 0)
 }
 
-// The faults of a connection look the same in memory and over a listener.
+// A client sees the same faults of a connection in memory and over a listener.
 func TestBrokenConnections(t *testing.T) {
 	started := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer started.Close()
@@ -58,7 +58,7 @@ func TestBrokenConnections(t *testing.T) {
 				defer client.CloseIdleConnections()
 			}
 			address := i.URL() + "/.well-known/openid-configuration"
-			get(t, client, address) // so that there is a connection to reuse
+			get(t, client, address) // so that the client has an idle connection to reuse
 			for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500, Break: true}} {
 				i.Fail(xenaauthtest.Metadata, fault)
 				resp, err := client.Get(address)

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	maxMinted = 100_000 // tokens that are remembered; benchmarks make many
-	maxForm   = 1 << 20 // bytes
+	maxMinted = 100_000 // the registry keeps this number of tokens, because benchmarks make many
+	maxForm   = 1 << 20 // in bytes
 )
 
-// registry remembers the newest tokens by their digests.
+// registry stores the newest tokens, by their digests.
 type registry struct {
 	records map[tokenDigest]*record
-	order   []tokenDigest // in the order of creation; a ring if it is full
-	next    int           // index of the oldest token in a full ring
+	order   []tokenDigest // digests in the order of creation; if full, it is used as a ring
+	next    int           // index of the oldest token in the full ring
 }
 
 type tokenDigest [sha256.Size]byte
 
 type record struct {
-	claims  []byte // JSON; nil for a JWT, which contains its claims
+	claims  []byte // claims as JSON; nil for a JWT, which contains its claims
 	revoked bool
 }
 
@@ -40,7 +40,7 @@ func (g *registry) add(token string, claims []byte) {
 		g.records = make(map[tokenDigest]*record)
 	}
 	if g.records[digest] != nil {
-		return // the same token again; if it is revoked, it stays revoked
+		return // the token was made before; if it is revoked, it stays revoked
 	}
 	if len(g.order) < maxMinted {
 		g.order = append(g.order, digest)
@@ -56,7 +56,7 @@ func (g *registry) find(token string) *record {
 	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
 }
 
-// remember adds a token to those that the introspection endpoint knows.
+// remember adds a token to the registry, so that the introspection endpoint recognizes it.
 func (i *Issuer) remember(token string, claims []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -73,7 +73,8 @@ func (i *Issuer) Revoke(token string) {
 }
 
 // LastIntrospection returns the header and the form of the latest request to the introspection
-// endpoint. Both are nil if there was no request. The form is that of the body.
+// endpoint. Both are nil if there was no request. The form has the parameters of the body, and not
+// those of the query.
 func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -83,7 +84,8 @@ func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 func (i *Issuer) introspect(r *http.Request) *reply {
 	var body []byte
 	if r.Body != nil {
-		// A body that is unreadable or too long is cut, so its token is unknown.
+		// If the body can't be read, or is too long, the form has only what was read. Then its
+		// token is unknown, and the response is inactive.
 		body, _ = io.ReadAll(io.LimitReader(r.Body, maxForm))
 	}
 	form, _ := url.ParseQuery(string(body))
@@ -119,8 +121,8 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// authenticated reports whether the request has the credentials of the API. If the request has
-// Basic credentials, the form is ignored.
+// authenticated reports whether the request has the right credentials of the API. If the request
+// has Basic credentials, those in the form are ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -138,7 +140,8 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// introspected returns the response for an active token, and nil for any other token.
+// introspected returns the claims in the response for an active token. It returns nil for every
+// other token.
 func (i *Issuer) introspected(token string) map[string]any {
 	claims := i.claimsOf(token)
 	if claims == nil || expired(claims["exp"]) {
@@ -186,7 +189,8 @@ func (i *Issuer) forAPI(aud any) bool {
 	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
-// claimsOf returns the claims of a token. It returns nil if the token is unknown or revoked.
+// claimsOf returns the claims of a token that the registry has. It returns nil if the token is
+// unknown or revoked.
 func (i *Issuer) claimsOf(token string) map[string]any {
 	i.mu.Lock()
 	known := i.minted.find(token)
@@ -202,7 +206,7 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	}
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // numbers keep the form in which they were written
+	decoder.UseNumber() // so that a number is sent in the form in which it was written
 	if decoder.Decode(&claims) != nil {
 		return nil
 	}
@@ -224,7 +228,7 @@ func expired(exp any) bool {
 	return err != nil || float64(time.Now().Unix()) >= seconds
 }
 
-// joined returns a scope claim as a space-delimited string.
+// joined returns the value of a scope claim as one string with spaces between the scopes.
 func joined(scope any) string {
 	switch scope := scope.(type) {
 	case string:

@@ -40,7 +40,8 @@ const (
 	Duende                           // Duende IdentityServer, 5 and later
 )
 
-// String returns the product's name and, where it matters, its version.
+// String returns the name of the product, with its version if there are several versions of that
+// name.
 func (v Version) String() string {
 	switch v {
 	case IdentityServer4:
@@ -58,11 +59,12 @@ func (v Version) String() string {
 	}
 }
 
-// IssuerOptions configures an [Issuer]. The zero value and a nil pointer mean IdentityServer4 4.x
-// that has the URL of Xena's production issuer and signs with RS256.
+// IssuerOptions configures an [Issuer]. The zero value and a nil pointer mean: the product is
+// IdentityServer4 4.x, the URL is that of Xena's production issuer, and tokens are signed with
+// RS256.
 type IssuerOptions struct {
-	// URL is the issuer identifier. It may have a path. "" means [xenaauth.IssuerProduction], and the
-	// URL of the listener for [StartIssuer].
+	// URL is the issuer identifier. It may have a path. "" means [xenaauth.IssuerProduction], or
+	// the URL of the listener if [StartIssuer] makes the issuer.
 	URL string
 
 	// Version selects the product. The zero value is [IdentityServer4].
@@ -72,15 +74,15 @@ type IssuerOptions struct {
 	// ES384, ES512, EdDSA or Ed25519, which is the name of EdDSA in RFC 9864. "" means RS256.
 	Algorithm string
 
-	// API is the name of the API resource: the audience of tokens and the client id at the
-	// introspection endpoint. "" means "testapi".
+	// API is the name of the API resource: the audience of tokens, and the client id of the API at
+	// the introspection endpoint. "" means "testapi".
 	API string
 
-	// APISecret is the secret of the API at the introspection endpoint. "" means a random secret with
-	// characters that clients must encode.
+	// APISecret is the secret of the API at the introspection endpoint. "" means a random secret.
+	// It contains characters that clients must encode.
 	APISecret string
 
-	// ScopeOnly selects the model without API resources. Its tokens have no aud.
+	// ScopeOnly makes an issuer that has scopes and no API resources. Its tokens have no aud.
 	ScopeOnly bool
 
 	// ScopesAsString writes scope as one space-delimited string instead of an array, like the setting
@@ -97,9 +99,9 @@ type IssuerOptions struct {
 type Issuer struct {
 	id       string     // the issuer identifier, exactly as configured
 	addr     string     // base URL of the listener, "" without one
-	base     string     // beginning of the URLs of the endpoints, without a slash at the end
-	resource string     // the audience that means every API of the issuer
-	servers  []*url.URL // where Client reaches the issuer
+	base     string     // the URLs of the endpoints begin with it; no slash at the end
+	resource string     // the audience in the tokens of old versions, for every API
+	servers  []*url.URL // the addresses at which Client reaches the issuer
 	opts     IssuerOptions
 	paths    endpointPaths
 	keys     keyRing
@@ -116,8 +118,8 @@ type Issuer struct {
 	calls        map[Endpoint]int
 	lastHeader   http.Header
 	lastForm     url.Values
-	metadata     []byte // nil unless SetMetadata set it
-	keySet       []byte // nil unless SetJWKS set it
+	metadata     []byte // the metadata to serve instead of the real one, set by SetMetadata
+	keySet       []byte // the key set to serve instead of the real one, set by SetJWKS
 	cacheControl string
 }
 
@@ -128,10 +130,10 @@ func NewIssuer(opts *IssuerOptions) *Issuer {
 	return newIssuer(opts, "")
 }
 
-// StartIssuer is like [NewIssuer] and also listens on a free loopback port until [Issuer.Close]. If
-// opts.URL is "", the issuer identifier is the URL of the listener, http://127.0.0.1:port. The
-// endpoints in the metadata are always those of the listener. StartIssuer panics if no port is
-// free.
+// StartIssuer returns an issuer that also listens on a free loopback port until [Issuer.Close].
+// Otherwise it does the same as [NewIssuer]. If opts.URL is "", the issuer identifier is the URL of
+// the listener, http://127.0.0.1:port. The endpoints in the metadata are always those of the
+// listener. StartIssuer panics if no port is free.
 func StartIssuer(opts *IssuerOptions) *Issuer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -140,8 +142,8 @@ func StartIssuer(opts *IssuerOptions) *Issuer {
 	i := newIssuer(opts, "http://"+listener.Addr().String())
 	i.server = &http.Server{Handler: i, ReadHeaderTimeout: 10 * time.Second}
 	i.serving.Go(func() {
-		// Serve always returns an error. After Close the error is expected. Before Close the clients
-		// of the issuer notice the failure.
+		// Serve always returns an error. After Close the error is expected. If Serve fails before
+		// Close, the tests notice it, because their requests to the issuer fail.
 		_ = i.server.Serve(listener)
 	})
 	return i
@@ -170,7 +172,7 @@ func newIssuer(opts *IssuerOptions, addr string) *Issuer {
 	return i
 }
 
-// setURL derives everything that depends on the issuer identifier.
+// setURL sets the issuer identifier, and every field that is derived from it.
 func (i *Issuer) setURL() {
 	i.id = i.opts.URL
 	if i.id == "" {
@@ -184,8 +186,8 @@ func (i *Issuer) setURL() {
 		panic(fmt.Sprintf("xenaauthtest: %q is no issuer URL", i.id))
 	}
 	i.servers = []*url.URL{u}
-	// An identifier may end in a slash. IdentityServer then still writes a single slash into the URLs
-	// of its endpoints and into the audience that it derives from the identifier.
+	// If the identifier ends in a slash, IdentityServer does not write a second slash into the URLs
+	// of its endpoints, nor into the audience that it derives from the identifier.
 	path := strings.TrimRight(u.Path, "/")
 	origin := u.Scheme + "://" + u.Host
 	i.resource = origin + path + "/resources"
@@ -228,8 +230,8 @@ func (i *Issuer) APISecret() string { return i.opts.APISecret }
 
 // Config returns a configuration that accepts the access tokens of this issuer for the API. The
 // audience is the API. For IdentityServer3, the URL of the issuer with "/resources" is an audience
-// too. With ScopeOnly, any audience is allowed. The HTTPClient is [Issuer.Client]. It is nil if the
-// issuer identifier is the URL of the listener, which any client reaches.
+// too. With ScopeOnly, any audience is allowed. HTTPClient is [Issuer.Client], unless the issuer
+// identifier is the URL of the listener: then it is nil, because every client reaches the listener.
 func (i *Issuer) Config() xenaauth.Config {
 	cfg := xenaauth.Config{Issuer: i.id}
 	if i.opts.ScopeOnly {
@@ -237,7 +239,7 @@ func (i *Issuer) Config() xenaauth.Config {
 	} else {
 		cfg.Audiences = []string{i.opts.API}
 		if i.opts.Version == IdentityServer3 {
-			// Its tokens name all resources of the issuer instead of an API.
+			// The tokens of IdentityServer3 have one audience for all APIs of the issuer.
 			cfg.Audiences = append(cfg.Audiences, i.resource)
 		}
 	}
@@ -247,8 +249,8 @@ func (i *Issuer) Config() xenaauth.Config {
 	return cfg
 }
 
-// HybridConfig returns [Issuer.Config] with introspection, so that JWTs and opaque tokens are
-// accepted. The client of the introspection endpoint is the API.
+// HybridConfig returns [Issuer.Config] with introspection, so that a Validator accepts JWTs and
+// opaque tokens. It calls the introspection endpoint with the name and the secret of the API.
 func (i *Issuer) HybridConfig() xenaauth.Config {
 	cfg := i.Config()
 	cfg.Introspection = &xenaauth.Introspection{
@@ -260,6 +262,6 @@ func (i *Issuer) HybridConfig() xenaauth.Config {
 
 func randomBytes(n int) []byte {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // Read never returns an error; it ends the program instead
+	_, _ = rand.Read(b) // Read never returns an error: if it fails, the program ends
 	return b
 }

@@ -22,12 +22,12 @@ import (
 
 const rsaBits = 2048
 
-// Rotate creates a new signing key and publishes it together with the old keys. New tokens are
-// signed with it.
+// Rotate creates a new signing key and publishes it together with the old keys. From then on,
+// tokens are signed with the new key.
 func (i *Issuer) Rotate() { i.keys.rotate() }
 
-// Retire removes every key except the current key from the published key set. Rotate followed by
-// Retire is a rotation without overlap.
+// Retire removes every key except the current key from the published key set. If a test calls
+// Rotate and then Retire, no token of an old key is valid any more.
 func (i *Issuer) Retire() { i.keys.retire() }
 
 // KeyID returns the kid of the current signing key.
@@ -44,16 +44,17 @@ func (i *Issuer) JWKS() []byte {
 	return i.keys.document()
 }
 
-// SetJWKS makes the issuer serve exactly raw as its key set. nil restores the real key set. After
-// SetJWKS(issuer.JWKS()), [Issuer.Rotate] signs with a key that is not published yet.
+// SetJWKS makes the issuer serve exactly the bytes raw as its key set. If raw is nil, it serves its
+// real key set again. To sign with a key that is not published yet, call SetJWKS(issuer.JWKS()) and
+// then [Issuer.Rotate].
 func (i *Issuer) SetJWKS(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keySet = bytes.Clone(raw)
 }
 
-// keyRing holds the keys of an issuer. The current key is the last. The first key is made when it
-// is needed: making an RSA key is slow, and an issuer of opaque tokens needs no key.
+// keyRing holds the keys of an issuer. The last key is the current key. The first key is made when
+// it is first used: making an RSA key is slow, and an issuer of opaque tokens needs no key.
 type keyRing struct {
 	version   Version
 	algorithm string
@@ -130,7 +131,7 @@ type signingKey struct {
 	algorithm string
 	private   crypto.Signer
 	kid       string
-	x5t       string // "" for a key without a certificate
+	x5t       string // "" if the key has no certificate
 	public    publicKey
 }
 
@@ -140,8 +141,8 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	if err != nil {
 		panic("xenaauthtest: " + err.Error())
 	}
-	// There is no certificate, so the digest of the key replaces the digest of the certificate. Only
-	// the form of the digest matters.
+	// The kid is the digest of a certificate at IdentityServer. Our keys have no certificates, so
+	// it is the digest of the key. Clients depend only on the form of the kid.
 	thumbprint := sha1.Sum(der)
 	k.x5t = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	hexThumbprint := upperHex(thumbprint[:])
@@ -186,7 +187,7 @@ func generate(algorithm string) crypto.Signer {
 	return key
 }
 
-// describe returns the members that depend on the type of the key.
+// describe returns a published key with only the members that depend on the type of the key.
 func (k *signingKey) describe() publicKey {
 	encode := base64.RawURLEncoding.EncodeToString
 	switch public := k.private.Public().(type) {
@@ -197,7 +198,7 @@ func (k *signingKey) describe() publicKey {
 			Modulus:  encode(public.N.Bytes()),
 		}
 	case *ecdsa.PublicKey:
-		point, err := public.Bytes() // 4, x and y, both in full length
+		point, err := public.Bytes() // a byte 4, then x, then y, both with leading zeros
 		if err != nil {
 			panic("xenaauthtest: " + err.Error())
 		}
@@ -217,8 +218,8 @@ func (k *signingKey) describe() publicKey {
 	}
 }
 
-// hash returns the digest of the key's algorithm. EdDSA's is the one that
-// at_hash takes; the signature itself hashes on its own.
+// hash returns the hash function that belongs to the algorithm of the key. For EdDSA it is the one
+// for the claim at_hash. An EdDSA signature needs no separate hash function.
 func (k *signingKey) hash() crypto.Hash {
 	switch {
 	case strings.HasSuffix(k.algorithm, "256"):
@@ -230,7 +231,7 @@ func (k *signingKey) hash() crypto.Hash {
 	}
 }
 
-// token returns the compact serialization of header and payload, signed.
+// token returns the signed token in compact serialization.
 func (k *signingKey) token(header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)
@@ -252,7 +253,8 @@ func (k *signingKey) sign(input []byte) []byte {
 			signature, err = rsa.SignPKCS1v15(rand.Reader, private, k.hash(), digest)
 		}
 	case *ecdsa.PrivateKey:
-		// JWS wants r and s side by side in full length, not ASN.1.
+		// The signature of a JWS consists of r and s, one after the other, both with leading zeros.
+		// It is not ASN.1.
 		size := (private.Params().BitSize + 7) / 8
 		signature = make([]byte, 2*size)
 		r, s, signErr := ecdsa.Sign(rand.Reader, private, digest)

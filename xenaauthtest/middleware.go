@@ -18,32 +18,33 @@ import (
 // Guarded is a route behind a guard, for [TestMiddleware].
 type Guarded struct {
 	// Method and Path are the method and the path of the route. A parameter of the path is a whole
-	// segment, {name}, as net/http writes it. For a router with another syntax, translate it, for
-	// example to ":name". The adapter must set the values of parameters before the guards run, because
-	// policies and handlers read them with [http.Request.PathValue].
+	// segment in the syntax of net/http, for example {name}. If a router has another syntax, its
+	// adapter translates it, for example to ":name". The adapter must set the values of parameters
+	// before the guards run, because policies and handlers read them with [http.Request.PathValue].
 	Method, Path string
 
-	// Group are the requirements of a group around the route. The group has a guard of its own that
-	// runs first. nil means no group.
+	// Group are the requirements of a group of routes that contains this route. The group has a
+	// guard of its own, which runs before the guard of the route. nil means no group.
 	Group []xenaauth.Requirement
 
-	// Require are the requirements of the route's own guard. If Require is empty and Optional is
-	// false, the guard of a framework panics, like [xenaauth.Middleware.Require].
+	// Require are the requirements of the route's guard. If Require is empty and Optional is false,
+	// the guard of the framework must panic when it is made, like [xenaauth.Middleware.Require].
 	Require []xenaauth.Requirement
 
 	// Optional means that the guard of the route lets requests without a token pass. Require is then
 	// empty.
 	Optional bool
 
-	// Serve is the handler. Call it with the request that the framework passes to handlers behind the
-	// guards, and with the user that the adapter's accessor returns. For net/http the accessor is
-	// [xenaauth.UserFromContext].
+	// Serve is the handler of the route. The adapter calls it with the request that the framework
+	// passes to handlers behind the guards, and with the results of the adapter's function that
+	// returns the user. For net/http that function is [xenaauth.UserFromContext].
 	Serve func(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 }
 
-// TestMiddleware tests that the guards of a framework do the same as the guards of net/http: the
-// same requests pass, the same requests are refused, and every refusal is the same, byte for byte.
-// An adapter calls it with a function that serves the routes with its framework, guarded by m:
+// TestMiddleware tests that the guards of a framework decide like the guards of net/http: the same
+// requests pass, the same requests are refused, and the response to a refused request is the same,
+// byte for byte. The test of an adapter calls it with a function that registers routes at its
+// framework, guarded by m:
 //
 //	xenaauthtest.TestMiddleware(t, func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 //		mux := http.NewServeMux()
@@ -53,9 +54,10 @@ type Guarded struct {
 //		return mux
 //	})
 //
-// TestMiddleware calls mount several times. mount must install nothing else, in particular no
-// recovery from panics. It must not recover if the constructor of a guard panics. Requests pass
-// through a real server, one after the other except where a test needs concurrent requests.
+// TestMiddleware calls mount several times. mount must install only the routes and their guards. In
+// particular, it must install no middleware that recovers from panics, and must not recover if the
+// constructor of a guard panics. Requests pass through a real server. They are sent one after the
+// other, except where a test needs concurrent requests.
 func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Guarded) http.Handler) {
 	issuer := NewIssuer(&IssuerOptions{Algorithm: "ES256"})
 	validator, err := xenaauth.NewValidator(issuer.Config())
@@ -75,35 +77,38 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	t.Run("with a Validator itself", func(t *testing.T) { // for which a Middleware has fast paths
+	t.Run("with a Validator itself", func(t *testing.T) { // a Middleware has faster code for it
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
 		t.Run("users", plain.testUsers)
 	})
 }
 
-// patience bounds what takes no time unless the code under test is broken.
+// patience is the longest wait for an event of the test. Correct code needs much less time.
 const patience = 10 * time.Second
 
 type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	uncounted *xenaauth.Validator // instead of validator; then tests skip its own tokens and its counts
+	// uncounted is used instead of validator if it is set. Then the tests skip the two special
+	// tokens, and do not compare the number of calls.
+	uncounted *xenaauth.Validator
 }
 
-// countingValidator counts calls. It answers two tokens of its own with outages.
+// countingValidator counts the calls of the validator inside. For the two special tokens below it
+// returns an outage instead.
 type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
 }
 
 const (
-	tokenOutage  = "outage"  // the validator returns an Error with ReasonUnavailable
-	tokenForeign = "foreign" // the validator returns another error
+	tokenOutage  = "outage"  // an Error with ReasonUnavailable
+	tokenForeign = "foreign" // an error that is not an Error
 )
 
-// Unwrap lets a Middleware find the validator inside.
+// Unwrap lets a Middleware find the validator that countingValidator wraps.
 func (v *countingValidator) Unwrap() xenaauth.TokenValidator { return v.next }
 
 func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
@@ -117,37 +122,39 @@ func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaau
 	return v.next.Validate(ctx, token)
 }
 
-// token returns a token of the user ann with these scopes.
+// token returns a token of the user ann with the given scopes.
 func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann", scopes...) }
 
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	return s.issuer.JWT(Token{
 		Subject: subject,
 		Scopes:  append([]string{}, scopes...),
-		Claims:  map[string]any{"aud": s.issuer.API()}, // also without a scope
+		Claims:  map[string]any{"aud": s.issuer.API()}, // Scopes must not be nil, also without a scope
 	})
 }
 
-// outerKey is the key of the server's context in the context of a request.
+// outerKey is the key of a context value that the server sets. It contains the context of the
+// server.
 type outerKey struct{}
 
-// plantHeader makes the code around the guards put the user bob into the context.
+// plantHeader is a field of the request. If it is set, the server puts the user bob into the
+// context before the guards run. The guards must not trust this user.
 const plantHeader = "X-Test-Plant"
 
-// mounted is a set of routes that a framework serves. It records the calls of handlers and hooks.
+// mounted is a server with the routes of one test. It records the calls of handlers and hooks.
 type mounted struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	t        *testing.T // the current test
-	served   int        // runs of handlers
+	t        *testing.T // the test whose requests are sent now
+	served   int        // how often handlers ran
 	events   []xenaauth.Event
-	panicked any    // the last panic of the framework
-	inEvent  func() // runs within Options.Event
-	swallow  bool   // recover from panics and write nothing
+	panicked any    // the value of the last panic in the framework
+	inEvent  func() // a function that Options.Event calls
+	swallow  bool   // recover from panics and write no response
 }
 
-// start serves routes until the test ends.
+// start starts a server with the routes. It stops when the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -187,7 +194,7 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 				m.panicked = v
 				m.mu.Unlock()
 				if !m.swallow {
-					panic(http.ErrAbortHandler) // without net/http's log
+					panic(http.ErrAbortHandler) // net/http does not log this panic
 				}
 			}
 		}()
@@ -197,8 +204,9 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	return m
 }
 
-// watch returns serve with checks. It counts the runs, and checks that the context comes from the
-// server's context and that the framework's accessor returns the user in the context.
+// watch returns a handler that calls serve and checks its arguments. It counts the calls. It
+// reports an error if the context of the request is not derived from that of the server, or if the
+// adapter returns another user than the one in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
@@ -219,7 +227,7 @@ func (m *mounted) watch(
 	}
 }
 
-// during makes t the test that handlers report errors to, until t ends.
+// during makes handlers report errors to t, until t ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -232,7 +240,7 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// reset returns the records and clears them.
+// reset returns what was recorded since the last call, and clears the records.
 func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

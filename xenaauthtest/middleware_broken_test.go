@@ -13,15 +13,17 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenEnv makes this test program run the suite with broken guards.
+// brokenEnv is an environment variable. If it is set, TestBroken runs the suite with the broken
+// guards.
 const brokenEnv = "XENAAUTHTEST_BROKEN"
 
-// guardFunc is a guard that may be broken. next is the handler, or the guard inside a group.
+// guardFunc returns a handler that guards next, and that may be broken. next is the handler of the
+// route, or the guard of the route if this is the guard of a group.
 type guardFunc func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler
 
-// byCheck returns a guard that calls pass for a request that may pass, and after after the response
-// to a refused request. If pass is nil, the guard does not call Challenge for a request that may
-// pass. Otherwise the guard is correct.
+// byCheck returns a guard that is correct except for its two functions. It calls pass if a request
+// may pass. It calls after when the response to a refused request was written. If pass is nil, the
+// guard calls next without a call of Challenge before.
 func byCheck(
 	pass func(w http.ResponseWriter, original, allowed *http.Request, next http.Handler),
 	after func(w http.ResponseWriter, r *http.Request, next http.Handler),
@@ -67,7 +69,8 @@ func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) 
 
 func stop(http.ResponseWriter, *http.Request, http.Handler) {}
 
-// brokenGuards are mistakes of adapters, each with a case of the suite that must fail.
+// brokenGuards are guards with a typical mistake of an adapter. For each, told is the name of the
+// test in the suite that must fail.
 var brokenGuards = map[string]struct {
 	guard guardFunc
 	told  string
@@ -156,8 +159,8 @@ var brokenGuards = map[string]struct {
 	}, "wiring/requirements_are_copied"},
 }
 
-// mountBroken mounts routes behind a guard. If optional is set, the guard is also for optional
-// routes.
+// mountBroken returns a function that registers routes with the guard. If optional is false, routes
+// with an optional token have a correct guard instead.
 func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xenaauthtest.Guarded) http.Handler {
 	return func(m *xenaauth.Middleware, routes []xenaauthtest.Guarded) http.Handler {
 		mux := http.NewServeMux()
@@ -174,7 +177,7 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 			default:
 				rs := route.Require
 				if rs == nil {
-					rs = []xenaauth.Requirement{} // nil is for optional routes
+					rs = []xenaauth.Requirement{} // a nil slice would mean that the token is optional
 				}
 				h = guard(m, rs, h)
 			}
@@ -187,8 +190,8 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 	}
 }
 
-// TestBroken runs itself in another process. There the suite must fail for every broken guard and
-// name the mistake.
+// TestBroken runs this test program in another process, with the broken guards. There the suite
+// must fail for every broken guard, in the test that is named after its mistake.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
 		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })

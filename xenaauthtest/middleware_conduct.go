@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testConduct tests what a guard must not change.
+// testConduct tests that a guard leaves the behavior of handlers and connections unchanged.
 func (s *middlewareSuite) testConduct(t *testing.T) {
 	t.Run("methods", s.testMethods)
 	t.Run("panicking handler", s.testPanic)
@@ -36,7 +36,7 @@ func (s *middlewareSuite) testConduct(t *testing.T) {
 	})
 }
 
-// guarded returns one route that requires the scope a.
+// guarded returns a list of one route, which requires the scope a.
 func guarded(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
 	return []Guarded{{Method: method, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: serve}}
 }
@@ -65,8 +65,8 @@ func (s *middlewareSuite) testMethods(t *testing.T) {
 	})
 }
 
-// testPanic tests that the panic of a handler leaves the framework with the same value, and that
-// the next request works.
+// testPanic tests that the framework gets the panic of a handler with the same value, and that the
+// next request is answered.
 func (s *middlewareSuite) testPanic(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {
@@ -94,7 +94,7 @@ func (s *middlewareSuite) testPanic(t *testing.T) {
 	})
 }
 
-// testStreaming tests that flushed bytes arrive while the handler still runs.
+// testStreaming tests that the client gets flushed bytes while the handler still runs.
 func (s *middlewareSuite) testStreaming(t *testing.T) {
 	read := make(chan struct{})
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
@@ -141,7 +141,7 @@ func (s *middlewareSuite) testStreaming(t *testing.T) {
 	}
 }
 
-// testCancellation closes the connection while a handler runs.
+// testCancellation tests that the context of a handler ends when the client closes the connection.
 func (s *middlewareSuite) testCancellation(t *testing.T) {
 	started, ended := make(chan struct{}), make(chan error, 1)
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(_ http.ResponseWriter, r *http.Request, _ *xenaauth.User, _ bool) {
@@ -152,7 +152,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 			return
 		}
 		<-outer.Done()
-		timer := time.NewTimer(time.Second) // a context that is derived from outer ends at once
+		timer := time.NewTimer(time.Second) // a context that is derived from outer ends when outer ends
 		defer timer.Stop()
 		select {
 		case <-r.Context().Done():
@@ -187,7 +187,7 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 	<-failed
 }
 
-// testUpgrade uses another protocol on the connection, as websockets do.
+// testUpgrade tests that a handler can switch the connection to another protocol, as for WebSocket.
 func (s *middlewareSuite) testUpgrade(t *testing.T, hijack func(http.ResponseWriter) (net.Conn, *bufio.ReadWriter, error)) {
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodGet, func(w http.ResponseWriter, _ *http.Request, user *xenaauth.User, _ bool) {
 		conn, stream, err := hijack(w)

@@ -16,31 +16,32 @@ import (
 // exchange is a request and its expected response.
 type exchange struct {
 	name          string
-	method        string // "" is GET
+	method        string // "" means GET
 	path          string
-	authorization []string // one field line for each
-	plant         bool     // code around the guards puts the user bob into the context
+	authorization []string // each value is one Authorization field
+	plant         bool     // put the user bob into the context before the guards run
 	body          string
 
 	want answer
 }
 
-// answer is an expected response. The fields of a refusal are compared byte for byte.
+// answer is an expected response. TestMiddleware compares its header fields and its body byte for
+// byte.
 type answer struct {
 	status     int
 	body       string
-	challenge  string // WWW-Authenticate; "" is none
+	challenge  string // value of WWW-Authenticate; "" means that the field is missing
 	retryAfter string
-	varies     bool // Vary has Authorization, although the response is no refusal
-	validated  int  // calls of the validator
+	varies     bool // the response is no refusal, and its Vary field still contains Authorization
+	validated  int  // how often the validator is called
 }
 
-// passed is the response of greet for a user, or for no user if the name is "".
+// passed is the response of greet to a request with a user. Without a user, subject is "".
 func passed(subject string) answer {
 	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
 }
 
-// greet is the handler of routes if only the guard is tested.
+// greet is the handler of routes whose guard alone is tested. It greets the user.
 func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 	subject := ""
 	if ok {
@@ -56,7 +57,8 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// run sends the requests in order, on the same connection if the server keeps it open.
+// run sends the requests one after the other, and compares the responses. It uses one connection if
+// the server keeps it open.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
 		if s.uncounted != nil && len(e.authorization) == 1 &&
@@ -85,7 +87,7 @@ func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	}
 }
 
-// send returns the response with its body, read to the end.
+// send sends a request. It returns the response, and its whole body.
 func (m *mounted) send(ctx context.Context, e exchange) (*http.Response, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -145,9 +147,9 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 }
 
-// compareEvents compares the events with the response: one event for a request that passes, and one
-// event with the refusal for a refused request. If the guard of a group let the request pass before
-// the guard of the route refused it, there is an event for both.
+// compareEvents compares the calls of Options.Event with the response. A request that passes has
+// one event, and a refused request has one event with the refusal. If the guard of a group lets a
+// request pass and the guard of the route refuses it, there are two events.
 func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	t.Helper()
 	if len(events) == 0 || len(events) > 2 {
@@ -172,7 +174,8 @@ func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	}
 }
 
-// wantField compares a header field, which must occur once, or never if want is "".
+// wantField checks a header field of a response: it must occur once with the value want. If want is
+// "", it must be missing.
 func wantField(t *testing.T, h http.Header, name, want string) {
 	t.Helper()
 	var values []string

@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testPanickingCheck tests the response to a request whose policy or hook panics. If other
-// middleware recovers from the panic and writes nothing, the status must not be 200, which would
-// say that the request was allowed.
+// testPanickingCheck tests the response to a request if its policy or a hook panics. Other
+// middleware may recover from the panic and write nothing. Then the status must not be 200, because
+// a proxy would take 200 as permission.
 func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	policy := xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic(boom) })

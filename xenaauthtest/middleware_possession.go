@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// keyProof is a proof of possession for tests: the field X-Test-Key contains the key itself.
+// keyProof is a proof of possession for tests. It takes the key itself from the field X-Test-Key.
 type keyProof struct{}
 
 func (keyProof) Scheme() string            { return "TestKey" }
@@ -37,8 +37,9 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.URL.Path)
 }
 
-// testPossession tests the responses of a middleware with a proof of possession: the fields of the
-// proof, also if the request passes, and one challenge for each scheme.
+// testPossession tests the responses of a middleware with a proof of possession. The proof sets
+// header fields, also if the request passes. A refusal has one challenge for each authentication
+// scheme.
 func (s *middlewareSuite) testPossession(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}}, []Guarded{

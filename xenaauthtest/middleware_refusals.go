@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// missing is the response to a request without a token. The route requires scope, or no scope if it
-// is "".
+// missing is the response to a request without a token. The challenge names scope. If scope is "",
+// the route requires no scope.
 func missing(scope string) answer {
 	a := answer{
 		status:    401,
@@ -41,7 +41,7 @@ func invalid(reason, description string) answer {
 	}
 }
 
-// lacking is the response to a valid token without scope.
+// lacking is the response to a valid token that does not have scope.
 func lacking(scope string) answer {
 	a := answer{
 		status:    403,
@@ -62,7 +62,7 @@ func forbidden() answer {
 	}
 }
 
-// outage is the response if the token can't be checked.
+// outage is the response to a token that can't be checked.
 func outage(retryAfter string) answer {
 	return answer{
 		status:     503,
@@ -72,7 +72,7 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// telling adds the scope that a client should ask for.
+// telling returns the response with a scope that the client should ask for.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`
@@ -153,7 +153,7 @@ func (s *middlewareSuite) testRequirements(t *testing.T) {
 	})
 }
 
-// asked is the response after a call of the validator.
+// asked returns the response a, with one expected call of the validator.
 func asked(a answer) answer { a.validated = 1; return a }
 
 func (s *middlewareSuite) testRefusals(t *testing.T) {

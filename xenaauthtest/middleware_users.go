@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// testOptions tests the options of a middleware for refusals.
+// testOptions tests that refusals obey Options, such as Realm and ErrorBody.
 func (s *middlewareSuite) testOptions(t *testing.T) {
 	routes := []Guarded{
 		{Method: http.MethodGet, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: greet},
@@ -46,7 +46,7 @@ func (s *middlewareSuite) testOptions(t *testing.T) {
 	})
 }
 
-// testUsers tests that the user is always the user of the token.
+// testUsers tests that a handler always gets the user of the token.
 func (s *middlewareSuite) testUsers(t *testing.T) {
 	all := func(scope string) []xenaauth.Requirement {
 		return []xenaauth.Requirement{xenaauth.AllScopes(scope)}
@@ -113,8 +113,8 @@ func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
 	users.Wait()
 }
 
-// testWiring tests that constructors panic for mistakes when they are called, and not at the first
-// request.
+// testWiring tests that a constructor panics if it is called wrongly. It must not panic later, when
+// a request comes.
 func (s *middlewareSuite) testWiring(t *testing.T) {
 	cfg := s.issuer.Config()
 	cfg.Audiences, cfg.AllowAnyAudience = nil, true

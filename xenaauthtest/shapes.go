@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// protocolClaims are the claims that get no prefix if Token.Machine is set.
+// protocolClaims are the claims of a Machine token that do not get the prefix "client_".
 var protocolClaims = map[string]bool{
 	"acr": true, "act": true, "amr": true, "at_hash": true, "aud": true,
 	"auth_time": true, "azp": true, "c_hash": true, "client_id": true,
@@ -18,8 +18,9 @@ func (i *Issuer) Header() map[string]any {
 	return i.header(i.keys.current(), i.accessTokenType())
 }
 
-// Claims returns the claims that [Issuer.JWT] signs. The caller may change them. Times have the
-// type int64, lists the type []string. If the version writes jti and sid, they differ in each call.
+// Claims returns the claims that [Issuer.JWT] signs. The caller may change them. A time has the
+// type int64, and a list has the type []string. In versions that write jti and sid, both differ in
+// each call.
 func (i *Issuer) Claims(t Token) map[string]any {
 	exp, nbf := t.times()
 	claims := map[string]any{
@@ -68,7 +69,8 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// audience returns the claim aud that the version writes for the API: a string, a []string or nil.
+// audience returns the claim aud for the API, in the form of the issuer's version: a string, a
+// []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -85,8 +87,9 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// scope returns the claim scope that the version writes: a string, a []string or nil. Old versions
-// always write it. A token without it would look like an ID token.
+// scope returns the claim scope, in the form of the issuer's version: a string, a []string or nil.
+// Old versions always write the claim, because an access token without it would look like an ID
+// token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":
@@ -107,7 +110,8 @@ func (i *Issuer) authenticationMethods() []string {
 	return []string{"pwd"}
 }
 
-// isAPIScope reports whether scope is the scope of an API, and not an identity scope.
+// isAPIScope reports whether scope belongs to an API. An identity scope, such as openid, belongs to
+// no API.
 func isAPIScope(scope string) bool {
 	switch scope {
 	case "openid", "profile", "email", "offline_access":
@@ -127,7 +131,8 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// override sets changes in members, and returns members. A nil value removes a member.
+// override sets the values of changes in members, and returns members. If a value is nil, the
+// member is removed.
 func override(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if value == nil {

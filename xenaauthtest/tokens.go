@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The defaults of Token.
+// Defaults of the fields of Token.
 const (
 	defaultSubject  = "104711"
 	defaultClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
@@ -24,33 +24,34 @@ type Token struct {
 	ClientID string
 
 	// Scopes are the granted scopes. nil means openid, profile, testapi and offline_access, or only
-	// testapi for a Machine token. An empty list means no scope. The token is for the API whatever its
-	// scopes are, so a route that requires another scope answers 403. (IdentityServer does not write
-	// the API into the audience of a token with identity scopes only. Such a token gets 401. Claims
-	// with {"aud": nil} make such a token.)
+	// testapi for a Machine token. An empty list means no scope. The token is always for the API,
+	// so a route that requires another scope responds with 403. (The real IdentityServer writes no
+	// audience into a token that has identity scopes only. Such a token gets 401. To make one, set
+	// Claims to {"aud": nil}.)
 	Scopes []string
 
-	// Lifetime is how long the token is valid from now on, in whole seconds. 0 means one hour. If it
-	// is negative, the token expired that long ago and was valid for an hour.
+	// Lifetime is the time from now until the token expires, in whole seconds. 0 means one hour. If
+	// it is negative, the token has already expired: it was issued one hour before its end.
 	Lifetime time.Duration
 
-	// Machine means that the token is from the client credentials grant. It has no sub, auth_time,
-	// idp, amr and sid. IdentityServer writes the claims of a client with the prefix "client_", so
-	// Claims get this prefix. Protocol claims such as sub or exp, and names that have the prefix, stay
-	// unchanged.
+	// Machine makes a token of the client credentials grant. It has no sub, auth_time, idp, amr and
+	// sid. IdentityServer writes the claims of a client with the prefix "client_", so the names in
+	// Claims get this prefix. Names of protocol claims, such as sub or exp, and names that already
+	// have the prefix stay unchanged.
 	Machine bool
 
-	// Claims are further claims. They replace the claims of the other fields. A nil value removes a
-	// claim.
+	// Claims are further claims of the token. A claim of the same name that another field sets is
+	// replaced. If the value is nil, the claim is removed.
 	Claims map[string]any
 
-	// Header has further members of the JOSE header. It works like Claims.
+	// Header has further members of the JOSE header. A member that exists is replaced. If the value
+	// is nil, the member is removed.
 	Header map[string]any
 }
 
-// JWT returns a signed access token in the form that the version of the issuer writes. Without jti
-// and with a deterministic algorithm, two calls with the same t in the same second return the same
-// token, and [Issuer.Revoke] revokes it once for both.
+// JWT returns a signed access token in the form of the issuer's version. Two calls with the same t
+// in the same second may return the same token: if the version writes no jti and the algorithm is
+// deterministic. Then [Issuer.Revoke] revokes the tokens of both calls.
 func (i *Issuer) JWT(t Token) string {
 	key := i.keys.current()
 	header := override(i.header(key, i.accessTokenType()), t.Header)
@@ -59,8 +60,8 @@ func (i *Issuer) JWT(t Token) string {
 	return token
 }
 
-// Opaque returns an opaque token: a random string that the introspection endpoint knows. The Header
-// of t has no effect.
+// Opaque returns an opaque token: a random string that the introspection endpoint accepts. The
+// Header of t has no effect.
 func (i *Issuer) Opaque(t Token) string {
 	random := randomBytes(32)
 	var token string
@@ -101,8 +102,8 @@ func (i *Issuer) IDToken(t Token) string {
 }
 
 // LogoutToken returns a back-channel logout token for the user and client of t. A resource server
-// must refuse it as an access token. Duende writes the typ logout+jwt. The other versions write the
-// typ of their access tokens. The Scopes and Machine of t have no effect.
+// must refuse it as an access token. Its typ is logout+jwt in the version Duende. In the other
+// versions its typ is that of access tokens. The Scopes and Machine of t have no effect.
 func (i *Issuer) LogoutToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -125,17 +126,18 @@ func (i *Issuer) LogoutToken(t Token) string {
 	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
 }
 
-// Sign signs exactly this header and these claims with the current key. It does not add alg and
-// kid. It uses the algorithm of the key, whatever alg says. The introspection endpoint knows the
-// token. Sign panics if a value can't be written as JSON.
+// Sign returns a token with exactly this header and these claims, signed with the current key. It
+// does not add alg and kid. If alg in the header differs from the algorithm of the key, Sign uses
+// the algorithm of the key. The introspection endpoint accepts the token. Sign panics if a value
+// can't be written as JSON.
 func (i *Issuer) Sign(header, claims map[string]any) string {
 	token := i.SignBytes(mustMarshal(header), mustMarshal(claims))
 	i.remember(token, nil)
 	return token
 }
 
-// SignBytes is like [Issuer.Sign]. The header and payload need not be JSON. The introspection
-// endpoint does not know the token.
+// SignBytes does the same as [Issuer.Sign] for a header and a payload that need not be JSON. The
+// introspection endpoint does not accept the token.
 func (i *Issuer) SignBytes(header, payload []byte) string {
 	return i.keys.current().token(header, payload)
 }

@@ -2,14 +2,14 @@ package xenaauthtest
 
 import "github.com/xenaauth/xenaauth"
 
-// User returns the user of an access token that is made from t. It is for unit tests that call a
-// handler directly:
+// User returns the user that a handler gets for an access token with the fields of t. It is for
+// unit tests that call a handler directly:
 //
 //	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 //	handler.ServeHTTP(w, r.WithContext(ctx))
 //
-// It is not for tests of routes, because no middleware trusts such a context. User panics if the
-// claims of t have types that a token can't have.
+// Don't use it in tests of routes with a guard: no Middleware trusts a user in the context. User
+// panics if a claim of t has a type that a token can't have.
 func User(t Token) *xenaauth.User {
 	u, err := xenaauth.NewUser(unsigned.Claims(t))
 	if err != nil {
@@ -18,5 +18,5 @@ func User(t Token) *xenaauth.User {
 	return u
 }
 
-// unsigned makes the claims of users. It signs nothing, so it never makes a key.
+// unsigned is the issuer that makes the claims of users. It signs nothing, so it never makes a key.
 var unsigned = NewIssuer(nil)

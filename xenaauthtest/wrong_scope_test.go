@@ -10,8 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A token with other scopes than the route requires, written as one would at first, is refused for
-// its scopes: 403. It is not taken for another API's, which would be 401.
+// A token without the scope of the route gets 403, because its scopes are the problem. It must not
+// get 401, which would mean that the token is not for this API. The test makes the token in the
+// most obvious way, with Token.Scopes alone.
 func TestWrongScopeIs403(t *testing.T) {
 	for _, version := range []xenaauthtest.Version{
 		xenaauthtest.IdentityServer3, xenaauthtest.IdentityServer4v1, xenaauthtest.IdentityServer4v3,

@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPathValues has policies see what chi's own accessor returns in the handler, where the guard is on the route or on a
-// group. A guard of Use sees what the routers around it have found.
+// TestPathValues compares the path values that a policy gets with those that chi gives the handler.
+// They are equal if the guard is on the route or on a group. A guard that is added with Use gets
+// only the values that outer routers have found.
 func TestPathValues(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -20,28 +20,28 @@
 // A procedure is the path /package.Service/Method. Most calls are POST requests. Connect also has
 // GET requests for procedures without side effects, so write the patterns without a method.
 //
-// The guard is a handler around the handlers of Connect, and not an interceptor in them. Connect
-// reads, decompresses and decodes the message of a unary call before an interceptor runs. An
-// interceptor can also be forgotten for one of several handlers.
+// The guard is an HTTP handler around the handlers of Connect. It is not an interceptor, for two
+// reasons: Connect reads, decompresses and decodes the message of a unary call before an
+// interceptor runs, and an interceptor can be forgotten for one of several handlers.
 //
 // # Refusals
 //
-// HTTP's status 401 and 400 become [connect.CodeUnauthenticated], 403 becomes
-// [connect.CodePermissionDenied], and 503 becomes [connect.CodeUnavailable]. 400 does not become
-// [connect.CodeInvalidArgument], because that code is about the arguments of a procedure.
+// A refusal has a code of Connect instead of an HTTP status. 401 and 400 become
+// [connect.CodeUnauthenticated], 403 becomes [connect.CodePermissionDenied], and 503 becomes
+// [connect.CodeUnavailable]. 400 does not become [connect.CodeInvalidArgument], because that code
+// is about the arguments of a procedure.
 //
-// The header of the response has the same WWW-Authenticate or Retry-After fields as HTTP's
-// response. A client finds them in the metadata of the error. The error has an
-// [errdetails.ErrorInfo] with the domain [Domain]. Its reason is the [xenaauth.Reason] in upper
-// case, and its metadata has the required scope. An error with CodeUnavailable also has an
-// [errdetails.RetryInfo]. A request of none of the three protocols is answered by
-// [xenaauth.Middleware.Deny].
+// The response has the WWW-Authenticate or Retry-After field that a refusal over HTTP has. A client
+// finds it in the metadata of the error. The error has an [errdetails.ErrorInfo] with the domain
+// [Domain]. Its reason is the [xenaauth.Reason] in upper case, and its metadata has the required
+// scope. An error with CodeUnavailable also has an [errdetails.RetryInfo]. A request that uses none
+// of the three protocols is answered by [xenaauth.Middleware.Deny].
 //
 // # Limits
 //
 // A stream is checked when it begins. A handler that keeps a stream open must end it at
-// [xenaauth.User.ExpiresAt]. A handler that answers CORS preflight requests, or that removes a
-// prefix from paths, belongs around the guard.
+// [xenaauth.User.ExpiresAt]. Put a handler that answers CORS preflight requests, or that removes a
+// prefix from paths, around the guard.
 package connectauth
 
 import (
@@ -64,7 +64,7 @@ type Guard struct {
 }
 
 // New returns a guard. find returns the rule for a request, for example [routes.Table.Find]. opts
-// are the options of the guarded handlers. New panics if m or find is nil.
+// are the options with which the guarded handlers were made. New panics if m or find is nil.
 func New(
 	m *xenaauth.Middleware, find func(*http.Request) (routes.Rule, error), opts ...connect.HandlerOption,
 ) *Guard {
@@ -84,8 +84,9 @@ func New(
 	}
 }
 
-// Handler returns next behind the guard. next is a handler of Connect, or a mux with several. A
-// request is refused before its body is read. Handler panics if next is nil.
+// Handler returns a handler that checks each request before it calls next. next is a handler of
+// Connect, or a mux with several. A refused request is answered before its body is read. Handler
+// panics if next is nil.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("connectauth: nil handler")
@@ -93,7 +94,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			if !decided { // a policy or a hook panicked: without a status the response would be 200
+			if !decided { // a policy or hook panicked; if no status is set, the client gets 200
 				g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 			}
 		}()
@@ -113,7 +114,8 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 		g.middleware.Deny(w, r, err)
 		return
 	}
-	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err)) // it fails if the client is gone
+	// Writing fails if the client has closed the connection.
+	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err))
 }
 
 // Procedures returns the names of the procedures of all services in files, for

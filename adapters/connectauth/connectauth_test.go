@@ -49,7 +49,8 @@ func TestAllowed(t *testing.T) {
 	}
 }
 
-// TestBehindMiddleware has a guard of net/http around the guard. The token is validated once.
+// TestBehindMiddleware puts a guard of net/http around the guard of connectauth. The token is still
+// validated only once.
 func TestBehindMiddleware(t *testing.T) {
 	s := start(t, func(m *xenaauth.Middleware) func(http.Handler) http.Handler { return m.Require(xenaauth.AnyUser()) })
 	s.each(t, "/t.T/Scope", authorization(s.bearer("a", "b")), func(t *testing.T, user string, err *connect.Error) {
@@ -124,7 +125,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response of net/http's middleware.
+// http returns the header of the response that a guard of net/http sends.
 func (s *served) http(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {
@@ -170,7 +171,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNoRule calls procedures that no rule matches. The token is not looked at.
+// TestNoRule calls procedures that no rule matches. They are refused, and the token is not read.
 func TestNoRule(t *testing.T) {
 	s := start(t, nil)
 	for _, h := range []http.Header{{}, authorization(s.bearer("a", "b")), authorization("Bearer outage"), authorization("Bearer")} {
@@ -193,18 +194,19 @@ func TestNoRule(t *testing.T) {
 	handler := guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s is open", r.URL) }))
 	for path, want := range map[string]int{
 		"/": 403, "/t.T/Open/": 403, "/t.T/open": 403, "/t.T/Open/x": 403, "/w.W": 403, "/w.W2/Open": 403,
-		// Servers can read these targets differently.
+		// Servers could read these targets in different ways, so they are refused with 400.
 		"//t.T/Open": 400, "/t.T%2FOpen": 400, "/t.T/%4Fpen": 400, "/x/../w.W/Open": 400,
 	} {
 		w := httptest.NewRecorder()
-		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil)) // of no protocol
+		// The request uses none of the three protocols.
+		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %v, want %d", path, w.Code, w.Header(), want)
 		}
 	}
 }
 
-// TestPlantedUser has middleware that puts a user into the context. Only a token makes a user.
+// TestPlantedUser puts a user into the context before the guard runs. The guard ignores this user.
 func TestPlantedUser(t *testing.T) {
 	s := start(t, func(*xenaauth.Middleware) func(http.Handler) http.Handler {
 		return func(next http.Handler) http.Handler {
@@ -222,8 +224,8 @@ func TestPlantedUser(t *testing.T) {
 	}
 }
 
-// TestTokenInQuery has a token in the query of a GET request of Connect, beside the one in the
-// Authorization field. The guard ignores it.
+// TestTokenInQuery sends a GET request of Connect with a second token in the query. The guard reads
+// only the token in the Authorization field.
 func TestTokenInQuery(t *testing.T) {
 	s := start(t, nil)
 	r := httptest.NewRequest(http.MethodGet, s.server.URL+"/t.T/Any?connect=v1&encoding=json&message=%22x%22&access_token=x", nil)

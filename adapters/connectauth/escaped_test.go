@@ -17,9 +17,10 @@ func (refuseAll) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, &xenaauth.Error{Reason: xenaauth.ReasonInactive}
 }
 
-// TestEscapedNames sends the name of a procedure with escapes. Generated code mounts a service
-// under its prefix and chooses the procedure by the decoded path. So an escaped name must not avoid
-// the rule of the procedure and get the weaker rule of the service.
+// TestEscapedNames sends requests with escaped characters in the name of a procedure. The handler
+// that Connect generates decodes the path before it chooses the procedure. So an escaped name
+// reaches the procedure, and the guard must apply the rule of the procedure, not a weaker rule of
+// the whole service.
 func TestEscapedNames(t *testing.T) {
 	served := 0
 	mux := http.NewServeMux()

@@ -22,8 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements has the requirement of each procedure of the service "t.T". For each there is a
-// unary procedure and a stream.
+// requirements are the procedures of the service "t.T", each with its requirement. Each has a unary
+// form and a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
@@ -43,7 +43,7 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter counts the tokens that reach the validator, and fails for some of them.
+// counter counts the calls of the validator inside. For some tokens it returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -64,7 +64,7 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a server and what happened in it.
+// served is a test server. It records what its handlers and hooks do.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
@@ -75,7 +75,7 @@ type served struct {
 
 type value = wrapperspb.StringValue
 
-// subject returns the response of every handler.
+// subject returns the text that every handler sends: the subject of the user.
 func (s *served) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -84,7 +84,7 @@ func (s *served) subject(ctx context.Context) *value {
 	return wrapperspb.String("nobody")
 }
 
-// rules returns the rules of the server.
+// rules returns the table of rules of the server.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -111,7 +111,7 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// start starts a server over HTTP/2. If outer is not nil, it runs around the guards.
+// start starts a server over HTTP/2. If outer is not nil, it wraps the guarded handler.
 func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) http.Handler) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -155,7 +155,7 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	}
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.EnableHTTP2 = true
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // TestPanic's
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // without the log of the panic in TestPanic
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
 	return s
@@ -169,7 +169,7 @@ var protocols = map[string][]connect.ClientOption{
 	"gRPC-Web":    {connect.WithGRPCWeb()},
 }
 
-// calls has the two ways to call a procedure.
+// calls are the two ways to call a procedure: unary and stream.
 var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
 	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		client := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure, opts...)
@@ -183,12 +183,12 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		}
 		return response.Msg.GetValue(), nil
 	},
-	// It sends no message if the call has the field X-Refused, and else one.
+	// The stream sends one message, or none if the call has the field X-Refused.
 	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
-		defer func() { // otherwise the handler waits for another message, and the server for the handler
+		defer func() { // ends the handler, which waits for another message
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()
 		}()
@@ -210,7 +210,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// each calls a procedure in every way and over every protocol.
+// each runs a test for every kind of call and every protocol.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

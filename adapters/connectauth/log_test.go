@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRefusalsAreLogged finds the rule or the procedure of a refused request in the log.
+// TestRefusalsAreLogged requires that the log names the rule of a refused request, or its procedure
+// if no rule matches.
 func TestRefusalsAreLogged(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
@@ -38,8 +39,8 @@ func TestRefusalsAreLogged(t *testing.T) {
 	}
 }
 
-// TestALongNameCostsLittleToLog has a path of 1 MiB without a rule. The log line must not need memory
-// in proportion to the path, which the client chooses.
+// TestALongNameCostsLittleToLog sends a path of 1 MiB that no rule matches. The client chooses the
+// length of the path, so the memory for the log record must not grow with it.
 func TestALongNameCostsLittleToLog(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {

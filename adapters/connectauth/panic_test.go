@@ -16,7 +16,7 @@ import (
 )
 
 // TestPanic calls a procedure whose policy panics. The handler does not run, the client does not
-// learn the value, and the server goes on.
+// learn the value of the panic, and the server continues to work.
 func TestPanic(t *testing.T) {
 	s := start(t, nil)
 	s.each(t, "/t.T/Panic", authorization(s.bearer()), func(t *testing.T, _ string, err *connect.Error) {
@@ -34,8 +34,8 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// TestPanicUnderRecovery has middleware that recovers from the panic of a hook and writes nothing,
-// which net/http would send as 200.
+// TestPanicUnderRecovery has middleware around the guard that recovers from the panic of a hook and
+// writes nothing. The response must not be 200, which net/http sends by default.
 func TestPanicUnderRecovery(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// TestProcedures audits a table with the procedures of a file.
+// TestProcedures requires that Audit reports the procedures of a proto file that no rule matches.
 func TestProcedures(t *testing.T) {
 	method := func(name string) *descriptorpb.MethodDescriptorProto {
 		return &descriptorpb.MethodDescriptorProto{

@@ -16,7 +16,8 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = "xenaauth"
 
-// refused is the error of a refused request. The client gets the message, and not the cause.
+// refused is the error of a refused request. Its message is for the client. The cause inside it is
+// for the log only.
 type refused struct {
 	message string
 	cause   *xenaauth.Error
@@ -25,13 +26,13 @@ type refused struct {
 func (r *refused) Error() string { return r.message }
 func (r *refused) Unwrap() error { return r.cause }
 
-// refusal returns the error of a refused request. It sets the challenge in h, the header of the
-// response in all three protocols: net/http sends no WWW-Authenticate field in trailers, where a
-// gRPC client expects the metadata of an error.
+// refusal returns the error of a refused request. It puts the challenge into h, the header of the
+// response, in all three protocols. gRPC clients expect the metadata of an error in the trailer,
+// but net/http sends no WWW-Authenticate field in trailers.
 func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // Check returns no other errors
+		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // the errors of Check have this type
 	}
 	code := connect.Code(rpcerror.Code(m.Challenge(h, r, e)))
 	details := []proto.Message{&errdetails.ErrorInfo{
@@ -45,7 +46,8 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 	}
 	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
-		// It fails for text that is not UTF-8, from a TokenValidator of the service.
+		// NewErrorDetail fails if a text is not UTF-8. Such a text can be from a TokenValidator of
+		// the service.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

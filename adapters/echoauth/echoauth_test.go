@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// colons writes the path parameters of net/http as the router does.
+// colons converts the parameters in a path from the syntax of net/http to that of echo.
 var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
@@ -51,7 +51,8 @@ func newAuth(t *testing.T) *xenaauth.Middleware {
 	return xenaauth.NewMiddleware(v, nil)
 }
 
-// TestErrorHandler shows that a handler of the application's own sees a refusal, of a response that is sent already.
+// TestErrorHandler requires that the error handler of the application gets the refusal, and that
+// the response is already committed.
 func TestErrorHandler(t *testing.T) {
 	auth := newAuth(t)
 	for path, guard := range map[string]echo.MiddlewareFunc{
@@ -84,8 +85,9 @@ func TestErrorHandler(t *testing.T) {
 	}
 }
 
-// TestBehindWriters has one body and the right status also where middleware around the guard changes the writer, holds
-// the answer back, or calls the error handler itself.
+// TestBehindWriters puts middleware around the guard that replaces the writer, holds the response
+// back, or calls the error handler itself. The response must still have one body and the right
+// status.
 func TestBehindWriters(t *testing.T) {
 	auth := newAuth(t)
 	want, _ := (&xenaauth.Error{Reason: xenaauth.ReasonMissingToken}).MarshalJSON()

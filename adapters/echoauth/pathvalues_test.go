@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPathValues has policies see what echo's own accessor returns, wherever the guard is and whatever the path looks
-// like.
+// TestPathValues requires that a policy gets the same path values as echo's Param returns in the
+// handler, for guards in every place and for unusual paths.
 func TestPathValues(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -28,7 +28,7 @@ func TestPathValues(t *testing.T) {
 	}{
 		{"/a/:id", "/a/7", map[string]string{"id": "7", "other": ""}},
 		{"/a/:id", "/a/x%20y", map[string]string{"id": "x y"}},
-		{"/a/:id", "/a/x%2Fy", map[string]string{"id": "x%2Fy"}}, // as Param has it
+		{"/a/:id", "/a/x%2Fy", map[string]string{"id": "x%2Fy"}}, // as echo's Param returns it
 		{"/a/:id/*", "/a/7/b/c", map[string]string{"id": "7", "*": "b/c"}},
 		{"/a/:order-id", "/a/7", map[string]string{"order-id": "7"}},
 		{"/a/:größe", "/a/7", map[string]string{"größe": "7"}},
@@ -74,7 +74,7 @@ func TestPathValues(t *testing.T) {
 	}
 }
 
-// TestContextWithoutRoute has the guard run on a context that no router has seen.
+// TestContextWithoutRoute runs the guard with a context for which no router has found a route.
 func TestContextWithoutRoute(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/a/7", nil)
 	c := echo.New().NewContext(r, httptest.NewRecorder())

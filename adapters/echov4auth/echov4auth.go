@@ -2,21 +2,23 @@
 //
 //	e.GET("/invoices/:id", invoice, echov4auth.Require(auth, xenaauth.AllScopes("testapi")))
 //
-// The response to a refused request is that of net/http, written by [xenaauth.Middleware.Deny].
-// [xenaauth.Options] can choose another body. The guard then returns the refusal, an [*xenaauth.Error],
-// for loggers and for the HTTPErrorHandler of the application. The response is committed, so the error
-// handlers of echo add nothing, and an error handler of the application must not either: echo also
-// calls it for committed responses in other cases. The guard does not leave the response to the error
-// handler of echo, which would answer 500.
+// The guard sends the response to a refused request with [xenaauth.Middleware.Deny], so it is the
+// same response as with net/http. [xenaauth.Options] can choose another body. The guard then
+// returns the refusal, an [*xenaauth.Error], for loggers and for the HTTPErrorHandler of the
+// application. The response is already sent at that time (committed, in the words of echo), so the
+// error handlers of echo add nothing. An error handler of the application must not write to a
+// committed response either. The guard does not leave the response to the error handler of echo,
+// because that would send 500.
 //
-// The guard sets the parameters of the route in the request before it checks the token. So a policy of
-// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue]. Names and
-// values are those of Param: r.PathValue("id") for ":id", and r.PathValue("*") for "*". echo does not
-// decode the values of a path with unusual escapes ("%2F"). A policy gets the same value as the
-// handler. The Pattern of the request is the route, as echo writes it.
+// The guard sets the parameters of the route in the request before it checks the token. So a policy
+// of [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue].
+// Names and values are those of echo's Param: r.PathValue("id") for ":id", and r.PathValue("*") for
+// "*". echo does not decode the values of a path with unusual escapes ("%2F"). A policy gets the
+// same value as the handler. The Pattern of the request is the route, as echo writes it.
 //
-// A guard of Echo.Use, of a group or of a route runs after echo has found the route. A guard of
-// Echo.Pre runs before it: then every value is "", so a policy that reads values does not belong there.
+// A guard that is added with Echo.Use, to a group or to a route runs after echo has found the
+// route. A guard that is added with Echo.Pre runs before that: then every value is "". Don't use
+// Echo.Pre for a policy that reads parameters.
 package echov4auth
 
 import (
@@ -29,10 +31,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require is [xenaauth.Middleware.Require] for echo. The handler does not run for a request whose user
-// does not meet every requirement. It panics in the same cases.
+// Require returns a guard for echo that checks the same as [xenaauth.Middleware.Require]. If the
+// user does not meet every requirement, the handler does not run. Require panics in the same cases.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
-	m.Require(rs...) // it panics about mistakes when the routes are set up
+	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -51,10 +53,11 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 	}
 }
 
-// Optional is [xenaauth.Middleware.Optional] for echo: requests without a token pass, without a user.
-// It panics in the same cases.
+// Optional returns a guard for echo that checks the same as [xenaauth.Middleware.Optional]:
+// requests without a token pass, without a user. Optional panics in the same cases.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	m.Optional(http.NotFoundHandler()) // it panics about mistakes
+	// The guard is not used, but the call panics for AllowAnyAudience.
+	m.Optional(http.NotFoundHandler())
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			setPathValues(c)
@@ -76,7 +79,8 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // net/http.
 func setPathValues(c echo.Context) {
 	values := c.ParamValues()
-	for i, name := range slices.Backward(c.ParamNames()) { // if two have one name, Param returns the first
+	// If two parameters have the same name, Param returns the first.
+	for i, name := range slices.Backward(c.ParamNames()) {
 		c.Request().SetPathValue(name, values[i])
 	}
 	if route := c.Path(); route != "" {
@@ -98,7 +102,7 @@ func deny(c echo.Context, m *xenaauth.Middleware, err error) error {
 	return err
 }
 
-// User returns the user of a request that passed [Require] or [Optional].
+// User returns the user of a request that passed the guard of [Require] or [Optional].
 func User(c echo.Context) (*xenaauth.User, bool) {
 	return xenaauth.UserFromContext(c.Request().Context())
 }

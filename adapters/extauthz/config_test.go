@@ -19,15 +19,15 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// The sample configurations of Envoy. docs/envoy.md shows extracts of them.
+// These files are the sample configurations of Envoy. docs/envoy.md shows extracts of them.
 const (
 	grpcSample = "../../cmd/xenagate/deploy/envoy-grpc.yaml"
 	httpSample = "../../cmd/xenagate/deploy/envoy-http.yaml"
 )
 
-// TestConfigurations reads the sample configurations as Envoy does. Every field is known, every
-// value is within its range, and the filter runs before the router. The documentation of the
-// package shows the same filter.
+// TestConfigurations reads the sample configurations as Envoy does. Every field exists, every value
+// is within its range, and the filter runs before the router. The documentation of the package must
+// show the same filter.
 func TestConfigurations(t *testing.T) {
 	bootstrap, hcm := connections(t, grpcSample)
 	clusters := make(map[string]bool)
@@ -74,7 +74,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// connections reads a sample configuration. It returns the whole and its connection manager.
+// connections reads a sample configuration. It returns the whole configuration, and its connection
+// manager.
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -88,7 +89,7 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 	return bootstrap, hcm
 }
 
-// asks checks that the first filter is ext_authz with safe settings, and returns it.
+// asks requires that the first filter is ext_authz with safe settings, and returns this filter.
 func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
@@ -112,7 +113,7 @@ func valid(t *testing.T, config interface {
 	fatal(t, m.(interface{ ValidateAll() error }).ValidateAll())
 }
 
-// filters reads a list of HTTP filters.
+// filters decodes a list of HTTP filters.
 func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	t.Helper()
 	hcm := new(hcmv3.HttpConnectionManager)
@@ -120,8 +121,8 @@ func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	return hcm.GetHttpFilters()
 }
 
-// decode reads YAML as Envoy does: it turns it into JSON first. It refuses fields that Envoy does
-// not know.
+// decode decodes YAML in the way of Envoy, which converts it to JSON first. It fails if Envoy does
+// not have a field.
 func decode(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any

@@ -117,19 +117,19 @@ type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
 	guard *routes.Guard
-	names []string        // of the identity headers
-	ours  map[string]bool // the same, in canonical form
+	names []string        // the names of the identity headers
+	ours  map[string]bool // the names in canonical form
 }
 
 var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// Check implements [authv3.AuthorizationServer]. Its error is always nil. To Envoy an error is an
-// outage, and with failure_mode_allow the request would pass.
+// Check implements [authv3.AuthorizationServer]. Its error is always nil. Envoy takes an error for
+// an outage, and with failure_mode_allow the request would pass.
 func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
 	defer func() {
-		if p := recover(); p != nil { // gRPC would let the panic end the process
+		if p := recover(); p != nil { // without recover, the panic would end the process
 			slog.ErrorContext(ctx, "extauthz: a policy or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
@@ -145,13 +145,14 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	if err != nil {
 		err = s.cfg.Middleware.Refuse(r, err)
 	} else {
-		// A requirement, so that a user whose identity does not fit is refused before the event.
+		// This requirement refuses a user whose identity does not fit into the headers. As a
+		// requirement it runs before Options.Event is called, so the event contains the refusal.
 		fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 			return s.cfg.Identity.Set(fields, u)
 		})
 		allowed, _, err = s.guard.Check(r, fits)
 	}
-	if err == nil && len(fields) == 0 { // no user: all fields are empty
+	if err == nil && len(fields) == 0 { // without a user, all fields are empty
 		err = s.cfg.Identity.Set(fields, nil)
 	}
 	if err == nil {

@@ -22,7 +22,8 @@ import (
 
 var encodings = map[string]bool{"headers": false, "header_map": true}
 
-// TestParity sends the same requests to a guard of net/http and to the service.
+// TestParity sends the same requests to a guard of net/http and to the service, and compares the
+// responses.
 func TestParity(t *testing.T) {
 	s := start(t, nil, nil)
 	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
@@ -110,8 +111,8 @@ func TestParity(t *testing.T) {
 	}
 }
 
-// wantIdentity checks that the upstream gets the user that the guard of net/http found, and no
-// other.
+// wantIdentity requires that the upstream gets the user that the guard of net/http found, and the
+// identity of no other user.
 func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse, passed *http.Request) {
 	t.Helper()
 	user, _ := xenaauth.UserFromContext(passed.Context())
@@ -125,8 +126,8 @@ func (s *served) wantIdentity(t testing.TB, r request, ok *authv3.OkHttpResponse
 	}
 }
 
-// TestOneEventEach counts the events. Every request has one, so no refusal is missing in the
-// metrics.
+// TestOneEventEach counts the events. Each request must have exactly one event, so that metrics
+// count every refusal.
 func TestOneEventEach(t *testing.T) {
 	s := start(t, nil, nil)
 	good := bearer(s.token("a", "b"))
@@ -142,8 +143,8 @@ func TestOneEventEach(t *testing.T) {
 	}
 }
 
-// TestPublicReadsNoToken sends tokens to routes where the token does not matter. The validator is
-// not called: a client must not be able to cause calls to the issuer without a valid token.
+// TestPublicReadsNoToken sends tokens to public routes. The validator must not be called: otherwise
+// a client could cause calls to the issuer without a valid token.
 func TestPublicReadsNoToken(t *testing.T) {
 	s := start(t, nil, nil)
 	for range 3 {
@@ -169,14 +170,15 @@ func TestOutage(t *testing.T) {
 	s.issuer.Heal()
 }
 
-// TestPlantedUser has an interceptor that puts a user into the context: that of Envoy itself.
+// TestPlantedUser puts a user into the context of the gRPC call. That context belongs to Envoy, so
+// the service must ignore the user.
 func TestPlantedUser(t *testing.T) {
 	var s *served
 	planted := xenaauthtest.User(xenaauthtest.Token{Subject: "envoy"})
 	s = start(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			if in, err := r.parsed(); err == nil { // with the same middleware
+			if in, err := r.parsed(); err == nil { // it uses the middleware of the service
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)
 				}

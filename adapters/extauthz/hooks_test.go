@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestHooks has a hook that writes the bodies of refusals.
+// TestHooks sets Options.ErrorBody, which writes the bodies of refusals.
 func TestHooks(t *testing.T) {
 	hook := func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
 		switch r.URL.Path {
@@ -57,7 +57,7 @@ func TestHooks(t *testing.T) {
 }
 
 // TestPanic sends a request whose policy panics. The request is refused, the response and the log
-// do not contain the value, and the process goes on.
+// do not contain the value of the panic, and the process continues to work.
 func TestPanic(t *testing.T) {
 	var log lockedBuilder
 	before := slog.Default()

@@ -25,7 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules has the rules of the table.
+// rules are the rules of the table.
 var rules = []routes.Rule{
 	{Pattern: "GET /any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/scope/", Access: routes.Require(xenaauth.AllScopes("a", "b"))},
@@ -52,7 +52,7 @@ var rules = []routes.Rule{
 		}))},
 }
 
-// counter counts the tokens that reach the validator.
+// counter counts the calls of the validator inside.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -78,7 +78,7 @@ type served struct {
 	outcomes  atomic.Int64
 }
 
-// start starts the service. change may be nil; otherwise it changes the configuration.
+// start starts the service. If change is not nil, it changes the configuration first.
 func start(t testing.TB, opts *xenaauth.Options, change func(*extauthz.Config), server ...grpc.ServerOption) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -136,7 +136,7 @@ func (s *served) check(t testing.TB, in *authv3.CheckRequest) *authv3.CheckRespo
 	return out
 }
 
-// request is a request of a client. Each of its lines is a field line: name and value.
+// request is a request of a client. Each element is one line of the header: a name and a value.
 type request struct {
 	method, host, target string
 	lines                [][2]string
@@ -148,8 +148,8 @@ func get(target string, lines ...[2]string) request {
 
 func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
 
-// attributes returns the message that Envoy sends for a request. raw is its setting
-// encode_raw_headers.
+// attributes returns the message that Envoy sends for a request. raw is the setting
+// encode_raw_headers of Envoy.
 func (r request) attributes(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
 		{"x-request-id", "1"}}, r.lines...)
@@ -180,7 +180,7 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// parsed returns the request as the server of net/http reads it, or the error of the server.
+// parsed returns the request that the server of net/http reads, or the error of that server.
 func (r request) parsed() (*http.Request, error) {
 	var b strings.Builder
 	b.WriteString(r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nX-Request-Id: 1\r\n")
@@ -190,8 +190,9 @@ func (r request) parsed() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// guarded sends the request to a guard of net/http with the same middleware and table. passed is
-// the request that its handler gets, or nil if the request was refused.
+// guarded sends the request to a guard of net/http with the middleware and the table of the
+// service. passed is the request that the handler behind the guard gets, or nil if the guard
+// refused it.
 func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
 	t.Helper()
 	in, err := r.parsed()
@@ -202,8 +203,8 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	return answer, passed
 }
 
-// forwarded returns the header that the upstream gets. Envoy first sets fields and then removes
-// fields.
+// forwarded returns the header that the upstream gets from Envoy, which first sets fields and then
+// removes fields.
 func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {
@@ -217,7 +218,7 @@ func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	return h
 }
 
-// sent returns the header of a refusal, as the client gets it.
+// sent returns the header of a refusal that the client gets.
 func sent(denied *authv3.DeniedHttpResponse) http.Header {
 	h := make(map[string][]string)
 	apply(h, denied.GetHeaders())
@@ -234,7 +235,8 @@ func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
 		switch {
 		case name != strings.ToLower(name):
 			panic("the name is not in lower case: " + name)
-		case value == "" && !o.GetKeepEmptyValue(): // the filter of Envoy keeps empty values in any case, other programs may not
+		// The filter of Envoy always keeps empty values; other programs may not.
+		case value == "" && !o.GetKeepEmptyValue():
 		case len(o.GetHeader().GetRawValue()) > 0:
 			panic("Envoy doesn't read raw values")
 		case o.GetAppendAction() == corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD:

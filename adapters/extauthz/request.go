@@ -15,18 +15,19 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// refuse returns a refusal of a request that net/http would not accept, or that contradicts itself.
+// refuse returns the refusal of a request that net/http would not accept, or whose parts contradict
+// each other.
 func refuse(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
 
-// read returns the client's request as net/http reads it. If it returns an error, the request is
-// only fit for the refusal.
+// read returns the client's request as net/http reads it. If it returns an error, use the request
+// only to write the refusal.
 func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http.Request, error) {
 	r := (&http.Request{
 		Method:     from.GetMethod(),
 		URL:        new(url.URL),
-		Proto:      "HTTP/1.1", // the client's version says nothing about the version that the upstream gets
+		Proto:      "HTTP/1.1", // Envoy may use another HTTP version for the upstream
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 		Header:     make(http.Header),
@@ -62,7 +63,7 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 			continue
 		}
 		if strings.HasPrefix(name, ":") {
-			continue // a pseudo field of HTTP/2, which has no place in an http.Header
+			continue // a pseudo field of HTTP/2, which an http.Header must not contain
 		}
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, invalidValue) {
 			return r, refuse(xenaauth.ReasonMalformedRequest, "a header field is malformed")
@@ -74,8 +75,9 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 
-// readHeader returns the values of each field by its name in lower case. header_map has one entry
-// for each field line. headers has one entry for each name, because Envoy joins the lines.
+// readHeader returns the values of each field, by its name in lower case. In a message, header_map
+// has one entry for each field line. headers has one entry for each name, because Envoy joins the
+// lines of a field.
 func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string, error) {
 	lines := make(map[string][]string)
 	for _, field := range from.GetHeaderMap().GetHeaders() {
@@ -97,14 +99,15 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	if len(joined) == 0 {
 		return lines, nil
 	}
-	if len(lines) > 0 { // Envoy never sends both
+	if len(lines) > 0 { // Envoy sends only one of them
 		if !agree(lines, joined) {
 			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}
 		return lines, nil
 	}
-	// A comma may be from the client, or from Envoy, which joins the lines of a field with it. No
-	// token contains one. Credentials in two lines must not look like one line of another scheme.
+	// If a value contains a comma, the client may have sent it, or Envoy may have joined two lines
+	// with it. No token contains a comma. So two lines with credentials are never read as one line
+	// with another scheme.
 	if values := joined["authorization"]; len(values) == 1 && strings.Contains(values[0], ",") {
 		joined["authorization"] = strings.Split(values[0], ",")
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestSpoofed sends identity fields in every spelling that an upstream may take for the same name.
+// TestSpoofed sends identity fields under every name that an upstream may take for an identity
+// field.
 func TestSpoofed(t *testing.T) {
 	s := start(t, nil, nil)
 	if len(s.identity.Names()) < 3 {
@@ -47,7 +48,8 @@ func TestSpoofed(t *testing.T) {
 	}
 }
 
-// spellings returns a header name with other characters instead of its dashes, in two cases.
+// spellings returns variants of a header name, with other characters instead of its dashes, in
+// upper and lower case.
 func spellings(name string) []string {
 	out := []string{""}
 	for _, c := range name {
@@ -69,8 +71,8 @@ func spellings(name string) []string {
 	return out
 }
 
-// TestPolicySeesNoSpoof has a policy that reads identity fields. It never finds those of the
-// client.
+// TestPolicySeesNoSpoof has a policy that reads identity fields. The policy must not find fields
+// that the client sent.
 func TestPolicySeesNoSpoof(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
@@ -83,8 +85,8 @@ func TestPolicySeesNoSpoof(t *testing.T) {
 	}
 }
 
-// TestConnection sends the names of identity fields in Connection. The next proxy would remove the
-// fields with these names.
+// TestConnection sends a Connection field with the names of identity fields. A proxy behind Envoy
+// would remove the fields with these names, so Envoy must remove the Connection field.
 func TestConnection(t *testing.T) {
 	s := start(t, nil, nil)
 	name := s.identity.Names()[0]
@@ -99,7 +101,8 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// TestAuthorization removes the token from the request to the upstream, or keeps it.
+// TestAuthorization requires that the upstream gets the token, or does not get it with
+// RemoveAuthorization.
 func TestAuthorization(t *testing.T) {
 	for _, remove := range []bool{false, true} {
 		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
@@ -112,7 +115,8 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// TestTooLargeIdentity has a user that does not fit in the identity headers.
+// TestTooLargeIdentity sends the token of a user whose fields are too long for the identity
+// headers.
 func TestTooLargeIdentity(t *testing.T) {
 	small, err := identity.New(identity.Config{MaxBytes: 200})
 	fatal(t, err)
@@ -123,7 +127,8 @@ func TestTooLargeIdentity(t *testing.T) {
 	}
 }
 
-// TestUnreadable sends messages that Envoy does not send. They are refused, also on a public route.
+// TestUnreadable sends messages that Envoy never sends. They must be refused, also on a public
+// route.
 func TestUnreadable(t *testing.T) {
 	s := start(t, nil, func(cfg *extauthz.Config) {
 		cfg.Find = func(*http.Request) (routes.Rule, error) {
@@ -219,7 +224,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestJoined sends fields that Envoy joined. A value that may be two lines is not read as one.
+// TestJoined sends values that Envoy has joined. A value that may come from two field lines must
+// not be read as one.
 func TestJoined(t *testing.T) {
 	s := start(t, nil, nil)
 	token := s.token("a", "b")
@@ -235,7 +241,7 @@ func TestJoined(t *testing.T) {
 			}
 		}
 	}
-	// Two keys for one name, from a program that is not Envoy.
+	// A program that is not Envoy may send one name twice, in different cases.
 	in := get("/maybe", bearer(token)).attributes(false)
 	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
 	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {
@@ -243,7 +249,7 @@ func TestJoined(t *testing.T) {
 	}
 }
 
-// TestBig sends a request that is larger than Envoy allows.
+// TestBig sends a header that is larger than Envoy allows.
 func TestBig(t *testing.T) {
 	s := start(t, nil, nil)
 	r := get("/any", bearer(s.token("a", "b")))

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// allow returns the response for a request that may pass. client is its header before identity fields
-// were removed, and identity are the fields that name the user.
+// allow returns the response for a request that may pass. client is the header that the client
+// sent, still with its identity fields. identity has the fields that name the user.
 func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {
 	var remove []string
 	var change []*corev3.HeaderValueOption
@@ -26,7 +26,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	for name, values := range client {
 		if kept, ok := r.Header[name]; !ok {
 			remove = append(remove, name)
-		} else if !slices.Equal(kept, values) { // Connection, which named identity fields
+		} else if !slices.Equal(kept, values) { // in Connection, names of identity fields were removed
 			change = append(change, options(name, kept)...)
 		}
 	}
@@ -35,7 +35,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
-		if !s.ours[name] { // Envoy sets before it removes
+		if !s.ours[name] { // Envoy sets fields first and removes fields then
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}
 	}
@@ -56,8 +56,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 }
 
-// options returns the options that set a field to values and remove its old values. Without values
-// it returns none.
+// options returns the options that replace a field by the given values. It returns none if there
+// are no values.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -74,8 +74,8 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 	return out
 }
 
-// text returns s as UTF-8, because a protobuf string must be UTF-8. Envoy does not read the other
-// form of fields and bodies, bytes.
+// text returns s as valid UTF-8, because a protobuf string must be UTF-8. The message also has
+// members of the type bytes for fields and bodies, but Envoy does not read them.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
 // denied returns the response for a refusal.
@@ -91,7 +91,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	slices.Sort(names)
 	for _, name := range names {
 		switch name {
-		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy sets these itself
+		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy sets these fields itself
 		default:
 			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
 		}
@@ -102,7 +102,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	}
 }
 
-// response is an [http.ResponseWriter] that keeps the response.
+// response is an [http.ResponseWriter] that stores the response in memory.
 type response struct {
 	header, sent http.Header
 	status       int
@@ -120,7 +120,8 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	w.WriteHeader(http.StatusForbidden) // a refusal, also if the caller sets no status
+	// Without a call of WriteHeader, the response must not be a success.
+	w.WriteHeader(http.StatusForbidden)
 	w.body = append(w.body, p...)
 	return len(p), nil
 }
@@ -128,7 +129,8 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
-		w.sent.Set("Content-Type", http.DetectContentType(w.body)) // as net/http does
+		// Http.ResponseWriter has this status by default.
+		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
 	return denied(w.status, w.sent, w.body)
 }

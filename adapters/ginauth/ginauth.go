@@ -2,18 +2,19 @@
 //
 //	router.GET("/invoices/:id", ginauth.Require(auth, xenaauth.AllScopes("testapi")), invoice)
 //
-// The response to a refused request is that of net/http, written by [xenaauth.Middleware.Deny].
-// [xenaauth.Options] can choose another body. The guard also aborts the chain, and attaches the refusal
-// to the context as an error of type [gin.ErrorTypePrivate], for loggers. Code that shows errors to
-// clients must not show private errors, as [gin.ErrorLogger] does.
+// The guard sends the response to a refused request with [xenaauth.Middleware.Deny], so it is the
+// same response as with net/http. [xenaauth.Options] can choose another body. The guard also aborts
+// the chain of handlers, and attaches the refusal to the gin.Context as an error of type
+// [gin.ErrorTypePrivate], for loggers. Code that shows errors to clients, as [gin.ErrorLogger]
+// does, must not show private errors.
 //
-// The guard sets the parameters of the route in the request before it checks the token. So a policy of
-// [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue]. Names and
-// values are those of [gin.Context.Param]: r.PathValue("id") for ":id", and "/a/b" with its first slash
-// for "*path". The Pattern of the request is the route, as gin writes it.
+// The guard sets the parameters of the route in the request before it checks the token. So a policy
+// of [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue].
+// Names and values are those of [gin.Context.Param]: r.PathValue("id") for ":id", and "/a/b" with
+// its first slash for "*path". The Pattern of the request is the route, as gin writes it.
 //
 // gin finds the route before any middleware runs. So the parameters are also set for a guard on the
-// engine or on a group. Without a route (NoRoute, NoMethod), every value is "".
+// engine or on a group. If there is no route (NoRoute, NoMethod), every value is "".
 package ginauth
 
 import (
@@ -26,10 +27,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require is [xenaauth.Middleware.Require] for gin. It aborts the chain for a request whose user
-// does not meet every requirement. It panics in the same cases.
+// Require returns a guard for gin that checks the same as [xenaauth.Middleware.Require]. If the
+// user does not meet every requirement, the guard aborts the chain of handlers. Require panics in
+// the same cases.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
-	m.Require(rs...) // it panics about mistakes when the routes are set up
+	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -46,10 +48,11 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 	}
 }
 
-// Optional is [xenaauth.Middleware.Optional] for gin: requests without a token pass, without a user. It
-// panics in the same cases.
+// Optional returns a guard for gin that checks the same as [xenaauth.Middleware.Optional]: requests
+// without a token pass, without a user. Optional panics in the same cases.
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
-	m.Optional(http.NotFoundHandler()) // it panics about mistakes
+	// The guard is not used, but the call panics for AllowAnyAudience.
+	m.Optional(http.NotFoundHandler())
 	return func(c *gin.Context) {
 		setPathValues(c)
 		decided := false
@@ -68,7 +71,8 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 // setPathValues sets the route and its parameters in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *gin.Context) {
-	for _, p := range slices.Backward(c.Params) { // if two parameters have one name, Param returns the first
+	// If two parameters have the same name, Param returns the first.
+	for _, p := range slices.Backward(c.Params) {
 		c.Request.SetPathValue(p.Key, p.Value)
 	}
 	if route := c.FullPath(); route != "" {
@@ -82,23 +86,23 @@ var errPanicked = errors.New("the check of the request panicked")
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), c.Request, errPanicked))
-		c.Writer.WriteHeaderNow() // gin would send the status after the middleware, which a panic skips
+		c.Writer.WriteHeaderNow() // gin sends the status after all middleware, and a panic skips that
 		c.Abort()
 	}
 }
 
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	defer c.Abort()
-	defer c.Writer.WriteHeaderNow() // as Options.ErrorBody may panic
+	defer c.Writer.WriteHeaderNow() // Options.ErrorBody may panic
 	m.Deny(c.Writer, c.Request, err)
-	_ = c.Error(err) // returns what it has attached
+	_ = c.Error(err) // the result is the error that Error attached
 }
 
-// User returns the user of a request that passed [Require] or [Optional].
+// User returns the user of a request that passed the guard of [Require] or [Optional].
 //
-// Code that has only a [context.Context] gets the user from [xenaauth.UserFromContext], if the context
-// is c.Request.Context(). A gin.Context as the context does not have the values of its request, unless
-// the engine's ContextWithFallback is set.
+// Code that has only a [context.Context] gets the user from [xenaauth.UserFromContext], if that
+// context is c.Request.Context(). If the context is the gin.Context itself, it has no user, unless
+// ContextWithFallback of the engine is set.
 func User(c *gin.Context) (*xenaauth.User, bool) {
 	return xenaauth.UserFromContext(c.Request.Context())
 }

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// colons writes the path parameters of net/http as the router does.
+// colons converts the parameters in a path from the syntax of net/http to that of gin.
 var colons = strings.NewReplacer("{", ":", "}", "")
 
 func TestMiddleware(t *testing.T) {
@@ -45,7 +45,8 @@ func TestMiddleware(t *testing.T) {
 	})
 }
 
-// TestErrors shows what gin's own flow of errors gets: a private error, and an aborted chain.
+// TestErrors requires that the guard attaches the refusal to the gin.Context as a private error,
+// and aborts the chain.
 func TestErrors(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

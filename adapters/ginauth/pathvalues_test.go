@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestPathValues has policies see what gin's own accessor returns, wherever the guard is and whatever the path looks like.
+// TestPathValues requires that a policy gets the same path values as gin's Param returns in the
+// handler, for guards in every place and for unusual paths.
 func TestPathValues(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The README's test of a service's routes, on a service that passes it.
+// This is the example of TestRoutes in the README. The service here passes the test.
 func TestRoutesAsInTheReadme(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

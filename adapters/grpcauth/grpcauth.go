@@ -10,15 +10,15 @@
 //	guard := grpcauth.New(auth, table.Find)
 //	server := grpc.NewServer(guard.ServerOptions()...)
 //
-// The token is in the metadata "authorization". The same rules apply as to the Authorization field
-// of HTTP. A handler finds the user with [xenaauth.UserFromContext]. A method that no rule matches
-// is refused. [routes.Table.Audit] lists such methods.
+// The token is in the metadata "authorization". Its syntax is that of the Authorization field of
+// HTTP. A handler finds the user with [xenaauth.UserFromContext]. A call of a method that no rule
+// matches is refused. [routes.Table.Audit] lists such methods.
 //
 // # Rules
 //
 // A call is a POST request to the full name of its method. The pattern "/invoices.v1.Invoices/Get"
-// matches one method, and "/invoices.v1.Invoices/" every method of the service. The same table can
-// hold the rules of REST routes and of [connectauth].
+// matches one method, and "/invoices.v1.Invoices/" every method of the service. One table can
+// contain these rules together with the rules of REST routes and of [connectauth].
 //
 // Rules and policies ([xenaauth.WhereRequest]) see that request: the method name as its path, the
 // authority as its host, the metadata as its header, and the TLS connection. Pseudo fields and
@@ -28,15 +28,16 @@
 //
 // # Refusals
 //
-// HTTP's status 401 and 400 become [codes.Unauthenticated], 403 becomes [codes.PermissionDenied],
-// and 503 becomes [codes.Unavailable]. 400 does not become [codes.InvalidArgument], because that
-// code is about the arguments of a method.
+// A refusal has a code of gRPC instead of an HTTP status. 401 and 400 become
+// [codes.Unauthenticated], 403 becomes [codes.PermissionDenied], and 503 becomes
+// [codes.Unavailable]. 400 does not become [codes.InvalidArgument], because that code is about the
+// arguments of a method.
 //
-// The trailer has the header fields that HTTP's response has, for example "www-authenticate" or
+// The trailer has the header fields that a refusal over HTTP has, for example "www-authenticate" or
 // "retry-after". The status has an [errdetails.ErrorInfo] with the domain [Domain]. Its reason is
 // the [xenaauth.Reason] in upper case, and its metadata has the required scope. A status with the
 // code Unavailable also has an [errdetails.RetryInfo]. Interceptors around the guard find the
-// [*xenaauth.Error] with [errors.As]. Clients do not see its cause.
+// [*xenaauth.Error] with [errors.As]. Clients do not get the cause in it.
 //
 // If a policy or a hook panics, the guard logs the panic with [slog.Default], without its value,
 // and refuses the call with Unavailable. The guard does not recover from panics of handlers.
@@ -45,7 +46,7 @@
 //
 // A stream is checked when it begins. A handler that keeps a stream open must end it at
 // [xenaauth.User.ExpiresAt]. gRPC reads the message of a unary call before an interceptor runs.
-// [grpc.MaxRecvMsgSize] limits its size.
+// [grpc.MaxRecvMsgSize] limits the size of the message.
 //
 // [connectauth]: https://pkg.go.dev/github.com/xenaauth/xenaauth/adapters/connectauth
 package grpcauth
@@ -93,14 +94,14 @@ func (g *Guard) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(g.Unary), grpc.ChainStreamInterceptor(g.Stream)}
 }
 
-// Unary is a [grpc.UnaryServerInterceptor]. A server that has Unary without [Guard.Stream] doesn't
-// guard its streams.
+// Unary is a [grpc.UnaryServerInterceptor]. It does not guard streams: a server needs
+// [Guard.Stream] too.
 func (g *Guard) Unary(
 	ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler,
 ) (any, error) {
 	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, fields) // it fails only in a call without a server
+		_ = grpc.SetTrailer(ctx, fields) // it fails only if ctx is not that of a call
 		return nil, err
 	}
 	if len(fields) > 0 {
@@ -109,8 +110,8 @@ func (g *Guard) Unary(
 	return handler(allowed, req)
 }
 
-// Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. A
-// server that has Stream without [Guard.Unary] doesn't guard its unary methods.
+// Stream is a [grpc.StreamServerInterceptor]. It refuses a stream before the first message. It does
+// not guard unary methods: a server needs [Guard.Unary] too.
 func (g *Guard) Stream(
 	srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler,
 ) error {
@@ -125,14 +126,14 @@ func (g *Guard) Stream(
 	return handler(srv, &stream{ServerStream: ss, ctx: allowed})
 }
 
-// check decides about a call. It returns the context with the user, and the metadata of the
-// response: of its header if the call may pass, and of its trailer otherwise.
+// check decides whether a call may pass. It returns the context with the user, and metadata for the
+// response. The metadata is for the header if the call may pass, and for the trailer otherwise.
 func (g *Guard) check(ctx context.Context, method string) (
 	allowed context.Context, fields metadata.MD, err error,
 ) {
 	r := request(ctx, method)
 	defer func() {
-		if p := recover(); p != nil { // gRPC would let the panic end the process
+		if p := recover(); p != nil { // without recover, the panic would end the process
 			slog.ErrorContext(ctx, "grpcauth: a policy or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
@@ -149,7 +150,7 @@ func (g *Guard) check(ctx context.Context, method string) (
 	return passed.Context(), metadataOf(h), nil
 }
 
-// stream is a stream whose context has the user.
+// stream is a [grpc.ServerStream] whose context contains the user.
 type stream struct {
 	grpc.ServerStream
 	ctx context.Context

@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response of net/http's middleware.
+// http returns the header of the response that a guard of net/http sends.
 func (s *served) http(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {
@@ -175,7 +175,7 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNoRule calls methods that no rule matches. The token is not looked at.
+// TestNoRule calls methods that no rule matches. They are refused, and the token is not read.
 func TestNoRule(t *testing.T) {
 	s := start(t, 1)
 	for kind, do := range calls {
@@ -192,7 +192,8 @@ func TestNoRule(t *testing.T) {
 			}
 		}
 	}
-	// Names that are almost the name of a method with a rule, if gRPC passes them to interceptors.
+	// Each name differs a little from the name of a method with a rule. If gRPC passes such a name
+	// to the interceptors, the guard must refuse the call.
 	guard := grpcauth.New(s.auth, table(t,
 		routes.Rule{Pattern: "/t.T/Open", Access: routes.Public()},
 		routes.Rule{Pattern: "/w.W/", Access: routes.Public()}).Find)
@@ -200,7 +201,7 @@ func TestNoRule(t *testing.T) {
 		"/": codes.PermissionDenied, "/*": codes.PermissionDenied, "/t.T/Open/": codes.PermissionDenied,
 		"/t.T/open": codes.PermissionDenied, "/t.T/Open/x": codes.PermissionDenied, "/w.W": codes.PermissionDenied,
 		"/w.W2/Open": codes.PermissionDenied,
-		// A target that servers can read differently is HTTP's 400.
+		// Two servers could read such a target in different ways. Over HTTP the refusal is 400.
 		"": codes.Unauthenticated, "*": codes.Unauthenticated, "t.T/Open": codes.Unauthenticated,
 		"w.W/Open": codes.Unauthenticated, "//t.T/Open": codes.Unauthenticated, "/x/../w.W/Open": codes.Unauthenticated,
 		"/w.W/%4Fpen": codes.Unauthenticated, "/t.T%2FOpen": codes.Unauthenticated,

@@ -28,8 +28,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements has the requirement of each method of the service "t.T". For each there is a unary
-// method and a stream.
+// requirements are the methods of the service "t.T", each with its requirement. Each has a unary
+// form and a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),
@@ -52,7 +52,7 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter counts the tokens that reach the validator, and fails for some of them.
+// counter counts the calls of the validator inside. For some tokens it returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -73,17 +73,17 @@ func (c *counter) Validate(ctx context.Context, token string) (*xenaauth.User, e
 	return c.next.Validate(ctx, token)
 }
 
-// served is a server and what happened in it.
+// served is a test server. It records what its handlers and hooks do.
 type served struct {
 	issuer    *xenaauthtest.Issuer
 	validator *counter
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
-	seen      atomic.Pointer[error] // the last error of a guard or a handler
+	seen      atomic.Pointer[error] // the last error that a guard or a handler returned
 }
 
-// subject returns the response of every handler.
+// subject returns the text that every handler sends: the subject of the user.
 func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -92,7 +92,8 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// around keeps the error of a call. It recovers from panics, as an interceptor of a service would.
+// around is an interceptor around the guard. It records the error of a call, and recovers from
+// panics, as an interceptor of a service would.
 func (s *served) around(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -103,7 +104,7 @@ func (s *served) around(call func() error) (err error) {
 	return call()
 }
 
-// rules returns the rules of the server.
+// rules returns the table of rules of the server.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -130,7 +131,7 @@ func table(t *testing.T, rules ...routes.Rule) *routes.Table {
 	return table
 }
 
-// start starts a server with several guards around each handler.
+// start starts a server. Each handler is behind several guards.
 func start(t *testing.T, guards int) *served {
 	t.Helper()
 	s := &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -188,7 +189,7 @@ func start(t *testing.T, guards int) *served {
 	return s
 }
 
-// service returns a service without generated code.
+// service describes a service for gRPC, without generated code.
 func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {
@@ -222,7 +223,7 @@ func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	return desc
 }
 
-// calls has the two ways to call a method.
+// calls are the two ways to call a method: unary and stream.
 var calls = map[string]func(*served, context.Context, string) (string, metadata.MD, error){
 	"unary": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		var trailer metadata.MD
@@ -230,7 +231,7 @@ var calls = map[string]func(*served, context.Context, string) (string, metadata.
 		err := s.conn.Invoke(ctx, method, wrapperspb.String("x"), out, grpc.Trailer(&trailer))
 		return out.GetValue(), trailer, err
 	},
-	// It sends no message if the call has the metadata x-refused, and else one.
+	// The stream sends one message, or none if the call has the metadata x-refused.
 	"stream": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

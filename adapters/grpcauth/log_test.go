@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRefusalsAreLogged finds the rule or the method of a refused call in the log.
+// TestRefusalsAreLogged requires that the log names the rule of a refused call, or its method if no
+// rule matches.
 func TestRefusalsAreLogged(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// captureLog replaces the default logger until the test ends.
+// captureLog replaces the default logger until the test ends, and returns what is logged.
 func captureLog(t *testing.T) *lockedBuffer {
 	log, before := new(lockedBuffer), slog.Default()
 	slog.SetDefault(slog.New(slog.NewTextHandler(log, nil)))
@@ -37,7 +37,7 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 }
 
 // TestPanic calls a method whose policy panics. The handler does not run, the client does not learn
-// the value, and the server goes on.
+// the value of the panic, and the server continues to work.
 func TestPanic(t *testing.T) {
 	log := captureLog(t)
 	s := start(t, 1)
@@ -62,8 +62,9 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestPanicOfHook has a hook that panics in every check, and interceptors that return no error for
-// a panic, which gRPC would send as a success.
+// TestPanicOfHook has a hook that panics in every check. Interceptors around the guard recover and
+// return no error. gRPC would then tell the client that the call succeeded, so the guard must
+// return an error itself.
 func TestPanicOfHook(t *testing.T) {
 	captureLog(t)
 	auth := xenaauth.NewMiddleware(&counter{}, &xenaauth.Options{
@@ -85,7 +86,8 @@ func TestPanicOfHook(t *testing.T) {
 	}
 }
 
-// TestPanicOfHandler leaves the panic of a handler to the interceptors of the service.
+// TestPanicOfHandler requires that the guard does not recover from the panic of a handler. The
+// interceptors of the service handle it.
 func TestPanicOfHandler(t *testing.T) {
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
 	guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/Open", Access: routes.Public()}).Find)

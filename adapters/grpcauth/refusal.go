@@ -18,8 +18,8 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = "xenaauth"
 
-// refused is the error of a refused call. The client gets the status. Interceptors around the guard
-// also find the cause.
+// refused is the error of a refused call. The client gets its status. Interceptors around the guard
+// also get the cause inside it.
 type refused struct {
 	*status.Status
 	cause *xenaauth.Error
@@ -33,7 +33,7 @@ func (r *refused) Unwrap() error              { return r.cause }
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // Check returns no other errors
+		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // the errors of Check have this type
 	}
 	h := make(http.Header)
 	code := codes.Code(rpcerror.Code(m.Challenge(h, r, e)))
@@ -47,13 +47,14 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
-	if err != nil { // text that is not UTF-8, from a TokenValidator of the service
+	if err != nil { // a text is not UTF-8; it is from a TokenValidator of the service
 		s = status.New(code, e.Detail())
 	}
 	return metadataOf(h), &refused{Status: s, cause: e}
 }
 
-// metadataOf returns the header fields of a response as metadata, except those for HTTP caches.
+// metadataOf returns the header fields of a response as metadata, without the fields that are only
+// for HTTP caches.
 func metadataOf(h http.Header) metadata.MD {
 	if len(h) == 0 {
 		return nil

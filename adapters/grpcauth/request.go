@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// request returns a call as the HTTP request that gRPC sends for it, without the body.
+// request returns the HTTP request that gRPC sends for a call, without its body.
 func request(ctx context.Context, method string) *http.Request {
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := &http.Request{
@@ -26,8 +26,9 @@ func request(ctx context.Context, method string) *http.Request {
 	for name, values := range md {
 		switch {
 		case name == ":authority" && len(values) == 1:
-			// gRPC allows authorities that are no hosts, such as a list of addresses. Only a table
-			// with rules for hosts needs one, and refuses a request without.
+			// gRPC allows authorities that are not hosts, such as a list of addresses. Then the
+			// request has no host. A table without rules for hosts does not need one. A table with
+			// rules for hosts refuses a request without a host.
 			if _, err := target.Host(values[0]); err == nil {
 				r.Host = values[0]
 			}

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// unary calls a guard without a server. It returns the request that the table was asked about.
+// unary calls a guard without a server. It returns the request that the guard passed to find.
 func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
 	t.Helper()
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
@@ -32,7 +32,7 @@ func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.R
 	return seen, err
 }
 
-// TestRequest looks at the request that rules and policies see.
+// TestRequest compares the request that rules and policies see with the call.
 func TestRequest(t *testing.T) {
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.MD{
 		":authority": {"api.example:443"}, "x-company": {"7", "8"}, "x-key-bin": {"\x00\xff"}, "dpop": {"proof"},
@@ -54,8 +54,8 @@ func TestRequest(t *testing.T) {
 	}
 }
 
-// TestAuthority has authorities that are no hosts. They matter only to a table with rules for
-// hosts.
+// TestAuthority calls a guard with authorities that are not hosts. Only a table with rules for
+// hosts refuses them.
 func TestAuthority(t *testing.T) {
 	open := table(t, routes.Rule{Pattern: "/t.T/M", Access: routes.Public()})
 	hosts := table(t, routes.Rule{Pattern: "/t.T/M", Access: routes.Public()},
@@ -71,7 +71,7 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-// TestPlantedUser has an interceptor that puts a user into the context. Only a token makes a user.
+// TestPlantedUser puts a user into the context before the guard runs. The guard ignores this user.
 func TestPlantedUser(t *testing.T) {
 	auth := xenaauth.NewMiddleware(&counter{}, nil)
 	guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/Public", Access: routes.Public()},

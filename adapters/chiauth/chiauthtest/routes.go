@@ -1,4 +1,4 @@
-// Package chiauthtest reads the routes of a chi router, for [xenaauthtest.TestRoutes].
+// Package chiauthtest lists the routes of a chi router, for [xenaauthtest.TestRoutes].
 package chiauthtest
 
 import (
@@ -13,12 +13,12 @@ import (
 )
 
 // Routes returns the routes of r and of the routers that are mounted in it, in no particular order.
-// Source is the name of the handler and the line at which it begins, or its type. A handler that is
-// mounted by [chi.Mux.Mount] and is not a chi router is one route for each method and pattern. Routes
-// can't read the routes inside such a handler.
+// The Source of a route is the name of its handler and the line at which the handler begins, or the
+// type of the handler. If a handler is mounted with [chi.Mux.Mount] and is not a chi router, it is
+// listed as one route for each method and pattern: Routes can't list the routes inside it.
 func Routes(r chi.Routes) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
-	// It fails only if the function does.
+	// Walk returns only errors of its function, and this function returns none.
 	_ = chi.Walk(r, func(method, pattern string, h http.Handler, _ ...func(http.Handler) http.Handler) error {
 		routes = append(routes, xenaauthtest.Route{Method: method, Pattern: pattern, Source: source(h)})
 		return nil

@@ -1,4 +1,4 @@
-// Package echoauthtest reads the routes of echo v5, for [xenaauthtest.TestRoutes].
+// Package echoauthtest lists the routes of echo v5, for [xenaauthtest.TestRoutes].
 package echoauthtest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of e. Source is the name of the route: its method and path, unless the
-// service gave it another name. The handlers for requests without a route are not among the routes.
+// Routes returns the routes of e. The Source of a route is its name in echo: its method and path,
+// unless the service has set another name. Handlers for requests without a route are not listed.
 func Routes(e *echo.Echo) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	for _, r := range e.Router().Routes() {

@@ -1,4 +1,4 @@
-// Package echov4authtest reads the routes of echo v4, for [xenaauthtest.TestRoutes].
+// Package echov4authtest lists the routes of echo v4, for [xenaauthtest.TestRoutes].
 package echov4authtest
 
 import (
@@ -7,8 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of e. Source is the name of the route: that of its handler, unless the
-// service gave it another name. The handlers for requests without a route are not among the routes.
+// Routes returns the routes of e. The Source of a route is its name in echo: the name of its
+// handler, unless the service has set another name. Handlers for requests without a route are not
+// listed.
 func Routes(e *echo.Echo) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	for _, r := range e.Routes() {

@@ -1,4 +1,4 @@
-// Package ginauthtest reads the routes of a gin engine, for [xenaauthtest.TestRoutes].
+// Package ginauthtest lists the routes of a gin engine, for [xenaauthtest.TestRoutes].
 package ginauthtest
 
 import (
@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Routes returns the routes of e. Source is the name of the handler. The handlers of NoRoute and
-// NoMethod are not among the routes.
+// Routes returns the routes of e. The Source of a route is the name of its handler. The handlers of
+// NoRoute and NoMethod are not listed.
 func Routes(e *gin.Engine) []xenaauthtest.Route {
 	var routes []xenaauthtest.Route
 	for _, r := range e.Routes() {
