@@ -14,7 +14,8 @@ func (e *examination) clock() {
 	const name = "clock"
 	ahead, known := e.clockDifference()
 	if !known {
-		e.add(Check{Name: name, State: Skipped, Found: "not compared: no response of the issuer has a Date"})
+		e.add(Check{Name: name, State: Skipped, Found: "not compared: no response of the issuer " +
+			"has a Date"})
 		return
 	}
 	skew := e.cfg.ClockSkew
@@ -28,7 +29,8 @@ func (e *examination) clock() {
 		if ahead < 0 {
 			which = "behind"
 		}
-		c.Found = fmt.Sprintf("the issuer's clock is %s %s the clock here, XENA_CLOCK_SKEW is %s", size, which, skew)
+		c.Found = fmt.Sprintf("the issuer's clock is %s %s the clock here, "+
+			"XENA_CLOCK_SKEW is %s", size, which, skew)
 	}
 	switch {
 	case size > skew && ahead > 0:
@@ -41,7 +43,8 @@ func (e *examination) clock() {
 		c.State = Warning
 	}
 	if c.State != Good {
-		c.Fix = "Find out which clock is wrong, and let it follow a time server (chronyc tracking, " +
+		c.Fix = "Find out which clock is wrong, and let it follow a time server (chronyc " +
+			"tracking, " +
 			"timedatectl status). A larger XENA_CLOCK_SKEW hides the fault: its maximum is 2m."
 	}
 	e.add(c)
@@ -85,15 +88,18 @@ func (e *examination) certificate() {
 		}
 	}
 	if first.IsZero() {
-		e.add(Check{Name: name, State: Skipped, Found: "not looked at: there was no TLS connection"})
+		e.add(Check{Name: name, State: Skipped, Found: "not looked at: there was no TLS " +
+			"connection"})
 		return
 	}
 	left := time.Until(first)
 	days := int(left / (24 * time.Hour))
-	c := Check{Name: name, State: Good, Found: fmt.Sprintf("valid for %s more, until %s", count(days, "day"), first.UTC().Format(time.DateOnly))}
+	c := Check{Name: name, State: Good}
+	c.Found = fmt.Sprintf("valid for %s more, until %s", count(days, "day"), first.UTC().Format(time.DateOnly))
 	if left < expiresSoon {
 		c.State = Warning
-		c.Fix = "The operator of the issuer should renew the certificate now. After that day every call of the issuer fails."
+		c.Fix = "The operator of the issuer should renew the certificate now. After that day " +
+			"every call of the issuer fails."
 	}
 	e.add(c)
 }

@@ -30,7 +30,8 @@ func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist
 	l := new(Checklist)
 	if !l.configuration(cfg, readErr) {
 		for _, name := range []string{"metadata", "key set", "clock", "introspection"} {
-			l.add(Check{Name: name, State: Skipped, Found: "not looked at: correct the configuration first"})
+			l.add(Check{Name: name, State: Skipped, Found: "not looked at: correct the " +
+				"configuration first"})
 		}
 		return l
 	}

@@ -56,14 +56,18 @@ func summary(cfg xenaauth.Config) string {
 func configurationFix(mistake string) string {
 	switch {
 	case strings.Contains(mistake, "is not an https URL"):
-		return "Use the https URL of the issuer. With http, anyone on the network could replace the keys " +
-			"or read the credentials. Only if the network itself is protected: XENA_ALLOW_HTTP=true."
+		return "Use the https URL of the issuer. With http, anyone on the network could replace " +
+			"the keys " +
+			"or read the credentials. Only if the network itself is protected: " +
+			"XENA_ALLOW_HTTP=true."
 	case strings.HasPrefix(mistake, "XENA_AUDIENCE is empty"):
 		return "Set XENA_AUDIENCE to the name of this API at the issuer. At Xena that is testapi."
 	case strings.Contains(mistake, "CLIENT_SECRET_FILE names a file"):
 		return "Check that the file exists and that this user may read it."
-	case strings.Contains(mistake, "INTROSPECTION needs"), strings.Contains(mistake, "INTROSPECTION_CLIENT_ID is missing"):
-		return "Set XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET: at IdentityServer " +
+	case strings.Contains(mistake, "INTROSPECTION needs"),
+		strings.Contains(mistake, "INTROSPECTION_CLIENT_ID is missing"):
+		return "Set XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET: at " +
+			"IdentityServer " +
 			"the name and the secret of the API resource."
 	}
 	return "Correct or remove the variable."
@@ -73,16 +77,17 @@ func configurationFix(mistake string) string {
 func risks(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
 		if set {
-			checks = append(checks, Check{Name: "configuration", State: Warning, Found: variable + " is true: " + found})
+			found = variable + " is true: " + found
+			checks = append(checks, Check{Name: "configuration", State: Warning, Found: found})
 		}
 	}
-	insecure := slices.ContainsFunc([]string{cfg.Issuer, cfg.MetadataURL, cfg.JWKSURL}, func(u string) bool {
-		return strings.HasPrefix(u, "http:")
-	})
+	urls := []string{cfg.Issuer, cfg.MetadataURL, cfg.JWKSURL}
+	insecure := slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, "http:") })
 	warn(cfg.AllowHTTP && insecure, "XENA_ALLOW_HTTP",
 		"anyone on the network can replace the keys of the issuer")
 	warn(cfg.AllowAnyAudience, "XENA_ALLOW_ANY_AUDIENCE", "every route must require a scope")
-	warn(cfg.AllowNonce && cfg.AllowClientAudience, "XENA_ALLOW_NONCE with XENA_ALLOW_CLIENT_AUDIENCE",
+	warn(cfg.AllowNonce && cfg.AllowClientAudience, "XENA_ALLOW_NONCE with "+
+		"XENA_ALLOW_CLIENT_AUDIENCE",
 		"an ID token with a scope claim is accepted")
 	return checks
 }

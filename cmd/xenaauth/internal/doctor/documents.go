@@ -18,9 +18,11 @@ import (
 func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
-			e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: XENA_INTROSPECTION_ENDPOINT is set"})
+			e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: " +
+				"XENA_INTROSPECTION_ENDPOINT is set"})
 		}
-		e.add(Check{Name: "key set", State: Skipped, Found: "not needed: every token is introspected"})
+		e.add(Check{Name: "key set", State: Skipped, Found: "not needed: every token is " +
+			"introspected"})
 		return
 	}
 	// Introspection is a check of its own.
@@ -34,7 +36,8 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.JWKSURL != "" {
 		e.add(Check{Name: "metadata", State: Skipped, Found: "not needed: XENA_JWKS_URL is set"})
 	} else if !e.metadata(err) {
-		e.add(Check{Name: "key set", State: Skipped, Found: "not looked at: its URL is in the metadata"})
+		e.add(Check{Name: "key set", State: Skipped, Found: "not looked at: its URL is in " +
+			"the metadata"})
 		return
 	}
 	if e.keySet(err) {
@@ -53,19 +56,22 @@ func (e *examination) metadata(err error) bool {
 		return true
 	}
 	found := strings.TrimPrefix(cause(err), "metadata: ")
-	if document := (struct{ Issuer *string }{}); call.Status == 200 &&
-		json.Unmarshal([]byte(call.Body), &document) == nil && document.Issuer != nil && *document.Issuer != e.cfg.Issuer {
+	var document struct{ Issuer *string }
+	if call.Status == 200 && json.Unmarshal([]byte(call.Body), &document) == nil &&
+		document.Issuer != nil && *document.Issuer != e.cfg.Issuer {
 		e.add(Check{Name: name, State: Good, Found: fmt.Sprintf("fetched in %s", took(call))})
 		e.add(otherIssuer(e.cfg, *document.Issuer))
 		return false
 	}
 	c := failed(name, found, call)
 	if c.Fix == "" {
-		c.Fix = "Check XENA_ISSUER, and XENA_METADATA_URL if the metadata have another URL: the document " +
+		c.Fix = "Check XENA_ISSUER, and XENA_METADATA_URL if the metadata have another URL: the " +
+			"document " +
 			"must be that of OpenID Connect Discovery or RFC 8414."
 	}
 	if strings.Contains(found, "endpoint is not https") {
-		c.Fix = "The issuer writes http URLs into its metadata, as behind a proxy that ends TLS. Let it trust " +
+		c.Fix = "The issuer writes http URLs into its metadata, as behind a proxy that ends TLS. " +
+			"Let it trust " +
 			"X-Forwarded-Proto of the proxy, or set its public origin."
 	}
 	e.add(c)
@@ -78,11 +84,13 @@ func failed(name, found string, call recording.Call) Check {
 	switch {
 	case call.IsHTML():
 		c.Found = fmt.Sprintf("the response is an HTML page (status %d), not JSON", call.Status)
-		c.Fix = "A login page or a proxy answers instead of the issuer, or XENA_ISSUER has the wrong path. " +
+		c.Fix = "A login page or a proxy answers instead of the issuer, or XENA_ISSUER has the " +
+			"wrong path. " +
 			"Let this path pass without login, or set XENA_METADATA_URL."
 	case call.Certificate() != "":
 		c.Found += ": " + call.Certificate()
-		c.Fix = "Correct the certificate, or add its authority to the trusted ones of this host: the " +
+		c.Fix = "Correct the certificate, or add its authority to the trusted ones of this " +
+			"host: the " +
 			"variable SSL_CERT_FILE names a file with them."
 	case call.Status >= 300 && call.Status < 400:
 		c.Fix = "Configure the URL to which the issuer redirects."
@@ -103,7 +111,8 @@ func (e *examination) keySet(err error) bool {
 		c := failed(name, strings.TrimPrefix(cause(err), "key set: "), call)
 		c.Details = skipped
 		if c.Fix == "" {
-			c.Fix = "Ask the operator of the issuer for a public key of a supported algorithm in the key set."
+			c.Fix = "Ask the operator of the issuer for a public key of a supported algorithm in " +
+				"the key set."
 		}
 		e.add(c)
 		return false
@@ -113,11 +122,13 @@ func (e *examination) keySet(err error) bool {
 		e.add(Check{Name: name, State: Bad, Found: err.Error()})
 		return false
 	}
-	c := Check{Name: name, State: Good, Found: fmt.Sprintf("%s, fetched in %s", count(keys.Len(), "usable key"), took(call))}
+	c := Check{Name: name, State: Good}
+	c.Found = fmt.Sprintf("%s, fetched in %s", count(keys.Len(), "usable key"), took(call))
 	if len(skipped) > 0 {
 		c.State, c.Details = Warning, skipped
 		c.Found += fmt.Sprintf(", %s skipped", count(len(skipped), "key"))
-		c.Fix = "A token that is signed with a skipped key is refused. If access tokens are signed with " +
+		c.Fix = "A token that is signed with a skipped key is refused. If access tokens are " +
+			"signed with " +
 			"one, ask the operator of the issuer to correct it."
 	}
 	e.add(c)
@@ -163,7 +174,8 @@ func (e *examination) algorithms(keys *jose.KeySet) {
 			Name: name, State: Bad,
 			Found: fmt.Sprintf("the keys fit %s, XENA_ALGORITHMS is %s: every JWT is refused",
 				strings.Join(refused, " "), strings.Join(e.cfg.Algorithms, " ")),
-			Fix: "Add the algorithm of the access tokens to XENA_ALGORITHMS, or remove the variable.",
+			Fix: "Add the algorithm of the access tokens to XENA_ALGORITHMS, or remove the " +
+				"variable.",
 		})
 	default:
 		e.add(Check{Name: name, State: Good, Found: "the keys fit " + strings.Join(usable, " ")})
@@ -186,7 +198,8 @@ func (e *examination) caching() {
 	const withdrawn = "a key that the issuer withdraws is refused after at most %s"
 	switch {
 	case fresh == 0:
-		c.Found = fmt.Sprintf("the issuer does not say for how long the key set is fresh: "+withdrawn, defaultLifetime)
+		c.Found = fmt.Sprintf("the issuer does not say for how long the key set "+
+			"is fresh: "+withdrawn, defaultLifetime)
 	case fresh <= minLifetime:
 		c.Found = fmt.Sprintf("the key set is fetched each minute: "+withdrawn, minLifetime)
 	case fresh <= maxLifetime:
@@ -194,7 +207,8 @@ func (e *examination) caching() {
 	default:
 		c.State = Warning
 		c.Found = fmt.Sprintf("the key set is fresh for %s: "+withdrawn, fresh, maxLifetime)
-		c.Fix = "Ask the operator of the issuer for a max-age of at most an hour in Cache-Control of the " +
+		c.Fix = "Ask the operator of the issuer for a max-age of at most an hour in " +
+			"Cache-Control of the " +
 			"key set, so that a compromised key is soon refused."
 	}
 	e.add(c)

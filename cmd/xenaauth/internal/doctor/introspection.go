@@ -23,17 +23,19 @@ func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 	}
 	err := introspect(ctx, cfg)
 	if cfg.AlwaysIntrospect && cfg.Introspection.Endpoint == "" && !e.metadata(err) {
-		e.add(Check{Name: name, State: Skipped, Found: "not looked at: the URL of the endpoint is in the metadata"})
+		e.add(Check{Name: name, State: Skipped, Found: "not looked at: the URL of the endpoint " +
+			"is in the metadata"})
 		return
 	}
-	refusal, _ := errors.AsType[*xenaauth.Error](err)
+	reason := reasonOf(err)
 	switch {
-	case err == nil, refusal != nil && refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable:
+	case err == nil, reason != xenaauth.ReasonInactive && reason != xenaauth.ReasonUnavailable:
 		e.add(Check{
-			Name: name, State: Bad, Found: "the endpoint says that a text is active which is no token",
+			Name: name, State: Bad, Found: "the endpoint says that a text is active which " +
+				"is no token",
 			Fix: "Check XENA_INTROSPECTION_ENDPOINT: the server there accepts every token.",
 		})
-	case refusal != nil && refusal.Reason == xenaauth.ReasonInactive:
+	case reason == xenaauth.ReasonInactive:
 		e.add(Check{Name: name, State: Good, Found: "the issuer accepts the credentials"})
 	case strings.Contains(cause(err), "refuses our credentials"):
 		e.add(Check{
@@ -52,12 +54,21 @@ func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 			c.State, c.Found = Skipped, "not looked at: the URL of the endpoint is in the metadata"
 			c.Fix = ""
 		case call.IsHTML():
-			c.Fix = "A login page or a proxy answers instead of the endpoint: check XENA_INTROSPECTION_ENDPOINT."
+			c.Fix = "A login page or a proxy answers instead of the endpoint: check " +
+				"XENA_INTROSPECTION_ENDPOINT."
 		case c.Fix == "":
 			c.Fix = "Check XENA_INTROSPECTION_ENDPOINT: it must be an endpoint of RFC 7662."
 		}
 		e.add(c)
 	}
+}
+
+// reasonOf returns the reason of a refusal. An err that is not a refusal is an outage.
+func reasonOf(err error) xenaauth.Reason {
+	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok {
+		return refusal.Reason
+	}
+	return xenaauth.ReasonUnavailable
 }
 
 func introspect(ctx context.Context, cfg xenaauth.Config) error {
@@ -80,14 +91,16 @@ func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) s
 	} else {
 		i.Auth = xenaauth.ClientSecretPost
 	}
-	err := introspect(ctx, cfg)
-	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok && refusal.Reason == xenaauth.ReasonInactive {
-		return "Set XENA_INTROSPECTION_AUTH=" + method + ": the issuer accepts the credentials in this way."
+	if reasonOf(introspect(ctx, cfg)) == xenaauth.ReasonInactive {
+		return "Set XENA_INTROSPECTION_AUTH=" + method + ": the issuer accepts the credentials " +
+			"in this way."
 	}
 	if strings.TrimSpace(i.ClientSecret) != i.ClientSecret {
-		return "XENA_INTROSPECTION_CLIENT_SECRET begins or ends with white space. Remove it if it is not part of the secret."
+		return "XENA_INTROSPECTION_CLIENT_SECRET begins or ends with white space. Remove it if " +
+			"it is not part of the secret."
 	}
 	return "Check " + setting.Variable("Introspection.ClientID") + " and " +
-		setting.Variable("Introspection.ClientSecret") + ": at IdentityServer they are the name and the " +
+		setting.Variable("Introspection.ClientSecret") + ": at IdentityServer they are the " +
+		"name and the " +
 		"secret of the API resource, not those of a client."
 }

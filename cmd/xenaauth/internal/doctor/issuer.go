@@ -15,8 +15,10 @@ import (
 func otherIssuer(cfg xenaauth.Config, got string) Check {
 	c := Check{Name: "issuer", State: Bad}
 	want := cfg.Issuer
-	c.Found = fmt.Sprintf("the metadata say %s, XENA_ISSUER is %s", setting.Shown(got), setting.Shown(want))
-	c.Fix = fmt.Sprintf("Set XENA_ISSUER=%s, or correct the URL if you expected another issuer.", setting.Shown(got))
+	c.Found = fmt.Sprintf("the metadata say %s, "+
+		"XENA_ISSUER is %s", setting.Shown(got), setting.Shown(want))
+	c.Fix = fmt.Sprintf("Set XENA_ISSUER=%s, or correct the URL if you expected "+
+		"another issuer.", setting.Shown(got))
 	theirs, err := url.Parse(got)
 	if err != nil || theirs.Host == "" {
 		c.Found = fmt.Sprintf("the metadata say %s, which is not a URL", setting.Shown(got))
@@ -36,13 +38,17 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 	case strings.EqualFold(theirs.Hostname(), ours.Hostname()) && theirs.Scheme != ours.Scheme &&
 		strings.EqualFold(theirs.Path, ours.Path):
 		c.Found += ": only http and https differ"
-		c.Fix = "The issuer does not know that it is reached by " + ours.Scheme + ", as behind a proxy that " +
+		c.Fix = "The issuer does not know that it is " +
+			"reached by " + ours.Scheme + ", as behind a proxy that " +
 			"ends TLS. Let it trust X-Forwarded-Proto of the proxy, or set its public origin."
 	case !sameHost && isInternal(theirs.Hostname()):
 		// The name is not shown: it may tell about a network that the reader doesn't know.
-		c.Found = fmt.Sprintf("the metadata name an internal host, XENA_ISSUER is %s", setting.Shown(want))
-		c.Fix = "The issuer names itself after the host under which it is reached, so tokens would name " +
-			"another issuer than their metadata. Set its public name (IdentityServer: IssuerUri, or trust " +
+		c.Found = fmt.Sprintf("the metadata name an internal host, "+
+			"XENA_ISSUER is %s", setting.Shown(want))
+		c.Fix = "The issuer names itself after the host under which it is reached, so tokens " +
+			"would name " +
+			"another issuer than their metadata. Set its public name (IdentityServer: IssuerUri, " +
+			"or trust " +
 			"X-Forwarded-Host of the proxy)."
 	}
 	return c

@@ -20,8 +20,8 @@ import (
 
 // Cmd explains the token on standard input.
 type Cmd struct {
-	Scope   []string `help:"Scope that the route requires. It may be repeated: then all of them are required." placeholder:"SCOPE"`
-	Offline string   `type:"existingfile" help:"File with the key set of the issuer (JWKS). The issuer is not called." placeholder:"FILE"`
+	Scope   []string `help:"Scope that the route requires; may be repeated." placeholder:"SCOPE"`
+	Offline string   `type:"existingfile" help:"File with the issuer's key set (JWKS), instead of a call." placeholder:"FILE"`
 }
 
 // Run runs the command.

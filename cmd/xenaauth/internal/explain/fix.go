@@ -14,29 +14,45 @@ const askDoctor = "Run xenaauth doctor: it checks the issuer and says what to do
 
 // fixes says what to do for each reason for which the cause does not matter.
 var fixes = map[xenaauth.Reason]string{
-	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line breaks: it was perhaps cut or wrapped when it was copied.",
-	xenaauth.ReasonAlgorithm:        "Let the issuer sign access tokens with a supported algorithm, and add it to XENA_ALGORITHMS if that is set.",
-	xenaauth.ReasonUnknownKey:       "Check that the token is from this issuer and not from its test or production twin. If the issuer has withdrawn the key, the client needs a new token.",
-	xenaauth.ReasonSignature:        "Check that the token was not cut or changed on its way. If it was not, another server than the issuer signed it.",
-	xenaauth.ReasonExpired:          "The client needs a new token. If this token is new, a clock is wrong: run xenaauth doctor.",
-	xenaauth.ReasonNotYetValid:      "The issuer's clock is ahead of the clock here: run xenaauth doctor, and let both follow a time server.",
-	xenaauth.ReasonInactive:         "The client needs a new token. If this token is new, ask the issuer's operator whether the client may use the API of XENA_INTROSPECTION_CLIENT_ID: a token for another API is not active either.",
-	xenaauth.ReasonSubject:          "The token is from the client credentials grant. Use a token of a user, or accept clients that act for themselves: XENA_ALLOW_CLIENT_TOKENS=true. In code, Config.Subject can name the user of a service account.",
-	xenaauth.ReasonRevoked:          "The client needs a new token.",
-	xenaauth.ReasonForbidden:        "With XENA_ALLOW_ANY_AUDIENCE every route must require a scope: give one with --scope.",
+	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line " +
+		"breaks: it was perhaps cut or wrapped when it was copied.",
+	xenaauth.ReasonAlgorithm: "Let the issuer sign access tokens with a supported " +
+		"algorithm, and add it to XENA_ALGORITHMS if that is set.",
+	xenaauth.ReasonUnknownKey: "Check that the token is from this issuer and not from its " +
+		"test or production twin. If the issuer has withdrawn the key, the client needs a " +
+		"new token.",
+	xenaauth.ReasonSignature: "Check that the token was not cut or changed on its way. If " +
+		"it was not, another server than the issuer signed it.",
+	xenaauth.ReasonExpired: "The client needs a new token. If this token is new, a " +
+		"clock is wrong: run xenaauth doctor.",
+	xenaauth.ReasonNotYetValid: "The issuer's clock is ahead of the clock here: run " +
+		"xenaauth doctor, and let both follow a time server.",
+	xenaauth.ReasonInactive: "The client needs a new token. If this token is new, ask " +
+		"the issuer's operator whether the client may use the API of " +
+		"XENA_INTROSPECTION_CLIENT_ID: a token for another API is not active either.",
+	xenaauth.ReasonSubject: "The token is from the client credentials grant. Use a " +
+		"token of a user, or accept clients that act for themselves: " +
+		"XENA_ALLOW_CLIENT_TOKENS=true. In code, Config.Subject can name the user of a " +
+		"service account.",
+	xenaauth.ReasonRevoked: "The client needs a new token.",
+	xenaauth.ReasonForbidden: "With XENA_ALLOW_ANY_AUDIENCE every route must require a " +
+		"scope: give one with --scope.",
 }
 
 // fix returns what to do about a refusal.
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
-	if step == stepIntrospection && refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable {
-		return "The introspection response of the issuer does not fit the configuration. Compare the claims of both."
+	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable
+	if step == stepIntrospection && answered {
+		return "The introspection response of the issuer does not fit the configuration. Compare " +
+			"the claims of both."
 	}
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
 		return e.fixIssuer(cause)
 	case xenaauth.ReasonAudience:
-		return "Use a token for this API: the client must request one of its scopes. If aud names this API by another name, add that to XENA_AUDIENCE."
+		return "Use a token for this API: the client must request one of its scopes. If aud " +
+			"names this API by another name, add that to XENA_AUDIENCE."
 	case xenaauth.ReasonLifetime:
 		return e.fixLifetime()
 	case xenaauth.ReasonTokenType:
@@ -44,7 +60,8 @@ func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	case xenaauth.ReasonClaims:
 		return fixClaims(cause)
 	case xenaauth.ReasonConfirmation:
-		return "The service needs a proof of possession: Options.Proofs of its Middleware. This command can't prove the possession of a client's key."
+		return "The service needs a proof of possession: Options.Proofs of its Middleware. This " +
+			"command can't prove the possession of a client's key."
 	case xenaauth.ReasonMalformedToken:
 		return e.fixMalformed(cause)
 	case xenaauth.ReasonInsufficientScope:
@@ -63,15 +80,18 @@ func (e *explanation) fixIssuer(cause string) string {
 		return "Check that the token is an access token of the issuer in XENA_ISSUER."
 	}
 	if strings.Contains(cause, ": only ") {
-		return "Set XENA_ISSUER to exactly what the issuer writes: XENA_ISSUER=" + setting.Shown(e.set.Issuer) + "."
+		return "Set XENA_ISSUER to exactly what the issuer writes: " +
+			"XENA_ISSUER=" + setting.Shown(e.set.Issuer) + "."
 	}
-	return "Use a token of the issuer in XENA_ISSUER. If this service should trust the issuer of this token, set XENA_ISSUER=" +
+	return "Use a token of the issuer in XENA_ISSUER. If this service should trust the issuer of " +
+		"this token, set XENA_ISSUER=" +
 		setting.Shown(e.set.Issuer) + "."
 }
 
 func (e *explanation) fixLifetime() string {
 	if e.set == nil || e.set.ExpiresAt == 0 || e.set.NotBefore == 0 && e.set.IssuedAt == 0 {
-		return "Let the issuer write nbf or iat into access tokens, or set XENA_ALLOW_ANY_LIFETIME=true."
+		return "Let the issuer write nbf or iat into access tokens, or set " +
+			"XENA_ALLOW_ANY_LIFETIME=true."
 	}
 	from := e.set.NotBefore
 	if from == 0 {
@@ -81,7 +101,8 @@ func (e *explanation) fixLifetime() string {
 	if have <= 0 || have > int64(100*365*24*time.Hour/time.Second) {
 		return "Lower the lifetime of access tokens at the issuer."
 	}
-	return fmt.Sprintf("Lower the lifetime of access tokens at the issuer, or set XENA_MAX_TOKEN_LIFETIME=%s.",
+	return fmt.Sprintf("Lower the lifetime of access tokens at the issuer, or set "+
+		"XENA_MAX_TOKEN_LIFETIME=%s.",
 		time.Duration(have)*time.Second)
 }
 
@@ -98,11 +119,14 @@ func fixKind(cause string) string {
 func fixClaims(cause string) string {
 	switch {
 	case strings.HasPrefix(cause, "exp "):
-		return "Let the issuer write exp into access tokens: tokens without an end are not accepted."
+		return "Let the issuer write exp into access tokens: tokens without an end are not " +
+			"accepted."
 	case strings.Contains(cause, "Config.ClientClaims"):
-		return "Check which claim names the client, and set XENA_CLIENT_CLAIMS to it: Okta writes cid, Entra ID v1 and AD FS write appid."
+		return "Check which claim names the client, and set XENA_CLIENT_CLAIMS to it: Okta " +
+			"writes cid, Entra ID v1 and AD FS write appid."
 	case strings.Contains(cause, "Config.AllowMissingClientID"):
-		return "If the issuer never names the client in introspection responses, set XENA_ALLOW_MISSING_CLIENT_ID=true."
+		return "If the issuer never names the client in introspection responses, set " +
+			"XENA_ALLOW_MISSING_CLIENT_ID=true."
 	case isProfile(cause):
 		return "Let the issuer follow RFC 9068, or remove XENA_PROFILE=rfc9068."
 	}
@@ -112,9 +136,12 @@ func fixClaims(cause string) string {
 func (e *explanation) fixMalformed(cause string) string {
 	switch {
 	case strings.Contains(cause, "Introspection is not set"):
-		return "If the issuer issues opaque tokens, set XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET. If it issues JWTs, this is no JWT: it was perhaps cut when it was copied."
+		return "If the issuer issues opaque tokens, set XENA_INTROSPECTION_CLIENT_ID and " +
+			"XENA_INTROSPECTION_CLIENT_SECRET. If it issues JWTs, this is no JWT: it was perhaps " +
+			"cut when it was copied."
 	case strings.HasPrefix(cause, "token has "):
-		return "Let the issuer write smaller tokens, or set a larger XENA_MAX_TOKEN_LENGTH (XENA_INTROSPECTION_MAX_TOKEN_LENGTH for opaque tokens)."
+		return "Let the issuer write smaller tokens, or set a larger XENA_MAX_TOKEN_LENGTH " +
+			"(XENA_INTROSPECTION_MAX_TOKEN_LENGTH for opaque tokens)."
 	}
 	return "Check that the whole token was copied: it is not a JWS in compact form."
 }
@@ -131,11 +158,13 @@ func (e *explanation) fixScope() string {
 		}
 		for _, s := range have {
 			if similar(s, want) {
-				return fmt.Sprintf("The token has %s, the route requires %s: one of them is probably a typing error. Correct the requirement of the route.",
+				return fmt.Sprintf("The token has %s, the route requires %s: one of them is "+
+					"probably a typing error. Correct the requirement of the route.",
 					setting.Shown(s), setting.Shown(want))
 			}
 		}
-		return fmt.Sprintf("The client must request the scope %s, and the user must allow it. Check also that the route requires the right scope.", setting.Shown(want))
+		return fmt.Sprintf("The client must request the scope %s, and the user must allow it. "+
+			"Check also that the route requires the right scope.", setting.Shown(want))
 	}
 	return "The client must request the scopes of the route."
 }

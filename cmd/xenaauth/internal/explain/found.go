@@ -101,7 +101,8 @@ func (e *explanation) foundClaims(step string) string {
 		}
 		return "token_type " + shown(s.TokenType)
 	case stepTimes:
-		return fmt.Sprintf("nbf %s, exp %s, now %s", moment(s.NotBefore), moment(s.ExpiresAt), moment(time.Now().Unix()))
+		return fmt.Sprintf("nbf %s, exp %s, now %s",
+			moment(s.NotBefore), moment(s.ExpiresAt), moment(time.Now().Unix()))
 	case stepAudience:
 		return "aud " + list(s.Audience)
 	case stepParties:
@@ -219,9 +220,9 @@ func (e *explanation) clean(text string) string {
 	if token, ok := jose.Split(e.token); ok && len(token.Signature()) > 20 {
 		text = strings.ReplaceAll(text, token.Signature(), "[signature]")
 	}
-	isToken := func(word string) bool { return strings.HasPrefix(word, "e") && jose.IsJWT(word) }
-	for word := range strings.FieldsFuncSeq(text, func(r rune) bool { return strings.ContainsRune("\"\\ \t,:;[]{}()", r) }) {
-		if isToken(word) {
+	isGap := func(r rune) bool { return strings.ContainsRune("\"\\ \t,:;[]{}()", r) }
+	for word := range strings.FieldsFuncSeq(text, isGap) {
+		if jose.IsJWT(word) {
 			text = strings.ReplaceAll(text, word, "[a JWT]")
 		}
 	}

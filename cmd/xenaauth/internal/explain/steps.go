@@ -173,7 +173,8 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	case xenaauth.ReasonInsufficientScope, xenaauth.ReasonForbidden:
 		return stepRoute
 	case xenaauth.ReasonUnavailable:
-		fetched := strings.HasPrefix(cause, "key set:") || strings.HasPrefix(cause, "metadata:") && e.cfg.JWKSURL == ""
+		fetched := strings.HasPrefix(cause, "key set:") ||
+			strings.HasPrefix(cause, "metadata:") && e.cfg.JWKSURL == ""
 		switch {
 		case !e.local:
 			return stepIntrospection

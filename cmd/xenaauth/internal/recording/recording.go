@@ -168,7 +168,8 @@ func (c Call) Certificate() string {
 	var verification *tls.CertificateVerificationError
 	switch {
 	case errors.As(c.err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate of the server has expired or is not valid yet, or the clock here is wrong"
+		return "the certificate of the server has expired or is not valid yet, or the clock " +
+			"here is wrong"
 	case errors.As(c.err, &host):
 		return "the certificate of the server is for another host name"
 	case errors.As(c.err, &unknown):

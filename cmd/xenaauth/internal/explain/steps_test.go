@@ -1,0 +1,283 @@
+package explain
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// text returns an answer as a person reads it.
+func text(t *testing.T, a *Answer) string {
+	t.Helper()
+	var out strings.Builder
+	if err := console.New(nil, &out, &out, console.Options{}).Print(a); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// wantNoToken fails if an answer shows the token or a long part of it.
+func wantNoToken(t *testing.T, a *Answer, token string) {
+	t.Helper()
+	raw, err := json.Marshal(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, output := range []string{text(t, a), string(raw)} {
+		for part := range strings.SplitSeq(token, ".") {
+			if len(part) > 20 && strings.Contains(output, part) {
+				t.Errorf("the output contains a part of the token: %s", output)
+			}
+		}
+	}
+}
+
+// stopped returns the step that failed, and checks that those before it held and those after it were
+// not reached.
+func stopped(t *testing.T, a *Answer) string {
+	t.Helper()
+	at := ""
+	for _, s := range a.Steps {
+		switch {
+		case s.State == Held && at == "", s.State == NotReached && at != "":
+		case (s.State == Failed || s.State == Unknown) && at == "":
+			at = s.Name
+			if s.Why == "" || s.Fix == "" {
+				t.Errorf("%s: why %q, fix %q", s.Name, s.Why, s.Fix)
+			}
+		default:
+			t.Errorf("step %s is %s after %q", s.Name, s.State, at)
+		}
+	}
+	return at
+}
+
+type (
+	claimSet = map[string]any
+	Issuer   = xenaauthtest.Issuer
+	Token    = xenaauthtest.Token
+)
+
+// TestEachRefusalStopsAtItsStep has a token for each check of the Validator. The steps before it must
+// really have held, so each token is good in every other way.
+func TestEachRefusalStopsAtItsStep(t *testing.T) {
+	jwt := func(token Token) func(*Issuer) string {
+		return func(i *Issuer) string { return i.JWT(token) }
+	}
+	with := func(c claimSet) func(*Issuer) string { return jwt(Token{Claims: c}) }
+	header := func(h map[string]any) func(*Issuer) string {
+		return jwt(Token{Header: h})
+	}
+	cut := func(n int) func(*Issuer) string {
+		return func(i *Issuer) string {
+			token := i.JWT(Token{})
+			return token[:len(token)-n]
+		}
+	}
+	strict := func(c *xenaauth.Config) { c.Profile = xenaauth.ProfileRFC9068 }
+	client := "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
+	for _, c := range []struct {
+		name   string
+		token  func(*Issuer) string
+		config func(*xenaauth.Config)
+		issuer func(*Issuer)
+		scopes []string
+		reason string
+		step   string
+	}{
+		{name: "good", token: jwt(Token{}), scopes: []string{"testapi"}},
+		{
+			name: "a space", token: func(*Issuer) string { return "ab cd" },
+			reason: "malformed_request", step: stepToken,
+		},
+		{
+			name: "opaque", token: func(i *Issuer) string { return i.Opaque(Token{}) },
+			reason: "malformed_token", step: stepToken,
+		},
+		{
+			name: "too long", token: jwt(Token{}),
+			config: func(c *xenaauth.Config) { c.MaxTokenLength = 500 },
+			reason: "malformed_token", step: stepToken,
+		},
+		{name: "alg none", token: header(claimSet{"alg": "none"}), reason: "algorithm", step: stepHeader},
+		{name: "crit", token: header(claimSet{"crit": []string{"x"}}), reason: "algorithm", step: stepHeader},
+		{
+			name: "header not JSON", reason: "malformed_token", step: stepHeader,
+			token: func(i *Issuer) string { return i.SignBytes([]byte("{x"), []byte("{}")) },
+		},
+		{
+			name: "claims not JSON", reason: "malformed_token", step: stepClaims,
+			token: func(i *Issuer) string { return i.SignBytes([]byte(`{"alg":"RS256"}`), []byte("{x")) },
+		},
+		{name: "exp a string", token: with(claimSet{"exp": "soon"}), reason: "claims", step: stepClaims},
+		{name: "iss", token: with(claimSet{"iss": "https://x.example"}), reason: "issuer", step: stepIssuer},
+		{name: "typ", token: header(claimSet{"typ": "logout+jwt"}), reason: "token_type", step: stepKind},
+		{name: "nonce", token: with(claimSet{"nonce": "n"}), reason: "token_type", step: stepKind},
+		{name: "token_use", token: with(claimSet{"token_use": "id"}), reason: "token_type", step: stepKind},
+		{name: "no exp", token: with(claimSet{"exp": nil}), reason: "claims", step: stepTimes},
+		{name: "expired", token: jwt(Token{Lifetime: -time.Hour}), reason: "expired", step: stepTimes},
+		{
+			name: "early", token: with(claimSet{"nbf": time.Now().Add(time.Hour).Unix()}),
+			reason: "not_yet_valid", step: stepTimes,
+		},
+		{name: "long", token: jwt(Token{Lifetime: 2 * time.Hour}), reason: "lifetime", step: stepTimes},
+		{name: "aud the client", token: with(claimSet{"aud": client}), reason: "token_type", step: stepAudience},
+		{name: "aud", token: with(claimSet{"aud": "x"}), reason: "audience", step: stepAudience},
+		{name: "no client", token: with(claimSet{"client_id": nil}), reason: "claims", step: stepParties},
+		{name: "empty sub", token: with(claimSet{"sub": ""}), reason: "claims", step: stepParties},
+		{
+			name: "bound", token: with(claimSet{"cnf": claimSet{"jkt": "x"}}),
+			reason: "confirmation", step: stepBinding,
+		},
+		{
+			name: "strict, no jti", token: with(claimSet{"jti": nil, "scope": "testapi"}), config: strict,
+			reason: "claims", step: stepProfile,
+		},
+		{name: "strict, scope a list", token: with(nil), config: strict, reason: "claims", step: stepProfile},
+		{
+			name: "no scope", token: jwt(Token{Claims: claimSet{"scope": nil}, Header: claimSet{"typ": "JWT"}}),
+			reason: "token_type", step: stepScopeClaim,
+		},
+		{name: "kid", token: header(claimSet{"kid": "x", "x5t": "y"}), reason: "unknown_key", step: stepKeys},
+		{name: "alg without key", token: header(claimSet{"alg": "ES256"}), reason: "algorithm", step: stepKeys},
+		{
+			name: "issuer down", token: jwt(Token{}), issuer: (*Issuer).Down,
+			reason: "unavailable", step: stepKeys,
+		},
+		{name: "cut signature", token: cut(42), reason: "signature", step: stepSignature},
+		{
+			name: "signature not base64", reason: "malformed_token", step: stepSignature,
+			token: func(i *Issuer) string { return i.JWT(Token{}) + "~" },
+		},
+		{name: "client", token: jwt(Token{Machine: true}), reason: "subject", step: stepUser},
+		{
+			name: "scope", token: jwt(Token{}), scopes: []string{"orders"},
+			reason: "insufficient_scope", step: stepRoute,
+		},
+		{
+			name: "any audience and no scope", token: jwt(Token{}),
+			config: func(c *xenaauth.Config) { c.Audiences, c.AllowAnyAudience = nil, true },
+			reason: "forbidden", step: stepRoute,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(nil)
+			cfg, token := issuer.Config(), c.token(issuer)
+			if c.config != nil {
+				c.config(&cfg)
+			}
+			if c.issuer != nil {
+				c.issuer(issuer)
+			}
+			a, err := explain(t.Context(), cfg, token, c.scopes, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step := stopped(t, a); a.Reason != c.reason || step != c.step {
+				t.Errorf("reason %q at step %q, want %q "+
+					"at %q\n%s", a.Reason, step, c.reason, c.step, text(t, a))
+			}
+			wantNoToken(t, a, token)
+		})
+	}
+}
+
+// TestIntrospection has tokens whose claims come from the issuer.
+func TestIntrospection(t *testing.T) {
+	opaque := func(token Token) func(*Issuer) string {
+		return func(i *Issuer) string { return i.Opaque(token) }
+	}
+	jwt := func(i *Issuer) string { return i.JWT(Token{}) }
+	always := func(c *xenaauth.Config) { c.AlwaysIntrospect = true }
+	active := func(c *xenaauth.Config) { c.RequireActive = true }
+	body := func(text string) func(*Issuer, string) {
+		return func(i *Issuer, _ string) {
+			i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: text})
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		token    func(*Issuer) string
+		config   func(*xenaauth.Config)
+		issuer   func(i *Issuer, token string)
+		reason   string
+		step     string
+		verified bool
+	}{
+		{name: "good", token: opaque(Token{}), verified: true},
+		{name: "always", token: jwt, config: always, verified: true},
+		{name: "active", token: jwt, config: active, verified: true},
+		{
+			name: "revoked", token: opaque(Token{}), issuer: (*Issuer).Revoke,
+			reason: "inactive", step: stepIntrospection,
+		},
+		{
+			name: "revoked JWT", token: jwt, config: active, issuer: (*Issuer).Revoke,
+			reason: "inactive", step: stepIntrospection, verified: true,
+		},
+		{
+			name: "another user", token: jwt, config: active,
+			issuer: body(`{"active":true,"sub":"x","client_id":"9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"}`),
+			reason: "claims", step: stepIntrospection, verified: true,
+		},
+		{
+			name: "another audience in the response", token: jwt, config: active,
+			issuer: body(`{"active":true,"aud":"x","sub":"104711","client_id":"c"}`),
+			reason: "audience", step: stepIntrospection, verified: true,
+		},
+		{
+			name: "audience", token: opaque(Token{}), issuer: body(`{"active":true,"aud":"x","client_id":"c"}`),
+			reason: "audience", step: stepAudience, verified: true,
+		},
+		{
+			name: "no client", token: opaque(Token{}), issuer: body(`{"active":true,"sub":"x"}`),
+			reason: "claims", step: stepParties, verified: true,
+		},
+		{
+			name: "client token", token: opaque(Token{Machine: true}),
+			reason: "subject", step: stepUser, verified: true,
+		},
+		{
+			name: "down", token: opaque(Token{}),
+			issuer: func(i *Issuer, _ string) { i.Down() },
+			reason: "unavailable", step: stepIntrospection,
+		},
+		{
+			name: "secret", token: opaque(Token{}),
+			config: func(c *xenaauth.Config) { c.Introspection.ClientSecret = "wrong" },
+			reason: "unavailable", step: stepIntrospection,
+		},
+		{
+			name: "endpoint down after the JWT", token: jwt, config: active,
+			issuer: func(i *Issuer, _ string) {
+				i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
+			},
+			reason: "unavailable", step: stepIntrospection, verified: true,
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			issuer := xenaauthtest.NewIssuer(nil)
+			cfg, token := issuer.HybridConfig(), c.token(issuer)
+			if c.config != nil {
+				c.config(&cfg)
+			}
+			if c.issuer != nil {
+				c.issuer(issuer, token)
+			}
+			a, err := explain(t.Context(), cfg, token, nil, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if step := stopped(t, a); a.Reason != c.reason || step != c.step || a.Verified != c.verified {
+				t.Errorf("reason %q at step %q, verified %t: want %q at %q, %t\n%s",
+					a.Reason, step, a.Verified, c.reason, c.step, c.verified, text(t, a))
+			}
+			wantNoToken(t, a, token)
+		})
+	}
+}

@@ -1,0 +1,53 @@
+package setting
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// TestVariable compares the names with the documentation of ConfigFromEnv.
+func TestVariable(t *testing.T) {
+	source, err := os.ReadFile("../../../../env.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := make(map[string]string) // the variable of each field
+	for line := range strings.Lines(string(source)) {
+		words := strings.Fields(strings.TrimPrefix(line, "//"))
+		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {
+			documented[strings.TrimRight(words[1], ",;:")] = words[0]
+		}
+	}
+	check := func(of reflect.Type, prefix string) {
+		for field := range of.Fields() {
+			name := prefix + field.Name
+			if want, ok := documented[name]; ok && Variable(name) != want {
+				t.Errorf("%s: %s, want %s", name, Variable(name), want)
+			}
+		}
+	}
+	check(reflect.TypeFor[xenaauth.Config](), "")
+	check(reflect.TypeFor[xenaauth.Introspection](), "Introspection.")
+	if len(documented) < 30 {
+		t.Errorf("only %d variables are documented", len(documented))
+	}
+}
+
+func TestMistakes(t *testing.T) {
+	err := xenaauth.Config{Issuer: "http://login.example", AllowAnyAudience: true, Audiences: []string{"a"}}.Validate()
+	got := strings.Join(Mistakes(err), "\n")
+	for _, want := range []string{"XENA_ISSUER is not an " +
+		"https URL", "see XENA_ALLOW_HTTP", "XENA_AUDIENCE and"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in %q", want, got)
+		}
+	}
+	if Mistakes(nil) != nil || len(Mistakes(errors.Join(err, err))) != 2*len(Mistakes(err)) {
+		t.Error("joined errors are not counted")
+	}
+}
