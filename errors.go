@@ -130,6 +130,8 @@ type Error struct {
 	Params map[string]string
 	// Err is the cause, for logs. It may be nil. It is not sent to clients.
 	Err error
+
+	types string // Options.ProblemTypes of the Middleware that refused the request
 }
 
 // refuse returns an *Error as an error. Its result type is error and not *Error, because a nil
@@ -180,18 +182,32 @@ func (e *Error) Error() string {
 // Unwrap returns the cause, or nil.
 func (e *Error) Unwrap() error { return e.Err }
 
+// problemType returns the URI of the kind of problem (RFC 9457, section 3.1.1), or "".
+func (e *Error) problemType() string {
+	if e.types == "" {
+		return ""
+	}
+	reason := e.Reason
+	if _, ok := answers[reason]; !ok {
+		reason = ReasonUnavailable
+	}
+	return e.types + string(reason)
+}
+
 // MarshalJSON returns the problem details (RFC 9457) of the refusal: title, status and detail, and
-// the extensions reason, error and scope. The cause is not included.
+// the extensions reason, error and scope. An Error from a [Middleware] with [Options].ProblemTypes
+// also has a type. The cause is not included.
 func (e *Error) MarshalJSON() ([]byte, error) {
 	a := e.answer()
 	return json.Marshal(struct {
+		Type   string `json:"type,omitempty"`
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Detail string `json:"detail"`
 		Reason Reason `json:"reason"`
 		Error  string `json:"error,omitempty"`
 		Scope  string `json:"scope,omitempty"`
-	}{http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
+	}{e.problemType(), http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
 }
 
 // asError returns the *Error that err is or wraps. If err wraps it, asError returns a copy whose

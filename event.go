@@ -45,6 +45,8 @@ type Event struct {
 	User *User
 	// Err is the refusal. It is nil if the request may pass.
 	Err *Error
+	// Method is the method of the HTTP request. A client may send any text.
+	Method string
 	// Route is the pattern of the route: [http.Request.Pattern]. It is "" if the pattern is not
 	// known, for example to a guard that runs before the router.
 	Route string
@@ -74,6 +76,9 @@ type IssuerCall struct {
 	Status int
 	// Err says why there is no response. Its text contains no URL, address or secret.
 	Err error
+	// Waited is how many requests waited for the call when it ended. They share its result. It is 0
+	// for a call in the background.
+	Waited int
 }
 
 // report calls Options.Event with the outcome of a check. If err is nil, the request was allowed. t
@@ -82,7 +87,10 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return
 	}
-	e := Event{Outcome: OutcomeAllowed, User: user, Route: r.Pattern, TokenInQuery: hasQueryToken(r.URL)}
+	e := Event{
+		Outcome: OutcomeAllowed, User: user, Method: r.Method, Route: r.Pattern,
+		TokenInQuery: hasQueryToken(r.URL),
+	}
 	switch {
 	case err != nil:
 		e.Err = asError(err)

@@ -77,6 +77,7 @@ type fetchRequest struct {
 	form         url.Values                // the body, or nil
 	authenticate func(*http.Request) error // adds the credentials to each attempt; may be nil
 	limit        int64                     // the largest length of the response's body, in bytes
+	waited       func() int                // how many requests wait for the call; nil means 0
 }
 
 // do sends a request to the issuer and reads the response.
@@ -100,7 +101,7 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	start := time.Now()
 	r, err := x.do(ctx)
 	if f.report != nil {
-		f.reportCall(ctx, req.what, time.Since(start), r, err)
+		f.reportCall(ctx, &req, time.Since(start), r, err)
 	}
 	return r, err
 }
@@ -128,9 +129,12 @@ func document(what string) string {
 }
 
 // reportCall calls Config.IssuerCall with the result of a call.
-func (f *fetcher) reportCall(ctx context.Context, what string, took time.Duration, r *reply, err error) {
+func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
 	defer func() { _ = recover() }() // like in announce
-	call := IssuerCall{Document: document(what), Duration: took, Err: err}
+	call := IssuerCall{Document: document(req.what), Duration: took, Err: err}
+	if req.waited != nil {
+		call.Waited = req.waited()
+	}
 	if r != nil {
 		call.Status = r.status
 	}

@@ -3,6 +3,7 @@ package xenaauth
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -28,6 +29,7 @@ type introspector struct {
 	// ones.
 	inactive *factcache.Cache[struct{}]
 	flights  singleflight.Group
+	waiting  waiting
 }
 
 // cachedResponse is a cached response with "active": true.
@@ -164,6 +166,8 @@ func (i *introspector) request(
 	if err := ctx.Err(); err != nil {
 		return nil, unavailable(err) // the request has ended, so it needs no response
 	}
+	i.waiting.add(key, 1)
+	defer i.waiting.add(key, -1)
 	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
 		defer func() { // a panic of Config.HTTPClient in this goroutine would end the process
 			if recover() != nil {
@@ -178,7 +182,7 @@ func (i *introspector) request(
 		if _, ok := i.inactive.Peek(&key, now); ok {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
-		r, err := i.share(context.WithoutCancel(ctx), endpoint, token, known)
+		r, err := i.share(context.WithoutCancel(ctx), endpoint, token, key, known)
 		return i.keep(key, endpoint, r, err, time.Now()), err
 	})
 	select {
@@ -195,12 +199,36 @@ func (i *introspector) request(
 	}
 }
 
+// waiting counts the requests that wait for each shared introspection call.
+type waiting struct {
+	mu sync.Mutex
+	n  map[factcache.Key]int
+}
+
+func (w *waiting) add(key factcache.Key, change int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.n == nil {
+		w.n = make(map[factcache.Key]int)
+	}
+	if w.n[key] += change; w.n[key] == 0 {
+		delete(w.n, key)
+	}
+}
+
+func (w *waiting) count(key factcache.Key) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.n[key]
+}
+
 // share introspects a token. If Introspection.Cache is set, it first looks for the response that
 // another instance has stored there.
 func (i *introspector) share(
-	ctx context.Context, endpoint, token string, known bool,
+	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (introspected, error) {
-	call := func() (introspected, error) { return i.client.call(ctx, endpoint, token, known) }
+	waited := func() int { return i.waiting.count(key) }
+	call := func() (introspected, error) { return i.client.call(ctx, endpoint, token, known, waited) }
 	if i.shared == nil {
 		return call()
 	}

@@ -64,25 +64,26 @@ func introspectionVerdict(err error) breaker.Verdict {
 }
 
 // call introspects a token at the issuer. It waits until the guard allows the call, for Timeout at
-// most. It also records the result for Status and the log.
+// most. It also records the result for Status and the log. waited returns how many requests wait
+// for the call.
 func (c *introspectionClient) call(
-	ctx context.Context, endpoint, token string, known bool,
+	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // bounds the wait for the guard
 	defer cancel()
 	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
-		r.set, err = c.post(ctx, endpoint, token)
+		r.set, err = c.post(ctx, endpoint, token, waited)
 		return err
 	})
 	r.at = time.Now()
 	switch {
 	case isInactive(err):
-		c.report.outcome("introspection", nil)
+		c.report.outcome("introspection", nil, 0)
 		c.latest.record(nil)
 	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
 		// The issuer was not called, so there is no result to record.
 	default:
-		c.report.outcome("introspection", err)
+		c.report.outcome("introspection", err, waited())
 		c.latest.record(err)
 	}
 	return r, err
@@ -98,7 +99,7 @@ func isInactive(err error) bool {
 // post sends one introspection request and reads the response. If the token is not active, the
 // error is an *Error with ReasonInactive. Every other error is an outage.
 func (c *introspectionClient) post(
-	ctx context.Context, endpoint, token string,
+	ctx context.Context, endpoint, token string, waited func() int,
 ) (*claims.Set, error) {
 	const what = "introspection"
 	r, err := c.fetch.do(ctx, fetchRequest{
@@ -109,6 +110,7 @@ func (c *introspectionClient) post(
 		form:         url.Values{"token": {token}, "token_type_hint": {"access_token"}},
 		authenticate: func(r *http.Request) error { return c.cfg.Auth.Authenticate(r, c.cfg) },
 		limit:        maxResponse,
+		waited:       waited,
 	})
 	if err != nil {
 		return nil, err
@@ -226,7 +228,7 @@ func (c *introspectionClient) checkCredentials(
 	due := now.UnixNano()-last >= int64(time.Second)
 	if due && c.latest.probed.CompareAndSwap(last, now.UnixNano()) {
 		err := c.guard.Do(ctx, true, func(ctx context.Context) error {
-			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check")
+			_, err := c.post(ctx, endpoint, "no-token-but-a-readiness-check", nil)
 			return err
 		})
 		c.latest.record(err)

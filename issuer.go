@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/breaker"
@@ -48,6 +49,8 @@ type issuer struct {
 	report   *reporter
 	metadata *refresh.Source[metadata]
 	keys     *refresh.Source[published]
+	// forKeys is 1 while the fetch of the key set waits for the metadata, and 0 otherwise.
+	forKeys atomic.Int32
 }
 
 func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
@@ -57,8 +60,10 @@ func newIssuer(cfg Config, fetch *fetcher, report *reporter) *issuer {
 	return i
 }
 
-func get(what, url string, header http.Header, limit int64) fetchRequest {
-	return fetchRequest{what: what, method: http.MethodGet, url: url, header: header, limit: limit}
+func get(what, url string, header http.Header, limit int64, waited func() int) fetchRequest {
+	return fetchRequest{
+		what: what, method: http.MethodGet, url: url, header: header, limit: limit, waited: waited,
+	}
 }
 
 func accept(force bool) http.Header {
@@ -75,12 +80,14 @@ func accept(force bool) http.Header {
 func (i *issuer) fetchKeys(
 	ctx context.Context, previous published, force bool,
 ) (p published, lifetime time.Duration, err error) {
-	defer func() { i.report.outcome("key set", err) }()
+	defer func() { i.report.outcome("key set", err, i.keys.Waiting()) }()
 	if i.cfg.JWKSURL != "" {
 		return i.fetchKeysAt(ctx, i.cfg.JWKSURL, previous, force)
 	}
 	now := time.Now()
+	i.forKeys.Store(1)
 	m, err := i.metadata.Get(ctx, now)
+	i.forKeys.Store(0)
 	if err != nil {
 		return p, 0, err
 	}
@@ -134,7 +141,7 @@ func (i *issuer) fetchKeysAt(
 	if previous.etag != "" && previous.url == url {
 		header.Set("If-None-Match", previous.etag)
 	}
-	r, err := i.fetch.do(ctx, get(what, url, header, maxKeySet))
+	r, err := i.fetch.do(ctx, get(what, url, header, maxKeySet, i.keys.Waiting))
 	if err != nil {
 		return p, 0, err
 	}

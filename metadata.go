@@ -22,14 +22,14 @@ func (i *issuer) fetchMetadata(
 	ctx context.Context, _ metadata, force bool,
 ) (m metadata, lifetime time.Duration, err error) {
 	const what = "metadata"
-	defer func() { i.report.outcome(what, err) }()
+	defer func() { i.report.outcome(what, err, i.waitForMetadata()) }()
 	urls := []string{i.cfg.MetadataURL}
 	if urls[0] == "" {
 		urls = metadataURLs(i.cfg.Issuer)
 	}
 	for _, url := range urls {
 		var r *reply
-		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata)); err != nil {
+		if r, err = i.fetch.do(ctx, get(what, url, accept(force), maxMetadata, i.waitForMetadata)); err != nil {
 			return m, 0, err
 		}
 		if r.status == http.StatusNotFound || r.status == http.StatusGone {
@@ -44,6 +44,16 @@ func (i *issuer) fetchMetadata(
 		return m, r.lifetime(), err
 	}
 	return m, 0, err
+}
+
+// waitForMetadata returns how many requests wait for the metadata. If the fetch of the key set waits
+// for them, the requests that wait for the key set count, and that fetch does not.
+func (i *issuer) waitForMetadata() int {
+	n := i.metadata.Waiting()
+	if i.forKeys.Load() > 0 {
+		n += i.keys.Waiting() - 1
+	}
+	return max(0, n)
 }
 
 // metadataURLs returns the URLs at which the metadata of an issuer may be: first the URL of OpenID

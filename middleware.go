@@ -28,6 +28,12 @@ type Options struct {
 	// Retry-After are set before the call, and ErrorBody can't change them. It may set other header
 	// fields. It is not called for HEAD requests.
 	ErrorBody func(http.ResponseWriter, *http.Request, *Error)
+	// ProblemTypes is the start of the URIs that say what went wrong. The member type of problem
+	// details is ProblemTypes followed by the reason: "https://api.example/problems#" and
+	// "expired". An unknown reason counts as unavailable. If ProblemTypes is "", problem details
+	// have no type, which means about:blank (RFC 9457, section 4.2.1). docs/troubleshooting.md has a
+	// heading for each reason.
+	ProblemTypes string
 	// Proofs are the proofs of possession that this middleware checks. A token can be bound to a
 	// key by its claim cnf (RFC 7800). Without Proofs, the middleware refuses every bound token.
 	//
@@ -74,7 +80,8 @@ type Middleware struct {
 // meantime.
 //
 // NewMiddleware panics if v is nil, if a challenge can't contain Options.Realm or
-// Options.ResourceMetadata, or if one of Options.Proofs is unusable.
+// Options.ResourceMetadata, if Options.ProblemTypes is not an absolute URI, or if one of
+// Options.Proofs is unusable.
 func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
@@ -87,6 +94,9 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		if !bearer.IsParamText(s) {
 			panic("xenaauth: Options.Realm and Options.ResourceMetadata may contain printable ASCII only, without \" and \\")
 		}
+	}
+	if !isProblemTypes(m.opts.ProblemTypes) {
+		panic("xenaauth: Options.ProblemTypes is not an absolute URI, such as https://api.example/problems#")
 	}
 	if m.opts.Realm == "" {
 		m.opts.Realm = "xena"
@@ -206,6 +216,7 @@ func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 // If err is nil or not an *Error, the refusal is an outage.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
 	told := *asError(err) // a copy, because the caller may use err again
+	told.types = m.opts.ProblemTypes
 	m.report(r, nil, &told, nil)
 	m.logRefusal(r, nil, &told)
 	return &told
@@ -217,9 +228,10 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 	before := m.contextOf(r)
 	allowed, user, err := m.check(r, rs, before, optional, t)
 	if err != nil {
-		m.report(r, user, err, t)
-		m.logRefusal(r, user, asError(err))
-		return nil, err
+		e := m.typed(asError(err))
+		m.report(r, user, e, t)
+		m.logRefusal(r, user, e)
+		return nil, e
 	}
 	// Otherwise an earlier guard of this middleware has reported that the request is allowed.
 	if before == nil {

@@ -230,7 +230,7 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 
 	_, found := xenaauth.UserFromContext(m.CheckPublic(r).Context())
 	require.False(t, found)
-	require.Equal(t, []xenaauth.Event{{Outcome: xenaauth.OutcomeAnonymous}}, events)
+	require.Equal(t, []xenaauth.Event{{Outcome: xenaauth.OutcomeAnonymous, Method: "GET"}}, events)
 
 	events = nil
 	noRule := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
@@ -248,7 +248,7 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, want, refusal.Reason)
 		require.NotSame(t, noRule, refusal)
-		require.Equal(t, []xenaauth.Event{{Outcome: outcomes[want], Err: refusal}}, events)
+		require.Equal(t, []xenaauth.Event{{Outcome: outcomes[want], Method: "GET", Err: refusal}}, events)
 	}
 }
 

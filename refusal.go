@@ -4,13 +4,17 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
 // Deny writes the response to a request that [Middleware.Check] refused. It calls Challenge, and
 // then writes problem details (RFC 9457) or the body that [Options] configure.
 func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	e := asError(err)
+	e := m.typed(asError(err))
 	status := e.StatusCode()
 	text := m.rendering(r, e)
 	h := w.Header()
@@ -36,6 +40,26 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 		_, _ = w.Write(text.body) // an error means that the client is gone
 	}
+}
+
+// typed returns the refusal with Options.ProblemTypes. If the refusal has another value, typed
+// returns a copy, because a TokenValidator may return the same *Error many times.
+func (m *Middleware) typed(e *Error) *Error {
+	if e.types == m.opts.ProblemTypes {
+		return e
+	}
+	told := *e
+	told.types = m.opts.ProblemTypes
+	return &told
+}
+
+// isProblemTypes reports whether text can be Options.ProblemTypes.
+func isProblemTypes(text string) bool {
+	if text == "" {
+		return true
+	}
+	u, err := url.Parse(text + string(ReasonExpired))
+	return err == nil && u.IsAbs() && bearer.IsParamText(text) && !strings.Contains(text, " ")
 }
 
 // withScopes returns a copy of the refusal err with the scopes that the route requires. It makes a

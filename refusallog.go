@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -77,11 +78,69 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 		if r.Pattern != "" {
 			attrs = append(attrs, slog.String("route", clean(r.Pattern, maxCause)))
 		}
-		if user != nil {
-			attrs = append(attrs, slog.Any("user", user))
+		noRoute := r.Pattern == "" || e.Reason == ReasonNoRule || e.Reason == ReasonAmbiguousTarget
+		if noRoute && r.URL != nil {
+			attrs = append(attrs, slog.String("path", shownPath(r.URL, r.Header["Authorization"])))
+		}
+		switch {
+		case user != nil && user.set != nil: // not the zero User, which another validator may return
+			attrs = append(attrs, slog.String("issuer", clean(user.Issuer(), maxCause)),
+				slog.String("client_id", clean(user.ClientID(), maxShown)))
+			if sub := user.Subject(); sub != "" {
+				attrs = append(attrs, slog.String("sub", clean(sub, maxShown)))
+			}
+		case m.inner != nil && needsToken(e.Reason):
+			attrs = append(attrs, slog.String("issuer", m.inner.issuerName()))
 		}
 		return attrs
 	})
+}
+
+// needsToken reports whether a refusal is about a token, and not about the request alone.
+func needsToken(reason Reason) bool {
+	switch reason {
+	case ReasonMissingToken, ReasonMalformedRequest, ReasonNoRule, ReasonAmbiguousTarget:
+		return false
+	}
+	return true
+}
+
+// Bounds of a path in the log, in bytes. A long word may be a credential, for example in a link
+// that a user got by mail, so only its start is shown.
+const (
+	maxPath      = 256
+	maxRead      = 1024 // of the path: a client may send a long one to waste memory
+	maxWord      = 40   // a UUID has 36
+	shownOfAWord = 16
+)
+
+// shownPath returns the path of a URL for the log, without the secrets. A word of a path is a run of
+// letters, digits, "-" and "_", so each segment of a JWT is a word. Long words are cut, and so is
+// the path.
+func shownPath(u *url.URL, secrets []string) string {
+	short := url.URL{
+		Path: u.Path[:min(len(u.Path), maxRead)], RawPath: u.RawPath[:min(len(u.RawPath), maxRead)],
+	}
+	path := withoutSecrets(short.EscapedPath(), secrets)
+	var b strings.Builder
+	for path != "" && b.Len() <= maxPath {
+		n := strings.IndexFunc(path, func(c rune) bool {
+			return c != '-' && c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c)
+		})
+		switch {
+		case n < 0:
+			n = len(path)
+		case n == 0:
+			n = 1
+		}
+		if n > maxWord {
+			b.WriteString(path[:shownOfAWord] + "...")
+		} else {
+			b.WriteString(path[:n])
+		}
+		path = path[n:]
+	}
+	return clean(b.String(), maxPath)
 }
 
 // logLevel returns Warn for a refusal that is an outage, and Info for all other refusals.

@@ -168,6 +168,7 @@ func (v *Validator) StatusHandler() http.Handler {
 // reporter logs when the state of the issuer changes. It does not log the result of each call.
 type reporter struct {
 	logger  *slog.Logger // if nil, slog.Default at the time of each record
+	issuer  string       // Config.Issuer, which distinguishes several Validators in one log
 	changes loglimit.Changes
 }
 
@@ -176,24 +177,26 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	if l == nil {
 		l = slog.Default()
 	}
-	l.Log(context.Background(), level, "xenaauth: "+text, args...)
+	l.Log(context.Background(), level, "xenaauth: "+text, append(args, "issuer", r.issuer)...)
 }
 
-// outcome records whether a call to the issuer succeeded. what is the document that was requested.
-func (r *reporter) outcome(what string, err error) {
-	r.change(what, err, "the issuer fails", "the issuer is back")
+// outcome records whether a call to the issuer succeeded. what is the document that was requested,
+// and waited is how many requests waited for it.
+func (r *reporter) outcome(what string, err error, waited int) {
+	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
 // change records whether what works: err is nil or says why it fails. If this has changed, change
-// logs the text bad with err, or the text good. If good is "", it logs only failures.
-func (r *reporter) change(what string, err error, bad, good string) {
+// logs the text bad with err and further fields, or the text good. If good is "", it logs only
+// failures.
+func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {
 		why = err.Error()
 	}
 	switch record := r.note(what, why); record.Kind {
 	case loglimit.Failed:
-		r.log(slog.LevelError, bad, "what", what, "why", record.Why)
+		r.log(slog.LevelError, bad, append([]any{"what", what, "why", record.Why}, fields...)...)
 	case loglimit.Recovered:
 		args := []any{"what", what}
 		if record.Calls > 0 {

@@ -45,7 +45,7 @@ func NewValidator(cfg Config) (*Validator, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	report := &reporter{logger: cfg.Logger}
+	report := &reporter{logger: cfg.Logger, issuer: cfg.Issuer}
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
 	v.revoked = revocations.New(HashToken)
 	network := newNetwork(cfg.HTTPClient)
@@ -125,6 +125,8 @@ type innerValidator interface {
 	isRevoked(u *User, token string, now time.Time) bool
 	acceptsAnyAudience() bool
 	logger() *slog.Logger
+	// issuerName is Config.Issuer.
+	issuerName() string
 }
 
 // maxWrappers is how many wrappers innermost unwraps. It ends the loop if a wrapper returns itself.
@@ -149,3 +151,4 @@ func innermost(v TokenValidator) innerValidator {
 func (v *Validator) self() TokenValidator     { return v }
 func (v *Validator) acceptsAnyAudience() bool { return v.policy.anyAudience }
 func (v *Validator) logger() *slog.Logger     { return v.cfg.Logger }
+func (v *Validator) issuerName() string       { return v.cfg.Issuer }

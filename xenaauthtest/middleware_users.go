@@ -44,6 +44,16 @@ func (s *middlewareSuite) testOptions(t *testing.T) {
 		{name: "EmptyBody, no scope", path: "/", authorization: bearerToken(s.token()), want: told(lacking("a"), "")},
 		{name: "EmptyBody, Optional", path: "/optional", authorization: bearerToken("nonsense"), want: told(bad, "")},
 	})
+	typed := func(a answer, reason string) answer {
+		a.body = `{"type":"https://api.example/problems#` + reason + `",` + strings.TrimPrefix(a.body, "{")
+		return a
+	}
+	s.run(t, s.start(t, xenaauth.Options{ProblemTypes: "https://api.example/problems#"}, routes), []exchange{
+		{name: "ProblemTypes, no token", path: "/", want: typed(missing("a"), "missing_token")},
+		{name: "ProblemTypes, no scope", path: "/", authorization: bearerToken(s.token()), want: typed(lacking("a"), "insufficient_scope")},
+		{name: "ProblemTypes, outage", path: "/", authorization: bearerToken(tokenForeign), want: typed(outage("1"), "unavailable")},
+		{name: "ProblemTypes, Optional", path: "/optional", authorization: bearerToken("nonsense"), want: typed(bad, "malformed_token")},
+	})
 }
 
 // testUsers tests that a handler always gets the user of the token.

@@ -26,7 +26,7 @@ func TestRefusalsAreLogged(t *testing.T) {
 	guard := grpcauth.New(m, table(t, routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())}).Find)
 	for method, want := range map[string]string{
 		"/t.T/Get": "reason=missing_token status=401 method=POST route=/t.T/ why=\"the Authorization field is missing\" realm=xena\n",
-		"/u.U/Get": `reason=no_rule status=403 method=POST why="no rule matches \"/u.U/Get\": `,
+		"/u.U/Get": `reason=no_rule status=403 method=POST path=/u.U/Get why="no rule matches \"/u.U/Get\": `,
 	} {
 		log.Reset()
 		if _, err := guard.Unary(t.Context(), nil, &grpc.UnaryServerInfo{FullMethod: method}, nil); err == nil {

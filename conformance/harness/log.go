@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
 )
 
 // NoLog is a logger that discards everything.
@@ -46,6 +48,15 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 	defer l.Mu.Unlock()
 	l.Lines = append(l.Lines, line)
 	return nil
+}
+
+// WithoutIssuer removes the field issuer from the text of records, if its value is the name of one
+// of the trusted issuers. That name may be in a log, and no other address.
+func WithoutIssuer(text string, trusted ...string) string {
+	for _, name := range append(trusted, xenaauth.IssuerProduction) {
+		text = strings.ReplaceAll(text, " issuer="+name, "")
+	}
+	return text
 }
 
 // Count returns the number of records of a level that contain text.

@@ -96,7 +96,7 @@ func TestGuard(t *testing.T) {
 				require.Equal(t, tt.status, g.events[0].Err.StatusCode())
 			}
 			if tt.path == "/public" {
-				require.Equal(t, xenaauth.Event{Outcome: xenaauth.OutcomeAnonymous, Route: "/public"}, g.events[0])
+				require.Equal(t, xenaauth.Event{Outcome: xenaauth.OutcomeAnonymous, Method: "GET", Route: "/public"}, g.events[0])
 				require.Empty(t, answer.Header.Values("Vary"))
 			}
 			if tt.path == "/optional" {

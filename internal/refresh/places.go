@@ -25,6 +25,14 @@ type places struct {
 	guests int            // callers in the places for known callers only
 	byName map[uint64]int // guests by their name
 	first  int            // callers that wait for the first document
+	renew  int            // callers that wait for the refresh of an expired document
+}
+
+// Waiting returns how many callers wait for a fetch now.
+func (s *Source[T]) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places.open + s.places.guests + s.places.first + s.places.renew
 }
 
 // Await waits for a fetch that begins at now or later, and returns its document. It is for a caller

@@ -26,11 +26,14 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	if f.start.Before(now) {
 		since = f.start // callers that come later wait for the rest of the time
 	}
-	s.mu.Unlock()
 	patience := time.Until(since.Add(s.policy.Patience))
 	if patience <= 0 || s.failing(g, now, 2*s.policy.Retry) {
+		s.mu.Unlock()
 		return g.document, nil
 	}
+	s.places.renew++
+	s.mu.Unlock()
+	defer s.leave(func() { s.places.renew-- })()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {

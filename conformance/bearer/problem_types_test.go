@@ -1,0 +1,78 @@
+package bearer_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+)
+
+// typeOf returns the member type of problem details, or "".
+func typeOf(t *testing.T, body []byte) string {
+	t.Helper()
+	var problem struct{ Type string }
+	require.NoError(t, json.Unmarshal(body, &problem))
+	return problem.Type
+}
+
+// With Options.ProblemTypes, each reason has a type. An unknown reason has that of an outage. Without
+// the option there is none.
+func TestProblemTypes(t *testing.T) {
+	const types = "https://api.example/problems#"
+	quiet := xenaauth.Options{Logger: harness.NoLog}
+	typed := quiet
+	typed.ProblemTypes = types
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &typed)
+	plain := xenaauth.NewMiddleware(new(harness.ScopeValidator), &quiet)
+	deny := func(m *xenaauth.Middleware, err error) string {
+		w := httptest.NewRecorder()
+		m.Deny(w, httptest.NewRequest("GET", "/", nil), err)
+		return typeOf(t, w.Body.Bytes())
+	}
+	for reason := range harness.Refusals {
+		err := &xenaauth.Error{Reason: reason}
+		for range 2 { // the second is from the cache
+			require.Equal(t, types+string(reason), deny(m, err))
+		}
+		require.Empty(t, deny(plain, err))
+		require.Empty(t, deny(plain, m.Refuse(httptest.NewRequest("GET", "/", nil), err)), "the type belongs to the middleware that responds")
+	}
+	for _, err := range []error{errors.New("down"), &xenaauth.Error{Reason: "of my own"}, nil} {
+		require.Equal(t, types+"unavailable", deny(m, err))
+	}
+}
+
+// An ErrorBody that writes the refusal as JSON writes its type too, and so does an Error of Check.
+func TestProblemTypesInErrors(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
+		Logger: harness.NoLog, ProblemTypes: "urn:example:",
+		ErrorBody: func(w http.ResponseWriter, _ *http.Request, e *xenaauth.Error) { _ = json.NewEncoder(w).Encode(e) },
+	})
+	w := harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
+	require.Equal(t, "urn:example:missing_token", typeOf(t, w.Body.Bytes()))
+	_, err := m.Check(httptest.NewRequest("GET", "/", nil))
+	body, err := json.Marshal(err)
+	require.NoError(t, err)
+	require.Equal(t, "urn:example:missing_token", typeOf(t, body))
+}
+
+// NewMiddleware refuses ProblemTypes that would not be an absolute URI.
+func TestProblemTypesMustBeURIs(t *testing.T) {
+	for _, wrong := range []string{"problems/", "//api.example/", "https://api.example/\n", "https://api.example/é", ":", `https://a.example/"`, "https://a.example/a b"} {
+		require.Panics(t, func() {
+			xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ProblemTypes: wrong})
+		}, wrong)
+	}
+	for _, good := range []string{"", "https://api.example/problems/", "urn:problem:", "https://" + strings.Repeat("a", 60) + "/#"} {
+		require.NotPanics(t, func() {
+			xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ProblemTypes: good})
+		}, good)
+	}
+}

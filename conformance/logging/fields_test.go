@@ -1,0 +1,218 @@
+package logging_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The log line of a refusal names the issuer, and the client and the subject of a valid token. A
+// refusal before the token was looked at names no issuer.
+func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
+	issuer := harness.NewIssuer()
+	log := new(harness.JSONLog)
+	cfg := issuer.Config()
+	cfg.Logger = log.Logger()
+	m := xenaauth.NewMiddleware(harness.NewValidator(t, cfg), nil)
+	for name, tt := range map[string]struct {
+		authorization            string
+		reason, iss, client, sub any
+	}{
+		"valid":     {"Bearer " + issuer.JWT(xenaauthtest.Token{ClientID: "shop"}), "insufficient_scope", cfg.Issuer, "shop", "user"},
+		"expired":   {"Bearer " + issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), "expired", cfg.Issuer, nil, nil},
+		"no token":  {"", "missing_token", nil, nil, nil},
+		"malformed": {"Bearer", "malformed_request", nil, nil, nil},
+	} {
+		harness.Send(m.Require(xenaauth.AllScopes("admin"))(harness.Teapot), t.Context(), "GET", tt.authorization)
+		said := log.Take(t)
+		require.Len(t, said, 1, name)
+		require.Equal(t, tt.reason, said[0]["reason"], name)
+		require.Equal(t, tt.iss, said[0]["issuer"], name)
+		require.Equal(t, tt.client, said[0]["client_id"], name)
+		if tt.sub != nil {
+			require.NotEmpty(t, said[0]["sub"], name)
+		} else {
+			require.NotContains(t, said[0], "sub", name)
+		}
+	}
+}
+
+// A user without claims, which a foreign validator may return, has neither issuer nor client.
+func TestRefusalLogOfZeroUser(t *testing.T) {
+	log := new(harness.JSONLog)
+	m := xenaauth.NewMiddleware(harness.FixedValidator{User: new(xenaauth.User)}, &xenaauth.Options{Logger: log.Logger()})
+	harness.Send(m.Require(xenaauth.AllScopes("a"))(harness.Teapot), t.Context(), "GET", "Bearer a")
+	require.Len(t, log.Take(t), 1)
+}
+
+// If the route is not known, or no rule names the request, the log line has the path. It has no
+// query, no control character and no long word, since a word of a path may be a credential.
+func TestRefusalLogNamesThePath(t *testing.T) {
+	log := new(harness.JSONLog)
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "GET /orders/{id}", Access: routes.Require(xenaauth.AllScopes("a"))}, {Pattern: "/denied/", Access: routes.Deny()},
+	}, nil)
+	require.NoError(t, err)
+	guard := routes.NewGuard(m, table.Find).Handler(harness.Teapot)
+	jwt := harness.NewIssuer().JWT(xenaauthtest.Token{})
+	uuid := "0d9ba7e5-5a12-4a4b-8a3f-3b0d0a9f5a11"
+	for _, tt := range []struct {
+		target        string
+		authorization string
+		reason, path  any
+	}{
+		{"/orders/7", "", "missing_token", nil},
+		{"/order/7?secret=x", "", "no_rule", "/order/7"},
+		{"/denied/" + uuid, "", "no_rule", "/denied/" + uuid},
+		{"/a%2fb", "", "ambiguous_target", "/a%2fb"},
+		{"/a%0Ab%E2%80%AE", "", "ambiguous_target", "/a%0Ab%E2%80%AE"},
+		{"/package.ServiceWithAName/Method", "", "no_rule", "/package.ServiceWithAName/Method"},
+		{"/reset/" + strings.Repeat("0123456789abcdef", 4), "", "no_rule", "/reset/0123456789abcdef..."},
+		{"/s3cret-t0ken/x", "Bearer s3cret-t0ken", "no_rule", "/[credentials]/x"},
+		{"/" + strings.Repeat("abc/", 200), "", "no_rule", "/" + strings.Repeat("abc/", 63) + "abc..."},
+	} {
+		r := httptest.NewRequest("GET", tt.target, nil)
+		if tt.authorization != "" {
+			r.Header.Set("Authorization", tt.authorization)
+		}
+		guard.ServeHTTP(httptest.NewRecorder(), r)
+		text := log.Text.String()
+		said := log.Take(t)
+		require.Len(t, said, 1, tt.target)
+		require.Equal(t, tt.reason, said[0]["reason"], tt.target)
+		require.Equal(t, tt.path, said[0]["path"], tt.target)
+		require.Equal(t, "GET", said[0]["method"])
+		require.NotContains(t, text, "secret=x")
+		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}) // with a new count
+		guard = routes.NewGuard(m, table.Find).Handler(harness.Teapot)
+	}
+	r := httptest.NewRequest("GET", "/verify/"+jwt, nil)
+	m.Require(xenaauth.AnyUser())(harness.Teapot).ServeHTTP(httptest.NewRecorder(), r)
+	text := log.Text.String()
+	require.Contains(t, log.Take(t)[0]["path"], "/verify/")
+	for _, part := range strings.Split(jwt, ".")[1:] {
+		require.NotContains(t, text, part)
+	}
+}
+
+// calls collects the calls to the issuer.
+type calls struct {
+	mu  sync.Mutex
+	all []xenaauth.IssuerCall
+}
+
+func (c *calls) add(_ context.Context, call xenaauth.IssuerCall) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = append(c.all, call)
+}
+
+// The log and Config.IssuerCall tell how many requests waited for a call that they share.
+func TestWaitingRequestsAreCounted(t *testing.T) {
+	const requests = 7
+	for document, fault := range map[string]xenaauthtest.Endpoint{
+		"metadata": xenaauthtest.Metadata, "jwks": xenaauthtest.JWKS, "introspection": xenaauthtest.Introspection,
+	} {
+		for _, works := range []bool{true, false} {
+			synctest.Test(t, func(t *testing.T) {
+				issuer := harness.NewIssuer()
+				issuer.Slow(200 * time.Millisecond)
+				if !works {
+					issuer.Fail(fault, xenaauthtest.Fault{Status: 500})
+				}
+				logged, seen := new(harness.LogRecorder), new(calls)
+				cfg := issuer.HybridConfig()
+				cfg.Logger, cfg.IssuerCall = slog.New(logged), seen.add
+				v := harness.NewValidator(t, cfg)
+				token := issuer.JWT(xenaauthtest.Token{})
+				if document == "introspection" {
+					require.NoError(t, v.Warm(t.Context()))
+					seen.all = nil
+					token = issuer.Opaque(xenaauthtest.Token{})
+				}
+				var clients sync.WaitGroup
+				for range requests {
+					clients.Go(func() { _, _ = v.Validate(t.Context(), token) })
+				}
+				clients.Wait()
+				counted := 0
+				for _, call := range seen.all {
+					if call.Document == document {
+						counted++
+						require.Equal(t, requests, call.Waited, "%s", document)
+					}
+				}
+				require.Positive(t, counted)
+				if !works {
+					require.Positive(t, logged.Count(slog.LevelError, " waited=7 "), "%q", logged.Lines)
+				}
+			})
+		}
+	}
+}
+
+// Log lines about the issuer name it, so that several Validators of a service can be told apart.
+func TestIssuerLogNamesTheIssuer(t *testing.T) {
+	issuer := harness.NewIssuer()
+	issuer.Down()
+	logged := new(harness.LogRecorder)
+	cfg := issuer.Config()
+	cfg.Logger = slog.New(logged)
+	require.Error(t, harness.NewValidator(t, cfg).Warm(t.Context()))
+	require.NotEmpty(t, logged.Lines)
+	for _, line := range logged.Lines {
+		require.True(t, strings.HasSuffix(line, " issuer="+cfg.Issuer), line)
+	}
+}
+
+// Each field of a log line is in the table of docs/operations.md.
+func TestFieldsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	_, table, _ := strings.Cut(string(page), "## The fields")
+	table, _, _ = strings.Cut(table, "\n## ")
+	log := new(harness.JSONLog)
+	issuer := harness.NewIssuer()
+	cfg := issuer.HybridConfig()
+	cfg.Logger = log.Logger()
+	v := harness.NewValidator(t, cfg)
+	h := xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("admin"))(harness.Teapot)
+	for range 6 {
+		harness.Send(h, t.Context(), "GET", "Bearer "+issuer.JWT(xenaauthtest.Token{}))
+	}
+	harness.Send(h, t.Context(), "GET", "")
+	for range 2 {
+		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
+		harness.Send(h, t.Context(), "GET", "Bearer "+issuer.Opaque(xenaauthtest.Token{}))
+		issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{})
+		harness.Send(h, t.Context(), "GET", "Bearer "+issuer.Opaque(xenaauthtest.Token{}))
+	}
+	have := make(map[string]bool)
+	for _, line := range log.Take(t) {
+		for field := range line {
+			have[field] = true
+		}
+	}
+	for _, standard := range []string{slog.TimeKey, slog.LevelKey, slog.MessageKey} {
+		delete(have, standard)
+	}
+	require.Greater(t, len(have), 8)
+	for field := range have {
+		require.Regexp(t, "(?m)^\\| `"+regexp.QuoteMeta(field)+"` \\|", table)
+	}
+}
