@@ -50,6 +50,8 @@
 // are about 1000 series by route at most: further routes count as "other". No metric contains a token, a secret or a
 // URL.
 //
+// Rules for alerts are in the folder alerts, and docs/operations.md says what they mean.
+//
 // Metrics is about one Validator. A service with several issuers makes one Metrics for each, and
 // registers it with a label:
 //
