@@ -10,6 +10,7 @@ import (
 // The names of the attributes: see the documentation of the package.
 const (
 	outcomeKey      = attribute.Key("xenaauth.outcome")
+	reasonKey       = attribute.Key("xenaauth.reason")
 	errorTypeKey    = attribute.Key("error.type")
 	sourceKey       = attribute.Key("xenaauth.source")
 	statusKey       = attribute.Key("http.response.status_code")
@@ -25,16 +26,16 @@ const (
 // key is what tells the attribute sets of the histograms apart. The zero value of a field is no
 // attribute.
 type key struct {
-	outcome, source, document, errorType string
-	status                               int
+	outcome, reason, source, document, errorType string
+	status                                       int
 }
 
 // attributes returns the attributes of a measurement.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
-		outcomeKey.String(k.outcome), sourceKey.String(k.source), documentKey.String(k.document),
-		errorTypeKey.String(k.errorType),
+		outcomeKey.String(k.outcome), reasonKey.String(k.reason), sourceKey.String(k.source),
+		documentKey.String(k.document), errorTypeKey.String(k.errorType),
 	} {
 		if a.Value.AsString() != "" {
 			all = append(all, a)

@@ -16,31 +16,33 @@ import (
 // Event makes a span and measurements of the check of a request. It is a function for
 // [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
-	k := key{outcome: e.Outcome, source: e.Source, errorType: reason(e)}
+	k := key{outcome: e.Outcome, source: e.Source, reason: reason(e)}
 	t.checks.Record(ctx, e.Duration.Seconds(), t.options(k)...)
 	if e.Err != nil && e.Err.StatusCode() == http.StatusForbidden {
-		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{errorType: k.errorType})...))
+		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{reason: k.reason})...))
 	}
 	end := time.Now()
-	_, span := t.tracer.Start(ctx, "xenaauth.authenticate", trace.WithTimestamp(end.Add(-e.Duration)))
+	begin := trace.WithTimestamp(end.Add(-e.Duration))
+	_, span := t.tracer.Start(ctx, "xenaauth.authenticate", begin)
 	if span.IsRecording() {
 		if e.Err != nil {
 			k.status = e.Err.StatusCode()
+		}
+		if e.Outcome == xenaauth.OutcomeUnavailable {
+			k.errorType = k.reason
+			span.SetStatus(codes.Error, "the token can't be checked")
 		}
 		span.SetAttributes(t.attributes(k)...)
 		span.SetAttributes(details(e)...)
 		if t.cfg.SpanAttributes != nil {
 			span.SetAttributes(t.cfg.SpanAttributes(e)...)
 		}
-		if e.Outcome == xenaauth.OutcomeUnavailable {
-			span.SetStatus(codes.Error, "the token can't be checked")
-		}
 	}
 	span.End(trace.WithTimestamp(end))
 }
 
-// reason returns the reason of a refusal, or "". A TokenValidator of the service may choose a reason
-// that is not one of the library's; its response is 503.
+// reason returns the reason of a refusal, or "". A policy or a TokenValidator of the service may
+// choose any text as the reason; its response is 503 then, and the text is not used.
 func reason(e xenaauth.Event) string {
 	switch {
 	case e.Err == nil:

@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
-	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"log"
 	"net/http"
@@ -53,13 +53,13 @@ func Example() {
 	// Output:
 	// xenaauth.authenticate Unset
 	//   xenaauth.outcome refused
-	//   error.type missing_token
+	//   xenaauth.reason missing_token
 	//   http.response.status_code 401
 	//   http.route /invoices/{id}
 }
 
-// A span names the user by a keyed hash, so that traces show which requests belong together, and not
-// whose they are.
+// A span names the user by a keyed hash: traces show which requests are of one user, and not of
+// which.
 func ExampleConfig_spanAttributes() {
 	key := []byte("32 random bytes that are not here")
 	cfg := otelauth.Config{
@@ -69,7 +69,7 @@ func ExampleConfig_spanAttributes() {
 			}
 			mac := hmac.New(sha256.New, key)
 			mac.Write([]byte(e.Issuer + "\x00" + e.User.Subject()))
-			id := base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+			id := hex.EncodeToString(mac.Sum(nil))
 			return []attribute.KeyValue{attribute.String("enduser.pseudo.id", id)}
 		},
 	}

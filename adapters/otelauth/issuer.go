@@ -16,12 +16,15 @@ import (
 // callKey is the key of the span of a call in a context.
 type callKey struct{}
 
-// BeforeIssuerCall begins the span of a call of the issuer, and adds the trace to the request. It is a
-// function for [xenaauth.Config], together with IssuerCall.
-func (t *Telemetry) BeforeIssuerCall(ctx context.Context, document string, h http.Header) context.Context {
+// BeforeIssuerCall begins the span of a call of the issuer, and adds the trace to the request. It
+// is a function for [xenaauth.Config], together with IssuerCall.
+func (t *Telemetry) BeforeIssuerCall(
+	ctx context.Context, document string, h http.Header,
+) context.Context {
 	opts := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient)}
 	if caller := trace.SpanFromContext(ctx); ended(caller) {
-		opts = append(opts, trace.WithNewRoot(), trace.WithLinks(trace.Link{SpanContext: caller.SpanContext()}))
+		link := trace.Link{SpanContext: caller.SpanContext()}
+		opts = append(opts, trace.WithNewRoot(), trace.WithLinks(link))
 	}
 	ctx, span := t.tracer.Start(ctx, "xenaauth.issuer."+document, opts...)
 	propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(h))
@@ -53,7 +56,8 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	span.End()
 }
 
-// failure returns a word for how a call failed, or "". The log has the cause.
+// failure returns a word for how a call failed, or "". The log has the cause. The error has no type
+// that tells the cause, but its text is "document: cause", where the cause is a constant.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

@@ -2,7 +2,10 @@ package otelauth_test
 
 import (
 	"net/http"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
@@ -59,15 +62,59 @@ func TestCallAfterItsRequest(t *testing.T) {
 	require.Equal(t, span.SpanContext(), call.Links[0].SpanContext)
 }
 
-// If the trace of the request is not sampled, the issuer's part is not either.
+// Requests with the same token share one call. It is a span in the trace of one of them.
+func TestSharedCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, nil)
+		s.issuer.Slow(100 * time.Millisecond)
+		authorization := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() { s.send(t, xenaauth.AnyUser(), authorization) })
+		}
+		wg.Wait()
+		calls := s.named("xenaauth.issuer.introspection")
+		require.Len(t, calls, 1)
+		require.Len(t, s.named("xenaauth.authenticate"), 5)
+		parents := 0
+		for _, server := range s.named("server") {
+			if server.SpanContext.SpanID() == calls[0].Parent.SpanID() {
+				parents++
+			}
+		}
+		require.Equal(t, 1, parents)
+		require.GreaterOrEqual(t, calls[0].EndTime.Sub(calls[0].StartTime), 100*time.Millisecond)
+	})
+}
+
+// If the trace of the request is not sampled, the issuer's part of it is not either.
 func TestUnsampledTrace(t *testing.T) {
 	s := start(t, nil)
-	s.tracers = sdk.NewTracerProvider(sdk.WithSyncer(s.spans), sdk.WithSampler(sdk.ParentBased(sdk.NeverSample())))
+	sampler := sdk.ParentBased(sdk.NeverSample())
+	s.tracers = sdk.NewTracerProvider(sdk.WithSyncer(s.spans), sdk.WithSampler(sampler))
 	s.guard(t, otelauth.Config{TracerProvider: s.tracers})
-	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.Opaque(xenaauthtest.Token{})))
+	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")
+	defer span.End()
+	_, err := s.validator.Validate(ctx, s.issuer.Opaque(xenaauthtest.Token{}))
+	require.NoError(t, err)
 	require.Empty(t, s.spans.GetSpans())
 	header, _ := s.issuer.LastIntrospection()
-	require.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$", header.Get("Traceparent"))
+	id := span.SpanContext().TraceID().String()
+	require.Regexp(t, "^00-"+id+"-[0-9a-f]{16}-00$", header.Get("Traceparent"))
+}
+
+// Without a span of this process, the parent is the span of the client.
+func TestRemoteParent(t *testing.T) {
+	s := start(t, nil)
+	client := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}, TraceFlags: trace.FlagsSampled,
+	})
+	ctx := trace.ContextWithRemoteSpanContext(t.Context(), client)
+	_, err := s.validator.Validate(ctx, s.issuer.Opaque(xenaauthtest.Token{}))
+	require.NoError(t, err)
+	call := s.named("xenaauth.issuer.introspection")[0]
+	require.Equal(t, client.TraceID(), call.SpanContext.TraceID())
+	require.Equal(t, client.SpanID(), call.Parent.SpanID())
 }
 
 // A failed call is an error: of the issuer, or on the way to it.

@@ -1,5 +1,5 @@
-// Package otelauth makes OpenTelemetry spans and metrics of what a [xenaauth.Middleware] decides and
-// of the calls of the issuer.
+// Package otelauth makes OpenTelemetry spans and metrics of the checks of a [xenaauth.Middleware]
+// and of the calls of the issuer.
 //
 //	telemetry, err := otelauth.New(otelauth.Config{})
 //	…
@@ -13,61 +13,72 @@
 //
 // # Spans
 //
-// xenaauth.authenticate is the check of one request. Its parent is the span of the request's context:
-// put the middleware that traces requests before the guard. Its status is Error only if the response
-// is 503. As with HTTP servers, a response of 400, 401 or 403 is no error of this service.
+// xenaauth.authenticate is the check of one request. Its parent is the span in the request's
+// context: put the middleware that traces requests before the guard. Its status is Error only if
+// the response is 503. As for HTTP servers, a response of 400, 401 or 403 is no error of this
+// service.
 //
-// xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls of the
-// issuer. The issuer receives the trace as the fields traceparent and tracestate (W3C Trace Context),
-// and no baggage. The parent of an introspection call is the span of the request that caused it. If
-// that span has ended, the call begins a trace of its own, with a link to the span. Requests with the
-// same token share one call: it is in the trace of the first of them. Calls for metadata and keys
-// serve all requests, so they have no parent.
+// xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls of
+// the issuer. The issuer receives the trace in the fields traceparent and tracestate (W3C Trace
+// Context), and no baggage. The parent of an introspection call is the span of the request that
+// caused it. If that span has ended, the call begins a trace of its own, with a link to the span.
+// Requests with the same token share one call, which is in the trace of the first request. Calls
+// for metadata and keys serve all requests, so they have no parent.
 //
 // # Metrics
 //
-//   - xenaauth.authenticate.duration, a histogram in seconds: how long the check of a request took,
-//     without the handler. Its count is the number of requests. A public route, and a refusal that
-//     no check decided, count as 0 seconds.
+// From Event, BeforeIssuerCall and IssuerCall:
+//
+//   - xenaauth.authenticate.duration, a histogram in seconds: how long the check of a request
+//     took, without the handler. Its count is the number of requests. A public route, and a
+//     refusal of [xenaauth.Middleware.Refuse], count as 0 seconds.
 //   - xenaauth.forbids, a counter: the requests that were answered with 403.
-//   - xenaauth.issuer.request.duration, a histogram in seconds: how long a call of the issuer took.
-//   - xenaauth.ready, a gauge: 1 if tokens can be checked, 0 if not.
-//   - xenaauth.keys, a gauge: the usable keys of the issuer.
-//   - xenaauth.issuer.document.fetched, a gauge in seconds since 1970: when metadata and key set were
-//     last fetched.
-//   - xenaauth.issuer.breaker.open, a gauge: 1 while no introspection call is made because the issuer
-//     failed, 0 otherwise.
-//   - xenaauth.cache.entries, xenaauth.cache.size and xenaauth.cache.lookups: entries, bytes and
-//     lookups of each cache.
+//   - xenaauth.issuer.request.duration, a histogram in seconds: how long a call of the issuer
+//     took.
+//
+// From [Telemetry.Watch], about the state of a [xenaauth.Validator]:
+//
+//   - xenaauth.issuer.ready, a gauge: 1 if tokens can be checked, 0 if not.
+//   - xenaauth.issuer.keys, a gauge: the usable keys of the issuer.
+//   - xenaauth.key_set.hash, a gauge: a hash of these keys. Instances with the same keys have the
+//     same value.
+//   - xenaauth.issuer.last_success, a gauge in seconds since 1970: when metadata and jwks were
+//     last fetched or found unchanged.
+//   - xenaauth.issuer.failing, a gauge: 1 if the latest attempt to fetch a document failed, or
+//     the latest introspection call. 0 otherwise.
+//   - xenaauth.introspection.open, a gauge: 1 while the circuit breaker makes no introspection
+//     calls, 0 otherwise.
+//   - xenaauth.cache.entries, xenaauth.cache.size and xenaauth.cache.lookups: the entries, the
+//     bytes and the lookups of a cache.
 //   - xenaauth.revocations, a gauge: the revocations in force.
 //
-// The first three come from the hooks, the others from [Telemetry.Watch]. The library measures no
-// whole requests, as http.server.request.duration does that.
+// http.server.request.duration measures whole requests, so nothing here does.
 //
 // # Attributes
 //
-// "Spans" are all spans of checks, "calls" the spans of calls of the issuer. The last column is the
-// name of the field in the log.
+// "Check" is the span xenaauth.authenticate, "call" is a span of a call of the issuer.
 //
-//	xenaauth.outcome             spans, authenticate.duration  allowed, anonymous, refused, unavailable        outcome
-//	error.type                   spans, authenticate.duration  the Reason of a refusal                         reason
-//	                             forbids                       the Reason of a refusal with the status 403     reason
-//	                             calls, request.duration       the status from 400, timeout, canceled, _OTHER
-//	xenaauth.source              spans, authenticate.duration  jwt, introspection, cache                       source
-//	http.response.status_code    spans                         the status of a refusal                         status
-//	                             calls, request.duration       the status of the response                      status
-//	http.route                   spans                         the path of the route's pattern, if known       route
-//	xenaauth.client_id           spans                         the client of a valid token                     client_id
-//	xenaauth.upstream            spans                         the seconds of waiting for the issuer           upstream
-//	xenaauth.token_in_query      spans                         true if the query has access_token
-//	xenaauth.document            calls, request.duration,      metadata, jwks, introspection
-//	                             document.fetched
-//	xenaauth.cache               cache.*                       tokens, active, inactive
-//	xenaauth.cache.result        cache.lookups                 hit, miss
+//	xenaauth.outcome           check, authenticate.duration      allowed anonymous refused unavailable
+//	xenaauth.reason            check, authenticate.duration      the Reason of a refusal
+//	                           forbids                           the Reason of a refusal with 403
+//	xenaauth.source            check, authenticate.duration      jwt introspection cache
+//	xenaauth.client_id         check                             the client of the valid token
+//	xenaauth.upstream          check                             seconds of waiting for the issuer
+//	xenaauth.token_in_query    check                             true if the query has access_token
+//	http.route                 check                             path of the route's pattern
+//	http.response.status_code  check                             the status of a refusal
+//	                           call, issuer.request.duration     the status of the response
+//	error.type                 check                             unavailable, if the status is 503
+//	                           call, issuer.request.duration     4xx 5xx timeout canceled _OTHER
+//	xenaauth.document          call, issuer.request.duration     metadata jwks introspection
+//	                           issuer.last_success and .failing  metadata jwks introspection
+//	xenaauth.cache             cache.*                           tokens active inactive shared
+//	xenaauth.cache.result      cache.lookups                     hit miss failure
 //
-// The values of attributes of metrics come from fixed sets, and the status of the issuer's responses
-// has three digits, so no client can make a metric grow. No attribute contains a token, a secret, a
-// server address, a subject or a scope. [Config.SpanAttributes] adds what else a service wants to see.
+// All attributes of metrics have values from fixed sets, except that the issuer chooses the status
+// of its responses, a number of three digits. So no client can make a metric grow. No attribute
+// contains a token, a secret, a server address, a subject or a scope. [Config.SpanAttributes] adds
+// what else a service wants to see.
 package otelauth
 
 import (
@@ -93,11 +104,11 @@ type Config struct {
 	// MeterProvider makes metrics. nil is [otel.GetMeterProvider]. For no metrics, use a provider of
 	// package go.opentelemetry.io/otel/metric/noop.
 	MeterProvider metric.MeterProvider
-	// Attributes are added to all spans and measurements, for example to tell several issuers apart.
+	// Attributes are added to all spans and measurements, for example to tell issuers apart.
 	Attributes []attribute.KeyValue
 	// SpanAttributes returns further attributes of the span of a check. It is called only if the span
-	// is recorded. Metrics don't have these attributes. Names and subjects of users are personal data:
-	// prefer enduser.pseudo.id with a keyed hash of [xenaauth.User.Subject]. If nil, there are none.
+	// is recorded. Metrics don't have these attributes. Subjects of users are personal data: prefer
+	// enduser.pseudo.id with a keyed hash, as in the example. If nil, there are none.
 	SpanAttributes func(xenaauth.Event) []attribute.KeyValue
 }
 

@@ -117,7 +117,7 @@ func TestOTLP(t *testing.T) {
 	for _, want := range []string{
 		"xenaauth.authenticate", "xenaauth.issuer.introspection", "xenaauth.issuer.jwks", "insufficient_scope",
 		"signature", "inactive", "unavailable", "STATUS_CODE_ERROR", "xenaauth.authenticate.duration",
-		"xenaauth.forbids", "xenaauth.issuer.request.duration", "xenaauth.ready", "xenaauth.cache.lookups",
+		"xenaauth.forbids", "xenaauth.issuer.request.duration", "xenaauth.issuer.ready", "xenaauth.cache.lookups",
 	} {
 		require.True(t, strings.Contains(text, want), want)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -38,8 +39,8 @@ func values(m metricdata.Metrics) (all []string) {
 func TestWatch(t *testing.T) {
 	s := start(t, nil)
 	m := s.metrics(t)
-	require.Equal(t, []string{" 0"}, values(m["xenaauth.ready"]))
-	require.NotContains(t, m, "xenaauth.issuer.document.fetched", "nothing was fetched")
+	require.Equal(t, []string{" 0"}, values(m["xenaauth.issuer.ready"]))
+	require.NotContains(t, m, "xenaauth.issuer.last_success", "nothing was fetched")
 	for range 2 {
 		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
 	}
@@ -49,19 +50,40 @@ func TestWatch(t *testing.T) {
 	}
 	require.NoError(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{Subject: "ann"}))
 	m = s.metrics(t)
-	require.Equal(t, []string{" 1"}, values(m["xenaauth.ready"]))
-	require.Equal(t, []string{fmt.Sprintf(" %d", s.validator.Status().Keys)}, values(m["xenaauth.keys"]))
-	require.Equal(t, []string{" 0"}, values(m["xenaauth.issuer.breaker.open"]))
+	require.Equal(t, []string{" 1"}, values(m["xenaauth.issuer.ready"]))
+	require.Equal(t, []string{fmt.Sprintf(" %d", s.validator.Status().Keys)}, values(m["xenaauth.issuer.keys"]))
+	require.Equal(t, []string{" 0"}, values(m["xenaauth.introspection.open"]))
+	require.Equal(t, []string{
+		"xenaauth.document=introspection 0", "xenaauth.document=jwks 0", "xenaauth.document=metadata 0",
+	}, values(m["xenaauth.issuer.failing"]))
+	hash, err := strconv.ParseInt(s.validator.Status().KeySetHash, 16, 64)
+	require.NoError(t, err)
+	require.Equal(t, []string{fmt.Sprintf(" %d", hash)}, values(m["xenaauth.key_set.hash"]))
 	require.Equal(t, []string{" 1"}, values(m["xenaauth.revocations"]))
 	require.Equal(t, []string{"xenaauth.cache=active 1", "xenaauth.cache=inactive 0", "xenaauth.cache=tokens 2"},
 		values(m["xenaauth.cache.entries"]))
 	require.Len(t, values(m["xenaauth.cache.size"]), 3)
 	require.Contains(t, values(m["xenaauth.cache.lookups"]), "xenaauth.cache=active,xenaauth.cache.result=hit 1")
-	fetched := m["xenaauth.issuer.document.fetched"].Data.(metricdata.Gauge[float64]).DataPoints
+	fetched := m["xenaauth.issuer.last_success"].Data.(metricdata.Gauge[float64]).DataPoints
 	require.Len(t, fetched, 2)
 	for _, p := range fetched {
 		require.WithinDuration(t, time.Now(), time.UnixMilli(int64(p.Value*1000)), time.Minute)
 	}
+}
+
+// While the issuer is down, the gauges show it.
+func TestWatchOutage(t *testing.T) {
+	s := start(t, nil)
+	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), jwt))
+	s.issuer.Down()
+	for range 10 {
+		token := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
+		require.Equal(t, http.StatusServiceUnavailable, s.send(t, xenaauth.AnyUser(), token))
+	}
+	m := s.metrics(t)
+	require.Equal(t, []string{" 1"}, values(m["xenaauth.introspection.open"]))
+	require.Contains(t, values(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
 // Unregister ends the measurements. Without a Validator there is nothing to watch.
@@ -75,5 +97,5 @@ func TestUnwatch(t *testing.T) {
 	watched, err := s.telemetry.Watch(v)
 	require.NoError(t, err)
 	require.NoError(t, watched.Unregister())
-	require.Len(t, values(s.metrics(t)["xenaauth.ready"]), 1)
+	require.Len(t, values(s.metrics(t)["xenaauth.issuer.ready"]), 1)
 }
