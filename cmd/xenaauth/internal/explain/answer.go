@@ -41,8 +41,8 @@ type Answer struct {
 	Reason  string `json:"reason,omitempty"`
 	Status  int    `json:"status,omitempty"`
 	// Challenge is what the client gets in WWW-Authenticate.
-	Challenge string `json:"challenge,omitempty"`
-	Steps     []Step `json:"steps"`
+	Challenge []string `json:"challenge,omitempty"`
+	Steps     []Step   `json:"steps"`
 	// Claims are those of the token, or of the introspection response.
 	Claims []Claim `json:"claims,omitempty"`
 	// Verified reports whether the issuer vouches for the claims: the signature is good, or they are
@@ -79,8 +79,8 @@ func (a *Answer) Text(t *console.Text) {
 		t.Good("allowed: %s", a.User)
 	case "refused":
 		t.Bad("refused: %s, status %d", a.Reason, a.Status)
-		if a.Challenge != "" {
-			t.Detail("WWW-Authenticate: %s", a.Challenge)
+		for _, challenge := range a.Challenge {
+			t.Detail("WWW-Authenticate: %s", challenge)
 		}
 	default:
 		t.Bad("the token can't be checked now, status %d", a.Status)

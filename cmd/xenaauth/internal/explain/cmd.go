@@ -82,7 +82,7 @@ func explain(
 	e.read()
 	if err == nil {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
-		return e.answer(nil, "", fmt.Sprint(user)), nil
+		return e.answer(nil, nil, fmt.Sprint(user)), nil
 	}
 	header := make(http.Header)
 	m.Challenge(header, r, err)
@@ -90,7 +90,7 @@ func explain(
 	if !ok {
 		refusal = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, Err: err}
 	}
-	return e.answer(refusal, header.Get("WWW-Authenticate"), ""), nil
+	return e.answer(refusal, header.Values("WWW-Authenticate"), ""), nil
 }
 
 // offline returns cfg with an HTTP client that serves the key set in a file as the issuer does.

@@ -16,8 +16,10 @@ import (
 )
 
 // answer returns the answer of the command. refusal is nil if the token may pass.
-func (e *explanation) answer(refusal *xenaauth.Error, challenge, user string) *Answer {
-	a := &Answer{Outcome: xenaauth.OutcomeAllowed, User: user, Claims: e.claimList(), Challenge: challenge}
+func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user string) *Answer {
+	a := &Answer{
+		Outcome: xenaauth.OutcomeAllowed, Challenge: challenge, Claims: e.claimList(), User: user,
+	}
 	steps := e.order()
 	stop := len(steps)
 	if refusal != nil {
