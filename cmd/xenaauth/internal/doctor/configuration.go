@@ -2,6 +2,8 @@ package doctor
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -73,6 +75,16 @@ func configurationFix(mistake string) string {
 	return "Correct or remove the variable."
 }
 
+// readable reports whether others can read and change what is sent to a URL.
+func readable(text string) bool {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return ip == nil || !ip.IsLoopback()
+}
+
 // risks returns a warning for each setting that makes the service accept more.
 func risks(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
@@ -82,7 +94,7 @@ func risks(cfg xenaauth.Config) (checks []Check) {
 		}
 	}
 	urls := []string{cfg.Issuer, cfg.MetadataURL, cfg.JWKSURL}
-	insecure := slices.ContainsFunc(urls, func(u string) bool { return strings.HasPrefix(u, "http:") })
+	insecure := slices.ContainsFunc(urls, readable)
 	warn(cfg.AllowHTTP && insecure, "XENA_ALLOW_HTTP",
 		"anyone on the network can replace the keys of the issuer")
 	warn(cfg.AllowAnyAudience, "XENA_ALLOW_ANY_AUDIENCE", "every route must require a scope")

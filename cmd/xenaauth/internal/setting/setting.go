@@ -4,6 +4,7 @@ package setting
 
 import (
 	"errors"
+	"reflect"
 	"regexp"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 )
 
 // field is the name of a field in the text of an error.
-var field = regexp.MustCompile(`\bConfig\.((?:Introspection\.)?[A-Z][A-Za-z]*)`)
+var field = regexp.MustCompile(`\b(?:Config\.(?:Introspection\.)?|Introspection\.)[A-Z][A-Za-z]*`)
 
 // Variables returns text with the variable of the environment in place of each field of Config.
 func Variables(text string) string {
@@ -48,6 +49,21 @@ func Variable(name string) string {
 	return "XENA_" + b.String()
 }
 
+// bareField is the name of a field of more than one word, as the errors of Config.Validate refer to
+// other fields.
+var bareField = func() *regexp.Regexp {
+	var names []string
+	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
+		switch f.Type.Kind() {
+		case reflect.String, reflect.Bool, reflect.Int, reflect.Int64, reflect.Slice:
+			if strings.ContainsFunc(f.Name[1:], unicode.IsUpper) {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`)
+}()
+
 // Mistakes returns the texts of the errors that err joins, with variables in place of fields.
 func Mistakes(err error) (texts []string) {
 	if err == nil {
@@ -59,8 +75,8 @@ func Mistakes(err error) (texts []string) {
 		}
 		return texts
 	}
-	text := strings.TrimPrefix(err.Error(), "xenaauth: ")
-	return []string{Variables(strings.ReplaceAll(text, "see AllowHTTP", "see Config.AllowHTTP"))}
+	text := Variables(strings.TrimPrefix(err.Error(), "xenaauth: "))
+	return []string{bareField.ReplaceAllStringFunc(text, Variable)}
 }
 
 // Cause returns the text of the cause of a refusal, without its reason.

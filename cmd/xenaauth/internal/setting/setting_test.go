@@ -42,7 +42,7 @@ func TestMistakes(t *testing.T) {
 	err := xenaauth.Config{Issuer: "http://login.example", AllowAnyAudience: true, Audiences: []string{"a"}}.Validate()
 	got := strings.Join(Mistakes(err), "\n")
 	for _, want := range []string{"XENA_ISSUER is not an " +
-		"https URL", "see XENA_ALLOW_HTTP", "XENA_AUDIENCE and"} {
+		"https URL", "see XENA_ALLOW_HTTP", "XENA_AUDIENCE and XENA_ALLOW_ANY_AUDIENCE exclude each other"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in %q", want, got)
 		}
