@@ -15,10 +15,12 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/can"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/doctor"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/explain"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/routes"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/token"
 )
 
 // commands is the command line. Each command is a package with a type Cmd, whose method Run gets a
@@ -29,7 +31,9 @@ type commands struct {
 
 	Doctor  doctor.Cmd  `cmd:"" help:"Check the configuration in the environment, and the issuer."`
 	Explain explain.Cmd `cmd:"" help:"Show step by step how the token on standard input is checked."`
-	Routes  routes.Cmd  `cmd:"" help:"Check a table of routes for probable mistakes."`
+	Can     can.Cmd     `cmd:"" help:"Say which rule of a table decides about a request, and whether the request passes."`
+	Routes  routes.Cmd  `cmd:"" help:"Check a table of routes for probable mistakes, or print it."`
+	Token   token.Cmd   `cmd:"" help:"Make a test token, with an issuer that runs on this machine."`
 }
 
 const description = `Answer questions about access tokens, routes and their configuration.

@@ -45,6 +45,15 @@ type Table struct {
 // IgnoresCase reports whether the table compares paths without regard to case: [Options.IgnoreCase].
 func (t *Table) IgnoresCase() bool { return t.ignoreCase }
 
+// Rules returns the rules in the order in which [New] got them, each with its Source.
+func (t *Table) Rules() []Rule {
+	rules := make([]Rule, len(t.rules))
+	for i, r := range t.rules {
+		rules[i] = r.Rule
+	}
+	return rules
+}
+
 // route is a compiled rule.
 type route struct {
 	Rule

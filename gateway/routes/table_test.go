@@ -267,6 +267,22 @@ func TestRoutesWithoutRules(t *testing.T) {
 }
 
 // The rule that Find returns has its source, for logs.
+func TestRulesAreInTheirOrder(t *testing.T) {
+	table, err := routes.New([]routes.Rule{
+		{Pattern: "/b/", Access: routes.Deny()},
+		{Pattern: "GET /a", Access: routes.Public(), Source: "routes.yaml:7"},
+	}, nil)
+	require.NoError(t, err)
+	rules := table.Rules()
+	require.Len(t, rules, 2)
+	require.Equal(t, "/b/ rule 1 deny", rules[0].Pattern+" "+rules[0].Source+" "+rules[0].Access.String())
+	require.Equal(t, "GET /a routes.yaml:7 public",
+		rules[1].Pattern+" "+rules[1].Source+" "+rules[1].Access.String())
+	rules[0].Access = routes.Public()
+	require.Equal(t, "deny", table.Rules()[0].Access.String(), "the caller may change the list")
+	require.Empty(t, new(routes.Table).Rules())
+}
+
 func TestFoundRuleIsWhole(t *testing.T) {
 	table, err := routes.New([]routes.Rule{{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("s"))}}, nil)
 	require.NoError(t, err)

@@ -32,3 +32,6 @@ func Usage(err error) error { return &ending{StatusUsage, err} }
 // Unknown returns err with [StatusUnknown]. A nil err means that the answer itself says why it could
 // not be found out.
 func Unknown(err error) error { return &ending{StatusUnknown, err} }
+
+// Exit returns the exit status of another program, which was run as a part of the command.
+func Exit(status int) error { return &ending{status: status} }

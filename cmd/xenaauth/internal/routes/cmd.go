@@ -1,18 +1,18 @@
-// Package routes is the command that checks a table of routes.
+// Package routes is the command that checks a table of routes, or prints it.
 package routes
 
 import (
 	"context"
-
-	"github.com/xenaauth/xenaauth/gateway/routes"
+	"errors"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
 )
 
-// Cmd checks a table.
+// Cmd checks a table, or prints it.
 type Cmd struct {
 	Table string `arg:"" type:"existingfile" help:"File with the table, in the format of gateway/routesfile."`
+	Print string `short:"p" enum:"none,text,markdown,openapi" default:"none" help:"Print the table as text, markdown or openapi, and don't check it. openapi is the part of an OpenAPI 3.1 document about access."`
 }
 
 // Run runs the command.
@@ -21,46 +21,21 @@ func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	return lint(c, table)
-}
-
-// findings is the answer about a table.
-type findings struct {
-	Findings []finding `json:"findings"`
-}
-
-// finding is a rule that is probably a mistake.
-type finding struct {
-	Kind routes.FindingKind `json:"kind"`
-	// Source and Other say where the rules are that the finding compares. Other can be "".
-	Source string `json:"source"`
-	Other  string `json:"other,omitempty"`
-	Text   string `json:"text"`
-}
-
-// lint prints the rules of a table that are probably a mistake.
-func lint(c *console.Console, table *routes.Table) error {
-	answer := findings{Findings: []finding{}}
-	for _, f := range table.Lint() {
-		answer.Findings = append(answer.Findings, finding{
-			Kind: f.Kind, Source: f.Rule.Source, Other: f.Other.Source, Text: f.String(),
-		})
+	switch cmd.Print {
+	case "none":
+		return lint(c, table)
+	case "text":
+		return c.Print(newListing(table))
 	}
-	if err := c.Print(answer); err != nil {
-		return err
+	if c.JSON() {
+		return console.Usage(errors.New("--json and --print=" + cmd.Print + " exclude each other"))
 	}
-	if len(answer.Findings) > 0 {
-		return console.No
+	if cmd.Print == "markdown" {
+		return c.Write(markdown(table))
 	}
-	return nil
-}
-
-// Text writes the answer for people.
-func (a findings) Text(t *console.Text) {
-	for _, f := range a.Findings {
-		t.Warn("%s: %s", f.Kind, f.Text)
+	document, err := openAPI(table)
+	if err != nil {
+		return console.Usage(err)
 	}
-	if len(a.Findings) == 0 {
-		t.Good("no rule is probably a mistake")
-	}
+	return c.Write(document)
 }

@@ -1,0 +1,95 @@
+package can
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+)
+
+// decision is the answer. docs/operations.md describes the fields that it shares with the log.
+type decision struct {
+	Method  string `json:"method"`
+	Path    string `json:"path"`
+	Outcome string `json:"outcome"`
+
+	// Rule says where the rule is, Route is its pattern, and Requires says what it requires. They are
+	// "" if no rule matches.
+	Rule     string `json:"rule,omitempty"`
+	Route    string `json:"route,omitempty"`
+	Requires string `json:"requires,omitempty"`
+
+	// Reason, Why, Status and Challenge are of the refusal.
+	Reason    xenaauth.Reason `json:"reason,omitempty"`
+	Why       string          `json:"why,omitempty"`
+	Status    int             `json:"status,omitempty"`
+	Challenge []string        `json:"challenge,omitempty"`
+
+	// The token, if it is valid.
+	Issuer   string   `json:"issuer,omitempty"`
+	ClientID string   `json:"client_id,omitempty"`
+	Subject  string   `json:"sub,omitempty"`
+	Scopes   []string `json:"scopes,omitempty"`
+}
+
+// setEvent takes what the guard reports.
+func (d *decision) setEvent(e xenaauth.Event) {
+	d.Outcome, d.Issuer, d.ClientID = e.Outcome, e.Issuer, e.ClientID
+	if e.User != nil {
+		d.Subject, d.Scopes = e.User.Subject(), slices.Clone(e.User.Scopes())
+	}
+}
+
+// setCause takes the reason and the cause of a refusal.
+func (d *decision) setCause(err error) {
+	if e, ok := errors.AsType[*xenaauth.Error](err); ok {
+		d.Reason = e.Reason
+		if e.Err != nil {
+			d.Why = e.Err.Error()
+		}
+	}
+}
+
+// Text writes the answer for people.
+func (d *decision) Text(t *console.Text) {
+	switch d.Outcome {
+	case xenaauth.OutcomeAllowed:
+		t.Good("%s %s passes", d.Method, d.Path)
+	case xenaauth.OutcomeAnonymous:
+		t.Good("%s %s passes, without a user", d.Method, d.Path)
+	case xenaauth.OutcomeRefused:
+		t.Bad("%s %s is refused: %d %s", d.Method, d.Path, d.Status, d.Reason)
+	default:
+		t.Warn("%s %s: the token can't be checked: %d %s", d.Method, d.Path, d.Status, d.Reason)
+	}
+	if d.Rule == "" {
+		t.Detail("rule      none")
+	} else {
+		t.Detail("rule      %s (%s)", d.Rule, d.Route)
+		t.Detail("requires  %s", d.Requires)
+	}
+	if d.ClientID != "" || d.Subject != "" {
+		t.Detail("token     %s", d.token())
+	}
+	if d.Why != "" {
+		t.Detail("why       %s", d.Why)
+	}
+	for _, challenge := range d.Challenge {
+		t.Detail("response  WWW-Authenticate: %s", challenge)
+	}
+}
+
+// token describes the valid token.
+func (d *decision) token() string {
+	user, scopes := "no user", "no scopes"
+	if d.Subject != "" {
+		user = "user " + d.Subject
+	}
+	if len(d.Scopes) > 0 {
+		scopes = "scopes " + strings.Join(d.Scopes, " ")
+	}
+	return user + ", client " + d.ClientID + ", " + scopes
+}

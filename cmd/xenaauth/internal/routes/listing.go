@@ -1,0 +1,77 @@
+package routes
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/gateway/routes"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+)
+
+// listing is all rules of a table.
+type listing struct {
+	IgnoreCase bool   `json:"ignore_case"`
+	Rules      []rule `json:"rules"`
+}
+
+type rule struct {
+	Rule     string `json:"rule"` // where it is
+	Route    string `json:"route"`
+	Requires string `json:"requires"`
+}
+
+func newListing(table *routes.Table) listing {
+	l := listing{IgnoreCase: table.IgnoresCase(), Rules: []rule{}}
+	for _, r := range table.Rules() {
+		l.Rules = append(l.Rules, rule{r.Source, r.Pattern, r.Access.String()})
+	}
+	return l
+}
+
+// Text writes one line for each rule.
+func (l listing) Text(t *console.Text) {
+	rows := [][]string{{"ROUTE", "REQUIRES", "RULE"}}
+	for _, r := range l.Rules {
+		rows = append(rows, []string{r.Route, r.Requires, r.Rule})
+	}
+	t.Columns(rows)
+}
+
+// markdown returns a table in Markdown: one line for each rule.
+func markdown(table *routes.Table) string {
+	var b strings.Builder
+	b.WriteString("| Method | Route | Requires |\n| --- | --- | --- |\n")
+	for _, r := range table.Rules() {
+		method, route := split(r.Pattern)
+		if method == "" {
+			method = "any"
+		}
+		_, _ = fmt.Fprintf(&b, "| %s | `%s` | %s |\n", method, cell(route), cell(words(r.Access)))
+	}
+	return b.String()
+}
+
+// cell returns s as the content of a cell.
+func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
+
+func words(access routes.Access) string {
+	if r, ok := access.Requirement(); ok {
+		return r.String()
+	}
+	switch {
+	case access.IsPublic():
+		return "nothing: public"
+	case access.IsOptional():
+		return "a valid token, or none"
+	}
+	return "no request may pass"
+}
+
+// split returns the method and the rest of a pattern.
+func split(pattern string) (method, route string) {
+	if before, after, found := strings.Cut(pattern, " "); found {
+		return before, strings.TrimLeft(after, " ")
+	}
+	return "", pattern
+}

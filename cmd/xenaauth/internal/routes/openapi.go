@@ -1,0 +1,107 @@
+package routes
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth/gateway/routes"
+)
+
+// scheme is the name of the security scheme.
+const scheme = "accessToken"
+
+// anyMethod are the operations of a rule without a method.
+var anyMethod = []string{
+	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+}
+
+// methods are the methods that OpenAPI 3.1 has operations for.
+var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, anyMethod...)
+
+// operation is what OpenAPI says about one method of one path.
+type operation struct {
+	Description string                `json:"description,omitempty"`
+	Security    []map[string][]string `json:"security"` // empty: the operation is public
+}
+
+// openAPI returns the part of an OpenAPI 3.1 document about access: the security scheme and the
+// security of each operation. OpenAPI has no paths of any length, so a rule for every path below a
+// path is written as one parameter. OpenAPI ignores hosts: the error names two rules that it can't
+// tell apart.
+func openAPI(table *routes.Table) (string, error) {
+	type owner struct {
+		rule routes.Rule
+		any  bool
+	}
+	owners := make(map[string]owner)
+	paths := make(map[string]map[string]operation)
+	for _, r := range table.Rules() {
+		method, route := split(r.Pattern)
+		path, op := template(route), newOperation(r.Access)
+		operations := []string{method}
+		if method == "" {
+			operations = anyMethod
+		}
+		for _, m := range operations {
+			if !slices.Contains(methods, m) {
+				continue
+			}
+			key := m + " " + path
+			before, exists := owners[key]
+			switch {
+			case exists && before.any == (method == "") &&
+				!reflect.DeepEqual(op, paths[path][strings.ToLower(m)]):
+				return "", fmt.Errorf("%s and %s are one operation of OpenAPI, and differ in what they require",
+					before.rule.Source, r.Source)
+			case exists && method == "": // a rule with a method is more specific
+				continue
+			}
+			owners[key] = owner{r, method == ""}
+			if paths[path] == nil {
+				paths[path] = make(map[string]operation)
+			}
+			paths[path][strings.ToLower(m)] = op
+		}
+	}
+	text, err := json.MarshalIndent(map[string]any{
+		"components": map[string]any{"securitySchemes": map[string]any{
+			scheme: map[string]string{"type": "http", "scheme": "bearer"},
+		}},
+		"paths": paths,
+	}, "", "  ")
+	return string(text) + "\n", err
+}
+
+func newOperation(access routes.Access) operation {
+	token := map[string][]string{scheme: {}}
+	if r, ok := access.Requirement(); ok {
+		op := operation{}
+		for _, scopes := range r.Alternatives() {
+			op.Security = append(op.Security, map[string][]string{scheme: append([]string{}, scopes...)})
+		}
+		return op
+	}
+	switch {
+	case access.IsPublic():
+		return operation{Security: []map[string][]string{}}
+	case access.IsOptional():
+		return operation{Security: []map[string][]string{token, {}}}
+	}
+	return operation{"No request may pass.", []map[string][]string{token}}
+}
+
+// template returns the path of a pattern as OpenAPI writes it.
+func template(route string) string {
+	path := route[strings.IndexByte(route, '/'):]
+	switch {
+	case strings.HasSuffix(path, "/{$}"):
+		return strings.TrimSuffix(path, "{$}")
+	case strings.HasSuffix(path, "/"):
+		return path + "{path}"
+	}
+	return strings.ReplaceAll(path, "...}", "}")
+}

@@ -1,0 +1,132 @@
+// Package token is the command that makes a test token. The identity server of the test kit signs
+// it, and runs on a loopback port for as long as the command does.
+package token
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+)
+
+// Cmd makes a token.
+type Cmd struct {
+	Scope     []string      `short:"s" help:"Scopes of the token, separated by commas. Without --scope: openid, profile, testapi and offline_access."`
+	NoScope   bool          `help:"Make a token without scopes."`
+	Subject   string        `help:"The user (sub)."`
+	ClientID  string        `help:"The client (client_id)."`
+	Lifetime  time.Duration `default:"1h" help:"How long the token is valid. A negative duration makes a token that has expired."`
+	Machine   bool          `help:"Make a token of the client credentials grant, without a user."`
+	Opaque    bool          `help:"Make an opaque token: a service must introspect it."`
+	Audience  string        `default:"testapi" help:"Name of the API: the audience of the token."`
+	Algorithm string        `default:"RS256" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,Ed25519" help:"Algorithm of the signature: ${enum}."`
+	Command   []string      `arg:"" optional:"" passthrough:"" help:"Run a command while the issuer runs, and end with its exit status. It gets the token on standard input and as the variable ACCESS_TOKEN. The environment configures it for the issuer."`
+}
+
+// Help describes the command.
+func (*Cmd) Help() string {
+	return `An issuer for tests runs on a loopback port until the command ends. It has a new key each time, so a
+token is valid only as long as its issuer runs. Without COMMAND the token is written to standard
+output, and standard error shows the environment for a service that accepts it.`
+}
+
+// Run runs the command.
+func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
+	if cmd.NoScope && len(cmd.Scope) > 0 {
+		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
+	}
+	if len(cmd.Command) > 0 && cmd.Command[0] == "--" { // kong passes it on
+		cmd.Command = cmd.Command[1:]
+	}
+	if cmd.Opaque && len(cmd.Command) == 0 {
+		return console.Usage(errors.New("--opaque needs a COMMAND, which gets the secret for introspection"))
+	}
+	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{
+		API: cmd.Audience, Algorithm: cmd.Algorithm,
+	})
+	defer issuer.Close()
+	token := cmd.token(issuer)
+	if len(cmd.Command) > 0 {
+		return cmd.run(ctx, issuer, token)
+	}
+	if err := c.Print(answer{token, variables(issuer)}); err != nil {
+		return err
+	}
+	c.Notice("A service accepts the token with this environment:")
+	for _, v := range variables(issuer) {
+		c.Notice("  %s", v)
+	}
+	c.Notice("The issuer runs until it is interrupted (Ctrl-C).")
+	<-ctx.Done()
+	return nil
+}
+
+// token makes the token.
+func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
+	t := xenaauthtest.Token{
+		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
+		Lifetime: cmd.Lifetime, Machine: cmd.Machine,
+	}
+	if cmd.NoScope {
+		t.Scopes = []string{}
+	}
+	if cmd.Opaque {
+		return issuer.Opaque(t)
+	}
+	return issuer.JWT(t)
+}
+
+// variables returns the environment of a service that accepts tokens of the issuer.
+func variables(issuer *xenaauthtest.Issuer) []string {
+	return []string{
+		"XENA_ISSUER=" + issuer.URL(), "XENA_ALLOW_HTTP=true", "XENA_AUDIENCE=" + issuer.API(),
+	}
+}
+
+// run runs the command that is given. Variables of another issuer are not passed on to it.
+func (cmd *Cmd) run(ctx context.Context, issuer *xenaauthtest.Issuer, token string) error {
+	environment := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "XENA_")
+	})
+	environment = append(environment, variables(issuer)...)
+	environment = append(environment, "ACCESS_TOKEN="+token)
+	if cmd.Opaque {
+		environment = append(environment, "XENA_INTROSPECTION_CLIENT_ID="+issuer.API(),
+			"XENA_INTROSPECTION_CLIENT_SECRET="+issuer.APISecret())
+	}
+	child := exec.CommandContext(ctx, cmd.Command[0], cmd.Command[1:]...)
+	child.Env, child.Stdin, child.Stdout, child.Stderr =
+		environment, strings.NewReader(token+"\n"), os.Stdout, os.Stderr
+	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
+	err := child.Run()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case ok && exit.ExitCode() >= 0:
+		return console.Exit(exit.ExitCode())
+	case ok:
+		return console.Unknown(errors.New(cmd.Command[0] + ": a signal ended the program"))
+	case errors.Is(err, exec.ErrNotFound):
+		return console.Usage(errors.New(cmd.Command[0] + ": the program is not found"))
+	}
+	return console.Usage(errors.New(cmd.Command[0] + ": the program can't be run"))
+}
+
+// answer is the token.
+type answer struct {
+	Token       string   `json:"token"`
+	Environment []string `json:"environment"`
+}
+
+// Text writes the token alone, so that a file or a pipe receives nothing else.
+func (a answer) Text(t *console.Text) { t.Line("%s", a.Token) }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var (
+	namedFile    = regexp.MustCompile("(?s)<!-- file: (\\S+) -->\n```\\w+\n(.*?)```\n")
+	loopbackPort = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	transcript   = regexp.MustCompile("(?s)<!-- tested -->\n```console\n(.*?)```\n")
+)
+
+// shown is a command in a transcript and what follows it.
+type shown struct{ command, output string }
+
+func readTranscript(text string) (steps []shown) {
+	for line := range strings.Lines(text) {
+		if command, ok := strings.CutPrefix(line, "$ "); ok {
+			steps = append(steps, shown{command: strings.TrimSuffix(command, "\n")})
+		} else if len(steps) > 0 {
+			steps[len(steps)-1].output += line
+		}
+	}
+	return steps
+}
+
+// TestReadme runs the transcripts of README.md that are marked as tested. "echo $?" shows the exit status of the command before
+// it. With UPDATE=1 the test writes what the commands print into README.md.
+func TestReadme(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := new(txtar.Archive)
+	for _, file := range namedFile.FindAllStringSubmatch(string(page), -1) {
+		script.Files = append(script.Files, txtar.File{Name: file[1], Data: []byte(file[2])})
+	}
+	var steps []shown
+	for _, one := range transcript.FindAllStringSubmatch(string(page), -1) {
+		steps = append(steps, readTranscript(one[1])...)
+	}
+	for i, step := range steps {
+		script.Comment = append(script.Comment, "step "+strconv.Itoa(i)...)
+		if step.command != "echo $?" {
+			script.Comment = append(script.Comment, " "+step.command...)
+		}
+		script.Comment = append(script.Comment, '\n')
+	}
+	file := filepath.Join(t.TempDir(), "readme.txtar")
+	if err := os.WriteFile(file, txtar.Format(script), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	update := os.Getenv("UPDATE") != ""
+	if update {
+		t.Cleanup(func() { rewrite(t, page, steps) }) // the script runs after this function
+	}
+	last := ""
+	testscript.Run(t, testscript.Params{
+		Files: []string{file},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"step": func(ts *testscript.TestScript, _ bool, args []string) {
+				i, err := strconv.Atoi(args[0])
+				ts.Check(err)
+				got := last + "\n"
+				if len(args) > 1 {
+					got, last = execute(ts, args[1:])
+				}
+				switch {
+				case update:
+					steps[i].output = got
+				case got != steps[i].output:
+					ts.Fatalf("%s prints\n%s\nREADME.md shows\n%s", steps[i].command, got, steps[i].output)
+				}
+			},
+		},
+	})
+}
+
+// rewrite writes the outputs of the steps into the page.
+func rewrite(t *testing.T, page []byte, steps []shown) {
+	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
+		var b strings.Builder
+		b.WriteString("<!-- tested -->\n```console\n")
+		for range readTranscript(block) {
+			b.WriteString("$ " + steps[0].command + "\n" + steps[0].output)
+			steps = steps[1:]
+		}
+		return b.String() + "```\n"
+	})
+	if err := os.WriteFile("README.md", []byte(text), 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
+// execute runs a program and returns what a terminal shows, and the exit status. Each run of a test
+// issuer has another port, so the output has the same one always.
+func execute(ts *testscript.TestScript, command []string) (output, status string) {
+	code := 0
+	if err := ts.Exec(command[0], command[1:]...); err != nil {
+		exit, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		code = exit.ExitCode()
+	}
+	output = ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	return loopbackPort.ReplaceAllString(output, "127.0.0.1:8100"), strconv.Itoa(code)
+}
