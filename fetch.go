@@ -53,7 +53,15 @@ type outage struct {
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
-func (o *outage) Unwrap() error { return o.cause }
+// Is and As find the cause, except an *Error in it: a refusal that code outside this package returned
+// is not the result of the call, and says nothing about the token.
+func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
+
+// As is like Is, for errors.As.
+func (o *outage) As(target any) bool {
+	_, isRefusal := target.(**Error)
+	return !isRefusal && o.cause != nil && errors.As(o.cause, target)
+}
 
 // RetryAfter returns for how long from now the issuer wants no calls.
 func (o *outage) RetryAfter() time.Duration {

@@ -205,6 +205,11 @@ func (p *pool) silent(since time.Time) bool {
 // within two seconds that the issuer works again.
 const patience = 900 * time.Millisecond
 
+// grace is how long the attempts of a call may take to end after the call has timed out. Only an
+// attempt in code outside this package that ignores its context takes longer, for example a
+// ClientAuth. The call ends without it.
+const grace = 100 * time.Millisecond
+
 // exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
 // without a response. The first response is used, so a dead connection costs only about a second. A
 // server that hung may never respond to the calls that it received before; the repeated call finds
@@ -250,8 +255,15 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	var wanted chan<- struct{} // first.extra while this call waits to be sent again; otherwise nil
 	holds := false             // this call has a place in first.extra
 	var failed, limited *result
+	done := ctx.Done()
+	var late <-chan time.Time // set after ctx has ended
 	for x.running > 0 {
 		select {
+		case <-done:
+			done, dead, wanted, late = nil, nil, nil, time.After(grace)
+			timer.Stop()
+		case <-late:
+			return nil, &outage{what: x.what, why: "timeout", down: true}
 		case <-timer.C:
 			if holds {
 				x.send(ctx, x.network.newConnections(), true)
