@@ -238,9 +238,7 @@ func TestDocumentedMetrics(t *testing.T) {
 	var documented []string
 	for _, block := range new(comment.Parser).Parse(text).Content {
 		if code, ok := block.(*comment.Code); ok {
-			for _, found := range regexp.MustCompile(`(?m)^xenaauth_\w+`).FindAllString(code.Text, -1) {
-				documented = append(documented, found)
-			}
+			documented = append(documented, regexp.MustCompile(`(?m)^xenaauth_\w+`).FindAllString(code.Text, -1)...)
 		}
 	}
 	slices.Sort(documented)
