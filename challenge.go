@@ -24,6 +24,10 @@ import (
 // WWW-Authenticate (RFC 6750, section 3) or, for 503, Retry-After. WWW-Authenticate has one
 // challenge for each accepted scheme. Only the challenge of the scheme that the request used
 // contains the error.
+//
+// If a [Proof] panics for a refusal, Challenge logs this and returns the status of the refusal. If
+// it panics for an allowed request, Challenge panics too, and the adapter must answer 503. For that
+// response, r is nil: no Proof is called then.
 func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (status int) {
 	if err == nil && r != nil {
 		m.setPassing(h, r)
@@ -72,9 +76,21 @@ func (m *Middleware) setRefusal(
 	}
 	if m.proofs != nil && r != nil {
 		for _, proof := range m.proofs.all {
-			proof.Respond(h, r, e)
+			m.respondToRefusal(proof, h, r, e)
 		}
 	}
+}
+
+// respondToRefusal calls Respond for a refusal. If Respond panics, the panic is logged, and the
+// response stays the refusal: other middleware could recover from the panic and write nothing, and
+// the status would be 200.
+func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Request, e *Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.logPanic(r.Context(), "xenaauth: Respond of a Proof panicked", p)
+		}
+	}()
+	proof.Respond(h, r, e)
 }
 
 // retrySeconds returns the value of Retry-After for d (RFC 9110, section 10.2.3): d in whole

@@ -145,16 +145,17 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			decided := false
-			defer m.answerUndecided(w, r, &decided)
+			defer m.answerUndecided(w, &decided)
 			allowed, err := m.Check(r, rs...)
-			decided = true
 			if err != nil {
+				decided = true
 				m.Deny(w, r, err)
 				return
 			}
 			if m.proofs != nil {
 				m.setPassing(w.Header(), allowed)
 			}
+			decided = true // not before: a Proof may panic in setPassing
 			next.ServeHTTP(w, allowed)
 		})
 	}
@@ -172,14 +173,15 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
-		defer m.answerUndecided(w, r, &decided)
+		defer m.answerUndecided(w, &decided)
 		allowed, err := m.CheckOptional(r)
-		decided = true
 		if err != nil {
+			decided = true
 			m.Deny(w, r, err)
 			return
 		}
 		m.setPassing(w.Header(), allowed)
+		decided = true
 		next.ServeHTTP(w, allowed)
 	})
 }
@@ -188,9 +190,10 @@ func (m *Middleware) Optional(next http.Handler) http.Handler {
 // request with the user in its context, or an [*Error]. Without requirements every user is allowed.
 //
 // Adapters for frameworks use Check, Challenge and Deny. They call Challenge for allowed requests
-// as well. Check does not recover from panics in policies and hooks. So an adapter must answer 503
-// in a deferred function: if other middleware recovers from the panic and writes nothing, the
-// status would be 200.
+// as well. Check does not recover from panics in policies, proofs and hooks, and neither does
+// Challenge for an allowed request. So an adapter must answer 503 in a deferred function, unless
+// Check and Challenge have returned: if other middleware recovers from the panic and writes
+// nothing, the status would be 200.
 func (m *Middleware) Check(r *http.Request, rs ...Requirement) (*http.Request, error) {
 	return m.checkRequest(r, rs, false)
 }

@@ -24,7 +24,14 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		delete(h, name)
 	}
 	values := make([]string, 5)
+	complete := false
+	defer func() { // a Proof may end the goroutine, and the status would then be 200
+		if !complete {
+			w.WriteHeader(status)
+		}
+	}()
 	m.setRefusal(h, r, e, text, values)
+	complete = true
 	switch {
 	case r.Method == http.MethodHead || m.opts.EmptyBody:
 		w.WriteHeader(status)
@@ -86,10 +93,10 @@ var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the reques
 // answerUndecided answers 503 if the check of a request panicked. Guards call it in a deferred
 // function. Without it, middleware that recovers from the panic and writes nothing would send
 // status 200, and a proxy would take this for permission. answerUndecided writes no body, so that
-// such middleware can write one.
-func (m *Middleware) answerUndecided(w http.ResponseWriter, r *http.Request, decided *bool) {
+// such middleware can write one. It calls no Proof, because a Proof may be what panicked.
+func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
 	if !*decided {
-		w.WriteHeader(m.Challenge(w.Header(), r, errUndecided))
+		w.WriteHeader(m.Challenge(w.Header(), nil, errUndecided))
 	}
 }
 

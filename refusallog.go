@@ -3,10 +3,12 @@ package xenaauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -141,6 +143,16 @@ func shownPath(u *url.URL, secrets []string) string {
 		path = path[n:]
 	}
 	return clean(b.String(), maxPath)
+}
+
+// logPanic logs a panic in code of the service, without its value, which could contain a secret.
+func (m *Middleware) logPanic(ctx context.Context, text string, value any) {
+	logger := m.opts.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	logger.ErrorContext(ctx, text,
+		"type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()), m.log.name)
 }
 
 // logLevel returns Warn for a refusal that is an outage, and Info for all other refusals.

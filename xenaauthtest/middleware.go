@@ -71,6 +71,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("users", s.testUsers)
 	t.Run("path values", s.testPathValues)
 	t.Run("panicking check", s.testPanickingCheck)
+	t.Run("panicking proof", s.testPanickingProof)
 	t.Run("conduct", s.testConduct)
 	t.Run("proof of possession", s.testPossession)
 	t.Run("wiring", s.testWiring)

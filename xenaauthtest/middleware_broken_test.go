@@ -39,7 +39,7 @@ func byCheck(
 			decided := false
 			defer func() {
 				if !decided {
-					w.WriteHeader(m.Challenge(w.Header(), r, errors.New("panicked")))
+					w.WriteHeader(m.Challenge(w.Header(), nil, errors.New("panicked")))
 				}
 			}()
 			check := m.CheckOptional
@@ -47,17 +47,19 @@ func byCheck(
 				check = m.Check
 			}
 			allowed, err := check(r, rs...)
-			decided = true
 			if err != nil {
+				decided = true
 				m.Deny(w, r, err)
 				after(w, r, next)
 				return
 			}
 			if pass == nil {
+				decided = true
 				next.ServeHTTP(w, allowed)
 				return
 			}
 			m.Challenge(w.Header(), allowed, nil)
+			decided = true
 			pass(w, r, allowed, next)
 		})
 	}
@@ -142,6 +144,17 @@ var brokenGuards = map[string]struct {
 			next.ServeHTTP(w, allowed)
 		})
 	}, "panicking_check/policy_of_a_route"},
+	"decides before the proofs": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			allowed, err := m.Check(r, rs...)
+			if err != nil {
+				m.Deny(w, r, err)
+				return
+			}
+			m.Challenge(w.Header(), allowed, nil) // may panic, and other middleware recovers
+			next.ServeHTTP(w, allowed)
+		})
+	}, "panicking_proof/bound,_with_the_key"},
 	"loses the path values": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

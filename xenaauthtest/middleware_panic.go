@@ -67,3 +67,59 @@ func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 		})
 	}
 }
+
+// panickingProof is a proof whose Respond panics.
+type panickingProof struct{ keyProof }
+
+func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom") }
+
+// testPanickingProof tests the responses if Respond of a proof panics. A refusal stays what it is.
+// A request that would pass is an outage, and its handler does not run.
+func (s *middlewareSuite) testPanickingProof(t *testing.T) {
+	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
+	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{}}}, []Guarded{
+		{Method: http.MethodGet, Path: "/", Require: a, Serve: greet},
+		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
+	})
+	m.swallow = true
+	bound := s.issuer.JWT(Token{
+		Subject: "ann", Scopes: []string{"a"},
+		Claims: map[string]any{"aud": s.issuer.API(), "cnf": map[string]any{"test_key": "k1"}},
+	})
+	for _, c := range []struct {
+		name, path, authorization string
+		status, challenges        int
+	}{
+		{"no token", "/", "", 401, 2},
+		{"bound, as Bearer", "/", "Bearer " + bound, 401, 2},
+		{"no scope", "/", "Bearer " + s.token("b"), 403, 2},
+		{"bad token, Optional", "/optional", "Bearer nonsense", 401, 2},
+		{"bound, with the key", "/", "TestKey " + bound, 503, 0},
+		{"bound, Optional", "/optional", "TestKey " + bound, 503, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			m.during(t)
+			m.reset()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.server.URL+c.path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.authorization != "" {
+				req.Header.Set("Authorization", c.authorization)
+			}
+			req.Header.Set("X-Test-Key", "k1")
+			resp, err := m.server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			served, _, _ := m.reset()
+			if resp.StatusCode != c.status || served != 0 {
+				t.Errorf("status %d, the handler ran %d times, want %d", resp.StatusCode, served, c.status)
+			}
+			if got := resp.Header.Values("WWW-Authenticate"); len(got) != c.challenges {
+				t.Errorf("WWW-Authenticate %q, want %d challenges", got, c.challenges)
+			}
+		})
+	}
+}

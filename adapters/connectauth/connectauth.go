@@ -94,17 +94,18 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			if !decided { // a policy or hook panicked; if no status is set, the client gets 200
-				g.deny(w, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+			if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+				g.answerUndecided(w, r)
 			}
 		}()
 		allowed, _, err := g.routes.Check(r)
-		decided = true
 		if err != nil {
+			decided = true
 			g.deny(w, r, err)
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
+		decided = true // not before: a Proof may panic in Challenge
 		next.ServeHTTP(w, allowed)
 	})
 }
@@ -116,6 +117,20 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	// Writing fails if the client has closed the connection.
 	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err))
+}
+
+var errPanicked = &xenaauth.Error{
+	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
+}
+
+// answerUndecided refuses a request whose check panicked. It calls no Proof, because a Proof may be
+// what panicked.
+func (g *Guard) answerUndecided(w http.ResponseWriter, r *http.Request) {
+	if !g.errors.IsSupported(r) {
+		w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
+		return
+	}
+	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), nil, errPanicked))
 }
 
 // Procedures returns the names of the procedures of all services in files, for

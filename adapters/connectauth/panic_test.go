@@ -2,6 +2,7 @@ package connectauth_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,6 +57,45 @@ func TestPanicUnderRecovery(t *testing.T) {
 			}()
 			if w.Result().StatusCode != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
 				t.Errorf("%s of %s: %d %s", path, contentType, w.Result().StatusCode, w.Body)
+			}
+		}
+	}
+}
+
+// panickingProof is a proof of possession that panics when it sets the fields of a response.
+type panickingProof struct{}
+
+func (panickingProof) Scheme() string                              { return "Key" }
+func (panickingProof) Member() string                              { return "key" }
+func (panickingProof) Params() map[string]string                   { return nil }
+func (panickingProof) Confirm(*http.Request, string, string) error { return nil }
+func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the secret list") }
+
+// TestPanicOfProof has a proof that panics when it sets the fields of a response, and middleware
+// that recovers and writes nothing, which net/http would send as 200.
+func TestPanicOfProof(t *testing.T) {
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := "Key " + issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
+	m := xenaauth.NewMiddleware(v, &xenaauth.Options{
+		Proofs: []xenaauth.Proof{panickingProof{}}, Logger: slog.New(slog.DiscardHandler),
+	})
+	guard := connectauth.New(m, table(t, routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())}).Find)
+	for _, contentType := range []string{"application/json", "application/proto", "text/plain"} {
+		for authorization, want := range map[string]int{"Bearer nonsense": 401, bound: 503} {
+			r := httptest.NewRequest(http.MethodPost, "/t.T/Any", nil)
+			r.Header.Set("Content-Type", contentType)
+			r.Header.Set("Authorization", authorization)
+			w := httptest.NewRecorder()
+			func() {
+				defer func() { _ = recover() }()
+				guard.Handler(http.NotFoundHandler()).ServeHTTP(w, r)
+			}()
+			if w.Result().StatusCode != want || strings.Contains(w.Body.String(), "secret") {
+				t.Errorf("%s: %d %s, want %d", contentType, w.Result().StatusCode, w.Body, want)
 			}
 		}
 	}

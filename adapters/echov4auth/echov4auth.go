@@ -42,11 +42,12 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 			decided := false
 			defer answerUndecided(c, m, &decided)
 			allowed, err := m.Check(c.Request(), rs...)
-			decided = true
 			if err != nil {
+				decided = true
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
+			decided = true // not before: a Proof may panic in Challenge
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -64,11 +65,12 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 			decided := false
 			defer answerUndecided(c, m, &decided)
 			allowed, err := m.CheckOptional(c.Request())
-			decided = true
 			if err != nil {
+				decided = true
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
+			decided = true // not before: a Proof may panic in Challenge
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -93,7 +95,7 @@ var errPanicked = errors.New("the check of the request panicked")
 // answerUndecided answers 503 if a policy or hook panicked before the request was decided.
 func answerUndecided(c echo.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
-		c.Response().WriteHeader(m.Challenge(c.Response().Header(), c.Request(), errPanicked))
+		c.Response().WriteHeader(m.Challenge(c.Response().Header(), nil, errPanicked))
 	}
 }
 

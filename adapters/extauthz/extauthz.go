@@ -129,8 +129,8 @@ var errPanicked = &xenaauth.Error{
 // an outage, and with failure_mode_allow the request would pass.
 func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
 	defer func() {
-		if p := recover(); p != nil { // without recover, the panic would end the process
-			slog.ErrorContext(ctx, "extauthz: a policy or hook panicked",
+		if p := recover(); p != nil { // gRPC would let the panic end the process
+			slog.ErrorContext(ctx, "extauthz: a policy, proof or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
 			out = denied(s.cfg.Middleware.Challenge(h, nil, errPanicked), h, nil)

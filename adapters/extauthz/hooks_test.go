@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // TestHooks sets Options.ErrorBody, which writes the bodies of refusals.
@@ -77,6 +78,30 @@ func TestPanic(t *testing.T) {
 	}
 	if s.check(t, get("/any", good).attributes(true)).GetOkResponse() == nil {
 		t.Error("afterwards a good request is refused")
+	}
+}
+
+// panickingProof is a proof of possession that panics when it sets the fields of a response.
+type panickingProof struct{}
+
+func (panickingProof) Scheme() string                              { return "Key" }
+func (panickingProof) Member() string                              { return "key" }
+func (panickingProof) Params() map[string]string                   { return nil }
+func (panickingProof) Confirm(*http.Request, string, string) error { return nil }
+func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the secret list") }
+
+// TestPanicOfProof has a proof that panics when it sets the fields of a response. A refusal stays
+// what it is, and a request that would pass is an outage.
+func TestPanicOfProof(t *testing.T) {
+	s := start(t, &xenaauth.Options{
+		Proofs: []xenaauth.Proof{panickingProof{}}, Logger: slog.New(slog.DiscardHandler),
+	}, nil)
+	bound := "Key " + s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
+	for authorization, want := range map[string]int{"Bearer nonsense": 401, bound: 503} {
+		out := s.check(t, get("/any", [2]string{"Authorization", authorization}).attributes(true))
+		if got := int(out.GetDeniedResponse().GetStatus().GetCode()); got != want {
+			t.Errorf("%d, want %d", got, want)
+		}
 	}
 }
 

@@ -38,12 +38,13 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 		decided := false
 		defer answerUndecided(c, m, &decided)
 		allowed, err := m.Check(c.Request, rs...)
-		decided = true
 		if err != nil {
+			decided = true
 			deny(c, m, err)
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
+		decided = true // not before: a Proof may panic in Challenge
 		c.Request = allowed
 	}
 }
@@ -58,12 +59,13 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 		decided := false
 		defer answerUndecided(c, m, &decided)
 		allowed, err := m.CheckOptional(c.Request)
-		decided = true
 		if err != nil {
+			decided = true
 			deny(c, m, err)
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
+		decided = true // not before: a Proof may panic in Challenge
 		c.Request = allowed
 	}
 }
@@ -85,7 +87,7 @@ var errPanicked = errors.New("the check of the request panicked")
 // answerUndecided answers 503 if a policy or hook panicked before the request was decided.
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
-		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), c.Request, errPanicked))
+		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))
 		c.Writer.WriteHeaderNow() // gin sends the status after all middleware, and a panic skips that
 		c.Abort()
 	}

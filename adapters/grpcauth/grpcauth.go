@@ -134,10 +134,11 @@ func (g *Guard) check(ctx context.Context, method string) (
 	r := request(ctx, method)
 	defer func() {
 		if p := recover(); p != nil { // without recover, the panic would end the process
-			slog.ErrorContext(ctx, "grpcauth: a policy or hook panicked",
+			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			fields, err = refusal(g.middleware, r, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
+			// Without the request, so that no Proof is called: a Proof may be what panicked.
+			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()
 	passed, _, err := g.routes.Check(r)

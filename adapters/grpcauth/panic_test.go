@@ -4,17 +4,20 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // captureLog replaces the default logger until the test ends, and returns what is logged.
@@ -82,6 +85,50 @@ func TestPanicOfHook(t *testing.T) {
 		}()
 		if status.Code(err) != codes.Unavailable {
 			t.Errorf("%s: %v", method, err)
+		}
+	}
+}
+
+// panickingProof is a proof of possession that panics when it sets the fields of a response.
+type panickingProof struct{ confirm error }
+
+func (panickingProof) Scheme() string                                { return "Key" }
+func (panickingProof) Member() string                                { return "key" }
+func (panickingProof) Params() map[string]string                     { return nil }
+func (p panickingProof) Confirm(*http.Request, string, string) error { return p.confirm }
+func (panickingProof) Respond(http.Header, *http.Request, error)     { panic("the secret list") }
+
+// TestPanicOfProof has a proof that panics when it sets the fields of a response. No panic leaves
+// the guard: it would end the server.
+func TestPanicOfProof(t *testing.T) {
+	captureLog(t)
+	issuer := xenaauthtest.NewIssuer(nil)
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := "Key " + issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
+	refused := &xenaauth.Error{Reason: xenaauth.ReasonConfirmation}
+	for _, c := range []struct {
+		name, authorization string
+		confirm             error
+		want                codes.Code
+	}{
+		{"no token", "", nil, codes.Unauthenticated},
+		{"a bad token", "Bearer nonsense", nil, codes.Unauthenticated},
+		{"no proof", bound, refused, codes.Unauthenticated},
+		{"a proof", bound, nil, codes.Unavailable},
+	} {
+		auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{c.confirm}}})
+		guard := grpcauth.New(auth, table(t, routes.Rule{Pattern: "/t.T/", Access: routes.Require(xenaauth.AnyUser())}).Find)
+		ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs())
+		if c.authorization != "" {
+			ctx = metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", c.authorization))
+		}
+		_, err := guard.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/t.T/Any"},
+			func(context.Context, any) (any, error) { return nil, nil })
+		if status.Code(err) != c.want {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
 }

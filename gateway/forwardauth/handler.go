@@ -26,18 +26,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	decided := false
 	defer func() {
-		if !decided { // a policy or a hook panicked: without a status the response would be 200
-			w.WriteHeader(h.Middleware.Challenge(w.Header(), r, errPanicked))
+		if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
 	}()
 	fields := make(http.Header) // apart from the response's, because a refusal has none of them
 	original, allowed, err := h.check(r, fields)
-	decided = true
 	if err != nil {
+		decided = true
 		h.deny(w, original, err)
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
+	decided = true // not before: a Proof may panic in Challenge
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")

@@ -84,17 +84,18 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			if !decided { // a policy or a hook panicked: without a status the response would be 200
-				w.WriteHeader(g.middleware.Challenge(w.Header(), r, errPanicked))
+			if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
 		}()
 		allowed, _, err := g.Check(r)
-		decided = true
 		if err != nil {
+			decided = true
 			g.middleware.Deny(w, r, err)
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
+		decided = true // not before: a Proof may panic in Challenge
 		next.ServeHTTP(w, allowed)
 	})
 }
