@@ -129,7 +129,7 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
-		// Http.ResponseWriter has this status by default.
+		// This is the default of http.ResponseWriter.
 		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
 	return denied(w.status, w.sent, w.body)

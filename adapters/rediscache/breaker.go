@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	maxCalls    = 512 // concurrent calls of Redis for requests, of one instance
-	maxFailures = 5   // in a row, after which the breaker opens
+	maxCalls    = 512 // concurrent calls of Redis for requests; each instance has this limit
+	maxFailures = 5   // failed calls in a row, after which the breaker opens
 	openFor     = time.Second
 )
 
@@ -21,7 +21,8 @@ var (
 	errPanic   = errors.New("rediscache: the client panicked")
 )
 
-// canceled is the error of a call whose caller gave up. It says nothing about Redis.
+// canceled is the error of a call that the caller has canceled. Such a call is neither a success
+// nor a failure of Redis.
 type canceled struct{ error }
 
 func (c canceled) Unwrap() error { return c.error }
@@ -49,15 +50,15 @@ func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 	})
 }
 
-// request makes a call for which a request waits. If Redis is down, it makes none and returns
-// errOpen.
+// request calls Redis on behalf of a request, which waits for the result. If the breaker is open,
+// it does not call Redis and returns errOpen.
 func request[T any](
 	ctx context.Context, c *Cache, f func(context.Context) (T, error),
 ) (result T, err error) {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return result, errOpen
-	case gobreaker.StateHalfOpen: // a PING tests Redis, and no request waits for it
+	case gobreaker.StateHalfOpen: // a PING tests Redis, and no request waits for its result
 		if c.probing.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probing.Store(false)
@@ -70,7 +71,7 @@ func request[T any](
 	return counted(ctx, c, f)
 }
 
-// counted makes a call whose result the breaker counts.
+// counted calls Redis. The breaker counts the result.
 func counted[T any](
 	ctx context.Context, c *Cache, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -92,8 +93,8 @@ func counted[T any](
 	return result, err
 }
 
-// bounded returns after the timeout, even if the client or its dialer ignores the context. Then f
-// may still run.
+// bounded calls f and waits for at most the timeout, even if the client of Redis ignores the
+// context. After the timeout, f may still be running.
 func bounded[T any](
 	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
 ) (T, error) {
@@ -119,7 +120,7 @@ func bounded[T any](
 		result, err = o.result, o.err
 	case <-own.Done():
 		select {
-		case o := <-done: // both happened at the same moment
+		case o := <-done: // f returned at the moment of the timeout
 			result, err = o.result, o.err
 		default:
 			err = errTimeout

@@ -12,15 +12,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// logChange logs when sharing begins to fail, and when it works again. what is "responses",
-// "revocations" or "kept revocations". err is the result of the latest call.
+// logChange logs when sharing begins to fail, and when it works again. what names the part:
+// "responses", "revocations" or "kept revocations". err is the result of the latest call.
 func (c *Cache) logChange(what string, err error) {
 	c.mu.Lock()
 	before := c.logged[what]
 	c.logged[what] = err != nil
 	c.mu.Unlock()
 	switch {
-	case err != nil && !before: // only then: the cause of a failure that lasts may change often
+	// No record for each new cause, because the cause of a long failure may change often.
+	case err != nil && !before:
 		c.log(slog.LevelError, "Redis fails, so this instance is on its own",
 			"what", what, "why", publicCause(err))
 	case err == nil && before:
@@ -28,14 +29,14 @@ func (c *Cache) logChange(what string, err error) {
 	}
 }
 
-// logForged logs, once, that Redis has a value that no instance has stored. An attacker can store
-// many.
+// logForged logs that Redis has a value that no instance has stored. It logs this only once,
+// because an attacker can store many such values.
 func (c *Cache) logForged(what string) {
 	c.logOnce("forged "+what,
 		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)
 }
 
-// logNewer logs, once, that Redis has revocations that this instance cannot read.
+// logNewer logs, only once, that Redis has revocations in a form that this instance cannot read.
 func (c *Cache) logNewer() {
 	c.logOnce("newer", "Redis has revocations of a later version of this library: "+
 		"they are not in force on this instance")

@@ -8,24 +8,24 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// messageVersion is the version of the messages that this package writes. A message is sealed JSON,
-// both where it is published and where it is kept.
+// messageVersion is the version of the messages that this package writes. A message describes a
+// revocation. It is sealed JSON, both when it is published and when Redis keeps it.
 //
-//   - Version 1 has no member v and names no issuer: all instances had the same issuer. It is read
-//     as before. A Validator takes a revocation without an issuer for one of its own issuer.
-//   - Version 2 names the issuer. An instance that knows only version 1 ignores the members v and
+//   - Version 1 has no member v and no issuer, because all instances had the same issuer. This
+//     package still reads it. A Validator assumes its own issuer if a revocation has none.
+//   - Version 2 has the issuer. An instance that knows only version 1 ignores the members v and
 //     issuer, and applies the revocation. That is right because its fleet has one issuer.
-//   - Messages of later versions are neither applied nor removed, because what they say is not
-//     known. The log tells it once.
+//   - A message of a later version is neither applied nor removed, because its meaning is unknown.
+//     The log says so once.
 const messageVersion = 2
 
-// message is the JSON of a message.
+// message is the decoded JSON of a message.
 type message struct {
 	Version int `json:"v"`
 	xenaauth.Revocation
 }
 
-// errNewer is the error for a genuine message of a later version.
+// errNewer is the error for a message of a later version that an instance of the fleet has sealed.
 var errNewer = errors.New("rediscache: message of a later version")
 
 // encodeMessage returns the JSON of r. Equal revocations have equal JSON.
@@ -41,7 +41,7 @@ func encodeMessage(r xenaauth.Revocation) (string, error) {
 func decodeMessage(text string) (xenaauth.Revocation, error) {
 	var m message
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		// A later version may have other types.
+		// In a later version, members may have other types.
 		var v struct {
 			Version int `json:"v"`
 		}

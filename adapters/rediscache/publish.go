@@ -13,14 +13,16 @@ import (
 )
 
 const (
-	maxRevocations = 100_000         // kept at a time, as many as a Validator holds
-	busTimeout     = 2 * time.Second // of a call for which no request waits
-	slack          = time.Minute     // between the end of a revocation and its removal: clocks differ
-	maxMember      = 16 << 10        // bytes of a sealed revocation; a page of them has at most 8 MB
+	maxRevocations = 100_000         // the most revocations that Redis keeps and that a Validator holds
+	busTimeout     = 2 * time.Second // timeout of a call for which no request waits
+	// From the end of a revocation to its removal, because clocks differ.
+	slack = time.Minute
+	// Bytes of a sealed revocation; a page of such revocations has at most 8 MB.
+	maxMember = 16 << 10
 )
 
-// The names of the keys for revocations. In a cluster, keys with the same text in braces are on one
-// node.
+// These are the names of the keys for revocations. In a cluster, keys with the same text in braces
+// are on one node.
 func (c *Cache) setName() string     { return c.prefix + "{revocations}" }
 func (c *Cache) countName() string   { return c.prefix + "{revocations}:count" }
 func (c *Cache) turnName() string    { return c.prefix + "{revocations}:turn" }
@@ -52,7 +54,8 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// The limit counts revocations that this instance has verified. A count of Redis could be forged.
+	// The limit counts only revocations that this instance has opened. An attacker could forge a
+	// count of Redis.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
@@ -67,9 +70,9 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// keep adds sealed revocations to the set in Redis, removes those that have ended, and adds to the
-// counter. If another client has put a value of another type in place of the set or the counter,
-// keep replaces it. Otherwise it would stop both for good.
+// keep adds sealed revocations to the set in Redis, removes those that have ended, and increases
+// the counter. Another client may have replaced the set or the counter by a value of another type.
+// Then every later call would fail, so keep deletes that value first.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -77,7 +80,8 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some))) // the messages of broadcast
+			// The number of messages that broadcast publishes.
+			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some)))
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error
 			switch {
@@ -88,7 +92,8 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// A random value differs from the count of every instance. So all instances read.
+				// A random counter differs from the count of every instance, so all instances read
+				// the set.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -110,16 +115,16 @@ func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	return err
 }
 
-// opened is a sealed revocation that was opened.
+// opened is a revocation that was sealed and has been opened.
 type opened struct {
 	text        string // the JSON of the message
 	revocation  xenaauth.Revocation
-	firstSecret bool // the first of Config.Secrets has sealed it
+	firstSecret bool // the first secret of Config.Secrets has sealed it
 }
 
 // open opens a sealed revocation. The error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
-	if len(sealed) > maxMember { // Publish makes none, and none could be put back
+	if len(sealed) > maxMember { // Publish makes no such revocation, and it could not be put back
 		return opened{}, errUnsealed
 	}
 	for i, k := range c.keys {
@@ -133,13 +138,14 @@ func (c *Cache) open(sealed string) (opened, error) {
 	return opened{}, errUnsealed
 }
 
-// knownRevocation is a revocation that this instance knows and puts back if Redis loses it.
+// knownRevocation is a revocation that this instance has received or published. If Redis loses it,
+// this instance puts it back.
 type knownRevocation struct {
 	until     time.Time
 	published time.Time // when this instance last received it
 }
 
-// remember adds a revocation to those that this instance knows. It reports whether there was room.
+// remember adds a revocation to the known revocations. It reports whether there was room.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -161,7 +167,7 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// notePublished records that all instances that follow have just been sent a revocation.
+// notePublished records that a revocation was just published to all instances that follow.
 func (c *Cache) notePublished(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,30 +11,35 @@ import (
 )
 
 const (
-	firstCheck = time.Second // until the second check; each later interval is twice as long
+	firstCheck = time.Second // interval until the second check; each later interval is twice as long
 	lastCheck  = 30 * time.Second
-	readAnyway = 5 * time.Minute // minimum until a read without a reason; twice this is the maximum
-	page       = 500             // members in one reply of Redis, about
+	// The least time until a read without a reason; the longest time is twice as long.
+	readAnyway = 5 * time.Minute
+	page       = 500 // approximate number of members in one reply of Redis
 
-	// The bounds of one read. The rest is read after firstCheck. So junk in Redis cannot keep an
-	// instance busy.
-	maxRead      = 2 * maxRevocations // members: Redis keeps each twice while the secret changes
+	// These are the bounds of one read. The instance reads the rest after firstCheck. So an
+	// attacker who fills Redis with junk cannot keep an instance busy.
+	// Members: while the secret changes, Redis has each revocation twice.
+	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	maxParts     = 16 // reads in one pass. A pass needs more if junk comes in faster than it goes.
+	// The most reads in one pass, in case that junk is added faster than it is removed.
+	maxParts = 16
 )
 
-// pass is one walk over all revocations that Redis keeps. If there are too many for one read, it
-// takes several.
+// pass is one iteration over all revocations that Redis keeps. If they exceed the bounds of one
+// read, the pass consists of several reads.
 type pass struct {
 	cursor string
 	parts  int
-	seen   map[string]bool // key: JSON of the message; value: the first secret has sealed it
+	// The key is the JSON of a message; the value says whether the first secret has sealed it.
+	seen map[string]bool
 }
 
-// keepReading reads the revocations that Redis keeps after each subscription, because some may have
-// been published before it, and whenever a check finds a reason.
+// keepReading reads the revocations that Redis keeps. It reads after each subscription, because
+// revocations may have been published before the subscription. It also reads when a check finds a
+// reason.
 func (f *follower) keepReading(ctx context.Context) {
-	timer := time.NewTimer(busTimeout) // in case that no subscription is possible
+	timer := time.NewTimer(busTimeout) // the first check comes even if no subscription is possible
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
 	for {
@@ -43,7 +48,8 @@ func (f *follower) keepReading(ctx context.Context) {
 			return
 		case <-f.subscribed:
 			interval, due = firstCheck, true
-			// Read at most once per firstCheck, however often somebody cuts the connection.
+			// Read at most once per firstCheck. An attacker may cut the connection often, and each
+			// new subscription causes a read.
 			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -64,14 +70,14 @@ func (f *follower) keepReading(ctx context.Context) {
 	}
 }
 
-// check reads if there is a reason:
+// check reads the set if one of these holds:
 //   - due is true,
 //   - Redis counted a message that this instance has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
 //   - the last read put revocations back,
 //   - the last read was too long ago.
 //
-// more reports whether there is something left to read.
+// more reports whether the set has members that were not read yet.
 func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
 	now, received := time.Now(), f.received.Load()
 	count, kept, err := f.counts(ctx)
@@ -92,15 +98,17 @@ func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		// GETRANGE bounds the reply: others can write to Redis. No number has more than 20 digits.
+		// GETRANGE limits the reply, because an attacker may have stored a long value. No number
+		// has more than 20 digits.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
-		_, _ = pipe.Exec(ctx) // each command has its own error
+		_, _ = pipe.Exec(ctx) // the result of each command is read below
 		for _, err := range []error{text.Err(), n.Err()} {
 			if err != nil && !wrongType(err) {
 				return counts{}, err
 			}
 		}
-		// A counter that is missing or not a number counts as 0. The next call of keep replaces it.
+		// If the counter is missing or not a number, the count is 0. The next call of keep replaces
+		// the counter.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
@@ -119,8 +127,9 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// scan is ZSCAN without scores. It removes members that do not have the form of a sealed
-// revocation, so that they are neither sent nor read again, and returns their number.
+// scan does the same as ZSCAN without scores. It also removes members that do not have the form of
+// a sealed revocation: they are not sent, and later reads do not meet them again. It returns the
+// number of the removed members.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -138,8 +147,8 @@ end
 page[2] = tostring(removed)
 return page`)
 
-// deleteIfWrongType deletes its keys if the first key is not a sorted set. It looks and deletes in
-// one step: another instance may have stored a revocation there since the caller looked.
+// deleteIfWrongType deletes its keys if the first key is not a sorted set. The test and the
+// deletion are one step, because another instance may store a revocation there at the same time.
 var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
@@ -151,20 +160,20 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// page reads a part of the set. It returns the members, and the cursor of the next page, which is
-// "0" after the last one.
+// page reads a part of the set, from the given cursor. It returns the members, and the cursor of
+// the next part. After the last part the cursor is "0".
 func (f *follower) page(
 	ctx context.Context, cursor string,
 ) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
-		if wrongType(err) { // a value of another type is there, and keep would fail
+		if wrongType(err) { // a value of another type would make each call of keep fail
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			err = errUnsealed // the script never returns this
+			err = errUnsealed // the script always returns a list of this form
 		}
 		return found, err
 	})
@@ -175,9 +184,9 @@ func (f *follower) page(
 	return found[2:], found[0], removed, err
 }
 
-// read applies revocations that Redis keeps, within bounds. It removes those that are forged or
-// have ended, and puts back those that Redis has lost. more reports whether the pass goes on with
-// the next read.
+// read reads the revocations that Redis keeps, within the bounds of one read, and applies them. It
+// removes revocations that are forged or have ended, and puts back those that Redis has lost. more
+// reports whether the next read continues the pass.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false
@@ -207,8 +216,8 @@ func (f *follower) read(ctx context.Context) (more bool, err error) {
 	return true, f.restore(ctx, f.pass.seen)
 }
 
-// takePage applies the genuine members of a page. It removes the others, so that no instance reads
-// them again. It leaves messages of later versions alone.
+// takePage applies the members of a page that an instance of the fleet has sealed. It removes
+// forged members, so that no instance reads them again. It keeps messages of later versions.
 func (f *follower) takePage(ctx context.Context, members []string) error {
 	now := time.Now()
 	var junk []any
@@ -220,11 +229,12 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case err != nil:
 			f.logForged("revocations")
 			junk = append(junk, sealed)
-		case now.After(o.revocation.Until.Add(slack)): // a forged score can keep it for ever
+		// A forged score can keep an ended revocation forever.
+		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:
-			// A revocation that an old secret has sealed counts as not seen. So restore seals it again
-			// with the first secret, and the operator can remove the old secret.
+			// A revocation that an old secret has sealed is not marked as seen. So restore seals it
+			// again with the first secret, and the operator can remove the old secret.
 			f.pass.seen[o.text] = f.pass.seen[o.text] || o.firstSecret
 			f.take(o, now)
 		}

@@ -61,32 +61,36 @@ import (
 
 // Config configures a [Cache]. Client and Secrets are required.
 type Config struct {
-	// Client connects to one Redis, a sentinel group or a cluster, of version 6 or later. The caller
-	// closes it. Set ContextTimeoutEnabled in its options: otherwise a call that was given up holds
-	// its connection until the timeouts of the client end.
+	// Client connects to one Redis, a sentinel group or a cluster, of version 6 or later. The
+	// caller closes it. Set ContextTimeoutEnabled in its options. Otherwise a call that has ended
+	// by Timeout keeps its connection busy until the client's own timeout ends.
 	Client redis.UniversalClient
-	// Secrets are known to the instances and not to Redis. Each has 32 random bytes or more. The
-	// first secret seals, all secrets open. To replace a secret:
+	// Secrets seal and open all values in Redis. Only the instances have them. Each is 32 random
+	// bytes or more. The first secret seals new values, and each secret can open values. To replace
+	// a secret:
 	//  1. Add the new one in second place on all instances.
 	//  2. Put it first on all instances.
 	//  3. When the last instance has had it first for the longest CacheTTL, and for at least a
 	//     minute, remove the old one.
 	Secrets [][]byte
-	// Prefix begins the names of all keys in Redis, so that several services can use one Redis. "" is
-	// "xenaauth:". All instances with the same Prefix must have the same Secrets: an instance deletes
-	// revocations that none of its Secrets opens. Their issuers may differ.
+	// Prefix is the beginning of the names of all keys in Redis, so that several services can use
+	// one Redis. "" means "xenaauth:". All instances with the same Prefix must have the same
+	// Secrets: an instance deletes revocations that none of its Secrets opens. Instances with the
+	// same Prefix may have different issuers.
 	Prefix string
-	// Timeout bounds how long a slow or dead Redis holds up a request. 0 is 50 milliseconds. A
-	// look-up that was given up may have taken a lease: then others wait for it, for at most Wait.
+	// Timeout bounds how long a slow or dead Redis delays a request. 0 means 50 milliseconds. If a
+	// look-up ends by Timeout, it may already have taken a lease. Then other instances wait for
+	// that lease, at most for Wait.
 	Timeout time.Duration
-	// Wait is how long an instance waits for another one that is introspecting the same token, before
-	// it introspects the token itself. 0 is one second. Set it to more than the issuer usually takes.
+	// Wait is how long an instance waits while another instance introspects the same token. Then it
+	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
+	// introspection call.
 	Wait time.Duration
 	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
 	Logger *slog.Logger
 }
 
-// String names the prefix, and shows no secret.
+// String returns the number of secrets and the prefix. It shows no secret.
 func (c Config) String() string {
 	return fmt.Sprintf("a fleet with %d secrets under %q", len(c.Secrets), c.Prefix)
 }
@@ -139,26 +143,27 @@ func (c Config) validate() error {
 // use. It has no goroutine while no call is running, and needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
-	keys    []*keys // of Secrets, in that order
+	keys    []*keys // derived from Secrets, in the same order
 	prefix  string
 	timeout time.Duration
 	wait    time.Duration
-	logger  *slog.Logger // nil: slog.Default at the time of each record
-	lease   string       // the value of a lease that this instance has
+	logger  *slog.Logger // if nil, slog.Default at the time of each record
+	lease   string       // random value of the leases that this instance takes
 
-	// Tests change these; otherwise they are the constants of the same name.
+	// Tests change these fields. Otherwise they have the values of the constants of the same name.
 	readAnyway time.Duration
 	maxRead    int
 
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	calls   chan struct{} // semaphore that bounds concurrent calls, also those that were given up
+	// Semaphore that bounds concurrent calls, including those that still run after their timeout.
+	calls   chan struct{}
 	probing atomic.Bool
 
 	lastFailure atomic.Pointer[error]
 
 	mu     sync.Mutex
-	logged map[string]bool            // see logChange and logOnce
-	known  map[string]knownRevocation // key: JSON of the message
+	logged map[string]bool            // what logChange and logOnce have already logged
+	known  map[string]knownRevocation // the keys are the JSON of messages
 	swept  time.Time                  // when ended revocations were last removed from known
 }
 

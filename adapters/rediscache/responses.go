@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Get implements [xenaauth.Cache]. It makes one round trip to Redis. While it waits for another
-// instance, it makes some thirty more at most.
+// Get implements [xenaauth.Cache]. It makes one round trip to Redis. If it waits for another
+// instance, it makes about thirty more at most.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
@@ -23,7 +23,8 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 		if !found.wait {
 			return found.value, nil
 		}
-		// The delay is random, so that not all waiting requests look at the same moment.
+		// The delay is random, so that the waiting requests do not all call Redis at the same
+		// moment.
 		timer := time.NewTimer(min(delay/2+rand.N(delay), time.Until(deadline)))
 		select {
 		case <-timer.C:
@@ -37,14 +38,14 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	}
 }
 
-// entry is what look has found.
+// entry is the result of a look-up.
 type entry struct {
-	value []byte // nil: no response
+	value []byte // nil if there is no response
 	wait  bool   // another instance has the lease: it is introspecting the token
 }
 
-// look reads an entry, and takes the lease if there is none. The lease and the response have the
-// same name, so that they are on the same node of a cluster.
+// look makes a look-up: it reads an entry, and takes the lease if there is no entry. The lease and
+// the response have the same name in Redis, so that they are on the same node of a cluster.
 func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))
@@ -55,10 +56,10 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 		if i == 0 {
 			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
 		}
-		// GETRANGE bounds the reply: others can write to Redis.
+		// GETRANGE limits the reply, because an attacker may have stored a long value.
 		found[i] = pipe.GetRange(ctx, names[i], 0, maxSealed-1)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	_, _ = pipe.Exec(ctx) // the result of each command is read below
 	first := ""
 	for i, k := range c.keys {
 		sealed, err := found[i].Result()
@@ -90,8 +91,8 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// release replaces the lease of this instance by a mark that there is no response, for the
-// instances that wait. It does not replace a response.
+// release replaces the lease of this instance by a mark, which tells the waiting instances that
+// there is no response. If there is a response in place of the lease, release leaves it.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -124,8 +125,8 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether the value in Redis has another type than ours: another client has put
-// it there. This error is not an outage.
+// wrongType reports whether err means that the value in Redis is not a string. Then another client
+// has stored it. This error does not mean that Redis is down.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

@@ -9,9 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// takeTurn takes the turn to restore, and returns 1, unless another instance has it. It is SET NX
-// with one exception: it ignores a turn that has no end or a later end than instances set. Somebody
-// else has set it, and all instances would wait for it.
+// takeTurn tries to take the turn: a key in Redis that allows one instance at a time to restore. It
+// returns 1 if this instance has the turn now, and 0 if another instance has it. It does the same
+// as SET NX with one exception: it replaces a turn that never expires, or that expires later than
+// instances set. An attacker has written such a turn, and all instances would wait for its end.
 var takeTurn = redis.NewScript(`
 local left = redis.call("PTTL", KEYS[1])
 if left >= 0 and left <= tonumber(ARGV[3]) then
@@ -21,18 +22,18 @@ redis.call("SET", KEYS[1], ARGV[1], "PX", ARGV[2])
 return 1`)
 
 const (
-	// A turn takes one second for each 1000 revocations that are put back.
+	// A turn lasts one second for each 1000 revocations that are put back.
 	perTurn = 1000
-	// Others who write to Redis can take every turn. So an instance that was denied the turn more than
-	// maxDenied times in a row goes ahead at random: one instance in oneIn, then twice as many each
-	// time.
+	// An attacker who can write to Redis may take every turn. So an instance that did not get the
+	// turn more than maxDenied times in a row restores without it, with a probability of one in
+	// oneIn. The probability doubles each further time.
 	maxDenied = 3
 	oneIn     = 64
 )
 
-// restore puts back the revocations that this instance knows and that seen does not have. It also
-// publishes them: another instance may have missed them, and they may be deleted again before it
-// reads. One instance at a time does this.
+// restore puts back the revocations that this instance knows and that are not in seen. It also
+// publishes them, because another instance may not have received them, and an attacker may delete
+// them again before that instance reads. One instance at a time does this.
 func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	now := time.Now()
 	lost := f.lost(seen, now, now)
@@ -40,7 +41,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		f.denied = 0
 		return nil
 	}
-	f.unsettled = true // until a read finds them in Redis
+	f.unsettled = true // until a read finds these revocations in Redis
 	length := min(firstCheck*time.Duration(1+len(lost)/perTurn), lastCheck)
 	turn, err := bounded(ctx, busTimeout, func(ctx context.Context) (bool, error) {
 		return takeTurn.Run(ctx, f.client, []string{f.turnName()},
@@ -53,7 +54,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		if f.denied++; f.denied <= maxDenied || rand.N(oneIn) >= 1<<min(f.denied-maxDenied-1, 6) {
 			return nil
 		}
-		// Leave out what another instance has published meanwhile.
+		// Leave out revocations that another instance has published meanwhile.
 		lost = f.lost(seen, now, now.Add(-maxDenied*length))
 	}
 	f.denied = 0
@@ -61,7 +62,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			seen[text] = true // so that a pass of several reads puts it back once
+			seen[text] = true // so that the next reads of this pass do not put it back again
 		}
 		errKeep := f.keep(ctx, now, some...)
 		if err := f.broadcast(ctx, some...); err != nil {
@@ -74,8 +75,8 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// lost returns the revocations in force that seen does not have, and that were not published after
-// since. The Member of each is the JSON of the message.
+// lost returns the known revocations that are in force, that are not in seen, and that were not
+// published after since. The Member of each is the JSON of the message.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

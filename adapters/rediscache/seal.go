@@ -12,12 +12,12 @@ import (
 	"errors"
 )
 
-// keys are the keys that are derived from one secret, each for one purpose.
+// keys are the keys that are derived from one secret. Each has one purpose.
 type keys struct {
-	name       []byte      // for the names of entries
-	value      []byte      // derives the key of each entry
+	name       []byte      // makes the names of entries
+	value      []byte      // for deriving the key of each entry
 	revocation cipher.AEAD // seals revocations
-	nonce      []byte      // derives the nonces of revocations
+	nonce      []byte      // for deriving the nonces of revocations
 }
 
 func newKeys(secret []byte) (*keys, error) {
@@ -54,14 +54,15 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// nameOf returns the name in Redis of the entry of a key. 128 bits of the HMAC are enough to tell
-// entries apart.
+// nameOf returns the name in Redis for the entry with the given key. It has 128 bits of the HMAC,
+// enough that two entries never have the same name.
 func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// entry returns the cipher of one entry. Its key is derived from the secret and from the hash of
-// the token. So an attacker with the secret cannot open an entry without the token.
+// entry returns the cipher of one entry. The key of the cipher is derived from the secret and from
+// the hash of the token. So an attacker with the secret cannot open an entry without the token or
+// its hash.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {
@@ -72,12 +73,12 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 
 // A sealed text consists of a mark, a nonce and the ciphertext. The plaintext is the length of the
 // text, the text, and zeros up to a multiple of block bytes, so that the length of the ciphertext
-// tells little. The name in Redis is authenticated with the text, so that a value under another
-// name is not accepted.
+// reveals little. The name in Redis is part of what is authenticated. So a value that an attacker
+// copies to another name cannot be opened.
 const (
-	sealedMark = 1   // also the version of this form
-	leaseMark  = "?" // an instance is introspecting the token
-	gaveUpMark = "-" // there is no response: instances that wait need not wait any longer
+	sealedMark = 1   // first byte of a sealed text; also the version of this form
+	leaseMark  = "?" // in place of a response: an instance is introspecting the token
+	gaveUpMark = "-" // in place of a response: there is none, and instances need not wait any longer
 	block      = 256
 	overhead   = 1 + 12 + 16
 	maxSealed  = 64 << 10
@@ -119,7 +120,7 @@ func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error
 		return nil, err
 	}
 	nonce := make([]byte, 12)
-	_, _ = rand.Read(nonce) // never fails: see crypto/rand
+	_, _ = rand.Read(nonce) // Read never returns an error: see crypto/rand
 	return seal(a, nonce, name, value), nil
 }
 
@@ -131,8 +132,9 @@ func (k *keys) openValue(name string, key [32]byte, sealed []byte) ([]byte, erro
 	return open(a, name, sealed)
 }
 
-// sealRevocation returns the same result for the same text, so that Redis keeps equal revocations
-// once. The nonce is derived from the text: two different texts have different nonces.
+// sealRevocation seals a text. Equal texts have equal results, so that Redis stores equal
+// revocations only once. The nonce is derived from the text, so two different texts have different
+// nonces.
 func (k *keys) sealRevocation(name, text string) string {
 	return string(seal(k.revocation, mac(k.nonce, name, "\x00", text)[:12], name, []byte(text)))
 }

@@ -15,13 +15,15 @@ import (
 )
 
 // Subscribe implements [xenaauth.RevocationBus]. It returns when ctx ends, and not before. While
-// Redis is down, it tries again at least every two seconds. When Redis is back, it reads what it
-// has missed. If Redis has lost revocations that this instance knows, by a restart or because they
-// were deleted, it puts them back and publishes them again. Calls of apply do not overlap.
+// Redis is down, it tries again at least every two seconds. When Redis is back, it reads the
+// revocations that it has missed. If Redis has lost revocations that this instance knows, by a
+// restart or because they were deleted, it puts them back and publishes them again. Subscribe makes
+// the calls of apply one after the other.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
-	// A goroutine and connections of their own are for reading. Others can put so much into Redis that
-	// a read takes long. Meanwhile this instance must receive what is published.
+	// Reading has its own goroutine and its own connections. A read may take long, because an
+	// attacker can store very many values in Redis. Meanwhile this instance must still receive what
+	// is published.
 	var reading sync.WaitGroup
 	reading.Go(func() { f.keepReading(ctx) })
 	f.keepReceiving(ctx)
@@ -29,32 +31,35 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 	return ctx.Err()
 }
 
-// follower is one call of Subscribe.
+// follower is the state of one call of Subscribe.
 type follower struct {
 	*Cache
-	subscribed chan struct{} // has a value after each subscription, until keepReading takes it
-	received   atomic.Int64  // number of genuine messages
+	subscribed chan struct{} // gets a value after each subscription
+	// Number of messages that were received and that an instance of the fleet has sealed.
+	received atomic.Int64
 
 	applying sync.Mutex
 	apply    func(xenaauth.Revocation)
 
 	// Only the goroutine of keepReading uses the following fields.
-	base      int64 // the counter of Redis, less received, at the start of the last read
+	base      int64 // the counter of Redis minus received, at the start of the last read
 	pass      pass
-	unsettled bool      // the last read found that Redis lacks revocations that this instance knows
-	denied    int       // how often in a row another instance had the turn to restore
-	again     time.Time // when to read even if nothing has changed: others can write to the counter
+	unsettled bool // the last read found that Redis lacks revocations that this instance knows
+	denied    int  // how often in a row this instance did not get the turn to restore
+	// When to read although the counts show no reason: an attacker can write false counts.
+	again time.Time
 }
 
 const (
-	minRetry    = 50 * time.Millisecond // between two attempts to subscribe
-	maxRetry    = 2 * time.Second
-	maxSilence  = 5 * time.Second // then a PING tests the connection; twice the time ends it
-	minLifetime = 3 * time.Second // of a connection, before the log says that Redis is back
+	minRetry = 50 * time.Millisecond // between two attempts to subscribe
+	maxRetry = 2 * time.Second
+	// Without a message for this time, a PING tests the connection; after twice the time it is closed.
+	maxSilence  = 5 * time.Second
+	minLifetime = 3 * time.Second // age of a connection at which the log says that Redis is back
 )
 
-// keepReceiving subscribes again whenever a subscription ends. After a subscription that Redis had
-// confirmed, it tries at once: the shorter the interruption, the less has to be read.
+// keepReceiving subscribes, and subscribes again whenever a subscription ends. If Redis had
+// confirmed the subscription that ended, it tries again at once, so that few messages are missed.
 func (f *follower) keepReceiving(ctx context.Context) {
 	delay := minRetry
 	for {
@@ -66,7 +71,7 @@ func (f *follower) keepReceiving(ctx context.Context) {
 		if confirmed {
 			delay = minRetry
 		}
-		// The delay is random, so that not all instances subscribe at the same moment.
+		// The delay is random, so that the instances do not all subscribe at the same moment.
 		if !sleep(ctx, delay/2+rand.N(delay/2)) {
 			return
 		}
@@ -74,7 +79,7 @@ func (f *follower) keepReceiving(ctx context.Context) {
 	}
 }
 
-// sleep waits for d. It reports false if ctx ends first.
+// sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
