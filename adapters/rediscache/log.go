@@ -20,7 +20,7 @@ func (c *Cache) logChange(what string, err error) {
 	c.logged[what] = err != nil
 	c.mu.Unlock()
 	switch {
-	// No record for each new cause, because the cause of a long failure may change often.
+	// A new cause gets no record of its own, because the cause of a long failure may change often.
 	case err != nil && !before:
 		c.log(slog.LevelError, "Redis fails, so this instance is on its own",
 			"what", what, "why", publicCause(err))

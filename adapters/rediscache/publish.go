@@ -15,9 +15,9 @@ import (
 const (
 	maxRevocations = 100_000         // the most revocations that Redis keeps and that a Validator holds
 	busTimeout     = 2 * time.Second // timeout of a call for which no request waits
-	// From the end of a revocation to its removal, because clocks differ.
+	// slack is the time from the end of a revocation to its removal, because clocks differ.
 	slack = time.Minute
-	// Bytes of a sealed revocation; a page of such revocations has at most 8 MB.
+	// maxMember limits the bytes of a sealed revocation. A page of the longest ones has 8 MB.
 	maxMember = 16 << 10
 )
 
@@ -80,7 +80,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			// The number of messages that broadcast publishes.
+			// The counter counts the messages that broadcast publishes.
 			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some)))
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error

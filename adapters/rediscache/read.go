@@ -13,16 +13,16 @@ import (
 const (
 	firstCheck = time.Second // interval until the second check; each later interval is twice as long
 	lastCheck  = 30 * time.Second
-	// The least time until a read without a reason; the longest time is twice as long.
+	// readAnyway is the least time until a read without a reason. The longest is twice as long.
 	readAnyway = 5 * time.Minute
 	page       = 500 // approximate number of members in one reply of Redis
 
 	// These are the bounds of one read. The instance reads the rest after firstCheck. So an
-	// attacker who fills Redis with junk cannot keep an instance busy.
-	// Members: while the secret changes, Redis has each revocation twice.
+	// attacker who fills Redis with junk cannot keep an instance busy. maxRead counts members: while
+	// the secret changes, Redis has each revocation twice.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// The most reads in one pass, in case that junk is added faster than it is removed.
+	// maxParts limits the reads of one pass, in case that junk is added faster than it is removed.
 	maxParts = 16
 )
 
@@ -31,7 +31,7 @@ const (
 type pass struct {
 	cursor string
 	parts  int
-	// The key is the JSON of a message; the value says whether the first secret has sealed it.
+	// seen has the JSON of each message. The value says whether the first secret has sealed it.
 	seen map[string]bool
 }
 

@@ -155,7 +155,8 @@ type Cache struct {
 	maxRead    int
 
 	breaker *gobreaker.CircuitBreaker[struct{}]
-	// Semaphore that bounds concurrent calls, including those that still run after their timeout.
+	// calls is a semaphore. It bounds concurrent calls, including those that still run after their
+	// timeout.
 	calls   chan struct{}
 	probing atomic.Bool
 

@@ -35,7 +35,7 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 type follower struct {
 	*Cache
 	subscribed chan struct{} // gets a value after each subscription
-	// Number of messages that were received and that an instance of the fleet has sealed.
+	// received is the number of received messages that an instance of the fleet has sealed.
 	received atomic.Int64
 
 	applying sync.Mutex
@@ -46,14 +46,15 @@ type follower struct {
 	pass      pass
 	unsettled bool // the last read found that Redis lacks revocations that this instance knows
 	denied    int  // how often in a row this instance did not get the turn to restore
-	// When to read although the counts show no reason: an attacker can write false counts.
+	// again is when to read although the counts show no reason: an attacker can write false counts.
 	again time.Time
 }
 
 const (
 	minRetry = 50 * time.Millisecond // between two attempts to subscribe
 	maxRetry = 2 * time.Second
-	// Without a message for this time, a PING tests the connection; after twice the time it is closed.
+	// After maxSilence without a message, a PING tests the connection. After twice that time the
+	// connection is closed.
 	maxSilence  = 5 * time.Second
 	minLifetime = 3 * time.Second // age of a connection at which the log says that Redis is back
 )

@@ -14,15 +14,15 @@ import (
 	"unicode/utf8"
 )
 
-// accessLog writes a line of JSON for each request. It formats the line itself, because log/slog
-// takes several times as long.
+// accessLog writes a line of JSON for each request. It does not use log/slog, which needs several
+// times as long to format a line.
 type accessLog struct {
 	to      io.Writer
 	buffers sync.Pool // of *[]byte
 }
 
-// line writes the line of a request. The line has the path, and neither the query, which can
-// contain secrets, nor a header field. Text of the client is escaped, and cut if it is long.
+// line writes the line of a request. The line has the path. It has no header field, and not the
+// query, which can contain secrets. Text of the client is escaped, and cut if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -49,19 +49,19 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
 	b = append(b, "}\n"...)
-	_, _ = l.to.Write(b) // the logBuffer counts lost lines
+	_, _ = l.to.Write(b) // write errors are no problem here: the logBuffer counts lost lines
 	*buffer = b
 	l.buffers.Put(buffer)
 }
 
-// member appends a member of the JSON object. It cuts value after most bytes, and appends nothing
-// if value is empty.
-func member(b []byte, name, value string, most int) []byte {
+// member appends a member to the JSON object. It cuts value if value has more than maxBytes bytes.
+// If value is empty, it appends nothing.
+func member(b []byte, name, value string, maxBytes int) []byte {
 	if value == "" {
 		return b
 	}
 	b = append(append(append(b, `,"`...), name...), `":`...)
-	value = short(value, most)
+	value = short(value, maxBytes)
 	if strings.ContainsFunc(value, needsEscape) {
 		return append(b, quoted(value)...)
 	}
@@ -97,10 +97,10 @@ func quoted(text string) []byte {
 // changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// short cuts s after most bytes.
-func short(s string, most int) string {
-	if len(s) <= most {
+// short cuts s if s has more than maxBytes bytes.
+func short(s string, maxBytes int) string {
+	if len(s) <= maxBytes {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "") + "…"
+	return strings.ToValidUTF8(s[:maxBytes], "") + "…"
 }

@@ -15,13 +15,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// admin responds on the listener for probes, metrics and operators. Only /revoke needs a secret:
-// the other responses contain no secret, and their requests change nothing.
+// admin serves the listener for probes, metrics and operators. Only /revoke needs a secret. The
+// responses of the other endpoints contain no secret, and requests to them change nothing.
 type admin struct {
 	validator *xenaauth.Validator
 	activity  *activity
-	secret    []byte // for /revoke
-	fleet     bool   // revocations are published to other gateways
+	secret    []byte // the secret for /revoke
+	fleet     bool   // whether revocations are published to other gateways
 	log       *slog.Logger
 }
 
@@ -52,8 +52,8 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// ready responds 200 if requests should be sent here. Once the gateway has the issuer's keys, a
-// probe makes no call to the issuer.
+// ready is for readiness probes. It responds with 200 if the gateway can decide about requests.
+// When the gateway has the issuer's keys, a probe causes no call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -68,7 +68,8 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// revoke takes a [xenaauth.Revocation] as JSON. The request must have the secret.
+// revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request must have the
+// secret.
 func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {
@@ -100,16 +101,17 @@ func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	say(w, status, word)
 }
 
-// revocationResult returns the response to a revocation. 200 means that the tokens pass at no
-// gateway, so it is for a gateway without Redis only: Redis does not tell which other gateways have
-// received a revocation.
+// revocationResult returns the response to a revocation. The status 200 says that every gateway now
+// refuses the tokens. With Redis the status is 202, because Redis does not report which gateways
+// have received the revocation.
 func (a *admin) revocationResult(err error) (status int, word string) {
 	switch {
 	case err == nil && a.fleet:
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"
-	case errors.Is(err, xenaauth.ErrNotPublished): // before the other one: a full Redis is both
+	// This case comes first, because if Redis is full, the error is both.
+	case errors.Is(err, xenaauth.ErrNotPublished):
 		return http.StatusServiceUnavailable, "revoked here; the other gateways were not told: try again"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):
 		return http.StatusInsufficientStorage, "not revoked here: too many revocations are in force"

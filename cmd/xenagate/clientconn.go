@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// clientListener accepts connections that bound the time that the client may take to accept each
-// piece of a response.
+// clientListener accepts connections of clients. Each connection limits how long the client may
+// take to accept a piece of a response.
 type clientListener struct {
 	net.Listener
 	timeout time.Duration
@@ -28,19 +28,21 @@ func (l *clientListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// halfCloser is a connection that net/http can close gently: a TCP connection.
+// halfCloser has the methods of a TCP connection that net/http uses to close a connection without
+// losing data.
 type halfCloser interface {
 	net.Conn
 	CloseWrite() error
 }
 
-// clientConn sets its write deadline itself, an eighth later than necessary. To set it for each
-// response would start and stop a timer, for which the runtime wakes a thread.
+// clientConn sets its own write deadline. A new deadline stops and starts a timer, for which the
+// runtime wakes a thread. So it does not set one for each response: it makes the deadline an eighth
+// longer, and sets it again only when that eighth has passed.
 type clientConn struct {
 	halfCloser
 	timeout  time.Duration
 	bounded  atomic.Bool
-	extended atomic.Int64 // when the deadline was set last, in nanoseconds
+	extended atomic.Int64 // when the deadline was last set, in nanoseconds
 }
 
 // Write implements [net.Conn].
@@ -52,10 +54,12 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	return c.halfCloser.Write(p)
 }
 
-// SetWriteDeadline does nothing. net/http calls it between requests.
+// SetWriteDeadline does nothing. net/http calls it between requests, and would overwrite the
+// deadline of Write.
 func (c *clientConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline ends the bound. net/http calls it for an upgraded connection, which has no timeouts.
+// SetDeadline turns the limit off. net/http calls it when a connection is upgraded, and an upgraded
+// connection has no timeouts.
 func (c *clientConn) SetDeadline(t time.Time) error {
 	c.bounded.Store(false)
 	return c.halfCloser.SetDeadline(t)

@@ -7,33 +7,36 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// misleadingFields are header fields by which a client says where a request came from, or what it
-// asks for. A name with a "-" at its end stands for all names that begin with it. Services believe
-// these fields when a gateway sends them. Some frameworks take the path from X-Original-URL or
-// X-Rewrite-URL, and not from the request line by which the rule was found.
+// misleadingFields are header fields that say where a request came from, or what it is for. If a
+// name here ends in "-", every name that begins with it is meant. Services believe these fields if
+// a gateway forwards them. For example, some frameworks take the path from X-Original-URL or
+// X-Rewrite-URL instead of the request line, and the gateway has found the rule by the request
+// line.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
-	"proxy", // becomes HTTP_PROXY in the environment of a CGI program
+	"proxy", // a CGI program gets it as the environment variable HTTP_PROXY
 }
 
-// framingFields are the header fields that frame a message, or that belong to one connection. A
-// service to which all signs are equal takes Transfer_Encoding for Transfer-Encoding: it would read
-// another body, or another request, than the gateway did. Only the exact names may be in a request,
-// because net/http and ReverseProxy handle those.
+// framingFields are the header fields that say where a message ends, or that belong to one
+// connection. Some services read "_" and other characters in names as "-", so that
+// Transfer_Encoding is Transfer-Encoding for them. Such a service would read another body than the
+// gateway, or another request. Only the exact names may be in a request, because net/http and
+// ReverseProxy handle those.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
 }
 
-// removedField is a name, or the beginning of names, of fields that are removed.
+// removedField is the name of fields that are removed from requests, or the beginning of their
+// names.
 type removedField struct {
 	name        string
-	prefix      bool // all names that begin with name and a sign
-	misspelling bool // the exact name stays, other spellings are removed
+	prefix      bool // remove every field whose name begins with name and a character like "-"
+	misspelling bool // keep the exact name, and remove its other spellings
 }
 
-// removedFields has the fields that are removed, by the first letter of their names.
+// removedFields are the fields that are removed, by the first letter of their names.
 var removedFields = func() (by [128][]removedField) {
 	for _, name := range misleadingFields {
 		by[name[0]] = append(by[name[0]], removedField{
@@ -46,10 +49,10 @@ var removedFields = func() (by [128][]removedField) {
 	return by
 }()
 
-// isRemoved reports whether a field of the client must not reach an upstream.
+// isRemoved reports whether a field that the client sent must not reach an upstream.
 func isRemoved(name string) bool {
 	if name == "" || name[0] >= 128 {
-		return true // not a field name
+		return true // no valid field name begins like this
 	}
 	for _, f := range removedFields[fieldname.FoldByte(name[0])] {
 		switch {
@@ -68,9 +71,9 @@ func isRemoved(name string) bool {
 // isOtherSign reports whether r is neither a letter, nor a digit, nor "-".
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
-// replaceClientFields removes what the client says about where the request came from, and sets
-// X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, its X-Forwarded-For is
-// continued and its X-Forwarded-Proto stays.
+// replaceClientFields removes the fields in which the client says where the request came from, and
+// sets X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, its address is added to
+// the X-Forwarded-For that it sent, and its X-Forwarded-Proto stays.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) {

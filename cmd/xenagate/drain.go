@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// drain ends the gateway so that no client loses a request. From its beginning, /readyz responds
-// 503, and each response is the last one on its connection. After timeouts.drain_delay, in which
-// load balancers notice the 503, the listeners close, and each connection closes when it is idle. A
-// second signal ends everything at once. The error says how many requests were cut off.
+// drain ends the gateway so that no client loses a request. When it begins, /readyz responds with
+// 503, and each connection ends after its next response. Load balancers notice the 503 within
+// timeouts.drain_delay. After that time the listeners close, and each connection closes when it is
+// idle. A second signal ends everything at once. The error says how many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -25,7 +25,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		delay = 0 // SIGINT is for a gateway in a terminal, without a load balancer
+		delay = 0 // the user of a terminal sends SIGINT: there is no load balancer to wait for
 	}
 	select {
 	case <-time.After(delay):
@@ -47,8 +47,8 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	}
 }
 
-// cutOff returns an error with the number of requests under way. An upgraded connection counts as a
-// request.
+// cutOff returns an error with the number of requests that have not ended. An upgraded connection
+// counts as a request.
 func (s *servers) cutOff(why string) error {
 	n, requests := s.gateway.activity.requests.Load(), "requests were"
 	if n == 1 {
@@ -57,7 +57,7 @@ func (s *servers) cutOff(why string) error {
 	return fmt.Errorf("%s: %d %s cut off", why, n, requests)
 }
 
-// secondSignal closes killed at the next signal but SIGHUP.
+// secondSignal closes killed when the next signal arrives. It ignores SIGHUP.
 func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()) {
 	closed, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -77,22 +77,23 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// shutdown closes the listeners but admin, and waits for the requests under way, until ctx ends.
-// Upgraded connections count as requests.
+// shutdown closes all listeners except admin. It waits until ctx ends for requests that have not
+// ended. An upgraded connection counts as a request.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
 		wg.Go(func() {
 			_ = h.listener.Close()
-			// Shutdown closes idle connections at once. On a connection that became idle during the
-			// drain, the client may be sending a request.
+			// Shutdown closes idle connections at once. If a connection became idle during the
+			// drain, the client may be sending a request on it.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			_ = h.Shutdown(ctx) // waits for connections with a part of a request
+			_ = h.Shutdown(ctx) // waits also for connections on which a part of a request has arrived
 		})
 	}
 	if s.grpc != nil {
 		stopped := make(chan struct{})
-		go func() { s.grpc.GracefulStop(); close(stopped) }() // sends GOAWAY and waits for the RPCs under way
+		// GracefulStop sends GOAWAY, and waits for the RPCs that have not ended.
+		go func() { s.grpc.GracefulStop(); close(stopped) }()
 		wg.Go(func() {
 			select {
 			case <-stopped:
@@ -118,9 +119,9 @@ func waitUntil(ctx context.Context, done func() bool) {
 	}
 }
 
-// lateIdle knows the connections that became idle during the drain. If the header of a connection's
-// last response was sent before the drain, it had no "Connection: close", so the client may be
-// sending another request.
+// lateIdle records the connections that became idle during the drain. If the header of a
+// connection's last response was sent before the drain, it had no "Connection: close", so the
+// client may be sending another request.
 type lateIdle struct {
 	draining *atomic.Bool
 	mu       sync.Mutex
@@ -144,8 +145,8 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// over reports whether each of these connections has been idle for delay: as long as the
-// connections that were idle when the drain began.
+// over reports whether each recorded connection has been idle for at least delay. Connections that
+// were idle when the drain began have had this time too.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -165,7 +166,7 @@ const (
 	cutOffWait = 2 * time.Second
 )
 
-// close closes all connections, and at last the admin listener.
+// close closes all connections. It closes the admin listener last.
 func (s *servers) close() {
 	s.cancel()
 	for _, h := range s.http {

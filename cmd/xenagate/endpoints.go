@@ -9,7 +9,7 @@ import (
 )
 
 // endpoints are the gateway's own endpoints on the listeners for clients, by their paths: the JWKS
-// for assertions, and the receiver of logout tokens.
+// for assertions, and the endpoint for logout tokens.
 type endpoints map[string]stage
 
 func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validator) endpoints {
@@ -30,7 +30,8 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// serve responds if the request is for an endpoint of the gateway, and reports whether it was.
+// serve responds if the path of the request is that of an endpoint. It reports whether it has
+// responded.
 func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]
 	if !ok || r.URL.RawPath != "" {

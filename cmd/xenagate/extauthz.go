@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// newExtAuthz returns the server that Envoy asks by gRPC whether a request may pass.
+// newExtAuthz returns the gRPC server for Envoy, which calls it to learn whether a request may
+// pass.
 func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	service, err := extauthz.New(extauthz.Config{
 		Middleware: g.auth, Find: g.tables.findNoted, Identity: g.identity,
@@ -28,7 +29,7 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.At("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		grpc.MaxRecvMsgSize(512<<10), // Envoy sends the header of a request, and no body
+		grpc.MaxRecvMsgSize(512<<10), // the message of Envoy has the header of a request, and no body
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),

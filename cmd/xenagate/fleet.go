@@ -15,15 +15,15 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// joinFleet configures v to share introspection responses and revocations through Redis. It returns
-// nil if the configuration names no Redis.
+// joinFleet configures v to share introspection responses and revocations through Redis. If redis
+// is not configured, it changes nothing and returns nil.
 func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (redis.UniversalClient, error) {
 	from := cfg.Redis
 	if from == nil {
 		return nil, nil
 	}
 	secrets, password, errSecrets := cfg.RedisSecrets()
-	logging.Disable() // its lines contain addresses; rediscache logs what matters
+	logging.Disable() // the log of go-redis contains addresses; rediscache logs what operators need
 	opts := &redis.UniversalOptions{
 		Addrs: from.Addresses, MasterName: from.MasterName, Username: from.Username, Password: password,
 		ContextTimeoutEnabled: true,
@@ -45,7 +45,7 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (red
 	return client, errSecrets
 }
 
-// followRevocations takes over the revocations of the other gateways, until ctx ends.
+// followRevocations puts the revocations of other gateways in force here, until ctx ends.
 func followRevocations(ctx context.Context, v *xenaauth.Validator, logger *slog.Logger) {
 	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
 	for wait := shortest; ctx.Err() == nil; wait = min(2*wait, longest) {

@@ -20,10 +20,10 @@ import (
 type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
-	trusted  []netip.Prefix // proxies in front of the gateway
-	strip    bool           // the client's Authorization
+	trusted  []netip.Prefix // the networks of proxies in front of the gateway
+	strip    bool           // forward the client's Authorization field
 	metrics  *metrics
-	reverse  httputil.ReverseProxy // what all requests have in common
+	reverse  httputil.ReverseProxy // the settings that all requests share
 }
 
 func newForwarder(g *gateway) *forwarder {
@@ -35,31 +35,34 @@ func newForwarder(g *gateway) *forwarder {
 		FlushInterval: flushAfter,
 		BufferPool:    new(copyBuffers),
 		ErrorHandler:  f.failed,
-		ErrorLog:      log.New(io.Discard, "", 0), // it contains addresses; the access log has its errors
+		// The log records of ReverseProxy contain addresses. The access log has its errors.
+		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return f
 }
 
-// flushAfter is how long the header of a response with a known length may wait for the body. Each
-// piece of a body, and every part of a stream, is sent at once. A shorter time would cost more: the
-// timer would often be the next one of the runtime, which then wakes a thread.
+// flushAfter is how long the header of a response with a known length may wait for the body. Later
+// pieces of a body, and all parts of a stream, are sent at once. With a shorter time, this timer
+// would often be the next timer of the runtime, which wakes a thread for it.
 const flushAfter = 200 * time.Millisecond
 
-// forward is the last stage.
+// forward is the last stage: it sends the request to the upstream.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
 	q.reverse = f.reverse
 	q.reverse.Transport = q.upstream.connections
 	q.reverse.Rewrite = func(pr *httputil.ProxyRequest) { f.rewrite(pr, q) }
 	q.reverse.ModifyResponse = func(res *http.Response) error {
-		f.auth.Challenge(res.Header, q.request, nil) // sets what a response to an allowed request needs
+		// Challenge sets the header fields for the response to an allowed request.
+		f.auth.Challenge(res.Header, q.request, nil)
 		return nil
 	}
 	q.reverse.ServeHTTP(w, q.request)
 }
 
-// allowWebSocketOnly removes a request to upgrade to another protocol. After an upgrade to h2c, an
-// upstream would read further requests from the connection, which no table of routes has seen.
+// allowWebSocketOnly removes a request to upgrade to a protocol other than WebSocket. After an
+// upgrade to h2c, the upstream would read further requests from the connection, and the gateway
+// would not check them.
 func allowWebSocketOnly(r *http.Request) {
 	if u, ok := r.Header["Upgrade"]; ok && (len(u) != 1 || !strings.EqualFold(u[0], "websocket") ||
 		r.Method != http.MethodGet || r.ContentLength != 0 || !r.ProtoAtLeast(1, 1)) {
@@ -68,23 +71,25 @@ func allowWebSocketOnly(r *http.Request) {
 	r.Header.Del("Http2-Settings")
 }
 
-// rewrite makes the request for the upstream. ReverseProxy has removed the fields that the client
-// named in Connection, and removes none of those that are set here.
+// rewrite makes the request for the upstream. ReverseProxy has already removed the fields that the
+// client named in Connection, so it does not remove fields that are set here.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host
-	out.Host = pr.In.Host // by which the rule was found
+	out.Host = pr.In.Host // the path by which the rule was found
 	f.replaceClientFields(pr)
 	if f.strip {
 		out.Header.Del("Authorization")
 	}
 	f.identity.Strip(out.Header)
 	maps.Copy(out.Header, q.identity)
-	out.Trailer = nil // trailers are fields too, and come too late to be checked
+	// Trailers are removed. They can mislead the upstream like header fields, but they arrive too
+	// late to be checked.
+	out.Trailer = nil
 	out.Header.Del("Trailer")
 }
 
-// copyBuffers keeps the buffers through which responses are copied.
+// copyBuffers reuses the buffers for copying responses.
 type copyBuffers struct{ pool sync.Pool }
 
 // Get implements [httputil.BufferPool].

@@ -11,22 +11,22 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// forwardAuth responds to proxies that ask by HTTP whether a request may pass. It is no ServeMux,
-// which would redirect some paths.
+// forwardAuth serves proxies that call it over HTTP to learn whether a request may pass. It does
+// not use http.ServeMux, which redirects some paths.
 type forwardAuth struct {
 	own     endpoints
 	proxies []askingProxy
 }
 
-// askingProxy is the endpoint for the proxies of one kind.
+// askingProxy is an endpoint for proxies of one kind.
 type askingProxy struct {
 	path    string
-	below   bool // and all paths below it
+	below   bool // the endpoint is for path and for all paths below it
 	trusted []netip.Prefix
 	handler http.Handler
 }
 
-// newForwardAuth makes the endpoints for proxies. The error lists all mistakes in their
+// newForwardAuth returns the endpoints for proxies. The error lists all mistakes in their
 // configuration.
 func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	f := &forwardAuth{own: own}
@@ -50,8 +50,8 @@ func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	return f, errors.Join(errs...)
 }
 
-// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is for a
-// configuration that has other mistakes, so newServers can't be called.
+// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is used
+// if the configuration has other mistakes too, so that newServers can't be called.
 func checkProxies(g *gateway) error {
 	var errForwardAuth, errExtAuthz error
 	if g.cfg.ForwardAuth != nil {
@@ -63,7 +63,7 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// serve is the stage after the listener.
+// serve is the stage that runs after that of the listener.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {
@@ -85,7 +85,7 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
-	case rec.status == http.StatusOK, rec.reason != "": // noted by noteEvent
+	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has set it
 	case !trusts(p.trusted, rec.peer):
 		rec.reason = reasonPeer
 	default:

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// gateway has the parts that several listeners share. newServers makes the listeners with it.
+// gateway contains the parts that the listeners share.
 type gateway struct {
 	cfg          *config.Config
 	log          *slog.Logger
@@ -23,13 +23,13 @@ type gateway struct {
 	activity     *activity
 	recorder     *recorder
 	metrics      *metrics
-	redis        redis.UniversalClient // nil without redis
-	revokeSecret []byte                // nil if operators can't revoke
+	redis        redis.UniversalClient // nil if redis is not configured
+	revokeSecret []byte                // nil if /revoke is not configured
 }
 
-// newGateway makes a gateway. It opens no connection and no listener. The error lists all mistakes
-// that it finds. A gateway that is returned together with an error has working parts in place of
-// those with mistakes, so that newServers can look for more mistakes.
+// newGateway returns the gateway for a configuration. It opens no connection and no listener. The
+// error lists all mistakes that it finds. It may return a gateway together with an error. Then a
+// usable default replaces each part with a mistake, so that newServers can find more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
@@ -40,7 +40,7 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	g.redis, errRedis = joinFleet(cfg, &tokens, logger)
 	err := errors.Join(errIdentity, errRevoke, errTokens, errRedis)
 	if errTokens != nil {
-		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // the mistakes are in errTokens
+		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // errTokens contains the mistakes
 	}
 	state := &stateCollector{activity: g.activity, output: output}
 	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)

@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// newIdentity returns how services learn who the user is. If it returns an error, the Identity has
-// the default fields, so that the rest of the configuration can be checked with it.
+// newIdentity returns the Identity, which tells services who the user is. If it returns an error,
+// the Identity has the default fields, so that the rest of the configuration can be checked with
+// it.
 func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	from := cfg.Identity.Config
 	var errKeys error
@@ -27,8 +28,7 @@ func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	return id, errors.Join(errKeys, err)
 }
 
-// findIdentity is the stage that makes the header fields by which the upstream learns who the user
-// is.
+// findIdentity is the stage that makes the identity fields for the upstream.
 func (p *proxy) findIdentity(w *response, q *passage, rec *record) (ok bool) {
 	user, _ := xenaauth.UserFromContext(q.request.Context())
 	q.identity = make(http.Header)

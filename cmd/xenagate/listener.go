@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// stage responds to a request, and notes in rec what became of it.
+// stage is a function that responds to a request, and writes the result into rec.
 type stage func(w *response, r *http.Request, rec *record)
 
-// activity is what all listeners share while the gateway runs.
+// activity is the state that all listeners share while the gateway runs.
 type activity struct {
-	requests atomic.Int64 // under way, and upgraded connections
+	requests atomic.Int64 // number of requests that have not ended, with upgraded connections
 	draining atomic.Bool
 }
 
-// listenerHandler is the first stage of each HTTP request that a listener accepts. It makes the
-// record, and bounds the time that each piece of the request's body may take.
+// listenerHandler is the first stage of each HTTP request. It makes the record, and limits how long
+// the client may take to send each piece of the request's body.
 type listenerHandler struct {
 	name        string
 	next        stage
@@ -33,7 +33,7 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	var state struct { // what one request needs, in one allocation
+	var state struct { // one allocation for all that one request needs
 		record   record
 		response response
 		context  recordContext
@@ -48,7 +48,7 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
 	}
 	state.context = recordContext{r.Context(), rec}
-	r = r.WithContext(&state.context) // a copy: net/http reads the Body of the original later
+	r = r.WithContext(&state.context) // a copy, because net/http reads the Body of the original later
 	if r.Body != nil && r.Body != http.NoBody {
 		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
 		b.extend()
@@ -60,17 +60,17 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p != nil {
 			l.panicked(res, rec, p)
 		} else if rec.status == 0 {
-			res.WriteHeader(http.StatusOK) // as net/http would
+			res.WriteHeader(http.StatusOK) // net/http sends this status if the handler sends none
 		}
 		l.recorder.done(rec)
 		if p != nil {
-			panic(http.ErrAbortHandler) // net/http closes the connection, and logs nothing
+			panic(http.ErrAbortHandler) // makes net/http close the connection without a log record
 		}
 	}()
 	l.next(res, r, rec)
 }
 
-// panicked notes why a handler ended early. It does not log the value of the panic, which can
+// panicked records why a handler ended early. It does not log the value of the panic, which can
 // contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {

@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	// logDelay bounds the time that a line of the access log waits for more lines.
+	// logDelay is the longest time for which a line of the access log waits for more lines.
 	logDelay = 100 * time.Millisecond
-	// logBatch is the number of bytes that are written without waiting for more lines.
+	// logBatch is the number of bytes at which the buffer is written at once.
 	logBatch = 64 << 10
-	// logRoom is the largest number of bytes that wait for a slow output. Further lines are
-	// dropped.
+	// logRoom is the largest number of bytes that wait for a slow output. Further lines of the
+	// access log are dropped.
 	logRoom = 4 << 20
-	// logReserve is the additional room for all other lines. A flood of requests can't use it up.
+	// logReserve is additional room for the lines that are not of the access log. So a flood of
+	// requests can't keep those lines out of the log.
 	logReserve = 256 << 10
 )
 
@@ -27,16 +28,16 @@ const (
 type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
-	waiting []byte // whole lines
-	spare   []byte // the second of two buffers
-	lost    int64  // lines that were lost since the log reported lost lines
-	cut     bool   // the output has the beginning of a line, and not its end
+	waiting []byte // lines that wait; each is complete
+	spare   []byte // memory of the lines that were written last, for reuse
+	lost    int64  // number of lost lines that no log line has reported yet
+	cut     bool   // the last line in the output is incomplete
 	closed  bool
 
-	first   chan struct{} // signals that the buffer is not empty any more
-	now     chan struct{} // signals that the lines must be written now
-	done    chan struct{} // closed when all lines are written after close
-	dropped atomic.Int64  // lines, for the metrics
+	first   chan struct{} // gets a value when the buffer is not empty any more
+	now     chan struct{} // gets a value when the lines must be written now
+	done    chan struct{} // closed after close, when all lines are written
+	dropped atomic.Int64  // counters of lines, for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {
@@ -47,11 +48,12 @@ func newLogBuffer(to io.Writer) *logBuffer {
 	return l
 }
 
-// batched returns the writer for the access log. Its lines wait for more lines, for logDelay at
-// most.
+// batched returns the writer for the access log. Its lines wait for more lines, but no longer than
+// logDelay.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// prompt returns the writer for all other lines. They are written at once.
+// prompt returns the writer for the log records that are not of the access log. They are written at
+// once.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
 // logLines writes to a logBuffer. Each Write is one or more whole lines.
@@ -60,7 +62,8 @@ type logLines struct {
 	prompt bool
 }
 
-// Write implements [io.Writer]. It returns no error: lost lines are counted.
+// Write implements [io.Writer]. It never returns an error. The buffer counts the lines that are
+// lost.
 func (w logLines) Write(line []byte) (int, error) {
 	l, room := w.buffer, logRoom
 	if w.prompt {
@@ -89,11 +92,11 @@ func (w logLines) Write(line []byte) (int, error) {
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // the signal is already there
+	default: // the channel already has a value
 	}
 }
 
-// run writes lines until the buffer is closed and empty.
+// run writes lines. It returns when the buffer is closed and empty.
 func (l *logBuffer) run() {
 	defer close(l.done)
 	timer := time.NewTimer(logDelay)
@@ -114,7 +117,7 @@ func (l *logBuffer) run() {
 	}
 }
 
-// write writes the lines in the buffer. It reports whether the buffer was closed before.
+// write writes the lines in the buffer. It reports whether the buffer was already closed.
 func (l *logBuffer) write() (last bool) {
 	l.mu.Lock()
 	lines, lost := l.waiting, l.lost
@@ -128,7 +131,7 @@ func (l *logBuffer) write() (last bool) {
 		l.put(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
-		lines = nil // frees the memory that a burst of lines took
+		lines = nil // frees the memory that a burst of lines has needed
 	}
 	l.mu.Lock()
 	l.spare = lines[:0]
@@ -136,12 +139,12 @@ func (l *logBuffer) write() (last bool) {
 	return last
 }
 
-// put writes lines to the output, and counts those that the output doesn't take. If lost is not 0,
-// the last line reports lost lines.
+// put writes lines to the output, and counts the lines that the output fails to write. If lost is
+// not 0, the last of the lines is the one that reports lost lines.
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
-	if l.cut { // or the first line would continue the line that was cut
+	if l.cut { // ends the incomplete line, so that the first new line does not continue it
 		_, err = l.to.Write([]byte{'\n'})
 		l.cut = err != nil
 	}
@@ -153,7 +156,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // one of them is the line that reports lost lines
+	if lost > 0 && missing > 0 { // one of them reports lost lines and is not itself a lost line
 		missing--
 	} else {
 		lost = 0
@@ -172,8 +175,8 @@ func lostLine(n int64) []byte {
 	return b.Bytes()
 }
 
-// close writes all lines and ends the goroutine. If the output doesn't take them, close returns
-// after wait.
+// close writes all lines and ends the goroutine. If the output is blocked, close returns after
+// wait.
 func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()
 	l.closed = true

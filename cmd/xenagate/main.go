@@ -1,18 +1,18 @@
 // Command xenagate is an API gateway for services that accept Xena's access tokens. It is a reverse
-// proxy that passes the requests that a table of routes allows. It also decides for nginx, Traefik,
-// Caddy, Envoy and HAProxy, which ask it about each request. README.md in this folder is its
-// documentation.
+// proxy. It forwards a request if its table of routes lets the request pass. It can also decide for
+// other proxies: nginx, Traefik, Caddy, Envoy and HAProxy call it for each request. README.md in
+// this folder is its documentation.
 //
 //	xenagate -config xenagate.yaml          serve
 //	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reloads routes and keys. SIGTERM ends the gateway after the requests under way, a second
-// signal at once.
+// SIGHUP reloads routes and keys. SIGTERM ends the gateway when all requests have ended. A second
+// signal ends it at once.
 //
 // A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
-// forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A request of another
-// proxy that asks passes through listener.go and forwardauth.go, or through extauthz.go.
+// forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another proxy
+// passes through listener.go and forwardauth.go, or through extauthz.go.
 package main
 
 import (
@@ -30,8 +30,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// logCloseWait bounds the wait at the end for an output that doesn't take the last lines of the
-// log.
+// logCloseWait is how long the program waits at its end for an output that is blocked.
 const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -109,8 +108,8 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// load makes the servers of a configuration. The error lists all mistakes. Together with an error,
-// load returns the table of routes alone, if the table has no mistake.
+// load returns the servers for a configuration. The error lists all mistakes. Together with an
+// error, load returns only the table of routes, and only if the table has no mistake.
 func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {

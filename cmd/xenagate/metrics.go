@@ -10,18 +10,19 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/promauth"
 )
 
-// metrics are the metrics for Prometheus. Every label has few values, and a client can choose none
-// of them.
+// metrics are the metrics for Prometheus. Each label has only few values, and no value is a text
+// that a client chooses.
 type metrics struct {
 	registry *prometheus.Registry
-	auth     *promauth.Metrics // the decisions about tokens, and the issuer
+	auth     *promauth.Metrics // metrics of the decisions about tokens, and of the issuer
 	requests *requestMetrics
 	upstream *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
 	reloadAt *prometheus.GaugeVec
 }
 
-// newMetrics registers all metrics. Assertion keys have a reload metric only if hasKeys is true.
+// newMetrics registers all metrics. The metric for reloads of the assertion keys exists only if
+// hasKeys is true.
 func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
@@ -71,7 +72,7 @@ func (m *metrics) handler() http.Handler {
 	})
 }
 
-// stateCollector collects the state of the listeners and of the log.
+// stateCollector collects metrics about the state of the listeners and of the log.
 type stateCollector struct {
 	activity *activity
 	output   *logBuffer

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// proxy sends requests to upstreams: those that the table of routes lets pass, with exactly the
-// method, host and path by which their rule was found.
+// proxy forwards requests to upstreams, if the table of routes lets them pass. It forwards exactly
+// the method, host and path by which the rule was found.
 type proxy struct {
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -18,10 +18,10 @@ type proxy struct {
 	endpoints endpoints
 	upstreams []*upstream
 	forwarder *forwarder
-	bodyBytes int64 // the largest length of a request's body; 0 is no limit
+	bodyBytes int64 // the largest length of a request's body; 0 means no limit
 }
 
-// passage is a request on its way to an upstream. Each stage sets what the stages after it need.
+// passage is a request on its way to an upstream. Each stage sets fields that later stages need.
 type passage struct {
 	request  *http.Request
 	table    *routeTable // set by checkRoute
@@ -30,8 +30,8 @@ type passage struct {
 	reverse  httputil.ReverseProxy
 }
 
-// serve is the stage after the listener. It passes the request from stage to stage. A stage that
-// returns false has responded.
+// serve is the stage that runs after that of the listener. It calls the other stages in their
+// order. If a stage returns false, it has responded, and serve stops.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return
@@ -42,9 +42,9 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	}
 }
 
-// checkMethod refuses TRACE and CONNECT. A response to TRACE would show the client the header
+// checkMethod refuses TRACE and CONNECT. In the response to TRACE, the client would see the header
 // fields that the gateway adds for the upstream. CONNECT asks for a tunnel to a host that the
-// client names, and over HTTP/2 the upstream would not see the path by which the rule was found.
+// client names. Over HTTP/2 the upstream would not get the path by which the rule was found.
 func checkMethod(w *response, r *http.Request) (ok bool) {
 	if r.Method != http.MethodTrace && r.Method != http.MethodConnect {
 		return true
@@ -53,8 +53,8 @@ func checkMethod(w *response, r *http.Request) (ok bool) {
 	return false
 }
 
-// limitBody refuses a body that is too long. A body without a length is cut off when it exceeds the
-// limit.
+// limitBody refuses a request whose body is too long. If the length is not known, the body is cut
+// off at the limit.
 func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	if p.bodyBytes <= 0 {
 		return true
@@ -67,7 +67,7 @@ func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	return true
 }
 
-// trusts reports whether an address with a port belongs to one of the networks.
+// trusts reports whether an address, which has a port, belongs to one of the networks.
 func trusts(networks []netip.Prefix, peer string) bool {
 	a, err := netip.ParseAddrPort(peer)
 	if err != nil {

@@ -7,42 +7,44 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// record is what the access log and the metrics say about one request. Every stage of a request
-// writes to it, and none decides by it.
+// record contains the data about one request for the access log and the metrics. Every stage of a
+// request writes to it. No stage decides by it.
 type record struct {
-	listener string // "proxy", "forward_auth" or "ext_authz"
+	listener string // the listener: "proxy", "forward_auth" or "ext_authz"
 	start    time.Time
 	peer     string
 
-	method, host, path string // of the client's request, also if another proxy asks about it
+	// method, host and path are those of the client's request. If another proxy calls the gateway
+	// about a request, they are those of that request.
+	method, host, path string
 	route              string // the pattern of the rule
 	user               *xenaauth.User
 	upstream           string // the name of the upstream
 	status             int
 	bytes              int64
 	reason             string // why the request was refused or failed: a [xenaauth.Reason], or a reason below
-	cause              string // the kind of an upstream's failure
+	cause              string // the kind of the failure, if the upstream failed
 }
 
-// The reasons that xenaauth does not have.
+// These reasons are added to those of xenaauth.
 const (
-	reasonMethod          = "method"           // 405: TRACE and CONNECT
-	reasonNotFound        = "not_found"        // 404: no such endpoint
-	reasonNoUpstream      = "no_upstream"      // 404: allowed, but no upstream has this host and path
-	reasonTooLarge        = "too_large"        // 413: a body above limits.body_bytes
-	reasonBody            = "body"             // 408: the client's body broke off, or came too slowly
-	reasonIdentity        = "identity"         // 403 or 401: the user doesn't fit into the identity headers
+	reasonMethod          = "method"           // 405: the method is TRACE or CONNECT
+	reasonNotFound        = "not_found"        // 404: the gateway has no such endpoint
+	reasonNoUpstream      = "no_upstream"      // 404: no upstream has this host and path
+	reasonTooLarge        = "too_large"        // 413: the body is longer than limits.body_bytes
+	reasonBody            = "body"             // 408: the client did not send the whole body in time
+	reasonIdentity        = "identity"         // 403 or 401: the user does not fit into the identity fields
 	reasonPeer            = "peer"             // 403: the peer is not trusted
-	reasonUpstreamTimeout = "upstream_timeout" // 504
-	reasonUpstreamFailed  = "upstream_failed"  // 502
+	reasonUpstreamTimeout = "upstream_timeout" // 504: the upstream did not respond in time
+	reasonUpstreamFailed  = "upstream_failed"  // 502: the upstream failed
 	reasonClientGone      = "client_gone"      // the client has closed the connection
-	reasonAborted         = "aborted"          // the response broke off
+	reasonAborted         = "aborted"          // the upstream stopped sending the response
 	reasonPanic           = "panic"            // 500: a bug of the gateway
 	reasonLogout          = "logout"           // 400 or 503: a logout token was not accepted
 )
 
-// recordContext is a context with a record, for the hooks of xenaauth: noteEvent and findNoted see
-// only a context.
+// recordContext is a context that contains a record. noteEvent and findNoted need it, because they
+// are called by xenaauth and get only a context.
 type recordContext struct {
 	context.Context
 	record *record
@@ -64,7 +66,8 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
-// noteEvent is the hook of the middleware. It counts and notes the decision about a request.
+// noteEvent is called by the middleware for each request. It counts the decision, and writes it
+// into the record.
 func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	g.metrics.auth.Event(ctx, e)
 	rec := recordOf(ctx)
@@ -77,8 +80,8 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// outcome returns "allowed", "refused" if the client's request is the reason, or "failed" for
-// another reason.
+// outcome returns "allowed", "refused" or "failed". "refused" means that the client's request is
+// the cause of the refusal; "failed" means another cause.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":
@@ -89,13 +92,13 @@ func (rec *record) outcome() string {
 	return "refused"
 }
 
-// recorder writes records to the access log and counts them.
+// recorder writes records to the access log, and counts them in the metrics.
 type recorder struct {
 	log     *accessLog
 	metrics *requestMetrics
 }
 
-// done is called at the end of each request.
+// done writes and counts the record at the end of each request.
 func (r *recorder) done(rec *record) {
 	took := time.Since(rec.start)
 	r.metrics.observe(rec, took.Seconds())

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// reloader takes over what may change while the gateway runs: the table of routes, and the keys for
+// reloader replaces what may change while the gateway runs: the table of routes, and the keys for
 // assertions.
 type reloader struct {
 	cfg      *config.Config
@@ -21,10 +21,10 @@ type reloader struct {
 	metrics  *metrics
 	log      *slog.Logger
 
-	mu sync.Mutex // held while a table is taken
+	mu sync.Mutex // locked while a table is put in force
 }
 
-// reload takes over routes and keys. SIGHUP calls it.
+// reload reads the routes and keys again, and puts them in force. It is called for SIGHUP.
 func (l *reloader) reload() {
 	l.reloadRoutes()
 	if l.cfg.Identity.Assertion != nil {
@@ -45,12 +45,13 @@ func (l *reloader) reloadKeys() {
 	l.log.Info("keys are in use")
 }
 
-// settle is how long the file must stay the same before SIGHUP takes it.
+// settle is how long the file must stay unchanged before SIGHUP puts its table in force.
 const settle = 100 * time.Millisecond
 
-// reloadRoutes takes the table that the file contains now. If the file changes during settle, it is
-// being written, and watchRoutes takes it later: the first half of a table can be a valid table
-// that lacks the rules that deny access.
+// reloadRoutes puts the table that the file contains now in force. If the file changes during
+// settle, a program is writing it, and the first half of a table can be a valid table without the
+// rules that deny access. Then reloadRoutes does nothing, and watchRoutes puts the table in force
+// later.
 func (l *reloader) reloadRoutes() {
 	before := l.read()
 	time.Sleep(settle)
@@ -67,7 +68,7 @@ func (l *reloader) reloadRoutes() {
 	_ = l.take(now)
 }
 
-// snapshot is what reading the file has returned. Two snapshots can be compared.
+// snapshot is the result of reading the file. Two snapshots can be compared.
 type snapshot struct{ content, err string }
 
 func (l *reloader) read() snapshot {
@@ -78,8 +79,8 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// take puts the table in a snapshot in force, and reports whether it could. If not, the table
-// before stays in force. l.mu is held.
+// take puts the table of a snapshot in force. It reports whether that succeeded. If not, the
+// earlier table stays in force. The caller holds l.mu.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -105,9 +106,9 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	return true
 }
 
-// watchRoutes takes the table whenever the file has changed, until ctx ends. It compares content,
-// since a ConfigMap of Kubernetes changes by swapping links. The file must look the same twice,
-// because it may be half written.
+// watchRoutes puts the table in force whenever the file has changed, until ctx ends. It compares
+// the content of the file, because Kubernetes changes a ConfigMap by replacing links. The content
+// must be the same in two looks, because a program may be writing the file.
 func (l *reloader) watchRoutes(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -122,15 +123,15 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// look reads the file once. seen is what the last look has read. refused was not taken, which is
-// logged once.
+// look reads the file once. seen is the snapshot of the look before. refused is the latest snapshot
+// that could not be put in force; this is logged only once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.read()
 	switch current := l.tables.current.Load(); {
 	case now.err == "" && now.content == current.Content:
-		return now, snapshot{} // no change, or a change that was undone
+		return now, snapshot{} // the file did not change, or has its old content again
 	case now == refused || now != seen:
 		return now, refused
 	}

@@ -9,23 +9,24 @@ import (
 	"time"
 )
 
-// requestBody bounds the time that each piece of a request's body may take. It removes the deadline
-// when the body has ended. net/http then reads on, to notice that the client closes the connection,
-// and would take the deadline for that.
+// requestBody limits how long the client may take to send each piece of a request's body. It sets a
+// read deadline for each piece, and removes the deadline at the end of the body. After the end,
+// net/http continues to read so that it notices a closed connection. It would take an expired
+// deadline for a closed connection.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	failed  atomic.Bool // the client's body could not be read
+	failed  atomic.Bool // reading the client's body failed
 
 	mu      sync.Mutex
-	over    bool // the body has ended, or the handler has. From now on only net/http sets the deadline
+	over    bool // the body or the handler has ended, and from now on only net/http sets the deadline
 	left    bool // the handler has ended
 	reading sync.WaitGroup
 }
 
-// errLeft is the error of Read after the handler has returned. The transport to the upstream can
-// still read then.
+// errLeft is the error of Read after the handler has returned. The transport to the upstream may
+// still read at that time.
 var errLeft = errors.New("the request has been answered")
 
 // Read implements [io.Reader].
@@ -45,7 +46,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		b.failed.Store(true) // the deadline stays: no more of the body is read
+		b.failed.Store(true) // the deadline stays, because the rest of the body is not read
 	}
 	return n, err
 }
@@ -58,9 +59,9 @@ func (b *requestBody) extend() {
 	}
 }
 
-// leave ends the use of the body. The handler calls it when it returns. The transport may still be
-// reading then. net/http would end that read, but it would also remove the read deadline. So leave
-// ends the read first. net/http reads the rest of a short body and discards it.
+// leave is called when the handler returns. The transport to the upstream may still be reading the
+// body. net/http would end that read, but it would also remove the read deadline. So leave ends the
+// read before that. Then net/http reads the rest of a short body and discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

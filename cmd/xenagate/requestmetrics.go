@@ -6,12 +6,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxRouteSeries is the largest number of series of requests by route and upstream. Further routes
-// count as "other".
+// maxRouteSeries is the largest number of time series by route and upstream. Requests of further
+// routes count as "other".
 const maxRouteSeries = 2000
 
-// requestMetrics counts requests. It keeps the series that it has looked up, because a lookup takes
-// longer than counting.
+// requestMetrics counts requests. It stores the counters that it has looked up, because a lookup
+// takes longer than counting.
 type requestMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec
@@ -22,8 +22,8 @@ type requestMetrics struct {
 	routes map[routeKey]prometheus.Counter
 }
 
-// requestKey has the labels of a request's series. Each label has few values, and a client can
-// choose none of them.
+// requestKey contains the labels of the time series for a request. Each label has only few values,
+// and no value is a text that a client chooses.
 type requestKey struct{ listener, method, code, outcome, reason string }
 
 type requestSeries struct {
@@ -74,7 +74,7 @@ func (m *requestMetrics) observe(rec *record, seconds float64) {
 	byRoute.Inc()
 }
 
-// add makes the series of a request.
+// add creates the time series for a request.
 func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -83,7 +83,8 @@ func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, pro
 		duration: m.duration.WithLabelValues(key.listener, key.outcome),
 	}
 	m.series[key] = series
-	if len(m.routes) >= maxRouteSeries { // the table may change often while the gateway runs
+	// A long-running gateway may have many tables, each with new routes.
+	if len(m.routes) >= maxRouteSeries {
 		return series, m.byRoute.WithLabelValues("other", route.upstream, route.code)
 	}
 	byRoute := m.byRoute.WithLabelValues(route.route, route.upstream, route.code)

@@ -10,26 +10,28 @@ import (
 )
 
 // response writes a response, and notes its status and size in the record. While the gateway
-// drains, each response is the last one on its connection.
+// drains, it makes net/http close the connection after each response.
 type response struct {
 	http.ResponseWriter
 	control  http.ResponseController
 	rec      *record
-	body     *requestBody // nil if the request has none
+	body     *requestBody // nil if the request has no body
 	http10   bool
-	length   int64 // the Content-Length of the response, -1 if there is none
+	length   int64 // the Content-Length of the response, or -1 if the field is missing
 	draining *atomic.Bool
 }
 
-// WriteHeader implements [http.ResponseWriter]. If the request's body has not ended, the connection
-// is closed after the response: the rest of the body may never come, and must not be read as
-// another request.
+// WriteHeader implements [http.ResponseWriter]. If the client has not yet sent the whole body of
+// the request, the connection is closed after the response: the rest of the body may never come,
+// and must not be read as another request.
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status == http.StatusContinue:
-		return // sent by an upstream to the gateway. net/http sends 100 when the client's body is read
+		// The 100 of an upstream is for the gateway. net/http sends 100 to the client itself, when the
+		// client's body is read.
+		return
 	case status < 200 && w.http10:
-		return // a client that speaks HTTP/1.0 takes it for the response (RFC 9110, section 15.2)
+		return // an HTTP/1.0 client takes 1xx for the final response (RFC 9110, section 15.2)
 	}
 	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
 		w.Header().Set("Connection", "close")
@@ -41,7 +43,7 @@ func (w *response) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// contentLength returns the value of Content-Length, or -1.
+// contentLength returns the value of Content-Length. It returns -1 if there is no valid value.
 func contentLength(h http.Header) int64 {
 	if v := h["Content-Length"]; len(v) == 1 {
 		if n, err := strconv.ParseInt(v[0], 10, 64); err == nil {
@@ -51,9 +53,9 @@ func contentLength(h http.Header) int64 {
 	return -1
 }
 
-// Write implements [http.ResponseWriter]. It sends each piece of a response but the last one at
-// once. net/http sends the last piece when the handler returns, so the header and body of a short
-// response take one write to the connection.
+// Write implements [http.ResponseWriter]. It flushes each piece of a response except the last, so
+// that the client gets the piece at once. net/http sends the last piece when the handler returns.
+// So the header and the body of a short response are sent in one write to the connection.
 func (w *response) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -66,7 +68,7 @@ func (w *response) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// FlushError is for [http.ResponseController].
+// FlushError implements the interface that [http.ResponseController] uses to flush.
 func (w *response) FlushError() error {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -74,7 +76,8 @@ func (w *response) FlushError() error {
 	return w.control.Flush()
 }
 
-// Hijack is for [http.ResponseController]. An upgraded connection has no timeouts.
+// Hijack implements the interface that [http.ResponseController] uses for upgrades. An upgraded
+// connection has no timeouts.
 func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := w.control.Hijack()
 	if err == nil {
@@ -83,7 +86,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// refuse responds with problem details (RFC 9457), as xenaauth does, and notes the reason.
+// refuse responds with problem details (RFC 9457), in the form of xenaauth, and records the reason.
 func (w *response) refuse(status int, reason, detail string) {
 	w.rec.reason = reason
 	w.problem(status, reason, detail)
@@ -96,7 +99,8 @@ func (w *response) problem(status int, reason, detail string) {
 	h.Set("Cache-Control", "no-store")
 	h.Del("Content-Length")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{ // an error means that the client is gone
+	// Writing fails if the client has closed the connection.
+	_ = json.NewEncoder(w).Encode(map[string]any{
 		"title": http.StatusText(status), "status": status, "detail": detail, "reason": reason,
 	})
 }

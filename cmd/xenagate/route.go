@@ -9,23 +9,23 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// routeTables holds the table of routes that is in force.
+// routeTables contains the table of routes that is in force.
 type routeTables struct{ current atomic.Pointer[routeTable] }
 
-// routeTable is a table of routes with the guard that applies it. It does not change: one table
-// decides about a request from its beginning to its end.
+// routeTable is a table of routes together with its guard. It never changes. A request is decided
+// by one table, also if another table is put in force meanwhile.
 type routeTable struct {
 	*config.Routes
 	guard *routes.Guard
 }
 
-// newRouteTable makes the table that decides about requests of the proxy.
+// newRouteTable returns the table for requests of the proxy.
 func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	find := func(r *http.Request) (routes.Rule, error) {
 		rule, err := from.Table.Find(r)
 		if err == nil && (r.Host == "" || r.Host[0] == ':') {
-			// net/http would send the address of the upstream as the host, and a service writes the
-			// host into links.
+			// Without a Host, net/http would send the address of the upstream, and a service writes
+			// the host into links.
 			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
 		}
 		return rule, err
@@ -33,8 +33,8 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// checkRoute is the stage that finds the rule for a request and decides by it whether the request
-// may pass. noteEvent notes the decision in the record.
+// checkRoute is the stage that finds the rule for a request, and checks whether the request may
+// pass. noteEvent writes the decision into the record.
 func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	q.table = p.tables.current.Load()
 	allowed, _, err := q.table.guard.Check(q.request)
@@ -46,7 +46,8 @@ func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	return true
 }
 
-// findNoted finds the rule for a request that another proxy asks about, and notes that request.
+// findNoted finds the rule for a request about which another proxy calls the gateway. It writes
+// that request into the record.
 func (t *routeTables) findNoted(r *http.Request) (routes.Rule, error) {
 	rule, err := t.current.Load().Table.Find(r)
 	if rec := recordOf(r.Context()); rec != nil {

@@ -17,13 +17,13 @@ import (
 	"google.golang.org/grpc"
 )
 
-// servers are the listeners and what serves them.
+// servers are the listeners, and the servers that accept connections from them.
 type servers struct {
 	gateway *gateway
-	http    []*httpServer // the listeners for clients and for proxies that ask
-	admin   *httpServer   // nil without admin. It serves until all others have ended
-	grpc    *grpcServer   // nil without ext_authz
-	ended   chan error    // the error of a server that ends by itself
+	http    []*httpServer // for clients, and for proxies that call the gateway
+	admin   *httpServer   // nil if admin is not configured. It ends after all others
+	grpc    *grpcServer   // nil if ext_authz is not configured
+	ended   chan error    // gets the error of a server that fails
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -32,7 +32,7 @@ type httpServer struct {
 	*http.Server
 	name     string
 	listener net.Listener
-	write    time.Duration // bounds each piece of a response
+	write    time.Duration // limits how long a client may take to accept each piece of a response
 	idle     lateIdle
 }
 
@@ -42,8 +42,8 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// accepting returns the listener. Unless net/http has a timeout for responses, connections have the
-// one of the gateway.
+// accepting returns the listener from which the server accepts connections. If net/http has no
+// timeout for responses, the connections of this listener have the gateway's own timeout.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -51,8 +51,8 @@ func (h *httpServer) accepting() net.Listener {
 	return &clientListener{Listener: h.listener, timeout: h.write}
 }
 
-// newServers makes what the listeners serve. It opens no listener. The error lists all mistakes in
-// the configuration of the listeners.
+// newServers returns the servers for the configured listeners. It opens no listener. The error
+// lists all mistakes in the configuration of the listeners.
 func newServers(g *gateway) (*servers, error) {
 	s := &servers{gateway: g, ended: make(chan error, 4)}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -79,7 +79,8 @@ func newServers(g *gateway) (*servers, error) {
 	return s, errors.Join(errs...)
 }
 
-// newHTTPServer makes a server whose requests pass the listener stage, and then next.
+// newHTTPServer returns a server whose requests pass through the stage of the listener, and then
+// through next.
 func (s *servers) newHTTPServer(ctx context.Context, name, address string, next stage) *httpServer {
 	g := s.gateway
 	return newHTTPServer(ctx, g, name, address, &listenerHandler{
@@ -95,9 +96,10 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 		Handler:           handler,
 		ReadHeaderTimeout: g.cfg.Timeouts.Header,
 		IdleTimeout:       g.cfg.Timeouts.Idle,
-		MaxHeaderBytes:    g.cfg.Limits.HeaderBytes - 4<<10, // net/http adds 4 KiB
+		MaxHeaderBytes:    g.cfg.Limits.HeaderBytes - 4<<10, // net/http adds 4 KiB to this limit
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		// net/http would respond to "OPTIONS *" with 200, which a proxy that asks takes for a yes.
+		// Otherwise net/http responds to "OPTIONS *" with 200, and a proxy that calls the gateway
+		// would take 200 as permission.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 		ConnState:                    h.idle.note,
@@ -105,9 +107,9 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 	return h
 }
 
-// ballast is memory that is never used, so it occupies no memory of the machine. It makes the heap
-// larger: without it, the garbage of some 400 requests starts a garbage collection; with it, the
-// garbage of some 2000 requests.
+// ballast is memory that is never used, so the machine provides no memory for it. But the heap is
+// larger with it, and garbage collections are less frequent: without ballast, the garbage of about
+// 400 requests starts a collection, and with it, the garbage of about 2000 requests.
 const ballast = 16 << 20
 
 // run serves until a signal ends it. A second signal ends it at once.
@@ -129,14 +131,14 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	cancel()
 	s.wg.Wait()
 	if g.redis != nil {
-		_ = g.redis.Close() // everything has been written
+		_ = g.redis.Close() // all lines of the log have been written
 	}
 	g.log.Info("stopped")
 	return err
 }
 
-// wait returns when the servers have ended, or after the drain that a signal starts. SIGHUP
-// reloads.
+// wait waits until the servers have ended. A signal starts a drain, and wait returns after the
+// drain. SIGHUP reloads.
 func (s *servers) wait(signals <-chan os.Signal) error {
 	for {
 		select {
@@ -151,7 +153,8 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// open opens all listeners and serves them. If one can't be opened, it opens none.
+// open opens all listeners and starts to serve. If a listener can't be opened, it closes the
+// others.
 func (s *servers) open() (err error) {
 	var opened []net.Listener
 	defer func() {
@@ -191,7 +194,7 @@ func listen(name, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			_ = os.Remove(path) // left by a gateway that was killed
+			_ = os.Remove(path) // a gateway that was killed has left the file of the socket
 		}
 	}
 	l, err := net.Listen(network, address)
@@ -201,7 +204,7 @@ func listen(name, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve runs a server. If it ends before the gateway drains, it ends the gateway.
+// serve runs a server. If the server ends before a drain, the whole gateway ends.
 func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.wg.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !s.gateway.activity.draining.Load() {
@@ -211,7 +214,7 @@ func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.gateway.log.Info("listening", slog.String("door", name), slog.String("address", l.Addr().String()))
 }
 
-// newProxy makes the stages of the listener for clients.
+// newProxy returns the stage that the listener for clients calls.
 func newProxy(g *gateway, own endpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,

@@ -13,8 +13,8 @@ import (
 type upstream struct {
 	name   string
 	url    *url.URL
-	host   string // "" is any
-	prefix string // of paths, without a slash at its end
+	host   string // "" means any host
+	prefix string // beginning of the paths, without a slash at its end
 
 	connections *upstreamConnections
 }
@@ -24,7 +24,7 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	for _, u := range cfg.Upstreams {
 		to, err := url.Parse(u.URL)
 		if err != nil {
-			continue // config.Load has reported it
+			continue // config.Load has reported this mistake
 		}
 		all = append(all, &upstream{
 			name: u.Name, host: u.Host, prefix: strings.TrimSuffix(u.Path, "/"),
@@ -45,15 +45,16 @@ func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 	return true
 }
 
-// chooseUpstream returns the upstream for a host and path, or nil. An upstream for this host wins
-// over one for any host. Of several, the one with the longest path wins.
+// chooseUpstream returns the upstream for a host and path, or nil. An upstream for exactly this
+// host wins over an upstream for any host. If several are left, the upstream with the longest path
+// wins.
 func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (best *upstream) {
 	host := strings.ToLower(hostport)
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
 	for _, u := range all {
-		if u.host != "" && u.host != host || !under(path, u.prefix, ignoreCase) {
+		if u.host != "" && u.host != host || !isUnder(path, u.prefix, ignoreCase) {
 			continue
 		}
 		if best == nil || u.host != "" && best.host == "" ||
@@ -64,8 +65,8 @@ func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (be
 	return best
 }
 
-// under reports whether path is prefix or a path below it.
-func under(path, prefix string, ignoreCase bool) bool {
+// isUnder reports whether path is prefix or a path below it.
+func isUnder(path, prefix string, ignoreCase bool) bool {
 	if prefix == "" {
 		return true
 	}

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// suspectAfter is how long a request waits for a response before the upstream's idle
-	// connections are closed. They may be dead, for example because a load balancer hangs, while
-	// new connections work. To a service that is only slow, this costs new connections once a
-	// second.
+	// suspectAfter is how long a request waits for a response before the idle connections to the
+	// upstream are closed. The idle connections may be dead while new connections work, for example
+	// because a load balancer hangs. If the service is only slow, the gateway opens new connections
+	// once a second without need.
 	suspectAfter = 2 * time.Second
 	// pingAfter is how long an HTTP/2 connection may be silent before the gateway sends a ping.
 	// pingTimeout bounds the wait for the reply. All requests to an upstream share such a
@@ -33,7 +33,8 @@ type upstreamConnections struct {
 	waits     slowRequests
 }
 
-// newUpstreamConnections ignores the proxy settings of the environment.
+// newUpstreamConnections returns the connections to one upstream. They ignore the proxy settings of
+// the environment.
 func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 	dialer := &net.Dialer{Timeout: t.Dial, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
@@ -52,7 +53,7 @@ func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 		IdleConnTimeout:        idleTimeout,
 		MaxIdleConnsPerHost:    256,
 		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // bodies go through as they are
+		DisableCompression:     true, // the gateway does not decompress bodies
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}}
@@ -61,7 +62,7 @@ func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 // RoundTrip implements [http.RoundTripper].
 func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
-	if c.waits.any(now) {
+	if c.waits.hasSlow(now) {
 		c.transport.CloseIdleConnections()
 	}
 	waiting := c.waits.begin(now)
@@ -73,17 +74,22 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests tells whether a request waits for long for its response. It counts the requests that
-// began in the same second together, so that no request needs a timer. It is asked when the next
-// request begins, which is the first request that a dead connection can harm.
+// slowRequests records whether a request has waited long for its response. It does not need a timer
+// for each request, because it counts requests that began in the same second together. The gateway
+// looks at it when another request begins. That is the first request that a dead connection can
+// harm.
 type slowRequests struct {
-	groups  [4]struct{ waiting, youngest atomic.Int64 } // youngest is when the last request began, in nanoseconds
-	current atomic.Int64                                // the group of requests that begin now
-	looked  atomic.Int64                                // the last time that any examined the groups, in nanoseconds
+	// Of each group, waiting is the number of requests without a response, and youngest is when the
+	// last request began, in nanoseconds.
+	groups [4]struct{ waiting, youngest atomic.Int64 }
+	// current is the number of the group to which requests are added now.
+	current atomic.Int64
+	// looked is when hasSlow last examined the groups, in nanoseconds.
+	looked atomic.Int64
 }
 
-// begin counts a request that begins. The caller subtracts 1 from the returned counter when the
-// response is there.
+// begin counts a request that begins. The caller must subtract 1 from the returned counter when the
+// response has arrived.
 func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	g := &s.groups[s.current.Load()%int64(len(s.groups))]
 	g.waiting.Add(1)
@@ -91,9 +97,9 @@ func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	return &g.waiting
 }
 
-// any reports whether a request has waited for longer than suspectAfter. It returns true at most
-// once a second.
-func (s *slowRequests) any(now time.Time) (slow bool) {
+// hasSlow reports whether a request has waited for longer than suspectAfter. It returns true at
+// most once a second.
+func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 	last := s.looked.Load()
 	if now.UnixNano()-last < int64(time.Second) || !s.looked.CompareAndSwap(last, now.UnixNano()) {
 		return false
@@ -108,13 +114,13 @@ func (s *slowRequests) any(now time.Time) (slow bool) {
 	return slow
 }
 
-// upstreamConn bounds the time that an upstream may take to accept each piece of a request. Without
-// the bound, a request whose body does not fit into the buffers of a dead connection would wait
-// without end.
+// upstreamConn limits how long an upstream may take to accept each piece of a request. Without the
+// limit, a request could wait forever: when the connection is dead and the body does not fit into
+// its buffers.
 type upstreamConn struct {
 	net.Conn
 	timeout  time.Duration
-	extended atomic.Int64 // when the deadline was set last, in nanoseconds
+	extended atomic.Int64 // when the deadline was last set, in nanoseconds
 }
 
 // Write implements [net.Conn].

@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// failed responds to a request that got no response from its upstream. The error can contain
-// addresses, so the client and the log learn only of what kind it is. It is the ErrorHandler of the
-// ReverseProxy, which calls it with the response that forward has passed.
+// failed responds to a request if its upstream sent no response. The error can contain addresses,
+// so the client and the log get only the kind of the error. failed is the ErrorHandler of the
+// ReverseProxy. The ReverseProxy calls it with the response that forward has passed.
 func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {
@@ -40,7 +40,7 @@ func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// errorKind returns of what kind an error of a connection is.
+// errorKind returns a word for the kind of a connection error.
 func errorKind(err error) string {
 	_, dns := errors.AsType[*net.DNSError](err)
 	text := err.Error()

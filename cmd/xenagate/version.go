@@ -11,10 +11,10 @@ import (
 // module.
 var version string
 
-// buildInfo says which build this is.
+// buildInfo describes the build of this program.
 type buildInfo struct{ version, revision string }
 
-// thisBuild returns what the linker and the Go command have written into the program.
+// thisBuild returns the data that the linker and the Go command have written into the program.
 func thisBuild() buildInfo {
 	b := buildInfo{version: version, revision: "unknown"}
 	info, ok := debug.ReadBuildInfo()
@@ -36,7 +36,7 @@ func (b buildInfo) String() string {
 	return "xenagate " + b.version + " (revision " + b.revision + ", " + runtime.Version() + ")"
 }
 
-// metric returns a gauge of 1 whose labels say which build this is.
+// metric returns a gauge with the value 1. Its labels contain the build.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// check adds the mistakes in values. Other packages find more mistakes when they use the values.
+// check finds the mistakes in values that it can find without the packages that use the values.
+// Those packages find the others.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -35,7 +36,7 @@ func (c *Config) check() {
 	c.checkRest()
 }
 
-// name matches the name of an upstream, which metrics and logs contain.
+// name is the pattern for the name of an upstream. Metrics and logs contain the name.
 var name = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
 
 func (c *Config) checkUpstreams() {
@@ -76,7 +77,8 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether p is a path that every request for it has in exactly this form.
+// plainPath reports whether p is a path that a request for it can only have in exactly this
+// spelling.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -144,13 +146,13 @@ func (c *Config) checkListeners() {
 	}
 }
 
-// checkPaths adds a mistake for each path with two meanings. The clients of an Envoy choose the
-// paths below its path.
+// checkPaths reports each path that two endpoints have. An endpoint for Envoy also has all paths
+// below its path, because the clients choose those.
 func (c *Config) checkPaths() {
 	wrong := c.source.wrongAt
 	type owner struct {
 		key, path string
-		below     bool // and all paths below it
+		below     bool // all paths below it are its own too
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
@@ -200,12 +202,13 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			c.Challenge = Challenge{} // so that the caller can build a gateway and find more mistakes
+			// The caller can build a gateway with this value and find more mistakes.
+			c.Challenge = Challenge{}
 		}
 	}
 }
 
-// prefixes adds the mistakes in a list of networks.
+// prefixes reports the mistakes in a list of networks.
 func (c *Config) prefixes(key string, list []string) {
 	for i, text := range list {
 		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {
@@ -214,9 +217,9 @@ func (c *Config) prefixes(key string, list []string) {
 	}
 }
 
-// Prefixes returns the networks of a list. It turns IPv4 addresses in IPv6 form into IPv4. In place
-// of a text that is no network, a mistake that [Load] has reported, it returns a network of RFC
-// 5737, which no peer has.
+// Prefixes returns the networks of a list. It converts IPv4 addresses in IPv6 form to IPv4. If a
+// text is not a network, [Load] has reported this mistake, and Prefixes returns a network of RFC
+// 5737 in its place. No peer has an address of that network.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

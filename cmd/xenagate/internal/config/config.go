@@ -1,5 +1,6 @@
-// Package config reads the configuration of xenagate: a YAML file, the files with secrets that it
-// names, and, for keys that the file lacks, the environment variables of [xenaauth.ConfigFromEnv].
+// Package config reads the configuration of xenagate. It consists of a YAML file and the files with
+// secrets that the YAML file names. If the YAML file lacks a key, an environment variable of
+// [xenaauth.ConfigFromEnv] can set it.
 //
 // A file with a mistake is refused as a whole. Unknown and repeated keys, keys without a value,
 // anchors, aliases and tags are mistakes. An error lists all mistakes with file and line.
@@ -42,13 +43,13 @@ type Config struct {
 
 // Tokens says which access tokens are accepted.
 type Tokens struct {
-	Config        xenaauth.Config `yaml:"-"` // set by tokenKeys
+	Config        xenaauth.Config `yaml:"-"` // tokenKeys names the keys that set it
 	Introspection *Introspection  `yaml:"introspection"`
 }
 
 // Introspection says how tokens are introspected at the issuer.
 type Introspection struct {
-	Config           xenaauth.Introspection `yaml:"-"` // set by introspectionKeys
+	Config           xenaauth.Introspection `yaml:"-"` // introspectionKeys names the keys that set it
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
@@ -66,13 +67,13 @@ type Upstream struct {
 	Path string `yaml:"path"`
 }
 
-// Limits bound the size of a request.
+// Limits are the largest sizes of the parts of a request.
 type Limits struct {
 	HeaderBytes int   `yaml:"header_bytes"`
 	BodyBytes   int64 `yaml:"body_bytes"`
 }
 
-// Timeouts bound the parts of a request, and the drain.
+// Timeouts limit the time for the parts of a request, and for the drain.
 type Timeouts struct {
 	Header         time.Duration `yaml:"header"`
 	Read           time.Duration `yaml:"read"`
@@ -84,33 +85,33 @@ type Timeouts struct {
 	Drain          time.Duration `yaml:"drain"`
 }
 
-// Identity says how services learn who the user is.
+// Identity says how the gateway tells services who the user is.
 type Identity struct {
-	Config    identity.Config `yaml:"-"` // set by identityKeys
+	Config    identity.Config `yaml:"-"` // identityKeys names the keys that set it
 	Assertion *Assertion      `yaml:"assertion"`
 }
 
 // Assertion configures the signed token for services.
 type Assertion struct {
-	Config   identity.AssertionConfig `yaml:"-"` // set by assertionKeys
+	Config   identity.AssertionConfig `yaml:"-"` // assertionKeys names the keys that set it
 	KeyFiles []string                 `yaml:"key_files"`
 	JWKSPath string                   `yaml:"jwks_path"`
 }
 
-// ForwardAuth configures the listener for proxies that ask by HTTP.
+// ForwardAuth configures the listener for proxies that call the gateway over HTTP.
 type ForwardAuth struct {
 	Listen    string     `yaml:"listen"`
 	Endpoints []Endpoint `yaml:"endpoints"`
 }
 
-// Endpoint is the endpoint for the proxies of one kind.
+// Endpoint is an endpoint for proxies of one kind.
 type Endpoint struct {
 	Path         string   `yaml:"path"`
 	Dialect      string   `yaml:"dialect"`
 	TrustedPeers []string `yaml:"trusted_peers"`
 }
 
-// ExtAuthz configures the listener for Envoy, which asks by gRPC.
+// ExtAuthz configures the listener for Envoy, which calls the gateway over gRPC.
 type ExtAuthz struct {
 	Listen       string   `yaml:"listen"`
 	TrustedPeers []string `yaml:"trusted_peers"`
@@ -122,7 +123,7 @@ type Logout struct {
 	ClientIDs []string `yaml:"client_ids"`
 }
 
-// Redis configures what the gateways of a fleet share.
+// Redis configures the Redis through which the gateways of a fleet share responses and revocations.
 type Redis struct {
 	Addresses    []string      `yaml:"addresses"`
 	MasterName   string        `yaml:"master_name"`

@@ -11,16 +11,17 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// key is a key of the file that sets a field of a struct of another package.
+// key is a key of the YAML file that sets a field of a struct in another package.
 type key[T any] struct {
 	name  string
-	field func(*T) any // returns a pointer to the field
-	// pair is the key of a field that excludes this field. If the file has one key of a pair, the
-	// environment sets neither field.
+	field func(*T) any // a function that returns a pointer to the field
+	// pair is another key, whose field can't be set together with this field. If the file has one
+	// of both keys, the environment sets neither field.
 	pair string
 }
 
-// tables are the keys of a section that are not fields of the section's own struct.
+// tables are the keys of each section that set fields of other packages. The struct of the section
+// has no fields for them.
 var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():        typesOf(tokenKeys),
 	reflect.TypeFor[Introspection](): typesOf(introspectionKeys),
@@ -49,7 +50,7 @@ var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
 }
 
-// typesOf returns the types of the values of keys.
+// typesOf returns the types of the values that keys set.
 func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
 	for _, k := range keys {
@@ -58,9 +59,9 @@ func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	return types
 }
 
-// fieldsOf returns the keys that a mapping for t may have, and the types of their values. It
-// returns nil if t is not a struct: then the keys are free, or a mapping is a mistake that decoding
-// reports.
+// fieldsOf returns the keys that a mapping for the type t may have, with the types of their values.
+// If t is not a struct, it returns nil. Then every key is allowed, or decoding reports that a
+// mapping is a mistake.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
@@ -100,7 +101,8 @@ func Keys() []string {
 	return names
 }
 
-// decodeKeys sets the fields of to whose keys the section of the file has.
+// decodeKeys sets fields of to. For each key that the section of the file has, it sets the field of
+// that key.
 func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	for _, k := range keys {
 		name := section + "." + k.name
@@ -119,7 +121,7 @@ func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	}
 }
 
-// decodeWord sets a field to the value that the file names by a word.
+// decodeWord sets a field whose value is a word in the file.
 func decodeWord[V any](s *source, name string, n *yaml.Node, field *V, words map[string]V) {
 	var text string
 	if !s.decode(n, &text) {
@@ -142,7 +144,7 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// override replaces in to, which the environment has set, the fields that the file sets.
+// override replaces values in to, which the environment has set, by the values in the file.
 func override[T any](c *Config, section string, keys []key[T], to, file *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {

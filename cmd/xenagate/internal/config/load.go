@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Load reads a configuration and its table of routes, and sets the defaults of keys that the file
-// lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config together
-// with an error, the file is YAML, and the caller can look for more mistakes in the Config.
+// Load reads a configuration and its table of routes. It sets the default for each key that the
+// file lacks. The error lists all mistakes, joined by [errors.Join]. If Load returns a Config
+// together with an error, the file is valid YAML, and the caller can look for more mistakes in the
+// Config.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

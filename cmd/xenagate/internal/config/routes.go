@@ -11,24 +11,26 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// Routes is a table of routes and the file that it was read from.
+// Routes is a table of routes, with the content of the file from which it was read.
 type Routes struct {
 	Table *routes.Table
 	// IgnoreCase reports whether the table ignores the case of paths.
 	IgnoreCase bool
-	// File is the last element of the file's path.
+	// File is the name of the file, without folders.
 	File string
-	// Content is what the file contained.
+	// Content is the content of the file.
 	Content string
 
-	settings string // all keys of the file but the routes; "" for a routes_file
+	// settings is the content of the file without the routes. It is "" if the table is in a file of
+	// its own (routes_file).
+	settings string
 }
 
-// SettingsChanged reports whether the configuration file of r has other settings beside the routes
-// than before.
+// SettingsChanged reports whether a key of the configuration file, other than the routes, has
+// another value in r than in before.
 func (r *Routes) SettingsChanged(before *Routes) bool { return r.settings != before.settings }
 
-// ReadRoutes returns what the file with the table of routes contains now.
+// ReadRoutes reads the file with the table of routes again, and returns its content.
 func (c *Config) ReadRoutes() (content string, err error) {
 	path := c.source.path
 	if c.RoutesFile != "" {
@@ -38,8 +40,8 @@ func (c *Config) ReadRoutes() (content string, err error) {
 	return string(data), err
 }
 
-// ParseRoutes returns the table in the content of the file with the table of routes. A mistake in
-// the shape of the file is an error, also outside the table.
+// ParseRoutes returns the table in content. content is that of the file with the table of routes.
+// If the YAML is wrong anywhere in the file, also outside the table, it returns an error.
 func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	if c.RoutesFile != "" {
 		return c.parseRoutesFile(content)
@@ -55,7 +57,7 @@ func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	return r, nil
 }
 
-// loadRoutes returns the table for Load, which has read the configuration file.
+// loadRoutes returns the table for Load, which has already read the configuration file.
 func (c *Config) loadRoutes(configuration string) (*Routes, error) {
 	if c.RoutesFile == "" {
 		return c.inlineRoutes(configuration)
@@ -76,7 +78,7 @@ func (c *Config) parseRoutesFile(content string) (*Routes, error) {
 	return &Routes{Table: table, IgnoreCase: table.IgnoresCase(), File: name, Content: content}, nil
 }
 
-// inlineRoutes returns the table under the key routes.
+// inlineRoutes returns the table that the configuration file contains under the key routes.
 func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	n, ok := c.source.values["routes"]
 	if !ok {
@@ -98,8 +100,8 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// settings returns all keys of the file but the routes, in a form that does not depend on their
-// order.
+// settings returns the content of the file without the routes, in a form that does not depend on
+// the order of the keys.
 func (s *source) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {
@@ -111,5 +113,5 @@ func (s *source) settings() (string, error) {
 	if err := others.Decode(&values); err != nil {
 		return "", err
 	}
-	return fmt.Sprint(values), nil // fmt sorts the keys of maps
+	return fmt.Sprint(values), nil // fmt prints maps sorted by key
 }

@@ -15,10 +15,10 @@ import (
 	"strings"
 )
 
-// maxFile is the largest size of a file that the configuration names, in bytes.
+// maxFile is the largest size, in bytes, of a file that the configuration names.
 const maxFile = 4 << 20
 
-// readFile reads a file. Errors contain only the last element of its path.
+// readFile reads a file. Its errors contain only the name of the file, without folders.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.Size() > maxFile {
@@ -37,7 +37,8 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// secret reads a file with a secret. It removes one line break at the end.
+// secret reads a file with a secret. If the file ends in a line break, secret removes the line
+// break.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	data, err := readFile(c.file(path))
 	if err != nil {
@@ -50,7 +51,8 @@ func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// RevokeSecret returns the secret for /revoke, or nil if the configuration names none.
+// RevokeSecret returns the secret for /revoke. It returns nil if the configuration names no file
+// for it.
 func (c *Config) RevokeSecret() ([]byte, error) {
 	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
 		return nil, nil
@@ -65,7 +67,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			s = []byte(rand.Text() + rand.Text()) // so that the rest can be checked
+			// This is a usable value, so that the rest of the configuration can be checked.
+			s = []byte(rand.Text() + rand.Text())
 		}
 		secrets = append(secrets, s)
 	}
@@ -77,8 +80,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 	return secrets, password, errors.Join(errs...)
 }
 
-// AssertionKeys reads the keys that sign assertions. Together with an error, it returns a new
-// random key, so that the rest of the configuration can be checked.
+// AssertionKeys reads the private keys that sign assertions. If it returns an error, it also
+// returns a new random key, so that the rest of the configuration can be checked.
 func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	if c.Identity.Assertion == nil {
 		return nil, nil
@@ -105,7 +108,7 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	return keys, nil
 }
 
-// privateKey reads a key in PKCS #8 or SEC 1, as openssl writes them.
+// privateKey reads a private key in the form PKCS #8 or SEC 1, which openssl writes.
 func privateKey(data []byte) (crypto.Signer, error) {
 	for {
 		var block *pem.Block
@@ -129,7 +132,7 @@ func privateKey(data []byte) (crypto.Signer, error) {
 				return nil, errors.New("the private key is malformed")
 			}
 			return k, nil
-		case "EC PARAMETERS": // openssl ecparam writes them before the key
+		case "EC PARAMETERS": // openssl ecparam writes this block before the key
 		default:
 			return nil, fmt.Errorf("%s in place of a private key", strings.ToLower(block.Type))
 		}

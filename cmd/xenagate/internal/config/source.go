@@ -17,17 +17,17 @@ import (
 // maxSize is the largest size of a configuration, in bytes.
 const maxSize = 4 << 20
 
-// source is the content of a configuration file, with the line of each key and the mistakes found
-// so far.
+// source is the content of a configuration file. It has the line of each key, and the mistakes
+// found until now.
 type source struct {
 	path  string
 	data  []byte
-	lines map[string]int // of keys, by their dotted names: "identity.assertion", "upstreams.0.url"
-	// values are the values of keys of mappings, by their dotted names.
+	lines map[string]int // line of each key, by dotted name: "identity.assertion", "upstreams.0.url"
+	// values are the values of keys in mappings, by their dotted names.
 	values    map[string]*yaml.Node
 	root      *yaml.Node
 	errs      []error
-	misshapen map[int]bool // lines with a mistake in their shape
+	misshapen map[int]bool // lines on which a mistake in the YAML was found
 }
 
 func newSource(path string, data []byte) *source {
@@ -39,15 +39,15 @@ func newSource(path string, data []byte) *source {
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
-// wrong adds a mistake in the shape of the file.
+// wrong adds a mistake in the YAML of the file.
 func (s *source) wrong(line int, format string, args ...any) {
 	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
 // wrongAt adds a mistake in the value of a key, by its dotted name. If the file lacks the key, the
-// error has the line of the section that it belongs to. If the line has a mistake in its shape, the
-// value is unknown, and wrongAt adds nothing.
+// error has the line of the section around it. If the YAML of that line has a mistake, the value is
+// not known, and wrongAt adds nothing.
 func (s *source) wrongAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.misshapen[line] {
 		return
@@ -69,9 +69,9 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parse reads a configuration file. It returns an error if there is nothing to read. Mistakes in
-// the shape of the file are in the source's errs; the Config then has the rest of the file, so that
-// check can report mistakes in it too.
+// parse reads a configuration file. It returns an error if the file can't be read at all. Mistakes
+// in the YAML are in the field errs of the source. The Config then has the rest of the file, so
+// that check can report mistakes in the rest too.
 func parse(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
@@ -80,7 +80,7 @@ func parse(path string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// parse sets c to what the file says.
+// parse sets the fields of c to the values in the file.
 func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
@@ -118,8 +118,8 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode sets into to the value of a node. It reports whether that succeeded. Mistakes are in
-// s.errs.
+// decode decodes the value of a node into into. It reports whether that succeeded. Mistakes are
+// added to s.errs.
 func (s *source) decode(n *yaml.Node, into any) bool {
 	err := n.Decode(into)
 	if err == nil {
@@ -131,7 +131,7 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 		return false
 	}
 	for _, text := range typed.Errors {
-		line, what := n.Line, plainly(lineOf.ReplaceAllString(text, ""))
+		line, what := n.Line, inPlainWords(lineOf.ReplaceAllString(text, ""))
 		if found := lineOf.FindStringSubmatch(text); found != nil && found[1] != "" {
 			line, _ = strconv.Atoi(found[1])
 		}
@@ -140,9 +140,9 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// walk notes the lines of all keys. It refuses unknown and repeated keys, and the features of YAML
-// beyond lists and mappings. It removes what it refuses from the tree. Package routesfile checks
-// what is under routes.
+// walk records the line of each key. It refuses unknown and repeated keys, and every feature of
+// YAML except lists and mappings. It removes what it refuses from the tree. It does not walk
+// through the routes, which package routesfile checks.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -169,7 +169,7 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// mapping is walk for a mapping.
+// mapping walks through a mapping.
 func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)
 	first := make(map[string]int)
@@ -193,7 +193,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		s.lines[prefix+key.Value], s.values[prefix+key.Value] = key.Line, value
 		if prefix+key.Value != "routes" {
 			if !known {
-				field = into // the keys of a map are free
+				field = into // a map may have every key
 			}
 			s.walk(value, prefix+key.Value, depth+1, field)
 		}
@@ -202,7 +202,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 	n.Content = kept
 }
 
-// isPlain reports whether n is a value, a list or a mapping. It adds a mistake if it is not.
+// isPlain reports whether n is a value, a list or a mapping. Otherwise it adds a mistake.
 func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {
@@ -221,18 +221,18 @@ func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 }
 
 // strangeBreak matches the line breaks of YAML that most editors don't show as line breaks: U+0085,
-// U+2028, U+2029, and CR without LF. After such a break, the lines in messages would not be those
-// in an editor.
+// U+2028, U+2029, and CR without LF. After such a line break, the line numbers of errors would
+// differ from those in an editor.
 var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 
-// lineOf matches the line in an error of package yaml.
+// lineOf matches the line number in an error of package yaml.
 var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
 
-// plainly replaces the Go types in an error of package yaml by plain words. The result contains no
-// values of the file.
-func plainly(text string) string {
+// inPlainWords replaces the Go types in an error of package yaml by words that users of the file
+// understand. The result contains no values of the file.
+func inPlainWords(text string) string {
 	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
 		into := wrongType.FindStringSubmatch(m)[2]
 		switch {

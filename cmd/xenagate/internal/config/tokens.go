@@ -6,7 +6,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// tokens and introspection are short names for the tables.
+// These are short names for the tables of keys below.
 type (
 	tokens        = xenaauth.Config
 	introspection = xenaauth.Introspection
@@ -55,7 +55,7 @@ var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
-// profiles and clientAuths are the words for values that the file does not write as numbers.
+// profiles and clientAuths are fields whose values are words in the file.
 var (
 	profiles = map[string]xenaauth.Profile{
 		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,
@@ -65,9 +65,10 @@ var (
 	}
 )
 
-// Validator returns which tokens are accepted. The file decides; for each key that the file lacks,
-// the environment decides ([xenaauth.ConfigFromEnv]). Two keys that exclude each other come from
-// the same source, and so do the id and the secret for introspection. The error lists all mistakes.
+// Validator returns the configuration of the Validator: which access tokens are accepted. The file
+// decides. If the file lacks a key, the environment decides ([xenaauth.ConfigFromEnv]). If two keys
+// can't be used together, both are taken from the same source. The id and the secret for
+// introspection are also taken from the same source. The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
@@ -82,8 +83,8 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// introspection returns the section of the file over env, the configuration from the environment.
-// env is nil if the environment configures no introspection.
+// introspection returns env, the configuration from the environment, with the values in the file in
+// place of its own. env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection
@@ -107,7 +108,8 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	}
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
-		i.ClientID, i.ClientSecret = "placeholder", "placeholder" // so that Validate checks the other fields only
+		// These are usable values, so that Validate reports only mistakes in other fields.
+		i.ClientID, i.ClientSecret = "placeholder", "placeholder"
 	}
 	return &i, err
 }
