@@ -19,6 +19,7 @@ const (
 	upstreamKey     = attribute.Key("xenaauth.upstream")
 	tokenInQueryKey = attribute.Key("xenaauth.token_in_query")
 	documentKey     = attribute.Key("xenaauth.document")
+	waitedKey       = attribute.Key("xenaauth.waited")
 	cacheKey        = attribute.Key("xenaauth.cache")
 	cacheResultKey  = attribute.Key("xenaauth.cache.result")
 )

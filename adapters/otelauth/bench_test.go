@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a whole guarded request with a token in use, without and with telemetry,
-// in turn, and reports the median ratio as "x".
+// BenchmarkRequest measures a whole guarded request with a token in use, without and with
+// telemetry, in turn. It reports the median ratio as "x".
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each check is a span in the span of its request. It has the reason of a refusal, and only an outage
-// is an error.
+// Each check is a span in the span of its request. It has the reason of a refusal, and only an
+// outage is an error.
 func TestSpanOfCheck(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -79,8 +79,8 @@ func TestUpstreamOnSpan(t *testing.T) {
 	require.Equal(t, 3*time.Second, span.EndTime.Sub(span.StartTime))
 }
 
-// Histogram and counter have the outcome, the source and the reason, and nothing that a client or the
-// service could choose.
+// Histogram and counter have the outcome, the source and the reason, and nothing that a client or
+// the service could choose.
 func TestMetricsOfChecks(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -104,9 +104,10 @@ func TestMetricsOfChecks(t *testing.T) {
 	points := m["xenaauth.forbids"].Data.(metricdata.Sum[int64]).DataPoints
 	require.Len(t, points, 1)
 	require.Equal(t, int64(1), points[0].Value)
-	require.Equal(t, map[string]string{"xenaauth.reason": "insufficient_scope"}, texts(points[0].Attributes.ToSlice()))
-	bounds := m["xenaauth.authenticate.duration"].Data.(metricdata.Histogram[float64]).DataPoints[0].Bounds
-	require.InDelta(t, 1e-5, bounds[0], 1e-9)
+	require.Equal(t, map[string]string{"xenaauth.reason": "insufficient_scope"},
+		texts(points[0].Attributes.ToSlice()))
+	checks := m["xenaauth.authenticate.duration"].Data.(metricdata.Histogram[float64])
+	require.InDelta(t, 1e-5, checks.DataPoints[0].Bounds[0], 1e-9)
 }
 
 // The subject is on a span only if the service asks for it. Static attributes are everywhere.
@@ -141,6 +142,6 @@ func TestFurtherAttributes(t *testing.T) {
 // A client that chooses a long name makes no long attribute.
 func TestLongClient(t *testing.T) {
 	s := start(t, nil)
-	s.telemetry.Event(t.Context(), xenaauth.Event{Outcome: "allowed", ClientID: strings.Repeat("ä", 5000) + "x"})
+	s.telemetry.Event(t.Context(), xenaauth.Event{ClientID: strings.Repeat("ä", 5000)})
 	require.Len(t, texts(s.named("xenaauth.authenticate")[0].Attributes)["xenaauth.client_id"], 256)
 }

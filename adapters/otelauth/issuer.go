@@ -49,6 +49,9 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	}
 	if span.IsRecording() {
 		span.SetAttributes(t.attributes(k)...)
+		if c.Waited > 0 {
+			span.SetAttributes(waitedKey.Int(c.Waited))
+		}
 		if k.errorType != "" {
 			span.SetStatus(codes.Error, "")
 		}

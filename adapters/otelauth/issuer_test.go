@@ -20,7 +20,8 @@ import (
 // An introspection call is a span in the trace of its request, and the issuer receives the trace.
 func TestTraceContinuesToIssuer(t *testing.T) {
 	s := start(t, nil)
-	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.Opaque(xenaauthtest.Token{})))
+	opaque := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), opaque))
 	server, calls := s.named("server")[0], s.named("xenaauth.issuer.introspection")
 	require.Len(t, calls, 1)
 	call := calls[0]
@@ -28,18 +29,20 @@ func TestTraceContinuesToIssuer(t *testing.T) {
 	require.Equal(t, server.SpanContext.SpanID(), call.Parent.SpanID())
 	require.Empty(t, call.Links)
 	require.Equal(t, trace.SpanKindClient, call.SpanKind)
-	require.Equal(t, map[string]string{"xenaauth.document": "introspection", "http.response.status_code": "200"},
-		texts(call.Attributes))
+	require.Equal(t, map[string]string{
+		"xenaauth.document": "introspection", "http.response.status_code": "200", "xenaauth.waited": "1",
+	}, texts(call.Attributes))
 	require.Equal(t, codes.Unset, call.Status.Code)
 	header, _ := s.issuer.LastIntrospection()
-	require.Equal(t, "00-"+call.SpanContext.TraceID().String()+"-"+call.SpanContext.SpanID().String()+"-01",
-		header.Get("Traceparent"))
+	traceID, spanID := call.SpanContext.TraceID().String(), call.SpanContext.SpanID().String()
+	require.Equal(t, "00-"+traceID+"-"+spanID+"-01", header.Get("Traceparent"))
 }
 
 // Metadata and keys belong to no request.
 func TestCallsForKeysHaveNoParent(t *testing.T) {
 	s := start(t, nil)
-	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
+	require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), jwt))
 	for _, document := range []string{"metadata", "jwks"} {
 		calls := s.named("xenaauth.issuer." + document)
 		require.Len(t, calls, 1, document)
@@ -83,6 +86,7 @@ func TestSharedCall(t *testing.T) {
 			}
 		}
 		require.Equal(t, 1, parents)
+		require.Equal(t, "5", texts(calls[0].Attributes)["xenaauth.waited"])
 		require.GreaterOrEqual(t, calls[0].EndTime.Sub(calls[0].StartTime), 100*time.Millisecond)
 	})
 }
@@ -137,7 +141,8 @@ func TestFailedCalls(t *testing.T) {
 	require.Contains(t, failures, "502")
 	require.Contains(t, failures, "_OTHER")
 	measured := counts(s.metrics(t)["xenaauth.issuer.request.duration"])
-	require.Positive(t, measured["error.type=502,http.response.status_code=502,xenaauth.document=introspection"])
+	const badGateway = "error.type=502,http.response.status_code=502,xenaauth.document=introspection"
+	require.Positive(t, measured[badGateway])
 	require.Positive(t, measured["error.type=_OTHER,xenaauth.document=introspection"])
 }
 
@@ -154,7 +159,7 @@ func TestErrorTypesOfCalls(t *testing.T) {
 		ctx := s.telemetry.BeforeIssuerCall(t.Context(), "jwks", make(http.Header))
 		s.telemetry.IssuerCall(ctx, xenaauth.IssuerCall{Document: "jwks", Err: textError(text)})
 		span := s.named("xenaauth.issuer.jwks")[0]
-		require.Equal(t, map[string]string{"xenaauth.document": "jwks", "error.type": want}, texts(span.Attributes))
+		require.Equal(t, want, texts(span.Attributes)["error.type"])
 		require.Empty(t, span.Status.Description)
 	}
 }

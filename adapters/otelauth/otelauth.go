@@ -58,22 +58,23 @@
 //
 // "Check" is the span xenaauth.authenticate, "call" is a span of a call of the issuer.
 //
-//	xenaauth.outcome           check, authenticate.duration      allowed anonymous refused unavailable
-//	xenaauth.reason            check, authenticate.duration      the Reason of a refusal
-//	                           forbids                           the Reason of a refusal with 403
-//	xenaauth.source            check, authenticate.duration      jwt introspection cache
-//	xenaauth.client_id         check                             the client of the valid token
-//	xenaauth.upstream          check                             seconds of waiting for the issuer
-//	xenaauth.token_in_query    check                             true if the query has access_token
-//	http.route                 check                             path of the route's pattern
-//	http.response.status_code  check                             the status of a refusal
-//	                           call, issuer.request.duration     the status of the response
-//	error.type                 check                             unavailable, if the status is 503
-//	                           call, issuer.request.duration     4xx 5xx timeout canceled _OTHER
-//	xenaauth.document          call, issuer.request.duration     metadata jwks introspection
-//	                           issuer.last_success and .failing  metadata jwks introspection
-//	xenaauth.cache             cache.*                           tokens active inactive shared
-//	xenaauth.cache.result      cache.lookups                     hit miss failure
+//	xenaauth.outcome           check, authenticate.duration   allowed anonymous refused unavailable
+//	xenaauth.reason            check, authenticate.duration   the Reason of a refusal
+//	                           forbids                        the Reason of a refusal with 403
+//	xenaauth.source            check, authenticate.duration   jwt introspection cache
+//	xenaauth.client_id         check                          the client of the valid token
+//	xenaauth.upstream          check                          seconds of waiting for the issuer
+//	xenaauth.token_in_query    check                          true if the query has access_token
+//	http.route                 check                          path of the route's pattern
+//	http.response.status_code  check                          the status of a refusal
+//	                           call, issuer.request.duration  the status of the response
+//	error.type                 check                          unavailable, if the status is 503
+//	                           call, issuer.request.duration  4xx 5xx timeout canceled _OTHER
+//	xenaauth.document          call, issuer.request.duration  metadata jwks introspection
+//	                           issuer.last_success, .failing  metadata jwks introspection
+//	xenaauth.waited            call                           requests that waited for the call
+//	xenaauth.cache             cache.*                        tokens active inactive shared
+//	xenaauth.cache.result      cache.lookups                  hit miss failure
 //
 // All attributes of metrics have values from fixed sets, except that the issuer chooses the status
 // of its responses, a number of three digits. So no client can make a metric grow. No attribute

@@ -78,8 +78,8 @@ func (r *receiver) text(t *testing.T) string {
 
 var schema = regexp.MustCompile(`"schemaUrl":\s*"[^"]*"`)
 
-// Spans and metrics reach an OTLP receiver. Nothing in them is a token, a secret, a URL, a subject or
-// a scope.
+// Spans and metrics reach an OTLP receiver. Nothing in them is a token, a secret, a URL, a subject
+// or a scope.
 func TestOTLP(t *testing.T) {
 	r := receive(t)
 	spans, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.URL+"/v1/traces"))
@@ -91,17 +91,22 @@ func TestOTLP(t *testing.T) {
 	meters := metric.NewMeterProvider(metric.WithReader(metric.NewPeriodicReader(points)))
 	s.guard(t, otelauth.Config{TracerProvider: s.tracers, MeterProvider: meters})
 
-	secrets := []string{s.issuer.APISecret(), s.issuer.Addr(), s.issuer.URL(), "://", "subject-of-ann", "scope-of-ann"}
+	secrets := []string{
+		s.issuer.APISecret(), s.issuer.Addr(), s.issuer.URL(), "://", "subject-of-ann", "scope-of-ann",
+	}
 	send := func(token string) {
 		secrets = append(secrets, token)
 		s.send(t, xenaauth.AllScopes("testapi"), "Bearer "+token)
 	}
-	secretUser := xenaauthtest.Token{Subject: "subject-of-ann", Scopes: []string{"testapi", "scope-of-ann"}}
+	secretUser := xenaauthtest.Token{
+		Subject: "subject-of-ann", Scopes: []string{"testapi", "scope-of-ann"},
+	}
 	jwt, opaque := s.issuer.JWT(secretUser), s.issuer.Opaque(secretUser)
 	other := s.issuer.JWT(xenaauthtest.Token{})
 	forged := jwt[:strings.LastIndex(jwt, ".")] + other[strings.LastIndex(other, "."):]
 	for _, token := range []string{
-		jwt, opaque, jwt, opaque, jwt + "x", forged, strings.Replace(jwt, ".", ".e", 1), "e30.e30.c2lnbmF0dXJl",
+		jwt, opaque, jwt, opaque, jwt + "x", forged, strings.Replace(jwt, ".", ".e", 1),
+		"e30.e30.c2lnbmF0dXJl",
 		"unknown-opaque-token", s.issuer.IDToken(secretUser), "https://evil.example/token",
 		s.issuer.Sign(s.issuer.Header(), map[string]any{"iss": "https://evil.example"}),
 		s.issuer.JWT(xenaauthtest.Token{Subject: "subject-of-ann", Scopes: []string{"scope-of-ann"}}),
@@ -115,9 +120,11 @@ func TestOTLP(t *testing.T) {
 
 	text := r.text(t)
 	for _, want := range []string{
-		"xenaauth.authenticate", "xenaauth.issuer.introspection", "xenaauth.issuer.jwks", "insufficient_scope",
+		"xenaauth.authenticate", "xenaauth.issuer.introspection", "xenaauth.issuer.jwks",
+		"insufficient_scope",
 		"signature", "inactive", "unavailable", "STATUS_CODE_ERROR", "xenaauth.authenticate.duration",
-		"xenaauth.forbids", "xenaauth.issuer.request.duration", "xenaauth.issuer.ready", "xenaauth.cache.lookups",
+		"xenaauth.forbids", "xenaauth.issuer.request.duration", "xenaauth.issuer.ready",
+		"xenaauth.cache.lookups",
 	} {
 		require.True(t, strings.Contains(text, want), want)
 	}

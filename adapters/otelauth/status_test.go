@@ -42,7 +42,8 @@ func TestWatch(t *testing.T) {
 	require.Equal(t, []string{" 0"}, values(m["xenaauth.issuer.ready"]))
 	require.NotContains(t, m, "xenaauth.issuer.last_success", "nothing was fetched")
 	for range 2 {
-		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), "Bearer "+s.issuer.JWT(xenaauthtest.Token{})))
+		jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
+		require.Equal(t, http.StatusOK, s.send(t, xenaauth.AnyUser(), jwt))
 	}
 	opaque := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
 	for range 2 {
@@ -51,7 +52,8 @@ func TestWatch(t *testing.T) {
 	require.NoError(t, s.validator.Revoke(t.Context(), xenaauth.Revocation{Subject: "ann"}))
 	m = s.metrics(t)
 	require.Equal(t, []string{" 1"}, values(m["xenaauth.issuer.ready"]))
-	require.Equal(t, []string{fmt.Sprintf(" %d", s.validator.Status().Keys)}, values(m["xenaauth.issuer.keys"]))
+	keys := s.validator.Status().Keys
+	require.Equal(t, []string{fmt.Sprintf(" %d", keys)}, values(m["xenaauth.issuer.keys"]))
 	require.Equal(t, []string{" 0"}, values(m["xenaauth.introspection.open"]))
 	require.Equal(t, []string{
 		"xenaauth.document=introspection 0", "xenaauth.document=jwks 0", "xenaauth.document=metadata 0",
@@ -60,10 +62,12 @@ func TestWatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{fmt.Sprintf(" %d", hash)}, values(m["xenaauth.key_set.hash"]))
 	require.Equal(t, []string{" 1"}, values(m["xenaauth.revocations"]))
-	require.Equal(t, []string{"xenaauth.cache=active 1", "xenaauth.cache=inactive 0", "xenaauth.cache=tokens 2"},
-		values(m["xenaauth.cache.entries"]))
+	require.Equal(t, []string{
+		"xenaauth.cache=active 1", "xenaauth.cache=inactive 0", "xenaauth.cache=tokens 2",
+	}, values(m["xenaauth.cache.entries"]))
 	require.Len(t, values(m["xenaauth.cache.size"]), 3)
-	require.Contains(t, values(m["xenaauth.cache.lookups"]), "xenaauth.cache=active,xenaauth.cache.result=hit 1")
+	require.Contains(t, values(m["xenaauth.cache.lookups"]),
+		"xenaauth.cache=active,xenaauth.cache.result=hit 1")
 	fetched := m["xenaauth.issuer.last_success"].Data.(metricdata.Gauge[float64]).DataPoints
 	require.Len(t, fetched, 2)
 	for _, p := range fetched {
