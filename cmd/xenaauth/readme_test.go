@@ -79,7 +79,8 @@ func TestReadme(t *testing.T) {
 				case update:
 					steps[i].output = got
 				case got != steps[i].output:
-					ts.Fatalf("%s prints\n%s\nREADME.md shows\n%s", steps[i].command, got, steps[i].output)
+					ts.Fatalf("%s prints\n%s\nREADME.md shows\n%s",
+						steps[i].command, got, steps[i].output)
 				}
 			},
 		},

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
 )
 
@@ -65,7 +67,9 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 
 // validatorFor returns the validator that the environment configures. If the decision needs none, no
 // configuration is needed either: then the answer is about the table alone.
-func validatorFor(table *routes.Table, r *http.Request, token string) (xenaauth.TokenValidator, error) {
+func validatorFor(
+	table *routes.Table, r *http.Request, token string,
+) (xenaauth.TokenValidator, error) {
 	rule, err := table.Find(r)
 	_, requires := rule.Access.Requirement()
 	if err != nil || token == "" || !requires && !rule.Access.IsOptional() {
@@ -73,10 +77,19 @@ func validatorFor(table *routes.Table, r *http.Request, token string) (xenaauth.
 	}
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
-		return nil, err
+		return nil, mistakes(err)
 	}
 	cfg.Logger = slog.New(slog.DiscardHandler)
-	return xenaauth.NewValidator(cfg)
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		return nil, mistakes(err)
+	}
+	return v, nil
+}
+
+// mistakes returns the error of a configuration with variables in place of fields.
+func mistakes(err error) error {
+	return errors.New("configuration: " + strings.Join(setting.Mistakes(err), "\nconfiguration: "))
 }
 
 // notCalled is the validator for requests whose token is not looked at.

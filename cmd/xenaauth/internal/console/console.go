@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 )
 
@@ -58,6 +59,9 @@ func (c *Console) Write(text string) error {
 	_, err := io.WriteString(c.out, text)
 	return err
 }
+
+// Attach lets another program write to the console.
+func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c.out, c.err }
 
 // JSON reports whether --json is set.
 func (c *Console) JSON() bool { return c.json }

@@ -54,7 +54,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	defer issuer.Close()
 	token := cmd.token(issuer)
 	if len(cmd.Command) > 0 {
-		return cmd.run(ctx, issuer, token)
+		return cmd.run(ctx, c, issuer, token)
 	}
 	if err := c.Print(answer{token, variables(issuer)}); err != nil {
 		return err
@@ -91,7 +91,9 @@ func variables(issuer *xenaauthtest.Issuer) []string {
 }
 
 // run runs the command that is given. Variables of another issuer are not passed on to it.
-func (cmd *Cmd) run(ctx context.Context, issuer *xenaauthtest.Issuer, token string) error {
+func (cmd *Cmd) run(
+	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
+) error {
 	environment := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "XENA_")
 	})
@@ -102,8 +104,8 @@ func (cmd *Cmd) run(ctx context.Context, issuer *xenaauthtest.Issuer, token stri
 			"XENA_INTROSPECTION_CLIENT_SECRET="+issuer.APISecret())
 	}
 	child := exec.CommandContext(ctx, cmd.Command[0], cmd.Command[1:]...)
-	child.Env, child.Stdin, child.Stdout, child.Stderr =
-		environment, strings.NewReader(token+"\n"), os.Stdout, os.Stderr
+	child.Env, child.Stdin = environment, strings.NewReader(token+"\n")
+	c.Attach(child)
 	child.Cancel = func() error { return child.Process.Signal(os.Interrupt) }
 	err := child.Run()
 	exit, ok := errors.AsType[*exec.ExitError](err)
