@@ -47,7 +47,7 @@ func Example() {
 	for _, span := range spans.GetSpans() {
 		fmt.Println(span.Name, span.Status.Code)
 		for _, a := range span.Attributes {
-			fmt.Println(" ", a.Key, a.Value.Emit())
+			fmt.Println(" ", a.Key, a.Value.String())
 		}
 	}
 	// Output:

@@ -111,7 +111,7 @@ func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 func texts(all []attribute.KeyValue) map[string]string {
 	m := make(map[string]string)
 	for _, a := range all {
-		m[string(a.Key)] = a.Value.Emit()
+		m[string(a.Key)] = a.Value.String()
 	}
 	return m
 }
