@@ -106,18 +106,23 @@ func familyNames(text string) (names []string) {
 	return names
 }
 
-// promtool runs Prometheus' promtool in a folder and returns its output. It skips the test if the
-// program is missing, but not in CI.
-func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
+// program finds a program of Prometheus. It skips the test if the program is missing, but not in CI.
+func program(t *testing.T, name string) (path string) {
 	t.Helper()
-	program, err := exec.LookPath("promtool")
+	path, err := exec.LookPath(name)
 	if err != nil {
 		if os.Getenv("CI") != "" {
-			t.Fatal("promtool is missing: install Debian's package prometheus")
+			t.Fatalf("%s is missing: install Debian's package prometheus", name)
 		}
-		t.Skip("promtool is missing: install Debian's package prometheus")
+		t.Skipf("%s is missing: install Debian's package prometheus", name)
 	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
+	return path
+}
+
+// promtool runs Prometheus' promtool in a folder and returns its output.
+func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)
 	cmd.Dir, cmd.Stdin = dir, stdin
 	out, err := cmd.CombinedOutput()
 	return string(out), err
