@@ -79,7 +79,8 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	}
 }
 
-// inTurn returns a function that serves the next n requests in each call.
+// inTurn returns a function that serves n requests in each call, and continues with the next ones
+// in the next call.
 func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
@@ -91,7 +92,7 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full is a validator that has verified n tokens, and some tokens that are in use.
+// full is a validator whose cache contains n tokens, with some tokens of the cache to use.
 type full struct {
 	validator *xenaauth.Validator
 	each      float64  // bytes of memory per token
@@ -100,8 +101,9 @@ type full struct {
 
 var fulls = map[int]*full{}
 
-// filled returns the validator with n tokens. The tokens use EdDSA, which makes a million tokens in
-// the shortest time. The memory of a token in the cache does not depend on the algorithm.
+// filled returns the validator with n tokens. The tokens use EdDSA, because a million of them can
+// be made in the shortest time. The memory of a token in the cache does not depend on the
+// algorithm.
 func filled(b *testing.B, n int) *full {
 	b.Helper()
 	if c := fulls[n]; c != nil {
@@ -134,7 +136,7 @@ func filled(b *testing.B, n int) *full {
 	return c
 }
 
-// spreadTokens is more than any fast path for tokens in use holds.
+// spreadTokens is more than the number of tokens for which the library has faster code.
 const spreadTokens = 8192
 
 // heap returns the memory in use after a garbage collection.

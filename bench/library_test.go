@@ -28,7 +28,7 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// serve measures requests one after the other. All must pass.
+// serve measures requests one after the other. Every request must pass.
 func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	b.Helper()
 	w := newDiscard()
@@ -47,7 +47,8 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// Tokens in use: a few, for the goals, and as many as in a busy minute.
+// These are the numbers of tokens in use: a few, which the goals use, and as many as a service sees
+// in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// limit verifies a token and does nothing else: it decodes payload and signature, hashes, and calls
-// the standard library. No verifier that uses the standard library can take less time.
+// limit verifies a token with as little work as possible: it decodes payload and signature, hashes,
+// and calls the standard library. No verifier that uses the standard library can take less time.
 type limit struct {
 	verify    func(input, signature []byte) bool
 	payload   [1 << 10]byte
@@ -56,7 +56,8 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// public returns the public signing key, read from the published key set.
+// public returns the issuer's public key for signatures. It reads the key from the published key
+// set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
@@ -118,8 +119,8 @@ func BenchmarkLimit(b *testing.B) {
 // millisecond. In that time the load of a shared machine does not change much.
 const block = 40
 
-// paired runs two functions in turn. It reports the median of the ratio of their times per
-// operation. So other load of the machine affects both alike.
+// paired runs two functions alternately. It reports the median of the ratio of their times per
+// operation. Other load of the machine slows both functions down, so it changes the ratio little.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()
 	base()

@@ -43,7 +43,7 @@ type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
-// nothing is a handler for several goroutines.
+// nothing is a handler that does nothing. Several goroutines may call it.
 type nothing struct{}
 
 func (nothing) ServeHTTP(http.ResponseWriter, *http.Request) {}
@@ -54,8 +54,8 @@ func must(err error) {
 	}
 }
 
-// fixture is an issuer on loopback, because peers need a server. It publishes two keys, as after a
-// rotation.
+// fixture is an issuer with a listener on loopback, because the other libraries need a server. It
+// publishes two keys, as after a rotation.
 type fixture struct {
 	*xenaauthtest.Issuer
 	algorithm string
@@ -106,7 +106,8 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// mint makes a token that differs from all others. The issuer does not remember it.
+// mint makes a token that differs from all others. It does not use the registry of the issuer,
+// which would grow with each token.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
@@ -123,7 +124,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// each calls do for 0 to n-1 on all cores.
+// each calls do with every number from 0 to n-1, on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
@@ -153,7 +154,8 @@ func requests(tokens []string) []*http.Request {
 	return rs
 }
 
-// validator returns our validator as a user configures it, except for the lifetime of the tokens.
+// validator returns a Validator with the configuration of a typical user, except for the lifetime
+// of the tokens.
 func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
@@ -165,7 +167,7 @@ func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	return v
 }
 
-// mount puts a handler behind the middleware, as a user does.
+// mount puts a handler behind the middleware, as a typical user does.
 func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }

@@ -40,8 +40,8 @@ const (
 	floodConcurrent = 16
 )
 
-// A flood of invalid tokens costs only its senders: valid users pass, the issuer gets as few calls
-// as before, and memory stays bounded.
+// A flood of invalid tokens must harm only its senders: valid users pass, the issuer gets as few
+// calls as before, and memory stays bounded.
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {

@@ -14,7 +14,7 @@ import (
 
 const herd = 10_000
 
-// dam holds requests until it is opened, and counts them.
+// dam holds requests back until it is opened, and counts them.
 type dam struct {
 	next    http.RoundTripper
 	opened  chan struct{}
@@ -91,8 +91,8 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	return ok.Load()
 }
 
-// Ten thousand requests with the same new token at the same moment cost the issuer one call. If the
-// client of the first request leaves, the others still get their responses.
+// Ten thousand requests with the same new token arrive at the same moment. They cause one call to
+// the issuer. If the client of the first request leaves, the others still get their responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
 		name   string

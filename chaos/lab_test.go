@@ -183,7 +183,7 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 	return a
 }
 
-// is requires a response.
+// is requires that the response has the given form.
 func (a *api) is(token, want string) {
 	a.t.Helper()
 	if got := a.get(a.t.Context(), token); got.String() != want && !got.upTo(want) {
@@ -204,8 +204,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until polls until a token passes, and returns how long that took. Every response before must be
-// 503.
+// until sends requests with a token until one passes, and returns how long that took. Every
+// response before that must be 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {

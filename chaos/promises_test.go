@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that is down costs no time: after a few failures, requests get 503 without a call, and
-// one call a second tries whether the issuer is back.
+// An issuer that is down does not slow requests down: after a few failures, requests get 503
+// without a call to the issuer. One call a second tests whether the issuer is back.
 func TestBreaker(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -43,7 +43,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// Retry-After of the issuer is passed on to clients, from introspection and from the key set.
+// If the issuer sends Retry-After, clients get it too. The test has it from introspection and from
+// the key set.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -106,7 +107,7 @@ func TestSlowIssuer(t *testing.T) {
 	}
 }
 
-// The log has one line for each change, whatever the number of requests.
+// The log has one record for each change of the issuer's state, whatever the number of requests.
 func TestChangesAreLoggedOnce(t *testing.T) {
 	l := newLab(t)
 	lines := new(log)

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Outages of any length end at any time between two retries. Two seconds later tokens are checked
-// again, also by a service that knew no keys, and for opaque tokens.
+// An outage of any length may end at any time between two retries. Two seconds later tokens must be
+// checked again. This also holds for a service that had no keys, and for opaque tokens.
 func TestRecoveryAtAnyMoment(t *testing.T) {
 	const outages = 20
 	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)
@@ -49,8 +49,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A service that was idle does not use a connection that died in the meantime: the library's own
-// client pings HTTP/2 connections.
+// A connection may die while a service is idle. The service must not use it: the HTTP client of the
+// library pings HTTP/2 connections.
 func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 	l := newRelayLab(t, http2)
 	if l.client != nil {

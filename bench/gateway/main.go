@@ -1,8 +1,8 @@
-// Gateway compares xenagate with programs that do the same without a decision, in one run: the
-// reverse proxy with a bare httputil.ReverseProxy, the endpoint for forward-auth with a server that
-// always answers 200, and nginx that uses auth_request with nginx alone. The two programs of a pair
-// run in turn, a slice of time each, and the result is the median of the ratios. The output has the
-// format of Go benchmarks.
+// Gateway compares xenagate with programs that do the same work without a decision about tokens:
+// the reverse proxy with a bare httputil.ReverseProxy, the endpoint for forward-auth with a server
+// that always responds with 200, and nginx that uses auth_request with nginx alone. The two
+// programs of a pair run alternately, for a slice of time each, and the result is the median of the
+// ratios. The output has the format of Go benchmarks.
 package main
 
 import (

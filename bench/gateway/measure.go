@@ -87,7 +87,7 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// requests are requests of an application in a browser, one for each token.
+// requests are the requests that an application in a browser would send, one for each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

@@ -57,7 +57,8 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
-// against are further goals: one median may be no more than a multiple of another.
+// against are further goals: the median of one benchmark must not exceed a multiple of the median
+// of another.
 var against = []struct {
 	what, name, other, unit string
 	must                    float64
@@ -108,7 +109,7 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// between replaces the text between the marks of a name.
+// between replaces the text between the start mark and the end mark of a name.
 func between(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)

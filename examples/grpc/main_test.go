@@ -93,7 +93,7 @@ func TestWrongConfiguration(t *testing.T) {
 	}
 }
 
-// TestAddressInUse names the variable that chooses another address.
+// TestAddressInUse requires that the error names ADDR, the variable that chooses another address.
 func TestAddressInUse(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

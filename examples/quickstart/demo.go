@@ -11,13 +11,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The user of the demo, and the company of the user.
+// These are the user of the demo, and the company of the user.
 const (
 	demoUser    = "104711"
 	demoCompany = "22000"
 )
 
-// demo is the API and its own identity server.
+// demo runs the API, and an identity server for it.
 type demo struct {
 	addr string
 	once bool // stop after the tour
@@ -25,13 +25,14 @@ type demo struct {
 	out  io.Writer
 }
 
-// run makes the tour. After the tour it serves until ctx ends, unless once is set.
+// run makes the tour. Then it serves the API until ctx ends, or returns if once is set.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
 
 	cfg := issuer.HybridConfig()
-	cfg.Introspection.CacheTTL = -1            // a revocation works at once, and every opaque token is introspected
+	// Without the cache every opaque token is introspected, so a revocation works at once.
+	cfg.Introspection.CacheTTL = -1
 	cfg.Logger = slog.New(slog.DiscardHandler) // the tour stops the issuer on purpose
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {

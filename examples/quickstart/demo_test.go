@@ -133,7 +133,7 @@ func TestAddressInUse(t *testing.T) {
 	}
 }
 
-// TestServingOn runs the commands that are printed after the tour.
+// TestServingOn runs the curl commands that the program prints after the tour.
 func TestServingOn(t *testing.T) {
 	setenv(t, nil)
 	p := start(t)

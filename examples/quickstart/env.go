@@ -14,7 +14,7 @@ import (
 // issuer is down.
 func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
-	if err := errors.Join(err, cfg.Validate()); err != nil { // all mistakes at once
+	if err := errors.Join(err, cfg.Validate()); err != nil { // the error lists all mistakes
 		return err
 	}
 	if cfg.AllowAnyAudience {
@@ -41,7 +41,7 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	return serve(ctx, l, newHandler(v, auth, nil))
 }
 
-// logEvents logs the users whose requests pass. The middleware logs the refusals.
+// logEvents logs the user of each request that passes. The middleware itself logs the refusals.
 func logEvents(logger *slog.Logger) func(context.Context, xenaauth.Event) {
 	return func(ctx context.Context, e xenaauth.Event) {
 		if e.Err == nil {

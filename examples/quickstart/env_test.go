@@ -49,7 +49,7 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || seconds < 1 || seconds > 5 {
 		t.Fatalf("Retry-After %q", waited)
 	}
-	<-time.After(time.Duration(seconds) * time.Second) // as Retry-After says
+	<-time.After(time.Duration(seconds) * time.Second) // the Retry-After field says to wait this long
 	expect("/readyz", "", 200, "")
 	expect("/Api/User/FiscalSetup", jwt, 200, "")
 	expect("/Api/User/FiscalSetup", opaque, 200, "")
@@ -77,8 +77,8 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// TestReady asks /readyz while the issuer is stopped and started. It runs in a bubble of
-// testing/synctest, so time passes at once.
+// TestReady requests /readyz while the issuer is down and while it is up. It runs in a bubble of
+// testing/synctest, in which waiting takes no real time.
 func TestReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := xenaauthtest.NewIssuer(nil)
@@ -114,12 +114,12 @@ func TestReady(t *testing.T) {
 		issuer.Slow(time.Minute)
 		time.Sleep(cfg.MaxKeyAge)
 		expect("slow", 503, "1")
-		time.Sleep(time.Minute) // the fetch goes on after the response
+		time.Sleep(time.Minute) // the fetch continues after the response
 	})
 }
 
-// TestEnvironmentOfAnotherIssuer starts the API for tokens like those of Okta. Only variables of
-// the environment configure it.
+// TestEnvironmentOfAnotherIssuer starts the API for tokens in the form of Okta. Only environment
+// variables configure it.
 func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
@@ -157,7 +157,8 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 		response, _ := get(t, p.base+"/Api/User/FiscalSetup", token)
 		return response.StatusCode
 	}
-	// The introspection endpoint of the kit reads the claim scope, which these tokens do not have.
+	// The introspection endpoint of the test kit reads the claim scope. These tokens have the claim
+	// scp instead.
 	active := `{"active":true,"sub":"` + demoUser + `","cid":"0oa1","scope":"testapi"}`
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: active})
 	for text, want := range map[string]int{
@@ -180,8 +181,8 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	}
 }
 
-// TestEnvironmentIsWrong has wrong variables. The error lists each mistake in the variables and in
-// the resulting configuration.
+// TestEnvironmentIsWrong sets wrong variables. The error must list each mistake in the variables
+// and in the resulting configuration.
 func TestEnvironmentIsWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		variables map[string]string

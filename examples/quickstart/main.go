@@ -3,15 +3,15 @@
 //	go -C examples/quickstart run .          the tour, then an API to try with curl, until interrupted
 //	go -C examples/quickstart run . -once    the tour alone; the exit status is 0 if each response was as expected
 //
-// It needs nothing else. The issuer of the tokens is an identity server of the test kit, in the
-// same process. If XENA_ISSUER is set, there is no such issuer and no tour: the routes are guarded
-// with the issuer that the environment names. Set XENA_AUDIENCE too; [xenaauth.ConfigFromEnv] lists
-// the other variables.
+// The program needs no other server: the issuer of the tokens is an identity server of the test
+// kit, in the same process. If XENA_ISSUER is set, the program has no issuer of its own and makes
+// no tour. Then the routes are guarded with the issuer that the environment names. Set
+// XENA_AUDIENCE too; [xenaauth.ConfigFromEnv] lists the other variables.
 //
 // ADDR is the address to listen on. The default is localhost:8080.
 //
-// Read routes.go first: it has what your own service needs. server.go runs the API. demo.go and
-// env.go are the two ways to configure it. The other files are the tour.
+// Read routes.go first: it contains what your own service needs. server.go runs the API. demo.go
+// and env.go are the two ways to configure the API. The other files are for the tour.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// The exit statuses.
+// These are the exit statuses.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -42,7 +42,8 @@ const (
 // errUsage is the error of a wrong command line.
 var errUsage = errors.New("wrong usage")
 
-// run runs the program. It returns the exit status when ctx ends, and with -once after the tour.
+// run runs the program, and returns its exit status. It returns when ctx ends. With -once it
+// returns after the tour.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)

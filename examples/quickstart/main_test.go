@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// setenv sets these variables. All others that the program reads are empty.
+// setenv sets the given environment variables. It makes the other variables that the program reads
+// empty.
 func setenv(t *testing.T, variables map[string]string) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -27,7 +28,7 @@ func setenv(t *testing.T, variables map[string]string) {
 	}
 }
 
-// output holds the output of a program. A test can wait for more output.
+// output collects the output of a program. A test can wait for more output.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -69,7 +70,7 @@ func (o *output) await(t *testing.T, pattern string) string {
 	}
 }
 
-// program is a program that runs beside the test.
+// program is a running program that a test has started.
 type program struct {
 	base           string // the URL of its API
 	stdout, stderr *output

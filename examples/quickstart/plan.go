@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// plan returns the tour: its requests in order, with tokens of issuer, and the expected responses.
+// plan returns the requests of the tour in their order, with tokens of issuer, and the expected
+// responses.
 func plan(issuer *xenaauthtest.Issuer) []place {
 	const (
 		testapi = xenaauth.ScopeTestAPI
@@ -103,7 +104,7 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 // bearer returns the Authorization field for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// forged returns a JWT with a changed signature: the first character differs.
+// forged returns a JWT whose signature is wrong: its first character was changed.
 func forged(jwt string) string {
 	at := strings.LastIndexByte(jwt, '.') + 1
 	other := "A"

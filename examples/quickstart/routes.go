@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// route is a guarded route and what it requires.
+// route is a guarded route with its requirement.
 type route struct {
 	pattern string
 	needs   xenaauth.Requirement
@@ -44,17 +44,18 @@ func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memb
 	return mux
 }
 
-// whoami takes the place of real handlers. It runs only for users that meet the route's
-// requirement.
+// whoami is the handler of all guarded routes. A real service has other handlers. whoami runs only
+// if the user meets the requirement of the route.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user}) // it fails if the client is gone
+	// Writing fails if the client has closed the connection.
+	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user})
 }
 
-// reply is the response of whoami. The JSON of the user has the subject, the application, the
-// scopes and the end of the token.
+// reply is the body of the response of whoami. The JSON of the user contains the subject, the
+// application, the scopes and the time at which the token expires.
 type reply struct {
 	Path string         `json:"path"`
 	User *xenaauth.User `json:"user"`
@@ -64,7 +65,8 @@ type reply struct {
 // database.
 type memberships map[string][]string
 
-// allow is the policy of the routes with a company in their path.
+// allow is the policy of routes that have a company in their path. It lets the members of the
+// company pass.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")
@@ -72,15 +74,15 @@ func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	return nil
 }
 
-// healthz reports that the process is alive. It does not depend on the issuer.
+// healthz responds with 200 while the process runs, also if the issuer is down.
 func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
 
-// readyz reports whether access tokens can be checked.
+// readyz responds with 200 if access tokens can be checked.
 func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := v.Warm(ctx); err != nil { // the validator logs the cause
+		if err := v.Warm(ctx); err != nil { // the log of the validator contains the cause
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the issuer can't be reached", http.StatusServiceUnavailable)
 			return

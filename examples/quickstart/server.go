@@ -8,18 +8,20 @@ import (
 	"time"
 )
 
-// grace is the time that running requests have to end after the server was told to stop.
+// grace is how long the server waits at its end for requests that have not ended.
 const grace = 10 * time.Second
 
-// serve serves on l until ctx ends, and then until the running requests end. It closes l.
+// serve serves requests from l until ctx ends. Then it waits for the requests that have not ended.
+// It closes l.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second, // longer than the check of a token waits for the issuer
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		// The timeout is more than the time that the check of a token waits for the issuer.
+		WriteTimeout:   30 * time.Second,
+		IdleTimeout:    time.Minute,
+		MaxHeaderBytes: 64 << 10,
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()

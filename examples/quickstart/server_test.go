@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// closeListener is a listener that closes a channel when it is closed.
+// closeListener is a listener that tells a test, through a channel, when it is closed.
 type closeListener struct {
 	net.Listener
 	closed chan struct{}
@@ -21,7 +21,7 @@ func (l *closeListener) Close() error {
 	return l.Listener.Close()
 }
 
-// TestServeFinishes stops the server while a request runs.
+// TestServeFinishes stops the server while it handles a request. The request must get its response.
 func TestServeFinishes(t *testing.T) {
 	inner, err := listen(t.Context(), "127.0.0.1:0", false)
 	if err != nil {

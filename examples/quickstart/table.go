@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// printTable prints the rows of each place. No column contains a token.
+// printTable prints a table of requests and responses. No column contains a token.
 func printTable(out io.Writer, rows []row) {
 	labels, details := len("REQUEST WITH"), len("CHALLENGE (no realm, no description)")
 	for _, r := range rows {
@@ -37,7 +37,7 @@ func printTable(out io.Writer, rows []row) {
 	fmt.Fprintf(out, "\n%d of %d answers are as expected.\n", len(rows)-unexpected(rows), len(rows))
 }
 
-// String returns everything that the comparison of answers looks at.
+// String returns the part of the response that is compared with the expected one.
 func (a answer) String() string {
 	text := fmt.Sprint(a.status)
 	for _, part := range []struct{ name, value string }{
@@ -50,10 +50,10 @@ func (a answer) String() string {
 	return text
 }
 
-// errUnexpected is the error of a tour with unexpected answers.
+// errUnexpected is the error if a response of the tour was not as expected.
 var errUnexpected = errors.New("answers are not as expected")
 
-// verdict returns nil if every answer is as expected.
+// verdict returns nil if every response was as expected.
 func verdict(rows []row) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)

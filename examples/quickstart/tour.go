@@ -16,7 +16,7 @@ import (
 // place is one path of the tour. The tour sends several requests to it.
 type place struct {
 	path  string
-	about string // what the path requires, or the situation
+	about string // the requirement of the path, or what is special at this step of the tour
 	steps []step
 }
 
@@ -25,15 +25,15 @@ type step struct {
 	label         string   // what the request contains, in words
 	authorization []string // the lines of the Authorization field, or nil
 	want          answer
-	before        func() // runs before the request; may be nil
+	before        func() // is called before the request, unless it is nil
 }
 
-// call is a step without preparation.
+// call returns a step without a function before its request.
 func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// after returns s with a function that runs before the request.
+// after returns s with f as the function that runs before the request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
@@ -42,19 +42,19 @@ func (s step) after(event func()) step {
 // answer is the part of a response that the tour prints.
 type answer struct {
 	status int
-	reason xenaauth.Reason // "" if the request passed
-	detail string          // the challenge, abridged, or Retry-After
+	reason xenaauth.Reason // "" if the request was not refused
+	detail string          // the shortened challenge, or Retry-After
 	user   string          // the user that the handler found
 }
 
-// row is a step and its answer.
+// row is a step with the response to its request.
 type row struct {
 	place place
 	step  step
 	got   answer
 }
 
-// expected reports whether the answer is as expected.
+// expected reports whether the response was as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
 // tour sends the requests of all places to the API at base.
@@ -77,7 +77,7 @@ func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	return rows, nil
 }
 
-// ask sends one request.
+// ask sends the request of one step.
 func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -90,7 +90,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	if err != nil {
 		return a, err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read
+	defer response.Body.Close() //nolint:errcheck // the body was already read completely
 	body, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
 	if err != nil {
 		return a, err
