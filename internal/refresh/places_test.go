@@ -217,3 +217,37 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 		require.Equal(t, 1, at(t, s))
 	})
 }
+
+// Waiting counts the callers that wait: for the first document, for the next fetch, with a name or
+// without, and for the refresh of an expired document. It counts no caller twice or too long.
+func TestWaiting(t *testing.T) {
+	narrow := policy
+	narrow.Waiters = 1
+	o := &origin{takes: 500 * time.Millisecond}
+	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
+		for round, ask := range []func(){
+			func() { _, _ = get(s) },
+			func() { _, _ = await(s, 7) }, // the first takes the open place, the others are guests
+			func() { _, _ = get(s) },      // after the lifetime of the document
+		} {
+			var all sync.WaitGroup
+			for n := range 3 {
+				all.Go(ask)
+				synctest.Wait()
+				require.Equal(t, n+1, s.Waiting(), "round %d", round)
+			}
+			all.Wait()
+			require.Zero(t, s.Waiting(), "round %d", round)
+			if round == 1 {
+				time.Sleep(16 * time.Minute)
+			}
+		}
+		time.Sleep(time.Minute)
+		before := o.count()
+		s.Doubt(time.Now())
+		synctest.Wait()
+		require.Zero(t, s.Waiting(), "a fetch in the background")
+		time.Sleep(time.Second)
+		require.Equal(t, before+1, o.count())
+	})
+}
