@@ -1,35 +1,39 @@
-// Package bearer is the grammar of RFC 6750 and of the schemes that are written like it: it reads
-// credentials and writes challenges. It knows strings only.
+// Package bearer implements the grammar of RFC 6750, and of other schemes with that grammar: it
+// parses credentials and writes challenges. It works on strings, and does not depend on net/http.
 package bearer
 
 import "strings"
 
-// Kind says what an Authorization field contains.
+// Kind says what kind of credentials an Authorization field contains.
 type Kind uint8
 
-// The kinds.
+// The kinds of credentials.
 const (
-	Token     Kind = iota // a token of an accepted scheme. Its characters are not checked: see IsToken68
-	None                  // no field
-	Other                 // credentials of a scheme that is not accepted
-	Malformed             // a repeated or too long field, or one that RFC 6750, section 2.1, does not allow
+	// Token is a token of an accepted scheme. Its characters are not checked: see IsToken68.
+	Token Kind = iota
+	None       // the field is missing
+	Other      // credentials of a scheme that is not accepted
+	// The field is repeated or too long, or RFC 6750, section 2.1, does not allow it.
+	Malformed
 )
 
-// Bounds of the text before a token. A field may be a megabyte long.
+// The largest lengths of the text before a token. Without them, a field of a megabyte would be
+// read.
 const (
 	maxScheme = 64
 	maxSpaces = 1024
 )
 
-// Credentials are the content of an Authorization field.
+// Credentials are the parsed content of an Authorization field.
 type Credentials struct {
-	Line   string // the field, or "" if it is missing or repeated
-	Kind   Kind
-	Scheme uint8  // the place of the scheme in the list of accepted schemes, or 0
-	start  uint32 // where the token begins in Line
+	Line string // the value of the field; "" if the field is missing or repeated
+	Kind Kind
+	// Scheme is the index of the scheme in the list of accepted schemes; 0 if it is not accepted.
+	Scheme uint8
+	start  uint32 // the index in Line at which the token begins
 }
 
-// Token returns the token, or "" if the credentials are not of the kind Token.
+// Token returns the token. It returns "" if the Kind is not Token.
 func (c *Credentials) Token() string {
 	if c.Kind != Token {
 		return ""
@@ -37,8 +41,8 @@ func (c *Credentials) Token() string {
 	return c.Line[c.start:]
 }
 
-// Same reports whether the lines of an Authorization field are those that c was parsed from. It
-// never reports so for a repeated field.
+// Same reports whether Parse would return c for these lines of an Authorization field. It returns
+// false if the field is repeated.
 func (c *Credentials) Same(lines []string) bool {
 	if len(lines) == 0 {
 		return c.Kind == None
@@ -46,20 +50,20 @@ func (c *Credentials) Same(lines []string) bool {
 	return len(lines) == 1 && c.Kind != None && c.Line == lines[0]
 }
 
-// Parse reads the lines of an Authorization field. accepted are the names of the accepted schemes,
-// at most 256. max bounds the length of the token, in bytes.
+// Parse parses the lines of an Authorization field. accepted are the names of the accepted schemes,
+// at most 256. maxToken is the largest length of the token, in bytes.
 //
-// Parse does not check the characters of the token: a caller who finds the token in a cache needn't
-// look at them again.
-func Parse(lines []string, accepted []string, max int) Credentials {
+// Parse does not check the characters of the token. A caller that finds the token in a cache does
+// not need that check.
+func Parse(lines []string, accepted []string, maxToken int) Credentials {
 	if len(lines) == 0 {
 		return Credentials{Kind: None}
 	}
 	if len(lines) > 1 {
-		return Credentials{Kind: Malformed} // another server may choose another line
+		return Credentials{Kind: Malformed} // two servers could choose different lines
 	}
 	line := lines[0]
-	// A longer scheme is not accepted, whatever follows.
+	// If the scheme is longer than maxScheme, the cut text equals no accepted scheme.
 	scheme, _, _ := strings.Cut(line[:min(len(line), maxScheme)], " ")
 	if !IsToken(scheme) {
 		return Credentials{Line: line, Kind: Malformed}
@@ -76,7 +80,7 @@ func Parse(lines []string, accepted []string, max int) Credentials {
 	for start < len(line) && line[start] == ' ' && start-len(scheme) < maxSpaces {
 		start++
 	}
-	if start < len(line) && line[start] != ' ' && len(line)-start <= max {
+	if start < len(line) && line[start] != ' ' && len(line)-start <= maxToken {
 		c.Kind, c.start = Token, uint32(start)
 	}
 	return c
@@ -99,21 +103,22 @@ func IsToken68(s string) bool {
 		n--
 	}
 	s = s[:n]
-	for ; len(s) >= 8; s = s[8:] { // eight characters at a time take a third of the time, and tokens are long
-		if foreign[s[0]]|foreign[s[1]]|foreign[s[2]]|foreign[s[3]]|foreign[s[4]]|foreign[s[5]]|foreign[s[6]]|foreign[s[7]] != 0 {
+	// Eight characters at a time take a third of the time, and tokens are long.
+	for ; len(s) >= 8; s = s[8:] {
+		if illegal[s[0]]|illegal[s[1]]|illegal[s[2]]|illegal[s[3]]|illegal[s[4]]|illegal[s[5]]|illegal[s[6]]|illegal[s[7]] != 0 {
 			return false
 		}
 	}
 	for i := range len(s) {
-		if foreign[s[i]] != 0 {
+		if illegal[s[i]] != 0 {
 			return false
 		}
 	}
 	return n > 0
 }
 
-// foreign has a 1 for each character that a token68 can't have before its padding.
-var foreign = func() (table [256]uint8) {
+// illegal is 1 for each character that must not occur in a token68, except "=" at its end.
+var illegal = func() (table [256]uint8) {
 	for c := range table {
 		if !alphanumeric(byte(c)) && strings.IndexByte("-._~+/", byte(c)) < 0 {
 			table[c] = 1

@@ -12,10 +12,10 @@ import (
 
 const limit = 64
 
-// accepted are the schemes of most tests.
+// accepted are the accepted schemes in most tests.
 var accepted = []string{"Bearer"}
 
-// parse parses credentials and checks the characters of the token, as a middleware does.
+// parse parses credentials and then checks the characters of the token, like a middleware.
 func parse(lines []string, max int) (token string, kind bearer.Kind) {
 	c := bearer.Parse(lines, accepted, max)
 	if c.Kind == bearer.Token && !bearer.IsToken68(c.Token()) {
@@ -24,8 +24,8 @@ func parse(lines []string, max int) (token string, kind bearer.Kind) {
 	return c.Token(), c.Kind
 }
 
-// field is an Authorization field and what RFC 9110, section 11.4, and RFC 6750, section 2.1, say
-// about it.
+// field is a value of Authorization, with the token and kind that RFC 9110, section 11.4, and RFC
+// 6750, section 2.1, require.
 type field struct {
 	name, line, token string
 	kind              bearer.Kind
@@ -128,7 +128,7 @@ func TestParseWantsOneLine(t *testing.T) {
 	}
 }
 
-// Parse does not check the characters of a token, and is as strict about all else.
+// Parse does not check the characters of a token. It checks every other part of the field.
 func TestParseLeavesTheToken(t *testing.T) {
 	for _, tt := range fields {
 		c := bearer.Parse([]string{tt.line}, accepted, limit)
@@ -144,7 +144,7 @@ func TestParseLeavesTheToken(t *testing.T) {
 	}
 }
 
-// Each accepted scheme is read alike, in any case.
+// Every accepted scheme is parsed by the same rules, and in upper or lower case.
 func TestAcceptedSchemes(t *testing.T) {
 	schemes := []string{"Bearer", "DPoP"}
 	for line, want := range map[string]struct {
@@ -190,7 +190,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// Each byte is tried in a token, at the end of one, and in a scheme, against alphabets written down here.
+// The test tries each byte inside a token, at its end, and in a scheme. The legal characters are
+// listed here a second time.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
@@ -213,7 +214,7 @@ func TestAlphabets(t *testing.T) {
 	require.True(t, bearer.IsScopeToken("https://api.example/read:all"))
 }
 
-// The grammars as RFC 9110, section 11.4, and RFC 6750, section 2.1, write them.
+// The grammars of RFC 9110, section 11.4, and RFC 6750, section 2.1, as regular expressions.
 var (
 	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
 	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")

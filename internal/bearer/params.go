@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Param is one parameter of a challenge.
+// Param is the name and the value of one parameter of a challenge.
 type Param struct{ Name, Value string }
 
-// Challenge returns a challenge of a scheme for the WWW-Authenticate field (RFC 9110, section 11.6.1).
-// It leaves out parameters without a value. It drops characters that RFC 6750, section 3, does not
-// allow in a value, so that no value can end its string or its header field.
+// Challenge returns a challenge for the field WWW-Authenticate (RFC 9110, section 11.6.1). It
+// leaves out parameters without a value. It drops each character that RFC 6750, section 3, does not
+// allow in a value. So no value can end its quoted string or the header field.
 func Challenge(scheme string, params ...Param) string {
 	var b strings.Builder
 	b.Grow(160)
@@ -34,17 +34,18 @@ func Challenge(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// Bounds of the parameters that [Params] returns.
+// The bounds of the parameters that Params returns.
 const (
 	maxParams     = 8
 	maxParamName  = 64
 	maxParamValue = 512
 )
 
-// Params returns the parameters of m in the order of their names. It leaves out the reserved names,
-// names that are not a token of lower-case letters (RFC 9110, section 11.2: names are compared
-// without case), empty values, and values with a character that RFC 6750, section 3, does not allow.
-// It returns at most 8 parameters, with names of at most 64 bytes and values of at most 512.
+// Params returns the parameters of m that a challenge can contain, in the order of their names: at
+// most 8, with names of at most 64 bytes and values of at most 512. It leaves out the reserved
+// names. It leaves out names that are not a token in lower case, because RFC 9110, section 11.2,
+// compares names without regard to case. It also leaves out empty values, and values with a
+// character that RFC 6750, section 3, does not allow.
 func Params(m map[string]string, reserved ...string) []Param {
 	if len(m) == 0 {
 		return nil
@@ -59,15 +60,16 @@ func Params(m map[string]string, reserved ...string) []Param {
 	return params[:min(len(params), maxParams):min(len(params), maxParams)]
 }
 
-// IsParamName reports whether s is a name for [Params].
+// IsParamName reports whether Params accepts s as a name.
 func IsParamName(s string) bool {
 	return len(s) <= maxParamName && IsToken(s) && strings.ToLower(s) == s
 }
 
-// IsParamValue reports whether s is a value for [Params], or empty.
+// IsParamValue reports whether Params accepts s as a value. The empty string is also accepted.
 func IsParamValue(s string) bool { return len(s) <= maxParamValue && IsParamText(s) }
 
-// IsParamText reports whether RFC 6750, section 3, allows each character of s in a value.
+// IsParamText reports whether each character of s may occur in the value of a parameter (RFC 6750,
+// section 3).
 func IsParamText(s string) bool {
 	for i := range len(s) {
 		if !isParamByte(s[i]) {
@@ -77,10 +79,11 @@ func IsParamText(s string) bool {
 	return true
 }
 
-// isParamByte reports whether RFC 6750, section 3, allows c in a value: printable ASCII without " and \.
+// isParamByte reports whether c may occur in the value of a parameter (RFC 6750, section 3). These
+// bytes are printable ASCII without " and \.
 func isParamByte(c byte) bool { return c >= 0x20 && c <= 0x7e && c != '"' && c != '\\' }
 
-// IsScopeToken reports whether s is one scope token of RFC 6749, section 3.3.
+// IsScopeToken reports whether s is a single scope (RFC 6749, section 3.3).
 func IsScopeToken(s string) bool {
 	for i := range len(s) {
 		if s[i] == ' ' || !isParamByte(s[i]) {

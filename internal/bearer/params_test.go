@@ -39,7 +39,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// reread is a parser of challenges (RFC 9110, section 11.2) that knows no escapes, since none may be written.
+// reread parses a challenge (RFC 9110, section 11.2). It refuses escapes, because Challenge must
+// not write any.
 func reread(t *testing.T, challenge string) (params []bearer.Param) {
 	rest, ok := strings.CutPrefix(challenge, "Bearer")
 	require.True(t, ok)
@@ -74,7 +75,8 @@ func FuzzChallenge(f *testing.F) {
 			}
 			var legal strings.Builder
 			for _, c := range []byte(v) {
-				if c == 0x20 || c == 0x21 || c >= 0x23 && c <= 0x5b || c >= 0x5d && c <= 0x7e { // RFC 6750, section 3
+				// RFC 6750, section 3.
+				if c == 0x20 || c == 0x21 || c >= 0x23 && c <= 0x5b || c >= 0x5d && c <= 0x7e {
 					legal.WriteByte(c)
 				}
 			}

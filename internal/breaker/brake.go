@@ -11,20 +11,20 @@ const (
 	brakeSpacing = 200 * time.Millisecond // the time between two calls while the brake is on
 )
 
-// brake slows down calls to a server that is up and answers each call with an error.
+// brake slows down the calls to a server that is up but answers every call with an error.
 //
-// Such errors do not open the circuit breaker. Otherwise a caller whose call makes the server fail
-// could cut off all other callers. They slow down calls only after many of them without a good
-// response. One good response releases the brake. Urgent calls and other calls are counted apart,
-// because strangers can't make urgent calls.
+// Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
+// fail could stop the calls of all other callers. The brake slows calls down only after many errors
+// without a good response in between, and one good response releases it. Urgent calls have a brake
+// of their own: strangers can't make urgent calls, so they can't slow them down.
 type brake struct {
 	mu    sync.Mutex
-	lanes [2]lane // urgent calls, others
+	lanes [2]lane // of urgent calls, and of other calls
 }
 
 type lane struct {
-	stumbles int       // unusable responses since the last good one
-	first    time.Time // the time of the first of them
+	stumbles int       // the number of unusable responses since the last good one
+	first    time.Time // when the first of these responses came
 	next     time.Time // when the next call may be made
 }
 
@@ -39,7 +39,7 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// admit returns how long a call must wait. 0 means that it may be made now.
+// admit returns how long a call must wait before it may be made, or 0.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +70,7 @@ func (b *brake) answered() {
 	b.lanes = [2]lane{}
 }
 
-// on reports whether urgent calls or other calls are slowed down.
+// on reports whether the brake slows down urgent calls or other calls.
 func (b *brake) on(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// rate makes 100 calls a second for some seconds, and returns how many of them reached the server.
+// rate makes 100 calls a second, for this number of seconds, and returns how many reached the
+// server.
 func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n
@@ -20,8 +21,8 @@ func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) in
 	return s.n - before
 }
 
-// A server that answers every call with an error gets few calls. After the first good response it
-// gets all calls.
+// A server that answers every call with an error gets few calls. After its first good response it
+// gets all calls again.
 func TestBrake(t *testing.T) {
 	for _, urgent := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -57,8 +58,8 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// Calls of a stranger that make the server fail slow down no other calls while some calls get good
-// responses.
+// If the calls of a stranger make the server fail, other calls are not slowed down while some calls
+// get good responses.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -76,7 +77,7 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 	})
 }
 
-// A few failures in a long time do not slow down calls.
+// A few unusable responses in a long time do not slow calls down.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -12,36 +12,37 @@ import (
 	"github.com/sony/gobreaker/v2"
 )
 
-// ErrOpen says that the call was not made, because the server was down a moment ago. [Wait] tells
-// how long this lasts.
+// ErrOpen says that a call was not made, because the server was down a moment ago. [Wait] returns
+// for how long calls are not made.
 var ErrOpen = errors.New("not called: the server was down a moment ago")
 
-// ErrBusy says that the call was not made, because too many other calls ran as long as the caller
-// could wait.
+// ErrBusy says that a call was not made, because too many other calls run or wait.
 var ErrBusy = errors.New("not called: too many calls at a time")
 
-// Verdict is what the error of a call shows about the server.
+// Verdict says what the error of a call shows about the server.
 type Verdict struct {
-	// Down reports whether the server is down. It is false if the server refused one call.
+	// Down reports whether the server is down. If the error is about this call only, Down is false.
 	Down bool
-	// Stumbled reports whether the response was unusable although the server is up. Down and
-	// Stumbled exclude each other.
+	// Stumbled reports whether the server is up but its response is unusable. It must be false if
+	// Down is true.
 	Stumbled bool
-	// Again reports whether a second try at once may help.
+	// Again reports whether a second attempt, made at once, may succeed.
 	Again bool
-	// Wait is the time for which the server wants no calls. It needs Down.
+	// Wait is for how long the server wants no calls. It is used only if Down is true.
 	Wait time.Duration
 }
 
 // Settings of a Guard. All fields are required.
 type Settings struct {
-	MaxConcurrent int           // the largest number of calls at a time
-	Waiting       int           // how many urgent calls may wait for a place, and how many others
-	Timeout       time.Duration // the longest time of a call with its second try; 0 is that of ctx
-	Failures      uint32        // the server counts as down after so many failures in a row
-	Pause         time.Duration // no call is made for that time after the server went down
-	Backoff       time.Duration // the time before the second try of a call
-	// Judge returns what the error of a call shows. It is not called without an error.
+	MaxConcurrent int // the largest number of calls at a time
+	// Waiting is how many urgent calls may wait for a place, and how many other calls.
+	Waiting int
+	// Timeout is the longest time of a call with its second attempt; 0 sets no limit besides ctx.
+	Timeout  time.Duration
+	Failures uint32        // the server counts as down after this number of failures in a row
+	Pause    time.Duration // for how long no call is made after the server went down
+	Backoff  time.Duration // the time between a failed attempt and the second one
+	// Judge returns the Verdict for the error of a call, which is not nil.
 	Judge func(error) Verdict
 }
 
@@ -54,7 +55,7 @@ type Guard struct {
 	brake    brake
 }
 
-// New returns a Guard that lets calls through.
+// New returns a Guard. At first it makes all calls.
 func New(s Settings) *Guard {
 	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
@@ -63,7 +64,7 @@ func New(s Settings) *Guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
 		},
-		// An error that isn't about the server shows that the server is up.
+		// An error that does not say that the server is down shows that it is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -74,12 +75,13 @@ func New(s Settings) *Guard {
 	return g
 }
 
-// Do waits for a place until ctx ends, and makes the call. It calls again if a second try may help
-// and there is time for it. The error is that of the last call, or ErrBusy, or wraps ErrOpen. If
-// too many calls wait already, the error is ErrBusy at once.
+// Do waits for a place until ctx ends, and then makes the call. If the Verdict allows it and there
+// is time, Do makes a second attempt. It returns the error of the last attempt. If no call was
+// made, the error is ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy
+// at once.
 //
-// Urgent calls have a queue of their own and come first. Strangers can't make urgent calls, so they
-// can't prevent them.
+// Urgent calls get a free place before other calls. Callers must make calls for strangers not
+// urgent, so that a flood of them can't keep urgent calls waiting.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
 		return &open{left}
@@ -88,8 +90,8 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 		return ErrBusy
 	}
 	defer g.places.leave()
-	// The call has its full time, however long it waited for the place. Otherwise a long queue
-	// would make a good server look as if it were down.
+	// The timeout begins here, after the wait for a place. If it included the wait, calls in a long
+	// queue would fail, and a good server would look as if it were down.
 	if g.settings.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), g.settings.Timeout)
@@ -109,7 +111,7 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 	if again := g.try(ctx, urgent, call); !errors.Is(again, ErrOpen) {
 		return again
 	}
-	return err // the breaker opened meanwhile, and the error of the server tells more
+	return err // the breaker opened after the first attempt; the error of that attempt says why
 }
 
 func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context) error) error {
@@ -131,7 +133,8 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// note records the result of a call, before the breaker sees it.
+// note records the result of a call for the pause and the brake. It is called before the breaker
+// gets the result.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {
@@ -148,9 +151,8 @@ func (g *Guard) note(urgent bool, err error) {
 	}
 }
 
-// State is "closed" while calls are made, and "open" while none is made. It is "half-open" while
-// one call tries whether the server is up again, or while few calls are made because every response
-// is an error.
+// State is "closed" while calls are made, and "open" while none are made. It is "half-open" while
+// one call finds out whether the server is up again, and also while the brake slows calls down.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.left(now) > 0 {

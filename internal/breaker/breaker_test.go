@@ -42,7 +42,8 @@ func newGuard(concurrent int) *breaker.Guard {
 	})
 }
 
-// calls is a server that gives its responses in turn, and repeats the last one.
+// calls is a fake server. It gives its responses one after the other, and then repeats the last
+// one.
 type calls struct {
 	mu      sync.Mutex
 	n       int
@@ -109,7 +110,8 @@ func TestBreaker(t *testing.T) {
 		}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
-		do(errDown, 1, "open") // the error is that of the server, not that there was no second try
+		// The second attempt was not made, but the caller gets the error of the first.
+		do(errDown, 1, "open")
 		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
 		do(breaker.ErrOpen, 0, "open")
@@ -127,7 +129,7 @@ func TestBreaker(t *testing.T) {
 		s.answers = []error{errDislike}
 		do(errDislike, 1, "closed")
 		s.answers = []error{errDown}
-		do(errDown, 2, "closed") // the count began again
+		do(errDown, 2, "closed") // the good response set the count of failures to 0
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open")
 	})
@@ -233,7 +235,7 @@ func TestConcurrentAndBusy(t *testing.T) {
 	})
 }
 
-// A call keeps its place while it waits for its second try.
+// A call keeps its place between its two attempts.
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
@@ -263,8 +265,8 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 	}
 }
 
-// A flood of calls does not make an urgent call wait for longer than one call takes. The flood
-// itself is bounded.
+// An urgent call waits for no more than one other call, also in a flood of calls. The number of
+// calls that wait is bounded.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2) // and 1000 may wait
@@ -289,7 +291,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		time.Sleep(500 * time.Millisecond) // before the calls that came after it
+		time.Sleep(500 * time.Millisecond) // earlier than the calls that arrived before it
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := g.Do(gone, true, call); !errors.Is(err, breaker.ErrBusy) {
@@ -297,7 +299,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		}
 		wg.Wait()
 		before = time.Now()
-		for range 2 { // no place was lost
+		for range 2 { // all places are free again
 			wg.Go(func() { _ = g.Do(t.Context(), false, call) })
 		}
 		wg.Wait()

@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// pause is a time without calls. The zero value is over.
+// pause is a time in which no calls are made. The zero value is a pause that is over.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// extend makes the pause last at least until a time.
+// extend makes the pause last until the given time, or longer if it already lasts longer.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -28,13 +28,14 @@ func (p *pause) left(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// open is ErrOpen with the time after which the next call may be made.
+// open is ErrOpen with the time until the next call may be made.
 type open struct{ wait time.Duration }
 
 func (o *open) Error() string        { return ErrOpen.Error() }
 func (o *open) Is(target error) bool { return target == ErrOpen }
 
-// Wait returns how long to wait before the next call if err wraps ErrOpen, and 0 for other errors.
+// Wait returns how long to wait before the next call, if err wraps ErrOpen. For other errors it
+// returns 0.
 func Wait(err error) time.Duration {
 	if o, ok := errors.AsType[*open](err); ok {
 		return o.wait

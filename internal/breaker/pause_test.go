@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// A server that sent Retry-After is not called before that time is over, and then by one call
+// After Retry-After, the server gets no calls until that time is over, and then a single call
 // first.
 func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	})
 }
 
-// While the breaker is open, the error tells the remaining time.
+// While the breaker is open, Wait returns the remaining time.
 func TestOpenTellsTheRemainingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -65,7 +65,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// While the breaker is open, callers do not wait for a place: calls that hang may hold all places.
+// While the breaker is open, a caller gets its error at once and does not wait for a place, because
+// calls that hang may have all places.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

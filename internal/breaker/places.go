@@ -7,17 +7,18 @@ import (
 )
 
 // places bounds the number of calls at a time. A call that finds no free place waits in one of two
-// queues. A place that becomes free goes to the queue of urgent calls first.
+// queues: one for urgent calls and one for other calls. The queue of urgent calls gets a free place
+// first.
 type places struct {
 	mu     sync.Mutex
 	free   int
-	queues [2]list.List // of chan struct{}: urgent calls, other calls
-	bound  int          // the length of each queue
+	queues [2]list.List // of chan struct{}; the queues of urgent calls and of other calls
+	bound  int          // the largest length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
 
-// take waits for a place until ctx ends. It reports whether it got one.
+// take waits for a place until ctx ends. It reports whether it got a place.
 func (p *places) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
@@ -44,7 +45,7 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-turn: // the place came in the same moment, and goes to the next call
+	case <-turn: // the place came at the moment in which ctx ended, so the next call gets it
 		p.pass()
 	default:
 		queue.Remove(at)
@@ -52,14 +53,14 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// leave returns a place.
+// leave gives a place back.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// pass hands a place to the next call in the queues. p.mu is held.
+// pass gives a free place to the next call in the queues. The caller holds p.mu.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

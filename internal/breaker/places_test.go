@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// lateContext ends as soon as a goroutine waits for its end, and something else happens in the same
-// moment.
+// lateContext is a context that ends as soon as a goroutine waits for its end. At that moment it
+// also calls another function, so that two events happen at the same time.
 type lateContext struct {
 	context.Context
 	happens func()
@@ -26,10 +26,10 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// A caller that leaves in the moment in which it gets a place passes the place on.
+// A caller may stop waiting at the moment in which it gets a place. It then passes the place on.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
-	for range 64 { // either of the two events may be seen first
+	for range 64 { // select may choose either event, so the test is repeated
 		leave, left := make(chan struct{}), make(chan struct{})
 		holds := make(chan struct{})
 		go func() {
@@ -43,7 +43,8 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		short, cancel := context.WithTimeout(context.Background(), 10*time.Second) // if the place is lost
+		// Ends the test if the place was lost.
+		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()
 		if err != nil {

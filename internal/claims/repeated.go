@@ -6,13 +6,13 @@ import (
 )
 
 // few is the number of names up to which a scan is faster than a table.
-const few = 8
+const maxScanned = 8
 
 // object is the set of names that were read of one object.
 type object struct {
-	few [few]string
-	n   int
-	id  uint32 // tells its names from the names of other objects in the table
+	first [maxScanned]string
+	n     int
+	id    uint32 // tells its names from the names of other objects in the table
 }
 
 // fresh adds a name to o. It reports whether o had no member with that name, and neither o nor the
@@ -21,23 +21,23 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
 	}
-	if o.n < few {
-		for _, have := range o.few[:o.n] {
+	if o.n < maxScanned {
+		for _, have := range o.first[:o.n] {
 			if have == name {
 				return false
 			}
 		}
-		o.few[o.n] = name
+		o.first[o.n] = name
 		o.n++
 		return true
 	}
 	if d.names == nil {
 		d.names = tables.Get().(*table)
 	}
-	if o.n == few {
+	if o.n == maxScanned {
 		d.names.objects++
 		o.id = d.names.objects
-		for _, have := range o.few {
+		for _, have := range o.first {
 			d.names.add(o.id, have)
 		}
 	}
@@ -56,7 +56,8 @@ func (d *Decoder) free() {
 // table is a hash table of names by object, with linear probing. Its seed is random, so a stranger
 // can't choose names with the same hash.
 type table struct {
-	slots   []uint16 // the number of an entry, or 0; the length is a power of two, and at most half is used
+	// slots contain the number of an entry, or 0. The length is a power of two, and at most half is used.
+	slots   []uint16
 	entries []entry
 	objects uint32
 	probes  int // the number of entries that were compared, for tests

@@ -1,8 +1,7 @@
-// Package envvar reads typed values from environment variables, and collects what is wrong with
-// them.
+// Package envvar reads typed values from environment variables, and collects the errors.
 //
-// An error names the variable and never shows its value: a value that was put into the wrong
-// variable may be a secret. A variable that is empty counts as not set. Its value is the zero
+// An error names the variable but never contains its value: a secret may have been put into the
+// wrong variable. A variable with an empty value counts as not set, and its value is the zero
 // value.
 package envvar
 
@@ -15,36 +14,36 @@ import (
 	"time"
 )
 
-// Reader reads variables. It is not safe for concurrent use.
+// Reader reads environment variables. It is not safe for concurrent use.
 type Reader struct {
 	getenv func(name string) string
-	prefix string // of error texts
+	prefix string // the beginning of error texts
 	errs   []error
-	set    []string // names of the variables that are set
+	set    []string // the names of the variables that are set
 }
 
-// NewReader returns a Reader. getenv is usually [os.Getenv]. The texts of errors begin with the
+// NewReader returns a Reader. getenv is usually [os.Getenv]. The text of each error begins with
 // prefix and a colon.
 func NewReader(prefix string, getenv func(name string) string) *Reader {
 	return &Reader{getenv: getenv, prefix: prefix}
 }
 
-// Err returns all errors of the variables that were read, joined, or nil.
+// Err returns the errors of all variables that were read, joined by [errors.Join], or nil.
 func (r *Reader) Err() error { return errors.Join(r.errs...) }
 
-// Wrong adds an error: the text must not contain the value of the variable.
+// Wrong adds an error about a variable. Its text must not contain the value of the variable.
 func (r *Reader) Wrong(name, format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("%s: %s "+format, append([]any{r.prefix, name}, args...)...))
 }
 
-// AnySet reports whether one of the variables that were read is set and has a name with the prefix.
+// AnySet reports whether a variable is set that was read and whose name begins with prefix.
 func (r *Reader) AnySet(prefix string) bool {
 	return slices.ContainsFunc(r.set, func(name string) bool {
 		return strings.HasPrefix(name, prefix)
 	})
 }
 
-// Text returns the value as it is.
+// Text returns the value of a variable unchanged.
 func (r *Reader) Text(name string) string {
 	value := r.getenv(name)
 	if value != "" {
@@ -53,7 +52,7 @@ func (r *Reader) Text(name string) string {
 	return value
 }
 
-// List returns the elements of a list, which are separated by commas or spaces.
+// List returns the elements of a list that is separated by commas or spaces.
 func (r *Reader) List(name string) []string {
 	value := r.Text(name)
 	if value == "" {
@@ -86,27 +85,27 @@ func (r *Reader) Number(name string) int {
 	return n
 }
 
-// Duration returns a duration that is not less than least and not more than most.
-func (r *Reader) Duration(name string, least, most time.Duration) time.Duration {
+// Duration returns a duration. It must be at least lowest and at most highest.
+func (r *Reader) Duration(name string, lowest, highest time.Duration) time.Duration {
 	d, ok := r.duration(name)
 	switch {
 	case !ok:
-	case d < least && least > time.Nanosecond:
-		r.Wrong(name, "is less than %s", least)
-	case d < least && least == 0:
+	case d < lowest && lowest > time.Nanosecond:
+		r.Wrong(name, "is less than %s", lowest)
+	case d < lowest && lowest == 0:
 		r.Wrong(name, "is negative")
-	case d < least:
+	case d < lowest:
 		r.Wrong(name, "is not above 0")
-	case d > most:
-		r.Wrong(name, "is more than %s", most)
+	case d > highest:
+		r.Wrong(name, "is more than %s", highest)
 	default:
 		return d
 	}
 	return 0
 }
 
-// TTL returns how long something is kept. A negative duration keeps nothing. 0 is an error, because
-// it would mean a default that is not 0.
+// TTL returns a time to live. A negative duration turns caching off. 0 is an error, because a
+// Config with 0 means a default that is not 0.
 func (r *Reader) TTL(name string) time.Duration {
 	d, ok := r.duration(name)
 	if ok && d == 0 {
@@ -128,7 +127,7 @@ func (r *Reader) duration(name string) (d time.Duration, ok bool) {
 	return d, err == nil
 }
 
-// Word returns the value that a word stands for.
+// Word returns the value in words for the word in the variable.
 func Word[T any](r *Reader, name string, words map[string]T) (value T) {
 	text := r.Text(name)
 	value, ok := words[text]

@@ -44,7 +44,8 @@ func TestVariablesThatAreNotSet(t *testing.T) {
 	require.False(t, r.AnySet("X"))
 }
 
-// Each error names the variable and what is wrong, and does not show the value.
+// An error names the variable and what is wrong. It does not contain the value, which may be a
+// secret.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	for want, read := range map[string]func(r *envvar.Reader, name string){

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// sized is a value with a size.
+// sized is a value of which a test chooses the size.
 type sized struct{ n, size int }
 
 func sizeOf(v sized) int { return v.size }
@@ -32,7 +32,7 @@ func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
 	require.False(t, ok)
 }
 
-// A full shard drops as many of its oldest entries as a new entry needs.
+// If a shard is full, a new entry drops only as many old entries as it needs room.
 func TestBytesOfAShard(t *testing.T) {
 	const size = 1000
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
@@ -45,18 +45,20 @@ func TestBytesOfAShard(t *testing.T) {
 	c.Put(key(1, 10), sized{10, size}, end, start)
 	hasNot(t, c, key(1, 0))
 	has(t, c, key(1, 1), 1)
-	c.Put(key(1, 11), sized{11, 3 * size}, end, start) // in the place of three, their overhead too
+	// Replaces three entries, including their overhead.
+	c.Put(key(1, 11), sized{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
 		hasNot(t, c, key(1, i))
 	}
 	has(t, c, key(1, 4), 4)
 	has(t, c, key(1, 10), 10)
 	has(t, c, key(1, 11), 11)
-	c.Put(key(2, 0), sized{20, size}, end, start) // another shard has room of its own
+	c.Put(key(2, 0), sized{20, size}, end, start) // a full shard does not affect the other shards
 	has(t, c, key(1, 4), 4)
 }
 
-// A value that is too large is not stored. It displaces only the old value of the same key.
+// A value that is too large for a shard is not stored. It drops no entry except the old value of
+// its key.
 func TestTooLarge(t *testing.T) {
 	c := factcache.New(1000, 10_000*shards, sizeOf)
 	end := start.Add(time.Hour)
@@ -72,7 +74,7 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, 10_000, c.Bytes())
 }
 
-// Bytes counts the entries of the cache correctly after puts, deletions and sweeps.
+// Bytes returns the size of all entries after any puts, deletions and sweeps.
 func TestBytesAreCounted(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 3))
@@ -93,7 +95,7 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// Each entry counts with its latest size. Expired entries count until a sweep.
+		// Each entry counts with the size of its latest value. Expired entries count until a sweep.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {
@@ -109,7 +111,7 @@ func TestBytesAreCounted(t *testing.T) {
 	}
 }
 
-// Overhead is about what an entry takes without a value.
+// The constant Overhead is about the memory that an entry without a value takes.
 func TestOverhead(t *testing.T) {
 	const n = 50_000
 	before := measure()
@@ -123,7 +125,7 @@ func TestOverhead(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// The table of tokens in use stays within its bytes, and always stores the latest token.
+// A Hot stays within its bound, and always keeps the token that was put last.
 func TestHotBytes(t *testing.T) {
 	const bound = 100_000
 	h := factcache.NewHot[int](bound)
@@ -184,7 +186,7 @@ func TestHotBytesConcurrently(t *testing.T) {
 	require.Zero(t, h.Bytes())
 }
 
-// The table does not keep the text in memory of which a token is a part.
+// If a token is a part of a longer text, a Hot does not keep that text in memory.
 func TestHotKeepsTheTokenAlone(t *testing.T) {
 	h := factcache.NewHot[int](1 << 20)
 	before := measure()
@@ -196,7 +198,7 @@ func TestHotKeepsTheTokenAlone(t *testing.T) {
 	runtime.KeepAlive(h)
 }
 
-// measure returns how many bytes are in use.
+// measure returns how many bytes of memory are in use.
 func measure() int {
 	runtime.GC()
 	runtime.GC()

@@ -1,11 +1,13 @@
-// Package factcache is a bounded cache with a time to live, on top of go-cache. It is the only
+// Package factcache is a bounded cache with a time to live, built on go-cache. It is the only
 // package that imports go-cache.
 //
-// A Cache has several shards. Each is a go-cache with a lock of its own, and the first byte of the
-// key chooses the shard. go-cache has no bound, and its janitor is a goroutine that must be
-// stopped. So this package adds two things: a full shard drops its oldest entries, and a caller
-// that adds an entry removes the expired entries of that shard, at most once a minute. A look-up
-// takes one lock of one shard and allocates nothing.
+// go-cache has no bound, and its janitor is a goroutine that must be stopped. This package needs no
+// goroutine: a caller that adds an entry also removes the expired entries, at most once a minute,
+// and a full cache drops its oldest entries.
+//
+// A Cache consists of shards, so that concurrent callers seldom wait for the same lock. Each shard
+// is a go-cache, and the first byte of the key chooses the shard. A look-up takes one lock and
+// allocates nothing.
 package factcache
 
 import (
@@ -16,32 +18,35 @@ import (
 	gocache "github.com/patrickmn/go-cache"
 )
 
-// Key is the key of an entry: a hash.
+// Key is the key of an entry. It is a hash, so that its first byte is random.
 type Key [32]byte
 
 const (
 	shards     = 32
 	sweepEvery = time.Minute
 
-	// Overhead is about how many bytes an entry takes in addition to its value: its key, twice, and
-	// its share of the maps.
+	// Overhead is about how many bytes an entry takes in addition to its value: its key, which is
+	// stored twice, and its share of the maps.
 	Overhead = 200
 )
 
-// Cache holds values of one type. Use New to create one.
+// Cache stores values of one type. Use New to create a Cache.
 type Cache[V any] struct {
-	base   time.Time // expiries count from it; a Duration takes a third of the memory of a time.Time
+	// Expiries are stored as the time since base, because a Duration takes a third of the memory of
+	// a time.Time.
+	base   time.Time
 	size   func(V) int
 	shards [shards]shard
 }
 
 type shard struct {
-	cache        *gocache.Cache
-	hits, misses atomic.Uint64 // in each shard, so that cores don't share one counter
-	bytes        atomic.Int64  // of the entries; written under mu
+	cache *gocache.Cache
+	// One counter for each shard, so that cores don't write to the same one.
+	hits, misses atomic.Uint64
+	bytes        atomic.Int64 // the size of all entries; written only while mu is held
 
-	mu       sync.Mutex // guards the fields below; a look-up does not need it
-	order    queue      // of the keys, in the order in which they were added
+	mu       sync.Mutex // guards the fields below, which a look-up does not use
+	order    queue      // the keys, in the order in which they were added
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time
@@ -49,29 +54,30 @@ type shard struct {
 
 type entry[V any] struct {
 	value   V
-	expires time.Duration // since the base
+	expires time.Duration // the time since Cache.base
 }
 
-// New returns a cache of at most about max entries, rounded up to a multiple of the shards, and at
-// most maxBytes bytes. size returns about how many bytes a value takes, always the same for the
-// same value. If size is nil, values take no memory. New starts no goroutine.
-func New[V any](max, maxBytes int, size func(V) int) *Cache[V] {
+// New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries is
+// rounded up to a multiple of the number of shards. The function size returns about how many bytes
+// a value takes; for equal values it must return the same number. If size is nil, values count as 0
+// bytes.
+func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
 	c := &Cache[V]{base: time.Now(), size: size}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.maxKeys = max / shards
-		if max%shards > 0 {
+		s.maxKeys = maxEntries / shards
+		if maxEntries%shards > 0 {
 			s.maxKeys++
 		}
 		s.maxBytes = int64(maxBytes / shards)
-		// Peek checks the expiry, with the time that the caller already has. go-cache would read
-		// the clock again.
+		// go-cache must not check the expiry, because it would read the clock. Peek checks it with
+		// the time that the caller already has.
 		s.cache = gocache.New(gocache.NoExpiration, 0)
 	}
 	return c
 }
 
-// Get returns the value of a key that has not expired, and counts the look-up.
+// Get returns the value of a key, if it has not expired. It counts the look-up as a hit or a miss.
 func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	s := &c.shards[key[0]%shards]
 	if value, ok = c.Peek(key, now); ok {
@@ -82,10 +88,11 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	return value, ok
 }
 
-// Missed counts a look-up that was not made, because it would have found nothing.
+// Missed counts a miss for a look-up that the caller left out, because it would have found no
+// entry.
 func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
 
-// Peek is Get without counting.
+// Peek returns the value of a key like Get, but does not count the look-up.
 func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	if v, found := c.shards[key[0]%shards].cache.Get(string(key[:])); found {
 		if e := v.(*entry[V]); now.Sub(c.base) < e.expires {
@@ -95,8 +102,7 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value under a key until expires. A value that is too large for a shard is not
-// stored.
+// Put stores a value until the time expires. A value that is too large for a shard is not stored.
 func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 	if !now.Before(expires) {
 		return
@@ -112,7 +118,7 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 		c.sweep(s, now.Sub(c.base))
 	}
 	if size > s.maxBytes {
-		c.remove(s, k) // the old value is outdated
+		c.remove(s, k) // also if the new value is not stored: the old value is outdated
 		return
 	}
 	if old, known := s.cache.Get(k); known {
@@ -137,7 +143,7 @@ func (c *Cache[V]) bytesOf(e *entry[V]) int64 {
 	return Overhead + int64(c.size(e.value))
 }
 
-// remove removes an entry if it exists. s.mu is held.
+// remove removes an entry if it exists. The caller holds s.mu.
 func (c *Cache[V]) remove(s *shard, k string) {
 	if v, ok := s.cache.Get(k); ok {
 		s.bytes.Add(-c.bytesOf(v.(*entry[V])))
@@ -145,7 +151,7 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// sweep removes the expired entries. s.mu is held.
+// sweep removes the expired entries of a shard. The caller holds s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {
@@ -160,8 +166,8 @@ func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	s.order = live
 }
 
-// Delete removes an entry. The key keeps its place in the order, so a key that is put again soon
-// after may be dropped early.
+// Delete removes an entry. The key keeps its place in the order of keys. So if it is put again, it
+// may be dropped early, as if it were still the old entry.
 func (c *Cache[V]) Delete(key *Key) {
 	s := &c.shards[key[0]%shards]
 	s.mu.Lock()
@@ -169,7 +175,7 @@ func (c *Cache[V]) Delete(key *Key) {
 	c.remove(s, string(key[:]))
 }
 
-// Len returns the number of entries, including expired ones that were not removed yet.
+// Len returns the number of entries. Expired entries count until they are removed.
 func (c *Cache[V]) Len() (n int) {
 	for i := range c.shards {
 		n += c.shards[i].cache.ItemCount()

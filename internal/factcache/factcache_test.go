@@ -19,7 +19,7 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// key returns the n-th key of a shard.
+// key returns the n-th of the keys that belong to a shard.
 func key(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
@@ -27,7 +27,7 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// hashed returns a key that is a hash.
+// hashed returns a key like that of a real entry, which differs for each n.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
@@ -89,7 +89,7 @@ func TestEveryByteOfTheKeyCounts(t *testing.T) {
 	}
 }
 
-// The caller may use the key's memory again.
+// The cache copies the key, so the caller may change its memory after Put.
 func TestKeyIsCopied(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
 	k := *hashed(1)
@@ -165,9 +165,9 @@ func TestFullShardDropsItsOldest(t *testing.T) {
 	for i := range 4 {
 		c.Put(key(5, i), i, end, start)
 	}
-	holds(t, c, key(5, 0), start, 0)  // being read
-	c.Put(key(5, 0), 100, end, start) // and put anew
-	for i := 4; i < 20; i++ {         // doesn't make it younger
+	holds(t, c, key(5, 0), start, 0)  // neither a look-up
+	c.Put(key(5, 0), 100, end, start) // nor a new value
+	for i := 4; i < 20; i++ {         // makes an entry younger
 		c.Put(key(5, i), i, end, start)
 		for j := range i + 1 {
 			if j > i-4 {
@@ -202,7 +202,7 @@ func TestSweep(t *testing.T) {
 	for i := 1; i < 100; i += 2 {
 		holds(t, c, key(1, i), now, i)
 	}
-	for i := 102; i < 102+48; i++ { // and there is room again
+	for i := 102; i < 102+48; i++ { // after the sweep there is room for new entries
 		c.Put(key(1, i), i, start.Add(time.Hour), now)
 	}
 	require.Equal(t, 100+100, c.Len())
@@ -212,7 +212,7 @@ func TestSweep(t *testing.T) {
 	holds(t, c, key(1, 3), now, 3)
 }
 
-// A sweep keeps the order of a ring that has wrapped around.
+// A sweep keeps the order of the keys, also if the ring has wrapped around.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)
@@ -225,7 +225,7 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 		c.Put(key(1, i), i, end, now)
 		oldest := i - 9
 		if i < 20 {
-			oldest-- // the deleted one left room
+			oldest-- // the deletion made room for one entry
 		}
 		for j := range i + 1 {
 			if j >= oldest && j != 10 {
@@ -237,8 +237,8 @@ func TestSweepKeepsTheOrder(t *testing.T) {
 	}
 }
 
-// Random operations on the cache and on a map. The cache may lose entries. It never returns a
-// wrong, an expired or a deleted value, and never exceeds its bound.
+// Random operations have the same results on a cache and on a map, except that the cache may lose
+// entries. It never returns a wrong, an expired or a deleted value, and never exceeds its bound.
 func TestRandomOperations(t *testing.T) {
 	type fact struct {
 		value   int

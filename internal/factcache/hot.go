@@ -10,29 +10,33 @@ import (
 const (
 	sets = 256
 	ways = 4
-	tail = 32 // bytes at the end of a token that choose its set
+	tail = 32 // the number of bytes at the end of a token that choose its set
 )
 
-// Hot is a small table of the tokens in use. Its keys are the tokens themselves. It has sets of
-// four entries, 1024 entries together, and needs no lock. It hashes only the end of a token, with a
-// secret seed, to choose the set, and then compares the whole token. A value may be outdated: the
-// caller checks it like a value from the Cache.
+// Hot is a small table of the tokens in use, for faster look-ups than in a Cache. Its keys are the
+// tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
+// entries, in sets of four. A hash of the end of the token, with a secret seed, chooses the set;
+// then the whole token is compared. Because there is no lock, Get may return a value that was
+// replaced at the same time. The caller must check a value, like that of a Cache.
 //
-// A Hot is bounded by the bytes of its entries. It drops arbitrary entries to make room.
+// The memory of a Hot is bounded. If there is no room for an entry, arbitrary other entries are
+// dropped.
 //
-// The caller puts a token into it at the second use, so a token that is used once does not displace
-// tokens in use. A Hot contains whole tokens, which a Cache does not.
+// The caller puts a token into the table only at its second use, so that a token that is used once
+// does not displace a token in use. Note that a Hot contains whole tokens, and a Cache contains
+// only hashes.
 type Hot[V any] struct {
 	seed     maphash.Seed
 	sets     [sets]hotSet[V]
-	bytes    atomic.Int64 // of all entries
+	bytes    atomic.Int64 // the size of all entries
 	maxBytes int64
 }
 
 type hotSet[V any] struct {
 	ways [ways]atomic.Pointer[hot[V]]
 	hits atomic.Uint64
-	_    [24]byte // fills the cache line, so that cores with different tokens don't share one
+	// Fills the cache line, so that cores that use different tokens don't write to the same line.
+	_ [24]byte
 }
 
 type hot[V any] struct {
@@ -45,14 +49,13 @@ type hot[V any] struct {
 // hotOverhead is about how many bytes an entry takes in addition to its token and its value.
 const hotOverhead = 64
 
-// NewHot returns an empty table of at most maxBytes bytes.
+// NewHot returns an empty table that takes at most maxBytes bytes.
 func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// sum hashes the end of a token, which is where tokens differ most: the end of a JWT is its
-// signature. Only good tokens are put, so a stranger cannot fill one set with tokens that have the
-// same end.
+// sum hashes the end of a token. Tokens differ most there: the end of a JWT is its signature. The
+// caller puts only valid tokens, so a stranger can't fill a set with tokens that have the same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }
@@ -70,28 +73,30 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores the value of a token in a free place of its set, or in the place of an arbitrary other
-// token. size is about how many bytes the value takes.
+// Put stores the value of a token in a free place of its set. If the set is full, Put replaces an
+// arbitrary other token. size is about how many bytes the value takes.
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// The place is random and does not depend on the token. Otherwise two tokens of a full set
-	// could displace each other forever.
+	// The place is random. If the token chose it, two tokens of a full set could displace each
+	// other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
-			at, found = i, true // a second entry could return an older value later
+			// The set must not have two entries of a token: Get could return the older value.
+			at, found = i, true
 			break
 		}
 		if e == nil && !free {
 			at, free = i, true
 		}
 	}
-	// A copy: the string may be part of a longer one.
+	// Clone copies the token, because it may be a part of a longer string that would stay in
+	// memory.
 	e := &hot[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		if found { // the old value is outdated
+		if found { // also if the new value is too large: the old value is outdated
 			h.replace(&set.ways[at], nil)
 		}
 		return
@@ -109,8 +114,8 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// shrink drops entries other than e, from an arbitrary place on, until the table is within its
-// bound.
+// shrink drops entries, from an arbitrary place on, until the table is within its bound. It keeps
+// e.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
@@ -140,23 +145,24 @@ func (h *Hot[V]) Delete(token string) {
 // Bytes returns about how many bytes the entries take.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// The first hits of a set are counted one by one, up to exactly. After that, one hit in sample is
-// counted as sample hits, at random. Otherwise cores that use the same token would write to the
-// same cache line with every request.
+// Each set counts its first hits exactly, up to exactHits. After that it counts one hit in
+// hitSample, at random, as hitSample hits. If each hit were counted, all cores that use the same
+// token would write to the same cache line for every request.
 const (
-	exactly = 1 << 10
-	sample  = 1 << 5
+	exactHits = 1 << 10
+	hitSample = 1 << 5
 )
 
 func (s *hotSet[V]) count() {
-	if s.hits.Load() < exactly {
+	if s.hits.Load() < exactHits {
 		s.hits.Add(1)
-	} else if rand.Uint32()%sample == 0 {
-		s.hits.Add(sample)
+	} else if rand.Uint32()%hitSample == 0 {
+		s.hits.Add(hitSample)
 	}
 }
 
-// Hits returns how many look-ups found a token. A large number is exact to a few percent.
+// Hits returns how many look-ups found a token. Large numbers are estimates, exact to a few
+// percent.
 func (h *Hot[V]) Hits() (n uint64) {
 	for i := range h.sets {
 		n += h.sets[i].hits.Load()

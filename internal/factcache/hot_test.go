@@ -53,7 +53,7 @@ func TestHotIsBounded(t *testing.T) {
 	require.Greater(t, found, 512, "most places are used")
 }
 
-// A token may be lost, but it never has an older value than the latest.
+// A Hot may lose a token, but it never returns an older value than the latest.
 func TestHotRandomOperations(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	model := make(map[string]int)
@@ -102,7 +102,7 @@ func TestHotConcurrently(t *testing.T) {
 	require.NotZero(t, h.Hits())
 }
 
-// The end of a token chooses its set, and the whole token is compared.
+// The end of a token chooses its set. Tokens with the same end must not be confused.
 func TestHotTokensWithTheSameEnd(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)

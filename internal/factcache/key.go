@@ -6,14 +6,14 @@ import (
 	"sync"
 )
 
-// buffers hold the input of KeyOf, so that a token is not copied to the heap.
+// buffers are used again by KeyOf, so that it does not allocate memory for its input.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// maxBuffer is the largest buffer that is used again.
+// maxBuffer is the largest buffer that is kept for the next use.
 const maxBuffer = 64 << 10
 
-// KeyOf returns the key of an entry that is about all of parts. It hashes the length of each part
-// too, so different parts never give the same input.
+// KeyOf returns a hash of all parts, for an entry that depends on all of them. It also hashes the
+// length of each part, so that "ab", "c" and "a", "bc" have different keys.
 func KeyOf(parts ...string) Key {
 	buffer := buffers.Get().(*[]byte)
 	b := (*buffer)[:0]

@@ -1,19 +1,20 @@
 package factcache
 
-// queue is a ring of keys, first in, first out.
+// queue is a first-in, first-out queue of keys, stored in a ring.
 type queue struct {
 	keys []string
-	head int // the oldest
+	head int // the index of the oldest key
 	n    int
 }
 
-// at returns a key. The oldest one has the index 0.
+// at returns the i-th key, counted from the oldest, which has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// push adds a key. The queue must have less than most keys before. It does not grow beyond most.
-func (q *queue) push(k string, most int) {
+// push adds a key. The ring grows, but not beyond maxKeys keys. The caller must not push a key
+// while the queue has maxKeys keys.
+func (q *queue) push(k string, maxKeys int) {
 	if q.n == len(q.keys) {
-		grown := make([]string, min(q.n+q.n/4+8, most))
+		grown := make([]string, min(q.n+q.n/4+8, maxKeys))
 		for i := range q.n {
 			grown[i] = q.at(i)
 		}
@@ -23,7 +24,7 @@ func (q *queue) push(k string, most int) {
 	q.n++
 }
 
-// pop removes the oldest key.
+// pop removes the oldest key and returns it.
 func (q *queue) pop() string {
 	k := q.keys[q.head]
 	q.keys[q.head] = ""

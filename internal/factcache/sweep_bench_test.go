@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// BenchmarkSweep measures the longest wait of a reader while all shards of a cache with a million
-// entries are swept, one after the other. One operation is the sweep of all shards. The garbage
-// collector is off, because on few cores a reader would wait longer for it than for a sweep.
+// BenchmarkSweep measures for how long a sweep makes a reader wait. It fills a cache with a million
+// entries, and one operation sweeps all shards, one after the other. The garbage collector is off,
+// because a reader could wait longer for it than for a sweep.
 func BenchmarkSweep(b *testing.B) {
 	const entries = 1_000_000
 	for _, expired := range []int{0, 10, 100} {

@@ -1,5 +1,5 @@
-// Package freshness reads for how long an HTTP response is fresh (RFC 9111), and when to call again
-// (RFC 9110). It does not depend on net/http.
+// Package freshness reads from an HTTP response for how long it is fresh (RFC 9111), and when the
+// next call may be made (RFC 9110). It does not depend on net/http.
 package freshness
 
 import (
@@ -8,19 +8,19 @@ import (
 	"time"
 )
 
-// Header is the header of a response. http.Header of net/http implements it.
+// Header is the header of a response. http.Header implements it.
 type Header interface {
 	Get(name string) string
 	Values(name string) []string
 }
 
-// maxDelta replaces larger numbers of seconds (RFC 9111, section 1.2.2).
+// maxDelta is used in place of larger numbers of seconds (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
-// Lifetime returns how much longer a response is fresh: by Cache-Control, or by Expires if there is
-// no max-age (RFC 9111, section 4.2.1). It subtracts the time for which caches kept the response
-// (section 4.2.3). It returns 0 if the response does not say, and a nanosecond if the response is
-// no longer fresh or must not be cached.
+// Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
+// Expires (RFC 9111, section 4.2.1). It subtracts the time that the response spent in caches
+// (section 4.2.3). It returns 0 if the response does not say. It returns one nanosecond if the
+// response is no longer fresh, or must not be cached.
 func Lifetime(h Header, now time.Time) time.Duration {
 	const least = time.Nanosecond
 	fresh, found := int64(0), false
@@ -40,7 +40,7 @@ func Lifetime(h Header, now time.Time) time.Duration {
 		made = date
 	}
 	if expires := h.Values("Expires"); !found && len(expires) > 0 {
-		found = true // an invalid date is a time in the past (section 5.3)
+		found = true // section 5.3: an invalid date counts as a time in the past
 		if at, ok := parseDate(expires[0]); ok {
 			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
 		}
@@ -52,19 +52,19 @@ func Lifetime(h Header, now time.Time) time.Duration {
 	return max(least, time.Duration(fresh-age)*time.Second)
 }
 
-// RetryAfter returns the time for which the server wants no calls (RFC 9110, section 10.2.3), at
-// most most. It returns 0 if the response does not say.
-func RetryAfter(h Header, now time.Time, most time.Duration) time.Duration {
+// RetryAfter returns for how long the server wants no calls (RFC 9110, section 10.2.3), but not
+// more than limit. It returns 0 if the response does not say.
+func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {
 		seconds, err := strconv.Atoi(text)
-		if err != nil { // too long for an int
-			return most
+		if err != nil { // the number is too large for an int
+			return limit
 		}
-		return min(time.Duration(min(seconds, maxDelta))*time.Second, most)
+		return min(time.Duration(min(seconds, maxDelta))*time.Second, limit)
 	}
 	if at, ok := parseDate(text); ok {
-		return min(max(at.Sub(now), 0), most)
+		return min(max(at.Sub(now), 0), limit)
 	}
 	return 0
 }

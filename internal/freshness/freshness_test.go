@@ -69,7 +69,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// The dates that are read are those that net/http reads.
+// The fuzz test compares the parser of dates with that of net/http. Both must accept the same
+// dates.
 func FuzzDate(f *testing.F) {
 	for _, format := range []string{http.TimeFormat, time.RFC850, time.ANSIC, time.RFC1123Z} {
 		f.Add(now.Format(format))

@@ -76,21 +76,21 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 
 // verify reports whether the private key of public made a signature. The signature has the right
 // length, and the key fits the algorithm.
-func (a *algorithm) verify(in signed, signature []byte, public any) bool {
+func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
-	switch public := public.(type) {
+	switch key := key.(type) {
 	case *rsa.PublicKey:
 		if a.pss { // RFC 7518, section 3.5: the salt has the length of the hash
 			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
-			return rsa.VerifyPSS(public, a.hash, a.digest(in, &buf), signature, &options) == nil
+			return rsa.VerifyPSS(key, a.hash, a.digest(in, &buf), signature, &options) == nil
 		}
-		return rsa.VerifyPKCS1v15(public, a.hash, a.digest(in, &buf), signature) == nil
+		return rsa.VerifyPKCS1v15(key, a.hash, a.digest(in, &buf), signature) == nil
 	case *ecdsa.PublicKey:
 		var der [maxDER]byte
 		half := len(signature) / 2
-		return ecdsa.VerifyASN1(public, a.digest(in, &buf), appendDER(der[:0], signature[:half], signature[half:]))
+		return ecdsa.VerifyASN1(key, a.digest(in, &buf), appendDER(der[:0], signature[:half], signature[half:]))
 	case ed25519.PublicKey:
-		return ed25519.Verify(public, in.input, signature)
+		return ed25519.Verify(key, in.input, signature)
 	}
 	return false
 }

@@ -24,8 +24,8 @@ func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	return private, parse(t, keys...)
 }
 
-// many are the headers that select each key of crowdOf.
-var many = map[string]members{
+// selectors are the headers that select each key of crowdOf.
+var selectors = map[string]members{
 	"no name":    {"alg": "ES256"},
 	"kid":        {"alg": "ES256", "kid": "k"},
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
@@ -50,7 +50,7 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
-	for name, header := range many {
+	for name, header := range selectors {
 		var tries jose.Tries
 		for range 2 {
 			for i, p := range private {
@@ -69,7 +69,7 @@ func TestEveryKeyIsTried(t *testing.T) {
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
-	for name, header := range many {
+	for name, header := range selectors {
 		var tries jose.Tries
 		bad := issue(stranger, header)
 		for second := range int64(3) {
@@ -85,7 +85,7 @@ func TestTriesAreBounded(t *testing.T) {
 		}
 	}
 	var tries jose.Tries
-	bad, now, wrong := issue(stranger, many["kid"]), time.Unix(1000, 0), 0
+	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
 	for n := range 100 { // a request that waited has an earlier now
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
@@ -100,7 +100,7 @@ func TestTriesAreBounded(t *testing.T) {
 	s = parse(t, append(keys, jwk(rsaKey()), jwk(p384()))...)
 	tries = jose.Tries{}
 	for range 1000 {
-		require.ErrorIs(t, try(t, &tries, s, issue(stranger, many["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
+		require.ErrorIs(t, try(t, &tries, s, issue(stranger, selectors["no name"]), time.Unix(1000, 0)), jose.ErrSignature)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
 	now := time.Unix(1000, 0)
-	for name, header := range many {
+	for name, header := range selectors {
 		var tries jose.Tries
 		for _, p := range private[len(private)-jose.FreeTries:] {
 			require.NoError(t, try(t, &tries, s, issue(p, header), now), name)
@@ -147,7 +147,7 @@ func TestPreferIsConcurrent(t *testing.T) {
 	for g := range 8 {
 		all.Go(func() {
 			for n := range 40 {
-				if err := try(t, &tries, s, issue(private[(g+n)%len(private)], many["kid"]), time.Unix(1000, 0)); err != nil {
+				if err := try(t, &tries, s, issue(private[(g+n)%len(private)], selectors["kid"]), time.Unix(1000, 0)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -156,6 +156,6 @@ func TestPreferIsConcurrent(t *testing.T) {
 	all.Wait()
 	require.Equal(t, len(private), s.Len())
 	for i, p := range private {
-		require.NoError(t, try(t, &tries, s, issue(p, many["kid"]), time.Unix(1001, 0)), "key %d", i)
+		require.NoError(t, try(t, &tries, s, issue(p, selectors["kid"]), time.Unix(1001, 0)), "key %d", i)
 	}
 }

@@ -57,7 +57,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		all.Go(func() { // joins the fetch that runs
+		all.Go(func() { // these callers join the fetch that already runs
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)
 			}
@@ -87,8 +87,9 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// A refresh may bring a document from a cache. That does not help a caller that knows that the
-// document is outdated. A request calls first Get, while a refresh is due, and then After.
+// Get may refresh the document from an HTTP cache. After with force must not return such a
+// document, because the caller knows that it is outdated. The test calls Get while a refresh is
+// due, and then After.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -97,7 +98,7 @@ func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 		time.Sleep(14 * time.Minute)
 		o.set(func() { o.takes = 300 * time.Millisecond })
 		now := time.Now()
-		_, err = s.Get(context.Background(), now) // starts the refresh
+		_, err = s.Get(context.Background(), now) // Get starts the refresh
 		require.NoError(t, err)
 		synctest.Wait()
 		document, err := s.After(context.Background(), now, true)
@@ -114,7 +115,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
-		require.Equal(t, 1, at(t, s)) // plans a refresh, for when the gap is over
+		require.Equal(t, 1, at(t, s)) // Get plans a refresh for the end of the gap
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
 		document, err := after(s)
@@ -125,7 +126,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
-// A planned fetch with force keeps force if a caller without force joins it.
+// If a caller without force joins a planned fetch with force, that fetch keeps force.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

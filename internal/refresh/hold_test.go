@@ -16,7 +16,7 @@ type later time.Duration
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// No fetch begins before Retry-After is over, and callers get the error at once.
+// No fetch begins before Retry-After is over. Until then, callers get the error at once.
 func TestRetryAfterIsKept(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {
@@ -55,7 +55,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-// A fetch that was planned before the server sent Retry-After does not take place either.
+// If a fetch gets Retry-After, a fetch that was planned to follow it is not made either.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -74,8 +74,8 @@ func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	})
 }
 
-// Callers wait for the first document as long as its fetch may take, because a fetch may consist of
-// several calls.
+// A fetch may consist of several calls. Callers wait for the first document as long as its fetch
+// may take.
 func TestFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -7,22 +7,22 @@ import (
 	"sync/atomic"
 )
 
-// Known remembers the names of callers that were good before. If too many callers wait for a fetch,
-// a caller with a known name still finds a place: see [Source.Await].
+// Known stores the names of callers that were good before. If too many callers wait for a fetch, a
+// caller with a stored name still finds a place: see [Source.Await].
 //
-// Known stores hashes under a secret seed in a fixed number of slots. A new name may replace
-// another one. Only a caller that is proven to be good may be noted, so strangers cannot replace
-// names.
+// A Known has a fixed number of slots, and a slot contains a hash of a name with a secret seed. A
+// new name may replace another one. Only names of proven callers may be noted, so strangers can't
+// replace names.
 type Known struct {
 	seed  maphash.Seed
 	size  int
 	slots func() []atomic.Uint32 // allocates the memory at the first use
 }
 
-// maxKnown bounds the memory of a Known to 4 MiB.
+// maxKnown is the largest number of slots. They take 4 MiB.
 const maxKnown = 1 << 20
 
-// NewKnown returns a Known with four slots for each of n names.
+// NewKnown returns a Known that has four slots for each of n names.
 func NewKnown(n int) *Known {
 	size := 1 << bits.Len(uint(4*min(n, maxKnown/4)-1))
 	return &Known{
@@ -32,15 +32,15 @@ func NewKnown(n int) *Known {
 	}
 }
 
-// Note remembers a name.
+// Note stores a name.
 func (k *Known) Note(name string) {
 	if slot, _, mark := k.find(name); slot.Load() != mark {
 		slot.Store(mark)
 	}
 }
 
-// Name returns a number that tells the name from other names, or Stranger if the name was not
-// noted.
+// Name returns a number for a stored name, which is different for other names. It returns Stranger
+// if the name is not stored.
 func (k *Known) Name(name string) uint64 {
 	if slot, number, mark := k.find(name); slot.Load() == mark {
 		return number

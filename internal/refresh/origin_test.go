@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// origin is a fake source of documents: each is the number of the fetch that brought it.
+// origin is a fake server. Each document is the number of the fetch that brought it.
 type origin struct {
 	mu       sync.Mutex
 	starts   []time.Time
@@ -26,7 +26,7 @@ type origin struct {
 	lifetime time.Duration
 	err      error
 	panics   bool
-	hangs    bool // until its context ends
+	hangs    bool // each fetch hangs until its context ends
 }
 
 func (o *origin) fetch(ctx context.Context, previous int, force bool) (int, time.Duration, error) {
@@ -67,8 +67,7 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// bubble runs a test with its own source and fake time. The bubble ends only if no goroutine is
-// left.
+// bubble runs f with a new source and fake time. The bubble ends only if no goroutine is left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
@@ -80,7 +79,7 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// at is get. It must return a document without waiting.
+// at returns the document of Get, and requires that Get does not wait.
 func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()
@@ -90,7 +89,7 @@ func at(t *testing.T, s *refresh.Source[int]) int {
 	return document
 }
 
-// policy is that of the library.
+// policy has the same values as in package xenaauth.
 var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrCrowded says that too many callers wait already. The error that wraps it has a method
-// RetryAfter: the time until the fetch that the caller wanted to wait for has probably ended.
+// RetryAfter. It returns the time after which the fetch that the caller needs has probably ended.
 var ErrCrowded = errors.New("too many requests wait for the next fetch")
 
 type crowded struct{ after time.Duration }
@@ -16,14 +16,14 @@ func (e *crowded) Error() string             { return ErrCrowded.Error() }
 func (e *crowded) Unwrap() error             { return ErrCrowded }
 func (e *crowded) RetryAfter() time.Duration { return e.after }
 
-// Stranger is the name of a caller that is not known: see [Known].
+// Stranger is the name of a caller that is not stored in a [Known].
 const Stranger = 0
 
-// places counts the callers that wait.
+// places counts the callers that wait for a fetch.
 type places struct {
-	open   int            // callers in the places for all
-	guests int            // callers in the places for known callers only
-	byName map[uint64]int // guests by their name
+	open   int            // callers in the places that every caller may take
+	guests int            // callers in the places that are for known names
+	byName map[uint64]int // guests by name
 	first  int            // callers that wait for the first document
 	renew  int            // callers that wait for the refresh of an expired document
 }
@@ -36,15 +36,16 @@ func (s *Source[T]) Waiting() int {
 }
 
 // Await waits for a fetch that begins at now or later, and returns its document. It is for a caller
-// whose token names a key that the document lacks. All callers share that fetch, and Policy.Gap is
-// kept. If an earlier fetch runs, and enough accepts its document, Await returns that document.
+// that misses something in the document, for example the key that a token names. All callers share
+// that fetch, and Policy.Gap is kept. If an earlier fetch still runs, and the function enough
+// accepts its document, Await returns that document.
 //
-// If force is true, the response must not come from a cache, and a fetch that allowed a cache does
-// not count.
+// If force is true, the document must not come from an HTTP cache, and neither must that of an
+// earlier fetch.
 //
-// Strangers cannot take all places. If Policy.Waiters callers wait, a caller with a name may still
-// wait as one of Policy.Guests, at most PerGuest for each name. If there is no place, the error is
-// ErrCrowded at once. The fetch takes place nevertheless.
+// Strangers can't take all places. If Policy.Waiters callers wait, a caller with a stored name may
+// still wait as one of Policy.Guests, but not more than PerGuest callers with the same name. A
+// caller that gets no place gets ErrCrowded at once, but the fetch is made nevertheless.
 func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -85,8 +86,8 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	}
 }
 
-// enter takes a place for a caller that will wait for f. The caller calls leave when it no longer
-// waits. s.mu is held.
+// enter takes a place for a caller that will wait for f. The caller must call leave after its wait.
+// The caller holds s.mu.
 func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
 	p := &s.places
 	switch {
@@ -109,7 +110,8 @@ func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), 
 	return nil, s.crowded(f, now)
 }
 
-// enterFirst is enter for a caller that waits for the first document. s.mu is held.
+// enterFirst takes a place for a caller that will wait for the first document. The caller holds
+// s.mu.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
 	if s.places.first >= s.policy.Crowd {
 		return nil, s.crowded(f, now)
@@ -126,8 +128,8 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// crowded returns the error for a caller that gets no place. It assumes that each fetch takes as
-// long as the last one. s.mu is held.
+// crowded returns the error for a caller that gets no place. It assumes that a fetch takes as long
+// as the last one. The caller holds s.mu.
 func (s *Source[T]) crowded(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {

@@ -57,15 +57,15 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// never accepts no document of an earlier fetch.
+// never is for Await: no document of an earlier fetch is enough.
 func never(int) bool { return false }
 
-// await is Await of a caller with a name.
+// await calls Await for a caller with this name.
 func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Strangers cannot take all places, even if they know the name of one caller.
+// Strangers can't take all places, even if they know the name of a good caller.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -122,7 +122,7 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	})
 }
 
-// The error of a caller without a place tells when to come again. The fetch takes place even if no
+// A caller that gets no place learns from the error when to try again. The fetch is made even if no
 // caller waits for it.
 func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
@@ -139,7 +139,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
 		synctest.Wait()
 		time.Sleep(time.Second)
-		_, err = after(s) // it needs the fetch after the one that runs
+		_, err = after(s) // this caller needs the fetch that follows the running one
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
 		time.Sleep(1500 * time.Millisecond)
@@ -173,8 +173,7 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	})
 }
 
-// A fetch that runs began before the caller came. If its document is enough, the caller does not
-// wait for the next fetch.
+// If a fetch already runs and its document is enough, the caller does not wait for the next fetch.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -192,7 +191,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(began))
 		all.Wait()
 
-		time.Sleep(time.Minute) // and a fetch that fails is not enough
+		time.Sleep(time.Minute) // a fetch that fails is never enough
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
 		all.Go(func() { _, _ = after(s) })
 		time.Sleep(time.Second)
@@ -213,7 +212,7 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(time.Minute) // for the others, the fetch goes on
+		time.Sleep(time.Minute) // the fetch continues for the other callers
 		require.Equal(t, 1, at(t, s))
 	})
 }

@@ -1,9 +1,9 @@
-// Package refresh keeps a fetched document fresh, for example a key set. It fetches the document at
-// the first use, again before it expires, and at once if a caller knows that the document is
-// outdated. It never fetches more often than once in Policy.Gap. It knows nothing of HTTP: the
-// caller passes a function that fetches.
+// Package refresh fetches a document, for example a key set, and keeps it fresh. It fetches the
+// document at its first use, and again before it expires. If a caller knows that the document is
+// outdated, it is fetched at once, but never more often than once in Policy.Gap. The package does
+// not depend on HTTP: the caller passes the function that fetches.
 //
-// Each goroutine of this package ends with the fetch for which it was started.
+// No goroutine of this package outlives the fetch for which it was started.
 package refresh
 
 import (
@@ -25,57 +25,58 @@ var ErrTooOld = errors.New("the last good response is too old")
 var ErrPanic = errors.New("the fetch panicked")
 
 // Fetch fetches the document. previous is the last good document, or the zero value. lifetime is
-// how long the response says that it is fresh, or 0 if it doesn't say. If force is true, the
-// response must not come from a cache.
+// for how long the response says that it is fresh, or 0 if it doesn't say. If force is true, the
+// response must not come from an HTTP cache.
 //
-// If an error has a method RetryAfter() time.Duration, no fetch begins before that time is over.
+// If the error has a method RetryAfter() time.Duration, the next fetch begins no earlier than that.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
-// Policy bounds a Source. All fields are required.
+// Policy contains the times and the bounds of a Source. All fields are required.
 type Policy struct {
-	Lifetime time.Duration // the lifetime of a response that doesn't tell one
-	Min, Max time.Duration // the bounds of the lifetime that a response tells
-	MaxAge   time.Duration // how long the last good document may be used while fetches fail
+	Lifetime time.Duration // the lifetime of a response that doesn't say its lifetime
+	Min, Max time.Duration // the bounds of the lifetime that a response says
+	MaxAge   time.Duration // for how long the last good document may be used while fetches fail
 	Gap      time.Duration // the least time between the starts of two fetches
-	Retry    time.Duration // the time between failed fetches while the document may be used
+	Retry    time.Duration // the time between two failed fetches while there is a usable document
 	Timeout  time.Duration // the longest time of one fetch
 	MaxWait  time.Duration // the longest wait of a caller that has a document and needs a newer one
-	Patience time.Duration // the longest wait of a caller for the refresh of an expired document
-	Doubt    time.Duration // the age from which on Doubt starts a refresh
+	Patience time.Duration // the longest wait of a caller while an expired document is refreshed
+	Doubt    time.Duration // the age of a document from which on Doubt starts a refresh
 	Waiters  int           // how many callers may wait for the next fetch
-	Guests   int           // how many callers with a name may wait in addition, if Waiters others wait
-	PerGuest int           // how many of the Guests may have the same name
+	Guests   int           // how many callers with a known name may wait in addition to Waiters
+	PerGuest int           // how many of the Guests may have one and the same name
 	Crowd    int           // how many callers may wait for the first document
 }
 
-// Source holds one document. Use New to create one.
+// Source keeps one document fresh. Use New to create a Source.
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	epoch  time.Time // good.failed counts from it, by the monotonic clock
+	epoch  time.Time // good.failed is measured from here, by the monotonic clock
 	good   atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
 	running *flight   // the fetch that runs now
 	next    *flight   // the fetch that waits for its start
 	last    *flight   // the latest fetch that ended
-	hold    time.Time // no fetch begins before that time: the server asked for it
+	hold    time.Time // the server sent Retry-After: no fetch begins before this time
 	places  places
 }
 
-// good is a document and its times.
+// good is a good document, with the times for its refresh and its end.
 type good[T any] struct {
 	document T
-	started  time.Time    // the start of the fetch that brought the document or found it unchanged
-	at       time.Time    // the end of that fetch
-	refresh  time.Time    // when the document is due for a refresh
-	expires  time.Time    // the end of its lifetime
-	unusable time.Time    // the end of its use while fetches fail
-	failed   atomic.Int64 // when the last refresh failed, in nanoseconds since epoch; 0 is never
+	started  time.Time // when the fetch began that brought this document or found it unchanged
+	at       time.Time // when that fetch ended
+	refresh  time.Time // from this time on, Get starts a refresh
+	expires  time.Time // the end of its lifetime
+	unusable time.Time // from this time on, the document must not be used
+	// failed is when the latest refresh failed, in nanoseconds since epoch; 0 if none failed.
+	failed atomic.Int64
 }
 
 type flight struct {
-	start time.Time // the planned start, and later the real one
+	start time.Time // the planned start, and then the real one
 	force bool
 	done  chan struct{}
 	err   error     // valid after done is closed
@@ -87,10 +88,10 @@ func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 	return &Source[T]{fetch: fetch, policy: policy, epoch: time.Now().Add(-2 * policy.Retry)}
 }
 
-// Get returns the document. If it is due for a refresh, Get starts one and does not wait for it. If
-// the document has outlived its lifetime, because the caller is the first for a while, Get waits
-// for the refresh: see renewed. If there is no document that may be used, Get waits for one; if the
-// last attempt failed within the gap, it returns that error.
+// Get returns the document. If a refresh is due, Get starts it in the background and returns the
+// old document. If the document has outlived its lifetime, Get waits for the refresh: see renewed.
+// If there is no usable document, Get waits for a fetch; but if a fetch has failed within the gap,
+// Get returns its error at once.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
@@ -105,8 +106,8 @@ func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	return g.document, nil
 }
 
-// Peek returns the last good document, and when it was fetched or found unchanged. It has no
-// effect.
+// Peek returns the last good document, and when it was fetched or found unchanged. Peek never
+// starts a fetch.
 func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	g := s.good.Load()
 	if g == nil {
@@ -115,7 +116,7 @@ func (s *Source[T]) Peek() (document T, at time.Time, ok bool) {
 	return g.document, g.at, true
 }
 
-// Failure returns why the latest fetch failed, or nil.
+// Failure returns the error of the latest fetch, or nil.
 func (s *Source[T]) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -125,29 +126,29 @@ func (s *Source[T]) Failure() error {
 	return s.last.err
 }
 
-// Asked reports whether a fetch began so recently, with or without success, that the next fetch
-// isn't allowed yet.
+// Asked reports whether a fetch began within the gap, successful or not. The next fetch must then
+// wait.
 func (s *Source[T]) Asked(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
 }
 
-// Current reports whether the document was fetched so recently that the next fetch isn't allowed
-// yet.
+// Current reports whether the document is from a fetch that began within the gap. It can't be
+// fetched anew yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()
 	return g != nil && now.Before(g.started.Add(s.policy.Gap))
 }
 
-// After waits for a fetch that begins at now or later, and returns its document. It is Await for a
-// stranger whom the document of an earlier fetch does not help.
+// After waits for a fetch that begins at now or later, and returns its document. It is
+// [Source.Await] for a caller without a name, and no document of an earlier fetch is enough.
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
-// held returns the error of the last fetch if that error has a RetryAfter that is not over. s.mu is
-// held.
+// held returns the error of the last fetch while its RetryAfter is not over, and nil otherwise. The
+// caller holds s.mu.
 func (s *Source[T]) held(now time.Time) error {
 	if now.Before(s.hold) {
 		return s.last.err
@@ -155,7 +156,7 @@ func (s *Source[T]) held(now time.Time) error {
 	return nil
 }
 
-// first returns a document if there is none that may be used. It waits for the next fetch.
+// first returns a document if there is no usable one: it waits for the next fetch.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -163,7 +164,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
-		return none, err // the next fetch isn't allowed yet, and to wait for it would not help the caller
+		// The next fetch can't begin yet, so the caller gets the error without a wait.
+		return none, err
 	}
 	f := s.running
 	if f == nil {
@@ -175,8 +177,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// A fetch may consist of several slow calls, and the caller can do nothing without the
-	// document.
+	// The caller can do nothing without the document, so it waits longer here: a fetch may consist
+	// of several slow calls.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -199,7 +201,8 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// join returns the fetch that begins at now or later. It plans one if there is none. s.mu is held.
+// join returns the fetch that begins at now or later. If none is planned, join plans one. The
+// caller holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -222,7 +225,8 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// fly waits for the fetch before f and for the planned start of f, and then fetches.
+// fly carries out the fetch f: it waits until the fetch before f has ended, and until the planned
+// start.
 func (s *Source[T]) fly(f, before *flight) {
 	if before != nil {
 		<-before.done
@@ -231,8 +235,9 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	f.start = time.Now()                    // never earlier than planned, so it still serves all callers that joined
-	if err := s.held(f.start); err != nil { // because of the fetch before it
+	// Never earlier than planned, so f serves every caller that joined it.
+	f.start = time.Now()
+	if err := s.held(f.start); err != nil { // the fetch before f got Retry-After
 		f.err, f.end = err, f.start
 		s.next = nil
 		s.mu.Unlock()
@@ -276,7 +281,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	}
 	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
-	ahead := 0.8 * (0.9 + 0.2*rand.Float64()) // so instances that started together don't fetch together
+	// The time is random, so that instances that started together don't fetch together.
+	ahead := 0.8 * (0.9 + 0.2*rand.Float64())
 	s.good.Store(&good[T]{
 		document: document,
 		started:  start,
@@ -288,7 +294,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// guarded fetches. A panic in the fetch is an error: in this goroutine it would end the process.
+// guarded calls the function that fetches. A panic in it becomes an error, because in this
+// goroutine it would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

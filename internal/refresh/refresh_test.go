@@ -168,7 +168,7 @@ func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
-		for range 8 { // within the gap: at once
+		for range 8 { // within the gap, so the error comes at once
 			began := time.Now()
 			_, err := get(s)
 			require.ErrorIs(t, err, errDown)
@@ -300,12 +300,12 @@ func TestPanicIsAnError(t *testing.T) {
 	})
 }
 
-// A document that is too old when the fetch ends is not used.
+// If the document becomes too old during a fetch, it is not used.
 func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
 	bubble(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
-		for range 2 { // the second within the gap
+		for range 2 { // the second call is within the gap
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}
@@ -314,9 +314,9 @@ func TestTooOld(t *testing.T) {
 	})
 }
 
-// For random callers and a random source: fetches keep the gap and never run at the same time,
-// After returns the document of a fetch that began after the call, and a document that may be used
-// is returned within Patience.
+// For random callers and a random server, these rules hold. Fetches keep the gap and never run at
+// the same time. After returns the document of a fetch that began after the call. If there is a
+// usable document, callers get it within Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

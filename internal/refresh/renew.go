@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// renewed is Get for a document that has expired, because no caller used it for a while. The server
-// may have withdrawn parts of it, so the caller waits for the refresh, but only until the refresh
-// has taken Policy.Patience. If the refresh fails or takes longer, renewed returns the expired
-// document. It does not wait while one fetch after the other fails.
+// renewed returns the document after its lifetime. The document has expired because no caller used
+// it for a while. In that time the server may have withdrawn a part of it, so the caller waits for
+// a refresh, but only until the refresh has taken Policy.Patience. If the refresh fails or takes
+// longer, renewed returns the expired document. If earlier fetches failed, too, renewed does not
+// wait.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
@@ -24,7 +25,7 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		since = f.start // callers that come later wait for the rest of the time
+		since = f.start // a caller that arrives later waits only for the rest of Patience
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
 	if patience <= 0 || s.failing(g, now, 2*s.policy.Retry) {
@@ -50,9 +51,9 @@ func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
 }
 
-// Doubt starts a refresh in the background, without caches, if the document is older than
-// Policy.Doubt. It is for a caller that found the wrong thing in the document, for example a key
-// that does not verify a signature.
+// Doubt starts a refresh in the background, past all caches, if the document is older than
+// Policy.Doubt. A caller uses it if the document seems to be outdated, for example if a key does
+// not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()
 	if g == nil || now.Before(g.started.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// idle is a source that fetched its document a lifetime and more ago.
+// idle runs f with a source whose document has just outlived its lifetime.
 func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
@@ -24,7 +24,7 @@ func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int]))
 	})
 }
 
-// A document that is past its lifetime is refreshed before it is used.
+// A document that has outlived its lifetime is refreshed before it is used.
 func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 	o := new(origin)
 	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -58,7 +58,8 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// If the server doesn't answer, callers wait one second together, not one second each.
+// If the server doesn't respond, all callers together wait for one second. They do not wait one
+// after the other.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },
@@ -90,8 +91,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// A busy service never waits while its issuer is down, because its latest fetch was a short time
-// ago.
+// While the issuer is down, callers of a busy service never wait, because the latest fetch was a
+// short time ago.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -101,7 +102,7 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
 			require.Equal(t, 1, at(t, s))
 		}
-		// After an idle time, the next fetch comes before the use of the old document.
+		// After an idle time, the document is fetched again before it is used.
 		time.Sleep(time.Hour)
 		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
 		document, err := get(s)
@@ -143,7 +144,8 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// Doubt starts one refresh in the background, without caches, if the document is at least 10 s old.
+// Doubt starts one refresh in the background, past all caches, if the document is at least 10 s
+// old.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -167,7 +169,7 @@ func TestDoubt(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 2, at(t, s))
 		require.Equal(t, []bool{false, true}, o.forced)
-		for range 600 { // a minute of it
+		for range 600 { // once each 0.1 s for a minute
 			s.Doubt(time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}
@@ -175,7 +177,7 @@ func TestDoubt(t *testing.T) {
 	})
 }
 
-// While fetches fail, calls of Doubt start no more fetches than the retries do.
+// While fetches fail, Doubt starts no fetch in addition to the usual retries.
 func TestDoubtWhileFetchesFail(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -1,6 +1,6 @@
-// Package rpcerror translates a refusal into the terms of gRPC and Connect. Both have the same
-// status codes with the same numbers, and the same error details. The package imports neither, so
-// each adapter depends on its own library alone.
+// Package rpcerror translates a refusal for gRPC and Connect. Both use the same numbers for status
+// codes, and the same error details. The package imports the library of neither, so that each
+// adapter depends on one of them only.
 package rpcerror
 
 import (
@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// The status codes of refusals.
+// The status codes that a refusal can have.
 const (
 	PermissionDenied = 7
 	Unavailable      = 14
 	Unauthenticated  = 16
 )
 
-// Code returns the status code for the HTTP status of a refusal. HTTP's 400 is Unauthenticated:
-// credentials are malformed, and not the arguments of the method.
+// Code returns the status code for the HTTP status of a refusal. 400 becomes Unauthenticated and
+// not InvalidArgument, because the credentials are malformed and not the arguments of the method.
 func Code(status int) uint32 {
 	switch status {
 	case 403:
@@ -28,11 +28,11 @@ func Code(status int) uint32 {
 	return Unauthenticated
 }
 
-// Reason returns a reason as ErrorInfo has it: in upper case.
+// Reason returns the reason of ErrorInfo, which is in upper case.
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
-// Metadata returns the metadata of ErrorInfo: the required scope as the member "scope", and the
-// other parameters of the challenge. It returns nil if there are none.
+// Metadata returns the metadata of ErrorInfo: the required scopes as the member "scope", and the
+// further parameters of the challenge. It returns nil if there are none.
 func Metadata(scopes []string, params map[string]string) map[string]string {
 	if len(scopes) == 0 && len(params) == 0 {
 		return nil
@@ -47,8 +47,8 @@ func Metadata(scopes []string, params map[string]string) map[string]string {
 	return metadata
 }
 
-// RetryDelay returns the delay of RetryInfo for a Retry-After field in seconds. It returns 0 if the
-// field is something else.
+// RetryDelay returns the delay of RetryInfo for the value of Retry-After. It returns 0 if the value
+// is not a number of seconds.
 func RetryDelay(retryAfter string) time.Duration {
 	seconds, err := strconv.ParseUint(retryAfter, 10, 32)
 	if err != nil {
@@ -57,6 +57,6 @@ func RetryDelay(retryAfter string) time.Duration {
 	return time.Duration(seconds) * time.Second
 }
 
-// ForCaches reports whether a header field speaks to HTTP caches. An RPC has none, so its metadata
-// leaves such fields out.
+// ForCaches reports whether a header field is meant for HTTP caches. RPC metadata leave out these
+// fields, because no cache stores the response of an RPC.
 func ForCaches(name string) bool { return name == "Cache-Control" || name == "Vary" }

@@ -2,15 +2,15 @@ package target
 
 import "strings"
 
-// checkRawPath checks the path as it was sent. It refuses an escaped slash, a byte that must be
-// escaped and is not, and a raw path that is not the encoding of path. It also reports whether raw
-// escapes a character that never needs it (RFC 3986, section 2.3).
+// checkRawPath checks the path in the form in which it was sent. It refuses an escaped slash, an
+// unescaped byte that must be escaped, and a raw path that does not decode to path. needless
+// reports whether raw escapes a character that never needs an escape (RFC 3986, section 2.3).
 func checkRawPath(path, raw string) (needless bool, err error) {
 	if len(raw) > MaxPath || len(path) > MaxPath {
 		return false, errTooLong
 	}
 	if raw == "" {
-		return false, nil // net/url leaves it empty if the path was sent in the default encoding
+		return false, nil // net/url leaves raw empty if the path was sent in the default encoding
 	}
 	n := 0
 	for i := 0; i < len(raw); i++ {
@@ -39,8 +39,8 @@ func checkRawPath(path, raw string) (needless bool, err error) {
 	return needless, nil
 }
 
-// decodeNecessary decodes the escapes of a valid path, except those of characters that never need
-// one.
+// decodeNecessary decodes the escapes in a valid path. It keeps the escapes of characters that
+// never need an escape.
 func decodeNecessary(raw string) string {
 	var b strings.Builder
 	b.Grow(len(raw))
@@ -69,7 +69,7 @@ func lower(c byte) byte {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
 
-// unescape returns the byte of an escape at the beginning of s: %2F is '/'.
+// unescape decodes the escape at the beginning of s, for example %2F to '/'.
 func unescape(s string) (c byte, ok bool) {
 	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
 		return 0, false
@@ -84,7 +84,8 @@ func unhex(c byte) byte {
 	return lower(c) - 'a' + 10
 }
 
-// isUnreserved reports whether c is an unreserved character of RFC 3986, section 2.3.
+// isUnreserved reports whether c is an unreserved character (RFC 3986, section 2.3), which never
+// needs an escape.
 func isUnreserved(c byte) bool {
 	return lower(c) >= 'a' && lower(c) <= 'z' || c >= '0' && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'

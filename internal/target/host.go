@@ -7,8 +7,8 @@ import (
 
 const errHost = Ambiguity("the host is not a plain name or address")
 
-// Host returns the host of a Host field or of a pattern, in lower case and without port. It returns
-// "" for "".
+// Host returns the host in a Host field or in a pattern, in lower case and without port. It returns
+// "" if host is "".
 func Host(host string) (string, error) {
 	if host == "" {
 		return "", nil
@@ -36,7 +36,7 @@ func Host(host string) (string, error) {
 		c := host[i]
 		switch {
 		case c == '.' && last == '.':
-			return "", errHost // an empty label
+			return "", errHost // a label is empty
 		case c >= 'A' && c <= 'Z':
 			capitals = true
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
@@ -46,7 +46,8 @@ func Host(host string) (string, error) {
 		last = c
 	}
 	if last == '.' {
-		return "", errHost // DNS ignores this dot, a server that compares names does not
+		// DNS ignores a dot at the end, but a server that compares names does not.
+		return "", errHost
 	}
 	if capitals {
 		host = strings.ToLower(host)
@@ -54,12 +55,12 @@ func Host(host string) (string, error) {
 	return host, nil
 }
 
-// HasPort reports whether a host that [Host] accepts has a port.
+// HasPort reports whether host, which [Host] accepts, has a port.
 func HasPort(host string) bool {
 	return strings.Contains(host, ":") && (host[0] != '[' || strings.Contains(host, "]:"))
 }
 
-// isPort reports whether s is a colon and a port.
+// isPort reports whether s is a colon and a port number.
 func isPort(s string) bool {
 	if len(s) < 2 || len(s) > 6 || s[0] != ':' {
 		return false

@@ -22,10 +22,12 @@ func CheckMethod(method string) error {
 	return nil
 }
 
-// overrides are the folded names of fields by which frameworks replace the method of a request.
+// overrides are the folded names of header fields by which a client can ask a framework to use
+// another method.
 var overrides = [...]string{"x-http-method-override", "x-http-method", "x-method-override"}
 
-// checkOverride refuses a header that asks for another method.
+// checkOverride refuses a header that asks the service for another method than the method of the
+// request.
 func checkOverride(method string, header map[string][]string) error {
 	for name, values := range header {
 		if !overridesMethod(name) {

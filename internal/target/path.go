@@ -2,10 +2,10 @@ package target
 
 import "unicode/utf8"
 
-// MaxPath is the largest length of a path, in bytes, escapes included.
+// MaxPath is the largest length of a path in bytes, with its escapes.
 const MaxPath = 8 << 10
 
-// Ambiguities of paths, which patterns of route tables can have as well.
+// These ambiguities can occur in a path, and also in a pattern of a route table.
 const (
 	ErrEscape       = Ambiguity("the path contains an invalid escape")
 	ErrEscapedSlash = Ambiguity("the path contains an escaped slash")
@@ -17,7 +17,7 @@ const (
 	errBegin    = Ambiguity("a path segment begins with a space")
 )
 
-// CheckPath refuses a decoded path that servers read differently.
+// CheckPath refuses a decoded path that two servers can read differently.
 func CheckPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Ambiguity("the path does not begin with a slash")
@@ -64,10 +64,10 @@ func CheckPath(path string) error {
 	return checkRunes(path)
 }
 
-// isCookieless reports whether a segment begins like (S(x)). ASP.NET removes such a segment, with
-// its slash, before it looks for the page: S is a session, and A, F and X are other values that it
-// keeps in the path instead of in cookies, in any case and combined. isCookieless also accepts a
-// segment with more text after that.
+// isCookieless reports whether a segment begins like (S(x)). ASP.NET can store a session in the
+// path instead of in a cookie, in a segment of this form. It removes the segment and its slash
+// before it looks for the page. S is the session; A, F and X are other values, and letters can be
+// combined and in any case. isCookieless ignores text after the second parenthesis.
 func isCookieless(segment string) bool {
 	return len(segment) > 2 && lower(segment[1]) >= 'a' && lower(segment[1]) <= 'z' && segment[2] == '('
 }

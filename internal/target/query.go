@@ -2,8 +2,8 @@ package target
 
 import "strings"
 
-// QueryHas reports whether a query contains a parameter with this name. The name may be escaped in
-// the query. QueryHas doesn't allocate, because a client chooses how long the query is.
+// QueryHas reports whether a query has a parameter with this name, also if the query escapes the
+// name. It doesn't allocate memory, because a client chooses the length of the query.
 func QueryHas(query, name string) bool {
 	for pair := range strings.SplitSeq(query, "&") {
 		if key, _, _ := strings.Cut(pair, "="); decodesTo(key, name) {
@@ -13,7 +13,7 @@ func QueryHas(query, name string) bool {
 	return false
 }
 
-// decodesTo reports whether text is name, with any of its characters escaped.
+// decodesTo reports whether text, with its escapes decoded, is name.
 func decodesTo(text, name string) bool {
 	for i := range len(name) {
 		if text != "" && text[0] == name[i] {

@@ -1,39 +1,39 @@
-// Package target reads the target of an HTTP request: its method, host and path. It refuses each
-// target that two servers can read differently, because a gateway that reads it in one way and a
-// service that reads it in the other apply different rules.
+// Package target reads the target of an HTTP request: its method, host and path. It refuses every
+// target that two servers can read differently. If a gateway and the service behind it read a
+// target differently, the gateway checks a rule for another resource than the service returns.
 package target
 
 import "strings"
 
-// Ambiguity says why servers may read the target of a request differently. It is for logs.
+// Ambiguity is an error that says why servers may read a target differently. Its text is for logs.
 type Ambiguity string
 
 func (a Ambiguity) Error() string { return string(a) }
 
-// Request is what a client sent, as net/http reads it.
+// Request contains the fields of an http.Request from which the target is read.
 type Request struct {
 	Method string
-	Host   string // the Host field, or the authority of HTTP/2
-	// RequestURI is the target as it was sent. It tells which form of RFC 9112, section 3.2, the
-	// target has. It is empty if the request did not come over the wire.
+	Host   string // the Host field of HTTP/1.1, or the authority of HTTP/2
+	// RequestURI is the target in the form in which it was sent (RFC 9112, section 3.2). It is
+	// empty if a program made the request and no server received it.
 	RequestURI string
-	Path       string // decoded
-	RawPath    string // as it was sent, or empty if that is the default encoding of Path
+	Path       string // the decoded path
+	RawPath    string // the path as it was sent; empty if that is the default encoding of Path
 	Header     map[string][]string
 }
 
-// Target is what a request asks for, as every server reads it.
+// Target is the target of a request that all servers read in the same way.
 type Target struct {
 	Method string
-	Host   string // in lower case and without port, or empty
-	Path   string // decoded, or "*" for OPTIONS *
-	// RawPath is the path for a server that compares before it decodes letters and digits: to such
-	// a server /%61dmin is not /admin. It is empty if it equals Path.
+	Host   string // in lower case and without port; may be empty
+	Path   string // decoded; "*" in a request OPTIONS *
+	// RawPath is the path for servers that compare paths before they decode letters and digits. To
+	// such a server /%61dmin is another path than /admin. RawPath is empty if it equals Path.
 	RawPath string
 }
 
-// Read returns the target of r. It returns an [Ambiguity] if servers can read the target in
-// different ways.
+// Read returns the target of r. If servers can read the target differently, the error is an
+// [Ambiguity].
 func Read(r Request) (Target, error) {
 	if err := CheckMethod(r.Method); err != nil {
 		return Target{}, err
@@ -65,9 +65,10 @@ func Read(r Request) (Target, error) {
 	return t, nil
 }
 
-// CheckOrigin refuses a target that is not in origin form (RFC 9112, section 3.2.1), and characters
-// that no server accepts in one. It accepts each path and query of legal characters. To some
-// servers a "#" ends the URI, to others it is a part of it.
+// CheckOrigin refuses a target that is not in origin form (RFC 9112, section 3.2.1): a path with an
+// optional query. It also refuses characters that no server accepts there, and "#", which ends the
+// URI for some servers and is a part of it for others. It accepts every path and query of legal
+// characters.
 func CheckOrigin(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
 		return Ambiguity("the target is not in origin form")

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The tests of package routes hold this package to the targets that it must refuse. The tests here
-// name the functions that other packages call.
+// The tests of package routes check which targets are refused. The tests in this file cover the
+// other functions of this package.
 
 func TestRead(t *testing.T) {
 	type header = map[string][]string

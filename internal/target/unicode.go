@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// checkRunes refuses a character beyond ASCII that a server may remove, or may turn into a
+// checkRunes refuses a path with a character beyond ASCII that some server removes, or takes for a
 // delimiter.
 func checkRunes(path string) error {
 	if !utf8.ValidString(path) {
@@ -40,26 +40,26 @@ func checkRunes(path string) error {
 	return nil
 }
 
-// delimiterLike are the characters that become / \ . or ; (or contain one) under Unicode
-// normalization (UAX #15), or in a code page of Windows. The full-width and small forms of ASCII
-// become delimiters too; checkRunes finds them by their range.
+// delimiterLike are characters that some servers turn into a delimiter: / \ . or ; They do so by
+// Unicode normalization (UAX #15) or by a code page of Windows. Full-width and small forms of ASCII
+// characters become delimiters too; checkRunes finds these by their range.
 const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
 
 // FoldPath returns path in lower case. Servers disagree about the lower case of some characters
-// beyond ASCII: for some, the Kelvin sign K is k, ſ is s, and İ is i. FoldPath refuses a path with
-// such a character.
+// beyond ASCII: some turn the Kelvin sign into k, ſ into s, and İ into i. A path with such a
+// character is refused.
 func FoldPath(path string) (string, error) {
 	for _, c := range path {
 		if c >= utf8.RuneSelf && !foldsPlainly(c) {
 			return "", Ambiguity("the path contains a character whose lower case is disputed")
 		}
 	}
-	return strings.ToLower(path), nil // by simple mapping, rune by rune
+	return strings.ToLower(path), nil // converts each character on its own
 }
 
-// foldsPlainly reports whether upper case and lower case agree about which characters equal c if
-// the case is ignored. It is true for å and Å, and false for the Ångström sign.
+// foldsPlainly reports whether a comparison in upper case and one in lower case find the same
+// characters equal to c. This is true for å and Å, and false for the Ångström sign.
 func foldsPlainly(c rune) bool {
 	l, u := unicode.ToLower(c), unicode.ToUpper(c)
 	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
