@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// Dialect says which proxy sends the subrequests, and so how it describes the original request.
+// Dialect says which proxy sends the subrequests. It decides how a subrequest describes the
+// original request.
 type Dialect string
 
 // The dialects.
@@ -25,24 +26,24 @@ const (
 	HAProxy Dialect = "haproxy" // Lua's core.httpclient, with fields set as docs/gateway.md shows
 )
 
-// Config configures the handler for one proxy, or for several of one kind. Middleware, Find, Dialect,
-// TrustedPeers and Identity are required.
+// Config configures a handler for one or several proxies of the same Dialect. Middleware, Find,
+// Dialect, TrustedPeers and Identity are required.
 type Config struct {
 	// Middleware checks tokens and writes refusals.
 	Middleware *xenaauth.Middleware
-	// Find finds the rule for the original request, for example [routes.Table.Find].
+	// Find returns the rule for the original request, for example [routes.Table.Find].
 	Find func(*http.Request) (routes.Rule, error)
-	// Dialect is the kind of the proxy.
+	// Dialect says which proxy sends the subrequests.
 	Dialect Dialect
-	// TrustedPeers are the networks from which the proxy connects: see [Loopback]. A network of all
-	// addresses is refused.
+	// TrustedPeers are the networks from which the proxy connects, for example [Loopback]. A
+	// network of all addresses is refused.
 	TrustedPeers []netip.Prefix
 	// Identity sets the header fields that name the user to the service behind the proxy.
 	Identity *identity.Identity
-	// PathPrefix is the path_prefix of Envoy's configuration, which Envoy writes before the path of
-	// the original request, for example "/auth". A subrequest without it is refused. Other dialects
-	// have no PathPrefix. An [http.ServeMux] in front of the handler redirects a path with ".." or
-	// "//"; the handler refuses such a path.
+	// PathPrefix is the path_prefix in Envoy's configuration, for example "/auth". Envoy writes it
+	// before the path of the original request. A subrequest without it is refused. PathPrefix is an
+	// error in other dialects. Do not put an [http.ServeMux] in front of the handler: it would
+	// redirect a path with ".." or "//", which the handler should refuse.
 	PathPrefix string
 }
 
@@ -91,7 +92,7 @@ func New(cfg Config) (http.Handler, error) {
 	}
 	h.TrustedPeers = nil
 	for _, p := range cfg.TrustedPeers {
-		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers are compared as IPv4
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers are compared as IPv4 addresses
 			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
 		}
 		if !p.IsValid() || p.Bits() == 0 {

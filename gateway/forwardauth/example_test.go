@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// nginx sends a GET subrequest with the client's header, and fields that describe the original request.
+// nginx sends a subrequest with the method GET. It has the fields of the client, and fields that
+// describe the original request.
 func Example() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

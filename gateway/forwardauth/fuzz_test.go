@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// FuzzOriginal sends any subrequest. The handler refuses it or decides about exactly the request that
-// the fields of the dialect describe.
+// FuzzOriginal sends random subrequests. The handler must refuse a subrequest, or decide about
+// exactly the original request that the fields of the dialect describe.
 func FuzzOriginal(f *testing.F) {
 	for _, seed := range [][4]string{
 		{"GET", "api.example.com", "/orders/1?a=b", ""}, {"GET", "a", "/a/../b", "x"}, {"get", "[::1]:8", "//a", "\n"},
@@ -43,7 +43,8 @@ func FuzzOriginal(f *testing.F) {
 				seen = nil
 				r := s.subrequest(method, host, uri, header)
 				method, host := method, host
-				if s.dialect != forwardauth.Envoy { // the header of the case may replace the fields
+				// The random header may have replaced the fields.
+				if s.dialect != forwardauth.Envoy {
 					method, host = r.Header[names(s.dialect)[0]][0], r.Header[names(s.dialect)[1]][0]
 				}
 				w := s.serve(r)

@@ -21,16 +21,19 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.trusted(r.RemoteAddr) {
 		w.Header().Set("Cache-Control", "no-store")
-		w.WriteHeader(http.StatusForbidden) // without a challenge: no client should send a token here
+		// Without a challenge, because no client should send a token here.
+		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	decided := false
 	defer func() {
-		if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+		// A policy, a proof or a hook panicked: without a status the response would be 200.
+		if !decided {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
 	}()
-	fields := make(http.Header) // apart from the response's, because a refusal has none of them
+	// Separate from the header of the response, because a refusal must not contain them.
+	fields := make(http.Header)
 	original, allowed, err := h.check(r, fields)
 	if err != nil {
 		decided = true
@@ -47,19 +50,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// check decides about the original request of a subrequest, and sets the identity fields in fields.
-// If the original request can't be read, check returns the subrequest in its place, for the refusal.
+// check decides about the original request that a subrequest describes. It sets the identity fields
+// in fields. If it can't read the description, it returns the subrequest as original, so that the
+// refusal has a request.
 func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// A requirement, so that a user whose identity does not fit is refused before the event.
+	// This is a requirement, so that the event of the request already contains the refusal of a
+	// user whose identity does not fit.
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(fields, u)
 	})
 	allowed, _, err = h.guard.Check(original, fits)
-	if err == nil && len(fields) == 0 { // no user: all fields are empty
+	if err == nil && len(fields) == 0 { // the request has no user, so all identity fields are empty
 		err = h.Identity.Set(fields, nil)
 	}
 	return original, allowed, err
@@ -69,8 +74,8 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// trusted reports whether a peer may describe original requests. It is false for a peer without an IP
-// address.
+// trusted reports whether peer may describe original requests. It returns false for a peer without
+// an IP address.
 func (h *handler) trusted(peer string) bool {
 	a, err := netip.ParseAddrPort(peer)
 	if err != nil {
@@ -85,19 +90,20 @@ func (h *handler) trusted(peer string) bool {
 	return false
 }
 
-// deny writes a refusal in the form that the dialect needs.
+// deny writes a refusal in the form of the dialect.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }
 
-// refusal is a ResponseWriter for a refusal. It has no Unwrap method, because a hook could set another
-// status through it.
+// refusal is the ResponseWriter for a refusal. It has no Unwrap method, because a hook could set
+// another status through it.
 type refusal struct {
 	http.ResponseWriter
-	only401 bool // send 401 instead of 400
+	only401 bool // the dialect needs 401 instead of 400
 }
 
-// WriteHeader joins the challenges into one field (RFC 9110, section 11.6.1) and sends the status.
+// WriteHeader joins all challenges into one field (RFC 9110, section 11.6.1), because old proxies
+// forward only one, and sends the status.
 func (w *refusal) WriteHeader(status int) {
 	if challenges := w.Header()["Www-Authenticate"]; len(challenges) > 1 {
 		w.Header()["Www-Authenticate"] = []string{strings.Join(challenges, ", ")}

@@ -20,13 +20,13 @@ var dialects = []forwardauth.Dialect{
 	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
 }
 
-// site is a handler for one dialect, with the issuer of its tokens.
+// site is a handler for one dialect, and the issuer of the tokens that it accepts.
 type site struct {
 	issuer  *xenaauthtest.Issuer
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	seen    *http.Request // the request that the policy of /policy got
+	seen    *http.Request // the request that the policy of the route /policy got
 }
 
 // newSite returns a site. If change is not nil, it changes the configuration.
@@ -78,7 +78,7 @@ func (s *site) token(scopes ...string) string {
 		Claims: map[string]any{"sid": "0F3C"}})
 }
 
-// names returns the names of the fields that contain the method, the host and the URI.
+// names returns the names of the fields in which the dialect sends method, host and URI.
 func names(d forwardauth.Dialect) [3]string {
 	switch d {
 	case forwardauth.Nginx, forwardauth.HAProxy:
@@ -88,7 +88,7 @@ func names(d forwardauth.Dialect) [3]string {
 	}
 }
 
-// subrequest returns the subrequest of a proxy for an original request.
+// subrequest returns the subrequest that a proxy sends for an original request.
 func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
 	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
 	if s.dialect == forwardauth.Envoy {
@@ -113,7 +113,7 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// status returns the status that the dialect uses in place of a status.
+// status returns the status that the handler sends in this dialect instead of the given one.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401
@@ -124,7 +124,7 @@ func (s *site) status(status int) int {
 var nobody = map[string]string{"X-Auth-User": "", "X-Auth-Client": "", "X-Auth-Scopes": "", "X-Auth-Issuer": "",
 	"X-Auth-Session": ""}
 
-// wantAllowed fails unless w lets the request pass and has exactly these identity fields.
+// wantAllowed requires that w allows the original request and has exactly these identity fields.
 func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string]string) {
 	t.Helper()
 	if w.Code != 200 || w.Body.Len() != 0 {
@@ -142,7 +142,7 @@ func wantAllowed(t testing.TB, w *httptest.ResponseRecorder, identity map[string
 	}
 }
 
-// wantRefused fails unless w is a refusal with this status, reason and challenge.
+// wantRefused requires that w is a refusal with this status, reason and challenge.
 func wantRefused(t testing.TB, w *httptest.ResponseRecorder, status int, reason xenaauth.Reason, challenge string) {
 	t.Helper()
 	if w.Code != status || !strings.Contains(w.Body.String(), `"reason":"`+string(reason)+`"`) {
@@ -184,7 +184,8 @@ func TestAllow(t *testing.T) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", token), full)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", spoofed), nobody)
 		wantAllowed(t, s.ask("PROPFIND", "api.example.com", "/public/a", spoofed), nobody)
-		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody) // the token is not read
+		// On a public route the token is not read.
+		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", http.Header{"Authorization": {"Bearer junk"}}), nobody)
 	})
 }
@@ -273,7 +274,8 @@ func TestTrustedPeers(t *testing.T) {
 	})
 }
 
-// The token of a peer that is not trusted is not read, so it causes no call to the issuer.
+// The handler does not read the token of a peer that is not trusted, so the token causes no call to
+// the issuer.
 func TestUntrustedPeersTokenIsNotRead(t *testing.T) {
 	s := newSite(t, forwardauth.Nginx, nil, nil)
 	r := s.subrequest("GET", "api.example.com", "/orders/1", http.Header{"Authorization": {s.token("testapi")}})
@@ -313,7 +315,7 @@ func TestNewListsMistakes(t *testing.T) {
 	}
 }
 
-// If no table can be read, that is an outage and no refusal by a rule.
+// If Config.Find fails, the response is an outage and not a refusal by a rule.
 func TestFindFails(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {

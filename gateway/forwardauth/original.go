@@ -12,30 +12,32 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin is what a proxy says about the original request, or the names of the fields in which it
-// says it.
+// origin contains the method, the host and the URI of the original request, or the names of the
+// fields that contain them.
 type origin struct{ method, host, uri string }
 
 const (
-	maxURI    = 16 << 10 // of the original request, in bytes: proxies accept 8 to 16 KiB
+	// The largest length of the original URI in bytes; proxies accept 8 to 16 KiB.
+	maxURI    = 16 << 10
 	maxMethod = 64
 )
 
-// The names of the fields in which proxies describe the original request, as in http.Header. A proxy
-// that uses one family of fields passes the other family on as the client sent it.
+// The two families of fields in which proxies describe the original request, in the spelling of
+// http.Header. A proxy sets one family, and forwards fields of the other family as the client sent
+// them.
 var (
 	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
 )
 
-// readOriginal reads a subrequest of nginx or HAProxy.
+// readOriginal reads the description in a subrequest of nginx or HAProxy.
 func readOriginal(r *http.Request) (origin, error) { return readFields(r.Header, originalFields) }
 
-// readForwarded reads a subrequest of Traefik or Caddy.
+// readForwarded reads the description in a subrequest of Traefik or Caddy.
 func readForwarded(r *http.Request) (origin, error) { return readFields(r.Header, forwardedFields) }
 
-// readEnvoy reads a subrequest of Envoy, which has the method, host and target of the original
-// request.
+// readEnvoy reads the description in a subrequest of Envoy, whose own method, host and target are
+// those of the original request.
 func (h *handler) readEnvoy(r *http.Request) (origin, error) {
 	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
 	if !ok {
@@ -58,8 +60,8 @@ func readFields(h http.Header, names origin) (o origin, err error) {
 	return o, nil
 }
 
-// originalRequest returns the original request, as far as the proxy describes it. Its header is the
-// header of the subrequest without the fields that name the user.
+// originalRequest builds the original request from the description of the proxy. Its header is that
+// of the subrequest, without the fields that name the user.
 func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	o, err := h.read(r)
 	if err == nil {
@@ -68,7 +70,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	var u *url.URL
 	if err == nil {
 		if u, err = url.ParseRequestURI(o.uri); err != nil {
-			err = errors.New("the original URI is malformed") // a url.Error contains the URI
+			// The text of a url.Error contains the URI, which must not be logged.
+			err = errors.New("the original URI is malformed")
 		}
 	}
 	if err != nil {
@@ -89,7 +92,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	return original.WithContext(r.Context()), nil
 }
 
-// check refuses an original request that is malformed, and fields that contradict it.
+// check returns an error if the description of the original request is malformed, or if a field in
+// h contradicts it.
 func (o origin) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err
@@ -125,15 +129,16 @@ func (o origin) check(h http.Header) error {
 	return nil
 }
 
-// contradicts reports whether a field is there and does not have exactly this value.
+// contradicts reports whether the field is present, but is repeated or has another value than
+// value.
 func contradicts(field []string, value string, same func(a, b string) bool) bool {
 	return field != nil && (len(field) != 1 || !same(field[0], value))
 }
 
 func same(a, b string) bool { return a == b }
 
-// sameHost reports whether the host of a field is host. It ignores the case and the port: some
-// proxies write a port and others don't.
+// sameHost reports whether the host in a field is host. It ignores case and port, because some
+// proxies write the port and others don't.
 func sameHost(field, host string) bool {
 	got, err := target.Host(field)
 	return err == nil && got == host

@@ -11,14 +11,14 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The handler accepts only descriptions that a proxy writes.
+// The handler accepts a description only in the form in which the proxy writes it.
 func TestOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		method, host, uri := names(s.dialect)[0], names(s.dialect)[1], names(s.dialect)[2]
 		type set = map[string][]string
 		tests := []struct {
 			name string
-			set  set // replaces fields of the subrequest for GET api.example.com/public/a
+			set  set // replaces fields of a subrequest for GET api.example.com/public/a
 		}{
 			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
 			{"Forwarded, empty", set{"Forwarded": {""}}},
@@ -76,7 +76,8 @@ func TestOriginalRequest(t *testing.T) {
 	})
 }
 
-// Config.Find may be a function of another package. It is not called for a malformed description.
+// Config.Find may be a function of the service. The handler must not call it with a malformed
+// request.
 func TestFindGetsWellFormedRequests(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
@@ -101,7 +102,7 @@ func TestFindGetsWellFormedRequests(t *testing.T) {
 	})
 }
 
-// An ambiguous path is refused, even if a public rule matches.
+// An ambiguous path is refused, even if a rule makes every path public.
 func TestAmbiguousPaths(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for _, uri := range []string{
@@ -119,7 +120,8 @@ func TestAmbiguousPaths(t *testing.T) {
 	})
 }
 
-// Fields of the other family may agree with the description, because proxies in front write them too.
+// Fields of the other family are allowed if they agree with the description, because proxies in
+// front write them too.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// A server that recovers from a panic and writes nothing sends 200, and a proxy lets the request pass.
+// A server may recover from a panic and write nothing. The status would then be 200, which the
+// proxy takes for permission.
 func TestPanicIsNotAllowed(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for name, c := range map[string]struct {

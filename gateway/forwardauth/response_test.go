@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A user whose identity does not fit in header fields is refused, and that is the one event of the
-// request.
+// If the identity of a user does not fit in header fields, the user is refused. The request has one
+// event, with that refusal.
 func TestIdentityTooLarge(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		var events []xenaauth.Event
@@ -39,8 +39,8 @@ func TestIdentityTooLarge(t *testing.T) {
 	})
 }
 
-// A policy sees the original request and the client's fields, but no field that looks like an identity
-// field.
+// A policy gets the original request with the fields of the client, but without fields that look
+// like identity fields.
 func TestPolicySeesOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		r := s.subrequest("PUT", "api.example.com", "/policy/22000?a=b", http.Header{
@@ -66,7 +66,7 @@ func TestPolicySeesOriginalRequest(t *testing.T) {
 	})
 }
 
-// The handler ignores a user that other code put into the context.
+// The handler ignores a user that other code has put into the context.
 func TestPlantedUser(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for _, uri := range []string{"/public/a", "/optional"} {
@@ -77,7 +77,7 @@ func TestPlantedUser(t *testing.T) {
 	})
 }
 
-// The handler keeps the fields that code around it has set, except those that describe a body.
+// The handler keeps the fields that outer code has set, except those that describe a body.
 func TestAllowKeepsOtherFields(t *testing.T) {
 	s := newSite(t, forwardauth.Caddy, nil, nil)
 	w := httptest.NewRecorder()
@@ -92,7 +92,7 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // by code around the handler
+		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // set by outer code
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
 		if got := w.Header()["Www-Authenticate"]; len(got) != 1 || got[0] != want {
@@ -101,7 +101,7 @@ func TestSeveralChallengesBecomeOne(t *testing.T) {
 	})
 }
 
-// The hook gets one event for each subrequest.
+// Options.Event gets one event for each subrequest.
 func TestEvents(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		var told []string
@@ -122,7 +122,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// A hook that writes the body can't change the status or the challenge.
+// Options.ErrorBody can't change the status or the challenge.
 func TestErrorBody(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
@@ -137,7 +137,7 @@ func TestErrorBody(t *testing.T) {
 	})
 }
 
-// The responses on the wire, for which net/http has rules about bodies and lengths.
+// This test uses a real connection, because net/http has rules of its own about bodies and lengths.
 func TestOnTheWire(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		server := httptest.NewServer(s.handler)
@@ -155,7 +155,8 @@ func TestOnTheWire(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				// Envoy sends the original method. The other proxies send GET, but the handler accepts each method.
+				// Envoy sends the method of the original request. The other proxies send GET, but
+				// the handler accepts every method.
 				target, fields := "/verify", ""
 				if s.dialect == forwardauth.Envoy {
 					target = test.uri

@@ -15,53 +15,53 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// AssertionConfig configures a signed token that tells the service who the user is. The gateway
-// makes a new one for each request. It has the form of an access token (RFC 9068), and the service
-// verifies it as an access token. With this library, the service needs Issuer, Audience and the URL
-// of [Identity.JWKSHandler] as [xenaauth.Config.JWKSURL].
+// AssertionConfig configures the assertion: a signed token that says to the service who the user
+// is. The gateway signs a new one for each request. It has the form of an access token (RFC 9068),
+// and the service verifies it like one. If the service uses this library, it needs Issuer, Audience
+// and, as [xenaauth.Config.JWKSURL], the URL of [Identity.JWKSHandler].
 //
-// The claims are:
-//   - of the gateway: iss, aud, iat, exp and jti;
-//   - of the access token, if it has them: sub, client_id, scope, sid, auth_time, acr, amr, and
-//     Claims;
-//   - token_iss: the issuer of the access token. Subjects, clients and sessions of two issuers may
-//     have the same name. An assertion without token_iss is of a gateway with one issuer.
+// The assertion has these claims:
+//   - the gateway's own iss, aud, iat, exp and jti;
+//   - sub, client_id, scope, sid, auth_time, acr, amr and those in Claims, copied from the access token if it has them;
+//   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or session. A gateway from before this claim had one issuer.
 //
-// A client that acts for itself has no sub. The service, like the gateway, accepts it only with
-// [xenaauth.Config.AllowClientTokens].
+// If a client acts for itself, the assertion has no sub. The service, like the gateway, accepts it
+// only with [xenaauth.Config.AllowClientTokens].
 type AssertionConfig struct {
-	// Header is the field of the assertion. "" is X-Auth-Assertion.
+	// Header is the name of the field that contains the assertion. "" is X-Auth-Assertion.
 	Header string
-	// Issuer is the claim iss: the gateway. It is required, and must not be the issuer of access
-	// tokens.
+	// Issuer is the claim iss, which names the gateway. It is required, and must not be the issuer
+	// of access tokens.
 	Issuer string
-	// Audience is the claim aud: the service. It is required. It must be neither an API for which
-	// clients get access tokens, nor a client.
+	// Audience is the claim aud, which names the service. It is required. It must not be an API for
+	// which clients get access tokens, and not a client.
 	Audience string
-	// Lifetime is how long the assertion is valid. It never outlives the access token. 0 is one
-	// minute; the maximum is 5 minutes.
+	// Lifetime is for how long an assertion is valid. If the access token expires earlier, the
+	// assertion expires with it. 0 is one minute; the maximum is 5 minutes.
 	Lifetime time.Duration
-	// Keys are ECDSA keys with P-256 (ES256) or Ed25519 keys (EdDSA). The first key signs, all are
-	// published.
+	// Keys are private keys: ECDSA with P-256 (ES256) or Ed25519 (EdDSA). The first key signs. The
+	// public keys of all of them are published.
 	Keys []crypto.Signer
-	// Claims are further claims of the access token that are copied unchanged.
+	// Claims are the names of further claims, which are copied unchanged from the access token.
 	Claims []string
-	// WithHeaders also sets the unsigned fields, for services that do not verify the assertion yet.
+	// WithHeaders also sends the unsigned fields, for services that do not verify the assertion
+	// yet.
 	WithHeaders bool
 }
 
-// String names the issuer and the audience, and shows no key.
+// String returns the issuer and the audience, without the keys.
 func (c AssertionConfig) String() string {
 	return fmt.Sprintf("assertions of %q for %q, %d keys", c.Issuer, c.Audience, len(c.Keys))
 }
 
-// GoString returns String().
+// GoString returns the same text as String, without the keys.
 func (c AssertionConfig) GoString() string { return c.String() }
 
-// LogValue returns String().
+// LogValue returns the same text as String, without the keys.
 func (c AssertionConfig) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// MarshalJSON returns String() as JSON, so that a configuration that is dumped shows no key.
+// MarshalJSON returns the text of String as JSON. So no key appears in a configuration that is
+// written as JSON.
 func (c AssertionConfig) MarshalJSON() ([]byte, error) { return json.Marshal(c.String()) }
 
 type assertion struct {
@@ -71,11 +71,11 @@ type assertion struct {
 	keys             atomic.Pointer[keys]
 }
 
-// issuerClaim is the claim with the issuer of the access token.
+// issuerClaim is the name of the claim with the issuer of the access token.
 const issuerClaim = "token_iss"
 
-// ownClaims are the claims that the gateway writes itself, and those that would make the token one
-// of another kind. Config.Claims must not have them.
+// ownClaims are claims that Config.Claims must not list: the gateway writes them itself, or they
+// would turn the assertion into another kind of token.
 var ownClaims = []string{
 	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
 	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
@@ -104,7 +104,8 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// A reader that ignores case must not find a claim twice.
+		// The names are compared without regard to case, because some readers would take them for
+		// one claim.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
 			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
@@ -129,15 +130,15 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 		expires = end
 	}
 	if expires.Unix() <= now.Unix() {
-		// The access token passed only because of the clock skew that is allowed. An assertion would
-		// be expired from the start.
+		// The access token was accepted only because of the clock skew. An assertion with its exp
+		// would already be expired.
 		return "", &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	}
 	claims := map[string]any{
 		"iss": a.issuer, "aud": a.audience, "iat": now.Unix(), "exp": expires.Unix(), "jti": rand.Text(),
 		"client_id": u.ClientID(),
 	}
-	// Empty claims are left out: most services take an empty sub for an error.
+	// Claims without a value are left out, because most services refuse an empty sub.
 	for name, value := range map[string]string{
 		"sub":       u.Subject(),
 		"sid":       u.SessionID(),

@@ -54,7 +54,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// verifier returns the Validator of a service. It fetches the keys of id.
+// verifier returns the Validator of a service, which gets the key set of id.
 func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := xenaauth.Config{
@@ -80,7 +80,7 @@ func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)
 	return v
 }
 
-// assertionOf returns the assertion for u.
+// assertionOf returns the assertion that id sends for u.
 func assertionOf(t testing.TB, id *identity.Identity, u *xenaauth.User) string {
 	t.Helper()
 	h := http.Header{}
@@ -100,7 +100,7 @@ func fullUser(t testing.TB) *xenaauth.User {
 	})
 }
 
-// A service verifies an assertion with this library, like an access token, in each profile.
+// A service with this library verifies an assertion like an access token, in both profiles.
 func TestAssertionVerifies(t *testing.T) {
 	for _, key := range []crypto.Signer{p256(t), ed(t)} {
 		for _, profile := range []xenaauth.Profile{xenaauth.ProfileIdentityServer, xenaauth.ProfileRFC9068} {
@@ -132,7 +132,8 @@ func TestAssertionVerifies(t *testing.T) {
 						t.Errorf("claims\n%s, want\n%s", got, want)
 					}
 
-					time.Sleep(89 * time.Second) // skew included, it is valid that long
+					// It is valid for 60 seconds, and 30 more because of the clock skew.
+					time.Sleep(89 * time.Second)
 					if _, err := v.Validate(t.Context(), token); err != nil {
 						t.Error(err)
 					}
@@ -165,7 +166,8 @@ func TestAssertionIsForOneService(t *testing.T) {
 		_, err := verifier(t, id, change).Validate(t.Context(), token)
 		wantReason(t, err, want)
 	}
-	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token) // another gateway's key
+	// Another gateway's key.
+	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token)
 	wantReason(t, err, xenaauth.ReasonUnknownKey)
 }
 
@@ -178,7 +180,7 @@ func TestAssertionIsNewEachTime(t *testing.T) {
 	}
 }
 
-// An assertion does not outlive the access token. There is none for an expired access token.
+// An assertion expires no later than its access token. For an expired access token there is none.
 func TestAssertionEndsWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := asserting(t, func(c *identity.AssertionConfig) { c.Lifetime = 5 * time.Minute }, p256(t))
@@ -211,7 +213,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 	})
 }
 
-// An assertion for a client that acts for itself names no user.
+// If a client acts for itself, the assertion names no user.
 func TestAssertionOfClient(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	token := assertionOf(t, id, newUser(t, map[string]any{"client_id": "app", "scope": "testapi"}))
@@ -283,7 +285,7 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	number := new(big.Int).SetBytes(secret).String() // what a careless dump would show
+	number := new(big.Int).SetBytes(secret).String() // how %v would print the private key
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),
 		fmt.Sprintf("%+v %#v", whole, whole), fmt.Sprint(cfg.LogValue()),

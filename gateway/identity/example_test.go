@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Set replaces the identity fields that a client sent, in every spelling.
+// Set replaces the identity fields that a client has sent, in every spelling of their names.
 func Example() {
 	id, err := identity.New(identity.Config{ClaimHeaders: map[string]string{"X-Auth-Name": "name"}})
 	if err != nil {
@@ -32,7 +32,8 @@ func Example() {
 	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Issuer:[https://login.xena.biz] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
 }
 
-// A service behind the gateway verifies the assertion like an access token of the gateway.
+// A service behind the gateway verifies the assertion like an access token, with the gateway as the
+// issuer.
 func ExampleAssertionConfig() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -54,33 +54,33 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Config says what the service is told, and in which header fields. The zero value fits most
-// services.
+// Config says in which header fields the service gets the user and the client. The zero value fits
+// most services.
 //
-// Names of fields consist of letters, digits and "-", at most 64 of them. [New] refuses two names
-// that a careless reader could take for the same: one that ignores case, or takes "-" for another
+// The name of a field consists of letters, digits and "-", at most 64 of them. [New] refuses two
+// names that a careless reader could confuse, because it ignores case or takes "-" for another
 // separator. It also refuses names that have a meaning in HTTP or for proxies.
 type Config struct {
-	// UserHeader is the field of [xenaauth.User.Subject]. "" is X-Auth-User.
+	// UserHeader is the name of the field with [xenaauth.User.Subject]. "" is X-Auth-User.
 	UserHeader string
-	// ClientHeader is the field of [xenaauth.User.ClientID]. "" is X-Auth-Client.
+	// ClientHeader is the name of the field with [xenaauth.User.ClientID]. "" is X-Auth-Client.
 	ClientHeader string
-	// ScopesHeader is the field of [xenaauth.User.Scopes], joined by spaces. "" is X-Auth-Scopes.
-	// It leaves out scopes that are not a scope token (RFC 6749, section 3.3): no route can require
-	// them.
+	// ScopesHeader is the name of the field with [xenaauth.User.Scopes], joined by spaces. "" is
+	// X-Auth-Scopes. The field leaves out scopes that are not scope tokens (RFC 6749, section 3.3),
+	// because no route can require them.
 	ScopesHeader string
-	// IssuerHeader is the field of [xenaauth.User.Issuer]. "" is X-Auth-Issuer.
+	// IssuerHeader is the name of the field with [xenaauth.User.Issuer]. "" is X-Auth-Issuer.
 	IssuerHeader string
 	// ClaimHeaders maps the names of further fields to claims of the access token. Strings, numbers
-	// and booleans are written as they are. Lists of them are joined by spaces, without empty
-	// elements. If the claim is an object, the user is refused: no text of an object could be told
-	// from all other values.
+	// and booleans are written as text. The elements of a list are joined by spaces, without empty
+	// elements. If the claim is an object, the user is refused, because the text of an object could
+	// be confused with another value.
 	ClaimHeaders map[string]string
-	// MaxBytes bounds the length of all fields together, with names and separators. A user that
-	// needs more is refused. 0 is 3 KiB: nginx reads the header of a response into one buffer, which
-	// has 4 KiB unless proxy_buffer_size is set.
+	// MaxBytes is the largest length of all fields together, with their names and separators. A
+	// user that needs more is refused. 0 is 3 KiB: nginx reads the header of a response into one
+	// buffer, which has 4 KiB unless proxy_buffer_size is set.
 	MaxBytes int
-	// Assertion sends a signed token. The fields above are then empty, unless
+	// Assertion configures a signed token for the service. The fields above are then empty, unless
 	// [AssertionConfig.WithHeaders] is set. If nil, no token is sent.
 	Assertion *AssertionConfig
 }
@@ -91,21 +91,23 @@ const (
 	maxName         = 64
 )
 
-// Identity sets and removes the fields. It is safe for concurrent use.
+// Identity sets and removes the header fields that say who the user is. It is safe for concurrent
+// use.
 type Identity struct {
 	fields    []field
-	ours      map[string]bool // the folded names of fields
+	ours      map[string]bool // the folded names of the fields that Set sets
 	maxBytes  int
-	assertion *assertion // nil without Config.Assertion
+	assertion *assertion // nil if Config.Assertion is nil
 }
 
-// field is a header field that Set sets. If value is nil, the field is always empty.
+// field is a header field that Set sets. value returns its value for a user. If value is nil, the
+// field is always empty.
 type field struct {
 	name  string
 	value func(*xenaauth.User) (string, error)
 }
 
-// New returns an Identity. The error names every mistake in cfg, joined by [errors.Join].
+// New returns an Identity. Its error lists every mistake in cfg, joined by [errors.Join].
 func New(cfg Config) (*Identity, error) {
 	i := &Identity{ours: make(map[string]bool), maxBytes: cfg.MaxBytes}
 	var errs []error
@@ -117,7 +119,7 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	// unsigned returns nil, for an empty field, if the assertion replaces the field.
+	// If the assertion replaces the unsigned fields, their value functions are nil.
 	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil
@@ -172,8 +174,8 @@ func (i *Identity) add(name string, value func(*xenaauth.User) (string, error)) 
 	return nil
 }
 
-// Names returns the names of all fields that Set sets, in the form of [http.Header]. A proxy
-// between the gateway and the service must copy these fields, and remove them from requests of
+// Names returns the names of all fields that Set sets, in the spelling of [http.Header]. A proxy
+// between the gateway and the service must forward these fields, and remove them from requests of
 // clients.
 func (i *Identity) Names() []string {
 	names := make([]string, len(i.fields))
@@ -183,16 +185,14 @@ func (i *Identity) Names() []string {
 	return names
 }
 
-// Set removes what [Identity.Strip] removes, and sets every field to the value of u. If u is nil,
-// or if Set returns an error, all fields are empty.
+// Set removes the fields that [Identity.Strip] removes, and then sets every field to the value for
+// u. If u is nil, or if Set returns an error, all fields are empty.
 //
-// After an error the request must not go on. The error wraps an [*xenaauth.Error] for
-// [xenaauth.Middleware.Deny]. The reason is
-//   - ReasonForbidden if what the token says does not fit into the fields: a new token of the same
-//     kind would not help,
-//   - ReasonExpired if the access token has expired, and the clock skew that is allowed is too
-//     short for an assertion,
-//   - ReasonUnavailable if the signing key fails.
+// After an error, do not forward the request. The error wraps an [*xenaauth.Error] for
+// [xenaauth.Middleware.Deny], with one of these reasons:
+//   - ReasonForbidden: a claim of the token does not fit into the fields. A new token with the same claims would not help.
+//   - ReasonExpired: the access token has expired. The middleware accepted it because of the clock skew, but an assertion would be expired.
+//   - ReasonUnavailable: the signing key fails.
 func (i *Identity) Set(h http.Header, u *xenaauth.User) error {
 	i.Strip(h)
 	values := make([]string, len(i.fields))
@@ -226,7 +226,7 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 	return nil
 }
 
-// size returns the length of the fields on the wire. If values is nil, all values are empty.
+// size returns the length of all fields in a request. If values is nil, all values are empty.
 func (i *Identity) size(values []string) (n int) {
 	for _, f := range i.fields {
 		n += len(f.name) + len(": \r\n")

@@ -33,7 +33,7 @@ func newUser(t testing.TB, claims map[string]any) *xenaauth.User {
 	return u
 }
 
-// wantReason fails unless err wraps an *Error with the reason.
+// wantReason requires that err wraps an *Error with this reason.
 func wantReason(t testing.TB, err error, want xenaauth.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*xenaauth.Error](err)
@@ -42,7 +42,7 @@ func wantReason(t testing.TB, err error, want xenaauth.Reason) {
 	}
 }
 
-// wantFields fails unless h has exactly these fields, each once.
+// wantFields requires that h contains exactly these fields, each once.
 func wantFields(t testing.TB, h http.Header, want map[string]string) {
 	t.Helper()
 	for name, value := range want {
@@ -107,10 +107,11 @@ func FuzzSet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := xenaauth.NewUser(map[string]any{"sub": s, "c": []string{s, "x", s}})
-		if err != nil || len(s) > 2000 { // each byte may become three of U+FFFD, and each of those three in the field
+		// JSON may turn a byte into U+FFFD, whose three bytes are nine characters in the field.
+		if err != nil || len(s) > 2000 {
 			t.Skip()
 		}
-		s = u.Subject() // what JSON made of it
+		s = u.Subject() // JSON may have replaced illegal bytes
 		h := http.Header{}
 		if err := id.Set(h, u); err != nil {
 			t.Fatal(err)
@@ -165,7 +166,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A user that does not fit is refused, and all fields are empty.
+// A user whose values do not fit is refused, and all fields are empty.
 func TestSetRefuses(t *testing.T) {
 	many := make([]string, 1000)
 	for k := range many {
@@ -196,7 +197,7 @@ func TestMaxBytes(t *testing.T) {
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
 	}
-	// The comma is encoded in three bytes.
+	// An encoded comma has three bytes.
 	wantReason(t, id.Set(http.Header{}, newUser(t, map[string]any{"sub": "1234,", "client_id": "12345"})),
 		xenaauth.ReasonForbidden)
 	for _, n := range []int{-1, empty - 1, 64<<10 + 1} {
@@ -251,7 +252,8 @@ func TestStripConnection(t *testing.T) {
 	}
 }
 
-// A service behind httputil.ReverseProxy gets the fields of the gateway, and no field of the client.
+// A service behind httputil.ReverseProxy gets the identity fields of the gateway. It gets none that
+// the client sent.
 func TestReverseProxy(t *testing.T) {
 	id := newIdentity(t, identity.Config{})
 	seen := make(chan http.Header, 1)
@@ -303,11 +305,12 @@ func TestReverseProxy(t *testing.T) {
 
 func TestNewTellsMistakes(t *testing.T) {
 	for _, name := range []string{
-		"X Auth", "X_Auth", "X.Auth", "Ø", "X-Auth\r\n", "-X", "X-", strings.Repeat("a", 65), // no names of ours
+		// Not legal names for identity fields.
+		"X Auth", "X_Auth", "X.Auth", "Ø", "X-Auth\r\n", "-X", "X-", strings.Repeat("a", 65),
 		"Authorization", "cookie", "Host", "CONTENT-LENGTH", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
 		"Upgrade", "Proxy-Authorization", "Forwarded", "X-Forwarded-For", "X-Original-Uri", "X-Accel-Redirect",
 		"WWW-Authenticate", "Cache-Control", "Vary",
-		"X-Auth-Client", "x-auth-scopes", // another's
+		"X-Auth-Client", "x-auth-scopes", // the names of other identity fields
 	} {
 		if _, err := identity.New(identity.Config{UserHeader: name}); err == nil {
 			t.Errorf("the name %q is accepted", name)

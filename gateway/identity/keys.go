@@ -15,14 +15,15 @@ import (
 // keySetMaxAge is how long verifiers may cache the key set.
 const keySetMaxAge = 5 * time.Minute
 
-// SetKeys replaces the keys of assertions: the first key signs, all are published. If it returns an
-// error, it changes nothing. Without [Config.Assertion] it returns an error.
+// SetKeys replaces the keys of the assertions: the first key signs, and all public keys are
+// published. If SetKeys returns an error, the keys stay as they were. Without [Config.Assertion] it
+// returns an error.
 //
-// Verifiers that cache the key set must know a key before it signs. So a rotation takes three
-// calls:
-//  1. The new key behind the old one.
-//  2. Five minutes later, when the cached key sets have expired: the new key before the old one.
-//  3. When the last assertion of the old key has expired: the new key alone.
+// A verifier that caches the key set must know a key before the gateway signs with it. So a
+// rotation takes three calls:
+//  1. SetKeys with the old key, and the new key after it.
+//  2. Five minutes later, when the cached key sets have expired: SetKeys with the new key, and the old key after it.
+//  3. When the last assertion with the old key has expired: SetKeys with the new key alone.
 //
 // A verifier that fetches the key set when it meets an unknown key, like this library, needs no
 // waiting. All instances of a gateway need the same keys: finish each step on all instances before
@@ -39,9 +40,9 @@ func (i *Identity) SetKeys(signers []crypto.Signer) error {
 	return nil
 }
 
-// JWKSHandler serves the public keys as a JWK set (RFC 7517), which may be cached for five minutes.
-// It is for the services behind the gateway. Nothing in it is secret. Without [Config.Assertion] it
-// answers 404.
+// JWKSHandler returns a handler that serves the public keys as a JWK set (RFC 7517), for the
+// services behind the gateway. The set contains no secret, and may be cached for five minutes.
+// Without [Config.Assertion] the handler answers 404.
 func (i *Identity) JWKSHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -59,17 +60,17 @@ func (i *Identity) JWKSHandler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(keySetMaxAge/time.Second)))
 		h.Set("Content-Length", strconv.Itoa(len(document)))
-		_, _ = w.Write(document) // net/http sends no body to HEAD
+		_, _ = w.Write(document) // to HEAD, net/http sends no body
 	})
 }
 
-// keys are the keys of assertions. They don't change: SetKeys replaces them.
+// keys are the keys of the assertions at one time. SetKeys replaces the whole value.
 type keys struct {
 	signer   *jose.Signer
 	document []byte // the JWK set
 }
 
-// newKeys returns the keys of a configuration.
+// newKeys checks private keys and returns them with their key set.
 func newKeys(private []crypto.Signer) (*keys, error) {
 	if len(private) == 0 {
 		return nil, errors.New("no keys")

@@ -25,7 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// During a rotation as documented, no assertion is refused.
+// If keys are rotated as documented, no assertion is refused.
 func TestRotation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old, fresh := crypto.Signer(p256(t)), crypto.Signer(ed(t))
@@ -55,7 +55,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// An assertion of a key that was left out is refused.
+// If SetKeys leaves a key out, assertions with that key are refused.
 func TestStolenKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stolen, fresh := p256(t), p256(t)
@@ -70,7 +70,8 @@ func TestStolenKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
-		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil { // the service learns of the new key
+		// The service fetches the key set, because it does not know the key yet.
+		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
 			t.Fatal(err)
 		}
 		_, err := v.Validate(t.Context(), token)
@@ -161,7 +162,7 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// The key of RFC 8037, appendix A.1, has the thumbprint of appendix A.3.
+// RFC 8037 contains a key in appendix A.1 and its thumbprint in appendix A.3.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -190,7 +191,8 @@ func TestKeySetIsStandard(t *testing.T) {
 	}
 }
 
-// In one of 128 signatures, a number is shorter than 32 bytes.
+// In about one of 128 signatures, a number is shorter than 32 bytes. Such a signature must verify
+// too.
 func TestShortSignatures(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	v := verifier(t, id, nil)
@@ -202,7 +204,7 @@ func TestShortSignatures(t *testing.T) {
 	}
 }
 
-// faulty is a key in a key store that is down, or whose signature is malformed.
+// faulty is a key in a key store that is down, or that returns malformed signatures.
 type faulty struct {
 	crypto.Signer
 	answer []byte
@@ -212,7 +214,8 @@ type faulty struct {
 func (f faulty) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
 
 func TestFaultySigner(t *testing.T) {
-	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...) // R of 257 bits
+	// The number R has 257 bits.
+	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, f := range map[string]faulty{
 		"down":        {err: errors.New("dial https://vault.internal: refused")},
 		"empty":       {},
@@ -237,7 +240,7 @@ func TestFaultySigner(t *testing.T) {
 	}
 }
 
-// SetKeys may run while Set does.
+// SetKeys may be called while Set runs.
 func TestSetKeysWhileSigning(t *testing.T) {
 	a, b := p256(t), ed(t)
 	id := asserting(t, nil, a, b)

@@ -9,13 +9,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// Strip removes every field that a service could take for a field of Set from the header of a
-// request. It ignores case, and takes every character of a name that is neither a letter nor a
-// digit for "-", because CGI, WSGI and others do not tell "-", "_" and "." apart. It also removes
-// the names of these fields from Connection: otherwise a client could make the next proxy remove
-// what Set sets.
+// Strip removes from the header of a request every field that a service could take for a field of
+// Set. It compares names without regard to case, and takes every character that is not a letter or
+// digit for "-", because CGI, WSGI and others confuse "-", "_" and ".". It also removes the names
+// of these fields from Connection. Otherwise a client could make the next proxy remove the fields
+// that Set sets.
 //
-// Trailers are fields too. Pass them to Strip, or drop them.
+// A request may also have fields in its trailer. Call Strip for the trailer too, or drop it.
 func (i *Identity) Strip(h http.Header) {
 	var buf [maxName]byte
 	for name, values := range h {
@@ -29,7 +29,7 @@ func (i *Identity) Strip(h http.Header) {
 	}
 }
 
-// stripOptions removes the names of our fields from a Connection field.
+// stripOptions removes the names of identity fields from a Connection field.
 func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	var kept []string
 	dropped := false
@@ -52,7 +52,8 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// fold appends the folded name to b. It appends nothing if no name of ours is that long.
+// fold appends the folded name to b. If name is longer than every identity field, fold appends
+// nothing.
 func fold(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {
@@ -61,9 +62,9 @@ func fold(b []byte, name string) []byte {
 	return fieldname.AppendFold(b, name)
 }
 
-// reserved are folded names that have a meaning in HTTP or for proxies, and reservedPrefixes begin
-// such names. An identity field with such a name would have an effect in a response of forward-auth
-// or in the request to the service.
+// reserved and reservedPrefixes are folded names and beginnings of names that have a meaning in
+// HTTP or for proxies. No identity field may have such a name, because it would change how a proxy
+// handles the request, or the response of forward-auth.
 var (
 	reserved = []string{
 		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop",
@@ -79,7 +80,7 @@ var (
 	}
 )
 
-// checkName returns what is wrong with the name of a field.
+// checkName returns an error that says what is wrong with the name of a field, or nil.
 func checkName(name string) error {
 	isOther := func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')

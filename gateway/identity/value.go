@@ -10,12 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// encode returns s as visible ASCII, percent-encoded. Nothing in the result ends, splits or
-// shortens a field. The result can be decoded, because "%" is encoded too.
+// encode returns s in printable ASCII, percent-encoded, so that no value can end, split or shorten
+// a header field. It encodes "%" too, so that the result can be decoded.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
-		if !plain(s[k]) {
+		if !isUnescaped(s[k]) {
 			extra += 2
 		}
 	}
@@ -25,7 +25,7 @@ func encode(s string) string {
 	const digits = "0123456789ABCDEF"
 	b := make([]byte, 0, len(s)+extra)
 	for k := range len(s) {
-		if c := s[k]; plain(c) {
+		if c := s[k]; isUnescaped(c) {
 			b = append(b, c)
 		} else {
 			b = append(b, '%', digits[c>>4], digits[c&15])
@@ -34,12 +34,14 @@ func encode(s string) string {
 	return string(b)
 }
 
-// plain reports whether encode leaves c as it is. It encodes commas, because they join fields of
-// one name, and quotation marks, because some readers of lists take them for the start of a string.
-func plain(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
+// isUnescaped reports whether encode leaves c unchanged. It encodes commas, because proxies join
+// fields of one name by commas. It encodes quotation marks, because some readers of lists take them
+// for the beginning of a string.
+func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
-// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). If the token has a
-// list, an element may have a space. In a joined list it would read as two scopes.
+// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). It leaves out a
+// scope with a space, which a claim with an array can contain: in the field it would read as two
+// scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {
@@ -48,8 +50,8 @@ func scopeTokens(u *xenaauth.User) []string {
 	})
 }
 
-// claimValue returns the value of a field for a claim of u. It is empty if u does not have the
-// claim.
+// claimValue returns the value of the field for the claim name of u. If u does not have the claim,
+// the value is empty.
 func claimValue(u *xenaauth.User, name string) (string, error) {
 	var raw json.RawMessage
 	if err := u.Claim(name, &raw); errors.Is(err, xenaauth.ErrNoClaim) {
@@ -77,7 +79,7 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// scalar returns the text of a string, a number or a boolean. It is empty for null.
+// scalar returns a string, a number or a boolean as text. null becomes the empty text.
 func scalar(name string, raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':
@@ -91,5 +93,5 @@ func scalar(name string, raw json.RawMessage) (string, error) {
 	case 'n':
 		return "", nil
 	}
-	return string(raw), nil // a number, true or false
+	return string(raw), nil // a number, true or false is its own text
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// A service verifies the assertion with the key set of the gateway. docs/gateway.md shows this code.
+// A service verifies the assertion with the gateway's key set. docs/gateway.md contains this code.
 func Example_verify() {
 	r := httptest.NewRequest("GET", "/orders/7", nil)
 
 	v, err := xenaauth.NewValidator(xenaauth.Config{
 		Issuer:    "https://gateway.internal",               // AssertionConfig.Issuer
-		JWKSURL:   "https://gateway.internal/identity/keys", // where Identity.JWKSHandler is mounted
+		JWKSURL:   "https://gateway.internal/identity/keys", // the URL of Identity.JWKSHandler
 		Audiences: []string{"orders"},                       // AssertionConfig.Audience
 	})
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Access says which requests a rule lets pass. [Require], [Optional], [Public] and [Deny] return
-// one. The zero Access lets no request pass, and [New] refuses a rule that has it.
+// Access says which requests a rule allows. [Require], [Optional], [Public] and [Deny] return an
+// Access. The zero Access allows no request, and [New] refuses a rule with it.
 type Access struct {
 	kind        accessKind
 	requirement xenaauth.Requirement
@@ -24,12 +24,12 @@ const (
 	deny
 )
 
-// Require lets a request pass if its token is valid and its user meets every requirement. Use
-// [xenaauth.AnyUser] to accept every user. The policies of a requirement can't use
-// [http.Request.PathValue]: a table sets no path values.
+// Require allows a request if its token is valid and its user meets every requirement.
+// [xenaauth.AnyUser] allows every user. A policy of [xenaauth.WhereRequest] can't use
+// [http.Request.PathValue] here, because a table sets no path values.
 //
-// Require panics as [xenaauth.AllOf] does: if rs is empty, if it contains the zero Requirement, or
-// if it has too many alternatives.
+// Like [xenaauth.AllOf], Require panics if rs is empty, contains the zero Requirement, or has too
+// many alternatives.
 func Require(rs ...xenaauth.Requirement) Access {
 	all := xenaauth.AllOf(rs...)
 	if len(rs) == 1 {
@@ -38,17 +38,18 @@ func Require(rs ...xenaauth.Requirement) Access {
 	return Access{kind: require, requirement: all}
 }
 
-// Optional lets a request without a bearer token pass, without a user. If a request has a bearer
+// Optional allows a request without a token, and its handler finds no user. If a request has a
 // token, the token must be valid: see [xenaauth.Middleware.CheckOptional].
 func Optional() Access { return Access{kind: optional} }
 
-// Public lets every request pass. Its credentials are not looked at, and its handler finds no user.
+// Public allows every request. The credentials are not read, and the handler finds no user.
 func Public() Access { return Access{kind: public} }
 
-// Deny lets no request pass. It is for an exception from a wider rule.
+// Deny allows no request. Use it for an exception from a wider rule.
 func Deny() Access { return Access{kind: deny} }
 
-// Requirement returns the requirement of [Require]. ok is false for every other Access.
+// Requirement returns the requirement that [Require] got, joined by AllOf. ok is false if a is not
+// from Require.
 func (a Access) Requirement() (r xenaauth.Requirement, ok bool) {
 	return a.requirement, a.kind == require
 }
@@ -74,9 +75,9 @@ func (a Access) String() string {
 	return "no access"
 }
 
-// key returns a text that is equal for two rules only if they let the same requests pass. Two
-// policies with the same name can differ, so the key of a rule with a policy contains the rule's
-// number.
+// key returns a text that is the same for two rules only if both allow the same requests. Two
+// policies may have the same name but differ, so the key of a rule with a policy contains the
+// number of the rule.
 func (a Access) key(number int) string {
 	if a.kind == require && len(a.requirement.Policies()) > 0 {
 		return fmt.Sprintf("%d %v in rule %d", a.kind, a.requirement, number)
@@ -84,8 +85,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether each user that passes a passes b as well. It compares policies by their
-// names.
+// atLeast reports whether every user that a allows is also allowed by b. It compares policies by
+// name.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:
@@ -100,7 +101,7 @@ func (a Access) atLeast(b Access) bool {
 	return contains(a.requirement.Policies(), b.requirement.Policies()) && asksForAtLeast(a, b)
 }
 
-// asksForAtLeast reports whether each set of scopes that satisfies a satisfies b as well.
+// asksForAtLeast reports whether every set of scopes that satisfies a also satisfies b.
 func asksForAtLeast(a, b Access) bool {
 	enough := b.requirement.Alternatives()
 	for _, has := range a.requirement.Alternatives() {
@@ -111,7 +112,7 @@ func asksForAtLeast(a, b Access) bool {
 	return true
 }
 
-// contains reports whether set contains each element of part.
+// contains reports whether set contains every element of part.
 func contains(set, part []string) bool {
 	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
 }

@@ -1,5 +1,5 @@
-// Package routes holds the requests to a gateway to one table of rules. A service that prefers one
-// table to a guard on each route can use it too.
+// Package routes checks the requests to a gateway by one table of rules. A service can also use a
+// table, instead of a guard on each route.
 //
 //	table, err := routes.New([]routes.Rule{
 //		{Pattern: "GET /orders/{id}", Access: routes.Require(xenaauth.AllScopes("orders.read"))},
@@ -9,14 +9,14 @@
 //	guard := routes.NewGuard(auth, table.Find)
 //	handler := guard.Handler(next)
 //
-// A request that no rule matches is refused. So is a request whose target two servers can read
-// differently, such as one with the path /a/../b: see [Table.Find].
+// A request that matches no rule is refused. A request whose target two servers can read
+// differently is refused too, for example one with the path /a/../b: see [Table.Find].
 //
 // # One table for REST, gRPC and Connect
 //
-// A method of a gRPC service is a path: the method Get of the service invoices.v1.Invoices is
-// POST /invoices.v1.Invoices/Get. A pattern that ends in a slash stands for every method of a
-// service. The pattern of the method alone is more specific and wins.
+// A method of a gRPC service is a path: the method Get of the service invoices.v1.Invoices is POST
+// /invoices.v1.Invoices/Get. A pattern that ends in a slash stands for every method of a service.
+// The pattern of a single method is more specific, so it decides about that method.
 //
 //	{Pattern: "/invoices.v1.Invoices/", Access: routes.Require(xenaauth.AllScopes("invoices"))},
 //	{Pattern: "/invoices.v1.Invoices/Delete", Access: routes.Deny()},

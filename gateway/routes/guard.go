@@ -7,14 +7,15 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Guard holds requests to the rules that a function finds. It is safe for concurrent use.
+// Guard checks each request by the rule that a function finds for it. It is safe for concurrent
+// use.
 type Guard struct {
 	middleware *xenaauth.Middleware
 	find       func(*http.Request) (Rule, error)
 }
 
-// NewGuard returns a guard that finds the rule for each request with find, for example
-// [Table.Find]. It panics if m or find is nil.
+// NewGuard returns a guard. find returns the rule for a request, for example [Table.Find]. NewGuard
+// panics if m or find is nil.
 func NewGuard(m *xenaauth.Middleware, find func(*http.Request) (Rule, error)) *Guard {
 	if m == nil || find == nil {
 		panic("routes: NewGuard needs a Middleware and a find function")
@@ -27,15 +28,16 @@ var (
 	errDenied   = noRule(errors.New("the rule denies access"))
 )
 
-// Check finds the rule for r and decides by it. It returns r with the user in its context, if there
-// is one, and the rule. The error is an [*xenaauth.Error]. Each request is one event of
-// [xenaauth.Options], with the rule's pattern as its route.
+// Check finds the rule for r and checks r by it. It returns r with the user in its context, if
+// there is one, and the rule. The error is an [*xenaauth.Error]. Options.Event of
+// [xenaauth.Options] gets one event for each request, with the pattern of the rule as its route.
 //
-// A user must also meet the requirements rs, after those of the rule. They don't concern requests
-// without a user.
+// If there is a user, it must also meet the requirements rs, which are checked after those of the
+// rule.
 //
-// An error of the find function that is no [*xenaauth.Error] is an outage: 503. If
-// [xenaauth.Config.AllowAnyAudience] is set, no token passes a rule that requires no scope.
+// If the find function returns an error that is not an [*xenaauth.Error], the request is refused as
+// an outage: 503. If [xenaauth.Config.AllowAnyAudience] is set, a rule that requires no scope
+// allows no token.
 //
 // Check does not recover from panics: see [xenaauth.Middleware.Check].
 func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Request, Rule, error) {
@@ -64,7 +66,7 @@ func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Reques
 	return r, rule, err
 }
 
-// withPattern returns a copy of r with another pattern, by which events and logs name the route.
+// withPattern returns a copy of r with another Pattern. Events and logs name the route by it.
 func withPattern(r *http.Request, pattern string) *http.Request {
 	if pattern == "" || pattern == r.Pattern {
 		return r
@@ -75,8 +77,8 @@ func withPattern(r *http.Request, pattern string) *http.Request {
 	return c
 }
 
-// Handler returns next behind the guard. Like [xenaauth.Middleware.Require] it answers the requests
-// that it refuses. It panics if next is nil.
+// Handler returns a handler that calls next for each request that the guard allows. It answers
+// other requests like [xenaauth.Middleware.Require]. It panics if next is nil.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("routes: nil handler")
@@ -84,7 +86,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+			// A policy, a proof or a hook panicked: without a status the response would be 200.
+			if !decided {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
 		}()

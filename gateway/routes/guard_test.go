@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// guarded serves one request through a guard, and keeps what its handler and its hook saw.
+// guarded sends one request through a guard. It stores what the handler and Options.Event got.
 type guarded struct {
 	m       *xenaauth.Middleware
 	v       *harness.ScopeValidator
@@ -106,8 +106,7 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// A find function of another package can return anything. Only a rule with an Access lets a request
-// pass.
+// A find function of the service can return any rule. Only a rule with an Access allows a request.
 func TestForeignFind(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonNoRule}
 	public := routes.Rule{Access: routes.Public()}
@@ -143,8 +142,8 @@ func TestGuardMistakes(t *testing.T) {
 	require.PanicsWithValue(t, "routes: nil handler", func() { routes.NewGuard(m, new(routes.Table).Find).Handler(nil) })
 }
 
-// With AllowAnyAudience, a rule without a scope lets no token pass. A table can change while the
-// service runs, so no check at start replaces this one.
+// With AllowAnyAudience, a rule without a scope allows no token. This is checked for each request,
+// because a table can change while the service runs.
 func TestGuardWithAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -208,7 +207,8 @@ func TestGuardCheckReturnsTheRule(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
 }
 
-// A find function can wrap a refusal. The text around it reaches logs and no client.
+// A find function can return an error that wraps a refusal. The text of the wrapper is logged, but
+// not sent to the client.
 func TestWrappedRefusal(t *testing.T) {
 	g := newGuarded()
 	res := g.serve(t, func(*http.Request) (routes.Rule, error) {
@@ -223,7 +223,8 @@ func TestWrappedRefusal(t *testing.T) {
 	require.ErrorContains(t, g.events[0].Err, "two hosts")
 }
 
-// The requirements of Check apply to users only, and decide before the event.
+// The requirements that Check gets apply to users only. They are checked before the event is
+// reported.
 func TestGuardCheckWithRequirements(t *testing.T) {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a"))},

@@ -8,17 +8,18 @@ import (
 // FindingKind is a stable word for a kind of [Finding].
 type FindingKind string
 
-// The kinds of findings.
+// The kinds of findings. Each comment describes the rule that a Finding is about.
 const (
-	// More specific rules match every request that the rule matches.
+	// FindingShadowed: every request that the rule matches also matches a more specific rule, so
+	// the rule has no effect.
 	FindingShadowed FindingKind = "shadowed"
-	// A wider rule has the same access.
+	// FindingRedundant: a wider rule has the same access, so the rule has no effect.
 	FindingRedundant FindingKind = "redundant"
-	// The rule requires less than a wider rule.
+	// FindingLoosened: the rule requires less than a wider rule.
 	FindingLoosened FindingKind = "loosened"
-	// The rule guards one method, and other methods of the path require less.
+	// FindingMethodGap: the rule is for one method, and other methods of its path require less.
 	FindingMethodGap FindingKind = "method_gap"
-	// The rule makes each request public that no other rule matches.
+	// FindingOpen: the rule makes every request public that matches no other rule.
 	FindingOpen FindingKind = "open"
 )
 
@@ -26,8 +27,8 @@ const (
 type Finding struct {
 	Kind FindingKind
 	Rule Rule
-	// Other is the rule that Rule is compared with. It is the zero Rule for FindingShadowed and
-	// FindingOpen.
+	// Other is the rule to which Rule is compared. FindingShadowed and FindingOpen have no such
+	// rule: then Other is the zero Rule.
 	Other Rule
 }
 
@@ -52,10 +53,10 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s", rule, f.Kind)
 }
 
-// Lint returns the rules that are legal and probably a mistake, in the order of the rules. It
-// compares policies by their names. A wider rule that denies counts as the default, so an exception
-// from it is no finding. A rule for every path counts as the default too, if the exception makes
-// GET or HEAD of one path without wildcards public, for example a health check.
+// Lint returns the rules that are legal and probably mistakes, in the order of the rules. It
+// compares policies by name. An exception from a rule that denies is not a finding, because denying
+// is the default. If a rule for every path has an exception that makes GET or HEAD of a single path
+// public, this is not a finding either: it is probably a health check.
 func (t *Table) Lint() (findings []Finding) {
 	tree := new(patternTree)
 	for _, r := range t.rules {
@@ -89,24 +90,25 @@ func (t *Table) Lint() (findings []Finding) {
 		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
 			continue
 		}
-		// Many tables require more for a write than for a read. That is no finding.
-		if r.pattern.reads() || rest.Access.IsPublic() || rest.Access.IsOptional() {
+		// Many tables require more to write than to read, so this is not a finding.
+		if r.pattern.isRead() || rest.Access.IsPublic() || rest.Access.IsOptional() {
 			report(FindingMethodGap, rest.Rule)
 		}
 	}
 	return findings
 }
 
-// isProbe reports whether r makes reading one path public and wider matches every path.
+// isProbe reports whether r makes reading a single path public, as for a health check, and wider is
+// a rule for every path.
 func isProbe(r, wider *route) bool {
 	wild := func(s segment) bool { return s.wild != "" || s.multi }
-	return r.Access.IsPublic() && r.pattern.reads() && !slices.ContainsFunc(r.pattern.path, wild) &&
+	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, wild) &&
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// next returns the rule that would decide about all requests to r's path if r didn't exist. It
-// returns nil if no single rule would. method is r's method, or "" for the methods that no rule
-// names.
+// next returns the rule that would decide about all requests to the path of r if r didn't exist. If
+// several rules would decide about them, it returns nil. method is the method of r, or "" for all
+// methods that no rule names.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -121,8 +123,8 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// before reports whether a ServeMux prefers p to q if both match: it compares the host, then the
-// method, then the path.
+// before reports whether a ServeMux prefers p to q if a request matches both. It compares first the
+// hosts, then the methods, then the paths.
 func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
@@ -133,22 +135,23 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// decides reports whether other would decide about all requests of r if r didn't exist. If only r
-// names a host, rules without a host that are narrower than other could decide about some of them.
+// decides reports whether other would decide about all requests of r if r didn't exist. If r names
+// a host and other does not, other rules without a host may decide about some of them.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
 	}
 	return !slices.ContainsFunc(t.rules, func(third *route) bool {
-		return third.pattern.host == "" && third.pattern.meets(r.pattern) &&
+		return third.pattern.host == "" && third.pattern.overlaps(r.pattern) &&
 			!(third.Access.atLeast(r.Access) && r.Access.atLeast(third.Access))
 	})
 }
 
-// shadows reports whether more specific rules with r's host and method cover path. If path ends in a
-// multi segment and no rule covers it, shadows tries its parts: the path that ends in the slash, the
-// paths with one more segment, and the paths below those. This ends: beyond the length of the
-// longest pattern, a rule covers either all longer paths or none.
+// shadows reports whether more specific rules with the host and method of r cover path. If path
+// ends in a multi segment and no single rule covers it, shadows checks its three parts: the path
+// that ends in the slash, the paths with one more segment, and the paths below those. This
+// recursion ends, because a rule covers either all or none of the paths that are longer than the
+// longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

@@ -9,21 +9,22 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// pattern is a pattern of a ServeMux, read as [Table.Find] reads requests.
+// pattern is a parsed pattern of a ServeMux. Its literals are decoded like the paths of requests in
+// [Table.Find].
 type pattern struct {
 	method, host string
 	path         []segment
 }
 
-// segment is a segment of a pattern's path. "/{$}" ends in the literal segment "/", and "/" ends in
-// a multi segment without a name.
+// segment is one segment of a pattern's path. The pattern "/{$}" ends in a literal segment "/". The
+// pattern "/" ends in a multi segment without a name.
 type segment struct {
-	literal string // decoded
-	wild    string // as it was written, with its braces
+	literal string // the decoded text
+	wild    string // the wildcard as it was written, with its braces
 	multi   bool   // matches the rest of the path
 }
 
-// parsePattern reads a pattern. It leaves the check of wildcards to the ServeMux.
+// parsePattern parses a pattern. It does not check the wildcards, because the ServeMux does.
 func parsePattern(s string, ignoreCase bool) (p pattern, err error) {
 	rest := s
 	if method, after, found := strings.Cut(s, " "); found {
@@ -72,8 +73,8 @@ func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
 	return segments, nil
 }
 
-// parseLiteral decodes a segment without wildcard. It refuses a segment that no request can have,
-// because [Table.Find] refuses such a request.
+// parseLiteral decodes a segment without a wildcard. It refuses a segment that can match no
+// request, because [Table.Find] refuses every request with it.
 func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	switch {
 	case strings.ContainsAny(s, "{}"):
@@ -102,7 +103,7 @@ func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	return literal, nil
 }
 
-// String returns the pattern in the form for a ServeMux.
+// String returns the pattern in the syntax of a ServeMux.
 func (p pattern) String() string {
 	var b strings.Builder
 	if p.method != "" {
@@ -132,11 +133,11 @@ func (p pattern) slashed() bool {
 	return len(p.path) > 1 && (last.multi || last.literal == "/")
 }
 
-// reads reports whether the pattern is for GET or HEAD alone.
-func (p pattern) reads() bool { return p.method == "GET" || p.method == "HEAD" }
+// isRead reports whether the pattern is only for GET or only for HEAD.
+func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// bare returns the path of a slashed pattern without the part after the slash, and the whole path of
-// another pattern.
+// bare returns the path of the pattern. If the path ends in a slash, it leaves out the part after
+// that slash.
 func (p pattern) bare() []segment {
 	if p.slashed() {
 		return p.path[:len(p.path)-1]
@@ -144,28 +145,29 @@ func (p pattern) bare() []segment {
 	return p.path
 }
 
-// covers reports whether p matches each request that q matches.
+// covers reports whether p matches every request that q matches.
 func (p pattern) covers(q pattern) bool {
 	return (p.host == "" || p.host == q.host) &&
 		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
 }
 
-// conflicts reports whether neither of two patterns is more specific, so that a ServeMux refuses
-// them.
+// conflicts reports whether some requests match both patterns and neither pattern is more specific.
+// A ServeMux refuses such patterns.
 func (p pattern) conflicts(q pattern) bool {
-	return p.host == q.host && p.meets(q) && p.covers(q) == q.covers(p)
+	return p.host == q.host && p.overlaps(q) && p.covers(q) == q.covers(p)
 }
 
-// meets reports whether a request can match both patterns, if the hosts are ignored.
-func (p pattern) meets(q pattern) bool {
+// overlaps reports whether some request matches both patterns, if the hosts are ignored.
+func (p pattern) overlaps(q pattern) bool {
 	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) &&
-		pathsMeet(p.path, q.path)
+		pathsOverlap(p.path, q.path)
 }
 
-// methodCovers reports whether the method p of a pattern matches each request that q matches.
+// methodCovers reports whether the method p of a pattern matches every request that the method q
+// matches. GET also matches HEAD.
 func methodCovers(p, q string) bool { return p == "" || p == q || p == "GET" && q == "HEAD" }
 
-// pathCovers reports whether p matches each path that q matches.
+// pathCovers reports whether p matches every path that q matches.
 func pathCovers(p, q []segment) bool {
 	for i, s := range p {
 		switch {
@@ -186,8 +188,8 @@ func pathCovers(p, q []segment) bool {
 	return len(p) == len(q)
 }
 
-// pathsMeet reports whether a path can match both p and q.
-func pathsMeet(p, q []segment) bool {
+// pathsOverlap reports whether some path matches both p and q.
+func pathsOverlap(p, q []segment) bool {
 	for i := range max(len(p), len(q)) {
 		switch {
 		case i >= len(p) || i >= len(q):

@@ -10,39 +10,41 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// Rule says which requests to a route may pass.
+// Rule says which of the requests that match a pattern are allowed.
 type Rule struct {
-	// Pattern is a pattern of [http.ServeMux]: "[METHOD ][HOST]/[PATH]". The most specific pattern
-	// wins. GET matches HEAD too. A pattern without a method matches every method but CONNECT, which
-	// asks for a tunnel. The host has no port. A path that ends in a slash matches every path below
-	// it. A wildcard is a whole segment, like {id}; "*" is no wildcard.
+	// Pattern is a pattern of [http.ServeMux]: "[METHOD ][HOST]/[PATH]". If several patterns match
+	// a request, the most specific one decides. GET also matches HEAD. A pattern without a method
+	// matches every method except CONNECT, which asks for a tunnel. The host has no port. A path
+	// that ends in a slash matches every path below it. A wildcard is a whole segment, like {id};
+	// "*" is not a wildcard.
 	Pattern string
-	// Access says which of the requests may pass.
+	// Access says which of the matching requests are allowed.
 	Access Access
-	// Source says where the rule is written, for example "routes.yaml:12". Messages contain it. If
-	// "", it is the number of the rule in the table.
+	// Source says where the rule is written, for example "routes.yaml:12". Errors and findings
+	// contain it. If Source is "", they contain the number of the rule in the table.
 	Source string
 }
 
-// Options tune [New]. The zero value and a nil pointer mean the defaults.
+// Options configure [New]. A nil pointer means the zero value, and the zero value of each field is
+// its default.
 type Options struct {
-	// IgnoreCase compares patterns and paths without regard to case. It is for upstreams that do the
-	// same, like ASP.NET: to them /Admin and /admin are one path. A path with a character whose lower
-	// case is disputed is then refused.
+	// IgnoreCase compares patterns and paths without regard to case. It is for upstreams that
+	// ignore case too, like ASP.NET: to them /Admin and /admin are one path. Servers disagree about
+	// the lower case of some characters; a path with such a character is then refused.
 	IgnoreCase bool
 }
 
-// Table is a table of rules. A request that no rule matches is refused. A table doesn't change and
+// Table is a table of rules. A request that matches no rule is refused. A table doesn't change, and
 // is safe for concurrent use. The zero value has no rules.
 type Table struct {
-	mux        *http.ServeMux // finds rules, and never responds
+	mux        *http.ServeMux // finds the rule for a request; it never writes a response
 	rules      []*route
 	ignoreCase bool
 	hosts      bool // a rule names a host
 	slashes    bool // a rule matches paths that end in a slash
 }
 
-// IgnoresCase reports whether the table compares paths without regard to case: [Options.IgnoreCase].
+// IgnoresCase reports whether [Options.IgnoreCase] was set.
 func (t *Table) IgnoresCase() bool { return t.ignoreCase }
 
 // Rules returns the rules in the order in which [New] got them, each with its Source.
@@ -54,24 +56,25 @@ func (t *Table) Rules() []Rule {
 	return rules
 }
 
-// route is a compiled rule.
+// route is a rule with its parsed pattern.
 type route struct {
 	Rule
 	pattern pattern
-	access  string // equal for two routes only if they let the same requests pass
+	access  string // Access.key: equal for two routes only if both allow the same requests
 }
 
-// ServeHTTP makes route a handler, because a ServeMux holds handlers.
+// ServeHTTP is never called. It makes route an http.Handler, because a ServeMux stores handlers.
 func (*route) ServeHTTP(http.ResponseWriter, *http.Request) { panic("routes: a rule is no handler") }
 
-// String names the rule, for messages.
+// String returns the Source and the pattern of the rule, for errors.
 func (r *route) String() string { return ruleName(r.Rule) }
 
 func ruleName(r Rule) string { return fmt.Sprintf("%s (%s)", r.Source, r.Pattern) }
 
-// New compiles rules. Its error lists every mistake, joined by [errors.Join], each with the Source
-// of its rule: patterns that are illegal, patterns that conflict with another, patterns that match
-// no request because [Table.Find] refuses all such requests, and rules without an Access.
+// New returns a table of rules. Its error lists every mistake, joined by [errors.Join], each with
+// the Source of its rule. A mistake is a pattern that is illegal, a pattern that conflicts with
+// another one, a pattern that matches no request because [Table.Find] refuses all of them, or a
+// rule without an Access.
 func New(rules []Rule, opts *Options) (*Table, error) {
 	t := &Table{mux: http.NewServeMux(), ignoreCase: opts != nil && opts.IgnoreCase}
 	if !muxReadsMethods() {
@@ -106,10 +109,10 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 	return t, nil
 }
 
-// add puts a rule into the table.
+// add adds a rule to the table.
 func (t *Table) add(r *route) error {
 	if err := register(http.NewServeMux(), r); err != nil {
-		return err // the pattern is illegal without any other rule
+		return err // the pattern is illegal by itself, so it can't be in conflict with another one
 	}
 	if err := register(t.mux, r); err != nil {
 		for _, other := range t.rules {
@@ -126,7 +129,8 @@ func (t *Table) add(r *route) error {
 	return nil
 }
 
-// register returns the panic of a ServeMux about a pattern as an error.
+// register adds a route to a ServeMux. The ServeMux panics if the pattern is wrong; register
+// returns this as an error.
 func register(mux *http.ServeMux, r *route) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -146,13 +150,13 @@ const (
 	errSlash   = target.Ambiguity("another rule matches the path with or without the slash at its end")
 )
 
-// Find returns the rule for a request, by its method, host and path. Its error is an
-// [*xenaauth.Error]: the reason is [xenaauth.ReasonAmbiguousTarget] if an upstream may read the
-// target in another way, and [xenaauth.ReasonNoRule] if no rule matches. Unlike [http.ServeMux],
-// Find never redirects: where a ServeMux adds a slash, no rule matches.
+// Find returns the rule for a request, by its method, host and path. The error is an
+// [*xenaauth.Error]. Its reason is [xenaauth.ReasonAmbiguousTarget] if an upstream may read the
+// target differently, and [xenaauth.ReasonNoRule] if no rule matches. Find never redirects: where
+// an [http.ServeMux] would redirect to a path with a slash, no rule matches.
 //
-// Find reads the Method, Host, URL and RequestURI of r, and the header fields that ask for another
-// method. RequestURI may be empty, in a request that a program made.
+// Find reads Method, Host, URL and RequestURI of r, and the header fields that ask for another
+// method. RequestURI may be empty, if a program made the request and no server received it.
 func (t *Table) Find(r *http.Request) (Rule, error) {
 	to, err := readTarget(r)
 	if err != nil {
@@ -183,10 +187,10 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	return found.Rule, nil
 }
 
-// otherSlash returns the rule that matches the path without the slash at its end, or with one if it
-// has none. It returns nil if that rule is wider than found. Many routers ignore this slash. A
-// client must not avoid the rule for /admin with /admin/, or the rule for the paths below /admin/
-// with /admin.
+// otherSlash returns the rule for the path with a slash at its end added, or removed if the path
+// has one. Many routers ignore this slash, so a client must not avoid the rule for /admin by
+// sending /admin/, or the rule for the paths below /admin/ by sending /admin. If the other rule is
+// wider than found, it does not matter, and otherSlash returns nil.
 func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
@@ -208,21 +212,21 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	return nil
 }
 
-// same reports whether two rules let the same requests pass.
+// same reports whether both rules allow the same requests.
 func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }
 
-// match returns the rule that the ServeMux finds for a path. The ServeMux also has handlers of its
-// own, for redirects, 404 and 405; for these match returns nil.
+// match returns the rule that the ServeMux finds for a path. It returns nil if the ServeMux finds
+// one of its own handlers, which redirect or answer 404 or 405.
 func (t *Table) match(to *target.Target, path string) *route {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})
 	found, _ := h.(*route)
 	return found
 }
 
-// muxReadsMethods reports whether ServeMux reads patterns as since Go 1.22. Before that, a method in
-// a pattern was the beginning of a host.
+// muxReadsMethods reports whether ServeMux accepts methods in patterns. Before Go 1.22, and with
+// GODEBUG=httpmuxgo121=1, it takes a method for the beginning of a host.
 func muxReadsMethods() bool {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{x}", new(route))

@@ -18,8 +18,8 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// patterns returns a table with these patterns. Each rule requires another scope, because Find treats
-// rules with the same access as one.
+// patterns returns a table with these patterns. Each rule requires another scope, because Find does
+// not distinguish rules with the same access.
 func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
@@ -31,7 +31,7 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// finds compares the result of Find for each request: a pattern, "no rule" or "ambiguous".
+// finds requires the results of Find for requests: a pattern, "no rule" or "ambiguous".
 func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {
@@ -72,14 +72,14 @@ func TestPrecedence(t *testing.T) {
 		"GET /{id}":        "/%7Bid%7D",
 		"GET /b":           "no rule",
 		"GET /":            "no rule",
-		"CONNECT /a/b":     "no rule", // only a rule for CONNECT matches
+		"CONNECT /a/b":     "no rule", // only a pattern with the method CONNECT matches
 		"CONNECT /tunnel":  "CONNECT /tunnel",
 		"CONNECT /a":       "no rule",
 	})
 }
 
-// An escaped letter is another path for an upstream that compares before it decodes. Find refuses such
-// a path only if the other reading has a rule with another access.
+// To an upstream that compares paths before it decodes them, a path with an escaped letter is
+// another path. Find refuses such a path only if the undecoded path has a rule with another access.
 func TestNeedlessEscapes(t *testing.T) {
 	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
 	finds(t, table, map[string]string{
@@ -124,8 +124,8 @@ func TestSlashAtTheEnd(t *testing.T) {
 	})
 }
 
-// A rule for /api/admin protects /api/admin/ from a wider rule with a wildcard, and the other way
-// round.
+// A rule for /api/admin also decides about /api/admin/ if otherwise a wider rule with a wildcard
+// would, and the other way round.
 func TestSlashAtTheEndAndWildcards(t *testing.T) {
 	for _, tt := range []struct{ narrow, wide, request, want string }{
 		{"/api/admin", "/api/{tenant}/", "GET /api/admin/", "ambiguous"},
@@ -144,7 +144,7 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Both paths have a rule, or the other rule is the wider one.
+		// Here each path has a rule of its own, or the rule of the other path is wider.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

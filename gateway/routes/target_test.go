@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// ask reads a request from the wire, as a server of net/http does.
+// ask returns a request as a server of net/http reads it from a connection.
 func ask(t testing.TB, line string, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
@@ -24,7 +24,7 @@ func ask(t testing.TB, line string, fields ...string) *http.Request {
 	return r
 }
 
-// everything returns a table whose rule matches each path.
+// everything returns a table with a rule that matches every path.
 func everything(t testing.TB) *routes.Table {
 	t.Helper()
 	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Public()}}, nil)
@@ -39,7 +39,7 @@ func whyNot(err error) xenaauth.Reason {
 	return ""
 }
 
-// A target that upstreams read differently is refused, whatever the rules are.
+// A target that two upstreams read differently is refused, also if a rule matches every path.
 func TestAmbiguousTargets(t *testing.T) {
 	table := everything(t)
 	for why, lines := range map[string][]string{
@@ -86,10 +86,13 @@ func TestPlainTargets(t *testing.T) {
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
 		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b", // a space inside a segment
-		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b", // OData
+		// OData.
+		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
-		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD", // letters
-		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1", // docs/routes.md lists these as limits of a table
+		// Letters.
+		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD",
+		// Docs/routes.md lists these as limits of a table.
+		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1",
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),
 	} {
@@ -100,7 +103,7 @@ func TestPlainTargets(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, whyNot(err))
 }
 
-// A program can make a request that no server has checked.
+// A request that a program made was not checked by a server of net/http.
 func TestHandmadeTargets(t *testing.T) {
 	table := everything(t)
 	for name, tt := range map[string]struct {
@@ -199,8 +202,8 @@ func TestMethodOverride(t *testing.T) {
 	}
 }
 
-// FuzzTarget checks that a target that Find accepts has one meaning, and that no target makes Find
-// panic.
+// FuzzTarget checks that every target that Find accepts has one meaning, and that Find never
+// panics.
 func FuzzTarget(f *testing.F) {
 	for _, path := range []string{"/a", "/a/../b", "/%61", "/a%2fb", "//a", "/a;b", "/%25", "/\u212a", "/ſ", "http://h/p", "*", "/a.", "/æ/",
 		"/%20a", "/a/%c2%a0b", "/(S(x))/a", "/a::$DATA"} {

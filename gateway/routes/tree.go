@@ -1,11 +1,11 @@
 package routes
 
-// patternTree holds rules by the segments of their paths. It finds the rules that cover a path
-// without a look at each rule.
+// patternTree is a tree of rules by the segments of their paths. It finds the rules that cover a
+// path without comparing each rule.
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	ends        []*route // the rules whose paths end here
+	ends        []*route // the rules whose paths end at this node
 }
 
 func (t *patternTree) add(r *route) {
@@ -32,7 +32,8 @@ func (t *patternTree) add(r *route) {
 	t.ends = append(t.ends, r)
 }
 
-// covering calls yield with each rule whose path covers path. It ignores methods and hosts.
+// covering calls the function yield for each rule whose path covers path. It ignores methods and
+// hosts.
 func (t *patternTree) covering(path []segment, yield func(*route)) {
 	if t == nil {
 		return

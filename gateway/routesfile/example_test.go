@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// A table is read when the service starts, and again when the file has changed. This is compiled
-// and not run; docs/routes.md shows it.
+// A service reads the table at its start, and again when the file has changed. The example has no
+// output, so it is only compiled. docs/routes.md contains this code.
 func Example() {
 	var ctx context.Context
 	var auth *xenaauth.Middleware
@@ -19,7 +19,7 @@ func Example() {
 
 	table, err := routesfile.Open("routes.yaml", nil) // or routes.New, with rules in Go
 	if err != nil {
-		log.Fatal(err) // every mistake, with file, line and rule
+		log.Fatal(err) // the error lists every mistake with file, line and rule
 	}
 	for _, f := range table.Table().Lint() {
 		log.Print(f)

@@ -16,17 +16,19 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// Options tune a [File]. The zero value and a nil pointer mean the defaults.
+// Options configure a [File]. A nil pointer means the zero value, and the zero value of each field
+// is its default.
 type Options struct {
-	// Interval is the time between two looks of Watch at the file. 0 is 2 seconds. Watch takes a
-	// file that looks the same twice, because a file that is half written can be a valid file.
+	// Interval is how often Watch reads the file. 0 is 2 seconds. Watch uses new content only when
+	// it has read the same content twice, because a half-written file can be valid.
 	Interval time.Duration
-	// Logger receives from Watch each new table, and why a file was not taken. nil is
+	// Logger receives a record when Watch uses a new table, and when it refuses a file. nil is
 	// [slog.Default].
 	Logger *slog.Logger
 }
 
-// File is a table of rules that follows a file. It is safe for concurrent use.
+// File is a table of rules that is read from a file, and read again when the file changes. It is
+// safe for concurrent use.
 type File struct {
 	path     string
 	interval time.Duration
@@ -34,12 +36,12 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu      sync.Mutex
-	decided string // the last state that was taken or refused
-	pending string // the state at the last look of Watch
+	decided string // the state of the file that was last put in force or refused
+	pending string // the state of the file when Watch last read it
 }
 
-// Open reads a file. The error is the one of [Parse], or of reading the file. Errors contain only
-// the last element of path.
+// Open reads the table from a file. The error is that of [Parse], or says why the file can't be
+// read. It contains only the last element of path.
 func Open(path string, opts *Options) (*File, error) {
 	f := &File{path: path, interval: 2 * time.Second, logger: slog.Default()}
 	if opts != nil && opts.Interval > 0 {
@@ -54,14 +56,14 @@ func Open(path string, opts *Options) (*File, error) {
 	return f, nil
 }
 
-// Table returns the table in force.
+// Table returns the table that is now in force.
 func (f *File) Table() *routes.Table { return f.current.Load() }
 
-// Find is [routes.Table.Find] of the table in force.
+// Find calls [routes.Table.Find] of the table that is now in force.
 func (f *File) Find(r *http.Request) (routes.Rule, error) { return f.current.Load().Find(r) }
 
-// Reload reads the file again, for example after SIGHUP. After an error the table before stays in
-// force. Each request is decided by one table as a whole, the old one or the new one.
+// Reload reads the file again, for example after SIGHUP. If Reload returns an error, the old table
+// stays in force. Each request is decided by one whole table, the old one or the new one.
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,7 +71,7 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// decide puts the table in data in force. f.mu is held.
+// decide puts the table in data in force. The caller holds f.mu.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {
@@ -83,7 +85,7 @@ func (f *File) decide(data []byte, err error) error {
 	return nil
 }
 
-// state returns a text that is equal for equal results of reading the file.
+// state returns a text that identifies the result of reading the file: its content, or the error.
 func state(data []byte, err error) string {
 	if err != nil {
 		return "error " + err.Error()
@@ -91,10 +93,10 @@ func state(data []byte, err error) string {
 	return "content " + string(data)
 }
 
-// Watch takes the table whenever the content of the file has changed. It returns the error of ctx
-// when ctx ends. It compares content, because a ConfigMap of Kubernetes changes by swapping
-// symbolic links, and an editor can keep the file's time. A file with a mistake is logged once, and
-// read again when it changes.
+// Watch puts a new table in force whenever the content of the file has changed. It returns the
+// error of ctx when ctx ends. It compares the content and not the time of the file: Kubernetes
+// changes a ConfigMap by replacing symbolic links, and an editor can keep the time. If a file has a
+// mistake, Watch logs it once, and tries again when the content changes.
 func (f *File) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
@@ -125,14 +127,15 @@ func (f *File) look(ctx context.Context) {
 	f.logger.InfoContext(ctx, "xenaauth: new route table", "file", filepath.Base(f.path))
 }
 
-// read reads a file up to one byte more than MaxSize.
+// read reads a file, but at most MaxSize+1 bytes: enough to see that a file is too large.
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, bare(err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", filepath.Base(path)) // to open a named pipe would block
+		// Opening a named pipe would block.
+		return nil, fmt.Errorf("%s: not a regular file", filepath.Base(path))
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -146,7 +149,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// bare removes the folders from an error of package os.
+// bare returns an error of package os without the folders of the path.
 func bare(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)

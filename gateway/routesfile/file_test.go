@@ -80,7 +80,7 @@ func TestReload(t *testing.T) {
 	require.True(t, isOpen(t, f))
 }
 
-// Every request under way is held to one table or the other.
+// While the table changes, each request is decided by the old table or by the new one.
 func TestReloadUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	tables := []string{
@@ -123,7 +123,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// journal is a log that a test reads while others write it.
+// journal is a log that a test can read while other goroutines write to it.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder
@@ -147,7 +147,7 @@ func (j *journal) Reset() {
 	j.text.Reset()
 }
 
-// watched runs a test in a bubble in which a file is watched.
+// watched runs a test with fake time, while Watch reads the file.
 func watched(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(journal)
@@ -157,7 +157,7 @@ func watched(t *testing.T, path string, test func(f *routesfile.File, log *journ
 		ended := make(chan error)
 		go func() { ended <- f.Watch(ctx) }()
 		test(f, log, func() {
-			time.Sleep(2500 * time.Millisecond) // of the bubble's time
+			time.Sleep(2500 * time.Millisecond) // two intervals and more, in fake time
 			synctest.Wait()
 		})
 		cancel()
@@ -188,7 +188,7 @@ func TestWatch(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), "old one stays in force"), "told once: %s", log)
 		require.Contains(t, log.String(), "rule 2 (/): unknown key")
 
-		for range 2 { // each time that it goes
+		for range 2 { // each time that the file disappears
 			log.Reset()
 			require.NoError(t, os.Remove(path))
 			settle()
@@ -205,8 +205,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// A file that is being written may be good and short for a moment: without the exceptions from a
-// wide rule, say.
+// While a file is being written, its beginning may be a valid file: for example, without the
+// exceptions from a wide rule.
 func TestWatchWaitsForTheWholeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write(t, path, closed)

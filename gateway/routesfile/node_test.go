@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// node returns the value of the key routes in a file.
+// node returns the node under the key routes of a YAML file.
 func node(t *testing.T, file string) *yaml.Node {
 	t.Helper()
 	var document struct{ Routes yaml.Node }
@@ -17,7 +17,8 @@ func node(t *testing.T, file string) *yaml.Node {
 	return &document.Routes
 }
 
-// A table in a larger file has the lines of that file, in the Source of its rules and in errors.
+// If the table is a part of a larger file, errors and the Source of rules contain the lines of that
+// file.
 func TestParseNode(t *testing.T) {
 	table, err := routesfile.ParseNode("gate.yaml", node(t,
 		"listen: x\nroutes:\n  ignore_case: true\n  rules:\n    - {route: /a, access: public}\nadmin: {}\n"))

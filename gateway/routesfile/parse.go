@@ -55,16 +55,16 @@ func Parse(name string, data []byte) (*routes.Table, error) {
 }
 
 // ParseNode returns the table in a part of a larger YAML file: a node with the keys rules and
-// ignore_case. Errors and the Source of rules are as those of [Parse], with the lines that the node
-// has in the larger file.
+// ignore_case. Errors, and the Source of rules, have the form that [Parse] describes, with the
+// lines of the larger file.
 func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	p := &parser{name: name}
 	if node.Kind == yaml.DocumentNode && len(node.Content) == 1 {
 		node = node.Content[0]
 	}
-	p.plain(node, 0)
+	p.checkPlain(node, 0)
 	if len(p.errs) > 0 {
-		return nil, errors.Join(p.errs...) // other mistakes could follow from these
+		return nil, errors.Join(p.errs...) // the other mistakes may result from these
 	}
 	p.file(node)
 	table, err := routes.New(p.rules, &routes.Options{IgnoreCase: p.ignoreCase})
@@ -74,10 +74,10 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	return table, nil
 }
 
-// syntaxLine matches the line in an error of package yaml.
+// syntaxLine matches the line number at the beginning of an error of package yaml.
 var syntaxLine = regexp.MustCompile(`^(?:line (\d+): )?`)
 
-// parser collects rules and mistakes.
+// parser collects the rules and the mistakes of a file.
 type parser struct {
 	name       string
 	errs       []error
@@ -89,9 +89,9 @@ func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
 }
 
-// plain refuses the features of YAML beyond lists and mappings. With them, a rule could mean
-// something else than its text shows.
-func (p *parser) plain(n *yaml.Node, depth int) {
+// checkPlain refuses features of YAML other than lists, mappings and values, because with them a
+// rule could have another meaning than its text shows.
+func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {
 	case depth > deepest:
@@ -105,12 +105,12 @@ func (p *parser) plain(n *yaml.Node, depth int) {
 		return
 	}
 	for _, inner := range n.Content {
-		p.plain(inner, depth+1)
+		p.checkPlain(inner, depth+1)
 	}
 }
 
-// fields calls read with each key of a mapping and its value. read reports whether it knows the
-// key. Unknown and repeated keys are mistakes, whose texts begin with prefix.
+// fields calls the function read with each key of a mapping and its value. read returns false if it
+// does not know the key. Unknown and repeated keys are mistakes; their texts begin with prefix.
 func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)

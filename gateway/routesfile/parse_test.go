@@ -27,7 +27,7 @@ func find(t testing.TB, table interface {
 	return rule
 }
 
-// The example in docs/routes.md is a file that loads, and means what it says there.
+// The example in docs/routes.md must be a valid file, with the meaning that the page says.
 func TestDocumentedFile(t *testing.T) {
 	page, err := os.ReadFile("../../docs/routes.md")
 	require.NoError(t, err)
@@ -136,7 +136,7 @@ func TestMistakesInAFile(t *testing.T) {
 	}
 }
 
-// written is a file of rules as a plain reader of YAML sees it, without the checks of this package.
+// written is a file of rules as package yaml decodes it, without the checks of this package.
 type written struct {
 	IgnoreCase bool `yaml:"ignore_case"`
 	Rules      []struct {
@@ -146,7 +146,7 @@ type written struct {
 	}
 }
 
-// expected is what a table of such a file lets pass by the rule for one route, in the words of
+// expected returns the rule that a table of this file should have for one route, built from
 // [xenaauth.Requirement].
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
@@ -175,9 +175,10 @@ func access(r routes.Rule) string {
 	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
 }
 
-// FuzzParse reads any file. What loads has one access for each rule, and the one that a plain
-// reader of YAML finds in the file; a request for the route of a rule without wildcards is decided
-// by that rule. What doesn't load gives no table, and a mistake that begins with the file's name.
+// FuzzParse parses any file. If Parse accepts it, each rule must have the access that package yaml
+// finds in the file, and a request for a route without wildcards must be decided by the rule of
+// that route. If Parse refuses it, there must be no table, and each error must begin with the name
+// of the file.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")
@@ -222,11 +223,12 @@ func FuzzParse(f *testing.F) {
 				}
 				got, err := table.Find(r)
 				if err != nil {
-					continue // refused for its form, or because another rule is too near: see docs/routes.md
+					// The request is ambiguous, or another rule is too similar: see docs/routes.md.
+					continue
 				}
 				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
-				} else { // another rule may name the method or the host as well
+				} else { // a rule that names the method or the host may decide instead
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

@@ -9,15 +9,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry is a rule as the file has it.
+// entry is a rule as it is written in the file.
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
 	has                       map[string]bool
 }
 
-// rule reads a rule. number is its place in the list. If the rule has methods, the table gets one
-// rule for each of them.
+// rule reads one rule. number is its position in the list. If the rule has methods, the table gets
+// one rule for each method.
 func (p *parser) rule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
@@ -48,7 +48,7 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		return true
 	})
 	if len(p.errs) > before {
-		return // what is missing or wrong then only follows from that
+		return // further mistakes would only result from these
 	}
 	patterns := p.patterns(n, at, &e)
 	access, ok := p.access(n, at, &e)
@@ -61,7 +61,7 @@ func (p *parser) rule(n *yaml.Node, number int) {
 	}
 }
 
-// named returns the route or path of a rule in parentheses, for messages.
+// named returns the route or path of a rule in parentheses, for error texts.
 func named(n *yaml.Node) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i].Value, n.Content[i+1]
@@ -103,7 +103,7 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// access returns which requests a rule lets pass. ok is false after a mistake.
+// access returns the Access of a rule. ok is false if the rule has a mistake.
 func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
@@ -137,7 +137,7 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	return access, false
 }
 
-// text reads a string. A number, a boolean or null is a mistake unless it is quoted.
+// text reads a string. A number, a boolean or null is a mistake unless it is in quotation marks.
 func (p *parser) text(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		p.wrong(n, "%s: want text", at)
@@ -157,10 +157,11 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 	}
 }
 
-// maxScopes is the largest number of alternatives that a Requirement has.
+// maxScopes is the largest number of scopes in a rule, because a Requirement can't have more
+// alternatives.
 const maxScopes = 256
 
-// scopes reads a list of scope tokens (RFC 6749, section 3.3).
+// scopes reads a list of scopes (RFC 6749, section 3.3).
 func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	p.list(n, at, into)
 	if len(*into) > maxScopes {

@@ -2,25 +2,25 @@ package claims
 
 import "math"
 
-// maxMembers is how many members one object may have.
+// maxMembers is the largest number of members in one object.
 const maxMembers = 512
 
-// bounds limits the parts of a text that cost more to read than their length suggests.
+// bounds limits the parts of a text that cost more time and memory than their length.
 type bounds struct {
-	members  int // of all objects together
-	elements int // of all arrays together
-	strings  int // of all lists that are read, for example scopes
+	members  int // of all objects in the text
+	elements int // of all arrays in the text
+	strings  int // of all lists that are stored, for example scopes
 }
 
 var (
-	// ofStranger are the bounds of the claims of a token, which a stranger may have written. Only a
-	// token that was made to be expensive comes near them.
+	// ofStranger are the bounds for the claims of a token, because a stranger may have written
+	// them. Ordinary tokens are far below these bounds.
 	ofStranger = bounds{members: maxMembers, elements: 2048, strings: 1024}
-	// ofHeader are the bounds of a JOSE header. The longest headers in use have a dozen members and
-	// a chain of certificates.
+	// ofHeader are the bounds for a JOSE header. Real headers have up to a dozen members and a
+	// certificate chain.
 	ofHeader = bounds{members: 128, elements: 128, strings: 128}
-	// ofIssuer are the bounds of texts that the issuer sends: metadata, key sets, introspection
-	// responses. The code that fetches them bounds their length.
+	// ofIssuer are the bounds for texts of the issuer: metadata, key sets and introspection
+	// responses. Their length is bounded where they are fetched.
 	ofIssuer = bounds{members: 8 * maxMembers, elements: math.MaxInt, strings: math.MaxInt}
 )
 
@@ -32,7 +32,7 @@ func boundsOf(source Source) bounds {
 	return ofStranger
 }
 
-// take subtracts one from left. It reports whether there was one.
+// take subtracts one from *left. It returns false if nothing was left.
 func take(left *int) bool {
 	*left--
 	return *left >= 0

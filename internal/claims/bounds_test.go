@@ -11,31 +11,32 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// list returns an array that contains value n times.
+// list returns an array with n elements, each of them value.
 func list(n int, value string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
 }
 
-// A token may have 512 members in all its objects. A response of the issuer may have 512 members in
-// each object, and eight times as many in all.
+// A token may have 512 members in all its objects together. A response of the issuer may have 512
+// members in each object, and eight times as many together.
 func TestMembersAreBounded(t *testing.T) {
 	objects := func(n, each int) string {
-		return `{"a":` + list(n, many(each, func(i int) string { return fmt.Sprint(i) })) + `}`
+		return `{"a":` + list(n, objectOf(each, func(i int) string { return fmt.Sprint(i) })) + `}`
 	}
 	for _, tt := range []struct {
 		name, text  string
 		jwt, answer bool
 	}{
 		{"in two objects", objects(1, 511), true, true},
-		{"in many objects", objects(73, 7), true, true}, // 511 and the member that holds them
+		// 511 members, and the one that contains them.
+		{"in many objects", objects(73, 7), true, true},
 		{"in many objects, one too many", objects(64, 8), false, true},
 		{"a full object", objects(1, 512), false, true},
 		{"an object too full", objects(1, 513), false, false},
 		{"a response's", objects(585, 7), false, true},
 		{"more than a response's", objects(586, 7), false, false},
-		{"of known names too", `{"iss":"a","sub":"b",` + many(511, func(i int) string { return fmt.Sprint(i) })[1:], false, false},
-		{"with escapes, which count twice", many(256, func(i int) string { return "\n" + fmt.Sprint(i) }), true, true},
-		{"with escapes, one too many", many(257, func(i int) string { return "\n" + fmt.Sprint(i) }), false, true},
+		{"of known names too", `{"iss":"a","sub":"b",` + objectOf(511, func(i int) string { return fmt.Sprint(i) })[1:], false, false},
+		{"with escapes, which count twice", objectOf(256, func(i int) string { return "\n" + fmt.Sprint(i) }), true, true},
+		{"with escapes, one too many", objectOf(257, func(i int) string { return "\n" + fmt.Sprint(i) }), false, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := claims.Parse(tt.text, claims.JWT)
@@ -48,9 +49,9 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 }
 
-// Lax does not count members. They are counted when the value is checked later.
+// Lax does not count members, because they are counted when the value is parsed later.
 func TestLaxMembersAreNotCounted(t *testing.T) {
-	text := `{"keys":` + list(1000, many(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
+	text := `{"keys":` + list(1000, objectOf(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
 	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
 		return d.Elements(func(d *claims.Decoder) error {
 			_, ok := d.Lax()
@@ -60,7 +61,7 @@ func TestLaxMembersAreNotCounted(t *testing.T) {
 	}))
 }
 
-// The arrays of a token may have 2048 elements together, and its lists 1024 strings.
+// A token may have 2048 elements in all its arrays together, and 1024 strings in its lists.
 func TestElementsAreBounded(t *testing.T) {
 	for _, tt := range []struct {
 		name, text string
@@ -90,7 +91,7 @@ func TestElementsAreBounded(t *testing.T) {
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
-// A list is a string or an array.
+// A value that is read as a list must begin with a quotation mark or a bracket.
 func TestListsBeginAsLists(t *testing.T) {
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
 		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {
@@ -102,14 +103,14 @@ func TestListsBeginAsLists(t *testing.T) {
 	}
 }
 
-// The number of allocations does not grow with the number of members, names or strings.
+// More members, names or strings do not cause more allocations.
 func TestParsingAllocatesLittle(t *testing.T) {
 	for name, text := range map[string]string{
-		"names":           many(512, func(i int) string { return fmt.Sprint(i) }),
-		"capitals":        many(512, func(i int) string { return fmt.Sprintf("Client_%02d", i) }),
-		"beyond ASCII":    many(512, func(i int) string { return fmt.Sprint("ſ", i) }),
-		"escaped names":   strings.ReplaceAll(many(256, func(i int) string { return fmt.Sprintf("_%d", i) }), "_", `\u0041`),
-		"objects":         `{"a":` + list(39, many(13, func(i int) string { return fmt.Sprint(i) })) + `}`,
+		"names":           objectOf(512, func(i int) string { return fmt.Sprint(i) }),
+		"capitals":        objectOf(512, func(i int) string { return fmt.Sprintf("Client_%02d", i) }),
+		"beyond ASCII":    objectOf(512, func(i int) string { return fmt.Sprint("ſ", i) }),
+		"escaped names":   strings.ReplaceAll(objectOf(256, func(i int) string { return fmt.Sprintf("_%d", i) }), "_", `\u0041`),
+		"objects":         `{"a":` + list(39, objectOf(13, func(i int) string { return fmt.Sprint(i) })) + `}`,
 		"escaped strings": `{"a":` + list(2000, `"\u0041\n"`) + `}`,
 		"audiences":       `{"aud":` + list(1000, `"\u0041\n"`) + `}`,
 		"scopes":          `{"scope":"` + strings.Repeat(" a", 1000) + `"}`,
@@ -126,10 +127,10 @@ func TestParsingAllocatesLittle(t *testing.T) {
 	}
 }
 
-// Readers of JSON fold names in different ways. A character collides if any of these ways folds it
-// to letters of a registered name: simple case folding (encoding/json), conversion to either case
-// character by character, and full case folding (Unicode, section 3.13, C+F; Python's casefold,
-// Java's toUpperCase).
+// Readers of JSON fold names in different ways: by simple case folding (encoding/json), by
+// conversion of each character to upper or lower case, and by full case folding (Unicode, section
+// 3.13, C+F; Python's casefold, Java's toUpperCase). A name is refused if any of these ways turns
+// it into a registered name.
 func TestEveryCharacterThatFolds(t *testing.T) {
 	collides := func(registered, name string) bool {
 		err := claims.Object(`{"`+name+`":1}`, claims.NewNames(registered), func(_ string, d *claims.Decoder) error {

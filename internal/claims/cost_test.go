@@ -14,15 +14,16 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// An introspection response of the longest allowed length costs few allocations, and memory in
-// proportion to its length. A table of more than a thousand names is created each time.
+// To parse the longest allowed introspection response takes few allocations, and memory in
+// proportion to its length. A table of more than a thousand names does not go back into the pool,
+// so it is allocated each time.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {
 		return begin + strings.Repeat(part, (length-len(begin)-len(end))/len(part)) + end
 	}
 	members := func(format string) string {
-		return many(length/40, func(i int) string { return fmt.Sprintf(format, i) })
+		return objectOf(length/40, func(i int) string { return fmt.Sprintf(format, i) })
 	}
 	for name, text := range map[string]string{
 		"names":             members("name%08d"),
@@ -47,8 +48,8 @@ func TestParsingAResponseIsCheap(t *testing.T) {
 	}
 }
 
-// leastAllocated returns the least number of allocations of n calls of f. The garbage collector is
-// off, because it would empty the pools.
+// leastAllocated calls f n times and returns the least memory and the fewest allocations of one
+// call. The garbage collector is off, because it would empty the pools.
 func leastAllocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// read runs one method of a decoder on one value.
+// read calls a method of Decoder for one value.
 func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
 	t.Helper()
 	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {
@@ -80,7 +80,7 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		want []string // nil is an error
+		want []string // nil if an error is expected
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
 		{`{}`, nil}, {`1`, nil}, {`null`, nil}, {`[1`, nil}, {`[1,]`, nil}, {`[,1]`, nil}, {`[1 2]`, nil}, {`[`, nil},
@@ -115,7 +115,7 @@ func TestDecoderLax(t *testing.T) {
 		_, ok := read(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
-	// After the value, names are checked again.
+	// Lax accepts repeated names in one value. After that value they are refused again.
 	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
 		next := d.Lax
 		if name == "c" {

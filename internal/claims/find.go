@@ -7,11 +7,10 @@ func (set *Set) Find(name string) (raw string, ok bool) {
 	return values[0], values[0] != ""
 }
 
-// FindAll finds the top-level members with the given names, in one pass over Raw. It sets values[i]
-// to the JSON text of the value of the member names[i], and does not change it if there is no such
-// member.
+// FindAll finds the top-level members with these names, reading Raw once. It sets values[i] to the
+// JSON text of the member names[i]. If there is no such member, values[i] stays unchanged.
 func (set *Set) FindAll(names, values []string) {
-	d := Decoder{s: set.Raw, lax: true} // Parse has checked the text
+	d := Decoder{s: set.Raw, lax: true} // Parse has already refused repeated names
 	d.space()
 	d.eat('{')
 	missing := len(names)
@@ -33,8 +32,8 @@ func (set *Set) FindAll(names, values []string) {
 	}
 }
 
-// Text reads a value that names something. raw is its JSON text. found is false if raw is "" or
-// null. ok is false if the value is neither a string nor an array of one string.
+// Text returns the name in a value. raw is the JSON text of the value: a string, or an array of one
+// string. found is false if raw is "" or null. ok is false if raw is something else.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {
@@ -43,9 +42,9 @@ func (set *Set) Text(raw string) (value string, found, ok bool) {
 	return list[0], true, true
 }
 
-// Words reads a value that contains scopes. raw is its JSON text. A string is split at spaces, and
-// the elements of an array of strings are not split. found is false if raw is "" or null. ok is
-// false if the value has another type.
+// Words returns the scopes in a value. raw is the JSON text of the value. A string is split at its
+// spaces; the elements of an array are not. found is false if raw is "" or null. ok is false if raw
+// is neither a string nor an array of strings.
 func (set *Set) Words(raw string) (words []string, found, ok bool) { return set.read(raw, true) }
 
 func (set *Set) read(raw string, words bool) (list []string, found, ok bool) {

@@ -1,10 +1,10 @@
-// Package claims reads JSON strictly, as a verifier must: one object, in UTF-8, with unique member
-// names, bounded nesting, a bounded number of members, and nothing after it. It refuses a name that
-// another reader could take for a registered name. It also knows the claims of an access token, and
-// the forms in which identity servers write them.
+// Package claims reads JSON strictly, as code that verifies tokens must. A text must be one object
+// in UTF-8, with unique member names, limited nesting and a limited number of members, and nothing
+// after it. A name is refused if another reader could take it for a registered name. The package
+// also defines the claims of an access token, and the forms in which identity servers write them.
 //
-// Strangers write the text. The time to read it is proportional to its length, and the number of
-// allocations to the logarithm of its length.
+// Strangers can write the text. So the time to read it is proportional to its length, and the
+// number of allocations grows only with the logarithm of its length.
 package claims
 
 import (
@@ -12,28 +12,29 @@ import (
 	"strings"
 )
 
-// ErrSyntax says that a text is not strict JSON.
+// ErrSyntax says that a text is not a strict JSON object.
 var ErrSyntax = errors.New("not a strict JSON object")
 
-// maxDepth bounds nesting. The deepest known token has five levels.
+// maxDepth is the largest number of nested levels. The deepest known token has five.
 const maxDepth = 32
 
-// Decoder is at the beginning of a value of a JSON text. Its methods read that value. If the value
-// has another type, they return false and do not skip it.
+// Decoder reads the values of a JSON text. It is at the beginning of a value, and its methods read
+// that value. If the value has another type, a method returns false and the decoder stays where it
+// is.
 type Decoder struct {
 	s         string
 	i         int
-	lax       bool            // accept repeated names
-	left      bounds          // how many more members, elements and strings the text may have
-	kinds     uint8           // the kinds of characters of the string that was read last
-	names     *table          // the names of objects with more than a few members
-	unescaped strings.Builder // the strings that had escapes
+	lax       bool            // repeated names are accepted
+	left      bounds          // how many more members, elements and strings the text may contain
+	kinds     uint8           // the kinds of characters in the string that was read last
+	names     *table          // the names of objects that have more than maxScanned members
+	unescaped strings.Builder // a buffer for the strings with escapes
 }
 
-// Object reads a JSON object and calls member for each of its members, with the decoder at the
-// beginning of the value. member must read the value or return an error. A name that differs from a
-// registered name only by case folding is refused, because other readers would take it for that
-// name. registered may be nil.
+// Object reads a JSON object. It calls the function member for each member, with a decoder at the
+// beginning of the value. member must read the value or return an error. registered are names, or
+// nil: a name that equals one of them only without regard to case is refused, because other readers
+// would confuse the two.
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
@@ -47,7 +48,7 @@ func Object(text string, registered *Names, member func(name string, d *Decoder)
 	return m.Err()
 }
 
-// Elements reads an array and calls element for each of its values. element must read the value.
+// Elements reads an array. It calls the function element for each value, which must read it.
 func (d *Decoder) Elements(element func(d *Decoder) error) error {
 	if !d.eat('[') {
 		return ErrSyntax
@@ -69,7 +70,7 @@ func (d *Decoder) Elements(element func(d *Decoder) error) error {
 // String reads a string.
 func (d *Decoder) String() (string, bool) { return d.str() }
 
-// Strings reads an array of strings. One string counts as an array of one string.
+// Strings reads an array of strings. A single string is read as an array of one string.
 func (d *Decoder) Strings() ([]string, bool) {
 	list, _, ok := d.list(nil, false)
 	return list, ok
@@ -98,8 +99,8 @@ func (d *Decoder) Raw() (string, bool) {
 	return d.s[start:d.i], true
 }
 
-// Lax is Raw for a value that is checked later. It accepts repeated names and does not count
-// members.
+// Lax reads any value, like Raw, but accepts repeated names and does not count members. It is for a
+// value that will be parsed strictly later.
 func (d *Decoder) Lax() (string, bool) {
 	d.lax = true
 	defer func() { d.lax = false }()
@@ -107,7 +108,9 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	if d.i < len(d.s) && d.s[d.i] <= ' ' { // the compiler inlines space; most texts have no white space
+	// This condition avoids a call for most texts, because they have no white space and space is
+	// not inlined.
+	if d.i < len(d.s) && d.s[d.i] <= ' ' {
 		d.spaces()
 	}
 }
@@ -139,7 +142,7 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// next moves to the next element of an array or object, or after its end.
+// next moves to the next element of an array or object, or behind its end.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
 	if d.eat(end) {
@@ -154,10 +157,9 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// name moves to the next member of an object, after its name and colon, or after the end of the
-// object.
+// name reads the name of the next member and its colon. more is false after the last member.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
-	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' { // the usual form
+	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' { // the usual form, without white space
 		d.i++
 	} else if more, ok = d.next(end, first); !more || !ok {
 		return "", more, ok
@@ -166,7 +168,8 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	if name, ok = d.str(); !ok {
 		return "", false, false
 	}
-	if len(name) != d.i-1-start && !d.lax { // a name with escapes takes as long as two members
+	// A name with escapes costs as much as two members, so it is counted twice.
+	if len(name) != d.i-1-start && !d.lax {
 		d.left.members--
 	}
 	d.space()

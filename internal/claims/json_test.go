@@ -12,13 +12,13 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// nested is a value with n levels of nesting.
+// nested returns a JSON value with n levels of nesting.
 func nested(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
 }
 
-// many returns an object of n members. name returns their names.
-func many(n int, name func(int) string) string {
+// objectOf returns a JSON object with n members, named by the function name.
+func objectOf(n int, name func(int) string) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i := range n {
@@ -31,7 +31,7 @@ func many(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is a JSON text, and whether a strict reader accepts it. iss and token_type are registered
+// text is a text, and whether a strict JSON reader accepts it. iss and token_type are registered
 // names.
 type text struct {
 	name, text string
@@ -168,16 +168,16 @@ func texts() []text {
 		{"just above the surrogates", `{"a":"\ue000"}`, true},
 		{"the last pair", `{"a":"\udbff\udfff"}`, true},
 
-		{"as many members as allowed", many(512, func(i int) string { return fmt.Sprint(i) }), true},
-		{"one member too many", many(513, func(i int) string { return fmt.Sprint(i) }), false},
-		{"members by the thousand", many(3000, func(i int) string { return fmt.Sprint(i) }), false},
-		{"repeated name among few", many(12, func(i int) string { return fmt.Sprint(i % 11) }), false},
-		{"repeated name as the set grows", many(13, func(i int) string { return fmt.Sprint(i % 12) }), false},
-		{"repeated name right after", many(14, func(i int) string { return fmt.Sprint(i % 13) }), false},
-		{"repeated name among hundreds", many(512, func(i int) string { return fmt.Sprint(i % 511) }), false},
-		{"as many members as allowed inside", `{"a":` + many(511, func(i int) string { return fmt.Sprint(i) }) + `}`, true},
-		{"one member too many inside", `{"a":` + many(513, func(i int) string { return fmt.Sprint(i) }) + `}`, false},
-		{"repeated name among hundreds inside", `{"a":` + many(511, func(i int) string { return fmt.Sprint(i % 510) }) + `}`, false},
+		{"as many members as allowed", objectOf(512, func(i int) string { return fmt.Sprint(i) }), true},
+		{"one member too many", objectOf(513, func(i int) string { return fmt.Sprint(i) }), false},
+		{"members by the thousand", objectOf(3000, func(i int) string { return fmt.Sprint(i) }), false},
+		{"repeated name among few", objectOf(12, func(i int) string { return fmt.Sprint(i % 11) }), false},
+		{"repeated name as the set grows", objectOf(13, func(i int) string { return fmt.Sprint(i % 12) }), false},
+		{"repeated name right after", objectOf(14, func(i int) string { return fmt.Sprint(i % 13) }), false},
+		{"repeated name among hundreds", objectOf(512, func(i int) string { return fmt.Sprint(i % 511) }), false},
+		{"as many members as allowed inside", `{"a":` + objectOf(511, func(i int) string { return fmt.Sprint(i) }) + `}`, true},
+		{"one member too many inside", `{"a":` + objectOf(513, func(i int) string { return fmt.Sprint(i) }) + `}`, false},
+		{"repeated name among hundreds inside", `{"a":` + objectOf(511, func(i int) string { return fmt.Sprint(i % 510) }) + `}`, false},
 
 		{"arrays as deep as allowed", `{"a":` + nested(31, "[", "]") + `}`, true},
 		{"arrays too deep", `{"a":` + nested(32, "[", "]") + `}`, false},
@@ -206,7 +206,8 @@ func texts() []text {
 
 var registered = claims.NewNames("iss", "token_type")
 
-// object reads a text with Object and returns the raw values of its members, names in order.
+// object parses text with Object. It returns the names of the members in order, and their raw
+// values.
 func object(text string) (names []string, members map[string]string, err error) {
 	members = make(map[string]string)
 	err = claims.Object(text, registered, func(name string, d *claims.Decoder) error {
@@ -234,8 +235,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Parse is a second reader of the same grammar. It has more registered names, so iss and token_type
-// have values of the right type.
+// Parse must accept and refuse the same texts as Object. It has more registered names, so iss and
+// token_type have values of the right type here.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -254,7 +255,8 @@ func TestParseIsAsStrict(t *testing.T) {
 	}
 }
 
-// Turkish readers fold these to i; equalsIgnoreCase of Java does too.
+// Readers with Turkish rules fold the dotless and the dotted I to i, and so does equalsIgnoreCase
+// of Java.
 func TestDotlessIsCollide(t *testing.T) {
 	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
 		_, _, err := object(`{"` + name + `":1}`)
@@ -288,10 +290,10 @@ func TestEveryRegisteredNameCollides(t *testing.T) {
 	}
 }
 
-// A repeated name is found at each place of an object, and among any number of names.
+// A repeated name is found wherever it is in an object, and among any number of names.
 func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
-		distinct := strings.TrimSuffix(many(n, func(i int) string { return fmt.Sprint(i) }), "}")
+		distinct := strings.TrimSuffix(objectOf(n, func(i int) string { return fmt.Sprint(i) }), "}")
 		_, _, err := object(distinct + "}")
 		require.NoError(t, err)
 		for k := range n {
@@ -337,8 +339,8 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 	}))
 }
 
-// FuzzObject compares the reader with encoding/json, which is less strict. A text that
-// encoding/json refuses is refused. An accepted text means the same to both.
+// FuzzObject compares Object with encoding/json, which is less strict. If encoding/json refuses a
+// text, Object must too. If Object accepts a text, both must read the same values.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -365,8 +367,8 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text into a struct, as most Go programs do, which folds names. The result must
-// be that of the exact names.
+// agrees decodes a text into a struct. encoding/json then folds names, as in most Go programs. The
+// result must be that of the exact names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

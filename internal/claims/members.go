@@ -1,10 +1,10 @@
 package claims
 
-// Members reads the members of a JOSE header one by one. After each call of Next, the caller reads
-// the value of the member. The caller calls Close at the end.
+// Members reads the members of a JOSE header one by one. After each call of Next, the caller must
+// read the value. At the end the caller must call Close.
 type Members struct {
-	Decoder // at the beginning of the value after Next
-	// Registered are the names that no other name may fold to.
+	Decoder // at the beginning of the value, after Next
+	// Registered are the names with which no other name may collide.
 	Registered *Names
 
 	shown  object
@@ -12,7 +12,7 @@ type Members struct {
 	broken bool
 }
 
-// Open begins with a text.
+// Open starts to read text.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.left = ofHeader
@@ -21,11 +21,11 @@ func (m *Members) Open(text string) {
 	m.broken = m.broken || !m.eat('{')
 }
 
-// Close releases the memory that is needed to find repeated names.
+// Close releases the memory for the names that were read.
 func (m *Members) Close() { m.free() }
 
-// Next moves to the next member. ok is false after the last member, and if the text is not strict
-// JSON.
+// Next moves to the next member and returns its name. ok is false after the last member, or if the
+// text is not strict JSON: see Err.
 func (m *Members) Next() (name string, ok bool) {
 	if m.broken {
 		return "", false
@@ -43,7 +43,7 @@ func (m *Members) Next() (name string, ok bool) {
 	return name, more
 }
 
-// Err returns ErrSyntax if the text is not strict JSON, as far as it was read.
+// Err returns ErrSyntax if the text that was read so far is not strict JSON, and nil otherwise.
 func (m *Members) Err() error {
 	if m.broken {
 		return ErrSyntax

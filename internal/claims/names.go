@@ -2,18 +2,19 @@ package claims
 
 import "unicode/utf8"
 
-// Names are registered names of members. No other name may fold to one of them. They are lower-case
-// ASCII.
+// Names are registered member names, in lower-case ASCII. A text must not contain another name that
+// folds to one of them, because some readers would confuse the two.
 type Names struct {
 	byLength [maxName + 1][]string
-	firsts   [maxName + 1]uint32 // a bit for each first letter of the names of this length
+	firsts   [maxName + 1]uint32 // for each length of a name, one bit for each first letter
 	longest  int
 }
 
-// maxName is the length of the longest name that can be registered.
+// maxName is the largest length of a registered name.
 const maxName = 31
 
-// NewNames returns a set of names. It panics if a name is not lower-case ASCII, or too long.
+// NewNames returns a set of registered names. It panics if a name is too long or not in lower-case
+// ASCII.
 func NewNames(names ...string) *Names {
 	n := new(Names)
 	for _, name := range names {
@@ -29,10 +30,12 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// collides reports whether name folds to one of the names and differs from it. kinds are the kinds
-// of its characters. A name in lower-case ASCII cannot collide: it equals a name or folds to none.
+// collides reports whether name folds to a registered name but differs from it. kinds are the kinds
+// of the characters in name. A name in lower-case ASCII never collides, because it folds only to
+// itself.
 func (n *Names) collides(name string, kinds uint8) bool {
-	if n == nil || kinds == 0 || len(name) > 3*n.longest { // a letter that folds to ASCII has at most three bytes
+	// A character that folds to an ASCII letter has at most three bytes.
+	if n == nil || kinds == 0 || len(name) > 3*n.longest {
 		return false
 	}
 	if kinds&beyond == 0 {
@@ -40,10 +43,10 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	}
 	var buf [maxName]byte
 	folded, ok := fold(buf[:0], name, n.longest)
-	return ok && n.folds(string(folded)) // the compiler makes no copy
+	return ok && n.folds(string(folded)) // this conversion is optimized and copies nothing
 }
 
-// folds reports whether an ASCII name in lower case is one of the names.
+// folds reports whether a name in lower-case ASCII is a registered name.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
@@ -60,8 +63,8 @@ func (n *Names) folds(name string) bool {
 	return false
 }
 
-// fold appends the folded name in ASCII. ok is false if the result is longer than longest, or if
-// the name does not fold to ASCII.
+// fold appends name to b, folded to lower-case ASCII. ok is false if the name does not fold to
+// ASCII, or if the result is longer than longest.
 func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	for i := 0; i < len(name); {
 		c := name[i]
@@ -84,10 +87,10 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	return b, true
 }
 
-// ascii returns the lower-case ASCII letters to which some reader folds a character beyond ASCII,
-// or "". encoding/json compares names by simple case folding. Other readers convert both names to
-// one case. Some of them use full case folding (Unicode, section 3.13), which may fold one
-// character to several letters.
+// ascii returns the lower-case ASCII letters to which some reader folds the character r, or "".
+// encoding/json uses simple case folding. Other readers convert both names to upper or lower case.
+// Some use full case folding (Unicode, section 3.13), which may turn one character into several
+// letters.
 func ascii(r rune) string {
 	switch r {
 	case 0x130, 0x131: // the dotted I and the dotless i

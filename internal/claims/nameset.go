@@ -2,17 +2,18 @@ package claims
 
 import "slices"
 
-// NameSet is a set of names, for example the scopes of a token or the audiences of a service. A
-// look-up takes constant time in a large set. The zero value is empty.
+// NameSet is a set of names, for example the scopes of a token or the audiences of a service. Also
+// in a large set, a look-up takes constant time. The zero value is the empty set.
 type NameSet struct {
 	list  []string
-	index map[string]struct{} // nil if there are fewer than ManyNames
+	index map[string]struct{} // nil if the set has fewer than ManyNames names
 }
 
-// ManyNames is the number of names from which on a map is faster than a scan.
+// ManyNames is the number of names from which on a NameSet uses a map, because a scan would be
+// slower.
 const ManyNames = 16
 
-// NewNameSet returns the set of the names in list. It refers to list.
+// NewNameSet returns the set of the names in list. It keeps list, so the caller must not change it.
 func NewNameSet(list []string) NameSet {
 	n := NameSet{list: list}
 	if len(list) >= ManyNames {
@@ -33,11 +34,11 @@ func (n *NameSet) Has(name string) bool {
 	return slices.Contains(n.list, name)
 }
 
-// List returns the names in their order. The caller must not change them.
+// List returns the names in the order of the list. The caller must not change the result.
 func (n *NameSet) List() []string { return n.list }
 
-// Size is about how many bytes the index takes.
+// Size returns about how many bytes of memory the index takes.
 func (n *NameSet) Size() int {
-	const perEntry = 40 // of a map of strings, with its free places
+	const perEntry = 40 // the bytes of a map entry, with a share of the free places
 	return perEntry * len(n.index)
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// BenchmarkParse reads the claims of an ordinary access token.
+// BenchmarkParse parses the claims of an ordinary access token.
 func BenchmarkParse(b *testing.B) {
 	const ordinary = `{"iss":"https://login.xena.biz","nbf":1700000000,"iat":1700000000,"exp":1700003600,` +
 		`"aud":["testapi","https://login.xena.biz/resources"],"scope":["openid","profile","testapi","offline_access"],` +

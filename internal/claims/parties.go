@@ -2,22 +2,22 @@ package claims
 
 import "slices"
 
-// Parties are the user and the client that a set of claims names, with the scopes of the client.
+// Parties are the user and the client of a token, and the scopes of the client.
 type Parties struct {
-	Subject  string   // sub; "" if it is missing, or if it is the client
+	Subject  string   // sub; "" if it is missing or is the id of the client
 	ClientID string   // "" if no claim names the client
 	Scopes   []string // nil if no claim has scopes
-	// Unusable is the name of a claim that PartyNames lists and whose value has the wrong type.
+	// Unusable is the name of a claim in PartyNames whose value has the wrong type, or "".
 	Unusable string
-	// NamedScopes reports whether a claim that PartyNames.Scopes lists is there.
+	// NamedScopes reports whether the token has one of the claims in PartyNames.Scopes.
 	NamedScopes bool
-	// BadIdentifier reports whether the user, the client, the session or the token has an
-	// identifier that IsIdentifier rejects.
+	// BadIdentifier reports whether IsIdentifier rejects the id of the user, the client, the
+	// session or the token.
 	BadIdentifier bool
 }
 
-// PartyNames lists the claims that name the client and the scopes. In each list, the first claim
-// that a token has is used. A nil list is the default: client_id before azp, and scope before scp.
+// PartyNames are the names of claims that contain the client and the scopes. The first claim of
+// each list that a token has is used. If a list is nil, it is client_id and azp, or scope and scp.
 type PartyNames struct{ Client, Scopes []string }
 
 // Read returns the parties of a set of claims.
@@ -32,15 +32,15 @@ func (n *PartyNames) Read(set *Set) (p Parties) {
 	p.BadIdentifier = !IsIdentifier(p.ClientID) || !IsIdentifier(set.Subject) ||
 		!IsIdentifier(set.ID) || !IsIdentifier(set.SessionID)
 	if p.Subject == p.ClientID {
-		// The client acts for itself. A client that could choose its id could otherwise pose as a
-		// user (RFC 9700, section 4.15).
+		// The client acts for itself. If its id were used as a subject, a client that can choose
+		// its id could pose as a user (RFC 9700, section 4.15).
 		p.Subject = ""
 	}
 	return p
 }
 
-// readNamed reads the claims that n lists. It reads the text of the claims once, because a stranger
-// may have written it.
+// readNamed reads the claims that n names. It finds all of them in one pass over the text, because
+// a stranger may have written a long text.
 func (n *PartyNames) readNamed(set *Set, p *Parties) {
 	values := make([]string, len(n.Client)+len(n.Scopes))
 	set.FindAll(slices.Concat(n.Client, n.Scopes), values)
@@ -72,12 +72,12 @@ func (n *PartyNames) readNamed(set *Set, p *Parties) {
 	}
 }
 
-// maxIdentifier bounds the identifiers of users, clients, sessions and tokens, in bytes. OpenID
-// Connect allows a sub of 255 characters.
+// maxIdentifier is the largest length in bytes of the id of a user, a client, a session or a token.
+// OpenID Connect allows a sub of 255 characters.
 const maxIdentifier = 512
 
-// IsIdentifier reports whether s can be an identifier: short enough, and without control
-// characters, so that it can be logged, compared and stored.
+// IsIdentifier reports whether s is safe to log, compare and store: not too long, and without
+// control characters.
 func IsIdentifier(s string) bool {
 	if len(s) > maxIdentifier {
 		return false

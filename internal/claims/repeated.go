@@ -5,18 +5,18 @@ import (
 	"sync"
 )
 
-// few is the number of names up to which a scan is faster than a table.
+// maxScanned is the largest number of names for which a scan is faster than a table.
 const maxScanned = 8
 
-// object is the set of names that were read of one object.
+// object is the set of member names that were read in one object, to find repeated names.
 type object struct {
 	first [maxScanned]string
 	n     int
-	id    uint32 // tells its names from the names of other objects in the table
+	id    uint32 // identifies the object in the table, which has the names of several objects
 }
 
-// fresh adds a name to o. It reports whether o had no member with that name, and neither o nor the
-// text has too many members.
+// fresh adds a name to o. It returns false if o already has this name, or if o or the text then has
+// too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
@@ -45,7 +45,7 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// free returns the table to the pool. The decoder can still be used.
+// free gives the table back to the pool. The decoder can still be used after that.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -53,14 +53,14 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table of names by object, with linear probing. Its seed is random, so a stranger
-// can't choose names with the same hash.
+// table is a hash table of pairs of an object and a name, with linear probing. Its seed is random,
+// so that strangers can't choose names with the same hash.
 type table struct {
 	// slots contain the number of an entry, or 0. The length is a power of two, and at most half is used.
 	slots   []uint16
 	entries []entry
 	objects uint32
-	probes  int // the number of entries that were compared, for tests
+	probes  int // the number of entries that were compared; tests read it
 }
 
 type entry struct {
@@ -76,7 +76,7 @@ var (
 	seed   = maphash.MakeSeed()
 )
 
-// add adds a name. It reports whether the object did not have that name.
+// add adds a name of an object. It returns false if the object already has this name.
 func (t *table) add(object uint32, name string) bool {
 	if 2*len(t.entries) >= len(t.slots) {
 		t.grow()
@@ -107,10 +107,11 @@ func (t *table) grow() {
 	}
 }
 
-// free empties the table for the next text, so that it does not keep a token in memory.
+// free empties the table and gives it back to the pool. Without that, a part of a token would stay
+// in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {
-		return // a large table, of a large response, is not used again
+		return // a large table is not used again, because few texts need one
 	}
 	clear(t.slots)
 	clear(t.entries)

@@ -4,47 +4,51 @@ import (
 	"fmt"
 )
 
-// Source tells where a set of claims comes from, and so which loose forms are accepted.
+// Source says where a set of claims comes from. It decides which loose forms of values are
+// accepted.
 type Source int
 
 // The sources.
 const (
-	// JWT is the payload of a token. Claims have the types that RFC 7519 and RFC 9068 define.
+	// JWT is the payload of a JWT. Claims must have the types of RFC 7519 and RFC 9068.
 	JWT Source = iota
-	// Answer is an introspection response. Times may be strings of digits, as old identity servers
-	// write them, and null counts as an absent member.
+	// Answer is an introspection response. A time may be a string of digits, because old identity
+	// servers write times in this form. null counts as an absent member.
 	Answer
 )
 
-// TypeError says that a claim has a value of the wrong type, or a time out of range.
+// TypeError says that the value of a claim has the wrong type, or is a time out of range.
 type TypeError struct{ Name string }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusable value", e.Name) }
 
-// Set is the claims of one token. It doesn't change after Parse. Its strings share the memory of
-// Raw.
+// Set contains the claims of one token. It doesn't change after Parse. Its strings share the memory
+// of Raw.
 type Set struct {
-	Has    Member // which members are there; a null in an Answer does not count
-	Raw    string // the whole object
+	Has    Member // which claims the token has; in an Answer, null does not count
+	Raw    string // the text of the whole object
 	Source Source
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string
 	Audience                                                  []string
-	Scopes                                                    []string // of scope, or of scp if there is no scope
-	ScopeIsList                                               bool     // whether that claim is an array
-	ExpiresAt, NotBefore, IssuedAt                            int64    // in seconds since 1970
-	Active                                                    bool     // whether the value is true
-	TokenType                                                 string
-	TokenUse, Typ                                             string // "" if the value is not a string
+	// Scopes is the claim scope, or scp if there is no scope.
+	Scopes []string
+	// ScopeIsList reports whether the claim in Scopes is an array.
+	ScopeIsList                    bool
+	ExpiresAt, NotBefore, IssuedAt int64 // in seconds since 1970
+	Active                         bool  // whether active is true
+	TokenType                      string
+	// TokenUse and Typ are "" if the value is not a string.
+	TokenUse, Typ string
 
 	places [maxPlaces]place
-	lists  [8]string // backs the lists of an ordinary token, so that they need no allocation
+	lists  [8]string // memory for the lists of an ordinary token, so that they need no allocation
 }
 
-// place is where the value of a claim is in Raw.
+// place is the position of the value of a claim in Raw.
 type place struct{ from, to uint32 }
 
-// Parse reads the claims of a token. The error is ErrSyntax or a *TypeError.
+// Parse parses the claims of a token. The error is ErrSyntax or a *TypeError.
 func Parse(text string, source Source) (*Set, error) {
 	set := new(Set)
 	if err := set.Parse(text, source); err != nil {
@@ -53,7 +57,7 @@ func Parse(text string, source Source) (*Set, error) {
 	return set, nil
 }
 
-// Parse is the function Parse for a Set that exists. The Set must be zero.
+// Parse works like the function Parse, but uses the memory of set, which must be zero.
 func (set *Set) Parse(text string, source Source) error {
 	if !valid(text) {
 		return ErrSyntax
@@ -110,13 +114,13 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	lists     []string // the free part of Set.lists
+	lists     []string // the unused part of Set.lists
 	scp       []string
 	scpIsList bool
-	at        int // where the value begins
+	at        int // the position of the value
 }
 
-// claim reads the value of a claim.
+// claim reads the value of the claim c of the table.
 func (p *parser) claim(c *claim) (ok bool) {
 	p.at = p.i
 	s := p.set
@@ -136,21 +140,21 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case scope:
 		s.ScopeIsList = p.isList()
 		s.Scopes, p.lists, ok = p.list(p.lists, true)
-	case scp: // counts if there is no scope
+	case scp: // is used only if there is no scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case active: // no other value than true says that the token is active
+	case active: // any value except true means that the token is not active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}
-	case tokenType: // RFC 7662 defines it; in a JWT it may be anything
+	case tokenType: // RFC 7662 defines it for responses; in a JWT it may have any type
 		s.TokenType, ok = p.str()
 		ok = ok || p.source == JWT && p.skipAgain()
 	}
 	return ok
 }
 
-// skipAgain skips a value that was read as the wrong type.
+// skipAgain skips a value that turned out to have the wrong type.
 func (p *parser) skipAgain() bool {
 	p.i = p.at
 	return p.left.strings >= 0 && p.skip(0)
@@ -158,8 +162,8 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// fault returns the error for a value that could not be read: a wrong type, or text that is not
-// JSON.
+// fault returns the error for a value that could not be read: a *TypeError if it has the wrong
+// type, or ErrSyntax if it is not JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
 	if p.left.strings >= 0 && !p.skip(0) {
@@ -168,8 +172,8 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// value returns a decoder for the value of a claim whose place is noted. It is empty if the claim
-// is absent.
+// value returns a decoder for a claim of which the set has stored the place. If the claim is
+// absent, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}
@@ -182,16 +186,16 @@ func (set *Set) StringOf(claim Member) string {
 	return s
 }
 
-// StringsOf returns the value of a claim, or nil if it is absent and neither a string nor an array
-// of strings.
+// StringsOf returns the value of a claim as a list: an array of strings, or one string. Otherwise
+// it returns nil.
 func (set *Set) StringsOf(claim Member) []string {
 	p := set.value(claim)
 	list, _, _ := p.list(nil, false)
 	return list
 }
 
-// TimeOf returns the value of a claim in seconds since 1970, or 0 if it is absent or not a time. A
-// string of digits is a time too.
+// TimeOf returns the value of a claim in seconds since 1970. A string of digits is accepted too.
+// TimeOf returns 0 if the claim is absent or not a time.
 func (set *Set) TimeOf(claim Member) int64 {
 	p := set.value(claim)
 	t, ok := p.time(true)

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// FuzzSet compares Parse with encoding/json. A text that encoding/json refuses is refused, and both
-// read the same claims.
+// FuzzSet compares Parse with encoding/json. If encoding/json refuses a text, Parse must too. If
+// Parse accepts a text, both must read the same claims.
 func FuzzSet(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -100,8 +100,9 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds returns a number without its fraction, by exact arithmetic. An accepted time is below
-// 10^12, so a number with an exponent that is too large for exact arithmetic is below 1.
+// seconds returns a number without its fraction, computed exactly. If its exponent is too large for
+// exact arithmetic, it must be negative, because accepted times are below 10^12: the result is then
+// 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -117,8 +118,8 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// decoded returns raw as encoding/json reads it, or the zero value if it has another type. If must
-// is true, it must have the right type.
+// decoded decodes raw with encoding/json. If raw has another type, decoded returns the zero value,
+// or fails the test if must is true.
 func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	t.Helper()
 	if raw == nil {
@@ -134,7 +135,7 @@ func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	return v
 }
 
-// strs returns a string or an array of strings as encoding/json reads it.
+// strs decodes a string or an array of strings with encoding/json.
 func strs(t *testing.T, raw json.RawMessage, split bool) []string {
 	t.Helper()
 	if len(raw) == 0 || raw[0] == '[' {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is a token with every claim of the table up to token_introspection.
+// full is a token that has every claim of the table up to token_introspection.
 const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
@@ -53,7 +53,7 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits is the bit of each claim.
+// bits maps the name of each claim to its bit.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -62,13 +62,14 @@ var bits = map[string]claims.Member{
 	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
 }
 
-// shapes are JSON values of each type.
+// shapes are example values of each JSON type.
 var shapes = map[string]string{
 	"null": `null`, "true": `true`, "false": `false`, "number": `1`, "string": `"x"`, "array": `["x"]`, "numbers": `[1]`,
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wanted is the shapes that each claim may have, without null in an Answer. nil allows all shapes.
+// wanted lists the shapes that each claim may have; nil allows all. In an Answer, null is allowed
+// too.
 var wanted = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
@@ -88,7 +89,8 @@ func TestTypes(t *testing.T) {
 				t.Run(fmt.Sprint(source, "/", name, "/", shape), func(t *testing.T) {
 					good := wanted[name] == nil || slices.Contains(wanted[name], shape)
 					has := true
-					if source == claims.Answer && name == "token_type" { // RFC 7662, section 2.2: a string
+					// RFC 7662, section 2.2, defines token_type as a string.
+					if source == claims.Answer && name == "token_type" {
 						good = strings.Contains(shape, "string")
 					}
 					if source == claims.Answer && shape == "null" {
@@ -112,7 +114,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// A claim that only informs has no value if it has another type.
+// A claim that decides nothing about the token may have the wrong type. It then counts as absent.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -151,7 +153,8 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
 }
 
-// A wrong type and text that is not JSON are different errors. The first names the claim.
+// A claim of the wrong type is another error than a text that is not JSON. The first error names
+// the claim.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
@@ -167,8 +170,8 @@ func TestTimes(t *testing.T) {
 	const lastSecond = 253402300799
 	for _, tt := range []struct {
 		text string
-		jwt  int64 // -1 is refused
-		also bool  // as a string in an Answer
+		jwt  int64 // the expected time in a JWT; -1 if the value is refused
+		also bool  // whether the value may be a string in an Answer
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
@@ -221,7 +224,7 @@ func check(t *testing.T, set *claims.Set, err error, name string, want int64) {
 	}[name], got)
 }
 
-// A fraction is not rounded up, so a token expires early and not late.
+// The fraction of a time is dropped, so that a token expires early and not late.
 func TestFractionsAreDropped(t *testing.T) {
 	for _, text := range []string{
 		`1700000000.9999999`, `1700000000.99999999`, `1700000000.9999999999999999`, `1700000000.9999999999999999e0`,
@@ -279,7 +282,7 @@ func TestScopes(t *testing.T) {
 	require.True(t, set.ScopeIsList)
 }
 
-// The lists of a Set share memory. To append to one of them must not change another.
+// The lists of a Set share an array. Appending to one list must not change another.
 func TestListsDoNotOverlap(t *testing.T) {
 	for n := range 12 {
 		for m := range 12 {
@@ -338,7 +341,8 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} { // a Set that Parse didn't make
+	// Parse would refuse these texts.
+	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)
 	}

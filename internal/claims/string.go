@@ -2,7 +2,7 @@ package claims
 
 import "unicode/utf8"
 
-// The kinds of characters in the text of a string.
+// The kinds of characters in a JSON string. A byte of flags can hold several of them.
 const (
 	stop    uint8 = 1 << iota // a quote, a backslash or a control character
 	capital                   // A to Z
@@ -31,7 +31,8 @@ func kindsOf(s string) (all uint8) {
 	return all
 }
 
-// run moves to the next character of the kind stop, and collects the kinds of the other characters.
+// run moves to the next character of the kind stop. It collects the kinds of the characters before
+// that.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12
@@ -45,7 +46,7 @@ func (d *Decoder) run() {
 		}
 		all |= kind
 	}
-	for ; len(s)-i >= 8; i += 8 { // reads a long string in a third of the time
+	for ; len(s)-i >= 8; i += 8 { // eight bytes at a time read a long string in a third of the time
 		t := s[i : i+8]
 		eight := kinds[t[0]] | kinds[t[1]] | kinds[t[2]] | kinds[t[3]] | kinds[t[4]] | kinds[t[5]] | kinds[t[6]] | kinds[t[7]]
 		if eight&stop != 0 {
@@ -60,7 +61,7 @@ func (d *Decoder) run() {
 	d.kinds = all
 }
 
-// str reads a string. A string without escapes shares the memory of the text.
+// str reads a string. If it has no escapes, the result shares the memory of the text.
 func (d *Decoder) str() (string, bool) {
 	if !d.eat('"') {
 		return "", false
@@ -80,8 +81,8 @@ func (d *Decoder) str() (string, bool) {
 	return "", false
 }
 
-// escaped reads the rest of a string with escapes. All such strings of a text share one buffer, so
-// a text with thousands of them does not cause thousands of allocations.
+// escaped reads a string from its first escape on. All strings with escapes share one buffer, so
+// that a text with thousands of them does not cause thousands of allocations.
 func (d *Decoder) escaped(start int) (string, bool) {
 	b := &d.unescaped
 	from := b.Len()
@@ -103,7 +104,7 @@ func (d *Decoder) escaped(start int) (string, bool) {
 		default:
 			begin := d.i
 			if d.run(); d.i == begin {
-				return "", false // a control character
+				return "", false // an unescaped control character
 			}
 			b.WriteString(d.s[begin:d.i])
 		}
@@ -111,9 +112,9 @@ func (d *Decoder) escaped(start int) (string, bool) {
 	return "", false
 }
 
-// skipString skips a string.
+// skipString reads a string without storing it.
 func (d *Decoder) skipString() bool {
-	d.i++ // the quote
+	d.i++ // the quotation mark at the end
 	for {
 		d.run()
 		if d.i >= len(d.s) {
@@ -128,12 +129,12 @@ func (d *Decoder) skipString() bool {
 				return false
 			}
 		default:
-			return false // a control character
+			return false // an unescaped control character
 		}
 	}
 }
 
-// escape reads an escape, which begins at the backslash.
+// escape reads an escape such as \n. The decoder is at its backslash.
 func (d *Decoder) escape() (rune, bool) {
 	if d.i+1 >= len(d.s) {
 		return 0, false
@@ -159,8 +160,9 @@ func (d *Decoder) escape() (rune, bool) {
 	return 0, false
 }
 
-// unicode reads the rest of \uXXXX. If it is the first half of a surrogate pair, unicode also reads
-// the second half. It refuses a single half, because readers treat it differently.
+// unicode reads the digits of an escape \uXXXX. If it is the first half of a surrogate pair,
+// unicode also reads the escape of the second half. Half a pair is refused, because readers treat
+// it differently.
 func (d *Decoder) unicode() (rune, bool) {
 	r, ok := d.hex4()
 	if !ok || r < 0xd800 || r > 0xdfff {
@@ -194,5 +196,5 @@ func (d *Decoder) hex4() (r rune, ok bool) {
 	return r, true
 }
 
-// valid reports whether a text is UTF-8, as JSON must be (RFC 8259, section 8.1).
+// valid reports whether text is UTF-8. RFC 8259, section 8.1, requires this of JSON.
 func valid(text string) bool { return utf8.ValidString(text) }

@@ -2,15 +2,15 @@ package claims
 
 import "math/bits"
 
-// Member is one bit for each claim of the table.
+// Member is a set of claims of the table: one bit for each claim.
 type Member uint32
 
-// The table of claims. A row registers the exact name of a claim and how its value is read, and
-// returns the bit that tells in Set.Has whether the claim is there.
+// The table of claims. Each row registers a claim: its exact name, and how its value is read. It
+// returns the bit that says in Set.Has whether a token has the claim.
 //
-// The value of a claim that decides about a token is read into a field of the Set. For any other
-// claim the Set notes the place of the value. StringOf, StringsOf and TimeOf read it when it is
-// needed.
+// If a claim decides whether a token is accepted, its value is read into a field of the Set. For
+// any other claim, the Set only stores the place of the value, and StringOf, StringsOf and TimeOf
+// read it when it is needed.
 var (
 	Iss      = text("iss", func(s *Set) *string { return &s.Issuer })
 	Sub      = text("sub", func(s *Set) *string { return &s.Subject })
@@ -43,22 +43,24 @@ var (
 
 // claim is a row of the table.
 type claim struct {
-	name  string
-	bit   Member
-	form  form
-	text  func(*Set) *string // the field, if the form is aString or aLenientString
-	date  func(*Set) *int64  // the field, if the form is aDate
-	place uint8              // the index in Set.places, if the form is aPlace
+	name string
+	bit  Member
+	form form
+	// text returns the field for the value, if the form is aString or aLenientString.
+	text  func(*Set) *string
+	date  func(*Set) *int64 // returns the field for the value, if the form is aDate
+	place uint8             // the index in Set.places, if the form is aPlace
 }
 
-// form is how the value of a claim is read.
+// form says how the value of a claim is read.
 type form uint8
 
 const (
-	aPlace         form = iota // any type: only its place is noted
+	aPlace         form = iota // any type: only the place of the value is stored
 	aString                    // another type is an error
 	aLenientString             // a value of another type counts as ""
-	aDate                      // a NumericDate (RFC 7519, section 2); in an Answer also a string of digits
+	// A NumericDate (RFC 7519, section 2); in an Answer it may be a string of digits.
+	aDate
 	audience
 	scope
 	scp
@@ -80,7 +82,7 @@ func date(name string, field func(*Set) *int64) Member {
 	return row(claim{name: name, form: aDate, date: field})
 }
 
-// maxPlaces bounds the number of claims whose form is aPlace.
+// maxPlaces is the largest number of claims whose form is aPlace.
 const maxPlaces = 10
 
 var (
@@ -101,13 +103,14 @@ func row(c claim) Member {
 	return c.bit
 }
 
-// slots finds the row of a name. No two names share a slot: init chooses the factor for that.
+// slots finds the row of a claim by a hash of its name, without collisions: init chooses a factor
+// with which no two names have the same slot.
 var (
-	slots      [128]uint8 // the number of the row, counted from 1; 0 is free
+	slots      [128]uint8 // the number of the row, beginning with 1; 0 if the slot is free
 	slotFactor uint32
 )
 
-// registeredNames are the names of the table.
+// registeredNames are the names of all claims in the table.
 var registeredNames *Names
 
 func init() {
@@ -132,7 +135,8 @@ func fillSlots() bool {
 	return true
 }
 
-// slotOf hashes the length and three characters of a name that is not empty.
+// slotOf returns the slot of a name, from its length and three of its characters. The name must not
+// be empty.
 func slotOf(name string) uint32 {
 	n := len(name)
 	h := uint32(n) | uint32(name[0])<<8 | uint32(name[n/2])<<16 | uint32(name[n-1])<<24
@@ -151,5 +155,5 @@ func find(name string) *claim {
 	return &rows[i-1]
 }
 
-// rowOf returns the row of a bit.
+// rowOf returns the row of the claim with the bit m.
 func rowOf(m Member) *claim { return &rows[bits.TrailingZeros32(uint32(m))] }

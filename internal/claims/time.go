@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// lastSecond is the end of the year 9999. Later times are mistakes.
+// lastSecond is the end of the year 9999. A later time is refused as a mistake.
 const lastSecond = 253402300799
 
-// maxDigits bounds the length of a time. The cost to convert a long number grows faster than its
-// length.
+// maxDigits is the largest length of a time. A longer number would take too much time to convert,
+// because the cost grows faster than the length.
 const maxDigits = 600
 
 // time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token expires
@@ -36,13 +36,14 @@ func (p *parser) time(digitsToo bool) (int64, bool) {
 	return 0, false
 }
 
-// whole returns a number without its fraction. It works on the digits, because a float could be
-// rounded up. It returns "" if the number has too many digits.
+// whole returns a number without its fraction. It works on the digits of the text, because a
+// conversion to a float could round up. It returns "" if the number has too many digits.
 func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
-		exponent, _ = strconv.Atoi(text[at+1:]) // too many digits give the largest or the smallest int
+		// An exponent beyond int becomes the largest or the smallest int.
+		exponent, _ = strconv.Atoi(text[at+1:])
 		if exponent > maxDigits || exponent < -maxDigits {
 			if exponent > 0 && strings.Trim(mantissa, "-0.") != "" {
 				return ""
@@ -64,7 +65,8 @@ func whole(text string) string {
 	return digits + strings.Repeat("0", point-len(digits))
 }
 
-// seconds reads a time of ten digits, the form that all issuers write today.
+// seconds reads a time of ten digits, which is how all issuers write times today. ok is false for
+// any other form.
 func (p *parser) seconds() (n int64, ok bool) {
 	const digits = 10
 	if len(p.s)-p.i <= digits || p.s[p.i] == '0' {

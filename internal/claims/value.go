@@ -2,7 +2,7 @@ package claims
 
 import "strings"
 
-// number reads a number and returns its text.
+// number reads a number and returns it as text.
 func (d *Decoder) number() (string, bool) {
 	start := d.i
 	d.eat('-')
@@ -10,7 +10,7 @@ func (d *Decoder) number() (string, bool) {
 		return "", false
 	}
 	if d.i >= len(d.s) || d.s[d.i] <= ',' || d.s[d.i] >= ']' && d.s[d.i] != 'e' {
-		return d.s[start:d.i], true // neither a fraction nor an exponent
+		return d.s[start:d.i], true // the number has neither a fraction nor an exponent
 	}
 	if d.eat('.') && !d.digits() {
 		return "", false
@@ -34,8 +34,9 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// list reads an array of strings or one string. It stores them in room if there is enough, and rest
-// is the free part of room after that. If words is true, one string is split at each space.
+// list reads an array of strings, or one string. It stores the strings in room if they fit, and
+// returns the unused part of room as rest. If words is true, a single string is split at each
+// space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
@@ -58,7 +59,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	if !d.eat('[') {
 		return nil, room, false
 	}
-	inside, _, _ := strings.Cut(d.s[d.i:], "]") // an estimate: strings may contain brackets and commas
+	// An estimate, because strings may contain brackets and commas.
+	inside, _, _ := strings.Cut(d.s[d.i:], "]")
 	list = d.grown(room, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
 		more, ok := d.next(']', first)
@@ -75,7 +77,7 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// grown returns an empty list with room for n strings, or for as many strings as the text may have.
+// grown returns an empty list with space for n strings, but for no more than the text may have.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -83,8 +85,8 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// add appends a string to a list. It reports whether the lists of the text may have one more
-// string.
+// add appends a string to a list. It returns false if the lists of the text then have too many
+// strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {
 		return nil, false
@@ -92,7 +94,7 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// taken completes a list. rest does not contain the part of room that the list uses.
+// taken returns a complete list, and the part of room that the list does not use.
 func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false
@@ -103,7 +105,7 @@ func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// skip skips any value. The value must be strict JSON.
+// skip reads any value without storing it. It refuses a value that is not strict JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {
 		return false

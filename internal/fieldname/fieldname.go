@@ -1,6 +1,6 @@
-// Package fieldname compares the names of header fields as the most careless server does. CGI, WSGI
-// and similar interfaces turn each sign in a name into "_", so that X_Auth_User, X.Auth.User and
-// X-Auth-User become one field. Such a server also ignores the case.
+// Package fieldname compares the names of header fields like the least strict server. CGI, WSGI and
+// similar interfaces replace each character of a name that is not a letter or digit by "_". To a
+// service behind them, X_Auth_User, X.Auth.User and X-Auth-User are one field, in any case.
 package fieldname
 
 // FoldByte returns c in lower case if c is a letter, c itself if c is a digit, and "-" otherwise.
@@ -14,10 +14,10 @@ func FoldByte(c byte) byte {
 	return '-'
 }
 
-// IsSign reports whether c is neither a letter nor a digit.
+// IsSign reports whether c is neither a letter nor a digit, so that servers may replace it.
 func IsSign(c byte) bool { return FoldByte(c) == '-' }
 
-// AppendFold appends name to b, each byte folded.
+// AppendFold appends Fold(name) to b.
 func AppendFold(b []byte, name string) []byte {
 	for i := range len(name) {
 		b = append(b, FoldByte(name[i]))
@@ -25,7 +25,8 @@ func AppendFold(b []byte, name string) []byte {
 	return b
 }
 
-// Fold returns name, each byte folded.
+// Fold returns name with FoldByte applied to each byte. Two names with the same result may be one
+// field.
 func Fold(name string) string {
 	for i := range len(name) {
 		if FoldByte(name[i]) != name[i] {
@@ -35,12 +36,12 @@ func Fold(name string) string {
 	return name
 }
 
-// Equal reports whether name is folded once its bytes are folded. It doesn't allocate.
+// Equal reports whether Fold(name) is folded. It doesn't allocate memory.
 func Equal(name, folded string) bool {
 	return len(name) == len(folded) && HasPrefix(name, folded)
 }
 
-// HasPrefix reports whether name begins with folded once its bytes are folded. It doesn't allocate.
+// HasPrefix reports whether Fold(name) begins with folded. It doesn't allocate memory.
 func HasPrefix(name, folded string) bool {
 	if len(name) < len(folded) {
 		return false

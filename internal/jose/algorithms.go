@@ -11,16 +11,17 @@ import (
 	"slices"
 )
 
-// algorithm is a signature algorithm of the allow-list.
+// algorithm is a supported signature algorithm.
 type algorithm struct {
 	name      string
 	kty, crv  string // the type and the curve of its keys
-	signature int    // the length of a signature in bytes; 0 is the length of the modulus
+	signature int    // the length of a signature in bytes; 0 means the length of the modulus
 	hash      crypto.Hash
 	pss       bool
 }
 
-// algorithms is the allow-list. It contains neither none nor an HMAC.
+// algorithms are the supported algorithms by name. "none" and the HMACs are left out, because they
+// are not safe for access tokens.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
@@ -37,30 +38,33 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
-	table["Ed25519"] = table["EdDSA"] // the name of RFC 9864, section 2.2, which tells the curve
+	// The second name of the algorithm (RFC 9864, section 2.2), which also says its curve.
+	table["Ed25519"] = table["EdDSA"]
 	return table
 }()
 
-// Known reports whether an algorithm is on the allow-list.
+// Known reports whether an algorithm is supported.
 func Known(name string) bool { return algorithms[name] != nil }
 
 // Algorithms returns the names of the allow-list, sorted.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
-// Among reports whether an algorithm of the allow-list is one of names. EdDSA and Ed25519 are two
-// names of one algorithm, so each of them means both.
+// Among reports whether names contains the supported algorithm name. EdDSA and Ed25519 are two
+// names of one algorithm, so each of them also stands for the other.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that is signed, and its SHA-256, which the key of the cache needs too.
+// signed is the text that is signed. sum is its SHA-256, if the caller has computed it for the
+// cache.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
-// digest returns the hash of the input. It uses buf for a long hash.
+// digest returns the hash that the algorithm signs. For a hash longer than SHA-256 it uses the
+// memory of buf.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -74,8 +78,9 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	}
 }
 
-// verify reports whether the private key of public made a signature. The signature has the right
-// length, and the key fits the algorithm.
+// verify reports whether signature was made with the private key that belongs to the public key.
+// The caller has checked that the signature has the right length, and that the key fits the
+// algorithm.
 func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
@@ -95,12 +100,11 @@ func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	return false
 }
 
-// maxDER is the length of the longest result of appendDER: two numbers of P-521, each with a zero
-// in front.
+// maxDER is the longest result of appendDER: two numbers of P-521, each with a zero byte in front.
 const maxDER = 3 + 2*(2+1+66)
 
-// appendDER appends the two numbers of an ECDSA signature in the form that crypto/ecdsa reads: an
-// ASN.1 sequence of two integers. A JWS contains them at their full length (RFC 7518, section 3.4).
+// appendDER appends the numbers r and s of an ECDSA signature in the form that crypto/ecdsa needs:
+// an ASN.1 sequence of two integers. In a JWS they have their full length (RFC 7518, section 3.4).
 func appendDER(b, r, s []byte) []byte {
 	r, s = shortest(r), shortest(s)
 	n := 4 + len(r) + len(s) + int(r[0]>>7) + int(s[0]>>7)
@@ -110,7 +114,7 @@ func appendDER(b, r, s []byte) []byte {
 	}
 	b = append(b, byte(n))
 	for _, number := range [...][]byte{r, s} {
-		sign := number[0] >> 7 // a zero in front keeps the number positive
+		sign := number[0] >> 7 // a zero byte in front keeps the ASN.1 integer positive
 		b = append(b, 0x02, byte(len(number))+sign)
 		if sign == 1 {
 			b = append(b, 0)
@@ -120,7 +124,7 @@ func appendDER(b, r, s []byte) []byte {
 	return b
 }
 
-// shortest returns a number without leading zeros. The number zero keeps one.
+// shortest returns number without leading zero bytes. The number zero keeps one byte.
 func shortest(number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]

@@ -49,7 +49,8 @@ func TestFind(t *testing.T) {
 			keys, known := s.Find(&tt.header)
 			require.Equal(t, tt.known, known)
 			var found []string
-			for _, k := range keys { // a key is recognized by the tokens that it verifies
+			// A token shows which key was found, because only that key verifies it.
+			for _, k := range keys {
 				for name, private := range private {
 					token, ok := tryIssue(private, tt.header.Algorithm)
 					if !ok {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The errors of a token that is not a usable JWS.
+// The errors of a token whose header or signature is not usable.
 var (
 	ErrMalformed = errors.New("not a JWS in compact form")
 	ErrHeader    = errors.New("header requires an extension that is not supported")
@@ -21,13 +21,14 @@ var (
 	ErrTries     = errors.New("too many keys fit the token")
 )
 
-// Header is the part of a JOSE header that is used. Members that contain or name keys from outside
-// (jku, jwk, x5u, x5c) are ignored (RFC 8725, section 3.10).
+// Header contains the members of a JOSE header that this package uses. It ignores the members jku,
+// jwk, x5u and x5c, because a key that the token itself brings or names proves nothing (RFC 8725,
+// section 3.10).
 type Header struct {
 	Algorithm  string
 	KeyID      string // kid, or ""
 	Thumbprint string // x5t, or ""
-	Type       string // typ in lower case, without the application/ prefix
+	Type       string // typ in lower case, without the prefix application/
 	HasType    bool
 }
 
@@ -36,8 +37,8 @@ const (
 	maxKeyID  = 512
 )
 
-// encoding refuses padding and stray bits in the last character. It accepts line breaks, so callers
-// look for those first.
+// encoding refuses padding, and unused bits that are not zero. It ignores line breaks, so callers
+// look for them first.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -49,9 +50,9 @@ func decodeString(s string) ([]byte, error) {
 
 var headerNames = claims.NewNames("alg", "kid", "typ", "cty", "crit", "b64", "zip", "enc", "x5t", "jku", "jwk", "x5u", "x5c")
 
-// ParseHeader reads the first segment of a token. The error is ErrMalformed, or ErrAlgorithm if alg
-// is missing or not a string, or ErrHeader if the header requires an extension, a compression or an
-// encryption.
+// ParseHeader parses the first segment of a token. The error is ErrMalformed if the segment is not
+// a header, ErrAlgorithm if alg is missing or not a string, and ErrHeader if the header requires an
+// extension, compression or encryption.
 func ParseHeader(segment string) (*Header, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
@@ -70,7 +71,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // another type names no algorithm
+				_, ok = m.Raw() // a typ that is not a string has no value, but is present
 			} else {
 				ok = h.Algorithm != ""
 			}
@@ -85,7 +86,7 @@ func ParseHeader(segment string) (*Header, error) {
 			var content string
 			content, ok = word(&m)
 			if strings.Contains(mediaType(content), "jwt") {
-				supported = false // a nested token
+				supported = false // cty marks a token inside a token
 			}
 		case "crit", "b64", "zip", "enc":
 			supported = false
@@ -108,7 +109,7 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// word reads a string that is neither empty nor too long.
+// word reads a string that is not empty and not too long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID
@@ -116,16 +117,17 @@ func word(m *claims.Members) (string, bool) {
 
 func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
 
-// Headers is a bounded table of parsed headers by their segment. It contains headers of verified
-// tokens only, so a stranger can't fill it. The zero value is ready to use.
+// Headers is a bounded table of parsed headers. The key is the encoded segment. It contains only
+// headers of verified tokens, so strangers can't fill it. The zero value is ready to use.
 type Headers struct {
 	known atomic.Pointer[map[string]*Header]
 }
 
 const maxKnownHeaders = 256
 
-// Get returns the header of a segment, or nil. full reports whether the table is full. If it is
-// full, nil does not mean that no token with the segment was verified.
+// Get returns the header of a segment, or nil if the table does not contain it. full reports
+// whether the table is full. In a full table, nil does not mean that no token with this header was
+// verified.
 func (c *Headers) Get(segment string) (h *Header, full bool) {
 	known := c.known.Load()
 	if known == nil {
@@ -134,7 +136,7 @@ func (c *Headers) Get(segment string) (h *Header, full bool) {
 	return (*known)[segment], len(*known) >= maxKnownHeaders
 }
 
-// Keep stores the header of a token whose signature was verified.
+// Keep stores the header of a verified token.
 func (c *Headers) Keep(segment string, h *Header) {
 	for {
 		old := c.known.Load()

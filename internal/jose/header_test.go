@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// headers are headers with the result of ParseHeader, or its error.
+// headers are headers, each with the expected result or error of ParseHeader.
 var headers = []struct {
 	name, text string
 	want       jose.Header
@@ -91,7 +91,7 @@ func TestParseHeader(t *testing.T) {
 	}
 }
 
-// An alg of another type counts as missing.
+// An alg that is not a string counts as a missing alg.
 func TestAlgorithmThatIsNotAString(t *testing.T) {
 	for _, value := range []string{`1`, `null`, `["RS256"]`, `true`, `{"a":1}`} {
 		_, err := jose.ParseHeader(b64([]byte(`{"alg":` + value + `}`)))
@@ -100,7 +100,7 @@ func TestAlgorithmThatIsNotAString(t *testing.T) {
 }
 
 func TestHeaderIsBounded(t *testing.T) {
-	sized := func(n int) string { // 6 KiB are 8 KiB when encoded
+	sized := func(n int) string { // 6 KiB have 8 KiB when encoded
 		const frame = `{"alg":"RS256","x5c":["` + `"]}`
 		return b64([]byte(`{"alg":"RS256","x5c":["` + strings.Repeat("A", n-len(frame)) + `"]}`))
 	}
@@ -177,14 +177,15 @@ func TestHeadersConcurrently(t *testing.T) {
 	require.Equal(t, 256, count, "all headers up to the bound are stored")
 }
 
-// FuzzHeader compares the parser with encoding/json. Both must read the same from an accepted
-// header.
+// FuzzHeader compares ParseHeader with encoding/json: both must read the same members from a header
+// that ParseHeader accepts.
 func FuzzHeader(f *testing.F) {
 	for _, tt := range headers {
 		f.Add([]byte(tt.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		_, _ = jose.ParseHeader(string(raw)) // without encoding, it is rarely base64url
+		// Random bytes are rarely base64url, so most inputs are encoded below.
+		_, _ = jose.ParseHeader(string(raw))
 		if cut, ok := jose.Split(string(raw)); ok {
 			_, _ = cut.Payload()
 			_, _ = cut.Hash().Verify("ES256", nil)

@@ -19,20 +19,20 @@ import (
 // Key is a public key of a key set.
 type Key struct {
 	id, x5t   string
-	algorithm *algorithm // nil allows every algorithm that fits
+	algorithm *algorithm // the alg of the key; nil allows every algorithm that fits its type
 	kty, crv  string
-	size      int // of an RSA modulus, in bytes
+	size      int // the length of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // a hash of the key and its names
+	print     [sha256.Size]byte // a hash of the numbers and names of the key
 }
 
 const (
 	minModulus = 2048 / 8
-	maxModulus = 8192 / 8 // a larger one would make each forged token expensive
+	maxModulus = 8192 / 8 // with a larger modulus, each forged token would cost much time
 )
 
-// fits reports whether the key may verify signatures of an algorithm: its type, its curve and its
-// alg agree with the algorithm.
+// fits reports whether the key can verify signatures of the algorithm a: whether its type, its
+// curve and its alg agree with a.
 func (k *Key) fits(a *algorithm) bool {
 	return k.kty == a.kty && k.crv == a.crv && (k.algorithm == nil || k.algorithm == a)
 }
@@ -48,15 +48,16 @@ func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
 	return len(signature) == size && a.verify(in, signature, k.public)
 }
 
-// jwkNames are the members that are read. A key with a private member is refused.
+// jwkNames are the members of a JWK that parseKey reads. The private members are in the list
+// because a key that has one is refused.
 var jwkNames = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
 }
 
 var registeredJWK = claims.NewNames(jwkNames...)
 
-// parseKey reads one key of a set. It ignores certificates: identity servers publish expired and
-// self-signed certificates, and the trust comes from the set itself.
+// parseKey parses one key of a set. It ignores certificates: identity servers publish expired and
+// self-signed ones. The key is trusted because it is in the issuer's key set.
 func parseKey(text string) (*Key, error) {
 	m := make(map[string]string)
 	var operations []string
@@ -99,7 +100,8 @@ func parseKey(text string) (*Key, error) {
 		if k.algorithm = algorithms[alg]; k.algorithm == nil {
 			return nil, errors.New("algorithm is not on the allow-list")
 		}
-		named = k.algorithm.name // always the same one, if it has two names
+		// One name for both names of an algorithm, so that print is the same.
+		named = k.algorithm.name
 	}
 	if err := k.material(m); err != nil {
 		return nil, err
@@ -125,14 +127,15 @@ var allAlgorithms = func() (all []*algorithm) {
 	return all
 }()
 
-// coordinates is the length of a coordinate of each curve, in octets.
+// coordinates are the lengths of x and y in bytes, by curve.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
-// isSigned reports whether a number begins with one zero octet before its highest bit. According to
-// RFC 7518, section 6.3.1.1, some libraries write a modulus in that way. The number is the same.
+// isSigned reports whether number begins with a zero byte, and its next byte has the highest bit
+// set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1). The value of the
+// number does not change.
 func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
 
-// material turns the numbers of a JWK into a public key.
+// material builds the public key from the numbers of a JWK.
 func (k *Key) material(m map[string]string) error {
 	var want []string
 	switch k.kty {
@@ -152,11 +155,13 @@ func (k *Key) material(m map[string]string) error {
 		switch {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)): // RFC 7518, section 2: Base64urlUInt
+		// RFC 7518, section 2: Base64urlUInt has no leading zero.
+		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
-		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]: // RFC 7518, section 6.2.1.2
+		// RFC 7518, section 6.2.1.2.
+		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
-		case name == "e" && len(value) > 4: // jwx would drop the first octets
+		case name == "e" && len(value) > 4: // jwx would ignore the first bytes
 			return errors.New("RSA exponent is too large")
 		}
 	}

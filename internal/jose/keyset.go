@@ -11,15 +11,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// KeySet is the usable keys of a JWK set that the issuer published.
+// KeySet contains the usable keys of a JWK set.
 type KeySet struct {
 	keys   group
 	byID   map[string]*group
 	byX5t  map[string]*group
 	prints map[[32]byte]struct{}
-	// Sum is the SHA-256 of the text of the set.
+	// Sum is the SHA-256 of the text of the JWK set.
 	Sum [sha256.Size]byte
-	// Skipped tells why each unusable key of the set was skipped. It contains at most 8 reasons.
+	// Skipped says for each unusable key why it was skipped. It contains at most 8 texts.
 	Skipped []string
 
 	mu     sync.Mutex
@@ -34,8 +34,8 @@ const (
 
 var setNames = claims.NewNames("keys")
 
-// ParseKeySet reads a JWK set (RFC 7517, section 5). It skips keys that can't be used. A set
-// without a usable key, or with more than 1000 keys, is an error.
+// ParseKeySet parses a JWK set (RFC 7517, section 5). It skips unusable keys. A set that has no
+// usable key, or more than 1000 keys, is an error.
 func ParseKeySet(text string) (*KeySet, error) {
 	s := &KeySet{byID: make(map[string]*group), byX5t: make(map[string]*group), prints: make(map[[32]byte]struct{})}
 	s.Sum = sha256.Sum256([]byte(text))
@@ -117,16 +117,17 @@ func (s *KeySet) Hash() string {
 	return hex.EncodeToString(hash[:])
 }
 
-// Contains reports whether the set contains a key: the same numbers under the same name.
+// Contains reports whether the set contains the key k: a key with the same numbers and names.
 func (s *KeySet) Contains(k *Key) bool {
 	_, ok := s.prints[k.print]
 	return ok
 }
 
-// Find returns the keys that a header selects. The header selects them by kid. If no key has that
-// kid, it selects them by the thumbprint of the certificate, because some identity servers rename
-// their keys. If the header has neither, it selects each key that fits. known is false if the
-// header names a key that the set doesn't contain; a newer set may contain it.
+// Find returns the keys that may have signed a token with the header h. If h has a kid, these are
+// the keys with that kid. If no key has that kid, these are the keys with the certificate
+// thumbprint in h, because some identity servers rename their keys. If h has neither, these are all
+// keys that fit the algorithm. known is false if h names a key that the set does not contain; a
+// newer set may contain it.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {
@@ -148,7 +149,7 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// named returns the keys that a header names, of any algorithm, or nil.
+// named returns the keys that h names, whatever their algorithm. It returns nil if there are none.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys
@@ -159,7 +160,7 @@ func (s *KeySet) named(h *Header) *group {
 	return s.byX5t[h.Thumbprint]
 }
 
-// MarkAbsent records that a key was looked for in this set, which does not contain it.
+// MarkAbsent records that the newest key set does not contain the key that h names.
 func (s *KeySet) MarkAbsent(h *Header) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,7 +170,7 @@ func (s *KeySet) MarkAbsent(h *Header) {
 	s.absent[named{strings.Clone(h.KeyID), strings.Clone(h.Thumbprint)}] = struct{}{}
 }
 
-// Absent reports whether MarkAbsent recorded the key that a header names.
+// Absent reports whether MarkAbsent was called for the key that h names.
 func (s *KeySet) Absent(h *Header) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -177,5 +178,5 @@ func (s *KeySet) Absent(h *Header) bool {
 	return ok
 }
 
-// named is the names by which a header selects a key.
+// named is the kid and the certificate thumbprint with which a header names a key.
 type named struct{ id, thumbprint string }

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus returns an odd number of so many bits. A public key shows no more about its modulus.
+// modulus returns an odd number with the given number of bits. No test needs its factors.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -29,15 +29,15 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped changes the last byte of a base64url text.
+// flipped returns x of the key with one changed bit, so that the point is not on the curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst puts a zero octet in front of a number: the same number in a form that RFC 7518
-// forbids.
+// zeroFirst returns a number of the key with a zero byte in front. RFC 7518 forbids this form,
+// although the value does not change.
 func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
 
 func zeroesFirst(n int, private any, member string) string {
@@ -46,7 +46,7 @@ func zeroesFirst(n int, private any, member string) string {
 	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
 }
 
-// cutZero returns an EC key whose x lacks its first octet, which is zero.
+// cutZero returns an EC key whose x begins with a zero byte, and leaves out that byte.
 func cutZero() string {
 	for {
 		private := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -194,7 +194,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Bad keys do not affect the other keys of a set, at any place.
+// A bad key does not affect the other keys of a set, wherever it is in the set.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
 	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
@@ -254,7 +254,8 @@ func TestParseKeySetRefuses(t *testing.T) {
 	require.Equal(t, 1, s.Len())
 }
 
-// tryIssue issues a token if the key fits the algorithm.
+// tryIssue returns a token that is signed with the key. ok is false if the key does not fit the
+// algorithm.
 func tryIssue(private any, algorithm string) (token string, ok bool) {
 	k, isEC := private.(*ecdsa.PrivateKey)
 	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {
@@ -263,7 +264,7 @@ func tryIssue(private any, algorithm string) (token string, ok bool) {
 	return issue(private, members{"alg": algorithm}), true
 }
 
-// FuzzKeySet adds a random key to a good one. The good one is found if the set is JSON.
+// FuzzKeySet adds a random key to a good one. If the set is valid JSON, the good key must be found.
 func FuzzKeySet(f *testing.F) {
 	for _, keys := range []map[string]string{usableKeys(), unusableKeys()} {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {
@@ -290,7 +291,8 @@ func FuzzKeySet(f *testing.F) {
 					return nil
 				})
 			})
-			if strict != nil { // not UTF-8, half of a surrogate pair, or too deep nesting
+			// The text is not UTF-8, has half of a surrogate pair, or is nested too deeply.
+			if strict != nil {
 				require.Error(t, err)
 				continue
 			}

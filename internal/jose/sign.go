@@ -14,14 +14,14 @@ import (
 	"math/big"
 )
 
-// Signer signs tokens with one private key. It is safe for concurrent use if the key is.
+// Signer signs JWTs with one private key. It is safe for concurrent use if that key is.
 type Signer struct {
 	key    crypto.Signer
 	public JWK
 	header string // the first segment of each token
 }
 
-// JWK is a public key as a key set publishes it (RFC 7517; RFC 8037 for Ed25519).
+// JWK is a public key in the form of a key set (RFC 7517; RFC 8037 for Ed25519).
 type JWK struct {
 	Type      string `json:"kty"`
 	Curve     string `json:"crv"`
@@ -32,8 +32,8 @@ type JWK struct {
 	Algorithm string `json:"alg"`
 }
 
-// NewSigner returns a Signer of tokens whose header has the type typ. The key is ECDSA with P-256
-// (ES256) or Ed25519 (EdDSA).
+// NewSigner returns a Signer. typ is the type in the header of its JWTs. The key must be ECDSA with
+// P-256 (ES256) or Ed25519 (EdDSA).
 func NewSigner(key crypto.Signer, typ string) (*Signer, error) {
 	if key == nil {
 		return nil, errors.New("is nil")
@@ -49,10 +49,10 @@ func NewSigner(key crypto.Signer, typ string) (*Signer, error) {
 	return &Signer{key: key, public: public, header: encoding.EncodeToString(header)}, nil
 }
 
-// Public returns the public half of the key.
+// Public returns the public key.
 func (s *Signer) Public() JWK { return s.public }
 
-// Sign returns a token with the payload: a JWS in compact serialization (RFC 7515, section 7.1).
+// Sign returns a JWS of the payload in compact serialization (RFC 7515, section 7.1).
 func (s *Signer) Sign(payload []byte) (string, error) {
 	input := s.header + "." + encoding.EncodeToString(payload)
 	message, hash := []byte(input), crypto.Hash(0)
@@ -63,7 +63,7 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	}
 	signature, err := s.key.Sign(rand.Reader, message, hash)
 	if err != nil {
-		// The text of the error may name a key store.
+		// The text of the error is replaced, because it may name the key store.
 		return "", errors.New("signing key: Sign failed")
 	}
 	if isECDSA {
@@ -74,17 +74,18 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	return input + "." + encoding.EncodeToString(signature), nil
 }
 
-// publicJWK returns the JWK of a public key. The error says what is wrong with the key.
+// publicJWK returns a public key as a JWK. The error says why the key is not supported.
 func publicJWK(public crypto.PublicKey) (JWK, error) {
 	var k JWK
-	var members string // that the thumbprint covers, in lexicographic order
+	// members are those of which RFC 7638 computes the thumbprint, in lexicographic order.
+	var members string
 	encode := encoding.EncodeToString
 	switch p := public.(type) {
 	case *ecdsa.PublicKey:
 		if p.Curve != elliptic.P256() {
 			return JWK{}, errors.New("is not of curve P-256")
 		}
-		point, err := p.Bytes() // 4, x and y
+		point, err := p.Bytes() // the byte 4, and then x and y
 		if err != nil {
 			return JWK{}, errors.New("is not a point of its curve")
 		}
@@ -104,8 +105,8 @@ func publicJWK(public crypto.PublicKey) (JWK, error) {
 	return k, nil
 }
 
-// joinDER turns an ES256 signature from ASN.1 into the form of a JWS: the two numbers in full
-// length (RFC 7518, section 3.4). It is the inverse of appendDER.
+// joinDER converts an ES256 signature from ASN.1 into the form of a JWS: its two numbers at full
+// length (RFC 7518, section 3.4). appendDER is the inverse.
 func joinDER(signature []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(signature, &v)

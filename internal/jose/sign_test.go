@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// A token that Sign made is one that ParseHeader and Verify accept, with the key that Public
-// returns. One signature in 128 has a short number: the loop meets some.
+// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. About one
+// signature in 128 has a short number, so the loop is long enough to meet some.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
@@ -46,7 +46,7 @@ func TestSignedTokensVerify(t *testing.T) {
 	}
 }
 
-// The key of RFC 8037, appendix A.2, has the thumbprint of appendix A.3.
+// RFC 8037 contains a key in appendix A.2 and its thumbprint in appendix A.3.
 func TestPublicIsStandard(t *testing.T) {
 	t.Parallel()
 	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
@@ -63,7 +63,7 @@ func TestPublicIsStandard(t *testing.T) {
 	require.Equal(t, base64.RawURLEncoding.EncodeToString(sum[:]), k.ID)
 }
 
-// NewSigner refuses keys that Sign can't use, without a panic.
+// NewSigner returns an error, and does not panic, for keys that Sign can't use.
 func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]crypto.Signer{
@@ -75,7 +75,7 @@ func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	}
 }
 
-// broken is a key in a store that fails, or whose signature is malformed.
+// broken is a key in a key store that fails, or returns malformed signatures.
 type broken struct {
 	public    crypto.PublicKey
 	signature []byte
@@ -86,11 +86,12 @@ func (b broken) Public() crypto.PublicKey { return b.public }
 
 func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.signature, b.err }
 
-// Sign returns an error for each signature that is no ES256 signature, and shows no text of the
-// key.
+// Sign returns an error for every signature that is not an ES256 signature. The error contains no
+// text of the key store.
 func TestSignWithBrokenKey(t *testing.T) {
 	t.Parallel()
-	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...) // R of 257 bits
+	// The number R has 257 bits.
+	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, key := range map[string]broken{
 		"error":         {err: errors.New("dial https://vault.internal: refused")},
 		"empty":         {},

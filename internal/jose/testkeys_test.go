@@ -24,7 +24,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The keys of this test binary are generated once, because an RSA key takes long under the race
+// These keys are generated once for all tests, because an RSA key takes long under the race
 // detector.
 var (
 	rsaKey  = once(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
@@ -49,7 +49,8 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 type members map[string]any
 
-// jwk is the public key of a private one as a JWK, with changes made to it; a nil removes a member.
+// jwk returns the public key of private as a JWK, with some members changed. A change to nil
+// removes the member.
 func jwk(private any, changes ...members) string {
 	m := members{}
 	switch k := private.(type) {
@@ -81,8 +82,8 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// sign returns the signature of an algorithm (RFC 7518, section 3; RFC 8037, section 3.1) with the
-// standard library alone.
+// sign returns a signature (RFC 7518, section 3; RFC 8037, section 3.1). It uses only the standard
+// library, so it is independent of the code under test.
 func sign(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(k, []byte(input))
@@ -104,7 +105,7 @@ func sign(private any, algorithm, input string) []byte {
 	panic(fmt.Sprintf("no signer for %T", private))
 }
 
-// issue returns a token.
+// issue returns a token with this header, signed with the key.
 func issue(private any, header members) string {
 	input := b64(must(json.Marshal(header))) + "." + b64([]byte(`{"sub":"alice"}`))
 	return input + "." + b64(sign(private, header["alg"].(string), input))
@@ -117,7 +118,7 @@ func split(t testing.TB, token string) jose.Token {
 	return cut
 }
 
-// verify parses the header of a token, finds its keys and verifies its signature.
+// verify parses the header of a token, finds the keys for it, and verifies the signature.
 func verify(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
 	t.Helper()
 	cut := split(t, token)

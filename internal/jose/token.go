@@ -7,13 +7,13 @@ import (
 	"sync"
 )
 
-// Token is a compact JWS, split at its dots and not verified.
+// Token is a compact JWS that was split at its dots, but not verified.
 type Token struct {
 	text          string
-	first, second int // the positions of the dots
+	first, second int // the indexes of the two dots
 }
 
-// Split splits a token. It returns false unless the token has exactly three segments.
+// Split splits a token into its segments. It returns false if there are not exactly three.
 func Split(token string) (Token, bool) {
 	first := strings.IndexByte(token, '.')
 	if first < 0 {
@@ -30,21 +30,20 @@ func Split(token string) (Token, bool) {
 	return Token{token, first, second}, true
 }
 
-// Looks reports whether the first segment begins as an encoded JSON object does. A token with three
-// other segments is an opaque token that contains two dots.
+// Looks reports whether the first segment looks like a JOSE header. If it does not, the text is an
+// opaque token that happens to contain two dots.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
-// IsJWT reports whether a text has three segments, and the first of them begins as an encoded JSON
-// object does.
+// IsJWT reports whether text has three segments and the first one looks like a JOSE header.
 func IsJWT(text string) bool {
 	token, ok := Split(text)
 	return ok && token.Looks()
 }
 
-// LooksLikeObject reports whether text begins as an encoded JSON object does. White space before
+// LooksLikeObject reports whether text begins like a JSON object in base64url. White space before
 // the object is legal (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {
-	if len(text) >= 2 && text[0] == 'e' { // nearly every token
+	if len(text) >= 2 && text[0] == 'e' { // the usual case: "e" begins the encoding of "{"
 		c := text[1]
 		return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 	}
@@ -86,19 +85,18 @@ func sextet(c byte) (value int, ok bool) {
 	return 0, false
 }
 
-// Header returns the first segment, encoded.
+// Header returns the first segment, in base64url.
 func (t Token) Header() string { return t.text[:t.first] }
 
-// Signed returns the first two segments with the dot between them: the text that is signed.
+// Signed returns the text that is signed: the first two segments with the dot between them.
 func (t Token) Signed() string { return t.text[:t.second] }
 
-// scratch is the memory in which a token is decoded. A pool of them saves a copy of each token on
-// the heap.
+// scratch is memory for decoding one token. A pool of them avoids an allocation for each token.
 type scratch struct{ input, decoded []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// maxScratch is the largest buffer that the pool keeps.
+// maxScratch is the largest buffer that goes back into the pool.
 const maxScratch = 64 << 10
 
 func (s *scratch) free() {
@@ -107,7 +105,7 @@ func (s *scratch) free() {
 	}
 }
 
-// decode decodes base64url. It accepts the canonical form only.
+// decode decodes base64url. It refuses every text that is not the canonical form.
 func (s *scratch) decode(segment string) ([]byte, bool) {
 	if strings.IndexByte(segment, '\n') >= 0 || strings.IndexByte(segment, '\r') >= 0 {
 		return nil, false
@@ -139,14 +137,14 @@ func decodeText(segment string) (string, bool) {
 	return string(text), ok
 }
 
-// Signature returns the third segment, encoded.
+// Signature returns the third segment, in base64url.
 func (t Token) Signature() string { return t.text[t.second+1:] }
 
-// Hashed is a token with the hash of its signed part. The key of a cache and the signature need the
-// same hash.
+// Hashed is a token with the hash of its signed part. The cache key and the verification both need
+// that hash.
 type Hashed struct {
 	Token
-	Sum [sha256.Size]byte // the SHA-256 of Signed
+	Sum [sha256.Size]byte // the SHA-256 of Token.Signed
 }
 
 // Hash hashes the signed part.
@@ -157,8 +155,8 @@ func (t Token) Hash() *Hashed {
 	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
-// Verify returns the first of keys that verifies the signature. algorithm is that of the header,
-// and each of the keys fits it.
+// Verify returns the first key that verifies the signature. algorithm is the alg of the header.
+// Every key in keys must fit it.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {
@@ -171,7 +169,7 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signed{sum: &t.Sum}
-	if a.hash != crypto.SHA256 { // otherwise the sum is enough
+	if a.hash != crypto.SHA256 { // Sum is a SHA-256, so other algorithms need the text itself
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input
 	}

@@ -60,7 +60,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// notCanonical are texts that are not canonical base64url. Some decoders accept them.
+// notCanonical are texts that some decoders accept although they are not canonical base64url.
 var notCanonical = map[string]string{
 	"padding": "YQ==", "padding alone": "=", "stray bits": "YR", "more stray bits": "YWJ9YWJ9YX", "one character": "Y",
 	"one character more": "YWJjZ", "line feed": "YW\nJj", "line feed at the end": "YWJj\n", "carriage return": "YW\rJj",
@@ -92,7 +92,7 @@ func TestBase64URLIsCanonical(t *testing.T) {
 	}
 }
 
-// signers are each algorithm with a key for it.
+// signers returns a private key for each algorithm.
 func signers() map[string]any {
 	return map[string]any{
 		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),
@@ -119,7 +119,7 @@ func TestVerify(t *testing.T) {
 				_, err := split(t, cut[0]+"."+cut[1]+"."+b64(forged)).Hash().Verify(algorithm, keys)
 				require.ErrorIs(t, err, jose.ErrSignature, "bit flipped in byte %d", i)
 				if i == 3 && len(signature) > 200 {
-					break // RSA is slow
+					break // to generate more RSA keys would take long
 				}
 			}
 			for name, forged := range map[string]string{
@@ -142,7 +142,7 @@ func TestVerify(t *testing.T) {
 			_, err = split(t, token).Hash().Verify(algorithm, nil)
 			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
 
-			// The right key does not verify under another algorithm.
+			// Under another algorithm, the right key does not verify the signature.
 			for _, other := range []string{
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
@@ -156,7 +156,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 gives EdDSA with Ed25519 a second name. Tokens and keys may use both names.
+// RFC 9864 calls EdDSA with Ed25519 "Ed25519". A token and its key may use different names of the
+// two.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -203,7 +204,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// An attacker signs with an HMAC whose secret is the public key. HMACs are not supported.
+// An attacker could use the public key as the secret of an HMAC. HMACs are not supported, so such a
+// token is refused.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
@@ -211,7 +213,7 @@ func TestSymmetricConfusion(t *testing.T) {
 	require.ErrorIs(t, err, jose.ErrSignature)
 }
 
-// RFC 7518, section 3.4: an ECDSA signature is r and s at full length.
+// An ECDSA signature is r and s at full length (RFC 7518, section 3.4). Other forms are refused.
 func TestECDSASignatureForms(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		t.Run(algorithm, func(t *testing.T) {
@@ -243,8 +245,8 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-// ECDSA signatures have numbers of different lengths. A mistake with one length would refuse one
-// token of some hundreds.
+// The numbers of an ECDSA signature have different lengths. If one length were handled wrongly, one
+// token in some hundreds would be refused.
 func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: algorithm})
@@ -268,7 +270,7 @@ func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	}
 }
 
-// RFC 7518, section 3.5: the salt has the length of the hash.
+// The salt of a PSS signature is as long as the hash (RFC 7518, section 3.5).
 func TestPSSSaltLength(t *testing.T) {
 	private := rsaKey()
 	keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: "PS256"})
@@ -305,8 +307,8 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	}
 }
 
-// Buffers are pooled. A token of another goroutine, or a long token before, must not affect the
-// result.
+// Buffers come from a pool. Neither a token of another goroutine nor a longer token before may
+// change a result.
 func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
 	s := parse(t, jwk(p256()))

@@ -7,24 +7,26 @@ import (
 	"time"
 )
 
-// FreeTries is the number of keys that each token may try.
+// FreeTries is the number of keys with which every token may be verified.
 const FreeTries = 4
 
-// MoreTries is the number of further keys that all bad tokens of a second may try together.
+// MoreTries is the number of further verifications that all bad tokens of one second may cost
+// together.
 const MoreTries = 256
 
-// Tries bounds the cost of bad tokens if many keys fit them: if keys share a kid, or a token has no
-// kid. Each token may try FreeTries keys. Each further key is taken from the allowance of the
-// second, MoreTries. A good token gives back the keys that it took. So if more than 260 keys fit,
-// the last ones are never tried. The zero value is ready to use.
+// Tries bounds the cost of bad tokens if many keys fit them: if several keys share a kid, or a
+// token has no kid. With up to FreeTries keys, a token may always be verified. Each further
+// verification is taken from an allowance of MoreTries for each second. If a token turns out to be
+// good, it gives back what it took. So if more than 260 keys fit, the last ones are never tried.
+// The zero value is ready to use.
 type Tries struct {
 	mu    sync.Mutex
-	since time.Time // when the second began
+	since time.Time // when the current second began
 	used  int
 }
 
-// Verify is [Hashed.Verify] within the bounds. If the allowance is used up before a key verifies
-// the signature, the error is ErrTries.
+// Verify is [Hashed.Verify] with this bound. If the allowance is used up before a key verifies the
+// signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
@@ -45,7 +47,8 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.Sub(t.since) >= time.Second { // not for the earlier now of a request that waited for keys
+	// Now can be earlier than since, if the request has waited for keys.
+	if now.Sub(t.since) >= time.Second {
 		t.since, t.used = now, 0
 	}
 	t.used++
@@ -58,7 +61,8 @@ func (t *Tries) giveBack(n int) {
 	t.used = max(t.used-n, 0)
 }
 
-// group is keys in the order in which they are tried. Keys that verified a token come first.
+// group is a list of keys, in the order in which they are tried: keys that have verified a token
+// come first.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }
@@ -70,14 +74,15 @@ func (g *group) all() []*Key {
 	return nil
 }
 
-// add adds a key to a group that is not in use yet.
+// add appends a key. The group must not be in use yet.
 func (g *group) add(k *Key) {
 	keys := append(g.all(), k)
 	g.keys.Store(&keys)
 }
 
-// Prefer moves a key to the front of the keys that [KeySet.Find] returns for h, because it verified
-// a token. Then strangers can't use up the allowance that its tokens need.
+// Prefer moves a key that has verified a token to the front of the keys that [KeySet.Find] returns
+// for h. Tokens of this key then need no part of the allowance, so strangers can't use it up for
+// them.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.named(h)
 	if g == nil {
@@ -94,5 +99,6 @@ func (s *KeySet) Prefer(h *Header, k *Key) {
 			keys = append(keys, other)
 		}
 	}
-	g.keys.CompareAndSwap(old, &keys) // if it fails, another key was preferred at the same time
+	// If this fails, another key was moved at the same time, and Prefer will be called again.
+	g.keys.CompareAndSwap(old, &keys)
 }

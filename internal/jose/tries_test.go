@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// crowdOf returns n EC keys with the same kid and thumbprint, and their key set.
+// crowdOf returns n EC keys that have the same kid and thumbprint, and a key set of these keys.
 func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	t.Helper()
 	var private []*ecdsa.PrivateKey
@@ -24,7 +24,7 @@ func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	return private, parse(t, keys...)
 }
 
-// selectors are the headers that select each key of crowdOf.
+// selectors are headers that select every key of crowdOf.
 var selectors = map[string]members{
 	"no name":    {"alg": "ES256"},
 	"kid":        {"alg": "ES256", "kid": "k"},
@@ -46,7 +46,7 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 	return err
 }
 
-// Each key of a large set verifies its tokens, and good tokens take nothing of the allowance.
+// Each key of a large set verifies its tokens. Good tokens use up nothing of the allowance.
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
@@ -65,7 +65,8 @@ func TestEveryKeyIsTried(t *testing.T) {
 	}
 }
 
-// Each bad token tries four keys, and all bad tokens of a second share the allowance for more.
+// Each bad token is tried with four keys. For more keys, all bad tokens of one second share the
+// allowance.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -86,7 +87,7 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	for n := range 100 { // a request that waited has an earlier now
+	for n := range 100 { // an earlier now, like that of a request that has waited
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
 		}
@@ -104,8 +105,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// A key that verified a token is tried first, so its tokens pass while strangers use up the
-// allowance.
+// A key that has verified a token is tried first, so its tokens are accepted even when strangers
+// use up the allowance.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -128,7 +129,7 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	require.Equal(t, 20, s.Len())
 }
 
-// Keys of one kid for other algorithms are not tried.
+// Keys with the right kid and another algorithm are not tried.
 func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	var keys []string
 	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {
@@ -139,7 +140,7 @@ func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	require.Len(t, found, 1)
 }
 
-// Keys are preferred while other tokens are verified.
+// Prefer may be called while other goroutines verify tokens.
 func TestPreferIsConcurrent(t *testing.T) {
 	private, s := crowdOf(t, 8)
 	var tries jose.Tries

@@ -1,4 +1,5 @@
-// Package loglimit decides which of many repeated events get a record in a log. It writes no log.
+// Package loglimit decides which of many repeated events are written to a log. It does not write to
+// a log itself.
 package loglimit
 
 import (
@@ -6,53 +7,55 @@ import (
 	"time"
 )
 
-// Changes decides about records of the state of things that either work or fail, such as the calls
-// of a server. It asks for one record when the state of a thing changes. If a thing changes all the
-// time, it asks for one record a minute instead. The zero value is ready. It is safe for concurrent
-// use.
+// Changes limits records about things that either work or fail, for example the calls to a server.
+// There is one record for each change between the two. If a thing changes all the time, there is
+// one record a minute instead. The zero value is ready to use. It is safe for concurrent use.
 type Changes struct {
 	mu     sync.Mutex
 	things map[string]*thing
 }
 
-// Kind is the kind of a record.
+// Kind says what a record is about.
 type Kind int
 
 const (
-	None      Kind = iota // no record
-	Failed                // the thing fails, or fails for another reason than before
-	Recovered             // the thing works again
-	Unsteady              // the thing changes too often for a record of each change
+	None Kind = iota // no record
+	// The thing now fails, or fails for another reason than in the last record.
+	Failed
+	Recovered // the thing works again
+	Unsteady  // the thing changes too often for one record for each change
 )
 
-// Record is a decision of Changes.
+// Record says what to write to the log.
 type Record struct {
 	Kind Kind
-	Why  string // the cause; for Unsteady: the latest cause
-	// Calls and Failures count since the last record. They are 0 unless the thing is or was unsteady.
+	Why  string // the cause of the failure; for Unsteady, that of the latest one
+	// Calls and Failures are the numbers of calls and failures since the last record. They are 0
+	// unless the thing is or was unsteady.
 	Calls, Failures int
 }
 
 const (
-	maxRecords  = 6           // about one thing in one minute
-	steadyAfter = time.Minute // without a change, a thing is no longer unsteady
+	maxRecords  = 6           // for one thing in one minute
+	steadyAfter = time.Minute // after this time without a change, a thing is no longer unsteady
 )
 
-// thing is the state of one thing.
+// thing is the state of one thing that works or fails.
 type thing struct {
 	why    string    // the cause of its failure, "" if it works
-	since  time.Time // when why changed last
-	logged string    // the why of the last record
-	latest string    // the latest why that was not ""
+	since  time.Time // when why changed
+	logged string    // the value of why in the last record
+	latest string    // the latest value of why that was not ""
 
-	minute   time.Time // when records began to count
-	records  int       // since minute
+	minute   time.Time // records counts from this time on
+	records  int       // the number of records since minute
 	unsteady bool
 	calls    int // since the last record
 	failures int // since the last record
 }
 
-// Note notes the state of a thing: why it fails, or "" if it works. It returns the record to write.
+// Note records the state of the thing name. why says why it fails, and is "" if it works. Note
+// returns the record that the caller should write.
 func (c *Changes) Note(name, why string, now time.Time) Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,7 +86,7 @@ func (t *thing) note(why string, now time.Time) Record {
 	switch {
 	case t.unsteady && now.Sub(t.since) >= steadyAfter:
 		t.unsteady = false
-		t.logged = "" // if it fails, one more record says so
+		t.logged = "" // if the thing fails next, there is a record of that
 		if why == "" {
 			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, why)
 		}
@@ -101,7 +104,7 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// record counts a record. logged is the why that the log then shows.
+// record counts the record r and returns it. logged is the state that the log then shows.
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// Counter decides about records of single events, by their kind. In each window of time, the first
-// events of a kind get a record each. The others are only counted: one record tells their number
-// when the window has ended. A Counter takes memory for each kind, and none for each event. It is
+// Counter limits records about single events of several kinds. In each window of time, the first
+// events of a kind get a record each. Further events are only counted, and after the window one
+// record contains their number. A Counter takes memory for each kind, but not for each event. It is
 // safe for concurrent use.
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
-	kinds  map[K]*counted // the map does not change
-	mu     sync.Mutex     // held to begin a window
+	kinds  map[K]*counted // does not change after NewCounter
+	mu     sync.Mutex     // held while a new window begins
 }
 
 // counted counts the events of one kind in one window.
@@ -23,14 +23,15 @@ type counted struct {
 	n      atomic.Int64
 }
 
-// Rest is the number of events of one kind that were only counted, in a window that has ended.
+// Rest is the number of events of one kind that were only counted in a window that has ended.
 type Rest[K comparable] struct {
 	Kind  K
 	Count int64
 	Since time.Time // the start of the window
 }
 
-// NewCounter returns a Counter. In each window, full events of a kind get a record.
+// NewCounter returns a Counter for these kinds. In each window, the first full events of a kind get
+// a record.
 func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Counter[K] {
 	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*counted, len(kinds))}
 	for _, kind := range kinds {
@@ -39,9 +40,10 @@ func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Cou
 	return c
 }
 
-// Add counts an event of a kind that NewCounter got; other kinds count as fallback. It returns the
-// number of the event within its kind and window: the first has the number 1. rest is what windows
-// of any kind have only counted before they ended. Add returns each Rest once.
+// Add counts an event. If NewCounter did not get this kind, the event counts as fallback, which is
+// one of its kinds. n is the number of the event in its kind and window, beginning with 1. rest
+// contains the events that were only counted in windows that have ended since; each Rest is
+// returned once.
 func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
@@ -53,14 +55,15 @@ func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[
 	return one.n.Add(1), rest
 }
 
-// End returns the end of the window of now.
+// End returns the end of the window that contains now.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
-// ended reports whether a window has ended. now may be one window too early: a caller may have been
-// delayed since it read the clock, and must not begin an older window again.
+// ended reports whether a window has ended at the window now. now may be one less than window, if
+// the caller read the clock before another caller began window; it must not begin the old window
+// again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
-// begin begins a window for all kinds.
+// begin begins a new window for all kinds, and returns what was only counted before.
 func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -16,7 +16,7 @@ func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.
 
 var recovered = loglimit.Record{Kind: loglimit.Recovered}
 
-// One record for each change, and none while the state stays the same.
+// Each change of the state asks for one record. While the state stays the same, there is none.
 func TestChangesAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var c loglimit.Changes
@@ -24,7 +24,7 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 		name, why string
 		want      loglimit.Record
 	}{
-		{"a", "", loglimit.Record{}}, // it works from the start
+		{"a", "", loglimit.Record{}}, // a thing that works from the start needs no record
 		{"a", "timeout", failed("timeout")},
 		{"a", "timeout", loglimit.Record{}},
 		{"b", "timeout", failed("timeout")},
@@ -38,8 +38,8 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// If a thing changes all the time, there is one record a minute, with the number of calls and of
-// failures. After a minute without a change, the log tells the state.
+// If a thing changes all the time, there is one record a minute, with the numbers of calls and
+// failures. When the thing has not changed for a minute, one more record says whether it works.
 func TestUnsteadyThings(t *testing.T) {
 	t.Parallel()
 	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {
@@ -75,8 +75,8 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
-// The first events of a window have a number that is not above full. The rest is returned once,
-// when the next window begins.
+// In each window, the first events get the numbers up to full. The other events of the window are
+// returned once, in a Rest, when the next window begins.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")
@@ -114,7 +114,7 @@ func utc(rest []loglimit.Rest[string]) []loglimit.Rest[string] {
 	return rest
 }
 
-// No event is lost between two windows: each has a number, or is in a Rest.
+// No event is lost when a new window begins: each one gets a number, or is counted in a Rest.
 func TestCounterConcurrently(t *testing.T) {
 	t.Parallel()
 	const full, events, goroutines = 5, 2000, 8

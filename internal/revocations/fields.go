@@ -1,13 +1,13 @@
 package revocations
 
-// tokenHashBit is the bit of TokenHash in a shape: list has it first.
+// tokenHashBit is the bit of TokenHash in a shape. TokenHash is the first field in list.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {
 	return [...]*string{&f.TokenHash, &f.TokenID, &f.SessionID, &f.Subject, &f.ClientID}
 }
 
-// shape tells which fields are set: one bit for each field, in the order of list.
+// shape says which fields are set: one bit for each field, in the order of list.
 func (f *Fields) shape() (bits int) {
 	for i, field := range f.list() {
 		if *field != "" {
@@ -17,8 +17,9 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// only returns f with the fields of the shape alone. ok is false if f lacks one of these fields.
-func (f Fields) only(shape int) (_ Fields, ok bool) {
+// restricted returns f with only the fields of the given shape. ok is false if one of these fields
+// is not set in f.
+func (f Fields) restricted(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {
 		case shape&(1<<i) == 0:

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// group holds all revocations with the same Fields. They differ by IssuedBefore and Until.
+// group contains all revocations with the same Fields. They differ in IssuedBefore and Until.
 type group struct {
 	fields Fields
-	size   int        // number of revocations
-	runs   [][]cutoff // in each run, before ascends and until descends
+	size   int        // the number of revocations
+	runs   [][]cutoff // sorted lists: in each, before ascends and until descends
 }
 
-// cutoff refuses tokens that were issued before a second of the issuer's clock, until a time of our
-// clock. A cutoff covers another one if both of its times are later.
+// cutoff refuses the tokens that were issued before the time before (by the issuer's clock). It
+// ends at until (by our clock). A cutoff covers another one if both of its times are later.
 type cutoff struct {
-	before int64 // seconds since 1970
+	before int64 // in seconds since 1970
 	until  time.Time
 }
 
-// add adds the cutoff of a revocation. It merges runs of about the same size. So no call moves all
-// cutoffs, and a group of n cutoffs has at most log n runs.
+// add adds the cutoff of a revocation. It merges runs of about the same size, so that no call moves
+// all cutoffs, and a group of n cutoffs has at most log n runs.
 func (g *group) add(issuedBefore, until time.Time) {
 	run := []cutoff{{firstAllowed(issuedBefore), until}}
 	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
@@ -33,7 +33,8 @@ func (g *group) add(issuedBefore, until time.Time) {
 	g.runs = append(g.runs, run)
 }
 
-// firstAllowed returns the first second at which a token may be issued. Tokens have whole seconds.
+// firstAllowed returns the first second in which a token may be issued that the revocation does not
+// refuse. It rounds up, because the times of tokens are whole seconds.
 func firstAllowed(issuedBefore time.Time) int64 {
 	if issuedBefore.IsZero() {
 		return math.MaxInt64
@@ -45,7 +46,7 @@ func firstAllowed(issuedBefore time.Time) int64 {
 	return seconds
 }
 
-// merge returns the cutoffs of two runs as one run. It leaves out each cutoff that another covers.
+// merge merges two runs into one. It leaves out each cutoff that another one covers.
 func merge(a, b []cutoff) []cutoff {
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(a, b cutoff) int {
@@ -61,8 +62,8 @@ func merge(a, b []cutoff) []cutoff {
 	return all[from:]
 }
 
-// matches reports whether a token that was issued at that second is refused. In each run, the first
-// cutoff after that second is the one that ends last.
+// matches reports whether a token that was issued at this second is refused. In each run, only the
+// first cutoff after that second is compared, because it ends last.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
 		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })
@@ -73,7 +74,7 @@ func (g *group) matches(issued int64, now time.Time) bool {
 	return false
 }
 
-// removeEnded removes the cutoffs that have ended. They are at the end of each run.
+// removeEnded removes the cutoffs that have ended. They are the last ones of each run.
 func (g *group) removeEnded(now time.Time) {
 	for i, run := range g.runs {
 		n := len(run)
@@ -85,7 +86,7 @@ func (g *group) removeEnded(now time.Time) {
 	g.runs = slices.DeleteFunc(g.runs, func(run []cutoff) bool { return len(run) == 0 })
 }
 
-// byEnd is a heap (container/heap) of revocations. The first element ends first.
+// byEnd is a heap of revocations (container/heap). The first element is the one that ends first.
 type byEnd []*revocation
 
 func (h byEnd) Len() int           { return len(h) }
@@ -96,14 +97,14 @@ func (h byEnd) Swap(i, j int) {
 	h[i].position, h[j].position = i, j
 }
 
-// Push implements heap.Interface.
+// Push is called by container/heap.
 func (h *byEnd) Push(x any) {
 	r := x.(*revocation)
 	r.position = len(*h)
 	*h = append(*h, r)
 }
 
-// Pop implements heap.Interface.
+// Pop is called by container/heap.
 func (h *byEnd) Pop() any {
 	last := len(*h) - 1
 	r := (*h)[last]

@@ -1,5 +1,5 @@
-// Package revocations keeps the revocations in force of one issuer, and finds out whether one of
-// them matches a token.
+// Package revocations stores the revocations of one issuer, and finds out whether one of them
+// refuses a token.
 package revocations
 
 import (
@@ -9,56 +9,55 @@ import (
 	"time"
 )
 
-// Max is the number of revocations that a Set holds. A login system that revokes more within the
-// lifetime of a token should revoke by session or subject, not by token.
+// Max is the largest number of revocations in a Set. If a service needs more within the lifetime of
+// a token, it should revoke by session or subject, and not by token.
 const Max = 100_000
 
-// sweepSome is the number of ended revocations that Add and Match remove at most, so that no call
+// sweepSome is how many ended revocations a call of Add or Match removes at most, so that no call
 // holds the lock for long.
 const sweepSome = 64
 
-// Fields are the fields of a token that a revocation can name. A revocation matches a token if the
-// token has each field that is set in the revocation, with the same value.
+// Fields are the fields of a token that a revocation can name. A revocation matches a token if each
+// field that is set in the revocation has the same value in the token.
 type Fields struct {
-	TokenHash string // SHA-256 of the token
+	TokenHash string // the hash of the token
 	TokenID   string // jti
 	SessionID string // sid
 	Subject   string // sub
 	ClientID  string // client_id
 }
 
-// Revocation refuses the tokens that match Fields and were issued before IssuedBefore, until Until.
-// If IssuedBefore is zero, the time of issue doesn't count.
+// Revocation refuses the tokens that match Fields and were issued before IssuedBefore. It ends at
+// Until. If IssuedBefore is zero, it does not matter when a token was issued.
 type Revocation struct {
 	Fields
 	IssuedBefore time.Time
 	Until        time.Time
 }
 
-// Token is a token that Match looks for.
+// Token is the token for which Match looks for a revocation.
 type Token struct {
-	Fields        // without TokenHash
-	Issued int64  // seconds since 1970; math.MinInt64 if the token does not say
+	Fields        // TokenHash is not set: Match computes it
+	Issued int64  // in seconds since 1970; math.MinInt64 if the token does not say it
 	Text   string // the token itself
 }
 
-// Set holds revocations. It is safe for concurrent use.
+// Set stores revocations. It is safe for concurrent use.
 //
-// The cost of Match and Add does not grow with the number of revocations of one subject, session or
-// client: an index leads to the few revocations that can match.
+// Match and Add do not become slower if one subject, session or client has many revocations: an
+// index leads to the few revocations that can match.
 type Set struct {
-	hash  func(token string) string // makes Fields.TokenHash
-	count atomic.Int64              // len(ends), readable without the lock
+	hash  func(token string) string // returns Fields.TokenHash for a token
+	count atomic.Int64              // the length of ends, which can be read without the lock
 
 	mu     sync.RWMutex
 	groups map[Fields]*group
 	known  map[identity]*revocation
-	ends   byEnd       // a heap
-	shapes [1 << 5]int // number of groups of each shape: see Fields.shape
+	ends   byEnd       // a heap of all revocations
+	shapes [1 << 5]int // the number of groups with each shape: see Fields.shape
 }
 
-// identity is the key of a revocation. Two revocations that differ only in their end have the same
-// identity.
+// identity is the key of a revocation. Revocations that differ only in Until have the same key.
 type identity struct {
 	group  *group
 	before time.Time // IssuedBefore
@@ -67,17 +66,17 @@ type identity struct {
 type revocation struct {
 	identity
 	until    time.Time
-	position int // in Set.ends
+	position int // the index in Set.ends
 }
 
-// New returns an empty Set. The function hash makes the TokenHash of a token.
+// New returns an empty Set. hash returns the TokenHash of a token.
 func New(hash func(token string) string) *Set {
 	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
 }
 
-// Add puts r in force. If an equal revocation is in force, the later end counts. Add reports
-// whether there was room. Times in r must have no monotonic clock reading and the same location in
-// all calls.
+// Add puts r in force. If an equal revocation is in force, the later of their ends counts. Add
+// returns false if there is no room. The times of r must have no monotonic clock reading, and the
+// same location in all calls.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +99,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 		if s.sweep(now, Max); len(s.ends) >= Max {
 			return false
 		}
-		g = s.groups[r.Fields] // the sweep may have removed it
+		g = s.groups[r.Fields] // the sweep may have removed the group
 	}
 	if g == nil {
 		g = &group{fields: r.Fields}
@@ -116,7 +115,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// sweep removes at most limit revocations that have ended. The caller holds s.mu.
+// sweep removes revocations that have ended, at most limit of them. The caller holds s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -136,7 +135,7 @@ func (s *Set) ended(now time.Time) bool {
 	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
 }
 
-// Empty reports whether no revocation is held. It takes no lock.
+// Empty reports whether the Set contains no revocation. It takes no lock.
 func (s *Set) Empty() bool { return s.count.Load() == 0 }
 
 // Match reports whether a revocation in force matches the token.
@@ -156,7 +155,7 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// find is Match under the lock. It makes one look-up for each shape that a revocation has.
+// find is the part of Match that needs the lock. It makes one look-up for each shape that occurs.
 func (s *Set) find(t Token, now time.Time) bool {
 	for shape, groups := range s.shapes {
 		if groups == 0 {
@@ -165,7 +164,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 		if shape&tokenHashBit != 0 && t.TokenHash == "" {
 			t.TokenHash = s.hash(t.Text)
 		}
-		fields, ok := t.only(shape)
+		fields, ok := t.restricted(shape)
 		if !ok {
 			continue
 		}
@@ -176,7 +175,7 @@ func (s *Set) find(t Token, now time.Time) bool {
 	return false
 }
 
-// Len returns the number of revocations that have not ended.
+// Len returns the number of revocations that are in force at now.
 func (s *Set) Len(now time.Time) (n int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

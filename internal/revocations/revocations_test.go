@@ -15,7 +15,7 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// hash is an identity function: a test names a token by its text.
+// hash returns the token itself, so that a test sees which token a revocation names.
 func hash(token string) string { return token }
 
 func bySubject(name string, until time.Time) revocations.Revocation {
@@ -26,7 +26,8 @@ func ofSubject(name string) revocations.Token {
 	return revocations.Token{Fields: revocations.Fields{Subject: name}, Issued: start.Unix()}
 }
 
-// fastest returns how long f takes at best. Other work of the machine can only make f slower.
+// fastest returns the shortest time that f takes in several calls. Other work of the machine can
+// only make f slower.
 func fastest(f func()) time.Duration {
 	best := time.Duration(1 << 62)
 	for range 20 {
@@ -37,19 +38,20 @@ func fastest(f func()) time.Duration {
 	return best
 }
 
-// Many revocations of one subject make neither Add nor Match slow. The test compares costs. It
-// allows 50 times the cost of one revocation for 50 000 revocations. A list would take 1000 times.
+// Many revocations of one subject do not make Add or Match slow. 50 000 revocations may cost up to
+// 50 times as much as one. A search through a list would cost at least 1000 times as much.
 func TestCostWithManyOfOneSubject(t *testing.T) {
 	const many, allowed = 50_000, 50
 	token := revocations.Token{
 		Fields: revocations.Fields{Subject: "U1", ClientID: "C1"},
 		Issued: start.Unix(),
 	}
-	// Each kind differs by n alone, and matches no token of the test.
+	// Each function returns the n-th revocation of a kind. None of them matches a token of the
+	// test.
 	type fields = revocations.Fields
 	for name, of := range map[string]func(n int) revocations.Revocation{
 		"dates": func(n int) revocations.Revocation {
-			// The later the date, the earlier the end. So no revocation covers another.
+			// A revocation with a later IssuedBefore ends earlier, so that none covers another.
 			return revocations.Revocation{Fields: fields{Subject: "U1"},
 				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
 				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
@@ -103,7 +105,8 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 	}
 }
 
-// The index finds what a list of all revocations would find, while revocations come and end.
+// Match finds the same as a search through a list of all revocations, while revocations are added
+// and end.
 func TestIndexFindsWhatAListFinds(t *testing.T) {
 	t.Parallel()
 	pick := func(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
@@ -188,8 +191,8 @@ func TestRevocationsEndOneByOne(t *testing.T) {
 	require.True(t, s.Empty())
 }
 
-// However many revocations end at the same time, there is room for new ones at once, and those that
-// have not ended stay.
+// Many revocations may end at the same time. There is then room for new ones at once, and those
+// that have not ended stay in force.
 func TestRevocationsEndTogether(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)
@@ -209,7 +212,7 @@ func TestRevocationsEndTogether(t *testing.T) {
 	require.True(t, s.Match(ofSubject("stays"), start.Add(90*time.Minute)))
 }
 
-// Match hashes the token only if a revocation names a hash.
+// Match computes the hash of a token only if a revocation names a hash.
 func TestHashIsMadeOnDemand(t *testing.T) {
 	t.Parallel()
 	hashed := 0

@@ -1,12 +1,12 @@
-// Package sharedresponse has the stored form of an introspection response, in a cache that the
-// instances of a service share.
+// Package sharedresponse encodes an introspection response for a cache that all instances of a
+// service share.
 //
-// A value is, in this order:
+// A value consists of these parts, in this order:
 //
 //	version   1 byte, Version
 //	active    1 byte, 0 or 1
 //	called    8 bytes, big-endian: milliseconds since 1970
-//	length    2 bytes, big-endian: of the issuer
+//	length    2 bytes, big-endian: the length of the issuer
 //	issuer
 //	claims    the rest: the JSON object of the response, empty if the token is not active
 package sharedresponse
@@ -17,11 +17,10 @@ import (
 	"time"
 )
 
-// Version is the version of the stored form. An instance does not read values of other versions. So
-// that instances of two versions do not replace each other's values, the key of a value must
-// contain the version too.
+// Version is the version of this encoding. Decode refuses other versions. The key of a value must
+// contain the version too, so that instances of two versions do not overwrite each other's values.
 //
-// Version 1, before any release, had no issuer.
+// Version 1, before any release, did not contain the issuer.
 const Version = 2
 
 const fixed = 1 + 1 + 8 + 2 // bytes before the issuer
@@ -29,12 +28,12 @@ const fixed = 1 + 1 + 8 + 2 // bytes before the issuer
 // Response is an introspection response.
 type Response struct {
 	Active bool
-	Called time.Time // when the call of the issuer began
+	Called time.Time // when the call to the issuer began
 	Issuer string
-	Claims string // the text of the response; "" if the token is not active
+	Claims string // the JSON text of the response; "" if the token is not active
 }
 
-// Encode returns the stored form of r, or nil if the issuer is too long.
+// Encode returns the encoding of r, or nil if the issuer is too long.
 func (r Response) Encode() []byte {
 	if len(r.Issuer) > math.MaxUint16 {
 		return nil
@@ -50,8 +49,8 @@ func (r Response) Encode() []byte {
 	return append(b, r.Claims...)
 }
 
-// Decode reads a stored form. It does not parse the claims. ok is false if value is not the stored
-// form of this version.
+// Decode decodes a value, but does not parse the claims. ok is false if value is not a valid
+// encoding of this version.
 func Decode(value []byte) (r Response, ok bool) {
 	if len(value) < fixed || value[0] != Version || value[1] > 1 {
 		return Response{}, false

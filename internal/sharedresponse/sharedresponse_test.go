@@ -20,7 +20,7 @@ var (
 	inactive = sharedresponse.Response{Called: called, Issuer: "https://a.example"}
 )
 
-// Instances of different releases share a cache. A change of these bytes needs another Version.
+// Instances of different releases share a cache. If this encoding changes, Version must change too.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]sharedresponse.Response{
