@@ -56,8 +56,7 @@ func Among(names []string, name string) bool {
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that is signed. sum is its SHA-256, if the caller has computed it for the
-// cache.
+// signed is the text that is signed, with its SHA-256. The key of the cache needs the same hash.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte

@@ -71,7 +71,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // a typ that is not a string has no value, but is present
+				_, ok = m.Raw() // skips an alg that is not a string; it counts as missing
 			} else {
 				ok = h.Algorithm != ""
 			}

@@ -29,7 +29,7 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped returns x of the key with one changed bit, so that the point is not on the curve.
+// flipped returns y of the key with one changed bit, so that the point is not on the curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
