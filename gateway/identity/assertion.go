@@ -22,9 +22,10 @@ import (
 //
 // The assertion has these claims:
 //   - the gateway's own iss, aud, iat, exp and jti;
-//   - sub, client_id, scope, sid, auth_time, acr, amr and those in Claims, copied from the access token if it has them;
-//   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or session. If an assertion has no token_iss, the
-//     gateway has a single issuer.
+//   - sub, client_id, scope, sid, auth_time, acr, amr and those in Claims, copied from the access
+//     token if it has them;
+//   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or
+//     session. If an assertion has no token_iss, the gateway has a single issuer.
 //
 // If a client acts for itself, the assertion has no sub. The service, like the gateway, accepts it
 // only with [xenaauth.Config.AllowClientTokens].

@@ -190,8 +190,10 @@ func (i *Identity) Names() []string {
 //
 // After an error, do not forward the request. The error wraps an [*xenaauth.Error] for
 // [xenaauth.Middleware.Deny], with one of these reasons:
-//   - ReasonForbidden: a claim of the token does not fit into the fields. A new token with the same claims would not help.
-//   - ReasonExpired: the access token has expired. The middleware accepted it because of the clock skew, but an assertion would be expired.
+//   - ReasonForbidden: a claim of the token does not fit into the fields. A new token with the same
+//     claims would not help.
+//   - ReasonExpired: the access token has expired. The middleware accepted it because of the clock
+//     skew, but an assertion would be expired.
 //   - ReasonUnavailable: the signing key fails.
 func (i *Identity) Set(h http.Header, u *xenaauth.User) error {
 	i.Strip(h)

@@ -22,7 +22,8 @@ const keySetMaxAge = 5 * time.Minute
 // A verifier that caches the key set must know a key before the gateway signs with it. So a
 // rotation takes three calls:
 //  1. SetKeys with the old key, and the new key after it.
-//  2. Five minutes later, when the cached key sets have expired: SetKeys with the new key, and the old key after it.
+//  2. Five minutes later, when the cached key sets have expired: SetKeys with the new key, and the
+//     old key after it.
 //  3. When the last assertion with the old key has expired: SetKeys with the new key alone.
 //
 // A verifier that fetches the key set when it meets an unknown key, like this library, needs no
