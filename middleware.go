@@ -65,7 +65,8 @@ type Middleware struct {
 	wrapped   bool           // validator is a wrapper around inner
 	proofs    *proofs        // nil if Options.Proofs is empty
 	opts      Options
-	// needsScope is Config.AllowAnyAudience. If set, a scope must show that the token is for this API.
+	// needsScope is Config.AllowAnyAudience. If set, a scope must show that the token is for this
+	// API.
 	needsScope bool
 	rendered   renderings
 	log        refusalLog

@@ -38,8 +38,8 @@ type refusalLog struct {
 }
 
 // write logs a refusal, or only counts it. secrets are the lines of the request's Authorization
-// field; no record contains these credentials. attrs returns further attributes; it is called only if
-// the refusal is logged.
+// field; no record contains these credentials. attrs returns further attributes; it is called only
+// if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
 		// The client has canceled the request. This is no outage, and must not use up a record of

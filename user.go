@@ -231,7 +231,7 @@ type userKey struct{}
 type userContext struct {
 	context.Context
 	user *User // nil if the request has no user
-	// by is the middleware that checked the request. It is nil if ContextWithUser put the user there.
+	// by is the middleware that checked the request, or nil if ContextWithUser put the user there.
 	by          *Middleware
 	credentials bearer.Credentials
 	confirmed   *confirmed // the proofs of possession that were confirmed for this request

@@ -56,7 +56,8 @@ func (d *Decoder) free() {
 // table is a hash table of pairs of an object and a name, with linear probing. Its seed is random,
 // so that strangers can't choose names with the same hash.
 type table struct {
-	// slots contain the number of an entry, or 0. The length is a power of two, and at most half is used.
+	// slots contain the number of an entry, or 0. The length is a power of two, and at most half of
+	// the slots are used.
 	slots   []uint16
 	entries []entry
 	objects uint32
