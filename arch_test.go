@@ -29,8 +29,9 @@ var homes = map[string]string{
 // internalImports lists what each internal package may import of this module. None may import the
 // root.
 var internalImports = map[string][]string{
-	"internal/jose":   {"internal/claims"},
-	"internal/target": {"internal/fieldname"},
+	"internal/jose":     {"internal/claims"},
+	"internal/rpcerror": {"internal/bearer"},
+	"internal/target":   {"internal/fieldname"},
 }
 
 // gatewayImports lists what each package of the gateway may import of this module. Apart from that,

@@ -2,8 +2,12 @@ package xenaauth
 
 import (
 	"context"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/target"
@@ -93,7 +97,9 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	}
 	switch {
 	case err != nil:
-		e.Err = asError(err)
+		told := *asError(err) // a copy, because the hook may change it
+		told.Scopes, told.Params = slices.Clone(told.Scopes), maps.Clone(told.Params)
+		e.Err = &told
 		e.Outcome = OutcomeRefused
 		if e.Err.StatusCode() == http.StatusServiceUnavailable {
 			e.Outcome = OutcomeUnavailable
@@ -106,7 +112,10 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 		e.Issuer, e.ClientID = user.Issuer(), user.ClientID()
 	}
 	if t != nil {
-		e.Duration, e.Upstream, e.Source = time.Since(t.start), t.upstream, t.source
+		e.Duration, e.Upstream = time.Since(t.start), time.Duration(t.upstream.Load())
+		if user != nil {
+			e.Source = sources[t.source.Load()]
+		}
 		if e.Source == "" && user != nil && m.inner != nil {
 			e.Source = SourceCache
 		}
@@ -114,14 +123,23 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	m.opts.Event(r.Context(), e)
 }
 
-// trace records how one request is checked, for its Event. Only the goroutine of the request writes
-// to a trace. If the token is in use, nothing is written, so that the check is as fast as without a
-// trace.
+// trace records how one request is checked, for its Event. A TokenValidator of the service may call
+// a Validator in other goroutines, so the fields are atomic. If the token is in use, nothing is
+// written, so that the check is as fast as without a trace.
 type trace struct {
 	start    time.Time
-	source   string        // "" if the token was not verified or introspected for this request
-	upstream time.Duration // for how long the request waited for the issuer
+	source   atomic.Uint32 // an index of sources; 0 if the token was not verified or introspected for this request
+	upstream atomic.Int64  // for how long the request waited for the issuer, a time.Duration
 }
+
+// sources are the values of Event.Source that a trace can have.
+var sources = [...]string{"", SourceJWT, SourceIntrospection}
+
+// The indexes of sources.
+const (
+	fromJWT           = 1
+	fromIntrospection = 2
+)
 
 // newTrace returns a trace, or nil if Options.Event is nil.
 func (m *Middleware) newTrace() *trace {
@@ -133,9 +151,11 @@ func (m *Middleware) newTrace() *trace {
 
 type tokenKey struct{}
 
-// tokenContext is the context that a middleware passes to a TokenValidator.
+// tokenContext is the context that a middleware passes to a TokenValidator. With an empty token it
+// hides an outer tokenContext.
 type tokenContext struct {
 	context.Context
+	token  string // the token that the middleware checks
 	trace  *trace // nil if Options.Event is nil
 	proofs bool   // the middleware will check proofs of possession after the call
 }
@@ -147,13 +167,19 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// String hides the token if the context is printed.
+func (c *tokenContext) String() string { return fmt.Sprintf("%v of a token check", c.Context) }
+
+// GoString hides the token too.
+func (c *tokenContext) GoString() string { return c.String() }
+
 // tokenContext returns the context for a TokenValidator. It returns ctx itself if there is neither
 // a trace nor a Proof that the validator should know about.
-func (m *Middleware) tokenContext(ctx context.Context, t *trace) context.Context {
+func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
 	}
-	return &tokenContext{ctx, t, m.proofs != nil}
+	return &tokenContext{ctx, token, t, m.proofs != nil}
 }
 
 // traceOf returns the trace of the check that ctx belongs to. It is nil if Options.Event is nil.
@@ -165,27 +191,31 @@ func traceOf(ctx context.Context) *trace {
 	return nil
 }
 
-// checksProofs reports whether the caller of a TokenValidator will check proofs of possession. Only
-// then may the validator accept a token that is bound to a key.
-func checksProofs(ctx context.Context) bool {
+// checksProofs reports whether the caller of a TokenValidator will check the proofs of possession
+// of token. Only then may the validator accept a token that is bound to a key. For another token it
+// is false: code of the service may call a Validator with a context that it got during a check.
+func checksProofs(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
-	return ok && c.proofs
+	return ok && c.proofs && c.token == token
 }
 
-// callerContext returns the context that the middleware passed to tokenContext. Functions of the
+// callerContext returns ctx without what a middleware put there for the Validator. Functions of the
 // service get this context. If they call a Validator with it, the Validator refuses bound tokens,
 // because no caller will check the proof.
 func callerContext(ctx context.Context) context.Context {
 	if c, ok := ctx.(*tokenContext); ok {
-		return c.Context
+		ctx = c.Context
+	}
+	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok && c.token != "" {
+		return &tokenContext{Context: ctx}
 	}
 	return ctx
 }
 
 // setSource records how the token was checked. t may be nil.
-func (t *trace) setSource(source string) {
+func (t *trace) setSource(source uint32) {
 	if t != nil {
-		t.source = source
+		t.source.Store(source)
 	}
 }
 
@@ -202,7 +232,7 @@ func (t *trace) startWait() (end func()) {
 	start := time.Now()
 	return func() {
 		if d := time.Since(start); d > minWait {
-			t.upstream += d
+			t.upstream.Add(int64(d))
 		}
 	}
 }

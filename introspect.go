@@ -94,7 +94,7 @@ func (i *introspector) introspect(
 		now = time.Now() // a call to the issuer may have taken seconds
 	}
 	active := &known.user
-	if err := i.policy.check(ctx, active, nil, claims.Answer, now); err != nil {
+	if err := i.policy.check(ctx, token, active, nil, claims.Answer, now); err != nil {
 		return nil, err
 	}
 	if verified == nil {
@@ -144,10 +144,10 @@ func (i *introspector) lookup(
 	}
 	t := traceOf(ctx)
 	endWait := t.startWait()
-	newer, err := i.request(ctx, endpoint, token, key, known != nil)
+	newer, err := i.request(callerContext(ctx), endpoint, token, key, known != nil)
 	endWait()
 	if err == nil {
-		t.setSource(SourceIntrospection)
+		t.setSource(fromIntrospection)
 	}
 	usable := known != nil && now.Before(known.usable)
 	if err != nil && usable && asError(err).Reason == ReasonUnavailable {

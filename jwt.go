@@ -62,7 +62,7 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 				return nil, err
 			}
 		}
-		if err := v.policy.check(ctx, &facts.user, token.header, claims.JWT, now); err != nil {
+		if err := v.policy.check(ctx, text, &facts.user, token.header, claims.JWT, now); err != nil {
 			// No key could make these claims good, so this refusal is not 503 while the issuer is
 			// down.
 			return nil, err

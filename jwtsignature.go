@@ -49,6 +49,7 @@ func (s *signatures) verify(
 	ctx context.Context, token *jose.Hashed, header *jose.Header, set *claims.Set, by *verifiedBy, now time.Time,
 ) error {
 	t := traceOf(ctx)
+	ctx = callerContext(ctx)
 	endWait := t.startWait()
 	published, err := s.issuer.keys.Get(ctx, now)
 	endWait()
@@ -87,7 +88,7 @@ func (s *signatures) verify(
 	s.users.Note(user)
 	by.key = key
 	by.in.Store(published.keys)
-	t.setSource(SourceJWT)
+	t.setSource(fromJWT)
 	return nil
 }
 

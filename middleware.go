@@ -210,7 +210,9 @@ func (m *Middleware) CheckOptional(r *http.Request, rs ...Requirement) (*http.Re
 // request without a user, even if another package has put a user into its context, and reports the
 // request to Options.Event.
 func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
-	m.report(r, nil, nil, nil)
+	if m.opts.Event != nil && !m.hasReported(r) {
+		m.report(r, nil, nil, nil)
+	}
 	return withoutUser(r)
 }
 
@@ -229,8 +231,15 @@ func (m *Middleware) Refuse(r *http.Request, err error) error {
 // checkRequest implements Check, and CheckOptional if optional is set.
 func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	t := m.newTrace()
+	checked := false
+	defer func() {
+		if !checked { // a policy, a proof or a TokenValidator panicked, and the guard will answer 503
+			m.report(r, nil, errUndecided, t)
+		}
+	}()
 	before := m.contextOf(r)
 	allowed, user, err := m.check(r, rs, before, optional, t)
+	checked = true
 	if err != nil {
 		e := m.typed(asError(err))
 		m.report(r, user, e, t)
@@ -238,7 +247,7 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 		return nil, e
 	}
 	// Otherwise an earlier guard of this middleware has reported that the request is allowed.
-	if before == nil {
+	if m.opts.Event != nil && !m.hasReported(r) {
 		m.report(r, user, nil, t)
 	}
 	return allowed, nil
@@ -308,10 +317,10 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 
 // validate calls the TokenValidator and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
-	if m.inner == nil && !bearer.IsToken68(token) {
+	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) { // code of the service gets tokens only
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
-	user, err := m.validator.Validate(m.tokenContext(ctx, t), token)
+	user, err := m.validator.Validate(m.tokenContext(ctx, token, t), token)
 	switch {
 	case err != nil && m.inner != nil && !bearer.IsToken68(token):
 		// A token with illegal characters is a malformed request (400) and not a bad token (401).

@@ -65,7 +65,7 @@ func (p *policy) user(set *claims.Set) User {
 // the JWT is in a cache, because its header was checked before. The functions below are in the
 // order in which check calls them.
 func (p *policy) check(
-	ctx context.Context, u *User, header *jose.Header, source claims.Source, now time.Time,
+	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
 	set := u.set
 	if err := p.checkIssuer(set, source); err != nil {
@@ -89,7 +89,7 @@ func (p *policy) check(
 	if err := p.checkParties(u, source); err != nil {
 		return err
 	}
-	if u.isBound() && !checksProofs(ctx) { // RFC 7800, section 3.1
+	if u.isBound() && !checksProofs(ctx, token) { // RFC 7800, section 3.1
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if err := p.checkProfile(set, source); err != nil {

@@ -39,7 +39,8 @@ type Proof interface {
 	// Respond may add header fields to the response, for example a nonce. If the request is
 	// allowed, err is nil, and Respond is called only if this proof was confirmed for the request.
 	// Otherwise err is the refusal, and Respond is called for each Proof of the middleware. The
-	// header may then contain a challenge, which Respond must not change.
+	// header may then contain a challenge, which Respond must not change. If several guards check a
+	// request, each of them calls Respond. So use Set and not Add.
 	Respond(h http.Header, r *http.Request, err error)
 }
 
@@ -127,9 +128,14 @@ func newProofs(all []Proof) *proofs {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the challenge of %s can't have these parameters", name))
 		}
 		for _, param := range params {
-			if !slices.Contains(p.schemes[at].params, param) {
-				p.schemes[at].params = append(p.schemes[at].params, param)
+			if slices.Contains(p.schemes[at].params, param) {
+				continue
 			}
+			sameName := func(q bearer.Param) bool { return q.Name == param.Name }
+			if slices.ContainsFunc(p.schemes[at].params, sameName) { // RFC 9110, section 11.2
+				panic(fmt.Sprintf("xenaauth: Options.Proofs: two proofs of %s have different %s", name, param.Name))
+			}
+			p.schemes[at].params = append(p.schemes[at].params, param)
 		}
 		p.member = append(p.member, member)
 		p.scheme = append(p.scheme, uint8(at))
@@ -141,16 +147,41 @@ func newProofs(all []Proof) *proofs {
 // confirmed is a linked list of the proofs that were confirmed for a request. Middlewares add to
 // it.
 type confirmed struct {
-	proof Proof
-	value string
-	next  *confirmed
+	proof  Proof
+	value  string
+	method string // of the request, like host and target
+	host   string
+	target string
+	next   *confirmed
 }
 
-// has reports whether proof was confirmed for the key that value names.
-func (c *confirmed) has(proof Proof, value string) bool {
-	for ; c != nil; c = c.next {
-		if c.proof == proof && c.value == value {
-			return true
+// isFor reports whether c was confirmed for the method and the target of r. It is true if c is nil.
+// A proof may be for one method and one target (RFC 9449, section 4.2). So it says nothing about
+// another request that has the context and the credentials of the first one.
+func (c *confirmed) isFor(r *http.Request) bool {
+	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
+}
+
+// targetOf returns the target of r. RequestURI is what the client sent, also if a handler changed
+// the URL, for example to remove a prefix. A request that was not received has a URL only.
+func targetOf(r *http.Request) string {
+	if r.RequestURI != "" || r.URL == nil {
+		return r.RequestURI
+	}
+	return r.URL.RequestURI()
+}
+
+// wasConfirmed reports whether an earlier guard has confirmed proof for the request r, its
+// credentials, and the key that value names. The guard may be one of another middleware.
+func wasConfirmed(r *http.Request, proof Proof, value string) bool {
+	for c := range userContexts(r.Context()) {
+		if !c.confirmed.isFor(r) || !c.credentials.Same(r.Header["Authorization"]) {
+			continue
+		}
+		for one := c.confirmed; one != nil; one = one.next {
+			if one.proof == proof && one.value == value {
+				return true
+			}
 		}
 	}
 	return false
@@ -200,23 +231,18 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		return nil, refuse(ReasonConfirmation,
 			fmt.Errorf("cnf has no member for the scheme %s", p.names[c.Scheme]))
 	}
-	var before, list *confirmed
-	earlier, ok := r.Context().Value(userKey{}).(*userContext)
-	if ok && earlier.credentials.Same(r.Header["Authorization"]) {
-		// An outer middleware may have confirmed this proof. It is not checked again, because a
-		// proof may be valid only once.
-		before = earlier.confirmed
-	}
+	var list *confirmed
 	for i, value := range values {
 		if value == "" {
 			continue
 		}
-		if !before.has(p.all[i], value) {
+		// A proof that was confirmed is not checked again, because it may be valid only once.
+		if !wasConfirmed(r, p.all[i], value) {
 			if err := p.all[i].Confirm(r, c.Token(), value); err != nil {
 				return nil, err
 			}
 		}
-		list = &confirmed{p.all[i], value, list}
+		list = &confirmed{p.all[i], value, r.Method, r.Host, targetOf(r), list}
 	}
 	return list, nil
 }

@@ -258,7 +258,7 @@ func policyError(err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		return e
+		return asError(err) // with the text of err, if err wraps e
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return refuse(ReasonUnavailable, err)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -255,10 +256,39 @@ func (c *userContext) GoString() string { return c.String() }
 // nil.
 func (m *Middleware) contextOf(r *http.Request) *userContext {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
-	if !ok || c.by != m || !c.credentials.Same(r.Header["Authorization"]) {
+	if !ok || !m.isFor(c, r) {
 		return nil
 	}
 	return c
+}
+
+// isFor reports whether c is the result of a guard of this middleware for the request r: for its
+// credentials, and for its target if a proof of possession was confirmed.
+func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
+	return c.by == m && c.credentials.Same(r.Header["Authorization"]) && c.confirmed.isFor(r)
+}
+
+// hasReported reports whether an earlier guard of this middleware has reported that r is allowed.
+func (m *Middleware) hasReported(r *http.Request) bool {
+	for c := range userContexts(r.Context()) {
+		if m.isFor(c, r) {
+			return true
+		}
+	}
+	return false
+}
+
+// userContexts returns the userContexts in ctx, from the inside to the outside.
+func userContexts(ctx context.Context) iter.Seq[*userContext] {
+	return func(yield func(*userContext) bool) {
+		for {
+			c, ok := ctx.Value(userKey{}).(*userContext)
+			if !ok || !yield(c) {
+				return
+			}
+			ctx = c.Context
+		}
+	}
 }
 
 // isCurrent reports whether the token that an earlier guard validated is still valid. If the

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
 // The status codes that a refusal can have.
@@ -32,14 +34,15 @@ func Code(status int) uint32 {
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
 // Metadata returns the metadata of ErrorInfo: the required scopes as the member "scope", and the
-// further parameters of the challenge. It returns nil if there are none.
+// further parameters that the challenge contains. It returns nil if there are none.
 func Metadata(scopes []string, params map[string]string) map[string]string {
-	if len(scopes) == 0 && len(params) == 0 {
+	allowed := bearer.Params(params, "realm", "scope", "resource_metadata")
+	if len(scopes) == 0 && len(allowed) == 0 {
 		return nil
 	}
-	metadata := make(map[string]string, len(params)+1)
-	for name, value := range params {
-		metadata[name] = value
+	metadata := make(map[string]string, len(allowed)+1)
+	for _, p := range allowed {
+		metadata[p.Name] = p.Value
 	}
 	if len(scopes) > 0 {
 		metadata["scope"] = strings.Join(scopes, " ")

@@ -2,6 +2,7 @@ package rpcerror_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +45,23 @@ func TestRetryDelay(t *testing.T) {
 		if got := rpcerror.RetryDelay(text); got != want {
 			t.Errorf("RetryDelay(%q) = %v, want %v", text, got, want)
 		}
+	}
+}
+
+// Parameters that a challenge can't contain are not in the metadata either.
+func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
+	params := map[string]string{
+		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",
+		"long": strings.Repeat("a", 1000),
+	}
+	got := rpcerror.Metadata([]string{"a"}, params)
+	if len(got) != 2 || got["acr_values"] != "urn:a" || got["scope"] != "a" {
+		t.Errorf("%v", got)
+	}
+	for i := range 50 {
+		params["p"+strings.Repeat("x", i)] = "a"
+	}
+	if n := len(rpcerror.Metadata(nil, params)); n != 8 {
+		t.Errorf("%d parameters", n)
 	}
 }

@@ -1,0 +1,127 @@
+package events_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// Another middleware or a public route between two guards adds no event.
+func TestOneEventAroundAnotherGuard(t *testing.T) {
+	l := listen(new(harness.ScopeValidator))
+	user := l.Require(xenaauth.AnyUser())
+	other := listen(new(harness.ScopeValidator)).Require(xenaauth.AnyUser())
+	require.Equal(t, []string{"allowed ann"}, l.send(t, user(other(user(harness.Teapot))), "Bearer a"))
+	public := user(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		l.CheckPublic(l.CheckPublic(r))
+	}))
+	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
+}
+
+// A request whose policy panics has an event: the response is 503.
+func TestEventOfPanickingPolicy(t *testing.T) {
+	l := listen(new(harness.ScopeValidator))
+	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { _ = recover() }()
+		guarded.ServeHTTP(w, r)
+	})
+	require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer a"))
+}
+
+// The event of a revoked token has no source, as it has no user.
+func TestEventOfRevokedToken(t *testing.T) {
+	issuer := harness.NewIssuer()
+	v := harness.NewValidator(t, issuer.Config())
+	l, token := listen(v), issuer.JWT(xenaauthtest.Token{})
+	require.NoError(t, v.Revoke(t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(token)}))
+	l.send(t, l.Require(xenaauth.AnyUser())(harness.Teapot), "Bearer "+token)
+	require.Len(t, l.events, 1)
+	require.Nil(t, l.events[0].User)
+	require.Empty(t, l.events[0].Source)
+}
+
+// The hook can't change the response.
+func TestEventIsACopy(t *testing.T) {
+	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
+		Event: func(_ context.Context, e xenaauth.Event) {
+			if e.Err != nil {
+				e.Err.Reason, e.Err.Scopes[0] = xenaauth.ReasonMissingToken, "changed"
+			}
+		},
+	})
+	w := harness.Send(m.Require(xenaauth.AllScopes("b"))(harness.Teapot), t.Context(), http.MethodGet, "Bearer a")
+	require.Equal(t, 403, w.Code)
+	require.Contains(t, w.Header().Get("Www-Authenticate"), `scope="b"`)
+}
+
+// hedging calls the Validator in two goroutines and returns the first result.
+type hedging struct{ xenaauth.TokenValidator }
+
+func (h hedging) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }
+
+func (h hedging) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	type result struct {
+		user *xenaauth.User
+		err  error
+	}
+	results := make(chan result, 2)
+	for range 2 {
+		go func() {
+			u, err := h.TokenValidator.Validate(ctx, token)
+			results <- result{u, err}
+		}()
+	}
+	first := <-results
+	return first.user, first.err
+}
+
+// A wrapper may call the Validator in several goroutines. The race detector checks this test.
+func TestEventOfValidatorInGoroutines(t *testing.T) {
+	issuer := harness.NewIssuer()
+	l := listen(hedging{harness.NewValidator(t, issuer.Config())})
+	h := l.Require(xenaauth.AnyUser())(harness.Teapot)
+	for range 20 {
+		require.Len(t, l.send(t, h, "Bearer "+issuer.JWT(xenaauthtest.Token{})), 1)
+	}
+}
+
+// The error of a policy keeps the text around an Error, for the log.
+func TestPolicyErrorKeepsItsText(t *testing.T) {
+	err := xenaauth.Where("x", func(context.Context, *xenaauth.User) error {
+		return fmt.Errorf("the database says no: %w", &xenaauth.Error{Reason: xenaauth.ReasonForbidden})
+	}).Check(t.Context(), xenaauthtest.User(xenaauthtest.Token{}))
+	require.ErrorContains(t, err, "the database says no")
+}
+
+// recording is a wrapper that accepts every text, and records it.
+type recording struct {
+	xenaauth.TokenValidator
+	got *[]string
+}
+
+func (v recording) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
+
+func (v recording) Validate(_ context.Context, token string) (*xenaauth.User, error) {
+	*v.got = append(*v.got, token)
+	return xenaauth.NewUser(map[string]any{"sub": "ann"})
+}
+
+// A wrapper around a Validator gets tokens only, and no text that can't be a token.
+func TestWrapperGetsTokensOnly(t *testing.T) {
+	var got []string
+	v := recording{harness.NewValidator(t, harness.NewIssuer().Config()), &got}
+	l := listen(v)
+	h := l.Require(xenaauth.AnyUser())(harness.Teapot)
+	for _, authorization := range []string{"Bearer a b", "Bearer a,Bearer b", "Bearer \x00", "Bearer a\r\nX: y"} {
+		require.Equal(t, []string{"refused malformed_request"}, l.send(t, h, authorization), authorization)
+	}
+	require.Empty(t, got)
+}

@@ -1,0 +1,173 @@
+package possession_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// addingValue is a wrapper that calls the Validator with a context of its own.
+type addingValue struct{ xenaauth.TokenValidator }
+
+type valueKey struct{}
+
+func (v addingValue) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	return v.TokenValidator.Validate(context.WithValue(ctx, valueKey{}, 1), token)
+}
+
+func (v addingValue) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
+
+// A function of the service that calls the Validator gets no bound token accepted, also if a
+// wrapper has added a value to the context. It does not get the token of the request accepted
+// either.
+func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
+	var s *service
+	var stolen, own string
+	var errs []error
+	s = start(t, func(c *xenaauth.Config) {
+		c.Subject = func(ctx context.Context, u *xenaauth.User) (string, error) {
+			for _, token := range []string{stolen, own} {
+				_, err := s.validator.Validate(ctx, token)
+				errs = append(errs, err)
+			}
+			return "ann", nil
+		}
+	})
+	stolen = s.token(map[string]any{"key": "k"})
+	own = s.issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"cnf": map[string]any{"key": "k"}}})
+	h := middleware(addingValue{s.validator}, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
+	require.Equal(t, 418, send(h, request("Key "+own, "Proof", "k")).Code)
+	require.Len(t, errs, 2)
+	require.Error(t, errs[0])
+	require.Error(t, errs[1])
+}
+
+// otherToken is a wrapper that validates another token than that of the request.
+type otherToken struct {
+	xenaauth.TokenValidator
+	token string
+	err   *error
+}
+
+func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User, error) {
+	_, *v.err = v.TokenValidator.Validate(ctx, v.token)
+	return v.TokenValidator.Validate(ctx, token)
+}
+
+// The middleware checks the proof of the token of the request, and of no other token.
+func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
+	s := start(t, nil)
+	var err error
+	v := otherToken{s.validator, s.token(map[string]any{"key": "stolen"}), &err}
+	h := middleware(v, newKeyProof()).Require(xenaauth.AnyUser())(harness.Teapot)
+	require.Equal(t, 418, send(h, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k")).Code)
+	require.Error(t, err)
+}
+
+// callingCache is a cache of introspection responses that calls a function and stores nothing.
+type callingCache struct{ call func(context.Context) }
+
+func (c callingCache) Get(ctx context.Context, _ [32]byte) ([]byte, error) {
+	c.call(ctx)
+	return nil, nil
+}
+
+func (c callingCache) Set(ctx context.Context, _ [32]byte, _ []byte, _ time.Duration) error {
+	c.call(ctx)
+	return nil
+}
+
+// Code of the service that runs for a call of the issuer gets no bound token accepted.
+func TestSharedCacheNeedsProof(t *testing.T) {
+	var s *service
+	var stolen string
+	var mu sync.Mutex
+	var errs []error
+	s = start(t, func(c *xenaauth.Config) {
+		c.Introspection.Cache = callingCache{func(ctx context.Context) {
+			_, err := s.validator.Validate(ctx, stolen)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		}}
+	}, newKeyProof())
+	stolen = s.token(map[string]any{"key": "k"})
+	require.Equal(t, 418, send(s.guarded(), request("Bearer "+s.issuer.Opaque(xenaauthtest.Token{}))).Code)
+	mu.Lock()
+	defer mu.Unlock()
+	require.NotEmpty(t, errs)
+	for _, err := range errs {
+		require.Error(t, err)
+	}
+}
+
+// The context of a request that passed gives no proof to a request with another method or target,
+// also if its credentials are the same.
+func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
+	s := start(t, nil, newKeyProof())
+	token := s.token(map[string]any{"key": "k"})
+	inner := s.guarded()
+	var codes []int
+	outer := s.m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		for _, change := range []func(*http.Request){
+			func(r *http.Request) { r.Method = http.MethodDelete },
+			func(r *http.Request) { r.Host = "other.example" },
+			func(r *http.Request) { r.RequestURI = "/everything" },
+			func(r *http.Request) { r.RequestURI, r.URL.Path = "", "/everything" },
+		} {
+			sub := request("Key " + token).WithContext(r.Context())
+			change(sub)
+			codes = append(codes, send(inner, sub).Code)
+		}
+	}))
+	send(outer, request("Key "+token, "Proof", "k"))
+	require.Equal(t, []int{401, 401, 401, 401}, codes)
+}
+
+// A proof is confirmed once for a request and a middleware, whatever comes between its guards.
+func TestConfirmOnceWhateverIsBetween(t *testing.T) {
+	for name, between := range map[string]func(*service, *http.Request) *http.Request{
+		"CheckPublic": func(s *service, r *http.Request) *http.Request { return s.m.CheckPublic(r) },
+		"ContextWithUser": func(_ *service, r *http.Request) *http.Request {
+			u, _ := xenaauth.UserFromContext(r.Context())
+			return r.WithContext(xenaauth.ContextWithUser(r.Context(), u))
+		},
+		"another middleware": func(s *service, r *http.Request) *http.Request {
+			allowed, err := middleware(s.validator, newKeyProof()).Check(r)
+			require.NoError(t, err)
+			return allowed
+		},
+		"StripPrefix": func(_ *service, r *http.Request) *http.Request {
+			r = r.Clone(r.Context())
+			r.URL.Path = "/inner"
+			return r
+		},
+	} {
+		proof := newKeyProof()
+		s := start(t, nil, proof)
+		r, err := s.m.Check(request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
+		require.NoError(t, err, name)
+		_, err = s.m.Check(between(s, r))
+		require.NoError(t, err, name)
+		require.Len(t, proof.calls, 1, name)
+	}
+}
+
+// Two proofs of one scheme must not have different values of a parameter: RFC 9110, section 11.2,
+// forbids a parameter twice.
+func TestOneParameterWithTwoValues(t *testing.T) {
+	a, b := newKeyProof(), newCertProof()
+	b.scheme = "Key"
+	a.params, b.params = map[string]string{"algs": "ES256"}, map[string]string{"algs": "RS256"}
+	require.Panics(t, func() { middleware(harness.FixedValidator{}, a, b) })
+	b.params = a.params
+	require.NotPanics(t, func() { middleware(harness.FixedValidator{}, a, b) })
+}
