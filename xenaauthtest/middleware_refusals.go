@@ -153,9 +153,6 @@ func (s *middlewareSuite) testRequirements(t *testing.T) {
 	})
 }
 
-// asked returns the response a, with one expected call of the validator.
-func asked(a answer) answer { a.validated = 1; return a }
-
 func (s *middlewareSuite) testRefusals(t *testing.T) {
 	api := map[string]any{"aud": s.issuer.API()}
 	good := s.token()
@@ -177,7 +174,7 @@ func (s *middlewareSuite) testRefusals(t *testing.T) {
 		{"no token", nil, missing("")},
 		{"another scheme", []string{"Basic YW5uOnNlY3JldA=="}, missing("")},
 		{"the scheme alone", []string{"Bearer"}, malformed()},
-		{"two tokens in a field", []string{"Bearer " + good + ", Bearer " + good}, asked(malformed())},
+		{"two tokens in a field", []string{"Bearer " + good + ", Bearer " + good}, malformed()},
 		{"the field twice", []string{"Bearer " + good, "Bearer " + good}, malformed()},
 		{"another scheme beside it", []string{"Basic YW5uOnNlY3JldA==", "Bearer " + good}, malformed()},
 		{"a token that is too long", bearerToken(strings.Repeat("a", xenaauth.DefaultMaxTokenLength+1)), malformed()},
