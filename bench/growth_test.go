@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// publish publishes n keys. The signing key is the last.
+// publish makes the issuer publish n keys. The key that signs the tokens is the last of them.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
@@ -30,8 +30,8 @@ func (f *fixture) publish(n int) {
 		k := map[string]any{"kid": randomHex(20) + f.algorithm, "use": "sig", "alg": f.algorithm, "kty": own["kty"]}
 		switch f.algorithm {
 		case "RS256":
-			// A random odd number of the right size. A thousand real keys take minutes, and these keys
-			// sign nothing.
+			// The modulus is a random odd number of the right size. It would take minutes to
+			// generate a thousand real keys, and these keys sign nothing.
 			modulus := make([]byte, 256)
 			_, _ = rand.Read(modulus)
 			modulus[0] |= 0x80
@@ -64,8 +64,8 @@ func withKeys(b *testing.B, f *fixture, n int) *xenaauth.Validator {
 	return v
 }
 
-// BenchmarkGrowthKeys measures a request with a new token while more and more keys are published,
-// in turn with one published key.
+// BenchmarkGrowthKeys measures a request with a new token while the issuer publishes more and more
+// keys. It measures the request alternately with many published keys and with one.
 func BenchmarkGrowthKeys(b *testing.B) {
 	for _, algorithm := range []string{"RS256", "ES256"} {
 		for _, n := range []int{10, 1000} {
@@ -79,8 +79,8 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	}
 }
 
-// inTurn returns a function that serves n requests in each call, and continues with the next ones
-// in the next call.
+// inTurn returns a function. Each call of it serves n requests, and begins where the call before
+// ended.
 func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
@@ -92,18 +92,18 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full is a validator whose cache contains n tokens, with some tokens of the cache to use.
+// full is a validator whose cache contains n tokens, and some of these tokens.
 type full struct {
 	validator *xenaauth.Validator
-	each      float64  // bytes of memory per token
+	each      float64  // bytes of memory for each token
 	spread    []string // some of the tokens
 }
 
 var fulls = map[int]*full{}
 
-// filled returns the validator with n tokens. The tokens use EdDSA, because a million of them can
-// be made in the shortest time. The memory of a token in the cache does not depend on the
-// algorithm.
+// filled returns a full validator with n tokens. The tokens use EdDSA, because signing with it is
+// the fastest and up to a million tokens are needed. The memory of a token in the cache does not
+// depend on the algorithm.
 func filled(b *testing.B, n int) *full {
 	b.Helper()
 	if c := fulls[n]; c != nil {
@@ -115,7 +115,8 @@ func filled(b *testing.B, n int) *full {
 	ctx := context.Background()
 	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
 	before := heap()
-	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 }) // shards don't fill evenly
+	// The cache is larger than n, because its shards do not fill evenly.
+	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)
 	each(n, func(i int) {
@@ -136,10 +137,11 @@ func filled(b *testing.B, n int) *full {
 	return c
 }
 
-// spreadTokens is more than the number of tokens for which the library has faster code.
+// spreadTokens is the number of tokens in use in the second case of BenchmarkGrowthCached. It is
+// larger than the number of tokens for which the library's cache has a faster path.
 const spreadTokens = 8192
 
-// heap returns the memory in use after a garbage collection.
+// heap returns the bytes of heap memory in use after a garbage collection.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -150,7 +152,7 @@ func heap() uint64 {
 
 var sizes = []int{10_000, 100_000, 1_000_000}
 
-// BenchmarkMemory measures the memory of a token in the cache, with its user.
+// BenchmarkMemory measures the memory that one token and its user take in the cache.
 func BenchmarkMemory(b *testing.B) {
 	for _, n := range sizes {
 		b.Run(fmt.Sprintf("entries=%d", n), func(b *testing.B) {
@@ -161,9 +163,10 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthCached measures a token in use while more and more tokens are in the cache: with
-// hotTokens in use, with so many in use that each lookup reads cold memory, and with hotTokens in
-// use after that.
+// BenchmarkGrowthCached measures a request with a token in use while the cache contains more and
+// more tokens. It measures three cases: hotTokens tokens in use; so many tokens in use that each
+// lookup reads memory that no processor cache holds; and again hotTokens tokens in use, after the
+// second case.
 func BenchmarkGrowthCached(b *testing.B) {
 	few := func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }
 	many := func(c *full) []string { return c.spread }
@@ -199,8 +202,8 @@ func BenchmarkGrowthCached(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthScopes measures a request with a token of more and more scopes. The required scope
-// is the last.
+// BenchmarkGrowthScopes measures a request whose token has more and more scopes. The required scope
+// is the last in the token.
 func BenchmarkGrowthScopes(b *testing.B) {
 	const tokens = 256
 	for _, n := range []int{1, 100, 1000} {
@@ -234,8 +237,8 @@ func BenchmarkGrowthScopes(b *testing.B) {
 	}
 }
 
-// BenchmarkGrowthRoutes measures a token in use with more and more guarded routes, all of them in
-// use.
+// BenchmarkGrowthRoutes measures a request with a token in use, while the service has more and more
+// guarded routes. All of the routes get requests.
 func BenchmarkGrowthRoutes(b *testing.B) {
 	f := issuer("RS256")
 	for _, n := range []int{1, 100, 10_000} {

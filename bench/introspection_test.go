@@ -19,8 +19,8 @@ func introspecting(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// BenchmarkIntrospection measures a request with an opaque token, in use or new, with an issuer on
-// loopback.
+// BenchmarkIntrospection measures a request with an opaque token, for a token in use and for a new
+// token. The issuer listens on loopback.
 func BenchmarkIntrospection(b *testing.B) {
 	f := newFixture("EdDSA")
 	defer f.Close()
@@ -37,7 +37,7 @@ func BenchmarkIntrospection(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		next := new(counter)
 		h := mount(introspecting(f), next)
-		rs := make([]*http.Request, 20_000) // more than are cached
+		rs := make([]*http.Request, 20_000) // more tokens than the cache keeps
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
 		}
@@ -45,8 +45,9 @@ func BenchmarkIntrospection(b *testing.B) {
 	})
 }
 
-// BenchmarkIntrospectionStampede sends a thousand requests with one new token at once. It measures
-// how many calls the issuer gets, which takes 5 ms for each, and how long the last request waits.
+// BenchmarkIntrospectionStampede sends a thousand requests with the same new token at the same
+// time. The issuer takes 5 ms for each call. The benchmark measures how many calls the issuer gets,
+// and how long the last request waits.
 func BenchmarkIntrospectionStampede(b *testing.B) {
 	const requests = 1000
 	f := newFixture("EdDSA")

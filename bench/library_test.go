@@ -28,7 +28,7 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// serve measures requests one after the other. Every request must pass.
+// serve measures requests one after the other. It fails the benchmark if a request is refused.
 func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	b.Helper()
 	w := newDiscard()
@@ -47,14 +47,14 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// These are the numbers of tokens in use: a few, which the goals use, and as many as a service sees
-// in a busy minute.
+// These are the numbers of tokens in use. The goals use the small number. The large number is what
+// a service sees in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
 )
 
-// warm serves every request so often that every cache has the tokens.
+// warm serves every request several times, so that all caches contain the tokens.
 func warm(h http.Handler, rs []*http.Request) {
 	w := newDiscard()
 	for range 4 {
@@ -80,7 +80,7 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio measures a request with a token in use as a share of the limit.
+// BenchmarkWarmRatio measures a request with a token in use as a part of the limit.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -121,10 +121,11 @@ func BenchmarkWarmParallel(b *testing.B) {
 	})
 }
 
-// BenchmarkTwoCores measures the time for a request on two cores divided by the time on one core,
-// in turn. 0.5 is the best possible result.
+// BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
+// on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	const ops = 16_000 // some milliseconds: changing the number of cores stops the world
+	// Some milliseconds, because a change of the number of cores stops all goroutines.
+	const ops = 16_000
 	f := issuer("RS256")
 	v := validator(f, nil)
 	rs := requests(f.tokens(fewTokens))
@@ -142,7 +143,9 @@ func BenchmarkTwoCores(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(cores)
 	paired(b, "x-1core", ops, func() {
-		runtime.GOMAXPROCS(1) // else the other core collects the garbage, and the one looks faster than it is
+		// Without this, the second core would collect the garbage of the first, and one core would
+		// look faster than it is.
+		runtime.GOMAXPROCS(1)
 		work(0)
 	}, 2*ops, func() {
 		runtime.GOMAXPROCS(2)
@@ -164,7 +167,8 @@ func BenchmarkLookup(b *testing.B) {
 			must(err)
 		}
 	}
-	// Copies, like the strings of a request: no lookup may depend on the address of a string.
+	// The tokens are copied, because each request has a string of its own: a lookup must not be
+	// faster because it knows the address of the string.
 	for i, t := range tokens {
 		tokens[i] = strings.Clone(t)
 	}
@@ -179,12 +183,12 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// free is a validator that costs nothing.
+// free is a validator that does no work and returns a fixed user.
 type free struct{ user *xenaauth.User }
 
 func (f free) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }
 
-// BenchmarkMiddleware measures everything except the validation.
+// BenchmarkMiddleware measures the middleware without the validation of the token.
 func BenchmarkMiddleware(b *testing.B) {
 	user, err := xenaauth.NewUser(map[string]any{"sub": "1", "client_id": "c", "scope": "openid profile testapi offline_access"})
 	must(err)
@@ -232,8 +236,9 @@ func BenchmarkReject(b *testing.B) {
 			if _, err := v.Validate(context.Background(), good); err != nil {
 				b.Fatal(err)
 			}
-			// An unknown key starts at most one fetch a second for all requests. Here the key set was just
-			// fetched, so that the refusal is immediate.
+			// Tokens with an unknown key start at most one fetch of the key set a second, and a
+			// request can wait for that fetch. prime causes the fetch before the measurement, so
+			// that the measured refusals are immediate.
 			prime := func() {
 				var all sync.WaitGroup
 				for _, r := range rs {
@@ -255,8 +260,8 @@ func BenchmarkReject(b *testing.B) {
 	}
 }
 
-// reject measures refusals one after the other. Every half second it stops the clock and calls
-// prime, if prime is not nil.
+// reject measures refusals one after the other. If prime is not nil, reject stops the clock every
+// half second and calls prime.
 func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
 	b.Helper()
 	w := newDiscard()

@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// limit verifies a token with as little work as possible: it decodes payload and signature, hashes,
-// and calls the standard library. No verifier that uses the standard library can take less time.
+// The type limit verifies a token with the least possible work: it decodes payload and signature,
+// hashes, and calls the standard library. No verifier that uses the standard library can take less
+// time.
 type limit struct {
 	verify    func(input, signature []byte) bool
 	payload   [1 << 10]byte
@@ -56,7 +57,7 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// public returns the issuer's public key for signatures. It reads the key from the published key
+// public returns the public key that verifies the tokens. It reads the key from the published key
 // set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
@@ -95,7 +96,8 @@ func byteTokens(tokens []string) [][]byte {
 	return all
 }
 
-// BenchmarkLimit measures the lower bound of every verifier that uses Go's standard cryptography.
+// BenchmarkLimit measures the limit: the least time that a verifier with Go's standard cryptography
+// can take.
 func BenchmarkLimit(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm, func(b *testing.B) {
@@ -115,12 +117,13 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// block is the number of cold operations in one measurement of a pair. They take about a
-// millisecond. In that time the load of a shared machine does not change much.
+// block is the number of requests with new tokens in one measurement of a pair. They take about a
+// millisecond, a time in which the load of a shared machine changes little.
 const block = 40
 
-// paired runs two functions alternately. It reports the median of the ratio of their times per
-// operation. Other load of the machine slows both functions down, so it changes the ratio little.
+// paired runs the functions base and other alternately, and reports the median of the ratio of
+// their times per operation. Other load of the machine slows both functions down, so it changes the
+// ratio little.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()
 	base()

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// BenchmarkRatio measures a request with a new token, for this library and for each peer, as a
-// multiple of the limit. Other load of the machine changes a ratio less than a time, so the goals
-// use ratios.
+// BenchmarkRatio measures a request with a new token as a multiple of the limit, for this library
+// and for each peer. The goals use ratios, because other load of the machine changes a ratio less
+// than a time.
 func BenchmarkRatio(b *testing.B) {
 	for _, algorithm := range algorithms {
 		b.Run("alg="+algorithm+"/lib=xenaauth", func(b *testing.B) {

@@ -22,11 +22,11 @@ var algorithms = []string{"RS256", "ES256", "EdDSA"}
 
 const (
 	scope = "testapi"
-	// lifetime is the lifetime of the tokens. It is longer than any run, so that no token expires.
+	// lifetime is how long a token is valid. It is longer than any run, so that no token expires.
 	lifetime = 12 * time.Hour
 )
 
-// discard is a ResponseWriter that discards everything and can be used again.
+// discard is a ResponseWriter that discards everything. It can be used for many responses.
 type discard struct {
 	header http.Header
 	status int
@@ -38,12 +38,12 @@ func (d *discard) Header() http.Header         { return d.header }
 func (d *discard) Write(b []byte) (int, error) { return len(b), nil }
 func (d *discard) WriteHeader(status int)      { d.status = status }
 
-// counter is the handler behind the middleware. It counts requests.
+// counter is the handler behind the middleware. It counts the requests that pass.
 type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
-// nothing is a handler that does nothing. Several goroutines may call it.
+// nothing is a handler that does nothing. Several goroutines may call it at the same time.
 type nothing struct{}
 
 func (nothing) ServeHTTP(http.ResponseWriter, *http.Request) {}
@@ -54,19 +54,20 @@ func must(err error) {
 	}
 }
 
-// fixture is an issuer with a listener on loopback, because the other libraries need a server. It
-// publishes two keys, as after a rotation.
+// fixture is an issuer that listens on loopback, because the other libraries fetch keys over HTTP.
+// It publishes two keys, as after a rotation.
 type fixture struct {
 	*xenaauthtest.Issuer
 	algorithm string
-	header    string // of its tokens
+	header    string // the JOSE header of its tokens
 	mu        sync.Mutex
 	minted    []string
 }
 
 var fixtures = map[string]*fixture{}
 
-// issuer returns the issuer of an algorithm. It is never closed and ends with the process.
+// The function issuer returns the issuer that signs with an algorithm. The issuer runs until the
+// process ends.
 func issuer(algorithm string) *fixture {
 	if f := fixtures[algorithm]; f != nil {
 		return f
@@ -93,8 +94,8 @@ func randomHex(n int) string {
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
-// claims returns the payload of a token as IdentityServer4 writes it. Each has another user,
-// session and id.
+// claims returns the payload of a token as IdentityServer4 writes it. Each payload has another
+// user, session and token id.
 func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) string {
 	now := from.Unix()
 	random := strings.ToLower(randomHex(16))
@@ -106,13 +107,13 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// mint makes a token that differs from all others. It does not use the registry of the issuer,
-// which would grow with each token.
+// mint makes a token that differs from all others. It signs the token itself, because the test
+// issuer records each token that it issues and would grow.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// tokens returns n tokens. Each call returns the same tokens.
+// tokens returns n tokens. Each call returns the same tokens, so that they are made once.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -124,7 +125,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// each calls do with every number from 0 to n-1, on all cores.
+// The function each calls do with every number from 0 to n-1, on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup
@@ -154,8 +155,8 @@ func requests(tokens []string) []*http.Request {
 	return rs
 }
 
-// validator returns a Validator with the configuration of a typical user, except for the lifetime
-// of the tokens.
+// The function validator returns a Validator with the configuration of a typical service, except
+// for the lifetime of the tokens.
 func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	cfg := f.Config()
 	cfg.MaxTokenLifetime = lifetime
@@ -167,14 +168,14 @@ func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	return v
 }
 
-// mount puts a handler behind the middleware, as a typical user does.
+// mount puts a handler behind the middleware, as a typical service does.
 func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
 
-// The cold path is measured with more tokens than the cache can contain. Each token has left the
-// cache when it comes again. So every request verifies its token and stores it in a full cache,
-// which removes an entry.
+// Benchmarks of new tokens use more tokens than the cache can contain. A token has left the cache
+// when it is sent again. So every request verifies its token and stores it in a full cache, which
+// removes another entry.
 const (
 	coldTokens = 2048
 	coldCache  = 1024
@@ -189,7 +190,8 @@ func coldValidator(f *fixture) *xenaauth.Validator {
 	return v
 }
 
-// onlyMisses fails the benchmark if a token of the cold path was found in the cache.
+// onlyMisses fails the benchmark if a token was found in the cache although all tokens should be
+// new to it.
 func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	b.Helper()
 	if s := v.Status().Tokens; s.Hits != 0 {
@@ -197,7 +199,7 @@ func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	}
 }
 
-// segments splits a token.
+// segments returns the three parts of a JWT.
 func segments(token string) (header, payload, signature string) {
 	parts := strings.Split(token, ".")
 	return parts[0], parts[1], parts[2]

@@ -36,7 +36,7 @@ func restart() fault {
 	return fault{
 		name: "the issuer restarts",
 		begin: func(l *lab) {
-			l.gate.lead("127.0.0.1:1") // nobody listens behind the gate
+			l.gate.lead("127.0.0.1:1") // nothing listens at the target of the gate
 		},
 		end: func(l *lab) {
 			l.gate.lead(l.serve())
@@ -53,7 +53,7 @@ type nameServer struct {
 
 const issuerName = "login.chaos.test"
 
-// newNamedLab returns a lab whose issuer has a host name.
+// newNamedLab returns a lab whose issuer has a host name instead of an IP address.
 func newNamedLab(t testing.TB, p protocol) *lab {
 	t.Helper()
 	g := newGate(t)
@@ -81,8 +81,8 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// client returns a client that resolves names only with this server. It keeps no connections, so
-// that each request resolves the name.
+// client returns an HTTP client that resolves names with this server only. The client keeps no
+// connections, so that each request resolves the name.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -123,17 +123,17 @@ func (s *nameServer) reply(query []byte) []byte {
 		labels = append(labels, string(query[at+1:end]))
 		at = end
 	}
-	if at += 5; at > len(query) { // the root label, the type and the class
+	if at += 5; at > len(query) { // the zero byte that ends the name, the type and the class
 		return nil
 	}
 	reply := append([]byte(nil), query[:at]...)
-	reply[2], reply[3] = 0x81, 0x80 // an answer, with recursion
+	reply[2], reply[3] = 0x81, 0x80 // flags: a response, and recursion is available
 	clear(reply[6:header])
 	if s.broken.Load() || strings.Join(labels, ".") != issuerName {
-		reply[3] |= 3 // no such name
+		reply[3] |= 3 // NXDOMAIN: the name does not exist
 		return reply
 	}
-	if reply[at-3] == 1 { // an A record is asked for
+	if reply[at-3] == 1 { // the query is for an A record
 		reply[7] = 1
 		reply = append(reply, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
 		reply = append(reply, s.ip...)

@@ -12,21 +12,22 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fault is one way in which the issuer fails.
+// A fault is one way in which the issuer fails.
 type fault struct {
 	name       string
-	lab        func(testing.TB, protocol) *lab // nil is newLabOf
-	begin, end func(*lab)                      // end nil is heal
-	retry      int                             // the seconds for which the issuer asks to be left alone; 0 is that it doesn't
-	spares     bool                            // introspection works all the while
-	works      bool                            // the issuer is well for all who make a new connection
+	lab        func(testing.TB, protocol) *lab // nil means newLabOf
+	begin, end func(*lab)                      // nil for end means heal
+	retry      int                             // the seconds in Retry-After; 0 means no Retry-After
+	spares     bool                            // introspection works during the fault
+	works      bool                            // a request on a new connection gets a good response
 }
 
-// recovery bounds the time from the end of a fault to the recovery.
+// recovery is the longest time that may pass between the end of a fault and the first good
+// response.
 const recovery = 2 * time.Second
 
-// waitless is longer than a request takes that waits for no call to the issuer, on two busy cores
-// with the race detector.
+// waitless is longer than any request that waits for no call to the issuer, measured on two busy
+// cores with the race detector. A request that takes longer did wait.
 const waitless = time.Second
 
 func heal(l *lab) {
@@ -37,8 +38,8 @@ func heal(l *lab) {
 }
 
 // While the issuer fails, tokens that can be checked without the issuer get the same responses as
-// before. All others get 503 and never 401. They can be checked again when the issuer is back,
-// without a restart.
+// before. All other tokens get 503 and never 401. When the issuer is back, these tokens can be
+// checked again without a restart of the API.
 func TestFaults(t *testing.T) {
 	faults := allFaults()
 	rows := make([][]string, len(faults))
@@ -69,7 +70,8 @@ func allFaults() (all []fault) {
 	return append(all, keySetFaults()...)
 }
 
-// merge returns the row of a fault for both protocols. It returns nil if one of them was not tried.
+// merge returns the table row of a fault, from its results over HTTP/1.1 and HTTP/2. It returns nil
+// if one of the protocols was not tested.
 func merge(a, b []string) []string {
 	if a == nil || b == nil {
 		return nil
@@ -122,7 +124,8 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
 	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
 	if !f.works {
-		// A token with an unknown key makes the API that knows keys fetch the key set.
+		// This API has the keys of the issuer. A token with an unknown key makes it fetch the key
+		// set.
 		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
 	}
 	victims.Wait()
@@ -148,7 +151,7 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	return []string{f.name, "200", outage, "200", opaque, back}
 }
 
-// keepAsking sends requests with a token that is valid all the time.
+// keepAsking sends requests with valid tokens until over is true. All requests must get 200.
 func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	var longest time.Duration
 	allowed, n := allow(waitless), 0
@@ -159,7 +162,9 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 			a.t.Errorf("%s: request %d: %v", who, n, got)
 			return
 		}
-		time.Sleep(5 * time.Millisecond) // so many clients on two cores are to measure waiting, not load
+		// The pause keeps the load of the machine low, so that the test measures waiting and not
+		// load.
+		time.Sleep(5 * time.Millisecond)
 	}
 	a.t.Logf("%s: %d requests, all 200, the slowest %v", who, n, longest)
 	if allowed.exceeded(longest) {
@@ -167,7 +172,7 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	}
 }
 
-// rotated returns a token of a key that the issuer has just published.
+// rotated makes the issuer publish a new key, and returns a token that the new key signed.
 func rotated(l *lab) string {
 	l.issuer.Rotate()
 	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})

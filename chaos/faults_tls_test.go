@@ -39,7 +39,7 @@ func tlsFaults() []fault {
 	}
 }
 
-// trust holds the certificates of a TLS server, and the certificate that it presents.
+// trust holds the certificates of a TLS server, and the certificate that the server presents now.
 type trust struct {
 	good, strange, expired *tls.Certificate
 	shown                  atomic.Pointer[tls.Certificate]
@@ -79,8 +79,8 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// certificate returns a self-signed certificate that became valid two hours ago and ends after a
-// while.
+// certificate returns a self-signed certificate. It became valid two hours ago and expires when the
+// duration end has passed.
 func certificate(t testing.TB, end time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

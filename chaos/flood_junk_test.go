@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// junk makes invalid tokens of the kinds that cost the most to refuse.
+// junk makes invalid tokens of the kinds that cost the most work to refuse.
 type junk struct{ header, payload string }
 
 func newJunk(issuer *xenaauthtest.Issuer) *junk {
@@ -35,24 +35,24 @@ func random(n int) []byte {
 	return b
 }
 
-// unknownKey returns a token with good claims and the kid of a key that does not exist. Only the
-// newest key set shows that it is invalid.
+// unknownKey returns a token with good claims and the kid of a key that does not exist. To find out
+// that the token is invalid, the API needs the newest key set.
 func (j *junk) unknownKey() string {
 	header := fmt.Sprintf(`{"alg":"ES256","typ":"at+jwt","kid":"%x"}`, random(16))
 	return b64.EncodeToString([]byte(header)) + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// badSignature returns a token with the kid of a key that exists. Only the signature shows that it
-// is invalid.
+// badSignature returns a token with the kid of a key that exists. To find out that the token is
+// invalid, the API must verify the signature.
 func (j *junk) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// opaque returns a token in the form of the issuer's opaque tokens. Only the issuer knows that it
-// is invalid.
+// opaque returns a token in the form of the issuer's opaque tokens. To find out that the token is
+// invalid, the API must call the issuer.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
-// counts counts each response.
+// counts has the number of responses of each kind.
 type counts struct {
 	mu sync.Mutex
 	by map[string]int
@@ -67,7 +67,7 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// only reports whether there was a response and every response was one of these.
+// only reports whether there were responses, and each response was one of answers.
 func (c *counts) only(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +92,8 @@ func (c *counts) String() string {
 	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
 }
 
-// send sends tokens with several clients until n are sent or ctx ends. It returns the responses.
+// send lets several clients send tokens until they have sent n tokens or ctx ends. It returns the
+// counts of the responses.
 func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
 	seen := new(counts)
 	var sent atomic.Int64
@@ -108,7 +109,7 @@ func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, toke
 	return seen
 }
 
-// gauge measures the heap.
+// gauge holds the size of the heap before, during and after a flood.
 type gauge struct{ before, peak, after uint64 }
 
 func heap() uint64 {

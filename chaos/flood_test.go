@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// questions counts concurrent introspection calls.
+// The type questions counts the introspection calls that run at the same time.
 type questions struct {
 	next      http.RoundTripper
 	now, most atomic.Int64
@@ -35,17 +35,18 @@ func (q *questions) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	floodJunk       = 50_000 // of each kind
+	floodJunk       = 50_000 // tokens of each kind
 	floodUsers      = 1000
 	floodConcurrent = 16
 )
 
-// A flood of invalid tokens must harm only its senders: valid users pass, the issuer gets as few
-// calls as before, and memory stays bounded.
+// A flood of invalid tokens must harm only the clients that send it: valid users pass, the issuer
+// gets as few calls as before the flood, and memory stays bounded.
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		most, perClient = 5*time.Minute, 64 // a client with so many requests under way
+		// Each client has 64 requests under way at the same time.
+		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
 	q := &questions{next: &http.Transport{MaxIdleConnsPerHost: floodConcurrent}}
@@ -54,7 +55,8 @@ func TestFlood(t *testing.T) {
 		c.HTTPClient = &http.Client{Transport: q}
 		c.Introspection.MaxConcurrent = floodConcurrent
 		c.Logger = slog.New(slog.NewTextHandler(lines, nil))
-		c.Introspection.CacheTTL = 2 * time.Second // so that valid tokens are asked about amid the flood
+		// Short, so that valid tokens are introspected again during the flood.
+		c.Introspection.CacheTTL = 2 * time.Second
 	})
 	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 2 * time.Millisecond})
 	tokens := make([]string, floodUsers)
@@ -86,7 +88,7 @@ func TestFlood(t *testing.T) {
 				got := a.get(t.Context(), tokens[n%floodUsers])
 				users.add(got)
 				times[w] = append(times[w], got.took)
-				time.Sleep(2 * time.Millisecond) // a user that isn't a flood
+				time.Sleep(2 * time.Millisecond) // a valid user sends requests at a normal rate
 			}
 		})
 	}
@@ -125,15 +127,16 @@ func TestFlood(t *testing.T) {
 	t.Logf("key rotated amid the flood: accepted after %v: %v", took, young)
 	t.Logf("key set fetches: %.2f/s; questions: %d, at most %d at a time; %v", sets, asked, q.most.Load(), g)
 
-	if n := lines.has("level=ERROR"); n > 0 { // a queue must not make a good issuer look down
+	// Calls that wait in a queue must not make a working issuer look broken.
+	if n := lines.has("level=ERROR"); n > 0 {
 		t.Errorf("the log says %d times that the issuer fails: %q", n, lines.lines)
 	}
 	if !users.only("200") {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	if perClient > 1 { // more than there are places to wait
-		for n := range 6 { // as long as a fetch takes while the machine is that busy
+	if perClient > 1 { // then more requests wait for the key set than may wait, and some get 503
+		for n := range 6 { // a fetch of the key set may take some seconds on a busy machine
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}
 	}
@@ -152,7 +155,8 @@ func TestFlood(t *testing.T) {
 	if n := q.most.Load(); n > floodConcurrent {
 		t.Errorf("%d questions under way at a time", n)
 	}
-	// In full size there are 1536 connections, and both ends of each are in this process.
+	// In full size there are 1536 connections. The client's part and the server's part of each
+	// connection use the memory of this process.
 	if g.peak > g.before+512<<20 || g.after > g.before+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}

@@ -14,21 +14,22 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// gate is a TCP proxy that injects faults. It has an address of its own. Each change of the gate
-// closes its connections, as a load balancer does when it is reconfigured.
+// A gate is a TCP proxy that injects faults between the API and the issuer. It has its own address.
+// Each change of a gate closes the connections through it, as a load balancer does when it is
+// reconfigured.
 type gate struct {
 	t    testing.TB
 	addr string
 
 	mu       sync.Mutex
 	upstream string
-	proxy    *toxiproxy.Proxy // nil while shut
+	proxy    *toxiproxy.Proxy // nil while the gate refuses connections
 }
 
 var gates atomic.Int32
 
-// newGate reserves an address. If the system has several loopback addresses, each gate has its own,
-// so that no other program gets its port while the gate is shut.
+// newGate reserves an address for a gate. If the system has several loopback addresses, each gate
+// gets another one, so that no other program takes the port while the gate refuses connections.
 func newGate(t testing.TB) *gate {
 	t.Helper()
 	n := gates.Add(1)
@@ -51,7 +52,7 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) url() string { return "http://" + g.addr }
 
-// lead sets the target of the gate and opens it.
+// lead sets the address to which the gate forwards connections, and opens the gate.
 func (g *gate) lead(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
@@ -59,7 +60,8 @@ func (g *gate) lead(upstream string) {
 	g.open()
 }
 
-// open opens the gate with toxics, which are written as in toxiproxy's API.
+// open opens the gate with toxics. A toxic is a fault that toxiproxy injects, written as in
+// toxiproxy's API.
 func (g *gate) open(toxics ...string) {
 	g.shut()
 	g.mu.Lock()

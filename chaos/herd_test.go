@@ -14,11 +14,11 @@ import (
 
 const herd = 10_000
 
-// dam holds requests back until it is opened, and counts them.
+// A dam holds requests back until it is opened, and counts them.
 type dam struct {
 	next    http.RoundTripper
 	opened  chan struct{}
-	reached chan struct{} // a value for each request that is held or has been
+	reached chan struct{} // gets a value when a request arrives at the dam
 	paths   sync.Map      // path → *atomic.Int64
 }
 
@@ -48,9 +48,9 @@ func (d *dam) calls() map[string]int64 {
 	return calls
 }
 
-// stampede sends many requests with one token. It sends the first request alone, and opens the dam
-// when all requests are waiting. It returns how many requests passed, without the first. If leave
-// is set, the client of the first request leaves before the dam opens.
+// stampede sends many requests with the same token. It sends the first request alone, and opens the
+// dam when all requests are waiting. If leave is true, the client of the first request leaves
+// before the dam opens. stampede returns how many of the other requests passed.
 func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -80,7 +80,7 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	if leave {
 		cancel()
 		want = http.StatusServiceUnavailable
-		first <- <-first // has left
+		first <- <-first // wait until the first client has left
 	}
 	close(d.opened)
 	all.Wait()
@@ -92,7 +92,8 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 }
 
 // Ten thousand requests with the same new token arrive at the same moment. They cause one call to
-// the issuer. If the client of the first request leaves, the others still get their responses.
+// the issuer. If the client of the first request leaves, all other requests still get their
+// responses.
 func TestThunderingHerd(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -121,7 +122,8 @@ func TestThunderingHerd(t *testing.T) {
 			if passed := stampede(t, newAPI(t, cfg), d, token, c.leave); passed != herd-1 {
 				t.Errorf("%d of the others passed", passed)
 			}
-			// A call without a response is sent again every 0.9 s, and this machine may be slower than that.
+			// A call without a response is sent again every 0.9 s. A slow machine may need longer
+			// than 0.9 s, so the test allows one more call for each 0.9 s that passed.
 			again := int64(time.Since(start) / (900 * time.Millisecond))
 			calls := d.calls()
 			for name, n := range c.want {

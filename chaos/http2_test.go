@@ -19,12 +19,12 @@ import (
 	"time"
 )
 
-// protocol is the protocol between the API and the issuer of a lab.
+// protocol is the protocol that the API and the issuer of a lab use between them.
 type protocol bool
 
 const (
 	http1 protocol = false // HTTP/1.1 without TLS, unless the fault is about TLS
-	http2 protocol = true  // HTTP/2 with TLS, as most issuers are
+	http2 protocol = true  // HTTP/2 with TLS, which most issuers use
 )
 
 func (p protocol) String() string {
@@ -34,7 +34,8 @@ func (p protocol) String() string {
 	return "HTTP1"
 }
 
-// authority issues certificates that this process trusts, also in the library's own HTTP client.
+// authority issues certificates. The whole process trusts it, so the library's own HTTP client
+// trusts it too.
 type authority struct {
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
@@ -43,8 +44,8 @@ type authority struct {
 
 var trusted authority
 
-// trust makes the process trust the authority. Call it before the process first reads the
-// certificates of the system.
+// trust makes the process trust the authority. The caller must call it before the process reads the
+// certificates of the system for the first time.
 func (a *authority) trust(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -85,7 +86,8 @@ func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// needClient gives the lab its own client if the process can't be made to trust the authority.
+// needClient gives the lab its own HTTP client on systems where a process can't be made to trust
+// the authority.
 func (l *lab) needClient() {
 	if runtime.GOOS != "linux" && l.client == nil {
 		pool := x509.NewCertPool()
@@ -94,7 +96,7 @@ func (l *lab) needClient() {
 	}
 }
 
-// serve starts a server for the lab's issuer and returns its address.
+// serve starts a server for the lab's issuer and returns the address of the server.
 func (l *lab) serve() string {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.ProtoMajor == 2) != (l.protocol == http2) {
@@ -119,7 +121,7 @@ func (l *lab) serve() string {
 	return addr
 }
 
-// newLabOf returns a lab whose issuer uses a protocol.
+// newLabOf returns a lab whose API and issuer use the protocol p between them.
 func newLabOf(t testing.TB, p protocol) *lab {
 	t.Helper()
 	if p == http1 {

@@ -10,10 +10,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ledger records the responses to clients, for the report.
+// ledger records the responses to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// add requires a response and records it.
+// add checks that got is the response want, and records it.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {
@@ -22,8 +22,8 @@ func (l *ledger) add(t *testing.T, event, token string, got answer, want string)
 	l.rows = append(l.rows, []string{event, token, got.String()})
 }
 
-// Keys are rotated and withdrawn, and clocks differ. That is no failure, and only tokens that are
-// no longer valid are refused.
+// The issuer rotates and withdraws keys, and clocks differ. This is normal operation: only tokens
+// that are no longer valid may be refused.
 func TestKeys(t *testing.T) {
 	var l ledger
 	for _, section := range []struct {
@@ -46,7 +46,8 @@ func TestKeys(t *testing.T) {
 	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
 }
 
-// inFakeTime runs a section in a synctest bubble, with the issuer in memory.
+// inFakeTime runs a section of the tests in a synctest bubble. The API calls the issuer in memory,
+// without a network.
 func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
@@ -111,7 +112,9 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
-		time.Sleep(20 * time.Millisecond) // the set that lacks it is less than a second old
+		// The API fetches a key set at most once a second, and its set without the new key is
+		// younger.
+		time.Sleep(20 * time.Millisecond)
 		got = known.get(t.Context(), young)
 	}
 	if took := time.Since(start); took > recovery {
@@ -120,8 +123,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
 }
 
-// issuerClock tests an issuer whose clock differs from ours, by less than ClockSkew (30 s) or by
-// more.
+// issuerClock tests an issuer whose clock differs from the API's clock, by less than ClockSkew (30
+// s) and by more.
 func issuerClock(t *testing.T, out *ledger) {
 	l := newLab(t)
 	a := l.api()
@@ -146,8 +149,8 @@ func issuerClock(t *testing.T, out *ledger) {
 	}
 }
 
-// withdrawnWhileIdle tests a service that is idle while a key is withdrawn, for longer than the
-// lifetime of the key set.
+// withdrawnWhileIdle tests an API that is idle while the issuer withdraws a key. The API is idle
+// for longer than it may use a key set without fetching it again.
 func withdrawnWhileIdle(t *testing.T, out *ledger) {
 	for _, up := range []bool{true, false} {
 		event := "a key is withdrawn, no request for 100 s"
@@ -195,7 +198,7 @@ func sameNameNewKey(t *testing.T, out *ledger) {
 	time.Sleep(time.Minute)
 }
 
-// hostClock tests a host that was suspended, or whose clock was set forward.
+// hostClock tests an API whose host was suspended, or whose host's clock was set forward.
 func hostClock(t *testing.T, out *ledger) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	a := newAPI(t, issuer.HybridConfig())

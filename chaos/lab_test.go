@@ -18,17 +18,16 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// lab is an issuer behind a gate. The URLs of the issuer and of all its endpoints are URLs of the
-// gate.
+// A lab is an issuer behind a gate. All URLs in the issuer's metadata lead through the gate.
 type lab struct {
 	t      testing.TB
 	issuer *xenaauthtest.Issuer
 	gate   *gate
 	url    string
-	client *http.Client // for the API to reach the issuer; nil is the library's own
-	names  *nameServer  // of a lab whose issuer goes by a host name
-	tls    *trust       // of a lab whose certificates change
-	relay  *relay       // of a lab whose connections die
+	client *http.Client // the HTTP client of the API; nil means the library's own
+	names  *nameServer  // set if the issuer has a host name
+	tls    *trust       // set if the issuer's certificates change
+	relay  *relay       // set if connections to the issuer can die silently
 
 	protocol protocol
 }
@@ -39,7 +38,7 @@ func newLab(t testing.TB) *lab {
 	return newLabAt(t, g, g.url())
 }
 
-// newLabAt returns a lab whose issuer has a name that resolves to the gate.
+// newLabAt returns a lab whose issuer has a URL that leads to the gate.
 func newLabAt(t testing.TB, g *gate, url string) *lab {
 	t.Helper()
 	l := &lab{t: t, gate: g, url: url}
@@ -75,12 +74,12 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// stranger returns a JWT that is valid except that its key is not published.
+// stranger returns a JWT whose key is not published. The rest of the JWT is valid.
 func (l *lab) stranger(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
 
-// api is a guarded API on a real HTTP server.
+// The type api is a guarded API on a real HTTP server.
 type api struct {
 	t         testing.TB
 	validator *xenaauth.Validator
@@ -104,7 +103,7 @@ func (l *lab) api(change ...func(*xenaauth.Config)) *api {
 	return a
 }
 
-// newAPI returns an API without a server.
+// newAPI returns a guarded API that has no server. A test calls its handler with the method serve.
 func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -119,16 +118,16 @@ func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 	return &api{t: t, validator: v, handler: guard(hello)}
 }
 
-// answer is the response that a client got.
+// An answer is the response that a client got.
 type answer struct {
 	status int
-	reason string // of a refusal
-	retry  string // Retry-After
+	reason string // the reason, if the request was refused
+	retry  string // the value of Retry-After
 	body   string
 	took   time.Duration
 }
 
-// String returns the response in the form of the tables.
+// String returns the response as the tables of docs/reliability.md write it.
 func (a answer) String() string {
 	switch {
 	case a.reason == "":
@@ -140,7 +139,7 @@ func (a answer) String() string {
 	}
 }
 
-// get sends a request to the API. Any goroutine may call it.
+// get sends a request to the API. Several goroutines may call it at the same time.
 func (a *api) get(ctx context.Context, token string) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -164,7 +163,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// serve sends a request to an API without a server.
+// serve gives a request to the handler of an API without a server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -183,7 +182,7 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 	return a
 }
 
-// is requires that the response has the given form.
+// The method is checks that the response to a token is want, written as in the tables.
 func (a *api) is(token, want string) {
 	a.t.Helper()
 	if got := a.get(a.t.Context(), token); got.String() != want && !got.upTo(want) {
@@ -191,12 +190,12 @@ func (a *api) is(token, want string) {
 	}
 }
 
-// upTo returns the response if the issuer sends Retry-After with these seconds: clients are told
-// the seconds that remain.
+// upTo returns the response that clients get while the issuer asks for a pause with Retry-After.
+// Clients get the seconds that remain, so the response is 503 with at most these seconds.
 func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// upTo reports whether a response is 503 with a Retry-After that a table writes as "up to" some
-// seconds.
+// upTo reports whether a response is 503, and its Retry-After is at most the number of seconds in
+// want.
 func (a answer) upTo(want string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
@@ -204,8 +203,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until sends requests with a token until one passes, and returns how long that took. Every
-// response before that must be 503.
+// until sends requests with a token until one of them passes, and returns how long that took. Every
+// request before that must get 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {
@@ -228,7 +227,7 @@ func (a *api) until(what, token string, most time.Duration) time.Duration {
 	}
 }
 
-// log keeps the lines of the log.
+// The type log keeps the lines that a logger writes.
 type log struct {
 	mu    sync.Mutex
 	lines []string

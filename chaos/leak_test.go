@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// use makes every call of a validator that may start a goroutine or fill a cache.
+// The function use calls each method of a validator that may start a goroutine or fill a cache.
 func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	t.Helper()
 	a := &api{t: t, validator: v, handler: xenaauth.NewMiddleware(v, nil).Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))}
@@ -39,7 +39,8 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	}
 	ask(opaque, "401 revoked")
 	issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Delay: 300 * time.Millisecond})
-	for n := range 20 { // clients that leave at once, while fetches and introspection calls run
+	// The clients leave at once, while fetches and introspection calls are running.
+	for n := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		a.serve(ctx, issuer.Opaque(xenaauthtest.Token{}))
 		a.serve(ctx, issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": fmt.Sprint(n)}}))
@@ -51,7 +52,7 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	v.StatusHandler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 }
 
-// A validator needs no Close: after its last fetch has ended, it has no goroutine.
+// A validator needs no method Close: when its last fetch has ended, it has no running goroutine.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	for range 4 {
@@ -64,7 +65,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		}
 		use(t, issuer, v)
 	}
-	// The last fetch begins within a second, and takes as long as the issuer takes.
+	// The last fetch begins within a second. Its duration depends on the issuer.
 	var err error
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		if err = goleak.Find(before); err == nil {
@@ -74,7 +75,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Error(err)
 }
 
-// With connections: only idle connections stay, and no goroutine is left after they are closed.
+// A validator with real connections leaves only idle connections. When these are closed, no
+// goroutine is left.
 func TestNoConnectionIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
@@ -99,15 +101,15 @@ func TestNoConnectionIsLeft(t *testing.T) {
 	}
 }
 
-// A validator without references is garbage-collected, together with its caches, their users, and
-// what its configuration refers to.
+// If an application drops its last reference to a validator, the garbage collector frees the
+// validator with its caches, their users, and the values that its configuration refers to.
 func TestDroppedValidatorIsCollected(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	var gone atomic.Int32
 	validator, user := func() (weak.Pointer[xenaauth.Validator], weak.Pointer[xenaauth.User]) {
 		cfg := issuer.HybridConfig()
 		cfg.Logger = slog.New(slog.DiscardHandler)
-		held := new([1 << 20]byte) // what a resolver of the application holds
+		held := new([1 << 20]byte) // memory that a function in the configuration refers to
 		runtime.AddCleanup(held, func(n int32) { gone.Add(n) }, 1)
 		cfg.Subject = func(context.Context, *xenaauth.User) (string, error) { return fmt.Sprint(held[0]), nil }
 		v, err := xenaauth.NewValidator(cfg)

@@ -11,8 +11,8 @@ var update = flag.Bool("update", false, "write the tables of docs/reliability.md
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// The tests spend most of their time waiting for timeouts and recoveries, so more tests than
-	// cores may run at a time.
+	// The tests mostly wait for timeouts and recoveries, so more tests than cores may run at the
+	// same time.
 	if err := flag.Set("test.parallel", "12"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)

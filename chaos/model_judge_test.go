@@ -10,9 +10,10 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// judge returns what is wrong with a response, or "". known are the keys that the validator had
-// received before the request or during it. fresh says whether it had received them within the
-// lifetime of a key set.
+// judge returns what is wrong with the response got to a request with the token t. It returns "" if
+// the response is right. known has the keys that the validator had received before the request or
+// during it. knownBefore reports whether it had the key of the token before. fresh reports whether
+// its key set was within the lifetime of a key set when the request began.
 func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()
@@ -28,7 +29,8 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 		switch {
 		case t.wrong != "" && !(t.wrong == "signature" && !local):
 			return "accepted with a wrong " + t.wrong
-		case !start.Before(t.exp.Add(skew + time.Second)): // both are whole seconds
+		// Tokens and the clock count whole seconds.
+		case !start.Before(t.exp.Add(skew + time.Second)):
 			return "accepted after it expired"
 		case t.revokedLocally:
 			return "accepted though revoked here"
@@ -50,7 +52,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	}
 	good := t.wrong == "" && !t.revokedLocally && start.Before(t.exp) && (!introspected || t.revokedAtIssuer.IsZero())
 	if good && now.After(t.exp) {
-		return "" // it expired while it waited
+		return "" // the token expired while the request waited
 	}
 	published := opaque || !local || w.published(t.kid)
 	steady := w.up && start.Sub(w.changed) >= recovery
@@ -76,7 +78,8 @@ func (w *world) published(kid string) bool {
 	return strings.Contains(string(w.issuer.JWKS()), `"kid":"`+kid+`"`)
 }
 
-// Random events in random order: no invalid token passes, and no valid token is refused.
+// TestModel makes random events happen in random order. No invalid token may pass, and no valid
+// token may be refused.
 func TestModel(t *testing.T) {
 	const runs, steps = 150, 400
 	for _, c := range []struct {
@@ -99,7 +102,7 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.act()
 					}
-					time.Sleep(time.Minute) // for what is under way
+					time.Sleep(time.Minute) // wait for fetches and calls that are still running
 					for got, n := range w.seen {
 						seen[got] += n
 					}

@@ -18,35 +18,35 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// world is the issuer, the validator, and what the test knows of both. The test knows the keys of
-// the validator from the responses that the validator received. It never uses the state of the
-// validator.
+// A world has an issuer, a validator, and what the test knows about both. The test knows the
+// validator's keys only from the responses that the validator received. It does not read the state
+// of the validator.
 type world struct {
-	mu     sync.Mutex // of tokens
+	mu     sync.Mutex // guards tokens
 	t      *testing.T
 	rnd    *rand.Rand
 	issuer *xenaauthtest.Issuer
 	api    *api
 	cfg    xenaauth.Config
 
-	kid     string          // of the key that signs
-	told    map[string]bool // keys in the latest set that the validator got
+	kid     string          // the key that signs new tokens
+	told    map[string]bool // keys in the latest key set that the validator received
 	toldAt  time.Time
 	up      bool
-	changed time.Time // when up last changed
+	changed time.Time // when the value of up last changed
 	tokens  []*token
 	steps   []string
 	seen    map[string]int
 }
 
-// token is a token and whether it is revoked.
+// A token of the test, and whether it is revoked.
 type token struct {
-	text, subject, kid string // kid "" is an opaque token
+	text, subject, kid string // kid is "" for an opaque token
 	made, exp          time.Time
 	revokedLocally     bool
-	revokedAtIssuer    time.Time // zero is not
-	wrong              string    // what is the matter with it from the start, "" for nothing
-	asked              time.Time // when the issuer last said that it is active
+	revokedAtIssuer    time.Time // zero if it is not revoked
+	wrong              string    // what was wrong when it was made; "" if nothing
+	asked              time.Time // when the issuer last said that the token is active
 }
 
 // RoundTrip records the responses that the validator receives.
@@ -97,7 +97,8 @@ func newWorld(t *testing.T, seed uint64, change func(*xenaauth.Config)) *world {
 	w.cfg.HTTPClient = &http.Client{Transport: w}
 	w.cfg.Logger = slog.New(slog.DiscardHandler)
 	if seed%2 == 1 {
-		w.cfg.CacheSize, w.cfg.Introspection.CacheSize = 64, 64 // small, so that entries are given up
+		// The caches are small, so that entries are removed to make room.
+		w.cfg.CacheSize, w.cfg.Introspection.CacheSize = 64, 64
 	}
 	change(&w.cfg)
 	w.api = newAPI(t, w.cfg)
@@ -127,7 +128,7 @@ func (w *world) mint() {
 			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
 		}
 	}
-	w.mu.Lock() // a fetch that a timer wakes looks at them too
+	w.mu.Lock() // a fetch that a timer starts reads tokens too
 	w.tokens = append(w.tokens, t)
 	w.mu.Unlock()
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
@@ -135,14 +136,14 @@ func (w *world) mint() {
 
 // act does one random action.
 func (w *world) act() {
-	synctest.Wait() // what goes on in the background is at rest: it looks at tokens too
+	synctest.Wait() // wait for goroutines of the background, which read tokens too
 	n := w.rnd.IntN(100)
 	switch {
 	case n < 14 || len(w.tokens) == 0:
 		w.mint()
 	case n < 70:
 		k := w.rnd.IntN(len(w.tokens))
-		if w.rnd.IntN(3) > 0 { // old ones have mostly expired
+		if w.rnd.IntN(3) > 0 { // prefer new tokens, because most old tokens have expired
 			k = max(k, len(w.tokens)-1-w.rnd.IntN(8))
 		}
 		w.request(k)
@@ -189,9 +190,10 @@ func (w *world) act() {
 
 func (w *world) request(k int) {
 	t := w.tokens[k]
-	synctest.Wait() // what was fetched is stored
+	synctest.Wait() // wait until the validator has stored what it fetched
 	before, knownBefore, start := w.told, w.told[t.kid] && time.Since(w.toldAt) < 24*time.Hour, time.Now()
-	fresh := start.Sub(w.toldAt) < 15*time.Minute // what the validator was told is within its lifetime
+	// The validator may use the latest key set for 15 minutes.
+	fresh := start.Sub(w.toldAt) < 15*time.Minute
 	got := w.api.serve(w.t.Context(), t.text)
 	synctest.Wait()
 	w.step("request %d: %v, took %v", k, got, time.Since(start))

@@ -13,7 +13,7 @@ import (
 )
 
 // An issuer that is down does not slow requests down: after a few failures, requests get 503
-// without a call to the issuer. One call a second tests whether the issuer is back.
+// without a call to the issuer. Once a second, one call tests whether the issuer is back.
 func TestBreaker(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -43,8 +43,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// If the issuer sends Retry-After, clients get it too. The test has it from introspection and from
-// the key set.
+// If the issuer sends Retry-After, clients get it too. The test covers Retry-After of introspection
+// and of the key set.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string
@@ -60,14 +60,15 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
 			want := upTo(c.told)
 			fresh.is(l.jwt("first"), want)
-			fresh.is(l.jwt("second"), want) // from the failure that is remembered
+			// The API remembers the failure and makes no second call.
+			fresh.is(l.jwt("second"), want)
 			known.is(l.opaque("first"), want)
 		})
 	}
 }
 
-// If the issuer takes 5 s for each response, requests that need no response of the issuer do not
-// wait, also while a refresh of the keys is forced again and again.
+// The issuer takes 5 s for each response. Requests that need no call to the issuer do not wait,
+// also while refreshes of the key set are forced again and again.
 func TestSlowIssuer(t *testing.T) {
 	l := newLab(t)
 	a := l.api()
@@ -107,7 +108,8 @@ func TestSlowIssuer(t *testing.T) {
 	}
 }
 
-// The log has one record for each change of the issuer's state, whatever the number of requests.
+// When the issuer fails or recovers, the log gets one record for each change, whatever the number
+// of requests.
 func TestChangesAreLoggedOnce(t *testing.T) {
 	l := newLab(t)
 	lines := new(log)
@@ -135,7 +137,9 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 			}
 		}
 	}
-	if n := lines.has("what=metadata"); n > 4 { // which are looked at when keys are sought, but not each time
+	// Some fetches of the key set fetch the metadata too, so there are fewer records about
+	// metadata.
+	if n := lines.has("what=metadata"); n > 4 {
 		t.Errorf("%d lines about the metadata: %q", n, lines.lines)
 	}
 	if n := lines.has(l.gate.addr); n != 0 {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// stalled is the total time for which this process was ready to run and did not run. Tests add its
-// growth to the times that they allow, because a busy machine is no fault of the library.
+// stalled is the total time for which this process was ready to run, but the system did not run it.
+// Tests allow this much more time, because a busy machine is not a fault of the library.
 var stalled atomic.Int64
 
-// beat measures stalled until the process ends.
+// beat measures the time for stalled until the process ends.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {
@@ -22,7 +22,7 @@ func beat() {
 	}
 }
 
-// allowance is a time that grows while the machine is busy.
+// An allowance is a time limit that grows while the machine is busy.
 type allowance struct {
 	most   time.Duration
 	before int64
@@ -30,7 +30,7 @@ type allowance struct {
 
 func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
 
-// exceeded reports whether the time is over.
+// exceeded reports whether the duration took is over the limit.
 func (a allowance) exceeded(took time.Duration) bool {
 	return took > a.most+time.Duration(stalled.Load()-a.before)
 }

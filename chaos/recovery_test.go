@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An outage of any length may end at any time between two retries. Two seconds later tokens must be
-// checked again. This also holds for a service that had no keys, and for opaque tokens.
+// An outage of any length may end at any time between two retries. Two seconds after its end,
+// tokens must be checked again. This also holds for an API that never had keys, and for opaque
+// tokens.
 func TestRecoveryAtAnyMoment(t *testing.T) {
 	const outages = 20
 	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)
@@ -22,7 +23,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 			known.is(l.jwt("seen"), "200")
 			jwt, opaque := l.jwt("first"), l.opaque("first")
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 503})
-			// Clients go on sending requests. That keeps the retries going and the circuit breaker open.
+			// Clients keep sending requests. Their requests cause the retries and keep the circuit
+			// breaker open.
 			for end := time.Now().Add(time.Duration(n) * 100 * time.Millisecond); ; {
 				fresh.is(jwt, "503, Retry-After: 1")
 				known.is(opaque, "503, Retry-After: 1")
@@ -49,8 +51,8 @@ func TestRecoveryAtAnyMoment(t *testing.T) {
 	}
 }
 
-// A connection may die while a service is idle. The service must not use it: the HTTP client of the
-// library pings HTTP/2 connections.
+// A connection may die while an API is idle. The API must not send a request on it. The library's
+// HTTP client pings HTTP/2 connections to find dead ones.
 func TestAnIdleConnectionIsLookedAfter(t *testing.T) {
 	l := newRelayLab(t, http2)
 	if l.client != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// relay is a TCP proxy whose connections can die silently: they stay open, and all bytes are
-// dropped.
+// A relay is a TCP proxy whose connections can die silently: they stay open, but the relay drops
+// all bytes.
 type relay struct {
 	addr     string
 	upstream string
@@ -20,14 +20,14 @@ type relay struct {
 
 	mu    sync.Mutex
 	conns []*relayed
-	mute  bool // new connections are dead too
+	mute  bool // new connections are dead from the start
 }
 
-// relayed is a connection through the relay.
+// A relayed connection goes through the relay.
 type relayed struct {
 	near, far net.Conn
 	dead      atomic.Bool
-	gone      atomic.Bool // an end was closed
+	gone      atomic.Bool // the client or the server closed its side
 }
 
 func newRelay(t testing.TB, upstream string) *relay {
@@ -78,7 +78,8 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// die makes all connections dead, also new connections until live is called.
+// die makes all open connections dead. If mute is true, new connections are dead too until live is
+// called.
 func (r *relay) die(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +127,7 @@ func newRelayLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// deadFaults are faults of connections that die silently.
+// deadFaults are the faults in which connections die silently.
 func deadFaults() []fault {
 	return []fault{
 		{name: "open connections are dead, new ones work", lab: newRelayLab, works: true, begin: func(l *lab) {
@@ -138,7 +139,8 @@ func deadFaults() []fault {
 	}
 }
 
-// fill makes an API open many connections, if a connection carries one call at a time.
+// fill makes an API open many connections to the issuer. It does so only with HTTP/1.1, because one
+// HTTP/2 connection carries all calls.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

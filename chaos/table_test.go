@@ -9,13 +9,13 @@ import (
 
 const report = "../docs/reliability.md"
 
-// table prints the responses and compares them with the table in the report, which is between
-// comments that name it.
+// table prints the responses as a table, and compares it with the table of the same name in
+// docs/reliability.md. Comments in the page mark where the table begins and ends.
 func table(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
 		if row == nil {
-			return // only some of the cases ran
+			return // the table is incomplete if only some of the cases ran
 		}
 	}
 	text := render(append([][]string{head}, rows...))

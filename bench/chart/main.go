@@ -1,5 +1,6 @@
-// Chart draws the time of each library for a new token, as a multiple of the limit. It reads the
-// output of the benchmarks and writes SVG.
+// Command chart draws an SVG chart: for each library, the time of a request with a new token as a
+// multiple of the limit, which is the time that the cryptography alone takes. It reads the output
+// of the benchmarks.
 package main
 
 import (

@@ -10,8 +10,8 @@ import (
 	"net/http"
 )
 
-// grpcCaller calls the ext_authz endpoint as Envoy does. A message of a few strings needs no gRPC
-// library.
+// grpcCaller calls the ext_authz endpoint as Envoy does. It encodes the gRPC message itself,
+// because the message consists of a few strings and a gRPC library would slow the client down.
 type grpcCaller struct {
 	url       string
 	transport *http.Transport
@@ -82,15 +82,16 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	http = text(http, 5, host)
 	http = text(http, 6, "http")
 	http = text(http, 10, "HTTP/1.1")
-	request := text(nil, 2, string(http))         // AttributeContext.Request.http
-	attributes := text(nil, 4, string(request))   // AttributeContext.request
-	message := text(nil, 1, string(attributes))   // CheckRequest.attributes
-	framed := append(make([]byte, 5), message...) // not compressed
+	request := text(nil, 2, string(http))       // AttributeContext.Request.http
+	attributes := text(nil, 4, string(request)) // AttributeContext.request
+	message := text(nil, 1, string(attributes)) // CheckRequest.attributes
+	// The five bytes of the gRPC prefix: not compressed, and the length.
+	framed := append(make([]byte, 5), message...)
 	binary.BigEndian.PutUint32(framed[1:5], uint32(len(message)))
 	return framed
 }
 
-// text appends a string field in the encoding of Protocol Buffers.
+// text appends field number field with a string value, in the encoding of Protocol Buffers.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// client sends requests one after the other on one connection. It reads no more of a response than
-// necessary, so that the measurement is of the server.
+// A client sends requests one after the other on one connection. It reads no more of a response
+// than necessary, so that the measured time is the server's and not the client's.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -62,19 +62,20 @@ func (c *client) do(request []byte) error {
 	return err
 }
 
-// caller makes one request of the n-th client, over HTTP/1.1 or gRPC.
+// A caller sends one request for the n-th of several clients, over HTTP/1.1 or gRPC.
 type caller interface {
 	call(client, n int) error
 	io.Closer
 }
 
-// http1 calls a server over HTTP/1.1.
+// http1 is a caller that uses HTTP/1.1.
 type http1 struct {
 	clients  []*client
 	requests [][]byte
 }
 
-// newHTTP1 opens connections to addr. The requests are sent in turn.
+// newHTTP1 opens one connection to addr for each client. Each client sends the requests one after
+// the other and then begins again with the first.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {
@@ -102,8 +103,8 @@ func (h *http1) Close() error {
 	return nil
 }
 
-// turn makes calls with several clients at once for a slice of time. It returns the time of each
-// call.
+// turn lets several clients send requests at the same time, for the duration slice. It returns the
+// duration of each request.
 func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, clients)
@@ -130,21 +131,23 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// result is the result of a pair.
+// A result compares our server with the other server of a pair.
 type result struct {
-	n, otherN        int           // calls, those before the clock starts included
+	n, otherN        int           // requests to each server, with those that warm it up
 	ratio            float64       // requests a second of ours, as a multiple of the other's
-	perSecond, other float64       // medians of the slices
-	p50, otherP50    time.Duration // of one request
+	perSecond, other float64       // requests a second: medians of the slices
+	p50, otherP50    time.Duration // median duration of a request
 	p99              time.Duration
 }
 
 const slice = 200 * time.Millisecond
 
-// pair measures two callers in turn. They alternate in being the first.
+// pair measures two callers alternately, a slice of time each. Each of them is the first in every
+// second round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
-	for range 2 { // connections are made, tokens become known
+	// Warm up: connections are opened, and tokens enter the caches.
+	for range 2 {
 		a, err := turn(ours, clients, slice)
 		if err != nil {
 			return result{}, err

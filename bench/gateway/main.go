@@ -1,8 +1,9 @@
-// Gateway compares xenagate with programs that do the same work without a decision about tokens:
-// the reverse proxy with a bare httputil.ReverseProxy, the endpoint for forward-auth with a server
-// that always responds with 200, and nginx that uses auth_request with nginx alone. The two
-// programs of a pair run alternately, for a slice of time each, and the result is the median of the
-// ratios. The output has the format of Go benchmarks.
+// Command gateway compares xenagate with programs that do the same work but check no tokens. There
+// are three pairs: xenagate's reverse proxy and a bare httputil.ReverseProxy; xenagate's
+// forward-auth endpoint and a server that always responds with 200; nginx that calls xenagate with
+// auth_request and nginx without auth_request. The two programs of a pair run alternately, for a
+// slice of time each. The result is the median of the ratios. The output has the format of Go
+// benchmarks.
 package main
 
 import (

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// run measures every pair, or one pair, and prints the results.
+// run measures the pair with the name only, or all pairs if only is "", and prints the results.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
@@ -27,16 +27,16 @@ func (b *bench) run(only string) error {
 	return nil
 }
 
-// comparison is two callers whose rates are compared, and the programs whose processor time is
-// measured.
+// A comparison has two callers whose rates are compared, and the names of the programs whose
+// processor time is measured.
 type comparison struct {
 	name, unit            string
 	ours, other           func(clients int) (caller, error)
 	program, otherProgram string
 }
 
-// measure compares two callers, first with all clients and then with one client. The latency with
-// one client is the time of a request.
+// measure compares two callers, first with all clients at the same time, then with one client. With
+// one client, no request waits for another, so the latency is the duration of one request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)
@@ -63,7 +63,7 @@ func (b *bench) measure(c comparison) error {
 	return nil
 }
 
-// proxy compares xenagate's reverse proxy with a bare one.
+// proxy compares xenagate's reverse proxy with a bare httputil.ReverseProxy.
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
@@ -72,7 +72,7 @@ func (b *bench) proxy() error {
 	})
 }
 
-// forwardAuth compares the endpoint for nginx with a server that always answers 200.
+// forwardAuth compares xenagate's endpoint for nginx with a server that always responds with 200.
 func (b *bench) forwardAuth() error {
 	requests := b.requests("/verify", "Host: xenagate\r\nX-Original-Method: GET\r\n"+
 		"X-Original-Host: api.example\r\nX-Original-URI: /Api/User/FiscalSetup\r\n")
@@ -87,7 +87,7 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// requests are the requests that an application in a browser would send, one for each token.
+// requests returns the requests that a browser application would send, one request for each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

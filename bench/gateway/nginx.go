@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// nginx compares nginx that calls xenagate for each request with nginx alone.
+// nginx compares nginx that calls xenagate for each request with nginx that checks nothing.
 func (b *bench) nginx() error {
 	program, err := exec.LookPath("nginx")
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// bench holds the measured programs.
+// bench holds the processes of the measured programs and their addresses.
 type bench struct {
 	length  time.Duration
 	clients int
@@ -64,7 +64,7 @@ func newBench(binary string, length time.Duration, clients int) (b *bench, err e
 	return b, b.xenagate(binary)
 }
 
-// role starts this program again as one of the measured programs.
+// The method role starts this program again, as the measured program that the parameter role names.
 func (b *bench) role(role, target string) (addr string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -83,7 +83,7 @@ func (b *bench) role(role, target string) (addr string, err error) {
 	return strings.TrimSpace(addr), err
 }
 
-// start starts a program that ends with this one.
+// start starts a program that the kernel ends when this process ends.
 func (b *bench) start(name string, cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -94,7 +94,7 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// xenagate starts the gateway. Its log is a file, as for a service.
+// xenagate starts the gateway. Its log goes to a file, as it does in production.
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
@@ -117,7 +117,7 @@ routes:
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the program has its own
+	defer func() { _ = log.Close() }() // xenagate has its own file descriptor
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
 	if err := b.start("xenagate", cmd); err != nil {
@@ -156,7 +156,7 @@ func (b *bench) close() {
 	}
 	for _, cmd := range b.started {
 		ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // a signal ended it
+		_ = cmd.Wait() // the error says that a signal ended the program
 		ended.Stop()
 	}
 	if b.issuer != nil {
@@ -165,7 +165,8 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// processor returns the processor time of a program. It is 0 if the kernel does not report it.
+// processor returns the processor time that a program has used. It returns 0 if the kernel does not
+// report it.
 func (b *bench) processor(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration

@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// play runs one of the measured programs, or the service behind them. It prints its address first.
+// play runs one of the measured programs, or the service behind them. It first prints the address
+// on which it listens.
 func play(role, target string) error {
 	var handler http.Handler
 	switch role {
 	case "service":
 		handler = service(512)
-	case "empty": // what a proxy asks, without a decision
+	case "empty": // a server for forward-auth that always responds with 200
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("Content-Length", "0")
@@ -40,7 +41,7 @@ func play(role, target string) error {
 	return server.Serve(listener)
 }
 
-// service responds with a number of bytes of JSON.
+// service returns a handler that responds with JSON of size bytes.
 func service(size int) http.Handler {
 	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -50,8 +51,8 @@ func service(size int) http.Handler {
 	})
 }
 
-// bare is the reverse proxy that xenagate is compared with: the one of the standard library with
-// its defaults, and with as many idle connections as xenagate has.
+// bare returns the reverse proxy that xenagate is compared with: httputil.ReverseProxy with its
+// defaults, and with as many idle connections as xenagate keeps.
 func bare(to *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 0

@@ -1,6 +1,6 @@
-// Load measures requests a second over loopback. It compares a guarded route of a server with the
-// same route without a guard. Client and server are in this process. The output has the format of
-// Go benchmarks.
+// Command load measures requests a second over loopback. It compares a guarded route of a server
+// with a route that does the same work without a guard. Client and server are in this process. The
+// output has the format of Go benchmarks.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// mixes are the mixes of tokens that clients send.
+// mixes are the mixes of known and new tokens that clients send.
 var mixes = []struct {
 	name string
 	pick func(t *tokens, n int) string
@@ -59,17 +59,17 @@ var mixes = []struct {
 
 func always(int) int { return http.StatusNoContent }
 
-// tokens are made before the clock starts.
+// tokens has the tokens that clients send. They are made before the measurement begins.
 type tokens struct{ used, unused []string }
 
-// fresh returns the n-th new token. After the last token it begins again. By then the tokens have
-// left the server's cache, which is smaller.
+// fresh returns the n-th new token. After the last token it begins again with the first. At that
+// time the first tokens have left the server's cache, because the cache is smaller than the list.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
 
 func run(length time.Duration, clients int) error {
-	// ES256, because thousands of RS256 tokens take long to make.
+	// The tokens use ES256, because it would take long to sign thousands of tokens with RS256.
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 	defer issuer.Close()
 	t := &tokens{used: make([]string, 64), unused: make([]string, 4000)}
@@ -104,7 +104,8 @@ func run(length time.Duration, clients int) error {
 	defer client.CloseIdleConnections()
 	for _, mix := range mixes {
 		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
-		if _, _, err := l.run(guarded.url, true); err != nil { // connections are made, tokens in use become known
+		// Warm up: connections are opened, and tokens in use enter the cache.
+		if _, _, err := l.run(guarded.url, true); err != nil {
 			return err
 		}
 		if _, _, err := l.run(open.url, false); err != nil {
@@ -117,7 +118,8 @@ func run(length time.Duration, clients int) error {
 		for time.Since(started) < length {
 			var free, held int
 			var some []time.Duration
-			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} { // neither is always the first
+			// Each route is the first in every second round.
+			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} {
 				var err error
 				if first {
 					free, _, err = l.run(open.url, false)
@@ -150,11 +152,11 @@ type load struct {
 	tokens  *tokens
 	pick    func(*tokens, int) string
 	want    func(int) int
-	n       []int // of each client, so that it goes on where it was
+	n       []int // how many requests each client has sent; the next run continues there
 }
 
-// run sends requests for a slice of time. It returns the number of responses, and the time of each
-// request.
+// run sends requests for a slice of time. It returns the number of responses and the duration of
+// each request.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, l.clients)

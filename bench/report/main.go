@@ -1,6 +1,6 @@
-// Report prints the medians of the rounds of the benchmarks and the table of goals. The table marks
-// a measurement that misses a goal. With -docs, Report writes the table into a page, between two
-// marks.
+// Command report prints the medians of the rounds of the benchmarks, and the table of goals. The
+// table marks each measurement that misses its goal. With -docs, the command writes the table into
+// a page, between two marks.
 package main
 
 import (
@@ -16,16 +16,16 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// goal is a bound for a median.
+// A goal is a bound that the median of a benchmark must meet.
 type goal struct {
 	what      string
 	name      string // of the benchmark
 	unit      string
 	must, aim float64
-	atLeast   bool    // the bounds are lower ones
-	exact     bool    // must is the only right value
-	scale     float64 // of the values, for display; 0 is 1
-	shown     string  // the unit, as displayed
+	atLeast   bool    // must and aim are lower bounds
+	exact     bool    // the median must equal must
+	scale     float64 // a factor for display; 0 means 1
+	shown     string  // the unit in the table
 }
 
 var goals = []goal{
@@ -57,8 +57,8 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
-// against are further goals: the median of one benchmark must not exceed a multiple of the median
-// of another.
+// against has goals of another kind: the median of the benchmark name must be at most the median of
+// the benchmark other, multiplied by must.
 var against = []struct {
 	what, name, other, unit string
 	must                    float64
@@ -109,7 +109,7 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// between replaces the text between the start mark and the end mark of a name.
+// between replaces the text between the start mark and the end mark that contain name.
 func between(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
@@ -197,7 +197,7 @@ func judge(g goal, m float64) string {
 	return "met"
 }
 
-// peerTable returns the ratios of all libraries, the best first.
+// peerTable returns a table with the ratios of all libraries, the fastest library first.
 func peerTable(r results.Results) string {
 	type row struct {
 		library string

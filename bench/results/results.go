@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// Results are the measured values, by the name of the benchmark and the unit.
+// Results has the measured values, by the name of the benchmark and by the unit.
 type Results map[string]map[string][]float64
 
-// procs matches the suffix that the testing package adds to names.
+// procs matches the number of processors, such as "-2", that the testing package adds to names.
 var procs = regexp.MustCompile(`-\d+$`)
 
-// Read reads the .txt files of a folder.
+// Read reads the .txt files of a folder, which contain the output of benchmarks.
 func Read(folder string) (Results, error) {
 	names, err := filepath.Glob(filepath.Join(folder, "*.txt"))
 	if err != nil {
@@ -70,7 +70,8 @@ func (r Results) line(line string) {
 	}
 }
 
-// Median returns the median of the rounds and their number. n is 0 if nothing was measured.
+// Median returns the median of all rounds, and the number n of rounds. n is 0 if nothing was
+// measured.
 func (r Results) Median(name, unit string) (median float64, n int) {
 	values := slices.Sorted(slices.Values(r[name][unit]))
 	n = len(values)

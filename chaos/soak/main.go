@@ -32,11 +32,11 @@ func main() {
 	}
 }
 
-// tally counts the responses that clients got.
+// tally counts the responses that clients got, by kind.
 type tally struct {
 	mu        sync.Mutex
 	outcomes  map[string]int
-	latencies []time.Duration // a sample
+	latencies []time.Duration // durations of some of the requests
 	wrong     []string
 }
 
@@ -83,7 +83,7 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// client uses each token for some hundred requests and then gets a new token.
+// client sends some hundred requests with a token, then gets a new token, until end.
 func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, end time.Time) {
 	for time.Now().Before(end) {
 		kind, token := "JWT", ""
