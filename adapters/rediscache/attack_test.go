@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 )
 
-// goesOn repeats f until the test ends or the returned function is called.
+// goesOn calls attack again and again, with a pause after each call, until the test ends or the
+// returned function is called.
 func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -32,7 +33,7 @@ func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (st
 	return stop
 }
 
-// forgery has the form of a sealed revocation.
+// forgery returns random bytes that have the form of a sealed revocation.
 func forgery() string {
 	b := make([]byte, 1+12+16+256)
 	_, _ = rand.Read(b)
@@ -40,8 +41,9 @@ func forgery() string {
 	return string(b)
 }
 
-// An attacker who deletes all the time cannot keep a revocation from an instance that was cut off
-// when it was published, nor from an instance that starts later.
+// An attacker deletes the stored revocations all the time. This cannot keep a revocation from an
+// instance that was cut off when the revocation was published, nor from an instance that starts
+// later.
 func TestDeletingAllTheTime(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -58,7 +60,8 @@ func TestDeletingAllTheTime(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// The same holds for an attacker who also cuts connections, three times a second.
+// An attacker deletes the stored revocations all the time, and also cuts the instances' connections
+// three times a second. This cannot keep a revocation from an instance either.
 func TestCuttingAndDeleting(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -77,12 +80,15 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 { // receiving and reading, each on two instances
+	// Two records for each of the two instances: one about receiving and one about reading.
+	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 {
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
 }
 
-// An attacker who takes every turn cannot keep the instances from putting revocations back.
+// Before an instance puts revocations back into Redis, it takes a turn, so that instances do not
+// all do it at once. An attacker who takes every turn cannot keep the instances from putting
+// revocations back.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -97,8 +103,8 @@ func TestTakingEveryTurn(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// watcher is between an instance and Redis. It records the commands. While held is not nil, scripts
-// wait.
+// A watcher is a hook between an instance and Redis. It records the commands of the instance. While
+// the channel held is open, Lua scripts wait.
 type watcher struct {
 	mu       sync.Mutex
 	commands []string
@@ -135,7 +141,7 @@ func (w *watcher) seen() []string {
 	return slices.Clone(w.commands)
 }
 
-// watched returns an instance whose commands go through a watcher.
+// watched returns an instance whose commands go through the watcher w.
 func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)
@@ -146,7 +152,8 @@ func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Va
 	return f.over(c)
 }
 
-// An instance receives what is published while it reads, however long the read takes.
+// While an instance reads the stored revocations, it receives the revocations that are published,
+// however long the read takes.
 func TestReceivesWhileItReads(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -155,7 +162,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release := sync.OnceFunc(func() { close(w.held) })
 	two := f.watched(w, nil)
 	f.follows(two)
-	t.Cleanup(release) // runs before the test waits for the instance
+	// Cleanups run in reverse order, so this runs before the test waits for the instance to end.
+	t.Cleanup(release)
 	followed(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
 	for i := range 3 {
@@ -166,8 +174,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release()
 }
 
-// One read takes a bounded number of members, whatever is in Redis. An instance that starts still
-// finds all revocations, and removes the forgeries.
+// One read takes a bounded number of members of the set, whatever is in Redis. An instance that
+// starts finds all revocations nevertheless, and removes the forged members.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -190,14 +198,16 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// A read begins with a read of the counter. A page has some 500 members.
+	// A read begins with the command that reads the counter. A page has about 500 members.
 	pages, reads := 0, 0
 	for _, command := range w.seen() {
 		switch command {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			if pages++; pages > 4 { // one more for a script that Redis did not know, and one for the turn
+			// Two commands are not pages: the repetition of a script that Redis did not know, and
+			// the script that takes the turn.
+			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
 		}
@@ -207,7 +217,8 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-// Members without the form of a sealed revocation are removed inside Redis, and are not sent.
+// Redis itself removes members that don't have the form of a sealed revocation. It does not send
+// them to an instance.
 func TestJunkIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -230,7 +241,8 @@ func TestJunkIsNotSent(t *testing.T) {
 	}
 }
 
-// An instance publishes what it puts back. Others receive it, and need not read everything again.
+// An instance publishes the revocations that it puts back. The other instances receive them, so
+// they need not read all revocations again.
 func TestPutBackIsPublished(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -261,14 +273,16 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	if n := admin.Get(ctx, countName).Val(); n != "20" { // one for each message, so that instances that received it do not read
+	// The counter is one higher for each message. So an instance that received all messages knows
+	// that it need not read.
+	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}
 }
 
 // An attacker with the permissions of the instances publishes more than Redis buffers for a
-// subscriber, so that Redis cuts off all instances. The log says so, and later they learn what they
-// missed.
+// subscriber, so that Redis cuts off all instances. The log says that Redis fails. When the attack
+// ends, the instances learn the revocations that they missed.
 func TestPublishingTooMuch(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -18,7 +18,7 @@ func Example() {
 	})
 	defer func() { _ = client.Close() }()
 
-	secret := []byte("32 bytes or more of /dev/urandom") // the same on all instances
+	secret := []byte("32 bytes or more of /dev/urandom") // the same secret on all instances
 	fleet, err := rediscache.New(rediscache.Config{Client: client, Secrets: [][]byte{secret}})
 	if err != nil {
 		log.Fatal(err)

@@ -8,20 +8,21 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// SetReadAnyway shortens the time until a read without a reason.
+// SetReadAnyway sets the time after which an instance reads the stored revocations although nothing
+// indicates a change.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
-// SetMaxRead bounds the members of one read.
+// SetMaxRead sets the largest number of members that one read takes.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill makes an instance know as many revocations as it can.
+// Fill gives an instance as many revocations as it can hold. They end at until.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), until, time.Now())
 	}
 }
 
-// Seal returns what Publish stores.
+// Seal returns a revocation in the sealed form that Publish stores.
 func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 	t.Helper()
 	text, err := encodeMessage(r)
@@ -31,5 +32,6 @@ func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 	return c.SealText(text)
 }
 
-// SealText seals the JSON of a message, which may be of another version.
+// SealText seals the JSON of a message. The message may have a version that this release does not
+// write.
 func (c *Cache) SealText(text string) string { return c.keys[0].sealRevocation(c.setName(), text) }

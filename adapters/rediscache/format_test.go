@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The instances of a fleet may be of different releases. TestFormat reads what Redis has with
-// nothing but the standard library. So it pins the names, the derivation of the keys, and the
-// messages.
+// The instances of a fleet may have different releases, so the stored form must not change.
+// TestFormat reads the contents of Redis with the standard library alone. So it fixes the names of
+// the entries, the derivation of the keys, and the form of the messages.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// put adds sealed messages to what Redis keeps, as an instance of another release would.
+// put adds sealed messages to the set of revocations in Redis, as an instance of another release
+// would do.
 func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	t.Helper()
 	for _, member := range sealed {
@@ -26,8 +27,8 @@ func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 name no issuer. They are in force, both when they are read and when they
-// are received, and an instance puts back their text unchanged.
+// Messages of version 1 do not contain an issuer. An instance enforces them, both when it reads
+// them and when it receives them. It puts their text back unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -48,8 +49,8 @@ func TestMessagesOfVersion1(t *testing.T) {
 	eventually(t, func() bool { return admin.ZScore(context.Background(), setName, kept).Err() == nil })
 }
 
-// A message of a later version may mean something else. It is neither in force nor removed, and the
-// log tells it once.
+// A message of a later version may have another meaning. An instance neither enforces it nor
+// removes it, and logs it once.
 func TestMessagesOfLaterVersions(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -84,7 +85,8 @@ func TestMessagesOfLaterVersions(t *testing.T) {
 	}
 }
 
-// Services of two issuers may share a prefix. Equal subjects of two issuers are two users.
+// Services of two issuers may share a prefix of the names in Redis. The same subject of two issuers
+// is two different users.
 func TestTwoIssuersUnderOnePrefix(t *testing.T) {
 	t.Parallel()
 	one := newFleet(t, startRedis(t))

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// passes validates n new tokens. None may be refused.
+// passes validates n new tokens. None of them may be refused.
 func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
@@ -29,21 +29,22 @@ func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	}
 }
 
-// shares reports whether two instances share again.
+// shares reports whether two instances share introspection responses: a token that one has
+// introspected causes no introspection by the other.
 func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)
 	return reason(one, token) == "" && reason(two, token) == "" && f.issuer.Calls(xenaauthtest.Introspection) == before+1
 }
 
-// A Redis that stops without closing its connections costs requests the most. After five calls that
-// ended by Timeout, no request calls Redis. A response is stored while the next request goes on. So
-// up to five more calls may be running then.
+// A Redis that stops without closing its connections slows requests down the most. After five calls
+// that ended by the Timeout of the cache, no request calls Redis. A response is stored in the
+// background while the next request runs, so up to five more calls may be running at that time.
 func TestFrozen(t *testing.T) {
-	const never = time.Hour // no call ends by a timeout of the client
+	const never = time.Hour // so long that no call ends by a timeout of the Redis client
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
-		timeout time.Duration // 0 is the default, which is 50 ms
+		timeout time.Duration // 0 means the default, which is 50 ms
 	}{
 		"as documented":     {redis.UniversalOptions{ContextTimeoutEnabled: true}, 0},
 		"any configuration": {redis.UniversalOptions{}, 0},
@@ -68,7 +69,7 @@ func TestFrozen(t *testing.T) {
 			if n := calls.others.Load() - before; n < 5 || n > 10 {
 				t.Errorf("%d calls to a frozen Redis, want 5 to 10", n)
 			}
-			// Later requests do not wait for the PING that tests Redis.
+			// The cache sends PING to test whether Redis is back. No request waits for it.
 			calls.pings.Store(0)
 			eventually(t, func() bool { f.passes(one, 1); return calls.pings.Load() > 1 })
 			if n := calls.others.Load() - before; n > 10 {
@@ -98,7 +99,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
-			wg.Go(func() { // requests go on meanwhile
+			wg.Go(func() { // requests continue during that time
 				for {
 					select {
 					case <-stop:
@@ -146,8 +147,8 @@ func TestDownFromTheStart(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A host that accepts connections and sends nothing, or no RESP, costs no more than a Redis that is
-// down.
+// A host may accept connections and then send nothing, or send something else than Redis' protocol.
+// It slows requests down no more than a Redis that is down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

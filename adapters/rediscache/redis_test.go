@@ -28,22 +28,22 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // it logs addresses
+	logging.Disable() // the Redis client logs addresses
 	os.Exit(m.Run())
 }
 
-// server is a redis-server process with its own port.
+// A server is a redis-server process that listens on a port of its own.
 type server struct {
 	t    testing.TB
 	port string
 	args []string
 	cmd  *exec.Cmd
 
-	sentinel string // the file of its configuration; "" if it is not a sentinel
+	sentinel string // the configuration file of a sentinel; "" for other servers
 }
 
-// startRedis starts a server that writes nothing to disk. If redis-server is not installed, it
-// skips the test; in CI the test fails.
+// startRedis starts a redis-server that writes nothing to disk. If redis-server is not installed,
+// the test is skipped; in CI it fails.
 func startRedis(t testing.TB, args ...string) *server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -60,7 +60,7 @@ func startRedis(t testing.TB, args ...string) *server {
 
 func freePort(t testing.TB) string {
 	t.Helper()
-	// The port of the cluster bus is 10 000 higher.
+	// Redis adds 10 000 to the port for the cluster bus, so that port must be free too.
 	for range 100 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
@@ -116,18 +116,19 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// client returns a client with all permissions, for the test or an attacker.
+// client returns a client with all permissions. The test uses it, also in the part of an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// In all tests, the Redis user of the instances has exactly the permissions of docs/fleet.md.
+// The instances use this Redis user. It has exactly the permissions that docs/fleet.md shows, in
+// all tests.
 const fleetUser, fleetPassword = "fleet", "hush"
 
-// documentedACL returns the ACL rules of docs/fleet.md, without those that the installed Redis does
-// not know.
+// documentedACL returns the ACL rules of docs/fleet.md, without the rules that the installed Redis
+// does not know.
 func documentedACL(t testing.TB) []string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/fleet.md")
@@ -140,7 +141,8 @@ func documentedACL(t testing.TB) []string {
 		t.Fatal("docs/fleet.md has no rules")
 	}
 	rules := strings.Fields(text)
-	// Redis 7.0 refuses rules with unknown subcommands. CLIENT SETINFO came with 7.2.
+	// Redis 7.0 refuses ACL rules with subcommands that it does not know. CLIENT SETINFO exists
+	// since Redis 7.2.
 	version, err := exec.Command("redis-server", "--version").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -159,8 +161,8 @@ func (s *server) instanceClient() redis.UniversalClient {
 	return c
 }
 
-// patience is how long a test waits for what must happen. No test asserts a speed, because machines
-// that run tests may be slow.
+// patience is how long a test waits for something that must happen. It is long because machines
+// that run tests may be slow. No test asserts a speed.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, ok func() bool) {
@@ -172,7 +174,7 @@ func eventually(t testing.TB, ok func() bool) {
 	}
 }
 
-// ends waits until f returns.
+// ends calls f, and fails the test if f does not return.
 func ends(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -184,7 +186,7 @@ func ends(t testing.TB, f func()) {
 	}
 }
 
-// calls counts the commands of a client, without those that open a connection.
+// The type calls counts the commands of a client, except the commands that open a connection.
 type calls struct{ pings, others atomic.Int64 }
 
 func (c *calls) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -218,7 +220,7 @@ func newSecret() []byte {
 	return s
 }
 
-// lines is a log that is safe for concurrent use.
+// The type lines keeps the lines of a log. It is safe for concurrent use.
 type lines struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -236,7 +238,7 @@ func (l *lines) String() string {
 	return l.b.String()
 }
 
-// fleet makes instances of one service, each with its own connections.
+// A fleet makes the instances of one service. Each instance has its own connections to Redis.
 type fleet struct {
 	t       testing.TB
 	issuer  *xenaauthtest.Issuer
@@ -268,8 +270,8 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// client returns the client of an instance. The permissions of docs/fleet.md are for the default
-// prefix.
+// client returns the Redis client of an instance. With the default prefix, it has the permissions
+// of docs/fleet.md. These permissions do not allow other prefixes.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()
@@ -295,7 +297,8 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// follows makes an instance follow until the test ends or the returned function is called.
+// follows makes an instance receive revocations, with FollowRevocations, until the test ends or the
+// returned function is called.
 func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -305,7 +308,7 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// reason returns why an instance refuses a token, or "" if it accepts the token.
+// reason returns the reason for which an instance refuses a token, or "" if it accepts the token.
 func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
@@ -328,7 +331,8 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// dump returns everything that a reader of Redis sees.
+// dump returns everything that a client can read in Redis: the names of the entries and all
+// content.
 func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()
 	ctx := context.Background()
@@ -351,7 +355,8 @@ func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	return names, text
 }
 
-// stored waits until Redis has n responses: an instance stores them after its request has ended.
+// stored waits until Redis has n introspection responses, and returns their names. It must wait,
+// because an instance stores a response after its request has ended.
 func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
 	return storedUnder(t, c, "xenaauth:", n)

@@ -43,16 +43,19 @@ func TestOneCallForAll(t *testing.T) {
 	wg.Wait()
 	f.asked(2)
 	f.issuer.Down()
-	f.wants(f.instance(), token, "") // it starts later
+	f.wants(f.instance(), token, "") // this instance starts after the response was stored
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// waiting returns a cache with this Wait: it waits for other instances, and they wait for it.
+// waiting returns a cache with the given Config.Wait, the time for which an instance waits for
+// another instance that introspects the same token.
 func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
 
-// An instance with the lease may end, or take longer than others wait.
+// An instance takes a lease before it introspects a token, and other instances wait for its
+// response. The instance with the lease may end, or take longer than the others wait. Then the
+// others continue without it.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -65,7 +68,7 @@ func TestLeaseEnds(t *testing.T) {
 		})
 	}
 	slow, key := f.waiting(time.Hour), [32]byte{2}
-	nothing(slow, key) // it has the lease now, for an hour
+	nothing(slow, key) // this instance has the lease now, for an hour
 	nothing(f.waiting(50*time.Millisecond), key)
 
 	dead, key := f.waiting(200*time.Millisecond), [32]byte{1}
@@ -75,8 +78,8 @@ func TestLeaseEnds(t *testing.T) {
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// An instance that lost its lease and has no response does not remove the response of another
-	// instance.
+	// An instance lost its lease, and then its introspection call failed. It does not remove the
+	// response that another instance stored in the meantime.
 	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +88,7 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-// If the introspection gives no response, an instance that waits learns it.
+// If the introspection call of an instance fails, the instances that wait for it continue at once.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -109,7 +112,7 @@ func TestGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, wg.Wait)
-	// A caller that gives up does not count as a failure of Redis.
+	// A request whose client leaves while it waits does not count as a failure of Redis.
 	third := f.waiting(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
@@ -134,7 +137,8 @@ func TestIssuerDown(t *testing.T) {
 	f.issuer.Down()
 	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	after := f.over(f.waiting(time.Hour)) // it does not wait for an instance that gave up
+	// An instance whose call failed has released its lease, so this instance does not wait.
+	after := f.over(f.waiting(time.Hour))
 	ends(t, func() {
 		if got := reason(after, token); got != "" {
 			t.Error(got)
@@ -142,13 +146,13 @@ func TestIssuerDown(t *testing.T) {
 	})
 }
 
-// An attacker who writes to Redis can cause more introspection calls, and nothing else.
+// An attacker who writes to Redis can cause more introspection calls, and no other harm.
 func TestPoisonedEntries(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	const n = 6 // more than the failures that open the breaker
+	const n = 6 // more than the number of failures that open the circuit breaker
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
 			var values []string
@@ -223,7 +227,8 @@ func TestPoisonedEntries(t *testing.T) {
 				t.Fatal("refused")
 			}
 			f.asked(2 * n)
-			// The response replaces it, and it does not count as an outage.
+			// The new response has replaced the attacker's entry, so it is found while the issuer
+			// is down. The attacker's entry does not count as a failure of Redis.
 			f.issuer.Down()
 			eventually(t, func() bool { return finds(f.instance()) })
 			if strings.Contains(f.log.String(), "Redis fails") {
@@ -233,7 +238,8 @@ func TestPoisonedEntries(t *testing.T) {
 	}
 }
 
-// An old response that an attacker puts back is not used, although its seal is valid.
+// An attacker stores an old response again. The instances do not use it, although its seal is
+// valid.
 func TestReplayedEntry(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -253,10 +259,10 @@ func TestReplayedEntry(t *testing.T) {
 	name := stored(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
-	f.wants(short(), token, "") // before its time to live ends
-	client.Persist(ctx, name)   // now Redis keeps it for ever
+	f.wants(short(), token, "") // the response is still within its time to live
+	client.Persist(ctx, name)   // Redis keeps the response without end now
 	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
-	client.Set(ctx, name, old, 0) // the attacker puts it back
+	client.Set(ctx, name, old, 0) // the attacker stores the old response again
 	f.wants(short(), token, xenaauth.ReasonInactive)
 }
 
@@ -290,7 +296,7 @@ func TestReaderLearnsNothing(t *testing.T) {
 			t.Errorf("an entry lives for %v", ttl)
 		}
 	}
-	// A fleet with another secret has other names and other sealed values.
+	// A fleet with another secret uses other names and other sealed values for the same tokens.
 	other := newFleet(t, s)
 	other.issuer = f.issuer
 	f.wants(other.instance(), token, "")
@@ -310,15 +316,16 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	f.asked(2) // without the old secret, its values cannot be opened
+	// Without the old secret, the instances can't open the values that were sealed with it.
+	f.asked(2)
 	stored(t, client, 2)
 	f.wants(step(next), token, "")
 	f.wants(step(old, next), token, "")
 	f.asked(2)
 }
 
-// A token that is not active costs two commands in one round trip, one more for the response, and
-// no memory that stays.
+// A token that is not active costs the fleet little: two commands in one round trip, one more
+// command for the response, and no memory of Redis that stays.
 func TestJunkCostsLittle(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -341,7 +348,7 @@ func TestJunkCostsLittle(t *testing.T) {
 	}
 }
 
-// commands returns how often each command was called.
+// commands returns the number of calls of each Redis command.
 func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
 	t.Helper()
 	counts := make(map[string]int64)

@@ -21,7 +21,7 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// followed waits until n instances have subscribed.
+// followed waits until n instances have subscribed to the revocations.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
 	eventually(t, func() bool {
@@ -38,13 +38,14 @@ func (f *fleet) revoke(v *xenaauth.Validator, r xenaauth.Revocation) {
 
 func subject(s string) xenaauthtest.Token { return xenaauthtest.Token{Subject: s} }
 
-// A revocation reaches every instance by its message, without a read. It refuses opaque tokens and
-// JWTs, whether an instance has validated them before or not.
+// Every instance receives a revocation as a message, without reading the stored revocations. The
+// revocation refuses opaque tokens and JWTs, also those that an instance has validated before.
 func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	w := &watcher{held: make(chan struct{})}
-	t.Cleanup(func() { close(w.held) }) // otherwise reads would wait for ever and disturb other tests
+	// Otherwise reads would wait without end and disturb other tests.
+	t.Cleanup(func() { close(w.held) })
 	var all []*xenaauth.Validator
 	for range 10 {
 		v := f.watched(w, nil)
@@ -76,7 +77,7 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first := f.instance() // it publishes, and does not follow
+	first := f.instance() // this instance publishes, and does not receive revocations
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)
@@ -95,7 +96,7 @@ func TestRevocationReachesLateStarters(t *testing.T) {
 	}
 }
 
-// An instance that was cut off learns of the revocations that it missed.
+// An instance that was cut off from Redis learns the revocations that it missed.
 func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -108,11 +109,12 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
-		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)}) // no instance receives it
+		// No instance receives this message.
+		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		followed(t, admin, 2)
 	}
-	// A message is lost on a connection that lives.
+	// A message is lost although the connection stays open.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
@@ -123,7 +125,7 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// If Redis has lost everything, the instances put back what they know.
+// If Redis has lost all data, the instances put back the revocations that they know.
 func TestRevocationSurvivesRedis(t *testing.T) {
 	t.Parallel()
 	for name, lose := range map[string]func(*server){
@@ -165,7 +167,7 @@ func TestRevocationSurvivesRedis(t *testing.T) {
 	}
 }
 
-// A message that no instance has sealed revokes nothing, and the log tells it once.
+// A message that no instance has sealed revokes nothing, and is logged once.
 func TestForgedRevocations(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -176,7 +178,7 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
-	// This one is of a fleet with another secret, under the same prefix.
+	// This message is from a fleet with another secret, under the same prefix.
 	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
 	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
 		for range 5 {
@@ -187,7 +189,8 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	f.revoke(v, xenaauth.Revocation{Subject: "U2"}) // it comes last
+	// The revocation that the instance receives last.
+	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })
 	f.wants(v, token, "")
@@ -222,7 +225,7 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	if err := one.Publish(ctx, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "U1", Until: time.Now().Add(-time.Hour)}); err != nil {
 		t.Error(err)
 	}
-	// Ended revocations are removed.
+	// The instances remove revocations whose time has ended.
 	ended := make([]redis.Z, 0, 100_000)
 	for i := range 100_000 {
 		ended = append(ended, redis.Z{Score: float64(time.Now().Add(-time.Hour).UnixMilli()), Member: fmt.Sprint("ended", i)})
@@ -239,8 +242,8 @@ func TestRevocationIsKeptOnce(t *testing.T) {
 	}
 }
 
-// The fleet seals revocations again with the new secret, so that the operator can remove the old
-// secret.
+// After a change of the secret, the instances seal the stored revocations again with the new
+// secret. So the operator can remove the old secret and loses no revocation.
 func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -260,7 +263,7 @@ func TestRevocationsOutliveTheirSecret(t *testing.T) {
 	eventually(t, func() bool { return reason(after, token) == xenaauth.ReasonRevoked })
 }
 
-// FollowRevocations returns when its context ends, whatever state Redis is in.
+// FollowRevocations returns when its context ends, whatever the state of Redis.
 func TestFollowingEnds(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(*server){

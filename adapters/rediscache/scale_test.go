@@ -19,31 +19,36 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 
-// The first constants are the assumptions of docs/scale.md. TestConstants measures the others.
+// The first four constants are the assumptions of docs/scale.md. TestConstants measures the other
+// constants.
 const (
-	users       = 10e6 // that are active within an hour
-	minutes     = 6.   // of that hour in which a user sends requests; CacheTTL is one minute
-	perMinute   = 10.  // requests in such a minute, each to an instance at random
-	revokedPart = 1e-3 // part of the users that are revoked in an hour; a revocation lasts an hour
+	users = 10e6 // users who are active within an hour
+	// Minutes of that hour in which a user sends requests; CacheTTL is one minute.
+	minutes     = 6.
+	perMinute   = 10.  // requests of a user in one of these minutes, each to an instance at random
+	revokedPart = 1e-3 // part of the users who are revoked in an hour; a revocation lasts an hour
 
-	memAnswer     = 730. // bytes of Redis' memory for the response about an active token
+	memAnswer     = 730. // bytes of Redis' memory for the stored response about an active token
 	memRevocation = 410.
 	hitIn         = 180. // bytes that Redis receives for a look-up that finds a response
 	hitOut        = 550.
-	missIn        = 800. // for a look-up that finds none, with the response that is then stored
-	missOut       = 45.
-	message       = 380.  // bytes of a published revocation, to one instance
-	localEntry    = 1100. // bytes of an instance's memory for a response
-	readEvery     = 450.  // seconds between two reads without a reason
+	// Bytes for a look-up that finds no response, with the response that is then stored.
+	missIn     = 800.
+	missOut    = 45.
+	message    = 380.  // bytes that Redis sends to one instance for a published revocation
+	localEntry = 1100. // bytes of an instance's memory for one response
+	readEvery  = 450.  // seconds between two reads of all revocations without a sign of a change
 )
 
-// distinct returns how many of n instances get requests of a user in a minute, on average.
+// distinct returns how many of n instances get a request of the same user within a minute, on
+// average.
 func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 
-// scale returns the table of docs/scale.md.
+// scale returns the table of docs/scale.md, calculated from the constants.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
-	perSecond := users * minutes / 3600 // minutes of users that begin in a second
+	// A user's active minutes that begin within a second, for all users.
+	perSecond := users * minutes / 3600
 	inForce := users * revokedPart
 	revoked := inForce / 3600
 	var b strings.Builder
@@ -82,7 +87,7 @@ func scale() string {
 	return b.String()
 }
 
-// short returns a number with two significant digits.
+// short formats a number with two significant digits.
 func short(x float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -120,12 +125,14 @@ func TestScale(t *testing.T) {
 	}
 }
 
-// TestConstants measures the constants of the table with a real Redis, within a quarter.
+// TestConstants compares the constants of the table with measurements of a real Redis. They may
+// differ by a quarter.
 func TestConstants(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	client, ctx := s.client(), context.Background()
-	// One connection for each, so that none is opened while bytes are counted.
+	// Each client has only one connection, so that no connection is opened while the test counts
+	// bytes.
 	options := redis.UniversalOptions{Addrs: []string{s.addr()}, PoolSize: 1}
 	one, two := f.through(options), f.through(options)
 	near := func(what string, got, want float64) {
@@ -168,8 +175,9 @@ func TestConstants(t *testing.T) {
 	near("a revocation in memory", float64(client.MemoryUsage(ctx, setName, 0).Val())/1000, memRevocation)
 	f.follows(two)
 	eventually(t, func() bool { return two.Status().Revocations == 1000 })
-	// A check may find that Redis has counted a message that has not arrived yet. Then the instance
-	// reads everything. In the round with the fewest bytes, that did not happen.
+	// An instance compares the counter in Redis with the messages that it received. If a message is
+	// still on its way, the instance reads all revocations, which adds many bytes. The round with
+	// the fewest bytes had no such read.
 	least := math.Inf(1)
 	for round := 0; round < 20 && least > message*1.2; round++ {
 		_, out = m.settled()
@@ -178,14 +186,15 @@ func TestConstants(t *testing.T) {
 			f.revoke(one, r)
 		}
 		_, out2 = m.settled()
-		least = min(least, (out2-out)/100-20) // the replies to the publisher have some 20 bytes
+		// The replies to the instance that publishes have about 20 bytes.
+		least = min(least, (out2-out)/100-20)
 	}
 	near("a message", least, message)
 
 	near("an answer in an instance", local(f), localEntry)
 }
 
-// meter reads how many bytes Redis has received and sent, without its own.
+// A meter reads how many bytes Redis has received and sent, without the bytes for the meter itself.
 type meter struct {
 	t               testing.TB
 	client          redis.UniversalClient
@@ -195,7 +204,7 @@ type meter struct {
 
 func newMeter(t testing.TB, c redis.UniversalClient) *meter {
 	m := &meter{t: t, client: c, costIn: math.Inf(1)}
-	for range 10 { // other calls may still be running
+	for range 10 { // other calls may still be running, so measure several times
 		in, out := m.read()
 		in2, out2 := m.read()
 		if in2-in < m.costIn {
@@ -215,7 +224,8 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// settled waits until no other client sends anything.
+// settled waits until no other client sends anything, and returns the bytes that Redis has received
+// and sent.
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()
 	calm := 0
@@ -230,7 +240,7 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// local returns how much memory an instance takes for one response.
+// local returns how many bytes of memory an instance takes for one response.
 func local(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000

@@ -22,7 +22,8 @@ const (
 	turnName  = setName + ":turn"
 )
 
-// addJunk adds n members that no secret has sealed, with scores that never end.
+// addJunk adds n members to the set of revocations. They are not sealed with any secret, and their
+// scores say that they never end.
 func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	t.Helper()
 	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
@@ -36,8 +37,8 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	}
 }
 
-// An attacker who overwrites the counter or the set stops no revocation, also not one whose message
-// was lost.
+// An attacker who overwrites the counter or the set can't stop a revocation, not even a revocation
+// whose message was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -55,14 +56,15 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{held: make(chan struct{})}
 			release := sync.OnceFunc(func() { close(w.held) })
-			one, two := f.instance(), f.watched(w, nil) // one publishes, and does not follow
+			// The instance one publishes, and does not receive revocations.
+			one, two := f.instance(), f.watched(w, nil)
 			f.follows(two)
 			t.Cleanup(release)
 			followed(t, admin, 1)
 			spoil(admin)
 			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// It comes by the message: nothing can be read.
+			// The instance receives the revocation as a message, because it can't read anything.
 			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			release()
 			spoil(admin)
@@ -77,7 +79,8 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	}
 }
 
-// between calls f once, after a script has found a value of another type.
+// A between is a hook that calls do once: after the first script that fails because it found a
+// value of another type, and before the next command.
 type between struct {
 	once sync.Once
 	do   func()
@@ -99,8 +102,8 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// A revocation is stored just after an instance has found a string in place of the set. The
-// instance does not delete the revocation.
+// An attacker stores a string in place of the set. A revocation is stored after an instance has
+// found the string and before the instance deletes it. The instance does not delete the revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -122,7 +125,7 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An instance notices a lost message also after the counter was overwritten.
+// An instance notices that it missed a message, also after the counter was overwritten.
 func TestCounterBeginsAnew(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -135,7 +138,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.follows(v)
 			followed(t, admin, 1)
-			time.Sleep(500 * time.Millisecond) // then it has read
+			time.Sleep(500 * time.Millisecond) // the instance has read the counter by then
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
@@ -157,7 +160,8 @@ func TestJunkIsCleared(t *testing.T) {
 		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
-	// An attacker may put an ended revocation back, with a score that never ends.
+	// An attacker may store a revocation again that has ended, with a score that says that it never
+	// ends.
 	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
@@ -169,7 +173,8 @@ func TestJunkIsCleared(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
 }
 
-// A forged turn that does not end keeps no instance from putting revocations back.
+// An attacker writes the entry by which an instance takes its turn to put revocations back, and the
+// entry never expires. The instances put revocations back nevertheless.
 func TestForgedTurn(t *testing.T) {
 	t.Parallel()
 	for name, ttl := range map[string]time.Duration{"no end": 0, "an hour": time.Hour} {
@@ -188,8 +193,9 @@ func TestForgedTurn(t *testing.T) {
 	}
 }
 
-// An attacker may replace each revocation by junk, and leave the counter alone. The next read
-// without a reason finds out.
+// An attacker may replace each revocation by junk, and leave the counter as it is. Then nothing
+// indicates a change. The instance notices when it reads all revocations anyway, which it does from
+// time to time.
 func TestReadAnyway(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -209,7 +215,7 @@ func TestReadAnyway(t *testing.T) {
 	})
 }
 
-// An attacker who writes to Redis cannot make an instance read without a limit.
+// An attacker who writes to Redis can't make an instance read an unlimited amount.
 func TestRevocationReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -226,7 +232,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
-	time.Sleep(1500 * time.Millisecond) // it checks again after a second
+	time.Sleep(1500 * time.Millisecond) // the instance checks the counter again after a second
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
 	}
@@ -235,12 +241,12 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	}
 }
 
-// A revocation with the longest names that a Validator accepts fits. A longer one is not published,
-// because no instance would read it.
+// A revocation with the longest names that a Validator accepts can be published. A longer one is
+// not published, because the instances would not read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	long := strings.Repeat("<", 512) // each has six bytes in JSON
+	long := strings.Repeat("<", 512) // the JSON of each character has six bytes
 	r := xenaauth.Revocation{TokenID: long, SessionID: long, Subject: long, ClientID: long}
 	f.revoke(f.instance(), r)
 	late := f.instance()
@@ -252,8 +258,8 @@ func TestLongRevocations(t *testing.T) {
 	}
 }
 
-// One revocation more than an instance can know is refused. Instances that follow receive it
-// nevertheless.
+// An instance can hold a limited number of revocations. One more is refused at the instance that is
+// full. Other instances receive it nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

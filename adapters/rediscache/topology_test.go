@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// through returns an instance with its own client.
+// through returns an instance that uses a Redis client with these options.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	options.ContextTimeoutEnabled = true
@@ -51,7 +51,8 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	f.secrets = append(f.secrets, newSecret()) // so that a look-up reads two entries, which may be on two nodes
+	// With two secrets a look-up reads two entries, which may be on two nodes.
+	f.secrets = append(f.secrets, newSecret())
 	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
 	f.follows(two)
 	var tokens []string
@@ -92,7 +93,8 @@ func TestCluster(t *testing.T) {
 	for _, token := range tokens {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
-	// One node of three is lost: its entries are introspected again, and no request is refused.
+	// One of three nodes fails. The tokens of its entries are introspected again, and no request is
+	// refused.
 	nodes[1].kill()
 	for range 50 {
 		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
@@ -132,7 +134,8 @@ func TestSentinel(t *testing.T) {
 
 	master.kill()
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
-	followed(t, replica.client(), 2) // the sentinel has made it the master
+	// The sentinel has made the replica the master, and both instances have subscribed to it.
+	followed(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shares(one, two) })
 	late := f.through(options)
 	f.follows(late)
@@ -142,8 +145,8 @@ func TestSentinel(t *testing.T) {
 	eventually(t, func() bool { return reason(one, after) == xenaauth.ReasonRevoked })
 }
 
-// The permissions in docs/fleet.md are enough: no command of an instance is refused. The other
-// tests run with them too.
+// The permissions in docs/fleet.md are sufficient: Redis refuses no command of an instance. The
+// other tests use these permissions too.
 func TestACL(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -162,16 +165,19 @@ func TestACL(t *testing.T) {
 	admin.Del(ctx, setName)
 	admin.Set(ctx, countName, "x", 0)
 	f.issuer.Down()
-	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable) // and tells the cache that there is no response
+	// The instance also releases its lease, because there is no response.
+	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
-	f.revoke(one, xenaauth.Revocation{Subject: "U2"}) // the counter starts again
+	// The counter, which was overwritten, begins again.
+	f.revoke(one, xenaauth.Revocation{Subject: "U2"})
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)
 	}
-	// A client with the password of the instances cannot cut their connections, nor use other keys.
+	// A client with the password of the instances can't close their connections and can't use other
+	// keys.
 	client := f.client()
 	for _, command := range [][]any{
 		{"CLIENT", "KILL", "TYPE", "pubsub"}, {"CLIENT", "PAUSE", "1000"}, {"CLIENT", "LIST"}, {"GET", "other"},

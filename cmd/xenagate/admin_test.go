@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The status tells an operator where a revocation is in force: nowhere, at this gateway, or at all
-// gateways.
+// The status of the response to a revocation tells an operator where the revocation is in force:
+// nowhere, only at this gateway, or at all gateways.
 func TestRevocationResult(t *testing.T) {
 	alone, fleet := new(admin), &admin{fleet: true}
 	for _, c := range []struct {

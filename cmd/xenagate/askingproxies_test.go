@@ -69,7 +69,7 @@ func TestForwardAuth(t *testing.T) {
 			p.logged(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
 		}
 	}
-	// The access log has the client's request, and not the subrequest.
+	// The access log shows the request of the client, and not the subrequest of the proxy.
 	p.logged(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
 	if service.n.Load() > 0 {
 		t.Error("the service was reached")
@@ -129,7 +129,8 @@ func TestExtAuthz(t *testing.T) {
 	}
 }
 
-// A logout token that the issuer sends to the forward_auth listener revokes the session's tokens.
+// An issuer sends a logout token to the forward_auth listener. The gateway then refuses the tokens
+// of that session.
 func TestLogout(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
@@ -139,7 +140,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	logout := p.secret(issuer.LogoutToken(anna))
-	for _, want := range []int{200, 400} { // a logout token is valid once
+	for _, want := range []int{200, 400} { // a logout token is accepted once
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if a := send(t, r); a.status != want {

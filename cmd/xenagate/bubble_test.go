@@ -15,12 +15,13 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// bubble is a gateway between a client and a service in a bubble of [synctest], where time passes
-// only while all goroutines wait. The connections are pipes in memory, and all routes are public.
+// A bubble is a gateway between a client and a service, all in a bubble of [synctest], where time
+// passes only while all goroutines wait. The connections are pipes in memory, and all routes are
+// public.
 type bubble struct {
 	*servers
 	t     *testing.T
-	front *pipeListener // the listener of the proxy
+	front *pipeListener // the listener of the reverse proxy
 }
 
 // inBubble runs a test with a gateway in front of a service.
@@ -69,13 +70,13 @@ routes_interval: 1000h
 	})
 }
 
-// dial returns a connection to the gateway.
+// dial opens a connection from the client to the gateway.
 func (b *bubble) dial() *bubbleConn {
 	conn := b.front.dial()
 	return &bubbleConn{Conn: conn, in: bufio.NewReader(conn), t: b.t}
 }
 
-// bubbleConn is a client's connection. An error ends the test.
+// A bubbleConn is a connection of the client. An error ends the test.
 type bubbleConn struct {
 	net.Conn
 	in *bufio.Reader
@@ -89,7 +90,8 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// response reads a response up to its body, which is read with the Body of the result.
+// response reads a response, whose status must be status. The caller reads the body from the Body
+// of the result.
 func (c *bubbleConn) response(status int) *http.Response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)
@@ -99,7 +101,7 @@ func (c *bubbleConn) response(status int) *http.Response {
 	return res
 }
 
-// pipeListener accepts the connections that dial returns.
+// A pipeListener accepts the connections that its method dial makes.
 type pipeListener struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -139,7 +141,7 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
-// pipeConn is a pipe that can be half closed, as a TCP connection can.
+// A pipeConn is a pipe of which each side can end its own direction, as with TCP.
 type pipeConn struct{ net.Conn }
 
 func (c pipeConn) CloseWrite() error { return c.Close() }

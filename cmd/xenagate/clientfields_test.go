@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Fields that frame a message, or belong to a connection, reach no service in another spelling,
-// with any sign in place of "-".
+// Some header fields frame a message or belong to a connection. If a client writes the name of such
+// a field with another sign in place of "-", the field does not reach the service either.
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -39,7 +39,7 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 			}
 		}
 	}
-	// Similar names are not affected.
+	// Fields with similar names reach the service.
 	s := do(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
 	for _, name := range []string{"Api_key", "X-Request_id", "Content_Kind", "Xforwardedfor"} {
 		if s.Header[name] == nil && s.Header[strings.ToUpper(name[:1])+strings.ToLower(name[1:])] == nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// command runs xenagate to its end.
+// command runs xenagate until it ends.
 func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -54,8 +54,9 @@ func TestVersion(t *testing.T) {
 	t.Errorf("the metrics don't tell the build %s", fields[1])
 }
 
-// -check reports each mistake once: in the shape of the file, in values, in routes, in other files,
-// and those that other packages find. No mistake hides another.
+// -check reports each mistake once: mistakes in the structure of the file, in values, in routes, in
+// the files that the configuration names, and mistakes that other packages find. No mistake hides
+// another.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 foo: 1
@@ -118,7 +119,7 @@ forward_auth:
 	}
 }
 
-// -check reports findings about routes also if the configuration has a mistake elsewhere.
+// -check reports findings about routes even if another part of the configuration has a mistake.
 func TestFindingsBesideMistakes(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}

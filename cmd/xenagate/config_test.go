@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// check runs -check and returns its exit status and what it wrote.
+// The function check runs xenagate with -check. It returns the exit status and the output.
 func check(t *testing.T, content string, files map[string]string, args ...string) (status int, written string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -49,7 +49,7 @@ func TestExampleIsClean(t *testing.T) {
 	}
 }
 
-// README.md explains every key.
+// README.md explains every key of the configuration.
 func TestReadmeHasEveryKey(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -170,7 +170,8 @@ routes:
 	}
 }
 
-// The environment sets the keys that the file lacks, and the file overrides the environment.
+// A variable of the environment sets a key that is not in the file. A key in the file overrides its
+// variable.
 func TestEnvironment(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	t.Setenv("XENA_ISSUER", "https://elsewhere.example")

@@ -23,7 +23,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kept is a client that sends all requests over one connection.
+// kept is a client that sends all its requests over one connection.
 type kept struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -42,7 +42,7 @@ func keep(t testing.TB, addr, request string) *kept {
 }
 
 // ask sends the request and reads the response. last reports whether the response has "Connection:
-// close".
+// close", so that the connection ends.
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err
@@ -65,8 +65,8 @@ func (k *kept) read() (last bool, err error) {
 	return res.Close, nil
 }
 
-// During the drain, a response tells a client that its connection ends. Clients with kept
-// connections, busy or idle, lose no request.
+// During the drain, each response has "Connection: close". So clients with open connections, busy
+// or idle, lose no request.
 func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 1h}\n"+common(issuer, service)+asking, nil)
@@ -124,7 +124,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
-	// Load balancers that have not seen the 503 yet open new connections.
+	// A load balancer that has not seen the 503 yet may open a new connection.
 	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}
@@ -137,8 +137,8 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 	p.logged("ended by a second signal: 0 requests were cut off")
 }
 
-// A response that began before the drain has no "Connection: close". Its client can send one more
-// request.
+// A response that began before the drain has no "Connection: close", so its client may send one
+// more request. The gateway still answers it.
 func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 3s}\n"+common(issuer, service), nil)
@@ -179,7 +179,8 @@ func dials(addr string) bool {
 	return err == nil
 }
 
-// An Envoy with two gateways loses no check when one of them ends, because it gets GOAWAY.
+// An Envoy with two gateways loses no check when one of the gateways ends, because that gateway
+// sends GOAWAY.
 func TestChecksByGRPCAreNotLost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := "timeouts: {drain_delay: 0s}\n" + common(issuer, service) + "ext_authz: {listen: 127.0.0.1:0}\n"
@@ -223,7 +224,8 @@ func checkOf(method, path string) *authv3.CheckRequest {
 	}}
 }
 
-// The last line says how many requests were cut off, and the access log has their lines.
+// When a drain ends, some requests may be cut off. The last line of the log says how many, and the
+// access log has a line for each of them.
 func TestCutOffRequestsAreCounted(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for n, want := range map[int]string{1: "1 request was cut off", 2: "2 requests were cut off"} {
@@ -251,7 +253,8 @@ func TestCutOffRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Every request with a response has a line in the access log, also if the gateway ends right after.
+// Every request that got a response has a line in the access log, even if the gateway ends
+// immediately afterwards.
 func TestNoLineIsLostAtTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 0s}\n"+common(issuer, service), nil)

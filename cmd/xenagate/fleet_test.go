@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// startRedis starts a redis-server that writes nothing to disk. If it is not installed, the test is
-// skipped, and fails in CI.
+// startRedis starts a redis-server that writes nothing to disk. If redis-server is not installed,
+// the test is skipped; in CI it fails.
 func startRedis(t testing.TB) (addr string, cmd *exec.Cmd) {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -53,7 +53,7 @@ const (
 	revokeSecret = "revoke-secret-0123456789-0123456789-0123456789"
 )
 
-// startFleet starts three gateways on one Redis.
+// startFleet starts three gateways that share one Redis.
 func startFleet(t testing.TB, issuer *xenaauthtest.Issuer, s *service, redis string) []*process {
 	t.Helper()
 	config := `listen: 127.0.0.1:0
@@ -107,7 +107,8 @@ func TestFleet(t *testing.T) {
 		return token
 	}
 
-	// The fleet introspects a token once, also if all gateways get it many times at once.
+	// The fleet introspects a token once, even if all gateways get many requests with it at the
+	// same time.
 	token := secret(issuer.Opaque(xenaauthtest.Token{Subject: "anna"}))
 	issuer.ResetCalls()
 	var wg sync.WaitGroup
@@ -127,7 +128,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the issuer was asked %d times", n)
 	}
 
-	// A revocation at one gateway reaches the others.
+	// A revocation at one gateway reaches the other gateways.
 	var slowest time.Duration
 	for i := range 5 {
 		token := secret(issuer.JWT(xenaauthtest.Token{Subject: "bert", Claims: map[string]any{"n": i}}))
@@ -147,7 +148,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Logf("a revocation at one of three gateways held at all within %v at most", slowest)
 
-	// Without Redis each gateway introspects by itself, and no request fails.
+	// Without Redis, each gateway introspects tokens itself, and no request fails.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fold returns a name as a service reads it to which all signs are equal.
+// fold returns the name of a header field as a service sees it that treats all signs in names as
+// "-".
 func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }
 
-// only fails unless the service got exactly one field for all spellings of name, with this value.
+// The method only fails the test unless the service got exactly one field of this name, in this
+// spelling and with this value, and no field in another spelling of the name.
 func (s seen) only(t *testing.T, name, value string) {
 	t.Helper()
 	for n, values := range s.Header {
@@ -57,7 +59,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 				t.Fatalf("%q: %v", spoof, err)
 			}
 			if a.status == 400 && !strings.HasPrefix(a.body, "{") {
-				continue // net/http refuses such a name
+				continue // net/http refuses this name
 			}
 			s := a.seen(t)
 			s.only(t, "X-Auth-User", want[0])
@@ -78,7 +80,7 @@ func (s seen) nothingOf(t *testing.T, name string) {
 	}
 }
 
-// Trailers don't reach a service.
+// The gateway does not forward trailers to the service.
 func TestTrailersStopHere(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -131,12 +133,14 @@ func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
 	s.only(t, "Authorization", "Bearer "+token)
 	s.only(t, "X-Auth-User", "104711")
-	// A client can't remove a field of the gateway by naming it in Connection.
+	// The gateway adds fields to the request. A client can't remove them by naming them in
+	// Connection.
 	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
 	s.only(t, "X-Forwarded-For", "127.0.0.1")
 }
 
-// The service verifies the gateway's assertion with this library. The unsigned fields are empty.
+// The service verifies the gateway's signed assertion with this library. The unsigned identity
+// fields are empty.
 func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+`identity:
@@ -175,7 +179,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// The keys change without a restart, and no request fails.
+	// The gateway's signing keys change without a restart, and no request fails.
 	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)
@@ -251,8 +255,8 @@ func TestPathTricks(t *testing.T) {
 	} {
 		a, err := raw(t, p.addr("proxy"), request)
 		if err != nil || a.status != 400 && a.status != 403 && a.status != 501 {
-			// Of Content-Length and Transfer-Encoding, the first is removed (RFC 9112, section
-			// 6.1).
+			// If a request has both Content-Length and Transfer-Encoding, Content-Length is removed
+			// (RFC 9112, section 6.1), and the request may pass.
 			if err == nil && a.status == 200 && strings.Contains(request, "chunked\r\n\r\n0") && a.seen(t).Body == "" {
 				continue
 			}
@@ -262,7 +266,8 @@ func TestPathTricks(t *testing.T) {
 	if n := service.n.Load(); n > 1 {
 		t.Errorf("the service was reached %d times: %v", n, service.last.Load())
 	}
-	// Rules don't read the query. Parts that servers split differently are not sent on.
+	// The table of routes does not look at the query. The gateway removes the parts of a query that
+	// servers split in different ways.
 	s := do(t, "GET", p.url("proxy", "/open/x?a=1;b=2&c=3"), "").seen(t)
 	if strings.Contains(s.URI, ";") || !strings.Contains(s.URI, "c=3") {
 		t.Errorf("the service was asked for %s", s.URI)
@@ -279,7 +284,8 @@ func TestPathTricks(t *testing.T) {
 	}
 }
 
-// Over HTTP/2, an upstream would not see the path of a CONNECT, by which its rule was found.
+// The gateway refuses CONNECT. Its rule is found by the path of the request, but over HTTP/2 an
+// upstream would not see this path.
 func TestConnect(t *testing.T) {
 	issuer := newIssuer(t)
 	var reached atomic.Int64
@@ -312,7 +318,8 @@ func TestConnect(t *testing.T) {
 	}
 }
 
-// A service never sees the address of its upstream as the host of a request.
+// A request without a host is refused. Otherwise the service would see the address of the upstream
+// as the host.
 func TestNoHost(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -328,7 +335,8 @@ func TestNoHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := a.seen(t); s.Host != "a" || s.URI != "/open/a%7Cb" { // as README.md says
+	// README.md describes this form of the URI.
+	if s := a.seen(t); s.Host != "a" || s.URI != "/open/a%7Cb" {
 		t.Errorf("the service was asked for %s%s", s.Host, s.URI)
 	}
 }

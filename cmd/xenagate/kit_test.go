@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// binary is the path of xenagate. It is built once, with the race detector if the tests have it.
+// binary is the path of the built xenagate. It is built once, with the race detector if the tests
+// run with it.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -47,12 +48,12 @@ type process struct {
 	exited chan struct{}
 
 	addrMu sync.Mutex
-	addrs  map[string]string // by listener
+	addrs  map[string]string // addresses, by the name of the listener
 
-	secrets []string // what its output must not contain
+	secrets []string // texts that the output must not contain
 }
 
-// output is the output of a process. It can be read while the process writes.
+// The type output keeps the output of a process. A test can read it while the process writes.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -70,8 +71,8 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start writes files and runs xenagate with a configuration. {dir} in the configuration is the
-// folder of the files.
+// start writes files into a new folder and runs xenagate with a configuration. In the
+// configuration, {dir} stands for this folder.
 func start(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), exited: make(chan struct{}), addrs: make(map[string]string)}
@@ -154,7 +155,7 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
-// end stops the process if it still runs, and checks its output.
+// The method end stops the process if it is still running, and checks its output.
 func (p *process) end() {
 	select {
 	case <-p.exited:
@@ -183,7 +184,8 @@ func (p *process) end() {
 	}
 }
 
-// secret marks s, for example a token, as a text that the output must not contain.
+// The method secret registers a text, for example a token, that the output must not contain. It
+// returns the text.
 func (p *process) secret(s string) string {
 	p.secrets = append(p.secrets, s)
 	if parts := strings.Split(s, "."); len(parts) == 3 {
@@ -192,7 +194,7 @@ func (p *process) secret(s string) string {
 	return s
 }
 
-// logged waits for a line of the log that has all of words.
+// logged waits until the log has a line that contains all of words.
 func (p *process) logged(words ...string) {
 	p.t.Helper()
 	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })
@@ -211,8 +213,8 @@ next:
 	return n
 }
 
-// patience bounds the wait for an event that must come. It is long, because the machine may be
-// busy.
+// patience is how long a test waits for an event that must happen. It is long because the machine
+// may be busy.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A connection that becomes idle during the drain stays open for the drain delay, as those that
-// were idle before.
+// A connection that becomes idle during the drain stays open for the drain delay, as do the
+// connections that were idle before the drain.
 func TestLateIdleConnectionsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Second
@@ -29,7 +29,7 @@ func TestLateIdleConnectionsAreKept(t *testing.T) {
 		if l.over(delay) {
 			t.Error("a connection was idle for less than the delay")
 		}
-		l.note(late, http.StateActive) // one more request
+		l.note(late, http.StateActive) // the client sends one more request
 		l.note(late, http.StateIdle)
 		time.Sleep(delay - 1)
 		if l.over(delay) {

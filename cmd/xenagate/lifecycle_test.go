@@ -14,8 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The table changes under load, by SIGHUP and by the watch. No request is lost. The old table
-// decides about each request before the change, and the new table about each request after it.
+// The table of routes changes under load, by SIGHUP and by the watch on the file. No request is
+// lost. The old table decides about each request before the change, and the new table about each
+// request after it.
 func TestReloadUnderLoad(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	table := func(scope string) string {
@@ -72,7 +73,7 @@ routes_interval: 20ms
 			}
 		}
 	}
-	// A table with a mistake changes nothing, and is logged.
+	// A table with a mistake is logged, and the old table stays in force.
 	p.write("routes.yaml", "rules:\n  - {route: GET /a, acces: public}\n")
 	p.signal(syscall.SIGHUP)
 	p.logged("routes not taken", "routes.yaml:2", "acces")
@@ -96,8 +97,8 @@ routes_interval: 20ms
 	}
 }
 
-// Routes in the configuration file can change too. If other keys change, the log asks for a
-// restart.
+// Routes in the configuration file itself can change without a restart. If other keys change, the
+// log says that a restart is necessary.
 func TestReloadOfTheConfiguration(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	config := common(issuer, service)
@@ -123,7 +124,7 @@ func TestReloadOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// During the drain, requests under way are finished, and /readyz responds 503.
+// During the drain, requests that have begun are finished, and /readyz responds with 503.
 func TestShutdownDrains(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 100ms}\n"+common(issuer, service), nil)
@@ -204,7 +205,8 @@ func TestShutdownHasAnEnd(t *testing.T) {
 	}
 }
 
-// A gateway that starts while the issuer is down is not ready, and becomes ready with the issuer.
+// A gateway that starts while the issuer is down is not ready. It becomes ready when the issuer is
+// back.
 func TestReadinessFollowsTheIssuer(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	issuer.Down()
@@ -232,7 +234,7 @@ func TestReadinessFollowsTheIssuer(t *testing.T) {
 	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	issuer.Down() // the gateway has its keys
+	issuer.Down() // the gateway has the keys of the issuer already
 	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Errorf("ready no more: %d", a.status)
 	}

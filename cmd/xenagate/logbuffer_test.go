@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// sink is an output that a test can block.
+// A sink is a log output that a test can block or make fail.
 type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
-	hold   chan struct{} // nil: Write does not block
+	hold   chan struct{} // Write waits for this channel; nil means that it does not wait
 	err    error
-	takes  int // bytes that a failing Write takes
+	takes  int // how many bytes a failing Write writes before it fails
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -56,7 +56,7 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 		if n := out.lines(); n != 0 {
 			t.Errorf("%d lines didn't wait for others", n)
 		}
-		time.Sleep(logDelay) // of the bubble's time
+		time.Sleep(logDelay) // the clock of the bubble
 		synctest.Wait()
 		if out.lines() != 10 || out.writes != 1 {
 			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
@@ -75,7 +75,8 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 	})
 }
 
-// If the output blocks, no request waits, the memory is bounded, and the log reports lost lines.
+// If the log output blocks, no request waits for it, memory stays bounded, and the log says how
+// many lines are lost.
 func TestAnOutputThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{hold: make(chan struct{})}
@@ -129,7 +130,7 @@ func TestLinesThatFailAreCounted(t *testing.T) {
 	})
 }
 
-// If the output takes a part of a line, the next line begins on a new line.
+// If the output fails after it has written a part of a line, the next line begins on a new line.
 func TestALineAfterAPartOfOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &sink{err: errors.New("disk full"), takes: 6}
@@ -138,7 +139,7 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		out.takes = 0 // not even the end of that line
+		out.takes = 0 // the output does not accept the end of the broken line either
 		out.mu.Unlock()
 		_, _ = io.WriteString(l.prompt(), "four\n")
 		synctest.Wait()
@@ -170,8 +171,8 @@ func TestTheEndDoesNotWaitForAnOutputThatHangs(t *testing.T) {
 	})
 }
 
-// A line contains no control characters and no characters that change the direction of text, which
-// could control the terminal of an operator.
+// A log line contains no control characters and no characters that change the direction of text.
+// Such characters could control the terminal of an operator.
 func TestControlCharactersOfAPath(t *testing.T) {
 	var out bytes.Buffer
 	l := accessLog{to: &out}
@@ -181,7 +182,8 @@ func TestControlCharactersOfAPath(t *testing.T) {
 	}
 }
 
-// A line is JSON for any text of a client, and has the members that log/slog would write.
+// For any text of a client, a line of the access log is JSON with the members that log/slog would
+// write.
 func FuzzAccessLine(f *testing.F) {
 	for _, s := range []string{"/a", "", `"`, "\\", "\x00", "\xff", "\u2028", "<&>", "\n", "\u009b\u202e\U000e0041", strings.Repeat("é", 400)} {
 		f.Add(s)

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Prometheus' promtool finds no fault in the names, types and texts of the metrics.
+// promtool, which is part of Prometheus, finds no fault in the names, types and help texts of the
+// metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
 	program, err := exec.LookPath("promtool")
 	if err != nil {

@@ -91,8 +91,8 @@ func TestProxyAllowsAndRefuses(t *testing.T) {
 	}
 }
 
-// An upstream is chosen by the path and host by which the rule was found, and gets exactly this
-// path.
+// The gateway chooses an upstream by the same path and host by which it found the rule. The
+// upstream gets exactly this path.
 func TestUpstreamsByHostAndPath(t *testing.T) {
 	issuer, api, host, rest := newIssuer(t), newService(t), newService(t), newService(t)
 	p := start(t, `listen: 127.0.0.1:0
@@ -161,7 +161,8 @@ upstreams:
 	if !strings.Contains(metrics, `xenagate_upstream_failures_total{cause="refused",upstream="down"} 1`) {
 		t.Error("the failure isn't counted")
 	}
-	// If the upstream's response breaks off, the client's response does too.
+	// If the response of the upstream breaks off, the response to the client breaks off too, so
+	// that the client notices.
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
 		_, _ = io.WriteString(w, "half")

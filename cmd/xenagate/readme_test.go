@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// readme returns the block of README.md that begins with a text.
+// readme returns the code block of README.md that begins with the text beginning.
 func readme(t *testing.T, beginning string) string {
 	t.Helper()
 	page, err := os.ReadFile("README.md")
@@ -26,8 +26,8 @@ func readme(t *testing.T, beginning string) string {
 	return beginning + block
 }
 
-// A gateway runs with the configuration of the tour in README.md. Each curl of the tour gets the
-// status in the comment after it.
+// A gateway runs with the configuration of the tour in README.md. Each curl command of the tour
+// gets the status that the comment after the command says.
 func TestReadmeTour(t *testing.T) {
 	tour := readme(t, "mkdir /tmp/site")
 	_, rest, _ := strings.Cut(tour, "<<'END'\n")
@@ -71,7 +71,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 }
 
-// The program has the flags that README.md lists.
+// xenagate has the flags that README.md lists.
 func TestReadmeFlags(t *testing.T) {
 	out, _ := exec.Command(binary, "-help").CombinedOutput()
 	for _, name := range regexp.MustCompile(` (-[a-z]+)`).FindAllString(readme(t, "xenagate -config FILE "), -1) {
@@ -81,7 +81,7 @@ func TestReadmeFlags(t *testing.T) {
 	}
 }
 
-// The gateway accepts the revocation in README.md.
+// The gateway accepts the revocation that README.md shows.
 func TestReadmeRevocation(t *testing.T) {
 	block := readme(t, `curl -H "Authorization: Bearer $(cat secrets/revoke)"`)
 	body := regexp.MustCompile(`-d '(.*)'`).FindStringSubmatch(block)

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// reloading is a gateway in a bubble of [synctest]. Its table of routes is in a file.
+// reloading is a gateway in a bubble of [synctest]. It reads its table of routes from a file that
+// the test changes.
 type reloading struct {
 	*reloader
 	t    *testing.T
@@ -22,7 +23,7 @@ type reloading struct {
 	out  *sink
 }
 
-// watched runs a test with a gateway that watches its routes.
+// watched runs a test with a gateway that looks at its file of routes at each interval.
 func watched(t *testing.T, interval time.Duration, test func(r *reloading)) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "xenagate.yaml")
@@ -65,13 +66,13 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// pass lets time pass.
+// pass lets the duration d pass.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// is fails unless a path is public, or not.
+// The method is checks whether a path is public.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
 	rule, err := r.tables.current.Load().Table.Find(httptest.NewRequest(http.MethodGet, path, nil))
@@ -91,7 +92,8 @@ const (
 	whole = half + "  - {route: /new/closed, access: deny}\n"
 )
 
-// The watch does not take a file that is being written, although half a table can be valid.
+// A file can be read while it is being written, and half a table can be valid. The watch does not
+// use such a file.
 func TestHalfWrittenRoutes(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {
@@ -108,7 +110,8 @@ func TestHalfWrittenRoutes(t *testing.T) {
 		}
 		r.write(whole)
 		r.pass(interval)
-		r.is(true, "/old") // it has been seen once
+		// The watch has seen the new file once and waits for it to stay unchanged.
+		r.is(true, "/old")
 		r.pass(interval)
 		r.is(true, "/new/x")
 		r.is(false, "/new/closed")
@@ -116,13 +119,13 @@ func TestHalfWrittenRoutes(t *testing.T) {
 	})
 }
 
-// SIGHUP does not take a file that is being written.
+// On SIGHUP, the gateway does not use a file that is being written.
 func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	watched(t, time.Hour, func(r *reloading) {
 		r.write(half)
 		reloaded := make(chan struct{})
 		go func() { defer close(reloaded); r.reload() }()
-		synctest.Wait() // it has read the file once
+		synctest.Wait() // the gateway has read the file once
 		r.write(whole)
 		<-reloaded
 		r.pass(logDelay)
@@ -137,7 +140,7 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// A file with a mistake is logged once, and again when it has changed.
+// A file with a mistake is logged once. It is logged again when the file has changed.
 func TestRoutesThatCanNotBeUsed(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {

@@ -50,11 +50,12 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A large body passes in both directions at once.
+// A client sends a large body while the service sends a large response. Both arrive complete.
 func TestLargeBodies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Connection", "close") // and net/http doesn't read the body before it answers
+		// With "Connection: close", net/http doesn't read the body before it sends the response.
+		w.Header().Set("Connection", "close")
 		_, _ = io.Copy(w, r.Body)
 	})
 	p := start(t, common(issuer, service), nil)
@@ -66,7 +67,8 @@ func TestLargeBodies(t *testing.T) {
 	}
 }
 
-// A client that waits for 100 before it sends its body gets its refusal before the body.
+// A client with "Expect: 100-continue" waits for the response 100 before it sends its body. If the
+// request is refused, the client gets the refusal without having sent the body.
 func TestRefusedBeforeTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -75,7 +77,7 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	if a, err := raw(t, p.addr("proxy"), head+"\r\n"); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
 	}
-	// So does a client that sends the body later without Expect.
+	// A client without Expect that sends its body late gets the refusal before the body too.
 	const later = "POST /Api/Write HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
 	if a, err := raw(t, p.addr("proxy"), later); err != nil || a.status != 401 {
 		t.Errorf("%d, %v", a.status, err)
@@ -100,13 +102,15 @@ func TestRefusedBeforeTheBody(t *testing.T) {
 	}
 }
 
-// The rest of a body that the service didn't read is never taken for another request.
+// The service does not read the whole body of a request. The gateway must never read the rest of
+// the body as another request (request smuggling).
 func TestBodyIsNoRequest(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 100ms}\n"+common(issuer, service), nil)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Connection", "close") // and net/http doesn't read the body before it answers
-		w.WriteHeader(http.StatusTeapot)      // without reading the body
+		// With "Connection: close", net/http doesn't read the body before it sends the response.
+		w.Header().Set("Connection", "close")
+		w.WriteHeader(http.StatusTeapot) // the response is sent although the body was not read
 	})
 	for path, want := range map[string]int{"/Api/Write": 401, "/open/x": 418} {
 		conn, err := net.Dial("tcp", p.addr("proxy"))
@@ -121,8 +125,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		// A part of the body looks like a request. It is sent before and after the gateway gives
-		// the body up.
+		// A part of the body looks like a request. The client sends that part twice: before and
+		// after the gateway stops reading the body.
 		const smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 		_, _ = io.WriteString(conn, smuggled)
 		rest, err := io.ReadAll(in)
@@ -163,7 +167,7 @@ func TestSlowClients(t *testing.T) {
 	p.logged(`"reason":"body"`, `"status":408`)
 }
 
-// If a client stops reading a response, the gateway closes the connection.
+// If a client does not read its response, the gateway closes the connection.
 func TestClientsThatDoNotRead(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.CopyN(w, zeros{}, 64<<20) })
@@ -173,8 +177,8 @@ func TestClientsThatDoNotRead(t *testing.T) {
 	p.logged(`"reason":"aborted"`, `"path":"/open/x"`)
 }
 
-// If a client closes its connection, the service's request ends, and no upstream failure is
-// counted.
+// If a client closes its connection, its request to the service ends. The gateway does not count
+// this as a failure of the upstream.
 func TestClientGoesAway(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -202,7 +206,8 @@ func TestClientGoesAway(t *testing.T) {
 	}
 }
 
-// A client that speaks HTTP/1.0 gets no 1xx response, which it would take for the response.
+// A client that uses HTTP/1.0 gets no 1xx response, because it would take a 1xx response for the
+// final response.
 func TestInformationalAnswers(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
@@ -218,8 +223,8 @@ func TestInformationalAnswers(t *testing.T) {
 	}
 }
 
-// A response before the end of the request's body ends the request, also if the client sends no
-// more of the body.
+// If the service responds before it has read the whole body, the request ends with this response,
+// even if the client never sends the rest of the body.
 func TestAnAnswerBeforeTheEndOfTheBody(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {read: 1h}\n"+common(issuer, service), nil)

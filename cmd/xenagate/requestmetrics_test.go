@@ -7,7 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// If the table changes often, the number of series by route stays bounded, and each request counts.
+// If the table changes often, the number of metric series by route stays bounded. Each request is
+// still counted.
 func TestSeriesByRouteAreBounded(t *testing.T) {
 	m := newRequestMetrics()
 	r := prometheus.NewRegistry()

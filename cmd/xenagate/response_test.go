@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// flushes counts what is sent before the handler returns.
+// flushes is a ResponseWriter that counts how often data is sent before the handler returns.
 type flushes struct {
 	*httptest.ResponseRecorder
 	n int
@@ -17,16 +17,18 @@ type flushes struct {
 func (f *flushes) FlushError() error                { f.n++; return nil }
 func (f *flushes) SetWriteDeadline(time.Time) error { return nil }
 
-// Each piece of a response but the last is sent at once. A short response is sent by one write.
+// The gateway sends each piece of a response at once, except the last piece, which is sent when the
+// handler returns. So a short response needs only one write.
 func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	for name, c := range map[string]struct {
 		length string
 		pieces []string
 		want   int
 	}{
-		"whole":          {"4", []string{"body"}, 0},
-		"pieces":         {"8", []string{"bo", "dy", "bo", "dy"}, 3},
-		"unknown length": {"", []string{"body", "body"}, 0}, // ReverseProxy flushes these
+		"whole":  {"4", []string{"body"}, 0},
+		"pieces": {"8", []string{"bo", "dy", "bo", "dy"}, 3},
+		// ReverseProxy itself flushes responses of unknown length.
+		"unknown length": {"", []string{"body", "body"}, 0},
 		"broken off":     {"9", []string{"body"}, 1},
 	} {
 		f := &flushes{ResponseRecorder: httptest.NewRecorder()}

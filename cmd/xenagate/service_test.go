@@ -15,18 +15,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// seen is a request as the service got it.
+// The type seen is a request as the service received it.
 type seen struct {
 	Method, Host, URI string
 	Header, Trailer   http.Header
 	Body              string
 }
 
-// service is an upstream of the gateway.
+// A service is an upstream of the gateway.
 type service struct {
 	*httptest.Server
 	n    atomic.Int64
-	hook atomic.Pointer[http.HandlerFunc] // in place of the default response
+	hook atomic.Pointer[http.HandlerFunc] // replaces the default response
 	last atomic.Pointer[seen]
 }
 
@@ -51,7 +51,7 @@ func newService(t testing.TB) *service {
 
 func (s *service) answers(h http.HandlerFunc) { s.hook.Store(&h) }
 
-// answer is the response that a client got.
+// An answer is the response that a client got.
 type answer struct {
 	status int
 	header http.Header
@@ -76,7 +76,8 @@ func (a answer) reason() string {
 	return p.Reason
 }
 
-// do sends a request with a token, or without if it is empty, and fields "Name: value".
+// do sends a request with a token and with header fields, written as "Name: value". If the token is
+// "", the request has no token.
 func do(t testing.TB, method, url, token string, fields ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -119,7 +120,7 @@ func send(t testing.TB, r *http.Request) answer {
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// raw sends bytes as they are and reads one response.
+// raw sends the bytes of request unchanged, and reads one response.
 func raw(t testing.TB, addr, request string) (answer, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -146,7 +147,7 @@ func newIssuer(t testing.TB) *xenaauthtest.Issuer {
 	return issuer
 }
 
-// common is the configuration of most tests.
+// common returns the configuration that most tests use.
 func common(issuer *xenaauthtest.Issuer, s *service) string {
 	return `listen: 127.0.0.1:0
 tokens: {issuer: "` + issuer.URL() + `", audiences: [testapi]}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// Each piece of a response reaches the client before the service sends the next one, for all kinds
-// of responses.
+// Each piece of a response reaches the client before the service sends the next piece. This holds
+// for responses with a length, without a length, of events and of gRPC.
 func TestPiecesArriveOneByOne(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	next := make(chan string)
@@ -20,7 +20,7 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 		} else {
 			w.Header().Set("Content-Type", r.Header.Get("Accept"))
 		}
-		_ = http.NewResponseController(w).Flush() // the header alone
+		_ = http.NewResponseController(w).Flush() // send the header before any piece
 		for piece := range next {
 			if piece == "" {
 				return
@@ -36,7 +36,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	} {
 		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
 		r.Header.Set("Accept", kind)
-		res, err := client.Do(r) // returns when the header is there, and no piece has been sent
+		// Do returns when the header has arrived; no piece has been sent yet.
+		res, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}

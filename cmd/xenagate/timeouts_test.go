@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// A stream may take longer than any timeout, as long as each piece of it is in time.
+// A stream may last longer than any timeout, if the time between two pieces is shorter than the
+// timeout.
 func TestStreamsOutliveTimeouts(t *testing.T) {
 	const pause, pieces = 25 * time.Second, 20
 	service := func(w http.ResponseWriter, _ *http.Request) {
@@ -34,7 +35,8 @@ func TestStreamsOutliveTimeouts(t *testing.T) {
 	})
 }
 
-// A request's body that stops is given up, timeouts.read after its last piece.
+// If a client stops in the middle of a request's body, the gateway ends the request when
+// timeouts.read has passed since the last piece.
 func TestTimeoutOfABody(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 	inBubble(t, "read: 30s", service, func(b *bubble) {
@@ -49,11 +51,12 @@ func TestTimeoutOfABody(t *testing.T) {
 	})
 }
 
-// Timeouts of one request do not apply to the next request on the same connection.
+// The timeouts of a request do not apply to the next request on the same connection.
 func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
-		time.Sleep(45 * time.Second) // the service is slow, and the client is not to blame
+		// The service is slow, so no timeout of the client's part may end the request.
+		time.Sleep(45 * time.Second)
 	}
 	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubble) {
 		c := b.dial()
@@ -63,12 +66,13 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 			c.send("body")
 			res := c.response(200)
 			_, _ = io.ReadAll(res.Body)
-			time.Sleep(40 * time.Second) // longer than any timeout of the request before
+			// Longer than the timeouts of the request before, and shorter than the idle timeout.
+			time.Sleep(40 * time.Second)
 		}
 	})
 }
 
-// The drain waits for an upgraded connection, until timeouts.drain is over.
+// The drain waits for an upgraded connection to end, but not longer than timeouts.drain.
 func TestDrainWaitsForUpgradedConnections(t *testing.T) {
 	service := func(w http.ResponseWriter, _ *http.Request) {
 		conn, both, err := http.NewResponseController(w).Hijack()

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// echoUpgraded switches to any protocol that a request asks for, and echoes.
+// echoUpgraded switches to the protocol that a request asks for, and then sends back what it
+// receives.
 func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	s.last.Store(&seen{Header: r.Header})
 	if r.Header.Get("Upgrade") == "" {
@@ -29,8 +30,8 @@ func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(conn, both)
 }
 
-// A WebSocket passes, with the identity. An upgrade to HTTP/2, by which unchecked requests would
-// reach the service, does not.
+// A WebSocket passes, with the identity of the user. The gateway does not forward an upgrade to
+// HTTP/2, because requests on the upgraded connection would reach the service without a check.
 func TestUpgrades(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)
@@ -72,7 +73,8 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
-	// The service could read the body as the beginning of the upgraded stream, or of a request.
+	// If an upgrade request has a body, the gateway forwards it without the upgrade. Otherwise the
+	// service could read the body as the beginning of the upgraded stream, or as another request.
 	for _, request := range []string{
 		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",
@@ -85,7 +87,8 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 	}
 	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 { // RFC 9110, section 7.8
+	// HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
+	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 {
 		t.Errorf("HTTP/1.0 was upgraded: %d, %v", a.status, err)
 	}
 	const nobody = "GET /Api/Read HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// balancer is a load balancer between the gateway and a service. When it fails, open connections
-// stay open and carry no more bytes. New connections work.
+// A balancer is a load balancer between the gateway and a service. When it fails, the connections
+// that are open stay open, but carry no more bytes. New connections work.
 type balancer struct {
 	net.Listener
 	to     string
 	mu     sync.Mutex
-	failed chan struct{} // closed for the connections that were open
-	stuck  bool          // failed connections accept no more bytes either
+	failed chan struct{} // is closed when the connections that are open now fail
+	stuck  bool          // whether failed connections also accept no more bytes
 	opened atomic.Int64
 }
 
@@ -58,7 +58,8 @@ func (b *balancer) fail() {
 	b.failed = make(chan struct{})
 }
 
-// pass carries bytes in both directions, until the connection fails or the test ends.
+// pass forwards bytes in both directions between a client and the service, until the connection
+// fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
 	failed := b.failed
@@ -82,7 +83,7 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 					return
 				}
 				if err != nil {
-					return // the other side stays open
+					return // the connection to the other side stays open
 				}
 				continue
 			default:
@@ -101,7 +102,8 @@ func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	both.Wait()
 }
 
-// viaBalancer returns the configuration of a gateway with a balancer between it and the service.
+// viaBalancer returns a balancer, and the configuration of a gateway that reaches the service
+// through it.
 func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) {
 	t.Helper()
 	scheme, addr, _ := strings.Cut(s.URL, "://")
@@ -109,7 +111,7 @@ func viaBalancer(t testing.TB, s *service, timeouts string) (*balancer, string) 
 	return b, timeouts + strings.ReplaceAll(common(newIssuer(t), s), s.URL, scheme+"://"+b.Addr().String())
 }
 
-// fillPool makes the gateway open n connections at once, which it keeps.
+// fillPool makes the gateway open n connections at the same time. The gateway keeps them open.
 func fillPool(t testing.TB, p *process, s *service, n int) {
 	t.Helper()
 	all := make(chan struct{})
@@ -135,7 +137,8 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends requests, one each 200 ms, until one gets 200. It returns their number.
+// untilAnswered sends a request every 200 ms until one of them gets 200. It returns how many
+// requests it sent.
 func untilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -163,14 +166,15 @@ func untilAnswered(t testing.TB, url string) (n int) {
 		select {
 		case <-answered:
 			return n
-		case <-time.After(200 * time.Millisecond): // the rate of requests
+		case <-time.After(200 * time.Millisecond): // time for the next request
 		case <-timeout:
 			t.Fatalf("%d requests, and none was answered", n)
 		}
 	}
 }
 
-// After one request on a dead connection has timed out, no request uses the other dead connections.
+// After one request on a dead connection has timed out, the gateway uses none of the other dead
+// connections.
 func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1900ms}\n")
@@ -192,7 +196,8 @@ func TestDeadConnectionsAfterATimeout(t *testing.T) {
 	}
 }
 
-// Requests leave dead connections before the timeout, which can be long.
+// The gateway may have a long timeout. It notices dead connections before the timeout, and sends
+// the requests on new connections.
 func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 1h}\n")
@@ -205,7 +210,7 @@ func TestDeadConnectionsBeforeTheTimeout(t *testing.T) {
 	}
 }
 
-// speaksHTTP2 starts a service with HTTP/2 whose certificate the gateway trusts.
+// speaksHTTP2 starts a service that uses HTTP/2. The gateway trusts its certificate.
 func speaksHTTP2(t *testing.T) *service {
 	t.Helper()
 	service := &service{}
@@ -224,7 +229,8 @@ func speaksHTTP2(t *testing.T) *service {
 	return service
 }
 
-// One HTTP/2 connection carries all requests. A ping finds out that it is dead.
+// One HTTP/2 connection carries all requests of the gateway. If the connection is dead, the gateway
+// finds out with a ping.
 func TestDeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
@@ -238,7 +244,7 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A single request on a dead HTTP/2 connection gets a response too.
+// If there is only a single request on a dead HTTP/2 connection, it gets a response too.
 func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)
@@ -257,7 +263,7 @@ func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// A request whose body a dead connection does not accept ends.
+// A request ends even if a dead connection does not accept its body.
 func TestDeadConnectionWithABody(t *testing.T) {
 	service := newService(t)
 	b, config := viaBalancer(t, service, "timeouts: {response_header: 2s}\n")
@@ -266,7 +272,8 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	fillPool(t, p, service, 1)
 	b.fail()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
-	if res, err := client.Do(r); err == nil { // the response may come while the body is being sent
+	// The response may come while the client still sends the body.
+	if res, err := client.Do(r); err == nil {
 		_ = res.Body.Close()
 	}
 	p.logged(`"status":504`, `"reason":"upstream_timeout"`)

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// settings are the keys under tokens, a value in the file, a value of the variable, and the field
-// that both set.
+// Each of the settings is a key in the section tokens. The test sets it by a value in the file and
+// by a value of its variable. Both set the same field of the Config.
 var settings = []struct {
 	key, file     string
 	variable, env string
@@ -58,7 +58,7 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// notHere are the fields that no key sets by itself, and why.
+// notHere lists the fields that have no key of their own, and says how else they are set.
 var notHere = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
@@ -73,7 +73,8 @@ var notHere = map[string]string{
 	"identity.AssertionConfig.Keys":       "key_files",
 }
 
-// Each exported field of these structs has a key, or a line in notHere that says why not.
+// Each exported field of the configured structs has a key, or an entry in notHere that says why it
+// has none.
 func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, tokenKeys)
 	checkFields(t, introspectionKeys)
@@ -102,7 +103,8 @@ func checkFields[T any](t *testing.T, keys []key[T]) {
 	}
 }
 
-// validator reads a file with these keys under tokens, while the environment holds these variables.
+// The function validator reads a file with keys in the section tokens, while the environment
+// contains the variables env.
 func validator(t *testing.T, keys map[string]string, env map[string]string) (xenaauth.Config, error) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -140,9 +142,10 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 	return v, errors.Join(errFile, err)
 }
 
-// Each key has a variable, and the key in the file overrides the variable.
+// Each key has a variable, and a key in the file overrides its variable.
 func TestTokens(t *testing.T) {
-	have := map[string]bool{"introspection.client_id": true} // tested together with the secret
+	// This key is tested together with the secret.
+	have := map[string]bool{"introspection.client_id": true}
 	for _, s := range settings {
 		have[s.key] = true
 		t.Run(s.key, func(t *testing.T) {
@@ -188,7 +191,7 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// If two keys exclude each other, the key in the file overrides both variables.
+// If two keys exclude each other, a key in the file overrides the variables of both.
 func TestTokens_Exclusive(t *testing.T) {
 	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
 	for key, c := range map[string]struct{ file, variable, value, field string }{
@@ -215,7 +218,7 @@ func TestTokens_Exclusive(t *testing.T) {
 	}
 }
 
-// The error lists the mistakes of the environment and of the file.
+// The error lists the mistakes in the environment and the mistakes in the file together.
 func TestTokens_MistakesOfBoth(t *testing.T) {
 	_, err := validator(t, map[string]string{"profile": "mine"}, map[string]string{"XENA_CACHE_SIZE": "many"})
 	for _, want := range []string{"XENA_CACHE_SIZE", "tokens.profile"} {
