@@ -20,13 +20,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wire is a network in memory whose connections can die silently: both sides can still write, and
-// nothing arrives.
+// wire is a network in memory whose connections can die silently. Both ends of a dead connection
+// can still write, but no byte arrives.
 type wire struct {
 	mu      sync.Mutex
-	conns   map[*wireConn]bool // open connections
+	conns   map[*wireConn]bool // the open connections
 	dialled int
-	mute    bool // new connections are dead
+	mute    bool // new connections are dead from the start
 	latency time.Duration
 	accept  chan net.Conn
 	closed  chan struct{}
@@ -71,7 +71,8 @@ func (w *wire) Accept() (net.Conn, error) {
 func (w *wire) Close() error   { close(w.closed); return nil }
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// die makes all connections die, and if mute is set also all new connections.
+// die makes all open connections die. If mute is set, connections that are opened later are dead
+// too.
 func (w *wire) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -87,7 +88,7 @@ func (w *wire) open() int {
 	return len(w.conns)
 }
 
-// dieBut makes all connections die except those to one server.
+// dieBut makes all open connections die, except the connections to one server.
 func (w *wire) dieBut(addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,7 +99,7 @@ func (w *wire) dieBut(addr string) {
 	}
 }
 
-// namedConn is the end of a connection at the server. The address of its client identifies it.
+// namedConn is the server's end of a connection. Its remote address identifies the client.
 type namedConn struct {
 	net.Conn
 	name string
@@ -106,7 +107,7 @@ type namedConn struct {
 
 func (c *namedConn) RemoteAddr() net.Addr { return &net.UnixAddr{Name: c.name} }
 
-// wireConn is the end of a connection at the client.
+// wireConn is the client's end of a connection.
 type wireConn struct {
 	net.Conn
 	wire       *wire
@@ -140,7 +141,7 @@ func (c *wireConn) Read(p []byte) (int, error) {
 func (c *wireConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
-		return len(p), nil // lost
+		return len(p), nil // the written bytes are lost
 	}
 	return n, err
 }
@@ -155,7 +156,7 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
-// wired is an issuer and an API on a wire.
+// wired is an issuer and a Validator that are connected by a wire.
 type wired struct {
 	*wire
 	issuer    *xenaauthtest.Issuer
@@ -163,7 +164,7 @@ type wired struct {
 	validator *xenaauth.Validator
 }
 
-// onWire calls f with an issuer on a wire that speaks HTTP/1.1 or HTTP/2.
+// onWire calls f with an issuer and a Validator that speak HTTP/1.1 or HTTP/2 over a wire.
 func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f func(*testing.T, *wired)) {
 	t.Helper()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -184,9 +185,9 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
 		f(t, w)
 		w.transport.CloseIdleConnections()
-		time.Sleep(time.Minute) // closes connections that the transport has forgotten
+		time.Sleep(time.Minute) // in this minute, connections that the transport no longer uses are closed
 		left := 0
-		if http2 { // the transport of the client sends no pings, and the library must not close its connections
+		if http2 { // one dead connection stays open: the transport sends no pings, and the library must not close it
 			left = 1
 		}
 		require.LessOrEqual(t, w.open(), left, "connections are still open")
@@ -208,8 +209,8 @@ func (w *wired) config() xenaauth.Config {
 	return cfg
 }
 
-// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 these are n
-// connections.
+// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 each call opens
+// its own connection.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -225,7 +226,7 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// until validates a token again and again until it passes, and returns how long that took.
+// until validates a token repeatedly until it is accepted. It returns how long that took.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// strangers starts 1100 clients that send tokens with unknown kids, one after the other, until
-// leave is called. Each response must be 401, or 503 with Retry-After.
+// strangers starts 1100 clients that send tokens with unknown kids, one after the other. The
+// clients stop when leave is called. Each response must be 401, or 503 with Retry-After.
 func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")
@@ -47,9 +47,9 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// More clients wait for unknown keys than the library lets wait. A token of a new key passes at
-// once if its user is known. Any other token of a new key is refused with 503 and Retry-After, and
-// passes then.
+// The library bounds the number of requests that wait for an unknown key, and here more clients
+// come. A token with a new key passes at once if its user is known. Any other token with a new key
+// is refused with 503 and Retry-After, and passes after that time.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -70,8 +70,8 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// The same while a fetch of the key set takes 4 s. That is longer than a second, and two fetches
-// take longer than a request waits.
+// Too many requests wait while a fetch of the key set takes 4 s. Two such fetches take longer than
+// a request waits.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -94,8 +94,8 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	})
 }
 
-// Bad tokens with the subject of a known user take only the places of this user, not those of
-// others.
+// Bad tokens that name a known user take only the waiting places of that user. Tokens of other
+// known users still pass.
 func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -126,8 +126,8 @@ func TestA4_OnlyVerifiedTokensMakeAUserKnown(t *testing.T) {
 	})
 }
 
-// The key set moved while too many requests wait. The metadata were not read yet, so the response
-// is 503 and not 401.
+// The key set moved to another address, and too many requests wait. The library has not read the
+// new metadata yet, so it refuses a token with a new key with 503 and not 401.
 func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -149,8 +149,8 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 	})
 }
 
-// If the metadata are unavailable, a token with an unknown kid is refused with 503: its key may be
-// in the set that the metadata name.
+// If the metadata are unavailable, a token with an unknown kid is refused with 503 and not 401: the
+// metadata may name a key set that contains its key.
 func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

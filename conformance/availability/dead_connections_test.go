@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// soon is the time after which every good token passes, counted from when new connections work.
+// soon is the time within which every valid token must pass after new connections work again.
 const soon = 2 * time.Second
 
 func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
@@ -26,8 +26,8 @@ func eachProtocol(t *testing.T, f func(t *testing.T, http2 bool)) {
 	}
 }
 
-// If connections die silently while new connections work, each token passes within the promised
-// time, and none gets 503.
+// If connections die silently while new connections work, each valid token passes within the time
+// soon, and no request gets 503.
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -37,7 +37,7 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.die(false)
-			w.latency = 200 * time.Millisecond // so that not each call can open its own connection
+			w.latency = 200 * time.Millisecond // connecting is slow, so the calls cannot all open new connections in time
 			w.issuer.Rotate()
 			var all sync.WaitGroup
 			for n := range 60 {
@@ -63,7 +63,8 @@ func TestDeadConnections(t *testing.T) {
 	})
 }
 
-// The same for tokens that come one by one, and for a service that was idle.
+// Valid tokens that come one by one also pass within the time soon after connections have died,
+// including after an idle time.
 func TestDeadConnectionsOneByOne(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -82,8 +83,8 @@ func TestDeadConnectionsOneByOne(t *testing.T) {
 	})
 }
 
-// After a hang of any length, each token passes within the promised time. The calls that were sent
-// during the hang never get a response.
+// After an outage of any length, each valid token passes within the time soon. Calls that were sent
+// during the outage never get a response.
 func TestRecoveryAfterAHang(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -138,7 +139,7 @@ func TestRecoveryAfterAHang(t *testing.T) {
 	})
 }
 
-// Requests of others with the same http.Client are not disturbed.
+// The library does not disturb requests that other code sends with the same http.Client.
 func TestSharedClientIsNotDisturbed(t *testing.T) {
 	t.Parallel()
 	eachProtocol(t, func(t *testing.T, http2 bool) {
@@ -156,7 +157,7 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
-				resp, err := client.Get("http://other.localhost/other") // another server, which has its own pool
+				resp, err := client.Get("http://other.localhost/other") // another server: the transport has a separate connection pool for it
 				if err != nil {
 					done <- err.Error()
 					return
@@ -179,8 +180,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 	})
 }
 
-// If the issuer closes a connection at the moment of the next call, the call is sent again.
-// net/http does this for a POST only because the library allows it.
+// If the issuer closes a connection at the moment of the next call, the call is sent again. The
+// call is a POST, which net/http repeats only because the library allows it.
 func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -192,7 +193,7 @@ func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 			again := used[r.RemoteAddr] > 1
 			mu.Unlock()
 			if again {
-				panic(http.ErrAbortHandler) // the connection ends without a response
+				panic(http.ErrAbortHandler) // the server closes the connection without a response
 			}
 			issuer.ServeHTTP(rw, r)
 		})

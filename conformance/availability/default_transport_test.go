@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A monitoring agent may replace http.DefaultTransport by a RoundTripper of another type.
+// A monitoring agent may replace http.DefaultTransport by a RoundTripper of another type. The
+// library must still work.
 func TestReplacedDefaultTransport(t *testing.T) {
 	const child = "XENA_TEST_TRANSPORT"
 	if os.Getenv(child) == "" {

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// configured returns a transport like one after http2.ConfigureTransport of golang.org/x/net:
-// connections with HTTP/2 are handed to another client. Here that client always fails.
+// configured returns a transport like one that http2.ConfigureTransport of golang.org/x/net has set
+// up: it hands HTTP/2 connections to another client. Here that other client always fails.
 func configured() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
@@ -34,9 +34,9 @@ func configured() *http.Transport {
 	}
 }
 
-// The library sends a call without a response again, with a copy of the transport of the client.
-// The original transport must not change: crypto/tls refuses to connect if its list of protocols
-// contains "".
+// If a call gets no response, the library sends it again through a copy of the client's transport.
+// Making the copy must not change the original transport: crypto/tls refuses to connect if its list
+// of protocols contains "".
 func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -55,8 +55,8 @@ func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	})
 }
 
-// Without an HTTPClient the library uses its own connections, also if http.DefaultTransport was set
-// up for HTTP/2.
+// Without Config.HTTPClient, the library uses its own connections. A change of
+// http.DefaultTransport for HTTP/2 does not affect them.
 func TestDefaultTransportSetUpForHTTP2(t *testing.T) {
 	const child = "XENA_TEST_TRANSPORT_HTTP2"
 	if os.Getenv(child) == "" {

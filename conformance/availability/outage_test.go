@@ -27,12 +27,12 @@ func TestA1_NoKeysYet(t *testing.T) {
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 		}
 		require.Error(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
-		// Refusals that need no key stay the same.
+		// The response to a token whose refusal needs no key is the same as without an outage.
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), xenaauth.ReasonExpired)
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)
 		issuer.Heal()
-		time.Sleep(2 * time.Second) // the next fetch succeeds
+		time.Sleep(2 * time.Second) // by then a fetch of the keys has succeeded
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
@@ -48,7 +48,7 @@ func TestA1_OverARealConnection(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	issuer.Heal()
-	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond) // the bound only matters if the test fails
+	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond) // the test waits for the whole time only if it fails
 }
 
 func TestA2_KnownKeys(t *testing.T) {
@@ -65,10 +65,10 @@ func TestA2_KnownKeys(t *testing.T) {
 			token := issuer.JWT(xenaauthtest.Token{})
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
 		}
-		a.Refuses(t, known, xenaauth.ReasonExpired) // cached, but the times are checked now
+		a.Refuses(t, known, xenaauth.ReasonExpired) // the token is cached, but its exp is checked at each request
 		time.Sleep(time.Hour)
 		known = issuer.JWT(xenaauthtest.Token{})
-		a.Refuses(t, known, xenaauth.ReasonUnavailable) // after more than 24 hours
+		a.Refuses(t, known, xenaauth.ReasonUnavailable) // the keys are more than 24 hours old
 		issuer.Heal()
 		time.Sleep(6 * time.Second)
 		a.Passes(t, known)
@@ -88,7 +88,7 @@ func TestA2_MaxKeyAge(t *testing.T) {
 		time.Sleep(39 * time.Minute)
 		a.Passes(t, token)
 		time.Sleep(time.Minute + time.Second)
-		a.Refuses(t, token, xenaauth.ReasonUnavailable) // cached tokens too
+		a.Refuses(t, token, xenaauth.ReasonUnavailable) // the token is cached, but its key is too old
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	})
 }
@@ -100,11 +100,11 @@ func TestA2_FactsOfAWithdrawnKey(t *testing.T) {
 		a.Passes(t, old)
 		issuer.Rotate()
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		a.Passes(t, old) // the key set has both keys
+		a.Passes(t, old) // the key set contains the old and the new key
 		issuer.Retire()
-		a.Passes(t, old) // the key set here is still the old one
+		a.Passes(t, old) // the library has not fetched the key set again yet
 		time.Sleep(20 * time.Minute)
-		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // starts the refresh
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // starts a refresh of the key set
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		a.Refuses(t, old, xenaauth.ReasonUnknownKey)
@@ -154,7 +154,7 @@ func TestA3_UnknownKey(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
-		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // the key set could not be fetched
+		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // the key set was never fetched
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		issuer.Heal()
 		time.Sleep(2 * time.Second)
@@ -181,7 +181,7 @@ func TestA3_SlowIssuer(t *testing.T) {
 	})
 }
 
-// If the first caller leaves, the fetch goes on for the others.
+// If the first of several callers cancels its request, the fetch continues for the other callers.
 func TestA3_TheFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -216,7 +216,7 @@ func TestA4_JunkKids(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		issuer.Rotate() // the first token of a new key passes during the flood
+		issuer.Rotate() // the first token of a new key passes during the flood of bad tokens
 		answers := make([]*harness.Response, 200)
 		var wg sync.WaitGroup
 		for i := range answers {
@@ -238,7 +238,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		var wg sync.WaitGroup
-		for i := range 100 { // ten seconds
+		for i := range 100 { // 100 rounds take ten seconds
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				a.Get(t, harness.UnknownKeyToken(issuer, i))

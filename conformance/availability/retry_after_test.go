@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After a response with Retry-After, the issuer gets no call until that time. Refusals have the
-// remaining time as Retry-After.
+// After a response with Retry-After, the library does not call the issuer until that time has
+// passed. Until then it refuses tokens with the remaining time in Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -49,7 +49,8 @@ func TestRetryAfterIsRespected(t *testing.T) {
 	}
 }
 
-// The same for the key set. Meanwhile the known keys are used.
+// Retry-After in a response for the key set also delays the next fetch. Until then the library uses
+// the keys that it has.
 func TestRetryAfterOfTheKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -73,7 +74,8 @@ func TestRetryAfterOfTheKeySet(t *testing.T) {
 	})
 }
 
-// If Retry-After is a day, the issuer gets one call after a minute.
+// The library obeys a Retry-After for at most a minute: if Retry-After is a day, it calls the
+// issuer once after a minute.
 func TestRetryAfterIsBounded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -86,7 +88,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
 			}
 			all.Wait()
-			if minute > 0 { // in the first minute all calls started before the first response
+			if minute > 0 { // all calls of the first minute started before the first response arrived
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
 			}
 			issuer.ResetCalls()
@@ -95,7 +97,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 	})
 }
 
-// After a start, requests wait for a slow issuer.
+// After the start of the service, requests wait for a slow issuer and are not refused.
 func TestColdStartWithSlowIssuer(t *testing.T) {
 	t.Parallel()
 	for _, metadata := range []bool{false, true} {
@@ -122,7 +124,7 @@ func TestColdStartWithSlowIssuer(t *testing.T) {
 	}
 }
 
-// An issuer that answers each call with an error gets few calls, whichever error it is. Refusals
+// An issuer that answers every call with an error gets few calls, for every kind of error. Refusals
 // have Retry-After.
 func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	t.Parallel()
@@ -146,7 +148,7 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 					used[n] = issuer.Opaque(xenaauthtest.Token{})
 					require.Equal(t, 200, a.Get(t, used[n]).Status)
 				}
-				time.Sleep(2 * time.Minute) // the cached responses are too old
+				time.Sleep(2 * time.Minute) // the cached introspection responses are too old to be used
 				issuer.Fail(xenaauthtest.Introspection, fault)
 				ask := func(token string, seconds int) int {
 					issuer.ResetCalls()
@@ -172,8 +174,8 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	}
 }
 
-// If the issuer calls a token malformed, that is no outage. Malformed tokens do not slow down
-// others.
+// If the issuer rejects a token as malformed, that is not an outage. So malformed tokens delay no
+// other tokens.
 func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 413, 422} {
@@ -205,8 +207,8 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// If the tokens of one client make the issuer fail, tokens that were active before are not slowed
-// down, and other tokens only for a short time.
+// If the tokens of one client make the issuer fail, tokens that were active before are not delayed,
+// and other tokens are delayed only for a short time.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -244,7 +246,7 @@ func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		require.Equal(t, 200, a.Get(t, used).Status, "a token in use")
-		for range 20 { // the issuer answers again
+		for range 20 { // the issuer sends good responses again
 			require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
 			time.Sleep(500 * time.Millisecond)
 		}

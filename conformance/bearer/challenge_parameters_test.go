@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// challengeOf returns the challenge for err.
+// challengeOf returns the WWW-Authenticate field that Challenge sets for err.
 func challengeOf(m *xenaauth.Middleware, err error) string {
 	h := make(http.Header)
 	m.Challenge(h, nil, err)
@@ -42,7 +42,7 @@ func TestChallengeParams(t *testing.T) {
 		},
 		"illegal error code": {map[string]string{"error": "a\"b", "error_description": "a\nb"}, start},
 	} {
-		for range 2 { // the second text is a kept one
+		for range 2 { // the second text comes from the middleware's cache of challenges
 			require.Equal(t, tt.want, challengeOf(m, &xenaauth.Error{Reason: xenaauth.ReasonForbidden, Params: tt.params}), name)
 		}
 	}
@@ -59,7 +59,7 @@ func TestChallengeParams(t *testing.T) {
 	require.Empty(t, missing.Code())
 }
 
-// A policy chooses the parameters of a challenge, and a hook for the body can't change them.
+// A policy can set parameters of the challenge in its error. Options.ErrorBody cannot change them.
 func TestPolicyParams(t *testing.T) {
 	stepUp := &xenaauth.Error{
 		Reason: xenaauth.ReasonForbidden,

@@ -98,7 +98,8 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			r.Header["Authorization"] = []string{got}
 			answer := a.Do(t, r)
 			if strings.HasPrefix(got, "Be ") {
-				// By the grammar, these are credentials of another scheme.
+				// "Be" is a complete scheme name in the grammar, so these are credentials of
+				// another scheme.
 				answer.IsRefusal(t, xenaauth.ReasonMissingToken)
 				return
 			}
@@ -117,7 +118,7 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			a.Do(t, r).IsRefusal(t, xenaauth.ReasonMalformedRequest)
 		}
 	})
-	t.Run("white space in memory", func(t *testing.T) { // net/http trims white space; an adapter may not
+	t.Run("white space in memory", func(t *testing.T) { // net/http trims white space, but another server may not
 		for _, field := range []string{"Bearer " + token + " ", "Bearer " + token + "\t", " Bearer " + token, "Bearer " + token + "\r\n"} {
 			r := a.Request(t, http.MethodGet)
 			r.Header["Authorization"] = []string{field}
@@ -149,8 +150,8 @@ func TestB4_QueryAndFormAreNotRead(t *testing.T) {
 	send(q, q, false).IsRefusal(t, xenaauth.ReasonMissingToken)
 }
 
-// A token in the query beside the Authorization field is ignored (OAuth 2.1, section 5.1): an API
-// may have a parameter of that name.
+// If a request has an Authorization field, a query parameter access_token is ignored (OAuth 2.1,
+// section 5.1), because an API may use a parameter of that name for another purpose.
 func TestB4_QueryBesideTheField(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -207,7 +208,7 @@ func TestB6_BadTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Refuses(t, c.token, c.reason)
-			a.Refuses(t, c.token, c.reason) // the second time from the cache
+			a.Refuses(t, c.token, c.reason) // the second result comes from the cache
 		})
 	}
 }
@@ -262,7 +263,7 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	attributes := requireChallenge(t, got.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "insufficient_scope", attributes["error"])
 
-	for reason := range harness.Refusals { // each challenge of ours, with a realm and a metadata URL
+	for reason := range harness.Refusals { // each challenge of the library has a realm and the metadata URL
 		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
 		h := make(http.Header)
 		status := m.Challenge(h, nil, &xenaauth.Error{Reason: reason, Scopes: []string{"testapi", "email"}})
@@ -280,7 +281,7 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	}
 }
 
-// requireChallenge parses a challenge strictly by the grammar and returns its parameters.
+// requireChallenge parses a Bearer challenge strictly by its grammar and returns its parameters.
 func requireChallenge(t *testing.T, field string) map[string]string {
 	t.Helper()
 	rest, ok := strings.CutPrefix(field, "Bearer ")
@@ -318,8 +319,8 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	require.Equal(t, []string{`Basic realm="console"`, `Bearer realm="xena", scope="testapi"`}, got.Header.Values("WWW-Authenticate"))
 }
 
-// If a validator or a policy of the service returns an error that is no *Error, the response is
-// 503. Such an error says nothing about the token.
+// If a validator or a policy of the service returns an error that is not an *Error, the response is
+// 503, because the error says nothing about the token.
 func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {
@@ -331,8 +332,8 @@ func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	}
 }
 
-// The event of a request says that its query contains access_token, however the name is written.
-// The rest of the query is not read as a form.
+// The event of a request reports whether its query contains the parameter access_token, in any
+// percent-encoding of the name. No other part of the query is parsed.
 func TestEventTellsOfTokenInQuery(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{

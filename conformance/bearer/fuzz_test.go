@@ -18,17 +18,17 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Tokens differ in each process, since keys and times do. So the inputs of fuzz targets contain
-// these words, and the target replaces them by new tokens.
+// Each process makes new keys and tokens, so a stored fuzz input cannot contain a valid token. It
+// contains these words instead, and the fuzz target replaces them by new tokens.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
 )
 
-// FuzzMiddleware sends any request to guards of every kind. A request reaches the handler with a
-// user only if it has one of two good tokens, and without a user only if the route allows that. The
-// response to any other request is a refusal in the form of its status, without any text of the
-// credentials.
+// FuzzMiddleware sends arbitrary requests to guards of every kind. The handler may get a request
+// with a user only if the request has one of two valid tokens, and a request without a user only if
+// the route allows that. Every other response must be a refusal with the header fields and body of
+// its status, and must contain no part of the credentials.
 func FuzzMiddleware(f *testing.F) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -54,7 +54,7 @@ func FuzzMiddleware(f *testing.F) {
 	require.NoError(f, err)
 	guards := []struct {
 		handler   http.Handler
-		anonymous bool // requests without a user may pass
+		anonymous bool // whether requests without a user may pass
 		scoped    bool
 	}{
 		{m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler), false, true},
@@ -126,7 +126,7 @@ func FuzzMiddleware(f *testing.F) {
 }
 
 // wellAnswered requires that a refusal has the header fields and the body of its status and
-// contains none of secrets.
+// contains no string in secrets.
 func wellAnswered(t testing.TB, status int, header http.Header, body string, secrets ...string) {
 	t.Helper()
 	require.Contains(t, []int{400, 401, 403, 503}, status)

@@ -17,9 +17,9 @@ type panickingValidator struct{}
 
 func (panickingValidator) Validate(context.Context, string) (*xenaauth.User, error) { panic("boom") }
 
-// If a middleware recovers from a panic and writes nothing, net/http sends 200. A request that was
-// refused, or not decided, must not get this status: a proxy that asks for a decision would let it
-// pass.
+// If a middleware recovers from a panic and writes no response, net/http sends 200. A request that
+// was refused, or for which no decision was made, must not get this status: a proxy that asks for a
+// decision would let the request pass.
 func TestPanicIsNeverAnswered200(t *testing.T) {
 	boom := func(context.Context, *xenaauth.User) error { panic("boom") }
 	event := &xenaauth.Options{Event: func(context.Context, xenaauth.Event) { panic("boom") }}
@@ -80,7 +80,7 @@ func TestPanicIsNeverAnswered200(t *testing.T) {
 	}
 }
 
-// The guard does not write a response if the handler behind it panics.
+// If the handler behind the guard panics, the guard writes no response.
 func TestPanicOfTheHandlerIsNotAnswered(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), nil)
 	all := func(*http.Request) (routes.Rule, error) { return routes.Rule{Access: routes.Public()}, nil }

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// typeOf returns the member type of problem details, or "".
+// typeOf returns the member type of a problem details body, or "" if it is missing.
 func typeOf(t *testing.T, body []byte) string {
 	t.Helper()
 	var problem struct{ Type string }
@@ -22,8 +22,8 @@ func typeOf(t *testing.T, body []byte) string {
 	return problem.Type
 }
 
-// With Options.ProblemTypes, each reason has a type. An unknown reason has that of an outage. Without
-// the option there is none.
+// With Options.ProblemTypes, the problem details of each reason have a type. An unknown reason has
+// the type of ReasonUnavailable. Without the option, problem details have no type.
 func TestProblemTypes(t *testing.T) {
 	const types = "https://api.example/problems#"
 	quiet := xenaauth.Options{Logger: harness.NoLog}
@@ -38,7 +38,7 @@ func TestProblemTypes(t *testing.T) {
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
-		for range 2 { // the second is from the cache
+		for range 2 { // the second response comes from the cache
 			require.Equal(t, types+string(reason), deny(m, err))
 		}
 		require.Empty(t, deny(plain, err))
@@ -49,7 +49,7 @@ func TestProblemTypes(t *testing.T) {
 	}
 }
 
-// An ErrorBody that writes the refusal as JSON writes its type too, and so does an Error of Check.
+// An Error has its problem type when Options.ErrorBody or the caller of Check writes it as JSON.
 func TestProblemTypesInErrors(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Logger: harness.NoLog, ProblemTypes: "urn:example:",
@@ -63,7 +63,7 @@ func TestProblemTypesInErrors(t *testing.T) {
 	require.Equal(t, "urn:example:missing_token", typeOf(t, body))
 }
 
-// NewMiddleware refuses ProblemTypes that would not be an absolute URI.
+// NewMiddleware panics if Options.ProblemTypes does not lead to an absolute URI.
 func TestProblemTypesMustBeURIs(t *testing.T) {
 	for _, wrong := range []string{"problems/", "//api.example/", "https://api.example/\n", "https://api.example/é", ":", `https://a.example/"`, "https://a.example/a b"} {
 		require.Panics(t, func() {

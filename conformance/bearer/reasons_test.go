@@ -24,7 +24,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// declaredReasons returns the constants of type Reason in errors.go.
+// declaredReasons returns the constants of type Reason that errors.go declares.
 func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../errors.go", nil, 0)
@@ -46,17 +46,18 @@ func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 	return reasons
 }
 
-// refusal is a request that is refused, and the server that refuses it.
+// refusal is a request that must be refused, with the configuration and the route of the API.
 type refusal struct {
-	field  string // Authorization, "" for none
+	field  string // the Authorization field, or "" for a request without it
 	config func(*xenaauth.Config)
 	rs     []xenaauth.Requirement
 	before func(a *harness.API)
-	rules  []routes.Rule // in place of a requirement
+	rules  []routes.Rule // the table of routes, which replaces rs if it is set
 	edit   func(*http.Request)
 }
 
-// refusals returns a request for each reason. The issuer down is for those that need an outage.
+// refusals returns a request for each reason. Requests that need an outage use the issuer down,
+// which does not respond.
 func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})
@@ -156,8 +157,9 @@ func (c refusal) ask(t *testing.T, a *harness.API, method string) *harness.Respo
 	return a.Do(t, r)
 }
 
-// No response and no log line contains a token, a secret or the address of a server. Log lines have
-// the name of the trusted issuer, which is in each of its tokens.
+// No response and no log line contains a token, a secret or the address of a server. The only
+// exception is the name of the trusted issuer: log lines contain it, and so does each of its
+// tokens.
 func TestReasons_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	options := &xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: "s3cr+t/of the%API"}
@@ -197,7 +199,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 			}
 			for _, text := range forLogs {
 				text = harness.WithoutIssuer(text, down.Config().Issuer)
-				if reason == xenaauth.ReasonIssuer { // the log names the expected issuer
+				if reason == xenaauth.ReasonIssuer { // the log line names the expected issuer
 					text = strings.ReplaceAll(text, xenaauth.IssuerProduction, "")
 				}
 				check(t, c, text)
@@ -220,7 +222,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 				}
 				a := c.serve(t, issuer)
 				got := c.ask(t, a, http.MethodGet)
-				if strings.Contains(got.Body, "inactive") { // the faulty response was JSON without active
+				if strings.Contains(got.Body, "inactive") { // the faulty response was JSON without the member active
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {
 					got.IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -246,7 +248,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	})
 }
 
-// chain returns every text that an error and the errors that it wraps can show.
+// chain returns every text that an error, or an error that it wraps, can print.
 func chain(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))

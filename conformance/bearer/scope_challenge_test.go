@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// asked checks a user with these scopes. It returns the scopes that a refusal names.
+// asked checks a user with these scopes. It returns the scopes that the refusal asks for.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -31,9 +31,9 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 	return refusal.Scopes, false
 }
 
-// The scopes that a refusal names are one of the alternatives of the route, and no alternative
-// lacks fewer scopes. The scopes of these routes are all different: if two requirements share a
-// scope, a longer set may be named.
+// A route accepts any of several sets of scopes. A refusal names one of these sets, and the user
+// lacks no fewer scopes of any other set. In these routes no two requirements share a scope: if
+// they did, the refusal could name a longer set.
 func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -81,8 +81,8 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	}
 }
 
-// A refusal does not name a set that the user has in full. A policy beside the set refused, so
-// asking for the set would not help.
+// A refusal names no set of scopes that the user has in full. In that case another policy refused
+// the user, so a token with these scopes would be refused again.
 func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}
@@ -98,13 +98,14 @@ func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	require.Equal(t, []string{"a"}, told)
 }
 
-// Of several nearest sets, the refusal names the first.
+// If the user lacks equally few scopes of several sets, the refusal names the first of them.
 func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
 	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
 	require.Equal(t, []string{"a"}, told)
 }
 
-// A refusal of a request without a token names the first set of the route, not the shortest.
+// A refusal of a request without a token names the first set of scopes of the route, even if
+// another set is shorter.
 func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	route := xenaauth.AllOf(xenaauth.AnyOf(xenaauth.AllScopes("b", "c"), xenaauth.AllScopes("a")), xenaauth.AnyScope("d", "e"))
 	_, err := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil).Check(httptest.NewRequest("GET", "/", nil), route)
@@ -113,8 +114,8 @@ func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
 }
 
-// Requirements with too many combinations do not panic in Check, which adapters and handlers may
-// call without Require.
+// Check does not panic if the requirements have too many combinations. Adapters and handlers may
+// call Check without Require, which would have panicked at the start of the service.
 func TestCheckWithTooManyAlternatives(t *testing.T) {
 	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
 	told, allowed := asked(t, "/x", a, b)

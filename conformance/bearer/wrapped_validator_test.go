@@ -15,22 +15,22 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The wrappers of these tests are the usual ways to put a type around a Validator.
+// Each of these types wraps a Validator in a usual way.
 type (
-	// unwrapping has the method Unwrap.
+	// unwrapping has the method Unwrap, which returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }
-	// opaque hides the Validator inside.
+	// opaque has no method Unwrap, so the middleware cannot find the Validator.
 	opaque struct{ next xenaauth.TokenValidator }
-	// embedding overrides Validate only.
+	// embedding embeds the Validator and overrides only its method Validate.
 	embedding struct{ *xenaauth.Validator }
-	// caching returns the users that it found before.
+	// caching stores the user of each token and returns it when the token comes again.
 	caching struct {
 		next  xenaauth.TokenValidator
 		users map[string]*xenaauth.User
 	}
-	// unwrappingCache is a caching wrapper with the method Unwrap.
+	// unwrappingCache is a caching wrapper that also has the method Unwrap.
 	unwrappingCache struct{ caching }
-	// selfish unwraps to itself.
+	// selfish has a method Unwrap that returns the wrapper itself.
 	selfish struct{ next xenaauth.TokenValidator }
 )
 
@@ -65,15 +65,15 @@ func (w selfish) Validate(ctx context.Context, token string) (*xenaauth.User, er
 }
 func (w selfish) Unwrap() xenaauth.TokenValidator { return w }
 
-// wrappers returns v and the wrappers around it that must behave like it.
+// wrappers returns v and wrappers around v. Each wrapper must behave like v.
 func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 	return map[string]xenaauth.TokenValidator{
 		"bare": v, "unwrapping": unwrapping{v}, "two wrappers": unwrapping{unwrapping{v}}, "embedding": embedding{v},
 	}
 }
 
-// A token that is revoked between two guards of one request is refused by the second, whatever type
-// is around the Validator.
+// If a token is revoked while a request is between two guards, the second guard refuses the
+// request. That holds for the Validator and for each type that wraps it.
 func TestRevokedBetweenNestedGuards(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -97,8 +97,9 @@ func TestRevokedBetweenNestedGuards(t *testing.T) {
 	}
 }
 
-// A wrapper that can be unwrapped panics at the start as the Validator does. One that can't refuses
-// each request of a route that requires no scope.
+// If tokens need no audience, a route that requires no scope panics when it is set up. The
+// middleware finds the Validator's setting through a method Unwrap. If it cannot find it, the route
+// refuses each request.
 func TestWrappedAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v := harness.NewValidator(t, issuer.Config())
@@ -122,7 +123,8 @@ func TestWrappedAnyAudience(t *testing.T) {
 	}
 }
 
-// The logger of the Validator is also found through wrappers.
+// A middleware without a logger uses the logger of its Validator. It finds this logger through
+// wrappers too.
 func TestWrappedLogger(t *testing.T) {
 	issuer := harness.NewIssuer()
 	for name := range wrappers(nil) {
@@ -136,7 +138,8 @@ func TestWrappedLogger(t *testing.T) {
 	}
 }
 
-// What is not a token by its syntax is answered the same, whatever type is around the Validator.
+// The response to a text that is no token by its syntax does not depend on the type that wraps the
+// Validator.
 func TestWrappedSyntax(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.HybridConfig())
@@ -152,7 +155,7 @@ func TestWrappedSyntax(t *testing.T) {
 	require.Zero(t, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// A wrapper without state of its own costs no allocation for a token in use.
+// A wrapper that stores nothing adds no allocation for a token in use.
 func TestWrappedAllocations(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
