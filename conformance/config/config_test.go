@@ -90,8 +90,7 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// An invalid URL is an error in each field for a URL. The error does not contain the text of the
-// field.
+// Each field for a URL refuses an invalid URL. The error does not contain the value of the field.
 func TestInvalidURLs(t *testing.T) {
 	for _, text := range []string{
 		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",

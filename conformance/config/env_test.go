@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// variables are all variables that ConfigFromEnv reads: a good value, the field that it sets, and
-// wrong values.
+// variables lists each variable that ConfigFromEnv reads, with a valid value, the field that it
+// sets, and invalid values.
 var variables = map[string]struct {
 	good  string
 	field string
@@ -74,7 +74,7 @@ var (
 	durationsThatAreNone = []string{"hunter2", "60", "1 m", "1d", "9999999h", "PT1M"}
 )
 
-// notFromEnv are the fields that no variable sets, with the reason.
+// notFromEnv lists the fields that no environment variable sets. Each value is the reason.
 var notFromEnv = map[string]string{
 	"Subject":             "a function",
 	"HTTPClient":          "a client of the program's own; proxies and CA files have their usual variables",
@@ -85,7 +85,7 @@ var notFromEnv = map[string]string{
 	"Introspection.Cache": "an interface",
 }
 
-// flat returns the exported fields of a Config and its Introspection by name.
+// flat returns the exported fields of a Config and of its Introspection, by name.
 func flat(c xenaauth.Config) map[string]any {
 	fields := make(map[string]any)
 	add := func(prefix string, v reflect.Value) {
@@ -210,7 +210,8 @@ func TestConfigFromEnv_Introspection(t *testing.T) {
 	}
 }
 
-// The documentation lists each variable with its field, and no other variable.
+// The documentation lists exactly the variables that ConfigFromEnv reads, each with the field that
+// it sets.
 func TestConfigFromEnv_IsDocumented(t *testing.T) {
 	source, err := os.ReadFile("../../env.go")
 	require.NoError(t, err)

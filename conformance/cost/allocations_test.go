@@ -22,8 +22,8 @@ func (w nowhere) Header() http.Header         { return w.header }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// The number of allocations is a cost of a request that a test can measure exactly. The race
-// detector allocates too, so this package is not built with it.
+// A test can measure the number of allocations of a request exactly. The race detector allocates
+// too, so this file is not built with it.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))
@@ -47,8 +47,8 @@ func TestAllocations(t *testing.T) {
 		token, opaque := issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
 		for _, warm := range []string{token, opaque} {
 			run := serve(h, warm)
-			run() // verified
-			run() // found in the cache; the token is now in use
+			run() // the first request verifies the token
+			run() // the second request finds the token in the cache; after it the token is in use
 			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, "a token in use")
 		}
 		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking up a token in use")
@@ -62,7 +62,8 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// A listener and proofs of possession cost only the middleware that has them.
+// Options.Event and proofs of possession cost allocations only in a middleware that is configured
+// with them.
 func TestAllocationsWithListenerAndProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -81,12 +82,12 @@ func TestAllocationsWithListenerAndProofs(t *testing.T) {
 		w := httptest.NewRecorder()
 		run := func() { h.ServeHTTP(w, r) }
 		run()
-		run() // the token is in use
+		run() // now the token is in use
 		require.LessOrEqual(t, testing.AllocsPerRun(200, run), tt.most, name)
 	}
 }
 
-// noProof is a proof that confirms nothing.
+// noProof is a proof of possession that confirms no token.
 type noProof struct{}
 
 func (noProof) Scheme() string                              { return "Key" }

@@ -40,7 +40,8 @@ func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
 
-// costly returns JSON objects of at most max bytes that are expensive to parse. The keys say why.
+// costly returns JSON objects of at most max bytes that are expensive to parse. The key of each
+// object says what makes it expensive.
 func costly(max int) map[string]string {
 	const begin = `{"iss":"https://other.example"`
 	thirteen := `,{"":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0}`
@@ -87,8 +88,8 @@ func forged(keyID string) map[string]string {
 	return tokens
 }
 
-// allocated returns the least that one of n calls of f allocates. Garbage collection is off, since
-// it would empty the pools.
+// allocated calls f n times and returns the smallest amount that a call allocates. The garbage
+// collector is off, because it would empty the pools.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62
@@ -133,9 +134,9 @@ func TestForgedTokensAreCheap(t *testing.T) {
 	}
 }
 
-// BenchmarkForgedToken reports the time of a forged token in units of the signature check of a
-// token of this length. Each time is the shortest of several runs, so that other load does not
-// count.
+// BenchmarkForgedToken reports the time to refuse a forged token, as a multiple of the time to
+// check one signature. Each time is the shortest of several runs, so that other programs on the
+// machine do not change the result.
 func BenchmarkForgedToken(b *testing.B) {
 	issuer, handler := guardedByScope(b)
 	key, err := rsa.GenerateKey(rand.Reader, 2048)

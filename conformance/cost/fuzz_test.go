@@ -16,18 +16,18 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// reader is a part of the library that reads text of unknown clients. max is the bound of the text
-// that net/http or the library sets.
+// reader is a function of the library that reads text of unknown clients. No text is longer than max,
+// because net/http or the library refuses a longer text before it is read.
 type reader struct {
 	name string
-	max  int // bytes of text
+	max  int // in bytes
 	read func(text string) func()
-	// The bounds of what reading may allocate: objects, bytes, and in addition bytes for each byte
-	// of the text.
+	// What the reader may allocate at most: a number of objects, a number of bytes, and a number of
+	// bytes for each byte of the text.
 	objects, bytes, each uint64
 }
 
-// readers returns all parts of the library that read text before the client is known.
+// readers returns all functions of the library that read text before the client is known.
 func readers(t testing.TB) []reader {
 	issuer, handler := guardedByScope(t)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -87,7 +87,7 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// bounded requires that a reader stays within its bounds for a text.
+// bounded requires that reading a text allocates no more than the bounds of the reader.
 func (p reader) bounded(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.max)]
@@ -130,8 +130,8 @@ func TestTextOfUnknownClientsIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzCost searches for a text that costs more to read than its length allows. It counts
-// allocations, since time depends on the load of the machine.
+// FuzzCost searches for a text that allocates more than the bounds of its reader. It does not
+// measure time, because time depends on the load of the machine.
 func FuzzCost(f *testing.F) {
 	all := readers(f)
 	for _, text := range hostile(200) {

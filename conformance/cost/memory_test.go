@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// heap returns the number of bytes in use.
+// heap returns the number of bytes of the heap that are in use.
 func heap() int {
 	runtime.GC()
 	runtime.GC()
@@ -25,7 +25,7 @@ func heap() int {
 	return int(m.HeapAlloc)
 }
 
-// manyScopes returns a scope claim that takes much more memory than its text: each scope costs a
+// manyScopes returns a scope claim that takes much more memory than its text: each scope needs a
 // string header and a map entry.
 func manyScopes(n int) string {
 	var b strings.Builder
@@ -36,7 +36,8 @@ func manyScopes(n int) string {
 	return b.String()
 }
 
-// The caches stay within CacheBytes for any tokens, and count about what they take.
+// The caches take no more memory than CacheBytes, whatever the tokens contain. The size that the
+// status reports is near the measured size.
 func TestCachesAreBoundedInBytes(t *testing.T) {
 	const bound = 4 << 20
 	issuer := harness.NewIssuer()
@@ -63,14 +64,14 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				cfg := issuer.HybridConfig()
 				cfg.CacheBytes, cfg.Introspection.CacheBytes = bound, bound
 				v := harness.NewValidator(t, cfg)
-				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches the keys
+				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches the keys before the measurement
 				tokens := make([]string, c.tokens)
 				for i := range tokens {
 					tokens[i] = kind.mint(xenaauthtest.Token{Subject: fmt.Sprint("U", i), Claims: c.claims})
 				}
 				before := heap()
 				for _, token := range tokens {
-					for range 3 { // verified, found in the cache, in use
+					for range 3 { // the first call verifies the token, the second finds it in the cache, and the third finds it in use
 						require.Empty(t, harness.ReasonOf(t, v, token))
 					}
 				}
@@ -78,8 +79,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				t.Logf("%d tokens take %d KiB, counted as %d KiB", c.tokens, took>>10, counted>>10)
 				require.LessOrEqual(t, counted, bound)
 				require.LessOrEqual(t, took, bound*5/4, "measured")
-				// An opaque token in use is counted twice: the two caches may drop it at different
-				// times.
+				// An opaque token in use is in two caches, and each counts its size, because they
+				// may drop it at different times.
 				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "the counted bytes must be near the measured bytes")
 				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the cache must be bounded by bytes, not by the number of entries")
 				runtime.KeepAlive(v)
@@ -89,7 +90,7 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 	}
 }
 
-// The number of remembered refusals is bounded, also if each names other scopes.
+// The library remembers a bounded number of refusals, even if each refusal names different scopes.
 func TestRememberedRefusalsAreBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	mw := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})

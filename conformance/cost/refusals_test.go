@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// routesToRefuse returns routes with one requirement up to the maximum of combinations.
+// routesToRefuse returns routes with different requirements: from one scope up to the highest
+// allowed number of scope combinations.
 func routesToRefuse() map[string][]xenaauth.Requirement {
 	return map[string][]xenaauth.Requirement{
 		"one scope":              {xenaauth.AllScopes("a")},
@@ -42,7 +43,7 @@ func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
 }
 
-// checked calls Check with the requirements at each request, as adapters may.
+// checked calls Check with the requirements of the route for each request, as adapters may do.
 func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := m.Check(r, rs...)
@@ -50,8 +51,8 @@ func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	})
 }
 
-// Adapters call Check with the requirements of the route at each request. So neither Check nor
-// Require may compute all combinations for a refusal.
+// Adapters call Check with the requirements of the route for each request. So a refusal must not
+// compute all combinations of scopes, neither in Check nor in Require.
 func TestRefusalsAllocateLittle(t *testing.T) {
 	for name, rs := range routesToRefuse() {
 		for _, guard := range []func(*xenaauth.Middleware, []xenaauth.Requirement) http.Handler{required, checked} {
@@ -61,8 +62,8 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 	}
 }
 
-// A field of a megabyte costs no more to log than a short one. The log line must not contain the
-// words of the field, and each replaced word makes the line longer.
+// Logging a header field of a megabyte costs no more than logging a short one. The log line must
+// not contain the words of the field, and each word that is replaced would make the line longer.
 func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)

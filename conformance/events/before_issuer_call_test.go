@@ -16,7 +16,7 @@ import (
 
 type contextKey string
 
-// headers is a transport that keeps the header and the context of each request.
+// headers is a RoundTripper that records the header and the context of each request.
 type headers struct {
 	next http.RoundTripper
 	mu   sync.Mutex
@@ -31,8 +31,9 @@ func (h *headers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return h.next.RoundTrip(r)
 }
 
-// Config.BeforeIssuerCall is called before each call of the issuer. The call and Config.IssuerCall
-// get its context, the request its header fields. It replaces no field of the library.
+// The library calls Config.BeforeIssuerCall before each call of the issuer. The call and
+// Config.IssuerCall use the context that it returns, and the request has the header fields that it
+// sets. It cannot replace a field that the library sets.
 func TestBeforeIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -75,7 +76,8 @@ func TestBeforeIssuerCall(t *testing.T) {
 	})
 }
 
-// A function that panics, or returns no context, does not hinder the call.
+// If Config.BeforeIssuerCall panics or returns no context, the call of the issuer takes place
+// anyway.
 func TestBrokenBeforeIssuerCall(t *testing.T) {
 	for name, before := range map[string]func(context.Context, string, http.Header) context.Context{
 		"panic":      func(context.Context, string, http.Header) context.Context { panic("boom") },

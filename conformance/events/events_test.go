@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// listened is a middleware whose events are kept.
+// listened is a middleware that records its events.
 type listened struct {
 	*xenaauth.Middleware
 	events []xenaauth.Event
@@ -54,8 +54,8 @@ func (l *listened) send(t *testing.T, h http.Handler, authorization string) (tex
 	return texts
 }
 
-// Each request has one event with what happened. A later guard adds one only if it refuses the
-// request.
+// Each request has one event, which reports the decision. If a later guard refuses the request, it
+// reports a second event.
 func TestOneEventForEachRequest(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	a, user := l.Require(xenaauth.AllScopes("a")), l.Require(xenaauth.AnyUser())
@@ -104,7 +104,7 @@ func TestEventFields(t *testing.T) {
 	require.Positive(t, e.Duration)
 }
 
-// An event tells how the token was checked, and how long the request waited for the issuer.
+// An event reports how the token was checked, and how long the request waited for the issuer.
 func TestEventSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -116,7 +116,7 @@ func TestEventSource(t *testing.T) {
 			authorization, source string
 			waits                 bool
 		}{
-			{jwt, xenaauth.SourceJWT, true}, // for metadata and keys
+			{jwt, xenaauth.SourceJWT, true}, // the calls for the metadata and the keys
 			{jwt, xenaauth.SourceCache, false},
 			{jwt, xenaauth.SourceCache, false},
 			{"Bearer " + issuer.JWT(xenaauthtest.Token{}), xenaauth.SourceJWT, false},
@@ -143,7 +143,7 @@ func TestEventSource(t *testing.T) {
 	})
 }
 
-// Config.IssuerCall receives each call of the issuer, and nothing secret.
+// Config.IssuerCall receives each call of the issuer. What it receives contains no secret.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -191,7 +191,7 @@ func TestIssuerCall(t *testing.T) {
 	})
 }
 
-// A listener that panics does not end the process.
+// If Options.Event panics, the process continues.
 func TestPanickingIssuerCall(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()

@@ -20,8 +20,8 @@ import (
 type API struct {
 	Validator xenaauth.TokenValidator
 	Handler   http.Handler
-	Server    *httptest.Server // nil without a server
-	Log       *bytes.Buffer    // what the validator logged, unless the Config has a Logger
+	Server    *httptest.Server // nil if the API has no server
+	Log       *bytes.Buffer    // the log of the validator, which is empty if the Config has a Logger
 }
 
 // Serve starts an API on a real server. Without requirements, the route requires the scope testapi.
@@ -68,7 +68,7 @@ func Hello(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, "hello, "+user.Subject())
 }
 
-// Get sends a GET request with a token.
+// Get sends a GET request with a token to the API.
 func (a *API) Get(t testing.TB, token string) *Response {
 	t.Helper()
 	r := a.Request(t, http.MethodGet)
@@ -114,8 +114,9 @@ func (a *API) Passes(t testing.TB, token string) {
 	require.Equal(t, 200, got.Status, got.Body)
 }
 
-// Refuses requires that a request with this token gets the whole refusal for reason. If the token
-// does not fit the syntax of the Authorization field, Refuses passes it to the validator.
+// Refuses requires that a request with this token gets the complete refusal for reason. If the
+// token does not fit the syntax of the Authorization field, no request is sent: Refuses passes the
+// token to the validator instead.
 func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
 	t.Helper()
 	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {
@@ -147,5 +148,5 @@ func Send(h http.Handler, ctx context.Context, method, authorization string) *ht
 	return w
 }
 
-// Teapot is a handler that answers 418.
+// Teapot is a handler that responds with status 418.
 var Teapot = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })

@@ -8,18 +8,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// WithIssuer runs a test in fake time. The test gets an issuer and an API that accepts its tokens;
-// it may take the issuer down.
+// WithIssuer runs a test in fake time. The test gets an issuer and an API that accepts the tokens
+// of this issuer. The test may make the issuer fail.
 func WithIssuer(t *testing.T, f func(t *testing.T, issuer *xenaauthtest.Issuer, a *API)) {
 	t.Helper()
 	FakeTime(t, func(t *testing.T) {
 		issuer := NewIssuer()
 		f(t, issuer, Mount(t, issuer.HybridConfig()))
-		time.Sleep(time.Minute) // fetches under way end before the bubble does
+		time.Sleep(time.Minute) // fetches that are still running must end before the synctest bubble does
 	})
 }
 
-// FakeTime runs a test in a synctest bubble and then waits for fetches that are still under way.
+// FakeTime runs a test in a synctest bubble and then waits for fetches that are still running.
 // Without the wait, a failed test would leave goroutines in the bubble, and synctest would end the
 // process.
 func FakeTime(t *testing.T, f func(t *testing.T)) {

@@ -19,7 +19,8 @@ func JSON(t testing.TB, v any) []byte {
 	return text
 }
 
-// With returns a copy of m with changes applied. The value nil removes a member.
+// With returns a copy of m with changes applied. If a value in changes is nil, the member is
+// removed.
 func With(m map[string]any, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	for name, value := range changes {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// ClearEnv empties all variables that ConfigFromEnv reads until the test ends.
+// ClearEnv makes all variables that ConfigFromEnv reads empty until the end of the test.
 func ClearEnv(t *testing.T) {
 	t.Helper()
 	for _, entry := range os.Environ() {

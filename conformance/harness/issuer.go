@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// AnsweringClient returns a client that answers each request with the result of answer and uses no
-// network.
+// AnsweringClient returns a client that uses no network. The response to each request is the result
+// of answer.
 func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
 		status, header, body := answer(r)
@@ -23,8 +23,8 @@ func AnsweringClient(answer func(r *http.Request) (status int, header http.Heade
 	})}
 }
 
-// UnknownKeyToken returns a token whose kid is not in the JWKS. Each i has a kid and a subject of
-// its own.
+// UnknownKeyToken returns a token whose kid is not in the JWKS. Tokens with different i have
+// different kids and different subjects.
 func UnknownKeyToken(issuer *xenaauthtest.Issuer, i int) string {
 	return issuer.JWT(xenaauthtest.Token{Subject: fmt.Sprint("stranger", i), Header: map[string]any{"kid": fmt.Sprint("junk", i), "x5t": nil}})
 }
@@ -34,18 +34,20 @@ func SetIntrospectionResponse(issuer *xenaauthtest.Issuer, body string) {
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: body})
 }
 
-// RetryAfter is the fault of an endpoint that answers with status and Retry-After.
+// RetryAfter returns the fault of an endpoint that responds with this status and a Retry-After
+// field.
 func RetryAfter(status, seconds int) xenaauthtest.Fault {
 	return xenaauthtest.Fault{Status: status, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
 }
 
-// NewIssuer returns an issuer in memory with an ES256 key, which is quick to make.
+// NewIssuer returns an issuer without a network, with an ES256 key. Making this key takes little
+// time.
 func NewIssuer() *xenaauthtest.Issuer {
 	return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})
 }
 
 // RSAIssuer returns an issuer with an RSA key. Making the key is slow, so all tests of a package
-// share the issuer and must not change it.
+// share this issuer and must not change it.
 var RSAIssuer = sync.OnceValue(func() *xenaauthtest.Issuer { return xenaauthtest.NewIssuer(nil) })
 
 // RoundTripper is a function that implements http.RoundTripper.
@@ -54,12 +56,12 @@ type RoundTripper func(*http.Request) (*http.Response, error)
 // RoundTrip calls f.
 func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Intercept returns a client whose requests to the issuer pass through f. With next, f sends a
-// request on to the issuer.
+// Intercept returns a client whose requests to the issuer are handled by f. If f calls
+// next.RoundTrip, the issuer receives the request.
 func Intercept(issuer *xenaauthtest.Issuer, f func(r *http.Request, next http.RoundTripper) (*http.Response, error)) *http.Client {
 	next := issuer.Client().Transport
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) { return f(r, next) })}
 }
 
-// IsJWKSRequest reports whether r asks for the key set.
+// IsJWKSRequest reports whether r is a request for the JWKS.
 func IsJWKSRequest(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/jwks") }

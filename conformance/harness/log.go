@@ -29,7 +29,7 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// LogRecorder is a slog.Handler that keeps the text of each record.
+// LogRecorder is a slog.Handler that records the text of each log record.
 type LogRecorder struct {
 	Mu    sync.Mutex
 	Lines []string
@@ -50,8 +50,8 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithoutIssuer removes the field issuer from the text of records, if its value is the name of one
-// of the trusted issuers. That name may be in a log, and no other address.
+// WithoutIssuer removes each field issuer whose value is the name of a trusted issuer. Log records
+// may contain these names, but no other address.
 func WithoutIssuer(text string, trusted ...string) string {
 	for _, name := range append(trusted, xenaauth.IssuerProduction) {
 		text = strings.ReplaceAll(text, " issuer="+name, "")
@@ -59,7 +59,7 @@ func WithoutIssuer(text string, trusted ...string) string {
 	return text
 }
 
-// Count returns the number of records of a level that contain text.
+// Count returns the number of records of a level that contain a text.
 func (l *LogRecorder) Count(level slog.Level, text string) (n int) {
 	l.Mu.Lock()
 	defer l.Mu.Unlock()
@@ -71,7 +71,7 @@ func (l *LogRecorder) Count(level slog.Level, text string) (n int) {
 	return n
 }
 
-// JSONLog is a log in JSON whose lines a test can read.
+// JSONLog is a log in JSON. A test can read its lines as maps.
 type JSONLog struct {
 	mu   sync.Mutex
 	Text bytes.Buffer
@@ -86,7 +86,7 @@ func (l *JSONLog) Write(p []byte) (int, error) {
 // Logger returns a logger that writes to l.
 func (l *JSONLog) Logger() *slog.Logger { return slog.New(slog.NewJSONHandler(l, nil)) }
 
-// Take returns the lines written so far and removes them.
+// Take returns the lines that were written since the last call.
 func (l *JSONLog) Take(t *testing.T) (said []map[string]any) {
 	t.Helper()
 	l.mu.Lock()

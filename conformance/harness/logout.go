@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// ClientID is the client of tokens for which a test names no other client.
+// ClientID is the client of a token if the test names no other client.
 const ClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"
 
 // LogoutEvent is the member of the claim events that makes a token a logout token.
@@ -70,8 +70,8 @@ func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	return resp.StatusCode, ""
 }
 
-// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. changes is
-// applied as With does.
+// LogoutClaims returns the claims of a valid logout token, with a new jti at each call. It applies
+// changes as With does.
 func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
 	now := time.Now().Unix()
 	return With(map[string]any{
@@ -80,7 +80,7 @@ func LogoutClaims(issuer *xenaauthtest.Issuer, changes map[string]any) map[strin
 	}, changes)
 }
 
-// LogoutHeader returns the JOSE header of a valid logout token. changes is applied as With does.
+// LogoutHeader returns the JOSE header of a valid logout token. It applies changes as With does.
 func LogoutHeader(issuer *xenaauthtest.Issuer, changes map[string]any) map[string]any {
 	return With(map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "logout+jwt"}, changes)
 }

@@ -14,15 +14,15 @@ import (
 // MovedIssuer is an issuer whose JWKS can move to another address.
 type MovedIssuer struct {
 	*xenaauthtest.Issuer
-	OldDelay  time.Duration // of responses from the old address
+	OldDelay  time.Duration // the delay of each response from the old address
 	mu        sync.Mutex
-	away      bool   // the JWKS is at the new address
-	abandoned bool   // the old address answers 404
-	old       []byte // the keys at the old address
+	away      bool   // whether the JWKS has moved to the new address
+	abandoned bool   // whether the old address responds with 404
+	old       []byte // the JWKS at the old address
 }
 
-// Move moves the JWKS. The old address then serves the keys of this moment, or 404 if abandon is
-// set.
+// Move moves the JWKS to a new address. The old address then still serves the keys that are
+// published at the time of the call. If abandon is set, it responds with 404 instead.
 func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()

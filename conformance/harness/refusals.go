@@ -10,13 +10,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Refusal is what a client sees of a refusal. Code is the error code of RFC 6750.
+// Refusal is the part of a refusal that a client sees. Code is the error code of RFC 6750.
 type Refusal struct {
 	Status       int
 	Code, Detail string
 }
 
-// Refusals is the expected refusal for each reason. The table is independent of the table in the
+// Refusals contains the expected refusal for each reason. It shares no code with the table of the
 // library.
 var Refusals = map[xenaauth.Reason]Refusal{
 	xenaauth.ReasonMissingToken:      {401, "", "This resource needs an access token."},
@@ -54,7 +54,7 @@ func challenge(o Refusal, scope string) string {
 	return c
 }
 
-// Response is an HTTP response whose body was read.
+// Response is an HTTP response with its complete body.
 type Response struct {
 	Status int
 	Proto  string

@@ -23,8 +23,8 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// Signer signs any bytes as a JWS signing input. It makes tokens that xenaauthtest.Issuer cannot
-// make. A test publishes its public key with Publish.
+// Signer signs arbitrary bytes as a JWS signing input. It makes tokens that xenaauthtest.Issuer
+// cannot make. To publish its public key, a test calls Publish.
 type Signer struct {
 	KeyID string
 	Key   crypto.Signer
@@ -38,7 +38,7 @@ func NewSigner(t testing.TB, kid string) *Signer {
 	return &Signer{kid, key}
 }
 
-// SelfSigned returns a certificate for the key of an EC signer. The certificate has expired.
+// SelfSigned returns an expired certificate for the key of an EC signer.
 func SelfSigned(t testing.TB, s *Signer) []byte {
 	t.Helper()
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Unix(1, 0), NotAfter: time.Unix(2, 0)}
@@ -59,7 +59,7 @@ var RSAKey = sync.OnceValue(func() *rsa.PrivateKey {
 // RSASigner returns a signer with RSAKey.
 func RSASigner(kid string) *Signer { return &Signer{kid, RSAKey()} }
 
-// JWK returns the public key as a JWK without alg. changes is applied as With does.
+// JWK returns the public key as a JWK without alg. It applies changes as With does.
 func (s *Signer) JWK(changes map[string]any) map[string]any {
 	m := map[string]any{"use": "sig", "kid": s.KeyID}
 	switch public := s.Key.Public().(type) {
@@ -100,7 +100,7 @@ func (s *Signer) Sign(t testing.TB, alg, input string) string {
 	return ""
 }
 
-// Token signs two segments without any change to them.
+// Token signs the texts of two segments exactly as they are.
 func (s *Signer) Token(t testing.TB, alg, header, payload string) string {
 	t.Helper()
 	input := header + "." + payload
@@ -114,7 +114,7 @@ func (s *Signer) JWT(t testing.TB, header, claims map[string]any) string {
 	return s.Token(t, alg, Base64(JSON(t, header)), Base64(JSON(t, claims)))
 }
 
-// Publish replaces the JWKS of an issuer.
+// Publish replaces the JWKS of an issuer by these keys.
 func Publish(t testing.TB, issuer *xenaauthtest.Issuer, keys ...map[string]any) {
 	t.Helper()
 	issuer.SetJWKS(JSON(t, map[string]any{"keys": keys}))
@@ -128,7 +128,7 @@ func Published(t testing.TB, issuer *xenaauthtest.Issuer) []map[string]any {
 	return set.Keys
 }
 
-// DeepJSON returns the number 1 between n times open and n times end.
+// DeepJSON returns n times open, then the number 1, then n times end.
 func DeepJSON(open, end string, n int) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(end, n)
 }

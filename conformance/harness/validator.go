@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// IntrospectingValidator returns a validator that knows the introspection endpoint and has fetched
-// neither metadata nor keys.
+// IntrospectingValidator returns a validator whose introspection endpoint is configured. It has
+// fetched neither metadata nor keys.
 func IntrospectingValidator(t testing.TB, issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := issuer.HybridConfig()
@@ -27,7 +27,7 @@ func IntrospectingValidator(t testing.TB, issuer *xenaauthtest.Issuer, change fu
 	return NewValidator(t, cfg)
 }
 
-// ErrorOf returns the error for a token that must be refused.
+// ErrorOf requires that v refuses a token, and returns the error.
 func ErrorOf(t testing.TB, v *xenaauth.Validator, ctx context.Context, token string) *xenaauth.Error {
 	t.Helper()
 	user, err := v.Validate(ctx, token)
@@ -51,7 +51,7 @@ func ReasonOf(t testing.TB, v xenaauth.TokenValidator, token string) xenaauth.Re
 	return e.Reason
 }
 
-// UserOf returns the user of a token that must be valid.
+// UserOf requires that v accepts a token, and returns the user.
 func UserOf(t testing.TB, v xenaauth.TokenValidator, token string) *xenaauth.User {
 	t.Helper()
 	user, err := v.Validate(t.Context(), token)
@@ -67,7 +67,7 @@ func (f ValidatorFunc) Validate(ctx context.Context, token string) (*xenaauth.Us
 	return f(ctx, token)
 }
 
-// FixedValidator is a TokenValidator that gives the same result for each token.
+// FixedValidator is a TokenValidator that returns the same user and error for each token.
 type FixedValidator struct {
 	User *xenaauth.User
 	Err  error
@@ -78,8 +78,8 @@ func (o FixedValidator) Validate(context.Context, string) (*xenaauth.User, error
 	return o.User, o.Err
 }
 
-// ValidateNewToken validates a token that v has not seen before. The token must be accepted.
-// ValidateNewToken then waits for fetches that it started. It must be called in a synctest bubble.
+// ValidateNewToken requires that v accepts a token that it has not seen before. It then waits for
+// the fetches that the call started. It must be called in a synctest bubble.
 func ValidateNewToken(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
 	require.Empty(t, ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))
@@ -97,33 +97,34 @@ func NewValidator(t testing.TB, cfg xenaauth.Config) *xenaauth.Validator {
 	return v
 }
 
-// Revoke applies a revocation that v must accept.
+// Revoke requires that v accepts a revocation.
 func Revoke(t testing.TB, v *xenaauth.Validator, r xenaauth.Revocation) {
 	t.Helper()
 	require.NoError(t, v.Revoke(t.Context(), r))
 }
 
-// ScopeValidator is a TokenValidator that accepts each token and takes its text as the scopes of
-// the user. It counts its calls.
+// ScopeValidator is a TokenValidator that accepts each token. The text of the token becomes the
+// scope of the user. ScopeValidator counts its calls.
 type ScopeValidator struct{ Calls int }
 
-// Validate returns the user "ann" with the scopes of token.
+// Validate returns the user "ann", whose scope is the text of the token.
 func (s *ScopeValidator) Validate(_ context.Context, token string) (*xenaauth.User, error) {
 	s.Calls++
 	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scp": token})
 }
 
-// ScopeListValidator is a TokenValidator that accepts each token and takes its text as the scopes
-// of the user, with a slash before each: "/a/b" has the scopes a and b.
+// ScopeListValidator is a TokenValidator that accepts each token. The text of the token lists the
+// scopes of the user, each after a slash: the token "/a/b" has the scopes a and b.
 type ScopeListValidator struct{}
 
-// Validate returns the user "ann" with the scopes of token.
+// Validate returns the user "ann" with the scopes that the token lists.
 func (ScopeListValidator) Validate(_ context.Context, token string) (*xenaauth.User, error) {
 	scopes := strings.Split(token, "/")[1:]
 	return xenaauth.NewUser(map[string]any{"sub": "ann", "client_id": "app", "scope": scopes})
 }
 
-// OneOfScopes returns a requirement of one of n scopes whose names begin with prefix.
+// OneOfScopes returns a requirement that accepts any one of n scopes. The names of the scopes begin
+// with prefix.
 func OneOfScopes(prefix string, n int) xenaauth.Requirement {
 	scopes := make([]string, n)
 	for i := range scopes {

@@ -40,7 +40,7 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		issuer.Revoke(token)
-		a.Passes(t, token) // revoked, but cached
+		a.Passes(t, token) // the token is revoked, but its cached response is still used
 		time.Sleep(time.Second)
 		a.Refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
@@ -66,7 +66,7 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		time.Sleep(time.Second)
-		a.Refuses(t, token, xenaauth.ReasonInactive) // introspected again, although within the skew
+		a.Refuses(t, token, xenaauth.ReasonInactive) // introspected again, although exp plus the clock skew is not over
 		calls(t, issuer, 1)
 	})
 	inTime("inactive, for a short time", func(t *testing.T, issuer *xenaauthtest.Issuer) {
@@ -145,7 +145,7 @@ func TestI6_SingleFlight(t *testing.T) {
 				_, err := a.Validator.Validate(ctx, token)
 				first <- err
 			})
-			time.Sleep(1500 * time.Millisecond) // the metadata have come, the introspection call is under way
+			time.Sleep(1500 * time.Millisecond) // by now the metadata were fetched, and the introspection call is running
 			for range 1000 {
 				wg.Go(func() {
 					if _, err := a.Validator.Validate(t.Context(), token); err == nil {
@@ -154,7 +154,7 @@ func TestI6_SingleFlight(t *testing.T) {
 				})
 			}
 			synctest.Wait()
-			cancel() // the first caller leaves; the others still get the response
+			cancel() // the first caller cancels its request; the other callers still get the response
 			wg.Wait()
 			require.Error(t, <-first)
 			require.EqualValues(t, 1000, passed.Load())
@@ -165,7 +165,7 @@ func TestI6_SingleFlight(t *testing.T) {
 	t.Run("at full speed", func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.HybridConfig())
-		for range 200 { // to hit the moment at which the response arrives
+		for range 200 { // many rounds, so that some callers come at the moment at which the response arrives
 			token := issuer.Opaque(xenaauthtest.Token{})
 			issuer.ResetCalls()
 			start := make(chan struct{})
@@ -262,7 +262,7 @@ func TestI6_RequireActive_Expired(t *testing.T) {
 		cfg.Introspection.CacheTTL = -1
 		a := harness.Mount(t, cfg)
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: time.Minute})
-		for range 3 { // verified, found in the cache, in use
+		for range 3 { // verified, then found in the cache, then in use
 			a.Passes(t, token)
 		}
 		time.Sleep(2 * time.Minute)

@@ -18,12 +18,12 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// authFunc is a ClientAuth that is a function.
+// authFunc is a function that implements ClientAuth.
 type authFunc func(*http.Request, xenaauth.Introspection) error
 
 func (f authFunc) Authenticate(r *http.Request, i xenaauth.Introspection) error { return f(r, i) }
 
-// mapCache is a cache that instances share.
+// mapCache is a shared cache in the memory of the test.
 type mapCache struct {
 	mu     sync.Mutex
 	values map[[32]byte][]byte
@@ -42,9 +42,9 @@ func (c *mapCache) Set(_ context.Context, key [32]byte, value []byte, _ time.Dur
 	return nil
 }
 
-// A ClientAuth may return the refusal of another middleware, for example of a vault that this
-// library protects. It says nothing about the token: the response is 503, no cache stores it, and
-// the log does not contain its text.
+// The error of a ClientAuth may contain a refusal by another middleware, for example by a vault
+// that this library protects. That refusal is not about the token of the client. So the response is
+// 503, no cache stores the refusal, and the log does not contain its text.
 func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, reason := range []xenaauth.Reason{xenaauth.ReasonInactive, xenaauth.ReasonForbidden} {
@@ -73,7 +73,7 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 				require.ErrorIs(t, err, failure)
 				require.NotContains(t, err.Error(), "s3cret")
 			}
-			time.Sleep(time.Second) // fake time: the shared cache has stored what it was given
+			time.Sleep(time.Second) // fake time: after this the library has called the shared cache
 			_, err := validator(nil).Validate(t.Context(), token)
 			require.NoError(t, err, "another instance")
 			failure = nil
@@ -84,8 +84,8 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 	}
 }
 
-// A ClientAuth that ignores the context of its request does not make the call longer than
-// Introspection.Timeout.
+// A ClientAuth may ignore the context of its request. The introspection call still takes no longer
+// than Introspection.Timeout.
 func TestSlowClientAuth(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -102,8 +102,8 @@ func TestSlowClientAuth(t *testing.T) {
 		e, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
-		// The call may be tried twice.
+		// The library may try the call twice, so the bound is more than twice the timeout.
 		require.Less(t, time.Since(began), 5*time.Second)
-		time.Sleep(2 * time.Minute) // fake time: the attempts end
+		time.Sleep(2 * time.Minute) // fake time: all attempts end within this time
 	})
 }

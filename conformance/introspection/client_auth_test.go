@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// assertions is a ClientAuth that sends an assertion which is valid only once.
+// assertions is a ClientAuth that sends a new assertion in each request. An assertion is valid only
+// once.
 type assertions struct {
 	secret string
 	err    error
@@ -68,7 +69,7 @@ func TestClientAuthOfTheUser(t *testing.T) {
 	require.Equal(t, "application/x-www-form-urlencoded", header.Get("Content-Type"))
 }
 
-// A request that is sent again is authenticated again.
+// If an introspection request is sent again, ClientAuth is called again for it.
 func TestClientAuthOfEachAttempt(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -83,8 +84,8 @@ func TestClientAuthOfEachAttempt(t *testing.T) {
 	})
 }
 
-// If the credentials can't be made, the token can't be checked. That is no fault of the issuer, so
-// the next request is sent as soon as they can be made again.
+// If a ClientAuth fails, the token cannot be checked. The failure does not count as a failure of
+// the issuer, so the first request after the ClientAuth works again is sent to the issuer.
 func TestClientAuthThatFailsIsAnOutage(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

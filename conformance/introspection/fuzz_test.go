@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// reasonsOfResponses are the possible reasons of a refusal after an introspection response.
+// reasonsOfResponses lists the reasons that a refusal may have after an introspection response.
 var reasonsOfResponses = []xenaauth.Reason{
 	xenaauth.ReasonInactive, xenaauth.ReasonUnavailable, xenaauth.ReasonIssuer, xenaauth.ReasonAudience, xenaauth.ReasonExpired,
 	xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime, xenaauth.ReasonClaims, xenaauth.ReasonSubject, xenaauth.ReasonTokenType,
@@ -31,9 +31,9 @@ func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
 
-// FuzzIntrospection gives any response to the introspection of an opaque token. Validate returns a
-// user only for 200, a JSON content type and claims that the independent check acceptable accepts.
-// The text of an error contains nothing of the token.
+// FuzzIntrospection sends arbitrary responses to the introspection of an opaque token. Validate
+// returns a user only for status 200, a JSON content type, and claims that the function acceptable
+// accepts. The text of an error contains no part of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, introspected(issuer)))
@@ -54,7 +54,7 @@ func FuzzIntrospection(f *testing.F) {
 	}
 	const token = "an-opaque-token-that-must-not-be-told"
 	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
-		if status < 200 || status > 599 { // net/http accepts no others
+		if status < 200 || status > 599 { // net/http accepts no other status
 			return
 		}
 		cfg := issuer.HybridConfig()
@@ -87,8 +87,8 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a [xenaauth.Cache] that returns the same value for each token and passes what it gets
-// to set.
+// planted is a [xenaauth.Cache]. Get returns the field value for every key. Set sends its value to
+// the channel set.
 type planted struct {
 	value []byte
 	set   chan []byte
@@ -104,9 +104,9 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 	return nil
 }
 
-// FuzzSharedCache puts any value into the shared cache, while the issuer reports the token as
-// inactive. Validate returns a user only for a complete value of this version, within its lifetime,
-// and with claims that the independent check acceptable accepts.
+// FuzzSharedCache puts arbitrary values into the shared cache, while the issuer reports the token
+// as inactive. Validate returns a user only for a complete value of the current version that is
+// within its lifetime and whose claims the function acceptable accepts.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {
@@ -144,7 +144,7 @@ func FuzzSharedCache(f *testing.F) {
 		at := time.Now().UnixMilli() + ago
 		value := binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at))
 		value = append(append(value, named...), body...)
-		if len(value)%7 == 6 { // some values are truncated
+		if len(value)%7 == 6 { // some of the values are truncated
 			value = value[:len(value)%(11+len(named))]
 		}
 		cache := &planted{value: value}
@@ -167,7 +167,7 @@ func FuzzSharedCache(f *testing.F) {
 	})
 }
 
-// acceptable requires what each accepted set of claims must satisfy. It reads JSON with
+// acceptable fails the test unless claims satisfy the rules for accepted tokens. It reads JSON with
 // encoding/json and shares no code with the library. In an introspection response, iss, aud and exp
 // are optional.
 func acceptable(t testing.TB, text, issuer, audience string, response bool) {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// memoryStore is a shared cache in memory. If Get finds no value, the caller introspects the token.
-// Other callers of Get for this key wait for its Set.
+// memoryStore is a shared cache in memory. If Get finds no value, its caller introspects the token.
+// Other callers of Get with this key wait until that caller calls Set.
 type memoryStore struct {
 	mu      sync.Mutex
 	values  map[[32]byte]storedValue
@@ -22,8 +22,8 @@ type memoryStore struct {
 	sets    int
 	err     error
 	panics  bool
-	hangs   bool // until the context ends
-	forever bool // ignores the ttl
+	hangs   bool // Get and Set wait until their context ends
+	forever bool // Get returns values whose ttl is over
 }
 
 type storedValue struct {
@@ -79,7 +79,7 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// fault fails as configured. s.mu is held.
+// fault returns the configured error. s.mu must be held.
 func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
@@ -94,8 +94,8 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// counts returns the numbers of calls of Get and Set, of values, and of keys that callers
-// introspect.
+// counts returns the number of calls of Get, the number of calls of Set, the number of values, and
+// the number of keys whose tokens are being introspected.
 func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +111,8 @@ func (s *memoryStore) change(f func([]byte) []byte) {
 	}
 }
 
-// stored returns the values as soon as there are n: Set is called after the response was sent.
+// stored waits until there are n values and returns them. The library calls Set after the response
+// to the client.
 func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	t.Helper()
 	for range 1000 {

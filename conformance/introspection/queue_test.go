@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The queue of unknown tokens is bounded, and a full queue does not open the breaker of a slow
-// issuer.
+// The queue of unknown tokens is bounded. If the queue is full because the issuer is slow, the
+// breaker stays closed.
 func TestIntrospectionQueueIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -41,7 +41,7 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 }
 
 // Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not
-// wait behind them.
+// wait in that queue.
 func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
@@ -51,7 +51,7 @@ func TestKnownTokenPassesTheQueue(t *testing.T) {
 		require.NoError(t, err)
 		known := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
-		time.Sleep(2 * time.Second) // its response is stale
+		time.Sleep(2 * time.Second) // the cached response of the token is stale
 		issuer.Slow(300 * time.Millisecond)
 		for k := range 12 {
 			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()

@@ -23,8 +23,8 @@ func jsonAnswer(r *http.Request, status int, body string) *http.Response {
 	}
 }
 
-// After the metadata name another endpoint, responses of the old endpoint do not count any more,
-// also for a token in use.
+// If the metadata name another introspection endpoint, cached responses of the former endpoint are
+// no longer used, even for a token in use.
 func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -55,8 +55,8 @@ func TestCachedResponseOfAnotherEndpoint(t *testing.T) {
 	})
 }
 
-// The library sends a slow call a second time. If the issuer answers the second call with 429, the
-// response to the first call counts.
+// If an introspection call is slow, the library sends it a second time. If the issuer responds to
+// the second call with 429, the library uses the response to the first call.
 func TestTooManyRequestsForARepeatedCall(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

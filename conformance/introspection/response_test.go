@@ -46,7 +46,8 @@ func TestI1_IntrospectionRequest(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "Introspection.Endpoint")
 }
 
-// Validate, which every protocol calls, sends the issuer no text that cannot be a token.
+// Every protocol calls Validate. Validate sends the issuer no text that cannot be a token by its
+// syntax.
 func TestI1_OnlyTokensAreSent(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -117,7 +118,7 @@ func TestI3_ResponseMeetsThePolicy(t *testing.T) {
 		a.Refuses(t, "expired", xenaauth.ReasonExpired)
 		harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":"1000"}`)
 		a.Refuses(t, "expired-digits", xenaauth.ReasonExpired)
-		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} { // a response that makes no sense
+		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} { // the value of exp is not a time
 			harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":`+exp+`}`)
 			a.Refuses(t, "odd-"+harness.Base64(exp), xenaauth.ReasonUnavailable)
 		}
@@ -208,16 +209,17 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if
-// the token is accepted.
+// claim is a test case. It has changes to the claims of a valid token and the reason of the
+// refusal, which is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// An introspected token with exp and without iat and nbf is refused at any age. If its lifetime
-// were counted from now, a token of five hours would be refused for four hours and pass in the
-// fifth hour. By then a revocation without an end has ended.
+// An introspected token with exp, but without iat and nbf, is refused at any age, because its
+// lifetime is unknown. If the lifetime were counted from now, a token of five hours would be
+// refused for four hours and accepted in the fifth. By then a revocation without an end is no
+// longer in force.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{
@@ -250,8 +252,8 @@ func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	}
 }
 
-// A revocation without an end holds until each token that existed at that time has expired,
-// introspected tokens too.
+// A revocation without an end stays in force until each token that existed at the time of the
+// revocation has expired. This includes introspected tokens.
 func TestI3_RevocationWithoutAnEndOutlivesTheToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

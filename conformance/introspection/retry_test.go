@@ -48,7 +48,7 @@ func TestIntrospectionRetries(t *testing.T) {
 		{"HTML", xenaauthtest.Fault{Body: "<html>", ContentType: "text/html"}, 1, xenaauth.ReasonUnavailable},
 		{"no JSON", xenaauthtest.Fault{Body: "<html>"}, 1, xenaauth.ReasonUnavailable},
 		{"inactive", xenaauthtest.Fault{Body: `{"active":false}`}, 1, xenaauth.ReasonInactive},
-		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable}, // one call each 0.9 s
+		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable}, // one call every 0.9 s
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -85,7 +85,7 @@ func TestIntrospectionSecondTryHelps(t *testing.T) {
 			})
 		})
 		before := time.Now()
-		for range 20 { // 20 failures, but never two in a row
+		for range 20 { // 20 calls fail, but between two failures one call succeeds
 			require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 		}
 		require.Equal(t, 40, tries)
@@ -100,7 +100,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 		{0, 5 * time.Second, time.Minute},
 		{2 * time.Second, 2 * time.Second, time.Minute},
 		{10 * time.Second, 10 * time.Second, time.Minute},
-		{0, 5 * time.Second, 3 * time.Second}, // the second call is cut short
+		{0, 5 * time.Second, 3 * time.Second}, // the second call ends at the timeout
 		{0, 5 * time.Second, 4990 * time.Millisecond},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
@@ -114,7 +114,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 	}
 }
 
-// A caller that leaves returns at once. The other callers still get the response.
+// A caller whose context ends returns at once. The other callers still get the response.
 func TestIntrospectionCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,7 +146,7 @@ func TestIntrospectionCallerLeaves(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range 20 { // calls with an ended context say nothing about the issuer
+		for range 20 { // calls whose context ended do not count as failures of the issuer
 			harness.ErrorOf(t, v, ctx, issuer.Opaque(xenaauthtest.Token{}))
 		}
 		time.Sleep(10 * time.Second)
@@ -187,8 +187,8 @@ func TestIntrospectionConcurrency(t *testing.T) {
 	}
 }
 
-// A request that waits for a call longer than Timeout is refused with Retry-After. The issuer gets
-// no call for it.
+// If a request waits for longer than Timeout before its call of the issuer can begin, it is refused
+// with Retry-After. The issuer gets no call for it.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -197,7 +197,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
 			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-				<-stuck // the client ignores its context
+				<-stuck // the HTTP client ignores the context of its request
 				return next.RoundTrip(r)
 			})
 		})
@@ -260,8 +260,8 @@ func TestIntrospectionBreaker(t *testing.T) {
 	})
 }
 
-// callHalfOpen waits until the breaker is half-open, validates many tokens at once and returns how
-// many calls the issuer got.
+// callHalfOpen waits until the breaker is half-open, validates many tokens at once, and returns the
+// number of calls that the issuer got.
 func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)
@@ -275,7 +275,8 @@ func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issu
 	return issuer.Calls(xenaauthtest.Introspection) - before
 }
 
-// A client whose tokens make the issuer fail does not open the breaker for other clients.
+// The tokens of one client make the issuer fail. The breaker does not open for the tokens of other
+// clients.
 func TestIntrospectionBreakerStaysClosed(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]xenaauthtest.Fault{
@@ -325,7 +326,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			require.Equal(t, 503, got.Status)
 			require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q", c.field)
 			require.Less(t, time.Since(start), time.Second)
-			if c.want != 50 { // time has passed
+			if c.want != 50 { // with 50, a second of the pause may have passed already
 				got = a.Get(t, issuer.JWT(xenaauthtest.Token{}))
 				require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q, for keys", c.field)
 			}
@@ -334,9 +335,9 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 	})
 }
 
-// If the configured HTTP client panics, the introspection call or the fetch of the keys fails. The
-// panic must not end the process: the call runs on a goroutine of the library, where no server
-// recovers it.
+// If the configured HTTP client panics, only the call fails that it should send: an introspection
+// call or a fetch of the keys. The panic must not end the process. The call runs on a goroutine of
+// the library, so the HTTP server of the service would not recover from the panic.
 func TestIntrospectionClientPanics(t *testing.T) {
 	const child = "XENA_TEST_PANIC"
 	if os.Getenv(child) == "" {

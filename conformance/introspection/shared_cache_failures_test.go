@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A shared cache that fails counts as empty. The log reports the failure once and without the text
-// of the error.
+// A shared cache that fails is treated as an empty cache. The log reports the failure once and
+// without the text of the error.
 func TestSharedCacheFails(t *testing.T) {
 	t.Parallel()
 	for name, fail := range map[string]func(*memoryStore){
@@ -57,7 +57,8 @@ func TestSharedCacheFails(t *testing.T) {
 	}
 }
 
-// Only responses of the issuer are stored. If there is none, waiting callers are released.
+// The shared cache stores only responses of the issuer. If the issuer sends no response, callers
+// that wait for it return with an error.
 func TestSharedCacheDuringOutage(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -86,7 +87,8 @@ func TestSharedCacheDuringOutage(t *testing.T) {
 	})
 }
 
-// During an outage of the issuer, a shared response of another instance still counts.
+// During an outage of the issuer, an instance still uses a response that another instance stored in
+// the shared cache.
 func TestSharedCacheServesDuringOutage(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -124,8 +126,8 @@ func TestSharedCacheRace(t *testing.T) {
 	})
 }
 
-// The number of concurrent Get calls is bounded by the number of introspection calls that may wait,
-// however slow the cache is.
+// The number of concurrent calls of Cache.Get is at most the number of introspection calls that may
+// wait, even if the cache is slow.
 func TestSharedCacheIsBounded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -144,7 +146,8 @@ func TestSharedCacheIsBounded(t *testing.T) {
 	})
 }
 
-// The time of a Get call does not shorten the time of the introspection call.
+// The time of Cache.Get is not part of Introspection.Timeout: the introspection call after it still
+// has the whole timeout.
 func TestSharedCacheSlowGet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

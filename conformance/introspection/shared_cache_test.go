@@ -23,13 +23,13 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 		for _, v := range fleet {
 			require.Equal(t, "U1", harness.UserOf(t, v, good).Subject())
 			require.Equal(t, xenaauth.ReasonInactive, harness.ReasonOf(t, v, bad))
-			time.Sleep(time.Second) // Set is called after the response
+			time.Sleep(time.Second) // the library calls Set after it has responded to the client
 		}
 		require.Equal(t, 2, issuer.Calls(xenaauthtest.Introspection))
 		require.Len(t, store.stored(t, 2), 2)
 		gets, _, _, _ := store.counts()
 		for _, v := range fleet {
-			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance also has its own cache
+			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance also has a cache of its own
 		}
 		again, _, _, _ := store.counts()
 		require.Equal(t, gets, again)
@@ -44,7 +44,7 @@ func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true // like a store that keeps values too long or restores old ones
+		store.forever = true // the store keeps values for too long, or restores old values
 		fleet := newFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -107,7 +107,8 @@ func TestSharedCacheTTL(t *testing.T) {
 	})
 }
 
-// Each instance checks a shared response against its own policy and its revocations.
+// Each instance checks a response from the shared cache against its own policy and its own
+// revocations.
 func TestSharedCacheMeetsThePolicy(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -124,14 +125,15 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 		c.Audiences, c.AllowAnyAudience = nil, true
 	})[0]
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
-	// With AllowAnyAudience each route must require a scope, also for a shared response.
+	// With AllowAnyAudience, each route must require a scope. This also holds if the response comes
+	// from the shared cache.
 	open := harness.Guard(harness.ValidatorFunc(anybody.Validate), xenaauth.AnyUser())
 	require.Equal(t, 403, open.Get(t, token).Status)
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 }
 
-// A response depends on the client that introspects and on the endpoint. Validators that differ in
-// one of them share no responses.
+// An introspection response depends on the endpoint and on the client that introspects. So two
+// validators that differ in one of them share no responses.
 func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -152,7 +154,7 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
 		return b
 	}
-	// claims replaces the claims in a value: they are what follows the issuer.
+	// claims replaces the claims in a stored value. They begin after the issuer and go to the end.
 	claims := func(b []byte, text string) []byte {
 		return append(b[:12+int(binary.BigEndian.Uint16(b[10:]))], text...)
 	}
@@ -195,8 +197,8 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 	}
 }
 
-// Instances of version 1, which stored no issuer, use other keys. So an instance neither reads nor
-// replaces their values during an update.
+// Instances of version 1 of the format store no issuer. They use different keys in the cache, so
+// during an update of the service no instance reads or replaces the values of the other version.
 func TestSharedCacheOfOlderInstances(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -220,7 +222,8 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	require.Equal(t, value, store.values[old].value)
 }
 
-// If the clock of an instance is ahead, the other instances do not use its responses for longer.
+// The clock of an instance may be ahead. The other instances then do not use its responses for
+// longer than usual.
 func TestSharedCacheClockAhead(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

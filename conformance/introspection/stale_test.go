@@ -147,7 +147,8 @@ func TestIntrospectionResponsesAreCached(t *testing.T) {
 	})
 }
 
-// A response with active false counts as inactive, also if another member is invalid.
+// If a response contains active with the value false, the token is inactive, even if another member
+// of the response is invalid.
 func TestInactiveWithAnInvalidClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
