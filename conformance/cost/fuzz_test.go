@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// reader is a function of the library that reads text of unknown clients. No text is longer than max,
-// because net/http or the library refuses a longer text before it is read.
+// reader is a function of the library that reads text of unknown clients. No text is longer than
+// max, because net/http or the library refuses a longer text before it is read.
 type reader struct {
 	name string
 	max  int // in bytes

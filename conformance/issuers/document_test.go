@@ -19,8 +19,8 @@ import (
 
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
-// TestIssuersDocument requires that the tables of docs/issuers.md agree with the vectors, and that
-// the Go fields and the variables of a row mean the same.
+// TestIssuersDocument requires that the tables of docs/issuers.md agree with the recorded tokens,
+// and that the Go fields of a row mean the same as its environment variables.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)
@@ -35,7 +35,7 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// between replaces the text between two marks of a document by table.
+// between replaces the text between two markers of a document by table.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -72,7 +72,7 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// defaults returns the results of the access tokens with the default configuration.
+// defaults returns the results of the product's access tokens with the default configuration.
 func (p product) defaults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -87,7 +87,7 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// settings returns the Go source of the fields that the variables of p set.
+// settings returns Go source that sets the fields that the environment variables of p set.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

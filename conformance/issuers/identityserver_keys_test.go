@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// decoded returns a decoded segment of a token.
+// decoded returns the decoded bytes of a segment of a token.
 func decoded(t *testing.T, token string, segment int) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])
@@ -20,7 +20,8 @@ func decoded(t *testing.T, token string, segment int) []byte {
 	return raw
 }
 
-// withKeys returns an API whose issuer signs with RS256 and publishes its key in the given forms.
+// withKeys returns an API whose issuer signs with RS256. The issuer publishes its key once for each
+// of forms, which change the members of the JWK.
 func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")
@@ -32,7 +33,7 @@ func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *har
 	return issuer, r, harness.Serve(t, issuer.Config())
 }
 
-// The key set may contain one certificate twice, once for each algorithm.
+// IdentityServer may publish one certificate twice in its key set, once for each algorithm.
 func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 	t.Parallel()
 	const thumb = "94B666375BA728531FF9B6EB61358E0F8630D1F5"
@@ -47,7 +48,7 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// The thumbprint matches both keys. The algorithm selects one.
+		// Both keys have this thumbprint. The alg of the token selects one of them.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}
@@ -80,7 +81,7 @@ func TestIdentityServer_ByThumbprint(t *testing.T) {
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))
-	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims)) // kid takes precedence
+	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims)) // kid takes precedence over x5t
 	a.Refuses(t, harness.NewSigner(t, "x").JWT(t, map[string]any{"alg": "ES256", "kid": "renamed", "x5t": x5t}, claims), xenaauth.ReasonAlgorithm)
 	a.Refuses(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t + "A"}, claims), xenaauth.ReasonUnknownKey)
 }
@@ -95,7 +96,7 @@ func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 			xenaauthtest.IdentityServer4:   "^[0-9A-F]{40}RS256$",
 			xenaauthtest.Duende:            "^[0-9A-F]{32}$",
 		}[xenaauthtest.Version(i)]
-		require.Regexp(t, want, issuer.KeyID()) // xenaauthtest names its keys like this version
+		require.Regexp(t, want, issuer.KeyID()) // xenaauthtest gives keys the kids that this version would give them
 		harness.Serve(t, issuer.Config()).Passes(t, issuer.JWT(xenaauthtest.Token{}))
 	}
 	issuer, r := harness.NewIssuer(), harness.RSASigner("signing-key-5656 of the operator's own/=")

@@ -19,8 +19,8 @@ const (
 	production = xenaauth.IssuerProduction
 )
 
-// versions returns an issuer for each version of IdentityServer. Each signs with RS256. All tests
-// share the issuers, since making RSA keys is slow.
+// versions returns an issuer for each version of IdentityServer. Each issuer signs with RS256. All
+// tests share the issuers, because making RSA keys is slow.
 var versions = sync.OnceValue(func() []*xenaauthtest.Issuer {
 	var all []*xenaauthtest.Issuer
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
@@ -46,7 +46,7 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// recent reports whether the version puts iat, jti and sid into access tokens.
+// recent reports whether this version puts iat, jti and sid into access tokens.
 func (v vector) recent() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }
@@ -73,7 +73,7 @@ func TestIdentityServer_User(t *testing.T) {
 		}[v.version], u.Audience())
 		scopes := []string{"openid", "profile", "testapi", "offline_access"}
 		if !v.jwt && v.version != xenaauthtest.IdentityServer3 {
-			scopes = []string{"testapi"} // an introspection response has only the scopes of the API that introspects
+			scopes = []string{"testapi"} // an introspection response contains only those scopes that belong to the API that introspects
 		}
 		require.Equal(t, scopes, u.Scopes())
 		require.True(t, u.HasScope("testapi"))
@@ -101,8 +101,8 @@ func TestIdentityServer_User(t *testing.T) {
 	})
 }
 
-// requireLenientClaims reads claims with one or several values, and values that are written as
-// strings.
+// requireLenientClaims requires that User reads a claim with one value or several values, and a
+// number or a boolean that is written as a string.
 func requireLenientClaims(t *testing.T, u *xenaauth.User) {
 	t.Helper()
 	var role, roles []string
@@ -151,14 +151,15 @@ func TestIdentityServer_ServiceAccount(t *testing.T) {
 		require.Empty(t, u.SessionID()+u.IdentityProvider())
 		require.Empty(t, u.AuthenticationMethods())
 		resolved.Refuses(t, stranger, xenaauth.ReasonSubject)
-		require.Equal(t, "hello, 104711", resolved.Get(t, v.mint(xenaauthtest.Token{})).Body) // the token has a sub, so Subject is not called
+		require.Equal(t, "hello, 104711", resolved.Get(t, v.mint(xenaauthtest.Token{})).Body) // the token has a sub, so Config.Subject is not called
 
 		cfg = v.issuer.HybridConfig()
 		cfg.AllowClientTokens = true
 		clients := harness.Serve(t, cfg)
 		require.Equal(t, "hello, ", clients.Get(t, token).Body)
 
-		// If the prefix of client claims is configured away, a client can have the claim sub.
+		// IdentityServer normally writes a prefix before the claims of a client. If the prefix is
+		// configured away, the token of a client can have the claim sub.
 		injected := v.mint(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": "20815"}})
 		require.Equal(t, "hello, 20815", harness.Serve(t, v.issuer.HybridConfig()).Get(t, injected).Body)
 	})
@@ -191,7 +192,7 @@ func TestIdentityServer_SubjectResolver(t *testing.T) {
 	}
 }
 
-// After a refresh, the new token may have the iat and the jti of the first token.
+// After a refresh, the new token may have the same iat and jti as the first token.
 func TestIdentityServer_Refreshed(t *testing.T) {
 	t.Parallel()
 	eachVersion(t, func(t *testing.T, v vector) {
@@ -203,7 +204,7 @@ func TestIdentityServer_Refreshed(t *testing.T) {
 		u := harness.UserOf(t, a.Validator, first)
 		require.Equal(t, old, u.IssuedAt())
 		require.WithinDuration(t, time.Now(), u.NotBefore(), 5*time.Second)
-		require.Equal(t, "hello, other", a.Get(t, second).Body) // no cache uses the jti as its key
+		require.Equal(t, "hello, other", a.Get(t, second).Body) // both tokens are in the caches, because no cache uses the jti as its key
 		require.Equal(t, "hello, 104711", a.Get(t, first).Body)
 	})
 }
@@ -221,8 +222,8 @@ func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// Without API resources in the configuration of the issuer, tokens have no audience. Then only
-// their scopes say which API they are for.
+// If no API resource is configured at the issuer, its tokens have no audience. Then only the scopes
+// of a token say for which API it was issued.
 func TestIdentityServer_ScopeOnly(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {
@@ -246,7 +247,7 @@ func TestIdentityServer_ScopeOnly(t *testing.T) {
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}
 		b := harness.Serve(t, cfg)
 		b.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonAudience)
-		b.Passes(t, issuer.Opaque(xenaauthtest.Token{})) // the issuer checks which API introspects
+		b.Passes(t, issuer.Opaque(xenaauthtest.Token{})) // the issuer checks whether this API may introspect the token
 	}
 }
 

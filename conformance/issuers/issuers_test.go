@@ -18,13 +18,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// product is an identity server: the tokens that it makes, from xenaauthtest/testdata/issuers, and
-// the settings that its access tokens need in addition to Issuer and Audiences.
+// product is an identity server. It has the tokens that the server issues, from
+// xenaauthtest/testdata/issuers, and the settings that its access tokens need in addition to Issuer
+// and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
 	Audience string            // "" if its tokens have no aud
-	Settings map[string]string // variables of ConfigFromEnv
+	Settings map[string]string // environment variables of ConfigFromEnv
 	Tested   string            // how the tokens were obtained
 	Note     string
 	Tokens   []productToken
@@ -33,19 +34,19 @@ type product struct {
 type productToken struct {
 	Name         string
 	Kind         string // access token, ID token, refresh token, logout token, or other
-	Introspected bool   // Claims are then the introspection response without active. The token is opaque unless JWT is set
+	Introspected bool   // if set, Claims is the introspection response without active; the token is opaque unless JWT is set
 	JWT          map[string]any
 	Header       map[string]any
-	Claims       map[string]any // "@+60" means a minute from now
+	Claims       map[string]any // the value "@+60" is the time in a minute
 	Defaults     string         // "accepted", or the reason of the refusal with the default configuration
-	Configured   string         // the same with Settings
-	User, Client string         // if the token is accepted
-	Unprotected  string         // why the token is accepted although it is no access token
+	Configured   string         // "accepted", or the reason of the refusal with Settings
+	User, Client string         // the user and the client of an accepted token
+	Unprotected  string         // why the token is accepted although it is not an access token
 }
 
 const accepted = "accepted"
 
-// products reads the vectors, in the order of the table in docs/issuers.md.
+// products reads the recorded tokens of each product, in the order of the table in docs/issuers.md.
 func products(t *testing.T) []product {
 	t.Helper()
 	files, err := filepath.Glob("../../xenaauthtest/testdata/issuers/*.json")
@@ -63,7 +64,7 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// at replaces values like "@+60" in claims by times.
+// at returns claims in which values like "@+60" are replaced by times.
 func at(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -77,8 +78,8 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// config returns the default configuration for a product, or with settings the configuration of its
-// row in the table.
+// config returns the default configuration for a product. If settings is true, it returns the
+// configuration of the product's row in the table.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -100,9 +101,9 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 		cfg.Audiences = []string{"testapi"}
 	}
 	if !settings && strings.HasPrefix(p.Issuer, "http:") {
-		cfg.AllowHTTP = true // required for an issuer with http
+		cfg.AllowHTTP = true // required because the issuer uses http
 	}
-	cfg.MetadataURL, cfg.JWKSURL = "", "" // xenaauthtest serves both below the issuer
+	cfg.MetadataURL, cfg.JWKSURL = "", "" // xenaauthtest serves the metadata and the keys below the URL of the issuer
 	return cfg
 }
 
@@ -142,8 +143,9 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 	return body.Reason
 }
 
-// The access tokens of each product have the results that its row names, with the default
-// configuration and with the configuration of the row. Both refuse all other tokens.
+// Each row of the table has the results of the product's access tokens, one for the default
+// configuration and one for the configuration of the row. Both configurations refuse every other
+// token of the product.
 func TestIssuers(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -173,8 +175,8 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
-// If a setting would accept a token, the log line of its refusal names the setting. For each
-// setting of a row there is a token that the default configuration refuses.
+// If a refused token would be accepted with another setting, the log line names that setting. For
+// each setting of a row, the default configuration refuses a token in this way.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -185,7 +187,7 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				continue // addresses and profiles; and a missing client is reported before its audience
+				continue // settings for addresses and profiles refuse no token; a missing client is logged before its audience is checked
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
@@ -199,13 +201,14 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	}
 }
 
-// Each setting of a row is necessary: without it, an access token is refused.
+// Each setting of a row is necessary: without it, the configuration refuses one of the product's
+// access tokens.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				continue // addresses, and a profile stricter than the default
+				continue // addresses, and a profile that is stricter than the default
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
@@ -228,9 +231,9 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	}
 }
 
-// The configuration of each row refuses an ID token that has neither a scope nor the usual claims
-// of ID tokens: for any client, also with the name of the API, and with the claims that the row
-// takes for the scope.
+// The configuration of each row refuses an ID token that has no scope and lacks the claims that ID
+// tokens usually have. The ID token may be for any client, including a client with the name of the
+// API, and may have the claim from which the row reads the scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -239,7 +242,7 @@ func TestIssuers_PlainIDTokens(t *testing.T) {
 			require.NoError(t, err)
 			types := []any{"JWT", nil, "at+jwt"}
 			if p.Settings["XENA_PROFILE"] == "rfc9068" {
-				types = types[:2] // this configuration trusts at+jwt, which no ID token has
+				types = types[:2] // this configuration accepts the typ at+jwt only, and no ID token has it
 			}
 			for _, typ := range types {
 				for _, client := range []string{"web-portal", p.Audience} {

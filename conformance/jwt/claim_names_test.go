@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// withSettings returns the configuration for an issuer after change.
+// withSettings returns a configuration for the issuer that change has modified.
 func withSettings(issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
 	change(&cfg)
@@ -53,7 +53,7 @@ func TestClientClaims(t *testing.T) {
 					a.Refuses(t, text, xenaauth.ReasonClaims)
 				} else {
 					a.Passes(t, text)
-					a.Passes(t, text) // from the cache
+					a.Passes(t, text) // the second result comes from the cache
 					require.Equal(t, c.client, harness.UserOf(t, a.Validator, text).ClientID())
 				}
 				if c.claims["client_id"] == nil {
@@ -62,13 +62,14 @@ func TestClientClaims(t *testing.T) {
 			}
 		})
 	}
-	// The audience of an ID token is the client, whichever claim names the client.
+	// The audience of an ID token is its client. So the library recognizes an ID token by this rule
+	// with every setting of ClientClaims.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
 	a.Refuses(t, id, xenaauth.ReasonTokenType)
 }
 
-// A revocation of a client compares the claim that the configuration takes for the client.
+// A revocation of a client is compared with the claim that ClientClaims names.
 func TestClientClaims_Revocation(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -144,8 +145,8 @@ func manyNames(first string) []string {
 	return names
 }
 
-// An ID token stays an ID token if it has a claim that the configuration takes for the scope: ID
-// tokens have roles too.
+// Config.ScopeClaims may name a claim that ID tokens have too, for example roles. An ID token with
+// that claim is still refused.
 func TestScopeClaims_IDTokens(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -193,10 +194,10 @@ func TestAllowMissingClientID(t *testing.T) {
 	require.Empty(t, harness.UserOf(t, lax.Validator, token).ClientID())
 	own := map[string]any{"sub": "a-client", "client_id": "a-client"} // the token of a client
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: own}), xenaauth.ReasonSubject)
-	own["client_id"] = nil // now it looks like the token of a user
+	own["client_id"] = nil // without client_id the token looks like the token of a user
 	require.Equal(t, "a-client", harness.UserOf(t, lax.Validator, issuer.Opaque(xenaauthtest.Token{Claims: own})).Subject())
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"client_id": nil, "sub": nil}}), xenaauth.ReasonSubject)
-	lax.Refuses(t, issuer.JWT(unnamed), xenaauth.ReasonClaims) // a JWT without a client may be an ID token
+	lax.Refuses(t, issuer.JWT(unnamed), xenaauth.ReasonClaims) // a JWT without a client is refused, because it may be an ID token
 	_, err = lax.Validator.Validate(t.Context(), issuer.JWT(unnamed))
 	require.ErrorContains(t, err, "client_id or azp is missing")
 	require.NotContains(t, err.Error(), "AllowMissingClientID")
@@ -206,12 +207,12 @@ func TestAllowMissingClientID(t *testing.T) {
 	named := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
 		c.AllowMissingClientID, c.ClientClaims = true, []string{"cid", "client_id"}
 	}))
-	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // a client claim of the wrong type
+	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // cid names the client, but has the wrong type
 	named.Refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
-// With RequireActive, a response with another client than the JWT is refused. A response without a
-// client is accepted.
+// With RequireActive, a JWT is refused if its introspection response names another client. A
+// response that names no client is accepted.
 func TestAllowMissingClientID_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reasons := range map[string][2]xenaauth.Reason{
@@ -250,7 +251,7 @@ func TestAllowClientAudience(t *testing.T) {
 			lax.Passes(t, token)
 			byAudience.Passes(t, token)
 		}
-		for _, token := range mint(map[string]any{"aud": "testapi", "client_id": nil}) { // Spring
+		for _, token := range mint(map[string]any{"aud": "testapi", "client_id": nil}) { // the form of Spring
 			lax.Refuses(t, token, xenaauth.ReasonClaims)
 			byAudience.Passes(t, token)
 			require.Equal(t, "testapi", harness.UserOf(t, byAudience.Validator, token).ClientID())
@@ -269,7 +270,7 @@ func TestAllowClientAudience(t *testing.T) {
 			}
 		}
 	}
-	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`) // an ID token, introspected
+	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`) // the introspection response of an ID token
 	lax.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
 	for _, always := range []bool{false, true} { // an opaque token has no typ
 		rfc9068 := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {

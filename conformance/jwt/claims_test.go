@@ -13,14 +13,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// claim is one case: changes to the claims of a good token, and the reason of the refusal, "" if
-// the token is accepted.
+// claim is a test case. It has changes to the claims of a valid token and the reason of the
+// refusal, which is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason
 }
 
-// checkClaims requires the result of each case.
+// checkClaims sends the token of each case and requires the expected result.
 func checkClaims(t *testing.T, a *harness.API, issuer *xenaauthtest.Issuer, cases map[string]claim) {
 	t.Helper()
 	for name, c := range cases {
@@ -58,7 +58,8 @@ func TestJ11_IssuerByteForByte(t *testing.T) {
 	checkClaims(t, a, issuer, bad)
 }
 
-// The iss is compared before any key is fetched.
+// The iss of a token is compared before any key is fetched, so a token of another issuer causes no
+// fetch.
 func TestJ11_BeforeAnyKeyIsFetched(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.example"})
@@ -118,7 +119,7 @@ func TestJ13_Times(t *testing.T) {
 		"iat within skew":         {map[string]any{"iat": now + 20}, ""},
 		"iat future":              {map[string]any{"iat": now + 60}, xenaauth.ReasonNotYetValid},
 		"iat old":                 {map[string]any{"iat": now - 30*86400}, ""},
-		"neither":                 {map[string]any{"iat": nil, "nbf": nil}, xenaauth.ReasonLifetime}, // it may have been valid for years
+		"neither":                 {map[string]any{"iat": nil, "nbf": nil}, xenaauth.ReasonLifetime}, // without iat and nbf, the token may have been valid for years
 		"too long":                {map[string]any{"exp": now + 3700, "nbf": now}, xenaauth.ReasonLifetime},
 		"just so":                 {map[string]any{"exp": now + 3625, "nbf": now}, ""},
 		"long by iat":             {map[string]any{"exp": now + 600, "nbf": nil, "iat": now - 3500}, xenaauth.ReasonLifetime},
@@ -139,7 +140,7 @@ func TestJ13_Times(t *testing.T) {
 		}
 	}
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
-	s := newSigned(t) // numbers that are not JSON
+	s := newSigned(t) // texts that are not JSON numbers
 	for _, value := range []string{"NaN", "Infinity", "-Infinity", "0x6ab0f000", "01790000000", "+1790000000", ".5", "1.", "1e", "1_000", "179000000O"} {
 		payload := string(harness.JSON(t, harness.With(s.claims(), map[string]any{"exp": nil})))
 		s.Refuses(t, s.token(t, string(harness.JSON(t, s.header())), payload[:len(payload)-1]+`,"exp":`+value+`}`), xenaauth.ReasonMalformedToken)
@@ -189,11 +190,11 @@ func TestJ13_TimesAreCheckedAtEachRequest(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.Config())
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: 10 * time.Minute})
-		for range 10 { // then it is in all caches
+		for range 10 { // after ten requests the token is in each cache
 			a.Passes(t, token)
 		}
 		time.Sleep(10*time.Minute + 29*time.Second)
-		a.Passes(t, token) // within the skew
+		a.Passes(t, token) // exp is over, but not by more than the clock skew
 		time.Sleep(time.Second)
 		for range 3 {
 			a.Refuses(t, token, xenaauth.ReasonExpired)
@@ -240,11 +241,12 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 		cases[name+" null"] = claim{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
 	}
 	checkClaims(t, a, issuer, cases)
-	for _, typ := range []any{"at+jwt", "JWT", nil} { // with each typ that is accepted
+	for _, typ := range []any{"at+jwt", "JWT", nil} { // each typ that the library accepts
 		header := map[string]any{"typ": typ}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
 		a.Refuses(t, issuer.LogoutToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
-		// An ID token with few claims, for an application with the name of the API.
+		// An ID token without the usual claims of ID tokens, for an application that has the name
+		// of the API.
 		plain := map[string]any{"nonce": nil, "at_hash": nil, "aud": "testapi"}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header, Claims: plain}), xenaauth.ReasonClaims)
 		plain["azp"] = "testapi"
@@ -282,7 +284,8 @@ func TestJ15_Names(t *testing.T) {
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
 }
 
-// A token that is bound to a key is not a bearer token: RFC 7800, RFC 8705 and RFC 9449.
+// A token with cnf is bound to a key (RFC 7800, RFC 8705, RFC 9449), so it is refused as a bearer
+// token.
 func TestD1_T1_BoundTokenUnderBearer(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// signed is an API whose issuer publishes the key of a signer. Its methods make the parts of a good
-// token.
+// signed is an API whose issuer publishes the key of a signer. Its methods return the parts of a
+// valid token.
 type signed struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer
@@ -41,7 +41,7 @@ func (s *signed) header() map[string]any {
 
 func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// token signs the texts of a header and a payload without any change to them.
+// token signs the texts of a header and a payload exactly as they are.
 func (s *signed) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))
@@ -62,7 +62,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	} {
 		s.Refuses(t, bad, xenaauth.ReasonMalformedToken)
 	}
-	// A detached payload, and an empty signature.
+	// A token with a detached payload, and a token with an empty signature.
 	s.Refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
 	s.Refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
@@ -73,7 +73,7 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	sized := func(n int) string {
-		for pad := n * 3 / 4; pad > 0; pad-- { // base64url grows in steps, so this searches for the length
+		for pad := n * 3 / 4; pad > 0; pad-- { // the length of base64url does not grow byte by byte, so the loop searches for the right size
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
 				require.Greater(t, len(token), n-8)
@@ -101,8 +101,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	s := newSigned(t)
 	claims := s.claims()
 	delete(claims, "pad")
-	// Each segment gets a length of 1 modulo 3 bytes. So its last character has bits that no byte
-	// uses, and with padding it would end in "==".
+	// The length of each segment in bytes is 1 modulo 3. So its last base64url character has unused
+	// bits, and with padding the segment would end in "==".
 	fit := func(m map[string]any) string {
 		for pad := "x"; ; pad += "x" {
 			if text := harness.JSON(t, harness.With(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
@@ -114,7 +114,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	good := s.signer.Token(t, "ES256", header, payload)
 	s.Passes(t, good)
 	signature := good[strings.LastIndexByte(good, '.')+1:]
-	stray := func(segment string) string { // the same bytes, with an unused bit set
+	stray := func(segment string) string { // the decoded bytes stay equal, but an unused bit is set
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, segment[len(segment)-1])
 		changed := segment[:len(segment)-1] + string(alphabet[last^1])
@@ -139,7 +139,7 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	}
 	for name, spoiled := range spoil {
 		t.Run(name, func(t *testing.T) {
-			// Each is signed in this form, so nothing else is wrong with it.
+			// The token is signed in its malformed form, so it has no other fault.
 			s.Refuses(t, s.signer.Token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, s.signer.Token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)
@@ -158,8 +158,8 @@ func TestJ3_StrictJSON(t *testing.T) {
 	s := newSigned(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
-	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))                                                 // white space is JSON's
-	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // also before the header
+	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))                                                 // white space is allowed around the JSON texts
+	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // it is allowed before the header too
 		s.Passes(t, s.token(t, space+header, space+payload))
 		s.Passes(t, s.token(t, space+strings.ReplaceAll(header, ",", space+","+space)+space, payload))
 	}
@@ -237,7 +237,8 @@ func TestJ3_LookalikeNames(t *testing.T) {
 		s.Refuses(t, s.token(t, header[:len(header)-1]+`,"`+name+`":"x"}`, payload), xenaauth.ReasonMalformedToken)
 		s.Refuses(t, s.token(t, `{"`+name+`":"x",`+header[1:], payload), xenaauth.ReasonMalformedToken)
 	}
-	// A name may contain a registered name or be like one at another place.
+	// The name of an unregistered parameter may contain a registered name, and a registered name
+	// may appear in a nested object.
 	s.Passes(t, s.token(t, header, payload[:len(payload)-1]+`,"issuer":"x","Role":"y","ISS_":1,"x":{"ISS":1}}`))
 }
 
@@ -259,7 +260,7 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.Refuses(t, s.signer.JWT(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // an EC key with P-256 does none of these
+	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // an EC key with P-256 supports none of these algorithms
 		s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}
 	t.Run("narrowed", func(t *testing.T) {
@@ -268,7 +269,7 @@ func TestJ4_Algorithms(t *testing.T) {
 		a := harness.Serve(t, cfg)
 		a.Refuses(t, s.signer.JWT(t, s.header(), claims), xenaauth.ReasonAlgorithm)
 	})
-	t.Run("two names", func(t *testing.T) { // RFC 9864: each of the two names in the configuration allows both
+	t.Run("two names", func(t *testing.T) { // RFC 9864 gives EdDSA a second name: if one of the two is configured, tokens with either are accepted
 		for _, inToken := range []string{"EdDSA", "Ed25519"} {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: inToken})
 			for _, configured := range []string{"EdDSA", "Ed25519"} {
@@ -313,8 +314,8 @@ func rsaSign(t *testing.T, hash crypto.Hash, opts crypto.SignerOpts, input strin
 	return signature
 }
 
-// A token that is signed with HMAC is refused. The secret is the public key, in each form in which
-// a verifier may hold it.
+// A token that is signed with HMAC is refused. The HMAC secret is the public key, in each encoding
+// that a verifier could use as a secret by mistake.
 func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -344,8 +345,8 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
-// RS256 and PS256 use the same keys, but a JWK with one of them as alg accepts no token with the
-// other.
+// RSA keys can sign with both RS256 and PS256. But a JWK whose alg is one of them verifies no token
+// with the other.
 func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -367,5 +368,6 @@ func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	bound.Refuses(t, token("RS512", "RS256"), xenaauth.ReasonAlgorithm)
 }
 
-// randReader is crypto/rand.Reader under a name that no local variable hides.
+// randReader is crypto/rand.Reader. It is declared here because local variables named rand hide the
+// package.
 var randReader = rand.Reader

@@ -86,8 +86,8 @@ func TestP2_ClientTokens(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{Machine: true, Claims: map[string]any{"sub": ""}}), xenaauth.ReasonClaims)
 }
 
-// A token whose sub is its client is a token of the client and not of a user, whichever claim names
-// the client (RFC 9068, section 2.2; RFC 9700, section 4.15).
+// If the sub of a token is its client, the token belongs to the client and not to a user (RFC 9068,
+// section 2.2; RFC 9700, section 4.15). This holds for each claim that may name the client.
 func TestP2_ClientAsSubject(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})
@@ -131,7 +131,7 @@ func TestP2_ClientAsSubject(t *testing.T) {
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
-		`{"active":true,"sub":"service"}`:                       "", // with AllowMissingClientID
+		`{"active":true,"sub":"service"}`:                       "", // the result with AllowMissingClientID
 		`{"active":true,"sub":"other"}`:                         xenaauth.ReasonClaims,
 		`{"active":true,"client_id":"service"}`:                 "",
 		`{"active":true,"client_id":"service","sub":"service"}`: "",
@@ -148,7 +148,8 @@ func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	}
 }
 
-// A profile is about JWTs. For introspection responses RFC 7662 holds, which requires no claim.
+// A profile has rules for JWTs only. Introspection responses must follow RFC 7662, which requires
+// no claim other than active.
 func TestP2_StrictProfileAndIntrospection(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -238,7 +239,7 @@ func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
 	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
 	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
 
-	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // these claims inform, and no decision depends on them
+	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // no decision depends on these claims
 		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
 	}}))
 	require.True(t, odd.AuthenticatedAt().IsZero())

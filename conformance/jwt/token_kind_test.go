@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kinds are values of the claims that name the kind of a token. A value is true if it means an
-// access token.
+// kinds lists values of the claims that name the kind of a token. The value true means that such a
+// token is an access token.
 var kinds = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,
@@ -75,13 +75,14 @@ func TestI7_KindInResponse(t *testing.T) {
 		}
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"typ": harness.RawJSON("null"), "token_use": harness.RawJSON("null")}}))
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_use": 7}}), xenaauth.ReasonTokenType)
-		// RFC 7662: token_type says how a token is used, not what kind it is.
+		// token_type in an introspection response says how the token is used, for example as a
+		// bearer token. It does not say whether it is an access token (RFC 7662).
 		a.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{"token_type": "access_token"}}), xenaauth.ReasonTokenType)
 	}
 }
 
-// The kind in an introspection response counts for a JWT that was verified locally, and also from
-// the cache.
+// With RequireActive, an introspection response may say that a JWT is not an access token. The JWT
+// is then refused although its signature is valid, also if the response comes from the cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -102,8 +103,9 @@ func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "the response is cached")
 }
 
-// A token may be an ID token without the usual claims of ID tokens if it has no scope and either
-// its typ does not say that it is an access token, or its audiences include its client.
+// An ID token may lack the claims that ID tokens usually have. So a token without a scope is
+// refused as a possible ID token if its typ does not name an access token, or if its client is in
+// its audience.
 func TestTokenThatMayBeAnIDToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

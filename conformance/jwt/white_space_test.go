@@ -11,9 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A JOSE header may begin with white space. Such a token is a JWT everywhere: it is verified
-// locally and not introspected, it is cached, and its hash in a revocation does not include the
-// signature.
+// The JSON of a JOSE header may begin with white space. A token with this header is treated as a
+// JWT: it is verified locally and not introspected, it is cached, and its hash in a revocation does
+// not include the signature.
 func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -38,7 +38,8 @@ func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 		harness.Revoke(t, a.Validator.(*xenaauth.Validator), xenaauth.Revocation{TokenHash: xenaauth.HashToken(forged)})
 		a.Refuses(t, token, xenaauth.ReasonRevoked)
 	}
-	// A token of three segments is opaque if the first does not decode to white space and then "{".
+	// A token of three segments is opaque unless its first segment decodes to optional white space
+	// and then "{".
 	issuer.ResetCalls()
 	a := harness.Serve(t, issuer.HybridConfig())
 	for i, header := range []string{" ", " []", " null", "\v{}", "\ufeff{}"} {

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If Cache-Control has no max-age, Expires counts, relative to the Date of the same response.
+// If the Cache-Control field of a response has no max-age, the Expires field counts. It is compared
+// with the Date field of the same response.
 func TestFreshnessByExpires(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) func() string {

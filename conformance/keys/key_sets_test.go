@@ -55,7 +55,7 @@ func TestJ5_WithoutKid(t *testing.T) {
 
 func TestJ5_ByKid(t *testing.T) {
 	t.Parallel()
-	harness.FakeTime(t, func(t *testing.T) { // an unknown kid waits for a fetch
+	harness.FakeTime(t, func(t *testing.T) { // a token with an unknown kid waits for a fetch of the key set
 		issuer := harness.NewIssuer()
 		claims := issuer.Claims(xenaauthtest.Token{})
 		first, second := harness.NewSigner(t, "a"), harness.NewSigner(t, "b")
@@ -74,7 +74,7 @@ func TestJ5_ByKid(t *testing.T) {
 	})
 }
 
-// A key of another issuer does not verify a token, also if it has the same kid.
+// A key of another issuer verifies no token, even if it has the kid of the trusted key.
 func TestJ5_AnotherIssuersKey(t *testing.T) {
 	t.Parallel()
 	issuer, other := harness.NewIssuer(), harness.NewIssuer()
@@ -124,7 +124,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"RSA exponent 1":      {r, "RS256", r.JWK(exponent(1))},
 		"RSA exponent 0":      {r, "RS256", r.JWK(exponent(0))},
 		"RSA exponent absent": {r, "RS256", r.JWK(map[string]any{"e": nil})},
-		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // 65537 in its low 64 bits
+		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // the low 64 bits of this exponent are 65537
 		"RSA even modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())})},
 		"RSA huge modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64([]byte(strings.Repeat("\xff", 2000)))})},
 		"private":             {r, "RS256", r.JWK(map[string]any{"d": "AQAB"})},
@@ -135,23 +135,23 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"kid a number":        {ec, "ES256", ec.JWK(map[string]any{"kid": 7})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			harness.FakeTime(t, func(t *testing.T) { // an unknown kid waits for a fetch
+			harness.FakeTime(t, func(t *testing.T) { // a token with an unknown kid waits for a fetch of the key set
 				issuer := harness.NewIssuer()
 				claims := issuer.Claims(xenaauthtest.Token{})
 				harness.Publish(t, issuer, c.jwk, good.JWK(nil))
 				a := harness.Mount(t, issuer.Config())
 				header := map[string]any{"alg": c.alg, "kid": c.signer.KeyID}
 				a.Refuses(t, c.signer.JWT(t, header, claims), xenaauth.ReasonUnknownKey)
-				delete(header, "kid") // also without kid, if any key may match
+				delete(header, "kid") // a token without kid waits too, because any key may be its key
 				require.Contains(t, []xenaauth.Reason{xenaauth.ReasonSignature, xenaauth.ReasonAlgorithm},
 					harness.ReasonOf(t, a.Validator, c.signer.JWT(t, header, claims)))
-				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // the other key still verifies
+				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // the other key of the set still verifies tokens
 			})
 		})
 	}
 }
 
-// zeroInFront returns a member of a JWK with a zero octet before its number.
+// zeroInFront returns a number of a JWK with a zero octet before its first octet.
 func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))

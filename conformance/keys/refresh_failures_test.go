@@ -19,8 +19,8 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// Metadata that were fetched long ago, a minute ago, and now. They are used for at least a
-		// minute.
+		// The metadata were fetched at this time before the move. The library uses metadata for at
+		// least a minute before it fetches them again.
 		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
 				t.Parallel()
@@ -49,8 +49,9 @@ func TestMovedKeySetIsFound(t *testing.T) {
 	}
 }
 
-// If no token has a new key, the move is noticed at the next scheduled fetch of the keys. If the
-// old address is slow, the metadata are refreshed while that fetch waits for it.
+// If no token with a new key arrives, the library notices the move of the key set at the next
+// scheduled fetch of the keys. If the old address responds slowly, the library refreshes the
+// metadata while it waits for the response.
 func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	t.Parallel()
 	for n := range 4 {
@@ -77,8 +78,8 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// unusableResponses are responses that the library must reject, and a word of the log line that
-// says why.
+// unusableResponses lists responses that the library must reject. Each value is a word of the log
+// line that gives the reason.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault
@@ -120,8 +121,8 @@ func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	}
 }
 
-// An unusable response is rejected, the last good one stays in use, and the log has one line for
-// each change of state.
+// The library rejects an unusable response and continues to use the last good one. The log has one
+// line for each change between success and failure.
 func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusableResponses(harness.NewIssuer()) {
@@ -130,7 +131,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				logged := new(harness.LogRecorder)
-				cfg := issuer.HybridConfig() // with introspection, each request needs the metadata, not only the key set
+				cfg := issuer.HybridConfig() // with introspection, each request needs the metadata and not only the key set
 				cfg.Logger = slog.New(logged)
 				v := harness.NewValidator(t, cfg)
 				what, _, _ := strings.Cut(name, ":")
@@ -144,7 +145,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				issuer.Fail(c.endpoint, c.fault)
 				time.Sleep(14 * time.Minute)
 				fetched := issuer.Calls(c.endpoint)
-				for range 200 { // one each half second, for 100 seconds
+				for range 200 { // one request every half second, for 100 seconds
 					harness.ValidateNewToken(t, v, issuer)
 					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 					time.Sleep(500 * time.Millisecond)
@@ -153,7 +154,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				tries := issuer.Calls(c.endpoint) - fetched
 				most := 50
 				if strings.HasSuffix(name, "slow") {
-					most = 110 // a call without a response is sent again each second
+					most = 110 // the library sends a call that got no response again after a second
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
 				require.Contains(t, status().LastError, c.why)
@@ -184,7 +185,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 	}
 }
 
-// Before the first good response, an unusable response leads to 503.
+// If the library has never got a good response, an unusable response causes 503.
 func TestFirstFetchRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range unusableResponses(harness.NewIssuer()) {
@@ -211,8 +212,8 @@ func TestFirstFetchRefuses(t *testing.T) {
 	}
 }
 
-// Redirects are not followed, neither to plain http nor to another host. No request goes to a host
-// that is not the host of the issuer.
+// The library follows no redirect, whether to plain http or to another host. Every request goes to
+// the host of the issuer.
 func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -278,14 +279,14 @@ func (e endlessBody) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		return 0, io.ErrUnexpectedEOF // ends a test that fails
+		return 0, io.ErrUnexpectedEOF // a bound, so that a failed test ends
 	}
 	return len(p), nil
 }
 
 func (endlessBody) Close() error { return nil }
 
-// The library stops reading a response at the bound of its length.
+// The library stops reading a response when its length reaches the bound.
 func TestEndlessResponses(t *testing.T) {
 	t.Parallel()
 	for name, of := range map[string]func(*http.Request) bool{

@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After 0.72 to 0.88 of the freshness time of a response, the next request starts a fetch in the
-// background. No request waits for it.
+// A response is fresh for a certain time. The first request after 72 % to 88 % of this time starts
+// a fetch in the background. No request waits for the fetch.
 func TestRefreshAheadOfExpiry(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -77,7 +77,7 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 					before := time.Now()
 					harness.ValidateNewToken(t, v, issuer)
 					require.Equal(t, before, time.Now(), "no request may wait for a refresh")
-					time.Sleep(5 * time.Second) // the key set is fetched after the metadata, and each fetch takes nearly a second
+					time.Sleep(5 * time.Second) // the metadata are fetched first and the key set after them; each fetch takes nearly a second
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
 					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
 				}
@@ -111,8 +111,8 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 // etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
 type etagIssuer struct {
 	fresh, unchanged int
-	asked            []http.Header // header fields of requests for the key set
-	cacheControl     string        // of a 304
+	asked            []http.Header // the header fields of requests for the key set
+	cacheControl     string        // the header fields of a 304 response
 }
 
 func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {
@@ -182,7 +182,7 @@ func TestRefreshUnchanged(t *testing.T) {
 	})
 }
 
-// A 304 response to a request without If-None-Match brings no keys.
+// If the library sent no If-None-Match, a 304 response counts as a failed fetch.
 func TestRefreshUnexpectedNotModified(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -263,9 +263,9 @@ func TestMaxKeyAge(t *testing.T) {
 	}
 }
 
-// If MaxKeyAge is shorter than the freshness time, the key set is fetched before MaxKeyAge ends.
-// Otherwise all requests would wait at the end of each MaxKeyAge, and would be refused if the
-// issuer fails at that moment.
+// If MaxKeyAge is shorter than the freshness time, the key set is fetched again before MaxKeyAge is
+// over. Otherwise all requests would wait for a fetch at that moment, and the library would refuse
+// them if the issuer failed then.
 func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// manyKeys makes an issuer publish n keys with the same kid, or without kid if it is "".
+// manyKeys makes an issuer publish n keys with this kid. If kid is "", the keys have no kid.
 func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
 	t.Helper()
 	signers := make([]*harness.Signer, n)
@@ -28,9 +28,9 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 	return signers
 }
 
-// If several keys have the same kid or none, each of them verifies its tokens. Bad tokens cannot
-// use up the signature checks that a token of a known key needs, also after a refresh of the key
-// set.
+// If several keys have the same kid or no kid, each of them verifies its tokens. Bad tokens use up
+// the signature checks that are allowed in a second, but a token whose key has verified a token
+// before still passes, even after a refresh of the key set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {
@@ -50,7 +50,7 @@ func TestManyKeysWithOneKid(t *testing.T) {
 			}
 			forged, inUse := token(harness.NewSigner(t, "x")), signers[8:]
 			for range 3 {
-				for range 100 { // uses up the signature checks of this second
+				for range 100 { // uses up the signature checks that are allowed in this second
 					a.Get(t, forged)
 				}
 				a.Get(t, forged).IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -59,7 +59,7 @@ func TestManyKeysWithOneKid(t *testing.T) {
 				}
 				a.Get(t, token(signers[0])).IsRefusal(t, xenaauth.ReasonUnavailable)
 				time.Sleep(10 * time.Second)
-				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh, which brings the same keys
+				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh of the key set, which brings the same keys
 				time.Sleep(time.Second)
 			}
 			a.Passes(t, token(signers[0]))

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the key set was fetched a moment ago and has no key with a kid, tokens with this kid are
+// If the key set was fetched a moment ago and does not contain a kid, tokens with this kid are
 // refused at once. They do not wait for the next fetch.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
@@ -34,7 +34,8 @@ func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	})
 }
 
-// Nothing else in such a token is read, so that a flood of them is cheap. It causes no fetch.
+// If the kid of a token is unknown, the library reads no other part of the token and starts no
+// fetch. So a flood of these tokens is cheap.
 func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -57,11 +58,11 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 		require.Equal(t, xenaauth.ReasonUnknownKey, harness.ReasonOf(t, v, header+".e30x.x"), "the payload must not be read")
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
 
-		// The key of a good token is known, so a bad token with the same header is still verified.
+		// The kid of this bad token is known, so the library checks its signature.
 		parts := strings.Split(good, ".")
 		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
-		// A second later the next fetch is allowed. An expired token does not start it, a valid one
-		// does.
+		// After a second, the next fetch is allowed. A valid token with the unknown kid starts it,
+		// an expired token does not.
 		time.Sleep(time.Second)
 		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))
@@ -70,7 +71,8 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 	})
 }
 
-// A withdrawn key is unknown too. Its tokens are refused, also if they were cached.
+// A key that the issuer has withdrawn is unknown. Its tokens are refused, even if they are in the
+// cache.
 func TestWithdrawnKeyIsUnknown(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A service was idle for longer than the lifetime of its key set, and the issuer has withdrawn a
-// key. No token of that key passes, neither a new nor a cached one.
+// While a service is idle for longer than the lifetime of its key set, the issuer withdraws a key.
+// After that time no token of the withdrawn key passes, neither a new token nor a cached one.
 func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	t.Parallel()
 	for _, idle := range []time.Duration{60 * time.Second, 100 * time.Second, 10 * time.Minute, 50 * time.Minute} {
@@ -42,8 +42,8 @@ func TestA2_WithdrawnWhileIdle(t *testing.T) {
 	}
 }
 
-// The same if the key set moved to another address in that time and the old address still has the
-// old keys.
+// While a service is idle, the issuer withdraws a key and moves the key set to another address. The
+// old address still serves the withdrawn key. No token of that key passes.
 func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -62,8 +62,8 @@ func TestA2_WithdrawnAndMovedWhileIdle(t *testing.T) {
 	})
 }
 
-// If the issuer does not answer, the last good keys are used. Requests wait for at most a second
-// before that.
+// If the issuer does not respond after an idle time, the library uses the last good keys. Requests
+// wait for a response of the issuer for at most a second.
 func TestA2_IdleAndNoAnswer(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500}, {Delay: time.Hour}} {
@@ -98,8 +98,9 @@ func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	return time.Since(began)
 }
 
-// The issuer replaces a key by another with the same kid, or without any kid. Tokens of the new key
-// pass after the next fetch, which starts as soon as the old set is 10 s old.
+// The issuer replaces a key by another key that has the same kid or, like the old key, no kid.
+// Tokens of the new key pass after the next fetch, which starts as soon as the old key set is 10 s
+// old.
 func TestA3_SameKidNewKey(t *testing.T) {
 	t.Parallel()
 	ec := func(kid string) *harness.Signer { return harness.NewSigner(t, kid) }
@@ -142,7 +143,8 @@ func TestA3_SameKidNewKey(t *testing.T) {
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 				require.NotEmpty(t, harness.ReasonOf(t, a.Validator, old), "tokens of the old key must be refused")
 
-				// The same right after a fetch, which is the worst moment.
+				// The issuer replaces the key again, right after a fetch. This is the worst moment,
+				// because the next fetch is 10 s away.
 				harness.Publish(t, issuer, c.old.JWK(c.jwk))
 				require.LessOrEqual(t, healed(t, a, old), 10*time.Second+100*time.Millisecond)
 			})
@@ -150,7 +152,7 @@ func TestA3_SameKidNewKey(t *testing.T) {
 	}
 }
 
-// A logout token with a bad signature starts a refresh too.
+// If the signature of a logout token is bad, that also starts a refresh of the key set.
 func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -171,7 +173,7 @@ func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	})
 }
 
-// Bad signatures under a known kid cause at most one fetch in 10 s.
+// Tokens with a known kid and a bad signature cause at most one fetch in 10 s.
 func TestA4_BadSignatures(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -181,7 +183,7 @@ func TestA4_BadSignatures(t *testing.T) {
 		other := forger.JWT(xenaauthtest.Token{Header: map[string]any{"alg": "RS256", "kid": nil, "x5t": nil}})
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		flood := func() {
-			for range 1000 { // 100 s
+			for range 1000 { // the loop takes 100 s
 				began := time.Now()
 				a.Refuses(t, forged, xenaauth.ReasonSignature)
 				a.Refuses(t, nameless, xenaauth.ReasonSignature)
