@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An issuer that fails now and then causes few log lines, whichever way it fails. The log says how
-// often it failed and when it works again.
+// An issuer that sometimes fails causes few log lines, for every kind of failure. The log says how
+// often the issuer failed and when it works again.
 func TestLogOfPartialFailure(t *testing.T) {
 	t.Parallel()
 	for name, faults := range map[string][]xenaauthtest.Fault{
@@ -60,7 +60,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 	}
 }
 
-// If an issuer fails now and then and later always, the log says that it fails.
+// If an issuer first fails sometimes and later always, the log says that it fails.
 func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -82,7 +82,8 @@ func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	})
 }
 
-// Two servers of one issuer that publish different unusable keys cause few log lines too.
+// Two servers of one issuer may publish different key sets that are both unusable. They cause few
+// log lines too.
 func TestLogOfSkippedKeys(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

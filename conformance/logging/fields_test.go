@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The log line of a refusal names the issuer, and the client and the subject of a valid token. A
-// refusal before the token was looked at names no issuer.
+// The log line of a refusal names the issuer and, if the token is valid, its client and its
+// subject. If the token was not read before the refusal, the line names no issuer.
 func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
 	issuer := harness.NewIssuer()
 	log := new(harness.JSONLog)
@@ -51,7 +51,8 @@ func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
 	}
 }
 
-// A user without claims, which a foreign validator may return, has neither issuer nor client.
+// A validator of the service may return a user without claims. The log line of its refusal then
+// names neither issuer nor client.
 func TestRefusalLogOfZeroUser(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(harness.FixedValidator{User: new(xenaauth.User)}, &xenaauth.Options{Logger: log.Logger()})
@@ -59,8 +60,9 @@ func TestRefusalLogOfZeroUser(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// If the route is not known, or no rule names the request, the log line has the path. It has no
-// query, no control character and no long word, since a word of a path may be a credential.
+// If the route of a request is unknown, or no rule matches the request, the log line has the path
+// instead. The path in the log has no query, no control character and no long word, because a word
+// of a path may be a credential.
 func TestRefusalLogNamesThePath(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
@@ -98,7 +100,7 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 		require.Equal(t, tt.path, said[0]["path"], tt.target)
 		require.Equal(t, "GET", said[0]["method"])
 		require.NotContains(t, text, "secret=x")
-		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}) // with a new count
+		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}) // a new middleware counts its log lines from zero
 		guard = routes.NewGuard(m, table.Find).Handler(harness.Teapot)
 	}
 	r := httptest.NewRequest("GET", "/verify/"+jwt, nil)
@@ -110,7 +112,7 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 	}
 }
 
-// calls collects the calls to the issuer.
+// calls records the calls of the issuer.
 type calls struct {
 	mu  sync.Mutex
 	all []xenaauth.IssuerCall
@@ -122,7 +124,8 @@ func (c *calls) add(_ context.Context, call xenaauth.IssuerCall) {
 	c.all = append(c.all, call)
 }
 
-// The log and Config.IssuerCall tell how many requests waited for a call that they share.
+// Several requests may wait for one call of the issuer. The log line and Config.IssuerCall report
+// the number of these requests.
 func TestWaitingRequestsAreCounted(t *testing.T) {
 	const requests = 7
 	for document, fault := range map[string]xenaauthtest.Endpoint{
@@ -145,7 +148,7 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 					seen.all = nil
 					token = issuer.Opaque(xenaauthtest.Token{})
 				}
-				for range 2 { // requests of the first round must not count in the second
+				for range 2 { // two rounds: the requests of the first round must not be counted in the second
 					var clients sync.WaitGroup
 					for range requests {
 						clients.Go(func() { _, _ = v.Validate(t.Context(), token) })
@@ -169,7 +172,7 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Log lines about the issuer name it, so that several Validators of a service can be told apart.
+// Log lines about the issuer contain its name, because a service may have several Validators.
 func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	issuer := harness.NewIssuer()
 	issuer.Down()
@@ -183,7 +186,7 @@ func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	}
 }
 
-// Each field of a log line is in the table of docs/operations.md.
+// The table of docs/operations.md lists each field of a log line.
 func TestFieldsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)

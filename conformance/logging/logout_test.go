@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After a refused logout the tokens of the user stay valid, so the log says why it was refused.
+// If a logout token is refused, the tokens of the user stay valid. So the log says why the logout
+// token was refused.
 func TestRefusedLogoutIsLogged(t *testing.T) {
 	issuer := harness.NewIssuer()
 	log := new(harness.JSONLog)

@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The log line of a refusal says what was expected and what came.
+// The log line of a refusal says what was expected and what the token contained.
 func TestRefusalLogSaysWhy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)))
@@ -101,14 +101,14 @@ func TestRefusalLogSaysWhy(t *testing.T) {
 	})
 }
 
-// The log line about an unknown key has its kid.
+// The log line about an unknown key contains the kid of the token.
 func TestRefusalLogOfUnknownKey(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	for want, header := range map[string]map[string]any{
 		`kid "other" is not among the 1 usable keys of the issuer`: {"kid": "other", "x5t": nil},
 		`x5t "other" is not among the 1 usable keys of the issuer`: {"kid": nil, "x5t": "other"},
 	} {
-		synctest.Test(t, func(t *testing.T) { // a second fetch is allowed a second later
+		synctest.Test(t, func(t *testing.T) { // the next fetch of the keys is allowed after a second
 			log := new(harness.JSONLog)
 			cfg := issuer.Config()
 			cfg.Logger = log.Logger()
@@ -123,8 +123,8 @@ func TestRefusalLogOfUnknownKey(t *testing.T) {
 	}
 }
 
-// The log line about a malformed Authorization field says what is wrong and does not contain the
-// field.
+// The log line about a malformed Authorization field says what is wrong with the field. It does not
+// contain the value of the field.
 func TestRefusalLogOfCredentials(t *testing.T) {
 	for _, c := range []struct {
 		fields []string
@@ -156,8 +156,8 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 	}
 }
 
-// The text of an error of a policy or of a foreign validator is logged without credentials and in
-// one line.
+// A policy or a validator of the service may return an error. The log contains its text in one line
+// and without credentials.
 func TestRefusalLogOfForeignErrors(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(context.Context, *xenaauth.User) error {
@@ -174,7 +174,7 @@ func TestRefusalLogOfForeignErrors(t *testing.T) {
 	require.Equal(t, "app", said[0]["client_id"])
 }
 
-// The realm in the log line says which middleware refused.
+// The log line of a refusal has the realm of the middleware that refused the request.
 func TestRefusalLogHasTheRealm(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, realm := range []string{"orders", "invoices"} {
@@ -187,8 +187,8 @@ func TestRefusalLogHasTheRealm(t *testing.T) {
 	require.Equal(t, "invoices", said[1]["realm"])
 }
 
-// Without Options.Logger, the logger of the Config or slog.Default is used. A logger can discard
-// all lines.
+// Without Options.Logger, the middleware uses the logger of the Config, or slog.Default if that is
+// nil. A logger that discards all lines turns logging off.
 func TestRefusalLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -207,7 +207,7 @@ func TestRefusalLogger(t *testing.T) {
 		{v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)}, nil},
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
-		slog.SetDefault(fallback.Logger()) // slog.Default is read at each use
+		slog.SetDefault(fallback.Logger()) // slog.Default is called at each use, so a change of it has effect
 		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {
 			require.Len(t, l.Take(t), map[bool]int{true: 1}[l == c.want])
@@ -215,8 +215,8 @@ func TestRefusalLogger(t *testing.T) {
 	}
 }
 
-// Refusals of a table of routes are logged. Requests to public routes, and requests without a token
-// to optional routes, are not refusals.
+// Each refusal by a table of routes is logged. A request to a public route is not logged, and
+// neither is a request without a token to an optional route.
 func TestRefusalLogOfOtherGuards(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
@@ -249,8 +249,8 @@ func TestRefusalLogOfOtherGuards(t *testing.T) {
 	require.Len(t, log.Take(t), 1)
 }
 
-// A flood of refusals causes a few lines in a minute for each reason. A line has the number of
-// refusals that were not logged.
+// If many requests are refused, the log has at most a few lines a minute for each reason. A line
+// gives the number of refusals that were not logged.
 func TestRefusalLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
@@ -272,7 +272,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 		require.NotContains(t, said[3], "only_counted_until")
 
 		time.Sleep(time.Minute)
-		harness.Send(h, t.Context(), "GET", "") // a third reason
+		harness.Send(h, t.Context(), "GET", "") // a refusal for another reason
 		said = log.Take(t)
 		require.Len(t, said, 3)
 		counts := make(map[any]any)
@@ -289,7 +289,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 	})
 }
 
-// Concurrent refusals are all counted.
+// If requests are refused at the same time, each refusal is counted.
 func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(harness.JSONLog)
@@ -310,7 +310,8 @@ func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	})
 }
 
-// An outage is logged as a warning, with the same bound. An unknown reason counts as an outage.
+// An outage is logged as a warning. The number of warnings is bounded as for refusals. A refusal
+// with an unknown reason is logged as an outage.
 func TestRefusalLogOfOutages(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, err := range []error{
@@ -329,7 +330,8 @@ func TestRefusalLogOfOutages(t *testing.T) {
 	}
 }
 
-// If the client cancels its request, that is no outage. If a deadline ends a check, it is one.
+// If the client cancels its request, that is not logged as an outage. If a deadline ends the check
+// of the token, that is.
 func TestRefusalLogOfCanceledRequests(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(ctx context.Context, _ *xenaauth.User) error { return ctx.Err() })

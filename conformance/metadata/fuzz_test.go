@@ -18,9 +18,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// FuzzMetadata gives any metadata document with any caching header fields. The library sends
-// requests to https only and accepts only metadata that name the issuer itself. It keeps the
-// document and the key set for at least a minute and at most a day, whatever the fields say.
+// FuzzMetadata serves arbitrary metadata with arbitrary caching header fields. The library sends
+// requests to https only, and accepts only metadata whose issuer is the configured issuer. It keeps
+// the metadata and the key set for at least a minute and at most a day, whatever the header fields
+// say.
 func FuzzMetadata(f *testing.F) {
 	const issuerURL = "https://login.example"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuerURL})
@@ -78,8 +79,8 @@ func FuzzMetadata(f *testing.F) {
 			require.NoError(t, json.Unmarshal([]byte(document), &told))
 			require.Equal(t, issuerURL, told.Issuer)
 
-			// For most of a minute nothing is fetched again; within little more than a day
-			// everything is.
+			// Within 40 seconds nothing is fetched again. Within little more than a day, the
+			// metadata and the key set are fetched again.
 			n := len(calls())
 			time.Sleep(40 * time.Second)
 			require.True(t, validNow(t, v, issuer))
@@ -89,8 +90,8 @@ func FuzzMetadata(f *testing.F) {
 			time.Sleep(time.Minute)
 			require.Greater(t, len(calls()), n, "not fetched again for a day")
 
-			// After Retry-After the next fetch is within minutes. Until then the last keys are
-			// used.
+			// When Retry-After is over, the next fetch takes place within minutes. Until then the
+			// library uses the last keys.
 			failing.Store(true)
 			time.Sleep(25 * time.Hour)
 			validNow(t, v, issuer)
@@ -103,8 +104,8 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// validNow reports whether a new token of the issuer is valid. If it is not, the reason must be an
-// outage.
+// validNow reports whether a new token of the issuer is accepted. If it is refused, the reason must
+// be ReasonUnavailable.
 func validNow(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
 	t.Helper()
 	_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// metadataOf returns the metadata of an issuer, for a test to change.
+// metadataOf returns a copy of the metadata of an issuer. A test may change it.
 func metadataOf(t *testing.T, issuer *xenaauthtest.Issuer) map[string]any {
 	t.Helper()
 	r, err := issuer.Client().Get(issuer.URL() + "/.well-known/openid-configuration")
@@ -123,7 +123,8 @@ func TestM2_EndpointsInMetadata(t *testing.T) {
 	a.Refuses(t, "opaque", xenaauth.ReasonUnavailable)
 }
 
-// Metadata that were fetched by https may name https addresses only, not http on loopback.
+// If the metadata were fetched by https, all addresses in them must use https. An address with http
+// is refused even if its host is loopback.
 func TestM2_NoWayFromHTTPSToLoopback(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -228,8 +229,8 @@ func TestM3_WellKnownAddresses(t *testing.T) {
 	}
 }
 
-// MetadataURL, JWKSURL and the introspection endpoint may have another host than Issuer, since
-// inside a network the issuer may have another name.
+// MetadataURL, JWKSURL and Introspection.Endpoint may have another host than Issuer, because the
+// issuer may have another name inside a network.
 func TestM3_ConfiguredAddresses(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.xena.biz"})

@@ -1,5 +1,5 @@
-// Package possession_test tests how a middleware holds tokens that are bound to a key to the proofs
-// of possession that are configured (RFC 7800).
+// Package possession_test tests proofs of possession. A token that is bound to a key (RFC 7800)
+// passes only if a proof that the middleware is configured with confirms the key.
 package possession_test
 
 import (
@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Rule by rule: which members of cnf must be confirmed, and with which scheme.
+// Each case tests a rule: which members of cnf a proof must confirm, and which scheme the
+// credentials must have.
 func TestConfirmation(t *testing.T) {
 	type object = map[string]any
 	for name, tt := range map[string]struct {
@@ -58,7 +59,8 @@ func TestConfirmation(t *testing.T) {
 				require.Contains(t, w.Body.String(), `"confirmation"`)
 				require.Empty(t, w.Header().Values("Confirmed"))
 			}
-			// An optional route does not turn a bad proof into an anonymous request.
+			// On an optional route, a request with a bad proof is refused and does not become
+			// anonymous.
 			s = start(t, nil, newKeyProof(), newCertProof())
 			w = send(s.m.Optional(harness.Teapot), request(tt.scheme+" "+s.token(tt.cnf), tt.fields...))
 			require.Equal(t, tt.status, w.Code, "optional route")
@@ -66,7 +68,8 @@ func TestConfirmation(t *testing.T) {
 	}
 }
 
-// A token that is not bound needs no proof, and no scheme of a proof accepts it.
+// A token without cnf needs no proof and is accepted with the scheme Bearer. With the scheme of a
+// proof it is refused.
 func TestUnboundToken(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -76,7 +79,7 @@ func TestUnboundToken(t *testing.T) {
 	require.Empty(t, proof.calls)
 }
 
-// Introspected tokens are held to the same rules.
+// A bound token that is introspected needs a proof, as a bound JWT does.
 func TestIntrospectedToken(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.issuer.Opaque(xenaauthtest.Token{Claims: map[string]any{
@@ -87,7 +90,7 @@ func TestIntrospectedToken(t *testing.T) {
 	require.Equal(t, 418, send(s.guarded(), request("Key "+token, "Proof", "k")).Code)
 }
 
-// Without proofs, no token with cnf passes.
+// A middleware without proofs refuses each token with cnf.
 func TestNoProofs(t *testing.T) {
 	s := start(t, nil)
 	for _, scheme := range []string{"Bearer ", "Key "} {
@@ -95,15 +98,15 @@ func TestNoProofs(t *testing.T) {
 		require.Equal(t, 401, w.Code)
 		require.Len(t, w.Header().Values("WWW-Authenticate"), 1)
 	}
-	// Nor does one that another TokenValidator accepts.
+	// It also refuses a token with cnf that a validator of the service has accepted.
 	user, err := xenaauth.NewUser(map[string]any{"sub": "ann", "cnf": map[string]any{"key": "k"}})
 	require.NoError(t, err)
 	m := middleware(harness.FixedValidator{User: user})
 	require.Equal(t, 401, send(m.Require(xenaauth.AnyUser())(harness.Teapot), request("Bearer a", "Proof", "k")).Code)
 }
 
-// With Config.RequireActive, an introspection response that binds a JWT to another key is not
-// ignored, and neither is one that binds a JWT without cnf.
+// With Config.RequireActive, an introspection response may contain cnf. A JWT is refused if the
+// response binds it to another key, or if the response binds it to a key and the JWT has no cnf.
 func TestActiveTokenBoundElsewhere(t *testing.T) {
 	key := map[string]any{"key": "k"}
 	for name, tt := range map[string]struct {

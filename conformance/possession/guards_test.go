@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A wrapper that caches users does not spare a request its proof.
+// A validator of the service may return users from its own cache. A request with a bound token
+// still needs a proof.
 func TestCachedUserNeedsProof(t *testing.T) {
 	s := start(t, nil)
 	v := cache{s.validator, make(map[string]*xenaauth.User)}
@@ -27,7 +28,8 @@ func TestCachedUserNeedsProof(t *testing.T) {
 	require.Equal(t, 401, send(without, request("Bearer "+token, "Proof", "k")).Code)
 }
 
-// A proof that is good for one use passes several guards of a request, also of two middlewares.
+// A proof may be valid for one use only. It still passes several guards of one request, even if the
+// guards belong to two middlewares.
 func TestNestedGuardsConfirmOnce(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -40,7 +42,8 @@ func TestNestedGuardsConfirmOnce(t *testing.T) {
 	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code, "another request with the same proof")
 }
 
-// A middleware does not rely on the proof of another middleware that checks something else.
+// A middleware requires its own proof, even if an outer middleware has confirmed another kind of
+// proof for the same request.
 func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	outer, inner := newKeyProof(), newKeyProof()
 	inner.field = "Other-Proof"
@@ -51,13 +54,14 @@ func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	clear(outer.used)
 	require.Equal(t, 418, send(h, request("Key "+token, "Proof", "k", "Other-Proof", "k")).Code)
 
-	// One that checks no proofs refuses the token.
+	// A middleware without proofs refuses the token that the outer middleware has accepted.
 	clear(outer.used)
 	h = s.m.Require(xenaauth.AnyUser())(middleware(s.validator).Require(xenaauth.AnyUser())(harness.Teapot))
 	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
 }
 
-// The context of a request that passed gives nothing to a request with other credentials.
+// A handler may reuse the context of an accepted request for a request with other credentials. That
+// request still needs its own proof.
 func TestBorrowedContextNeedsProof(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)
@@ -68,14 +72,15 @@ func TestBorrowedContextNeedsProof(t *testing.T) {
 		for _, authorization := range []string{"Key " + stolen, "Bearer " + token, "key " + token, ""} {
 			codes = append(codes, send(inner, request(authorization).WithContext(r.Context())).Code)
 		}
-		_, err := s.validator.Validate(r.Context(), stolen) // not called by a middleware
+		_, err := s.validator.Validate(r.Context(), stolen) // this call does not come from a middleware, so the bound token is refused
 		require.ErrorAs(t, err, new(*xenaauth.Error))
 	}))
 	require.Equal(t, 200, send(outer, request("Key "+token, "Proof", "k")).Code)
 	require.Equal(t, []int{401, 401, 401, 400}, codes)
 }
 
-// A function of the service that calls the Validator gets no bound token accepted.
+// Config.Subject may call Validate with another bound token. Validate refuses that token, because
+// no proof was checked for it.
 func TestSubjectResolverNeedsProof(t *testing.T) {
 	var s *service
 	var stolen string
@@ -94,7 +99,8 @@ func TestSubjectResolverNeedsProof(t *testing.T) {
 	require.Equal(t, 1, calls)
 }
 
-// A user that another package planted gives nothing, bound or not.
+// Another package may put a user into the context of a request. That user does not replace a proof
+// or a valid token.
 func TestPlantedUserNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	user, err := xenaauth.NewUser(map[string]any{"sub": "mallory", "cnf": map[string]any{"key": "k"}})

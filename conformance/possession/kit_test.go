@@ -15,14 +15,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fieldProof is a proof for tests: a header field contains the value of the member itself. A value
-// may be used once.
+// fieldProof is a proof for tests. It confirms a token if a header field contains the value of the
+// member of cnf. It accepts each value only once.
 type fieldProof struct {
 	scheme, member, field string
 	params                map[string]string
-	err                   error // of each Confirm
+	err                   error // if set, each call of Confirm returns it
 	used                  map[string]bool
-	calls                 []string // the tokens of the calls of Confirm
+	calls                 []string // the token of each call of Confirm
 }
 
 func newKeyProof() *fieldProof {
@@ -55,7 +55,7 @@ func (p *fieldProof) Respond(h http.Header, _ *http.Request, err error) {
 	}
 }
 
-// service is an API whose middleware checks proofs.
+// service is an API with a middleware that checks proofs of possession.
 type service struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
@@ -78,13 +78,13 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// token returns a JWT with a claim cnf.
+// token returns a JWT with the claim cnf.
 func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// request returns a request with an Authorization field and other fields, as pairs of name and
-// value.
+// request returns a request with an Authorization field and other header fields. fields are pairs
+// of a name and a value.
 func request(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)
@@ -100,10 +100,11 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// guarded is a route that requires a user.
+// guarded returns a handler that requires a user.
 func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
 
-// cache returns the users that it found before, for any middleware.
+// cache is a TokenValidator that stores the user of each token and returns it when the token comes
+// again, from any middleware.
 type cache struct {
 	xenaauth.TokenValidator
 	users map[string]*xenaauth.User
@@ -122,7 +123,7 @@ func (c cache) Validate(ctx context.Context, token string) (*xenaauth.User, erro
 
 func (c cache) Unwrap() xenaauth.TokenValidator { return c.TokenValidator }
 
-// rewriting changes the responses of the introspection endpoint.
+// rewriting is a RoundTripper that changes the responses of the introspection endpoint.
 type rewriting struct {
 	next   http.RoundTripper
 	change func(map[string]any)

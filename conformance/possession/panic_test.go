@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// panickingProof is a proof whose Respond panics. It counts the calls.
+// panickingProof is a proof whose method Respond panics. It counts the calls of Respond.
 type panickingProof struct {
 	*fieldProof
 	responds *int
@@ -27,7 +27,8 @@ func (p panickingProof) Respond(http.Header, *http.Request, error) {
 	panic("a secret of the proof")
 }
 
-// recovering is middleware that recovers from panics and writes nothing: net/http then sends 200.
+// recovering is a middleware that recovers from panics and writes no response, so net/http sends
+// 200.
 func recovering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()
@@ -35,8 +36,8 @@ func recovering(h http.Handler) http.Handler {
 	})
 }
 
-// If Respond of a proof panics, a refusal keeps its status and challenge. A request that would pass
-// is an outage. No response is 200, by which a proxy would let the request pass.
+// If Respond of a proof panics, a refusal keeps its status and its challenge. A request that would
+// have passed gets 503. No response is 200: with that status a proxy would let the request pass.
 func TestPanicInRespondAllowsNothing(t *testing.T) {
 	s := start(t, nil)
 	log, responds := new(bytes.Buffer), 0

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// The failures of a proof, and the responses to them.
+// Each case is a way in which a proof fails, and the response to the client.
 func TestProofErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error
@@ -36,8 +36,8 @@ func TestProofErrors(t *testing.T) {
 	}
 }
 
-// One challenge for each accepted scheme; the error is in the challenge of the scheme that was
-// used.
+// A refusal has one challenge for each accepted scheme. The error is in the challenge of the scheme
+// that the client used.
 func TestChallenges(t *testing.T) {
 	proof := newKeyProof()
 	proof.params = map[string]string{"algs": "ES256 EdDSA"}
@@ -71,7 +71,7 @@ func TestChallenges(t *testing.T) {
 		if tt.authorization != nil {
 			r.Header["Authorization"] = tt.authorization
 		}
-		for range 2 { // the second response uses the kept text
+		for range 2 { // the second response comes from the middleware's cache of challenges
 			w := send(s.guarded(), r)
 			require.Equal(t, tt.status, w.Code, name)
 			require.Equal(t, tt.challenges, w.Header().Values("WWW-Authenticate"), name)
@@ -79,8 +79,8 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// Fields of proofs are in the response to a request that passes, through the handlers and through
-// Check and Challenge.
+// If a request passes, the response has the header fields that the proofs set. This holds for the
+// handlers of the middleware, and for adapters that call Check and Challenge.
 func TestRespond(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	both := s.token(map[string]any{"key": "k", "x5t#S256": "c"})
@@ -98,10 +98,10 @@ func TestRespond(t *testing.T) {
 	require.Equal(t, 503, s.m.Challenge(h, nil, nil), "neither a request nor an error")
 }
 
-// A proof that panics lets no request pass.
+// If Confirm of a proof panics, the request does not pass.
 func TestPanickingProof(t *testing.T) {
 	proof := newKeyProof()
-	proof.used = nil // a write to it panics
+	proof.used = nil // a write to this nil map panics
 	s := start(t, nil, proof)
 	w := httptest.NewRecorder()
 	require.Panics(t, func() {
@@ -110,7 +110,7 @@ func TestPanickingProof(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 }
 
-// Proofs that can't work are found at the start.
+// NewMiddleware panics if a proof cannot work.
 func TestProofMistakes(t *testing.T) {
 	for name, proofs := range map[string][]xenaauth.Proof{
 		"nil":                       {nil},

@@ -13,11 +13,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// wordLogout stands for a new logout token in the inputs of the fuzz target.
+// wordLogout is a word in the inputs of the fuzz target. The target replaces it by a new logout
+// token.
 const wordLogout = "GOOD-LOGOUT"
 
-// FuzzLogout sends any form to the endpoint for logout tokens. A form is accepted if and only if it
-// has exactly one logout token and the token is good. A token that differs in one byte is refused.
+// FuzzLogout sends arbitrary forms to the endpoint for logout tokens. The endpoint accepts a form
+// if and only if it contains exactly one logout token and this token is valid. It refuses a token
+// in which one byte was changed.
 func FuzzLogout(f *testing.F) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(f, issuer.Config()).LogoutHandler(harness.ClientID)

@@ -1,4 +1,5 @@
-// Package revocation_test tests which tokens a revocation refuses, through the public surface.
+// Package revocation_test tests which tokens a revocation refuses, with the exported functions
+// only.
 package revocation_test
 
 import (
@@ -18,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// messages is a bus that records what is published as JSON, and sends what the test puts in.
+// messages is a RevocationBus. It records each published revocation as JSON and delivers the
+// messages in send.
 type messages struct {
 	published []string
 	send      []string
@@ -60,7 +62,8 @@ func reason(t *testing.T, v *xenaauth.Validator, token string) xenaauth.Reason {
 	return e.Reason
 }
 
-// Two issuers may have the same subject. A revocation of the one refuses no user of the other.
+// Two issuers may use the same subject for different users. Revoke refuses a revocation of another
+// issuer, so it refuses no token of the trusted issuer.
 func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -81,8 +84,8 @@ func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, reason(t, v, token))
 }
 
-// A revocation without an issuer is of the only issuer. It is published with the issuer, so that it
-// is equal on every instance.
+// A revocation without an issuer applies to the configured issuer. It is published with the name of
+// that issuer, so that each instance stores an equal revocation.
 func TestRevokePublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -101,7 +104,8 @@ func TestRevokePublishesTheIssuer(t *testing.T) {
 	require.Equal(t, 1, v.Status().Revocations)
 }
 
-// Messages of instances that name no issuer are in force, messages about another issuer are not.
+// Instances of an older version publish revocations without an issuer. These are in force.
+// Revocations of another issuer are ignored.
 func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -124,8 +128,7 @@ func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	}
 }
 
-// The revocation of a user names the issuer of the token, also if an introspection response has no
-// iss.
+// User.Revocation has the issuer of the token, even if the introspection response has no iss.
 func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -149,7 +152,8 @@ func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 	require.Zero(t, u.Revocation(), "an issuer alone names no tokens")
 }
 
-// A logout revokes with the issuer of the logout token, with and without a session.
+// The revocation that a logout token causes has the issuer of the logout token. This holds for
+// logout tokens with sid and without sid.
 func TestLogoutPublishesTheIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)

@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// clientUserResolver finds the user of a service account in the claim client_user.
+// clientUserResolver is a Config.Subject that reads the user of a service account from the claim
+// client_user.
 func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (string, error) {
 	return func(_ context.Context, u *xenaauth.User) (string, error) {
 		called()
@@ -27,8 +28,9 @@ func clientUserResolver(called func()) func(context.Context, *xenaauth.User) (st
 	}
 }
 
-// A revocation without an end ends after every existing token, also after a token with the longest
-// allowed lifetime of an issuer whose clock is ahead by the allowed skew.
+// A revocation without an end stays in force until each token that existed at the time of the
+// revocation has expired. This includes a token with the longest allowed lifetime from an issuer
+// whose clock is ahead by the allowed skew.
 func TestRevocationOutlastsEveryToken(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -111,7 +113,8 @@ func TestRevocationEnds(t *testing.T) {
 	})
 }
 
-// When revocations end, the others of the same kind and of other kinds stay in force.
+// When some revocations end, the revocations that have not ended stay in force, whether they are of
+// the same kind or of another kind.
 func TestRevocationsEndIndependently(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,7 +149,8 @@ func TestRevocationsEndIndependently(t *testing.T) {
 	})
 }
 
-// Status.Revocations counts the revocations in force, also if no request comes.
+// Status.Revocations is the number of revocations in force. It is correct even if no request has
+// come since a revocation ended.
 func TestStatusCountsRevocationsInForce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -166,7 +170,7 @@ func TestRevokeTwiceIsOnce(t *testing.T) {
 		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		now := time.Now()
 		before := now.Add(time.Minute)
-		for _, seconds := range []int{10, 20, 10, 15} { // the latest end counts
+		for _, seconds := range []int{10, 20, 10, 15} { // if a revocation is repeated, the latest end counts
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before.In(time.FixedZone("", 3600)), Until: now.Add(time.Second)})
@@ -199,7 +203,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.Equal(t, 100_000, v.Status().Revocations)
 		require.Empty(t, harness.ReasonOf(t, v, more), "the revocation beyond the bound must not be in force")
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the older revocations must stay in force")
-		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // already known
+		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // this revocation is stored already, so it needs no more room
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, more))
@@ -208,7 +212,7 @@ func TestRevocationsAreBounded(t *testing.T) {
 	})
 }
 
-// recordingBus is a message broker that keeps its messages. Revocations are sent as JSON.
+// recordingBus is a RevocationBus that keeps all messages. It sends revocations as JSON.
 type recordingBus struct {
 	mu        sync.Mutex
 	sent      []string
@@ -286,7 +290,7 @@ func TestRevocationBus(t *testing.T) {
 		harness.Revoke(t, one, xenaauth.Revocation{Subject: "U1"})
 		harness.Revoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
 		synctest.Wait()
-		three := follow() // a later subscriber gets all messages
+		three := follow() // a subscriber that comes later gets all messages too
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))
@@ -296,7 +300,7 @@ func TestRevocationBus(t *testing.T) {
 		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the message must have the end of the revocation")
 
 		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
-			require.NoError(t, bus.Publish(ctx, r)) // invalid and expired revocations
+			require.NoError(t, bus.Publish(ctx, r)) // the messages contain invalid and expired revocations, which are ignored
 		}
 		synctest.Wait()
 		require.Equal(t, 2, two.Status().Revocations)

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Config.AllowAnyLifetime applies to logout tokens too: one with a lifetime of a month is accepted,
-// and only once in that month.
+// Config.AllowAnyLifetime applies to logout tokens too. A logout token with a lifetime of a month
+// is accepted, but only once within that month.
 func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -37,7 +37,8 @@ func TestLogoutTokenOfAnyLifetime(t *testing.T) {
 	})
 }
 
-// The logout endpoint is public, so the form has bounds that are checked before it is parsed.
+// Any client can send a request to the logout endpoint. So the size of the form is checked before
+// the form is parsed.
 func TestLogoutFormIsBounded(t *testing.T) {
 	issuer := harness.NewIssuer()
 	h := harness.NewValidator(t, issuer.Config()).LogoutHandler(harness.ClientID)

@@ -37,7 +37,7 @@ func TestLogoutReplay(t *testing.T) {
 		require.Equal(t, 1, v.Status().Revocations)
 		status, reason = harness.Logout(t, h, issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"jti": "L2"})))
 		require.Equal(t, 200, status, reason)
-		time.Sleep(5*time.Minute + 29*time.Second - 1) // the token with the skew is still valid
+		time.Sleep(5*time.Minute + 29*time.Second - 1) // exp is over, but not by more than the clock skew, so the token is still valid
 		_, reason = harness.Logout(t, h, token)
 		require.Equal(t, xenaauth.ReasonRevoked, reason)
 		time.Sleep(time.Nanosecond)
@@ -46,7 +46,7 @@ func TestLogoutReplay(t *testing.T) {
 	})
 }
 
-// A logout token is not used up if it was refused for another reason.
+// If a forged logout token is refused, the valid logout token with the same jti is still accepted.
 func TestLogoutRefusedIsNotUsedUp(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -72,7 +72,7 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				for ready.Add(1); ready.Load() < senders; { // closer together than with a channel
+				for ready.Add(1); ready.Load() < senders; { // a loop starts the senders closer together than a channel would
 					runtime.Gosched()
 				}
 				switch status, _ := harness.Logout(t, h, token); status {
@@ -134,8 +134,8 @@ func TestLogoutAfterRotation(t *testing.T) {
 	})
 }
 
-// After 503 the issuer tries again. The second try must not count as a replay, or the session would
-// stay.
+// After a 503, the issuer sends its logout token again. The second request must not be refused as a
+// replay, because the session would then not be revoked.
 func TestLogoutTriedAgainAfterUnavailable(t *testing.T) {
 	t.Parallel()
 	t.Run("the bus fails", func(t *testing.T) {

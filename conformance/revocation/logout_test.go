@@ -31,7 +31,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 				mine := map[string]any{"sid": "S1"}
 				jwt := issuer.JWT(xenaauthtest.Token{Claims: mine})
 				opaque := issuer.Opaque(xenaauthtest.Token{Claims: mine})
-				elsewhere := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "S2"}}) // of the same user
+				elsewhere := issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"sid": "S2"}}) // another session of the same user
 				for _, token := range []string{jwt, opaque, elsewhere} {
 					require.Empty(t, harness.ReasonOf(t, v, token))
 				}
@@ -51,8 +51,8 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	}
 }
 
-// A logout token without sid revokes all earlier tokens of the user, but not those of a later
-// login.
+// A logout token without sid revokes all tokens that the user got before the logout. Tokens of a
+// later login stay valid.
 func TestLogoutOfAUser(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -65,7 +65,7 @@ func TestLogoutOfAUser(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		same := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		logout := issuer.LogoutToken(xenaauthtest.Token{Subject: "U1", Claims: map[string]any{"sid": nil}})
-		time.Sleep(5 * time.Second) // the time until the logout token arrives
+		time.Sleep(5 * time.Second) // the logout token takes this time to arrive
 		status, reason := harness.Logout(t, h, logout)
 		require.Equal(t, 200, status, reason)
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, before))
@@ -150,7 +150,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 		for _, c := range []struct {
 			name           string
 			header, claims m
-			want           xenaauth.Reason // "" if it is accepted
+			want           xenaauth.Reason // "" if the logout token is accepted
 		}{
 			{"as it should be", nil, nil, ""},
 			{"without typ", m{"typ": nil}, nil, ""},
@@ -202,7 +202,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 			{"event inside another", nil, m{"events": m{"x": m{harness.LogoutEvent: m{}}}}, xenaauth.ReasonTokenType},
 			{"event not empty, among others", nil, m{"events": m{"x": 1, harness.LogoutEvent: m{"y": 1}}}, ""},
 			{"an access token", m{"typ": "at+jwt"}, merged(issuer.Claims(xenaauthtest.Token{}), m{"aud": harness.ClientID, "events": nil}), xenaauth.ReasonTokenType},
-			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey}, // the last case, since the search for a key takes a second
+			{"unknown key", m{"kid": "K"}, nil, xenaauth.ReasonUnknownKey}, // this case is last, because the search for a key takes a second
 		} {
 			v := harness.NewValidator(t, issuer.Config())
 			h := v.LogoutHandler(harness.ClientID, "C2")
@@ -272,7 +272,7 @@ func TestLogoutProfileRFC9068(t *testing.T) {
 	}
 }
 
-// closableBus is a bus that fails while it is shut.
+// closableBus is a RevocationBus that fails while the test has closed it.
 type closableBus struct {
 	mu   sync.Mutex
 	shut bool

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// User.Revocation revokes the tokens of this login, with or without sid. Other users and other
-// clients are not affected.
+// User.Revocation revokes the tokens of one login of one user, whether the token has a sid or not.
+// Tokens of other users and of other clients stay valid.
 func TestUserRevocation(t *testing.T) {
 	t.Parallel()
 	type claims = map[string]any
@@ -27,7 +27,7 @@ func TestUserRevocation(t *testing.T) {
 		name             string
 		of               claims
 		refused, allowed []claims
-		later            claims // a token of the same login, issued a minute later
+		later            claims // a token of the same login that is issued a minute later
 		laterRefused     bool
 	}{
 		{"a session", login, []claims{
@@ -77,7 +77,8 @@ func TestUserRevocation(t *testing.T) {
 	}
 }
 
-// If the clock of the issuer is ahead, the token of the login is revoked too.
+// If the clock of the issuer is ahead, the token may seem to be issued in the future.
+// User.Revocation revokes it too.
 func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -88,7 +89,8 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// The Revocation of a user without claims must not revoke all tokens.
+// The Revocation of a user without claims is empty. Revoke refuses it, because it would revoke all
+// tokens.
 func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())
@@ -101,7 +103,8 @@ func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	require.Zero(t, v.Status().Revocations)
 }
 
-// An opaque token may have two dots. Its hash covers the whole token, since it has no signature.
+// An opaque token may contain two dots like a JWT. Its hash covers the whole token, because an
+// opaque token has no signature.
 func TestHashOfDottedOpaqueToken(t *testing.T) {
 	t.Parallel()
 	require.NotEqual(t, xenaauth.HashToken("a.b.c"), xenaauth.HashToken("a.b.d"))
@@ -112,8 +115,8 @@ func TestHashOfDottedOpaqueToken(t *testing.T) {
 	require.NotEqual(t, xenaauth.HashToken(token), xenaauth.HashToken(issuer.JWT(xenaauthtest.Token{Subject: "U2"})))
 }
 
-// Revoke has different errors for a full bus and a full instance: if only the bus is full, the
-// revocation is in force on this instance.
+// The error of Revoke says whether the bus or the instance has no room. If only the bus has no
+// room, the revocation is in force on this instance.
 func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -130,8 +133,8 @@ func TestRevokeErrorsOfBusAndInstance(t *testing.T) {
 	require.NotErrorIs(t, err, xenaauth.ErrNotPublished)
 }
 
-// Times outside the supported range are refused. A time that overflows would be in the past, and
-// the revocation would be accepted and never be in force.
+// Revoke refuses times outside the supported range. If such a time overflowed, it would be in the
+// past: Revoke would accept the revocation, and it would never be in force.
 func TestRevocationTimesOutOfRange(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -149,7 +152,7 @@ func TestRevocationTimesOutOfRange(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// Huge values in a configuration are refused or work. No sum of them overflows.
+// A configuration with huge values is refused, or it works. No sum of its values overflows.
 func TestHugeConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -196,7 +199,7 @@ func TestHugeConfiguration(t *testing.T) {
 	}
 }
 
-// failingCache is a shared cache that fails.
+// failingCache is a shared cache whose methods return errors.
 type failingCache struct{}
 
 func (failingCache) Get(context.Context, [32]byte) ([]byte, error) {

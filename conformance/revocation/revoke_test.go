@@ -19,15 +19,16 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// merged returns a copy of m with changes. A nil value stays, so that xenaauthtest leaves the claim
-// out.
+// merged returns a copy of m with changes applied. If a value in changes is nil, the copy contains
+// nil, and xenaauthtest then leaves out the claim.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)
 	return m
 }
 
-// tokenForms are the forms of a token: a JWT or opaque, cached on this instance or not.
+// tokenForms lists the forms of a token: a JWT or an opaque token, in the cache of this instance or
+// not.
 var tokenForms = []struct {
 	name   string
 	mint   func(*xenaauthtest.Issuer, xenaauthtest.Token) string
@@ -43,7 +44,8 @@ func TestRevokeMatches(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	made := time.Now().Truncate(time.Second)
-	// iat is the time of the first token, as IdentityServer4 keeps it when it refreshes a token.
+	// The token was refreshed. iat is still the time of the first token, because IdentityServer4
+	// keeps it.
 	all := map[string]any{"jti": "J1", "sid": "S1", "sub": "U1", "client_id": "C1",
 		"nbf": made.Unix(), "iat": made.Add(-20 * time.Minute).Unix()}
 	noNbf := map[string]any{"nbf": nil}
@@ -97,11 +99,11 @@ func TestRevokeMatches(t *testing.T) {
 			t.Run(c.name+"/"+form.name, func(t *testing.T) {
 				t.Parallel()
 				cfg := issuer.HybridConfig()
-				cfg.AllowAnyLifetime = true // otherwise a JWT without iat and nbf is refused
+				cfg.AllowAnyLifetime = true // without this setting, a JWT without iat and nbf is refused
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// The other token has nothing in common with the first, but is issued in the same
-				// second or the next.
+				// Every claim that a revocation can name differs in the other token. That token is
+				// issued in the same second or in the next one.
 				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {
@@ -146,8 +148,8 @@ func TestRevokeInEveryConfiguration(t *testing.T) {
 	}
 }
 
-// If Revoke accepts a hash in some form, the token is revoked. Otherwise the caller believes that a
-// stolen token is revoked.
+// If Revoke accepts the text of a hash, the token with this hash is revoked. Otherwise the caller
+// would believe that a stolen token is revoked.
 func TestRevokeAcceptedHashWorks(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -217,8 +219,9 @@ func TestRevokedResponse(t *testing.T) {
 	a.Passes(t, issuer.JWT(xenaauthtest.Token{Subject: "U2"}))
 }
 
-// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. A
-// service account is revoked by its client. Config.Subject is not called for a revoked token.
+// Revocation.Subject is compared with the claim sub and not with the result of Config.Subject. So
+// the tokens of a service account are revoked by their client. Config.Subject is not called for a
+// revoked token.
 func TestRevokeServiceAccount(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -277,7 +280,8 @@ func TestRevokeConcurrently(t *testing.T) {
 	})
 }
 
-// From an ECDSA signature anybody can compute a second valid one. The token with it is revoked too.
+// From one ECDSA signature, any person can compute a second valid signature of the same text. A
+// revocation of a token also refuses the token with the second signature.
 func TestRevokedTokenWithASecondSignature(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A wrong introspection secret shows in the status and in readiness. Both recover when the issuer
-// accepts the secret.
+// If the issuer rejects the introspection secret, the status shows it and the service is not ready.
+// Both change back when the issuer accepts the secret.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -61,7 +61,8 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 	}
 }
 
-// Another failure of the endpoint shows in the status. A service that can verify JWTs stays ready.
+// If the introspection endpoint fails for another reason, the status shows it. The service stays
+// ready if it can verify JWTs.
 func TestFailingIntrospectionShows(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -77,8 +78,8 @@ func TestFailingIntrospectionShows(t *testing.T) {
 	require.NoError(t, v.Warm(t.Context()))
 }
 
-// The length bound of opaque tokens is a setting, which is at most the bound of all tokens. The log
-// line of a refusal names the setting.
+// The longest allowed length of an opaque token is a setting. It cannot exceed the limit for all
+// tokens. If a token is too long, the log line names the setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()
 	long := "opaque-" + strings.Repeat("x", 1500)

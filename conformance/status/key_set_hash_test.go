@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Instances with the same keys show the same hash, and a rotation changes it.
+// Instances with the same keys show the same hash. After a rotation of the keys the hash is
+// different.
 func TestKeySetHash(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestKeySetHash(t *testing.T) {
 	})
 }
 
-// The order of the keys, and keys that are skipped, do not change the hash.
+// The hash does not depend on the order of the keys, nor on keys that the library skips.
 func TestKeySetHashIgnoresTheOrder(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -51,7 +52,7 @@ func TestKeySetHashIgnoresTheOrder(t *testing.T) {
 	})
 }
 
-// keysOf returns the elements of the keys of a JWK set.
+// keysOf returns the elements of the member keys of a JWKS.
 func keysOf(t *testing.T, set []byte) string {
 	t.Helper()
 	var parsed struct {

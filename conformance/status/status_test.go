@@ -38,7 +38,7 @@ func TestStatusBeforeUse(t *testing.T) {
 	require.Zero(t, issuer.Calls(xenaauthtest.All), "Status must not call the issuer")
 }
 
-// statusResponse sends a request to StatusHandler.
+// statusResponse sends a request to the StatusHandler of a validator.
 func statusResponse(t testing.TB, v *xenaauth.Validator) *httptest.ResponseRecorder {
 	t.Helper()
 	w := httptest.NewRecorder()
@@ -93,12 +93,12 @@ func TestWarmFails(t *testing.T) {
 		require.Zero(t, v.Status().JWKS.LastSuccess)
 		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
-		time.Sleep(9 * time.Second) // the Retry-After of the issuer
+		time.Sleep(9 * time.Second) // the time in the issuer's Retry-After field
 		require.NoError(t, v.Warm(t.Context()))
 		require.Empty(t, v.Status().JWKS.LastError)
 
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": issuer.URL() + "/.well-known/openid-configuration/jwks"}))
-		warm(harness.NewValidator(t, issuer.HybridConfig())) // the metadata have no introspection endpoint
+		warm(harness.NewValidator(t, issuer.HybridConfig())) // the metadata name no introspection endpoint
 		require.NoError(t, harness.NewValidator(t, issuer.Config()).Warm(t.Context()))
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
@@ -136,7 +136,8 @@ func TestStatusAfterFailure(t *testing.T) {
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, v.Status().Metadata.LastError)
 
-		// The name of a host that DNS does not know is not shown either.
+		// The error about a host that DNS does not know contains the name of the host. The status
+		// does not show the name.
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": "https://elsewhere.example/jwks"}))
 		other := harness.NewValidator(t, issuer.Config())
 		require.Error(t, other.Warm(t.Context()))
@@ -144,7 +145,7 @@ func TestStatusAfterFailure(t *testing.T) {
 	})
 }
 
-// The errors of HTTP clients contain addresses. The status contains none of them.
+// The errors of an HTTP client contain addresses. The status shows none of them.
 func TestStatusShowsNoAddress(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -263,7 +264,7 @@ func TestStatusWithAlwaysIntrospect(t *testing.T) {
 	})
 }
 
-// Dashboards depend on the form of the JSON.
+// Dashboards read this JSON, so its names and types must not change.
 func TestStatusAsJSON(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -286,7 +287,7 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		harness.ValidateNewToken(t, v, issuer)
-		synctest.Wait() // the refresh that the request started
+		synctest.Wait() // after this, the refresh that the request started has ended
 		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
@@ -338,8 +339,8 @@ func TestStatusConcurrently(t *testing.T) {
 	require.Equal(t, 40, v.Status().Active.Entries)
 }
 
-// A token is verified only once, also if the issuer writes more different headers than the library
-// remembers.
+// The signature of a token is verified only once. That holds even if the issuer writes more
+// different JOSE headers than the library remembers.
 func TestStatusWithManyDifferentHeaders(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
