@@ -50,7 +50,8 @@
 // are about 1000 series by route at most: further routes count as "other". No metric contains a token, a secret or a
 // URL.
 //
-// Rules for alerts are in the folder alerts, and docs/operations.md says what they mean.
+// Rules for alerts are in the folder alerts, and a dashboard for Grafana is dashboard/xenaauth.json.
+// docs/operations.md says what the alerts mean, and how to import the dashboard.
 //
 // Metrics is about one Validator. A service with several issuers makes one Metrics for each, and
 // registers it with a label:

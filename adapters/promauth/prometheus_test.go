@@ -45,6 +45,7 @@ func TestPrometheusReadsTwoReplicas(t *testing.T) {
 		len(loaded.Data.Groups[0].Rules) != n {
 		t.Errorf("loaded %+v, want %d rules", loaded, n)
 	}
+	t.Run("the dashboard has data", func(t *testing.T) { dashboardHasData(t, server) })
 }
 
 // prometheusServer is the URL of a Prometheus.

@@ -1,0 +1,111 @@
+package main
+
+import "fmt"
+
+// object is a JSON object. Its fields are written in the order of their names.
+type object = map[string]any
+
+// dataSource lets the user choose the Prometheus at the top of the dashboard.
+var dataSource = object{"type": "prometheus", "uid": "${datasource}"}
+
+// The dashboard is 24 columns wide. A row has two panels beside each other.
+const (
+	chartWidth  = 12
+	chartHeight = 8
+)
+
+// newDashboard returns the dashboard in the format of Grafana.
+func newDashboard(rows []row) object {
+	var panels []object
+	id, y := 0, 0
+	for _, r := range rows {
+		id++
+		title := object{
+			"id": id, "type": "row", "title": r.title, "collapsed": r.closed,
+			"gridPos": object{"x": 0, "y": y, "w": 2 * chartWidth, "h": 1},
+		}
+		y++
+		inside := []object{}
+		for i, c := range r.charts {
+			id++
+			inside = append(inside, newPanel(id, c, object{
+				"x": i % 2 * chartWidth, "y": y + i/2*chartHeight, "w": chartWidth, "h": chartHeight,
+			}))
+		}
+		if r.closed {
+			title["panels"] = inside
+			panels = append(panels, title)
+			continue
+		}
+		title["panels"] = []object{}
+		panels = append(append(panels, title), inside...)
+		y += (len(r.charts) + 1) / 2 * chartHeight
+	}
+	return object{
+		"uid":           "xenaauth",
+		"title":         "xenaauth",
+		"description":   "What xenaauth decides about requests, and the state of its instances.",
+		"tags":          []string{"xenaauth"},
+		"schemaVersion": 39,
+		"editable":      true,
+		"graphTooltip":  1, // all panels show the same time
+		"refresh":       "1m",
+		"time":          object{"from": "now-6h", "to": "now"},
+		"templating": object{"list": []object{
+			{"name": "datasource", "label": "Prometheus", "type": "datasource", "query": "prometheus"},
+			newVariable("job", "label_values(xenaauth_issuer_ready, job)"),
+			newVariable("instance", `label_values(xenaauth_issuer_ready{job=~"$job"}, instance)`),
+		}},
+		"panels": panels,
+	}
+}
+
+// newVariable returns a variable that selects some values of a label, or all.
+func newVariable(name, query string) object {
+	return object{
+		"name": name, "type": "query", "datasource": dataSource,
+		"definition": query,
+		"query":      object{"query": query, "refId": "Variables"},
+		"refresh":    2, // when the time range changes
+		"sort":       1,
+		"multi":      true, "includeAll": true, "allValue": ".*",
+		"current": object{"text": []string{"All"}, "value": []string{"$__all"}},
+	}
+}
+
+func newPanel(id int, c chart, position object) object {
+	defaults := object{"unit": c.unit, "min": 0}
+	panel := object{
+		"id": id, "title": c.title, "type": "timeseries", "datasource": dataSource, "gridPos": position,
+		"fieldConfig": object{"defaults": defaults, "overrides": []object{}},
+		"options": object{
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+			"tooltip": object{"mode": "multi", "sort": "desc"},
+		},
+	}
+	if c.description != "" {
+		panel["description"] = c.description
+	}
+	if c.limit > 0 {
+		defaults["thresholds"] = object{"mode": "absolute", "steps": []object{
+			{"color": "green", "value": nil}, {"color": "red", "value": c.limit},
+		}}
+		defaults["custom"] = object{"thresholdsStyle": object{"mode": "line"}}
+	}
+	if c.numbers {
+		panel["type"] = "stat"
+		panel["options"] = object{
+			"textMode": "value_and_name", "colorMode": "none", "graphMode": "none",
+			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
+		}
+	}
+	var targets []object
+	for i, q := range c.queries {
+		targets = append(targets, object{
+			"refId": fmt.Sprintf("%c", 'A'+i), "datasource": dataSource,
+			"expr": q.selected(), "legendFormat": q.legend, "range": !c.numbers, "instant": c.numbers,
+		})
+	}
+	panel["targets"] = targets
+	return panel
+}

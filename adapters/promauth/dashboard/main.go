@@ -1,0 +1,35 @@
+// Command dashboard writes xenaauth.json, a dashboard for Grafana that shows the metrics of promauth.
+// Run go generate in its folder after a change of rows.go.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"log"
+	"os"
+)
+
+//go:generate go run .
+
+// fileName is the file that Grafana imports.
+const fileName = "xenaauth.json"
+
+func main() {
+	text, err := render()
+	if err == nil {
+		err = os.WriteFile(fileName, text, 0o644)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// render returns the dashboard as JSON.
+func render() ([]byte, error) {
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(newDashboard(rows))
+	return text.Bytes(), err
+}

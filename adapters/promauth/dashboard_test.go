@@ -1,0 +1,128 @@
+package promauth_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/adapters/promauth"
+)
+
+// dashboardQuery is a query of a panel, with values in place of the variables of Grafana.
+type dashboardQuery struct{ panel, expr, legend string }
+
+// readDashboard returns the queries of the dashboard, and its text.
+func readDashboard(t *testing.T) (queries []dashboardQuery, text string) {
+	t.Helper()
+	file, err := os.ReadFile("dashboard/xenaauth.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type panel struct {
+		Title   string
+		Targets []struct{ Expr, LegendFormat string }
+	}
+	var dashboard struct {
+		Panels []struct {
+			panel
+			Panels []panel
+		}
+	}
+	if err := json.Unmarshal(file, &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	values := strings.NewReplacer("$__rate_interval", "1m", "$job", ".*", "$instance", ".*")
+	for _, top := range dashboard.Panels {
+		for _, p := range append(top.Panels, top.panel) {
+			for _, target := range p.Targets {
+				queries = append(queries, dashboardQuery{p.Title, values.Replace(target.Expr), target.LegendFormat})
+			}
+		}
+	}
+	if len(queries) < 30 {
+		t.Fatalf("%d queries, want at least 30", len(queries))
+	}
+	return queries, string(file)
+}
+
+// promtool parses the queries as recording rules. TestAlerts parses those of the alerts.
+func TestDashboardQueriesAreParsed(t *testing.T) {
+	queries, _ := readDashboard(t)
+	var rules []any
+	for i, q := range queries {
+		if strings.Contains(q.expr, "$") {
+			t.Errorf("%s: an unknown variable: %s", q.panel, q.expr)
+		}
+		rules = append(rules, map[string]any{"record": fmt.Sprint("query:", i), "expr": q.expr})
+	}
+	groups := map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}}
+	text, err := json.Marshal(groups) // JSON is YAML
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "rules.yml"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := promtool(t, dir, nil, "check", "rules", "rules.yml")
+	if err != nil || !strings.Contains(out, fmt.Sprintf("%d rules found", len(queries))) {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
+
+// Each metric in the dashboard exists. The tests of cmd/xenagate check the metrics of the gateway.
+func TestDashboardMetricsExist(t *testing.T) {
+	s := start(t, &promauth.Options{Routes: true}, nil)
+	s.everything()
+	names := familyNames(s.scrape())
+	_, text := readDashboard(t)
+	shown := map[string]bool{"xenaauth_issuer_last_call_timestamp_seconds": true, "xenaauth_route_decisions_total": true}
+	for _, found := range regexp.MustCompile(`xenaauth_[a-z_]+`).FindAllString(text, -1) {
+		name := strings.TrimSuffix(found, "_bucket")
+		if shown[name] = true; !slices.Contains(names, name) {
+			t.Errorf("there is no metric %s", found)
+		}
+	}
+	for _, name := range names {
+		if !shown[name] {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+}
+
+// dashboardHasData checks that each query about promauth has a result with the labels of its legend.
+func dashboardHasData(t *testing.T, server prometheusServer) {
+	queries, _ := readDashboard(t)
+	deadline := time.Now().Add(time.Minute)
+	for _, q := range queries {
+		if strings.Contains(q.expr, "xenagate_") {
+			continue
+		}
+		var answer struct {
+			Data struct {
+				Result []struct{ Metric map[string]string }
+			}
+		}
+		for len(answer.Data.Result) == 0 { // a rate needs two scrapes
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: no data: %s", q.panel, q.expr)
+			}
+			server.get(t, "/api/v1/query?query="+url.QueryEscape(q.expr), &answer)
+			if len(answer.Data.Result) == 0 {
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		for _, label := range regexp.MustCompile(`{{(\w+)}}`).FindAllStringSubmatch(q.legend, -1) {
+			if answer.Data.Result[0].Metric[label[1]] == "" {
+				t.Errorf("%s: the result has no label %s: %s", q.panel, label[1], q.expr)
+			}
+		}
+	}
+}
