@@ -113,7 +113,7 @@ var answers = map[Reason]answer{
 // counts as ReasonUnavailable.
 type Error struct {
 	Reason Reason
-	// Scopes are scopes with which a token would satisfy the route. The challenge contains them
+	// Scopes are enough for the route: a client can ask for them. The challenge names them
 	// (RFC 6750, section 3).
 	Scopes []string
 	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. If it is

@@ -63,7 +63,7 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// call introspects a token at the issuer. It waits until the guard allows the call, for Timeout at
+// call introspects a token at the issuer. It first waits for a place among the calls, for Timeout at
 // most. It also records the result for Status and the log. waited returns how many requests wait
 // for the call.
 func (c *introspectionClient) call(

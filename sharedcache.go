@@ -164,8 +164,8 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// encode returns the value to store and its time to live. If err says nothing about the token, the
-// value is nil.
+// encode returns the value to store and its time to live. If err is not an answer about
+// the token, for example because the issuer can't be reached, the value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {

@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 }
 
-// status prints an error and returns the exit status for it.
+// status prints err and returns the exit status of the process.
 func status(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK

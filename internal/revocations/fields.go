@@ -1,6 +1,6 @@
 package revocations
 
-// tokenHashBit is the bit of TokenHash in a shape. TokenHash is the first field in list.
+// tokenHashBit stands for the field TokenHash in the bits of a shape: TokenHash is first in list.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {

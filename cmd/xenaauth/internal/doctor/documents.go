@@ -102,7 +102,7 @@ func failed(name, found string, call recording.Call) Check {
 	return c
 }
 
-// keySet reports on the key set. It reports whether the key set can be used.
+// keySet writes the findings about the key set, and returns whether the key set can be used.
 func (e *examination) keySet(err error) bool {
 	const name = "key set"
 	call, _ := e.recorder.Last(recording.JWKS)

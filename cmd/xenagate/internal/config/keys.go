@@ -60,8 +60,8 @@ func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 }
 
 // fieldsOf returns the keys that a mapping for the type t may have, with the types of their values.
-// If t is not a struct, it returns nil. Then every key is allowed, or decoding reports that a
-// mapping is a mistake.
+// If t is not a struct, it returns nil: a mapping for t may have any key, or decoding reports that t
+// can't be a mapping.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
