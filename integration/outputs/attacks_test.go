@@ -1,0 +1,222 @@
+package outputs
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// subject is the user of all tokens. It is personal data: only the log of refusals and the User of
+// an event have it.
+const subject = "subject-of-the-tokens-5521"
+
+func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: subject} }
+
+// request returns a request with Authorization fields.
+func request(target string, authorization ...string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "https://api.example"+target, nil)
+	if len(authorization) > 0 {
+		r.Header["Authorization"] = authorization
+	}
+	return r
+}
+
+// attack is one hostile request.
+type attack struct {
+	name   string
+	status int
+	reason xenaauth.Reason
+	// send returns the request and the tokens in it. It may change the issuer and the network.
+	send func(*service) (*http.Request, []string)
+	// panics means that a policy panics. Then there is neither an event nor a record.
+	panics bool
+	// change changes the configuration. It may be nil.
+	change func(*xenaauth.Config)
+}
+
+// bearer sends one token to a path.
+func bearer(path string, token func(*service) string) func(*service) (*http.Request, []string) {
+	return func(s *service) (*http.Request, []string) {
+		text := token(s)
+		return request(path, "Bearer "+text), []string{text}
+	}
+}
+
+// with returns a token with other claims.
+func with(claims map[string]any) func(*service) string {
+	return func(s *service) string {
+		t := tokenOf()
+		t.Claims = claims
+		return s.issuer.JWT(t)
+	}
+}
+
+func good(s *service) string   { return s.issuer.JWT(tokenOf()) }
+func opaque(s *service) string { return s.issuer.Opaque(tokenOf()) }
+
+// failing sends a token while the network fails.
+func failing(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
+	return func(s *service) (*http.Request, []string) {
+		s.network.fails.Store(int32(f))
+		return bearer("/invoices", token)(s)
+	}
+}
+
+const wrongSecret = "wrong secret <&\"%+ 93b7"
+
+func attacks() []attack {
+	plain := func(name string, status int, reason xenaauth.Reason, token func(*service) string) attack {
+		return attack{name: name, status: status, reason: reason, send: bearer("/invoices", token)}
+	}
+	all := []attack{
+		plain("good token", 200, "", good),
+		plain("good opaque token", 200, "", opaque),
+		plain("garbage", 401, "", func(*service) string { return strings.Repeat("Zx9Qw7", 20) }),
+		plain("token that is too long", 400, "", func(s *service) string {
+			return good(s) + strings.Repeat("kJ8d", 5000)
+		}),
+		plain("control characters", 400, "", func(s *service) string { return good(s) + "\x00\x1b[31m\r\n" }),
+		plain("token without signature", 401, "", func(s *service) string {
+			t := good(s)
+			return t[:strings.LastIndex(t, ".")+1]
+		}),
+		plain("header that is no JSON", 401, "", func(s *service) string {
+			return s.issuer.SignBytes([]byte("this is no JSON: "+internalURL), []byte(`{}`))
+		}),
+		plain("payload that is no JSON", 401, "", func(s *service) string {
+			return s.issuer.SignBytes([]byte(`{"alg":"ES256","typ":"at+jwt"}`), []byte("{\"sub\":\""+subject))
+		}),
+		plain("forged signature", 401, xenaauth.ReasonSignature, func(s *service) string {
+			t := good(s)
+			i := strings.LastIndex(t, ".") + 20
+			return t[:i] + string(rune('A'+(t[i]-'A'+1)%4)) + t[i+1:]
+		}),
+		plain("token of another issuer", 401, "", func(*service) string {
+			other := &xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: "https://login.other.example"}
+			return xenaauthtest.NewIssuer(other).JWT(tokenOf())
+		}),
+		plain("token that another key signed", 401, "", func(*service) string {
+			return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).JWT(tokenOf())
+		}),
+		plain("expired token", 401, xenaauth.ReasonExpired, func(s *service) string {
+			return s.issuer.JWT(xenaauthtest.Token{Subject: subject, Lifetime: -time.Hour})
+		}),
+		plain("bound token", 401, "", with(map[string]any{
+			"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+		})),
+		plain("token of another audience", 401, "", with(map[string]any{"aud": "another"})),
+		plain("token with a claim of another type", 401, "", with(map[string]any{"scope": 7})),
+		plain("ID token", 401, "", func(s *service) string { return s.issuer.IDToken(tokenOf()) }),
+		plain("logout token", 401, "", func(s *service) string { return s.issuer.LogoutToken(tokenOf()) }),
+		plain("token of a revoked session", 401, xenaauth.ReasonRevoked, func(s *service) string {
+			t := good(s)
+			fatal(s.t, s.validator.Revoke(s.t.Context(), xenaauth.Revocation{TokenHash: xenaauth.HashToken(t)}))
+			return t
+		}),
+		plain("opaque token that is revoked", 401, "", func(s *service) string {
+			t := opaque(s)
+			s.issuer.Revoke(t)
+			return t
+		}),
+		{
+			name: "token without the scope", status: 403, reason: xenaauth.ReasonInsufficientScope,
+			send: bearer("/admin", good),
+		},
+		{
+			name: "policy whose error has the token", status: 403, reason: xenaauth.ReasonForbidden,
+			send: bearer("/policy", good),
+		},
+		{
+			name: "policy that panics with the token", status: 503, panics: true,
+			send: bearer("/panic", good),
+		},
+		{name: "several fields", status: 400, send: func(s *service) (*http.Request, []string) {
+			a, b := good(s), opaque(s)
+			return request("/invoices", "Bearer "+a, "Bearer "+b), []string{a, b}
+		}},
+		{name: "two tokens in one field", status: 400, send: func(s *service) (*http.Request, []string) {
+			a, b := good(s), opaque(s)
+			return request("/invoices", "Bearer "+a+", Bearer "+b), []string{a, b}
+		}},
+		{name: "token as the scheme", status: 401, send: func(s *service) (*http.Request, []string) {
+			t := good(s)
+			return request("/invoices", t+" Bearer"), []string{t}
+		}},
+		{name: "token in the query", status: 401, send: func(s *service) (*http.Request, []string) {
+			t := good(s)
+			return request("/invoices?access_token=" + url.QueryEscape(t)), []string{t}
+		}},
+		{name: "token in the query of an optional route", status: 200, send: func(s *service) (*http.Request, []string) {
+			t := good(s)
+			return request("/news?access_token=" + url.QueryEscape(t)), []string{t}
+		}},
+		{name: "wrong secret of the API", status: 503, send: bearer("/invoices", opaque),
+			change: func(c *xenaauth.Config) { c.Introspection.ClientSecret = wrongSecret }},
+	}
+	for name, f := range map[string]failure{
+		"error": refused, "status 500": echoed, "no JSON": notJSON, "redirect": moved, "status 401": unauthorized,
+	} {
+		all = append(all,
+			attack{name: "introspection fails: " + name, status: 503, send: failing(f, opaque)},
+			attack{name: "key set fails: " + name, status: 503, send: failing(f, good)},
+			attack{name: "metadata fail: " + name, status: 503, send: failing(f, good),
+				change: func(c *xenaauth.Config) { c.JWKSURL = "" }},
+		)
+	}
+	return all
+}
+
+// TestOutputsOfAttacks sends each hostile request to an API of its own, three times, and searches
+// all outputs.
+func TestOutputsOfAttacks(t *testing.T) {
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	for _, a := range attacks() {
+		t.Run(a.name, func(t *testing.T) {
+			s := newService(t, a.change)
+			slog.SetDefault(s.logger) // of whatever has no logger of its own
+			r, tokens := a.send(s)
+			for range 3 {
+				if status := s.send(r); status != a.status {
+					t.Fatalf("status %d, want %d:\n%s", status, a.status, s.text.String())
+				}
+			}
+			if !a.panics && (s.last == nil || (a.status == 200) != (s.last.Err == nil) ||
+				a.reason != "" && s.last.Err.Reason != a.reason) {
+				t.Fatalf("the event is %+v, want reason %q", s.last, a.reason)
+			}
+			f := s.newForbidden(s.issuer.APISecret())
+			f.tokens = tokens
+			f.texts["wrong secret"] = wrongSecret
+			for name, output := range s.outputs() {
+				if want, ok := proofOfLife[name]; ok && !a.panics && !strings.Contains(output, want) {
+					t.Errorf("%s: the output lacks %q:\n%s", name, want, output)
+				}
+				if found := f.find(output); found != "" {
+					t.Errorf("%s contains the %s:\n%s", name, found, output)
+				}
+				log := strings.HasPrefix(name, "log")
+				if log && a.status != 200 && !a.panics && !strings.Contains(output, "xenaauth: ") {
+					t.Errorf("%s has no record of the refusal", name)
+				}
+				if !log && name != "events" && strings.Contains(output, subject) {
+					t.Errorf("%s contains the subject:\n%s", name, output)
+				}
+			}
+		})
+	}
+}
+
+// proofOfLife are texts that show that an output was on.
+var proofOfLife = map[string]string{
+	"audit log": `"outcome":`, "events": "\n", "responses": "HTTP/1.1 ", "status": `"issuer":`,
+	"Prometheus": "xenaauth_decisions_total{", "OpenTelemetry metrics": "xenaauth.authenticate.duration",
+	"OpenTelemetry spans": "xenaauth.authenticate",
+}

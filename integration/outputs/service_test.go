@@ -1,0 +1,175 @@
+package outputs
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/auditlog"
+	"github.com/xenaauth/xenaauth/adapters/otelauth"
+	"github.com/xenaauth/xenaauth/adapters/promauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// auditKey is the key of the audit log. It is a secret of the service.
+const auditKey = "audit-key-that-is-long-enough-7f3a"
+
+// policySecret is a text that only policies of the service know.
+const policySecret = "policy-secret-8c41"
+
+// service is an API with every output that the library has.
+type service struct {
+	t         testing.TB
+	issuer    *xenaauthtest.Issuer
+	network   *network
+	validator *xenaauth.Validator
+	handler   http.Handler
+	logger    *slog.Logger
+
+	text, json, audit, hooks, responses bytes.Buffer
+
+	mu       sync.Mutex // guards hooks
+	registry *prometheus.Registry
+	spans    *tracetest.InMemoryExporter
+	reader   *metric.ManualReader
+	last     *xenaauth.Event
+}
+
+// newService returns an API that verifies JWTs and introspects opaque tokens. change may be nil.
+func newService(t testing.TB, change func(*xenaauth.Config)) *service {
+	t.Helper()
+	s := &service{
+		t: t, issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}),
+		registry: prometheus.NewRegistry(),
+		spans:    tracetest.NewInMemoryExporter(), reader: metric.NewManualReader(),
+	}
+	s.network = &network{issuer: s.issuer}
+	all := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
+	s.logger = slog.New(slog.NewMultiHandler(
+		slog.NewTextHandler(&s.text, all), slog.NewJSONHandler(&s.json, all)))
+	audit := auditlog.New(slog.New(slog.NewJSONHandler(&s.audit, nil)), []byte(auditKey))
+	metrics := promauth.New(&promauth.Options{Routes: true})
+	telemetry, err := otelauth.New(otelauth.Config{
+		TracerProvider: trace.NewTracerProvider(trace.WithSyncer(s.spans)),
+		MeterProvider:  metric.NewMeterProvider(metric.WithReader(s.reader)),
+	})
+	fatal(t, err)
+
+	cfg := s.issuer.HybridConfig()
+	s.network.rename(&cfg)
+	cfg.Logger = s.logger
+	cfg.BeforeIssuerCall = telemetry.BeforeIssuerCall
+	cfg.IssuerCall = func(ctx context.Context, c xenaauth.IssuerCall) {
+		metrics.IssuerCall(ctx, c)
+		telemetry.IssuerCall(ctx, c)
+		s.hook("%v %+v\n", c.Err, c)
+	}
+	if change != nil {
+		change(&cfg)
+	}
+	s.validator, err = xenaauth.NewValidator(cfg)
+	fatal(t, err)
+	metrics.Watch(s.validator)
+	_, err = telemetry.Watch(s.validator)
+	fatal(t, err)
+	s.registry.MustRegister(metrics)
+
+	s.mount(xenaauth.NewMiddleware(s.validator, &xenaauth.Options{
+		Logger: s.logger, ProblemTypes: "https://api.example/problems#",
+		Event: func(ctx context.Context, e xenaauth.Event) {
+			audit(ctx, e)
+			metrics.Event(ctx, e)
+			telemetry.Event(ctx, e)
+			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden { // its text is that of the policy
+				s.hook("%v %+v ", e.Err, e.Err)
+			}
+			s.hook("%s %v\n", e.Outcome, e.User)
+			s.last = &e
+		},
+	}))
+	return s
+}
+
+// mount registers the routes.
+func (s *service) mount(auth *xenaauth.Middleware) {
+	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	mux := http.NewServeMux()
+	mux.Handle("GET /invoices", auth.Require(xenaauth.AllScopes("testapi"))(next))
+	mux.Handle("GET /admin", auth.Require(xenaauth.AllScopes("admin"))(next))
+	mux.Handle("GET /news", auth.Optional(next))
+	panics := func(r *http.Request, _ *xenaauth.User) error {
+		panic(fmt.Sprint(policySecret, r.Header))
+	}
+	refuses := func(r *http.Request, _ *xenaauth.User) error {
+		return fmt.Errorf("the company is closed: %s", r.Header) // the log has the text of the error
+	}
+	mux.Handle("GET /panic", auth.Require(xenaauth.WhereRequest("panic", panics))(next))
+	mux.Handle("GET /policy", auth.Require(xenaauth.WhereRequest("policy", refuses))(next))
+	s.handler = mux
+}
+
+func (s *service) hook(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = fmt.Fprintf(&s.hooks, format, args...)
+}
+
+// send sends a request and keeps the whole response. It returns the status.
+func (s *service) send(r *http.Request) int {
+	w := httptest.NewRecorder()
+	func() {
+		defer func() { _ = recover() }() // as net/http does; the log of the server is not ours
+		s.handler.ServeHTTP(w, r)
+	}()
+	fatal(s.t, w.Result().Write(&s.responses))
+	return w.Code
+}
+
+// outputs returns everything that the API wrote, by the name of the output.
+func (s *service) outputs() map[string]string {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	var measured metricdata.ResourceMetrics
+	fatal(s.t, s.reader.Collect(ctx, &measured))
+	measurements, err := json.Marshal(measured)
+	fatal(s.t, err)
+	spans, err := json.Marshal(s.spans.GetSpans())
+	fatal(s.t, err)
+	get := func(h http.Handler) string {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		var b bytes.Buffer
+		fatal(s.t, w.Result().Write(&b))
+		return b.String()
+	}
+	status := get(s.validator.StatusHandler())
+	scrape := get(promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return map[string]string{
+		"log as text": s.text.String(), "log as JSON": s.json.String(), "audit log": s.audit.String(),
+		"events": s.hooks.String(), "responses": s.responses.String(), "status": status,
+		"Prometheus": scrape, "OpenTelemetry metrics": string(measurements), "OpenTelemetry spans": string(spans),
+	}
+}
+
+func fatal(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
