@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/connectauth"
 )
 
-// overConnect sends requests to a server that has every procedure.
+// overConnect sends requests to a Connect server that implements every procedure.
 func overConnect(t *testing.T, s *site) sender {
 	type value = wrapperspb.StringValue
 	handler := connect.NewUnaryHandler("/", func(
@@ -26,7 +26,7 @@ func overConnect(t *testing.T, s *site) sender {
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { _ = recover() }() // like middleware that recovers and writes nothing
+		defer func() { _ = recover() }() // like a middleware that recovers from panics and writes no response
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))
 	}))

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules are the table that every protocol has. A method of gRPC and Connect is the path
+// rules is the table of routes that every protocol uses. A method of gRPC or Connect is the path
 // /package.Service/Method.
 func rules() []routes.Rule {
 	return []routes.Rule{
@@ -42,7 +42,7 @@ func rules() []routes.Rule {
 	}
 }
 
-// caller says which credentials a request has.
+// caller names the credentials of a request.
 type caller string
 
 const (
@@ -66,7 +66,7 @@ func (s *site) token(scopes ...string) string {
 	})
 }
 
-// header returns the header of a caller's request.
+// header returns the header fields of a request with the credentials of a caller.
 func (s *site) header(t *testing.T, c caller) http.Header {
 	t.Helper()
 	var values []string
@@ -102,8 +102,8 @@ func (s *site) header(t *testing.T, c caller) http.Header {
 	return h
 }
 
-// TestDecisions sends each request through every protocol. The decision is the same, and it is
-// reported once.
+// TestDecisions sends each request through every protocol. Every protocol must make the expected
+// decision and report it in exactly one event.
 func TestDecisions(t *testing.T) {
 	const challenge = `Bearer realm="xena"`
 	for _, c := range []struct {
@@ -113,7 +113,7 @@ func TestDecisions(t *testing.T) {
 		reason    xenaauth.Reason
 		user      string
 		challenge string
-		route     string // "" is path
+		route     string // the route of the event; "" means that it is path
 	}{
 		{"/t.T/Any", good, 200, "", "ann", "", ""},
 		{"/t.T/Any", plain, 200, "", "ann", "", ""},
@@ -213,7 +213,8 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// wantEvent wants exactly one event, and the one that fits the decision.
+// wantEvent fails the test unless there is exactly one event since the last call, with the outcome,
+// reason and route of the decision.
 func (s *site) wantEvent(t *testing.T, protocol string, status int, reason xenaauth.Reason, user, route string) {
 	t.Helper()
 	events := s.take()

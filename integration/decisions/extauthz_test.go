@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 )
 
-// overExtAuthz sends the requests of Envoy about requests.
+// overExtAuthz sends each request inside a check request, as Envoy does.
 func overExtAuthz(t *testing.T, s *site) sender {
 	service, err := extauthz.New(extauthz.Config{Middleware: s.auth, Find: s.table.Find, Identity: s.identity})
 	fatal(t, err)

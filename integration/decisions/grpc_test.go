@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/grpcauth"
 )
 
-// overGRPC calls a server that has every method.
+// overGRPC sends requests to a gRPC server that implements every method.
 func overGRPC(t *testing.T, s *site) sender {
 	guard := grpcauth.New(s.auth, s.table.Find)
 	server := grpc.NewServer(append([]grpc.ServerOption{
@@ -72,7 +72,7 @@ func overGRPC(t *testing.T, s *site) sender {
 	}
 }
 
-// plantedStream is a stream with the planted user in its context.
+// plantedStream is a server stream whose context contains the planted user.
 type plantedStream struct{ grpc.ServerStream }
 
 func (s *plantedStream) Context() context.Context { return plant(s.ServerStream.Context()) }

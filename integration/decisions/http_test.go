@@ -24,7 +24,7 @@ func overHTTP(_ *testing.T, s *site) sender {
 	}
 }
 
-// overForwardAuth sends the subrequests of Caddy about requests.
+// overForwardAuth sends a subrequest about each request, as Caddy does.
 func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
@@ -45,7 +45,7 @@ func overForwardAuth(t *testing.T, s *site) sender {
 func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	w := httptest.NewRecorder()
 	func() {
-		defer func() { _ = recover() }() // like middleware that recovers and writes nothing
+		defer func() { _ = recover() }() // like a middleware that recovers from panics and writes no response
 		h.ServeHTTP(w, r)
 	}()
 	header := w.Result().Header
@@ -59,7 +59,7 @@ func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	return out
 }
 
-// reasonOf returns the reason in problem details.
+// reasonOf returns the reason in a problem details body.
 func reasonOf(t *testing.T, body []byte) string {
 	var problem struct{ Reason string }
 	fatal(t, json.Unmarshal(body, &problem))

@@ -8,8 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestIdentityTooLarge has a user that does not fit in the identity headers of a proxy. The request is
-// refused, and the refusal is its one event.
+// TestIdentityTooLarge sends the token of a user who does not fit into the identity headers of a
+// proxy. The request is refused, and the only event reports this refusal.
 func TestIdentityTooLarge(t *testing.T) {
 	for _, name := range []string{"forward-auth", "ext_authz"} {
 		for _, path := range []string{"/t.T/Any", "/t.T/Optional"} {

@@ -13,11 +13,12 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// TestPanic has a policy, or the listener of events, that panics. No protocol may send a success, also
-// if a program around the guard recovers from the panic and writes nothing.
+// TestPanic tests a policy that panics and a function Options.Event that panics. No protocol may
+// then send a success. This also holds if a program around the guard recovers from the panic and
+// writes no response.
 func TestPanic(t *testing.T) {
 	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // two of the protocols log the stack
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // two of the protocols log the stack of a panic
 	t.Cleanup(func() { slog.SetDefault(before) })
 	table := []routes.Rule{
 		{Pattern: "/t.T/Policy", Access: routes.Require(xenaauth.Where("panic", func(context.Context, *xenaauth.User) error {

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// keyProof is a proof of possession for tests: the field X-Test-Key contains the key itself.
+// keyProof is a proof of possession for tests: the header field X-Test-Key must contain the key to
+// which the token is bound.
 type keyProof struct{}
 
 func (keyProof) Scheme() string            { return "TestKey" }
@@ -38,8 +39,9 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.Method+" "+r.URL.Path)
 }
 
-// TestProof has a middleware that checks a proof of possession. Every protocol passes the fields of
-// the client to the proof, and the fields of the proof to the client.
+// TestProof uses a middleware that checks a proof of possession. Every protocol must pass the
+// header fields of the client to the proof, and the header fields that the proof sets to the
+// client.
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// site is one middleware and one table, and the events that the middleware reported.
+// site is what all protocols share: a middleware, a table of routes, and the events that the
+// middleware reported.
 type site struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
@@ -49,7 +50,7 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// take returns the events since the last call.
+// take returns the events that were reported since the last call.
 func (s *site) take() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,33 +59,33 @@ func (s *site) take() []xenaauth.Event {
 	return events
 }
 
-// request is a request of a client, to the host api.example.
+// request is a request of a client to the host api.example.
 type request struct {
 	path   string
 	header http.Header
 }
 
-// decision is what a client, and the handler behind the guard, learn about a request.
+// decision is what every protocol can show about a request to the client or to the handler.
 type decision struct {
 	allowed    bool
-	user       string // the subject, or "" if the request is anonymous
+	user       string // the subject, or "" for an anonymous request
 	code       codes.Code
 	reason     string
 	challenges string // the WWW-Authenticate fields
 	retryAfter string
 }
 
-// response is a decision with what only some of the protocols have.
+// response is a decision, together with values that only some protocols can show.
 type response struct {
 	decision
-	status int         // of HTTP, or 0
-	header http.Header // of the response, or of what a proxy sends to the client
+	status int         // the HTTP status, or 0 if the protocol has none
+	header http.Header // the header fields that the client gets, directly or from a proxy
 }
 
-// sender sends a request through a protocol.
+// sender sends a request through a protocol and returns the response.
 type sender func(*testing.T, request) response
 
-// protocols are the ways to send a request. Each returns a function that sends requests to the site.
+// protocols maps the name of each protocol to a function. The function returns a sender for a site.
 var protocols = map[string]func(*testing.T, *site) sender{
 	"net/http":     overHTTP,
 	"gRPC":         overGRPC,
@@ -93,7 +94,7 @@ var protocols = map[string]func(*testing.T, *site) sender{
 	"ext_authz":    overExtAuthz,
 }
 
-// codeOf returns the code by which gRPC answers what HTTP answers by a status.
+// codeOf returns the gRPC code that has the meaning of an HTTP status.
 func codeOf(status int) codes.Code {
 	switch status {
 	case http.StatusOK:
@@ -107,12 +108,12 @@ func codeOf(status int) codes.Code {
 }
 
 // planted is a user that a program around the guard puts into the context of every request. No
-// guard may believe it.
+// guard may take it for the user of the request.
 var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
 func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }
 
-// subject returns the subject of the user that a handler finds.
+// subject returns the subject of the user in a context, as a handler reads it.
 func subject(ctx context.Context) string {
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return user.Subject()

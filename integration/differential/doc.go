@@ -1,4 +1,4 @@
 // Package differential compares the verification of tokens with two other libraries, go-jose and
-// golang-jwt. Both accept each token that xenaauth accepts, and read the same claims. The package
-// has only tests.
+// golang-jwt. If xenaauth accepts a token, both libraries must accept it too and read the same
+// claims. The package contains only tests.
 package differential

@@ -17,13 +17,14 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// side is an issuer with one algorithm, a Validator for it, and its public key as go-jose reads it.
+// side is an issuer that signs with one algorithm, a Validator for this issuer, and the issuer's
+// public key in the form that go-jose uses.
 type side struct {
 	algorithm string
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	words     *strings.Replacer // replaces the values that differ in each process
+	words     *strings.Replacer // replaces words in fuzz inputs by values that differ in each process
 }
 
 func sides(t testing.TB) (all []*side) {
@@ -53,7 +54,7 @@ func sides(t testing.TB) (all []*side) {
 	return all
 }
 
-// The parts of valid tokens.
+// The texts from which valid tokens are made.
 var (
 	headers = []string{
 		`{"alg":"$ALG","kid":"$KID","typ":"at+jwt"}`,
@@ -67,7 +68,7 @@ var (
 	}
 )
 
-// goJose returns the payload of a token that go-jose verifies.
+// goJose verifies a token with go-jose and returns its payload.
 func (s *side) goJose(token string) ([]byte, error) {
 	parsed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(s.algorithm)})
 	if err != nil {
@@ -76,7 +77,7 @@ func (s *side) goJose(token string) ([]byte, error) {
 	return parsed.Verify(s.key)
 }
 
-// golangJWT returns the claims of a token that golang-jwt accepts.
+// golangJWT verifies a token with golang-jwt and returns its claims.
 func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
 	claims := jwt.MapClaims{}
 	_, err := jwt.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return s.key, nil },
@@ -85,8 +86,8 @@ func (s *side) golangJWT(token string) (jwt.MapClaims, error) {
 	return claims, err
 }
 
-// byOtherName reports whether the algorithm of a token is Ed25519, its name in RFC 9864. The other
-// libraries may not know this name.
+// byOtherName reports whether the alg of a token is Ed25519, the name from RFC 9864. The other
+// libraries may not support this name.
 func byOtherName(token string) bool {
 	first, _, _ := strings.Cut(token, ".")
 	text, err := base64.RawURLEncoding.DecodeString(first)
@@ -96,8 +97,8 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// agree fails if xenaauth accepts a token that another library refuses, or reads another user from
-// it. It reports whether xenaauth accepts the token.
+// agree fails the test if xenaauth accepts a token that another library refuses, or if the two read
+// different users from it. It reports whether xenaauth accepts the token.
 func (s *side) agree(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)
@@ -137,8 +138,8 @@ func (s *side) agree(t *testing.T, token string) bool {
 	return true
 }
 
-// TestGoodTokensAreGoodToAll checks that all three libraries accept valid tokens. Otherwise the
-// fuzz target would prove nothing.
+// TestGoodTokensAreGoodToAll requires that all three libraries accept valid tokens. If they did
+// not, FuzzVerify would prove nothing.
 func TestGoodTokensAreGoodToAll(t *testing.T) {
 	for _, s := range sides(t) {
 		for _, header := range headers {
@@ -153,8 +154,8 @@ func TestGoodTokensAreGoodToAll(t *testing.T) {
 	}
 }
 
-// FuzzVerify signs an arbitrary header and payload and changes one byte of the token. If xenaauth
-// accepts the token, go-jose and golang-jwt accept it too.
+// FuzzVerify signs an arbitrary header and payload, and then changes one byte of the token. If
+// xenaauth accepts the token, go-jose and golang-jwt must accept it too.
 func FuzzVerify(f *testing.F) {
 	all := sides(f)
 	for i, header := range headers {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestAllowed sends requests that pass, and checks what the service gets.
+// TestAllowed sends requests that must pass, and checks the requests that arrive at the service.
 func TestAllowed(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{
@@ -64,8 +64,8 @@ func TestAllowed(t *testing.T) {
 	})
 }
 
-// TestRefused compares the refusal that the client gets with that of xenaauth. The fields of
-// [proxy] list the allowed differences.
+// TestRefused compares the refusal that the client gets through a proxy with the refusal that
+// xenaauth writes itself. The fields of [proxy] list the allowed differences.
 func TestRefused(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		good := e.issuer.JWT(xenaauthtest.Token{})
@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// direct returns the response of xenaauth itself, without a proxy.
+// direct returns the response that xenaauth writes without a proxy.
 func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
@@ -148,7 +148,7 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// compare reports what the proxy changed in a refusal.
+// compare fails the test if the proxy changed a refusal in a way that is not allowed.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status

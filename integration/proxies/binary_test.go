@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBinary has xenagate itself behind the proxies, with its sample configuration. It also
-// restarts xenagate.
+// TestBinary runs the program xenagate with its sample configuration behind the proxies, and
+// restarts it.
 func TestBinary(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "xenagate")
 	build := exec.Command("go", "build", "-o", binary, ".")
@@ -20,7 +20,7 @@ func TestBinary(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	table, err := routes.New([]routes.Rule{ // the rules of the sample
+	table, err := routes.New([]routes.Rule{ // the rules of the sample configuration
 		{Pattern: "GET /Api/User/FiscalSetup", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 		{Pattern: "/Api/Report/", Access: routes.Require(xenaauth.AllScopes("testapi", "reports"))},
 		{Pattern: "GET /health", Access: routes.Public()},

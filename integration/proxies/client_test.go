@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// answer is the response that a client got.
+// answer is the response that the client got.
 type answer struct {
 	Status int
 	Header http.Header
 	Body   string
 }
 
-// raw sends bytes to the proxy and reads one response. method is the method of the request.
+// raw sends bytes to the proxy and reads one response. The request in these bytes must have the
+// given method.
 func (e *env) raw(method, request string) (a answer, err error) {
 	c, err := net.DialTimeout("tcp", e.addr, 5*time.Second)
 	if err != nil {
@@ -39,7 +40,8 @@ func (e *env) raw(method, request string) (a answer, err error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// try sends a request with these header lines, unchanged.
+// try sends a request with these header lines exactly as they are. It returns an error if the proxy
+// sends no response.
 func (e *env) try(method, target, body string, lines ...string) (answer, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example\r\n", method, target)
@@ -56,7 +58,7 @@ func (e *env) try(method, target, body string, lines ...string) (answer, error) 
 	return e.raw(method, b.String())
 }
 
-// do is try for a request that the proxy must respond to.
+// do calls try and fails the test if the proxy sends no response.
 func (e *env) do(t *testing.T, method, target, body string, lines ...string) answer {
 	t.Helper()
 	a, err := e.try(method, target, body, lines...)
@@ -66,7 +68,7 @@ func (e *env) do(t *testing.T, method, target, body string, lines ...string) ans
 	return a
 }
 
-// get is do for the method GET.
+// get calls do with the method GET.
 func (e *env) get(t *testing.T, target string, lines ...string) answer {
 	t.Helper()
 	return e.do(t, http.MethodGet, target, "", lines...)
@@ -74,7 +76,7 @@ func (e *env) get(t *testing.T, target string, lines ...string) answer {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// seen returns the request that the service got.
+// seen returns the request that arrived at the service.
 func (a answer) seen(t *testing.T) (s seen) {
 	t.Helper()
 	if a.Status != http.StatusOK {

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules has the rules of the table.
+// rules are the rules of the table of routes.
 var rules = []routes.Rule{
 	{Pattern: "/api/", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 	{Pattern: "/admin", Access: routes.Require(xenaauth.AllScopes("admin"))},
@@ -30,7 +30,7 @@ var rules = []routes.Rule{
 	{Pattern: "secret.example/", Access: routes.Require(xenaauth.AllScopes("admin"))},
 }
 
-// env is the environment of a proxy: an issuer, xenagate, and the service behind the proxy.
+// env is a proxy with everything around it: an issuer, xenagate, and the service behind the proxy.
 type env struct {
 	*proxy
 	addr    string // the address of the proxy
@@ -73,10 +73,10 @@ func newEnv(t *testing.T, p *proxy) *env {
 	return e
 }
 
-// subrequests counts the subrequests of the proxy to xenagate.
+// subrequests counts the subrequests that the proxy sends to xenagate.
 type subrequests struct {
 	n      atomic.Int64
-	bodies atomic.Int64 // the number of subrequests with a body
+	bodies atomic.Int64 // the number of subrequests that had a body
 }
 
 func (a *subrequests) before(next http.Handler) http.Handler {
@@ -89,7 +89,7 @@ func (a *subrequests) before(next http.Handler) http.Handler {
 	})
 }
 
-// server is an HTTP server that a test can stop, and start again on the same port.
+// server is an HTTP server. A test can stop it and start it again on the same port.
 type server struct {
 	handler http.Handler
 	addr    string
@@ -120,7 +120,7 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// stop closes the listener and all connections, including those with a running request.
+// stop closes the listener and all connections, including connections with a running request.
 func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

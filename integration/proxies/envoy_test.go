@@ -11,7 +11,7 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // known to protojson
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // imported so that protojson can read its messages
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -21,9 +21,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestEnvoySamples reads the sample configurations with the definitions of Envoy, which need not be
-// installed. Every field is known, every value is within its range, and the filter has safe
-// settings.
+// TestEnvoySamples reads the sample configurations with the definitions of Envoy's configuration.
+// Envoy itself need not be installed. Every field must be defined, every value must be within its
+// range, and the filter must have safe settings.
 func TestEnvoySamples(t *testing.T) {
 	id, err := identity.New(identity.Config{})
 	if err != nil {
@@ -92,7 +92,7 @@ func TestEnvoySamples(t *testing.T) {
 			dotted := []string{
 				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 			}
-			if filter.GetHttpService() != nil { // over gRPC, the response of xenagate removes them
+			if filter.GetHttpService() != nil { // with the gRPC protocol, the response of xenagate removes these fields
 				for _, name := range id.Names() {
 					dotted = append(dotted, strings.ToLower(name))
 				}
@@ -125,8 +125,8 @@ func TestEnvoySamples(t *testing.T) {
 	}
 }
 
-// shows reports whether a filter that uses HTTP passes on a field. Envoy matches whole names in
-// lower case.
+// shows reports whether a filter that uses HTTP passes a header field on to xenagate. Envoy
+// compares complete names in lower case.
 func shows(filter *extauthzv3.ExtAuthz, name string) bool {
 	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
 		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)

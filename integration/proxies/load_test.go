@@ -15,7 +15,7 @@ import (
 // TestBigHeaders sends very long tokens, and tokens of users with many scopes.
 func TestBigHeaders(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
-		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes it a third longer
+		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes the claim longer by a third
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
 			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
 				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
@@ -25,7 +25,7 @@ func TestBigHeaders(t *testing.T) {
 		if a := e.get(t, "/api/a", bearer(long)); a.Status/100 != 4 {
 			t.Errorf("a token of %d bytes: %d", len(long), a.Status)
 		}
-		for n, status := range map[int]int{120: 200, 200: 403} { // 3 KiB of identity fields
+		for n, status := range map[int]int{120: 200, 200: 403} { // identity header fields of 3 KiB
 			scopes := []string{"testapi"}
 			for i := range n {
 				scopes = append(scopes, fmt.Sprintf("scope-number-%07d", i))
@@ -40,8 +40,8 @@ func TestBigHeaders(t *testing.T) {
 	})
 }
 
-// TestConcurrent sends 1000 requests at the same time, from 20 users and from clients without a
-// token.
+// TestConcurrent sends 1000 requests at the same time. They come from 20 users and from clients
+// without a token.
 func TestConcurrent(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		tokens := make([]string, 20)
@@ -74,12 +74,12 @@ func TestConcurrent(t *testing.T) {
 	})
 }
 
-// TestRestart stops xenagate while requests arrive. No request passes until xenagate runs again.
-// Then every request passes.
+// TestRestart stops xenagate and starts it again while requests arrive. While xenagate is stopped,
+// no request may pass. After the start, every request with a token must pass.
 func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
-		var phase, before, during, after atomic.Int64 // phase: 0 up, 1 down, 2 up again, 3 the end
+		var phase, before, during, after atomic.Int64 // phase 0: xenagate runs, 1: it is stopped, 2: it runs again, 3: the test ends
 		var wg sync.WaitGroup
 		for i := range 24 {
 			wg.Go(func() {
@@ -117,20 +117,20 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestSlowIssuer has an issuer that responds shortly before the timeout of xenagate. The proxy must
-// wait for xenagate.
+// TestSlowIssuer uses an issuer that responds shortly before the timeout of xenagate. The proxy
+// must wait for the response of xenagate.
 func TestSlowIssuer(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		t.Parallel()
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // xenagate has the metadata after this
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // after this request, xenagate has the metadata
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
 		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
 	})
 }
 
-// TestFrozen has a xenagate that accepts requests and never responds. The proxy must refuse them
-// after its timeout.
+// TestFrozen replaces xenagate by a server that accepts requests and never responds. The proxy must
+// refuse the client's requests after the timeout of its configuration.
 func TestFrozen(t *testing.T) {
 	impatient = true
 	defer func() { impatient = false }()

@@ -15,8 +15,9 @@ import (
 	"time"
 )
 
-// freeAddr returns a loopback address without a listener. Its port is outside the range that the
-// system uses for outgoing connections: a connection of the tests could take such a port first.
+// freeAddr returns a loopback address on which no program listens. Its port is outside the range
+// that the system uses for outgoing connections, so that no connection of the tests can take the
+// port first.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for range 100 {
@@ -30,7 +31,7 @@ func freeAddr(t *testing.T) string {
 	return ""
 }
 
-// output holds the output of a process.
+// output collects the output of a process.
 type output struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -55,7 +56,8 @@ type process struct {
 	ended chan struct{}
 }
 
-// start starts a program and waits until it listens on addr. The test kills it at its end.
+// start starts a program and waits until it listens on addr. At the end of the test it kills the
+// program.
 func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(program, args...), out: new(output), ended: make(chan struct{})}
@@ -93,10 +95,10 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	return p
 }
 
-// kill ends the program and its children, and waits for it.
+// kill ends the program and its children, and waits until the program has ended.
 func (p *process) kill() {
 	select {
-	case <-p.ended: // another process may have its id now
+	case <-p.ended: // after that, another process may have this process id
 		return
 	default:
 	}
@@ -104,7 +106,8 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// tempDir returns a directory that the workers of nginx can enter. They do not run as root.
+// tempDir returns a directory that the worker processes of nginx can read, although they do not run
+// as root.
 func tempDir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -114,7 +117,7 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// eventually calls ok until it returns true.
+// eventually calls ok repeatedly until it returns true. It fails the test if that takes too long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -126,8 +129,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// sample returns a file of cmd/xenagate/deploy with some words replaced. words are pairs of an old
-// and a new word. The file must contain every old word.
+// sample returns the text of a file of cmd/xenagate/deploy after replacements. words are pairs of
+// an old text and a new text. The file must contain every old text.
 func sample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)

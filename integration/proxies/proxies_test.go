@@ -16,11 +16,11 @@ const (
 	sampleService = "127.0.0.1:8081"
 )
 
-// impatient replaces the timeouts of 7 and 8 s in the samples by 1 s.
+// impatient replaces the timeouts of 7 s and 8 s in the sample configurations by 1 s.
 var impatient bool
 
-// patient returns a sample. For tests that wait for the timeout, it replaces the timeout by a
-// shorter one.
+// patient returns a sample configuration. In tests that wait for the timeout, it replaces the
+// timeout by a shorter one.
 func patient(t *testing.T, name, long, short string, replace ...string) string {
 	t.Helper()
 	if !impatient {
@@ -29,24 +29,24 @@ func patient(t *testing.T, name, long, short string, replace ...string) string {
 	return sample(t, name, append(replace, long, short)...)
 }
 
-// proxy is a program that the tests run.
+// proxy is a reverse proxy that the tests run, with the ways in which it differs from the others.
 type proxy struct {
 	name      string
 	dialect   forwardauth.Dialect
-	prefix    string // forwardauth.Config.PathPrefix
-	h2c       bool   // the sample accepts HTTP/2 without TLS
-	optional  bool   // CI can install no package of it
+	prefix    string // the value of forwardauth.Config.PathPrefix
+	h2c       bool   // its sample configuration accepts HTTP/2 without TLS
+	optional  bool   // CI has no package of it to install
 	config    func(t *testing.T, dir string, e *env) (args []string)
-	onlyUsual bool // removes names with "-", "_" and ".", but not with other separators
-	trailers  bool // passes on trailers: a service must not take the user from them
+	onlyUsual bool // it removes identity fields whose names are written with "-", "_" or ".", but not with other separators
+	trailers  bool // it passes on trailers, so the service must not read the user from a trailer
 
-	// Where the response to the client differs from that of xenaauth.
-	malformed int  // the status instead of 400
-	gone      int  // the status if xenagate can't be reached
-	frozen    int  // the status if xenagate does not respond; 0 if its timeout can't be set
+	// The differences between the response that the client gets and the response of xenaauth.
+	malformed int  // the status that replaces 400, or 0
+	gone      int  // the status if the proxy cannot reach xenagate
+	frozen    int  // the status if xenagate does not respond; 0 if the proxy has no setting for this timeout
 	ownBody   bool // the proxy replaces the body of refusals
-	noRetry   bool // Retry-After is missing
-	ownHeads  bool // Cache-Control of refusals is missing
+	noRetry   bool // refusals lack Retry-After
+	ownHeads  bool // refusals lack Cache-Control
 }
 
 var all = []proxy{
@@ -62,7 +62,7 @@ var all = []proxy{
 		name: "haproxy", dialect: forwardauth.HAProxy, config: haproxyConfig,
 		gone: 503, frozen: 503, h2c: true, trailers: true,
 	},
-	// CI does not run these two: no package registry in its reach has them.
+	// CI does not run Traefik and Envoy, because no package registry that it can reach has them.
 	{
 		name: "traefik", optional: true, dialect: forwardauth.Traefik, config: traefikConfig,
 		gone: 500, trailers: true,
@@ -140,7 +140,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// find returns the path of the program. The test is skipped if the program is missing.
+// find returns the path of the program. If the program is missing, the test is skipped.
 func (p *proxy) find(t *testing.T) string {
 	t.Helper()
 	name := p.name

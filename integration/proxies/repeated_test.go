@@ -8,9 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestRepeated repeats each field that a line of the samples handles: two values in both orders,
-// both values as one list, and one value beside an empty field. If a line read only the first or
-// the last field, the other would pass.
+// TestRepeated repeats each header field that the sample configurations handle: two values in both
+// orders, both values as one list, and a value beside an empty field. If the configuration handled
+// only the first or only the last field, the other field would pass.
 func TestRepeated(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -19,7 +19,7 @@ func TestRepeated(t *testing.T) {
 		for _, name := range names {
 			for _, values := range [][]string{{"a", "b"}, {"b", "a"}, {"a, b"}, {"", "a"}, {"a", ""}, {"a", "a", "b"}} {
 				lines := append([]string{token}, named(name, values)...)
-				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):] // one of the names in another case
+				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):] // the last of the fields has its name in another case
 				a, err := e.try("GET", "/api/x", "", lines...)
 				if err != nil || a.Status != 200 {
 					if !e.optional {
@@ -44,8 +44,8 @@ func TestRepeated(t *testing.T) {
 	})
 }
 
-// TestRepeatedCredentials sends two tokens, two hosts and two lengths. Such a request must not pass
-// if two servers can read it differently.
+// TestRepeatedCredentials sends requests with two tokens, two hosts or two lengths. If two servers
+// can read such a request differently, it must not pass.
 func TestRepeatedCredentials(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -72,12 +72,13 @@ func TestRepeatedCredentials(t *testing.T) {
 			a, err := e.raw("POST", "POST /open/x HTTP/1.1\r\nHost: api.example\r\n"+lines+"\r\n\r\n0\r\n\r\n"+inner)
 			t.Logf("%q: %d, %v", lines, a.Status, err)
 		}
-		e.service.check(t) // the service got no request for /admin/x
+		e.service.check(t) // no request for /admin/x arrived at the service
 	})
 }
 
-// TestMethodByHTTP2 sends HTTP/2 requests that contradict themselves, or that have a line break in a
-// field. A proxy that accepts one makes an HTTP/1.1 request of it for the service.
+// TestMethodByHTTP2 sends HTTP/2 requests that contradict themselves or have a line break in a
+// field. If a proxy accepted one, it would forward it to the service as an HTTP/1.1 request with
+// another meaning.
 func TestMethodByHTTP2(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		if !e.h2c {

@@ -18,20 +18,20 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// service is the service behind the proxies. It responds with the request that it got. It checks
-// each request for what must be true of every request that arrives, in every test.
+// service is the HTTP server behind the proxies. Its response describes the request that arrived.
+// In every test it also checks what must be true of each request that arrives.
 type service struct {
 	addr     string
 	n        atomic.Int64
-	trailers bool // trailers may arrive
-	signs    bool // names with characters other than letters, digits and "-" may arrive
+	trailers bool // whether trailers may arrive
+	signs    bool // whether field names with characters other than letters, digits and "-" may arrive
 	routes   *routes.Table
 	identity *identity.Identity
 	mu       sync.Mutex
 	wrong    []string
 }
 
-// seen is a request as the service got it.
+// seen describes a request that arrived at the service.
 type seen struct {
 	Method, Host, URI            string
 	Header                       http.Header
@@ -67,7 +67,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// hold returns what is wrong with a request that passed.
+// hold checks a request that arrived, and returns what is wrong with it.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -98,7 +98,7 @@ func (s *service) hold(r *http.Request) {
 			s.violation(r, "%s has arrived, which services fold", name)
 		}
 		switch folded := fold(name); {
-		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // set by the proxy
+		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // header fields that the proxy sets
 		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)
@@ -129,7 +129,8 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// misleading lists fields from which a service could read a wrong address, host, scheme or path.
+// misleading lists header fields from which a service could read a false address, host, scheme or
+// path.
 var misleading = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
@@ -137,7 +138,8 @@ var misleading = []string{
 	"x-http-host-override", "proxy",
 }
 
-// fold returns a field name as the least careful service compares it.
+// fold returns a field name in a form in which names are equal if any server could take one for the
+// other.
 func fold(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -155,7 +157,7 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// check fails the test if a request arrived that must not arrive.
+// check fails the test if hold found a fault in a request that arrived.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

@@ -9,7 +9,7 @@ import (
 )
 
 // TestSpoofedIdentity sends identity fields of the client, in every spelling that a service could
-// take for those of xenagate. The service checks that none arrives.
+// take for an identity field of xenagate. The service checks that none of these fields arrives.
 func TestSpoofedIdentity(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))
@@ -49,7 +49,7 @@ func TestSpoofedIdentity(t *testing.T) {
 			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
 		}
 		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
-			a.seen(t) // the service has checked the user
+			a.seen(t) // service.hold has checked the user of this request
 		}
 
 		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+
@@ -63,7 +63,7 @@ func TestSpoofedIdentity(t *testing.T) {
 	})
 }
 
-// spoof sends header lines to a route that requires a user, and to a public route.
+// spoof sends these header lines to a route that requires a user and to a public route.
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {
@@ -81,8 +81,9 @@ func (e *env) spoof(t *testing.T, token string, lines []string) {
 	e.service.check(t)
 }
 
-// TestSpoofedMethod sends fields that ask for another method, in every spelling that a service
-// could take for such a field. The request is refused, or the field does not arrive.
+// TestSpoofedMethod sends header fields that ask for another method, in every spelling that a
+// service could take for one of these fields. Either the request is refused, or the field does not
+// arrive at the service.
 func TestSpoofedMethod(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -116,7 +117,8 @@ func TestSpoofedMethod(t *testing.T) {
 	})
 }
 
-// TestSpoofedTarget sends fields of the client that describe another original request.
+// TestSpoofedTarget sends header fields in which the client claims another original host, path or
+// method.
 func TestSpoofedTarget(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

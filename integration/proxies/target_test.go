@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// tricks lists targets that some servers read as /admin, or as a path with a weaker rule. None may
-// pass.
+// tricks lists request targets that some servers read as /admin or as a path with a weaker rule. No
+// request with one of them may pass.
 var tricks = []string{
 	"/admin", "/admin/", "/admin/x", "//admin", "///admin/x", "/api//admin", "/api//../admin/x",
 	"//api.example/admin", "/open//../admin", "/./admin", "/api/./x", "/api/../admin", "/open/../admin/x",
@@ -34,8 +34,8 @@ var tricks = []string{
 	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
-// TestTargets sends the targets unchanged. service.hold checks each request that arrives by the
-// rule for its target. Of these targets none may pass.
+// TestTargets sends each target of tricks exactly as it is. No request may pass. If one arrives at
+// the service, service.hold compares it with the rule for its target.
 func TestTargets(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))
@@ -43,7 +43,7 @@ func TestTargets(t *testing.T) {
 			for _, target := range tricks {
 				before := e.service.n.Load()
 				a, err := e.try(method, target, "", user)
-				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" { // a proxy may respond itself
+				if err == nil && a.Status/100 != 4 && method+target != "OPTIONS*" { // a proxy may respond without asking xenagate
 					t.Errorf("%s %q: %d %s", method, target, a.Status, a.Body)
 				}
 				if e.service.n.Load() != before {
@@ -53,7 +53,7 @@ func TestTargets(t *testing.T) {
 		}
 		e.service.check(t)
 
-		// Unusual targets that are legal: they may pass, or the proxy may refuse them.
+		// Targets that are unusual but legal. The proxy may let these requests pass or refuse them.
 		admin := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi", "admin"}}))
 		for _, target := range []string{
 			"/api/%C3%A5", "/api/x%2Dy", "/api/~x", "/api/a+b", "/api/@:!$&'()*,=", "/api/?//../admin", "/api/x?%00%2f..",

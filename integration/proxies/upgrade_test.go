@@ -19,7 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// upgrades lists values of Upgrade fields. Each entry has the values of the fields of one request.
+// upgrades lists the Upgrade fields of requests. Each entry has the values of all Upgrade fields of
+// one request.
 var upgrades = [][]string{
 	{"websocket"}, {"WebSocket"}, {"WEBSOCKET"}, {"h2c"}, {"H2C"}, {"h2"}, {"TLS/1.0"}, {""},
 	{"h2c", "websocket"}, {"websocket", "h2c"}, {"H2c", "WebSocket"}, {"WebSocket", "H2c"},
@@ -31,7 +32,8 @@ var upgrades = [][]string{
 	{"websocket/13"}, {"websocket;h2c"}, {"h2c;websocket"}, {"\"websocket\""}, {"websocket\x0bh2c"}, {"websocket\xa0"},
 }
 
-// connections lists values of Connection fields in the same way.
+// connections lists the Connection fields of requests. Each entry has the values of all Connection
+// fields of one request.
 var connections = [][]string{
 	{"Upgrade"}, {"upgrade"}, {"Upgrade, HTTP2-Settings"}, {"HTTP2-Settings, Upgrade"}, {"Upgrade", "HTTP2-Settings"},
 	{"HTTP2-Settings", "Upgrade"}, {"keep-alive, Upgrade"}, {"keep-alive", "Upgrade"}, {"Upgrade", "keep-alive"},
@@ -39,10 +41,11 @@ var connections = [][]string{
 	{"HTTP2-Settings"}, {"keep-alive"}, {"close"}, {""}, {"", "Upgrade"}, nil,
 }
 
-// TestUpgrades asks a public route for other protocols, with every combination of the fields. The
-// service accepts h2c without HTTP2-Settings. After such an upgrade the gateway would not see the
-// requests of the client. The service must get no Upgrade field, or a single one with the value
-// websocket, and no HTTP/2 request.
+// TestUpgrades sends requests to a public route that ask for another protocol, with every
+// combination of upgrades and connections. The service would accept h2c even without the field
+// HTTP2-Settings, and after that upgrade the gateway would no longer see the client's requests. So
+// the service must get no Upgrade field or a single one with the value websocket, and no HTTP/2
+// request.
 func TestUpgrades(t *testing.T) {
 	more := [][]string{
 		nil,
@@ -91,8 +94,8 @@ func TestUpgrades(t *testing.T) {
 	})
 }
 
-// TestUpgradeByHTTP2 asks for an upgrade over HTTP/2 (RFC 8441), if the proxy accepts HTTP/2
-// without TLS.
+// TestUpgradeByHTTP2 asks for an upgrade in an HTTP/2 request (RFC 8441), if the proxy accepts
+// HTTP/2 without TLS.
 func TestUpgradeByHTTP2(t *testing.T) {
 	upgradeable(t, func(t *testing.T, e *env) {
 		if !e.h2c {
@@ -137,8 +140,8 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// upgrade sends the request with this number. If the protocol changes, it continues with the new
-// protocol.
+// upgrade sends a request that asks for an upgrade. number identifies the request in the log of the
+// service. If the server changes the protocol, upgrade continues with the new protocol.
 func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -158,26 +161,28 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 		answered(c, 3)
 	default:
 		_, err := io.Copy(io.Discard, resp.Body)
-		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // like HttpClient of Java
+		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // a request like that of Java's HttpClient
 		if err != nil || resp.StatusCode >= 500 || plain && resp.StatusCode != 200 {
 			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
 		}
 	}
 }
 
-// echoes sends a WebSocket message (RFC 6455, section 5.2) and reports whether it comes back.
+// echoes sends a WebSocket message (RFC 6455, section 5.2) and fails the test unless the message
+// comes back.
 func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
-	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // the mask is zero
+	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // a message with the mask zero
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(in, got); err != nil || string(got) != "\x81\x02hi" {
 		t.Errorf("%q: the WebSocket echoes %q, %v", lines, got, err)
 	}
-	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00") // the end
+	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00") // the closing message
 }
 
-// upgraded checks the requests that reached the service since the last call. asked has the requests
-// by their numbers. It returns the number of opened WebSockets.
+// upgraded checks the requests that arrived at the service since the last call. asked has the
+// header lines of each request, by its number. upgraded returns the number of WebSockets that were
+// opened.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
@@ -208,8 +213,8 @@ func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	return websockets
 }
 
-// upgradeable runs a test with every proxy and with xenagate as a reverse proxy. The service is
-// Hypercorn.
+// upgradeable runs a test with every proxy, and with xenagate as a reverse proxy. The service
+// behind them is Hypercorn.
 func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	hypercorn := proxy{name: "hypercorn"}
 	server := hypercorn.find(t)
@@ -237,7 +242,7 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	}
 }
 
-// xenagate starts xenagate as a reverse proxy.
+// xenagate starts the program xenagate as a reverse proxy.
 func (e *env) xenagate(t *testing.T, dir string) {
 	t.Helper()
 	binary := filepath.Join(dir, "xenagate")

@@ -12,23 +12,23 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The routes of the API. The server grants the first scope to a client, and the second to no
-// client.
+// The routes of the API. The server grants the scope testapi to the tests' client, and the scope
+// testapi.admin to no client.
 const (
-	full   = "/full"   // scope testapi
-	admin  = "/admin"  // scope testapi.admin
-	anyone = "/anyone" // any valid token
+	full   = "/full"   // requires the scope testapi
+	admin  = "/admin"  // requires the scope testapi.admin
+	anyone = "/anyone" // requires any valid token
 )
 
-// answer is the part of a response that the tests compare.
+// answer is the part of an API response that the tests compare.
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	reason                string // from the problem details
-	subject, client       string // what the handler found
+	reason                string // the reason in the problem details
+	subject, client       string // the user and the client that the handler found in the context
 }
 
-// startAPI starts a resource server that xenaauth guards.
+// startAPI starts an API that is protected by xenaauth.
 func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	t.Helper()
 	v, err := xenaauth.NewValidator(cfg)
@@ -49,7 +49,7 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// get sends a request with a token to the API.
+// get sends a GET request with a token to a route of the API.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
 	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
@@ -69,7 +69,7 @@ func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	return a
 }
 
-// send sends a request, with a form if it is not nil, and reads the whole response.
+// send sends a request and reads the complete response. If form is not nil, it is the body.
 func send(t *testing.T, c *http.Client, method, target string, form url.Values, header http.Header) *http.Response {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, target, strings.NewReader(form.Encode()))
@@ -102,12 +102,12 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// accepted returns the answer of a handler that the user called, with this client.
+// accepted returns the response to a token of the user that was issued to this client.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// invalid returns a 401 of a route that requires the scope testapi.
+// invalid returns the refusal with 401 of a route that requires the scope testapi.
 func invalid(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
@@ -116,13 +116,13 @@ func invalid(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope returns the same refusal for a route that requires no scope.
+// withoutScope returns a refusal as it is on a route that requires no scope.
 func withoutScope(a answer) answer {
 	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
 	return a
 }
 
-// lacking returns a 403 of a route that requires a scope that the token lacks.
+// lacking returns the refusal with 403 of a route whose scope the token lacks.
 func lacking(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,

@@ -10,27 +10,27 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// The user that logs in. The example storage has this user.
+// The user that logs in. The server's example storage contains this user.
 const (
 	userID   = "id1"
 	userName = "test-user@127.0.0.1"
 	password = "verysecure"
 )
 
-// callback is the redirect URI of the example's web clients. No server listens there: the tests
-// read the redirect.
+// callback is the redirect URI of the example's web clients. No server listens at this address: the
+// tests read the URL of the redirect and do not follow it.
 const callback = "http://localhost:9999/auth/callback"
 
-// login runs the authorization code flow with the client library, and returns the tokens. The
-// library verifies the ID token, so the ID tokens that the tests send as access tokens are valid ID
-// tokens.
+// login logs the user in with the authorization code flow of the client library, and returns the
+// tokens. The library verifies the ID token. So the ID tokens that the tests send as access tokens
+// are valid ID tokens.
 func login(t *testing.T, s *server, clientID string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	return loginWithNonce(t, s, clientID, "", scopes...)
 }
 
-// loginWithNonce is login with a nonce in the request. The ID token then contains it. "" is no
-// nonce.
+// loginWithNonce logs the user in as login does, with a nonce in the request. The ID token then
+// contains the nonce. If nonce is "", the request has none.
 func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...string) *oidc.Tokens[*oidc.IDTokenClaims] {
 	t.Helper()
 	party := relyingParty(t, s, clientID, clientSecret, scopes,
@@ -43,7 +43,8 @@ func loginWithNonce(t *testing.T, s *server, clientID, nonce string, scopes ...s
 	return tokens
 }
 
-// clientCredentials returns an access token of the service user, from the client credentials grant.
+// clientCredentials returns an access token from the client credentials grant, for the service
+// user.
 func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	t.Helper()
 	token, err := rp.ClientCredentials(t.Context(), relyingParty(t, s, service, serviceKey, scopes), nil)
@@ -53,7 +54,7 @@ func clientCredentials(t *testing.T, s *server, scopes ...string) string {
 	return token.AccessToken
 }
 
-// revoke revokes an access token at the revocation endpoint, as the client that has it.
+// revoke revokes an access token at the revocation endpoint, as the client to which it was issued.
 func revoke(t *testing.T, s *server, clientID, token string) {
 	t.Helper()
 	if err := rp.RevokeToken(t.Context(), relyingParty(t, s, clientID, clientSecret, nil), token, "access_token"); err != nil {
@@ -61,7 +62,7 @@ func revoke(t *testing.T, s *server, clientID, token string) {
 	}
 }
 
-// relyingParty returns a client of the server. It reads all endpoints from the metadata.
+// relyingParty returns a client of the server. The client reads all endpoints from the metadata.
 func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, opts ...rp.Option) rp.RelyingParty {
 	t.Helper()
 	opts = append(opts, rp.WithHTTPClient(s.Client()))
@@ -75,8 +76,8 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 // params are additional parameters of an authorization request.
 type params map[string]string
 
-// authorize does what a browser does: the authorization request, the login form, and the redirect
-// to the client.
+// authorize does what a browser does in a login: it sends the authorization request and the login
+// form, and returns the redirect to the client.
 func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url.URL {
 	t.Helper()
 	var opts []rp.AuthURLOpt
@@ -96,7 +97,8 @@ func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url
 	return back
 }
 
-// redirect sends a request and returns the URL of the redirect. It does not follow it.
+// redirect sends a request whose response is a redirect. It returns the URL of the redirect and
+// does not follow it.
 func redirect(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
 	t.Helper()
 	browser := *s.Client()

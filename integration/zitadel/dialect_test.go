@@ -16,7 +16,8 @@ import (
 
 type object = map[string]any
 
-// TestDialect checks the table in the README. It fails if a new version of the server differs.
+// TestDialect requires that the server behaves as the table in the README says. If a new version of
+// the server behaves differently, the test fails.
 func TestDialect(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -53,7 +54,7 @@ func TestDialect(t *testing.T) {
 	is(t, "Cache-Control and ETag of the keys", keys.Header.Get("Cache-Control")+keys.Header.Get("ETag"), "")
 }
 
-// The typ of the server's JWTs is not that of RFC 9068.
+// The typ of the server's JWTs is not at+jwt, which RFC 9068 requires.
 func TestProfileRFC9068(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -62,7 +63,8 @@ func TestProfileRFC9068(t *testing.T) {
 	check(t, full, get(t, startAPI(t, cfg), full, login(t, s, jwtClient, "openid", scope).AccessToken), notAccess)
 }
 
-// The two front ends respond to a wrong secret differently, and one of them without JSON.
+// If the secret is wrong, the two front ends of the server send different responses, one of them
+// without JSON.
 func TestDialectOfRefusedCredentials(t *testing.T) {
 	t.Parallel()
 	status, problem := introspect(t, start(t, provider), "wrong", "token")
@@ -71,7 +73,8 @@ func TestDialectOfRefusedCredentials(t *testing.T) {
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 
-// introspect sends an introspection request as the API does. It returns the response if it is JSON.
+// introspect sends an introspection request with the credentials of the API. If the response is
+// JSON, it returns its members.
 func introspect(t *testing.T, s *server, secret, token string) (status int, answer object) {
 	t.Helper()
 	basic := url.QueryEscape(audience) + ":" + url.QueryEscape(secret)

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestDiscovery has a server with unusual endpoints. Only its metadata name them, and the usual
-// ones are 404.
+// TestDiscovery uses a server whose endpoints have unusual paths. Only its metadata name these
+// paths. A request to a usual path gets 404.
 func TestDiscovery(t *testing.T) {
 	t.Parallel()
 	for name, frontEnd := range frontEnds {
@@ -22,7 +22,7 @@ func TestDiscovery(t *testing.T) {
 			api := startAPI(t, s.introspecting())
 			jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 			before := s.called(metadataPath)
-			keys := s.called("/elsewhere/jwks") // the relying parties verify ID tokens
+			keys := s.called("/elsewhere/jwks") // the login has fetched the keys too, because the client verifies the ID token
 			for range 2 {
 				check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
 				check(t, "opaque token", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))
@@ -39,7 +39,7 @@ func TestDiscovery(t *testing.T) {
 	}
 }
 
-// TestWarm fetches the metadata and the keys before the first request.
+// TestWarm requires that Warm fetches the metadata and the keys before the first request.
 func TestWarm(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -57,9 +57,9 @@ func TestWarm(t *testing.T) {
 	}
 }
 
-// TestOtherIssuer has an issuer that differs from the configured one, in one case only by a slash
-// (RFC 8414, section 3.3). If the metadata have another issuer, that is a mistake in the
-// configuration: 503. If a token has another issuer, the token is refused: 401.
+// TestOtherIssuer uses names of issuers that differ from the configured name, in one case only by a
+// slash (RFC 8414, section 3.3). If the metadata name another issuer, the configuration is wrong,
+// so the response is 503. If a token names another issuer, the token is refused with 401.
 func TestOtherIssuer(t *testing.T) {
 	t.Parallel()
 	s, other := start(t, provider), start(t, provider)
@@ -67,7 +67,7 @@ func TestOtherIssuer(t *testing.T) {
 	issuer := invalid(xenaauth.ReasonIssuer, "The access token is from another issuer.")
 
 	slash := s.introspecting()
-	slash.Issuer += "/" // the same server with another identifier
+	slash.Issuer += "/" // the same server under another issuer name
 	metadata := s.introspecting()
 	metadata.MetadataURL = other.URL + metadataPath
 	for name, c := range map[string]struct {

@@ -8,8 +8,9 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// TestIDToken sends ID tokens as access tokens. This server signs both with the same key, both have
-// the typ JWT, and both have the API in their audience. They differ by nonce, at_hash and c_hash.
+// TestIDToken sends ID tokens instead of access tokens. At this server, ID tokens and access tokens
+// are signed with the same key, both have the typ JWT, and both have the API in their audience.
+// Only the ID tokens have nonce, at_hash or c_hash.
 func TestIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -27,8 +28,8 @@ func TestIDToken(t *testing.T) {
 	}
 }
 
-// TestIDTokenIntrospected introspects an ID token. The server reports it as not active, because it
-// has no access token with that id.
+// TestIDTokenIntrospected sends an ID token that xenaauth introspects. The server reports it as
+// inactive, because the server knows no access token with its jti.
 func TestIDTokenIntrospected(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -40,10 +41,10 @@ func TestIDTokenIntrospected(t *testing.T) {
 	check(t, "ID token", get(t, api, full, tokens.IDToken), inactive)
 }
 
-// TestBareIDToken sends ID tokens without nonce, at_hash and c_hash. This server issues them in the
-// implicit flow without the nonce that OpenID Connect Core 1.0, section 3.2.2.1, requires, and in a
-// token exchange. They also have no scope, and that is why every route refuses them, including a
-// route that requires no scope.
+// TestBareIDToken sends ID tokens without nonce, at_hash and c_hash. This server issues them in a
+// token exchange. It also issues them in the implicit flow if the request has no nonce, which
+// OpenID Connect Core 1.0, section 3.2.2.1, requires. These ID tokens have no scope either. For
+// this reason every route refuses them, even a route that requires no scope.
 func TestBareIDToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -54,7 +55,7 @@ func TestBareIDToken(t *testing.T) {
 	check(t, "exchanged, no scope required", get(t, api, anyone, exchanged(t, s)), withoutScope(notAccess))
 }
 
-// implicit returns an ID token from the implicit flow, without an access token.
+// implicit returns an ID token from the implicit flow in which no access token is issued.
 func implicit(t *testing.T, s *server, nonce string) string {
 	t.Helper()
 	party := relyingParty(t, s, opaqueClient, clientSecret, []string{"openid", scope})
@@ -66,7 +67,8 @@ func implicit(t *testing.T, s *server, nonce string) string {
 	return values.Get("id_token")
 }
 
-// exchanged returns an ID token for the API that a client got for an access token (RFC 8693).
+// exchanged returns an ID token for the API. A client got it in exchange for an access token (RFC
+// 8693).
 func exchanged(t *testing.T, s *server) string {
 	t.Helper()
 	party, err := tokenexchange.NewTokenExchangerClientCredentials(t.Context(), s.URL, opaqueClient, clientSecret,

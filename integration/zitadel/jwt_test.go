@@ -7,16 +7,17 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestJWT sends a JWT of a user, from the authorization code flow. It passes where its scope is
-// sufficient.
+// TestJWT sends a JWT of a user, from the authorization code flow. It passes on the routes whose
+// scope it has.
 func TestJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
 	api := startAPI(t, s.config())
-	// The client requests a scope that it may not have. The server does not grant it.
+	// The client also requests a scope that it is not allowed to have. The server does not grant
+	// this scope.
 	token := login(t, s, jwtClient, "openid", scope, "testapi.admin").AccessToken
 	keys := s.called(keysPath)
-	for range 2 { // verified first, then from the cache
+	for range 2 { // the first request verifies the token, the second finds it in the cache
 		check(t, full, get(t, api, full, token), accepted(jwtClient))
 		check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
 		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
@@ -38,8 +39,8 @@ func TestJWT(t *testing.T) {
 		invalid(xenaauth.ReasonSignature, "The signature of the access token does not verify."))
 }
 
-// TestClientCredentials sends a token of the client credentials grant. At this server its sub is
-// the client.
+// TestClientCredentials sends a token from the client credentials grant. At this server the sub of
+// such a token is the client.
 func TestClientCredentials(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -53,7 +54,7 @@ func TestClientCredentials(t *testing.T) {
 	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 }
 
-// TestAudience has APIs that are in the audience of the token, and one that is not.
+// TestAudience sends a token to APIs that are in its audience and to one that is not.
 func TestAudience(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -66,8 +67,9 @@ func TestAudience(t *testing.T) {
 	check(t, "one of two names", get(t, startAPI(t, another), full, token), accepted(jwtClient))
 }
 
-// TestSilentScope has JWTs without a scope, as the server issues them unless a deployment adds it.
-// They have the typ of ID tokens, so nothing distinguishes the two, and both are refused.
+// TestSilentScope sends JWTs without a scope. The server issues them in this form unless a
+// deployment adds the scope. Their typ is JWT, like that of ID tokens, so xenaauth cannot
+// distinguish them from ID tokens and refuses both.
 func TestSilentScope(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

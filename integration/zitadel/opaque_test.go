@@ -6,8 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestOpaque sends an opaque token of a user. It passes like a JWT, with the user that the server
-// reports.
+// TestOpaque sends an opaque token of a user. It is accepted like a JWT. The user is the one that
+// the server names in the introspection response.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -27,7 +27,8 @@ func TestOpaque(t *testing.T) {
 		invalid(xenaauth.ReasonMalformedToken, "The access token is malformed."))
 }
 
-// TestOpaqueOfAnotherAPI sends a token for another API. The server reports it as not active.
+// TestOpaqueOfAnotherAPI sends an opaque token for another API. The server reports the token as
+// inactive to this API.
 func TestOpaqueOfAnotherAPI(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -37,8 +38,8 @@ func TestOpaqueOfAnotherAPI(t *testing.T) {
 	check(t, "other API", get(t, startAPI(t, cfg), full, token), inactive)
 }
 
-// The API authenticates itself to each front end of the server. If that fails, the client gets 503
-// and never 401, because its token is not the problem.
+// The API authenticates itself to each front end of the server. If the server rejects the API's
+// credentials, the client of the API gets 503 and never 401, because its token is not the problem.
 func TestIntrospectionCredentials(t *testing.T) {
 	t.Parallel()
 	const basic, post = xenaauth.ClientSecretBasic, xenaauth.ClientSecretPost
@@ -50,7 +51,7 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}{
 		"provider, basic":                {provider, basic, apiSecret, accepted(opaqueClient)},
 		"provider, basic, wrong secret":  {provider, basic, "wrong", unavailable},
-		"provider, post":                 {provider, post, apiSecret, unavailable}, // this front end reads no secret from a form
+		"provider, post":                 {provider, post, apiSecret, unavailable}, // this front end does not read the secret from the form
 		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
 		"webServer, post":                {webServer, post, apiSecret, accepted(opaqueClient)},
@@ -70,8 +71,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}
 }
 
-// The example server without changes. The audience of a token is its own client, and only that
-// client may introspect it.
+// The example server without changes puts only the client into the audience of a token. Only that
+// client may introspect the token.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	s := startStock(t)
@@ -82,12 +83,13 @@ func TestStockServer(t *testing.T) {
 	check(t, anyone, get(t, api, anyone, tokens.AccessToken), accepted(opaqueClient))
 	check(t, "a scope that it doesn't know", get(t, api, full, tokens.AccessToken), lacking(scope))
 	check(t, "ID token", get(t, api, full, tokens.IDToken), notAccess)
-	// The example reports sub only with the scope openid. A token without a user is refused.
+	// The example server reports sub only if the token has the scope openid. Without sub the token
+	// is refused.
 	check(t, "no sub", get(t, api, full, login(t, s, opaqueClient, "profile").AccessToken),
 		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
 
-// The introspection response has the end of the token and not its beginning.
+// The introspection response contains exp, but neither iat nor nbf.
 func TestLifetimeIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// TestOutage stops the server. Requests that need no call to the server have the same response as
-// before. All other requests get 503, and never 401, which would send users to the login.
+// TestOutage stops the server. A request that needs no call to the server gets the response that it
+// got before. Every other request gets 503, and never 401, because a 401 would send users to the
+// login.
 //
-// The test is not parallel, and opens no listener after the server is closed: another server could
-// get the port.
+// The test is not parallel and starts no other server after it has stopped this one, because
+// another server could get its port.
 func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
-	lenient := s.introspecting() // always introspects, and uses the last response while the server is down
+	lenient := s.introspecting() // introspects at each request, and uses the last response while the server is stopped
 	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
 	stale := startAPI(t, lenient)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)

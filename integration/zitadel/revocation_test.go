@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// never is a CacheTTL that turns the cache off.
+// never is a value of Introspection.CacheTTL that turns the cache off.
 const never = -1
 
-// Without a cache, a revocation works from the next request.
+// Without a cache, a revoked token is refused from the next request on.
 func TestRevocationAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -22,17 +22,18 @@ func TestRevocationAtOnce(t *testing.T) {
 	check(t, "another token of that user", get(t, api, full, other), accepted(opaqueClient))
 }
 
-// With a cache, a revocation works when the cached response is CacheTTL old, and not earlier.
+// With a cache, a revoked token is refused when its cached response is as old as CacheTTL, and not
+// earlier.
 func TestRevocationWithinCacheTTL(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
-	short, long := s.introspecting(), s.introspecting() // long is a minute, the default
+	short, long := s.introspecting(), s.introspecting() // long has the default CacheTTL, which is a minute
 	short.Introspection.CacheTTL = 200 * time.Millisecond
 	soon, late := startAPI(t, short), startAPI(t, long)
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
 	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
-	expired := time.Now().Add(short.Introspection.CacheTTL) // not before the end of the cached response
+	expired := time.Now().Add(short.Introspection.CacheTTL) // the cached response ends at this time or earlier
 	revoke(t, s, opaqueClient, token)
 	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))
 	time.Sleep(time.Until(expired))
@@ -40,7 +41,8 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 	check(t, "an API that hasn't seen it before", get(t, startAPI(t, long), full, token), inactive)
 }
 
-// A revoked JWT is accepted until it expires, unless RequireActive is set: then it is introspected.
+// A revoked JWT is accepted until it expires. If RequireActive is set, the JWT is introspected and
+// refused at once.
 func TestRevocationOfJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -4,9 +4,9 @@ import (
 	"testing"
 )
 
-// The first token of a new key passes without a restart, also if the key was not published before.
-// Its kid is unknown, so the keys are fetched again. The old key is accepted as long as it is
-// published.
+// The first token of a new key passes without a restart of the service, even if the key was not
+// published before its first use. The kid of the token is unknown, so the keys are fetched again.
+// Tokens of the old key are accepted as long as the old key is published.
 func TestRotation(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -18,7 +18,7 @@ func TestRotation(t *testing.T) {
 	fresh := login(t, s, jwtClient, "openid", scope).AccessToken
 	unseen := login(t, s, jwtClient, "openid", scope).AccessToken
 	keys := s.called(keysPath)
-	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient)) // it may wait: the keys are fetched at most once a second
+	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient)) // the request may wait, because the keys are fetched at most once a second
 	check(t, "new key again", get(t, api, full, unseen), accepted(jwtClient))
 	check(t, "old key, still published", get(t, api, full, old), accepted(jwtClient))
 	if n := s.called(keysPath) - keys; n != 1 {
@@ -26,8 +26,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// A token of a removed key is refused after a fetch has shown that the key is gone, although the
-// token was accepted before.
+// If the server removes a key, its tokens are refused after the next fetch of the keys, even if
+// they were accepted before.
 func TestWithdrawal(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -14,29 +14,30 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestMain turns logging off. The example server logs each request, and xenaauth logs the outages
+// TestMain turns logging off: the example server logs each request, and xenaauth logs the outages
 // that the tests cause.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	m.Run()
 }
 
-// The two front ends of the server. They differ in how they read requests and write errors.
+// The two front ends of the server. They read requests and write errors in different ways.
 const (
-	provider  = false // op.Provider
-	webServer = true  // op.RegisterLegacyServer
+	provider  = false // the front end that is an op.Provider
+	webServer = true  // the front end that op.RegisterLegacyServer makes
 )
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
 
-// The default endpoints of the server, to count requests. xenaauth is not configured with them.
+// The server's default endpoints. The tests count the requests to them. The configuration of
+// xenaauth does not contain them.
 const (
 	metadataPath      = "/.well-known/openid-configuration"
 	keysPath          = "/keys"
 	introspectionPath = "/oauth/introspect"
 )
 
-// server is an identity server on the loopback interface.
+// server is an identity server that listens on the loopback interface.
 type server struct {
 	*httptest.Server
 	store *store
@@ -45,7 +46,7 @@ type server struct {
 	calls map[string]int
 }
 
-// start starts the example server with the storage of the tests.
+// start starts the example server with the tests' own storage.
 func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	t.Helper()
 	s := &server{}
@@ -56,7 +57,7 @@ func start(t *testing.T, frontEnd bool, opts ...op.Option) *server {
 	return s
 }
 
-// startStock starts the example server without changes, for one of its web clients.
+// startStock starts the example server with its own storage, for one of its web clients.
 func startStock(t *testing.T) *server {
 	t.Helper()
 	s := &server{}
@@ -68,8 +69,8 @@ func startStock(t *testing.T) *server {
 	return s
 }
 
-// run opens the listener before it makes the handler, because the handler needs its URL as the
-// issuer.
+// run starts a server. It opens the listener before it makes the handler, because the handler needs
+// the URL of the listener as the name of the issuer.
 func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Helper()
 	s.calls = make(map[string]int)
@@ -85,20 +86,22 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// called returns the number of requests for a path.
+// called returns the number of requests to a path.
 func (s *server) called(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
 }
 
-// config returns the whole configuration of a resource server for JWTs. It names no endpoint.
+// config returns the complete configuration of an API that accepts JWTs. It names no endpoint,
+// because xenaauth reads the endpoints from the metadata.
 func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// introspecting returns config with the settings for opaque tokens. The introspection responses
-// have exp, but neither nbf nor iat, so the lifetime is unknown: see [TestLifetimeIsUnknown].
+// introspecting returns the configuration of config with the settings for opaque tokens. The
+// introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know the lifetime
+// of a token: see [TestLifetimeIsUnknown].
 func (s *server) introspecting() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}

@@ -10,34 +10,34 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The parties of the tests. The clients are those of the example. A resource server is a client
-// too, because the server has no other place for a secret.
+// The clients, APIs and users of the tests. The clients are those of the example. An API is a
+// client too, because the server can store a secret only for a client.
 const (
 	audience = "testapi"
 	scope    = "testapi"
 
-	opaqueClient = "web"     // gets opaque tokens
-	jwtClient    = "web-jwt" // gets JWTs
-	otherAPI     = "other"   // an API that is in no audience
+	opaqueClient = "web"     // this client gets opaque tokens
+	jwtClient    = "web-jwt" // this client gets JWTs
+	otherAPI     = "other"   // an API that is in the audience of no token
 	service      = "sid1"    // the service user of the example, and its secret
 	serviceKey   = "verysecret"
 
 	clientSecret = "secret"
-	apiSecret    = "s3cret: &100% +/=" // a missing encoding makes it a wrong secret
+	apiSecret    = "s3cret: &100% +/=" // the secret needs encoding in Basic credentials: without it, the server reads a wrong secret
 )
 
-// store is the storage of the example with the decisions of a deployment: access tokens have an API
-// as their audience, and not their client; they have a scope; some clients get JWTs; and the
+// store is the storage of the example, changed as a deployment would change it. The audience of an
+// access token is an API and not its client. Access tokens have a scope. Some clients get JWTs. The
 // signing keys can change.
 type store struct {
 	*storage.Storage
 
 	users  storage.UserStore
-	silent bool // JWTs have no scope, as without GetPrivateClaimsFromRequest
+	silent bool // if set, JWTs have no scope, as in a deployment without GetPrivateClaimsFromRequest
 
 	mu   sync.Mutex
-	keys []*storage.Storage // each has one key pair: the first signs, all are published
-	apps map[string]string  // the client of each access token
+	keys []*storage.Storage // each element has one key pair: the server signs with the first and publishes all
+	apps map[string]string  // the client of each access token, by the id of the token
 }
 
 func newStore(issuer string) *store {
@@ -53,7 +53,7 @@ func newStore(issuer string) *store {
 	return s
 }
 
-// rotate makes the server sign with a new key. The old keys stay published or are removed.
+// rotate makes the server sign with a new key. The old keys stay published, or they are removed.
 func (s *store) rotate(keepOld bool) {
 	next := storage.NewStorage(s.users)
 	s.mu.Lock()
@@ -86,7 +86,8 @@ func (s *store) KeySet(ctx context.Context) (all []op.Key, err error) {
 	return all, nil
 }
 
-// client is a client of the example that may request the scope of the API. Some clients get JWTs.
+// client is a client of the example. In the tests it may request the scope of the API, and it may
+// get JWTs.
 type client struct{ op.Client }
 
 func (c client) IsScopeAllowed(s string) bool { return s == scope }
@@ -114,7 +115,8 @@ func (s *store) ClientCredentials(ctx context.Context, id, secret string) (op.Cl
 	return client{c}, nil
 }
 
-// ClientCredentialsTokenRequest makes the API the audience. In the example it is the client.
+// ClientCredentialsTokenRequest makes the API the audience of the token. In the example the client
+// is the audience.
 func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, scopes []string) (op.TokenRequest, error) {
 	r, err := s.Storage.ClientCredentialsTokenRequest(ctx, id, scopes)
 	if err != nil {
@@ -123,8 +125,8 @@ func (s *store) ClientCredentialsTokenRequest(ctx context.Context, id string, sc
 	return &oidc.JWTTokenRequest{Subject: r.GetSubject(), Audience: oidc.Audience{audience}, Scopes: r.GetScopes()}, nil
 }
 
-// authRequest is a login whose tokens have the API as their audience. In the example it is the
-// client.
+// authRequest is a login whose tokens have the API as their audience. In the example the client is
+// the audience.
 type authRequest struct{ *storage.AuthRequest }
 
 func (authRequest) GetAudience() []string { return []string{audience} }
@@ -144,7 +146,8 @@ func (s *store) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequ
 	return forAPI(s.Storage.AuthRequestByCode(ctx, code))
 }
 
-// CreateAccessToken keeps the client of the token. The example needs it again for introspection.
+// CreateAccessToken stores the client of the token. The introspection of the example needs it
+// later.
 func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id string, expires time.Time, err error) {
 	app := ""
 	if own, ok := r.(authRequest); ok {
@@ -157,7 +160,8 @@ func (s *store) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id st
 	return id, expires, err
 }
 
-// GetPrivateClaimsFromRequest adds the scope. The server itself writes no scope into a JWT.
+// GetPrivateClaimsFromRequest adds the scope to a JWT. The server itself writes no scope into a
+// JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	if s.silent {
 		return nil, nil
@@ -165,8 +169,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 	return map[string]any{"scope": oidc.SpaceDelimitedArray(r.GetScopes())}, nil
 }
 
-// SetIntrospectionFromToken reports a token to the API in its audience. The example reports it only
-// to the client of the token, and to all others that it is not active.
+// SetIntrospectionFromToken reports a token as active to the API in its audience. The example
+// reports it as active only to the client of the token.
 func (s *store) SetIntrospectionFromToken(ctx context.Context, answer *oidc.IntrospectionResponse, id, subject, asking string) error {
 	if asking == audience {
 		answer.Audience = oidc.Audience{audience}
