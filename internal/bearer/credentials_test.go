@@ -12,7 +12,7 @@ import (
 
 const limit = 64
 
-// accepted are the accepted schemes in most tests.
+// accepted lists the schemes that most tests accept.
 var accepted = []string{"Bearer"}
 
 // parse parses credentials and then checks the characters of the token, like a middleware.
@@ -24,8 +24,8 @@ func parse(lines []string, max int) (token string, kind bearer.Kind) {
 	return c.Token(), c.Kind
 }
 
-// field is a value of Authorization, with the token and kind that RFC 9110, section 11.4, and RFC
-// 6750, section 2.1, require.
+// field is the value of an Authorization field. token and kind are the results that RFC 9110,
+// section 11.4, and RFC 6750, section 2.1, require.
 type field struct {
 	name, line, token string
 	kind              bearer.Kind
@@ -144,7 +144,7 @@ func TestParseLeavesTheToken(t *testing.T) {
 	}
 }
 
-// Every accepted scheme is parsed by the same rules, and in upper or lower case.
+// Every accepted scheme is parsed by the same rules. Upper and lower case are equal in its name.
 func TestAcceptedSchemes(t *testing.T) {
 	schemes := []string{"Bearer", "DPoP"}
 	for line, want := range map[string]struct {

@@ -58,8 +58,8 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// If the calls of a stranger make the server fail, other calls are not slowed down while some calls
-// get good responses.
+// If some calls make the server fail while others get good responses, the breaker delays none of
+// them.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -77,7 +77,7 @@ func TestStumblesAmongGoodResponses(t *testing.T) {
 	})
 }
 
-// A few unusable responses in a long time do not slow calls down.
+// If only a few responses in a long time are unusable, the breaker delays no call.
 func TestRareStumbles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -17,7 +17,7 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// asks is the error of a server that sent Retry-After.
+// asks is the error that a call returns if the server sent Retry-After.
 type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
@@ -42,7 +42,7 @@ func newGuard(concurrent int) *breaker.Guard {
 	})
 }
 
-// calls is a fake server. It gives its responses one after the other, and then repeats the last
+// calls is a fake server. It sends its responses one after the other, and then repeats the last
 // one.
 type calls struct {
 	mu      sync.Mutex
@@ -110,7 +110,8 @@ func TestBreaker(t *testing.T) {
 		}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
-		// The second attempt was not made, but the caller gets the error of the first.
+		// The breaker opened before the second attempt. The caller gets the error of the first
+		// attempt.
 		do(errDown, 1, "open")
 		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
@@ -122,7 +123,7 @@ func TestBreaker(t *testing.T) {
 		do(errDown, 1, "open")
 		time.Sleep(1001 * time.Millisecond)
 		s.answers = []error{errDislike}
-		do(errDislike, 1, "closed") // the server is up
+		do(errDislike, 1, "closed") // the server responded, so it is up
 		s.answers = []error{errDown}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
@@ -265,11 +266,11 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 	}
 }
 
-// An urgent call waits for no more than one other call, also in a flood of calls. The number of
+// An urgent call waits for no more than one other call, even if many calls wait. The number of
 // calls that wait is bounded.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(2) // and 1000 may wait
+		g := newGuard(2) // two calls run at the same time, and 1000 may wait
 		call := func(context.Context) error { time.Sleep(time.Second); return nil }
 		var wg sync.WaitGroup
 		busy := 0
@@ -291,7 +292,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		time.Sleep(500 * time.Millisecond) // earlier than the calls that arrived before it
+		time.Sleep(500 * time.Millisecond) // the urgent call ended before the calls that arrived earlier
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := g.Do(gone, true, call); !errors.Is(err, breaker.ErrBusy) {

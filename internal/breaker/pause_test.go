@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// After Retry-After, the server gets no calls until that time is over, and then a single call
+// If a server sent Retry-After, it gets no call until that time is over. It then gets a single call
 // first.
 func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -65,8 +65,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// While the breaker is open, a caller gets its error at once and does not wait for a place, because
-// calls that hang may have all places.
+// Calls without a response may hold all places. While the breaker is open, another caller still
+// gets its error at once, because it does not wait for a place.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

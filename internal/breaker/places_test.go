@@ -26,7 +26,8 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// A caller may stop waiting at the moment in which it gets a place. It then passes the place on.
+// A caller may stop waiting at the moment in which it gets a place. The next caller must then get
+// the place.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
 	for range 64 { // select may choose either event, so the test is repeated
@@ -43,7 +44,7 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		// Ends the test if the place was lost.
+		// The timeout ends the test if the place was lost.
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()

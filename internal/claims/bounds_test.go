@@ -103,7 +103,7 @@ func TestListsBeginAsLists(t *testing.T) {
 	}
 }
 
-// More members, names or strings do not cause more allocations.
+// The number of allocations does not grow with the number of members, names or strings.
 func TestParsingAllocatesLittle(t *testing.T) {
 	for name, text := range map[string]string{
 		"names":           objectOf(512, func(i int) string { return fmt.Sprint(i) }),

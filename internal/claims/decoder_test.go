@@ -80,7 +80,7 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		want []string // nil if an error is expected
+		want []string // the expected result, or nil if an error is expected
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
 		{`{}`, nil}, {`1`, nil}, {`null`, nil}, {`[1`, nil}, {`[1,]`, nil}, {`[,1]`, nil}, {`[1 2]`, nil}, {`[`, nil},

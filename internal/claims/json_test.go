@@ -31,8 +31,8 @@ func objectOf(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is a text, and whether a strict JSON reader accepts it. iss and token_type are registered
-// names.
+// text is an input, with the information whether a strict JSON reader accepts it. In these inputs,
+// iss and token_type are registered names.
 type text struct {
 	name, text string
 	good       bool
@@ -255,8 +255,9 @@ func TestParseIsAsStrict(t *testing.T) {
 	}
 }
 
-// Readers with Turkish rules fold the dotless and the dotted I to i, and so does equalsIgnoreCase
-// of Java.
+// Some readers fold the dotless and the dotted I to i: readers with Turkish rules, and
+// equalsIgnoreCase of Java. So a name with one of these letters may collide with a registered name
+// and is refused.
 func TestDotlessIsCollide(t *testing.T) {
 	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
 		_, _, err := object(`{"` + name + `":1}`)
@@ -367,8 +368,8 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text into a struct. encoding/json then folds names, as in most Go programs. The
-// result must be that of the exact names.
+// agrees decodes a text into a struct, as most Go programs do. encoding/json then ignores the case
+// of names. The result must be equal to the values of the exactly written names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

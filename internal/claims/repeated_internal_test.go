@@ -22,7 +22,7 @@ func TestTableIsLinear(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	same := &table{slots: make([]uint16, firstSlots)} // many objects with the same name
+	same := &table{slots: make([]uint16, firstSlots)} // many objects that contain one name
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))
 	}

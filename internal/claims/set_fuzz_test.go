@@ -100,9 +100,9 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds returns a number without its fraction, computed exactly. If its exponent is too large for
-// exact arithmetic, it must be negative, because accepted times are below 10^12: the result is then
-// 0.
+// seconds returns a number without its fraction, with exact arithmetic. Accepted times are below
+// 10^12. So if the exponent of an accepted number is too large for exact arithmetic, the exponent
+// is negative and the result is 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is a token that has every claim of the table up to token_introspection.
+// full is a token that contains every registered claim up to token_introspection.
 const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
@@ -62,14 +62,14 @@ var bits = map[string]claims.Member{
 	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
 }
 
-// shapes are example values of each JSON type.
+// shapes contains an example value of each JSON type.
 var shapes = map[string]string{
 	"null": `null`, "true": `true`, "false": `false`, "number": `1`, "string": `"x"`, "array": `["x"]`, "numbers": `[1]`,
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wanted lists the shapes that each claim may have; nil allows all. In an Answer, null is allowed
-// too.
+// wanted lists the shapes that each claim may have. If the list is nil, all shapes are allowed. In
+// an Answer, null is allowed too.
 var wanted = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
@@ -114,7 +114,7 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// A claim that decides nothing about the token may have the wrong type. It then counts as absent.
+// If no decision depends on a claim, the claim may have a wrong type. It then counts as absent.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -153,8 +153,8 @@ func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	require.Equal(t, []string{"b"}, set.Audience, "a bad list leaves nothing in another list")
 }
 
-// A claim of the wrong type is another error than a text that is not JSON. The first error names
-// the claim.
+// A claim of a wrong type causes another error than a text that is not JSON. Only the error about
+// the type names the claim.
 func TestSyntaxErrorsInClaims(t *testing.T) {
 	for name := range bits {
 		for _, value := range []string{`x`, `"x`, `"\q"`, `[`, `["a"`, `["a" "b"]`, `{"x":1,"x":2}`, `[{"x":1,"x":2}]`, `tru`, `nul`, `-`, ``} {
@@ -341,7 +341,7 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	// Parse would refuse these texts.
+	// texts that Parse refuses
 	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)

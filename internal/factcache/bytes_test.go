@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// sized is a value of which a test chooses the size.
+// sized is a value whose size a test chooses.
 type sized struct{ n, size int }
 
 func sizeOf(v sized) int { return v.size }
@@ -32,7 +32,7 @@ func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
 	require.False(t, ok)
 }
 
-// If a shard is full, a new entry drops only as many old entries as it needs room.
+// If a shard is full, a new entry drops the oldest entries, and only as many as it needs room.
 func TestBytesOfAShard(t *testing.T) {
 	const size = 1000
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
@@ -45,7 +45,7 @@ func TestBytesOfAShard(t *testing.T) {
 	c.Put(key(1, 10), sized{10, size}, end, start)
 	hasNot(t, c, key(1, 0))
 	has(t, c, key(1, 1), 1)
-	// Replaces three entries, including their overhead.
+	// The new entry replaces three entries: their values and their overhead.
 	c.Put(key(1, 11), sized{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
 		hasNot(t, c, key(1, i))
@@ -125,7 +125,8 @@ func TestOverhead(t *testing.T) {
 	runtime.KeepAlive(c)
 }
 
-// A Hot stays within its bound, and always keeps the token that was put last.
+// Hot is the table of tokens in use. It stays within its bound, and always keeps the token that was
+// put last.
 func TestHotBytes(t *testing.T) {
 	const bound = 100_000
 	h := factcache.NewHot[int](bound)
@@ -186,7 +187,8 @@ func TestHotBytesConcurrently(t *testing.T) {
 	require.Zero(t, h.Bytes())
 }
 
-// If a token is a part of a longer text, a Hot does not keep that text in memory.
+// A token may be a part of a longer text. Hot copies the token and does not keep the longer text in
+// memory.
 func TestHotKeepsTheTokenAlone(t *testing.T) {
 	h := factcache.NewHot[int](1 << 20)
 	before := measure()

@@ -27,7 +27,7 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// hashed returns a key like that of a real entry, which differs for each n.
+// hashed returns a key that is a hash, like the keys of the library. Each n has another key.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
@@ -89,7 +89,7 @@ func TestEveryByteOfTheKeyCounts(t *testing.T) {
 	}
 }
 
-// The cache copies the key, so the caller may change its memory after Put.
+// Put copies the key, so the caller may change the memory of the key after Put.
 func TestKeyIsCopied(t *testing.T) {
 	c := factcache.New[int](100, 1<<40, nil)
 	k := *hashed(1)
@@ -165,9 +165,9 @@ func TestFullShardDropsItsOldest(t *testing.T) {
 	for i := range 4 {
 		c.Put(key(5, i), i, end, start)
 	}
-	holds(t, c, key(5, 0), start, 0)  // neither a look-up
-	c.Put(key(5, 0), 100, end, start) // nor a new value
-	for i := 4; i < 20; i++ {         // makes an entry younger
+	holds(t, c, key(5, 0), start, 0)  // a look-up makes no entry younger
+	c.Put(key(5, 0), 100, end, start) // a new value makes no entry younger
+	for i := 4; i < 20; i++ {         // these entries displace the oldest ones
 		c.Put(key(5, i), i, end, start)
 		for j := range i + 1 {
 			if j > i-4 {

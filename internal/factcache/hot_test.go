@@ -53,7 +53,8 @@ func TestHotIsBounded(t *testing.T) {
 	require.Greater(t, found, 512, "most places are used")
 }
 
-// A Hot may lose a token, but it never returns an older value than the latest.
+// Hot may lose a token. But it never returns a value that is older than the latest value of the
+// token.
 func TestHotRandomOperations(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	model := make(map[string]int)
@@ -102,7 +103,7 @@ func TestHotConcurrently(t *testing.T) {
 	require.NotZero(t, h.Hits())
 }
 
-// The end of a token chooses its set. Tokens with the same end must not be confused.
+// The end of a token chooses its place in Hot. Hot must not confuse two tokens with equal ends.
 func TestHotTokensWithTheSameEnd(t *testing.T) {
 	h := factcache.NewHot[int](1 << 30)
 	end := strings.Repeat("x", 64)

@@ -49,7 +49,7 @@ func TestFind(t *testing.T) {
 			keys, known := s.Find(&tt.header)
 			require.Equal(t, tt.known, known)
 			var found []string
-			// A token shows which key was found, because only that key verifies it.
+			// A key verifies only its own tokens, so a token shows which key was found.
 			for _, k := range keys {
 				for name, private := range private {
 					token, ok := tryIssue(private, tt.header.Algorithm)

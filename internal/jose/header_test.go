@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// headers are headers, each with the expected result or error of ParseHeader.
+// headers lists JOSE headers, each with the result or the error that ParseHeader must return.
 var headers = []struct {
 	name, text string
 	want       jose.Header

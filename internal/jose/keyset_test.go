@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus returns an odd number with the given number of bits. No test needs its factors.
+// modulus returns an odd number with this number of bits. It need not be a product of two primes,
+// because no test factors it.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -29,7 +30,8 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped returns y of the key with one changed bit, so that the point is not on the curve.
+// flipped returns the coordinate y of a key with one bit changed. The point is then not on the
+// curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1
@@ -291,7 +293,8 @@ func FuzzKeySet(f *testing.F) {
 					return nil
 				})
 			})
-			// The text is not UTF-8, has half of a surrogate pair, or is nested too deeply.
+			// In these cases the text is not UTF-8, has half of a surrogate pair, or is nested too
+			// deeply.
 			if strict != nil {
 				require.Error(t, err)
 				continue

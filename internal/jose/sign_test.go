@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. About one
-// signature in 128 has a short number, so the loop is long enough to meet some.
+// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. In about one
+// signature of 128, a number begins with a zero byte. The loop is long enough to meet some of these
+// signatures.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {
@@ -75,7 +76,7 @@ func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	}
 }
 
-// broken is a key in a key store that fails, or returns malformed signatures.
+// broken is a key whose key store fails or returns malformed signatures.
 type broken struct {
 	public    crypto.PublicKey
 	signature []byte

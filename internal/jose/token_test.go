@@ -119,7 +119,7 @@ func TestVerify(t *testing.T) {
 				_, err := split(t, cut[0]+"."+cut[1]+"."+b64(forged)).Hash().Verify(algorithm, keys)
 				require.ErrorIs(t, err, jose.ErrSignature, "bit flipped in byte %d", i)
 				if i == 3 && len(signature) > 200 {
-					break // to generate more RSA keys would take long
+					break // an RSA signature is long and slow to check, so four bytes are enough
 				}
 			}
 			for name, forged := range map[string]string{
@@ -142,7 +142,7 @@ func TestVerify(t *testing.T) {
 			_, err = split(t, token).Hash().Verify(algorithm, nil)
 			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
 
-			// Under another algorithm, the right key does not verify the signature.
+			// The right key does not verify a token whose header names another algorithm.
 			for _, other := range []string{
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
@@ -156,8 +156,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 calls EdDSA with Ed25519 "Ed25519". A token and its key may use different names of the
-// two.
+// RFC 9864 gives EdDSA with Ed25519 the second name "Ed25519". A token may use one name and its key
+// the other.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -307,7 +307,7 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	}
 }
 
-// Buffers come from a pool. Neither a token of another goroutine nor a longer token before may
+// Buffers come from a pool. Neither a token of another goroutine nor an earlier, longer token may
 // change a result.
 func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"

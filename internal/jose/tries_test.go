@@ -24,14 +24,14 @@ func crowdOf(t *testing.T, n int) ([]*ecdsa.PrivateKey, *jose.KeySet) {
 	return private, parse(t, keys...)
 }
 
-// selectors are headers that select every key of crowdOf.
+// selectors lists headers, each of which selects every key of crowdOf.
 var selectors = map[string]members{
 	"no name":    {"alg": "ES256"},
 	"kid":        {"alg": "ES256", "kid": "k"},
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// try verifies a token with Tries.
+// try verifies a token with Tries.Verify.
 func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)
@@ -46,7 +46,8 @@ func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time
 	return err
 }
 
-// Each key of a large set verifies its tokens. Good tokens use up nothing of the allowance.
+// Each key of a large set verifies its tokens. Valid tokens do not use up the allowance for
+// signature checks.
 func TestEveryKeyIsTried(t *testing.T) {
 	private, s := crowdOf(t, 25)
 	now := time.Unix(1000, 0)
@@ -65,8 +66,8 @@ func TestEveryKeyIsTried(t *testing.T) {
 	}
 }
 
-// Each bad token is tried with four keys. For more keys, all bad tokens of one second share the
-// allowance.
+// The signature of each bad token is checked with four keys. For checks with more keys, all bad
+// tokens of one second share one allowance.
 func TestTriesAreBounded(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -105,8 +106,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// A key that has verified a token is tried first, so its tokens are accepted even when strangers
-// use up the allowance.
+// A key that has verified a token is tried first. So its tokens are accepted even while bad tokens
+// use up the allowance for signature checks.
 func TestKeysInUseAreTriedFirst(t *testing.T) {
 	private, s := crowdOf(t, 20)
 	stranger := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -129,7 +130,7 @@ func TestKeysInUseAreTriedFirst(t *testing.T) {
 	require.Equal(t, 20, s.Len())
 }
 
-// Keys with the right kid and another algorithm are not tried.
+// Keys that have the kid of the token, but are for another algorithm, are not tried.
 func TestKeysOfOtherAlgorithmsAreNotTried(t *testing.T) {
 	var keys []string
 	for _, private := range []any{rsaKey(), rsaKey2(), p384(), p521(), ed()} {

@@ -16,7 +16,8 @@ func failed(why string) loglimit.Record { return loglimit.Record{Kind: loglimit.
 
 var recovered = loglimit.Record{Kind: loglimit.Recovered}
 
-// Each change of the state asks for one record. While the state stays the same, there is none.
+// Note returns one record for each change between success and failure. It returns none while
+// nothing changes.
 func TestChangesAreRecordedOnce(t *testing.T) {
 	t.Parallel()
 	var c loglimit.Changes
@@ -24,7 +25,7 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 		name, why string
 		want      loglimit.Record
 	}{
-		{"a", "", loglimit.Record{}}, // a thing that works from the start needs no record
+		{"a", "", loglimit.Record{}}, // success from the start needs no record
 		{"a", "timeout", failed("timeout")},
 		{"a", "timeout", loglimit.Record{}},
 		{"b", "timeout", failed("timeout")},
@@ -38,8 +39,9 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 	}
 }
 
-// If a thing changes all the time, there is one record a minute, with the numbers of calls and
-// failures. When the thing has not changed for a minute, one more record says whether it works.
+// If success and failure alternate all the time, Note returns one record a minute, with the numbers
+// of calls and failures. After a minute without a change, one more record reports success or
+// failure.
 func TestUnsteadyThings(t *testing.T) {
 	t.Parallel()
 	for final, want := range map[string]loglimit.Kind{"": loglimit.Recovered, "down": loglimit.Failed} {
@@ -47,7 +49,7 @@ func TestUnsteadyThings(t *testing.T) {
 		now := start
 		kinds := map[loglimit.Kind]int{}
 		var last loglimit.Record
-		for i := range 600 { // ten minutes
+		for i := range 600 { // one call a second for ten minutes
 			why := ""
 			if i%2 == 0 {
 				why = "500"
@@ -75,8 +77,8 @@ func TestUnsteadyThings(t *testing.T) {
 	}
 }
 
-// In each window, the first events get the numbers up to full. The other events of the window are
-// returned once, in a Rest, when the next window begins.
+// In each window of time, the first events get the numbers from 1 up to the limit. The other events
+// of the window are counted in a Rest, which is returned once when the next window begins.
 func TestCounterWindows(t *testing.T) {
 	t.Parallel()
 	c := loglimit.NewCounter(time.Minute, 5, "a", "b", "other")

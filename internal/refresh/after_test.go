@@ -87,9 +87,9 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// Get may refresh the document from an HTTP cache. After with force must not return such a
-// document, because the caller knows that it is outdated. The test calls Get while a refresh is
-// due, and then After.
+// Get may refresh the document from an HTTP cache. After with force must not return a document from
+// a cache, because its caller knows that the cached document is outdated. The test calls Get while
+// a refresh is due, and then After.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -115,7 +115,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
-		require.Equal(t, 1, at(t, s)) // Get plans a refresh for the end of the gap
+		require.Equal(t, 1, at(t, s)) // Get plans a refresh for the time when the gap between fetches is over
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
 		document, err := after(s)
@@ -126,7 +126,8 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 	})
 }
 
-// If a caller without force joins a planned fetch with force, that fetch keeps force.
+// A fetch with force bypasses caches. If a caller without force joins a planned fetch with force,
+// that fetch still bypasses caches.
 func TestForceStays(t *testing.T) {
 	o := &origin{err: errDown}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

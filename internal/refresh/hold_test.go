@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// later is the error of a server that sent Retry-After.
+// later is the error that a fetch returns if the server sent Retry-After.
 type later time.Duration
 
 func (later) Error() string               { return "come back later" }
@@ -55,7 +55,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-// If a fetch gets Retry-After, a fetch that was planned to follow it is not made either.
+// One fetch runs and the next one is planned. If the running fetch gets Retry-After, the planned
+// fetch does not take place either.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -17,5 +17,5 @@ func TestKnownNames(t *testing.T) {
 	require.Equal(t, k.Name("ann"), k.Name("ann"))
 	require.NotEqual(t, k.Name("ann"), k.Name("bob"))
 	require.EqualValues(t, refresh.Stranger, k.Name("cy"))
-	refresh.NewKnown(1 << 30).Note("ann") // must not allocate 1<<30 slots
+	refresh.NewKnown(1 << 30).Note("ann") // the memory must not grow with this huge number
 }

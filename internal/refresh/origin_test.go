@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// origin is a fake server. Each document is the number of the fetch that brought it.
+// origin is a fake server. Each document is the number of the fetch that returned it.
 type origin struct {
 	mu       sync.Mutex
 	starts   []time.Time
@@ -89,7 +89,7 @@ func at(t *testing.T, s *refresh.Source[int]) int {
 	return document
 }
 
-// policy has the same values as in package xenaauth.
+// policy has the values that package xenaauth uses.
 var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,

@@ -57,7 +57,8 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// never is for Await: no document of an earlier fetch is enough.
+// never is an argument of Await. It says of every document that it is not enough, so Await waits
+// for a later fetch.
 func never(int) bool { return false }
 
 // await calls Await for a caller with this name.
@@ -65,7 +66,8 @@ func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Strangers can't take all places, even if they know the name of a good caller.
+// Callers without a known name cannot take all waiting places. This holds even if they use the name
+// of one known caller.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -122,8 +124,8 @@ func TestGuestsTakeOpenPlacesFirst(t *testing.T) {
 	})
 }
 
-// A caller that gets no place learns from the error when to try again. The fetch is made even if no
-// caller waits for it.
+// If a caller gets no place, its error contains the time after which to try again. The fetch is
+// made even if no caller waits for it.
 func TestCrowdedCallerIsServedLater(t *testing.T) {
 	none := policy
 	none.Waiters = 0
@@ -173,7 +175,8 @@ func TestCrowdAtTheFirstFetch(t *testing.T) {
 	})
 }
 
-// If a fetch already runs and its document is enough, the caller does not wait for the next fetch.
+// If a fetch is already running and the caller accepts its document, the caller does not wait for
+// the next fetch.
 func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 	o := &origin{takes: 4 * time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -191,7 +194,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(began))
 		all.Wait()
 
-		time.Sleep(time.Minute) // a fetch that fails is never enough
+		time.Sleep(time.Minute) // a caller does not accept a fetch that fails
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
 		all.Go(func() { _, _ = after(s) })
 		time.Sleep(time.Second)
@@ -217,8 +220,9 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 	})
 }
 
-// Waiting counts the callers that wait: for the first document, for the next fetch, with a name or
-// without, and for the refresh of an expired document. It counts no caller twice or too long.
+// Waiting is the number of callers that wait: for the first document, for the next fetch, or for
+// the refresh of an expired document. Callers with and without a name count. No caller counts
+// twice, or after it has returned.
 func TestWaiting(t *testing.T) {
 	narrow := policy
 	narrow.Waiters = 1
@@ -226,8 +230,8 @@ func TestWaiting(t *testing.T) {
 	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			func() { _, _ = await(s, 7) }, // the first takes the open place, the others are guests
-			func() { _, _ = get(s) },      // after the lifetime of the document
+			func() { _, _ = await(s, 7) }, // one caller takes the place for all callers, the others take places for named callers
+			func() { _, _ = get(s) },      // called after the lifetime of the document
 		} {
 			var all sync.WaitGroup
 			for n := range 3 {

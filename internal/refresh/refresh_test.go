@@ -168,7 +168,7 @@ func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
-		for range 8 { // within the gap, so the error comes at once
+		for range 8 { // the gap after the last fetch is not over, so the error comes at once
 			began := time.Now()
 			_, err := get(s)
 			require.ErrorIs(t, err, errDown)
@@ -305,7 +305,7 @@ func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
 	bubble(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
-		for range 2 { // the second call is within the gap
+		for range 2 { // the second call comes before the gap is over
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}
@@ -314,9 +314,9 @@ func TestTooOld(t *testing.T) {
 	})
 }
 
-// For random callers and a random server, these rules hold. Fetches keep the gap and never run at
-// the same time. After returns the document of a fetch that began after the call. If there is a
-// usable document, callers get it within Patience.
+// The callers and the server behave randomly. The gap between two fetches is always kept, and no
+// two fetches run at the same time. After returns the document of a fetch that began after the
+// call. If there is a usable document, callers get it within Patience.
 func TestGapUnderRandomLoad(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

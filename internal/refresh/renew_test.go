@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// idle runs f with a source whose document has just outlived its lifetime.
+// idle runs f with a source whose document has just expired.
 func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
@@ -24,7 +24,7 @@ func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int]))
 	})
 }
 
-// A document that has outlived its lifetime is refreshed before it is used.
+// An expired document is refreshed before it is used.
 func TestIdleSourceIsRefreshedBeforeUse(t *testing.T) {
 	o := new(origin)
 	idle(t, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -58,8 +58,8 @@ func TestDocumentWithinItsLifetimeIsUsedAtOnce(t *testing.T) {
 	})
 }
 
-// If the server doesn't respond, all callers together wait for one second. They do not wait one
-// after the other.
+// If the server does not respond, a caller waits for at most a second. Later callers do not wait
+// for another second each.
 func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	for name, hang := range map[string]func(*origin){
 		"hangs": func(o *origin) { o.hangs = true },
@@ -91,8 +91,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// While the issuer is down, callers of a busy service never wait, because the latest fetch was a
-// short time ago.
+// If a service gets requests all the time, none of them waits while the issuer is down, because the
+// last attempt to fetch is always recent.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -144,8 +144,8 @@ func TestLeavingWhileAnIdleSourceIsRefreshed(t *testing.T) {
 	})
 }
 
-// Doubt starts one refresh in the background, past all caches, if the document is at least 10 s
-// old.
+// If the document is at least 10 s old, Doubt starts one refresh in the background. The refresh
+// bypasses all caches.
 func TestDoubt(t *testing.T) {
 	o := &origin{takes: 300 * time.Millisecond}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -169,7 +169,7 @@ func TestDoubt(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 2, at(t, s))
 		require.Equal(t, []bool{false, true}, o.forced)
-		for range 600 { // once each 0.1 s for a minute
+		for range 600 { // Doubt is called every 0.1 s for a minute
 			s.Doubt(time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -15,7 +15,8 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// hash returns the token itself, so that a test sees which token a revocation names.
+// hash returns the token itself instead of a hash, so that a test can see which token a revocation
+// names.
 func hash(token string) string { return token }
 
 func bySubject(name string, until time.Time) revocations.Revocation {
@@ -38,20 +39,22 @@ func fastest(f func()) time.Duration {
 	return best
 }
 
-// Many revocations of one subject do not make Add or Match slow. 50 000 revocations may cost up to
-// 50 times as much as one. A search through a list would cost at least 1000 times as much.
+// Many revocations of one subject do not make Add or Match slow. With 50 000 revocations, a call
+// may take up to 50 times as long as with one revocation. A search through a list would take at
+// least 1000 times as long.
 func TestCostWithManyOfOneSubject(t *testing.T) {
 	const many, allowed = 50_000, 50
 	token := revocations.Token{
 		Fields: revocations.Fields{Subject: "U1", ClientID: "C1"},
 		Issued: start.Unix(),
 	}
-	// Each function returns the n-th revocation of a kind. None of them matches a token of the
-	// test.
+	// Each function returns the n-th revocation of one kind. These revocations match no token of
+	// the test.
 	type fields = revocations.Fields
 	for name, of := range map[string]func(n int) revocations.Revocation{
 		"dates": func(n int) revocations.Revocation {
-			// A revocation with a later IssuedBefore ends earlier, so that none covers another.
+			// A revocation with a later IssuedBefore has an earlier end. So no revocation makes
+			// another one unnecessary.
 			return revocations.Revocation{Fields: fields{Subject: "U1"},
 				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
 				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
@@ -105,8 +108,8 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 	}
 }
 
-// Match finds the same as a search through a list of all revocations, while revocations are added
-// and end.
+// While revocations are added and end, Match returns the result of a search through a list of all
+// revocations.
 func TestIndexFindsWhatAListFinds(t *testing.T) {
 	t.Parallel()
 	pick := func(r *rand.Rand, from ...string) string { return from[r.IntN(len(from))] }
@@ -172,7 +175,7 @@ func TestIndexFindsWhatAListFinds(t *testing.T) {
 	}
 }
 
-// The end of one revocation does not end others.
+// If one revocation ends, the other revocations stay in force.
 func TestRevocationsEndOneByOne(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)

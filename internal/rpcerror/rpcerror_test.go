@@ -48,7 +48,7 @@ func TestRetryDelay(t *testing.T) {
 	}
 }
 
-// Parameters that a challenge can't contain are not in the metadata either.
+// A parameter that a challenge cannot contain is left out of the metadata too.
 func TestMetadataHasParametersOfChallengesOnly(t *testing.T) {
 	params := map[string]string{
 		"acr_values": "urn:a", "realm": "evil", "scope": "evil", "Upper": "a", "line": "a\r\nb",

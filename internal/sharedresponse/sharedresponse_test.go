@@ -20,7 +20,8 @@ var (
 	inactive = sharedresponse.Response{Called: called, Issuer: "https://a.example"}
 )
 
-// Instances of different releases share a cache. If this encoding changes, Version must change too.
+// Instances of different releases use one shared cache. If this encoding changes, Version must
+// change too.
 func TestFormat(t *testing.T) {
 	t.Parallel()
 	for want, r := range map[string]sharedresponse.Response{
