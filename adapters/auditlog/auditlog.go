@@ -1,12 +1,13 @@
-// Package auditlog writes one record for each decision about a request: who called which route, and
-// whether the request was allowed. It is for logs that are kept, so it has a keyed hash in place of
-// the subject:
+// Package auditlog writes one log record for each decision about a request. The record says which
+// user called which route, and whether the request was allowed. Operators keep audit logs for a
+// long time, so a record has a keyed hash in place of the user's subject:
 //
 //	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: auditlog.New(logger, key)})
 //
-// The log of refusals ([xenaauth.Options].Logger) is something else: it helps to find mistakes, says
-// which value was wrong, and leaves out refusals in a flood. The audit log has a record for each
-// event, also for requests that are allowed. docs/operations.md describes the fields.
+// The log of refusals ([xenaauth.Options].Logger) has another purpose: it helps to find mistakes.
+// It says which value was wrong, and leaves out refusals if there are too many. The audit log has a
+// record for each event, also for requests that are allowed. docs/operations.md describes the
+// fields.
 package auditlog
 
 import (
@@ -22,15 +23,16 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// minKey is the shortest key, in bytes. A shorter key could be guessed, and then the subjects too.
+// minKey is the length of the shortest accepted key, in bytes. With a shorter key, an attacker
+// could guess the key and then find out the subjects.
 const minKey = 32
 
-// New returns a function for [xenaauth.Options].Event. For each event it writes a record with the
-// level Info to logger. The record has no token, no scope and no claim of the token except the issuer
-// and the client. Instead of the subject it has SubjectHash.
+// New returns a function for [xenaauth.Options].Event. For each event, the function writes a record
+// with the level Info to logger. The record contains no token, no scope and no claim of the token
+// except the issuer and the client. In place of the subject, it contains the result of SubjectHash.
 //
-// The function runs in the goroutine of the request, which waits for the logger. To use several
-// functions for events, write one that calls them.
+// The function runs in the goroutine of the request, so the request waits for the logger. To use
+// several functions for events, write a function that calls all of them.
 //
 // New panics if logger is nil, or if key has less than 32 bytes.
 func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) {
@@ -48,16 +50,18 @@ func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) 
 	}
 }
 
-// SubjectHash returns the field sub_hash of the records about a user: HMAC-SHA256 of the issuer, a
-// zero byte and the subject, in lower-case hexadecimal. With the key, it finds the records of a user.
-// Without the key, no trial of subjects can find out which user a hash stands for.
+// SubjectHash returns the value that the field sub_hash has in the records about a user:
+// HMAC-SHA256 of the issuer, a zero byte and the subject, in lower-case hexadecimal. An operator
+// who has the key can use SubjectHash to find the records of a user. Without the key, a reader of
+// the log can't find out the user, not even by hashing all subjects.
 func SubjectHash(key []byte, issuer, subject string) string {
 	h := hmac.New(sha256.New, key)
-	h.Write([]byte(issuer + "\x00" + subject)) // neither contains a control character
+	// The zero byte separates them, because neither contains a control character.
+	h.Write([]byte(issuer + "\x00" + subject))
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// attrs returns the fields of an event.
+// attrs returns the fields of the record about an event.
 func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	all := make([]slog.Attr, 0, 11)
 	text := func(name, value string) {
@@ -75,7 +79,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	text("source", e.Source)
 	text("issuer", e.Issuer)
 	text("client_id", e.ClientID)
-	if e.Issuer != "" && e.User.Subject() != "" { // the zero User has no issuer, and its User is not nil
+	// A TokenValidator of the service may return the zero User, which has no issuer.
+	if e.Issuer != "" && e.User.Subject() != "" {
 		text("sub_hash", SubjectHash(key, e.Issuer, e.User.Subject()))
 	}
 	all = append(all, slog.Duration("duration", e.Duration), slog.Duration("upstream", e.Upstream))
@@ -85,10 +90,11 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	return all
 }
 
-// maxText bounds a field, in bytes. A client may send a long method.
+// maxText is the largest length of a field, in bytes. A client can choose long texts, such as the
+// method.
 const maxText = 256
 
-// clean cuts a text, and replaces the characters that are not printable.
+// clean shortens s to maxText bytes and replaces the characters that are not printable.
 func clean(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."

@@ -20,7 +20,8 @@ import (
 
 var key = bytes.Repeat([]byte("k"), 32)
 
-// Each request has one record, allowed or not, and no record has a token, a subject or a scope.
+// Each request has one record, whether it is allowed or not. No record contains a token, a subject
+// or a scope.
 func TestRecords(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -81,8 +82,8 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-// The hash depends on the key, on the issuer and on the subject. It has a fixed form, because records
-// are kept.
+// The hash of a subject depends on the key, on the issuer and on the subject. The form of the hash
+// must not change, because operators keep the records.
 func TestSubjectHash(t *testing.T) {
 	const hash = "f7e39663496e08cc45ce04f5a7346b72301988afe06ad704e9e304a86c910758"
 	have := auditlog.SubjectHash(key, "https://login.xena.biz", "ann")
@@ -97,7 +98,7 @@ func TestSubjectHash(t *testing.T) {
 	}
 }
 
-// Texts that a stranger chooses can't break a record, and are cut.
+// A text that a client chooses can't end a record or add a field to it. A long text is shortened.
 func TestForeignTexts(t *testing.T) {
 	var log bytes.Buffer
 	event := auditlog.New(slog.New(slog.NewTextHandler(&log, nil)), key)
@@ -105,10 +106,12 @@ func TestForeignTexts(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"))
 	require.NotContains(t, log.String(), "\x1b")
 	require.Less(t, log.Len(), 600)
-	event(t.Context(), xenaauth.Event{Outcome: "allowed", User: new(xenaauth.User)}) // of a foreign validator
+	// The zero User, which a TokenValidator of the service may return.
+	event(t.Context(), xenaauth.Event{Outcome: "allowed", User: new(xenaauth.User)})
 }
 
-// A later change of the key's memory changes no record. Wrong arguments are found at the start.
+// New copies the key, so later changes of the caller's slice do not change the hashes. New panics
+// if an argument is wrong.
 func TestNew(t *testing.T) {
 	require.Panics(t, func() { auditlog.New(nil, key) })
 	require.Panics(t, func() { auditlog.New(slog.Default(), key[:31]) })

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// The names of the attributes: see the documentation of the package.
+// The names of the attributes. The documentation of the package describes them.
 const (
 	outcomeKey      = attribute.Key("xenaauth.outcome")
 	reasonKey       = attribute.Key("xenaauth.reason")
@@ -24,8 +24,8 @@ const (
 	cacheResultKey  = attribute.Key("xenaauth.cache.result")
 )
 
-// key is what tells the attribute sets of the histograms apart. The zero value of a field is no
-// attribute.
+// A key has the values of the attributes of one measurement in a histogram. A field with the zero
+// value means that the measurement has no such attribute.
 type key struct {
 	outcome, reason, source, document, errorType string
 	status                                       int
@@ -48,8 +48,8 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	return all
 }
 
-// options returns the attributes of a measurement as an option. It makes each option once: a
-// measurement allocates no attributes.
+// options returns the attributes of a measurement as options for the instrument. It keeps the
+// options of each key, so that later measurements with the same key allocate nothing.
 func (t *Telemetry) options(k key) []metric.RecordOption {
 	t.mu.RLock()
 	o := t.sets[k]
@@ -63,7 +63,8 @@ func (t *Telemetry) options(k key) []metric.RecordOption {
 	return o
 }
 
-// path returns the path of a pattern of [http.ServeMux], which may begin with a method.
+// path returns the path of a pattern of [http.ServeMux]. A pattern can also have a method before
+// the path.
 func path(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")
@@ -71,7 +72,7 @@ func path(pattern string) string {
 	return pattern
 }
 
-// maxText bounds texts that the issuer chose.
+// maxText is the largest length of a text that the issuer chose, in bytes.
 const maxText = 256
 
 func cut(s string) string {

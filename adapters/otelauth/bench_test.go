@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a whole guarded request with a token in use, without and with
-// telemetry, in turn. It reports the median ratio as "x".
+// BenchmarkRequest measures a whole guarded request with a token in use, alternately without and
+// with telemetry. The metric "x" is the median of the ratio of the two times.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
@@ -73,7 +73,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// nowhere is a ResponseWriter that does nothing.
+// nowhere is a ResponseWriter that discards everything.
 type nowhere struct{}
 
 func (nowhere) Header() http.Header         { return http.Header{} }

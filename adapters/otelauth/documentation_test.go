@@ -14,7 +14,7 @@ var (
 	instrumentName = regexp.MustCompile(`(?:gauge|Gauge|Counter|Histogram)\("([^"]+)"`)
 )
 
-// The documentation of the package names every attribute and every instrument.
+// The documentation of the package must name every attribute and every instrument.
 func TestDocumentationIsComplete(t *testing.T) {
 	var code strings.Builder
 	for _, name := range []string{"otelauth.go", "attributes.go", "status.go"} {

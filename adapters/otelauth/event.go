@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Event makes a span and measurements of the check of a request. It is a function for
+// Event records a span and measurements of the check of a request. Set it as the field Event of
 // [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 	k := key{outcome: e.Outcome, source: e.Source, reason: reason(e)}
@@ -41,8 +41,9 @@ func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 	span.End(trace.WithTimestamp(end))
 }
 
-// reason returns the reason of a refusal, or "". A policy or a TokenValidator of the service may
-// choose any text as the reason; its response is 503 then, and the text is not used.
+// reason returns the reason of a refusal, or "" if the request may pass. If a policy or a
+// TokenValidator of the service sets a reason that xenaauth does not define, the response is 503
+// and reason returns ReasonUnavailable.
 func reason(e xenaauth.Event) string {
 	switch {
 	case e.Err == nil:
@@ -53,7 +54,7 @@ func reason(e xenaauth.Event) string {
 	return string(e.Err.Reason)
 }
 
-// details returns the attributes that only spans have.
+// details returns the attributes that spans have and metrics do not have.
 func details(e xenaauth.Event) (all []attribute.KeyValue) {
 	if e.Route != "" {
 		all = append(all, routeKey.String(path(e.Route)))

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each check is a span in the span of its request. It has the reason of a refusal, and only an
-// outage is an error.
+// Each check of a request is a span, whose parent is the span of the request. The span has the
+// reason of a refusal. Only an outage sets the status of the span to Error.
 func TestSpanOfCheck(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -66,7 +66,7 @@ func TestSpanOfCheck(t *testing.T) {
 	}
 }
 
-// The span tells how long the check waited for the issuer.
+// The span of a check has an attribute that says how long the check waited for the issuer.
 func TestUpstreamOnSpan(t *testing.T) {
 	s := start(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{
@@ -79,8 +79,8 @@ func TestUpstreamOnSpan(t *testing.T) {
 	require.Equal(t, 3*time.Second, span.EndTime.Sub(span.StartTime))
 }
 
-// Histogram and counter have the outcome, the source and the reason, and nothing that a client or
-// the service could choose.
+// The histogram and the counter of checks have the outcome, the source and the reason as
+// attributes. They have no attribute that a client or the service can choose.
 func TestMetricsOfChecks(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{ClientID: "app"})
@@ -110,7 +110,8 @@ func TestMetricsOfChecks(t *testing.T) {
 	require.InDelta(t, 1e-5, checks.DataPoints[0].Bounds[0], 1e-9)
 }
 
-// The subject is on a span only if the service asks for it. Static attributes are everywhere.
+// The span has the subject only if the configuration of the service adds it. The configured
+// attributes are on all spans and metrics.
 func TestFurtherAttributes(t *testing.T) {
 	s := start(t, func(c *otelauth.Config) {
 		c.Attributes = []attribute.KeyValue{attribute.String("api", "invoices")}
@@ -139,7 +140,7 @@ func TestFurtherAttributes(t *testing.T) {
 	}
 }
 
-// A client that chooses a long name makes no long attribute.
+// A client can have a long id. The attribute with the client's id is shortened.
 func TestLongClient(t *testing.T) {
 	s := start(t, nil)
 	s.telemetry.Event(t.Context(), xenaauth.Event{ClientID: strings.Repeat("ä", 5000)})

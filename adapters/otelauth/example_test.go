@@ -19,7 +19,7 @@ import (
 )
 
 func Example() {
-	spans := tracetest.NewInMemoryExporter() // a service has an exporter of OTLP here
+	spans := tracetest.NewInMemoryExporter() // a service uses an OTLP exporter here
 	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
 	defer provider.Shutdown(context.Background()) //nolint:errcheck // nothing can be done about it
 
@@ -58,8 +58,8 @@ func Example() {
 	//   http.route /invoices/{id}
 }
 
-// A span names the user by a keyed hash: traces show which requests are of one user, and not of
-// which.
+// Each span has a keyed hash of the user's subject. So traces show which requests are of the same
+// user, but do not show who the user is.
 func ExampleConfig_spanAttributes() {
 	key := []byte("32 random bytes that are not here")
 	cfg := otelauth.Config{

@@ -13,11 +13,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// callKey is the key of the span of a call in a context.
+// callKey is the context key of the span of a call to the issuer.
 type callKey struct{}
 
-// BeforeIssuerCall begins the span of a call of the issuer, and adds the trace to the request. It
-// is a function for [xenaauth.Config], together with IssuerCall.
+// BeforeIssuerCall begins the span of a call to the issuer, and adds the trace to the header of the
+// call. Set it as the field BeforeIssuerCall of [xenaauth.Config], and set IssuerCall too.
 func (t *Telemetry) BeforeIssuerCall(
 	ctx context.Context, document string, h http.Header,
 ) context.Context {
@@ -31,15 +31,15 @@ func (t *Telemetry) BeforeIssuerCall(
 	return context.WithValue(ctx, callKey{}, span)
 }
 
-// ended reports whether a span of this process has ended. A span that is not sampled counts as not
-// ended.
+// ended reports whether s is a span of this process that has ended. If a span is not sampled, ended
+// can't find out and returns false.
 func ended(s trace.Span) bool {
 	c := s.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
 }
 
-// IssuerCall ends the span of a call of the issuer, and measures the call. It is a function for
-// [xenaauth.Config].
+// IssuerCall ends the span of a call to the issuer, and measures the call. Set it as the field
+// IssuerCall of [xenaauth.Config].
 func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	k := key{document: c.Document, errorType: failure(c), status: c.Status}
 	t.requests.Record(ctx, c.Duration.Seconds(), t.options(k)...)
@@ -59,8 +59,9 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	span.End()
 }
 
-// failure returns a word for how a call failed, or "". The log has the cause. The error has no type
-// that tells the cause, but its text is "document: cause", where the cause is a constant.
+// failure returns the value of error.type for a call, or "" if the call succeeded. The error of a
+// failed call has no type to compare with, but its text is always "document: cause", and the causes
+// are constants. The log has more details.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An introspection call is a span in the trace of its request, and the issuer receives the trace.
+// An introspection call is a span in the trace of the request that caused it. The issuer receives
+// this trace.
 func TestTraceContinuesToIssuer(t *testing.T) {
 	s := start(t, nil)
 	opaque := "Bearer " + s.issuer.Opaque(xenaauthtest.Token{})
@@ -38,7 +39,7 @@ func TestTraceContinuesToIssuer(t *testing.T) {
 	require.Equal(t, "00-"+traceID+"-"+spanID+"-01", header.Get("Traceparent"))
 }
 
-// Metadata and keys belong to no request.
+// Fetches of metadata and keys serve all requests, so their spans have no parent.
 func TestCallsForKeysHaveNoParent(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
@@ -51,7 +52,8 @@ func TestCallsForKeysHaveNoParent(t *testing.T) {
 	}
 }
 
-// A call that begins after the span of its request has ended is linked to it.
+// If an introspection call begins after the span of its request has ended, the span of the call
+// begins a new trace with a link to the request's span.
 func TestCallAfterItsRequest(t *testing.T) {
 	s := start(t, nil)
 	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")
@@ -65,7 +67,8 @@ func TestCallAfterItsRequest(t *testing.T) {
 	require.Equal(t, span.SpanContext(), call.Links[0].SpanContext)
 }
 
-// Requests with the same token share one call. It is a span in the trace of one of them.
+// Requests with the same token share one introspection call. The span of the call is in the trace
+// of one of these requests.
 func TestSharedCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
@@ -91,7 +94,8 @@ func TestSharedCall(t *testing.T) {
 	})
 }
 
-// If the trace of the request is not sampled, the issuer's part of it is not either.
+// If the trace of a request is not sampled, the span of its introspection call is not sampled
+// either. The issuer is told so.
 func TestUnsampledTrace(t *testing.T) {
 	s := start(t, nil)
 	sampler := sdk.ParentBased(sdk.NeverSample())
@@ -107,7 +111,8 @@ func TestUnsampledTrace(t *testing.T) {
 	require.Regexp(t, "^00-"+id+"-[0-9a-f]{16}-00$", header.Get("Traceparent"))
 }
 
-// Without a span of this process, the parent is the span of the client.
+// If the context has no span of this process, the parent of an introspection call is the span of
+// the client that sent the request.
 func TestRemoteParent(t *testing.T) {
 	s := start(t, nil)
 	client := trace.NewSpanContext(trace.SpanContextConfig{
@@ -121,7 +126,8 @@ func TestRemoteParent(t *testing.T) {
 	require.Equal(t, client.SpanID(), call.Parent.SpanID())
 }
 
-// A failed call is an error: of the issuer, or on the way to it.
+// A failed call sets the status of its span to Error, whether the issuer responded with an error or
+// the connection failed.
 func TestFailedCalls(t *testing.T) {
 	s := start(t, nil)
 	ask := func() {
@@ -146,7 +152,8 @@ func TestFailedCalls(t *testing.T) {
 	require.Positive(t, measured["error.type=_OTHER,xenaauth.document=introspection"])
 }
 
-// A call whose caller is gone, or that takes too long, has a word of its own.
+// If a call was canceled or timed out, error.type has a value that says so. For other causes the
+// value is _OTHER, so that no address or secret becomes an attribute.
 func TestErrorTypesOfCalls(t *testing.T) {
 	s := start(t, nil)
 	for text, want := range map[string]string{
@@ -164,7 +171,8 @@ func TestErrorTypesOfCalls(t *testing.T) {
 	}
 }
 
-// IssuerCall alone measures, and ends no span of other code.
+// A service may use IssuerCall without BeforeIssuerCall. Then IssuerCall measures calls, and does
+// not end a span that other code began.
 func TestIssuerCallAlone(t *testing.T) {
 	s := start(t, nil)
 	ctx, span := s.tracers.Tracer("test").Start(t.Context(), "server")

@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// service is a guarded API with telemetry, whose spans and metrics are kept.
+// A service is a guarded API with telemetry. The test can read the spans and the metrics.
 type service struct {
 	issuer    *xenaauthtest.Issuer
 	telemetry *otelauth.Telemetry
@@ -50,7 +50,7 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	return s
 }
 
-// guard makes the middleware.
+// guard makes the middleware of the service, with telemetry configured by cfg.
 func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
@@ -66,7 +66,7 @@ func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Event: s.telemetry.Event})
 }
 
-// send sends a request inside a span named "server", and returns the status.
+// send sends a request inside a span named "server", and returns the status of the response.
 func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization string) int {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -83,7 +83,7 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// named returns the spans with a name that have ended since the last reset.
+// named returns the ended spans of this name since the exporter was last reset.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
@@ -107,7 +107,7 @@ func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	return byName
 }
 
-// texts returns attributes as texts by name.
+// texts returns the values of attributes as strings, by the name of the attribute.
 func texts(all []attribute.KeyValue) map[string]string {
 	m := make(map[string]string)
 	for _, a := range all {
@@ -116,7 +116,7 @@ func texts(all []attribute.KeyValue) map[string]string {
 	return m
 }
 
-// counts returns the count of each attribute set of a histogram.
+// counts returns the number of measurements of a histogram for each set of attributes.
 func counts(m metricdata.Metrics) map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {

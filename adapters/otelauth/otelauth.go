@@ -9,14 +9,15 @@
 //	_, err = telemetry.Watch(v)
 //	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: telemetry.Event})
 //
-// Each part can be left out; BeforeIssuerCall and IssuerCall belong together.
+// A service can leave out parts of this code, but it should set BeforeIssuerCall and IssuerCall
+// together.
 //
 // # Spans
 //
 // xenaauth.authenticate is the check of one request. Its parent is the span in the request's
-// context: put the middleware that traces requests before the guard. Its status is Error only if
-// the response is 503. As for HTTP servers, a response of 400, 401 or 403 is no error of this
-// service.
+// context: put the middleware that traces requests before the guard. The status of
+// xenaauth.authenticate is Error only if the response is 503. A response of 400, 401 or 403 is not
+// an error of this service, which agrees with OpenTelemetry's rule for HTTP servers.
 //
 // xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls of
 // the issuer. The issuer receives the trace in the fields traceparent and tracestate (W3C Trace
@@ -30,8 +31,8 @@
 // From Event, BeforeIssuerCall and IssuerCall:
 //
 //   - xenaauth.authenticate.duration, a histogram in seconds: how long the check of a request
-//     took, without the handler. Its count is the number of requests. A public route, and a
-//     refusal of [xenaauth.Middleware.Refuse], count as 0 seconds.
+//     took, without the handler. Its count is the number of requests. A request for a public
+//     route, and a refusal by [xenaauth.Middleware.Refuse], count as 0 seconds.
 //   - xenaauth.forbids, a counter: the requests that were answered with 403.
 //   - xenaauth.issuer.request.duration, a histogram in seconds: how long a call of the issuer
 //     took.
@@ -45,14 +46,14 @@
 //   - xenaauth.issuer.last_success, a gauge in seconds since 1970: when metadata and jwks were
 //     last fetched or found unchanged.
 //   - xenaauth.issuer.failing, a gauge: 1 if the latest attempt to fetch a document failed, or
-//     the latest introspection call. 0 otherwise.
+//     the latest introspection call failed, and 0 otherwise.
 //   - xenaauth.introspection.open, a gauge: 1 while the circuit breaker makes no introspection
 //     calls, 0 otherwise.
 //   - xenaauth.cache.entries, xenaauth.cache.size and xenaauth.cache.lookups: the entries, the
 //     bytes and the lookups of a cache.
 //   - xenaauth.revocations, a gauge: the revocations in force.
 //
-// http.server.request.duration measures whole requests, so nothing here does.
+// No metric of this package measures whole requests, because http.server.request.duration does.
 //
 // # Attributes
 //
@@ -77,9 +78,9 @@
 //	xenaauth.cache.result      cache.lookups                  hit miss failure
 //
 // All attributes of metrics have values from fixed sets, except that the issuer chooses the status
-// of its responses, a number of three digits. So no client can make a metric grow. No attribute
-// contains a token, a secret, a server address, a subject or a scope. [Config.SpanAttributes] adds
-// what else a service wants to see.
+// of its responses, a number of three digits. So no client can add series to a metric. No attribute
+// contains a token, a secret, a server address, a subject or a scope. With [Config.SpanAttributes],
+// a service can add attributes to spans.
 package otelauth
 
 import (
@@ -97,19 +98,21 @@ import (
 
 const scope = "github.com/xenaauth/xenaauth/adapters/otelauth"
 
-// Config configures a [Telemetry]. The zero value means the global providers of OpenTelemetry.
+// Config configures a [Telemetry]. The zero value uses the global providers of OpenTelemetry.
 type Config struct {
-	// TracerProvider makes spans. nil is [otel.GetTracerProvider]. For no spans, use a provider of
-	// package go.opentelemetry.io/otel/trace/noop.
+	// TracerProvider makes the spans. If nil, it is [otel.GetTracerProvider]. To make no spans, set
+	// a provider of package go.opentelemetry.io/otel/trace/noop.
 	TracerProvider trace.TracerProvider
-	// MeterProvider makes metrics. nil is [otel.GetMeterProvider]. For no metrics, use a provider of
-	// package go.opentelemetry.io/otel/metric/noop.
+	// MeterProvider makes the metrics. If nil, it is [otel.GetMeterProvider]. To make no metrics,
+	// set a provider of package go.opentelemetry.io/otel/metric/noop.
 	MeterProvider metric.MeterProvider
-	// Attributes are added to all spans and measurements, for example to tell issuers apart.
+	// Attributes are added to all spans and measurements. A service with several issuers can add
+	// the name of the issuer.
 	Attributes []attribute.KeyValue
-	// SpanAttributes returns further attributes of the span of a check. It is called only if the span
-	// is recorded. Metrics don't have these attributes. Subjects of users are personal data: prefer
-	// enduser.pseudo.id with a keyed hash, as in the example. If nil, there are none.
+	// SpanAttributes returns further attributes for the span of a check. Telemetry calls it only if
+	// the span is recorded. Metrics do not get these attributes. If nil, no attributes are added.
+	// The subject of a user is personal data: use enduser.pseudo.id with a keyed hash of the
+	// subject, as in the example.
 	SpanAttributes func(xenaauth.Event) []attribute.KeyValue
 }
 
@@ -124,7 +127,7 @@ type Telemetry struct {
 	requests metric.Float64Histogram
 
 	mu   sync.RWMutex
-	sets map[key][]metric.RecordOption // at most one for each value of key
+	sets map[key][]metric.RecordOption // has at most one entry for each value of key
 }
 
 // New returns a Telemetry, or an error if the MeterProvider refuses an instrument.
@@ -158,8 +161,8 @@ func New(cfg Config) (*Telemetry, error) {
 }
 
 var (
-	// A token in use takes about a microsecond, a new one some ten, and a call of the issuer some
-	// milliseconds.
+	// The bounds suit these durations: about a microsecond for a token in use, some ten
+	// microseconds for a new token, and some milliseconds for a call to the issuer.
 	checkBounds = []float64{
 		1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
 		1, 2.5, 5, 10,

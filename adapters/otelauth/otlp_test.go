@@ -25,7 +25,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// receiver is an OTLP receiver. It keeps what it received.
+// A receiver is a server for OTLP that keeps what it receives.
 type receiver struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -64,7 +64,7 @@ func receive(t *testing.T) *receiver {
 	return r
 }
 
-// text returns all that was received, without the names of schemas and packages.
+// text returns all received texts, except the names of schemas and packages.
 func (r *receiver) text(t *testing.T) string {
 	t.Helper()
 	r.mu.Lock()
@@ -78,8 +78,8 @@ func (r *receiver) text(t *testing.T) string {
 
 var schema = regexp.MustCompile(`"schemaUrl":\s*"[^"]*"`)
 
-// Spans and metrics reach an OTLP receiver. Nothing in them is a token, a secret, a URL, a subject
-// or a scope.
+// An OTLP receiver gets the spans and the metrics. They contain no token, no secret, no URL, no
+// subject and no scope.
 func TestOTLP(t *testing.T) {
 	r := receive(t)
 	spans, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.URL+"/v1/traces"))

@@ -12,8 +12,8 @@ import (
 )
 
 // Watch measures the state of a Validator whenever metrics are collected. To watch several
-// Validators, use a Telemetry with other Attributes for each. The returned Registration ends the
-// measurements; most services don't need it.
+// Validators, make one Telemetry for each, with different Attributes. The method Unregister of the
+// returned Registration ends the measurements; most services do not call it.
 func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 	if v == nil {
 		return nil, errors.New("otelauth: the Validator is nil")
@@ -29,7 +29,7 @@ func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 		g.lookups)
 }
 
-// gauges are the instruments of the state of a Validator.
+// gauges holds the instruments that measure the state of a Validator.
 type gauges struct {
 	ready, keys, hash, failing, open metric.Int64ObservableGauge
 	revocations, entries, size       metric.Int64ObservableGauge
@@ -62,7 +62,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	return g, errors.Join(append(errs, err)...)
 }
 
-// observe measures a state.
+// observe records the state s of a Validator.
 func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)
@@ -90,7 +90,7 @@ func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 				o.ObserveInt64(g.lookups, int64(n), with(label, cacheResultKey.String(result)))
 			}
 		}
-		if name != "shared" { // its size is not known
+		if name != "shared" { // the shared cache does not report its size
 			o.ObserveInt64(g.entries, int64(c.Entries), with(label))
 			o.ObserveInt64(g.size, int64(c.Bytes), with(label))
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// values returns the values of a gauge or counter by attribute set.
+// values returns the values of a gauge or a counter, each after its attributes.
 func values(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))
@@ -35,7 +35,7 @@ func values(m metricdata.Metrics) (all []string) {
 	return all
 }
 
-// The gauges show the state of the Validator.
+// The gauges show the state of a Validator.
 func TestWatch(t *testing.T) {
 	s := start(t, nil)
 	m := s.metrics(t)
@@ -75,7 +75,7 @@ func TestWatch(t *testing.T) {
 	}
 }
 
-// While the issuer is down, the gauges show it.
+// While the issuer is down, the gauges show the outage.
 func TestWatchOutage(t *testing.T) {
 	s := start(t, nil)
 	jwt := "Bearer " + s.issuer.JWT(xenaauthtest.Token{})
@@ -90,12 +90,12 @@ func TestWatchOutage(t *testing.T) {
 	require.Contains(t, values(m["xenaauth.issuer.failing"]), "xenaauth.document=introspection 1")
 }
 
-// Unregister ends the measurements. Without a Validator there is nothing to watch.
+// Unregister ends the measurements of a Validator. Watch returns an error if the Validator is nil.
 func TestUnwatch(t *testing.T) {
 	s := start(t, nil)
 	_, err := s.telemetry.Watch(nil)
 	require.Error(t, err)
-	v, err := xenaauth.NewValidator(s.issuer.Config()) // without introspection
+	v, err := xenaauth.NewValidator(s.issuer.Config()) // this configuration has no introspection
 	require.NoError(t, err)
 	s = start(t, nil)
 	watched, err := s.telemetry.Watch(v)

@@ -22,7 +22,8 @@ func readAlerts(t *testing.T, name string) string {
 	return string(text)
 }
 
-// promtool fires each alert with one series, and not with others.
+// promtool, which is part of Prometheus, checks the alerts. In its test data, each alert fires for
+// the bad series and not for the good series.
 func TestAlerts(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_promtool.yml"}} {
 		if out, err := promtool(t, "alerts", nil, args...); err != nil {
@@ -31,7 +32,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// Each alert has a test, and each metric in a rule or in a test exists.
+// Each alert has a test. Each metric in the rules and in the tests exists.
 func TestAlertsAreComplete(t *testing.T) {
 	rules, tests := readAlerts(t, "alerts.yml"), readAlerts(t, "alerts_promtool.yml")
 	alerts := alertName.FindAllStringSubmatch(rules, -1)
@@ -55,7 +56,7 @@ func TestAlertsAreComplete(t *testing.T) {
 	}
 }
 
-// The page for operators says what each alert means.
+// docs/operations.md says what each alert means.
 func TestAlertsAreDocumented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Once a series exists, counting allocates nothing.
+// When a series exists, counting another event in it allocates no memory.
 func TestEventAllocatesNothing(t *testing.T) {
 	m := promauth.New(&promauth.Options{Routes: true})
 	for name, e := range map[string]xenaauth.Event{
@@ -26,9 +26,9 @@ func TestEventAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkRequest measures a request with a token in use, without a listener, with one that does
-// nothing, and with these metrics. The metric x-off is the median time of a block as a multiple of
-// that without a listener, measured in turns.
+// BenchmarkRequest measures a request with a token in use: without a listener for events, with a
+// listener that does nothing, and with these metrics. It measures alternately with and without the
+// listener. The metric x-off is the ratio of the median times, with the listener to without it.
 func BenchmarkRequest(b *testing.B) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -67,7 +67,7 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			slices.Sort(without)
 			slices.Sort(with)
-			b.ReportMetric(0, "ns/op") // of two blocks
+			b.ReportMetric(0, "ns/op") // it would be the time of two blocks
 			b.ReportMetric(float64(with[len(with)/2].Nanoseconds())/block, "ns/request")
 			b.ReportMetric(float64(with[len(with)/2])/float64(without[len(without)/2]), "x-off")
 			b.ReportMetric(testing.AllocsPerRun(100, on), "allocs/request")

@@ -28,7 +28,8 @@ func Example() {
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders", auth.Require(xenaauth.AnyUser())(http.NotFoundHandler()))
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{})) // on a port of its own
+	// A service should serve its metrics on a port that clients can't reach.
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 
 	mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/orders", nil))
 	w := httptest.NewRecorder()

@@ -20,7 +20,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// service is an API with metrics.
+// A service is a guarded API with metrics.
 type service struct {
 	t         *testing.T
 	issuer    *xenaauthtest.Issuer
@@ -30,7 +30,7 @@ type service struct {
 	handler   http.Handler
 }
 
-// start starts an API whose issuer is also asked about opaque tokens.
+// start starts a service that accepts JWTs and opaque tokens.
 func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *service {
 	t.Helper()
 	s := &service{t: t, issuer: xenaauthtest.NewIssuer(nil), metrics: promauth.New(o), registry: prometheus.NewRegistry()}
@@ -71,7 +71,7 @@ func (s *service) get(status int, url, token string) {
 	}
 }
 
-// scrape returns the metrics as Prometheus reads them.
+// scrape returns the metrics in the text format that Prometheus reads.
 func (s *service) scrape() string {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -83,7 +83,7 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// wants checks that the metrics contain each of lines.
+// wants checks that the metrics contain each of the lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()
 	text := s.scrape()
@@ -97,7 +97,7 @@ func (s *service) wants(lines ...string) {
 	}
 }
 
-// familyNames returns the names of the metrics.
+// familyNames returns the names of all metrics in a text of metrics.
 func familyNames(text string) (names []string) {
 	for _, found := range regexp.MustCompile(`(?m)^# TYPE (\S+)`).FindAllStringSubmatch(text, -1) {
 		names = append(names, found[1])
@@ -106,7 +106,8 @@ func familyNames(text string) (names []string) {
 	return names
 }
 
-// program finds a program of Prometheus. It skips the test if the program is missing, but not in CI.
+// program returns the path of a program of Prometheus. If the program is not installed, the test is
+// skipped; in CI it fails.
 func program(t *testing.T, name string) (path string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -119,7 +120,7 @@ func program(t *testing.T, name string) (path string) {
 	return path
 }
 
-// promtool runs Prometheus' promtool in a folder and returns its output.
+// promtool runs promtool, a program of Prometheus, in a folder and returns its output.
 func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)

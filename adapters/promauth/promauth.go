@@ -1,5 +1,5 @@
-// Package promauth has metrics for Prometheus: what xenaauth decides about requests, how long that
-// takes, the calls to the issuer, and the state of a Validator.
+// Package promauth provides metrics for Prometheus. They describe the decisions about requests, the
+// durations of the checks, the calls to the issuer, and the state of a Validator.
 //
 //	metrics := promauth.New(nil)
 //	cfg.IssuerCall = metrics.IssuerCall
@@ -15,23 +15,23 @@
 //
 //	xenaauth_decisions_total{outcome,reason,source}      requests; outcome is allowed, anonymous, refused or unavailable
 //	xenaauth_check_duration_seconds{outcome}             how long checks took, without the handler
-//	xenaauth_check_upstream_seconds{outcome}             how long requests waited for the issuer, of those that waited
+//	xenaauth_check_upstream_seconds{outcome}             how long requests waited for the issuer; only requests that waited count
 //	xenaauth_query_tokens_total                          requests whose query has access_token, which is not read
 //	xenaauth_route_decisions_total{route,outcome}        only with Options.Routes
 //
 // Calls to the issuer, from [Metrics.IssuerCall]. The document is metadata, jwks or introspection:
 //
-//	xenaauth_issuer_calls_total{document,status}                 HTTP requests; status is none without a response
-//	xenaauth_issuer_call_duration_seconds{document}              how long they took
-//	xenaauth_issuer_last_call_timestamp_seconds{document}        when the latest one ended
+//	xenaauth_issuer_calls_total{document,status}                 HTTP requests; status is "none" if there was no response
+//	xenaauth_issuer_call_duration_seconds{document}              how long these requests took
+//	xenaauth_issuer_last_call_timestamp_seconds{document}        when the latest of these requests ended
 //
 // The state of a Validator, after [Metrics.Watch]:
 //
 //	xenaauth_issuer_ready                                        1 if tokens can be checked now
 //	xenaauth_issuer_failing{document}                            1 if the latest attempt failed
 //	xenaauth_issuer_last_success_timestamp_seconds{document}     when metadata and jwks were last fetched or found unchanged
-//	xenaauth_issuer_keys                                         usable keys
-//	xenaauth_key_set_hash                                        a hash of them: replicas with the same keys have the same value
+//	xenaauth_issuer_keys                                         number of usable keys of the issuer
+//	xenaauth_key_set_hash                                        a hash of these keys: replicas with the same keys have the same value
 //	xenaauth_introspection_open                                  1 if the circuit breaker makes no introspection calls
 //	xenaauth_cache_entries{cache}                                cache is tokens, active or inactive
 //	xenaauth_cache_bytes{cache}
@@ -44,17 +44,17 @@
 //
 // # Labels
 //
-// Each label has few values, and no client chooses one: no label is a user, a client or a path. The
-// reason is that of the refusal, or "". A reason that xenaauth does not know counts as unavailable.
-// The source is jwt, introspection, cache or "". A route is the pattern of the service, and there
-// are about 1000 series by route at most: further routes count as "other". No metric contains a token, a secret or a
-// URL.
+// Each label has few values, and a client can't choose a value: no label contains a user, a client
+// or a path. The label reason is the reason of a refusal, or "" if the request may pass. A reason
+// that xenaauth does not define counts as unavailable. The label source is jwt, introspection,
+// cache or "". The label route is the pattern of a route. There are at most about 1000 series with
+// this label; then further routes count as "other". No metric contains a token, a secret or a URL.
 //
 // Rules for alerts are in the folder alerts, and a dashboard for Grafana is dashboard/xenaauth.json.
 // docs/operations.md says what the alerts mean, and how to import the dashboard.
 //
-// Metrics is about one Validator. A service with several issuers makes one Metrics for each, and
-// registers it with a label:
+// A [Metrics] belongs to one Validator. A service with several issuers makes one Metrics for each,
+// and registers it with a label:
 //
 //	prometheus.WrapRegistererWith(prometheus.Labels{"issuer": "staff"}, registry).MustRegister(metrics)
 package promauth
@@ -75,8 +75,8 @@ import (
 
 // Options are settings of [New]. The zero value is usable.
 type Options struct {
-	// Routes adds xenaauth_route_decisions_total, which counts by route. Set it only if the patterns
-	// of the routes may be shown to the readers of the metrics.
+	// Routes adds the metric xenaauth_route_decisions_total, which counts decisions by route. Set
+	// it only if all readers of the metrics may see the patterns of the routes.
 	Routes bool
 }
 
@@ -86,7 +86,7 @@ type Metrics struct {
 	duration    *prometheus.HistogramVec
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
-	routes      *prometheus.CounterVec // nil without Options.Routes
+	routes      *prometheus.CounterVec // nil if Options.Routes is false
 
 	calls        *prometheus.CounterVec
 	callDuration *prometheus.HistogramVec
@@ -100,10 +100,10 @@ type Metrics struct {
 
 var _ prometheus.Collector = (*Metrics)(nil)
 
-// maxRouteSeries bounds the series by route.
+// maxRouteSeries is the largest number of series with the label route.
 const maxRouteSeries = 1000
 
-// otherRoutes is the label of the routes that have no series because of the bound.
+// otherRoutes is the value of the label route for all routes after maxRouteSeries is reached.
 const otherRoutes = "other"
 
 type decisionKey struct{ outcome, reason, source string }
@@ -144,10 +144,10 @@ func New(o *Options) *Metrics {
 	return m
 }
 
-// prefix begins the name of each metric.
+// prefix is the beginning of the name of each metric.
 const prefix = "xenaauth_"
 
-// issuerBuckets are for durations of calls to the issuer, in seconds.
+// issuerBuckets are the bounds of the histogram of call durations, in seconds.
 var issuerBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 
 func counters(name, help string, labels ...string) *prometheus.CounterVec {
@@ -160,8 +160,8 @@ func histograms(name, help string, buckets []float64, labels ...string) *prometh
 	}, labels)
 }
 
-// Event counts the outcome of the check of a request. It is for [xenaauth.Options]. It does not use
-// the context.
+// Event counts the outcome of the check of a request. Set it as the field Event of
+// [xenaauth.Options]. It does not use the context.
 func (m *Metrics) Event(_ context.Context, e xenaauth.Event) {
 	key := decisionKey{e.Outcome, reasonOf(e.Err), e.Source}
 	series, ok := m.byDecision.get(key)
@@ -187,12 +187,14 @@ func (m *Metrics) Event(_ context.Context, e xenaauth.Event) {
 	}
 }
 
-// reasonOf returns the label for a refusal: one of the constants of xenaauth, or "".
+// reasonOf returns the value of the label reason for a refusal. The value is a constant of
+// xenaauth, or "" if the request may pass.
 func reasonOf(e *xenaauth.Error) string {
 	switch {
 	case e == nil:
 		return ""
-	case e.StatusCode() == http.StatusServiceUnavailable: // also a reason that xenaauth does not know
+	// Also for a reason that xenaauth does not define.
+	case e.StatusCode() == http.StatusServiceUnavailable:
 		return string(xenaauth.ReasonUnavailable)
 	}
 	return string(e.Reason)
@@ -211,8 +213,8 @@ func (m *Metrics) countRoute(key routeKey) {
 	counter.Inc()
 }
 
-// IssuerCall counts an HTTP request to the issuer. It is for [xenaauth.Config]. It does not use the
-// context.
+// IssuerCall counts an HTTP request to the issuer. Set it as the field IssuerCall of
+// [xenaauth.Config]. It does not use the context.
 func (m *Metrics) IssuerCall(_ context.Context, c xenaauth.IssuerCall) {
 	m.calls.WithLabelValues(c.Document, statusLabel(c.Status)).Inc()
 	m.callDuration.WithLabelValues(c.Document).Observe(c.Duration.Seconds())
@@ -226,7 +228,7 @@ func statusLabel(status int) string {
 	return strconv.Itoa(status)
 }
 
-// Watch adds the state of v to the metrics. It replaces a Validator of an earlier call.
+// Watch adds the state of v to the metrics. It replaces the Validator of an earlier call of Watch.
 func (m *Metrics) Watch(v *xenaauth.Validator) { m.watched.Store(v) }
 
 // Describe implements [prometheus.Collector].

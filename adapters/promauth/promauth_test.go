@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// everything sends requests with each outcome.
+// everything sends requests that cause each outcome, and returns their tokens.
 func (s *service) everything() (tokens []string) {
 	s.t.Helper()
 	jwt := s.issuer.JWT(xenaauthtest.Token{Subject: "secret-user"})
@@ -119,7 +119,8 @@ func TestIssuerCallsAndState(t *testing.T) {
 	}
 }
 
-// Without introspection there are no metrics of introspection, and without Watch none of the state.
+// Without introspection, there are no metrics of introspection. Without Watch, there are no metrics
+// of the Validator's state.
 func TestMetricsOfWhatIsThere(t *testing.T) {
 	s := start(t, nil, func(c *xenaauth.Config) { c.Introspection = nil })
 	s.get(200, "/news", s.issuer.JWT(xenaauthtest.Token{}))
@@ -134,7 +135,8 @@ func TestMetricsOfWhatIsThere(t *testing.T) {
 	}
 }
 
-// The number of series by route is bounded, and each request counts.
+// The number of series with the label route is bounded. Requests on further routes are still
+// counted.
 func TestRoutes(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()
@@ -172,7 +174,8 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
-// A TokenValidator of the service may return any text as a reason. It does not become a label.
+// A TokenValidator of the service may return any text as a reason. The text does not become the
+// value of a label.
 func TestForeignReason(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, reason := range []string{"secret-text", "user-104711", ""} {
@@ -182,7 +185,7 @@ func TestForeignReason(t *testing.T) {
 	s.wants(`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=""} 3`)
 }
 
-// No metric contains a token, a secret, a URL, or anything else that a request contains.
+// No metric contains a token, a secret, a URL, or another text from a request.
 func TestNothingSecretInMetrics(t *testing.T) {
 	check := func(s *service, never ...string) {
 		t.Helper()
@@ -212,7 +215,7 @@ func TestNothingSecretInMetrics(t *testing.T) {
 	}
 }
 
-// promtool finds no fault in the names, types and texts.
+// promtool finds no fault in the names, types and help texts of the metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()
@@ -225,7 +228,7 @@ func TestPromtoolAcceptsMetrics(t *testing.T) {
 	}
 }
 
-// The package's documentation lists the metrics that there are.
+// The documentation of the package lists exactly the metrics that exist.
 func TestDocumentedMetrics(t *testing.T) {
 	s := start(t, &promauth.Options{Routes: true}, nil)
 	s.everything()

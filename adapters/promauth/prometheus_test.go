@@ -18,7 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Prometheus scrapes two replicas, loads the alerts, and answers queries.
+// A real Prometheus scrapes two replicas, loads the alerts, and answers queries about them.
 func TestPrometheusReadsTwoReplicas(t *testing.T) {
 	server := startPrometheus(t, start(t, nil, nil), start(t, nil, nil))
 	for query, want := range map[string]string{
@@ -48,10 +48,10 @@ func TestPrometheusReadsTwoReplicas(t *testing.T) {
 	t.Run("the dashboard has data", func(t *testing.T) { dashboardHasData(t, server) })
 }
 
-// prometheusServer is the URL of a Prometheus.
+// prometheusServer is the URL of a running Prometheus.
 type prometheusServer string
 
-// startPrometheus starts a Prometheus and returns when it has scraped the services.
+// startPrometheus starts a Prometheus and waits until it has scraped all services.
 func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	t.Helper()
 	binary, dir := program(t, "prometheus"), t.TempDir()
@@ -66,7 +66,7 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(map[string]any{ // JSON is YAML
+	config, err := json.Marshal(map[string]any{ // Prometheus reads YAML, and JSON is valid YAML
 		"global":     map[string]any{"scrape_interval": "1s", "evaluation_interval": "1s"},
 		"rule_files": []string{rules},
 		"scrape_configs": []any{map[string]any{
@@ -92,7 +92,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { // the end of the test's context ends the program
+	// The context of the test ends before this function runs, and its end kills the program.
+	t.Cleanup(func() {
 		_ = cmd.Wait()
 		if t.Failed() {
 			t.Log(log.String())
@@ -109,7 +110,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	return server
 }
 
-// query returns the value of a query whose result is one number. It returns "" if there is none.
+// query returns the value of a query whose result is one number. It returns "" if there is no
+// result, or more than one.
 func (s prometheusServer) query(t *testing.T, query string) string {
 	t.Helper()
 	var result struct {
@@ -124,7 +126,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// get reads JSON. It leaves into unchanged if the server does not respond yet.
+// get reads a JSON response into into. If the server does not respond yet, it leaves into
+// unchanged.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// seriesMap keeps the series that were looked up, because a lookup takes longer than counting. It
-// copies the map to add a series, so that readers wait for nothing. The zero value is empty.
+// seriesMap keeps the series that were looked up, because a lookup in the library of Prometheus
+// takes longer than counting. To add a series, seriesMap replaces the map by a larger copy, so that
+// readers need no lock. The zero value is empty.
 type seriesMap[K comparable, V any] struct {
 	mu    sync.Mutex // held while a series is added
 	known atomic.Pointer[map[K]V]
@@ -22,8 +23,8 @@ func (s *seriesMap[K, V]) get(key K) (V, bool) {
 	return none, false
 }
 
-// add returns the series of key. It makes and keeps the series, unless it keeps limit of them: then
-// ok is false.
+// add returns the series of key. If the map has no such series, add makes one with the function
+// make and keeps it. If the map already keeps limit series, add makes none and ok is false.
 func (s *seriesMap[K, V]) add(key K, limit int, make func() V) (v V, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

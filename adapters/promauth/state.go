@@ -28,14 +28,14 @@ var (
 	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
 )
 
-// desc makes a Desc and adds it to stateDescs.
+// desc makes a Desc and appends it to stateDescs.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prefix+name, help, labels, nil)
 	stateDescs = append(stateDescs, d)
 	return d
 }
 
-// collectState sends the metrics of a Status.
+// collectState sends the metrics that show the state s of a Validator.
 func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
@@ -59,7 +59,8 @@ func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
 	document("metadata", s.Metadata)
 	document("jwks", s.JWKS)
 	gauge(keysDesc, float64(s.Keys))
-	if hash, err := strconv.ParseUint(s.KeySetHash, 16, 48); err == nil { // 48 bits are exact in a float64
+	// A float64 represents integers of 48 bits exactly.
+	if hash, err := strconv.ParseUint(s.KeySetHash, 16, 48); err == nil {
 		gauge(hashDesc, float64(hash))
 	}
 	gauge(revocationsDesc, float64(s.Revocations))

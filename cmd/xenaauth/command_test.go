@@ -14,8 +14,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"xenaauth": main})
 }
 
-// TestScripts runs the transcripts in testdata/script. README.md shows parts of them.
-// UPDATE=1 writes the output of the commands into them.
+// TestScripts runs the transcripts in testdata/script, which README.md shows in part. With
+// UPDATE=1, it writes the output of the commands into the transcripts.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -25,8 +25,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// status is the command "status N PROGRAM ARGS": it runs a program, which must end with the exit
-// status N.
+// The function status implements the script command "status N PROGRAM ARGS", which runs a program
+// and checks that its exit status is N.
 func status(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: status N PROGRAM ARGS")

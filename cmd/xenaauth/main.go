@@ -23,8 +23,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/token"
 )
 
-// commands is the command line. Each command is a package with a type Cmd, whose method Run gets a
-// [context.Context] and the [console.Console].
+// commands is the command line. Each command is a package with a type Cmd. Its method Run receives
+// a [context.Context] and a [console.Console].
 type commands struct {
 	JSON  bool   `help:"Write the answer as JSON." short:"j"`
 	Color string `help:"Colour the answer: auto, always or never. auto colours it at a terminal, unless NO_COLOR is set." enum:"auto,always,never" default:"auto"`
@@ -47,17 +47,17 @@ func main() {
 	os.Exit(status)
 }
 
-// run runs one command and returns its exit status.
+// run runs the command that args name, and returns the exit status.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	var line commands
 	ended := false
 	parser, err := kong.New(&line,
 		kong.Name("xenaauth"), kong.Description(description), kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(int) { ended = true }), // after --help
+		kong.Exit(func(int) { ended = true }), // kong calls this after --help
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		panic(err) // the tags of commands are wrong
+		panic(err) // a struct tag of a command is wrong
 	}
 	parsed, err := parser.Parse(args)
 	if ended {

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// service is the environment of a service whose issuer is issuer.
+// A service is the environment of a service that accepts the tokens of an issuer.
 type service struct {
 	t      *testing.T
 	issuer *xenaauthtest.Issuer
@@ -42,7 +42,7 @@ func newService(t *testing.T) *service {
 
 func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
 
-// ask runs a command with a token on standard input, and returns its output and its exit status.
+// ask runs a command with a token on standard input. It returns the output and the exit status.
 func (s *service) ask(token string, args ...string) (string, int) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
@@ -56,8 +56,8 @@ func (s *service) ask(token string, args ...string) (string, int) {
 	return text, status
 }
 
-// secrets are what no output may contain: the token, its parts, the secret, and the address of the
-// issuer, which only the URL of the metadata contains.
+// secrets returns the texts that no output may contain: the token, its parts, the client secrets,
+// and the address of the issuer, which is not public in these tests.
 func (s *service) secrets(token string) (all []string) {
 	all = append(all, "the-secret-of-the-api", "another-secret", strings.TrimPrefix(s.issuer.Addr(), "http://"))
 	if token != "" {
@@ -71,7 +71,7 @@ func (s *service) secrets(token string) (all []string) {
 	return all
 }
 
-// log returns what a guard of a table logs about a request.
+// The method log returns what the guard of a table logs about a request.
 func (s *service) log(token, path string) string {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {
@@ -96,8 +96,8 @@ func (s *service) log(token, path string) string {
 	return log.String()
 }
 
-// TestMisconfigurations runs a command against a real issuer for each of the usual mistakes. Its
-// output names the fault and the fix.
+// TestMisconfigurations runs a command against a real issuer for each usual mistake in a
+// configuration. The output must name the mistake and how to correct it.
 func TestMisconfigurations(t *testing.T) {
 	doctor := func(s *service) (string, int) { return s.ask("", "doctor") }
 	explain := func(token xenaauthtest.Token, args ...string) func(*service) (string, int) {
@@ -110,7 +110,7 @@ func TestMisconfigurations(t *testing.T) {
 		spoil  func(*service)
 		ask    func(*service) (string, int)
 		status int
-		want   []string // the fault, then the fix
+		want   []string // texts in the output: the mistake, then how to correct it
 	}{
 		{
 			name:  "wrong issuer",
@@ -262,7 +262,7 @@ func TestMisconfigurations(t *testing.T) {
 	}
 }
 
-// TestGoodConfiguration is the same service without a mistake.
+// TestGoodConfiguration runs the commands with a configuration that has no mistake.
 func TestGoodConfiguration(t *testing.T) {
 	s := newService(t)
 	for _, args := range [][]string{{"doctor"}, {"explain", "--scope", "testapi"}} {

@@ -20,7 +20,7 @@ var (
 	transcript   = regexp.MustCompile("(?s)<!-- tested -->\n```console\n(.*?)```\n")
 )
 
-// shown is a command in a transcript and what follows it.
+// The type shown is a command in a transcript, and the output that the transcript shows for it.
 type shown struct{ command, output string }
 
 func readTranscript(text string) (steps []shown) {
@@ -34,8 +34,9 @@ func readTranscript(text string) (steps []shown) {
 	return steps
 }
 
-// TestReadme runs the transcripts of README.md that are marked as tested. "echo $?" shows the exit status of the command before
-// it. With UPDATE=1 the test writes what the commands print into README.md.
+// TestReadme runs the transcripts of README.md that are marked as tested, and compares the output.
+// "echo $?" prints the exit status of the command before it. With UPDATE=1, the test writes the
+// output of the commands into README.md.
 func TestReadme(t *testing.T) {
 	page, err := os.ReadFile("README.md")
 	if err != nil {
@@ -62,7 +63,8 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		t.Cleanup(func() { rewrite(t, page, steps) }) // the script runs after this function
+		// Cleanups run last, when the script has set the outputs.
+		t.Cleanup(func() { rewrite(t, page, steps) })
 	}
 	last := ""
 	testscript.Run(t, testscript.Params{
@@ -87,7 +89,7 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// rewrite writes the outputs of the steps into the page.
+// rewrite writes the outputs of the commands into the page.
 func rewrite(t *testing.T, page []byte, steps []shown) {
 	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
 		var b strings.Builder
@@ -103,8 +105,8 @@ func rewrite(t *testing.T, page []byte, steps []shown) {
 	}
 }
 
-// execute runs a program and returns what a terminal shows, and the exit status. Each run of a test
-// issuer has another port, so the output has the same one always.
+// execute runs a program. It returns the exit status and the output, as a terminal shows it. A test
+// issuer has another port in each run, so execute replaces the port by a fixed one.
 func execute(ts *testscript.TestScript, command []string) (output, status string) {
 	code := 0
 	if err := ts.Exec(command[0], command[1:]...); err != nil {

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestTokenRunsUntilItIsInterrupted lets a service accept the token, with the variables that the
-// command shows.
+// TestTokenRunsUntilItIsInterrupted configures a service with the variables that the command
+// "token" prints. The service accepts the token until the command ends.
 func TestTokenRunsUntilItIsInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()

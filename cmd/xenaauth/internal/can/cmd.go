@@ -1,4 +1,5 @@
-// Package can is the command that says what a table of routes decides about one request.
+// Package can implements the command "can", which prints what a table of routes decides about one
+// request.
 package can
 
 import (
@@ -16,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
 )
 
-// Cmd asks whether a request may pass.
+// Cmd is the command "can". It prints whether a request may pass.
 type Cmd struct {
 	Method string `arg:"" help:"Method of the request: GET, POST …"`
 	Path   string `arg:"" help:"Path of the request, as a client sends it. A query may follow."`
@@ -24,7 +25,7 @@ type Cmd struct {
 	Host   string `default:"localhost" help:"Host of the request."`
 }
 
-// Help describes the command.
+// Help returns the help text of the command.
 func (*Cmd) Help() string {
 	return `The access token is read from standard input. Without one, the request has no credentials. The
 environment configures how the token is checked, with the variables of a service (XENA_ISSUER,
@@ -65,8 +66,9 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return console.Unknown(nil)
 }
 
-// validatorFor returns the validator that the environment configures. If the decision needs none, no
-// configuration is needed either: then the answer is about the table alone.
+// validatorFor returns a validator that the environment configures. If the decision needs no
+// validator, because no token is sent or the route is public, it does not read the environment. So
+// the command works without a configuration then.
 func validatorFor(
 	table *routes.Table, r *http.Request, token string,
 ) (xenaauth.TokenValidator, error) {
@@ -87,19 +89,20 @@ func validatorFor(
 	return v, nil
 }
 
-// mistakes returns the error of a configuration with variables in place of fields.
+// mistakes returns the mistakes in a configuration as one error. It names the environment variables
+// and not the fields of the Config.
 func mistakes(err error) error {
 	return errors.New("configuration: " + strings.Join(setting.Mistakes(err), "\nconfiguration: "))
 }
 
-// notCalled is the validator for requests whose token is not looked at.
+// notCalled is a validator for requests whose token is not checked. It is never called.
 type notCalled struct{}
 
 func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// decide lets a guard check the request as in a gateway.
+// decide checks the request with the guard that a gateway uses.
 func decide(table *routes.Table, v xenaauth.TokenValidator, r *http.Request) *decision {
 	d := &decision{Method: r.Method, Path: r.URL.EscapedPath()}
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{

@@ -10,32 +10,34 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// decision is the answer. docs/operations.md describes the fields that it shares with the log.
+// A decision is the output of the command. docs/operations.md describes the fields that the log has
+// too.
 type decision struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Outcome string `json:"outcome"`
 
-	// Rule says where the rule is, Route is its pattern, and Requires says what it requires. They are
-	// "" if no rule matches.
+	// Rule says where the rule is in the file, Route is the pattern of the rule, and Requires is
+	// the access that it gives. They are "" if no rule matches.
 	Rule     string `json:"rule,omitempty"`
 	Route    string `json:"route,omitempty"`
 	Requires string `json:"requires,omitempty"`
 
-	// Reason, Why, Status and Challenge are of the refusal.
+	// Reason, Why, Status and Challenge describe the refusal. They are empty if the request may
+	// pass.
 	Reason    xenaauth.Reason `json:"reason,omitempty"`
 	Why       string          `json:"why,omitempty"`
 	Status    int             `json:"status,omitempty"`
 	Challenge []string        `json:"challenge,omitempty"`
 
-	// The token, if it is valid.
+	// Issuer, ClientID, Subject and Scopes are from the token. They are empty if it is not valid.
 	Issuer   string   `json:"issuer,omitempty"`
 	ClientID string   `json:"client_id,omitempty"`
 	Subject  string   `json:"sub,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
 }
 
-// setEvent takes what the guard reports.
+// setEvent copies what the guard reports about the request.
 func (d *decision) setEvent(e xenaauth.Event) {
 	d.Outcome, d.Issuer, d.ClientID = e.Outcome, e.Issuer, e.ClientID
 	if e.User != nil {
@@ -43,7 +45,7 @@ func (d *decision) setEvent(e xenaauth.Event) {
 	}
 }
 
-// setCause takes the reason and the cause of a refusal.
+// setCause copies the reason and the cause of a refusal.
 func (d *decision) setCause(err error) {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok {
 		d.Reason = e.Reason
@@ -53,7 +55,7 @@ func (d *decision) setCause(err error) {
 	}
 }
 
-// Text writes the answer for people.
+// Text prints the decision for people.
 func (d *decision) Text(t *console.Text) {
 	switch d.Outcome {
 	case xenaauth.OutcomeAllowed:
@@ -82,7 +84,7 @@ func (d *decision) Text(t *console.Text) {
 	}
 }
 
-// token describes the valid token.
+// token describes the valid token in one line.
 func (d *decision) token() string {
 	user, scopes := "no user", "no scopes"
 	if d.Subject != "" {

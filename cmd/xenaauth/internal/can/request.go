@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// request returns the request as a server reads it from a connection.
+// request returns a request in the form in which a server receives it.
 func request(ctx context.Context, method, path, host string) (*http.Request, error) {
 	for _, one := range []struct{ name, value string }{
 		{"method", method}, {"path", path}, {"host", host},
@@ -19,7 +19,8 @@ func request(ctx context.Context, method, path, host string) (*http.Request, err
 	}
 	text := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-	if err != nil { // the text of the error contains the query, which may be a secret
+	// The error is not shown, because it contains the query, which may have a secret.
+	if err != nil {
 		return nil, errors.New("method, path and host: a server can't read such a request")
 	}
 	return r.WithContext(ctx), nil

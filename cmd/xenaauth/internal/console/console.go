@@ -1,5 +1,5 @@
-// Package console is what the commands of xenaauth read and write: the token on standard input, an
-// answer as text or JSON, and the exit status.
+// Package console is the input and output of the commands of xenaauth: the token on standard input,
+// an answer as text or JSON, and the exit status.
 package console
 
 import (
@@ -12,15 +12,16 @@ import (
 	"strings"
 )
 
-// Options say how a [Console] writes.
+// Options say in which form a [Console] writes.
 type Options struct {
-	// JSON writes answers as JSON.
+	// If JSON is true, answers are written as JSON.
 	JSON bool
-	// Color is always, never, or auto: colours at a terminal, unless NO_COLOR is set.
+	// Color is "always", "never" or "auto". With "auto", the output has colours if it goes to a
+	// terminal and NO_COLOR is not set.
 	Color string
 }
 
-// Console reads what a command needs and writes its answer.
+// Console reads the input of a command and writes its answer.
 type Console struct {
 	in       io.Reader
 	out, err io.Writer
@@ -37,11 +38,12 @@ func New(in io.Reader, out, err io.Writer, opts Options) *Console {
 	return &Console{in: in, out: out, err: err, json: opts.JSON, color: color}
 }
 
-// Answer is what a command found out. With --json the answer is written as its JSON. Otherwise Text
+// Answer is the result of a command. With --json it is written as JSON. Otherwise its method Text
 // writes it for people.
 type Answer interface{ Text(t *Text) }
 
-// Print writes an answer. A command prints one answer, because the output of --json is one value.
+// Print writes an answer. A command calls it once, because the output of --json must be one JSON
+// value.
 func (c *Console) Print(a Answer) error {
 	if c.json {
 		encoder := json.NewEncoder(c.out)
@@ -54,24 +56,25 @@ func (c *Console) Print(a Answer) error {
 	return c.Write(t.b.String())
 }
 
-// Write writes text as it is, for a document that a command prints.
+// Write writes text unchanged, for commands that print a whole document.
 func (c *Console) Write(text string) error {
 	_, err := io.WriteString(c.out, text)
 	return err
 }
 
-// Attach lets another program write to the console.
+// Attach connects the output of another program to the console.
 func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c.out, c.err }
 
 // JSON reports whether --json is set.
 func (c *Console) JSON() bool { return c.json }
 
-// Notice writes a line to standard error. It is for what is not part of the answer.
+// Notice writes a line to standard error. Commands use it for messages that are not part of the
+// answer.
 func (c *Console) Notice(format string, args ...any) {
 	_, _ = fmt.Fprintln(c.err, printable(fmt.Sprintf(format, args...)))
 }
 
-// End reports the error of a command on standard error, and returns the exit status.
+// End prints the error of a command on standard error, and returns the exit status for it.
 func (c *Console) End(err error) int {
 	if err == nil {
 		return StatusYes
@@ -88,7 +91,7 @@ func (c *Console) End(err error) int {
 	return status
 }
 
-// isTerminal reports whether f is a terminal, or another device that a person reads or writes.
+// isTerminal reports whether f is a terminal or another character device.
 func isTerminal(f any) bool {
 	file, ok := f.(*os.File)
 	if !ok {

@@ -14,7 +14,8 @@ func (l line) Text(t *Text) {
 	t.Columns([][]string{{string(l), "b"}, {"a", "b"}})
 }
 
-// Values of a token must not control the terminal of the person who looks at them.
+// The command prints values of a token. These values must not control the terminal of the person
+// who reads the output.
 func TestControlCharactersAreEscaped(t *testing.T) {
 	var out, errOut bytes.Buffer
 	c := New(strings.NewReader(""), &out, &errOut, Options{Color: "never"})
@@ -35,12 +36,13 @@ func TestControlCharactersAreEscaped(t *testing.T) {
 
 func TestReadToken(t *testing.T) {
 	for in, want := range map[string]string{
-		"":                               "",
-		" a.b.c \r\n":                    "a.b.c",
-		"Bearer a.b.c\n":                 "a.b.c",
-		"bearer  a.b.c":                  "a.b.c",
-		"Authorization: Bearer a.b.c\n":  "a.b.c",
-		"a.b.c\nd":                       "a.b.c\nd", // the check of the token refuses it
+		"":                              "",
+		" a.b.c \r\n":                   "a.b.c",
+		"Bearer a.b.c\n":                "a.b.c",
+		"bearer  a.b.c":                 "a.b.c",
+		"Authorization: Bearer a.b.c\n": "a.b.c",
+		// ReadToken accepts this text; the check of the token refuses it later.
+		"a.b.c\nd":                       "a.b.c\nd",
 		"Bearera.b.c":                    "Bearera.b.c",
 		strings.Repeat("a", maxInput):    strings.Repeat("a", maxInput),
 		strings.Repeat("a", maxInput+1):  "standard input: it is larger than 1 MiB",

@@ -1,14 +1,15 @@
 package console
 
-// The exit statuses of every command.
+// These are the exit statuses of all commands.
 const (
 	StatusYes     = 0 // the answer is yes: all is good
 	StatusNo      = 1 // the answer is no
 	StatusUsage   = 2 // the command line, or a file that it names, is wrong
-	StatusUnknown = 3 // the answer could not be found out, for example because a server is down
+	StatusUnknown = 3 // the command could not find the answer, for example because a server is down
 )
 
-// ending is an error with an exit status. An error of a command without one means [StatusUnknown].
+// An ending is an error that sets the exit status of the command. A command that returns another
+// error ends with [StatusUnknown].
 type ending struct {
 	status int
 	err    error
@@ -23,15 +24,16 @@ func (e *ending) Error() string {
 
 func (e *ending) Unwrap() error { return e.err }
 
-// No is the error of a command whose answer is no. The answer itself says why.
+// No is the error of a command whose answer is no. The output of the command says why.
 var No error = &ending{status: StatusNo}
 
-// Usage returns err with [StatusUsage].
+// Usage returns an error with the text of err that ends the command with [StatusUsage].
 func Usage(err error) error { return &ending{StatusUsage, err} }
 
-// Unknown returns err with [StatusUnknown]. A nil err means that the answer itself says why it could
-// not be found out.
+// Unknown returns an error that ends the command with [StatusUnknown]. If err is nil, the output of
+// the command already says why it could not find the answer.
 func Unknown(err error) error { return &ending{StatusUnknown, err} }
 
-// Exit returns the exit status of another program, which was run as a part of the command.
+// Exit returns an error that ends the command with this exit status. Commands use it to pass on the
+// status of a program that they ran.
 func Exit(status int) error { return &ending{status: status} }

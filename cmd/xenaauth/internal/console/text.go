@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// Text is an answer for people. Values that it writes can come from a token or from a server, so
-// characters that control a terminal are written as escapes.
+// Text writes an answer for people. It writes characters that could control a terminal as escapes,
+// because values can come from a token or from a server.
 type Text struct {
 	b     strings.Builder
 	color bool
@@ -23,16 +23,16 @@ const (
 	normal = "\x1b[0m"
 )
 
-// Good writes a line with ✓: something is as it must be.
+// Good writes a line with ✓, which means that the subject of the line is right.
 func (t *Text) Good(format string, args ...any) { t.mark(green, "✓", format, args) }
 
-// Bad writes a line with ✗: something is wrong.
+// Bad writes a line with ✗, which means that the subject of the line is wrong.
 func (t *Text) Bad(format string, args ...any) { t.mark(red, "✗", format, args) }
 
-// Warn writes a line with !: something is probably wrong.
+// Warn writes a line with !, which means that the subject of the line is probably wrong.
 func (t *Text) Warn(format string, args ...any) { t.mark(yellow, "!", format, args) }
 
-// Skip writes a line with -: something was not looked at.
+// Skip writes a line with -, which means that the subject of the line was not checked.
 func (t *Text) Skip(format string, args ...any) { t.mark(faint, "-", format, args) }
 
 func (t *Text) mark(color, sign, format string, args []any) {
@@ -43,19 +43,19 @@ func (t *Text) mark(color, sign, format string, args []any) {
 	t.Line(format, args...)
 }
 
-// Detail writes a line that belongs to the line with a mark before it.
+// Detail writes an indented line about the last line that had a mark.
 func (t *Text) Detail(format string, args ...any) {
 	t.b.WriteString("  ")
 	t.Line(format, args...)
 }
 
-// Line writes a line without a mark. It may be empty.
+// Line writes a line without a mark. The line may be empty.
 func (t *Text) Line(format string, args ...any) {
 	t.b.WriteString(printable(fmt.Sprintf(format, args...)))
 	t.b.WriteByte('\n')
 }
 
-// Columns writes rows whose cells are aligned.
+// Columns writes rows in columns of equal width.
 func (t *Text) Columns(rows [][]string) {
 	w := tabwriter.NewWriter(&t.b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
@@ -70,7 +70,7 @@ func (t *Text) Columns(rows [][]string) {
 	_ = w.Flush()
 }
 
-// printable returns s with every character that is not printable as an escape.
+// printable returns s with escapes in place of the characters that are not printable.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {

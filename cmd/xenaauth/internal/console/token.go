@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// maxInput is the largest input in bytes. It is larger than the largest token of every configuration
-// in use.
+// maxInput is the largest accepted input, in bytes. No usual configuration accepts a token of this
+// size.
 const maxInput = 1 << 20
 
-// ReadToken reads a token from standard input. "Bearer " before the token, "Authorization:" before
-// that, and white space around it don't count. The token is "" if the input is empty, or if it is a
-// terminal: a token that is typed there would be seen.
+// ReadToken reads a token from standard input. It removes white space around the token, and the
+// prefixes "Authorization:" and "Bearer ". It returns "" if the input is empty. It also returns ""
+// if the input is a terminal, because a token that is typed there would be visible.
 func (c *Console) ReadToken() (string, error) {
 	if isTerminal(c.in) {
 		return "", nil
@@ -29,7 +29,8 @@ func (c *Console) ReadToken() (string, error) {
 	return trimPrefixFold(token, "Bearer "), nil
 }
 
-// trimPrefixFold returns s without prefix, in any case, and the white space after it.
+// trimPrefixFold removes prefix and the white space after it from s. It ignores the case of
+// letters.
 func trimPrefixFold(s, prefix string) string {
 	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
 		return s

@@ -7,28 +7,29 @@ import (
 // State is the result of one check.
 type State string
 
-// The states.
+// These are the possible results.
 const (
 	Good    State = "good"
-	Warning State = "warning" // it works, and something should be changed
-	Bad     State = "bad"     // tokens are refused, or accepted wrongly, until something is changed
-	Unknown State = "unknown" // the issuer could not be reached, so nothing is known
-	Skipped State = "skipped" // the configuration doesn't need it, or an earlier check failed
+	Warning State = "warning" // tokens can be checked, but something should be changed
+	Bad     State = "bad"     // tokens are refused or accepted wrongly until something is changed
+	Unknown State = "unknown" // the issuer could not be reached, so the check has no result
+	// The configuration doesn't need the check, or an earlier check failed.
+	Skipped State = "skipped"
 )
 
 // Check is one line of the checklist.
 type Check struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Found is what was found.
+	// Found is what the check found.
 	Found string `json:"found"`
-	// Details are further findings, one a line.
+	// Details are further results, one in each line.
 	Details []string `json:"details,omitempty"`
-	// Fix is what to do.
+	// Fix says what the operator should do.
 	Fix string `json:"fix,omitempty"`
 }
 
-// Checklist is the answer of the command.
+// Checklist is the output of the command.
 type Checklist struct {
 	Issuer string  `json:"issuer,omitempty"`
 	Checks []Check `json:"checks"`
@@ -36,7 +37,7 @@ type Checklist struct {
 
 func (l *Checklist) add(c Check) { l.Checks = append(l.Checks, c) }
 
-// has reports whether a check has a state.
+// has reports whether a check of the list has the state s.
 func (l *Checklist) has(s State) bool {
 	for _, c := range l.Checks {
 		if c.State == s {
@@ -86,7 +87,7 @@ func (l *Checklist) verdict() string {
 	return "All is well: tokens can be checked."
 }
 
-// err returns the end of the command.
+// err returns the error that sets the exit status of the command.
 func (l *Checklist) err() error {
 	switch {
 	case l.has(Bad):

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// defaultSkew is the default of ClockSkew.
+// defaultSkew is the default of Config.ClockSkew.
 const defaultSkew = 30 * time.Second
 
-// clock compares the clock here with the Date of the issuer's responses.
+// clock compares the clock of this machine with the field Date of the issuer's responses.
 func (e *examination) clock() {
 	const name = "clock"
 	ahead, known := e.clockDifference()
@@ -50,12 +50,14 @@ func (e *examination) clock() {
 	e.add(c)
 }
 
-// clockDifference returns by how much the issuer's clock is at least ahead of the clock here. A
-// negative duration means behind. Date has whole seconds, so a smaller difference is not seen.
+// clockDifference returns the least difference between the two clocks that explains the responses.
+// It is positive if the issuer's clock is ahead and negative if it is behind. The field Date has
+// whole seconds, so differences below a second are not found.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.All() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
-		if err != nil || call.Header.Get("Age") != "" { // a cache kept the response
+		// The response comes from a cache, so its Date is old.
+		if err != nil || call.Header.Get("Age") != "" {
 			continue
 		}
 		difference := time.Duration(0)
@@ -72,10 +74,10 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	return ahead, known
 }
 
-// expiresSoon is how long before its expiry a certificate should have been renewed.
+// expiresSoon is the time before the expiry of a certificate from which the command warns.
 const expiresSoon = 14 * 24 * time.Hour
 
-// certificate reports when the first certificate of the issuer expires.
+// certificate reports the earliest expiry among the certificates of the issuer's servers.
 func (e *examination) certificate() {
 	const name = "certificate"
 	var first time.Time

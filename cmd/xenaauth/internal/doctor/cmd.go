@@ -1,6 +1,6 @@
-// Package doctor is the command that checks whether a service can check tokens with its
-// configuration. The checks use the responses that a Validator gets: the Validator fetches the
-// documents and decides, and the command explains.
+// Package doctor implements the command "doctor", which checks whether a service with this
+// configuration can check tokens. A Validator fetches the documents of the issuer and decides
+// whether it can use them. The command records the responses and explains the result.
 package doctor
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 )
 
-// Cmd checks the configuration in the environment, and the issuer.
+// Cmd is the command "doctor". It checks the configuration in the environment, and the issuer.
 type Cmd struct{}
 
 // Run runs the command.
@@ -25,7 +25,8 @@ func (*Cmd) Run(ctx context.Context, c *console.Console) error {
 	return list.err()
 }
 
-// Examine checks a configuration that was read with the error readErr, which may be nil.
+// Examine checks the configuration cfg. readErr is the error of reading cfg from the environment,
+// and may be nil.
 func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist {
 	l := new(Checklist)
 	if !l.configuration(cfg, readErr) {
@@ -39,7 +40,8 @@ func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
 	l.Issuer = cfg.Issuer
-	cfg.Logger = slog.New(slog.DiscardHandler) // the checklist says it all
+	// The checklist reports everything that the log would.
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	recorder, recorded := recording.New(cfg)
 	e := examination{Checklist: l, cfg: cfg, recorder: recorder}
 	e.documents(ctx, recorded)
@@ -49,7 +51,7 @@ func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist
 	return l
 }
 
-// examination is one run of the command.
+// An examination holds the data of one run of the command.
 type examination struct {
 	*Checklist
 	cfg      xenaauth.Config

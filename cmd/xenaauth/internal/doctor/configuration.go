@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// configuration checks what can be checked without the issuer. It reports whether the configuration
-// can be used.
+// configuration does the checks that need no call to the issuer. It reports whether the
+// configuration can be used.
 func (l *Checklist) configuration(cfg xenaauth.Config, readErr error) bool {
 	const name = "configuration"
 	mistakes := setting.Mistakes(readErr)
@@ -32,7 +32,7 @@ func (l *Checklist) configuration(cfg xenaauth.Config, readErr error) bool {
 	return true
 }
 
-// summary names what the service accepts. It contains no secret.
+// summary describes in one line which tokens the service accepts. It contains no secret.
 func summary(cfg xenaauth.Config) string {
 	issuer := cfg.Issuer
 	if issuer == "" {
@@ -54,7 +54,8 @@ func summary(cfg xenaauth.Config) string {
 	}
 }
 
-// configurationFix returns what to do about a mistake that Config.Validate or ConfigFromEnv reported.
+// configurationFix returns what the operator should do about a mistake. The mistake is a text that
+// Config.Validate or ConfigFromEnv returned.
 func configurationFix(mistake string) string {
 	switch {
 	case strings.Contains(mistake, "is not an https URL"):
@@ -75,7 +76,8 @@ func configurationFix(mistake string) string {
 	return "Correct or remove the variable."
 }
 
-// readable reports whether others can read and change what is sent to a URL.
+// readable reports whether strangers could read and change a request to a URL, because the URL is
+// not https and not on this machine.
 func readable(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
@@ -85,7 +87,7 @@ func readable(text string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// risks returns a warning for each setting that makes the service accept more.
+// risks returns a warning for each setting with which the service accepts more tokens than usual.
 func risks(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
 		if set {

@@ -23,7 +23,8 @@ func text(t *testing.T, l *Checklist) string {
 	return out.String()
 }
 
-// check returns the last check with a name and a state other than Skipped, or the zero Check.
+// The function check returns the last check with this name whose state is not Skipped. It returns
+// the zero Check if there is none.
 func check(l *Checklist, name string) (found Check) {
 	for _, c := range l.Checks {
 		if c.Name == name && (c.State != Skipped || found.Name == "") {
@@ -33,7 +34,7 @@ func check(l *Checklist, name string) (found Check) {
 	return found
 }
 
-// metadata changes a member of the metadata of an issuer.
+// metadata sets a member in the metadata of an issuer.
 func metadata(i *xenaauthtest.Issuer, name string, value any) {
 	document := map[string]any{
 		"issuer":                 i.URL(),
@@ -198,7 +199,7 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// postOnly refuses Basic credentials.
+// postOnly is a transport that refuses requests with Basic credentials.
 type postOnly struct{ http.RoundTripper }
 
 func (p postOnly) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -210,7 +211,8 @@ func (p postOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.RoundTripper.RoundTrip(r)
 }
 
-// TestOtherAuthMethod has an issuer that accepts the secret in the form only.
+// TestOtherAuthMethod uses an issuer that accepts the client secret only in the form of the
+// request. The command finds out that the other method works.
 func TestOtherAuthMethod(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	cfg := issuer.HybridConfig()
@@ -221,7 +223,8 @@ func TestOtherAuthMethod(t *testing.T) {
 	}
 }
 
-// TestCertificate has an issuer with TLS. Its certificate is trusted in one case only.
+// TestCertificate uses an issuer with TLS. The client trusts its certificate in the first case and
+// not in the second.
 func TestCertificate(t *testing.T) {
 	var issuer *xenaauthtest.Issuer
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

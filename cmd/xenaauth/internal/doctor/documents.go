@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// documents lets a Validator fetch the metadata and the key set, and reports what came.
+// documents makes a Validator fetch the metadata and the key set, and reports the responses.
 func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
@@ -25,7 +25,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 			"introspected"})
 		return
 	}
-	// Introspection is a check of its own.
+	// Another check covers introspection.
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -45,8 +45,8 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// metadata reports on the metadata. err is the error of the Validator. It reports whether the
-// metadata can be used.
+// metadata reports whether the metadata can be used, and adds the result to the checklist. The
+// parameter err is the error that the Validator returned.
 func (e *examination) metadata(err error) bool {
 	const name = "metadata"
 	call, called := e.recorder.Last(recording.Metadata)
@@ -78,7 +78,7 @@ func (e *examination) metadata(err error) bool {
 	return false
 }
 
-// failed is the check of a document that could not be fetched.
+// failed returns the check of a document that could not be fetched.
 func failed(name, found string, call recording.Call) Check {
 	c := Check{Name: name, State: Bad, Found: found}
 	switch {
@@ -102,7 +102,7 @@ func failed(name, found string, call recording.Call) Check {
 	return c
 }
 
-// keySet writes the findings about the key set, and returns whether the key set can be used.
+// keySet reports whether the key set can be used, and adds the result to the checklist.
 func (e *examination) keySet(err error) bool {
 	const name = "key set"
 	call, _ := e.recorder.Last(recording.JWKS)
@@ -136,7 +136,7 @@ func (e *examination) keySet(err error) bool {
 	return true
 }
 
-// skippedKeys returns why each unusable key of a set is skipped.
+// skippedKeys returns, for each key of a set that can't be used, the reason for it.
 func skippedKeys(text string) (reasons []string) {
 	var set struct{ Keys []json.RawMessage }
 	if json.Unmarshal([]byte(text), &set) != nil {
@@ -148,13 +148,14 @@ func skippedKeys(text string) (reasons []string) {
 			continue
 		}
 		var key struct{ Kid string }
-		_ = json.Unmarshal(raw, &key) // a key without a usable kid has only its number
+		// If this fails, the reason shows the number of the key without a kid.
+		_ = json.Unmarshal(raw, &key)
 		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.Shown(key.Kid), err))
 	}
 	return reasons
 }
 
-// algorithms reports for which algorithms the issuer publishes keys.
+// algorithms adds a check that names the algorithms for which the issuer publishes keys.
 func (e *examination) algorithms(keys *jose.KeySet) {
 	const name = "algorithms"
 	var usable, refused []string
@@ -182,15 +183,17 @@ func (e *examination) algorithms(keys *jose.KeySet) {
 	}
 }
 
-// The bounds of the Validator for the lifetime of documents.
+// A Validator keeps a key set for at least minLifetime and at most maxLifetime. If the response
+// does not say for how long it is fresh, the Validator uses defaultLifetime.
 const (
 	defaultLifetime = 15 * time.Minute
 	minLifetime     = time.Minute
 	maxLifetime     = 24 * time.Hour
 )
 
-// caching reports for how long the key set is used before it is fetched again. A new key is fetched
-// at once, when a token names it. A key that the issuer withdraws is accepted until then.
+// caching adds a check that says for how long the Validator uses a key set before it fetches the
+// key set again. Until then, the Validator accepts a key that the issuer has withdrawn. It accepts
+// a new key earlier: a token with an unknown key causes a fetch at once.
 func (e *examination) caching() {
 	call, _ := e.recorder.Last(recording.JWKS)
 	fresh := freshness.Lifetime(call.Header, call.End)
@@ -214,7 +217,8 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// cause returns the text of the cause of a refusal.
+// cause returns the text of the cause of a refusal. It names environment variables and not the
+// fields of the Config.
 func cause(err error) string { return setting.Variables(setting.Cause(err)) }
 
 func took(c recording.Call) time.Duration {

@@ -10,11 +10,12 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// noToken is a text that no issuer has issued as a token.
+// noToken is introspected as a token. No issuer has issued it.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
-// introspection checks the credentials of this API: it lets a Validator introspect a text that is no
-// token. A right response says that the token is not active.
+// introspection checks the credentials with which this API calls the introspection endpoint. A
+// Validator introspects noToken. If the credentials are right, the issuer responds that the token
+// is not active.
 func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 	const name = "introspection"
 	if cfg.Introspection == nil {
@@ -63,7 +64,8 @@ func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// reasonOf returns the reason of a refusal. An err that is not a refusal is an outage.
+// reasonOf returns the reason of a refusal. If err is not a refusal, reasonOf returns
+// ReasonUnavailable.
 func reasonOf(err error) xenaauth.Reason {
 	if refusal, ok := errors.AsType[*xenaauth.Error](err); ok {
 		return refusal.Reason
@@ -80,8 +82,9 @@ func introspect(ctx context.Context, cfg xenaauth.Config) error {
 	return err
 }
 
-// credentialsFix returns what to do about refused credentials. It tries the other method to send the
-// secret, because some versions of IdentityServer don't decode a Basic secret.
+// credentialsFix returns what the operator should do if the issuer refuses the credentials. It
+// tries the other method to send the secret, because some versions of IdentityServer don't decode a
+// secret in Basic credentials.
 func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
 	i := *cfg.Introspection
 	cfg.Introspection = &i

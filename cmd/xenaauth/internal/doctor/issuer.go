@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// otherIssuer is the check of metadata whose issuer differs from the configured one. got is what the
-// metadata say.
+// otherIssuer returns a failed check: the metadata name an issuer that is not the configured
+// issuer. The parameter got is the issuer in the metadata.
 func otherIssuer(cfg xenaauth.Config, got string) Check {
 	c := Check{Name: "issuer", State: Bad}
 	want := cfg.Issuer
@@ -42,7 +42,8 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 			"reached by " + ours.Scheme + ", as behind a proxy that " +
 			"ends TLS. Let it trust X-Forwarded-Proto of the proxy, or set its public origin."
 	case !sameHost && isInternal(theirs.Hostname()):
-		// The name is not shown: it may tell about a network that the reader doesn't know.
+		// The host name is not shown, because it may reveal an internal network to a reader who
+		// does not know it.
 		c.Found = fmt.Sprintf("the metadata name an internal host, "+
 			"XENA_ISSUER is %s", setting.Shown(want))
 		c.Fix = "The issuer names itself after the host under which it is reached, so tokens " +
@@ -54,7 +55,7 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 	return c
 }
 
-// isInternal reports whether a host name is one that only a private network knows.
+// isInternal reports whether a host name exists only in private networks.
 func isInternal(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsPrivate() || ip.IsLoopback() || ip.IsLinkLocalUnicast()

@@ -9,11 +9,11 @@ import (
 // State is the result of one step.
 type State string
 
-// The states.
+// These are the possible results.
 const (
 	Held       State = "held"
 	Failed     State = "failed"
-	Unknown    State = "unknown" // the issuer could not be asked
+	Unknown    State = "unknown" // the issuer did not respond, so the step has no result
 	NotReached State = "not reached"
 )
 
@@ -21,9 +21,9 @@ const (
 type Step struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Found is what the token says about it, if the step held.
+	// Found is what the token contains about the step. It is set only if the step held.
 	Found string `json:"found,omitempty"`
-	// Why and Fix are set for the step that failed.
+	// Why and Fix are set only for the step that failed.
 	Why string `json:"why,omitempty"`
 	Fix string `json:"fix,omitempty"`
 }
@@ -34,19 +34,19 @@ type Claim struct {
 	Value string `json:"value"`
 }
 
-// Answer says how a token is checked.
+// Answer is the output of the command.
 type Answer struct {
 	// Outcome is "allowed", "refused" or "unavailable".
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty"`
 	Status  int    `json:"status,omitempty"`
-	// Challenge is what the client gets in WWW-Authenticate.
+	// Challenge has the values of the field WWW-Authenticate that the client gets.
 	Challenge []string `json:"challenge,omitempty"`
 	Steps     []Step   `json:"steps"`
-	// Claims are those of the token, or of the introspection response.
+	// Claims are from the token or from the introspection response.
 	Claims []Claim `json:"claims,omitempty"`
-	// Verified reports whether the issuer vouches for the claims: the signature is good, or they are
-	// from an introspection response.
+	// Verified reports whether the claims are really from the issuer: the signature is valid, or
+	// the claims are from an introspection response.
 	Verified bool   `json:"verified"`
 	User     string `json:"user,omitempty"`
 }
@@ -104,7 +104,7 @@ func (a *Answer) claims(t *console.Text) {
 	t.Columns(rows)
 }
 
-// err returns the end of the command.
+// err returns the error that sets the exit status of the command.
 func (a *Answer) err() error {
 	switch a.Outcome {
 	case "allowed":

@@ -1,6 +1,7 @@
-// Package explain is the command that shows how a token is checked, step by step. A Middleware with
-// the configuration of the service decides. The command finds the step at which it stopped from the
-// reason and the cause of the refusal, and makes no decision of its own.
+// Package explain implements the command "explain", which shows step by step how a token is
+// checked. A Middleware with the configuration of the service makes the decision. The command does
+// not decide anything: it uses the reason and the cause of the refusal to find the step that
+// failed.
 package explain
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// Cmd explains the token on standard input.
+// Cmd is the command "explain". It explains the token on standard input.
 type Cmd struct {
 	Scope   []string `help:"Scope that the route requires; may be repeated." placeholder:"SCOPE"`
 	Offline string   `type:"existingfile" help:"File with the issuer's key set (JWKS), instead of a call." placeholder:"FILE"`
@@ -56,7 +57,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return answer.err()
 }
 
-// explain checks a token as a guard does that requires scopes. The error is about the configuration.
+// explain checks a token as the guard of a route that requires scopes does. The returned error is
+// about the configuration.
 func explain(
 	ctx context.Context, cfg xenaauth.Config, token string, scopes []string, offline bool,
 ) (*Answer, error) {
@@ -93,7 +95,8 @@ func explain(
 	return e.answer(refusal, header.Values("WWW-Authenticate"), ""), nil
 }
 
-// offline returns cfg with an HTTP client that serves the key set in a file as the issuer does.
+// offline returns cfg with another HTTP client. This client serves the key set from a file, so that
+// the issuer is not called.
 func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -102,7 +105,8 @@ func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	cfg.JWKSURL = cfg.Issuer // any URL that the configuration allows
+	// The HTTP client serves the file at this URL; any permitted URL would do.
+	cfg.JWKSURL = cfg.Issuer
 	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
 	return cfg, nil
 }

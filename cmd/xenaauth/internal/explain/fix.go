@@ -12,7 +12,7 @@ import (
 
 const askDoctor = "Run xenaauth doctor: it checks the issuer and says what to do."
 
-// fixes says what to do for each reason for which the cause does not matter.
+// fixes has the advice for each reason that needs no look at the cause.
 var fixes = map[xenaauth.Reason]string{
 	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line " +
 		"breaks: it was perhaps cut or wrapped when it was copied.",
@@ -39,7 +39,7 @@ var fixes = map[xenaauth.Reason]string{
 		"scope: give one with --scope.",
 }
 
-// fix returns what to do about a refusal.
+// fix returns what to do about a refusal that happened at a step.
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable
@@ -146,7 +146,8 @@ func (e *explanation) fixMalformed(cause string) string {
 	return "Check that the whole token was copied: it is not a JWS in compact form."
 }
 
-// fixScope names the scope that is missing, and one that is nearly the same.
+// fixScope returns advice that names the missing scope. If the token has a scope with nearly the
+// same name, the advice names it too.
 func (e *explanation) fixScope() string {
 	var have []string
 	if e.set != nil {
@@ -169,8 +170,8 @@ func (e *explanation) fixScope() string {
 	return "The client must request the scopes of the route."
 }
 
-// similar reports whether two words differ by at most two letters that were added, left out or
-// changed, or by case.
+// similar reports whether two words are nearly the same: they differ in case, or at most two
+// letters were added, removed or changed.
 func similar(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	const most, longest = 2, 100

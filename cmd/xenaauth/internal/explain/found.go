@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// answer returns the answer of the command. refusal is nil if the token may pass.
+// answer returns the output of the command. refusal is nil if the token may pass.
 func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user string) *Answer {
 	a := &Answer{
 		Outcome: xenaauth.OutcomeAllowed, Challenge: challenge, Claims: e.claimList(), User: user,
@@ -28,7 +28,7 @@ func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user s
 		if a.Status == 503 {
 			a.Outcome = xenaauth.OutcomeUnavailable
 		}
-		// A step that is not in the list can't hold the steps before it.
+		// If the failed step is unknown, the answer must not say that other steps held.
 		stop = max(0, slices.Index(steps, e.failing(refusal)))
 	}
 	for i, name := range steps {
@@ -54,7 +54,7 @@ func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user s
 	return a
 }
 
-// found returns what the token says about a step, or "".
+// found returns what the token contains about a step, or "".
 func (e *explanation) found(step string) string {
 	switch step {
 	case stepToken:
@@ -144,7 +144,7 @@ func (e *explanation) foundRoute() string {
 	return "requires " + list(e.scopes) + ", which the token has"
 }
 
-// shown quotes a value of the token.
+// shown quotes a value from the token.
 func shown(s string) string {
 	if s == "" {
 		return "missing"
@@ -182,10 +182,10 @@ func moment(seconds int64) string {
 	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }
 
-// maxValue bounds the value of a claim that is shown, in bytes.
+// maxValue is the largest length of a claim's value in the output, in bytes.
 const maxValue = 200
 
-// claimList returns the claims in their order.
+// claimList returns the claims in the order in which they are shown.
 func (e *explanation) claimList() (list []Claim) {
 	if e.set == nil {
 		return nil
@@ -213,8 +213,8 @@ func (e *explanation) claimList() (list []Claim) {
 	return list
 }
 
-// clean replaces each token in a text: the explained one, its signature, and any other JWT, which may
-// be in a claim.
+// clean removes tokens from a text: the token that is explained, its signature, and other JWTs,
+// which may be in a claim.
 func (e *explanation) clean(text string) string {
 	if e.token != "" {
 		text = strings.ReplaceAll(text, e.token, "[token]")

@@ -7,7 +7,8 @@ import (
 	"net/http"
 )
 
-// keySetFile is an [http.RoundTripper] that serves a key set at one URL, and refuses other calls.
+// keySetFile is an [http.RoundTripper] that serves a key set at one URL and refuses all other
+// requests.
 type keySetFile struct {
 	url  string
 	text []byte

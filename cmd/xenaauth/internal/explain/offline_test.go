@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestOffline has the key set of the issuer in a file. The issuer is not called.
+// TestOffline reads the key set of the issuer from a file. The command does not call the issuer.
 func TestOffline(t *testing.T) {
 	issuer, other := xenaauthtest.NewIssuer(nil), xenaauthtest.NewIssuer(nil)
 	file := filepath.Join(t.TempDir(), "keys.json")
@@ -59,7 +59,8 @@ func TestOffline(t *testing.T) {
 	}
 }
 
-// TestClaimsShowNoTokens has tokens in claims, and characters that control a terminal.
+// TestClaimsShowNoTokens uses claims that contain tokens, and claims that contain characters that
+// control a terminal. Neither may be in the output.
 func TestClaimsShowNoTokens(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	inner := issuer.JWT(xenaauthtest.Token{Subject: "inner"})

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// The steps, by the names that are shown.
+// These are the names of the steps in the output.
 const (
 	stepToken         = "token"
 	stepHeader        = "header"
@@ -31,28 +31,28 @@ const (
 	stepRoute         = "route"
 )
 
-// policySteps are the steps that look at the claims.
+// policySteps are the steps that check the claims.
 var policySteps = []string{
 	stepIssuer, stepKind, stepTimes, stepAudience, stepParties, stepBinding, stepProfile,
 }
 
-// explanation is what the command knows about a token.
+// An explanation holds what the command has found out about a token.
 type explanation struct {
 	cfg      xenaauth.Config
 	token    string
-	scopes   []string // that the route requires
+	scopes   []string // the scopes that the route requires
 	offline  bool
 	recorder *recording.Recorder
 
-	local     bool         // the token is verified with the keys of the issuer
-	header    *jose.Header // of a JWT, or nil
+	local     bool         // the keys of the issuer verify the token, without introspection
+	header    *jose.Header // the header of a JWT; nil for other tokens
 	headerErr error
-	set       *claims.Set // of the JWT or of the introspection response, or nil
+	set       *claims.Set // claims of the JWT or introspection response; nil if there are none
 	setErr    error
-	asked     bool // the issuer answered an introspection call
+	asked     bool // the issuer responded to an introspection call
 }
 
-// read reads the parts of the token, with the functions that the Validator uses.
+// read parses the parts of the token with the same functions as the Validator.
 func (e *explanation) read() {
 	call, _ := e.recorder.Last(recording.Introspection)
 	e.asked = call.Status == 200
@@ -73,7 +73,7 @@ func (e *explanation) read() {
 	e.set, e.setErr = claims.Parse(payload, claims.JWT)
 }
 
-// order returns the steps in the order in which the Validator takes them.
+// order returns the steps in the order in which the Validator makes them.
 func (e *explanation) order() (steps []string) {
 	policy := policySteps
 	if e.cfg.Profile != xenaauth.ProfileRFC9068 || !e.local {
@@ -96,8 +96,8 @@ func (e *explanation) order() (steps []string) {
 	return append(steps, stepUser, stepRoute)
 }
 
-// failing returns the step at which the Validator stopped. It depends on the reason, and on the first
-// words of the cause, which name the claim or the document.
+// failing returns the step that failed. It finds the step from the reason of the refusal and from
+// the first words of the cause, which name a claim or a document.
 func (e *explanation) failing(refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	step := e.failingPolicy(refusal, cause)
@@ -105,12 +105,13 @@ func (e *explanation) failing(refusal *xenaauth.Error) string {
 		step = e.failingElsewhere(refusal, cause)
 	}
 	if e.local && e.cfg.RequireActive && e.asked && step != stepUser && step != stepRoute {
-		return stepIntrospection // the JWT itself is good: the cause is about the response
+		return stepIntrospection // the JWT is valid, so the issuer's response is the cause
 	}
 	return step
 }
 
-// failingPolicy returns the step for a refusal because of the claims, or "".
+// failingPolicy returns the step that failed if the claims caused the refusal. Otherwise it returns
+// "".
 func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonIssuer:
@@ -145,14 +146,15 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 	return ""
 }
 
-// isProfile reports whether a cause is about a claim that only RFC 9068 requires.
+// isProfile reports whether a cause is about a claim that RFC 9068 requires and other profiles
+// don't.
 func isProfile(cause string) bool {
 	name, rest, _ := strings.Cut(cause, " ")
 	return rest == "is missing" && slices.Contains([]string{"aud", "sub", "iat", "jti"}, name) ||
 		cause == "scope is not a string"
 }
 
-// failingElsewhere returns the step for a refusal whose reason is not about the claims.
+// failingElsewhere returns the step that failed if the claims did not cause the refusal.
 func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) string {
 	switch refusal.Reason {
 	case xenaauth.ReasonAlgorithm:
@@ -190,7 +192,7 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	return stepToken
 }
 
-// malformed returns the part of the token that is malformed.
+// malformed returns the step of the part of the token that is malformed.
 func (e *explanation) malformed() string {
 	limit := e.cfg.MaxTokenLength
 	if limit == 0 {

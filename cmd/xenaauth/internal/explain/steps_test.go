@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// text returns an answer as a person reads it.
+// text returns an answer in the form in which a person reads it.
 func text(t *testing.T, a *Answer) string {
 	t.Helper()
 	var out strings.Builder
@@ -21,7 +21,7 @@ func text(t *testing.T, a *Answer) string {
 	return out.String()
 }
 
-// wantNoToken fails if an answer shows the token or a long part of it.
+// wantNoToken fails the test if an answer contains the token or a long part of it.
 func wantNoToken(t *testing.T, a *Answer, token string) {
 	t.Helper()
 	raw, err := json.Marshal(a)
@@ -37,8 +37,8 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	}
 }
 
-// stopped returns the step that failed, and checks that those before it held and those after it were
-// not reached.
+// stopped returns the step that failed. It checks that all steps before it held and that no step
+// after it was reached.
 func stopped(t *testing.T, a *Answer) string {
 	t.Helper()
 	at := ""
@@ -63,8 +63,8 @@ type (
 	Token    = xenaauthtest.Token
 )
 
-// TestEachRefusalStopsAtItsStep has a token for each check of the Validator. The steps before it must
-// really have held, so each token is good in every other way.
+// TestEachRefusalStopsAtItsStep uses a token for each check of the Validator. The token fails only
+// this check, so all earlier steps must hold.
 func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	jwt := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.JWT(token) }
@@ -187,7 +187,7 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 	}
 }
 
-// TestIntrospection has tokens whose claims come from the issuer.
+// TestIntrospection uses tokens whose claims are in the introspection response.
 func TestIntrospection(t *testing.T) {
 	opaque := func(token Token) func(*Issuer) string {
 		return func(i *Issuer) string { return i.Opaque(token) }

@@ -1,5 +1,5 @@
-// Package recording records the responses of an issuer while a Validator calls it, so that a command
-// can tell more about them than the error of the Validator does.
+// Package recording records the responses of an issuer to a Validator. A command that reads the
+// recorded responses can explain more than the error of the Validator says.
 package recording
 
 import (
@@ -18,29 +18,30 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Document is what a call asks for.
+// Document is the kind of document that a call fetches.
 type Document string
 
-// The documents, by the names of [xenaauth.IssuerCall].
+// These are the kinds of documents, with the names that [xenaauth.IssuerCall] uses.
 const (
 	Metadata      Document = "metadata"
 	JWKS          Document = "jwks"
 	Introspection Document = "introspection"
 )
 
-// Call is one call of the issuer. It contains nothing of the request.
+// Call is one call to the issuer with its response. It contains no part of the request, which may
+// have secrets.
 type Call struct {
 	Document   Document
 	Secure     bool // the URL is https
 	Start, End time.Time
-	Status     int // 0 without a response
+	Status     int // 0 if there was no response
 	Header     http.Header
 	Body       string
-	TLS        *tls.ConnectionState // nil without TLS
-	err        error                // its text may contain addresses
+	TLS        *tls.ConnectionState // nil if the call did not use TLS
+	err        error                // the text may contain addresses, so it is not shown
 }
 
-// Recorder is an [http.RoundTripper] that records calls.
+// Recorder is an [http.RoundTripper] that records the calls which pass through it.
 type Recorder struct {
 	next        http.RoundTripper
 	metadataURL string
@@ -49,10 +50,10 @@ type Recorder struct {
 	calls []Call
 }
 
-// maxBody is more than a Validator reads.
+// maxBody is the number of bytes that are recorded of a body. A Validator reads fewer bytes.
 const maxBody = 2 << 20
 
-// New returns a recorder, and cfg with an HTTP client that uses it.
+// New returns a recorder, and a copy of cfg whose HTTP client uses the recorder.
 func New(cfg xenaauth.Config) (*Recorder, xenaauth.Config) {
 	client := http.Client{}
 	if cfg.HTTPClient != nil {
@@ -67,7 +68,8 @@ func New(cfg xenaauth.Config) (*Recorder, xenaauth.Config) {
 	return r, cfg
 }
 
-// newTransport returns a transport with the time limits of the default of [xenaauth.Config].
+// newTransport returns a transport with the same time limits as the default HTTP client of a
+// Validator.
 func newTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second}).DialContext
@@ -96,7 +98,7 @@ func (r *Recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-// failure is a reader that fails with the error of the body that was recorded.
+// failure is a reader that returns the error which ended the reading of the recorded body.
 type failure struct{ err error }
 
 func (f failure) Read([]byte) (int, error) {
@@ -124,8 +126,8 @@ func sameURL(u *url.URL, text string) bool {
 	return err == nil && u.String() == other.String()
 }
 
-// Last returns the latest call for a document. ok reports whether there is one. If an earlier call
-// got a response and a later one did not, it returns the earlier one.
+// Last returns the latest call for a document that got a response. If no call got a response, it
+// returns the latest call. ok is false if there was no call.
 func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -137,21 +139,21 @@ func (r *Recorder) Last(d Document) (call Call, ok bool) {
 	return call, ok
 }
 
-// All returns the calls in their order.
+// All returns all calls, the earliest first.
 func (r *Recorder) All() []Call {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return append([]Call(nil), r.calls...)
 }
 
-// IsHTML reports whether the response is a page for people.
+// IsHTML reports whether the response is an HTML page.
 func (c Call) IsHTML() bool {
 	start := strings.ToLower(strings.TrimSpace(c.Body[:min(len(c.Body), 200)]))
 	return strings.Contains(strings.ToLower(c.Header.Get("Content-Type")), "html") ||
 		strings.HasPrefix(start, "<!doctype html") || strings.HasPrefix(start, "<html")
 }
 
-// Down reports whether the call failed as it does while the issuer, or the network, is down.
+// Down reports whether the call failed in a way that means that the issuer or the network is down.
 func (c Call) Down() bool {
 	if c.Status == 0 {
 		return c.Certificate() == ""
@@ -159,7 +161,8 @@ func (c Call) Down() bool {
 	return c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError
 }
 
-// Certificate returns what is wrong with the certificate of the server, or "".
+// Certificate returns what is wrong with the TLS certificate of the server, or "" if nothing is
+// wrong.
 func (c Call) Certificate() string {
 	var unknown x509.UnknownAuthorityError
 	var host x509.HostnameError

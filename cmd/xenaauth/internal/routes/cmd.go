@@ -1,4 +1,4 @@
-// Package routes is the command that checks a table of routes, or prints it.
+// Package routes implements the command "routes", which checks a table of routes or prints it.
 package routes
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
 )
 
-// Cmd checks a table, or prints it.
+// Cmd is the command "routes".
 type Cmd struct {
 	Table string `arg:"" type:"existingfile" help:"File with the table, in the format of gateway/routesfile."`
 	Print string `short:"p" enum:"none,text,markdown,openapi" default:"none" help:"Print the table as text, markdown or openapi, and don't check it. openapi is the part of an OpenAPI 3.1 document about access."`

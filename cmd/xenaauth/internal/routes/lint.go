@@ -6,21 +6,22 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// findings is the answer about a table.
+// findings is the output of a check of a table.
 type findings struct {
 	Findings []finding `json:"findings"`
 }
 
-// finding is a rule that is probably a mistake.
+// A finding is a rule that is probably a mistake.
 type finding struct {
 	Kind routes.FindingKind `json:"kind"`
-	// Rule and Other say where the rules are that the finding compares. Other can be "".
+	// Rule and Other say where in the file the two compared rules are. Other is "" if the finding
+	// is about one rule.
 	Rule  string `json:"rule"`
 	Other string `json:"other,omitempty"`
 	Text  string `json:"text"`
 }
 
-// lint prints the rules of a table that are probably a mistake.
+// lint prints the rules in a table that are probably mistakes.
 func lint(c *console.Console, table *routes.Table) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {
@@ -37,7 +38,7 @@ func lint(c *console.Console, table *routes.Table) error {
 	return nil
 }
 
-// Text writes the answer for people.
+// Text prints the findings for people.
 func (a findings) Text(t *console.Text) {
 	for _, f := range a.Findings {
 		t.Warn("%s: %s", f.Kind, f.Text)

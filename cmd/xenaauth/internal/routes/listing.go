@@ -9,14 +9,14 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// listing is all rules of a table.
+// A listing has all rules of a table.
 type listing struct {
 	IgnoreCase bool   `json:"ignore_case"`
 	Rules      []rule `json:"rules"`
 }
 
 type rule struct {
-	Rule     string `json:"rule"` // where it is
+	Rule     string `json:"rule"` // where the rule is in the file
 	Route    string `json:"route"`
 	Requires string `json:"requires"`
 }
@@ -29,7 +29,7 @@ func newListing(table *routes.Table) listing {
 	return l
 }
 
-// Text writes one line for each rule.
+// Text prints one line for each rule.
 func (l listing) Text(t *console.Text) {
 	rows := [][]string{{"ROUTE", "REQUIRES", "RULE"}}
 	for _, r := range l.Rules {
@@ -38,7 +38,7 @@ func (l listing) Text(t *console.Text) {
 	t.Columns(rows)
 }
 
-// markdown returns a table in Markdown: one line for each rule.
+// markdown returns the rules of a table as a table in Markdown, with one line for each rule.
 func markdown(table *routes.Table) string {
 	var b strings.Builder
 	b.WriteString("| Method | Route | Requires |\n| --- | --- | --- |\n")
@@ -52,7 +52,7 @@ func markdown(table *routes.Table) string {
 	return b.String()
 }
 
-// cell returns s as the content of a cell.
+// cell returns s in the form in which a cell of a Markdown table contains it.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func words(access routes.Access) string {
@@ -68,7 +68,7 @@ func words(access routes.Access) string {
 	return "no request may pass"
 }
 
-// split returns the method and the rest of a pattern.
+// split returns the method of a pattern, and the rest of the pattern.
 func split(pattern string) (method, route string) {
 	if before, after, found := strings.Cut(pattern, " "); found {
 		return before, strings.TrimLeft(after, " ")

@@ -11,27 +11,29 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// scheme is the name of the security scheme.
+// scheme is the name of the security scheme in the OpenAPI document.
 const scheme = "accessToken"
 
-// anyMethod are the operations of a rule without a method.
+// anyMethod has the methods for which a rule without a method gets an operation.
 var anyMethod = []string{
 	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// methods are the methods that OpenAPI 3.1 has operations for.
+// methods has all methods for which OpenAPI 3.1 has operations.
 var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, anyMethod...)
 
-// operation is what OpenAPI says about one method of one path.
+// An operation is the entry of an OpenAPI document for one method of one path.
 type operation struct {
-	Description string                `json:"description,omitempty"`
-	Security    []map[string][]string `json:"security"` // empty: the operation is public
+	Description string `json:"description,omitempty"`
+	// An empty list means that the operation is public.
+	Security []map[string][]string `json:"security"`
 }
 
-// openAPI returns the part of an OpenAPI 3.1 document about access: the security scheme and the
-// security of each operation. OpenAPI has no paths of any length, so a rule for every path below a
-// path is written as one parameter. OpenAPI ignores hosts: the error names two rules that it can't
-// tell apart.
+// openAPI returns the parts of an OpenAPI 3.1 document that describe access: the security scheme,
+// and the security of each operation. In a path of OpenAPI, a parameter stands for one segment. If
+// a rule is for all paths below a path, openAPI writes a parameter for the rest of the path
+// nevertheless. OpenAPI also has no hosts. If two rules differ only in the host and give different
+// access, openAPI returns an error that names them.
 func openAPI(table *routes.Table) (string, error) {
 	type owner struct {
 		rule routes.Rule
@@ -57,7 +59,8 @@ func openAPI(table *routes.Table) (string, error) {
 				!reflect.DeepEqual(op, paths[path][strings.ToLower(m)]):
 				return "", fmt.Errorf("%s and %s are one operation of OpenAPI, and differ in what they require",
 					before.rule.Source, r.Source)
-			case exists && method == "": // a rule with a method is more specific
+			// A rule with a method has priority over a rule without one.
+			case exists && method == "":
 				continue
 			}
 			owners[key] = owner{r, method == ""}
@@ -94,7 +97,7 @@ func newOperation(access routes.Access) operation {
 	return operation{"No request may pass.", []map[string][]string{token}}
 }
 
-// template returns the path of a pattern as OpenAPI writes it.
+// template returns the path of a pattern in the form of OpenAPI.
 func template(route string) string {
 	path := route[strings.IndexByte(route, '/'):]
 	switch {

@@ -1,5 +1,5 @@
-// Package setting names the fields of a Config as the environment does, and shows errors and values
-// to the person who can correct them.
+// Package setting replaces the names of Config fields in error texts by the environment variables
+// that set them. It also makes errors and values safe to show to an operator.
 package setting
 
 import (
@@ -13,23 +13,25 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// field is the name of a field in the text of an error.
+// field matches the name of a Config field in the text of an error.
 var field = regexp.MustCompile(`\b(?:Config\.(?:Introspection\.)?|Introspection\.)[A-Z][A-Za-z]*`)
 
-// Variables returns text with the variable of the environment in place of each field of Config.
+// Variables returns text in which each name of a Config field is replaced by its environment
+// variable.
 func Variables(text string) string {
 	return field.ReplaceAllStringFunc(text, func(name string) string {
 		return Variable(strings.TrimPrefix(name, "Config."))
 	})
 }
 
-// other lists fields whose variable is not their name.
+// other has the fields whose variable is not derived from their name.
 var other = map[string]string{
 	"Audiences": "XENA_AUDIENCE",
-	"Subject":   "Config.Subject", // a function, so no variable can set it
+	"Subject":   "Config.Subject", // no variable can set a function
 }
 
-// Variable returns the variable of a field of Config. Fields of Introspection have that prefix.
+// Variable returns the name of the environment variable that sets a Config field. For a field of
+// Config.Introspection, the parameter name begins with "Introspection.".
 func Variable(name string) string {
 	if v, ok := other[name]; ok {
 		return v
@@ -49,8 +51,8 @@ func Variable(name string) string {
 	return "XENA_" + b.String()
 }
 
-// bareField is the name of a field of more than one word, as the errors of Config.Validate refer to
-// other fields.
+// bareField matches the name of a Config field that consists of several words. The errors of
+// Config.Validate use such names when they mention another field.
 var bareField = func() *regexp.Regexp {
 	var names []string
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
@@ -64,7 +66,8 @@ var bareField = func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`)
 }()
 
-// Mistakes returns the texts of the errors that err joins, with variables in place of fields.
+// Mistakes returns the texts of the errors that err joins. They name the environment variables and
+// not the fields of the Config.
 func Mistakes(err error) (texts []string) {
 	if err == nil {
 		return nil
@@ -79,7 +82,7 @@ func Mistakes(err error) (texts []string) {
 	return []string{bareField.ReplaceAllStringFunc(text, Variable)}
 }
 
-// Cause returns the text of the cause of a refusal, without its reason.
+// Cause returns the text of the cause of a refusal. The text does not contain the reason.
 func Cause(err error) string {
 	if e, ok := errors.AsType[*xenaauth.Error](err); ok && e.Err != nil {
 		return e.Err.Error()
@@ -87,10 +90,10 @@ func Cause(err error) string {
 	return err.Error()
 }
 
-// maxShown bounds the part of a foreign value that is shown, in bytes.
+// maxShown is the largest length that Shown shows of a value, in bytes.
 const maxShown = 80
 
-// Shown quotes a value that a token or a server contains, and cuts it.
+// Shown quotes a value from a token or a server, and shortens it.
 func Shown(s string) string {
 	if len(s) > maxShown {
 		return strconv.QuoteToASCII(s[:maxShown]) + "..."

@@ -10,13 +10,13 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestVariable compares the names with the documentation of ConfigFromEnv.
+// TestVariable compares the derived variables with the documentation of ConfigFromEnv.
 func TestVariable(t *testing.T) {
 	source, err := os.ReadFile("../../../../env.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := make(map[string]string) // the variable of each field
+	documented := make(map[string]string) // the documented variable of each field
 	for line := range strings.Lines(string(source)) {
 		words := strings.Fields(strings.TrimPrefix(line, "//"))
 		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {

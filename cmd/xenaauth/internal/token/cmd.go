@@ -1,5 +1,5 @@
-// Package token is the command that makes a test token. The identity server of the test kit signs
-// it, and runs on a loopback port for as long as the command does.
+// Package token implements the command "token", which makes a test token. The identity server of
+// the test kit signs the token. It runs on a loopback port until the command ends.
 package token
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// Cmd makes a token.
+// Cmd is the command "token".
 type Cmd struct {
 	Scope     []string      `short:"s" help:"Scopes of the token, separated by commas. Without --scope: openid, profile, testapi and offline_access."`
 	NoScope   bool          `help:"Make a token without scopes."`
@@ -30,7 +30,7 @@ type Cmd struct {
 	Command   []string      `arg:"" optional:"" passthrough:"" help:"Run a command while the issuer runs, and end with its exit status. It gets the token on standard input and as the variable ACCESS_TOKEN. The environment configures it for the issuer."`
 }
 
-// Help describes the command.
+// Help returns the help text of the command.
 func (*Cmd) Help() string {
 	return `An issuer for tests runs on a loopback port until the command ends. It has a new key each time, so a
 token is valid only as long as its issuer runs. Without COMMAND the token is written to standard
@@ -42,7 +42,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if cmd.NoScope && len(cmd.Scope) > 0 {
 		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
 	}
-	if len(cmd.Command) > 0 && cmd.Command[0] == "--" { // kong passes it on
+	// The parser kong leaves "--" in the arguments.
+	if len(cmd.Command) > 0 && cmd.Command[0] == "--" {
 		cmd.Command = cmd.Command[1:]
 	}
 	if cmd.Opaque && len(cmd.Command) == 0 {
@@ -68,7 +69,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return nil
 }
 
-// token makes the token.
+// token makes a token with the claims that the flags set.
 func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	t := xenaauthtest.Token{
 		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
@@ -83,14 +84,15 @@ func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(t)
 }
 
-// variables returns the environment of a service that accepts tokens of the issuer.
+// variables returns the environment variables for a service that accepts tokens of the issuer.
 func variables(issuer *xenaauthtest.Issuer) []string {
 	return []string{
 		"XENA_ISSUER=" + issuer.URL(), "XENA_ALLOW_HTTP=true", "XENA_AUDIENCE=" + issuer.API(),
 	}
 }
 
-// run runs the command that is given. Variables of another issuer are not passed on to it.
+// run runs the program in the command line, with the variables of the test issuer. It removes
+// variables that configure another issuer.
 func (cmd *Cmd) run(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
@@ -124,11 +126,11 @@ func (cmd *Cmd) run(
 	return console.Usage(errors.New(cmd.Command[0] + ": the program can't be run"))
 }
 
-// answer is the token.
+// An answer is the output of the command.
 type answer struct {
 	Token       string   `json:"token"`
 	Environment []string `json:"environment"`
 }
 
-// Text writes the token alone, so that a file or a pipe receives nothing else.
+// Text prints the token and nothing else, so that the output can go to a file or a pipe.
 func (a answer) Text(t *console.Text) { t.Line("%s", a.Token) }
