@@ -96,7 +96,7 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 type full struct {
 	validator *xenaauth.Validator
 	each      float64  // bytes of memory for each token
-	spread    []string // some of the tokens
+	spread    []string // tokens to use, some of those in the cache
 }
 
 var fulls = map[int]*full{}

@@ -124,7 +124,8 @@ func BenchmarkWarmParallel(b *testing.B) {
 // BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
 // on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	// Some milliseconds, because a change of the number of cores stops all goroutines.
+	// So many requests take some milliseconds. This is long compared with a change of the number of
+	// cores, which stops all goroutines.
 	const ops = 16_000
 	f := issuer("RS256")
 	v := validator(f, nil)

@@ -90,7 +90,7 @@ func newFixture(algorithm string) *fixture {
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
+	_, _ = rand.Read(b) // rand.Read never fails
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 

@@ -3,10 +3,11 @@
 // causes the faults of networks. Each fault is tried over HTTP/1.1 and over HTTP/2 with TLS. The
 // package exports nothing.
 //
-// The results are in docs/reliability.md. These tests compare its tables with what they see. This
-// command writes the tables:
+// The results are in docs/reliability.md. The tests compare the tables in that page with the
+// observed responses. This command writes the tables:
 //
 //	go test -run 'TestFaults|TestKeys' -update
 //
-// With XENAAUTH_FLOOD=full the flood has its full size, which takes minutes.
+// If the environment has XENAAUTH_FLOOD=full, TestFlood sends its full number of requests, which
+// takes minutes.
 package chaos

@@ -26,8 +26,8 @@ type fault struct {
 // response.
 const recovery = 2 * time.Second
 
-// waitless is longer than any request that waits for no call to the issuer, measured on two busy
-// cores with the race detector. A request that takes longer did wait.
+// waitless is a time limit for requests that wait for no call to the issuer. Even with the race
+// detector, on two busy cores, these requests take less. So a request that takes longer did wait.
 const waitless = time.Second
 
 func heal(l *lab) {

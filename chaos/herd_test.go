@@ -19,7 +19,7 @@ type dam struct {
 	next    http.RoundTripper
 	opened  chan struct{}
 	reached chan struct{} // gets a value when a request arrives at the dam
-	paths   sync.Map      // path → *atomic.Int64
+	paths   sync.Map      // path → *atomic.Int64: requests that arrived
 }
 
 func newDam(next http.RoundTripper) *dam {

@@ -23,7 +23,7 @@ import (
 type protocol bool
 
 const (
-	http1 protocol = false // HTTP/1.1 without TLS, unless the fault is about TLS
+	http1 protocol = false // HTTP/1.1, with TLS only if the fault is about TLS
 	http2 protocol = true  // HTTP/2 with TLS, which most issuers use
 )
 

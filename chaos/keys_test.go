@@ -13,7 +13,7 @@ import (
 // ledger records the responses to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// add checks that got is the response want, and records it.
+// add fails the test unless the response got is written as want. It also records the response.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {
@@ -123,8 +123,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	out.add(t, event, "JWT of the new key, within 2 s of its publication", got, "200")
 }
 
-// issuerClock tests an issuer whose clock differs from the API's clock, by less than ClockSkew (30
-// s) and by more.
+// issuerClock tests an issuer whose clock differs from the API's clock, by less than ClockSkew and
+// by more. ClockSkew is 30 s.
 func issuerClock(t *testing.T, out *ledger) {
 	l := newLab(t)
 	a := l.api()

@@ -9,7 +9,8 @@ import (
 // Tests allow this much more time, because a busy machine is not a fault of the library.
 var stalled atomic.Int64
 
-// beat measures the time for stalled until the process ends.
+// beat runs until the process ends, and adds to stalled each time for which the process did not
+// run.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {

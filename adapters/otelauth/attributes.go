@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 )
 
-// The names of the attributes. The documentation of the package describes them.
+// These are the names of the attributes. The documentation of the package describes them.
 const (
 	outcomeKey      = attribute.Key("xenaauth.outcome")
 	reasonKey       = attribute.Key("xenaauth.reason")

@@ -17,7 +17,7 @@
 // xenaauth.authenticate is the check of one request. Its parent is the span in the request's
 // context: put the middleware that traces requests before the guard. The status of
 // xenaauth.authenticate is Error only if the response is 503. A response of 400, 401 or 403 is not
-// an error of this service, which agrees with OpenTelemetry's rule for HTTP servers.
+// an error of this service; OpenTelemetry has the same rule for HTTP servers.
 //
 // xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls of
 // the issuer. The issuer receives the trace in the fields traceparent and tracestate (W3C Trace

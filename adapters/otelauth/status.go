@@ -97,7 +97,7 @@ func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	}
 	cache("tokens", s.Tokens)
 	if s.Introspection == "" {
-		return // introspection is not configured
+		return // without introspection, there is nothing more to measure
 	}
 	failed := s.IntrospectionError != ""
 	o.ObserveInt64(g.failing, bit(failed), with(documentKey.String("introspection")))

@@ -17,7 +17,7 @@
 //	xenaauth_check_duration_seconds{outcome}             how long checks took, without the handler
 //	xenaauth_check_upstream_seconds{outcome}             how long requests waited for the issuer; only requests that waited count
 //	xenaauth_query_tokens_total                          requests whose query has access_token, which is not read
-//	xenaauth_route_decisions_total{route,outcome}        only with Options.Routes
+//	xenaauth_route_decisions_total{route,outcome}        requests by route; only with Options.Routes
 //
 // Calls to the issuer, from [Metrics.IssuerCall]. The document is metadata, jwks or introspection:
 //
@@ -28,15 +28,15 @@
 // The state of a Validator, after [Metrics.Watch]:
 //
 //	xenaauth_issuer_ready                                        1 if tokens can be checked now
-//	xenaauth_issuer_failing{document}                            1 if the latest attempt failed
+//	xenaauth_issuer_failing{document}                            1 if the latest attempt to get the document failed
 //	xenaauth_issuer_last_success_timestamp_seconds{document}     when metadata and jwks were last fetched or found unchanged
 //	xenaauth_issuer_keys                                         number of usable keys of the issuer
 //	xenaauth_key_set_hash                                        a hash of these keys: replicas with the same keys have the same value
 //	xenaauth_introspection_open                                  1 if the circuit breaker makes no introspection calls
 //	xenaauth_cache_entries{cache}                                cache is tokens, active or inactive
-//	xenaauth_cache_bytes{cache}
-//	xenaauth_cache_hits_total{cache}
-//	xenaauth_cache_misses_total{cache}
+//	xenaauth_cache_bytes{cache}                                  about how much memory the entries take
+//	xenaauth_cache_hits_total{cache}                             lookups that found an entry
+//	xenaauth_cache_misses_total{cache}                           lookups that found no entry
 //	xenaauth_shared_cache_lookups_total{result}                  result is hit, miss or failure
 //	xenaauth_revocations                                         revocations in force
 //

@@ -80,7 +80,7 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	// Two records for each of the two instances: one about receiving and one about reading.
+	// Each of the two instances may log that it can't receive and that it can't read.
 	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 {
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
@@ -103,8 +103,8 @@ func TestTakingEveryTurn(t *testing.T) {
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 1 })
 }
 
-// A watcher is a hook between an instance and Redis. It records the commands of the instance. While
-// the channel held is open, Lua scripts wait.
+// A watcher is a hook between an instance and Redis. It records the commands of the instance. If
+// held is not nil, each Lua script waits until this channel is closed.
 type watcher struct {
 	mu       sync.Mutex
 	commands []string
@@ -198,7 +198,8 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
 	eventually(t, func() bool { return admin.ZCard(context.Background(), setName).Val() == 30 })
-	// A read begins with the command that reads the counter. A page has about 500 members.
+	// A read begins with the command that reads the counter. Then each script reads a page of about
+	// 500 members.
 	pages, reads := 0, 0
 	for _, command := range w.seen() {
 		switch command {
@@ -273,8 +274,8 @@ func TestPutBackIsPublished(t *testing.T) {
 		}
 	}
 	eventually(t, func() bool { return admin.ZCard(ctx, setName).Val() == 20 })
-	// The counter is one higher for each message. So an instance that received all messages knows
-	// that it need not read.
+	// The counter in Redis increases by one for each published message. So an instance that
+	// received all messages knows that it need not read.
 	if n := admin.Get(ctx, countName).Val(); n != "20" {
 		t.Errorf("counted %s", n)
 	}

@@ -246,7 +246,7 @@ type fleet struct {
 	secrets [][]byte
 	log     *lines
 	prefix  string
-	timeout time.Duration // long, because machines that run tests may be slow
+	timeout time.Duration // Config.Timeout, long because test machines may be slow
 }
 
 func newFleet(t testing.TB, s *server) *fleet {

@@ -189,7 +189,7 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	// The revocation that the instance receives last.
+	// The instance receives this revocation last.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })

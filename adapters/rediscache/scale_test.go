@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 // constants.
 const (
 	users = 10e6 // users who are active within an hour
-	// Minutes of that hour in which a user sends requests; CacheTTL is one minute.
+	// A user sends requests in so many minutes of that hour. CacheTTL is one minute.
 	minutes     = 6.
 	perMinute   = 10.  // requests of a user in one of these minutes, each to an instance at random
 	revokedPart = 1e-3 // part of the users who are revoked in an hour; a revocation lasts an hour
@@ -32,7 +32,8 @@ const (
 	memRevocation = 410.
 	hitIn         = 180. // bytes that Redis receives for a look-up that finds a response
 	hitOut        = 550.
-	// Bytes for a look-up that finds no response, with the response that is then stored.
+	// Redis receives so many bytes for a look-up that finds no response, with the response that is
+	// then stored.
 	missIn     = 800.
 	missOut    = 45.
 	message    = 380.  // bytes that Redis sends to one instance for a published revocation
@@ -47,7 +48,7 @@ func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 // scale returns the table of docs/scale.md, calculated from the constants.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
-	// A user's active minutes that begin within a second, for all users.
+	// This is how many active minutes of users begin within a second.
 	perSecond := users * minutes / 3600
 	inForce := users * revokedPart
 	revoked := inForce / 3600

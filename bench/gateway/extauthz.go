@@ -71,7 +71,8 @@ func (c *grpcCaller) Close() error {
 	return nil
 }
 
-// checkRequest returns an envoy.service.auth.v3.CheckRequest with the prefix of gRPC.
+// checkRequest returns an encoded envoy.service.auth.v3.CheckRequest, after the prefix that gRPC
+// writes before each message.
 func checkRequest(method, path, host string, fields map[string]string) []byte {
 	var http []byte
 	http = text(http, 2, method)
@@ -85,7 +86,8 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	request := text(nil, 2, string(http))       // AttributeContext.Request.http
 	attributes := text(nil, 4, string(request)) // AttributeContext.request
 	message := text(nil, 1, string(attributes)) // CheckRequest.attributes
-	// The five bytes of the gRPC prefix: not compressed, and the length.
+	// The prefix of gRPC has five bytes: one says that the message is not compressed, and four
+	// contain the length.
 	framed := append(make([]byte, 5), message...)
 	binary.BigEndian.PutUint32(framed[1:5], uint32(len(message)))
 	return framed

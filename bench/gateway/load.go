@@ -134,7 +134,7 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 // A result compares our server with the other server of a pair.
 type result struct {
 	n, otherN        int           // requests to each server, with those that warm it up
-	ratio            float64       // requests a second of ours, as a multiple of the other's
+	ratio            float64       // requests a second: ours divided by the other server's
 	perSecond, other float64       // requests a second: medians of the slices
 	p50, otherP50    time.Duration // median duration of a request
 	p99              time.Duration

@@ -24,7 +24,7 @@ type bench struct {
 	issuer  *xenaauthtest.Issuer
 	started []*exec.Cmd
 
-	service, bare, empty string            // addresses
+	service, bare, empty string            // addresses of these programs
 	doors                map[string]string // addresses of xenagate's listeners
 	tokens               []string
 	programs             map[string]int // process ids, by name
@@ -173,7 +173,7 @@ func (b *bench) processor(name string) time.Duration {
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			continue // a thread that has ended
+			continue // the thread has ended
 		}
 		var ran, waited int64
 		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {

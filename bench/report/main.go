@@ -19,7 +19,7 @@ import (
 // A goal is a bound that the median of a benchmark must meet.
 type goal struct {
 	what      string
-	name      string // of the benchmark
+	name      string // name of the benchmark
 	unit      string
 	must, aim float64
 	atLeast   bool    // must and aim are lower bounds

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// A bubble is a gateway between a client and a service, all in a bubble of [synctest], where time
+// The type bubble is a gateway between a client and a service in a bubble of [synctest], where time
 // passes only while all goroutines wait. The connections are pipes in memory, and all routes are
 // public.
 type bubble struct {

@@ -54,9 +54,9 @@ func TestVersion(t *testing.T) {
 	t.Errorf("the metrics don't tell the build %s", fields[1])
 }
 
-// -check reports each mistake once: mistakes in the structure of the file, in values, in routes, in
-// the files that the configuration names, and mistakes that other packages find. No mistake hides
-// another.
+// The flag -check makes xenagate report each mistake once: mistakes in the structure of the file,
+// in values, in routes, in the files that the configuration names, and mistakes that other packages
+// find. No mistake hides another.
 func TestMistakesOfAllKindsAreToldTogether(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 foo: 1
@@ -119,7 +119,8 @@ forward_auth:
 	}
 }
 
-// -check reports findings about routes even if another part of the configuration has a mistake.
+// With -check, xenagate reports findings about routes even if another part of the configuration has
+// a mistake.
 func TestFindingsBesideMistakes(t *testing.T) {
 	status, written := check(t, `listen: 127.0.0.1:0
 tokens: {audiences: [a]}

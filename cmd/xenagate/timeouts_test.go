@@ -66,7 +66,8 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 			c.send("body")
 			res := c.response(200)
 			_, _ = io.ReadAll(res.Body)
-			// Longer than the timeouts of the request before, and shorter than the idle timeout.
+			// This is longer than the timeouts of the request before, and shorter than the idle
+			// timeout.
 			time.Sleep(40 * time.Second)
 		}
 	})

@@ -2,8 +2,8 @@ package console
 
 // These are the exit statuses of all commands.
 const (
-	StatusYes     = 0 // the answer is yes: all is good
-	StatusNo      = 1 // the answer is no
+	StatusYes     = 0 // the answer is yes, so everything is right
+	StatusNo      = 1 // the answer is no, for example because the token is refused
 	StatusUsage   = 2 // the command line, or a file that it names, is wrong
 	StatusUnknown = 3 // the command could not find the answer, for example because a server is down
 )
