@@ -185,7 +185,7 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
 		f(t, w)
 		w.transport.CloseIdleConnections()
-		time.Sleep(time.Minute) // in this minute, connections that the transport no longer uses are closed
+		time.Sleep(time.Minute) // within this minute, connections that the transport no longer uses are closed
 		left := 0
 		if http2 { // one dead connection stays open: the transport sends no pings, and the library must not close it
 			left = 1

@@ -55,8 +55,8 @@ func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	})
 }
 
-// Without Config.HTTPClient, the library uses its own connections. A change of
-// http.DefaultTransport for HTTP/2 does not affect them.
+// Without Config.HTTPClient, the library uses its own connections. It does not depend on how
+// http.DefaultTransport was set up for HTTP/2.
 func TestDefaultTransportSetUpForHTTP2(t *testing.T) {
 	const child = "XENA_TEST_TRANSPORT_HTTP2"
 	if os.Getenv(child) == "" {

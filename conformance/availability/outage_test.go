@@ -32,7 +32,7 @@ func TestA1_NoKeysYet(t *testing.T) {
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)
 		issuer.Heal()
-		time.Sleep(2 * time.Second) // by then a fetch of the keys has succeeded
+		time.Sleep(2 * time.Second) // after this time, a fetch of the keys succeeds
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))

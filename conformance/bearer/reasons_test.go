@@ -56,8 +56,8 @@ type refusal struct {
 	edit   func(*http.Request)
 }
 
-// refusals returns a request for each reason. Requests that need an outage use the issuer down,
-// which does not respond.
+// refusals returns a request for each reason. If the reason needs an outage, the request uses the
+// issuer named down, which does not respond.
 func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})

@@ -81,8 +81,8 @@ func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	}
 }
 
-// A refusal names no set of scopes that the user has in full. In that case another policy refused
-// the user, so a token with these scopes would be refused again.
+// A refusal names no set of scopes that the user has in full. If the user has such a set, another
+// policy has refused the user, and a token with these scopes would be refused again.
 func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	more := xenaauth.Where("more", func(context.Context, *xenaauth.User) error {
 		return &xenaauth.Error{Reason: xenaauth.ReasonInsufficientScope}

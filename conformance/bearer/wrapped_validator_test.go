@@ -17,20 +17,21 @@ import (
 
 // Each of these types wraps a Validator in a usual way.
 type (
-	// unwrapping has the method Unwrap, which returns the Validator.
+	// unwrapping is a wrapper with the method Unwrap, which returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }
-	// opaque has no method Unwrap, so the middleware cannot find the Validator.
+	// opaque is a wrapper without the method Unwrap, so the middleware cannot find the Validator.
 	opaque struct{ next xenaauth.TokenValidator }
-	// embedding embeds the Validator and overrides only its method Validate.
+	// embedding is a struct that embeds the Validator and overrides only its method Validate.
 	embedding struct{ *xenaauth.Validator }
-	// caching stores the user of each token and returns it when the token comes again.
+	// caching is a wrapper that stores the user of each token and returns it when the token comes
+	// again.
 	caching struct {
 		next  xenaauth.TokenValidator
 		users map[string]*xenaauth.User
 	}
 	// unwrappingCache is a caching wrapper that also has the method Unwrap.
 	unwrappingCache struct{ caching }
-	// selfish has a method Unwrap that returns the wrapper itself.
+	// selfish is a wrapper whose method Unwrap returns the wrapper itself.
 	selfish struct{ next xenaauth.TokenValidator }
 )
 
@@ -97,9 +98,9 @@ func TestRevokedBetweenNestedGuards(t *testing.T) {
 	}
 }
 
-// If tokens need no audience, a route that requires no scope panics when it is set up. The
-// middleware finds the Validator's setting through a method Unwrap. If it cannot find it, the route
-// refuses each request.
+// A Validator may accept tokens without an audience. Every route must then require a scope:
+// otherwise the middleware panics when the route is set up. If a wrapper hides the Validator, the
+// middleware cannot find this setting, and the route refuses each request.
 func TestWrappedAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v := harness.NewValidator(t, issuer.Config())
@@ -138,7 +139,7 @@ func TestWrappedLogger(t *testing.T) {
 	}
 }
 
-// The response to a text that is no token by its syntax does not depend on the type that wraps the
+// The response to a text that cannot be a token does not depend on the type that wraps the
 // Validator.
 func TestWrappedSyntax(t *testing.T) {
 	issuer := harness.NewIssuer()

@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Another middleware or a public route between two guards adds no event.
+// If a request passes another middleware or a public route between two guards, it still has only
+// one event.
 func TestOneEventAroundAnotherGuard(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	user := l.Require(xenaauth.AnyUser())
@@ -25,7 +26,7 @@ func TestOneEventAroundAnotherGuard(t *testing.T) {
 	require.Equal(t, []string{"allowed ann"}, l.send(t, public, "Bearer a"))
 }
 
-// A request whose policy panics has an event: the response is 503.
+// If a policy panics, the response is 503, and the request has an event that says so.
 func TestEventOfPanickingPolicy(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	guarded := l.Require(xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic("boom") }))(harness.Teapot)
@@ -36,7 +37,7 @@ func TestEventOfPanickingPolicy(t *testing.T) {
 	require.Equal(t, []string{"unavailable unavailable"}, l.send(t, h, "Bearer a"))
 }
 
-// The event of a revoked token has no source, as it has no user.
+// The event of a revoked token has neither a user nor a source.
 func TestEventOfRevokedToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -48,7 +49,7 @@ func TestEventOfRevokedToken(t *testing.T) {
 	require.Empty(t, l.events[0].Source)
 }
 
-// The hook can't change the response.
+// If Options.Event changes the event, the response does not change.
 func TestEventIsACopy(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
 		Event: func(_ context.Context, e xenaauth.Event) {
@@ -62,7 +63,7 @@ func TestEventIsACopy(t *testing.T) {
 	require.Contains(t, w.Header().Get("Www-Authenticate"), `scope="b"`)
 }
 
-// hedging calls the Validator in two goroutines and returns the first result.
+// hedging is a wrapper that calls the Validator in two goroutines and returns the first result.
 type hedging struct{ xenaauth.TokenValidator }
 
 func (h hedging) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }
@@ -83,7 +84,8 @@ func (h hedging) Validate(ctx context.Context, token string) (*xenaauth.User, er
 	return first.user, first.err
 }
 
-// A wrapper may call the Validator in several goroutines. The race detector checks this test.
+// A wrapper may call the Validator in several goroutines. The race detector finds out whether that
+// is safe.
 func TestEventOfValidatorInGoroutines(t *testing.T) {
 	issuer := harness.NewIssuer()
 	l := listen(hedging{harness.NewValidator(t, issuer.Config())})
@@ -93,7 +95,8 @@ func TestEventOfValidatorInGoroutines(t *testing.T) {
 	}
 }
 
-// The error of a policy keeps the text around an Error, for the log.
+// A policy may wrap an Error in another error. Check keeps the text of the other error, which the
+// log needs.
 func TestPolicyErrorKeepsItsText(t *testing.T) {
 	err := xenaauth.Where("x", func(context.Context, *xenaauth.User) error {
 		return fmt.Errorf("the database says no: %w", &xenaauth.Error{Reason: xenaauth.ReasonForbidden})
@@ -101,7 +104,7 @@ func TestPolicyErrorKeepsItsText(t *testing.T) {
 	require.ErrorContains(t, err, "the database says no")
 }
 
-// recording is a wrapper that accepts every text, and records it.
+// recording is a wrapper that accepts every text and records it.
 type recording struct {
 	xenaauth.TokenValidator
 	got *[]string
@@ -114,7 +117,8 @@ func (v recording) Validate(_ context.Context, token string) (*xenaauth.User, er
 	return xenaauth.NewUser(map[string]any{"sub": "ann"})
 }
 
-// A wrapper around a Validator gets tokens only, and no text that can't be a token.
+// A middleware refuses a text that cannot be a token, and does not pass it to a wrapper around the
+// Validator.
 func TestWrapperGetsTokensOnly(t *testing.T) {
 	var got []string
 	v := recording{harness.NewValidator(t, harness.NewIssuer().Config()), &got}

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// AnsweringClient returns a client that uses no network. The response to each request is the result
-// of answer.
+// AnsweringClient returns a client that uses no network. It calls the function answer for each
+// request and returns its result as the response.
 func AnsweringClient(answer func(r *http.Request) (status int, header http.Header, body string)) *http.Client {
 	return &http.Client{Transport: RoundTripper(func(r *http.Request) (*http.Response, error) {
 		status, header, body := answer(r)

@@ -50,8 +50,8 @@ func (l *LogRecorder) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// WithoutIssuer removes each field issuer whose value is the name of a trusted issuer. Log records
-// may contain these names, but no other address.
+// WithoutIssuer removes the attribute issuer from log records if its value is the name of a trusted
+// issuer. Log records may contain these names, but no other address.
 func WithoutIssuer(text string, trusted ...string) string {
 	for _, name := range append(trusted, xenaauth.IssuerProduction) {
 		text = strings.ReplaceAll(text, " issuer="+name, "")

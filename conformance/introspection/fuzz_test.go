@@ -32,8 +32,8 @@ func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 }
 
 // FuzzIntrospection sends arbitrary responses to the introspection of an opaque token. Validate
-// returns a user only for status 200, a JSON content type, and claims that the function acceptable
-// accepts. The text of an error contains no part of the token.
+// returns a user only for status 200, a JSON content type, and claims that pass a check in this
+// test. The text of an error contains no part of the token.
 func FuzzIntrospection(f *testing.F) {
 	issuer := harness.NewIssuer()
 	good := string(harness.JSON(f, introspected(issuer)))
@@ -87,8 +87,8 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a [xenaauth.Cache]. Get returns the field value for every key. Set sends its value to
-// the channel set.
+// planted is a [xenaauth.Cache] whose Get returns the same value for every key. Its Set sends the
+// value that it gets to a channel.
 type planted struct {
 	value []byte
 	set   chan []byte
@@ -106,7 +106,7 @@ func (p *planted) Set(_ context.Context, _ [32]byte, value []byte, _ time.Durati
 
 // FuzzSharedCache puts arbitrary values into the shared cache, while the issuer reports the token
 // as inactive. Validate returns a user only for a complete value of the current version that is
-// within its lifetime and whose claims the function acceptable accepts.
+// within its lifetime and whose claims pass a check in this test.
 func FuzzSharedCache(f *testing.F) {
 	issuer := harness.NewIssuer()
 	config := func(cache xenaauth.Cache, answer string) xenaauth.Config {

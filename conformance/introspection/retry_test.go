@@ -326,7 +326,7 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			require.Equal(t, 503, got.Status)
 			require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q", c.field)
 			require.Less(t, time.Since(start), time.Second)
-			if c.want != 50 { // with 50, a second of the pause may have passed already
+			if c.want != 50 { // if the issuer sent 50, a second of the pause may have passed already
 				got = a.Get(t, issuer.JWT(xenaauthtest.Token{}))
 				require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q, for keys", c.field)
 			}
@@ -335,9 +335,9 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 	})
 }
 
-// If the configured HTTP client panics, only the call fails that it should send: an introspection
-// call or a fetch of the keys. The panic must not end the process. The call runs on a goroutine of
-// the library, so the HTTP server of the service would not recover from the panic.
+// If the configured HTTP client panics, only the call that uses it fails: an introspection call or
+// a fetch of the keys. The panic must not end the process. The call runs on a goroutine of the
+// library, so the HTTP server of the service would not recover from the panic.
 func TestIntrospectionClientPanics(t *testing.T) {
 	const child = "XENA_TEST_PANIC"
 	if os.Getenv(child) == "" {

@@ -154,7 +154,8 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 		binary.BigEndian.PutUint64(b[2:], uint64(when.UnixMilli()))
 		return b
 	}
-	// claims replaces the claims in a stored value. They begin after the issuer and go to the end.
+	// claims replaces the claims in a stored value. They are the last part of the value, after the
+	// issuer.
 	claims := func(b []byte, text string) []byte {
 		return append(b[:12+int(binary.BigEndian.Uint16(b[10:]))], text...)
 	}

@@ -35,7 +35,7 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// between replaces the text between two markers of a document by table.
+// between returns a document in which the text between two markers is replaced by table.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"

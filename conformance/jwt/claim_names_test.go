@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// withSettings returns a configuration for the issuer that change has modified.
+// withSettings returns the configuration for an issuer, modified by the function change.
 func withSettings(issuer *xenaauthtest.Issuer, change func(*xenaauth.Config)) xenaauth.Config {
 	cfg := issuer.HybridConfig()
 	change(&cfg)
@@ -62,8 +62,8 @@ func TestClientClaims(t *testing.T) {
 			}
 		})
 	}
-	// The audience of an ID token is its client. So the library recognizes an ID token by this rule
-	// with every setting of ClientClaims.
+	// The audience of an ID token contains its client. The library recognizes an ID token by that,
+	// whichever claim ClientClaims names.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
 	a.Refuses(t, id, xenaauth.ReasonTokenType)

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kinds lists values of the claims that name the kind of a token. The value true means that such a
-// token is an access token.
+// kinds lists values of the claims that name the kind of a token. The value is true if a token with
+// this kind is an access token.
 var kinds = map[string]map[any]bool{
 	"token_use": {
 		"access": true, "access_token": true, "ACCESS": true,

@@ -154,7 +154,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				tries := issuer.Calls(c.endpoint) - fetched
 				most := 50
 				if strings.HasSuffix(name, "slow") {
-					most = 110 // the library sends a call that got no response again after a second
+					most = 110 // if a call gets no response, the library sends it again after a second
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
 				require.Contains(t, status().LastError, c.why)

@@ -330,8 +330,8 @@ func TestRefusalLogOfOutages(t *testing.T) {
 	}
 }
 
-// If the client cancels its request, that is not logged as an outage. If a deadline ends the check
-// of the token, that is.
+// If the client cancels its request, the refusal is not logged as an outage. If a deadline ends the
+// check of the token, the refusal is logged as an outage.
 func TestRefusalLogOfCanceledRequests(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(ctx context.Context, _ *xenaauth.User) error { return ctx.Err() })

@@ -1,5 +1,5 @@
 // Package possession_test tests proofs of possession. A token that is bound to a key (RFC 7800)
-// passes only if a proof that the middleware is configured with confirms the key.
+// passes only if one of the configured proofs confirms the key.
 package possession_test
 
 import (

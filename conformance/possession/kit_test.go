@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fieldProof is a proof for tests. It confirms a token if a header field contains the value of the
-// member of cnf. It accepts each value only once.
+// fieldProof is a proof of possession for tests. It confirms a token if a header field of the
+// request contains the value that the claim cnf has for the proof. It accepts each value only once.
 type fieldProof struct {
 	scheme, member, field string
 	params                map[string]string

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// addingValue is a wrapper that calls the Validator with a context of its own.
+// addingValue is a wrapper that adds a value to the context before it calls the Validator.
 type addingValue struct{ xenaauth.TokenValidator }
 
 type valueKey struct{}
@@ -25,9 +25,9 @@ func (v addingValue) Validate(ctx context.Context, token string) (*xenaauth.User
 
 func (v addingValue) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
-// A function of the service that calls the Validator gets no bound token accepted, also if a
-// wrapper has added a value to the context. It does not get the token of the request accepted
-// either.
+// Config.Subject may call Validate with a bound token, and the context may come through a wrapper
+// that has added a value. Validate refuses the token, because no proof was checked for this call.
+// That includes the token of the request.
 func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	var s *service
 	var stolen, own string
@@ -50,7 +50,7 @@ func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	require.Error(t, errs[1])
 }
 
-// otherToken is a wrapper that validates another token than that of the request.
+// otherToken is a wrapper that also validates a token that is not the token of the request.
 type otherToken struct {
 	xenaauth.TokenValidator
 	token string
@@ -62,7 +62,8 @@ func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User,
 	return v.TokenValidator.Validate(ctx, token)
 }
 
-// The middleware checks the proof of the token of the request, and of no other token.
+// A proof counts only for the token of the request. If a wrapper validates another bound token,
+// that token is refused.
 func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	s := start(t, nil)
 	var err error
@@ -72,7 +73,7 @@ func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	require.Error(t, err)
 }
 
-// callingCache is a cache of introspection responses that calls a function and stores nothing.
+// callingCache is a shared cache that calls a function and stores nothing.
 type callingCache struct{ call func(context.Context) }
 
 func (c callingCache) Get(ctx context.Context, _ [32]byte) ([]byte, error) {
@@ -85,7 +86,8 @@ func (c callingCache) Set(ctx context.Context, _ [32]byte, _ []byte, _ time.Dura
 	return nil
 }
 
-// Code of the service that runs for a call of the issuer gets no bound token accepted.
+// A shared cache may call Validate with a bound token. Validate refuses the token, because no proof
+// was checked for it.
 func TestSharedCacheNeedsProof(t *testing.T) {
 	var s *service
 	var stolen string
@@ -109,8 +111,8 @@ func TestSharedCacheNeedsProof(t *testing.T) {
 	}
 }
 
-// The context of a request that passed gives no proof to a request with another method or target,
-// also if its credentials are the same.
+// A handler may reuse the context of an accepted request for a request with another method or
+// target. That request needs its own proof, even if it has the same credentials.
 func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	token := s.token(map[string]any{"key": "k"})
@@ -132,7 +134,8 @@ func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	require.Equal(t, []int{401, 401, 401, 401}, codes)
 }
 
-// A proof is confirmed once for a request and a middleware, whatever comes between its guards.
+// If a request passes several guards of one middleware, its proof is confirmed only once. This
+// holds for everything that may come between the guards.
 func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	for name, between := range map[string]func(*service, *http.Request) *http.Request{
 		"CheckPublic": func(s *service, r *http.Request) *http.Request { return s.m.CheckPublic(r) },
@@ -161,8 +164,8 @@ func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	}
 }
 
-// Two proofs of one scheme must not have different values of a parameter: RFC 9110, section 11.2,
-// forbids a parameter twice.
+// A challenge must not contain a parameter twice (RFC 9110, section 11.2). So NewMiddleware panics
+// if two proofs with one scheme have different values of a parameter.
 func TestOneParameterWithTwoValues(t *testing.T) {
 	a, b := newKeyProof(), newCertProof()
 	b.scheme = "Key"

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// messages is a RevocationBus. It records each published revocation as JSON and delivers the
-// messages in send.
+// messages is a RevocationBus. It records each published revocation as JSON. The test chooses the
+// messages that it delivers.
 type messages struct {
 	published []string
 	send      []string
@@ -62,8 +62,8 @@ func reason(t *testing.T, v *xenaauth.Validator, token string) xenaauth.Reason {
 	return e.Reason
 }
 
-// Two issuers may use the same subject for different users. Revoke refuses a revocation of another
-// issuer, so it refuses no token of the trusted issuer.
+// Two issuers may use the same subject for different users. Revoke returns an error for a
+// revocation of another issuer, and the tokens of the trusted issuer stay valid.
 func TestRevokeRefusesAnotherIssuer(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)

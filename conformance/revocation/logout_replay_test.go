@@ -72,7 +72,7 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				for ready.Add(1); ready.Load() < senders; { // a loop starts the senders closer together than a channel would
+				for ready.Add(1); ready.Load() < senders; { // all senders start together: a loop is more exact than a channel
 					runtime.Gosched()
 				}
 				switch status, _ := harness.Logout(t, h, token); status {
