@@ -34,9 +34,9 @@ var internalImports = map[string][]string{
 	"internal/target":   {"internal/fieldname"},
 }
 
-// gatewayImports lists what each package of the gateway may import of this module. Apart from that,
-// it may import only the standard library. The root and the internal packages must not import the
-// gateway.
+// gatewayImports lists what each package of the gateway may import of this module. Apart from these
+// imports, a package of the gateway may import only the standard library. The root and the internal
+// packages must not import the gateway.
 var gatewayImports = map[string][]string{
 	"gateway/routes":      {"", "internal/target"},
 	"gateway/identity":    {"", "internal/fieldname", "internal/jose"},

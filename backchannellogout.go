@@ -35,13 +35,14 @@ const (
 //
 // Mount the handler at the URL where the issuer sends logout tokens, outside any [Middleware].
 // clientIDs are the clients for which this URL is registered at the issuer. LogoutHandler panics if
-// there are none.
+// clientIDs is empty.
 //
-// The response is 200 when the access tokens are refused. It is 400 if the logout token is not
-// valid or was used before (section 2.6), and 503 if its signature cannot be checked because the
-// keys are missing. If the logout token names a session, access tokens without sid are not revoked;
-// IdentityServer before 4.0 issues such tokens. Config.Logger receives why logout tokens are
-// refused, with the same limit of records a minute as [Options].Logger.
+// The response is 200 if the access tokens are now revoked. The response is 400 if the logout token
+// is not valid or was used before (section 2.6). It is 503 if the signature of the logout token
+// cannot be checked because the issuer's keys are missing. If the logout token names a session,
+// access tokens without sid are not revoked; IdentityServer before 4.0 issues such tokens.
+// Config.Logger receives the reason why a logout token is refused. The limit of records a minute is
+// that of [Options].Logger.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
 	if len(clientIDs) == 0 || slices.Contains(clientIDs, "") {
 		panic("xenaauth: LogoutHandler needs the ids of the clients that logout tokens are for")
@@ -108,8 +109,8 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	}
 	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
 	if set.SessionID == "" {
-		// The times in tokens are whole seconds. So an access token of the same second counts as
-		// issued before the logout.
+		// The times in tokens are whole seconds. So an access token that was issued in the second
+		// of the logout counts as issued before the logout.
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
@@ -168,8 +169,8 @@ func (h *logoutHandler) verify(
 	return set, err
 }
 
-// check checks the header and the claims as section 2.6 of the specification requires. Issuer and
-// signature are checked elsewhere.
+// check checks the header and the claims as section 2.6 of the specification requires. Other
+// functions check the issuer and the signature.
 func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Time) error {
 	p := h.validator.policy
 	early, late := now.Add(-p.skew).Unix(), now.Add(p.skew).Unix()
@@ -178,7 +179,7 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		typ = header.Type
 	}
 	switch {
-	// IdentityServer before Duende writes at+jwt in logout tokens too.
+	// IdentityServer before Duende writes typ at+jwt into logout tokens too.
 	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
@@ -195,7 +196,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		return refuse(ReasonNotYetValid, &wrongTime{"iat", set.IssuedAt, now})
 	case set.NotBefore > late:
 		return refuse(ReasonNotYetValid, &wrongTime{"nbf", set.NotBefore, now})
-	// seen keeps each logout token until it expires, so the bound of the lifetime keeps seen small.
+	// seen stores each logout token until the token expires. The limit of the lifetime of logout
+	// tokens therefore limits the size of seen.
 	case p.lifetime > 0 && set.ExpiresAt-set.IssuedAt > p.lifetime:
 		return refuse(ReasonLifetime, p.tooLongLived("iat", set.ExpiresAt-set.IssuedAt))
 	case !claims.IsIdentifier(set.ID) || !claims.IsIdentifier(set.Subject) ||

@@ -19,15 +19,16 @@ import (
 // Challenge adds Vary: Authorization if the route is optional. It also lets each [Proof] that was
 // confirmed for the request add its fields.
 //
-// Otherwise r is the refused request, and err is the error that refused it. An err that is not an
+// If err is not nil, r is the refused request, and err is the refusal. An err that is not an
 // [*Error] counts as an outage: 503. Challenge sets Cache-Control: no-store and Vary, and either
 // WWW-Authenticate (RFC 6750, section 3) or, for 503, Retry-After. WWW-Authenticate has one
 // challenge for each accepted scheme. Only the challenge of the scheme that the request used
 // contains the error.
 //
-// If a [Proof] panics for a refusal, Challenge logs this and returns the status of the refusal. If
-// it panics for an allowed request, Challenge panics too, and the adapter must answer 503. For that
-// response, r is nil: no Proof is called then.
+// If a [Proof] panics while Challenge handles a refusal, Challenge logs the panic and returns the
+// status of the refusal. If a Proof panics while Challenge handles an allowed request, Challenge
+// panics too, and the adapter must answer 503. For this 503, the adapter calls Challenge with a nil
+// r, and Challenge calls no Proof.
 func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (status int) {
 	if err == nil && r != nil {
 		m.setPassing(h, r)
@@ -98,7 +99,7 @@ func (m *Middleware) respondToRefusal(proof Proof, h http.Header, r *http.Reques
 func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()))) }
 
 // rendering is the text of a refusal: its challenges and its body. Refusals with the same text
-// share one rendering, so its fields must not be changed.
+// share one rendering, so the fields of a rendering must not be changed.
 type rendering struct {
 	challenges []string // one for each accepted scheme; empty if the response is 503
 	body       []byte
@@ -136,7 +137,7 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 }
 
 // challenges returns one challenge for each accepted scheme. used is the index of the scheme that
-// the request used. Only its challenge contains the error.
+// the request used. Only the challenge of this scheme contains the error.
 func (m *Middleware) challenges(a answer, used uint8, scope string, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.accepted() {
@@ -163,7 +164,7 @@ func (m *Middleware) challenges(a answer, used uint8, scope string, params []bea
 
 // renderings is a cache of the texts of refusals. A service usually has one text for each reason
 // and each set of scopes that a route requires. If a policy returns other scopes each time, the
-// cache would grow with each refusal; maxRenderings and maxRendering bound it.
+// cache would grow with each refusal; maxRenderings and maxRendering limit its size.
 type renderings struct {
 	known atomic.Pointer[map[renderingKey]*rendering]
 }

@@ -17,11 +17,11 @@ type ClientAuth interface {
 	// field of r. r.URL is the endpoint, and the context of r bounds the request. r has no body
 	// yet.
 	//
-	// If a request is sent a second time, Authenticate is called again for it. So a method may use
-	// an assertion that is valid only once. Several goroutines may call Authenticate at the same
-	// time. If Authenticate returns an error, or panics, the request is not sent. The token then
-	// can't be checked, and the response is 503. [errors.As] and [errors.Is] find the error in the
-	// refusal, but its text is not logged, because it may contain a secret.
+	// If a request is sent a second time, Authenticate is called a second time too. So a method may
+	// use an assertion that is valid only once. Several goroutines may call Authenticate at the
+	// same time. If Authenticate returns an error, or panics, the request is not sent. The token
+	// then can't be checked, and the response is 503. [errors.As] and [errors.Is] find the error in
+	// the refusal, but its text is not logged, because it may contain a secret.
 	Authenticate(r *http.Request, i Introspection) error
 }
 

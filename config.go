@@ -39,22 +39,25 @@ type Config struct {
 	Profile Profile
 	// Algorithms are the accepted signature algorithms. If nil, all supported algorithms are
 	// accepted: RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA Ed25519. EdDSA and
-	// Ed25519 (RFC 9864) are two names of one algorithm, so each of them allows both.
+	// Ed25519 (RFC 9864) are two names of one algorithm: if the list contains one of these names,
+	// tokens with either name are accepted.
 	Algorithms []string
 	// ClockSkew is the largest accepted difference between the issuer's clock and the clock of this
 	// machine. 0 is 30 seconds. The maximum is 2 minutes.
 	ClockSkew time.Duration
 	// MaxTokenLifetime is the longest accepted time from nbf (or iat, if there is no nbf) to exp.
 	// ClockSkew is not added to it. 0 is one hour, the lifetime of Xena's tokens. The maximum is
-	// 100 years, as for every duration of a Config that has no smaller one.
+	// 100 years. Every duration in a Config has this maximum, unless its comment gives a smaller
+	// maximum.
 	MaxTokenLifetime time.Duration
-	// AllowAnyLifetime accepts tokens of any lifetime. It can't be combined with MaxTokenLifetime.
-	// Without AllowAnyLifetime, a token that has exp but neither nbf nor iat is refused, because
-	// its lifetime is unknown.
+	// AllowAnyLifetime accepts tokens of any lifetime. AllowAnyLifetime can't be combined with
+	// MaxTokenLifetime. Without AllowAnyLifetime, a token that has exp but neither nbf nor iat is
+	// refused, because its lifetime is unknown.
 	AllowAnyLifetime bool
-	// MaxTokenLength is the largest length of a token, in bytes. 0 is 16 KiB. [Options] has another
-	// bound for the same length. [Introspection] has a bound for tokens that are not JWTs, whose
-	// default is 1 KiB. A token must satisfy every bound.
+	// MaxTokenLength is the largest length of a token, in bytes. 0 is 16 KiB.
+	// [Options].MaxTokenLength limits this length too. [Introspection].MaxTokenLength limits the
+	// length of tokens that are not JWTs; its default is 1 KiB. A token must satisfy every limit
+	// that applies to it.
 	MaxTokenLength int
 
 	// ClientClaims are the names of the claims that may name the client. The first claim of the
@@ -75,16 +78,16 @@ type Config struct {
 	// compare with their values.
 	//
 	// The risk: roles and permissions often say what the user may do, and not what the user has
-	// allowed the client to do. Then every client of the user may do it. ScopeClaims can't be
-	// combined with ProfileRFC9068.
+	// allowed the client to do. If ScopeClaims lists such a claim, every client of the user may do
+	// everything that the user may do. ScopeClaims can't be combined with ProfileRFC9068.
 	ScopeClaims []string
 	// AllowMissingClientID accepts introspection responses without client_id, which is optional in
 	// RFC 7662, section 2.2. [User.ClientID] is then "", and a [Revocation] by ClientID does not
-	// match such a token. A JWT that is verified locally must still name its client, because an ID
-	// token often does not.
+	// match such a token. A JWT that is verified locally must still name its client: this check
+	// refuses many ID tokens, because an ID token often names no client.
 	//
 	// The risk: in a client's own token, sub is the id of the client. Without client_id, this token
-	// can't be told from the token of a user with the same id (RFC 9700, section 4.15).
+	// can't be distinguished from the token of a user with the same id (RFC 9700, section 4.15).
 	AllowMissingClientID bool
 	// AllowClientAudience accepts tokens whose only audience is their own client. It is for an API
 	// that is registered at the issuer as the same application as its client.
@@ -147,7 +150,7 @@ type Config struct {
 
 	// HTTPClient fetches the metadata and the key set, and sends introspection calls. Redirects are
 	// not followed. Each call takes at most 5 seconds (Introspection.Timeout for introspection). If
-	// HTTPClient has a Timeout, it bounds the call too.
+	// HTTPClient has a Timeout, this Timeout limits the call too.
 	//
 	// If nil, the client has the settings of [http.DefaultTransport], with proxies from the
 	// environment and these limits: 2 seconds for the connection, 2 seconds for the TLS handshake,
@@ -160,21 +163,22 @@ type Config struct {
 	// see [http.HTTP2Config].
 	HTTPClient *http.Client
 	// AllowHTTP accepts http URLs on every host, for networks that protect connections in another
-	// way. Without AllowHTTP, http URLs are accepted on loopback only. If the metadata were fetched
-	// by https, the URLs in them must then be https too, also on loopback.
+	// way. Without AllowHTTP, http URLs are accepted on loopback only. And if the metadata were
+	// fetched by https, all URLs in the metadata must be https, also on loopback.
 	AllowHTTP bool
 	// Logger receives a record when the state of the issuer changes: the issuer can't be reached,
 	// refuses our credentials, or works again. It also receives the reasons why logout tokens are
 	// refused and, if [Options] has no Logger, why requests are refused. nil is [slog.Default].
 	Logger *slog.Logger
 	// BeforeIssuerCall is called before each HTTP request to the issuer, for traces. document is
-	// "metadata", "jwks" or "introspection". The request is sent with the fields that the function
-	// adds to header; it can't replace those of the library. The request and IssuerCall get the
-	// context that it returns. For introspection, ctx has the values of the guarded request's
-	// context. Other calls belong to no request. A panic in the function is ignored.
+	// "metadata", "jwks" or "introspection". The request is sent with the fields that
+	// BeforeIssuerCall adds to header, but BeforeIssuerCall can't replace a field that the library
+	// sets. The HTTP request and the hook IssuerCall get the context that BeforeIssuerCall returns.
+	// For introspection, ctx has the values of the guarded request's context. Calls for metadata
+	// and keys belong to no guarded request. A panic in BeforeIssuerCall is ignored.
 	BeforeIssuerCall func(ctx context.Context, document string, header http.Header) context.Context
 	// IssuerCall is called after each HTTP request to the issuer, for metrics and traces. Several
-	// requests of clients may wait until it returns. A panic in it is ignored.
+	// requests of clients may wait until IssuerCall returns. A panic in IssuerCall is ignored.
 	IssuerCall func(context.Context, IssuerCall)
 }
 
@@ -214,7 +218,7 @@ type Introspection struct {
 	// it off.
 	CacheTTL time.Duration
 	// NegativeTTL is for how long a response with "active": false is cached. These responses have a
-	// cache of their own. 0 is 10 seconds. A negative value turns this cache off.
+	// cache of their own. 0 is 10 seconds. A negative value turns the cache of these responses off.
 	NegativeTTL time.Duration
 	// CacheSize is the largest number of responses in the cache of active tokens, and also in the
 	// cache of inactive tokens. 0 is 10 000.
@@ -223,17 +227,20 @@ type Introspection struct {
 	// is for inactive tokens. A response that takes more than a fiftieth of CacheBytes is not
 	// cached, so its token is introspected for each request. 0 is 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
-	// Timeout bounds one introspection call, including a second attempt. Before that, a call may
-	// wait up to Timeout until MaxConcurrent lets it begin. 0 is 5 seconds.
+	// Timeout is the time limit of one introspection call, including a second attempt. If
+	// MaxConcurrent calls are running, a new call waits before it begins. Timeout also limits this
+	// wait, which is not part of the call. 0 is 5 seconds.
 	Timeout time.Duration
 	// MaxConcurrent is the largest number of introspection calls at the same time. 0 is 64. Up to
-	// 16 times as many calls wait for their turn; further calls get 503 at once. If Timeout passes
-	// before a call begins, its request gets 503. A call without a response is sent again after
-	// each 0.9 seconds, but this happens for at most four calls at a time.
+	// 16 times as many calls wait for their turn. If that many calls wait already, the response to
+	// a further request is 503 immediately. If a call can't begin within Timeout, the response to
+	// its request is 503. A call without a response is sent again after each 0.9 seconds, but at
+	// most four calls at a time are sent again.
 	MaxConcurrent int
 	// StaleIfError is for how long after CacheTTL the last response with "active": true may be used
-	// while the issuer gives no usable response. No response is used after the token's exp. A
-	// revocation at the issuer may take effect that much later. 0 turns StaleIfError off.
+	// while the issuer gives no usable response. No response is used after the token's exp. So a
+	// revocation at the issuer may take effect later, by up to StaleIfError. 0 turns StaleIfError
+	// off.
 	StaleIfError time.Duration
 	// Cache shares introspection responses with other instances. An instance first looks into its
 	// own caches, then into Cache, and then calls the issuer. Cache needs a CacheTTL. A response is

@@ -175,8 +175,8 @@ var otherMeaning = []string{
 	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",
 }
 
-// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list, and if the
-// profile does not allow these settings at all.
+// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list, and if
+// ClientClaims or ScopeClaims is set although the profile does not allow it.
 func (c Config) checkNames(wrong func(field, format string, args ...any)) {
 	check := func(field string, names, never []string) {
 		if names != nil && len(names) == 0 {

@@ -23,9 +23,9 @@
 //
 // A [Validator] returns the [User] of an access token. It verifies a JWT locally, with the keys
 // that the issuer publishes. It introspects any other token (RFC 7662) if [Config] has
-// [Introspection]. The constructor does no I/O. So a service can start while its issuer is down:
-// the service answers 503 until the issuer is up again, and needs no restart. [Validator.Warm] is
-// for start-up checks and readiness probes.
+// [Introspection]. [NewValidator] does no I/O. So a service can start while its issuer is down: the
+// service answers 503 until the issuer is up again, and needs no restart. [Validator.Warm] is for
+// start-up checks and readiness probes.
 //
 // A [Middleware] reads the token from the Authorization field, calls the Validator (or any other
 // [TokenValidator]) and checks whether the user meets the [Requirement] of the route. A refusal is
@@ -51,7 +51,7 @@
 // issuer before any key is fetched, its signature, its type (ID tokens and logout tokens are
 // refused, also if their typ says otherwise), its times, lifetime, audience, client and user.
 //
-// An introspected token: those of these claims that the introspection response contains.
+// An introspected token: the same claims, as far as the introspection response contains them.
 //
 // Facts about a token are cached while the token and its key are valid: for example, that a key
 // verified its signature. The decision whether a request may pass is made for every request.

@@ -52,13 +52,13 @@ var (
 //	XENA_CACHE_BYTES                       CacheBytes
 //	XENA_ALLOW_HTTP                        AllowHTTP
 //	XENA_INTROSPECTION_ENDPOINT            Introspection.Endpoint
-//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID; required if another of these is set
+//	XENA_INTROSPECTION_CLIENT_ID           Introspection.ClientID; required for the variables below
 //	XENA_INTROSPECTION_CLIENT_SECRET       Introspection.ClientSecret
-//	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file with it; one line break at the end is removed
+//	XENA_INTROSPECTION_CLIENT_SECRET_FILE  a file with the secret; one final line break is removed
 //	XENA_INTROSPECTION_AUTH                Introspection.Auth: basic or post
 //	XENA_INTROSPECTION_MAX_TOKEN_LENGTH    Introspection.MaxTokenLength
-//	XENA_INTROSPECTION_CACHE_TTL           Introspection.CacheTTL; a negative duration keeps nothing
-//	XENA_INTROSPECTION_NEGATIVE_TTL        Introspection.NegativeTTL; a negative duration keeps nothing
+//	XENA_INTROSPECTION_CACHE_TTL           Introspection.CacheTTL; a negative duration: no cache
+//	XENA_INTROSPECTION_NEGATIVE_TTL        Introspection.NegativeTTL; a negative duration: no cache
 //	XENA_INTROSPECTION_CACHE_SIZE          Introspection.CacheSize
 //	XENA_INTROSPECTION_CACHE_BYTES         Introspection.CacheBytes
 //	XENA_INTROSPECTION_TIMEOUT             Introspection.Timeout

@@ -16,8 +16,8 @@ type Reason string
 
 // The reasons, with the status and the error code of the response.
 const (
-	// ReasonMissingToken is 401 without an error code: no credentials, or credentials of another
-	// scheme.
+	// ReasonMissingToken is 401 without an error code: the request has no credentials, or
+	// credentials of a scheme that is not accepted.
 	ReasonMissingToken Reason = "missing_token"
 	// ReasonMalformedRequest is 400 invalid_request: Authorization is repeated, too long or
 	// malformed.
@@ -106,8 +106,8 @@ var answers = map[Reason]answer{
 
 // Error is a refusal. A client may see its Reason, Code, StatusCode, Scopes, RetryAfter and Params,
 // and its JSON form. The text of Error is for logs: it says which value was expected and which
-// value the token has. Values of the token are quoted, and long ones are cut. An Error contains no
-// token, no secret and no address of a server, except the issuer's name.
+// value the token has. Values of the token are quoted, and long values are cut. An Error contains
+// no token, no secret and no address of a server, except the issuer's name.
 //
 // Your own [TokenValidator] or policy may return an Error to choose the response. An unknown Reason
 // counts as ReasonUnavailable.
@@ -120,13 +120,14 @@ type Error struct {
 	// 0, the client is told to wait for one second.
 	RetryAfter time.Duration
 	// Params are further parameters of the challenge, for example acr_values and max_age (RFC
-	// 9470). "error" and "error_description" replace those of the Reason, if the Reason has an
-	// error code.
+	// 9470). "error" and "error_description" replace the error code and the description of the
+	// Reason, if the Reason has an error code.
 	//
-	// A challenge leaves out a parameter that it can't contain: if its name has upper-case letters,
-	// if its value has more than 512 bytes, a character beyond printable ASCII, " or \, or if the
-	// [Middleware] sets the parameter itself: realm, scope and resource_metadata. Of the remaining
-	// parameters, the challenge contains the first 8 in the order of their names.
+	// A challenge leaves out a parameter if the name has upper-case letters, or if the value has
+	// more than 512 bytes or contains " or \ or a character beyond printable ASCII. It also leaves
+	// out realm, scope and resource_metadata, because the [Middleware] sets these parameters
+	// itself. Of the remaining parameters, the challenge contains the first 8 in the order of their
+	// names.
 	Params map[string]string
 	// Err is the cause, for logs. It may be nil. It is not sent to clients.
 	Err error
@@ -151,8 +152,8 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// param returns the parameter name of Params. If it is missing, or if a challenge can't contain its
-// value, param returns otherwise.
+// param returns the parameter name of Params. If this parameter is missing, or if a challenge can't
+// contain its value, param returns the argument otherwise.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v
@@ -163,8 +164,8 @@ func (e *Error) param(name, otherwise string) string {
 // StatusCode is the HTTP status of the refusal: 400, 401, 403 or 503.
 func (e *Error) StatusCode() int { return e.answer().status }
 
-// Code is the error code of the challenge (RFC 6750, section 3.1): that of Params, or else that of
-// the Reason. Some reasons have none: then Code is "".
+// Code is the error code of the challenge (RFC 6750, section 3.1): the value of "error" in Params,
+// or else the code of the Reason. For a Reason without an error code, Code is "".
 func (e *Error) Code() string { return e.answer().code }
 
 // Detail is a text for clients. It is the detail of the problem details and the error_description
@@ -210,8 +211,9 @@ func (e *Error) MarshalJSON() ([]byte, error) {
 	}{e.problemType(), http.StatusText(a.status), a.status, a.description, e.Reason, a.code, strings.Join(e.Scopes, " ")})
 }
 
-// asError returns the *Error that err is or wraps. If err wraps it, asError returns a copy whose
-// cause is err, so that logs contain the text of the wrapper. Any other err counts as an outage.
+// asError returns the *Error that err is or wraps. If err wraps an *Error, asError returns a copy
+// of this *Error whose cause is err, so that logs contain the text of the wrapper. Any other err
+// counts as an outage.
 func asError(err error) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {

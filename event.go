@@ -32,7 +32,8 @@ const (
 	SourceJWT = "jwt"
 	// SourceIntrospection means that the token was introspected for this request.
 	SourceIntrospection = "introspection"
-	// SourceCache means that the token was checked for an earlier request, and is in the cache.
+	// SourceCache means that the token was checked for an earlier request, and the result is in the
+	// cache.
 	SourceCache = "cache"
 )
 
@@ -80,8 +81,8 @@ type IssuerCall struct {
 	Status int
 	// Err says why there is no response. Its text contains no URL, address or secret.
 	Err error
-	// Waited is how many requests waited for the call when it ended. They share its result. It is 0
-	// for a call in the background.
+	// Waited is how many requests waited for the call when the call ended. These requests share the
+	// result of the call. Waited is 0 for a call in the background.
 	Waited int
 }
 
@@ -124,8 +125,9 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 }
 
 // trace records how one request is checked, for its Event. A TokenValidator of the service may call
-// a Validator in other goroutines, so the fields are atomic. If the token is in use, nothing is
-// written, so that the check is as fast as without a trace.
+// a Validator in other goroutines, so the fields are atomic. If the token is in the table of tokens
+// in use, the Validator writes nothing to the trace, so that the check is as fast as without a
+// trace.
 type trace struct {
 	start    time.Time
 	source   atomic.Uint32 // an index of sources; 0 if the token was not verified or introspected for this request
@@ -192,16 +194,17 @@ func traceOf(ctx context.Context) *trace {
 }
 
 // checksProofs reports whether the caller of a TokenValidator will check the proofs of possession
-// of token. Only then may the validator accept a token that is bound to a key. For another token it
-// is false: code of the service may call a Validator with a context that it got during a check.
+// of token. Only then may the validator accept a token that is bound to a key. For a token that the
+// middleware does not check, the result is false: code of the service may call a Validator with the
+// context of a check and with any token.
 func checksProofs(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
 	return ok && c.proofs && c.token == token
 }
 
-// callerContext returns ctx without what a middleware put there for the Validator. Functions of the
-// service get this context. If they call a Validator with it, the Validator refuses bound tokens,
-// because no caller will check the proof.
+// callerContext returns ctx without the tokenContext that a middleware put there for the Validator.
+// Functions of the service get this context. If a function calls a Validator with this context, the
+// Validator refuses bound tokens, because no caller will check the proof.
 func callerContext(ctx context.Context) context.Context {
 	if c, ok := ctx.(*tokenContext); ok {
 		ctx = c.Context
@@ -219,8 +222,8 @@ func (t *trace) setSource(source uint32) {
 	}
 }
 
-// minWait is the shortest time that counts as a wait for the issuer. To read keys that are already
-// there takes less.
+// minWait is the shortest time that counts as a wait for the issuer. Reading keys that are already
+// in memory takes less time.
 const minWait = 20 * time.Microsecond
 
 // startWait starts to measure a wait for the issuer. The caller calls end when the wait is over. t

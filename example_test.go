@@ -165,7 +165,8 @@ func ExampleUser_Revocation() {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		err := v.Revoke(r.Context(), user.Revocation())
 		if errors.Is(err, xenaauth.ErrNotPublished) {
-			// This instance refuses the tokens; other instances may still accept them.
+			// This instance refuses the revoked tokens; other instances may still accept these
+			// tokens.
 			log.Print(err)
 		} else if err != nil {
 			http.Error(w, "not logged out", http.StatusInternalServerError)

@@ -53,8 +53,8 @@ type outage struct {
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
-// Is and As find the cause, except an *Error in it: a refusal that code outside this package returned
-// is not the result of the call, and says nothing about the token.
+// Is and As find the cause, except an *Error in the cause: a refusal that code outside this package
+// returned is not the result of the call, and says nothing about the token.
 func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
 
 // As is like Is, for errors.As.
@@ -118,7 +118,7 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 // and returns the context for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
-	defer func() { // this goroutine is not that of a request, so a panic would end the process
+	defer func() { // this goroutine does not serve a request, so a panic would end the process
 		if recover() != nil || next == nil {
 			next = ctx
 		}
@@ -138,7 +138,7 @@ func document(what string) string {
 
 // reportCall calls Config.IssuerCall with the result of a call.
 func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
-	defer func() { _ = recover() }() // like in announce
+	defer func() { _ = recover() }() // a panic would end the process: see announce
 	call := IssuerCall{Document: document(req.what), Duration: took, Err: err}
 	if req.waited != nil {
 		call.Waited = req.waited()
@@ -174,8 +174,8 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
 	// net/http sends a POST again, on a new connection, only if the request has this field. The
-	// server may close an idle connection at the moment of sending. To introspect a token twice
-	// does no harm. A field without values is not sent.
+	// server may close an idle connection at the moment of sending. Introspecting a token twice
+	// does no harm. The value nil means that net/http does not send the field.
 	r.Header["Idempotency-Key"] = nil
 	return r, nil
 }
@@ -236,11 +236,12 @@ func (r *reply) outage(what, why string) *outage {
 	return o
 }
 
-// maxRetryAfter is the longest Retry-After that is obeyed. An operator of the issuer may set it too
-// high by mistake, and one call a minute harms no server.
+// maxRetryAfter is the longest Retry-After that is obeyed. An operator of the issuer may set
+// Retry-After too high by mistake, and one call a minute harms no server.
 const maxRetryAfter = time.Minute
 
-// lifetime returns for how much longer the response is fresh. It is 0 if the response does not say.
+// lifetime returns for how much longer the response is fresh. The result is 0 if the response does
+// not say for how long it is fresh.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

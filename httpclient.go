@@ -21,7 +21,8 @@ type network struct {
 }
 
 // pool holds the connections to one server. Connections are dead if nothing arrives on them, not
-// even an error, while a new connection works. Then the whole pool is replaced.
+// even an error, while a new connection works. If the connections of a pool are dead, the whole
+// pool is replaced.
 type pool struct {
 	transport http.RoundTripper
 	ours      bool          // this package may close the connections
@@ -37,8 +38,8 @@ const (
 	maxExtra = 4  // how many calls to one server may be sent again at the same time
 )
 
-// ourNetwork holds the connections of all validators without an HTTPClient. They share it, so that
-// a validator that is no longer used leaves no open connections behind.
+// ourNetwork holds the connections of all validators without an HTTPClient. These validators share
+// one network, so that a validator that is no longer used leaves no open connections behind.
 var ourNetwork = &network{ours: true}
 
 func newNetwork(client *http.Client) *network {
@@ -77,8 +78,8 @@ func ourTransport() *http.Transport {
 }
 
 // ping makes t send pings on HTTP/2 connections, unless t is already configured to do so. All calls
-// to a server share one HTTP/2 connection. If it is dead, the operating system needs a quarter of
-// an hour to notice.
+// to a server share one HTTP/2 connection. If this connection is dead, the operating system needs a
+// quarter of an hour to notice.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -200,24 +201,25 @@ func (p *pool) silent(since time.Time) bool {
 	return !p.answered.After(since)
 }
 
-// patience is how long a call waits for a response before it is sent again. It is less than the
-// second for which the library makes no calls after the issuer was down. So the library finds
-// within two seconds that the issuer works again.
+// patience is how long a call waits for a response before it is sent again. After the issuer was
+// down, the library makes no calls for one second. patience is shorter than this second, so the
+// library finds within two seconds that the issuer works again.
 const patience = 900 * time.Millisecond
 
 // grace is how long the attempts of a call may take to end after the call has timed out. Only an
 // attempt in code outside this package that ignores its context takes longer, for example a
-// ClientAuth. The call ends without it.
+// ClientAuth. The call does not wait for such an attempt.
 const grace = 100 * time.Millisecond
 
 // exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
 // without a response. The first response is used, so a dead connection costs only about a second. A
-// server that hung may never respond to the calls that it received before; the repeated call finds
-// within a second that it works again.
+// server that did not work for a while may never respond to the calls of that time; the repeated
+// call finds within a second that the server works again.
 //
-// To protect the server, few calls at a time are sent again. If a response arrives on a new
-// connection, and none on the old ones in the meantime, the old connections count as dead: they are
-// replaced, and the other calls are sent again.
+// To protect the server, at most maxExtra calls at a time are sent again. If a response arrives on
+// a new connection, and in the meantime no response has arrived on the old connections, the old
+// connections count as dead. Their pool is replaced, and the calls that wait on the old connections
+// are sent again.
 type exchange struct {
 	network *network
 	server  string // scheme and host
@@ -356,7 +358,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}
 	client := x.network.client
 	client.Transport = p.transport
-	// To follow a redirect would send the token and our credentials to a server that nobody
+	// Following a redirect would send the token and our credentials to a server that nobody
 	// configured.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse

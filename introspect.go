@@ -42,8 +42,8 @@ type cachedResponse struct {
 
 const (
 	// remembered is how long a response stays in the cache after the time in which it may be used.
-	// It shows that the token was active before, so that a call for it takes precedence over calls
-	// for tokens of strangers.
+	// The response in the cache shows that the token was active before, so that a new call for this
+	// token takes precedence over calls for tokens of strangers.
 	remembered = time.Hour
 	// inactivePart is the share of the cache memory that is for inactive tokens: 1/inactivePart.
 	inactivePart = 8
@@ -68,8 +68,9 @@ func newIntrospector(
 }
 
 // introspect returns the user of a token, if the issuer says that the token is active and its
-// claims satisfy the policy. verified is nil, or the user of a JWT that was already verified. Then
-// the response must be about the same user and client, and introspect returns verified.
+// claims satisfy the policy. verified is the user of a JWT that was already verified, or nil for
+// any other token. If verified is not nil, the response must be about the same user and client, and
+// introspect returns verified.
 func (i *introspector) introspect(
 	ctx context.Context, token string, verified *User, now time.Time,
 ) (*User, error) {
@@ -111,7 +112,7 @@ func (i *introspector) introspect(
 	return verified, nil
 }
 
-// checkSyntax refuses a text that cannot be a token, so that it is never sent to the issuer.
+// checkSyntax refuses a text that cannot be a token, so that this text is never sent to the issuer.
 func (i *introspector) checkSyntax(token string) error {
 	switch {
 	case len(token) > i.maxLength:
@@ -128,8 +129,8 @@ func (i *introspector) checkSyntax(token string) error {
 }
 
 // lookup returns the response for a token from the cache. If there is none, lookup calls the
-// issuer. If that call fails, lookup returns an older response as long as
-// Introspection.StaleIfError allows.
+// issuer. If that call fails, lookup returns an older response, if Introspection.StaleIfError still
+// allows it.
 func (i *introspector) lookup(
 	ctx context.Context, endpoint, token string, now time.Time,
 ) (*cachedResponse, error) {
@@ -157,8 +158,8 @@ func (i *introspector) lookup(
 }
 
 // request introspects a token. Requests with the same token at the same time share one call. That
-// call has a context of its own, so it does not end when one of the requests ends. known says that
-// the token was active before: calls for known tokens take precedence over calls for tokens of
+// call has a context of its own, so the call does not end when one of the requests ends. known says
+// that the token was active before: calls for known tokens take precedence over calls for tokens of
 // strangers.
 func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,

@@ -47,7 +47,7 @@ func newIntrospectionClient(
 
 // introspectionVerdict returns what the error of an introspection call shows about the issuer.
 //
-// An unusable response does not count as an issuer that is down. Otherwise a stranger could send a
+// An unusable response does not mean that the issuer is down. Otherwise a stranger could send a
 // token that makes the issuer fail, and the guard would then stop the calls for all other clients.
 func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
@@ -63,9 +63,9 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// call introspects a token at the issuer. It first waits for a place among the calls, for Timeout at
-// most. It also records the result for Status and the log. waited returns how many requests wait
-// for the call.
+// call introspects a token at the issuer. If MaxConcurrent calls are running, it first waits, but
+// not longer than Timeout. It also records the result for Status and the log. waited returns how
+// many requests wait for the call.
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
@@ -125,7 +125,7 @@ func (c *introspectionClient) post(
 		return nil, r.outage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
 		// These codes mean that the issuer doesn't know the token. RFC 7009, section 2.2.1, defines
-		// the first one for revocation; introspection endpoints use it too.
+		// the first code for revocation endpoints; introspection endpoints use it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
 	text, err := r.document(what)

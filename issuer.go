@@ -75,8 +75,8 @@ func accept(force bool) http.Header {
 }
 
 // fetchKeys fetches the key set. If the fetch fails at the URL in the metadata, the issuer may have
-// moved the key set. Then fetchKeys fetches the metadata again, and tries the new URL if they name
-// one.
+// moved the key set. Then fetchKeys fetches the metadata again, and tries the new URL if the new
+// metadata name one.
 func (i *issuer) fetchKeys(
 	ctx context.Context, previous published, force bool,
 ) (p published, lifetime time.Duration, err error) {
@@ -95,8 +95,8 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Another goroutine may have refreshed the metadata since Get. Asked must be called before
-	// Peek: if Asked reports a refresh, Peek then returns the metadata of that refresh.
+	// Another goroutine may have refreshed the metadata after the call of Get. Asked must be called
+	// before Peek: if Asked reports a refresh, Peek then returns the metadata of that refresh.
 	asked := i.metadata.Asked(now)
 	moved, _, _ := i.metadata.Peek()
 	if moved.jwksURL == m.jwksURL && !asked {
@@ -112,7 +112,7 @@ func (i *issuer) fetchKeys(
 }
 
 // moved reports whether the metadata now name another URL for the key set than old.url. If the
-// metadata are older than a minute, moved fetches them again. user is the caller's number for
+// metadata are older than a minute, moved fetches them again. user identifies the caller for
 // [refresh.Source.Await].
 func (i *issuer) moved(
 	ctx context.Context, old published, user uint64, now time.Time,
@@ -154,7 +154,7 @@ func (i *issuer) fetchKeysAt(
 	}
 	p = published{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
-		// Keep the old keys, because they record which of them have verified tokens.
+		// Keep the old KeySet, because it records which of its keys have verified tokens.
 		p.keys = previous.keys
 		return p, r.lifetime(), nil
 	}

@@ -63,8 +63,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			}
 		}
 		if err := v.policy.check(ctx, text, &facts.user, token.header, claims.JWT, now); err != nil {
-			// No key could make these claims good, so this refusal is not 503 while the issuer is
-			// down.
+			// No key could make these claims good, so the token is refused with 401, and not with
+			// 503, also while the issuer is down.
 			return nil, err
 		}
 		if facts.key == nil {
@@ -92,7 +92,7 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			return &facts.user, nil
 		}
 		// The issuer has withdrawn the key that verified the signature. Verify again: another key
-		// may fit.
+		// of the issuer may verify it.
 		v.hot.Delete(text)
 		if !inUse {
 			v.cache.Delete(&token.key)
@@ -101,7 +101,8 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 }
 
 // lookup returns the facts about a JWT from the cache. If the JWT is not in the cache, lookup
-// parses it. The facts then have no key, and token has what is needed to verify the signature.
+// parses it. If the returned facts have no key, the caller must verify the signature. lookup has
+// then set the fields of token that the verification needs.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -111,7 +112,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// Without a known header, the JWT is not in the cache: the header of each verified JWT is kept.
+	// If the header is not known, the JWT is not in the cache, because the header of each verified
+	// JWT is stored.
 	if header != nil || full {
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
@@ -127,8 +129,9 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// parse reads the header and the claims of a JWT. It compares iss here, before any key is fetched
-// (RFC 8725, section 3.8). header is nil unless a JWT with the same header was verified before.
+// parse reads the header and the claims of a JWT. parse compares iss with the issuer before any key
+// is fetched (RFC 8725, section 3.8). header is nil unless a JWT with the same header was verified
+// before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error

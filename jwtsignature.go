@@ -27,7 +27,8 @@ type verifiedBy struct {
 	in  atomic.Pointer[jose.KeySet] // the last key set in which holds found the key
 }
 
-// holds reports whether a key set contains the key. If not, the issuer has withdrawn the key.
+// holds reports whether a key set contains the key. If the result is false, the issuer has
+// withdrawn the key.
 func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
 		return true
@@ -93,9 +94,9 @@ func (s *signatures) verify(
 }
 
 // await waits for a key set with the key that a header names. All requests that wait share one
-// fetch, and there is at most one fetch a second. user is the caller's number for
+// fetch, and there is at most one fetch a second. user identifies the caller for
 // [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest key set does
-// not have the key either. It is ReasonUnavailable if the fetch fails or too many requests wait.
+// not have the key. The reason is ReasonUnavailable if the fetch fails or too many requests wait.
 func (s *signatures) await(
 	ctx context.Context, old published, header *jose.Header, user uint64, now time.Time,
 ) (published, []*jose.Key, error) {

@@ -46,8 +46,9 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// waitForMetadata returns how many requests wait for the metadata. If the fetch of the key set waits
-// for them, the requests that wait for the key set count, and that fetch does not.
+// waitForMetadata returns how many requests wait for the metadata. If the fetch of the key set
+// waits for the metadata, waitForMetadata counts the requests that wait for the key set, and does
+// not count that fetch.
 func (i *issuer) waitForMetadata() int {
 	n := i.metadata.Waiting()
 	if i.forKeys.Load() > 0 {
@@ -57,7 +58,7 @@ func (i *issuer) waitForMetadata() int {
 }
 
 // metadataURLs returns the URLs at which the metadata of an issuer may be: first the URL of OpenID
-// Connect Discovery 1.0, section 4, then that of RFC 8414, section 3.1.
+// Connect Discovery 1.0, section 4, then the URL of RFC 8414, section 3.1.
 func metadataURLs(issuer string) []string {
 	base := strings.TrimSuffix(issuer, "/")
 	urls := []string{base + "/.well-known/openid-configuration"}

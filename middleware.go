@@ -19,8 +19,8 @@ type Options struct {
 	// section 5.1). If "", challenges have no resource_metadata.
 	ResourceMetadata string
 	// MaxTokenLength is the largest length of a token, in bytes. Longer tokens are refused before
-	// they are read. 0 is 16 KiB. [Config] and [Introspection] have further bounds, and a token
-	// must satisfy all of them.
+	// they are read. 0 is 16 KiB. [Config].MaxTokenLength and [Introspection].MaxTokenLength are
+	// further limits. A token must satisfy every limit that applies to it.
 	MaxTokenLength int
 	// EmptyBody sends refusals without a body. The default body is problem details (RFC 9457).
 	EmptyBody bool
@@ -42,16 +42,16 @@ type Options struct {
 	// known member for which there is no Proof is refused. The middleware also refuses a bound
 	// token that is sent with another scheme than its Proof requires.
 	Proofs []Proof
-	// Event is called with the outcome of every request, for counters and audit logs. It runs in
-	// the goroutine of the request, which waits for it.
+	// Event is called with the outcome of every request, for counters and audit logs. Event runs in
+	// the goroutine of the request, and the request waits until Event returns.
 	Event func(context.Context, Event)
 	// Logger receives why each request is refused: which value was expected, and which value the
 	// token has. The level is Warn if the response is 503, and Info otherwise. For each [Reason],
 	// at most 5 refusals a minute get a record of their own, and one more record contains the
-	// number of further ones. Values of tokens are quoted and cut, and no record contains a token.
-	// To distinguish several middlewares in one log, give each its own Realm or Logger. If Logger
-	// is nil, Config.Logger of the [Validator] is used, or [slog.Default] if there is none. To log
-	// no refusals, use [slog.DiscardHandler].
+	// number of further refusals. Values of tokens are quoted and cut, and no record contains a
+	// token. To distinguish several middlewares in one log, give each its own Realm or Logger. If
+	// Logger is nil, Config.Logger of the [Validator] is used, or [slog.Default] if there is none.
+	// To log no refusals, use [slog.DiscardHandler].
 	Logger *slog.Logger
 }
 
@@ -76,9 +76,9 @@ type Middleware struct {
 //
 // v may wrap a [Validator], for example to measure it. If the wrapper has the method Unwrap()
 // TokenValidator, the middleware finds the Validator inside, and the wrapped Validator behaves like
-// one without a wrapper. If it has no such method and a request passes several guards, each guard
-// validates the token again, because the middleware can't ask whether it was revoked in the
-// meantime.
+// one without a wrapper. If the wrapper has no method Unwrap and a request passes several guards,
+// each guard validates the token again, because the middleware can't ask the Validator whether the
+// token was revoked in the meantime.
 //
 // NewMiddleware panics if v is nil, if a challenge can't contain Options.Realm or
 // Options.ResourceMetadata, if Options.ProblemTypes is not an absolute URI, or if one of
@@ -128,9 +128,10 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 // store its response must set Vary: Authorization itself (RFC 6750, section 5.3; RFC 9111, section
 // 3.5).
 //
-// Require panics if there is no requirement, if one is the zero Requirement, if the requirements
-// together have more than 256 alternative sets of scopes ([Requirement.Alternatives]), or if
-// [Config.AllowAnyAudience] is set and the requirements would allow a token without a scope.
+// Require panics if there is no requirement, if one of the requirements is the zero Requirement, if
+// the requirements together have more than 256 alternative sets of scopes
+// ([Requirement.Alternatives]), or if [Config.AllowAnyAudience] is set and the requirements would
+// allow a token without a scope.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) == 0 {
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
@@ -291,7 +292,8 @@ func (m *Middleware) check(
 	return r, user, nil
 }
 
-// authenticate returns the user of the credentials, and the proofs of possession that it confirmed.
+// authenticate returns the user of the credentials, and the proofs of possession that were
+// confirmed.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
 	switch c.Kind {
 	case bearer.None:
@@ -324,7 +326,8 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	switch {
 	case err != nil && m.inner != nil && !bearer.IsToken68(token):
 		// A token with illegal characters is a malformed request (400) and not a bad token (401).
-		// The characters are checked only after a refusal, because Validate accepts no such token.
+		// The characters are checked only after a refusal, because Validate accepts no token with
+		// illegal characters.
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	case err != nil:
 		return nil, err

@@ -161,8 +161,8 @@ func TestEvents(t *testing.T) {
 	require.Nil(t, events[2].User)
 }
 
-// If a foreign validator returns an *Error, its status is kept. If it returns another error, or
-// neither user nor error, the status is 503.
+// If a foreign validator returns an *Error, the response has the status of this *Error. If it
+// returns another error, or neither user nor error, the status is 503.
 func TestForeignValidators(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	for name, tt := range map[string]struct {
@@ -252,8 +252,8 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 	}
 }
 
-// A hook gets a copy of the scopes. If it changes them, the requirement of the route stays the
-// same.
+// A hook gets a copy of the scopes. If the hook changes its copy, the requirement of the route does
+// not change.
 func TestHookCannotChangeARoute(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(_ http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
 		for i := range e.Scopes {
@@ -266,7 +266,7 @@ func TestHookCannotChangeARoute(t *testing.T) {
 	}
 }
 
-// A context may be used after the token has expired or was revoked. The token is then refused.
+// A context may be used after the token has expired or was revoked. Such a token is refused.
 func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

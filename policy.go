@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// policy decides whether the claims of a token satisfy the Config. It does so for every request,
-// for JWTs and introspected tokens. Its decisions are not cached.
+// policy decides whether the claims of a token satisfy the Config. The policy is applied for every
+// request, to JWTs and to introspected tokens. Its decisions are not cached.
 type policy struct {
 	issuer       string
 	audiences    claims.NameSet
@@ -60,10 +60,10 @@ func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// check checks the claims of a token. The signature, revocations and the subject are checked
-// elsewhere. source says where the claims come from. header is the header of a JWT; it is nil if
-// the JWT is in a cache, because its header was checked before. The functions below are in the
-// order in which check calls them.
+// check checks the claims of a token. Other functions check the signature, revocations and the
+// subject. source says where the claims come from. header is the header of a JWT. For a JWT in a
+// cache, header is nil, because the header was checked before. The functions below are in the order
+// in which check calls them.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -99,7 +99,7 @@ func (p *policy) check(
 }
 
 // checkIssuer refuses a token whose iss is not Config.Issuer (RFC 8725, section 3.8). An
-// introspection response may have no iss: then its issuer is the one that sent it.
+// introspection response may have no iss: then the issuer that sent the response counts as its iss.
 func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 	if source == claims.Answer && set.Has&claims.Iss == 0 {
 		return nil
@@ -111,8 +111,8 @@ func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 }
 
 // checkHeaderType refuses a JWT whose typ is not the type of an access token (RFC 9068, section
-// 2.1). IdentityServer before 4.0 writes JWT, and other issuers write no typ. Only the profile of
-// RFC 9068 refuses these.
+// 2.1). IdentityServer before 4.0 writes JWT, and other issuers write no typ. Only ProfileRFC9068
+// refuses JWTs with typ JWT or without typ.
 func (p *policy) checkHeaderType(header *jose.Header) error {
 	switch {
 	case header == nil, header.HasType && header.Type == "at+jwt":
@@ -136,7 +136,7 @@ var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | c
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
 
 // checkKind refuses a token with a confusable claim, and a token with a claim that calls it
-// something other than an access token. Without such claims the token is accepted.
+// something other than an access token. checkKind accepts a token without these claims.
 func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	if set.Has&p.confusable != 0 {
 		return refuse(ReasonTokenType, confusableError(set.Has&p.confusable))
@@ -219,9 +219,9 @@ func (p *policy) tooLongLived(from string, seconds int64) error {
 }
 
 // checkClientAudience refuses a token whose only audience is its own client, because ID tokens have
-// that audience. If [Config.AllowClientAudience] accepts it, the token must have a scope claim,
-// which ID tokens usually don't have. With ProfileRFC9068 it needs no scope claim, because typ
-// already says that it is an access token.
+// that audience. With [Config.AllowClientAudience], checkClientAudience accepts the token if it has
+// a scope claim, which ID tokens usually don't have. With ProfileRFC9068 and AllowClientAudience,
+// the token needs no scope claim, because typ already says that it is an access token.
 func (p *policy) checkClientAudience(u *User, source claims.Source) error {
 	set, client := u.set, u.parties.ClientID
 	if len(set.Audience) == 0 || client == "" ||
@@ -269,8 +269,8 @@ func (p *policy) checkParties(u *User, source claims.Source) error {
 	return nil
 }
 
-// missingClientError returns the refusal of a token that names no client. Its text lists the claims
-// that may name it.
+// missingClientError returns the refusal of a token that names no client. The text lists the claims
+// that may name the client.
 func (p *policy) missingClientError(source claims.Source) error {
 	names := p.parties.Client
 	if names == nil {
@@ -309,8 +309,9 @@ func (p *policy) checkProfile(set *claims.Set, source claims.Source) error {
 // checkScopeClaim refuses a JWT without a scope claim that could be an ID token. Some servers issue
 // ID tokens without any confusable claim, in the implicit flow and in token exchange. So a JWT
 // without a scope claim is accepted only if its audience does not include the client, and if its
-// typ says that it is an access token or it has another claim of [Config.ScopeClaims]. With
-// ProfileRFC9068, typ always says so, and nothing is checked here.
+// typ says that it is an access token or the JWT has another claim of [Config.ScopeClaims]. With
+// ProfileRFC9068, typ always says that the token is an access token, so checkScopeClaim checks
+// nothing.
 func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	if header == nil || p.strict || u.set.Has&(claims.Scope|claims.Scp) != 0 {
 		return nil

@@ -21,7 +21,8 @@ type Proof interface {
 	// Scheme is the authentication scheme of tokens that need this proof, for example "DPoP" (RFC
 	// 9449). The middleware accepts this scheme in addition to "Bearer". A token bound by Member
 	// must be sent with Scheme, and a token that is sent with Scheme must be bound by Member. If
-	// Scheme is "Bearer", the proof may come with any scheme, like a client certificate (RFC 8705).
+	// Scheme is "Bearer", the token may be sent with any accepted scheme. A client certificate (RFC
+	// 8705) is such a proof.
 	Scheme() string
 	// Member is the member of cnf that this Proof checks, for example "jkt" or "x5t#S256".
 	Member() string
@@ -39,8 +40,8 @@ type Proof interface {
 	// Respond may add header fields to the response, for example a nonce. If the request is
 	// allowed, err is nil, and Respond is called only if this proof was confirmed for the request.
 	// Otherwise err is the refusal, and Respond is called for each Proof of the middleware. The
-	// header may then contain a challenge, which Respond must not change. If several guards check a
-	// request, each of them calls Respond. So use Set and not Add.
+	// header of a refusal may contain a challenge, and Respond must not change this challenge. If
+	// several guards check a request, each of them calls Respond. So use Set and not Add.
 	Respond(h http.Header, r *http.Request, err error)
 }
 
@@ -82,8 +83,8 @@ func (p *proofs) acceptedNames() []string {
 	return p.names
 }
 
-// schemeOf returns the index of the scheme that the request r used. It returns that of Bearer if r
-// has no accepted scheme. p and r may be nil.
+// schemeOf returns the index of the scheme that the request r used. It returns the index of Bearer
+// if r has no accepted scheme. p and r may be nil.
 func (p *proofs) schemeOf(r *http.Request) uint8 {
 	if p == nil || r == nil {
 		return 0
@@ -93,7 +94,8 @@ func (p *proofs) schemeOf(r *http.Request) uint8 {
 }
 
 // confirmations are the members of cnf that must be confirmed even if there is no Proof for them
-// (RFC 9449, section 6.1; RFC 8705, section 3.1). Without a Proof, their tokens are refused.
+// (RFC 9449, section 6.1; RFC 8705, section 3.1). If there is no Proof for such a member, a token
+// with this member is refused.
 var confirmations = []string{"jkt", "x5t#S256"}
 
 // newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
@@ -144,8 +146,8 @@ func newProofs(all []Proof) *proofs {
 	return p
 }
 
-// confirmed is a linked list of the proofs that were confirmed for a request. Middlewares add to
-// it.
+// confirmed is a linked list of the proofs that were confirmed for a request. Each middleware adds
+// the proofs that it has confirmed.
 type confirmed struct {
 	proof  Proof
 	value  string
@@ -156,8 +158,9 @@ type confirmed struct {
 }
 
 // isFor reports whether c was confirmed for the method and the target of r. It is true if c is nil.
-// A proof may be for one method and one target (RFC 9449, section 4.2). So it says nothing about
-// another request that has the context and the credentials of the first one.
+// A proof may be for one method and one target (RFC 9449, section 4.2). So the proof of one request
+// proves nothing for a second request, also if code gives the second request the context and the
+// credentials of the first.
 func (c *confirmed) isFor(r *http.Request) bool {
 	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
 }
@@ -172,7 +175,7 @@ func targetOf(r *http.Request) string {
 }
 
 // wasConfirmed reports whether an earlier guard has confirmed proof for the request r, its
-// credentials, and the key that value names. The guard may be one of another middleware.
+// credentials, and the key that value names. This guard may belong to another middleware.
 func wasConfirmed(r *http.Request, proof Proof, value string) bool {
 	for c := range userContexts(r.Context()) {
 		if !c.confirmed.isFor(r) || !c.credentials.Same(r.Header["Authorization"]) {
@@ -190,8 +193,8 @@ func wasConfirmed(r *http.Request, proof Proof, value string) bool {
 // isBound reports whether the token of u is bound to a key: whether it has a claim cnf.
 func (u *User) isBound() bool { return u.set != nil && u.set.Has&claims.Cnf != 0 }
 
-// isBoundLike reports whether the token of u is bound to the same key as the token of other, or to
-// none.
+// isBoundLike reports whether the token of u is bound to the same key as the token of other. It
+// also returns true if the token of u is not bound to a key.
 func (u *User) isBoundLike(other *User) bool {
 	if !u.isBound() {
 		return true
@@ -220,7 +223,7 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 		if value == "" {
 			continue
 		}
-		// Otherwise a client could send a stolen token as Bearer.
+		// Without this check, a client could send a stolen token as Bearer.
 		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme {
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
@@ -257,8 +260,8 @@ func (p *proofs) valuesOf(u *User) ([]string, error) {
 	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
 		i := slices.Index(p.member, name)
 		if i < 0 {
-			// A name that differs only in case may be a mistake of the issuer, so it is refused
-			// too.
+			// A name that differs only in case may be a mistake of the issuer, so a token with this
+			// name is refused too.
 			for _, known := range p.known {
 				if strings.EqualFold(name, known) {
 					return fmt.Errorf("no proof is configured for the member %s", shown(name))

@@ -19,8 +19,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		// An outer handler may have set the field for another body. Content-Encoding stays, because
-		// the handler that set it encodes this body too.
+		// An outer handler may have set this field for the body that it wanted to send.
+		// Content-Encoding stays, because the handler that set it encodes this body too.
 		delete(h, name)
 	}
 	values := make([]string, 5)
@@ -37,8 +37,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		b := newBodyWriter(w, status)
-		// This call is deferred, because the hook may panic or write nothing. The status would then
-		// be 200.
+		// This call is deferred, because the hook may panic or write nothing. Without this call,
+		// the status would then be 200.
 		defer b.WriteHeader(status)
 		m.opts.ErrorBody(b, r, e)
 	default:
@@ -92,8 +92,9 @@ var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the reques
 
 // answerUndecided answers 503 if the check of a request panicked. Guards call it in a deferred
 // function. Without it, middleware that recovers from the panic and writes nothing would send
-// status 200, and a proxy would take this for permission. answerUndecided writes no body, so that
-// such middleware can write one. It calls no Proof, because a Proof may be what panicked.
+// status 200, and a proxy that asks the service whether a request is allowed would read 200 as
+// allowed. answerUndecided writes no body, so that such middleware can write one. It calls no
+// Proof, because a Proof may be what panicked.
 func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
 	if !*decided {
 		w.WriteHeader(m.Challenge(w.Header(), nil, errUndecided))

@@ -14,7 +14,7 @@ import (
 // Each error type of this file is the cause of a refused token: its text compares the value in the
 // token with the value that was expected. Every refusal creates such an error, but few of them are
 // logged. To keep refusals cheap, an error stores values, and only its method Error builds the
-// text. The text quotes the values of the token and cuts long ones, because a stranger may have
+// text. The text quotes the values of the token and cuts long values, because a stranger may have
 // written them.
 
 // maxShown is the largest number of bytes of one value in an error text. maxListed is the largest

@@ -116,9 +116,9 @@ const (
 	shownOfAWord = 16
 )
 
-// shownPath returns the path of a URL for the log, without the secrets. A word of a path is a run of
-// letters, digits, "-" and "_", so each segment of a JWT is a word. Long words are cut, and so is
-// the path.
+// shownPath returns the path of a URL for the log, without the secrets. A word of a path is a run
+// of letters, digits, "-" and "_", so each segment of a JWT is a word. Long words are cut, and a
+// long path is cut too.
 func shownPath(u *url.URL, secrets []string) string {
 	short := url.URL{
 		Path: u.Path[:min(len(u.Path), maxRead)], RawPath: u.RawPath[:min(len(u.RawPath), maxRead)],
@@ -164,7 +164,7 @@ func logLevel(r Reason) slog.Level {
 }
 
 // causeOf returns the text of the cause of e. It removes the credentials of the request: a policy
-// or TokenValidator of the service may have written them into its error.
+// or TokenValidator of the service may have written the credentials into its error.
 func causeOf(e *Error, secrets []string) string {
 	if e.Err == nil {
 		return e.answer().description

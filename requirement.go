@@ -80,10 +80,10 @@ func Where(name string, policy func(context.Context, *User) error) Requirement {
 // in its path. The policy must not read the body.
 //
 // [http.Request.PathValue] returns the parameters of the route only if the guard runs after the
-// router has chosen the route, as the guard of a single route does. The mux of net/http, chi and
-// the adapters for gin and echo set the parameters then. In a guard around the router, PathValue
-// returns "" for every name. So a policy should refuse every value that it does not expect: it then
-// also refuses "".
+// router has chosen the route, as the guard of a single route does. Such a guard finds the
+// parameters with the mux of net/http, with chi and with the adapters for gin and echo. In a guard
+// around the router, PathValue returns "" for every name. So a policy should refuse every value
+// that it does not expect, and also "".
 func WhereRequest(name string, policy func(*http.Request, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: WhereRequest needs a name and a policy")
@@ -153,8 +153,9 @@ func (r Requirement) String() string {
 // same [*Error], with scopes that would satisfy the requirement.
 //
 // Check does not validate the token again, so it does not notice that the token has expired or was
-// revoked since. If u is nil, the reason is [ReasonMissingToken]. A policy of [WhereRequest] can't
-// decide without a request: if the result depends on it, the reason is [ReasonUnavailable].
+// revoked after it was validated. If u is nil, the reason is [ReasonMissingToken]. A policy of
+// [WhereRequest] can't decide without a request: if the result depends on it, the reason is
+// [ReasonUnavailable].
 func (r Requirement) Check(ctx context.Context, u *User) error {
 	rs := []Requirement{r}
 	if u == nil {

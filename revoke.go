@@ -21,9 +21,9 @@ import (
 // and IssuedBefore must be set. [User.Revocation] returns the usual Revocation for a user. A
 // Revocation contains no token, so it can be stored and sent as JSON.
 type Revocation struct {
-	// Issuer is the issuer of the tokens. It is part of a Revocation because two issuers may use
-	// the same subject, session or client. "" is [Config.Issuer] of the Validator that gets the
-	// Revocation.
+	// Issuer is the issuer of the tokens. The issuer is part of a Revocation because two issuers
+	// may use the same subject, session or client. "" is [Config.Issuer] of the Validator that gets
+	// the Revocation.
 	Issuer string `json:"issuer,omitempty"`
 	// TokenHash matches one token. Use [HashToken] to compute it.
 	TokenHash string `json:"token_hash,omitempty"`
@@ -40,8 +40,8 @@ type Revocation struct {
 	ClientID string `json:"client_id,omitempty"`
 	// IssuedBefore limits the revocation to tokens that were issued before this time, by the
 	// issuer's clock. A token was issued at its nbf, or at its iat if it has no nbf. A token
-	// without nbf and iat always matches. The zero value sets no limit: then new tokens are refused
-	// too, also if the user logs in again, until the revocation ends.
+	// without nbf and iat always matches. The zero value sets no limit: until the revocation ends,
+	// new tokens are refused too, also if the user logs in again.
 	IssuedBefore time.Time `json:"issued_before,omitzero"`
 	// Until is when the revocation ends. If it is zero, the revocation ends when every token that
 	// exists now has expired: after [Config.MaxTokenLifetime] and three times ClockSkew, or after
@@ -54,9 +54,10 @@ type Revocation struct {
 // logs out.
 //
 // If the token has the claim sid, the Revocation names the session: it refuses all tokens of that
-// login, including those that the client gets later with its refresh token. Otherwise it names the
-// user and the client, and refuses the tokens that this client got for this user until now, on all
-// devices. A token that is issued later is accepted, so revoke the refresh token at the issuer too.
+// login, including the tokens that the client gets later with its refresh token. If the token has
+// no sid, the Revocation names the user and the client, and refuses the tokens that this client got
+// for this user until now, on all devices. A token that is issued later is accepted, so revoke the
+// refresh token at the issuer too.
 //
 // To revoke a single token, use Revocation{TokenHash: HashToken(token)}. The claim jti is not
 // suitable: see [Revocation.TokenID].
@@ -84,7 +85,8 @@ func (u *User) Revocation() Revocation {
 }
 
 // madeAt returns when the token was issued: nbf in seconds since 1970, or iat if there is no nbf.
-// For a token without both it returns a time before all others, so that every IssuedBefore matches.
+// For a token with neither nbf nor iat, madeAt returns the earliest possible time, so that every
+// IssuedBefore matches.
 func (u *User) madeAt() int64 {
 	return cmp.Or(u.set.NotBefore, u.set.IssuedAt, math.MinInt64)
 }
@@ -92,7 +94,7 @@ func (u *User) madeAt() int64 {
 // HashToken returns the value of [Revocation.TokenHash] for a token. For an opaque token it is the
 // SHA-256 of the token, in hex. For a JWT it is the SHA-256 of the token without its signature:
 // from one valid ECDSA signature anybody can compute a second one, and the revocation must match
-// both.
+// the token with either signature.
 func HashToken(token string) string {
 	if parts, ok := jose.Split(token); ok && parts.Looks() {
 		token = parts.Signed()
@@ -108,14 +110,15 @@ type RevocationBus interface {
 	// Publish sends r to all instances until r.Until, including instances that start later. It
 	// returns nil as soon as the bus has stored r: the instances may receive r after that.
 	Publish(ctx context.Context, r Revocation) error
-	// Subscribe calls apply with each revocation that has not ended, first with those that were
-	// already published and then with new ones. It returns when ctx ends, or earlier with an error.
+	// Subscribe calls apply with each revocation that has not ended, first with the revocations
+	// that were published before the call, and then with each new revocation. It returns when ctx
+	// ends, or earlier with an error.
 	Subscribe(ctx context.Context, apply func(Revocation)) error
 }
 
 // ErrRevocationsFull is what [Validator.Revoke] returns if 100 000 revocations are in force on this
-// instance. The new revocation is then not in force. If it is the [RevocationBus] that has no room,
-// Revoke returns ErrRevocationsFull together with [ErrNotPublished].
+// instance. The new revocation is then not in force. If the [RevocationBus] has no room, Revoke
+// returns ErrRevocationsFull together with [ErrNotPublished].
 var ErrRevocationsFull = errors.New("xenaauth: too many revocations are in force")
 
 // ErrNotPublished is what [Validator.Revoke] returns if [Config.RevocationBus] did not accept the
@@ -146,9 +149,9 @@ func (v *Validator) Revoke(ctx context.Context, r Revocation) error {
 }
 
 // FollowRevocations puts the revocations in force that other instances publish on
-// [Config.RevocationBus]. It returns when ctx ends, or earlier with an error; then call it again.
-// Call it in a goroutine of its own. It ignores revocations of other issuers. Without a bus it
-// returns an error at once.
+// [Config.RevocationBus]. FollowRevocations returns when ctx ends, or earlier with an error; after
+// an error, call it again. Call it in a goroutine of its own. It ignores revocations of other
+// issuers. If Config.RevocationBus is nil, it returns an error immediately.
 func (v *Validator) FollowRevocations(ctx context.Context) error {
 	if v.cfg.RevocationBus == nil {
 		return errors.New("xenaauth: Config.RevocationBus is not set")
@@ -188,7 +191,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	}
 	r.TokenHash = strings.ToLower(r.TokenHash)
 	if r.Until.IsZero() {
-		lifetime := 24 * time.Hour // how long a token may live that exists now
+		lifetime := 24 * time.Hour // how much longer a token that exists now may be valid
 		if !v.cfg.AllowAnyLifetime {
 			lifetime = v.cfg.MaxTokenLifetime + 3*v.cfg.ClockSkew
 		}
@@ -197,7 +200,8 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	// Round(0) removes the monotonic clock reading, because it differs between instances.
 	r.Until, r.IssuedBefore = r.Until.UTC().Round(0), r.IssuedBefore.UTC().Round(0)
 	for _, at := range []time.Time{r.Until, r.IssuedBefore} {
-		// RFC 3339 allows no other years, and time.Time overflows in a distant one.
+		// RFC 3339 has no years beyond 9999, and calculations with time.Time overflow in a distant
+		// year.
 		if at.Year() < 1 || at.Year() > 9999 {
 			return r, errors.New("xenaauth: a time of the Revocation is not within the years 1 to 9999")
 		}

@@ -87,7 +87,7 @@ func union(left, right []string) []string {
 }
 
 // scopeRequest is a set of scopes that satisfies a requirement. A client whose token lacks some of
-// them should request this set from the issuer.
+// these scopes should request the whole set from the issuer.
 type scopeRequest struct {
 	scopes  []string
 	missing int  // the number of these scopes that the user lacks
@@ -95,9 +95,9 @@ type scopeRequest struct {
 }
 
 // requestAll returns the scopes that a client should request to satisfy all of rs. From each
-// requirement it takes the set of which u lacks the fewest scopes, and the first one if several are
-// equal. u is nil if there is no user. There may be hundreds of combinations of alternatives, but
-// requestAll reads each scope of rs only once.
+// requirement, requestAll takes the set of which u lacks the fewest scopes. If there are several
+// such sets, it takes the first. u is nil if there is no user. There may be hundreds of
+// combinations of alternatives, but requestAll reads each scope of rs only once.
 func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	for i := range rs {
 		one := rs[i].scopesFor(u)
@@ -134,10 +134,10 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// nearest returns the scope set of r.of with the fewest scopes that u lacks, and the first one if
-// several are equal. If u has a whole set but a policy decides too, that policy has refused u. Such
-// a set is skipped, because requesting it again would change nothing. If u is nil, nearest returns
-// the first set.
+// nearest returns the scope set of r.of of which u lacks the fewest scopes. If there are several
+// such sets, nearest returns the first. If u has all scopes of a set but a policy decides too, the
+// policy has refused u. nearest skips such a set, because requesting these scopes again would
+// change nothing. If u is nil, nearest returns the first set.
 func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.of[0].scopesFor(nil)
@@ -156,7 +156,8 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 // them, so a policy refused the user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
 
-// lacking returns how many scopes of a set u lacks. If u is nil, all are counted.
+// lacking returns how many scopes of a set u lacks. If u is nil, lacking counts all scopes of the
+// set.
 func lacking(set []string, u *User) (n int) {
 	for _, s := range set {
 		if u == nil || !u.HasScope(s) {

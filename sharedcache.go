@@ -21,8 +21,8 @@ import (
 // the user is. If others can read the store, an implementation must hash the keys with a secret and
 // encrypt the values. If others can write to the store, it must also authenticate the values.
 //
-// If the cache fails, the instance introspects the token itself, and no request is refused for that
-// reason. A value from the cache is checked like a response of the issuer.
+// If the cache fails, the instance introspects the token itself, and a failure of the cache refuses
+// no request. A value from the cache is checked like a response of the issuer.
 type Cache interface {
 	// Get returns the value that Set stored under key, until its ttl ends. It returns nil if there
 	// is no value. If value and err are nil, the caller introspects the token and then calls Set.
@@ -30,8 +30,8 @@ type Cache interface {
 	// time.
 	Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	// Set stores a value for the time ttl. If value is empty, Set stores nothing: the introspection
-	// gave no result, and callers of Get that wait for it should wait no longer. ttl then has no
-	// meaning.
+	// gave no result, and callers of Get that wait for the value should wait no longer. If value is
+	// empty, ttl has no meaning.
 	Set(ctx context.Context, key [32]byte, value []byte, ttl time.Duration) error
 }
 
@@ -110,7 +110,7 @@ func (s *sharedCache) find(
 	called := time.Now()
 	var ttl time.Duration
 	value = nil
-	// Set runs in a goroutine, so that this request does not wait for it. The goroutine keeps its
+	// Set runs in a goroutine, so that this request does not wait for Set. The goroutine keeps its
 	// place in the semaphore until Set returns. Set is called even if introspect panics, because
 	// other instances may wait for the value.
 	defer func() { go s.set(key, value, ttl) }()
@@ -126,7 +126,7 @@ var (
 )
 
 // note records for the log whether the cache works. err is an error of code outside this package.
-// Its text may contain names of hosts and keys, so it is replaced.
+// The text of err may contain names of hosts and keys, so note replaces this text.
 func (s *sharedCache) note(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
@@ -213,8 +213,8 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// forged logs that the cache returned a forged value, and returns false. It logs this once in the
-// life of the process, because an attacker could cause a record with every value.
+// forged logs that the cache returned a forged value, and returns false. It writes this record once
+// in the life of the process, because an attacker could cause a record with every value.
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false

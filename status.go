@@ -23,8 +23,8 @@ type Status struct {
 	Ready bool `json:"ready"`
 	// Keys is the number of usable keys in the latest key set. It is 0 until a key set was fetched.
 	Keys int `json:"keys"`
-	// KeySetHash is a short hash of the latest key set: 12 hexadecimal digits. Instances with the same keys
-	// have the same hash. It is "" if no key set was fetched yet.
+	// KeySetHash is a short hash of the latest key set: 12 hexadecimal digits. Instances with the
+	// same keys have the same hash. It is "" if no key set was fetched yet.
 	KeySetHash string `json:"key_set_hash,omitempty"`
 	// JWKS says when the key set was fetched, and why the latest fetch failed.
 	JWKS FetchStatus `json:"jwks"`
@@ -66,13 +66,14 @@ type CacheStatus struct {
 	// Entries is the number of entries. It includes expired entries that were not removed yet.
 	Entries int `json:"entries"`
 	// Bytes is about the amount of memory that the entries take. The entry of a token in use counts
-	// twice, because a second, faster table has it too.
+	// twice, because a second, faster table contains the entry too.
 	Bytes int `json:"bytes"`
 	// Hits and Misses are the numbers of look-ups that found an entry and that found none.
 	Hits   uint64 `json:"hits"`
 	Misses uint64 `json:"misses"`
-	// Failures is the number of look-ups that failed, or were not made because too many others ran.
-	// They count neither as hits nor as misses. Only the shared cache has failures.
+	// Failures is the number of look-ups that failed, or were not made because too many other
+	// look-ups were running. Failures count neither as hits nor as misses. Only the shared cache
+	// has failures.
 	Failures uint64 `json:"failures,omitempty"`
 	// HitRatio is the share of look-ups that found an entry, from 0 to 1. It is 0 if there were
 	// none.
@@ -186,9 +187,9 @@ func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// change records whether what works: err is nil or says why it fails. If this has changed, change
-// logs the text bad with err and further fields, or the text good. If good is "", it logs only
-// failures.
+// change records whether what works: err is nil or says why it fails. If the state has changed,
+// change logs the text bad with err and further fields, or the text good. If good is "", it logs
+// only failures.
 func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {
@@ -215,8 +216,9 @@ func (r *reporter) skipped(keys *jose.KeySet) {
 	}
 }
 
-// note records why what fails, or "" if it works. If what changes too often, note logs that itself.
-// The caller logs the result if its Kind is Failed or Recovered.
+// note records the state of the thing that what names. why is the reason why this thing fails, or
+// "" if it works. If the state changes too often, note itself logs this. The caller logs the result
+// if its Kind is Failed or Recovered.
 func (r *reporter) note(what, why string) loglimit.Record {
 	record := r.changes.Note(what, why, time.Now())
 	if record.Kind == loglimit.Unsteady {

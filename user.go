@@ -157,7 +157,7 @@ func (u *User) Claim(name string, v any) error {
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
 // lenient decodes the looser forms of a value that [User.Claim] describes. It reports whether raw
-// has one of them.
+// has one of these forms.
 func lenient(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
@@ -226,7 +226,7 @@ func (u *User) MarshalJSON() ([]byte, error) {
 
 type userKey struct{}
 
-// userContext carries the user of a request, and the part of the check that a later guard or the
+// userContext carries the user of a request, and the results of the check that a later guard or the
 // response needs. The user belongs to the credentials. If code passes this context to a request
 // with another Authorization field, or without one, that request does not get the user.
 type userContext struct {
@@ -278,7 +278,7 @@ func (m *Middleware) hasReported(r *http.Request) bool {
 	return false
 }
 
-// userContexts returns the userContexts in ctx, from the inside to the outside.
+// userContexts returns the userContexts in ctx, from the innermost to the outermost.
 func userContexts(ctx context.Context) iter.Seq[*userContext] {
 	return func(yield func(*userContext) bool) {
 		for {

@@ -132,7 +132,7 @@ func TestNewUserRefusesInvalidClaims(t *testing.T) {
 	require.True(t, u.ExpiresAt().IsZero())
 }
 
-// claimInto decodes a claim with this value into a variable that contained before.
+// claimInto decodes a claim with the given value into a variable that contains the value before.
 func claimInto[T any](t *testing.T, value string, before T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})

@@ -68,9 +68,10 @@ func NewValidator(cfg Config) (*Validator, error) {
 // is bad, its reason is one from [ReasonMalformedToken] to [ReasonRevoked]. If the token could not
 // be checked, the reason is [ReasonUnavailable].
 //
-// A token is a JWT if it has three segments and the first one looks like a JOSE header. A JWT is
-// verified with the keys of the issuer. Any other token is introspected if [Config.Introspection]
-// is set. Validate does not check scopes and policies: see [Requirement.Check].
+// A token is a JWT if it has three segments and the first segment looks like a JOSE header. A JWT
+// is verified with the keys of the issuer. Any other token is introspected if
+// [Config.Introspection] is set. Validate does not check scopes and policies: see
+// [Requirement.Check].
 func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 	now := time.Now()
 	var user *User
@@ -95,7 +96,7 @@ func (v *Validator) Validate(ctx context.Context, token string) (*User, error) {
 
 // Warm fetches the metadata and the keys, so that the first request does not wait for them. It is
 // for start-up checks and readiness probes. If metadata and keys are known already, Warm returns
-// nil at once. If an introspection call has shown that the issuer refuses the credentials of
+// nil immediately. If an introspection call has shown that the issuer refuses the credentials of
 // [Introspection], Warm returns an error until the issuer accepts them. The error is an [*Error]
 // with [ReasonUnavailable].
 func (v *Validator) Warm(ctx context.Context) error {
@@ -129,11 +130,12 @@ type innerValidator interface {
 	issuerName() string
 }
 
-// maxWrappers is how many wrappers innermost unwraps. It ends the loop if a wrapper returns itself.
+// maxWrappers is how many wrappers innermost unwraps. This limit ends the loop if a wrapper returns
+// itself.
 const maxWrappers = 64
 
-// innermost returns the Validator inside v. It calls Unwrap until it finds one. It returns nil if
-// there is none.
+// innermost returns the Validator inside v. innermost calls Unwrap until it finds a Validator. It
+// returns nil if there is no Validator.
 func innermost(v TokenValidator) innerValidator {
 	for range maxWrappers {
 		if inner, ok := v.(innerValidator); ok {

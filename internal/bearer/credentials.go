@@ -17,8 +17,8 @@ const (
 	Malformed
 )
 
-// The largest lengths of the text before a token. Without them, a field of a megabyte would be
-// read.
+// The largest lengths of the text before a token. Without these limits, Parse would read a field of
+// a megabyte.
 const (
 	maxScheme = 64
 	maxSpaces = 1024
@@ -28,7 +28,8 @@ const (
 type Credentials struct {
 	Line string // the value of the field; "" if the field is missing or repeated
 	Kind Kind
-	// Scheme is the index of the scheme in the list of accepted schemes; 0 if it is not accepted.
+	// Scheme is the index of the scheme in the list of accepted schemes; 0 if the scheme is not
+	// accepted.
 	Scheme uint8
 	start  uint32 // the index in Line at which the token begins
 }
@@ -103,7 +104,8 @@ func IsToken68(s string) bool {
 		n--
 	}
 	s = s[:n]
-	// Eight characters at a time take a third of the time, and tokens are long.
+	// Tokens are long. Reading eight characters at a time takes a third of the time that reading
+	// one at a time takes.
 	for ; len(s) >= 8; s = s[8:] {
 		if illegal[s[0]]|illegal[s[1]]|illegal[s[2]]|illegal[s[3]]|illegal[s[4]]|illegal[s[5]]|illegal[s[6]]|illegal[s[7]] != 0 {
 			return false

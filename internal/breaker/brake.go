@@ -7,7 +7,7 @@ import (
 
 const (
 	manyStumbles = 20                     // unusable responses without a good one in between
-	stumbleTime  = time.Second            // the least time between the first and the last of them
+	stumbleTime  = time.Second            // the least time from the first to the last of them
 	brakeSpacing = 200 * time.Millisecond // the time between two calls while the brake is on
 )
 
@@ -16,7 +16,7 @@ const (
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows calls down only after many errors
 // without a good response in between, and one good response releases it. Urgent calls have a brake
-// of their own: strangers can't make urgent calls, so they can't slow them down.
+// of their own: strangers can't make urgent calls, so strangers can't slow down urgent calls.
 type brake struct {
 	mu    sync.Mutex
 	lanes [2]lane // of urgent calls, and of other calls

@@ -1,7 +1,7 @@
 // Package breaker guards calls to a server that may fail. It bounds the number of calls at a time,
 // and tries a call again if that may help. It makes no call for a moment after the server was down
-// or asked for time, and few calls while the server answers every call with an error. It is the
-// only package that imports the circuit breaker, and it does not know what is called.
+// or asked callers to wait, and few calls while the server answers every call with an error. It is
+// the only package that imports the circuit breaker, and it does not know what is called.
 package breaker
 
 import (
@@ -26,7 +26,7 @@ type Verdict struct {
 	// Stumbled reports whether the server is up but its response is unusable. It must be false if
 	// Down is true.
 	Stumbled bool
-	// Again reports whether a second attempt, made at once, may succeed.
+	// Again reports whether a second attempt, made after Settings.Backoff, may succeed.
 	Again bool
 	// Wait is for how long the server wants no calls. It is used only if Down is true.
 	Wait time.Duration
@@ -78,10 +78,10 @@ func New(s Settings) *Guard {
 // Do waits for a place until ctx ends, and then makes the call. If the Verdict allows it and there
 // is time, Do makes a second attempt. It returns the error of the last attempt. If no call was
 // made, the error is ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy
-// at once.
+// immediately.
 //
-// Urgent calls get a free place before other calls. Callers must make calls for strangers not
-// urgent, so that a flood of them can't keep urgent calls waiting.
+// Urgent calls get a free place before other calls. A call for a stranger must not be urgent, so
+// that a flood of calls for strangers can't delay urgent calls.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
 		return &open{left}

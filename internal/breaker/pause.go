@@ -28,7 +28,7 @@ func (p *pause) left(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// open is ErrOpen with the time until the next call may be made.
+// open is an error that wraps ErrOpen and contains the time until the next call may be made.
 type open struct{ wait time.Duration }
 
 func (o *open) Error() string        { return ErrOpen.Error() }

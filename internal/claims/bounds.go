@@ -20,7 +20,7 @@ var (
 	// certificate chain.
 	ofHeader = bounds{members: 128, elements: 128, strings: 128}
 	// ofIssuer are the bounds for texts of the issuer: metadata, key sets and introspection
-	// responses. Their length is bounded where they are fetched.
+	// responses. The code that fetches these texts limits their length.
 	ofIssuer = bounds{members: 8 * maxMembers, elements: math.MaxInt, strings: math.MaxInt}
 )
 

@@ -115,7 +115,7 @@ func TestDecoderLax(t *testing.T) {
 		_, ok := read(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
-	// Lax accepts repeated names in one value. After that value they are refused again.
+	// Lax accepts repeated names in one value. After that value, repeated names are refused again.
 	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
 		next := d.Lax
 		if name == "c" {

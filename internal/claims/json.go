@@ -1,7 +1,8 @@
 // Package claims reads JSON strictly, as code that verifies tokens must. A text must be one object
 // in UTF-8, with unique member names, limited nesting and a limited number of members, and nothing
-// after it. A name is refused if another reader could take it for a registered name. The package
-// also defines the claims of an access token, and the forms in which identity servers write them.
+// after it. A name is refused if another JSON reader could treat it as a registered name. The
+// package also defines the claims of an access token, and the forms in which identity servers write
+// them.
 //
 // Strangers can write the text. So the time to read it is proportional to its length, and the
 // number of allocations grows only with the logarithm of its length.
@@ -34,7 +35,7 @@ type Decoder struct {
 // Object reads a JSON object. It calls the function member for each member, with a decoder at the
 // beginning of the value. member must read the value or return an error. registered are names, or
 // nil: a name that equals one of them only without regard to case is refused, because other readers
-// would confuse the two.
+// treat the two names as equal.
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)

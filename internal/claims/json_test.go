@@ -235,8 +235,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// Parse must accept and refuse the same texts as Object. It has more registered names, so iss and
-// token_type have values of the right type here.
+// Parse must accept and refuse the same texts as Object. Parse has more registered names, so iss
+// and token_type have values of the right type here.
 func TestParseIsAsStrict(t *testing.T) {
 	for _, tt := range texts() {
 		t.Run(tt.name, func(t *testing.T) {
@@ -341,7 +341,7 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 }
 
 // FuzzObject compares Object with encoding/json, which is less strict. If encoding/json refuses a
-// text, Object must too. If Object accepts a text, both must read the same values.
+// text, Object must refuse it too. If Object accepts a text, both must read the same values.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {

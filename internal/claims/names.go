@@ -3,7 +3,7 @@ package claims
 import "unicode/utf8"
 
 // Names are registered member names, in lower-case ASCII. A text must not contain another name that
-// folds to one of them, because some readers would confuse the two.
+// folds to one of them, because some readers treat the two names as equal.
 type Names struct {
 	byLength [maxName + 1][]string
 	firsts   [maxName + 1]uint32 // for each length of a name, one bit for each first letter

@@ -13,7 +13,8 @@ type NameSet struct {
 // slower.
 const ManyNames = 16
 
-// NewNameSet returns the set of the names in list. It keeps list, so the caller must not change it.
+// NewNameSet returns the set of the names in list. The NameSet uses the memory of list, so the
+// caller must not change list.
 func NewNameSet(list []string) NameSet {
 	n := NameSet{list: list}
 	if len(list) >= ManyNames {
@@ -39,6 +40,6 @@ func (n *NameSet) List() []string { return n.list }
 
 // Size returns about how many bytes of memory the index takes.
 func (n *NameSet) Size() int {
-	const perEntry = 40 // the bytes of a map entry, with a share of the free places
+	const perEntry = 40 // the bytes of a map entry, with its part of the free places
 	return perEntry * len(n.index)
 }

@@ -15,7 +15,7 @@ type object struct {
 	id    uint32 // identifies the object in the table, which has the names of several objects
 }
 
-// fresh adds a name to o. It returns false if o already has this name, or if o or the text then has
+// fresh adds a name to o. It returns false if o already has this name, or if o or the text now has
 // too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {

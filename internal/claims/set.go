@@ -4,7 +4,7 @@ import (
 	"fmt"
 )
 
-// Source says where a set of claims comes from. It decides which loose forms of values are
+// Source says where a set of claims comes from. The source decides which forms of values are
 // accepted.
 type Source int
 
@@ -140,14 +140,14 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case scope:
 		s.ScopeIsList = p.isList()
 		s.Scopes, p.lists, ok = p.list(p.lists, true)
-	case scp: // is used only if there is no scope
+	case scp: // scp is used only if there is no scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
 	case active: // any value except true means that the token is not active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}
-	case tokenType: // RFC 7662 defines it for responses; in a JWT it may have any type
+	case tokenType: // RFC 7662 defines token_type for responses; in a JWT it may have any type
 		s.TokenType, ok = p.str()
 		ok = ok || p.source == JWT && p.skipAgain()
 	}
@@ -186,8 +186,8 @@ func (set *Set) StringOf(claim Member) string {
 	return s
 }
 
-// StringsOf returns the value of a claim as a list: an array of strings, or one string. Otherwise
-// it returns nil.
+// StringsOf returns the value of a claim as a list: an array of strings, or one string. It returns
+// nil if the claim is absent or has another type.
 func (set *Set) StringsOf(claim Member) []string {
 	p := set.value(claim)
 	list, _, _ := p.list(nil, false)

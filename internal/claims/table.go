@@ -5,8 +5,8 @@ import "math/bits"
 // Member is a set of claims of the table: one bit for each claim.
 type Member uint32
 
-// The table of claims. Each row registers a claim: its exact name, and how its value is read. It
-// returns the bit that says in Set.Has whether a token has the claim.
+// The table of claims. Each row registers a claim: its exact name, and how its value is read. The
+// result of a row is the bit that says in Set.Has whether a token has the claim.
 //
 // If a claim decides whether a token is accepted, its value is read into a field of the Set. For
 // any other claim, the Set only stores the place of the value, and StringOf, StringsOf and TimeOf

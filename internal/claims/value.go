@@ -77,7 +77,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// grown returns an empty list with space for n strings, but for no more than the text may have.
+// grown returns an empty list with space for n strings, but not for more strings than the text may
+// contain.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -85,7 +86,7 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// add appends a string to a list. It returns false if the lists of the text then have too many
+// add appends a string to a list. It returns false if the lists of the text now have too many
 // strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {

@@ -31,12 +31,14 @@ func NewReader(prefix string, getenv func(name string) string) *Reader {
 // Err returns the errors of all variables that were read, joined by [errors.Join], or nil.
 func (r *Reader) Err() error { return errors.Join(r.errs...) }
 
-// Wrong adds an error about a variable. Its text must not contain the value of the variable.
+// Wrong adds an error about a variable. The text of the error must not contain the value of the
+// variable.
 func (r *Reader) Wrong(name, format string, args ...any) {
 	r.errs = append(r.errs, fmt.Errorf("%s: %s "+format, append([]any{r.prefix, name}, args...)...))
 }
 
-// AnySet reports whether a variable is set that was read and whose name begins with prefix.
+// AnySet reports whether at least one of the variables that were read is set and has a name that
+// begins with prefix.
 func (r *Reader) AnySet(prefix string) bool {
 	return slices.ContainsFunc(r.set, func(name string) bool {
 		return strings.HasPrefix(name, prefix)
@@ -104,8 +106,8 @@ func (r *Reader) Duration(name string, lowest, highest time.Duration) time.Durat
 	return 0
 }
 
-// TTL returns a time to live. A negative duration turns caching off. 0 is an error, because a
-// Config with 0 means a default that is not 0.
+// TTL returns a time to live. A negative duration turns caching off. 0 is an error, because 0 in a
+// Config means the default, which is not 0.
 func (r *Reader) TTL(name string) time.Duration {
 	d, ok := r.duration(name)
 	if ok && d == 0 {
@@ -127,7 +129,7 @@ func (r *Reader) duration(name string) (d time.Duration, ok bool) {
 	return d, err == nil
 }
 
-// Word returns the value in words for the word in the variable.
+// Word looks up the text of the variable in the map words, and returns the value that it finds.
 func Word[T any](r *Reader, name string, words map[string]T) (value T) {
 	text := r.Text(name)
 	value, ok := words[text]

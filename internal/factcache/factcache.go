@@ -26,14 +26,14 @@ const (
 	sweepEvery = time.Minute
 
 	// Overhead is about how many bytes an entry takes in addition to its value: its key, which is
-	// stored twice, and its share of the maps.
+	// stored twice, and the memory of the maps for this entry.
 	Overhead = 200
 )
 
 // Cache stores values of one type. Use New to create a Cache.
 type Cache[V any] struct {
-	// Expiries are stored as the time since base, because a Duration takes a third of the memory of
-	// a time.Time.
+	// Expiries are stored as the time since base, because a time.Duration takes a third of the
+	// memory of a time.Time.
 	base   time.Time
 	size   func(V) int
 	shards [shards]shard
@@ -77,7 +77,8 @@ func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
 	return c
 }
 
-// Get returns the value of a key, if it has not expired. It counts the look-up as a hit or a miss.
+// Get returns the value of a key if the value has not expired. It counts the look-up as a hit or a
+// miss.
 func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	s := &c.shards[key[0]%shards]
 	if value, ok = c.Peek(key, now); ok {
@@ -88,8 +89,8 @@ func (c *Cache[V]) Get(key *Key, now time.Time) (value V, ok bool) {
 	return value, ok
 }
 
-// Missed counts a miss for a look-up that the caller left out, because it would have found no
-// entry.
+// Missed counts a miss without a look-up. A caller uses Missed if it knows that the cache has no
+// such entry.
 func (c *Cache[V]) Missed(key *Key) { c.shards[key[0]%shards].misses.Add(1) }
 
 // Peek returns the value of a key like Get, but does not count the look-up.
@@ -118,7 +119,7 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 		c.sweep(s, now.Sub(c.base))
 	}
 	if size > s.maxBytes {
-		c.remove(s, k) // also if the new value is not stored: the old value is outdated
+		c.remove(s, k) // also if the new value is too large to be stored: the old value is outdated
 		return
 	}
 	if old, known := s.cache.Get(k); known {
@@ -166,8 +167,8 @@ func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	s.order = live
 }
 
-// Delete removes an entry. The key keeps its place in the order of keys. So if it is put again, it
-// may be dropped early, as if it were still the old entry.
+// Delete removes an entry. The key keeps its place in the order of keys. So if a caller puts an
+// entry with this key again, the cache may drop the new entry as early as the old one.
 func (c *Cache[V]) Delete(key *Key) {
 	s := &c.shards[key[0]%shards]
 	s.mu.Lock()

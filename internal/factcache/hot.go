@@ -17,7 +17,8 @@ const (
 // tokens themselves, so a look-up needs no cryptographic hash, and no lock. The table has 1024
 // entries, in sets of four. A hash of the end of the token, with a secret seed, chooses the set;
 // then the whole token is compared. Because there is no lock, Get may return a value that was
-// replaced at the same time. The caller must check a value, like that of a Cache.
+// replaced at the same time. The caller must check that a value from a Hot is still valid, as for a
+// value from a Cache.
 //
 // The memory of a Hot is bounded. If there is no room for an entry, arbitrary other entries are
 // dropped.
@@ -54,8 +55,9 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// sum hashes the end of a token. Tokens differ most there: the end of a JWT is its signature. The
-// caller puts only valid tokens, so a stranger can't fill a set with tokens that have the same end.
+// sum hashes the end of a token. Two tokens differ most at the end: the end of a JWT is its
+// signature. The caller puts only valid tokens, so a stranger can't fill a set with tokens that
+// have the same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }
@@ -78,8 +80,8 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// The place is random. If the token chose it, two tokens of a full set could displace each
-	// other at every use.
+	// The place is random. If the place depended on the token, two tokens of a full set could
+	// displace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
@@ -114,8 +116,8 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// shrink drops entries, from an arbitrary place on, until the table is within its bound. It keeps
-// e.
+// shrink drops entries, from an arbitrary place on, until the table takes at most maxBytes. It does
+// not drop e.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
@@ -146,7 +148,7 @@ func (h *Hot[V]) Delete(token string) {
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
 // Each set counts its first hits exactly, up to exactHits. After that it counts one hit in
-// hitSample, at random, as hitSample hits. If each hit were counted, all cores that use the same
+// hitSample, at random, as hitSample hits. If a set counted each hit, all cores that use the same
 // token would write to the same cache line for every request.
 const (
 	exactHits = 1 << 10

@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// buffers are used again by KeyOf, so that it does not allocate memory for its input.
+// buffers contains buffers that KeyOf uses again, so that KeyOf does not allocate memory for its
+// input.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // maxBuffer is the largest buffer that is kept for the next use.
 const maxBuffer = 64 << 10
 
-// KeyOf returns a hash of all parts, for an entry that depends on all of them. It also hashes the
-// length of each part, so that "ab", "c" and "a", "bc" have different keys.
+// KeyOf returns a hash of all parts, for an entry that depends on all of them. KeyOf also hashes
+// the length of each part, so that "ab", "c" and "a", "bc" have different keys.
 func KeyOf(parts ...string) Key {
 	buffer := buffers.Get().(*[]byte)
 	b := (*buffer)[:0]

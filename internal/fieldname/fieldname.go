@@ -1,6 +1,7 @@
 // Package fieldname compares the names of header fields like the least strict server. CGI, WSGI and
 // similar interfaces replace each character of a name that is not a letter or digit by "_". To a
-// service behind them, X_Auth_User, X.Auth.User and X-Auth-User are one field, in any case.
+// service behind such an interface, X_Auth_User, X.Auth.User and X-Auth-User are one field, in any
+// case.
 package fieldname
 
 // FoldByte returns c in lower case if c is a letter, c itself if c is a digit, and "-" otherwise.

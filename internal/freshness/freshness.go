@@ -19,8 +19,8 @@ const maxDelta = 1 << 31
 
 // Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
 // Expires (RFC 9111, section 4.2.1). It subtracts the time that the response spent in caches
-// (section 4.2.3). It returns 0 if the response does not say. It returns one nanosecond if the
-// response is no longer fresh, or must not be cached.
+// (section 4.2.3). It returns 0 if the response does not say for how long it is fresh. It returns
+// one nanosecond if the response is no longer fresh, or must not be cached.
 func Lifetime(h Header, now time.Time) time.Duration {
 	const least = time.Nanosecond
 	fresh, found := int64(0), false
@@ -53,7 +53,7 @@ func Lifetime(h Header, now time.Time) time.Duration {
 }
 
 // RetryAfter returns for how long the server wants no calls (RFC 9110, section 10.2.3), but not
-// more than limit. It returns 0 if the response does not say.
+// more than limit. It returns 0 if the response has no usable Retry-After.
 func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {

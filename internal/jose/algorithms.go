@@ -20,8 +20,8 @@ type algorithm struct {
 	pss       bool
 }
 
-// algorithms are the supported algorithms by name. "none" and the HMACs are left out, because they
-// are not safe for access tokens.
+// algorithms are the supported algorithms by name. "none" and the HMACs are left out, because these
+// algorithms are not safe for access tokens.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
@@ -38,7 +38,7 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
-	// The second name of the algorithm (RFC 9864, section 2.2), which also says its curve.
+	// The second name of the algorithm (RFC 9864, section 2.2), which also names the curve.
 	table["Ed25519"] = table["EdDSA"]
 	return table
 }()
@@ -50,13 +50,14 @@ func Known(name string) bool { return algorithms[name] != nil }
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
 // Among reports whether names contains the supported algorithm name. EdDSA and Ed25519 are two
-// names of one algorithm, so each of them also stands for the other.
+// names of one algorithm, so Among returns true for both names if names contains one of them.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that is signed, with its SHA-256. The key of the cache needs the same hash.
+// signed is the text that is signed, with its SHA-256. The key of the cache is computed from this
+// SHA-256 too.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte

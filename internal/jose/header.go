@@ -37,8 +37,8 @@ const (
 	maxKeyID  = 512
 )
 
-// encoding refuses padding, and unused bits that are not zero. It ignores line breaks, so callers
-// look for them first.
+// encoding refuses padding, and unused bits that are not zero. encoding ignores line breaks, so
+// callers refuse a text with line breaks first.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -71,7 +71,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // skips an alg that is not a string; it counts as missing
+				_, ok = m.Raw() // an alg that is not a string counts as missing
 			} else {
 				ok = h.Algorithm != ""
 			}
@@ -117,8 +117,9 @@ func word(m *claims.Members) (string, bool) {
 
 func mediaType(s string) string { return strings.TrimPrefix(strings.ToLower(s), "application/") }
 
-// Headers is a bounded table of parsed headers. The key is the encoded segment. It contains only
-// headers of verified tokens, so strangers can't fill it. The zero value is ready to use.
+// Headers is a bounded table of parsed headers. The key is the encoded segment. The table contains
+// only headers of verified tokens, so strangers can't fill the table. The zero value is ready to
+// use.
 type Headers struct {
 	known atomic.Pointer[map[string]*Header]
 }

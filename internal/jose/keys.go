@@ -48,8 +48,8 @@ func (k *Key) verify(a *algorithm, in signed, signature []byte) bool {
 	return len(signature) == size && a.verify(in, signature, k.public)
 }
 
-// jwkNames are the members of a JWK that parseKey reads. The private members are in the list
-// because a key that has one is refused.
+// jwkNames are the members of a JWK that parseKey reads. The list also has the private members,
+// because parseKey refuses a key that has a private member.
 var jwkNames = []string{
 	"kty", "use", "key_ops", "alg", "kid", "x5t", "n", "e", "crv", "x", "y", "d", "p", "q", "dp", "dq", "qi", "oth", "k",
 }
@@ -57,7 +57,7 @@ var jwkNames = []string{
 var registeredJWK = claims.NewNames(jwkNames...)
 
 // parseKey parses one key of a set. It ignores certificates: identity servers publish expired and
-// self-signed ones. The key is trusted because it is in the issuer's key set.
+// self-signed ones. A key is trusted because it is in the issuer's key set.
 func parseKey(text string) (*Key, error) {
 	m := make(map[string]string)
 	var operations []string

@@ -127,7 +127,7 @@ func (s *KeySet) Contains(k *Key) bool {
 // the keys with that kid. If no key has that kid, these are the keys with the certificate
 // thumbprint in h, because some identity servers rename their keys. If h has neither, these are all
 // keys that fit the algorithm. known is false if h names a key that the set does not contain; a
-// newer set may contain it.
+// newer set may contain this key.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {
@@ -149,7 +149,8 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// named returns the keys that h names, whatever their algorithm. It returns nil if there are none.
+// named returns the keys that h names, whatever their algorithm. It returns nil if the set has no
+// such key.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys

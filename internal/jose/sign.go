@@ -14,7 +14,8 @@ import (
 	"math/big"
 )
 
-// Signer signs JWTs with one private key. It is safe for concurrent use if that key is.
+// Signer signs JWTs with one private key. A Signer is safe for concurrent use if its private key is
+// safe for concurrent use.
 type Signer struct {
 	key    crypto.Signer
 	public JWK
@@ -63,7 +64,7 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	}
 	signature, err := s.key.Sign(rand.Reader, message, hash)
 	if err != nil {
-		// The text of the error is replaced, because it may name the key store.
+		// The text of the error is replaced, because this text may contain the name of a key store.
 		return "", errors.New("signing key: Sign failed")
 	}
 	if isECDSA {
@@ -77,7 +78,8 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 // publicJWK returns a public key as a JWK. The error says why the key is not supported.
 func publicJWK(public crypto.PublicKey) (JWK, error) {
 	var k JWK
-	// members are those of which RFC 7638 computes the thumbprint, in lexicographic order.
+	// members are the members of the JWK from which the thumbprint is computed (RFC 7638), in
+	// lexicographic order.
 	var members string
 	encode := encoding.EncodeToString
 	switch p := public.(type) {

@@ -30,8 +30,8 @@ func Split(token string) (Token, bool) {
 	return Token{token, first, second}, true
 }
 
-// Looks reports whether the first segment looks like a JOSE header. If it does not, the text is an
-// opaque token that happens to contain two dots.
+// Looks reports whether the first segment looks like a JOSE header. If the result is false, the
+// text is an opaque token that happens to contain two dots.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
 // IsJWT reports whether text has three segments and the first one looks like a JOSE header.
@@ -155,8 +155,8 @@ func (t Token) Hash() *Hashed {
 	return &Hashed{t, sha256.Sum256(s.input)}
 }
 
-// Verify returns the first key that verifies the signature. algorithm is the alg of the header.
-// Every key in keys must fit it.
+// Verify returns the first key that verifies the signature. algorithm is the alg of the header. The
+// caller has checked that every key in keys fits the algorithm.
 func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 	a := algorithms[algorithm]
 	if a == nil {

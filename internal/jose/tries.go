@@ -16,17 +16,17 @@ const MoreTries = 256
 
 // Tries bounds the cost of bad tokens if many keys fit them: if several keys share a kid, or a
 // token has no kid. With up to FreeTries keys, a token may always be verified. Each further
-// verification is taken from an allowance of MoreTries for each second. If a token turns out to be
-// good, it gives back what it took. So if more than 260 keys fit, the last ones are never tried.
-// The zero value is ready to use.
+// verification is taken from an allowance of MoreTries for each second. If a key verifies the
+// token, the allowance gets back what this token has taken. So if more than 260 keys fit, the last
+// ones are never tried. The zero value is ready to use.
 type Tries struct {
 	mu    sync.Mutex
 	since time.Time // when the current second began
 	used  int
 }
 
-// Verify is [Hashed.Verify] with this bound. If the allowance is used up before a key verifies the
-// signature, the error is ErrTries.
+// Verify is [Hashed.Verify] with the limit that Tries describes. If the allowance is used up before
+// a key verifies the signature, the error is ErrTries.
 func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*Key, error) {
 	if len(keys) <= FreeTries {
 		return token.Verify(h.Algorithm, keys)
@@ -81,8 +81,8 @@ func (g *group) add(k *Key) {
 }
 
 // Prefer moves a key that has verified a token to the front of the keys that [KeySet.Find] returns
-// for h. Tokens of this key then need no part of the allowance, so strangers can't use it up for
-// them.
+// for h. Tokens of this key then need no part of the allowance. So even if strangers use up the
+// allowance, these tokens are verified.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.named(h)
 	if g == nil {
@@ -99,6 +99,7 @@ func (s *KeySet) Prefer(h *Header, k *Key) {
 			keys = append(keys, other)
 		}
 	}
-	// If this fails, another key was moved at the same time, and Prefer will be called again.
+	// If this fails, another goroutine has moved a key at the same time. The next token of this key
+	// calls Prefer again.
 	g.keys.CompareAndSwap(old, &keys)
 }

@@ -29,7 +29,7 @@ const (
 // Record says what to write to the log.
 type Record struct {
 	Kind Kind
-	Why  string // the cause of the failure; for Unsteady, that of the latest one
+	Why  string // the cause of the failure; for Unsteady, the cause of the latest failure
 	// Calls and Failures are the numbers of calls and failures since the last record. They are 0
 	// unless the thing is or was unsteady.
 	Calls, Failures int
@@ -86,7 +86,7 @@ func (t *thing) note(why string, now time.Time) Record {
 	switch {
 	case t.unsteady && now.Sub(t.since) >= steadyAfter:
 		t.unsteady = false
-		t.logged = "" // if the thing fails next, there is a record of that
+		t.logged = "" // if the thing fails next, Note returns a record of that
 		if why == "" {
 			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, why)
 		}
@@ -104,7 +104,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// record counts the record r and returns it. logged is the state that the log then shows.
+// record counts the record r and returns it. logged is the state of the thing that the log shows
+// after r.
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

@@ -59,8 +59,8 @@ func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
 // ended reports whether a window has ended at the window now. now may be one less than window, if
-// the caller read the clock before another caller began window; it must not begin the old window
-// again.
+// the caller read the clock before another caller began window. The result is then false, so that
+// the old window does not begin again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
 // begin begins a new window for all kinds, and returns what was only counted before.

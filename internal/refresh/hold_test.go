@@ -16,7 +16,8 @@ type later time.Duration
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// No fetch begins before Retry-After is over. Until then, callers get the error at once.
+// No fetch begins before Retry-After is over. Until Retry-After is over, callers get the error
+// immediately.
 func TestRetryAfterIsKept(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {

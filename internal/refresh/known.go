@@ -11,15 +11,15 @@ import (
 // caller with a stored name still finds a place: see [Source.Await].
 //
 // A Known has a fixed number of slots, and a slot contains a hash of a name with a secret seed. A
-// new name may replace another one. Only names of proven callers may be noted, so strangers can't
-// replace names.
+// new name may replace another name. Only callers that have proven to be good may be stored, so
+// strangers can't replace names.
 type Known struct {
 	seed  maphash.Seed
 	size  int
 	slots func() []atomic.Uint32 // allocates the memory at the first use
 }
 
-// maxKnown is the largest number of slots. They take 4 MiB.
+// maxKnown is the largest number of slots. These slots take 4 MiB.
 const maxKnown = 1 << 20
 
 // NewKnown returns a Known that has four slots for each of n names.
@@ -39,8 +39,8 @@ func (k *Known) Note(name string) {
 	}
 }
 
-// Name returns a number for a stored name, which is different for other names. It returns Stranger
-// if the name is not stored.
+// Name returns a number for a stored name, which differs from the number of every other name. It
+// returns Stranger if the name is not stored.
 func (k *Known) Name(name string) uint64 {
 	if slot, number, mark := k.find(name); slot.Load() == mark {
 		return number

@@ -7,7 +7,8 @@ import (
 )
 
 // ErrCrowded says that too many callers wait already. The error that wraps it has a method
-// RetryAfter. It returns the time after which the fetch that the caller needs has probably ended.
+// RetryAfter. RetryAfter returns the time after which the fetch that the caller needs has probably
+// ended.
 var ErrCrowded = errors.New("too many requests wait for the next fetch")
 
 type crowded struct{ after time.Duration }
@@ -40,12 +41,12 @@ func (s *Source[T]) Waiting() int {
 // that fetch, and Policy.Gap is kept. If an earlier fetch still runs, and the function enough
 // accepts its document, Await returns that document.
 //
-// If force is true, the document must not come from an HTTP cache, and neither must that of an
-// earlier fetch.
+// If force is true, the document must not come from an HTTP cache, and the document of an earlier
+// fetch must not come from an HTTP cache either.
 //
 // Strangers can't take all places. If Policy.Waiters callers wait, a caller with a stored name may
 // still wait as one of Policy.Guests, but not more than PerGuest callers with the same name. A
-// caller that gets no place gets ErrCrowded at once, but the fetch is made nevertheless.
+// caller that gets no place gets ErrCrowded immediately, but the fetch is made nevertheless.
 func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()

@@ -1,7 +1,7 @@
 // Package refresh fetches a document, for example a key set, and keeps it fresh. It fetches the
 // document at its first use, and again before it expires. If a caller knows that the document is
-// outdated, it is fetched at once, but never more often than once in Policy.Gap. The package does
-// not depend on HTTP: the caller passes the function that fetches.
+// outdated, the package fetches the document immediately, but never more often than once in
+// Policy.Gap. The package does not depend on HTTP: the caller passes the function that fetches.
 //
 // No goroutine of this package outlives the fetch for which it was started.
 package refresh
@@ -25,10 +25,10 @@ var ErrTooOld = errors.New("the last good response is too old")
 var ErrPanic = errors.New("the fetch panicked")
 
 // Fetch fetches the document. previous is the last good document, or the zero value. lifetime is
-// for how long the response says that it is fresh, or 0 if it doesn't say. If force is true, the
-// response must not come from an HTTP cache.
+// the time for which the document is fresh, as the response says, or 0 if the response doesn't say
+// a time. If force is true, the response must not come from an HTTP cache.
 //
-// If the error has a method RetryAfter() time.Duration, the next fetch begins no earlier than that.
+// If the error has a method RetryAfter() time.Duration, the next fetch begins only after that time.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
 // Policy contains the times and the bounds of a Source. All fields are required.
@@ -90,8 +90,8 @@ func New[T any](policy Policy, fetch Fetch[T]) *Source[T] {
 
 // Get returns the document. If a refresh is due, Get starts it in the background and returns the
 // old document. If the document has outlived its lifetime, Get waits for the refresh: see renewed.
-// If there is no usable document, Get waits for a fetch; but if a fetch has failed within the gap,
-// Get returns its error at once.
+// If there is no usable document, Get waits for a fetch; but if a fetch has failed within
+// Policy.Gap, Get returns the error of that fetch immediately.
 func (s *Source[T]) Get(ctx context.Context, now time.Time) (T, error) {
 	g := s.good.Load()
 	switch {
@@ -126,23 +126,23 @@ func (s *Source[T]) Failure() error {
 	return s.last.err
 }
 
-// Asked reports whether a fetch began within the gap, successful or not. The next fetch must then
-// wait.
+// Asked reports whether a fetch, successful or not, began less than Policy.Gap ago. If so, the next
+// fetch can't begin yet.
 func (s *Source[T]) Asked(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last != nil && now.Before(s.last.start.Add(s.policy.Gap))
 }
 
-// Current reports whether the document is from a fetch that began within the gap. It can't be
-// fetched anew yet.
+// Current reports whether the document is from a fetch that began less than Policy.Gap ago. If so,
+// the document can't be fetched again yet.
 func (s *Source[T]) Current(now time.Time) bool {
 	g := s.good.Load()
 	return g != nil && now.Before(g.started.Add(s.policy.Gap))
 }
 
-// After waits for a fetch that begins at now or later, and returns its document. It is
-// [Source.Await] for a caller without a name, and no document of an earlier fetch is enough.
+// After waits for a fetch that begins at now or later, and returns its document. After is like
+// [Source.Await] for a caller without a name that accepts no document of an earlier fetch.
 func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, error) {
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
@@ -164,7 +164,7 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
-		// The next fetch can't begin yet, so the caller gets the error without a wait.
+		// The next fetch can't begin yet, so the caller gets the error immediately.
 		return none, err
 	}
 	f := s.running
@@ -201,8 +201,8 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// join returns the fetch that begins at now or later. If none is planned, join plans one. The
-// caller holds s.mu.
+// join returns the fetch that begins at now or later. If no such fetch is planned, join plans a
+// fetch. The caller holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -235,7 +235,7 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	// Never earlier than planned, so f serves every caller that joined it.
+	// A fetch never begins earlier than planned, so f serves every caller that joined f.
 	f.start = time.Now()
 	if err := s.held(f.start); err != nil { // the fetch before f got Retry-After
 		f.err, f.end = err, f.start

@@ -6,10 +6,10 @@ import (
 )
 
 // renewed returns the document after its lifetime. The document has expired because no caller used
-// it for a while. In that time the server may have withdrawn a part of it, so the caller waits for
-// a refresh, but only until the refresh has taken Policy.Patience. If the refresh fails or takes
-// longer, renewed returns the expired document. If earlier fetches failed, too, renewed does not
-// wait.
+// the document for a while. In that time the server may have withdrawn a part of the document, so
+// the caller waits for a refresh, but only until the refresh has taken Policy.Patience. If the
+// refresh fails or takes longer, renewed returns the expired document. If fetches have failed
+// recently, renewed does not wait.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
@@ -52,7 +52,7 @@ func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 }
 
 // Doubt starts a refresh in the background, past all caches, if the document is older than
-// Policy.Doubt. A caller uses it if the document seems to be outdated, for example if a key does
+// Policy.Doubt. A caller uses Doubt if the document seems to be outdated, for example if a key does
 // not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()

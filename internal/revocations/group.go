@@ -63,7 +63,7 @@ func merge(a, b []cutoff) []cutoff {
 }
 
 // matches reports whether a token that was issued at this second is refused. In each run, only the
-// first cutoff after that second is compared, because it ends last.
+// first cutoff after that second is compared, because this cutoff ends last.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
 		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })
@@ -74,7 +74,7 @@ func (g *group) matches(issued int64, now time.Time) bool {
 	return false
 }
 
-// removeEnded removes the cutoffs that have ended. They are the last ones of each run.
+// removeEnded removes the cutoffs that have ended. These are the last cutoffs of each run.
 func (g *group) removeEnded(now time.Time) {
 	for i, run := range g.runs {
 		n := len(run)
@@ -86,7 +86,8 @@ func (g *group) removeEnded(now time.Time) {
 	g.runs = slices.DeleteFunc(g.runs, func(run []cutoff) bool { return len(run) == 0 })
 }
 
-// byEnd is a heap of revocations (container/heap). The first element is the one that ends first.
+// byEnd is a heap of revocations (container/heap). The first element is the revocation that ends
+// first.
 type byEnd []*revocation
 
 func (h byEnd) Len() int           { return len(h) }

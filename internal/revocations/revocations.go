@@ -74,9 +74,10 @@ func New(hash func(token string) string) *Set {
 	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
 }
 
-// Add puts r in force. If an equal revocation is in force already, it then ends at the later of the
-// two times. Add returns false if there is no room. So that equal times compare equal, the times of
-// r must have no monotonic clock reading, and all calls must use the same location.
+// Add puts r in force. If a revocation is in force that differs from r only in Until, it now ends
+// at the later of the two times. Add returns false if there is no room. So that equal times compare
+// equal, the times of r must have no monotonic clock reading, and all calls must use the same
+// location.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package rpcerror translates a refusal for gRPC and Connect. Both use the same numbers for status
-// codes, and the same error details. The package imports the library of neither, so that each
-// adapter depends on one of them only.
+// Package rpcerror translates a refusal for gRPC and Connect. gRPC and Connect use the same numbers
+// for status codes, and the same error details. This package imports neither library, so that the
+// adapter for gRPC does not depend on Connect, and the adapter for Connect does not depend on gRPC.
 package rpcerror
 
 import (
@@ -30,11 +30,12 @@ func Code(status int) uint32 {
 	return Unauthenticated
 }
 
-// Reason returns the reason of ErrorInfo, which is in upper case.
+// Reason returns the field reason of ErrorInfo: the reason of the refusal, in upper case.
 func Reason(reason string) string { return strings.ToUpper(reason) }
 
 // Metadata returns the metadata of ErrorInfo: the required scopes as the member "scope", and the
-// further parameters that the challenge contains. It returns nil if there are none.
+// further parameters that the challenge contains. It returns nil if there are neither scopes nor
+// parameters.
 func Metadata(scopes []string, params map[string]string) map[string]string {
 	allowed := bearer.Params(params, "realm", "scope", "resource_metadata")
 	if len(scopes) == 0 && len(allowed) == 0 {

@@ -6,7 +6,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// CheckMethod refuses a method that some servers take for another one. Method names are
+// CheckMethod refuses a method that some servers treat as a different method. Method names are
 // case-sensitive tokens (RFC 9110, section 9.1), but some servers ignore the case.
 func CheckMethod(method string) error {
 	if method == "" {

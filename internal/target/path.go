@@ -17,7 +17,7 @@ const (
 	errBegin    = Ambiguity("a path segment begins with a space")
 )
 
-// CheckPath refuses a decoded path that two servers can read differently.
+// CheckPath refuses a decoded path that two servers could interpret differently.
 func CheckPath(path string) error {
 	if path == "" || path[0] != '/' {
 		return Ambiguity("the path does not begin with a slash")
@@ -65,7 +65,7 @@ func CheckPath(path string) error {
 }
 
 // isCookieless reports whether a segment begins like (S(x)). ASP.NET can store a session in the
-// path instead of in a cookie, in a segment of this form. It removes the segment and its slash
+// path instead of in a cookie, in a segment of this form. ASP.NET removes the segment and its slash
 // before it looks for the page. S is the session; A, F and X are other values, and letters can be
 // combined and in any case. isCookieless ignores text after the second parenthesis.
 func isCookieless(segment string) bool {

@@ -1,6 +1,6 @@
 // Package target reads the target of an HTTP request: its method, host and path. It refuses every
-// target that two servers can read differently. If a gateway and the service behind it read a
-// target differently, the gateway checks a rule for another resource than the service returns.
+// target that two servers could interpret differently. If a gateway and the service behind it read
+// a target differently, the gateway checks a rule for another resource than the service returns.
 package target
 
 import "strings"
@@ -32,8 +32,8 @@ type Target struct {
 	RawPath string
 }
 
-// Read returns the target of r. If servers can read the target differently, the error is an
-// [Ambiguity].
+// Read returns the target of r. If two servers could interpret the target differently, the error is
+// an [Ambiguity].
 func Read(r Request) (Target, error) {
 	if err := CheckMethod(r.Method); err != nil {
 		return Target{}, err
@@ -66,9 +66,9 @@ func Read(r Request) (Target, error) {
 }
 
 // CheckOrigin refuses a target that is not in origin form (RFC 9112, section 3.2.1): a path with an
-// optional query. It also refuses characters that no server accepts there, and "#", which ends the
-// URI for some servers and is a part of it for others. It accepts every path and query of legal
-// characters.
+// optional query. It also refuses characters that no server accepts in a target, and "#", which
+// ends the URI for some servers and is a part of it for others. It accepts every path and query of
+// legal characters.
 func CheckOrigin(uri string) error {
 	if !strings.HasPrefix(uri, "/") {
 		return Ambiguity("the target is not in origin form")

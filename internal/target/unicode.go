@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkRunes refuses a path with a character beyond ASCII that some server removes, or takes for a
-// delimiter.
+// checkRunes refuses a path with a character beyond ASCII if some server removes this character or
+// treats it as a delimiter.
 func checkRunes(path string) error {
 	if !utf8.ValidString(path) {
 		return Ambiguity("the path is not UTF-8")
@@ -40,8 +40,8 @@ func checkRunes(path string) error {
 	return nil
 }
 
-// delimiterLike are characters that some servers turn into a delimiter: / \ . or ; They do so by
-// Unicode normalization (UAX #15) or by a code page of Windows. Full-width and small forms of ASCII
+// delimiterLike are characters that some servers turn into a delimiter: / \ . or ; The cause is
+// Unicode normalization (UAX #15) or a code page of Windows. Full-width and small forms of ASCII
 // characters become delimiters too; checkRunes finds these by their range.
 const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
