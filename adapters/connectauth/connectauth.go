@@ -32,10 +32,11 @@
 // is about the arguments of a procedure.
 //
 // The response has the WWW-Authenticate or Retry-After field that a refusal over HTTP has. A client
-// finds it in the metadata of the error. The error has an [errdetails.ErrorInfo] with the domain
-// [Domain]. Its reason is the [xenaauth.Reason] in upper case, and its metadata has the required
-// scope. An error with CodeUnavailable also has an [errdetails.RetryInfo]. A request that uses none
-// of the three protocols is answered by [xenaauth.Middleware.Deny].
+// finds this field in the metadata of the error. The error has an [errdetails.ErrorInfo] with the
+// domain [Domain]. The reason of the ErrorInfo is the [xenaauth.Reason] in upper case, and the
+// metadata of the ErrorInfo has the required scope. An error with CodeUnavailable also has an
+// [errdetails.RetryInfo]. [xenaauth.Middleware.Deny] answers a request that uses none of the three
+// protocols.
 //
 // # Limits
 //
@@ -85,8 +86,8 @@ func New(
 }
 
 // Handler returns a handler that checks each request before it calls next. next is a handler of
-// Connect, or a mux with several. A refused request is answered before its body is read. Handler
-// panics if next is nil.
+// Connect, or a mux with several handlers of Connect. A refused request is answered before its body
+// is read. Handler panics if next is nil.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("connectauth: nil handler")
@@ -105,7 +106,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // not before: a Proof may panic in Challenge
+		decided = true // only after Challenge, because a Proof may panic there
 		next.ServeHTTP(w, allowed)
 	})
 }
@@ -123,8 +124,8 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// answerUndecided refuses a request whose check panicked. It calls no Proof, because a Proof may be
-// what panicked.
+// answerUndecided refuses a request whose check panicked. answerUndecided calls no Proof, because a
+// Proof may have caused the panic.
 func (g *Guard) answerUndecided(w http.ResponseWriter, r *http.Request) {
 	if !g.errors.IsSupported(r) {
 		w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))

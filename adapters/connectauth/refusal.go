@@ -16,8 +16,8 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = "xenaauth"
 
-// refused is the error of a refused request. Its message is for the client. The cause inside it is
-// for the log only.
+// refused is the error of a refused request. The message of refused is for the client. The cause
+// that refused wraps is for the log only.
 type refused struct {
 	message string
 	cause   *xenaauth.Error
@@ -46,8 +46,8 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 	}
 	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
-		// NewErrorDetail fails if a text is not UTF-8. Such a text can be from a TokenValidator of
-		// the service.
+		// NewErrorDetail fails if a text is not UTF-8. A TokenValidator of the service may return a
+		// text that is not UTF-8.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

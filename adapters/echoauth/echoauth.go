@@ -5,23 +5,26 @@
 // The guard sends the response to a refused request with [xenaauth.Middleware.Deny], so it is the
 // same response as with net/http. [xenaauth.Options] can choose another body. The guard then
 // returns the refusal, an [*xenaauth.Error], for loggers and for the HTTPErrorHandler of the
-// application. The response is already sent at that time (committed, in the words of echo), so the
-// error handlers of echo add nothing. An error handler of the application must not write to a
-// committed response either. The guard does not leave the response to the error handler of echo,
-// because that would send application/json and ignore the options for the body.
+// application. When the guard returns the refusal, the response is already sent (committed, in the
+// words of echo), so the error handlers of echo add nothing. An error handler of the application
+// must not write to a committed response either. The guard does not leave the response to the error
+// handler of echo, because that handler would send application/json and ignore the options for the
+// body.
 //
-// Middleware around the guard may hold the response back, as compression does with a short
-// response. Then the guard returns nil. [xenaauth.Options].Event is called in any case.
+// Middleware around the guard may delay the response, as compression does with a short response.
+// Then the guard returns nil instead of the refusal. [xenaauth.Options].Event is called in any
+// case.
 //
 // The guard sets the parameters of the route in the request before it checks the token. So a policy
-// of [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue].
-// Names and values are those of echo's Param: r.PathValue("id") for ":id", and r.PathValue("*") for
-// "*". echo does not decode the values of a path with unusual escapes ("%2F"). A policy gets the
-// same value as the handler. The Pattern of the request is the route, as echo writes it.
+// of [xenaauth.WhereRequest], and a handler of net/http, get the parameters from
+// [http.Request.PathValue]. Names and values are those of echo's Param: r.PathValue("id") for
+// ":id", and r.PathValue("*") for "*". echo does not decode the values of a path with unusual
+// escapes ("%2F"). A policy gets the same value as the handler. The Pattern of the request is the
+// route, as echo writes it.
 //
 // A guard that is added with Echo.Use, to a group or to a route runs after echo has found the
-// route. A guard that is added with Echo.Pre runs before that: then every value is "". Don't use
-// Echo.Pre for a policy that reads parameters.
+// route. A guard that is added with Echo.Pre runs before echo has found the route, so every value
+// is "". Don't use Echo.Pre for a policy that reads parameters.
 package echoauth
 
 import (
@@ -34,8 +37,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require returns a guard for echo that checks the same as [xenaauth.Middleware.Require]. If the
-// user does not meet every requirement, the handler does not run. Require panics in the same cases.
+// Require returns a guard for echo that makes the check of [xenaauth.Middleware.Require]. If the
+// user does not meet every requirement, the handler does not run. Require panics if
+// Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
 	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
 	rs = slices.Clone(rs)
@@ -50,17 +54,18 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // not before: a Proof may panic in Challenge
+			decided = true // only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}
 	}
 }
 
-// Optional returns a guard for echo that checks the same as [xenaauth.Middleware.Optional]:
-// requests without a token pass, without a user. Optional panics in the same cases.
+// Optional returns a guard for echo that makes the check of [xenaauth.Middleware.Optional]. It
+// allows a request without a token, and the handler finds no user. Optional panics if
+// Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	// The guard is not used, but the call panics for AllowAnyAudience.
+	// The result is not used: this call panics if AllowAnyAudience is set.
 	m.Optional(http.NotFoundHandler())
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
@@ -73,7 +78,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // not before: a Proof may panic in Challenge
+			decided = true // only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -83,7 +88,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 // setPathValues sets the parameters of the route in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *echo.Context) {
-	// If two parameters have the same name, Param returns the first.
+	// If two parameters have the same name, Param returns the first parameter.
 	for _, p := range slices.Backward(c.PathValues()) {
 		c.Request().SetPathValue(p.Name, p.Value)
 	}

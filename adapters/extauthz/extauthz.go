@@ -45,9 +45,9 @@
 // removes the fields that an upstream could take for one of these headers.
 //
 // If a request is refused, the client gets the status, header and body of
-// [xenaauth.Middleware.Deny]: 400, 401, 403 or 503. To Envoy every refusal is a denial, also 503,
-// so failure_mode_allow does not let the request pass. A message that is not an HTTP request, or
-// that contradicts itself, is refused with 400.
+// [xenaauth.Middleware.Deny]: 400, 401, 403 or 503. To Envoy every refusal is a denial, even a
+// refusal with 503, so failure_mode_allow does not let the request pass. A message that is not an
+// HTTP request, or that contradicts itself, is refused with 400.
 //
 // If a policy or a hook panics, the service logs the panic with [slog.Default], without its value,
 // and refuses the request with 503.
@@ -75,10 +75,10 @@ type Config struct {
 	// Find returns the rule for a request, for example [routes.Table.Find], or the Find of a table
 	// that is reloaded. Rules and policies ([xenaauth.WhereRequest]) see the method, target, host
 	// and header of the client's request, without identity fields. The request has no body,
-	// RemoteAddr or TLS. Its context is that of the gRPC call.
+	// RemoteAddr or TLS. The context of the request is the context of the gRPC call.
 	Find func(*http.Request) (routes.Rule, error)
-	// Identity sets the header fields that name the user to the upstream. It also removes the
-	// fields of the client that an upstream could take for them.
+	// Identity sets the header fields that name the user to the upstream. Identity also removes the
+	// fields of the client that an upstream could take for identity fields.
 	Identity *identity.Identity
 	// RemoveAuthorization keeps the client's Authorization field from the upstream.
 	RemoveAuthorization bool
@@ -125,8 +125,8 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// Check implements [authv3.AuthorizationServer]. Its error is always nil. Envoy takes an error for
-// an outage, and with failure_mode_allow the request would pass.
+// Check implements [authv3.AuthorizationServer]. The error of Check is always nil, because Envoy
+// takes an error for an outage: with failure_mode_allow, Envoy would let the request pass.
 func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
 	defer func() {
 		if p := recover(); p != nil { // gRPC would let the panic end the process
@@ -145,8 +145,8 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 	if err != nil {
 		err = s.cfg.Middleware.Refuse(r, err)
 	} else {
-		// This requirement refuses a user whose identity does not fit into the headers. As a
-		// requirement it runs before Options.Event is called, so the event contains the refusal.
+		// This requirement refuses a user whose identity fields cannot be written or are too long.
+		// A requirement runs before Options.Event is called, so the event contains the refusal.
 		fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 			return s.cfg.Identity.Set(fields, u)
 		})

@@ -99,15 +99,15 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	if len(joined) == 0 {
 		return lines, nil
 	}
-	if len(lines) > 0 { // Envoy sends only one of them
+	if len(lines) > 0 { // Envoy sends headers or header_map, not both
 		if !agree(lines, joined) {
 			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}
 		return lines, nil
 	}
-	// If a value contains a comma, the client may have sent it, or Envoy may have joined two lines
-	// with it. No token contains a comma. So two lines with credentials are never read as one line
-	// with another scheme.
+	// If a value contains a comma, the client may have sent the comma, or Envoy may have joined two
+	// lines with a comma. No token contains a comma, so the value is split at each comma. So two
+	// lines with credentials are never read as one line with another scheme.
 	if values := joined["authorization"]; len(values) == 1 && strings.Contains(values[0], ",") {
 		joined["authorization"] = strings.Split(values[0], ",")
 	}

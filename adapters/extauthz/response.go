@@ -16,7 +16,8 @@ import (
 )
 
 // allow returns the response for a request that may pass. client is the header that the client
-// sent, still with its identity fields. identity has the fields that name the user.
+// sent, including identity fields that the client wrote. identity has the fields that name the
+// user.
 func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {
 	var remove []string
 	var change []*corev3.HeaderValueOption
@@ -35,7 +36,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
-		if !s.ours[name] { // Envoy sets fields first and removes fields then
+		if !s.ours[name] { // Envoy first sets fields, and removes fields after that
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}
 	}
@@ -129,7 +130,7 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
-		// This is the default of http.ResponseWriter.
+		// An http.ResponseWriter of net/http sets the same default.
 		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
 	return denied(w.status, w.sent, w.body)

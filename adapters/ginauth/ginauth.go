@@ -9,12 +9,13 @@
 // does, must not show private errors.
 //
 // The guard sets the parameters of the route in the request before it checks the token. So a policy
-// of [xenaauth.WhereRequest], and a handler of net/http, get them from [http.Request.PathValue].
-// Names and values are those of [gin.Context.Param]: r.PathValue("id") for ":id", and "/a/b" with
-// its first slash for "*path". The Pattern of the request is the route, as gin writes it.
+// of [xenaauth.WhereRequest], and a handler of net/http, get the parameters from
+// [http.Request.PathValue]. Names and values are those of [gin.Context.Param]: r.PathValue("id")
+// for ":id", and "/a/b" with its first slash for "*path". The Pattern of the request is the route,
+// as gin writes it.
 //
 // gin finds the route before any middleware runs. So the parameters are also set for a guard on the
-// engine or on a group. If there is no route (NoRoute, NoMethod), every value is "".
+// engine or on a group. If no route matches the request (NoRoute, NoMethod), every value is "".
 package ginauth
 
 import (
@@ -27,9 +28,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Require returns a guard for gin that checks the same as [xenaauth.Middleware.Require]. If the
-// user does not meet every requirement, the guard aborts the chain of handlers. Require panics in
-// the same cases.
+// Require returns a guard for gin that makes the check of [xenaauth.Middleware.Require]. If the
+// user does not meet every requirement, the guard aborts the chain of handlers. Require panics if
+// Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
 	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
 	rs = slices.Clone(rs)
@@ -44,15 +45,16 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // not before: a Proof may panic in Challenge
+		decided = true // only after Challenge, because a Proof may panic there
 		c.Request = allowed
 	}
 }
 
-// Optional returns a guard for gin that checks the same as [xenaauth.Middleware.Optional]: requests
-// without a token pass, without a user. Optional panics in the same cases.
+// Optional returns a guard for gin that makes the check of [xenaauth.Middleware.Optional]. It
+// allows a request without a token, and the handler finds no user. Optional panics if
+// Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
-	// The guard is not used, but the call panics for AllowAnyAudience.
+	// The result is not used: this call panics if AllowAnyAudience is set.
 	m.Optional(http.NotFoundHandler())
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -65,7 +67,7 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // not before: a Proof may panic in Challenge
+		decided = true // only after Challenge, because a Proof may panic there
 		c.Request = allowed
 	}
 }
@@ -73,7 +75,7 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 // setPathValues sets the route and its parameters in the request, for policies and for handlers of
 // net/http.
 func setPathValues(c *gin.Context) {
-	// If two parameters have the same name, Param returns the first.
+	// If two parameters have the same name, Param returns the first parameter.
 	for _, p := range slices.Backward(c.Params) {
 		c.Request.SetPathValue(p.Key, p.Value)
 	}

@@ -20,11 +20,11 @@
 // matches one method, and "/invoices.v1.Invoices/" every method of the service. One table can
 // contain these rules together with the rules of REST routes and of [connectauth].
 //
-// Rules and policies ([xenaauth.WhereRequest]) see that request: the method name as its path, the
-// authority as its host, the metadata as its header, and the TLS connection. Pseudo fields and
-// binary metadata (names that end in "-bin") are not in the header. An authority that is not a
-// plain host name or address counts as no host. The request has no body: a decision about the
-// message belongs in the handler.
+// Rules and policies ([xenaauth.WhereRequest]) see the POST request of a call: the method name as
+// its path, the authority as its host, the metadata as its header, and the TLS connection. Pseudo
+// fields and binary metadata (names that end in "-bin") are not in the header. If the authority is
+// not a plain host name or address, the request has no host. The request has no body: a decision
+// about the message belongs in the handler.
 //
 // # Refusals
 //
@@ -34,10 +34,11 @@
 // arguments of a method.
 //
 // The trailer has the header fields that a refusal over HTTP has, for example "www-authenticate" or
-// "retry-after". The status has an [errdetails.ErrorInfo] with the domain [Domain]. Its reason is
-// the [xenaauth.Reason] in upper case, and its metadata has the required scope. A status with the
-// code Unavailable also has an [errdetails.RetryInfo]. Interceptors around the guard find the
-// [*xenaauth.Error] with [errors.As]. Clients do not get the cause in it.
+// "retry-after". The status has an [errdetails.ErrorInfo] with the domain [Domain]. The reason of
+// the ErrorInfo is the [xenaauth.Reason] in upper case, and the metadata of the ErrorInfo has the
+// required scope. A status with the code Unavailable also has an [errdetails.RetryInfo].
+// Interceptors around the guard find the [*xenaauth.Error] with [errors.As]. Clients do not get the
+// cause that the [*xenaauth.Error] wraps.
 //
 // If a policy or a hook panics, the guard logs the panic with [slog.Default], without its value,
 // and refuses the call with Unavailable. The guard does not recover from panics of handlers.
@@ -101,7 +102,7 @@ func (g *Guard) Unary(
 ) (any, error) {
 	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, fields) // it fails only if ctx is not that of a call
+		_ = grpc.SetTrailer(ctx, fields) // fails only if ctx is not the context of a call
 		return nil, err
 	}
 	if len(fields) > 0 {
@@ -137,7 +138,8 @@ func (g *Guard) check(ctx context.Context, method string) (
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			// Without the request, so that no Proof is called: a Proof may be what panicked.
+			// refusal gets no request, so that it calls no Proof: a Proof may have caused the
+			// panic.
 			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()

@@ -18,8 +18,8 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = "xenaauth"
 
-// refused is the error of a refused call. The client gets its status. Interceptors around the guard
-// also get the cause inside it.
+// refused is the error of a refused call. The client gets the status of refused. Interceptors
+// around the guard also get the cause that refused wraps.
 type refused struct {
 	*status.Status
 	cause *xenaauth.Error

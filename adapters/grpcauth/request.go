@@ -26,9 +26,9 @@ func request(ctx context.Context, method string) *http.Request {
 	for name, values := range md {
 		switch {
 		case name == ":authority" && len(values) == 1:
-			// gRPC allows authorities that are not hosts, such as a list of addresses. Then the
-			// request has no host. A table without rules for hosts does not need one. A table with
-			// rules for hosts refuses a request without a host.
+			// gRPC allows authorities that are not hosts, such as a list of addresses. For such an
+			// authority, the request has no host. A table without rules for hosts does not need a
+			// host. A table with rules for hosts refuses a request without a host.
 			if _, err := target.Host(values[0]); err == nil {
 				r.Host = values[0]
 			}

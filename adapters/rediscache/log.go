@@ -12,8 +12,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// logChange logs when sharing begins to fail, and when it works again. what names the part:
-// "responses", "revocations" or "kept revocations". err is the result of the latest call.
+// logChange logs when sharing begins to fail, and when sharing works again. The parameter what
+// names the part: "responses", "revocations" or "kept revocations". err is the result of the latest
+// call.
 func (c *Cache) logChange(what string, err error) {
 	c.mu.Lock()
 	before := c.logged[what]
@@ -29,8 +30,8 @@ func (c *Cache) logChange(what string, err error) {
 	}
 }
 
-// logForged logs that Redis has a value that no instance has stored. It logs this only once,
-// because an attacker can store many such values.
+// logForged logs that Redis has a value that no instance has stored. logForged logs only the first
+// value, because an attacker can store many forged values.
 func (c *Cache) logForged(what string) {
 	c.logOnce("forged "+what,
 		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)

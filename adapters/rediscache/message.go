@@ -12,9 +12,9 @@ import (
 // revocation. It is sealed JSON, both when it is published and when Redis keeps it.
 //
 //   - Version 1 has no member v and no issuer, because all instances had the same issuer. This
-//     package still reads it. A Validator assumes its own issuer if a revocation has none.
 //   - Version 2 has the issuer. An instance that knows only version 1 ignores the members v and
-//     issuer, and applies the revocation. That is right because its fleet has one issuer.
+//     issuer, and applies the revocation. The instance may ignore the issuer, because all instances
+//     of its fleet have one issuer.
 //   - A message of a later version is neither applied nor removed, because its meaning is unknown.
 //     The log says so once.
 const messageVersion = 2

@@ -32,10 +32,10 @@ func (c *Cache) channelName() string { return c.prefix + "{revocations}:channel"
 // Redis keeps r and that r was published. It does not mean that every instance has received it. If
 // Redis is slow, Publish takes up to two seconds for each of two calls.
 //
-// After an error, this instance publishes r when Redis is back, if it follows: see
-// [Cache.Subscribe]. The error is [xenaauth.ErrRevocationsFull] if this instance knows 100 000
-// revocations in force. Then r is published to the instances that follow, and not kept for those
-// that start later.
+// If Publish returns an error, this instance publishes r again when Redis is back, if this instance
+// follows: see [Cache.Subscribe]. The error is [xenaauth.ErrRevocationsFull] if this instance knows
+// 100 000 revocations in force. Then r is published to the instances that follow, but Redis does
+// not keep r for instances that start later.
 func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	now := time.Now()
 	switch {
@@ -60,7 +60,7 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
 	}
-	// Instances that follow must receive r, also if Redis could not keep it.
+	// Instances that follow must receive r, even if Redis could not keep r.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + publicCause(err))
 	}
@@ -70,9 +70,9 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// keep adds sealed revocations to the set in Redis, removes those that have ended, and increases
-// the counter. Another client may have replaced the set or the counter by a value of another type.
-// Then every later call would fail, so keep deletes that value first.
+// keep adds sealed revocations to the set in Redis, removes revocations that have ended, and
+// increases the counter. Another client may have replaced the set or the counter by a value of
+// another type. This value would make every later call fail, so keep replaces the value.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -124,7 +124,7 @@ type opened struct {
 
 // open opens a sealed revocation. The error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
-	if len(sealed) > maxMember { // Publish makes no such revocation, and it could not be put back
+	if len(sealed) > maxMember { // Publish refuses a revocation of this length
 		return opened{}, errUnsealed
 	}
 	for i, k := range c.keys {
@@ -138,14 +138,14 @@ func (c *Cache) open(sealed string) (opened, error) {
 	return opened{}, errUnsealed
 }
 
-// knownRevocation is a revocation that this instance has received or published. If Redis loses it,
-// this instance puts it back.
+// knownRevocation is a revocation that this instance has received or published. If Redis loses the
+// revocation, this instance puts it back.
 type knownRevocation struct {
 	until     time.Time
 	published time.Time // when this instance last received it
 }
 
-// remember adds a revocation to the known revocations. It reports whether there was room.
+// remember adds a revocation to the known revocations. It returns false if there was no room.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

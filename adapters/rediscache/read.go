@@ -13,7 +13,8 @@ import (
 const (
 	firstCheck = time.Second // interval until the second check; each later interval is twice as long
 	lastCheck  = 30 * time.Second
-	// readAnyway is the least time until a read without a reason. The longest is twice as long.
+	// readAnyway is the least time until a read for which the counts show no reason. The longest
+	// time is twice as long.
 	readAnyway = 5 * time.Minute
 	page       = 500 // approximate number of members in one reply of Redis
 
@@ -22,7 +23,7 @@ const (
 	// the secret changes, Redis has each revocation twice.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// maxParts limits the reads of one pass, in case that junk is added faster than it is removed.
+	// maxParts limits the reads of one pass, because junk may be added faster than it is removed.
 	maxParts = 16
 )
 
@@ -35,9 +36,9 @@ type pass struct {
 	seen map[string]bool
 }
 
-// keepReading reads the revocations that Redis keeps. It reads after each subscription, because
-// revocations may have been published before the subscription. It also reads when a check finds a
-// reason.
+// keepReading reads the revocations that Redis keeps. keepReading reads after each subscription,
+// because revocations may have been published before the subscription. keepReading also reads when
+// the function check finds a reason to read.
 func (f *follower) keepReading(ctx context.Context) {
 	timer := time.NewTimer(busTimeout) // the first check comes even if no subscription is possible
 	defer timer.Stop()
@@ -127,9 +128,9 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// scan does the same as ZSCAN without scores. It also removes members that do not have the form of
-// a sealed revocation: they are not sent, and later reads do not meet them again. It returns the
-// number of the removed members.
+// scan returns members like ZSCAN, but without scores. scan also removes members that do not have
+// the form of a sealed revocation: scan does not return these members, and later reads do not meet
+// them again. scan also returns the number of the removed members.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -233,8 +234,9 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:
-			// A revocation that an old secret has sealed is not marked as seen. So restore seals it
-			// again with the first secret, and the operator can remove the old secret.
+			// A revocation that an old secret has sealed is not marked as seen. So restore seals
+			// this revocation again with the first secret, and the operator can remove the old
+			// secret.
 			f.pass.seen[o.text] = f.pass.seen[o.text] || o.firstSecret
 			f.take(o, now)
 		}

@@ -10,10 +10,10 @@
 //	…
 //	go v.FollowRevocations(ctx)
 //
-// If several instances lack the response for the same token at the same moment, one of them calls
-// the issuer: the first takes a lease, the others wait for its response. A revocation is published
-// to all instances that follow. Redis also keeps it, for instances that start later or were cut
-// off.
+// If several instances lack the response for the same token at the same moment, only one instance
+// calls the issuer: the first instance takes a lease, and the other instances wait for its
+// response. A revocation is published to all instances that follow revocations. Redis also keeps
+// the revocation, for instances that start later or were cut off.
 //
 // # Redis is not trusted
 //
@@ -21,15 +21,15 @@
 // a secret that the instances share; the key of a response is also derived from the hash of the
 // token.
 //
-//   - An attacker who reads Redis learns the number of tokens and revocations, when they come and
-//     go, when each revocation ends, and about how long the responses are.
+//   - An attacker who reads Redis learns the number of tokens and revocations, when they are added
+//     and removed, when each revocation ends, and about how long the responses are.
 //   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even
 //     with an old value.
-//   - An attacker who deletes causes more introspection calls. An instance that starts does not
-//     learn of a deleted revocation until another instance has put it back.
-//   - An attacker who publishes very much makes Redis cut off the instances that follow. If he also
-//     deletes, he keeps revocations from instances for as long as the attack lasts. The log shows
-//     it.
+//   - An attacker who deletes entries causes more introspection calls. An instance that starts does
+//     not learn of a deleted revocation until another instance has put the revocation back.
+//   - An attacker who publishes very much makes Redis cut off the instances that follow. If this
+//     attacker also deletes revocations, instances do not learn of the deleted revocations as long
+//     as the attack lasts. The log shows this attack.
 //
 // Instances remove entries that are not revocations of their fleet. docs/fleet.md has the details,
 // and the permissions in Redis that the instances need.
@@ -37,8 +37,8 @@
 // # When Redis fails
 //
 // No request is refused because of Redis. A look-up takes at most [Config.Timeout]. After five
-// failures in a row, requests make no look-ups, until Redis answers a PING, which is sent once a
-// second. Meanwhile every instance is on its own, as without this package.
+// failures in a row, requests make no look-ups until Redis answers a PING, which is sent once a
+// second. Until then every instance works alone, as without this package.
 package rediscache
 
 import (
@@ -65,13 +65,13 @@ type Config struct {
 	// caller closes it. Set ContextTimeoutEnabled in its options. Otherwise a call that has ended
 	// by Timeout keeps its connection busy until the client's own timeout ends.
 	Client redis.UniversalClient
-	// Secrets seal and open all values in Redis. Only the instances have them. Each is 32 random
-	// bytes or more. The first secret seals new values, and each secret can open values. To replace
-	// a secret:
-	//  1. Add the new one in second place on all instances.
-	//  2. Put it first on all instances.
-	//  3. When the last instance has had it first for the longest CacheTTL, and for at least a
-	//     minute, remove the old one.
+	// Secrets seal and open all values in Redis. Only the instances have the secrets. Each secret
+	// is 32 random bytes or more. The first secret seals new values, and each secret can open
+	// values. To replace a secret:
+	//  1. Add the new secret in second place on all instances.
+	//  2. Put the new secret first on all instances.
+	//  3. Wait until the new secret has been first on all instances for the longest CacheTTL, and
+	//     for at least a minute. Then remove the old secret.
 	Secrets [][]byte
 	// Prefix is the beginning of the names of all keys in Redis, so that several services can use
 	// one Redis. "" means "xenaauth:". All instances with the same Prefix must have the same
@@ -139,8 +139,8 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Cache is a [xenaauth.Cache] and a [xenaauth.RevocationBus] over Redis. It is safe for concurrent
-// use. It has no goroutine while no call is running, and needs no Close.
+// Cache is a [xenaauth.Cache] and a [xenaauth.RevocationBus] over Redis. Cache is safe for
+// concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
 	keys    []*keys // derived from Secrets, in the same order
@@ -173,7 +173,8 @@ var (
 	_ xenaauth.RevocationBus = (*Cache)(nil)
 )
 
-// New returns a Cache. It does no I/O: Redis may be down. The error names every mistake in cfg.
+// New returns a Cache. New does not call Redis, so Redis may be down. The error names every mistake
+// in cfg.
 func New(cfg Config) (*Cache, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err

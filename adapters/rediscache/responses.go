@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Get implements [xenaauth.Cache]. It makes one round trip to Redis. If it waits for another
-// instance, it makes about thirty more at most.
+// Get implements [xenaauth.Cache]. Get makes one round trip to Redis. If Get waits for another
+// instance, Get makes at most about thirty more round trips.
 func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error) {
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
@@ -91,8 +91,9 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// release replaces the lease of this instance by a mark, which tells the waiting instances that
-// there is no response. If there is a response in place of the lease, release leaves it.
+// release replaces the lease of this instance by a mark. The mark tells the waiting instances that
+// there is no response. If there is already a response in place of the lease, release does not
+// change the response.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])
@@ -125,8 +126,8 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether err means that the value in Redis is not a string. Then another client
-// has stored it. This error does not mean that Redis is down.
+// wrongType reports whether err means that a value in Redis does not have the type that the command
+// needs, because another client has stored the value. err does not mean that Redis is down.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

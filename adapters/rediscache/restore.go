@@ -9,10 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// takeTurn tries to take the turn: a key in Redis that allows one instance at a time to restore. It
-// returns 1 if this instance has the turn now, and 0 if another instance has it. It does the same
-// as SET NX with one exception: it replaces a turn that never expires, or that expires later than
-// instances set. An attacker has written such a turn, and all instances would wait for its end.
+// takeTurn tries to take the turn: a key in Redis that allows one instance at a time to restore.
+// takeTurn returns 1 if this instance has the turn now, and 0 if another instance has the turn.
+// takeTurn does the same as SET NX with one exception: takeTurn replaces a turn that never expires,
+// or that expires later than instances set. Only an attacker writes such a turn, and without the
+// exception all instances would wait for its end.
 var takeTurn = redis.NewScript(`
 local left = redis.call("PTTL", KEYS[1])
 if left >= 0 and left <= tonumber(ARGV[3]) then
@@ -25,15 +26,15 @@ const (
 	// A turn lasts one second for each 1000 revocations that are put back.
 	perTurn = 1000
 	// An attacker who can write to Redis may take every turn. So an instance that did not get the
-	// turn more than maxDenied times in a row restores without it, with a probability of one in
-	// oneIn. The probability doubles each further time.
+	// turn more than maxDenied times in a row restores without the turn, with a probability of one
+	// in oneIn. The probability doubles each further time that the instance does not get the turn.
 	maxDenied = 3
 	oneIn     = 64
 )
 
-// restore puts back the revocations that this instance knows and that are not in seen. It also
-// publishes them, because another instance may not have received them, and an attacker may delete
-// them again before that instance reads. One instance at a time does this.
+// restore puts back the revocations that this instance knows and that are not in seen. restore also
+// publishes these revocations, because another instance may not have received them, and an attacker
+// may delete them again before that instance reads. Only one instance at a time restores.
 func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	now := time.Now()
 	lost := f.lost(seen, now, now)
@@ -62,7 +63,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			seen[text] = true // so that the next reads of this pass do not put it back again
+			seen[text] = true // so that the next reads of this pass do not restore it again
 		}
 		errKeep := f.keep(ctx, now, some...)
 		if err := f.broadcast(ctx, some...); err != nil {
@@ -75,8 +76,8 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// lost returns the known revocations that are in force, that are not in seen, and that were not
-// published after since. The Member of each is the JSON of the message.
+// lost returns the known revocations that are in force, that are not in seen, and that no instance
+// has published since the time since. The Member of each result is the JSON of the message.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

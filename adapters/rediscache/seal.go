@@ -12,7 +12,7 @@ import (
 	"errors"
 )
 
-// keys are the keys that are derived from one secret. Each has one purpose.
+// keys are the keys that are derived from one secret. Each key has one purpose.
 type keys struct {
 	name       []byte      // makes the names of entries
 	value      []byte      // for deriving the key of each entry
@@ -54,8 +54,8 @@ func mac(key []byte, parts ...string) []byte {
 	return h.Sum(nil)
 }
 
-// nameOf returns the name in Redis for the entry with the given key. It has 128 bits of the HMAC,
-// enough that two entries never have the same name.
+// nameOf returns the name in Redis for the entry with the given key. The name has 128 bits of the
+// HMAC, enough that two entries never have the same name.
 func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
@@ -73,12 +73,12 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 
 // A sealed text consists of a mark, a nonce and the ciphertext. The plaintext is the length of the
 // text, the text, and zeros up to a multiple of block bytes, so that the length of the ciphertext
-// reveals little. The name in Redis is part of what is authenticated. So a value that an attacker
-// copies to another name cannot be opened.
+// reveals little. The cipher also authenticates the name in Redis. So no instance can open a value
+// that an attacker has copied to another name.
 const (
 	sealedMark = 1   // first byte of a sealed text; also the version of this form
 	leaseMark  = "?" // in place of a response: an instance is introspecting the token
-	gaveUpMark = "-" // in place of a response: there is none, and instances need not wait any longer
+	gaveUpMark = "-" // in place of a response: no response will come, so waiting instances stop
 	block      = 256
 	overhead   = 1 + 12 + 16
 	maxSealed  = 64 << 10

@@ -14,16 +14,16 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Subscribe implements [xenaauth.RevocationBus]. It returns when ctx ends, and not before. While
-// Redis is down, it tries again at least every two seconds. When Redis is back, it reads the
-// revocations that it has missed. If Redis has lost revocations that this instance knows, by a
-// restart or because they were deleted, it puts them back and publishes them again. Subscribe makes
-// the calls of apply one after the other.
+// Subscribe implements [xenaauth.RevocationBus]. Subscribe returns when ctx ends, and not before.
+// While Redis is down, Subscribe tries to connect at least every two seconds. When Redis is back,
+// Subscribe reads the revocations that this instance has missed. If Redis has lost revocations that
+// this instance knows, by a restart or by a deletion, Subscribe puts these revocations back and
+// publishes them again. Subscribe makes the calls of apply one after the other.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
 	// Reading has its own goroutine and its own connections. A read may take long, because an
-	// attacker can store very many values in Redis. Meanwhile this instance must still receive what
-	// is published.
+	// attacker can store very many values in Redis. During a read this instance must still receive
+	// the revocations that are published.
 	var reading sync.WaitGroup
 	reading.Go(func() { f.keepReading(ctx) })
 	f.keepReceiving(ctx)
@@ -53,14 +53,15 @@ type follower struct {
 const (
 	minRetry = 50 * time.Millisecond // between two attempts to subscribe
 	maxRetry = 2 * time.Second
-	// After maxSilence without a message, a PING tests the connection. After twice that time the
-	// connection is closed.
+	// After maxSilence without a message, a PING tests the connection. After twice maxSilence
+	// without a message, the connection is closed.
 	maxSilence  = 5 * time.Second
 	minLifetime = 3 * time.Second // age of a connection at which the log says that Redis is back
 )
 
 // keepReceiving subscribes, and subscribes again whenever a subscription ends. If Redis had
-// confirmed the subscription that ended, it tries again at once, so that few messages are missed.
+// confirmed the subscription that ended, keepReceiving waits at most minRetry, so that few messages
+// are missed. Otherwise the delay grows to maxRetry.
 func (f *follower) keepReceiving(ctx context.Context) {
 	delay := minRetry
 	for {
@@ -92,8 +93,8 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// receiveAll subscribes, and applies what is published until the connection fails. confirmed
-// reports whether Redis accepted the subscription.
+// receiveAll subscribes, and applies the published revocations until the connection fails.
+// confirmed reports whether Redis accepted the subscription.
 func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
@@ -111,7 +112,7 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	default:
 	}
 	began := time.Now()
-	last := began // when something was received
+	last := began // when this instance last received a message
 	for {
 		message, err := sub.ReceiveTimeout(ctx, time.Second)
 		now := time.Now()
@@ -145,7 +146,7 @@ func (f *follower) receive(sealed string, now time.Time) {
 		f.logForged("revocations")
 		return
 	}
-	f.received.Add(1) // it is genuine, and Redis has counted it
+	f.received.Add(1) // the message is genuine, and Redis has counted it
 	if err != nil {
 		f.logNewer()
 		return

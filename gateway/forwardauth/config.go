@@ -35,15 +35,16 @@ type Config struct {
 	Find func(*http.Request) (routes.Rule, error)
 	// Dialect says which proxy sends the subrequests.
 	Dialect Dialect
-	// TrustedPeers are the networks from which the proxy connects, for example [Loopback]. A
-	// network of all addresses is refused.
+	// TrustedPeers are the networks from which the proxy connects, for example [Loopback]. New
+	// refuses a network that contains all addresses.
 	TrustedPeers []netip.Prefix
 	// Identity sets the header fields that name the user to the service behind the proxy.
 	Identity *identity.Identity
-	// PathPrefix is the path_prefix in Envoy's configuration, for example "/auth". Envoy writes it
-	// before the path of the original request. A subrequest without it is refused. PathPrefix is an
-	// error in other dialects. Do not put an [http.ServeMux] in front of the handler: it would
-	// redirect a path with ".." or "//", which the handler should refuse.
+	// PathPrefix is the path_prefix in Envoy's configuration, for example "/auth". Envoy writes
+	// PathPrefix before the path of the original request. The handler refuses a subrequest whose
+	// path does not begin with PathPrefix. In other dialects, PathPrefix must be empty. Do not put
+	// an [http.ServeMux] in front of the handler: the handler should refuse a path with ".." or
+	// "//", but a ServeMux would redirect it.
 	PathPrefix string
 }
 
@@ -52,8 +53,9 @@ func Loopback() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
-// New returns the handler for the subrequests of a proxy. It answers every path and method, and is
-// safe for concurrent use. The error of New lists every mistake in cfg, joined by [errors.Join].
+// New returns the handler for the subrequests of a proxy. The handler answers every path and
+// method, and is safe for concurrent use. The error of New lists every mistake in cfg, joined by
+// [errors.Join].
 func New(cfg Config) (http.Handler, error) {
 	var errs []error
 	wrong := func(field, format string, args ...any) {

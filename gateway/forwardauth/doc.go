@@ -14,21 +14,22 @@
 // method, host and URI of the original request, and by the Authorization field, which every proxy
 // passes on. It reads no body. Its response is one of these:
 //
-//   - 200 with an empty body, if the original request may pass. The response has every field of
-//     [identity.Identity.Names]. A field without a value is empty: otherwise a proxy that copies
-//     only the fields that it finds would keep the client's own field. Envoy accepts no other
-//     success status.
-//   - The response of [xenaauth.Middleware.Deny], if the original request may not pass. Its
-//     challenges are in one WWW-Authenticate field, because old proxies copy only one. It has no
-//     identity fields, because some proxies would send them to the client.
+//   - 200 with an empty body, if the original request is allowed. The response has every field of
+//     [identity.Identity.Names]. A field without a value is sent as an empty field: otherwise a
+//     proxy that copies only the fields of the response would keep the field that the client sent.
+//     The status is 200 because Envoy accepts no other success status.
+//   - The response of [xenaauth.Middleware.Deny], if the original request is refused. All
+//     challenges are in one WWW-Authenticate field, because old proxies copy only one. The response
+//     has no identity fields, because some proxies would send them to the client.
 //   - 403 with an empty body, if the peer is not trusted. The handler does not look at the token.
 //
 // # What the handler trusts
 //
-// Anybody that reaches the handler could describe an original request, so the handler answers the
-// peers in [Config.TrustedPeers] only. A proxy also passes on fields of the client, and some have the
-// names that another proxy uses for its description. So the handler refuses a subrequest with 400 if
-// one of the fields below is repeated, empty or malformed, or contradicts another one.
+// Any program that reaches the handler could describe an original request, so the handler answers
+// only the peers in [Config.TrustedPeers]. A proxy also passes on fields of the client. Some of
+// these fields have names with which another kind of proxy describes the original request. So the
+// handler refuses a subrequest with 400 if a field of this list is repeated, empty or malformed, or
+// contradicts another field of the list:
 //
 //	Nginx, HAProxy   X-Original-Method, X-Original-Host, X-Original-URI
 //	Traefik, Caddy   X-Forwarded-Method, X-Forwarded-Host, X-Forwarded-Uri
@@ -36,9 +37,9 @@
 //
 // The host is required, because rules can name hosts.
 //
-// The handler also refuses a subrequest with a Forwarded field (RFC 7239). None of these proxies
-// writes one, and a service behind the proxy may believe it. If another proxy in front writes one,
-// remove it from the subrequest.
+// The handler also refuses a subrequest with a Forwarded field (RFC 7239). None of the proxies
+// above writes this field, but a service behind the proxy may believe it. If another proxy in front
+// writes a Forwarded field, remove the field from the subrequest.
 //
 // A policy ([xenaauth.WhereRequest]) sees the method, host and URI of the original request and the
 // other fields of the subrequest, without identity fields and without a body. RemoteAddr is the
@@ -46,8 +47,8 @@
 //
 // # Dialects
 //
-// nginx treats each refusal but 401 and 403 as an error of the handler. For nginx the handler
-// therefore sends 401 instead of 400, with the same challenge, which says invalid_request. 503 stays
-// and reaches the client as 500. docs/gateway.md shows how to turn it into 503 again, how to
-// configure each proxy, and what each proxy gets wrong.
+// nginx treats each refusal except 401 and 403 as an error of the handler. For nginx the handler
+// therefore sends 401 instead of 400, with the same challenge, which says invalid_request. If the
+// handler sends 503, the client gets 500 from nginx. docs/gateway.md shows how to turn this 500
+// into 503 again, how to configure each proxy, and what each proxy gets wrong.
 package forwardauth

@@ -21,18 +21,19 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.trusted(r.RemoteAddr) {
 		w.Header().Set("Cache-Control", "no-store")
-		// Without a challenge, because no client should send a token here.
+		// The response has no challenge, because no client should send a token here.
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	decided := false
 	defer func() {
-		// A policy, a proof or a hook panicked: without a status the response would be 200.
+		// A policy, a proof or a hook panicked. Without a status, the response would be 200.
 		if !decided {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
 	}()
-	// Separate from the header of the response, because a refusal must not contain them.
+	// The identity fields are not yet in the header of the response, because a refusal must not
+	// contain identity fields.
 	fields := make(http.Header)
 	original, allowed, err := h.check(r, fields)
 	if err != nil {
@@ -41,7 +42,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	decided = true // not before: a Proof may panic in Challenge
+	decided = true // only after Challenge, because a Proof may panic there
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")
@@ -50,16 +51,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// check decides about the original request that a subrequest describes. It sets the identity fields
-// in fields. If it can't read the description, it returns the subrequest as original, so that the
-// refusal has a request.
+// check decides whether the original request that a subrequest describes is allowed. check writes
+// the identity fields into fields. If check can't read the description, it returns the subrequest
+// as original, because deny needs a request.
 func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// This is a requirement, so that the event of the request already contains the refusal of a
-	// user whose identity does not fit.
+	// The check of the length and content of the identity fields is a requirement, so that the
+	// event of the request reports the refusal.
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(fields, u)
 	})
@@ -95,15 +96,15 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }
 
-// refusal is the ResponseWriter for a refusal. It has no Unwrap method, because a hook could set
-// another status through it.
+// refusal is the ResponseWriter for a refusal. It has no Unwrap method, because a hook could use
+// the unwrapped ResponseWriter to set another status.
 type refusal struct {
 	http.ResponseWriter
 	only401 bool // the dialect needs 401 instead of 400
 }
 
 // WriteHeader joins all challenges into one field (RFC 9110, section 11.6.1), because old proxies
-// forward only one, and sends the status.
+// forward only one challenge field. Then WriteHeader sends the status.
 func (w *refusal) WriteHeader(status int) {
 	if challenges := w.Header()["Www-Authenticate"]; len(challenges) > 1 {
 		w.Header()["Www-Authenticate"] = []string{strings.Join(challenges, ", ")}

@@ -23,8 +23,8 @@ const (
 )
 
 // The two families of fields in which proxies describe the original request, in the spelling of
-// http.Header. A proxy sets one family, and forwards fields of the other family as the client sent
-// them.
+// http.Header. A proxy writes the fields of one family, and forwards the fields of the other family
+// as the client sent them.
 var (
 	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
@@ -60,8 +60,8 @@ func readFields(h http.Header, names origin) (o origin, err error) {
 	return o, nil
 }
 
-// originalRequest builds the original request from the description of the proxy. Its header is that
-// of the subrequest, without the fields that name the user.
+// originalRequest builds the original request from the description of the proxy. The original
+// request gets the header of the subrequest, without the fields that name the user.
 func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	o, err := h.read(r)
 	if err == nil {
@@ -129,7 +129,7 @@ func (o origin) check(h http.Header) error {
 	return nil
 }
 
-// contradicts reports whether the field is present, but is repeated or has another value than
+// contradicts reports whether a field is present, and is repeated or has a value that differs from
 // value.
 func contradicts(field []string, value string, same func(a, b string) bool) bool {
 	return field != nil && (len(field) != 1 || !same(field[0], value))
@@ -137,8 +137,8 @@ func contradicts(field []string, value string, same func(a, b string) bool) bool
 
 func same(a, b string) bool { return a == b }
 
-// sameHost reports whether the host in a field is host. It ignores case and port, because some
-// proxies write the port and others don't.
+// sameHost reports whether a field names the given host. sameHost ignores case and port, because
+// some proxies write the port and others leave it out.
 func sameHost(field, host string) bool {
 	got, err := target.Host(field)
 	return err == nil && got == host

@@ -15,10 +15,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// AssertionConfig configures the assertion: a signed token that says to the service who the user
-// is. The gateway signs a new one for each request. It has the form of an access token (RFC 9068),
-// and the service verifies it like one. If the service uses this library, it needs Issuer, Audience
-// and, as [xenaauth.Config.JWKSURL], the URL of [Identity.JWKSHandler].
+// AssertionConfig configures the assertion: a signed token that tells the service who the user is.
+// The gateway signs a new assertion for each request. An assertion has the form of an access token
+// (RFC 9068), and the service verifies an assertion like an access token. A service that uses this
+// library needs Issuer, Audience and, as [xenaauth.Config.JWKSURL], the URL of
+// [Identity.JWKSHandler].
 //
 // The assertion has these claims:
 //   - the gateway's own iss, aud, iat, exp and jti;
@@ -27,22 +28,24 @@ import (
 //   - token_iss, the issuer of the access token. Two issuers may use the same subject, client or
 //     session. If an assertion has no token_iss, the gateway has a single issuer.
 //
-// If a client acts for itself, the assertion has no sub. The service, like the gateway, accepts it
-// only with [xenaauth.Config.AllowClientTokens].
+// If a client acts for itself, the assertion has no sub. Set [xenaauth.Config.AllowClientTokens] in
+// the gateway and in the service: otherwise the gateway refuses the access token, and the service
+// refuses the assertion.
 type AssertionConfig struct {
 	// Header is the name of the field that contains the assertion. "" is X-Auth-Assertion.
 	Header string
 	// Issuer is the claim iss, which names the gateway. It is required, and must not be the issuer
 	// of access tokens.
 	Issuer string
-	// Audience is the claim aud, which names the service. It is required. It must not be an API for
-	// which clients get access tokens, and not a client.
+	// Audience is the claim aud, which names the service. It is required. Audience must be neither
+	// the audience of access tokens nor the ID of a client.
 	Audience string
 	// Lifetime is for how long an assertion is valid. If the access token expires earlier, the
-	// assertion expires with it. 0 is one minute; the maximum is 5 minutes.
+	// assertion expires at the same time as the access token. 0 is one minute; the maximum is 5
+	// minutes.
 	Lifetime time.Duration
 	// Keys are private keys: ECDSA with P-256 (ES256) or Ed25519 (EdDSA). The first key signs. The
-	// public keys of all of them are published.
+	// public keys of all Keys are published.
 	Keys []crypto.Signer
 	// Claims are the names of further claims, which are copied unchanged from the access token.
 	Claims []string
@@ -76,8 +79,8 @@ type assertion struct {
 // issuerClaim is the name of the claim with the issuer of the access token.
 const issuerClaim = "token_iss"
 
-// ownClaims are claims that Config.Claims must not list: the gateway writes them itself, or they
-// would turn the assertion into another kind of token.
+// ownClaims are claims that Config.Claims must not list: the gateway writes these claims itself, or
+// these claims would turn the assertion into another kind of token.
 var ownClaims = []string{
 	"iss", "aud", "exp", "nbf", "iat", "jti", "sub", "client_id", "azp", "scope", "scp", "sid",
 	"auth_time", "acr", "amr", "cnf", "nonce", "at_hash", "c_hash", "events", "token_introspection",
@@ -106,8 +109,8 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// The names are compared without regard to case, because some readers would take them for
-		// one claim.
+		// The names are compared without regard to case, because some readers would take two names
+		// that differ only in case for one claim.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
 			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
@@ -132,8 +135,8 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 		expires = end
 	}
 	if expires.Unix() <= now.Unix() {
-		// The access token was accepted only because of the clock skew. An assertion with its exp
-		// would already be expired.
+		// The access token has expired, and was accepted only because of the clock skew. An
+		// assertion with the same exp would already be expired.
 		return "", &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	}
 	claims := map[string]any{

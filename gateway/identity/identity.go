@@ -15,11 +15,12 @@
 //   - X-Auth-Client is the application.
 //   - X-Auth-Scopes is what the application may do.
 //   - X-Auth-Issuer is the issuer of the access token. Two issuers may have the same subject or the
-//     same client: a service behind a gateway with several issuers must compare both fields.
+//     same client. So a service behind a gateway with several issuers must compare X-Auth-Issuer
+//     too.
 //
 // [Config.ClaimHeaders] adds fields for other claims, for example "X-Auth-Session": "sid". Set sets
-// every field on every request. A field is empty if the token does not have its value, so that no
-// proxy on the way forwards a client's own field in its place.
+// every field on every request. If the token has no value for a field, Set sets the field to the
+// empty value, so that no proxy on the way forwards a field of the client in its place.
 //
 // The fields are not signed. A client that can reach the service without the gateway can be any
 // user. [Config.Assertion] sends a signed token instead.
@@ -28,15 +29,15 @@
 //
 // A value is printable ASCII. Each byte of its UTF-8 form that is not printable ASCII, and each
 // space, comma, '"' and '%', is written as % and two upper-case hexadecimal digits. To read a list,
-// first split it at its spaces. Then decode each element once, as a path of a URL is decoded
-// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a value with a space
-// or a comma cannot be taken for two.
+// first split the list at its spaces. Then decode each element once, as a path of a URL is decoded
+// (url.PathUnescape, decodeURIComponent). So no value can end its field, and a reader cannot take a
+// value with a space or a comma for two values.
 //
 // # With httputil.ReverseProxy
 //
 //   - Call Set in Rewrite, on the header of ProxyRequest.Out. ReverseProxy removes the fields that
 //     the client named in Connection before it calls Rewrite, but after it calls Director.
-//   - Set Out.Trailer to nil: trailers come after the header.
+//   - Set Out.Trailer to nil, because a client can send identity fields in the trailer too.
 //   - Before ReverseProxy gets the request, remove the client's Upgrade, unless it is exactly one
 //     field with the value websocket. After an upgrade to h2c, the client would send requests with
 //     identity fields of its own.
@@ -58,8 +59,8 @@ import (
 // most services.
 //
 // The name of a field consists of letters, digits and "-", at most 64 of them. [New] refuses two
-// names that a careless reader could confuse, because it ignores case or takes "-" for another
-// separator. It also refuses names that have a meaning in HTTP or for proxies.
+// names if a careless reader could confuse them, for example a reader that ignores case or takes
+// "-" for another separator. [New] also refuses names that have a meaning in HTTP or for proxies.
 type Config struct {
 	// UserHeader is the name of the field with [xenaauth.User.Subject]. "" is X-Auth-User.
 	UserHeader string
@@ -76,12 +77,13 @@ type Config struct {
 	// elements. If the claim is an object, the user is refused, because the text of an object could
 	// be confused with another value.
 	ClaimHeaders map[string]string
-	// MaxBytes is the largest length of all fields together, with their names and separators. A
-	// user that needs more is refused. 0 is 3 KiB: nginx reads the header of a response into one
-	// buffer, which has 4 KiB unless proxy_buffer_size is set.
+	// MaxBytes is the largest length of all fields together, with their names and separators. If
+	// the fields of a user are longer, the user is refused. 0 is 3 KiB: nginx reads the header of a
+	// response into one buffer, which has 4 KiB unless proxy_buffer_size is set.
 	MaxBytes int
-	// Assertion configures a signed token for the service. The fields above are then empty, unless
-	// [AssertionConfig.WithHeaders] is set. If nil, no token is sent.
+	// Assertion configures a signed token for the service. The fields above are empty if Assertion
+	// is set, unless [AssertionConfig.WithHeaders] is also set. If Assertion is nil, no token is
+	// sent.
 	Assertion *AssertionConfig
 }
 
@@ -190,11 +192,11 @@ func (i *Identity) Names() []string {
 //
 // After an error, do not forward the request. The error wraps an [*xenaauth.Error] for
 // [xenaauth.Middleware.Deny], with one of these reasons:
-//   - ReasonForbidden: a claim of the token does not fit into the fields. A new token with the same
-//     claims would not help.
-//   - ReasonExpired: the access token has expired. The middleware accepted it because of the clock
-//     skew, but an assertion would be expired.
-//   - ReasonUnavailable: the signing key fails.
+//   - ReasonForbidden: a claim of the token cannot be written into a field, or the fields are
+//     longer than [Config.MaxBytes]. A new token with the same claims would not help.
+//   - ReasonExpired: the access token has expired. The middleware accepted the access token because
+//     of the clock skew, but an assertion would be expired.
+//   - ReasonUnavailable: the signing key returned an error.
 func (i *Identity) Set(h http.Header, u *xenaauth.User) error {
 	i.Strip(h)
 	values := make([]string, len(i.fields))
@@ -239,7 +241,8 @@ func (i *Identity) size(values []string) (n int) {
 	return n
 }
 
-// errForbidden refuses a user whose identity does not fit into a header field.
+// errForbidden refuses a user whose claims are too long for the identity fields, or cannot be
+// written into them.
 var errForbidden = &xenaauth.Error{Reason: xenaauth.ReasonForbidden}
 
 func subject(u *xenaauth.User) (string, error) { return encode(u.Subject()), nil }

@@ -16,8 +16,8 @@ import (
 const keySetMaxAge = 5 * time.Minute
 
 // SetKeys replaces the keys of the assertions: the first key signs, and all public keys are
-// published. If SetKeys returns an error, the keys stay as they were. Without [Config.Assertion] it
-// returns an error.
+// published. If SetKeys returns an error, the keys stay as they were. Without [Config.Assertion],
+// SetKeys returns an error.
 //
 // A verifier that caches the key set must know a key before the gateway signs with it. So a
 // rotation takes three calls:
@@ -26,9 +26,10 @@ const keySetMaxAge = 5 * time.Minute
 //     old key after it.
 //  3. When the last assertion with the old key has expired: SetKeys with the new key alone.
 //
-// A verifier that fetches the key set when it meets an unknown key, like this library, needs no
-// waiting. All instances of a gateway need the same keys: finish each step on all instances before
-// the next step. To withdraw a stolen key, leave it out at once.
+// If all verifiers fetch the key set when they meet an unknown key, as this library does, no
+// waiting is necessary. All instances of a gateway need the same keys: finish each step on all
+// instances before the next step. To withdraw a stolen key, call SetKeys without the stolen key
+// immediately.
 func (i *Identity) SetKeys(signers []crypto.Signer) error {
 	if i.assertion == nil {
 		return errors.New("identity: SetKeys without Config.Assertion")

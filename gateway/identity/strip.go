@@ -10,12 +10,13 @@ import (
 )
 
 // Strip removes from the header of a request every field that a service could take for a field of
-// Set. It compares names without regard to case, and takes every character that is not a letter or
-// digit for "-", because CGI, WSGI and others confuse "-", "_" and ".". It also removes the names
-// of these fields from Connection. Otherwise a client could make the next proxy remove the fields
-// that Set sets.
+// Set. Strip compares names without regard to case, and takes every character that is not a letter
+// or digit for "-", because CGI, WSGI and others confuse "-", "_" and ".". Strip also removes the
+// names of identity fields from the Connection field. Otherwise a client could make the next proxy
+// remove the fields that Set sets.
 //
-// A request may also have fields in its trailer. Call Strip for the trailer too, or drop it.
+// A request may also have fields in its trailer. Call Strip for the trailer too, or remove the
+// whole trailer.
 func (i *Identity) Strip(h http.Header) {
 	var buf [maxName]byte
 	for name, values := range h {
@@ -63,8 +64,8 @@ func fold(b []byte, name string) []byte {
 }
 
 // reserved and reservedPrefixes are folded names and beginnings of names that have a meaning in
-// HTTP or for proxies. No identity field may have such a name, because it would change how a proxy
-// handles the request, or the response of forward-auth.
+// HTTP or for proxies. No identity field may have a reserved name, because the field would change
+// how a proxy handles the request or the response of forward-auth.
 var (
 	reserved = []string{
 		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop",

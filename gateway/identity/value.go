@@ -11,7 +11,7 @@ import (
 )
 
 // encode returns s in printable ASCII, percent-encoded, so that no value can end, split or shorten
-// a header field. It encodes "%" too, so that the result can be decoded.
+// a header field. encode also replaces "%", so that a reader can decode the result.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -39,9 +39,9 @@ func encode(s string) string {
 // for the beginning of a string.
 func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
-// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). It leaves out a
-// scope with a space, which a claim with an array can contain: in the field it would read as two
-// scopes.
+// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). A claim with an
+// array can contain a scope with a space. scopeTokens leaves this scope out, because in the field
+// it would look like two scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {

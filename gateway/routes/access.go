@@ -38,14 +38,14 @@ func Require(rs ...xenaauth.Requirement) Access {
 	return Access{kind: require, requirement: all}
 }
 
-// Optional allows a request without a token, and its handler finds no user. If a request has a
-// token, the token must be valid: see [xenaauth.Middleware.CheckOptional].
+// Optional allows a request without a token; the handler of this request finds no user. If a
+// request has a token, the token must be valid: see [xenaauth.Middleware.CheckOptional].
 func Optional() Access { return Access{kind: optional} }
 
 // Public allows every request. The credentials are not read, and the handler finds no user.
 func Public() Access { return Access{kind: public} }
 
-// Deny allows no request. Use it for an exception from a wider rule.
+// Deny allows no request. Use Deny for an exception from a rule that covers more requests.
 func Deny() Access { return Access{kind: deny} }
 
 // Requirement returns the requirement that [Require] got, joined by AllOf. ok is false if a is not
@@ -85,8 +85,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether every user that a allows is also allowed by b. It compares policies by
-// name.
+// atLeast reports whether b allows every user that a allows. atLeast treats two policies with the
+// same name as the same policy.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:

@@ -12,9 +12,10 @@ import (
 // A method is named /package.Service/Method, as the functions Methods and Procedures of the
 // adapters return it.
 //
-// The error lists each method whose POST requests no rule matches: its calls are refused. It also
-// lists each rule that names one of the services and matches no method: if its method is
-// misspelled, a wider rule decides about the calls. Hosts of rules are ignored.
+// The error lists each method that no rule matches as a POST request: calls of this method are
+// refused. The error also lists each rule that names one of the services and matches no method. The
+// method in this rule is probably misspelled, and a wider rule or no rule decides about the calls.
+// Audit ignores the hosts of rules.
 func (t *Table) Audit(methods ...string) error {
 	var errs []error
 	services := make(map[string]bool)

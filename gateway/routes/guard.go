@@ -28,12 +28,12 @@ var (
 	errDenied   = noRule(errors.New("the rule denies access"))
 )
 
-// Check finds the rule for r and checks r by it. It returns r with the user in its context, if
-// there is one, and the rule. The error is an [*xenaauth.Error]. Options.Event of
+// Check finds the rule for r and checks r by this rule. Check returns the rule, and r with the user
+// in its context if the request has a user. The error is an [*xenaauth.Error]. Options.Event of
 // [xenaauth.Options] gets one event for each request, with the pattern of the rule as its route.
 //
-// If there is a user, it must also meet the requirements rs, which are checked after those of the
-// rule.
+// If the request has a user, the user must also meet the requirements rs. Check asks for rs after
+// the requirements of the rule.
 //
 // If the find function returns an error that is not an [*xenaauth.Error], the request is refused as
 // an outage: 503. If [xenaauth.Config.AllowAnyAudience] is set, a rule that requires no scope
@@ -66,7 +66,8 @@ func (g *Guard) Check(r *http.Request, rs ...xenaauth.Requirement) (*http.Reques
 	return r, rule, err
 }
 
-// withPattern returns a copy of r with another Pattern. Events and logs name the route by it.
+// withPattern returns a copy of r with another Pattern. Events and logs name the route by the
+// Pattern.
 func withPattern(r *http.Request, pattern string) *http.Request {
 	if pattern == "" || pattern == r.Pattern {
 		return r
@@ -77,8 +78,8 @@ func withPattern(r *http.Request, pattern string) *http.Request {
 	return c
 }
 
-// Handler returns a handler that calls next for each request that the guard allows. It answers
-// other requests like [xenaauth.Middleware.Require]. It panics if next is nil.
+// Handler returns a handler that calls next for each request that the guard allows. The handler
+// answers refused requests like [xenaauth.Middleware.Require]. Handler panics if next is nil.
 func (g *Guard) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("routes: nil handler")
@@ -86,7 +87,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			// A policy, a proof or a hook panicked: without a status the response would be 200.
+			// A policy, a proof or a hook panicked. Without a status, the response would be 200.
 			if !decided {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
@@ -98,7 +99,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // not before: a Proof may panic in Challenge
+		decided = true // only after Challenge, because a Proof may panic there
 		next.ServeHTTP(w, allowed)
 	})
 }

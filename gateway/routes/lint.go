@@ -53,10 +53,11 @@ func (f Finding) String() string {
 	return fmt.Sprintf("%s: %s", rule, f.Kind)
 }
 
-// Lint returns the rules that are legal and probably mistakes, in the order of the rules. It
-// compares policies by name. An exception from a rule that denies is not a finding, because denying
-// is the default. If a rule for every path has an exception that makes GET or HEAD of a single path
-// public, this is not a finding either: it is probably a health check.
+// Lint returns the rules that are legal and probably mistakes, in the order of the rules. Lint
+// treats two policies with the same name as the same policy. An exception from a rule that denies
+// is not a finding, because denying is the default. If a rule for every path has an exception that
+// makes GET or HEAD of a single path public, the exception is not a finding: it is probably a
+// health check.
 func (t *Table) Lint() (findings []Finding) {
 	tree := new(patternTree)
 	for _, r := range t.rules {
@@ -90,7 +91,8 @@ func (t *Table) Lint() (findings []Finding) {
 		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
 			continue
 		}
-		// Many tables require more to write than to read, so this is not a finding.
+		// Many tables require more to write than to read. So a rule for a method that writes is a
+		// finding only if the other methods are public or optional.
 		if r.pattern.isRead() || rest.Access.IsPublic() || rest.Access.IsOptional() {
 			report(FindingMethodGap, rest.Rule)
 		}
@@ -107,8 +109,8 @@ func isProbe(r, wider *route) bool {
 }
 
 // next returns the rule that would decide about all requests to the path of r if r didn't exist. If
-// several rules would decide about them, it returns nil. method is the method of r, or "" for all
-// methods that no rule names.
+// several rules would decide about parts of these requests, next returns nil. method is the method
+// of r, or "" for all methods that no rule names.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -123,8 +125,8 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// before reports whether a ServeMux prefers p to q if a request matches both. It compares first the
-// hosts, then the methods, then the paths.
+// before reports whether a ServeMux prefers p to q if a request matches both p and q. before first
+// compares the hosts, then the methods, then the paths.
 func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
@@ -148,10 +150,10 @@ func (t *Table) decides(r, other *route) bool {
 }
 
 // shadows reports whether more specific rules with the host and method of r cover path. If path
-// ends in a multi segment and no single rule covers it, shadows checks its three parts: the path
-// that ends in the slash, the paths with one more segment, and the paths below those. This
-// recursion ends, because a rule covers either all or none of the paths that are longer than the
-// longest pattern.
+// ends in a multi segment and no single rule covers path, shadows checks three parts of path: the
+// path that ends in the slash, the paths with one more segment, and the paths with two or more
+// further segments. The recursion ends, because a rule covers either all or none of the paths that
+// are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

@@ -73,8 +73,8 @@ func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
 	return segments, nil
 }
 
-// parseLiteral decodes a segment without a wildcard. It refuses a segment that can match no
-// request, because [Table.Find] refuses every request with it.
+// parseLiteral decodes a segment without a wildcard. parseLiteral refuses a segment that can match
+// no request, because [Table.Find] refuses every request whose path has this segment.
 func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	switch {
 	case strings.ContainsAny(s, "{}"):
@@ -136,8 +136,8 @@ func (p pattern) slashed() bool {
 // isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// bare returns the path of the pattern. If the path ends in a slash, it leaves out the part after
-// that slash.
+// bare returns the path of the pattern without its last segment if the path ends in a slash, and
+// the whole path otherwise.
 func (p pattern) bare() []segment {
 	if p.slashed() {
 		return p.path[:len(p.path)-1]

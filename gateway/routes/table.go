@@ -28,9 +28,10 @@ type Rule struct {
 // Options configure [New]. A nil pointer means the zero value, and the zero value of each field is
 // its default.
 type Options struct {
-	// IgnoreCase compares patterns and paths without regard to case. It is for upstreams that
-	// ignore case too, like ASP.NET: to them /Admin and /admin are one path. Servers disagree about
-	// the lower case of some characters; a path with such a character is then refused.
+	// IgnoreCase compares patterns and paths without regard to case. Set IgnoreCase if the
+	// upstreams ignore case too, like ASP.NET: to these upstreams /Admin and /admin are one path.
+	// Servers disagree about the lower case of some characters; with IgnoreCase, a path with one of
+	// these characters is refused.
 	IgnoreCase bool
 }
 
@@ -72,9 +73,9 @@ func (r *route) String() string { return ruleName(r.Rule) }
 func ruleName(r Rule) string { return fmt.Sprintf("%s (%s)", r.Source, r.Pattern) }
 
 // New returns a table of rules. Its error lists every mistake, joined by [errors.Join], each with
-// the Source of its rule. A mistake is a pattern that is illegal, a pattern that conflicts with
-// another one, a pattern that matches no request because [Table.Find] refuses all of them, or a
-// rule without an Access.
+// the Source of its rule. A mistake is a pattern that is illegal, a pattern that conflicts with the
+// pattern of another rule, a pattern whose requests are all refused by [Table.Find], or a rule
+// without an Access.
 func New(rules []Rule, opts *Options) (*Table, error) {
 	t := &Table{mux: http.NewServeMux(), ignoreCase: opts != nil && opts.IgnoreCase}
 	if !muxReadsMethods() {
@@ -130,7 +131,7 @@ func (t *Table) add(r *route) error {
 }
 
 // register adds a route to a ServeMux. The ServeMux panics if the pattern is wrong; register
-// returns this as an error.
+// returns the value of the panic as an error.
 func register(mux *http.ServeMux, r *route) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -188,9 +189,10 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 }
 
 // otherSlash returns the rule for the path with a slash at its end added, or removed if the path
-// has one. Many routers ignore this slash, so a client must not avoid the rule for /admin by
-// sending /admin/, or the rule for the paths below /admin/ by sending /admin. If the other rule is
-// wider than found, it does not matter, and otherSlash returns nil.
+// has a slash at its end. Many routers ignore this slash, so a client must not avoid the rule for
+// /admin by sending /admin/, or the rule for the paths below /admin/ by sending /admin. If the
+// pattern of that rule is wider than the pattern of found, otherSlash returns nil: found is an
+// exception from the wider rule.
 func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
@@ -217,8 +219,8 @@ func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }
 
-// match returns the rule that the ServeMux finds for a path. It returns nil if the ServeMux finds
-// one of its own handlers, which redirect or answer 404 or 405.
+// match returns the rule that the ServeMux finds for a path. match returns nil if the ServeMux
+// finds no rule, and would itself redirect or answer 404 or 405.
 func (t *Table) match(to *target.Target, path string) *route {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})
 	found, _ := h.(*route)
@@ -226,7 +228,7 @@ func (t *Table) match(to *target.Target, path string) *route {
 }
 
 // muxReadsMethods reports whether ServeMux accepts methods in patterns. Before Go 1.22, and with
-// GODEBUG=httpmuxgo121=1, it takes a method for the beginning of a host.
+// GODEBUG=httpmuxgo121=1, ServeMux takes a method for the beginning of a host.
 func muxReadsMethods() bool {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{x}", new(route))

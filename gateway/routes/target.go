@@ -8,7 +8,8 @@ import (
 )
 
 // readTarget returns the target of a request that came over the wire, or that a program made from
-// what a proxy said. Handlers and upstreams see r.URL, so the target is read from there.
+// the description of a proxy. readTarget reads the path from r.URL, because handlers and upstreams
+// see r.URL.
 func readTarget(r *http.Request) (target.Target, error) {
 	u := r.URL
 	switch {

@@ -19,15 +19,15 @@ import (
 // Options configure a [File]. A nil pointer means the zero value, and the zero value of each field
 // is its default.
 type Options struct {
-	// Interval is how often Watch reads the file. 0 is 2 seconds. Watch uses new content only when
-	// it has read the same content twice, because a half-written file can be valid.
+	// Interval is how often Watch reads the file. 0 is 2 seconds. Watch uses new content only after
+	// two reads in a row have found the same content, because a half-written file can be valid.
 	Interval time.Duration
 	// Logger receives a record when Watch uses a new table, and when it refuses a file. nil is
 	// [slog.Default].
 	Logger *slog.Logger
 }
 
-// File is a table of rules that is read from a file, and read again when the file changes. It is
+// File is a table of rules that is read from a file, and read again when the file changes. File is
 // safe for concurrent use.
 type File struct {
 	path     string
@@ -40,8 +40,8 @@ type File struct {
 	pending string // the state of the file when Watch last read it
 }
 
-// Open reads the table from a file. The error is that of [Parse], or says why the file can't be
-// read. It contains only the last element of path.
+// Open reads the table from a file. The error is an error of [Parse], or says why the file can't be
+// read. The error contains only the last element of path.
 func Open(path string, opts *Options) (*File, error) {
 	f := &File{path: path, interval: 2 * time.Second, logger: slog.Default()}
 	if opts != nil && opts.Interval > 0 {
@@ -63,7 +63,7 @@ func (f *File) Table() *routes.Table { return f.current.Load() }
 func (f *File) Find(r *http.Request) (routes.Rule, error) { return f.current.Load().Find(r) }
 
 // Reload reads the file again, for example after SIGHUP. If Reload returns an error, the old table
-// stays in force. Each request is decided by one whole table, the old one or the new one.
+// stays in force. One whole table decides about each request: the old table or the new table.
 func (f *File) Reload() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -93,10 +93,11 @@ func state(data []byte, err error) string {
 	return "content " + string(data)
 }
 
-// Watch puts a new table in force whenever the content of the file has changed. It returns the
-// error of ctx when ctx ends. It compares the content and not the time of the file: Kubernetes
-// changes a ConfigMap by replacing symbolic links, and an editor can keep the time. If a file has a
-// mistake, Watch logs it once, and tries again when the content changes.
+// Watch puts a new table in force whenever the content of the file has changed. Watch returns when
+// ctx ends, with the error of ctx. Watch compares the content and not the time of the file:
+// Kubernetes changes a ConfigMap by replacing symbolic links, and an editor can keep the time. If a
+// file has a mistake, Watch logs the mistake once, and parses the file again when the content
+// changes.
 func (f *File) Watch(ctx context.Context) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()

@@ -89,8 +89,8 @@ func (p *parser) wrong(n *yaml.Node, format string, args ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %s", p.name, n.Line, fmt.Sprintf(format, args...)))
 }
 
-// checkPlain refuses features of YAML other than lists, mappings and values, because with them a
-// rule could have another meaning than its text shows.
+// checkPlain refuses features of YAML other than lists, mappings and values, because with other
+// features a rule could mean something different from what its text shows.
 func (p *parser) checkPlain(n *yaml.Node, depth int) {
 	const deepest = 8
 	switch {
@@ -110,7 +110,8 @@ func (p *parser) checkPlain(n *yaml.Node, depth int) {
 }
 
 // fields calls the function read with each key of a mapping and its value. read returns false if it
-// does not know the key. Unknown and repeated keys are mistakes; their texts begin with prefix.
+// does not know the key. Unknown and repeated keys are mistakes; the error texts of these mistakes
+// begin with prefix.
 func (p *parser) fields(n *yaml.Node, prefix string, read func(key string, value *yaml.Node) (known bool)) {
 	if n.Kind != yaml.MappingNode {
 		p.wrong(n, "%swant a mapping", prefix)

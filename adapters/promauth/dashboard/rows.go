@@ -19,8 +19,8 @@ type chart struct {
 	queries     []query
 }
 
-// query is one query of a panel, in a short form: selected adds what all queries have. Each label in
-// the legend is a label of the result.
+// query is one query of a panel, in a short form. The method selected adds the parts that all
+// queries share. Each label in the legend is a label of the result.
 type query struct{ expr, legend string }
 
 // selected returns the query with the variables of the dashboard: "{}" and "{," become the selection
