@@ -22,8 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements are the procedures of the service "t.T", each with its requirement. Each has a unary
-// form and a stream.
+// requirements are the procedures of the service "t.T", each with its requirement. Each procedure
+// has a unary form and a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),

@@ -121,8 +121,8 @@ func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	return hcm.GetHttpFilters()
 }
 
-// decode decodes YAML in the way of Envoy, which converts it to JSON first. It fails if Envoy does
-// not have a field.
+// decode decodes YAML as Envoy does, which converts the YAML to JSON first. decode fails if the
+// YAML has a field that Envoy does not have.
 func decode(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any

@@ -90,8 +90,8 @@ func (panickingProof) Params() map[string]string                   { return nil 
 func (panickingProof) Confirm(*http.Request, string, string) error { return nil }
 func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the secret list") }
 
-// TestPanicOfProof has a proof that panics when it sets the fields of a response. A refusal stays
-// what it is, and a request that would pass is an outage.
+// TestPanicOfProof has a proof that panics when it sets the fields of a response. A refused request
+// still gets its refusal, and a request that would be allowed gets 503.
 func TestPanicOfProof(t *testing.T) {
 	s := start(t, &xenaauth.Options{
 		Proofs: []xenaauth.Proof{panickingProof{}}, Logger: slog.New(slog.DiscardHandler),

@@ -28,8 +28,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// requirements are the methods of the service "t.T", each with its requirement. Each has a unary
-// form and a stream.
+// requirements are the methods of the service "t.T", each with its requirement. Each method has a
+// unary form and a stream.
 var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Any":    xenaauth.AnyUser(),
 	"/t.T/Scope":  xenaauth.AllScopes("a", "b"),

@@ -98,8 +98,8 @@ func (panickingProof) Params() map[string]string                     { return ni
 func (p panickingProof) Confirm(*http.Request, string, string) error { return p.confirm }
 func (panickingProof) Respond(http.Header, *http.Request, error)     { panic("the secret list") }
 
-// TestPanicOfProof has a proof that panics when it sets the fields of a response. No panic leaves
-// the guard: it would end the server.
+// TestPanicOfProof has a proof that panics when it sets the fields of a response. The guard must
+// recover from the panic, because the panic would end the server.
 func TestPanicOfProof(t *testing.T) {
 	captureLog(t)
 	issuer := xenaauthtest.NewIssuer(nil)

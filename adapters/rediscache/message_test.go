@@ -27,8 +27,9 @@ func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 do not contain an issuer. An instance enforces them, both when it reads
-// them and when it receives them. It puts their text back unchanged.
+// Messages of version 1 do not contain an issuer. An instance enforces these messages, both when
+// the instance reads them and when it receives them. The instance puts the text of these messages
+// back unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -49,8 +50,8 @@ func TestMessagesOfVersion1(t *testing.T) {
 	eventually(t, func() bool { return admin.ZScore(context.Background(), setName, kept).Err() == nil })
 }
 
-// A message of a later version may have another meaning. An instance neither enforces it nor
-// removes it, and logs it once.
+// A message of a later version may have another meaning. An instance neither enforces nor removes
+// this message, and logs once that the message exists.
 func TestMessagesOfLaterVersions(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -29,8 +29,8 @@ func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	}
 }
 
-// shares reports whether two instances share introspection responses: a token that one has
-// introspected causes no introspection by the other.
+// shares reports whether two instances share introspection responses: if one instance has
+// introspected a token, the other instance does not introspect it.
 func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)

@@ -54,8 +54,8 @@ func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 }
 
 // An instance takes a lease before it introspects a token, and other instances wait for its
-// response. The instance with the lease may end, or take longer than the others wait. Then the
-// others continue without it.
+// response. The instance with the lease may end, or take longer than the other instances wait. In
+// both cases the other instances introspect the token themselves.
 func TestLeaseEnds(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -88,7 +88,7 @@ func TestLeaseEnds(t *testing.T) {
 	}
 }
 
-// If the introspection call of an instance fails, the instances that wait for it continue at once.
+// If the introspection call of an instance fails, the waiting instances continue immediately.
 func TestGivingUp(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

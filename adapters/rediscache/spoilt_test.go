@@ -125,7 +125,7 @@ func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// An instance notices that it missed a message, also after the counter was overwritten.
+// An instance notices that it missed a message, even after the counter was overwritten.
 func TestCounterBeginsAnew(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -160,8 +160,8 @@ func TestJunkIsCleared(t *testing.T) {
 		tokens = append(tokens, f.issuer.Opaque(subject(fmt.Sprint(i))))
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 	}
-	// An attacker may store a revocation again that has ended, with a score that says that it never
-	// ends.
+	// An attacker may store again a revocation that has ended, with a score that says that the
+	// revocation never ends.
 	ended := f.cache(nil).Seal(t, xenaauth.Revocation{Issuer: f.issuer.URL(), Subject: "ended", Until: time.Now().Add(-time.Hour)})
 	admin.ZAdd(t.Context(), setName, redis.Z{Score: 1e15, Member: ended})
 	addJunk(t, admin, 250_000)
@@ -241,8 +241,8 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	}
 }
 
-// A revocation with the longest names that a Validator accepts can be published. A longer one is
-// not published, because the instances would not read it.
+// A revocation with the longest names that a Validator accepts can be published. A longer
+// revocation is not published, because the instances would not read it.
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -76,7 +76,7 @@ func TestOriginalRequest(t *testing.T) {
 	})
 }
 
-// Config.Find may be a function of the service. The handler must not call it with a malformed
+// Config.Find may be a function of the service. The handler must not call Find with a malformed
 // request.
 func TestFindGetsWellFormedRequests(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
@@ -120,8 +120,8 @@ func TestAmbiguousPaths(t *testing.T) {
 	})
 }
 
-// Fields of the other family are allowed if they agree with the description, because proxies in
-// front write them too.
+// Fields of the other family are allowed if they agree with the description, because a proxy in
+// front of this proxy may write the fields of the other family too.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

@@ -142,8 +142,8 @@ func TestGuardMistakes(t *testing.T) {
 	require.PanicsWithValue(t, "routes: nil handler", func() { routes.NewGuard(m, new(routes.Table).Find).Handler(nil) })
 }
 
-// With AllowAnyAudience, a rule without a scope allows no token. This is checked for each request,
-// because a table can change while the service runs.
+// With AllowAnyAudience, a rule without a scope allows no token. The guard checks this for each
+// request, because a table can change while the service runs.
 func TestGuardWithAnyAudience(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{ScopeOnly: true, Algorithm: "ES256"})
 	v, err := xenaauth.NewValidator(issuer.Config())

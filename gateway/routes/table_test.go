@@ -144,7 +144,8 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Here each path has a rule of its own, or the rule of the other path is wider.
+		// Here both paths have their own rules, or the rule of the path with the other ending is
+		// wider.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

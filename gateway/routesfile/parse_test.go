@@ -175,10 +175,10 @@ func access(r routes.Rule) string {
 	return fmt.Sprint(r.Access.IsOptional(), r.Access.IsPublic(), r.Access.String() == "deny", " ", required.Alternatives())
 }
 
-// FuzzParse parses any file. If Parse accepts it, each rule must have the access that package yaml
-// finds in the file, and a request for a route without wildcards must be decided by the rule of
-// that route. If Parse refuses it, there must be no table, and each error must begin with the name
-// of the file.
+// FuzzParse parses any file. If Parse accepts the file, each rule must have the access that package
+// yaml finds in the file, and the rule of a route without wildcards must decide about a request for
+// that route. If Parse refuses the file, there must be no table, and each error must begin with the
+// name of the file.
 func FuzzParse(f *testing.F) {
 	f.Add("rules:\n- route: GET /a\n  scopes: [a]\n")
 	f.Add("rules:\n- {path: /a/b, methods: [GET, POST], scopes: [a, b], any_scope: [c, d]}\n- {route: /, access: deny}\n")
