@@ -79,8 +79,8 @@ func BenchmarkGrowthKeys(b *testing.B) {
 	}
 }
 
-// inTurn returns a function. Each call of it serves n requests, and begins where the call before
-// ended.
+// inTurn returns a function that serves n requests at each call. Each call continues after the last
+// request of the previous call.
 func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	w := newDiscard()
 	i := 0
@@ -92,7 +92,7 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full is a validator whose cache contains n tokens, and some of these tokens.
+// full contains a validator whose cache contains n tokens, and a list of some of these tokens.
 type full struct {
 	validator *xenaauth.Validator
 	each      float64  // bytes of memory for each token

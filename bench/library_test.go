@@ -144,8 +144,8 @@ func BenchmarkTwoCores(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(cores)
 	paired(b, "x-1core", ops, func() {
-		// Without this, the second core would collect the garbage of the first, and one core would
-		// look faster than it is.
+		// Without this limit to one processor, the second core would collect the garbage of the
+		// first, and one core would look faster than it is.
 		runtime.GOMAXPROCS(1)
 		work(0)
 	}, 2*ops, func() {
@@ -168,8 +168,9 @@ func BenchmarkLookup(b *testing.B) {
 			must(err)
 		}
 	}
-	// The tokens are copied, because each request has a string of its own: a lookup must not be
-	// faster because it knows the address of the string.
+	// The tokens are copied, because in a real server each request has its own string. Without the
+	// copy, a lookup could be faster because the cache contains the same string at the same
+	// address.
 	for i, t := range tokens {
 		tokens[i] = strings.Clone(t)
 	}

@@ -33,7 +33,7 @@ import (
 )
 
 // A peer is another library, configured as its documentation says. If the library has no
-// middleware, wrap adds one that does as little as possible.
+// middleware, wrap adds a middleware that does as little as possible.
 type peer struct {
 	name  string
 	mount func(ctx context.Context, f *fixture, next http.Handler) http.Handler
@@ -45,7 +45,7 @@ func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-confi
 
 type tokenKey struct{}
 
-// wrap returns middleware that calls a verifying function and does as little else as possible.
+// wrap returns middleware that calls a verifying function and does almost nothing else.
 func wrap(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
@@ -190,7 +190,7 @@ var peers = []peer{
 }
 
 // mcpMiddleware returns the bearer middleware of the MCP SDK. This middleware does not verify
-// tokens itself, so it gets a verification that does no work.
+// tokens itself, so the benchmark gives it a verification function that does no work.
 func mcpMiddleware(next http.Handler) http.Handler {
 	info := &mcp.TokenInfo{Scopes: []string{scope}, Expiration: time.Now().Add(lifetime), UserID: "1"}
 	return mcp.RequireBearerToken(func(context.Context, string, *http.Request) (*mcp.TokenInfo, error) {

@@ -108,12 +108,12 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
 // mint makes a token that differs from all others. It signs the token itself, because the test
-// issuer records each token that it issues and would grow.
+// issuer records each token that it issues, and would use more and more memory.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// tokens returns n tokens. Each call returns the same tokens, so that they are made once.
+// tokens returns n tokens. Each call returns the same tokens, so that each token is made only once.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,9 +173,9 @@ func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
 
-// Benchmarks of new tokens use more tokens than the cache can contain. A token has left the cache
-// when it is sent again. So every request verifies its token and stores it in a full cache, which
-// removes another entry.
+// Benchmarks of new tokens use more tokens than the cache can contain. When a token is sent again,
+// the cache no longer contains the token. So every request verifies its token and stores it in a
+// full cache, which removes another entry.
 const (
 	coldTokens = 2048
 	coldCache  = 1024

@@ -55,7 +55,7 @@ func TestFlood(t *testing.T) {
 		c.HTTPClient = &http.Client{Transport: q}
 		c.Introspection.MaxConcurrent = floodConcurrent
 		c.Logger = slog.New(slog.NewTextHandler(lines, nil))
-		// Short, so that valid tokens are introspected again during the flood.
+		// CacheTTL is short, so that valid tokens are introspected again during the flood.
 		c.Introspection.CacheTTL = 2 * time.Second
 	})
 	l.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 2 * time.Millisecond})
@@ -135,7 +135,7 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	if perClient > 1 { // then more requests wait for the key set than may wait, and some get 503
+	if perClient > 1 { // more requests need the key set than may wait for it, so some get 503
 		for n := range 6 { // a fetch of the key set may take some seconds on a busy machine
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}

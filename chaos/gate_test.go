@@ -14,9 +14,9 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A gate is a TCP proxy that injects faults between the API and the issuer. It has its own address.
-// Each change of a gate closes the connections through it, as a load balancer does when it is
-// reconfigured.
+// A gate is a TCP proxy that injects faults between the API and the issuer. A gate has its own
+// address. Each change of a gate closes all connections through the gate, as a load balancer does
+// when it is reconfigured.
 type gate struct {
 	t    testing.TB
 	addr string
@@ -29,7 +29,8 @@ type gate struct {
 var gates atomic.Int32
 
 // newGate reserves an address for a gate. If the system has several loopback addresses, each gate
-// gets another one, so that no other program takes the port while the gate refuses connections.
+// gets a different address, so that no other program takes the port while the gate refuses
+// connections.
 func newGate(t testing.TB) *gate {
 	t.Helper()
 	n := gates.Add(1)

@@ -44,8 +44,8 @@ type authority struct {
 
 var trusted authority
 
-// trust makes the process trust the authority. The caller must call it before the process reads the
-// certificates of the system for the first time.
+// trust makes the process trust the authority. The caller must call trust before the process reads
+// the certificates of the system for the first time.
 func (a *authority) trust(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {

@@ -22,8 +22,8 @@ func (l *ledger) add(t *testing.T, event, token string, got answer, want string)
 	l.rows = append(l.rows, []string{event, token, got.String()})
 }
 
-// The issuer rotates and withdraws keys, and clocks differ. This is normal operation: only tokens
-// that are no longer valid may be refused.
+// The issuer rotates and withdraws keys, and the clocks of the issuer and the API differ. This is
+// normal operation: only tokens that are no longer valid may be refused.
 func TestKeys(t *testing.T) {
 	var l ledger
 	for _, section := range []struct {
@@ -112,8 +112,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
-		// The API fetches a key set at most once a second, and its set without the new key is
-		// younger.
+		// The API fetches a key set at most once a second, and its key set without the new key is
+		// younger than a second.
 		time.Sleep(20 * time.Millisecond)
 		got = known.get(t.Context(), young)
 	}

@@ -191,7 +191,8 @@ func (a *api) is(token, want string) {
 }
 
 // upTo returns the response that clients get while the issuer asks for a pause with Retry-After.
-// Clients get the seconds that remain, so the response is 503 with at most these seconds.
+// Clients get the seconds that remain, so the response is 503 with a Retry-After of at most these
+// seconds.
 func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
 // upTo reports whether a response is 503, and its Retry-After is at most the number of seconds in
@@ -203,8 +204,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until sends requests with a token until one of them passes, and returns how long that took. Every
-// request before that must get 503.
+// until sends requests with a token until a request passes, and returns the time that passed. Every
+// earlier request must get 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {

@@ -39,7 +39,8 @@ func use(t *testing.T, issuer *xenaauthtest.Issuer, v *xenaauth.Validator) {
 	}
 	ask(opaque, "401 revoked")
 	issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Delay: 300 * time.Millisecond})
-	// The clients leave at once, while fetches and introspection calls are running.
+	// The clients cancel their requests immediately, while fetches and introspection calls are
+	// running.
 	for n := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		a.serve(ctx, issuer.Opaque(xenaauthtest.Token{}))
@@ -75,8 +76,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 	t.Error(err)
 }
 
-// A validator with real connections leaves only idle connections. When these are closed, no
-// goroutine is left.
+// A validator with real connections leaves only idle connections. When these connections are
+// closed, no goroutine is left.
 func TestNoConnectionIsLeft(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})

@@ -18,9 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A world has an issuer, a validator, and what the test knows about both. The test knows the
-// validator's keys only from the responses that the validator received. It does not read the state
-// of the validator.
+// A world has an issuer, a validator, and what the test knows about the issuer and the validator.
+// The test knows the validator's keys only from the responses that the validator received. It does
+// not read the state of the validator.
 type world struct {
 	mu     sync.Mutex // guards tokens
 	t      *testing.T
@@ -39,13 +39,13 @@ type world struct {
 	seen    map[string]int
 }
 
-// A token of the test, and whether it is revoked.
+// token is a token that the test sends, with the facts that the test knows about it.
 type token struct {
 	text, subject, kid string // kid is "" for an opaque token
 	made, exp          time.Time
 	revokedLocally     bool
 	revokedAtIssuer    time.Time // zero if it is not revoked
-	wrong              string    // what was wrong when it was made; "" if nothing
+	wrong              string    // why the token was invalid when it was made, or ""
 	asked              time.Time // when the issuer last said that the token is active
 }
 
@@ -136,7 +136,7 @@ func (w *world) mint() {
 
 // act does one random action.
 func (w *world) act() {
-	synctest.Wait() // wait for goroutines of the background, which read tokens too
+	synctest.Wait() // wait for background goroutines, because they read tokens too
 	n := w.rnd.IntN(100)
 	switch {
 	case n < 14 || len(w.tokens) == 0:

@@ -44,8 +44,8 @@ func TestBreaker(t *testing.T) {
 	}
 }
 
-// If the issuer sends Retry-After, clients get it too. The test covers Retry-After of introspection
-// and of the key set.
+// If the issuer sends Retry-After, the responses to clients have Retry-After too. The test covers
+// Retry-After of introspection and of the key set.
 func TestRetryAfterIsPassedOn(t *testing.T) {
 	for _, c := range []struct {
 		says string

@@ -9,9 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// An outage of any length may end at any time between two retries. Two seconds after its end,
-// tokens must be checked again. This also holds for an API that never had keys, and for opaque
-// tokens.
+// An outage of any length may end at any time between two retries. Two seconds after the end of the
+// outage, the API must be able to check tokens. This also holds for an API that never had keys, and
+// for opaque tokens.
 func TestRecoveryAtAnyMoment(t *testing.T) {
 	const outages = 20
 	jwts, opaques := make([]time.Duration, outages), make([]time.Duration, outages)

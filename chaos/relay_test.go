@@ -139,8 +139,8 @@ func deadFaults() []fault {
 	}
 }
 
-// fill makes an API open many connections to the issuer. It does so only with HTTP/1.1, because one
-// HTTP/2 connection carries all calls.
+// fill makes an API open many connections to the issuer. With HTTP/2 only one connection is open,
+// because it carries all calls.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

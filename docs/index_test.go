@@ -109,7 +109,8 @@ func TestIndexIsComplete(t *testing.T) {
 	}
 }
 
-// Each decision has its date and its status in the third line, and the index repeats them.
+// Each decision has its date and its status in the third line, and the index shows the same date
+// and status.
 func TestDecisionsHaveDateAndStatus(t *testing.T) {
 	t.Parallel()
 	dated := regexp.MustCompile(`^# (.+)\n\nDecided on (\d{4}-\d\d-\d\d)(?:, changed on (\d{4}-\d\d-\d\d)[^.]*)?\. Status: ([^.]+)\.`)

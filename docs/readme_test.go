@@ -16,9 +16,9 @@ import (
 )
 
 // The Go snippets of the README that use only this module must compile. The test checks a complete
-// program on its own. It puts all other snippets into one file, adds the declarations that they leave
-// to the reader, and checks the types. The snippets for frameworks are examples in the modules of the
-// adapters. The test needs no C compiler and leaves no file behind.
+// program on its own. It puts all other snippets into one file, adds the declarations that the
+// snippets leave out, and checks the types. The snippets for frameworks are examples in the modules
+// of the adapters. The test needs no C compiler and leaves no file behind.
 func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)

@@ -74,9 +74,9 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 	}
 }
 
-// notExtract returns "" if block is an extract of file: its lines are in file, in the same order
-// and without gaps except at "# ...". They may all be indented less by the same amount. Otherwise
-// it returns what is wrong.
+// notExtract returns "" if block is an extract of file: the lines of block are in file, in the same
+// order and without gaps except at "# ...". All lines of block may be indented less than in file,
+// by the same amount. If block is no extract, notExtract returns the reason.
 func notExtract(block, file []string) string {
 	indent, unknown := "", true
 	next, left := 0, true // the index of the next line in file; after a gap, the first possible one

@@ -37,8 +37,9 @@ func reasons(t *testing.T) (all []xenaauth.Reason) {
 	return all
 }
 
-// Each reason has a section in troubleshooting.md, to which Options.ProblemTypes can lead. It says
-// what the client sees, what the log says, the cause and the fix. No other section exists.
+// Each reason has a section in troubleshooting.md, to which Options.ProblemTypes can lead. Each
+// section says what the client sees, what the log says, the cause and the fix. No other section
+// exists.
 func TestTroubleshootingHasEachReason(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("troubleshooting.md")

@@ -13,7 +13,7 @@ import (
 )
 
 // A client sends requests one after the other on one connection. It reads no more of a response
-// than necessary, so that the measured time is the server's and not the client's.
+// than necessary, so that the measured time is mostly the time of the server and not of the client.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -131,7 +131,7 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// A result compares our server with the other server of a pair.
+// A result compares xenagate with the other program of a pair.
 type result struct {
 	n, otherN        int           // requests to each server, with those that warm it up
 	ratio            float64       // requests a second: ours divided by the other server's
@@ -142,8 +142,8 @@ type result struct {
 
 const slice = 200 * time.Millisecond
 
-// pair measures two callers alternately, a slice of time each. Each of them is the first in every
-// second round.
+// pair measures two callers alternately, a slice of time each. The caller that begins a round
+// changes from round to round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
 	// Warm up: connections are opened, and tokens enter the caches.

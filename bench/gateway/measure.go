@@ -36,7 +36,7 @@ type comparison struct {
 }
 
 // measure compares two callers, first with all clients at the same time, then with one client. With
-// one client, no request waits for another, so the latency is the duration of one request.
+// one client, no request waits for another request, so the latency is the duration of one request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)

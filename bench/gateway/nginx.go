@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// nginx compares nginx that calls xenagate for each request with nginx that checks nothing.
+// nginx compares two nginx servers: one calls xenagate for each request, and the other checks
+// nothing.
 func (b *bench) nginx() error {
 	program, err := exec.LookPath("nginx")
 	if err != nil {

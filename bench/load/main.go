@@ -62,8 +62,9 @@ func always(int) int { return http.StatusNoContent }
 // tokens has the tokens that clients send. They are made before the measurement begins.
 type tokens struct{ used, unused []string }
 
-// fresh returns the n-th new token. After the last token it begins again with the first. At that
-// time the first tokens have left the server's cache, because the cache is smaller than the list.
+// fresh returns the n-th new token. After the last token, fresh begins again with the first token.
+// At that time the first tokens have left the server's cache, because the cache is smaller than the
+// list.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
@@ -118,7 +119,7 @@ func run(length time.Duration, clients int) error {
 		for time.Since(started) < length {
 			var free, held int
 			var some []time.Duration
-			// Each route is the first in every second round.
+			// The route that begins a round changes from round to round.
 			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} {
 				var err error
 				if first {

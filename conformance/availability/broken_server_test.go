@@ -187,7 +187,9 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		w.transport.CloseIdleConnections()
 		time.Sleep(time.Minute) // within this minute, connections that the transport no longer uses are closed
 		left := 0
-		if http2 { // one dead connection stays open: the transport sends no pings, and the library must not close it
+		// One dead connection stays open: the transport sends no pings, and the library must not
+		// close connections of this transport.
+		if http2 {
 			left = 1
 		}
 		require.LessOrEqual(t, w.open(), left, "connections are still open")
@@ -209,8 +211,8 @@ func (w *wired) config() xenaauth.Config {
 	return cfg
 }
 
-// fill makes n calls at once and then leaves their connections idle. With HTTP/1.1 each call opens
-// its own connection.
+// fill makes n calls at the same time, and afterwards leaves the connections of these calls idle.
+// With HTTP/1.1 each call opens its own connection.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -226,7 +228,7 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// until validates a token repeatedly until it is accepted. It returns how long that took.
+// until validates a token repeatedly until the token is accepted, and returns the time that passed.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

@@ -70,8 +70,8 @@ func TestA4_TooManyWaiting(t *testing.T) {
 	})
 }
 
-// Too many requests wait while a fetch of the key set takes 4 s. Two such fetches take longer than
-// a request waits.
+// Too many requests wait while a fetch of the key set takes 4 s. Two of these fetches, one after
+// the other, take longer than a request may wait.
 func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -94,8 +94,8 @@ func TestA4_TooManyWaitingForASlowIssuer(t *testing.T) {
 	})
 }
 
-// Bad tokens that name a known user take only the waiting places of that user. Tokens of other
-// known users still pass.
+// The library reserves waiting places for each known user. Requests with bad tokens that name a
+// known user cannot take the places of other known users, so tokens of the other users still pass.
 func TestA4_StrangersThatKnowAUser(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
@@ -150,7 +150,7 @@ func TestA4_TooManyWaitingForAMovedKeySet(t *testing.T) {
 }
 
 // If the metadata are unavailable, a token with an unknown kid is refused with 503 and not 401: the
-// metadata may name a key set that contains its key.
+// metadata may name a key set that contains the key of the token.
 func TestA3_MovedKeySetWithoutMetadata(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

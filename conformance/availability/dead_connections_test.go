@@ -157,7 +157,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
-				resp, err := client.Get("http://other.localhost/other") // another server: the transport has a separate connection pool for it
+				// Another server: the transport has a separate connection pool for this server.
+				resp, err := client.Get("http://other.localhost/other")
 				if err != nil {
 					done <- err.Error()
 					return
@@ -181,7 +182,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 }
 
 // If the issuer closes a connection at the moment of the next call, the call is sent again. The
-// call is a POST, which net/http repeats only because the library allows it.
+// call is a POST request. net/http repeats a POST request only if the caller allows it, as the
+// library does.
 func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

@@ -20,8 +20,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// configured returns a transport like one that http2.ConfigureTransport of golang.org/x/net has set
-// up: it hands HTTP/2 connections to another client. Here that other client always fails.
+// configured returns a transport like the ones that http2.ConfigureTransport of golang.org/x/net
+// sets up: the transport passes HTTP/2 connections to a separate HTTP/2 client. In this test the
+// HTTP/2 client always fails.
 func configured() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},
@@ -35,7 +36,7 @@ func configured() *http.Transport {
 }
 
 // If a call gets no response, the library sends it again through a copy of the client's transport.
-// Making the copy must not change the original transport: crypto/tls refuses to connect if its list
+// Making the copy must not change the original transport: crypto/tls refuses to connect if the list
 // of protocols contains "".
 func TestCopiedTransportLeavesTheOriginal(t *testing.T) {
 	t.Parallel()

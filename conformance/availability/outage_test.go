@@ -27,7 +27,8 @@ func TestA1_NoKeysYet(t *testing.T) {
 			a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 		}
 		require.Error(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
-		// The response to a token whose refusal needs no key is the same as without an outage.
+		// If a token can be refused without a key, the response during an outage is the same as at
+		// other times.
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour}), xenaauth.ReasonExpired)
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)

@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// After a response with Retry-After, the library does not call the issuer until that time has
-// passed. Until then it refuses tokens with the remaining time in Retry-After.
+// After a response with Retry-After, the library does not call the issuer until the time in
+// Retry-After has passed. Until then the library refuses tokens, and the refusals have the
+// remaining time in Retry-After.
 func TestRetryAfterIsRespected(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{429, 503} {
@@ -49,8 +50,8 @@ func TestRetryAfterIsRespected(t *testing.T) {
 	}
 }
 
-// Retry-After in a response for the key set also delays the next fetch. Until then the library uses
-// the keys that it has.
+// Retry-After in a response for the key set also delays the next fetch. Until that fetch the
+// library continues to use its present keys.
 func TestRetryAfterOfTheKeySet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -174,8 +175,8 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 	}
 }
 
-// If the issuer rejects a token as malformed, that is not an outage. So malformed tokens delay no
-// other tokens.
+// An issuer that rejects a token as malformed is working, so the library does not treat the
+// response as an outage. Malformed tokens do not delay other tokens.
 func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{400, 413, 422} {
@@ -207,8 +208,8 @@ func TestMalformedTokensDoNotDelayOthers(t *testing.T) {
 	}
 }
 
-// If the tokens of one client make the issuer fail, tokens that were active before are not delayed,
-// and other tokens are delayed only for a short time.
+// If the tokens of one client make the issuer fail, tokens that the issuer has reported as active
+// before are not delayed. All other tokens are delayed only for a short time.
 func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

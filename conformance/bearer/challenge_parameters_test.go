@@ -59,7 +59,8 @@ func TestChallengeParams(t *testing.T) {
 	require.Empty(t, missing.Code())
 }
 
-// A policy can set parameters of the challenge in its error. Options.ErrorBody cannot change them.
+// The error of a policy can set parameters of the challenge. Options.ErrorBody cannot change these
+// parameters.
 func TestPolicyParams(t *testing.T) {
 	stepUp := &xenaauth.Error{
 		Reason: xenaauth.ReasonForbidden,

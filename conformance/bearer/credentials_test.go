@@ -98,8 +98,8 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			r.Header["Authorization"] = []string{got}
 			answer := a.Do(t, r)
 			if strings.HasPrefix(got, "Be ") {
-				// "Be" is a complete scheme name in the grammar, so these are credentials of
-				// another scheme.
+				// In the grammar "Be" is a complete scheme name, so the field contains credentials
+				// of the scheme Be and no Bearer token.
 				answer.IsRefusal(t, xenaauth.ReasonMissingToken)
 				return
 			}
@@ -320,7 +320,7 @@ func TestB9_OneChallengeEach(t *testing.T) {
 }
 
 // If a validator or a policy of the service returns an error that is not an *Error, the response is
-// 503, because the error says nothing about the token.
+// 503, because this error does not say whether the token is valid.
 func TestB6_ForeignErrorsAreOutages(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{errors.New("database is down"), context.Canceled, &xenaauth.Error{Reason: "made up"}, (*xenaauth.Error)(nil), nil} {

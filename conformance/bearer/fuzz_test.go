@@ -18,8 +18,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each process makes new keys and tokens, so a stored fuzz input cannot contain a valid token. It
-// contains these words instead, and the fuzz target replaces them by new tokens.
+// Each process makes new keys and tokens, so a stored fuzz input cannot contain a valid token. A
+// stored input contains the following words instead, and the fuzz target replaces each word by a
+// new token.
 const (
 	wordJWT    = "GOOD-JWT"
 	wordOpaque = "GOOD-OPAQUE"
@@ -27,8 +28,8 @@ const (
 
 // FuzzMiddleware sends arbitrary requests to guards of every kind. The handler may get a request
 // with a user only if the request has one of two valid tokens, and a request without a user only if
-// the route allows that. Every other response must be a refusal with the header fields and body of
-// its status, and must contain no part of the credentials.
+// the route allows requests without a user. Every other response must be a refusal with the header
+// fields and body of its status, and must contain no part of the credentials.
 func FuzzMiddleware(f *testing.F) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()

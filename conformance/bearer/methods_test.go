@@ -21,7 +21,8 @@ func TestB10_NotCached(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=3600") // the service sets it for all its responses; a refusal replaces it
+		// The service sets this value for all responses; a refusal has another value.
+		w.Header().Set("Cache-Control", "public, max-age=3600")
 		w.Header().Set("Etag", `"v1"`)
 		w.Header().Set("Vary", "Origin")
 		inner.ServeHTTP(w, r)

@@ -158,8 +158,8 @@ func (c refusal) ask(t *testing.T, a *harness.API, method string) *harness.Respo
 }
 
 // No response and no log line contains a token, a secret or the address of a server. The only
-// exception is the name of the trusted issuer: log lines contain it, and so does each of its
-// tokens.
+// exception is the name of the trusted issuer: log lines may contain this name, because each token
+// of the issuer contains the name too.
 func TestReasons_NothingLeaks(t *testing.T) {
 	t.Parallel()
 	options := &xenaauthtest.IssuerOptions{Algorithm: "ES256", APISecret: "s3cr+t/of the%API"}
@@ -248,7 +248,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	})
 }
 
-// chain returns every text that an error, or an error that it wraps, can print.
+// chain returns every text that an error or one of its wrapped errors can print.
 func chain(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))

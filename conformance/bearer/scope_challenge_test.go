@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// asked checks a user with these scopes. It returns the scopes that the refusal asks for.
+// asked checks a user with these scopes, and returns the scopes that the refusal names.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)
@@ -31,9 +31,9 @@ func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []stri
 	return refusal.Scopes, false
 }
 
-// A route accepts any of several sets of scopes. A refusal names one of these sets, and the user
-// lacks no fewer scopes of any other set. In these routes no two requirements share a scope: if
-// they did, the refusal could name a longer set.
+// A route accepts any of several sets of scopes. A refusal names the set of which the user lacks
+// the fewest scopes. In these routes no two requirements share a scope. If two requirements shared
+// a scope, the refusal could name a longer set.
 func TestRefusalNamesTheNearestAlternative(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 2000 {
@@ -98,7 +98,8 @@ func TestRefusalNamesNoSatisfiedSet(t *testing.T) {
 	require.Equal(t, []string{"a"}, told)
 }
 
-// If the user lacks equally few scopes of several sets, the refusal names the first of them.
+// If the number of missing scopes is the same for several sets, the refusal names the first of
+// these sets.
 func TestRefusalNamesTheFirstOfEqualAlternatives(t *testing.T) {
 	told, _ := asked(t, "/x", xenaauth.AnyOf(xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AnyScope("c", "d")))
 	require.Equal(t, []string{"a"}, told)
@@ -114,8 +115,8 @@ func TestRefusalWithoutATokenNamesTheFirstAlternative(t *testing.T) {
 	require.Equal(t, []string{"b", "c", "d"}, refusal.Scopes)
 }
 
-// Check does not panic if the requirements have too many combinations. Adapters and handlers may
-// call Check without Require, which would have panicked at the start of the service.
+// Check does not panic if the requirements have too many combinations. Require would panic at the
+// start of the service, but adapters and handlers may call Check without Require.
 func TestCheckWithTooManyAlternatives(t *testing.T) {
 	a, b := harness.OneOfScopes("a", 17), harness.OneOfScopes("b", 17)
 	told, allowed := asked(t, "/x", a, b)

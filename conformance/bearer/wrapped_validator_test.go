@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each of these types wraps a Validator in a usual way.
+// Each of the following types wraps a Validator in a way that is usual in services.
 type (
 	// unwrapping is a wrapper with the method Unwrap, which returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }
@@ -74,7 +74,7 @@ func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 }
 
 // If a token is revoked while a request is between two guards, the second guard refuses the
-// request. That holds for the Validator and for each type that wraps it.
+// request. This is true for the Validator and for each type that wraps the Validator.
 func TestRevokedBetweenNestedGuards(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v := harness.NewValidator(t, issuer.Config())
@@ -124,8 +124,8 @@ func TestWrappedAnyAudience(t *testing.T) {
 	}
 }
 
-// A middleware without a logger uses the logger of its Validator. It finds this logger through
-// wrappers too.
+// A middleware without a logger uses the logger of its Validator, even if other types wrap the
+// Validator.
 func TestWrappedLogger(t *testing.T) {
 	issuer := harness.NewIssuer()
 	for name := range wrappers(nil) {

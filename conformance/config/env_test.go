@@ -74,7 +74,8 @@ var (
 	durationsThatAreNone = []string{"hunter2", "60", "1 m", "1d", "9999999h", "PT1M"}
 )
 
-// notFromEnv lists the fields that no environment variable sets. Each value is the reason.
+// notFromEnv lists the fields that no environment variable sets. The value for each field is the
+// reason why no variable sets the field.
 var notFromEnv = map[string]string{
 	"Subject":             "a function",
 	"HTTPClient":          "a client of the program's own; proxies and CA files have their usual variables",

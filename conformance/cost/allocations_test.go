@@ -23,7 +23,7 @@ func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
 // A test can measure the number of allocations of a request exactly. The race detector allocates
-// too, so this file is not built with it.
+// memory too, so a build with the race detector leaves out this file.
 func TestAllocations(t *testing.T) {
 	serve := func(h http.Handler, tokens ...string) func() {
 		requests := make([]*http.Request, len(tokens))

@@ -32,7 +32,7 @@ func filled(max int, begin string, part func(i int) string, end string) string {
 	return b.String() + end
 }
 
-// always returns a function that returns the same part each time.
+// always returns a function that returns the same part at each call.
 func always(part string) func(int) string { return func(int) string { return part } }
 
 // membersNamed returns a function that returns members whose names are made with format.
@@ -40,8 +40,8 @@ func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
 
-// costly returns JSON objects of at most max bytes that are expensive to parse. The key of each
-// object says what makes it expensive.
+// costly returns JSON objects of at most max bytes that are expensive to parse. The map key of each
+// object says why the object is expensive to parse.
 func costly(max int) map[string]string {
 	const begin = `{"iss":"https://other.example"`
 	thirteen := `,{"":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0}`
@@ -89,7 +89,7 @@ func forged(keyID string) map[string]string {
 }
 
 // allocated calls f n times and returns the smallest amount that a call allocates. The garbage
-// collector is off, because it would empty the pools.
+// collector is off, because a collection would empty the pools.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -17,7 +17,7 @@ import (
 )
 
 // reader is a function of the library that reads text of unknown clients. No text is longer than
-// max, because net/http or the library refuses a longer text before it is read.
+// max, because net/http or the library refuses a longer text before this function gets it.
 type reader struct {
 	name string
 	max  int // in bytes

@@ -79,8 +79,8 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				t.Logf("%d tokens take %d KiB, counted as %d KiB", c.tokens, took>>10, counted>>10)
 				require.LessOrEqual(t, counted, bound)
 				require.LessOrEqual(t, took, bound*5/4, "measured")
-				// An opaque token in use is in two caches, and each counts its size, because they
-				// may drop it at different times.
+				// An opaque token in use is in two caches, and each cache counts the size of the
+				// token, because the caches may remove the token at different times.
 				require.InDelta(t, 1.7, float64(counted)/float64(took), 0.9, "the counted bytes must be near the measured bytes")
 				require.Equal(t, c.full, kind.status(v.Status()).Entries < c.tokens, "the cache must be bounded by bytes, not by the number of entries")
 				runtime.KeepAlive(v)

@@ -63,7 +63,8 @@ func TestRefusalsAllocateLittle(t *testing.T) {
 }
 
 // Logging a header field of a megabyte costs no more than logging a short one. The log line must
-// not contain the words of the field, and each word that is replaced would make the line longer.
+// not contain the words of the field, so the library replaces these words in the line by a text
+// that is longer than a word.
 func TestLongFieldIsCheapToLog(t *testing.T) {
 	field := "Bearer Options.MaxTokenLength " + strings.Repeat("dential ", 1<<17)
 	requests := make(chan *http.Request, 4)

@@ -32,8 +32,9 @@ func (h *headers) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // The library calls Config.BeforeIssuerCall before each call of the issuer. The call and
-// Config.IssuerCall use the context that it returns, and the request has the header fields that it
-// sets. It cannot replace a field that the library sets.
+// Config.IssuerCall use the context that BeforeIssuerCall returns. The request to the issuer has
+// the header fields that BeforeIssuerCall sets. BeforeIssuerCall cannot replace a field that the
+// library sets.
 func TestBeforeIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -54,8 +54,8 @@ func (l *listened) send(t *testing.T, h http.Handler, authorization string) (tex
 	return texts
 }
 
-// Each request has one event, which reports the decision. If a later guard refuses the request, it
-// reports a second event.
+// Each request causes one event, and this event reports the decision. If a second guard refuses a
+// request that the first guard accepted, the second guard reports a second event.
 func TestOneEventForEachRequest(t *testing.T) {
 	l := listen(new(harness.ScopeValidator))
 	a, user := l.Require(xenaauth.AllScopes("a")), l.Require(xenaauth.AnyUser())
@@ -143,7 +143,7 @@ func TestEventSource(t *testing.T) {
 	})
 }
 
-// Config.IssuerCall receives each call of the issuer. What it receives contains no secret.
+// The library reports each call of the issuer to Config.IssuerCall. No report contains a secret.
 func TestIssuerCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -115,8 +115,8 @@ func (a *API) Passes(t testing.TB, token string) {
 }
 
 // Refuses requires that a request with this token gets the complete refusal for reason. If the
-// token does not fit the syntax of the Authorization field, no request is sent: Refuses passes the
-// token to the validator instead.
+// token does not have the syntax that the Authorization field requires, Refuses sends no request
+// and passes the token to the validator directly.
 func (a *API) Refuses(t testing.TB, token string, reason xenaauth.Reason) {
 	t.Helper()
 	if !token68(token) || len(token) > xenaauth.DefaultMaxTokenLength {

@@ -47,8 +47,8 @@ func Logout(t testing.TB, h http.Handler, token string) (int, xenaauth.Reason) {
 }
 
 // LogoutResult checks a response against OpenID Connect Back-Channel Logout, section 2.8: no cache
-// may store it, and a refusal is 400 with a JSON body. It returns the status and, of a refusal, the
-// reason.
+// may store the response, and a refusal has status 400 and a JSON body. LogoutResult returns the
+// status and, for a refusal, the reason.
 func LogoutResult(t testing.TB, resp *http.Response) (int, xenaauth.Reason) {
 	t.Helper()
 	body, err := io.ReadAll(resp.Body)

@@ -21,8 +21,9 @@ type MovedIssuer struct {
 	old       []byte // the JWKS at the old address
 }
 
-// Move moves the JWKS to a new address. The old address then still serves the keys that are
-// published at the time of the call. If abandon is set, it responds with 404 instead.
+// Move moves the JWKS to a new address. If abandon is false, the old address continues to serve the
+// keys that are published at the time of the call. If abandon is true, the old address responds
+// with 404.
 func (m *MovedIssuer) Move(t testing.TB, abandon bool) {
 	t.Helper()
 	m.mu.Lock()

@@ -78,8 +78,9 @@ func (o FixedValidator) Validate(context.Context, string) (*xenaauth.User, error
 	return o.User, o.Err
 }
 
-// ValidateNewToken requires that v accepts a token that it has not seen before. It then waits for
-// the fetches that the call started. It must be called in a synctest bubble.
+// ValidateNewToken requires that v accepts a token that it has not seen before. Afterwards
+// ValidateNewToken waits for the fetches that the call started. The caller must run in a synctest
+// bubble.
 func ValidateNewToken(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) {
 	t.Helper()
 	require.Empty(t, ReasonOf(t, v, issuer.JWT(xenaauthtest.Token{})))

@@ -252,7 +252,7 @@ func TestI6_RequireActive(t *testing.T) {
 	a.Passes(t, fresh)
 }
 
-// An expired JWT is refused as expired without an introspection call, also if it is cached.
+// An expired JWT is refused as expired without an introspection call, even if the JWT is cached.
 func TestI6_RequireActive_Expired(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

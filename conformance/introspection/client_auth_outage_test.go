@@ -42,9 +42,10 @@ func (c *mapCache) Set(_ context.Context, key [32]byte, value []byte, _ time.Dur
 	return nil
 }
 
-// The error of a ClientAuth may contain a refusal by another middleware, for example by a vault
-// that this library protects. That refusal is not about the token of the client. So the response is
-// 503, no cache stores the refusal, and the log does not contain its text.
+// The error of a ClientAuth may wrap a refusal by another middleware. An example is a ClientAuth
+// that reads its secret from a vault, if this library also protects the vault. The refusal by the
+// vault is not about the token of the client. So the response is 503, no cache stores the refusal,
+// and the log does not contain its text.
 func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 	t.Parallel()
 	for _, reason := range []xenaauth.Reason{xenaauth.ReasonInactive, xenaauth.ReasonForbidden} {
@@ -73,7 +74,8 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 				require.ErrorIs(t, err, failure)
 				require.NotContains(t, err.Error(), "s3cret")
 			}
-			time.Sleep(time.Second) // fake time: after this the library has called the shared cache
+			// Fake time: after this wait the library has called the shared cache.
+			time.Sleep(time.Second)
 			_, err := validator(nil).Validate(t.Context(), token)
 			require.NoError(t, err, "another instance")
 			failure = nil

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// memoryStore is a shared cache in memory. If Get finds no value, its caller introspects the token.
-// Other callers of Get with this key wait until that caller calls Set.
+// memoryStore is a shared cache in memory. If Get finds no value, the caller of Get introspects the
+// token. Other callers of Get with the same key wait until the first caller calls Set.
 type memoryStore struct {
 	mu      sync.Mutex
 	values  map[[32]byte]storedValue

@@ -41,7 +41,7 @@ func TestIntrospectionQueueIsBounded(t *testing.T) {
 }
 
 // Unknown opaque tokens wait in a queue. A token that was active at its last introspection does not
-// wait in that queue.
+// wait in the queue for unknown tokens.
 func TestKnownTokenPassesTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -114,7 +114,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 	}
 }
 
-// A caller whose context ends returns at once. The other callers still get the response.
+// A caller whose context ends returns immediately. The other callers still get the response.
 func TestIntrospectionCallerLeaves(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -188,7 +188,7 @@ func TestIntrospectionConcurrency(t *testing.T) {
 }
 
 // If a request waits for longer than Timeout before its call of the issuer can begin, it is refused
-// with Retry-After. The issuer gets no call for it.
+// with Retry-After. The issuer gets no call for this request.
 func TestIntrospectionCrowded(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -260,8 +260,8 @@ func TestIntrospectionBreaker(t *testing.T) {
 	})
 }
 
-// callHalfOpen waits until the breaker is half-open, validates many tokens at once, and returns the
-// number of calls that the issuer got.
+// callHalfOpen waits until the breaker is half-open, validates many tokens at the same time, and
+// returns the number of calls that the issuer got.
 func callHalfOpen(t testing.TB, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) int {
 	t.Helper()
 	time.Sleep(1001 * time.Millisecond)

@@ -58,7 +58,7 @@ func TestSharedCacheFails(t *testing.T) {
 }
 
 // The shared cache stores only responses of the issuer. If the issuer sends no response, callers
-// that wait for it return with an error.
+// that wait for the response return with an error.
 func TestSharedCacheDuringOutage(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -146,8 +146,8 @@ func TestSharedCacheIsBounded(t *testing.T) {
 	})
 }
 
-// The time of Cache.Get is not part of Introspection.Timeout: the introspection call after it still
-// has the whole timeout.
+// The time of Cache.Get is not part of Introspection.Timeout: the introspection call after
+// Cache.Get still has the whole timeout.
 func TestSharedCacheSlowGet(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

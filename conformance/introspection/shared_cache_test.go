@@ -125,7 +125,7 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 		c.Audiences, c.AllowAnyAudience = nil, true
 	})[0]
 	require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
-	// With AllowAnyAudience, each route must require a scope. This also holds if the response comes
+	// With AllowAnyAudience, each route must require a scope. This rule also applies to responses
 	// from the shared cache.
 	open := harness.Guard(harness.ValidatorFunc(anybody.Validate), xenaauth.AnyUser())
 	require.Equal(t, 403, open.Get(t, token).Status)
@@ -133,7 +133,7 @@ func TestSharedCacheMeetsThePolicy(t *testing.T) {
 }
 
 // An introspection response depends on the endpoint and on the client that introspects. So two
-// validators that differ in one of them share no responses.
+// validators with different endpoints or with different clients share no responses.
 func TestSharedCacheKeepsClientsApart(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -198,8 +198,9 @@ func TestSharedCacheInvalidValues(t *testing.T) {
 	}
 }
 
-// Instances of version 1 of the format store no issuer. They use different keys in the cache, so
-// during an update of the service no instance reads or replaces the values of the other version.
+// Instances of version 1 of the format store no issuer. Instances of version 1 and of the present
+// version use different keys in the cache. So during an update of the service, no instance reads or
+// replaces a value that an instance of another version stored.
 func TestSharedCacheOfOlderInstances(t *testing.T) {
 	t.Parallel()
 	issuer, store := harness.NewIssuer(), newStore()
@@ -223,8 +224,8 @@ func TestSharedCacheOfOlderInstances(t *testing.T) {
 	require.Equal(t, value, store.values[old].value)
 }
 
-// The clock of an instance may be ahead. The other instances then do not use its responses for
-// longer than usual.
+// The clock of an instance may be ahead. In this case the other instances do not use responses of
+// this instance for longer than usual.
 func TestSharedCacheClockAhead(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -21,7 +21,7 @@ func decoded(t *testing.T, token string, segment int) []byte {
 }
 
 // withKeys returns an API whose issuer signs with RS256. The issuer publishes its key once for each
-// of forms, which change the members of the JWK.
+// element of forms. The element lists changes to the members of the JWK.
 func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")
@@ -48,7 +48,7 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// Both keys have this thumbprint. The alg of the token selects one of them.
+		// Both keys have this thumbprint. The alg of the token selects one of the two keys.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}

@@ -222,8 +222,8 @@ func TestIdentityServer_OtherKindsAreRefused(t *testing.T) {
 	}
 }
 
-// If no API resource is configured at the issuer, its tokens have no audience. Then only the scopes
-// of a token say for which API it was issued.
+// If no API resource is configured at the issuer, its tokens have no audience. In this case only
+// the scopes of a token say for which API the token was issued.
 func TestIdentityServer_ScopeOnly(t *testing.T) {
 	t.Parallel()
 	for v := xenaauthtest.IdentityServer4; v <= xenaauthtest.Duende; v++ {

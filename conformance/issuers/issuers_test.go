@@ -175,8 +175,9 @@ func TestIssuers(t *testing.T) {
 	}
 }
 
-// If a refused token would be accepted with another setting, the log line names that setting. For
-// each setting of a row, the default configuration refuses a token in this way.
+// If a refused token would be accepted with another setting, the log line of the refusal names that
+// setting. For each setting of a row, the default configuration refuses a token of the product with
+// a log line that names the setting.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -242,7 +243,8 @@ func TestIssuers_PlainIDTokens(t *testing.T) {
 			require.NoError(t, err)
 			types := []any{"JWT", nil, "at+jwt"}
 			if p.Settings["XENA_PROFILE"] == "rfc9068" {
-				types = types[:2] // this configuration accepts the typ at+jwt only, and no ID token has it
+				// This configuration accepts the typ at+jwt only, and no ID token has this typ.
+				types = types[:2]
 			}
 			for _, typ := range types {
 				for _, client := range []string{"web-portal", p.Audience} {

@@ -158,8 +158,9 @@ func TestJ3_StrictJSON(t *testing.T) {
 	s := newSigned(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
-	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))                                                 // white space is allowed around the JSON texts
-	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} { // it is allowed before the header too
+	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n ")) // white space is allowed around the JSON texts
+	// White space is allowed before the header too.
+	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} {
 		s.Passes(t, s.token(t, space+header, space+payload))
 		s.Passes(t, s.token(t, space+strings.ReplaceAll(header, ",", space+","+space)+space, payload))
 	}
@@ -269,7 +270,9 @@ func TestJ4_Algorithms(t *testing.T) {
 		a := harness.Serve(t, cfg)
 		a.Refuses(t, s.signer.JWT(t, s.header(), claims), xenaauth.ReasonAlgorithm)
 	})
-	t.Run("two names", func(t *testing.T) { // RFC 9864 gives EdDSA a second name: if one of the two is configured, tokens with either are accepted
+	// RFC 9864 gives EdDSA a second name: if one of the two names is configured, tokens with either
+	// name are accepted.
+	t.Run("two names", func(t *testing.T) {
 		for _, inToken := range []string{"EdDSA", "Ed25519"} {
 			issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: inToken})
 			for _, configured := range []string{"EdDSA", "Ed25519"} {
@@ -345,8 +348,8 @@ func TestJ4_PublicKeyAsSecret(t *testing.T) {
 	}
 }
 
-// RSA keys can sign with both RS256 and PS256. But a JWK whose alg is one of them verifies no token
-// with the other.
+// RSA keys can sign with both RS256 and PS256. But a JWK with the alg RS256 verifies no PS256
+// token, and a JWK with the alg PS256 verifies no RS256 token.
 func TestJ4_AlgorithmOfTheKey(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

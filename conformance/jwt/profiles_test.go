@@ -87,7 +87,7 @@ func TestP2_ClientTokens(t *testing.T) {
 }
 
 // If the sub of a token is its client, the token belongs to the client and not to a user (RFC 9068,
-// section 2.2; RFC 9700, section 4.15). This holds for each claim that may name the client.
+// section 2.2; RFC 9700, section 4.15). This rule applies to each claim that may name the client.
 func TestP2_ClientAsSubject(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", ScopesAsString: true})

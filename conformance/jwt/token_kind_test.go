@@ -82,7 +82,7 @@ func TestI7_KindInResponse(t *testing.T) {
 }
 
 // With RequireActive, an introspection response may say that a JWT is not an access token. The JWT
-// is then refused although its signature is valid, also if the response comes from the cache.
+// is then refused although its signature is valid. This also applies to a response from the cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -104,8 +104,8 @@ func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 }
 
 // An ID token may lack the claims that ID tokens usually have. So a token without a scope is
-// refused as a possible ID token if its typ does not name an access token, or if its client is in
-// its audience.
+// refused as a possible ID token in two cases: the typ of the token does not name an access token,
+// or the client of the token is in its audience.
 func TestTokenThatMayBeAnIDToken(t *testing.T) {
 	issuer := harness.NewIssuer()
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -11,9 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The JSON of a JOSE header may begin with white space. A token with this header is treated as a
-// JWT: it is verified locally and not introspected, it is cached, and its hash in a revocation does
-// not include the signature.
+// The JSON of a JOSE header may begin with white space. The library treats a token with this header
+// as a JWT: the library verifies the token locally, does not introspect it, and caches it. The hash
+// of this token in a revocation does not include the signature.
 func TestJ3_WhiteSpaceBeforeTheHeader(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the Cache-Control field of a response has no max-age, the Expires field counts. It is compared
-// with the Date field of the same response.
+// If the Cache-Control field of a response has no max-age, the library uses the Expires field. The
+// library compares Expires with the Date field of the same response.
 func TestFreshnessByExpires(t *testing.T) {
 	t.Parallel()
 	at := func(d time.Duration) func() string {

@@ -151,7 +151,7 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 	}
 }
 
-// zeroInFront returns a number of a JWK with a zero octet before its first octet.
+// zeroInFront returns an encoded number of a JWK with an additional zero octet at the start.
 func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))

@@ -19,8 +19,8 @@ import (
 func TestMovedKeySetIsFound(t *testing.T) {
 	t.Parallel()
 	for _, abandon := range []bool{true, false} {
-		// The metadata were fetched at this time before the move. The library uses metadata for at
-		// least a minute before it fetches them again.
+		// The variable age is the time between the fetch of the metadata and the move of the key
+		// set. The library uses metadata for at least a minute before it fetches them again.
 		for _, age := range []time.Duration{5 * time.Minute, time.Minute, 30 * time.Second, 2 * time.Second} {
 			t.Run(fmt.Sprint("abandoned ", abandon, "/", age), func(t *testing.T) {
 				t.Parallel()
@@ -78,8 +78,8 @@ func TestMovedKeySetIsFollowedByRefresh(t *testing.T) {
 	}
 }
 
-// unusableResponses lists responses that the library must reject. Each value is a word of the log
-// line that gives the reason.
+// unusableResponses lists responses that the library must reject. For each response, the map value
+// is a word of the log line that gives the reason for the rejection.
 func unusableResponses(issuer *xenaauthtest.Issuer) map[string]struct {
 	endpoint xenaauthtest.Endpoint
 	fault    xenaauthtest.Fault

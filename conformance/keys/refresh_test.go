@@ -264,8 +264,8 @@ func TestMaxKeyAge(t *testing.T) {
 }
 
 // If MaxKeyAge is shorter than the freshness time, the key set is fetched again before MaxKeyAge is
-// over. Otherwise all requests would wait for a fetch at that moment, and the library would refuse
-// them if the issuer failed then.
+// over. Without this early fetch, all requests would wait for a fetch when MaxKeyAge is over. If
+// the issuer failed at that time, the library would refuse the requests.
 func TestMaxKeyAgeBelowFreshness(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -29,8 +29,8 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 }
 
 // If several keys have the same kid or no kid, each of them verifies its tokens. Bad tokens use up
-// the signature checks that are allowed in a second, but a token whose key has verified a token
-// before still passes, even after a refresh of the key set.
+// the signature checks that the library allows in a second. A token still passes if its key has
+// verified a token before, even after a refresh of the key set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {

@@ -13,7 +13,7 @@ import (
 )
 
 // If the key set was fetched a moment ago and does not contain a kid, tokens with this kid are
-// refused at once. They do not wait for the next fetch.
+// refused immediately. The requests do not wait for the next fetch.
 func TestUnknownKeyIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestTokenOfUnknownKeyIsNotReadFurther(t *testing.T) {
 		// The kid of this bad token is known, so the library checks its signature.
 		parts := strings.Split(good, ".")
 		require.Equal(t, xenaauth.ReasonSignature, harness.ReasonOf(t, v, parts[0]+"."+parts[1]+"."+harness.Base64(make([]byte, 64))))
-		// After a second, the next fetch is allowed. A valid token with the unknown kid starts it,
-		// an expired token does not.
+		// After a second, the next fetch is allowed. A valid token with the unknown kid starts this
+		// fetch. An expired token starts no fetch.
 		time.Sleep(time.Second)
 		require.Equal(t, xenaauth.ReasonExpired, harness.ReasonOf(t, v, issuer.JWT(others["expired"])))
 		require.Equal(t, calls, issuer.Calls(xenaauthtest.All))

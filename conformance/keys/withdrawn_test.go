@@ -87,7 +87,7 @@ func TestA2_IdleAndNoAnswer(t *testing.T) {
 	}
 }
 
-// healed sends a token until it passes and returns how long that took.
+// healed sends a token until the token passes, and returns the time that passed.
 func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	t.Helper()
 	began := time.Now()
@@ -152,7 +152,7 @@ func TestA3_SameKidNewKey(t *testing.T) {
 	}
 }
 
-// If the signature of a logout token is bad, that also starts a refresh of the key set.
+// A logout token with a bad signature also starts a refresh of the key set.
 func TestA3_SameKidNewKeyOfALogoutToken(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

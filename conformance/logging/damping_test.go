@@ -82,8 +82,8 @@ func TestLogOfPartialThenLastingFailure(t *testing.T) {
 	})
 }
 
-// Two servers of one issuer may publish different key sets that are both unusable. They cause few
-// log lines too.
+// Two servers of one issuer may publish different key sets that are both unusable. These failures
+// cause few log lines too.
 func TestLogOfSkippedKeys(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

@@ -172,7 +172,8 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 	}
 }
 
-// Log lines about the issuer contain its name, because a service may have several Validators.
+// Log lines about the issuer contain the name of the issuer, because a service may have several
+// Validators.
 func TestIssuerLogNamesTheIssuer(t *testing.T) {
 	issuer := harness.NewIssuer()
 	issuer.Down()

@@ -156,8 +156,8 @@ func TestRefusalLogOfCredentials(t *testing.T) {
 	}
 }
 
-// A policy or a validator of the service may return an error. The log contains its text in one line
-// and without credentials.
+// A policy or a validator of the service may return an error. The log contains the text of the
+// error in one line and without credentials.
 func TestRefusalLogOfForeignErrors(t *testing.T) {
 	log := new(harness.JSONLog)
 	policy := xenaauth.Where("policy", func(context.Context, *xenaauth.User) error {
@@ -187,8 +187,8 @@ func TestRefusalLogHasTheRealm(t *testing.T) {
 	require.Equal(t, "invoices", said[1]["realm"])
 }
 
-// Without Options.Logger, the middleware uses the logger of the Config, or slog.Default if that is
-// nil. A logger that discards all lines turns logging off.
+// Without Options.Logger, the middleware uses the logger of the Config, or slog.Default if
+// Config.Logger is nil. A logger that discards all lines turns logging off.
 func TestRefusalLogger(t *testing.T) {
 	before := slog.Default()
 	defer slog.SetDefault(before)
@@ -207,7 +207,8 @@ func TestRefusalLogger(t *testing.T) {
 		{v, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)}, nil},
 	} {
 		m := xenaauth.NewMiddleware(c.validator, c.opts)
-		slog.SetDefault(fallback.Logger()) // slog.Default is called at each use, so a change of it has effect
+		// The library calls slog.Default for each log line, so a change takes effect.
+		slog.SetDefault(fallback.Logger())
 		harness.Send(m.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", "")
 		for _, l := range []*harness.JSONLog{fallback, ofConfig} {
 			require.Len(t, l.Take(t), map[bool]int{true: 1}[l == c.want])

@@ -19,9 +19,9 @@ import (
 )
 
 // FuzzMetadata serves arbitrary metadata with arbitrary caching header fields. The library sends
-// requests to https only, and accepts only metadata whose issuer is the configured issuer. It keeps
-// the metadata and the key set for at least a minute and at most a day, whatever the header fields
-// say.
+// requests to https only, and accepts only metadata whose issuer is the configured issuer. The
+// library keeps the metadata and the key set for at least a minute and at most a day, whatever the
+// header fields say.
 func FuzzMetadata(f *testing.F) {
 	const issuerURL = "https://login.example"
 	issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256", URL: issuerURL})
@@ -104,8 +104,8 @@ func FuzzMetadata(f *testing.F) {
 	})
 }
 
-// validNow reports whether a new token of the issuer is accepted. If it is refused, the reason must
-// be ReasonUnavailable.
+// validNow reports whether a new token of the issuer is accepted. If the token is refused, the
+// reason must be ReasonUnavailable.
 func validNow(t *testing.T, v *xenaauth.Validator, issuer *xenaauthtest.Issuer) bool {
 	t.Helper()
 	_, err := v.Validate(t.Context(), issuer.JWT(xenaauthtest.Token{}))

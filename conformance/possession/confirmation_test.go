@@ -98,7 +98,8 @@ func TestNoProofs(t *testing.T) {
 		require.Equal(t, 401, w.Code)
 		require.Len(t, w.Header().Values("WWW-Authenticate"), 1)
 	}
-	// It also refuses a token with cnf that a validator of the service has accepted.
+	// A middleware without proofs also refuses a token with cnf that a validator of the service has
+	// accepted.
 	user, err := xenaauth.NewUser(map[string]any{"sub": "ann", "cnf": map[string]any{"key": "k"}})
 	require.NoError(t, err)
 	m := middleware(harness.FixedValidator{User: user})

@@ -28,7 +28,7 @@ func TestCachedUserNeedsProof(t *testing.T) {
 	require.Equal(t, 401, send(without, request("Bearer "+token, "Proof", "k")).Code)
 }
 
-// A proof may be valid for one use only. It still passes several guards of one request, even if the
+// A proof that is valid for one use only still passes several guards of one request, even if the
 // guards belong to two middlewares.
 func TestNestedGuardsConfirmOnce(t *testing.T) {
 	proof := newKeyProof()
@@ -60,8 +60,8 @@ func TestTwoMiddlewaresWithDifferentProofs(t *testing.T) {
 	require.Equal(t, 401, send(h, request("Key "+token, "Proof", "k")).Code)
 }
 
-// A handler may reuse the context of an accepted request for a request with other credentials. That
-// request still needs its own proof.
+// A handler may reuse the context of an accepted request for a request with other credentials. The
+// second request still needs its own proof.
 func TestBorrowedContextNeedsProof(t *testing.T) {
 	proof := newKeyProof()
 	s := start(t, nil, proof)

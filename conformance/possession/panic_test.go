@@ -37,7 +37,8 @@ func recovering(h http.Handler) http.Handler {
 }
 
 // If Respond of a proof panics, a refusal keeps its status and its challenge. A request that would
-// have passed gets 503. No response is 200: with that status a proxy would let the request pass.
+// have passed without the panic gets 503. No response has status 200, because a proxy would treat
+// 200 as permission and let the request pass.
 func TestPanicInRespondAllowsNothing(t *testing.T) {
 	s := start(t, nil)
 	log, responds := new(bytes.Buffer), 0

@@ -79,7 +79,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// If a request passes, the response has the header fields that the proofs set. This holds for the
+// If a request passes, the response has the header fields that the proofs set. This is true for the
 // handlers of the middleware, and for adapters that call Check and Challenge.
 func TestRespond(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())

@@ -1,5 +1,5 @@
-// Package revocation_test tests which tokens a revocation refuses, with the exported functions
-// only.
+// Package revocation_test tests which tokens are refused because of a revocation. The tests use
+// only exported functions.
 package revocation_test
 
 import (
@@ -104,8 +104,8 @@ func TestRevokePublishesTheIssuer(t *testing.T) {
 	require.Equal(t, 1, v.Status().Revocations)
 }
 
-// Instances of an older version publish revocations without an issuer. These are in force.
-// Revocations of another issuer are ignored.
+// Instances of an older version publish revocations without an issuer. Revocations without an
+// issuer are in force. Revocations of another issuer are ignored.
 func TestFollowRevocationsOfSeveralIssuers(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
@@ -152,7 +152,7 @@ func TestRevocationOfUserNamesTheIssuer(t *testing.T) {
 	require.Zero(t, u.Revocation(), "an issuer alone names no tokens")
 }
 
-// The revocation that a logout token causes has the issuer of the logout token. This holds for
+// The revocation that a logout token causes has the issuer of the logout token. This is true for
 // logout tokens with sid and without sid.
 func TestLogoutPublishesTheIssuer(t *testing.T) {
 	t.Parallel()

@@ -78,7 +78,7 @@ func TestUserRevocation(t *testing.T) {
 }
 
 // If the clock of the issuer is ahead, the token may seem to be issued in the future.
-// User.Revocation revokes it too.
+// User.Revocation revokes this token too.
 func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -89,8 +89,8 @@ func TestRevocationOfTokenFromTheFuture(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// The Revocation of a user without claims is empty. Revoke refuses it, because it would revoke all
-// tokens.
+// The Revocation of a user without claims is empty. Revoke refuses this Revocation, because an
+// empty Revocation would revoke all tokens.
 func TestRevocationOfUserWithoutClaims(t *testing.T) {
 	t.Parallel()
 	v := harness.NewValidator(t, harness.NewIssuer().Config())
@@ -152,7 +152,8 @@ func TestRevocationTimesOutOfRange(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 }
 
-// A configuration with huge values is refused, or it works. No sum of its values overflows.
+// A configuration with huge values is either refused or works correctly. No sum of its values
+// overflows.
 func TestHugeConfiguration(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -20,7 +20,7 @@ import (
 )
 
 // merged returns a copy of m with changes applied. If a value in changes is nil, the copy contains
-// nil, and xenaauthtest then leaves out the claim.
+// nil, and xenaauthtest makes a token without this claim.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)
@@ -44,8 +44,8 @@ func TestRevokeMatches(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
 	made := time.Now().Truncate(time.Second)
-	// The token was refreshed. iat is still the time of the first token, because IdentityServer4
-	// keeps it.
+	// These are the claims of a token from a refresh. iat is still the time of the first token,
+	// because IdentityServer4 does not change iat at a refresh.
 	all := map[string]any{"jti": "J1", "sid": "S1", "sub": "U1", "client_id": "C1",
 		"nbf": made.Unix(), "iat": made.Add(-20 * time.Minute).Unix()}
 	noNbf := map[string]any{"nbf": nil}
@@ -102,8 +102,9 @@ func TestRevokeMatches(t *testing.T) {
 				cfg.AllowAnyLifetime = true // without this setting, a JWT without iat and nbf is refused
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
-				// Every claim that a revocation can name differs in the other token. That token is
-				// issued in the same second or in the next one.
+				// The token in the variable other has different values for all claims that a
+				// revocation can name. This token is issued in the same second as the first token or in
+				// the next second.
 				other := form.mint(issuer, xenaauthtest.Token{Subject: "U2", ClientID: "C3",
 					Claims: map[string]any{"jti": "J2", "sid": "S3", "nbf": made.Unix() + 1}})
 				if form.cached {

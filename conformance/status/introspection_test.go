@@ -16,8 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// If the issuer rejects the introspection secret, the status shows it and the service is not ready.
-// Both change back when the issuer accepts the secret.
+// If the issuer rejects the introspection secret, the status shows the rejection and the service is
+// not ready. When the issuer accepts the secret again, the status shows no rejection and the
+// service is ready.
 func TestWrongIntrospectionSecretShows(t *testing.T) {
 	for name, always := range map[string]bool{"hybrid": false, "every token introspected": true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -61,8 +62,8 @@ func TestWrongIntrospectionSecretShows(t *testing.T) {
 	}
 }
 
-// If the introspection endpoint fails for another reason, the status shows it. The service stays
-// ready if it can verify JWTs.
+// If the introspection endpoint fails for another reason, the status shows the failure. The service
+// stays ready if it can verify JWTs.
 func TestFailingIntrospectionShows(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.HybridConfig()
@@ -78,8 +79,8 @@ func TestFailingIntrospectionShows(t *testing.T) {
 	require.NoError(t, v.Warm(t.Context()))
 }
 
-// The longest allowed length of an opaque token is a setting. It cannot exceed the limit for all
-// tokens. If a token is too long, the log line names the setting.
+// The longest allowed length of an opaque token is a setting. This setting cannot exceed the limit
+// for all tokens. If a token is too long, the log line names the setting.
 func TestIntrospectionMaxTokenLength(t *testing.T) {
 	issuer := harness.NewIssuer()
 	long := "opaque-" + strings.Repeat("x", 1500)

@@ -339,7 +339,7 @@ func TestStatusConcurrently(t *testing.T) {
 	require.Equal(t, 40, v.Status().Active.Entries)
 }
 
-// The signature of a token is verified only once. That holds even if the issuer writes more
+// The signature of a token is verified only once. This is true even if the issuer writes more
 // different JOSE headers than the library remembers.
 func TestStatusWithManyDifferentHeaders(t *testing.T) {
 	t.Parallel()

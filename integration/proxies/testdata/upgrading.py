@@ -1,5 +1,5 @@
-# An ASGI application for Hypercorn, a server that takes "Upgrade: h2c" without HTTP2-Settings. It remembers every request
-# that reached it, and tells the list at /log.
+# An ASGI application for Hypercorn, a server that takes "Upgrade: h2c" without HTTP2-Settings. The
+# application records every request that it gets, and returns the list of these requests at /log.
 import json
 
 seen = []
