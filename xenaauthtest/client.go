@@ -18,9 +18,9 @@ var errRefused = errors.New("xenaauthtest: connection refused")
 
 // Client returns an HTTP client that calls the issuer directly, without a network, also if the
 // issuer has a listener. The issuer makes the response in the goroutine of the caller. The client
-// follows no redirect. A request fails when its context ends. The client reaches two hosts: that of
-// the issuer identifier and that of the listener. A request to another host fails like a request to
-// an unknown host.
+// follows no redirect. A request fails when its context ends. The client reaches two hosts: the
+// host of the issuer identifier and the host of the listener. A request to another host fails like
+// a request to an unknown host.
 func (i *Issuer) Client() *http.Client {
 	return &http.Client{
 		Transport: transport{i},
@@ -103,8 +103,8 @@ func refused() error {
 	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 }
 
-// brokenReader is the body of a response whose connection was closed too early: it returns the
-// bytes that arrived, and then an error.
+// brokenReader ends the body of a response whose connection was closed too early: after the bytes
+// that arrived, the body returns an error.
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

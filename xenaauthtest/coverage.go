@@ -18,24 +18,26 @@ type Route struct {
 	// Method is the method of the route. "" means every method.
 	Method string
 
-	// Pattern is the path as the router writes it: "/invoices/{id}" or "/invoices/:id". It may
+	// Pattern is the path as the router writes it: "/invoices/{id}" or "/invoices/:id". Pattern may
 	// begin with a host, as in the patterns of [http.ServeMux].
 	Pattern string
 
-	// Template is the path with parameters in braces, as in OpenAPI. "" means that it is derived from
-	// Pattern, in the syntax of net/http and chi. [ColonTemplate] reads the syntax of gin and echo.
+	// Template is the path with parameters in braces, as in OpenAPI. "" means that Template is
+	// derived from Pattern, which must have the syntax of net/http or chi. [ColonTemplate] reads
+	// the syntax of gin and echo.
 	Template string
 
 	// Path is a path that reaches the route. "" means the Template, with the values of
 	// [Coverage.Params] for its parameters.
 	Path string
 
-	// Source says where the route is defined: a file and line, or the name of its handler. It may
-	// be "". TestRoutes writes it in messages.
+	// Source says where the route is defined: a file and line, or the name of its handler. Source
+	// may be "". TestRoutes writes Source in messages.
 	Source string
 
 	// Require are the requirements of the route, if the service can list them, for example from a
-	// table of rules. If nil, the RouteTable has the scopes that the challenges of the route name.
+	// table of rules. If Require is nil, the RouteTable contains the scopes that the challenges of
+	// the route name.
 	Require []xenaauth.Requirement
 }
 
@@ -45,18 +47,19 @@ func (r Route) Name() string { return strings.TrimPrefix(r.Method+" "+r.Pattern,
 
 // Coverage describes a service for [TestRoutes]: its routes, and the routes without a guard.
 type Coverage struct {
-	// Handler is the whole service. TestRoutes calls its routes. It also calls routes without a
-	// guard, whose handlers then run, so the service should use test data.
+	// Handler is the whole service. TestRoutes calls its routes. TestRoutes also calls routes
+	// without a guard, and their handlers run. So the service should use test data.
 	Handler http.Handler
 
 	// Routes are the routes of the service. chiauthtest, ginauthtest, echoauthtest and echov4authtest
 	// read them from a router, and [Mux] records them.
 	Routes []Route
 
-	// Public are the routes that need no token, each by its [Route.Name].
+	// Public lists the names of the routes that need no token, as [Route.Name] returns them.
 	Public []string
 
-	// AnyUser are the routes that need a valid token and no scope, each by its [Route.Name].
+	// AnyUser lists the names of the routes that need a valid token and no scope, as [Route.Name]
+	// returns them.
 	AnyUser []string
 
 	// Token is a valid access token without any scope:
@@ -73,18 +76,19 @@ type Coverage struct {
 
 // TestRoutes fails if a route of a service is not guarded. It sends a request without a token to
 // each route. The response must be 401 or 403 with a Bearer challenge. Every other response means
-// that the route has no guard. That includes 404, 405 and 500, because a handler without a guard
-// can send them, and so can a router if the path is wrong. Then TestRoutes sends a token without
-// scopes. The response must be 403 with a Bearer challenge. If a route has every method, TestRoutes
-// calls it with GET, POST, PUT, PATCH and DELETE.
+// that the route has no guard. Other responses include 404, 405 and 500, because a handler without
+// a guard can send these, and also a router if the path is wrong. After that, TestRoutes sends a
+// request with a token without scopes to each guarded route. The response must be 403 with a Bearer
+// challenge. If a route has every method, TestRoutes calls it with GET, POST, PUT, PATCH and
+// DELETE.
 //
 // TestRoutes also fails if a declaration is wrong: a public route has a guard, a route in AnyUser
 // requires more than a valid token, or a declared name is not the name of a route.
 //
-// The table that TestRoutes returns says what the routes require. It can be kept as documentation.
-// For a route without [Route.Require], the table has the scopes that the challenges of both
-// refusals name. If guards are nested, these are the scopes of at most two guards. If a route
-// accepts alternative scopes, a challenge names only one alternative.
+// The table that TestRoutes returns says what the routes require. You can keep the table as
+// documentation. For a route without [Route.Require], the table contains the scopes that the
+// challenges of the two refusals name. If guards are nested, these are the scopes of at most two
+// guards. If a route accepts alternative scopes, a challenge names only one alternative.
 func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	t.Helper()
 	if len(c.Routes) == 0 {
@@ -108,8 +112,8 @@ func TestRoutes(t testing.TB, c Coverage) RouteTable {
 	return table
 }
 
-// findings are the mistakes that TestRoutes found, by kind. Each text describes a route, and the
-// response where it matters.
+// findings are the mistakes that TestRoutes found, by kind. Each text names a route, and for some
+// kinds also the response.
 type findings struct{ open, anyUser, closed, demanding, token, unknown []string }
 
 func (f *findings) report(t testing.TB) {
@@ -233,7 +237,7 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 }
 
 // param returns the value of one parameter of a challenge. [xenaauth.Middleware] writes values in
-// quotes, and they contain no escaped character.
+// quotes, and its values contain no escaped character.
 func param(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Mux is an [http.ServeMux] that can list its routes. Let your service accept an interface that
-// both types implement. Then a test can pass a Mux:
+// Mux is an [http.ServeMux] that can list its routes. Let the function that registers your routes
+// accept an interface. http.ServeMux and Mux implement this interface, so a test can pass a Mux:
 //
 //	func routes(mux interface{ Handle(string, http.Handler) }, auth *xenaauth.Middleware) {
 //		mux.Handle("GET /invoices/{id}", auth.Require(…)(…))
@@ -24,15 +24,14 @@ type Mux struct {
 	routes []Route
 }
 
-// Handle registers a handler. It does the same as [http.ServeMux.Handle], and panics in the same
-// cases.
+// Handle registers a handler. It works and panics like [http.ServeMux.Handle].
 func (m *Mux) Handle(pattern string, handler http.Handler) {
 	m.mux.Handle(pattern, handler)
 	m.record(pattern)
 }
 
-// HandleFunc registers a function as a handler. It does the same as [http.ServeMux.HandleFunc], and
-// panics in the same cases.
+// HandleFunc registers a function as a handler. It works and panics like
+// [http.ServeMux.HandleFunc].
 func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
 	m.mux.HandleFunc(pattern, handler)
 	m.record(pattern)
@@ -108,8 +107,8 @@ func (r Route) template() string {
 	return b.String() + rest
 }
 
-// closing returns the index of the brace that closes the brace at the index open. There may be
-// nested braces between them, because a regular expression may contain braces.
+// closing returns the index of the brace that closes the brace at the index open. Between the two
+// braces there may be further braces, because a regular expression may contain braces.
 func closing(s string, open int) int {
 	depth := 0
 	for i := open; i < len(s); i++ {
@@ -132,8 +131,8 @@ func parameterName(name string) string {
 	return name
 }
 
-// concrete returns a host and a path that reach the route. The host is "" if the route is not for
-// one host only.
+// concrete returns a host and a path that reach the route. The host is "" if the route is not
+// limited to one host.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

@@ -17,16 +17,16 @@ type RouteAccess struct {
 	// Public is true if the route is declared in [Coverage.Public].
 	Public bool
 
-	// Open is true if the route has no guard and should have one: it is not declared in
-	// [Coverage.Public], and its response to a request without a token was not 401 or 403 with a
+	// Open is true if the route has no guard and should have one. This means: the route is not in
+	// [Coverage.Public], and the response to a request without a token was not 401 or 403 with a
 	// Bearer challenge.
 	Open bool
 
-	// Scopes are the scopes that challenges named. A token with all of them may pass.
+	// Scopes are the scopes that challenges named. A token with all these scopes may pass.
 	Scopes []string
 
 	// Policy is true if the response to a valid token was 403 and the challenge named no scope.
-	// Then a policy of the service refused the token.
+	// This means that a policy of the service refused the token.
 	Policy bool
 }
 
@@ -86,9 +86,10 @@ var openAPIMethods = []string{
 
 // OpenAPI returns the part of an OpenAPI 3.1 document about access: the security scheme
 // "accessToken" and the security of every operation. The result is JSON that can be merged into the
-// document. metadataURL is the URL of the issuer's OpenID Connect metadata. If it is "", the
-// security scheme is HTTP bearer. If [Route.Require] has alternatives, the operation has them too.
-// OpenAPI can't express policies, so they are left out. Open routes are written as public.
+// document. metadataURL is the URL of the issuer's OpenID Connect metadata. If metadataURL is "",
+// the security scheme is HTTP bearer. If [Route.Require] has alternatives, the operation has the
+// same alternatives. OpenAPI can't express policies, so the result does not contain policies. Open
+// routes are written as public.
 func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	type object = map[string]any
 	scheme := object{"type": "http", "scheme": "bearer"}
@@ -118,8 +119,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// alternatives returns the sets of scopes that the route accepts: one of them is enough. It returns
-// none for a public or open route.
+// alternatives returns the sets of scopes that the route accepts: a token needs the scopes of only
+// one set. For a public or open route, the result is empty.
 func (a RouteAccess) alternatives() [][]string {
 	switch {
 	case a.Public || a.Open:

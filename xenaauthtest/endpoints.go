@@ -30,7 +30,7 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// endpoint returns the endpoint that is served at path. It returns "" if there is none.
+// endpoint returns the endpoint that is served at path, or "" if path has no endpoint.
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
 	case p.openID, p.oauth:
@@ -44,8 +44,8 @@ func (p endpointPaths) endpoint(path string) Endpoint {
 	}
 }
 
-// reply is a response that is not sent yet. The listener writes it to a connection, and Client
-// returns it directly.
+// reply is a response that is not sent yet. The listener writes the reply to a connection, and
+// Client returns the reply directly.
 type reply struct {
 	status int
 	header http.Header
@@ -70,8 +70,8 @@ func jsonReply(status int, body []byte) *reply {
 
 const jsonType = "application/json; charset=UTF-8"
 
-// ServeHTTP sends the response of the issuer, whatever the host of the request is. While the issuer
-// is down, it panics with [http.ErrAbortHandler], so that net/http closes the connection.
+// ServeHTTP sends the response of the issuer. It ignores the host of the request. While the issuer
+// is down, ServeHTTP panics with [http.ErrAbortHandler], so that net/http closes the connection.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply, err := i.respond(r)
 	if err != nil {
@@ -85,8 +85,8 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write(reply.body)
 		return
 	}
-	// Content-Length is one byte too long. So the client notices that the end is missing, even if
-	// the body is empty.
+	// Content-Length is one byte more than the length of the body. So the client notices that the
+	// end is missing, even if the body is empty.
 	w.Header().Set("Content-Length", strconv.Itoa(len(reply.body)+1))
 	w.WriteHeader(reply.status)
 	_, _ = w.Write(reply.firstHalf())
@@ -103,8 +103,8 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The content of the response is that of the time when the request arrives. So a delayed
-	// response can be outdated when it is sent, as on a slow network.
+	// The content of the response is made when the request arrives. So a delayed response can be
+	// outdated when it is sent, as on a slow network.
 	reply := i.answer(endpoint, r)
 	fault.apply(reply)
 	if fault.Delay > 0 {
@@ -149,8 +149,8 @@ func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	return reply
 }
 
-// SetMetadata makes the issuer serve exactly the bytes raw as its metadata. If raw is nil, it
-// serves its real metadata again.
+// SetMetadata makes the issuer serve exactly the bytes raw as its metadata. If raw is nil, the
+// issuer serves its real metadata again.
 func (i *Issuer) SetMetadata(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -158,7 +158,7 @@ func (i *Issuer) SetMetadata(raw []byte) {
 }
 
 // SetCacheControl sets the Cache-Control field of the metadata and of the key set. If value is "",
-// responses have no such field. That is the default, as in IdentityServer.
+// responses have no Cache-Control field. No field is the default, as in IdentityServer.
 func (i *Issuer) SetCacheControl(value string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -9,10 +9,10 @@ import (
 // Endpoint names an endpoint of an [Issuer].
 type Endpoint string
 
-// The endpoints. Each has its own fault and its own counter.
+// These are the endpoints. Each endpoint has its own fault and its own counter.
 const (
-	// Metadata is the metadata document at its two well-known URLs. Requests to both URLs count,
-	// also to the one whose response is 404.
+	// Metadata is the metadata document at its two well-known URLs. Requests to both URLs are
+	// counted, also requests to a URL whose response is 404.
 	Metadata Endpoint = "metadata"
 	// JWKS is the key set.
 	JWKS Endpoint = "JWKS"
@@ -22,24 +22,25 @@ const (
 	All Endpoint = "all"
 )
 
-// Fault says how an endpoint fails. The zero value means that it does not fail.
+// Fault says how an endpoint fails. The zero value means that the endpoint does not fail.
 type Fault struct {
-	// Status is the status of a response that replaces the real one. Its body is Body. If Status is
-	// 0 and Body is set, the status is 200. If both are zero, the endpoint sends its real response.
+	// Status is the status of a response that replaces the real response. The body of this response
+	// is Body. If Status is 0 and Body is not "", the status is 200. If Status is 0 and Body is "",
+	// the endpoint sends its real response.
 	Status int
 
-	// Body is the body of the response that replaces the real one.
+	// Body is the body of the response that replaces the real response.
 	Body string
 
-	// ContentType is the media type of Body. "" means "application/json; charset=UTF-8", as
-	// IdentityServer writes it.
+	// ContentType is the media type of Body. "" means "application/json; charset=UTF-8", as in the
+	// responses of IdentityServer.
 	ContentType string
 
-	// Header has header fields for the response. They replace fields of the same name.
+	// Header contains header fields for the response. These replace fields of the same name.
 	Header http.Header
 
-	// Delay delays the response. The content of the response is that of the time of the request. If
-	// Delay is 0 or negative, there is no delay.
+	// Delay delays the response. The content of the response is made when the request arrives,
+	// before the delay. If Delay is 0 or negative, there is no delay.
 	Delay time.Duration
 
 	// Break makes the issuer close the connection after the header and half of the body.
@@ -92,16 +93,16 @@ func (i *Issuer) Down() {
 	}
 }
 
-// Slow delays every response by d, until [Issuer.Heal]. If an endpoint has a fault with a Delay,
-// both delays add up.
+// Slow delays every response by d, until [Issuer.Heal]. If an endpoint also has a fault with a
+// Delay, its responses are delayed by the sum of d and Delay.
 func (i *Issuer) Slow(d time.Duration) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.slow = d
 }
 
-// Heal ends the effects of Fail, Down and Slow. A response that is being delayed is still sent
-// late.
+// Heal ends the effects of Fail, Down and Slow. A response whose delay has already begun is still
+// sent late.
 func (i *Issuer) Heal() {
 	i.mu.Lock()
 	i.down = false
@@ -113,8 +114,8 @@ func (i *Issuer) Heal() {
 	}
 }
 
-// Calls returns how many requests an endpoint got, including those that were refused because the
-// issuer was down. For All it returns the sum of all endpoints.
+// Calls returns how many requests an endpoint got, including requests that were refused because the
+// issuer was down. Calls(All) returns the sum over all endpoints.
 func (i *Issuer) Calls(e Endpoint) int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

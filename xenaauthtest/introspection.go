@@ -23,7 +23,7 @@ const (
 // registry stores the newest tokens, by their digests.
 type registry struct {
 	records map[tokenDigest]*record
-	order   []tokenDigest // digests in the order of creation; if full, it is used as a ring
+	order   []tokenDigest // digests in the order of creation; a full order is used as a ring
 	next    int           // index of the oldest token in the full ring
 }
 
@@ -40,7 +40,7 @@ func (g *registry) add(token string, claims []byte) {
 		g.records = make(map[tokenDigest]*record)
 	}
 	if g.records[digest] != nil {
-		return // the token was made before; if it is revoked, it stays revoked
+		return // the token is already in the registry; a revoked token stays revoked
 	}
 	if len(g.order) < maxMinted {
 		g.order = append(g.order, digest)
@@ -73,8 +73,8 @@ func (i *Issuer) Revoke(token string) {
 }
 
 // LastIntrospection returns the header and the form of the latest request to the introspection
-// endpoint. Both are nil if there was no request. The form has the parameters of the body, and not
-// those of the query.
+// endpoint. header and form are nil if there was no request. form contains the parameters of the
+// body, and not the parameters of the query.
 func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -84,8 +84,8 @@ func (i *Issuer) LastIntrospection() (header http.Header, form url.Values) {
 func (i *Issuer) introspect(r *http.Request) *reply {
 	var body []byte
 	if r.Body != nil {
-		// If the body can't be read, or is too long, the form has only what was read. Then its
-		// token is unknown, and the response is inactive.
+		// If the body can't be read, or is too long, the form contains only the part that was read.
+		// The token in this part is unknown, so the response is inactive.
 		body, _ = io.ReadAll(io.LimitReader(r.Body, maxForm))
 	}
 	form, _ := url.ParseQuery(string(body))
@@ -122,7 +122,7 @@ func uncached(status int, body []byte) *reply {
 }
 
 // authenticated reports whether the request has the right credentials of the API. If the request
-// has Basic credentials, those in the form are ignored.
+// has Basic credentials, credentials in the form are ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -189,8 +189,8 @@ func (i *Issuer) forAPI(aud any) bool {
 	return means(aud) || ok && slices.ContainsFunc(list, means)
 }
 
-// claimsOf returns the claims of a token that the registry has. It returns nil if the token is
-// unknown or revoked.
+// claimsOf returns the claims of a token in the registry. It returns nil if the token is unknown or
+// revoked.
 func (i *Issuer) claimsOf(token string) map[string]any {
 	i.mu.Lock()
 	known := i.minted.find(token)

@@ -8,7 +8,7 @@
 //
 //	issuer := xenaauthtest.NewIssuer(nil)
 //	cfg := issuer.Config()                       // for the code under test
-//	token := issuer.JWT(xenaauthtest.Token{})    // a token that it accepts
+//	token := issuer.JWT(xenaauthtest.Token{})    // a token that the code under test accepts
 //	issuer.Down()                                // now the issuer is unreachable
 //
 // Nothing here is safe for production. For example, secrets are not compared in constant time.
@@ -40,7 +40,7 @@ const (
 	Duende                           // Duende IdentityServer, 5 and later
 )
 
-// String returns the name of the product, with its version if there are several versions of that
+// String returns the name of the product, and adds the version if several versions have the same
 // name.
 func (v Version) String() string {
 	switch v {
@@ -60,7 +60,7 @@ func (v Version) String() string {
 }
 
 // IssuerOptions configures an [Issuer]. The zero value and a nil pointer mean: the product is
-// IdentityServer4 4.x, the URL is that of Xena's production issuer, and tokens are signed with
+// IdentityServer4 4.x, the URL is the URL of Xena's production issuer, and tokens are signed with
 // RS256.
 type IssuerOptions struct {
 	// URL is the issuer identifier. It may have a path. "" means [xenaauth.IssuerProduction], or
@@ -70,8 +70,9 @@ type IssuerOptions struct {
 	// Version selects the product. The zero value is [IdentityServer4].
 	Version Version
 
-	// Algorithm is the JWS algorithm of the tokens: RS256, RS384, RS512, PS256, PS384, PS512, ES256,
-	// ES384, ES512, EdDSA or Ed25519, which is the name of EdDSA in RFC 9864. "" means RS256.
+	// Algorithm is the JWS algorithm of the tokens: RS256, RS384, RS512, PS256, PS384, PS512,
+	// ES256, ES384, ES512, EdDSA or Ed25519. (Ed25519 is the name of EdDSA in RFC 9864.) "" means
+	// RS256.
 	Algorithm string
 
 	// API is the name of the API resource: the audience of tokens, and the client id of the API at
@@ -79,10 +80,11 @@ type IssuerOptions struct {
 	API string
 
 	// APISecret is the secret of the API at the introspection endpoint. "" means a random secret.
-	// It contains characters that clients must encode.
+	// The random secret contains characters that clients must encode.
 	APISecret string
 
-	// ScopeOnly makes an issuer that has scopes and no API resources. Its tokens have no aud.
+	// ScopeOnly makes an issuer that has scopes and no API resources. The tokens of this issuer
+	// have no aud.
 	ScopeOnly bool
 
 	// ScopesAsString writes scope as one space-delimited string instead of an array, like the setting
@@ -98,8 +100,8 @@ type IssuerOptions struct {
 // Issuer is an identity server. All methods are safe for concurrent use.
 type Issuer struct {
 	id       string     // the issuer identifier, exactly as configured
-	addr     string     // base URL of the listener, "" without one
-	base     string     // the URLs of the endpoints begin with it; no slash at the end
+	addr     string     // base URL of the listener, "" without a listener
+	base     string     // the URLs of the endpoints begin with base; no slash at the end
 	resource string     // the audience in the tokens of old versions, for every API
 	servers  []*url.URL // the addresses at which Client reaches the issuer
 	opts     IssuerOptions
@@ -118,22 +120,22 @@ type Issuer struct {
 	calls        map[Endpoint]int
 	lastHeader   http.Header
 	lastForm     url.Values
-	metadata     []byte // the metadata to serve instead of the real one, set by SetMetadata
-	keySet       []byte // the key set to serve instead of the real one, set by SetJWKS
+	metadata     []byte // the metadata to serve instead of the real metadata, set by SetMetadata
+	keySet       []byte // the key set to serve instead of the real key set, set by SetJWKS
 	cacheControl string
 }
 
 // NewIssuer returns an issuer in memory. It opens no listener and starts no goroutine. Only
 // [Issuer.Client] reaches it. opts may be nil. NewIssuer panics if opts has an unknown algorithm or
-// version, or if its URL is not an absolute http or https URL.
+// version, or if opts.URL is not an absolute http or https URL.
 func NewIssuer(opts *IssuerOptions) *Issuer {
 	return newIssuer(opts, "")
 }
 
-// StartIssuer returns an issuer that also listens on a free loopback port until [Issuer.Close].
-// Otherwise it does the same as [NewIssuer]. If opts.URL is "", the issuer identifier is the URL of
-// the listener, http://127.0.0.1:port. The endpoints in the metadata are always those of the
-// listener. StartIssuer panics if no port is free.
+// StartIssuer returns an issuer that also listens on a free loopback port until [Issuer.Close]. In
+// all other respects, StartIssuer works like [NewIssuer]. If opts.URL is "", the issuer identifier
+// is the URL of the listener, http://127.0.0.1:port. The URLs of the endpoints in the metadata are
+// always URLs of the listener. StartIssuer panics if no port is free.
 func StartIssuer(opts *IssuerOptions) *Issuer {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -142,8 +144,8 @@ func StartIssuer(opts *IssuerOptions) *Issuer {
 	i := newIssuer(opts, "http://"+listener.Addr().String())
 	i.server = &http.Server{Handler: i, ReadHeaderTimeout: 10 * time.Second}
 	i.serving.Go(func() {
-		// Serve always returns an error. After Close the error is expected. If Serve fails before
-		// Close, the tests notice it, because their requests to the issuer fail.
+		// Serve always returns an error. After Close the error is expected. An error before Close
+		// need not be reported, because the requests of the tests to the issuer fail.
 		_ = i.server.Serve(listener)
 	})
 	return i
@@ -172,7 +174,7 @@ func newIssuer(opts *IssuerOptions, addr string) *Issuer {
 	return i
 }
 
-// setURL sets the issuer identifier, and every field that is derived from it.
+// setURL sets the issuer identifier, and every field that is derived from the identifier.
 func (i *Issuer) setURL() {
 	i.id = i.opts.URL
 	if i.id == "" {
@@ -187,7 +189,7 @@ func (i *Issuer) setURL() {
 	}
 	i.servers = []*url.URL{u}
 	// If the identifier ends in a slash, IdentityServer does not write a second slash into the URLs
-	// of its endpoints, nor into the audience that it derives from the identifier.
+	// of its endpoints, nor into the audience that is derived from the identifier.
 	path := strings.TrimRight(u.Path, "/")
 	origin := u.Scheme + "://" + u.Host
 	i.resource = origin + path + "/resources"
@@ -230,8 +232,9 @@ func (i *Issuer) APISecret() string { return i.opts.APISecret }
 
 // Config returns a configuration that accepts the access tokens of this issuer for the API. The
 // audience is the API. For IdentityServer3, the URL of the issuer with "/resources" is an audience
-// too. With ScopeOnly, any audience is allowed. HTTPClient is [Issuer.Client], unless the issuer
-// identifier is the URL of the listener: then it is nil, because every client reaches the listener.
+// too. With ScopeOnly, any audience is allowed. HTTPClient is [Issuer.Client]. But HTTPClient is
+// nil if the issuer identifier is the URL of the listener, because every client reaches the
+// listener.
 func (i *Issuer) Config() xenaauth.Config {
 	cfg := xenaauth.Config{Issuer: i.id}
 	if i.opts.ScopeOnly {
@@ -250,7 +253,8 @@ func (i *Issuer) Config() xenaauth.Config {
 }
 
 // HybridConfig returns [Issuer.Config] with introspection, so that a Validator accepts JWTs and
-// opaque tokens. It calls the introspection endpoint with the name and the secret of the API.
+// opaque tokens. The Validator calls the introspection endpoint with the name and the secret of the
+// API.
 func (i *Issuer) HybridConfig() xenaauth.Config {
 	cfg := i.Config()
 	cfg.Introspection = &xenaauth.Introspection{

@@ -44,17 +44,17 @@ func (i *Issuer) JWKS() []byte {
 	return i.keys.document()
 }
 
-// SetJWKS makes the issuer serve exactly the bytes raw as its key set. If raw is nil, it serves its
-// real key set again. To sign with a key that is not published yet, call SetJWKS(issuer.JWKS()) and
-// then [Issuer.Rotate].
+// SetJWKS makes the issuer serve exactly the bytes raw as its key set. If raw is nil, the issuer
+// serves its real key set again. To sign with a key that is not published yet, call
+// SetJWKS(issuer.JWKS()) and then [Issuer.Rotate].
 func (i *Issuer) SetJWKS(raw []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.keySet = bytes.Clone(raw)
 }
 
-// keyRing holds the keys of an issuer. The last key is the current key. The first key is made when
-// it is first used: making an RSA key is slow, and an issuer of opaque tokens needs no key.
+// keyRing holds the keys of an issuer. The last key is the current key. The first key is not made
+// before it is needed: making an RSA key is slow, and an issuer of opaque tokens needs no key.
 type keyRing struct {
 	version   Version
 	algorithm string
@@ -113,7 +113,8 @@ func (r *keyRing) document() []byte {
 	return mustMarshal(set)
 }
 
-// publicKey is a member of the key set. Its fields have the order that IdentityServer writes.
+// publicKey is a member of the key set. The fields are in the order in which IdentityServer writes
+// them.
 type publicKey struct {
 	KeyType             string `json:"kty"`
 	Use                 string `json:"use"`
@@ -141,8 +142,8 @@ func newSigningKey(version Version, algorithm string) *signingKey {
 	if err != nil {
 		panic("xenaauthtest: " + err.Error())
 	}
-	// The kid is the digest of a certificate at IdentityServer. Our keys have no certificates, so
-	// it is the digest of the key. Clients depend only on the form of the kid.
+	// At IdentityServer, the kid is the digest of a certificate. Our keys have no certificates, so
+	// the kid is the digest of the key. Clients depend only on the form of the kid.
 	thumbprint := sha1.Sum(der)
 	k.x5t = base64.RawURLEncoding.EncodeToString(thumbprint[:])
 	hexThumbprint := upperHex(thumbprint[:])
@@ -218,8 +219,8 @@ func (k *signingKey) describe() publicKey {
 	}
 }
 
-// hash returns the hash function that belongs to the algorithm of the key. For EdDSA it is the one
-// for the claim at_hash. An EdDSA signature needs no separate hash function.
+// hash returns the hash function that belongs to the algorithm of the key. An EdDSA signature needs
+// no separate hash function, so for EdDSA the result is only for the claim at_hash.
 func (k *signingKey) hash() crypto.Hash {
 	switch {
 	case strings.HasSuffix(k.algorithm, "256"):
@@ -254,7 +255,7 @@ func (k *signingKey) sign(input []byte) []byte {
 		}
 	case *ecdsa.PrivateKey:
 		// The signature of a JWS consists of r and s, one after the other, both with leading zeros.
-		// It is not ASN.1.
+		// The signature is not in ASN.1.
 		size := (private.Params().BitSize + 7) / 8
 		signature = make([]byte, 2*size)
 		r, s, signErr := ecdsa.Sign(rand.Reader, private, digest)

@@ -31,8 +31,8 @@ type Guarded struct {
 	// the guard of the framework must panic when it is made, like [xenaauth.Middleware.Require].
 	Require []xenaauth.Requirement
 
-	// Optional means that the guard of the route lets requests without a token pass. Require is then
-	// empty.
+	// Optional means that the guard of the route lets requests without a token pass. If Optional is
+	// true, Require is empty.
 	Optional bool
 
 	// Serve is the handler of the route. The adapter calls it with the request that the framework
@@ -56,8 +56,8 @@ type Guarded struct {
 //
 // TestMiddleware calls mount several times. mount must install only the routes and their guards. In
 // particular, it must install no middleware that recovers from panics, and must not recover if the
-// constructor of a guard panics. Requests pass through a real server. They are sent one after the
-// other, except where a test needs concurrent requests.
+// constructor of a guard panics. Requests pass through a real server. TestMiddleware sends one
+// request after the other, except where a test needs concurrent requests.
 func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Guarded) http.Handler) {
 	issuer := NewIssuer(&IssuerOptions{Algorithm: "ES256"})
 	validator, err := xenaauth.NewValidator(issuer.Config())
@@ -78,7 +78,7 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	t.Run("with a Validator itself", func(t *testing.T) { // a Middleware has faster code for it
+	t.Run("with a Validator itself", func(t *testing.T) { // for Validators there is faster code
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
 		t.Run("users", plain.testUsers)
@@ -92,13 +92,13 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	// uncounted is used instead of validator if it is set. Then the tests skip the two special
-	// tokens, and do not compare the number of calls.
+	// uncounted is used instead of validator, unless uncounted is nil. If uncounted is set, the
+	// tests skip the two special tokens, and do not compare the number of calls.
 	uncounted *xenaauth.Validator
 }
 
-// countingValidator counts the calls of the validator inside. For the two special tokens below it
-// returns an outage instead.
+// countingValidator counts the calls of the validator that it wraps. For the two special tokens
+// below, it returns an outage and does not call that validator.
 type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -134,12 +134,12 @@ func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	})
 }
 
-// outerKey is the key of a context value that the server sets. It contains the context of the
+// outerKey is the key of a context value that the server sets. The value is the context of the
 // server.
 type outerKey struct{}
 
-// plantHeader is a field of the request. If it is set, the server puts the user bob into the
-// context before the guards run. The guards must not trust this user.
+// plantHeader is a field of the request. If a request has this field, the server puts the user bob
+// into the context before the guards run. The guards must not trust this user.
 const plantHeader = "X-Test-Plant"
 
 // mounted is a server with the routes of one test. It records the calls of handlers and hooks.
@@ -155,7 +155,7 @@ type mounted struct {
 	swallow  bool   // recover from panics and write no response
 }
 
-// start starts a server with the routes. It stops when the test ends.
+// start starts a server with the routes. The server stops when the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -205,9 +205,9 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	return m
 }
 
-// watch returns a handler that calls serve and checks its arguments. It counts the calls. It
-// reports an error if the context of the request is not derived from that of the server, or if the
-// adapter returns another user than the one in the context.
+// watch returns a handler that calls serve and checks its arguments. The handler counts its calls.
+// The test fails if the context of the request is not derived from the context of the server, or if
+// the user from the adapter is not the user in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {

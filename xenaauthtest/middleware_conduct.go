@@ -66,7 +66,7 @@ func (s *middlewareSuite) testMethods(t *testing.T) {
 }
 
 // testPanic tests that the framework gets the panic of a handler with the same value, and that the
-// next request is answered.
+// next request gets a response.
 func (s *middlewareSuite) testPanic(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	m := s.start(t, xenaauth.Options{}, guarded(http.MethodPost, func(w http.ResponseWriter, r *http.Request, u *xenaauth.User, ok bool) {

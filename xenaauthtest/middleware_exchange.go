@@ -32,7 +32,7 @@ type answer struct {
 	body       string
 	challenge  string // value of WWW-Authenticate; "" means that the field is missing
 	retryAfter string
-	varies     bool // the response is no refusal, and its Vary field still contains Authorization
+	varies     bool // the response is not a refusal, but its Vary field must contain Authorization
 	validated  int  // how often the validator is called
 }
 
@@ -57,8 +57,8 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// run sends the requests one after the other, and compares the responses. It uses one connection if
-// the server keeps it open.
+// run sends the requests one after the other, and compares the responses. All requests use the same
+// connection, unless the server closes the connection.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
 		if s.uncounted != nil && len(e.authorization) == 1 &&
@@ -147,9 +147,9 @@ func (want answer) compare(t *testing.T, method string, resp *http.Response, bod
 	}
 }
 
-// compareEvents compares the calls of Options.Event with the response. A request that passes has
-// one event, and a refused request has one event with the refusal. If the guard of a group lets a
-// request pass and the guard of the route refuses it, there are two events.
+// compareEvents compares the calls of Options.Event with the response. A request that passes causes
+// one event, and a refused request causes one event with the refusal. If the guard of a group lets
+// a request pass and the guard of the route refuses it, there are two events.
 func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	t.Helper()
 	if len(events) == 0 || len(events) > 2 {
@@ -174,8 +174,8 @@ func (want answer) compareEvents(t *testing.T, events []xenaauth.Event) {
 	}
 }
 
-// wantField checks a header field of a response: it must occur once with the value want. If want is
-// "", it must be missing.
+// wantField checks a header field of a response. The field must occur once, with the value want. If
+// want is "", the field must be missing.
 func wantField(t *testing.T, h http.Header, name, want string) {
 	t.Helper()
 	var values []string

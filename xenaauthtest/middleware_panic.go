@@ -9,8 +9,8 @@ import (
 )
 
 // testPanickingCheck tests the response to a request if its policy or a hook panics. Other
-// middleware may recover from the panic and write nothing. Then the status must not be 200, because
-// a proxy would take 200 as permission.
+// middleware may recover from the panic and write nothing. Also in this case the status must not be
+// 200, because a proxy would take 200 as permission.
 func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 	boom := &struct{ string }{"boom"}
 	policy := xenaauth.Where("panics", func(context.Context, *xenaauth.User) error { panic(boom) })
@@ -73,8 +73,8 @@ type panickingProof struct{ keyProof }
 
 func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom") }
 
-// testPanickingProof tests the responses if Respond of a proof panics. A refusal stays what it is.
-// A request that would pass is an outage, and its handler does not run.
+// testPanickingProof tests the responses if Respond of a proof panics. A refusal keeps its status.
+// A request that would pass gets the response of an outage, and its handler does not run.
 func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{}}}, []Guarded{

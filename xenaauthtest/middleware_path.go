@@ -10,7 +10,7 @@ import (
 )
 
 // testPathValues tests that the values of path parameters are set before the guards run. Policies
-// and handlers read them.
+// and handlers read these values.
 func (s *middlewareSuite) testPathValues(t *testing.T) {
 	const path = "/companies/{company}/orders/{order_id}"
 	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {

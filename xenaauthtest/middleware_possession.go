@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// keyProof is a proof of possession for tests. It takes the key itself from the field X-Test-Key.
+// keyProof is a proof of possession for tests. The header field X-Test-Key contains the key itself,
+// and not a signature.
 type keyProof struct{}
 
 func (keyProof) Scheme() string            { return "TestKey" }
@@ -38,8 +39,8 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 }
 
 // testPossession tests the responses of a middleware with a proof of possession. The proof sets
-// header fields, also if the request passes. A refusal has one challenge for each authentication
-// scheme.
+// header fields in all responses, also if the request passes. A refusal has one challenge for each
+// authentication scheme.
 func (s *middlewareSuite) testPossession(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
 	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}}, []Guarded{

@@ -72,7 +72,7 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// telling returns the response with a scope that the client should ask for.
+// telling returns want with a challenge that names the scope which the client should request.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`

@@ -123,8 +123,8 @@ func (s *middlewareSuite) testManyAtOnce(t *testing.T, m *mounted) {
 	users.Wait()
 }
 
-// testWiring tests that a constructor panics if it is called wrongly. It must not panic later, when
-// a request comes.
+// testWiring tests that the constructor of a guard panics if it is called wrongly. The guard must
+// not panic later, when a request arrives.
 func (s *middlewareSuite) testWiring(t *testing.T) {
 	cfg := s.issuer.Config()
 	cfg.Audiences, cfg.AllowAnyAudience = nil, true

@@ -19,8 +19,8 @@ func (i *Issuer) Header() map[string]any {
 }
 
 // Claims returns the claims that [Issuer.JWT] signs. The caller may change them. A time has the
-// type int64, and a list has the type []string. In versions that write jti and sid, both differ in
-// each call.
+// type int64, and a list has the type []string. In versions that write jti and sid, each call
+// returns a new jti and a new sid.
 func (i *Issuer) Claims(t Token) map[string]any {
 	exp, nbf := t.times()
 	claims := map[string]any{
@@ -88,8 +88,8 @@ func (i *Issuer) audience() any {
 }
 
 // scope returns the claim scope, in the form of the issuer's version: a string, a []string or nil.
-// Old versions always write the claim, because an access token without it would look like an ID
-// token.
+// Old versions always write the claim, because an access token without the claim scope would look
+// like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":

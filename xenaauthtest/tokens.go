@@ -31,27 +31,28 @@ type Token struct {
 	Scopes []string
 
 	// Lifetime is the time from now until the token expires, in whole seconds. 0 means one hour. If
-	// it is negative, the token has already expired: it was issued one hour before its end.
+	// Lifetime is negative, the token has already expired, and it was issued one hour before it
+	// expired.
 	Lifetime time.Duration
 
-	// Machine makes a token of the client credentials grant. It has no sub, auth_time, idp, amr and
-	// sid. IdentityServer writes the claims of a client with the prefix "client_", so the names in
-	// Claims get this prefix. Names of protocol claims, such as sub or exp, and names that already
-	// have the prefix stay unchanged.
+	// Machine makes a token of the client credentials grant. This token has no sub, auth_time, idp,
+	// amr and sid. IdentityServer writes the claims of a client with the prefix "client_", so the
+	// names in Claims get this prefix. Names of protocol claims, such as sub or exp, and names that
+	// already have the prefix stay unchanged.
 	Machine bool
 
-	// Claims are further claims of the token. A claim of the same name that another field sets is
-	// replaced. If the value is nil, the claim is removed.
+	// Claims are further claims of the token. If another field of Token sets a claim of the same
+	// name, the value in Claims replaces it. If the value in Claims is nil, the claim is removed.
 	Claims map[string]any
 
-	// Header has further members of the JOSE header. A member that exists is replaced. If the value
-	// is nil, the member is removed.
+	// Header contains further members of the JOSE header. A value in Header replaces a member of
+	// the same name. If the value is nil, the member is removed.
 	Header map[string]any
 }
 
-// JWT returns a signed access token in the form of the issuer's version. Two calls with the same t
-// in the same second may return the same token: if the version writes no jti and the algorithm is
-// deterministic. Then [Issuer.Revoke] revokes the tokens of both calls.
+// JWT returns a signed access token in the form of the issuer's version. If the version writes no
+// jti and the algorithm is deterministic, two calls with the same t in the same second return the
+// same token. In this case [Issuer.Revoke] revokes the tokens of both calls.
 func (i *Issuer) JWT(t Token) string {
 	key := i.keys.current()
 	header := override(i.header(key, i.accessTokenType()), t.Header)
@@ -77,9 +78,9 @@ func (i *Issuer) Opaque(t Token) string {
 	return token
 }
 
-// IDToken returns an ID token for the user and client of t. A resource server must refuse it,
-// although its signature is valid. It has no client_id and no scope. The Scopes and Machine of t
-// have no effect.
+// IDToken returns an ID token for the user and client of t. A resource server must refuse an ID
+// token, although its signature is valid. The ID token has no client_id and no scope. The Scopes
+// and Machine of t have no effect.
 func (i *Issuer) IDToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -102,8 +103,9 @@ func (i *Issuer) IDToken(t Token) string {
 }
 
 // LogoutToken returns a back-channel logout token for the user and client of t. A resource server
-// must refuse it as an access token. Its typ is logout+jwt in the version Duende. In the other
-// versions its typ is that of access tokens. The Scopes and Machine of t have no effect.
+// must refuse a logout token as an access token. In the version Duende, the typ of the logout token
+// is logout+jwt. In all other versions, the typ is the typ of access tokens. The Scopes and Machine
+// of t have no effect.
 func (i *Issuer) LogoutToken(t Token) string {
 	key := i.keys.current()
 	exp, nbf := t.times()
@@ -126,17 +128,17 @@ func (i *Issuer) LogoutToken(t Token) string {
 	return key.token(mustMarshal(header), mustMarshal(override(claims, t.Claims)))
 }
 
-// Sign returns a token with exactly this header and these claims, signed with the current key. It
-// does not add alg and kid. If alg in the header differs from the algorithm of the key, Sign uses
-// the algorithm of the key. The introspection endpoint accepts the token. Sign panics if a value
-// can't be written as JSON.
+// Sign returns a token with exactly this header and these claims, signed with the current key. Sign
+// does not add alg and kid to the header. If alg in the header differs from the algorithm of the
+// key, Sign uses the algorithm of the key. The introspection endpoint accepts the token. Sign
+// panics if a value can't be written as JSON.
 func (i *Issuer) Sign(header, claims map[string]any) string {
 	token := i.SignBytes(mustMarshal(header), mustMarshal(claims))
 	i.remember(token, nil)
 	return token
 }
 
-// SignBytes does the same as [Issuer.Sign] for a header and a payload that need not be JSON. The
+// SignBytes works like [Issuer.Sign], but header and payload need not be JSON, and the
 // introspection endpoint does not accept the token.
 func (i *Issuer) SignBytes(header, payload []byte) string {
 	return i.keys.current().token(header, payload)

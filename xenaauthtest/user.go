@@ -8,8 +8,8 @@ import "github.com/xenaauth/xenaauth"
 //	ctx := xenaauth.ContextWithUser(t.Context(), xenaauthtest.User(xenaauthtest.Token{Scopes: []string{"testapi"}}))
 //	handler.ServeHTTP(w, r.WithContext(ctx))
 //
-// Don't use it in tests of routes with a guard: no Middleware trusts a user in the context. User
-// panics if a claim of t has a type that a token can't have.
+// Don't use User in tests of routes with a guard: a Middleware never trusts a user that is already
+// in the context. User panics if a claim of t has a type that a token can't have.
 func User(t Token) *xenaauth.User {
 	u, err := xenaauth.NewUser(unsigned.Claims(t))
 	if err != nil {
@@ -18,5 +18,6 @@ func User(t Token) *xenaauth.User {
 	return u
 }
 
-// unsigned is the issuer that makes the claims of users. It signs nothing, so it never makes a key.
+// unsigned is the issuer that makes the claims of users. unsigned signs nothing, so it needs no
+// key.
 var unsigned = NewIssuer(nil)

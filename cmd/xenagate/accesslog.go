@@ -14,15 +14,16 @@ import (
 	"unicode/utf8"
 )
 
-// accessLog writes a line of JSON for each request. It does not use log/slog, which needs several
-// times as long to format a line.
+// accessLog writes a line of JSON for each request. It does not use log/slog, because log/slog
+// needs several times as long to format a line.
 type accessLog struct {
 	to      io.Writer
 	buffers sync.Pool // of *[]byte
 }
 
-// line writes the line of a request. The line has the path. It has no header field, and not the
-// query, which can contain secrets. Text of the client is escaped, and cut if it is long.
+// line writes the line of a request. The line contains the path of the request. The line contains
+// no header field and no query, because these can contain secrets. Text from the client is escaped,
+// and shortened if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -55,7 +56,7 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 }
 
 // member appends a member to the JSON object. It cuts value if value has more than maxBytes bytes.
-// If value is empty, it appends nothing.
+// If value is empty, member appends nothing.
 func member(b []byte, name, value string, maxBytes int) []byte {
 	if value == "" {
 		return b

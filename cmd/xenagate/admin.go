@@ -52,8 +52,8 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// ready is for readiness probes. It responds with 200 if the gateway can decide about requests.
-// When the gateway has the issuer's keys, a probe causes no call to the issuer.
+// ready is for readiness probes. It responds with 200 if the gateway can decide about requests. If
+// the gateway already has the issuer's keys, a probe causes no call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -68,8 +68,8 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request must have the
-// secret.
+// revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request must contain
+// the secret for /revoke.
 func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {
@@ -110,7 +110,7 @@ func (a *admin) revocationResult(err error) (status int, word string) {
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"
-	// This case comes first, because if Redis is full, the error is both.
+	// This case comes first, because an error can be both ErrNotPublished and ErrRevocationsFull.
 	case errors.Is(err, xenaauth.ErrNotPublished):
 		return http.StatusServiceUnavailable, "revoked here; the other gateways were not told: try again"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):

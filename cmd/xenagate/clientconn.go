@@ -35,9 +35,10 @@ type halfCloser interface {
 	CloseWrite() error
 }
 
-// clientConn sets its own write deadline. A new deadline stops and starts a timer, for which the
-// runtime wakes a thread. So it does not set one for each response: it makes the deadline an eighth
-// longer, and sets it again only when that eighth has passed.
+// clientConn sets its own write deadline. Setting a deadline stops and starts a timer, for which
+// the runtime wakes a thread. So clientConn does not set a deadline for each response. clientConn
+// makes the deadline an eighth longer than the timeout, and sets the deadline again only when this
+// eighth has passed.
 type clientConn struct {
 	halfCloser
 	timeout  time.Duration
@@ -54,12 +55,12 @@ func (c *clientConn) Write(p []byte) (int, error) {
 	return c.halfCloser.Write(p)
 }
 
-// SetWriteDeadline does nothing. net/http calls it between requests, and would overwrite the
-// deadline of Write.
+// SetWriteDeadline does nothing. net/http calls SetWriteDeadline between requests, and would
+// overwrite the deadline that Write sets.
 func (c *clientConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SetDeadline turns the limit off. net/http calls it when a connection is upgraded, and an upgraded
-// connection has no timeouts.
+// SetDeadline turns the limit off. net/http calls SetDeadline when a connection is upgraded, and an
+// upgraded connection must have no timeouts.
 func (c *clientConn) SetDeadline(t time.Time) error {
 	c.bounded.Store(false)
 	return c.halfCloser.SetDeadline(t)

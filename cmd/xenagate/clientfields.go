@@ -7,22 +7,22 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// misleadingFields are header fields that say where a request came from, or what it is for. If a
-// name here ends in "-", every name that begins with it is meant. Services believe these fields if
-// a gateway forwards them. For example, some frameworks take the path from X-Original-URL or
-// X-Rewrite-URL instead of the request line, and the gateway has found the rule by the request
-// line.
+// misleadingFields are header fields that say where a request came from, or which method or path it
+// has. A name that ends in "-" stands for every field whose name begins with it. Services trust
+// these fields if a gateway forwards them. For example, some frameworks take the path from
+// X-Original-URL or X-Rewrite-URL instead of the request line. But the gateway has found the rule
+// by the path in the request line.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
-	"proxy", // a CGI program gets it as the environment variable HTTP_PROXY
+	"proxy", // a CGI program gets this field as the environment variable HTTP_PROXY
 }
 
 // framingFields are the header fields that say where a message ends, or that belong to one
-// connection. Some services read "_" and other characters in names as "-", so that
-// Transfer_Encoding is Transfer-Encoding for them. Such a service would read another body than the
-// gateway, or another request. Only the exact names may be in a request, because net/http and
-// ReverseProxy handle those.
+// connection. Some services read "_" and other characters in names as "-", so they read
+// Transfer_Encoding as Transfer-Encoding. Such a service and the gateway would disagree about where
+// the body of a request ends. Only the exact names may be in a request, because net/http and
+// ReverseProxy handle the fields with the exact names.
 var framingFields = []string{
 	"content-length", "http2-settings", "keep-alive", "proxy-authenticate", "proxy-authentication-info",
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
@@ -33,7 +33,7 @@ var framingFields = []string{
 type removedField struct {
 	name        string
 	prefix      bool // remove every field whose name begins with name and a character like "-"
-	misspelling bool // keep the exact name, and remove its other spellings
+	misspelling bool // keep a field with exactly this name, and remove other spellings
 }
 
 // removedFields are the fields that are removed, by the first letter of their names.
@@ -72,8 +72,9 @@ func isRemoved(name string) bool {
 func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(byte(r)) }
 
 // replaceClientFields removes the fields in which the client says where the request came from, and
-// sets X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, its address is added to
-// the X-Forwarded-For that it sent, and its X-Forwarded-Proto stays.
+// sets X-Forwarded-For, -Host and -Proto. If the peer is a trusted proxy, the address of the peer
+// is added to the X-Forwarded-For that the peer sent, and the X-Forwarded-Proto of the peer is
+// kept.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
 		if isRemoved(name) {

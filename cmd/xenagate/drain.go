@@ -14,10 +14,11 @@ import (
 	"time"
 )
 
-// drain ends the gateway so that no client loses a request. When it begins, /readyz responds with
-// 503, and each connection ends after its next response. Load balancers notice the 503 within
-// timeouts.drain_delay. After that time the listeners close, and each connection closes when it is
-// idle. A second signal ends everything at once. The error says how many requests were cut off.
+// drain ends the gateway so that no client loses a request. From the beginning of the drain,
+// /readyz responds with 503, and each connection ends after its next response. Load balancers have
+// timeouts.drain_delay to notice the 503. After this delay the listeners close, and each connection
+// closes when it is idle. A second signal closes everything immediately. The error says how many
+// requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -25,7 +26,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		delay = 0 // the user of a terminal sends SIGINT: there is no load balancer to wait for
+		delay = 0 // SIGINT comes from a terminal: there is no load balancer that needs time
 	}
 	select {
 	case <-time.After(delay):
@@ -77,17 +78,17 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// shutdown closes all listeners except admin. It waits until ctx ends for requests that have not
-// ended. An upgraded connection counts as a request.
+// shutdown closes all listeners except admin. It waits for requests that have not ended, but not
+// longer than until ctx ends. An upgraded connection counts as a request.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
 		wg.Go(func() {
 			_ = h.listener.Close()
-			// Shutdown closes idle connections at once. If a connection became idle during the
-			// drain, the client may be sending a request on it.
+			// Shutdown closes idle connections immediately. But if a connection became idle during
+			// the drain, the client may be sending a request on this connection.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			_ = h.Shutdown(ctx) // waits also for connections on which a part of a request has arrived
+			_ = h.Shutdown(ctx) // also waits for connections with a partly received request
 		})
 	}
 	if s.grpc != nil {
@@ -119,9 +120,9 @@ func waitUntil(ctx context.Context, done func() bool) {
 	}
 }
 
-// lateIdle records the connections that became idle during the drain. If the header of a
-// connection's last response was sent before the drain, it had no "Connection: close", so the
-// client may be sending another request.
+// lateIdle records the connections that became idle during the drain. If the last response on a
+// connection began before the drain, its header had no "Connection: close". So the client may be
+// sending another request on the connection.
 type lateIdle struct {
 	draining *atomic.Bool
 	mu       sync.Mutex
@@ -145,8 +146,8 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// over reports whether each recorded connection has been idle for at least delay. Connections that
-// were idle when the drain began have had this time too.
+// over reports whether each recorded connection has been idle for at least delay. lateIdle does not
+// record connections that were idle when the drain began: they have been idle for longer.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -161,12 +162,12 @@ func (l *lateIdle) over(delay time.Duration) bool {
 const (
 	// adminWait bounds the wait for requests on the admin listener.
 	adminWait = 2 * time.Second
-	// cutOffWait bounds the wait for requests that were cut off, so that the access log has their
-	// lines.
+	// cutOffWait is the longest time to wait until requests that were cut off have written their
+	// lines to the access log.
 	cutOffWait = 2 * time.Second
 )
 
-// close closes all connections. It closes the admin listener last.
+// close closes all connections. The admin listener is closed last.
 func (s *servers) close() {
 	s.cancel()
 	for _, h := range s.http {

@@ -30,7 +30,7 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// serve responds if the path of the request is that of an endpoint. It reports whether it has
+// serve responds if the path of the request is the path of an endpoint. It reports whether it has
 // responded.
 func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]

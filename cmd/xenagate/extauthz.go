@@ -18,8 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
 )
 
-// newExtAuthz returns the gRPC server for Envoy, which calls it to learn whether a request may
-// pass.
+// newExtAuthz returns the gRPC server that Envoy calls to learn whether a request may pass.
 func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	service, err := extauthz.New(extauthz.Config{
 		Middleware: g.auth, Find: g.tables.findNoted, Identity: g.identity,
@@ -29,7 +28,7 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.At("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		grpc.MaxRecvMsgSize(512<<10), // the message of Envoy has the header of a request, and no body
+		grpc.MaxRecvMsgSize(512<<10), // Envoy sends the header of a request and not the body
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
@@ -40,9 +39,9 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	return server, nil
 }
 
-// extAuthzStage is the first stage of each gRPC call. It makes the record, and refuses peers that
-// are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file says which
-// users can connect.
+// extAuthzStage is the first stage of each gRPC call. extAuthzStage makes the record, and refuses
+// peers that are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file
+// says which users can connect.
 func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)

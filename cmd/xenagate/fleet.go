@@ -16,7 +16,7 @@ import (
 )
 
 // joinFleet configures v to share introspection responses and revocations through Redis. If redis
-// is not configured, it changes nothing and returns nil.
+// is not configured, joinFleet changes nothing and returns nil.
 func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (redis.UniversalClient, error) {
 	from := cfg.Redis
 	if from == nil {
@@ -45,7 +45,8 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (red
 	return client, errSecrets
 }
 
-// followRevocations puts the revocations of other gateways in force here, until ctx ends.
+// followRevocations puts the revocations of other gateways in force in this gateway, until ctx
+// ends.
 func followRevocations(ctx context.Context, v *xenaauth.Validator, logger *slog.Logger) {
 	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
 	for wait := shortest; ctx.Err() == nil; wait = min(2*wait, longest) {

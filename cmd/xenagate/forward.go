@@ -35,15 +35,17 @@ func newForwarder(g *gateway) *forwarder {
 		FlushInterval: flushAfter,
 		BufferPool:    new(copyBuffers),
 		ErrorHandler:  f.failed,
-		// The log records of ReverseProxy contain addresses. The access log has its errors.
+		// The log records of ReverseProxy contain addresses, so they are dropped. The access log
+		// reports the errors of ReverseProxy without addresses.
 		ErrorLog: log.New(io.Discard, "", 0),
 	}
 	return f
 }
 
 // flushAfter is how long the header of a response with a known length may wait for the body. Later
-// pieces of a body, and all parts of a stream, are sent at once. With a shorter time, this timer
-// would often be the next timer of the runtime, which wakes a thread for it.
+// pieces of a body, and all parts of a stream, are sent without this delay. With a shorter
+// flushAfter, this timer would often be the next timer to expire, and the runtime would wake a
+// thread for it.
 const flushAfter = 200 * time.Millisecond
 
 // forward is the last stage: it sends the request to the upstream.
@@ -72,7 +74,7 @@ func allowWebSocketOnly(r *http.Request) {
 }
 
 // rewrite makes the request for the upstream. ReverseProxy has already removed the fields that the
-// client named in Connection, so it does not remove fields that are set here.
+// client named in Connection, so ReverseProxy can't remove fields that rewrite sets.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host
@@ -83,8 +85,8 @@ func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	}
 	f.identity.Strip(out.Header)
 	maps.Copy(out.Header, q.identity)
-	// Trailers are removed. They can mislead the upstream like header fields, but they arrive too
-	// late to be checked.
+	// Trailers are removed. Trailers can mislead the upstream as header fields can, but trailers
+	// arrive too late to be checked.
 	out.Trailer = nil
 	out.Header.Del("Trailer")
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// forwardAuth serves proxies that call it over HTTP to learn whether a request may pass. It does
-// not use http.ServeMux, which redirects some paths.
+// forwardAuth serves proxies that call the gateway over HTTP to learn whether a request may pass.
+// forwardAuth does not use http.ServeMux, because http.ServeMux redirects some paths.
 type forwardAuth struct {
 	own     endpoints
 	proxies []askingProxy
@@ -50,8 +50,9 @@ func newForwardAuth(g *gateway, own endpoints) (*forwardAuth, error) {
 	return f, errors.Join(errs...)
 }
 
-// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz. It is used
-// if the configuration has other mistakes too, so that newServers can't be called.
+// checkProxies returns the mistakes in the configuration of forward_auth and ext_authz.
+// checkProxies is used if newServers can't be called, because another part of the configuration has
+// a mistake.
 func checkProxies(g *gateway) error {
 	var errForwardAuth, errExtAuthz error
 	if g.cfg.ForwardAuth != nil {
@@ -63,7 +64,7 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// serve is the stage that runs after that of the listener.
+// serve is the stage that runs after listenerHandler.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {
@@ -85,7 +86,7 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
-	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has set it
+	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has set the reason
 	case !trusts(p.trusted, rec.peer):
 		rec.reason = reasonPeer
 	default:

@@ -28,8 +28,9 @@ type gateway struct {
 }
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
-// error lists all mistakes that it finds. It may return a gateway together with an error. Then a
-// usable default replaces each part with a mistake, so that newServers can find more mistakes.
+// error lists all mistakes that it finds. newGateway may return a gateway together with an error.
+// In this gateway, a usable default replaces each part with a mistake, so that newServers can find
+// more mistakes.
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}

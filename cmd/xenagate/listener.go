@@ -14,12 +14,12 @@ type stage func(w *response, r *http.Request, rec *record)
 
 // activity is the state that all listeners share while the gateway runs.
 type activity struct {
-	requests atomic.Int64 // number of requests that have not ended, with upgraded connections
+	requests atomic.Int64 // number of requests that have not ended, including upgraded connections
 	draining atomic.Bool
 }
 
-// listenerHandler is the first stage of each HTTP request. It makes the record, and limits how long
-// the client may take to send each piece of the request's body.
+// listenerHandler is the first stage of each HTTP request. listenerHandler makes the record, and
+// limits how long the client may take to send each piece of the request's body.
 type listenerHandler struct {
 	name        string
 	next        stage
@@ -33,7 +33,7 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	var state struct { // one allocation for all that one request needs
+	var state struct { // one allocation for all values that one request needs
 		record   record
 		response response
 		context  recordContext
@@ -70,8 +70,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next(res, r, rec)
 }
 
-// panicked records why a handler ended early. It does not log the value of the panic, which can
-// contain secrets.
+// panicked records why a handler ended early. The value of a panic is not logged, because the value
+// can contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

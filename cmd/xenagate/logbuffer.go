@@ -12,19 +12,19 @@ import (
 const (
 	// logDelay is the longest time for which a line of the access log waits for more lines.
 	logDelay = 100 * time.Millisecond
-	// logBatch is the number of bytes at which the buffer is written at once.
+	// logBatch is the number of bytes at which the buffer is written without waiting for logDelay.
 	logBatch = 64 << 10
 	// logRoom is the largest number of bytes that wait for a slow output. Further lines of the
 	// access log are dropped.
 	logRoom = 4 << 20
-	// logReserve is additional room for the lines that are not of the access log. So a flood of
-	// requests can't keep those lines out of the log.
+	// logReserve is additional room for lines that do not belong to the access log. So a flood of
+	// requests can't displace these lines.
 	logReserve = 256 << 10
 )
 
-// logBuffer collects the lines of the log, and a goroutine writes many of them at once. A request
-// never waits for the output. If the output is too slow, and logRoom bytes wait, further lines are
-// dropped and counted.
+// logBuffer collects the lines of the log, and a goroutine writes many lines with one call. A
+// request never waits for the output. If the output is so slow that logRoom bytes wait, further
+// lines are dropped and counted.
 type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
@@ -48,21 +48,21 @@ func newLogBuffer(to io.Writer) *logBuffer {
 	return l
 }
 
-// batched returns the writer for the access log. Its lines wait for more lines, but no longer than
+// batched returns the writer for the access log. A line waits for further lines, but no longer than
 // logDelay.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// prompt returns the writer for the log records that are not of the access log. They are written at
-// once.
+// prompt returns the writer for log records that do not belong to the access log. These records are
+// written immediately.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
-// logLines writes to a logBuffer. Each Write is one or more whole lines.
+// logLines writes to a logBuffer. Each call of Write contains one or more whole lines.
 type logLines struct {
 	buffer *logBuffer
 	prompt bool
 }
 
-// Write implements [io.Writer]. It never returns an error. The buffer counts the lines that are
+// Write implements [io.Writer]. Write never returns an error: the buffer counts the lines that are
 // lost.
 func (w logLines) Write(line []byte) (int, error) {
 	l, room := w.buffer, logRoom
@@ -140,11 +140,11 @@ func (l *logBuffer) write() (last bool) {
 }
 
 // put writes lines to the output, and counts the lines that the output fails to write. If lost is
-// not 0, the last of the lines is the one that reports lost lines.
+// not 0, the last line of lines reports the number of lost lines.
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
-	if l.cut { // ends the incomplete line, so that the first new line does not continue it
+	if l.cut { // ends the incomplete line, so that the first new line begins a line of its own
 		_, err = l.to.Write([]byte{'\n'})
 		l.cut = err != nil
 	}
@@ -156,7 +156,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // one of them reports lost lines and is not itself a lost line
+	if lost > 0 && missing > 0 { // the line that reports lost lines does not count
 		missing--
 	} else {
 		lost = 0

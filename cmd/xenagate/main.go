@@ -1,14 +1,14 @@
 // Command xenagate is an API gateway for services that accept Xena's access tokens. It is a reverse
-// proxy. It forwards a request if its table of routes lets the request pass. It can also decide for
-// other proxies: nginx, Traefik, Caddy, Envoy and HAProxy call it for each request. README.md in
-// this folder is its documentation.
+// proxy. It forwards a request if the table of routes lets the request pass. The gateway can also
+// decide for other proxies: nginx, Traefik, Caddy, Envoy and HAProxy call it for each request.
+// README.md in this folder is its documentation.
 //
 //	xenagate -config xenagate.yaml          serve
 //	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reloads routes and keys. SIGTERM ends the gateway when all requests have ended. A second
-// signal ends it at once.
+// SIGHUP reloads routes and keys. SIGTERM ends the gateway after the requests that are running have
+// ended. A second signal ends the gateway immediately.
 //
 // A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
 // forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another proxy

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// proxy forwards requests to upstreams, if the table of routes lets them pass. It forwards exactly
-// the method, host and path by which the rule was found.
+// proxy forwards requests to upstreams, if the table of routes lets the requests pass. It forwards
+// exactly the method, host and path by which the rule was found.
 type proxy struct {
 	auth      *xenaauth.Middleware
 	identity  *identity.Identity
@@ -30,8 +30,8 @@ type passage struct {
 	reverse  httputil.ReverseProxy
 }
 
-// serve is the stage that runs after that of the listener. It calls the other stages in their
-// order. If a stage returns false, it has responded, and serve stops.
+// serve is the stage that runs after listenerHandler. serve calls the stages of the proxy in their
+// order. A stage that returns false has responded to the request, and serve stops.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return

@@ -8,14 +8,14 @@ import (
 )
 
 // record contains the data about one request for the access log and the metrics. Every stage of a
-// request writes to it. No stage decides by it.
+// request writes to it. No stage makes a decision that depends on the record.
 type record struct {
 	listener string // the listener: "proxy", "forward_auth" or "ext_authz"
 	start    time.Time
 	peer     string
 
-	// method, host and path are those of the client's request. If another proxy calls the gateway
-	// about a request, they are those of that request.
+	// method, host and path are from the request of the client. If another proxy calls the gateway
+	// about a request, they are from the request that the proxy asks about.
 	method, host, path string
 	route              string // the pattern of the rule
 	user               *xenaauth.User
@@ -33,7 +33,7 @@ const (
 	reasonNoUpstream      = "no_upstream"      // 404: no upstream has this host and path
 	reasonTooLarge        = "too_large"        // 413: the body is longer than limits.body_bytes
 	reasonBody            = "body"             // 408: the client did not send the whole body in time
-	reasonIdentity        = "identity"         // 403 or 401: the user does not fit into the identity fields
+	reasonIdentity        = "identity"         // 403 or 401: the user has no valid identity fields
 	reasonPeer            = "peer"             // 403: the peer is not trusted
 	reasonUpstreamTimeout = "upstream_timeout" // 504: the upstream did not respond in time
 	reasonUpstreamFailed  = "upstream_failed"  // 502: the upstream failed
@@ -43,8 +43,8 @@ const (
 	reasonLogout          = "logout"           // 400 or 503: a logout token was not accepted
 )
 
-// recordContext is a context that contains a record. noteEvent and findNoted need it, because they
-// are called by xenaauth and get only a context.
+// recordContext is a context that contains a record. noteEvent and findNoted need a recordContext,
+// because xenaauth calls these functions and passes them only a context.
 type recordContext struct {
 	context.Context
 	record *record
@@ -66,8 +66,8 @@ func recordOf(ctx context.Context) *record {
 	return rec
 }
 
-// noteEvent is called by the middleware for each request. It counts the decision, and writes it
-// into the record.
+// noteEvent is called by the middleware for each request. noteEvent counts the decision, and writes
+// the decision into the record.
 func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	g.metrics.auth.Event(ctx, e)
 	rec := recordOf(ctx)
@@ -80,8 +80,8 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// outcome returns "allowed", "refused" or "failed". "refused" means that the client's request is
-// the cause of the refusal; "failed" means another cause.
+// outcome returns "allowed", "refused" or "failed". "refused" means that something in the client's
+// request is the cause, and "failed" means that the cause is not in the request.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":

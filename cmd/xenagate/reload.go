@@ -21,10 +21,11 @@ type reloader struct {
 	metrics  *metrics
 	log      *slog.Logger
 
-	mu sync.Mutex // locked while a table is put in force
+	mu sync.Mutex // locked while a table of routes is put in force
 }
 
-// reload reads the routes and keys again, and puts them in force. It is called for SIGHUP.
+// reload reads the files with routes and keys again, and puts their content in force. The gateway
+// calls reload when it receives SIGHUP.
 func (l *reloader) reload() {
 	l.reloadRoutes()
 	if l.cfg.Identity.Assertion != nil {
@@ -48,10 +49,10 @@ func (l *reloader) reloadKeys() {
 // settle is how long the file must stay unchanged before SIGHUP puts its table in force.
 const settle = 100 * time.Millisecond
 
-// reloadRoutes puts the table that the file contains now in force. If the file changes during
-// settle, a program is writing it, and the first half of a table can be a valid table without the
-// rules that deny access. Then reloadRoutes does nothing, and watchRoutes puts the table in force
-// later.
+// reloadRoutes reads the file and puts its table in force. If the file changes during settle, a
+// program is still writing the file. A half-written table can be valid and lack the rules that deny
+// access. So in this case reloadRoutes does nothing, and watchRoutes puts the complete table in
+// force later.
 func (l *reloader) reloadRoutes() {
 	before := l.read()
 	time.Sleep(settle)
@@ -79,8 +80,8 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// take puts the table of a snapshot in force. It reports whether that succeeded. If not, the
-// earlier table stays in force. The caller holds l.mu.
+// take puts the table of a snapshot in force. It reports whether the table is now in force. If the
+// table has a mistake, the earlier table stays in force. The caller holds l.mu.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -106,9 +107,10 @@ func (l *reloader) take(from snapshot) (ok bool) {
 	return true
 }
 
-// watchRoutes puts the table in force whenever the file has changed, until ctx ends. It compares
-// the content of the file, because Kubernetes changes a ConfigMap by replacing links. The content
-// must be the same in two looks, because a program may be writing the file.
+// watchRoutes puts the table in force whenever the file has changed, until ctx ends. watchRoutes
+// compares the content of the file and not its time, because Kubernetes changes a ConfigMap by
+// replacing links. watchRoutes waits until two reads in a row return the same content, because a
+// program may be writing the file.
 func (l *reloader) watchRoutes(ctx context.Context) {
 	tick := time.NewTicker(l.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -123,8 +125,8 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// look reads the file once. seen is the snapshot of the look before. refused is the latest snapshot
-// that could not be put in force; this is logged only once.
+// look reads the file once. seen is the snapshot of the read before. refused is the latest snapshot
+// that could not be put in force: each refused snapshot is logged only once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,9 +10,9 @@ import (
 )
 
 // requestBody limits how long the client may take to send each piece of a request's body. It sets a
-// read deadline for each piece, and removes the deadline at the end of the body. After the end,
-// net/http continues to read so that it notices a closed connection. It would take an expired
-// deadline for a closed connection.
+// read deadline for each piece, and removes the deadline at the end of the body. After the end of
+// the body, net/http continues to read from the connection, to notice when the client closes it. An
+// expired deadline would look like a closed connection to net/http.
 type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -20,13 +20,13 @@ type requestBody struct {
 	failed  atomic.Bool // reading the client's body failed
 
 	mu      sync.Mutex
-	over    bool // the body or the handler has ended, and from now on only net/http sets the deadline
+	over    bool // the body or the handler has ended: only net/http sets further read deadlines
 	left    bool // the handler has ended
 	reading sync.WaitGroup
 }
 
 // errLeft is the error of Read after the handler has returned. The transport to the upstream may
-// still read at that time.
+// still read the body after the handler has returned.
 var errLeft = errors.New("the request has been answered")
 
 // Read implements [io.Reader].
@@ -46,7 +46,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		b.failed.Store(true) // the deadline stays, because the rest of the body is not read
+		b.failed.Store(true) // keeps the read deadline, because the rest of the body is not read
 	}
 	return n, err
 }
@@ -60,8 +60,9 @@ func (b *requestBody) extend() {
 }
 
 // leave is called when the handler returns. The transport to the upstream may still be reading the
-// body. net/http would end that read, but it would also remove the read deadline. So leave ends the
-// read before that. Then net/http reads the rest of a short body and discards it.
+// body. net/http would end this read, but net/http would also remove the read deadline. So leave
+// ends the read before net/http does. After that, net/http reads the rest of a short body and
+// discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

@@ -10,8 +10,8 @@ import (
 // routes count as "other".
 const maxRouteSeries = 2000
 
-// requestMetrics counts requests. It stores the counters that it has looked up, because a lookup
-// takes longer than counting.
+// requestMetrics counts requests. It keeps the counters that it has looked up, because looking up a
+// counter takes longer than adding to it.
 type requestMetrics struct {
 	total    *prometheus.CounterVec
 	duration *prometheus.HistogramVec

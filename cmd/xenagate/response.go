@@ -31,7 +31,7 @@ func (w *response) WriteHeader(status int) {
 		// client's body is read.
 		return
 	case status < 200 && w.http10:
-		return // an HTTP/1.0 client takes 1xx for the final response (RFC 9110, section 15.2)
+		return // an HTTP/1.0 client does not understand 1xx (RFC 9110, section 15.2)
 	}
 	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
 		w.Header().Set("Connection", "close")
@@ -54,8 +54,8 @@ func contentLength(h http.Header) int64 {
 }
 
 // Write implements [http.ResponseWriter]. It flushes each piece of a response except the last, so
-// that the client gets the piece at once. net/http sends the last piece when the handler returns.
-// So the header and the body of a short response are sent in one write to the connection.
+// that the client gets the piece without delay. net/http sends the last piece when the handler
+// returns. So the header and the body of a short response need only one write to the connection.
 func (w *response) Write(p []byte) (int, error) {
 	if w.rec.status == 0 {
 		w.WriteHeader(http.StatusOK)

@@ -12,8 +12,9 @@ import (
 // routeTables contains the table of routes that is in force.
 type routeTables struct{ current atomic.Pointer[routeTable] }
 
-// routeTable is a table of routes together with its guard. It never changes. A request is decided
-// by one table, also if another table is put in force meanwhile.
+// routeTable is a table of routes together with its guard. A routeTable never changes. One
+// routeTable decides about the whole request, also if another table is put in force while the
+// request runs.
 type routeTable struct {
 	*config.Routes
 	guard *routes.Guard
@@ -46,8 +47,8 @@ func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	return true
 }
 
-// findNoted finds the rule for a request about which another proxy calls the gateway. It writes
-// that request into the record.
+// findNoted finds the rule for a request about which another proxy calls the gateway. It writes the
+// method, host and path of that request into the record.
 func (t *routeTables) findNoted(r *http.Request) (routes.Rule, error) {
 	rule, err := t.current.Load().Table.Find(r)
 	if rec := recordOf(r.Context()); rec != nil {

@@ -21,7 +21,7 @@ import (
 type servers struct {
 	gateway *gateway
 	http    []*httpServer // for clients, and for proxies that call the gateway
-	admin   *httpServer   // nil if admin is not configured. It ends after all others
+	admin   *httpServer   // nil if admin is not configured; ends after all other servers
 	grpc    *grpcServer   // nil if ext_authz is not configured
 	ended   chan error    // gets the error of a server that fails
 	cancel  context.CancelFunc
@@ -42,8 +42,8 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// accepting returns the listener from which the server accepts connections. If net/http has no
-// timeout for responses, the connections of this listener have the gateway's own timeout.
+// accepting returns the listener from which the server accepts connections. If net/http sets no
+// timeout for responses on this server, the connections of the listener set a timeout themselves.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -98,8 +98,8 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 		IdleTimeout:       g.cfg.Timeouts.Idle,
 		MaxHeaderBytes:    g.cfg.Limits.HeaderBytes - 4<<10, // net/http adds 4 KiB to this limit
 		BaseContext:       func(net.Listener) context.Context { return ctx },
-		// Otherwise net/http responds to "OPTIONS *" with 200, and a proxy that calls the gateway
-		// would take 200 as permission.
+		// Without this setting, net/http itself responds to "OPTIONS *" with 200. A proxy that
+		// calls the gateway would take the 200 as permission.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
 		ConnState:                    h.idle.note,
@@ -107,12 +107,12 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 	return h
 }
 
-// ballast is memory that is never used, so the machine provides no memory for it. But the heap is
-// larger with it, and garbage collections are less frequent: without ballast, the garbage of about
-// 400 requests starts a collection, and with it, the garbage of about 2000 requests.
+// ballast is the size of memory that is allocated and never used, so it needs no physical memory.
+// It makes the heap larger, so the garbage collector runs less often: with ballast after about 2000
+// requests, and without ballast after about 400 requests.
 const ballast = 16 << 20
 
-// run serves until a signal ends it. A second signal ends it at once.
+// run serves until a signal ends it. A second signal ends it immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
 	untouched := make([]byte, ballast)
 	defer runtime.KeepAlive(untouched)
@@ -153,8 +153,8 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// open opens all listeners and starts to serve. If a listener can't be opened, it closes the
-// others.
+// open opens all listeners and starts to serve. If one listener can't be opened, open closes the
+// listeners that it has opened.
 func (s *servers) open() (err error) {
 	var opened []net.Listener
 	defer func() {
@@ -194,7 +194,7 @@ func listen(name, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			_ = os.Remove(path) // a gateway that was killed has left the file of the socket
+			_ = os.Remove(path) // a killed gateway does not remove the file of its socket
 		}
 	}
 	l, err := net.Listen(network, address)

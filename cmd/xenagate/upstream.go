@@ -46,8 +46,8 @@ func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 }
 
 // chooseUpstream returns the upstream for a host and path, or nil. An upstream for exactly this
-// host wins over an upstream for any host. If several are left, the upstream with the longest path
-// wins.
+// host wins over an upstream for any host. Among several upstreams for the same host, the upstream
+// with the longest path wins.
 func chooseUpstream(all []*upstream, hostport, path string, ignoreCase bool) (best *upstream) {
 	host := strings.ToLower(hostport)
 	if name, _, err := net.SplitHostPort(host); err == nil {

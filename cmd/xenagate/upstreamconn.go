@@ -13,12 +13,12 @@ import (
 
 const (
 	// suspectAfter is how long a request waits for a response before the idle connections to the
-	// upstream are closed. The idle connections may be dead while new connections work, for example
-	// because a load balancer hangs. If the service is only slow, the gateway opens new connections
-	// once a second without need.
+	// upstream are closed. Idle connections can be dead although new connections work, for example
+	// because a load balancer hangs. If the service is only slow, closing is not needed, and costs
+	// new connections at most once a second.
 	suspectAfter = 2 * time.Second
 	// pingAfter is how long an HTTP/2 connection may be silent before the gateway sends a ping.
-	// pingTimeout bounds the wait for the reply. All requests to an upstream share such a
+	// pingTimeout bounds the wait for the reply. All requests to an upstream share one HTTP/2
 	// connection.
 	pingAfter   = 2 * time.Second
 	pingTimeout = 2 * time.Second
@@ -26,15 +26,15 @@ const (
 	idleTimeout = 30 * time.Second
 )
 
-// upstreamConnections are the connections to one upstream. Each upstream has its own, so that a
-// problem with one upstream does not affect the connections to others.
+// upstreamConnections are the connections to one upstream. Each upstream has its own connections,
+// so that a problem with one upstream does not affect the connections to another upstream.
 type upstreamConnections struct {
 	transport *http.Transport
 	waits     slowRequests
 }
 
-// newUpstreamConnections returns the connections to one upstream. They ignore the proxy settings of
-// the environment.
+// newUpstreamConnections returns the connections to one upstream. The connections ignore the proxy
+// settings of the environment.
 func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 	dialer := &net.Dialer{Timeout: t.Dial, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3,
@@ -74,13 +74,12 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests records whether a request has waited long for its response. It does not need a timer
-// for each request, because it counts requests that began in the same second together. The gateway
-// looks at it when another request begins. That is the first request that a dead connection can
-// harm.
+// slowRequests records whether a request has waited long for its response. Requests that began in
+// the same second are counted as one group, so that no request needs a timer. The gateway calls
+// hasSlow only when a new request begins, because a dead connection can harm only new requests.
 type slowRequests struct {
-	// Of each group, waiting is the number of requests without a response, and youngest is when the
-	// last request began, in nanoseconds.
+	// waiting is the number of requests of a group that have no response yet. youngest is when the
+	// last request of the group began, in nanoseconds.
 	groups [4]struct{ waiting, youngest atomic.Int64 }
 	// current is the number of the group to which requests are added now.
 	current atomic.Int64
@@ -115,8 +114,8 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 }
 
 // upstreamConn limits how long an upstream may take to accept each piece of a request. Without the
-// limit, a request could wait forever: when the connection is dead and the body does not fit into
-// its buffers.
+// limit, a request could wait forever if the connection is dead and the body is larger than the
+// buffers of the connection.
 type upstreamConn struct {
 	net.Conn
 	timeout  time.Duration

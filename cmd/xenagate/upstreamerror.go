@@ -13,7 +13,7 @@ import (
 
 // failed responds to a request if its upstream sent no response. The error can contain addresses,
 // so the client and the log get only the kind of the error. failed is the ErrorHandler of the
-// ReverseProxy. The ReverseProxy calls it with the response that forward has passed.
+// ReverseProxy, which calls failed with the response writer that it got from forward.
 func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {

@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// version is set by -ldflags "-X main.version=v1.2.3". If it is empty, the version is that of the
-// module.
+// version is set by -ldflags "-X main.version=v1.2.3". If version is empty, the program uses the
+// version of the module.
 var version string
 
 // buildInfo describes the build of this program.
@@ -36,7 +36,8 @@ func (b buildInfo) String() string {
 	return "xenagate " + b.version + " (revision " + b.revision + ", " + runtime.Version() + ")"
 }
 
-// metric returns a gauge with the value 1. Its labels contain the build.
+// metric returns a gauge with the value 1. The labels of the gauge contain the version and the
+// revision.
 func (b buildInfo) metric() prometheus.Collector {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "xenagate_build_info", Help: "Which build this is. The value is 1.",

@@ -28,7 +28,7 @@ func main() {
 	log.Fatalf("%v: ADDR is the address to listen on", server.ListenAndServe())
 }
 
-// service returns the API. It returns no error if the issuer is down: then requests get 503 until
+// service returns the API. If the issuer is down, service returns no error: requests get 503 until
 // the issuer is back.
 func service() (*echo.Echo, error) {
 	cfg, err := xenaauth.ConfigFromEnv()

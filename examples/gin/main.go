@@ -26,7 +26,7 @@ func main() {
 	log.Fatalf("%v: ADDR is the address to listen on", server.ListenAndServe())
 }
 
-// service returns the API. It returns no error if the issuer is down: then requests get 503 until
+// service returns the API. If the issuer is down, service returns no error: requests get 503 until
 // the issuer is back.
 func service() (*gin.Engine, error) {
 	cfg, err := xenaauth.ConfigFromEnv()

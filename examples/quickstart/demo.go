@@ -25,13 +25,15 @@ type demo struct {
 	out  io.Writer
 }
 
-// run makes the tour. Then it serves the API until ctx ends, or returns if once is set.
+// run makes the tour. After the tour, run returns if once is true. Otherwise run serves the API
+// until ctx ends.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()
 
 	cfg := issuer.HybridConfig()
-	// Without the cache every opaque token is introspected, so a revocation works at once.
+	// The cache is off: every request with an opaque token causes an introspection call, so a
+	// revocation takes effect immediately.
 	cfg.Introspection.CacheTTL = -1
 	cfg.Logger = slog.New(slog.DiscardHandler) // the tour stops the issuer on purpose
 	v, err := xenaauth.NewValidator(cfg)
@@ -65,8 +67,8 @@ func (d demo) run(ctx context.Context) error {
 	return errors.Join(<-ended, verdict(rows))
 }
 
-// printCurl prints commands for curl. Their tokens are from the issuer in this process, and only
-// its API accepts them.
+// printCurl prints commands for curl. The tokens in the commands are from the issuer in this
+// process, and only the API in this process accepts the tokens.
 func printCurl(out io.Writer, base string, issuer *xenaauthtest.Issuer) {
 	scopes := []string{xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeTestAPI}
 	token := xenaauthtest.Token{Subject: demoUser, Scopes: scopes}

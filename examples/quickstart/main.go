@@ -4,9 +4,9 @@
 //	go -C examples/quickstart run . -once    the tour alone; the exit status is 0 if each response was as expected
 //
 // The program needs no other server: the issuer of the tokens is an identity server of the test
-// kit, in the same process. If XENA_ISSUER is set, the program has no issuer of its own and makes
-// no tour. Then the routes are guarded with the issuer that the environment names. Set
-// XENA_AUDIENCE too; [xenaauth.ConfigFromEnv] lists the other variables.
+// kit, in the same process. If XENA_ISSUER is set, the program starts no issuer and makes no tour:
+// the routes accept tokens of the issuer that XENA_ISSUER names. In this case, set XENA_AUDIENCE
+// too; [xenaauth.ConfigFromEnv] lists the other variables.
 //
 // ADDR is the address to listen on. The default is localhost:8080.
 //
@@ -28,7 +28,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt ends the process at once
+	context.AfterFunc(ctx, stop) // a second interrupt ends the process immediately
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -42,8 +42,8 @@ const (
 // errUsage is the error of a wrong command line.
 var errUsage = errors.New("wrong usage")
 
-// run runs the program, and returns its exit status. It returns when ctx ends. With -once it
-// returns after the tour.
+// run runs the program, and returns its exit status. Without -once, run returns when ctx ends. With
+// -once, run returns after the tour.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)

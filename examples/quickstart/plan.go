@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// plan returns the requests of the tour in their order, with tokens of issuer, and the expected
-// responses.
+// plan returns the requests of the tour, in the order in which they are sent, and the expected
+// responses. The requests contain tokens of issuer.
 func plan(issuer *xenaauthtest.Issuer) []place {
 	const (
 		testapi = xenaauth.ScopeTestAPI
@@ -104,7 +104,7 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 // bearer returns the Authorization field for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// forged returns a JWT whose signature is wrong: its first character was changed.
+// forged returns a JWT whose signature is wrong: the first character of the signature was changed.
 func forged(jwt string) string {
 	at := strings.LastIndexByte(jwt, '.') + 1
 	other := "A"

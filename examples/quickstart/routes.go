@@ -65,8 +65,8 @@ type reply struct {
 // database.
 type memberships map[string][]string
 
-// allow is the policy of routes that have a company in their path. It lets the members of the
-// company pass.
+// allow is the policy of routes that have a company in their path. The policy lets only members of
+// the company pass.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")

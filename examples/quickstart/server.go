@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// grace is how long the server waits at its end for requests that have not ended.
+// grace is the longest time that the server waits, when it stops, for requests that have not ended.
 const grace = 10 * time.Second
 
-// serve serves requests from l until ctx ends. Then it waits for the requests that have not ended.
-// It closes l.
+// serve serves requests from l until ctx ends. After ctx has ended, serve closes l and waits for
+// the requests that have not ended.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		// The timeout is more than the time that the check of a token waits for the issuer.
+		// WriteTimeout is longer than the check of a token can wait for the issuer.
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 64 << 10,
@@ -39,7 +39,8 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return nil
 }
 
-// listen listens on addr. If that fails and anyPort is set, it listens on a free loopback port.
+// listen listens on addr. If addr can't be used and anyPort is true, listen uses a free loopback
+// port instead.
 func listen(ctx context.Context, addr string, anyPort bool) (net.Listener, error) {
 	var config net.ListenConfig
 	l, err := config.Listen(ctx, "tcp", addr)

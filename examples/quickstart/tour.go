@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// place is one path of the tour. The tour sends several requests to it.
+// place is one path of the tour. The tour sends several requests to this path.
 type place struct {
 	path  string
 	about string // the requirement of the path, or what is special at this step of the tour
@@ -25,7 +25,7 @@ type step struct {
 	label         string   // what the request contains, in words
 	authorization []string // the lines of the Authorization field, or nil
 	want          answer
-	before        func() // is called before the request, unless it is nil
+	before        func() // called before the request, unless before is nil
 }
 
 // call returns a step without a function before its request.
@@ -101,7 +101,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 			Subject string `json:"sub"`
 		} `json:"user"`
 	}
-	_ = json.Unmarshal(body, &said) // public routes do not respond with such JSON
+	_ = json.Unmarshal(body, &said) // responses of public routes need not be JSON
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
 	a.detail = abridged(response.Header.Get("WWW-Authenticate"))
 	if after := response.Header.Get("Retry-After"); after != "" {

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// check finds the mistakes in values that it can find without the packages that use the values.
-// Those packages find the others.
+// check finds the mistakes in values that can be found without the packages that use the values.
+// Those packages find the remaining mistakes.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -77,8 +77,7 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether p is a path that a request for it can only have in exactly this
-// spelling.
+// plainPath reports whether p is a path that can be written in only one way in a request.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -146,13 +145,14 @@ func (c *Config) checkListeners() {
 	}
 }
 
-// checkPaths reports each path that two endpoints have. An endpoint for Envoy also has all paths
-// below its path, because the clients choose those.
+// checkPaths reports each path that belongs to two endpoints. All paths below the path of an
+// endpoint for Envoy also belong to this endpoint, because Envoy appends the path of the client's
+// request.
 func (c *Config) checkPaths() {
 	wrong := c.source.wrongAt
 	type owner struct {
 		key, path string
-		below     bool // all paths below it are its own too
+		below     bool // all paths below path belong to the endpoint too
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
@@ -202,7 +202,7 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// The caller can build a gateway with this value and find more mistakes.
+			// The zero value is valid, so the caller can build a gateway and find more mistakes.
 			c.Challenge = Challenge{}
 		}
 	}
@@ -219,7 +219,7 @@ func (c *Config) prefixes(key string, list []string) {
 
 // Prefixes returns the networks of a list. It converts IPv4 addresses in IPv6 form to IPv4. If a
 // text is not a network, [Load] has reported this mistake, and Prefixes returns a network of RFC
-// 5737 in its place. No peer has an address of that network.
+// 5737 in place of the text. No peer has an address of that network.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

@@ -1,6 +1,6 @@
-// Package config reads the configuration of xenagate. It consists of a YAML file and the files with
-// secrets that the YAML file names. If the YAML file lacks a key, an environment variable of
-// [xenaauth.ConfigFromEnv] can set it.
+// Package config reads the configuration of xenagate. The configuration consists of a YAML file and
+// of the files with secrets that the YAML file names. If the YAML file lacks a key, an environment
+// variable of [xenaauth.ConfigFromEnv] can set it.
 //
 // A file with a mistake is refused as a whole. Unknown and repeated keys, keys without a value,
 // anchors, aliases and tags are mistakes. An error lists all mistakes with file and line.
@@ -43,13 +43,13 @@ type Config struct {
 
 // Tokens says which access tokens are accepted.
 type Tokens struct {
-	Config        xenaauth.Config `yaml:"-"` // tokenKeys names the keys that set it
+	Config        xenaauth.Config `yaml:"-"` // set by the keys in tokenKeys
 	Introspection *Introspection  `yaml:"introspection"`
 }
 
 // Introspection says how tokens are introspected at the issuer.
 type Introspection struct {
-	Config           xenaauth.Introspection `yaml:"-"` // introspectionKeys names the keys that set it
+	Config           xenaauth.Introspection `yaml:"-"` // set by the keys in introspectionKeys
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
@@ -59,7 +59,7 @@ type Challenge struct {
 	ResourceMetadata string `yaml:"resource_metadata"`
 }
 
-// Upstream is a service behind the gateway, with the host and path of its requests.
+// Upstream is a service behind the gateway. Host and path say which requests the service gets.
 type Upstream struct {
 	Name string `yaml:"name"`
 	URL  string `yaml:"url"`
@@ -87,13 +87,13 @@ type Timeouts struct {
 
 // Identity says how the gateway tells services who the user is.
 type Identity struct {
-	Config    identity.Config `yaml:"-"` // identityKeys names the keys that set it
+	Config    identity.Config `yaml:"-"` // set by the keys in identityKeys
 	Assertion *Assertion      `yaml:"assertion"`
 }
 
 // Assertion configures the signed token for services.
 type Assertion struct {
-	Config   identity.AssertionConfig `yaml:"-"` // assertionKeys names the keys that set it
+	Config   identity.AssertionConfig `yaml:"-"` // set by the keys in assertionKeys
 	KeyFiles []string                 `yaml:"key_files"`
 	JWKSPath string                   `yaml:"jwks_path"`
 }

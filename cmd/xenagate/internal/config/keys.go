@@ -15,13 +15,13 @@ import (
 type key[T any] struct {
 	name  string
 	field func(*T) any // a function that returns a pointer to the field
-	// pair is another key, whose field can't be set together with this field. If the file has one
-	// of both keys, the environment sets neither field.
+	// pair is another key. The field of pair and this field can't be set together. If the file has
+	// one of these two keys, the environment sets neither field.
 	pair string
 }
 
-// tables are the keys of each section that set fields of other packages. The struct of the section
-// has no fields for them.
+// tables contains, for each section of the file, the keys that set fields of other packages. The
+// struct of the section has no fields for these keys.
 var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():        typesOf(tokenKeys),
 	reflect.TypeFor[Introspection](): typesOf(introspectionKeys),
@@ -101,8 +101,8 @@ func Keys() []string {
 	return names
 }
 
-// decodeKeys sets fields of to. For each key that the section of the file has, it sets the field of
-// that key.
+// decodeKeys sets fields of to. If the section of the file has a key of keys, decodeKeys sets the
+// field that belongs to this key.
 func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	for _, k := range keys {
 		name := section + "." + k.name
@@ -144,7 +144,7 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// override replaces values in to, which the environment has set, by the values in the file.
+// override replaces values that the environment has set in to by the values in file.
 func override[T any](c *Config, section string, keys []key[T], to, file *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {

@@ -21,13 +21,13 @@ type Routes struct {
 	// Content is the content of the file.
 	Content string
 
-	// settings is the content of the file without the routes. It is "" if the table is in a file of
-	// its own (routes_file).
+	// settings is the content of the file without the routes. settings is "" if the table of routes
+	// is in a file of its own (routes_file).
 	settings string
 }
 
-// SettingsChanged reports whether a key of the configuration file, other than the routes, has
-// another value in r than in before.
+// SettingsChanged reports whether the configuration file changed outside the routes between before
+// and r.
 func (r *Routes) SettingsChanged(before *Routes) bool { return r.settings != before.settings }
 
 // ReadRoutes reads the file with the table of routes again, and returns its content.
@@ -40,8 +40,8 @@ func (c *Config) ReadRoutes() (content string, err error) {
 	return string(data), err
 }
 
-// ParseRoutes returns the table in content. content is that of the file with the table of routes.
-// If the YAML is wrong anywhere in the file, also outside the table, it returns an error.
+// ParseRoutes returns the table of routes in content, the text of the file with the table.
+// ParseRoutes returns an error for wrong YAML anywhere in the file, also outside the table.
 func (c *Config) ParseRoutes(content string) (*Routes, error) {
 	if c.RoutesFile != "" {
 		return c.parseRoutesFile(content)

@@ -51,8 +51,8 @@ func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// RevokeSecret returns the secret for /revoke. It returns nil if the configuration names no file
-// for it.
+// RevokeSecret returns the secret for /revoke. RevokeSecret returns nil if the configuration names
+// no file with this secret.
 func (c *Config) RevokeSecret() ([]byte, error) {
 	if c.Admin == nil || c.Admin.RevokeSecretFile == "" {
 		return nil, nil
@@ -67,7 +67,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			// This is a usable value, so that the rest of the configuration can be checked.
+			// A random secret replaces the wrong one, so that the rest of the configuration can be
+			// checked.
 			s = []byte(rand.Text() + rand.Text())
 		}
 		secrets = append(secrets, s)
@@ -108,7 +109,7 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	return keys, nil
 }
 
-// privateKey reads a private key in the form PKCS #8 or SEC 1, which openssl writes.
+// privateKey reads a private key in the form PKCS #8 or SEC 1. openssl writes both forms.
 func privateKey(data []byte) (crypto.Signer, error) {
 	for {
 		var block *pem.Block

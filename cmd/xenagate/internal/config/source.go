@@ -17,8 +17,8 @@ import (
 // maxSize is the largest size of a configuration, in bytes.
 const maxSize = 4 << 20
 
-// source is the content of a configuration file. It has the line of each key, and the mistakes
-// found until now.
+// source is the content of a configuration file. source contains the line of each key, and the
+// mistakes that were found until now.
 type source struct {
 	path  string
 	data  []byte
@@ -45,9 +45,9 @@ func (s *source) wrong(line int, format string, args ...any) {
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
 }
 
-// wrongAt adds a mistake in the value of a key, by its dotted name. If the file lacks the key, the
-// error has the line of the section around it. If the YAML of that line has a mistake, the value is
-// not known, and wrongAt adds nothing.
+// wrongAt adds a mistake in the value of a key. key is a dotted name, such as "admin.listen". If
+// the file lacks the key, the error has the line of the section around it. If the YAML on that line
+// has a mistake, the value of the key is not known, and wrongAt adds nothing.
 func (s *source) wrongAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.misshapen[line] {
 		return
@@ -70,8 +70,8 @@ func (s *source) at(key string, err error) error {
 }
 
 // parse reads a configuration file. It returns an error if the file can't be read at all. Mistakes
-// in the YAML are in the field errs of the source. The Config then has the rest of the file, so
-// that check can report mistakes in the rest too.
+// in the YAML are in the field errs of the source. In this case the Config has the values of the
+// rest of the file, so that check can also report mistakes in the rest.
 func parse(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
@@ -118,8 +118,8 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode decodes the value of a node into into. It reports whether that succeeded. Mistakes are
-// added to s.errs.
+// decode decodes the value of a node into into. It reports whether the value could be decoded.
+// Mistakes are added to s.errs.
 func (s *source) decode(n *yaml.Node, into any) bool {
 	err := n.Decode(into)
 	if err == nil {
@@ -140,9 +140,9 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// walk records the line of each key. It refuses unknown and repeated keys, and every feature of
-// YAML except lists and mappings. It removes what it refuses from the tree. It does not walk
-// through the routes, which package routesfile checks.
+// walk records the line of each key. walk refuses unknown and repeated keys, and every feature of
+// YAML except values, lists and mappings. walk removes the refused nodes from the tree. walk
+// ignores the routes, because package routesfile checks them.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -202,7 +202,8 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 	n.Content = kept
 }
 
-// isPlain reports whether n is a value, a list or a mapping. Otherwise it adds a mistake.
+// isPlain reports whether n is a value, a list or a mapping. If n is something else, isPlain adds a
+// mistake.
 func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 	const deepest = 8
 	switch {
@@ -221,8 +222,8 @@ func (s *source) isPlain(n *yaml.Node, name string, depth int) bool {
 }
 
 // strangeBreak matches the line breaks of YAML that most editors don't show as line breaks: U+0085,
-// U+2028, U+2029, and CR without LF. After such a line break, the line numbers of errors would
-// differ from those in an editor.
+// U+2028, U+2029, and CR without LF. After one of these line breaks, the line numbers in errors
+// would differ from the line numbers in an editor.
 var strangeBreak = regexp.MustCompile("[\u0085\u2028\u2029]|\r(?:[^\n]|$)")
 
 // lineOf matches the line number in an error of package yaml.
@@ -230,8 +231,8 @@ var lineOf = regexp.MustCompile(`^(?:line (\d+): )?`)
 
 var wrongType = regexp.MustCompile("cannot unmarshal (!!\\w+)(?: `.*`)? into (.*)")
 
-// inPlainWords replaces the Go types in an error of package yaml by words that users of the file
-// understand. The result contains no values of the file.
+// inPlainWords replaces the Go types in an error of package yaml by words that the authors of a
+// configuration file understand. The result contains no values of the file.
 func inPlainWords(text string) string {
 	return wrongType.ReplaceAllStringFunc(text, func(m string) string {
 		into := wrongType.FindStringSubmatch(m)[2]

@@ -67,8 +67,8 @@ var (
 
 // Validator returns the configuration of the Validator: which access tokens are accepted. The file
 // decides. If the file lacks a key, the environment decides ([xenaauth.ConfigFromEnv]). If two keys
-// can't be used together, both are taken from the same source. The id and the secret for
-// introspection are also taken from the same source. The error lists all mistakes.
+// can't be used together, both are taken from the file or both from the environment. The same is
+// true for the id and the secret for introspection. The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
@@ -83,8 +83,8 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// introspection returns env, the configuration from the environment, with the values in the file in
-// place of its own. env is nil if the environment configures no introspection.
+// introspection returns env, the configuration from the environment, but values in the file replace
+// values in env. env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection
@@ -108,7 +108,8 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	}
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
-		// These are usable values, so that Validate reports only mistakes in other fields.
+		// Placeholders replace the wrong values, so that Validate reports only mistakes in other
+		// fields.
 		i.ClientID, i.ClientSecret = "placeholder", "placeholder"
 	}
 	return &i, err
