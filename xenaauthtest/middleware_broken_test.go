@@ -203,8 +203,8 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 	}
 }
 
-// TestBroken runs this test program in another process, with the broken guards. There the suite
-// must fail for every broken guard, in the test that is named after its mistake.
+// TestBroken runs this test program in another process, with the broken guards. In that process the
+// suite must fail for every broken guard, in the test that brokenGuards names.
 func TestBroken(t *testing.T) {
 	if os.Getenv(brokenEnv) != "" {
 		t.Run("good", func(t *testing.T) { xenaauthtest.TestMiddleware(t, mountBroken(byCheck(passOn, stop), true)) })

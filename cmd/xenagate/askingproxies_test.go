@@ -129,8 +129,8 @@ func TestExtAuthz(t *testing.T) {
 	}
 }
 
-// An issuer sends a logout token to the forward_auth listener. The gateway then refuses the tokens
-// of that session.
+// An issuer sends a logout token to the forward_auth listener. After that, the gateway refuses the
+// tokens of the session in the logout token.
 func TestLogout(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+"logout: {path: /backchannel, client_ids: [app]}\n", nil)
@@ -140,7 +140,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	logout := p.secret(issuer.LogoutToken(anna))
-	for _, want := range []int{200, 400} { // a logout token is accepted once
+	for _, want := range []int{200, 400} { // a logout token is accepted only once
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if a := send(t, r); a.status != want {

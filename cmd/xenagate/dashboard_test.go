@@ -10,7 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The dashboard of promauth has a row about the gateway. Its metrics and their labels exist.
+// The dashboard of promauth has a row about the gateway. The metrics and labels in this row exist
+// in the gateway.
 func TestDashboardMetricsExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {

@@ -138,7 +138,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 }
 
 // A response that began before the drain has no "Connection: close", so its client may send one
-// more request. The gateway still answers it.
+// more request. The gateway still responds to this request.
 func TestAnswersThatBeganBeforeTheEnd(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, "timeouts: {drain_delay: 3s}\n"+common(issuer, service), nil)

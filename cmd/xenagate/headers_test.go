@@ -284,8 +284,8 @@ func TestPathTricks(t *testing.T) {
 	}
 }
 
-// The gateway refuses CONNECT. Its rule is found by the path of the request, but over HTTP/2 an
-// upstream would not see this path.
+// The gateway refuses CONNECT. The rule for a CONNECT request is found by the path of the request,
+// but over HTTP/2 an upstream would not get this path.
 func TestConnect(t *testing.T) {
 	issuer := newIssuer(t)
 	var reached atomic.Int64

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// binary is the path of the built xenagate. It is built once, with the race detector if the tests
-// run with it.
+// binary is the path of the built xenagate. xenagate is built once. If the tests run with the race
+// detector, xenagate is built with the race detector too.
 var binary string
 
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
@@ -213,8 +213,8 @@ next:
 	return n
 }
 
-// patience is how long a test waits for an event that must happen. It is long because the machine
-// may be busy.
+// patience is how long a test waits for an event that must happen. patience is long because the
+// machine may be busy.
 const patience = 2 * time.Minute
 
 func eventually(t testing.TB, what string, ok func() bool) {

@@ -205,8 +205,8 @@ func TestShutdownHasAnEnd(t *testing.T) {
 	}
 }
 
-// A gateway that starts while the issuer is down is not ready. It becomes ready when the issuer is
-// back.
+// A gateway that starts while the issuer is down is not ready. The gateway becomes ready when the
+// issuer is back.
 func TestReadinessFollowsTheIssuer(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	issuer.Down()

@@ -56,7 +56,7 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 		if n := out.lines(); n != 0 {
 			t.Errorf("%d lines didn't wait for others", n)
 		}
-		time.Sleep(logDelay) // the clock of the bubble
+		time.Sleep(logDelay) // in the bubble of synctest, this takes no real time
 		synctest.Wait()
 		if out.lines() != 10 || out.writes != 1 {
 			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
@@ -139,7 +139,7 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		out.takes = 0 // the output does not accept the end of the broken line either
+		out.takes = 0 // the output also fails to write the end of the incomplete line
 		out.mu.Unlock()
 		_, _ = io.WriteString(l.prompt(), "four\n")
 		synctest.Wait()

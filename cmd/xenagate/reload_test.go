@@ -92,8 +92,8 @@ const (
 	whole = half + "  - {route: /new/closed, access: deny}\n"
 )
 
-// A file can be read while it is being written, and half a table can be valid. The watch does not
-// use such a file.
+// A file can be read while it is being written, and half a table can be valid. The gateway does not
+// use a file that is only half written.
 func TestHalfWrittenRoutes(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {
@@ -110,7 +110,8 @@ func TestHalfWrittenRoutes(t *testing.T) {
 		}
 		r.write(whole)
 		r.pass(interval)
-		// The watch has seen the new file once and waits for it to stay unchanged.
+		// The gateway has read the new file once, and waits until a second read returns the same
+		// content.
 		r.is(true, "/old")
 		r.pass(interval)
 		r.is(true, "/new/x")
@@ -140,7 +141,8 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 	})
 }
 
-// A file with a mistake is logged once. It is logged again when the file has changed.
+// A mistake in the file is logged once. It is logged again only if the file has changed and still
+// has a mistake.
 func TestRoutesThatCanNotBeUsed(t *testing.T) {
 	const interval = time.Second
 	watched(t, interval, func(r *reloading) {

@@ -50,7 +50,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A client sends a large body while the service sends a large response. Both arrive complete.
+// A client sends a large body while the service sends a large response. The two bodies arrive
+// complete.
 func TestLargeBodies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {
@@ -125,8 +126,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		_, _ = io.ReadAll(res.Body)
-		// A part of the body looks like a request. The client sends that part twice: before and
-		// after the gateway stops reading the body.
+		// A part of the body looks like a request. The client sends this part twice: once before
+		// the gateway stops reading the body, and once after that.
 		const smuggled = "GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 		_, _ = io.WriteString(conn, smuggled)
 		rest, err := io.ReadAll(in)
@@ -178,7 +179,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 }
 
 // If a client closes its connection, its request to the service ends. The gateway does not count
-// this as a failure of the upstream.
+// the ended request as a failure of the upstream.
 func TestClientGoesAway(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)

@@ -17,8 +17,8 @@ type flushes struct {
 func (f *flushes) FlushError() error                { f.n++; return nil }
 func (f *flushes) SetWriteDeadline(time.Time) error { return nil }
 
-// The gateway sends each piece of a response at once, except the last piece, which is sent when the
-// handler returns. So a short response needs only one write.
+// The gateway sends each piece of a response immediately, except the last piece: it is sent when
+// the handler returns. So a short response needs only one write.
 func TestWhatIsSentBeforeTheHandlerReturns(t *testing.T) {
 	for name, c := range map[string]struct {
 		length string

@@ -57,8 +57,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	}
 }
 
-// Both directions stream at once: the service responds to each piece of the request's body before
-// the client sends the next one.
+// Request and response are streams at the same time: the service responds to each piece of the
+// request's body before the client sends the next piece.
 func TestPiecesInBothDirections(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	service.answers(func(w http.ResponseWriter, r *http.Request) {

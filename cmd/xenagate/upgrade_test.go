@@ -73,8 +73,9 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 		service.last.Load().nothingOf(t, "HTTP2-Settings")
 	}
-	// If an upgrade request has a body, the gateway forwards it without the upgrade. Otherwise the
-	// service could read the body as the beginning of the upgraded stream, or as another request.
+	// If an upgrade request has a body, the gateway forwards the request without the upgrade. With
+	// the upgrade, the service could read the body as the beginning of the upgraded stream, or as
+	// another request.
 	for _, request := range []string{
 		"GET /open/x HTTP/1.1\r\nContent-Length: 4\r\n%s\r\nbody",
 		"GET /open/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n%s\r\n4\r\nbody\r\n0\r\n\r\n",

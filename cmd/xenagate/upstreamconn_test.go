@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// A balancer is a load balancer between the gateway and a service. When it fails, the connections
-// that are open stay open, but carry no more bytes. New connections work.
+// A balancer is a load balancer between the gateway and a service. When the balancer fails, the
+// open connections stay open, but transport no more bytes. New connections work.
 type balancer struct {
 	net.Listener
 	to     string
@@ -137,8 +137,8 @@ func fillPool(t testing.TB, p *process, s *service, n int) {
 	s.answers(func(http.ResponseWriter, *http.Request) {})
 }
 
-// untilAnswered sends a request every 200 ms until one of them gets 200. It returns how many
-// requests it sent.
+// untilAnswered sends a request every 200 ms until a request gets the status 200. It returns how
+// many requests it sent.
 func untilAnswered(t testing.TB, url string) (n int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -244,7 +244,7 @@ func TestDeadConnectionOfHTTP2(t *testing.T) {
 	}
 }
 
-// If there is only a single request on a dead HTTP/2 connection, it gets a response too.
+// A request that is alone on a dead HTTP/2 connection gets a response too.
 func TestOneRequestOnADeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)

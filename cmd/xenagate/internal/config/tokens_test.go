@@ -13,8 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Each of the settings is a key in the section tokens. The test sets it by a value in the file and
-// by a value of its variable. Both set the same field of the Config.
+// Each of the settings is a key in the section tokens. The test sets each key by a value in the
+// file, and by the value of an environment variable. The key and the variable set the same field of
+// the Config.
 var settings = []struct {
 	key, file     string
 	variable, env string
@@ -58,7 +59,7 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// notHere lists the fields that have no key of their own, and says how else they are set.
+// notHere lists the fields that have no key of their own, and says how these fields are set.
 var notHere = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
@@ -144,7 +145,7 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 
 // Each key has a variable, and a key in the file overrides its variable.
 func TestTokens(t *testing.T) {
-	// This key is tested together with the secret.
+	// client_id is tested together with the secret.
 	have := map[string]bool{"introspection.client_id": true}
 	for _, s := range settings {
 		have[s.key] = true
@@ -191,7 +192,8 @@ func TestTokens(t *testing.T) {
 	}
 }
 
-// If two keys exclude each other, a key in the file overrides the variables of both.
+// If two keys can't be set together, one of these keys in the file overrides the variables of both
+// keys.
 func TestTokens_Exclusive(t *testing.T) {
 	secret := map[string]string{"XENA_INTROSPECTION_CLIENT_ID": "testapi", "XENA_INTROSPECTION_CLIENT_SECRET": "secret"}
 	for key, c := range map[string]struct{ file, variable, value, field string }{
