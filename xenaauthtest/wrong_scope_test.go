@@ -11,8 +11,8 @@ import (
 )
 
 // A token without the scope of the route gets 403, because its scopes are the problem. It must not
-// get 401: this status would mean that the token is not for this API. The test makes the token in the
-// most obvious way, with Token.Scopes alone.
+// get 401: this status would mean that the token is not for this API. The test makes the token in
+// the most obvious way, with Token.Scopes alone.
 func TestWrongScopeIs403(t *testing.T) {
 	for _, version := range []xenaauthtest.Version{
 		xenaauthtest.IdentityServer3, xenaauthtest.IdentityServer4v1, xenaauthtest.IdentityServer4v3,

@@ -67,8 +67,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 }
 
 // validatorFor returns a validator that the environment configures. If the decision needs no
-// validator, because no token is sent or the route is public, it does not read the environment. So
-// the command works without a configuration then.
+// validator, because no token is sent or the route is public, validatorFor does not read the
+// environment, and the command works without a configuration.
 func validatorFor(
 	table *routes.Table, r *http.Request, token string,
 ) (xenaauth.TokenValidator, error) {
@@ -89,8 +89,8 @@ func validatorFor(
 	return v, nil
 }
 
-// mistakes returns the mistakes in a configuration as one error. It names the environment variables
-// and not the fields of the Config.
+// mistakes returns the mistakes in a configuration as one error. The error names environment
+// variables and not fields of the Config.
 func mistakes(err error) error {
 	return errors.New("configuration: " + strings.Join(setting.Mistakes(err), "\nconfiguration: "))
 }

@@ -10,27 +10,28 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 )
 
-// A decision is the output of the command. docs/operations.md describes the fields that the log has
-// too.
+// A decision is the output of the command. docs/operations.md describes the fields that are also in
+// the log.
 type decision struct {
 	Method  string `json:"method"`
 	Path    string `json:"path"`
 	Outcome string `json:"outcome"`
 
 	// Rule says where the rule is in the file, Route is the pattern of the rule, and Requires is
-	// the access that it gives. They are "" if no rule matches.
+	// what the rule requires. All three are "" if no rule matches.
 	Rule     string `json:"rule,omitempty"`
 	Route    string `json:"route,omitempty"`
 	Requires string `json:"requires,omitempty"`
 
-	// Reason, Why, Status and Challenge describe the refusal. They are empty if the request may
-	// pass.
+	// Reason, Why, Status and Challenge describe the refusal. These fields are empty if the request
+	// may pass.
 	Reason    xenaauth.Reason `json:"reason,omitempty"`
 	Why       string          `json:"why,omitempty"`
 	Status    int             `json:"status,omitempty"`
 	Challenge []string        `json:"challenge,omitempty"`
 
-	// Issuer, ClientID, Subject and Scopes are from the token. They are empty if it is not valid.
+	// Issuer, ClientID, Subject and Scopes are from the token. These fields are empty if the token
+	// is not valid.
 	Issuer   string   `json:"issuer,omitempty"`
 	ClientID string   `json:"client_id,omitempty"`
 	Subject  string   `json:"sub,omitempty"`

@@ -38,12 +38,12 @@ func New(in io.Reader, out, err io.Writer, opts Options) *Console {
 	return &Console{in: in, out: out, err: err, json: opts.JSON, color: color}
 }
 
-// Answer is the result of a command. With --json it is written as JSON. Otherwise its method Text
-// writes it for people.
+// Answer is the result of a command. With --json, the answer is written as JSON. Without --json,
+// the method Text writes the answer for people.
 type Answer interface{ Text(t *Text) }
 
-// Print writes an answer. A command calls it once, because the output of --json must be one JSON
-// value.
+// Print writes an answer. A command calls Print only once, because the output of --json must be one
+// JSON value.
 func (c *Console) Print(a Answer) error {
 	if c.json {
 		encoder := json.NewEncoder(c.out)
@@ -68,8 +68,7 @@ func (c *Console) Attach(program *exec.Cmd) { program.Stdout, program.Stderr = c
 // JSON reports whether --json is set.
 func (c *Console) JSON() bool { return c.json }
 
-// Notice writes a line to standard error. Commands use it for messages that are not part of the
-// answer.
+// Notice writes a line to standard error. Notice is for messages that are not part of the answer.
 func (c *Console) Notice(format string, args ...any) {
 	_, _ = fmt.Fprintln(c.err, printable(fmt.Sprintf(format, args...)))
 }

@@ -31,7 +31,7 @@ var No error = &ending{status: StatusNo}
 func Usage(err error) error { return &ending{StatusUsage, err} }
 
 // Unknown returns an error that ends the command with [StatusUnknown]. If err is nil, the output of
-// the command already says why it could not find the answer.
+// the command already says why the command could not find the answer.
 func Unknown(err error) error { return &ending{StatusUnknown, err} }
 
 // Exit returns an error that ends the command with this exit status. Commands use it to pass on the

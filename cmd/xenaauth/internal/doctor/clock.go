@@ -51,8 +51,8 @@ func (e *examination) clock() {
 }
 
 // clockDifference returns the least difference between the two clocks that explains the responses.
-// It is positive if the issuer's clock is ahead and negative if it is behind. The field Date has
-// whole seconds, so differences below a second are not found.
+// The difference is positive if the issuer's clock is ahead, and negative if the issuer's clock is
+// behind. The field Date has whole seconds, so differences below a second are not found.
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.All() {
 		date, err := http.ParseTime(call.Header.Get("Date"))

@@ -136,7 +136,8 @@ func (e *examination) keySet(err error) bool {
 	return true
 }
 
-// skippedKeys returns, for each key of a set that can't be used, the reason for it.
+// skippedKeys returns, for each key of a set that can't be used, the reason why the key can't be
+// used.
 func skippedKeys(text string) (reasons []string) {
 	var set struct{ Keys []json.RawMessage }
 	if json.Unmarshal([]byte(text), &set) != nil {
@@ -184,7 +185,7 @@ func (e *examination) algorithms(keys *jose.KeySet) {
 }
 
 // A Validator keeps a key set for at least minLifetime and at most maxLifetime. If the response
-// does not say for how long it is fresh, the Validator uses defaultLifetime.
+// does not say for how long the key set is fresh, the Validator uses defaultLifetime.
 const (
 	defaultLifetime = 15 * time.Minute
 	minLifetime     = time.Minute
@@ -192,8 +193,8 @@ const (
 )
 
 // caching adds a check that says for how long the Validator uses a key set before it fetches the
-// key set again. Until then, the Validator accepts a key that the issuer has withdrawn. It accepts
-// a new key earlier: a token with an unknown key causes a fetch at once.
+// key set again. Until then, the Validator accepts a key that the issuer has withdrawn. A new key
+// is accepted earlier: a token that names an unknown key causes an immediate fetch.
 func (e *examination) caching() {
 	call, _ := e.recorder.Last(recording.JWKS)
 	fresh := freshness.Lifetime(call.Header, call.End)

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// noToken is introspected as a token. No issuer has issued it.
+// noToken is introspected like a token, but no issuer has issued it as a token.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
 // introspection checks the credentials with which this API calls the introspection endpoint. A

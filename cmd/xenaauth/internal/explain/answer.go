@@ -21,7 +21,8 @@ const (
 type Step struct {
 	Name  string `json:"name"`
 	State State  `json:"state"`
-	// Found is what the token contains about the step. It is set only if the step held.
+	// Found is what the token contains about the step. Found is set only if the check of this step
+	// passed.
 	Found string `json:"found,omitempty"`
 	// Why and Fix are set only for the step that failed.
 	Why string `json:"why,omitempty"`

@@ -57,8 +57,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return answer.err()
 }
 
-// explain checks a token as the guard of a route that requires scopes does. The returned error is
-// about the configuration.
+// explain checks a token in the same way as the guard of a route that requires scopes. If explain
+// returns an error, the configuration is wrong.
 func explain(
 	ctx context.Context, cfg xenaauth.Config, token string, scopes []string, offline bool,
 ) (*Answer, error) {

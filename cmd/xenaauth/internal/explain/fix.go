@@ -12,7 +12,7 @@ import (
 
 const askDoctor = "Run xenaauth doctor: it checks the issuer and says what to do."
 
-// fixes has the advice for each reason that needs no look at the cause.
+// fixes contains the advice for each reason whose advice does not depend on the cause.
 var fixes = map[xenaauth.Reason]string{
 	xenaauth.ReasonMalformedRequest: "Send the token alone, without quotes, spaces and line " +
 		"breaks: it was perhaps cut or wrapped when it was copied.",
@@ -146,8 +146,8 @@ func (e *explanation) fixMalformed(cause string) string {
 	return "Check that the whole token was copied: it is not a JWS in compact form."
 }
 
-// fixScope returns advice that names the missing scope. If the token has a scope with nearly the
-// same name, the advice names it too.
+// fixScope returns advice that names the missing scope. If the token has a scope with a similar
+// name, the advice names this scope too.
 func (e *explanation) fixScope() string {
 	var have []string
 	if e.set != nil {

@@ -28,7 +28,8 @@ func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user s
 		if a.Status == 503 {
 			a.Outcome = xenaauth.OutcomeUnavailable
 		}
-		// If the failed step is unknown, the answer must not say that other steps held.
+		// If the failed step is unknown, the answer must not say that the checks of other steps
+		// passed.
 		stop = max(0, slices.Index(steps, e.failing(refusal)))
 	}
 	for i, name := range steps {
@@ -213,8 +214,8 @@ func (e *explanation) claimList() (list []Claim) {
 	return list
 }
 
-// clean removes tokens from a text: the token that is explained, its signature, and other JWTs,
-// which may be in a claim.
+// clean removes tokens from a text: the token that is explained, the signature of this token, and
+// other JWTs. A claim may contain a JWT.
 func (e *explanation) clean(text string) string {
 	if e.token != "" {
 		text = strings.ReplaceAll(text, e.token, "[token]")

@@ -28,8 +28,8 @@ const (
 	Introspection Document = "introspection"
 )
 
-// Call is one call to the issuer with its response. It contains no part of the request, which may
-// have secrets.
+// Call is one call to the issuer with its response. Call contains no part of the request, because
+// the request may contain secrets.
 type Call struct {
 	Document   Document
 	Secure     bool // the URL is https

@@ -32,8 +32,8 @@ type operation struct {
 // openAPI returns the parts of an OpenAPI 3.1 document that describe access: the security scheme,
 // and the security of each operation. In a path of OpenAPI, a parameter stands for one segment. If
 // a rule is for all paths below a path, openAPI writes a parameter for the rest of the path
-// nevertheless. OpenAPI also has no hosts. If two rules differ only in the host and give different
-// access, openAPI returns an error that names them.
+// nevertheless. OpenAPI has no hosts in paths. If two rules differ only in the host and give
+// different access, openAPI returns an error that names the two rules.
 func openAPI(table *routes.Table) (string, error) {
 	type owner struct {
 		rule routes.Rule

@@ -1,5 +1,5 @@
 // Package setting replaces the names of Config fields in error texts by the environment variables
-// that set them. It also makes errors and values safe to show to an operator.
+// that set these fields. The package also makes errors and values safe to show to an operator.
 package setting
 
 import (
@@ -66,8 +66,8 @@ var bareField = func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`)
 }()
 
-// Mistakes returns the texts of the errors that err joins. They name the environment variables and
-// not the fields of the Config.
+// Mistakes returns the texts of the errors that err joins. The texts name environment variables and
+// not fields of the Config.
 func Mistakes(err error) (texts []string) {
 	if err == nil {
 		return nil

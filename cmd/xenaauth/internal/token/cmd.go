@@ -1,5 +1,5 @@
 // Package token implements the command "token", which makes a test token. The identity server of
-// the test kit signs the token. It runs on a loopback port until the command ends.
+// the test kit signs the token. This server runs on a loopback port until the command ends.
 package token
 
 import (
@@ -91,8 +91,8 @@ func variables(issuer *xenaauthtest.Issuer) []string {
 	}
 }
 
-// run runs the program in the command line, with the variables of the test issuer. It removes
-// variables that configure another issuer.
+// run runs the program in the command line, with the variables of the test issuer. Variables that
+// configure another issuer are removed.
 func (cmd *Cmd) run(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
