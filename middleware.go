@@ -231,6 +231,20 @@ func (m *Middleware) Refuse(r *http.Request, err error) error {
 
 // checkRequest implements Check, and CheckOptional if optional is set.
 func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
+	if m.opts.Event != nil {
+		return m.checkAndReport(r, rs, optional)
+	}
+	allowed, user, err := m.check(r, rs, m.contextOf(r), optional, nil)
+	if err != nil {
+		e := m.typed(asError(err))
+		m.logRefusal(r, user, e)
+		return nil, e
+	}
+	return allowed, nil
+}
+
+// checkAndReport is checkRequest with one call of Options.Event.
+func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	t := m.newTrace()
 	checked := false
 	defer func() {
@@ -238,8 +252,7 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 			m.report(r, nil, errUndecided, t)
 		}
 	}()
-	before := m.contextOf(r)
-	allowed, user, err := m.check(r, rs, before, optional, t)
+	allowed, user, err := m.check(r, rs, m.contextOf(r), optional, t)
 	checked = true
 	if err != nil {
 		e := m.typed(asError(err))
@@ -248,7 +261,7 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 		return nil, e
 	}
 	// Otherwise an earlier guard of this middleware has reported that the request is allowed.
-	if m.opts.Event != nil && !m.hasReported(r) {
+	if !m.hasReported(r) {
 		m.report(r, user, nil, t)
 	}
 	return allowed, nil
