@@ -24,7 +24,7 @@ const (
 type failure int32
 
 const (
-	noFailure failure = iota
+	_ failure = iota // the network does not fail
 	// refused is an error whose text has the URL, the address and the whole request.
 	refused
 	// echoed is a response with status 500 that repeats the request and names the host.
