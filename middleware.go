@@ -347,7 +347,8 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
 	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
-		// The wrapper may cache users, also of tokens that were revoked since.
+		// The wrapper may cache users, so it can return the user of a token that was revoked after
+		// the user was cached.
 		return nil, refuse(ReasonRevoked, nil)
 	}
 	return user, nil

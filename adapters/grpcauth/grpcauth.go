@@ -138,8 +138,7 @@ func (g *Guard) check(ctx context.Context, method string) (
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			// refusal gets no request, so that it calls no Proof: a Proof may have caused the
-			// panic.
+			// Without a request, refusal calls no Proof. A Proof may have caused the panic.
 			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()

@@ -167,7 +167,8 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// notePublished records that a revocation was just published to all instances that follow.
+// notePublished records the time at which a revocation was published to the instances that
+// subscribe to revocations.
 func (c *Cache) notePublished(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -160,7 +160,7 @@ func (l *lateIdle) over(delay time.Duration) bool {
 }
 
 const (
-	// adminWait bounds the wait for requests on the admin listener.
+	// adminWait is the longest time to wait for the end of running requests on the admin listener.
 	adminWait = 2 * time.Second
 	// cutOffWait is the longest time to wait until requests that were cut off have written their
 	// lines to the access log.

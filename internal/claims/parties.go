@@ -16,8 +16,9 @@ type Parties struct {
 	BadIdentifier bool
 }
 
-// PartyNames are the names of claims that contain the client and the scopes. The first claim of
-// each list that a token has is used. If a list is nil, it is client_id and azp, or scope and scp.
+// PartyNames are two lists of names of claims: those that can contain the client, and those that can
+// contain the scopes. In each list, the first claim that the token has is used. If Client is nil,
+// that is client_id, or else azp. If Scopes is nil, that is scope, or else scp.
 type PartyNames struct{ Client, Scopes []string }
 
 // Read returns the parties of a set of claims.

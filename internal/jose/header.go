@@ -37,8 +37,8 @@ const (
 	maxKeyID  = 512
 )
 
-// encoding refuses padding, and unused bits that are not zero. encoding ignores line breaks, so
-// callers refuse a text with line breaks first.
+// encoding refuses a text with padding. It also refuses a text whose unused bits are not zero. It
+// ignores line breaks, so callers must refuse a text with line breaks before they decode it.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {

@@ -37,7 +37,7 @@ type Checklist struct {
 
 func (l *Checklist) add(c Check) { l.Checks = append(l.Checks, c) }
 
-// has reports whether a check of the list has the state s.
+// has reports whether at least one check in the list has the state s.
 func (l *Checklist) has(s State) bool {
 	for _, c := range l.Checks {
 		if c.State == s {
