@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
 // The type bubble is a gateway between a client and a service in a bubble of [synctest], where time

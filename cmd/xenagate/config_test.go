@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 

@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 

@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 )
 
 // newExtAuthz returns the gRPC server that Envoy calls to learn whether a request may pass.

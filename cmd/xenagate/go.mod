@@ -10,8 +10,7 @@ require (
 	github.com/xenaauth/xenaauth/adapters/extauthz v0.1.0
 	github.com/xenaauth/xenaauth/adapters/promauth v0.1.0
 	github.com/xenaauth/xenaauth/adapters/rediscache v0.1.0
-	github.com/xenaauth/xenaauth/gateway/routesfile v0.1.0
-	go.yaml.in/yaml/v3 v3.0.5
+	github.com/xenaauth/xenaauth/cmd/internal/config v0.1.0
 	google.golang.org/grpc v1.85.0
 )
 
@@ -36,7 +35,9 @@ require (
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/sony/gobreaker/v2 v2.4.0 // indirect
+	github.com/xenaauth/xenaauth/gateway/routesfile v0.1.0 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/net v0.60.0 // indirect
 	golang.org/x/sync v0.25.0 // indirect
@@ -51,5 +52,6 @@ replace (
 	github.com/xenaauth/xenaauth/adapters/extauthz => ../../adapters/extauthz
 	github.com/xenaauth/xenaauth/adapters/promauth => ../../adapters/promauth
 	github.com/xenaauth/xenaauth/adapters/rediscache => ../../adapters/rediscache
+	github.com/xenaauth/xenaauth/cmd/internal/config => ../internal/config
 	github.com/xenaauth/xenaauth/gateway/routesfile => ../../gateway/routesfile
 )

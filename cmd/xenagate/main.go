@@ -26,7 +26,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/cmd/xenagate/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 

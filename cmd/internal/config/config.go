@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// Config is a configuration with its defaults. README.md explains each key.
+// Config is a configuration with its defaults. README.md of cmd/xenagate explains each key.
 type Config struct {
 	Listen         string        `yaml:"listen"`
 	Tokens         Tokens        `yaml:"tokens"`
