@@ -1,110 +1,169 @@
 package xenaauthtest
 
 import (
-	"bytes"
+	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
-	"os"
-	"strings"
-	"syscall"
+	"net/http/httptest"
+	"sync"
 )
 
-// errRefused is the error of a call if the issuer refuses the connection.
-var errRefused = errors.New("xenaauthtest: connection refused")
+// Client sends requests to the API under test with an access token that is bound to a key, and
+// proves that it possesses the key. It is the Transport of an [http.Client]. [NewDPoPClient] makes a
+// client that signs DPoP proofs. [NewMTLSClient] makes a client with a certificate.
+//
+//	client := xenaauthtest.NewDPoPClient(nil)
+//	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
+//	client.Handler = api
+//	resp, err := (&http.Client{Transport: client}).Get("https://api.example/orders")
+//
+// A Client may be used by several goroutines, but its fields must not be changed while it is used.
+type Client struct {
+	// Token is the access token that the client sends. If Token is "", the client sends none.
+	Token string
 
-// Client returns an HTTP client that calls the issuer directly, without a network, also if the
-// issuer has a listener. The issuer makes the response in the goroutine of the caller. The client
-// follows no redirect. A request fails when its context ends. The client reaches two hosts: the
-// host of the issuer identifier and the host of the listener. A request to another host fails like
-// a request to an unknown host.
-func (i *Issuer) Client() *http.Client {
-	return &http.Client{
-		Transport: transport{i},
-		CheckRedirect: func(*http.Request, []*http.Request) error {
-			return http.ErrUseLastResponse
-		},
+	// Handler is the API under test. The client calls Handler directly, without a network and in
+	// the goroutine of the caller, so a testing/synctest bubble can use the client. The response
+	// is complete when Handler returns.
+	Handler http.Handler
+
+	// Transport sends the requests if Handler is nil. If both are nil, [http.DefaultTransport]
+	// sends them. A client with a certificate needs an [http.Transport], and adds the certificate
+	// to a copy of it.
+	Transport http.RoundTripper
+
+	// Edit changes the header and the claims of each DPoP proof before the client signs it, for
+	// tests with wrong proofs. A member with the value nil is left out. Another client's key in
+	// the header does not change the key that signs. Edit may choose another algorithm of the
+	// client's RSA key, for example PS256. If Edit is nil, the client sends correct proofs.
+	Edit func(header, claims map[string]any)
+
+	key         *signingKey     // of a DPoP client, otherwise nil
+	certificate tls.Certificate // of a client of NewMTLSClient
+	thumbprint  string
+
+	mu     sync.Mutex
+	nonces map[string]string // by origin
+	dialer http.RoundTripper // the copy of Transport that has the certificate
+}
+
+// Thumbprint returns the thumbprint of the key of the client: the value of jkt or x5t#S256 in the
+// claim cnf of a token that is bound to the key. [Token].BoundTo writes this claim.
+func (c *Client) Thumbprint() string { return c.thumbprint }
+
+// confirmation returns the claim cnf of a token that is bound to the key of the client.
+func (c *Client) confirmation() map[string]any {
+	if c.key != nil {
+		return map[string]any{"jkt": c.thumbprint}
+	}
+	return map[string]any{"x5t#S256": c.thumbprint}
+}
+
+// RoundTrip sends r with the token and the proof of the client. It does not change r. An
+// Authorization or DPoP field that r already has is sent as it is, so that a test can send a proof
+// again, or a bound token as Bearer.
+//
+// A DPoP client keeps the newest nonce of each origin. If the response is 401 with the error
+// use_dpop_nonce, the client sends the request once more with the nonce of the response. It does
+// not send r again if r has its own DPoP field, or a body without GetBody.
+func (c *Client) RoundTrip(r *http.Request) (*http.Response, error) {
+	if c.key == nil {
+		out := r.Clone(r.Context())
+		c.authorize(out, "Bearer ")
+		return c.send(out)
+	}
+	return c.sendWithProof(r)
+}
+
+func (c *Client) authorize(r *http.Request, scheme string) {
+	if c.Token != "" && r.Header["Authorization"] == nil {
+		if r.Header == nil {
+			r.Header = make(http.Header)
+		}
+		r.Header.Set("Authorization", scheme+c.Token)
 	}
 }
 
-// transport is an http.RoundTripper that calls the issuer directly.
-type transport struct{ issuer *Issuer }
+// send sends r to Handler or over the network.
+func (c *Client) send(r *http.Request) (*http.Response, error) {
+	if c.Handler != nil {
+		return c.call(r)
+	}
+	transport, err := c.transport()
+	if err != nil {
+		if r.Body != nil {
+			_ = r.Body.Close()
+		}
+		return nil, err
+	}
+	return transport.RoundTrip(r)
+}
 
-func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+// transport returns the transport for a network. If the client has a certificate, this is a copy of
+// Transport.
+func (c *Client) transport() (http.RoundTripper, error) {
+	base := c.Transport
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if c.key != nil {
+		return base, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dialer == nil {
+		original, ok := base.(*http.Transport)
+		if !ok {
+			return nil, errors.New("xenaauthtest: Transport of a client with a certificate is not an *http.Transport")
+		}
+		copied := original.Clone()
+		if copied.TLSClientConfig == nil {
+			copied.TLSClientConfig = new(tls.Config)
+		}
+		copied.TLSClientConfig.Certificates = []tls.Certificate{c.certificate}
+		c.dialer = copied
+	}
+	return c.dialer, nil
+}
+
+// call calls Handler with r as a server receives it.
+func (c *Client) call(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()
 	}
 	if err := r.Context().Err(); err != nil {
 		return nil, err
 	}
-	if err := t.dial(r.URL); err != nil {
-		return nil, err
+	in := r.Clone(r.Context())
+	in.RequestURI, in.Host = r.URL.RequestURI(), hostOf(r)
+	in.URL.Scheme, in.URL.Host, in.URL.Fragment = "", "", ""
+	in.RemoteAddr = "192.0.2.1:1234" // like httptest.NewRequest
+	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
+	if in.Body == nil {
+		in.Body = http.NoBody
 	}
-	reply, err := t.issuer.respond(r)
-	if errors.Is(err, errRefused) {
-		return nil, refused()
-	}
-	if err != nil {
-		return nil, err
-	}
-	body := io.Reader(bytes.NewReader(reply.body))
-	length := int64(len(reply.body))
-	if reply.cut {
-		body = io.MultiReader(bytes.NewReader(reply.firstHalf()), brokenReader{})
-		length++
-	}
-	return &http.Response{
-		Status:        fmt.Sprintf("%d %s", reply.status, http.StatusText(reply.status)),
-		StatusCode:    reply.status,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        reply.header,
-		Body:          io.NopCloser(body),
-		ContentLength: length,
-		Request:       r,
-	}, nil
-}
-
-// dial returns the error of a dialer if target is not a host and port of the issuer.
-func (t transport) dial(target *url.URL) error {
-	known := false
-	for _, server := range t.issuer.servers {
-		if !strings.EqualFold(server.Hostname(), target.Hostname()) {
-			continue
+	in.GetBody = nil
+	if r.URL.Scheme == "https" {
+		in.TLS = &tls.ConnectionState{
+			Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: r.URL.Hostname(),
 		}
-		known = true
-		if port(server) == port(target) {
-			return nil
+		if c.certificate.Leaf != nil {
+			in.TLS.PeerCertificates = append(in.TLS.PeerCertificates, c.certificate.Leaf)
 		}
 	}
-	if known {
-		return refused()
-	}
-	return &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
-		Err: "no such host", Name: target.Hostname(), IsNotFound: true,
-	}}
+	w := httptest.NewRecorder()
+	c.Handler.ServeHTTP(w, in)
+	_, _ = io.Copy(io.Discard, in.Body)
+	resp := w.Result()
+	resp.Request = r
+	return resp, nil
 }
 
-func port(u *url.URL) string {
-	if p := u.Port(); p != "" {
-		return p
+// hostOf returns the host that r names to the server.
+func hostOf(r *http.Request) string {
+	if r.Host != "" {
+		return r.Host
 	}
-	if u.Scheme == "http" {
-		return "80"
-	}
-	return "443"
+	return r.URL.Host
 }
-
-func refused() error {
-	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
-}
-
-// brokenReader ends the body of a response whose connection was closed too early: after the bytes
-// that arrived, the body returns an error.
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }

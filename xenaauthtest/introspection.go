@@ -159,6 +159,9 @@ func (i *Issuer) introspected(token string) map[string]any {
 		answer[name] = value
 	}
 	answer["active"] = true
+	if cnf, ok := claims["cnf"].(map[string]any); ok && cnf["jkt"] != nil && answer["token_type"] == nil {
+		answer["token_type"] = "DPoP" // RFC 9449, section 6.2
+	}
 	if i.opts.Version == IdentityServer3 {
 		if scope, ok := claims["scope"]; ok {
 			answer["scope"] = scope

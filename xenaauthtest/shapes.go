@@ -41,6 +41,9 @@ func (i *Issuer) Claims(t Token) map[string]any {
 		claims["iat"] = nbf
 		claims["jti"] = upperHex(randomBytes(16))
 	}
+	if t.BoundTo != nil {
+		claims["cnf"] = t.BoundTo.confirmation()
+	}
 	if t.Machine {
 		return override(claims, prefixed(t.Claims))
 	}

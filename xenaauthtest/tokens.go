@@ -41,6 +41,11 @@ type Token struct {
 	// already have the prefix stay unchanged.
 	Machine bool
 
+	// BoundTo binds the token to the key of a client: the claim cnf gets jkt for a client of
+	// [NewDPoPClient], and x5t#S256 for a client of [NewMTLSClient]. The introspection response for
+	// a token with jkt has the token_type DPoP. nil means that the token is not bound to a key.
+	BoundTo *Client
+
 	// Claims are further claims of the token. If another field of Token sets a claim of the same
 	// name, the value in Claims replaces it. If the value in Claims is nil, the claim is removed.
 	Claims map[string]any

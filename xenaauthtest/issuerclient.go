@@ -1,0 +1,110 @@
+package xenaauthtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// errRefused is the error of a call if the issuer refuses the connection.
+var errRefused = errors.New("xenaauthtest: connection refused")
+
+// Client returns an HTTP client that calls the issuer directly, without a network, also if the
+// issuer has a listener. The issuer makes the response in the goroutine of the caller. The client
+// follows no redirect. A request fails when its context ends. The client reaches two hosts: the
+// host of the issuer identifier and the host of the listener. A request to another host fails like
+// a request to an unknown host.
+func (i *Issuer) Client() *http.Client {
+	return &http.Client{
+		Transport: transport{i},
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
+	}
+}
+
+// transport is an http.RoundTripper that calls the issuer directly.
+type transport struct{ issuer *Issuer }
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }()
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if err := t.dial(r.URL); err != nil {
+		return nil, err
+	}
+	reply, err := t.issuer.respond(r)
+	if errors.Is(err, errRefused) {
+		return nil, refused()
+	}
+	if err != nil {
+		return nil, err
+	}
+	body := io.Reader(bytes.NewReader(reply.body))
+	length := int64(len(reply.body))
+	if reply.cut {
+		body = io.MultiReader(bytes.NewReader(reply.firstHalf()), brokenReader{})
+		length++
+	}
+	return &http.Response{
+		Status:        fmt.Sprintf("%d %s", reply.status, http.StatusText(reply.status)),
+		StatusCode:    reply.status,
+		Proto:         "HTTP/1.1",
+		ProtoMajor:    1,
+		ProtoMinor:    1,
+		Header:        reply.header,
+		Body:          io.NopCloser(body),
+		ContentLength: length,
+		Request:       r,
+	}, nil
+}
+
+// dial returns the error of a dialer if target is not a host and port of the issuer.
+func (t transport) dial(target *url.URL) error {
+	known := false
+	for _, server := range t.issuer.servers {
+		if !strings.EqualFold(server.Hostname(), target.Hostname()) {
+			continue
+		}
+		known = true
+		if port(server) == port(target) {
+			return nil
+		}
+	}
+	if known {
+		return refused()
+	}
+	return &net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{
+		Err: "no such host", Name: target.Hostname(), IsNotFound: true,
+	}}
+}
+
+func port(u *url.URL) string {
+	if p := u.Port(); p != "" {
+		return p
+	}
+	if u.Scheme == "http" {
+		return "80"
+	}
+	return "443"
+}
+
+func refused() error {
+	return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+}
+
+// brokenReader ends the body of a response whose connection was closed too early: after the bytes
+// that arrived, the body returns an error.
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
