@@ -1,0 +1,180 @@
+package replay
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	shards = 32
+
+	// freeSome is how many expired entries each call removes at most. A call adds one entry, so
+	// the expired entries become fewer.
+	freeSome = 32
+	// freeMany is how many expired entries of a full store are removed while a lock is held.
+	freeMany = 1024
+	// share is the divisor of the quota: an owner may have a quarter as many entries as are free.
+	share = 4
+)
+
+// DefaultMaxEntries is the largest number of entries of a [Local] store, if [Options] sets no
+// other.
+const DefaultMaxEntries = 500_000
+
+// Options are the options of a [Local] store. The zero value is usable.
+type Options struct {
+	// MaxEntries is the largest number of entries. An entry takes about 100 bytes. 0 is
+	// [DefaultMaxEntries].
+	//
+	// A store needs an entry for each value that has not expired. A service with 1 000 DPoP proofs
+	// a second, each of which is remembered for two minutes, needs 120 000 entries.
+	MaxEntries int
+}
+
+// Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
+//
+// A Local never forgets a value before its time until. If the store has no room, Use returns
+// [ErrFull]. An owner gets a further entry only if it has fewer than a quarter of the number of
+// free entries. So each owner may have fewer entries as the store becomes fuller, and a single
+// owner has at most a fifth of the store. An owner without entries gets an entry as long as one is
+// free.
+//
+// The time is the wall clock of this process.
+type Local struct {
+	max    int64
+	used   atomic.Int64 // the number of entries in all shards
+	secret [32]byte     // so that clients can't compute keys
+	seed   maphash.Seed
+	shards [shards]shard
+}
+
+var _ Store = (*Local)(nil)
+
+// key is a hash of owner and id.
+type key [16]byte
+
+// shard contains all entries of some owners.
+type shard struct {
+	mu     sync.Mutex
+	ends   map[key]int64  // when an entry ends, in milliseconds since 1970
+	owned  map[uint64]int // the number of entries of each owner
+	queue  queue          // all entries; the entry that ends first is in front
+	_align [64]byte       // so that two shards don't use the same cache line
+}
+
+// NewLocal returns an empty store. It panics if MaxEntries is negative.
+func NewLocal(o Options) *Local {
+	if o.MaxEntries < 0 {
+		panic(fmt.Sprintf("replay: Options.MaxEntries is %d", o.MaxEntries))
+	}
+	if o.MaxEntries == 0 {
+		o.MaxEntries = DefaultMaxEntries
+	}
+	l := &Local{max: int64(o.MaxEntries), seed: maphash.MakeSeed()}
+	_, _ = rand.Read(l.secret[:]) // Read never returns an error: see crypto/rand
+	return l
+}
+
+// Use implements [Store]. The only error is [ErrFull].
+func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first bool, err error) {
+	now := time.Now()
+	if !now.Before(until) {
+		return false, nil
+	}
+	e := entry{
+		// The milliseconds are rounded up, so that the entry does not end before until.
+		ends: until.UnixMilli() + 1, owner: maphash.String(l.seed, owner), key: l.keyOf(owner, id),
+	}
+	s := &l.shards[e.owner%shards]
+	first, full := l.add(s, e, now.UnixMilli())
+	if full {
+		l.free(now.UnixMilli())
+		first, full = l.add(s, e, now.UnixMilli())
+	}
+	if full {
+		return false, ErrFull
+	}
+	return first, nil
+}
+
+// keyOf returns the key of an entry. The length of owner is hashed too, so that the pairs "a", "bc"
+// and "ab", "c" have different keys.
+func (l *Local) keyOf(owner, id string) key {
+	b := make([]byte, 0, 512)
+	b = append(b, l.secret[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(len(owner)))
+	b = append(b, owner...)
+	b = append(b, id...)
+	sum := sha256.Sum256(b)
+	return key(sum[:16])
+}
+
+// add adds an entry, and returns true if there was no such entry. full is true if there is no room
+// for the entry.
+func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.freeExpired(s, now, freeSome)
+	if ends, found := s.ends[e.key]; found && now < ends {
+		return false, false
+	}
+	owned := s.owned[e.owner]
+	if free := l.max - l.used.Load(); int64(owned) >= max(free/share, 1) {
+		return false, true
+	}
+	// Other shards may have taken the last entries in the meantime.
+	if l.used.Add(1) > l.max {
+		l.used.Add(-1)
+		return false, true
+	}
+	if s.ends == nil {
+		s.ends, s.owned = make(map[key]int64), make(map[uint64]int)
+	}
+	s.ends[e.key] = e.ends
+	s.owned[e.owner] = owned + 1
+	s.queue.push(e)
+	return true, false
+}
+
+// freeExpired removes expired entries of a shard, at most limit of them. It returns how many
+// entries were removed. The caller holds s.mu.
+func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
+	for ; n < limit && len(s.queue) > 0 && s.queue[0].ends <= now; n++ {
+		e := s.queue.pop()
+		// The value may have been used again after its entry expired. Then ends belongs to the new
+		// entry.
+		if s.ends[e.key] == e.ends {
+			delete(s.ends, e.key)
+		}
+		if s.owned[e.owner]--; s.owned[e.owner] == 0 {
+			delete(s.owned, e.owner)
+		}
+	}
+	l.used.Add(int64(-n))
+	return n
+}
+
+// free removes all expired entries.
+func (l *Local) free(now int64) {
+	for i := range l.shards {
+		for l.freeLocked(&l.shards[i], now) == freeMany {
+		}
+	}
+}
+
+func (l *Local) freeLocked(s *shard, now int64) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.freeExpired(s, now, freeMany)
+}
+
+// Len returns the number of entries. Expired entries are included until later calls of Use remove
+// them.
+func (l *Local) Len() int { return int(l.used.Load()) }

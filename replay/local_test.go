@@ -1,0 +1,269 @@
+package replay_test
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// use calls Use and wants the result first without an error.
+func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first bool) {
+	t.Helper()
+	got, err := s.Use(t.Context(), owner, id, until)
+	if got != first || err != nil {
+		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, first)
+	}
+}
+
+// full calls Use and wants ErrFull.
+func full(t *testing.T, s replay.Store, owner, id string, until time.Time) {
+	t.Helper()
+	if first, err := s.Use(t.Context(), owner, id, until); first || !errors.Is(err, replay.ErrFull) {
+		t.Fatalf("Use(%q, %q) = %t, %v; want ErrFull", owner, id, first, err)
+	}
+}
+
+func TestAValueIsUsedOnceUntilItExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{})
+		until := time.Now().Add(time.Minute)
+		use(t, s, "key", "1", until, true)
+		use(t, s, "key", "1", until, false)
+		use(t, s, "key", "1", until.Add(time.Hour), false) // does not extend the entry
+		use(t, s, "key", "2", until, true)
+		time.Sleep(time.Until(until) - time.Nanosecond)
+		use(t, s, "key", "1", until, false)
+		time.Sleep(time.Millisecond + time.Nanosecond)
+		use(t, s, "key", "1", until.Add(time.Minute), true)
+		use(t, s, "key", "1", until.Add(time.Minute), false)
+	})
+}
+
+func TestOwnersHaveValuesOfTheirOwn(t *testing.T) {
+	s := replay.NewLocal(replay.Options{})
+	until := time.Now().Add(time.Hour)
+	for _, pair := range [][2]string{
+		{"a", "bc"}, {"ab", "c"}, {"abc", ""}, {"", "abc"}, {"a", "b\x00c"}, {"a\x00b", "c"}, {"", ""},
+	} {
+		use(t, s, pair[0], pair[1], until, true)
+		use(t, s, pair[0], pair[1], until, false)
+	}
+	const text = "The same text is cut at every place, into an owner and an id: none was used before."
+	for cut := range text {
+		use(t, s, text[:cut], text[cut:], until, true)
+	}
+}
+
+// A call removes only some of the expired entries. The old entry of a value that is used again is
+// removed later, and must not take the new entry with it.
+func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{})
+		for i := range 500 {
+			use(t, s, "key", fmt.Sprint(i), time.Now().Add(time.Minute), true)
+		}
+		time.Sleep(2 * time.Minute)
+		for round := range 2 {
+			for i := range 500 {
+				id := fmt.Sprint((i + 250) % 500) // the last to be removed come first
+				use(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
+			}
+		}
+	})
+}
+
+// A store can't remember a value whose time has passed. So two calls must not both be told that
+// they are the first.
+func TestAValueFromThePastIsNeverTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{})
+		use(t, s, "key", "1", time.Now(), false)
+		use(t, s, "key", "2", time.Now().Add(-time.Hour), false)
+		use(t, s, "key", "3", time.Time{}, false)
+		use(t, s, "key", "3", time.Now().Add(time.Nanosecond), true)
+	})
+}
+
+func TestAFullStoreForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{MaxEntries: 100})
+		until := time.Now().Add(time.Minute)
+		for i := range 100 {
+			use(t, s, fmt.Sprint("owner", i), "1", until, true)
+		}
+		full(t, s, "another", "1", until)
+		full(t, s, "owner1", "2", until)
+		for i := range 100 {
+			use(t, s, fmt.Sprint("owner", i), "1", until, false)
+		}
+		if s.Len() != 100 {
+			t.Errorf("%d entries, want 100", s.Len())
+		}
+		time.Sleep(time.Minute + time.Millisecond)
+		for i := range 100 { // these owners are not in the shards of the expired entries
+			use(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
+		}
+		full(t, s, "another", "1", until.Add(time.Hour))
+	})
+}
+
+// A client with a valid token can make as many proofs as it likes. It must not be able to take the
+// room of other clients.
+func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
+	s := replay.NewLocal(replay.Options{MaxEntries: 1000})
+	until := time.Now().Add(time.Hour)
+	for i := range 1000 {
+		if _, err := s.Use(t.Context(), "greedy", fmt.Sprint(i), until); err != nil && i < 200 {
+			t.Fatalf("value %d: %v", i, err)
+		}
+	}
+	if s.Len() != 200 {
+		t.Errorf("one owner has %d of 1000 entries, want a fifth", s.Len())
+	}
+	for i := range 390 {
+		use(t, s, fmt.Sprint("modest", i), "1", until, true)
+		use(t, s, fmt.Sprint("modest", i), "2", until, true)
+	}
+	full(t, s, "greedy", "one more", until)
+	use(t, s, "greedy", "0", until, false)
+}
+
+// A client can have several keys, and a token for each.
+func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		owner  func(i int) int
+		unused int
+	}{
+		{"at the same time", func(i int) int { return i % 10 }, 280},
+		{"one after another", func(i int) int { return i / 1000 }, 100},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := replay.NewLocal(replay.Options{MaxEntries: 1000})
+			until := time.Now().Add(time.Hour)
+			for i := range 10_000 {
+				_, _ = s.Use(t.Context(), fmt.Sprint("greedy", test.owner(i)), fmt.Sprint(i), until)
+			}
+			if free := 1000 - s.Len(); free < test.unused {
+				t.Errorf("ten greedy owners leave %d of 1000 entries, want %d", free, test.unused)
+			}
+			for i := range 1000 - s.Len() {
+				use(t, s, fmt.Sprint("modest", i), "1", until, true)
+			}
+		})
+	}
+}
+
+func TestTheSmallestStoreHasOneEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{MaxEntries: 1})
+		until := time.Now().Add(time.Minute)
+		use(t, s, "a", "1", until, true)
+		full(t, s, "b", "1", until)
+		time.Sleep(time.Minute + time.Millisecond)
+		use(t, s, "b", "1", until.Add(time.Minute), true)
+	})
+}
+
+// Values may end far in the future. Their entries must not prevent that earlier ones are removed.
+func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{MaxEntries: 10_000})
+		start := time.Now()
+		use(t, s, "key", "year 9999", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), true)
+		for i := range 1000 { // the one that ends last is added first
+			use(t, s, "key", fmt.Sprint(i), start.Add(time.Duration(1000-i)*time.Second), true)
+		}
+		time.Sleep(500*time.Second + time.Millisecond)
+		for i := range 1000 {
+			use(t, s, "key", fmt.Sprint(1000+i), start.Add(2000*time.Second), true)
+		}
+		if s.Len() != 1+500+1000 {
+			t.Errorf("%d entries, want 1501", s.Len())
+		}
+		for i := range 500 {
+			use(t, s, "key", fmt.Sprint(i), start.Add(time.Hour), false)
+		}
+		use(t, s, "key", "year 9999", start.Add(time.Hour), false)
+	})
+}
+
+// A busy store removes expired entries as fast as it adds new ones, so its size stays that of the
+// values which have not expired.
+func TestABusyStoreStaysSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{})
+		largest := 0
+		for i := range 20_000 {
+			use(t, s, fmt.Sprint("owner", i%7), fmt.Sprint(i), time.Now().Add(time.Second), true)
+			largest = max(largest, s.Len())
+			time.Sleep(time.Millisecond)
+		}
+		if largest > 1100 {
+			t.Errorf("%d entries, want about 1000", largest)
+		}
+	})
+}
+
+func TestOneOfManySimultaneousCallsIsTheFirst(t *testing.T) {
+	s := replay.NewLocal(replay.Options{})
+	until := time.Now().Add(time.Hour)
+	const values, calls = 50, 64
+	var firsts [values]atomic.Int32
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	for range calls {
+		group.Go(func() {
+			<-start
+			for i := range values {
+				if first, err := s.Use(t.Context(), fmt.Sprint("owner", i%5), fmt.Sprint(i), until); err != nil {
+					t.Error(err)
+				} else if first {
+					firsts[i].Add(1)
+				}
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	for i := range values {
+		if n := firsts[i].Load(); n != 1 {
+			t.Errorf("value %d: %d calls were the first", i, n)
+		}
+	}
+}
+
+func TestSimultaneousCallsDoNotExceedTheBound(t *testing.T) {
+	s := replay.NewLocal(replay.Options{MaxEntries: 500})
+	until := time.Now().Add(time.Hour)
+	var firsts atomic.Int32
+	var group sync.WaitGroup
+	for g := range 8 {
+		group.Go(func() {
+			for i := range 500 {
+				if first, _ := s.Use(t.Context(), fmt.Sprint(g, i), "1", until); first {
+					firsts.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	if firsts.Load() != 500 || s.Len() != 500 {
+		t.Errorf("%d calls were the first, and the store has %d entries; want 500", firsts.Load(), s.Len())
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	defer func() {
+		if got := recover(); got != "replay: Options.MaxEntries is -1" {
+			t.Errorf("panic: %v", got)
+		}
+	}()
+	replay.NewLocal(replay.Options{MaxEntries: -1})
+}

@@ -1,0 +1,93 @@
+package replay_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// model is a store that is simple enough to be obviously right. It has no bound.
+type model map[string]time.Time
+
+func (m model) use(owner, id string, until time.Time) bool {
+	now, name := time.Now(), fmt.Sprintf("%q %q", owner, id)
+	if now.Before(m[name]) || !now.Before(until) {
+		return false
+	}
+	m[name] = until
+	return true
+}
+
+// live returns the number of values that have not expired.
+func (m model) live() (n int) {
+	for _, until := range m {
+		if time.Now().Before(until) {
+			n++
+		}
+	}
+	return n
+}
+
+// compare makes the calls that source describes, on a Local and on the model. Times are whole
+// milliseconds, the resolution of a Local.
+func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
+	synctest.Test(t, func(t *testing.T) {
+		local, m := replay.NewLocal(replay.Options{MaxEntries: maxEntries}), model{}
+		for {
+			op, ok := source()
+			if !ok {
+				break
+			}
+			if op >= 200 { // time passes
+				time.Sleep(time.Duration(op-199) * time.Millisecond)
+				continue
+			}
+			owner, id := fmt.Sprint(op%3), fmt.Sprint(op/3%11)
+			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
+			if until.After(time.Now()) {
+				until = until.Add(-time.Nanosecond) // a Local rounds up
+			}
+			first, err := local.Use(t.Context(), owner, id, until)
+			if err != nil {
+				if !errors.Is(err, replay.ErrFull) || first || 4*m.live() < maxEntries/2 {
+					t.Fatalf("Use = %t, %v with %d live values", first, err, m.live())
+				}
+				continue
+			}
+			if want := m.use(owner, id, until); first != want {
+				t.Fatalf("Use(%s, %s) = %t, want %t", owner, id, first, want)
+			}
+			if local.Len() > maxEntries || local.Len() < m.live() {
+				t.Fatalf("%d entries: the bound is %d, and %d values are live", local.Len(), maxEntries, m.live())
+			}
+		}
+	})
+}
+
+func TestLocalBehavesLikeTheModel(t *testing.T) {
+	for seed := range uint64(40) {
+		random, n := rand.New(rand.NewPCG(seed, 1)), 0
+		compare(t, 8+int(seed)*4, func() (byte, bool) {
+			n++
+			return byte(random.Uint32()), n < 3000
+		})
+	}
+}
+
+func FuzzLocal(f *testing.F) {
+	f.Add([]byte("0123456789\xff\xfe0123456789"), byte(8))
+	f.Fuzz(func(t *testing.T, ops []byte, size byte) {
+		compare(t, 1+int(size), func() (op byte, ok bool) {
+			if len(ops) == 0 {
+				return 0, false
+			}
+			op, ops = ops[0], ops[1:]
+			return op, true
+		})
+	})
+}

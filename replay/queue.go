@@ -1,0 +1,56 @@
+package replay
+
+// entry is a value that was used.
+type entry struct {
+	ends  int64 // in milliseconds since 1970
+	owner uint64
+	key   key
+}
+
+// queue is a heap: the entry that ends first has the index 0. It is not built on container/heap,
+// which would allocate memory for each entry.
+type queue []entry
+
+// push adds an entry.
+func (q *queue) push(e entry) {
+	h := append(*q, e)
+	*q = h
+	i := len(h) - 1
+	for i > 0 {
+		parent := (i - 1) / 2
+		if h[parent].ends <= e.ends {
+			break
+		}
+		h[i] = h[parent]
+		i = parent
+	}
+	h[i] = e
+}
+
+// pop removes the entry that ends first, and returns it. The queue must not be empty.
+func (q *queue) pop() entry {
+	h := *q
+	first, last := h[0], h[len(h)-1]
+	h = h[:len(h)-1]
+	*q = h
+	if len(h) == 0 {
+		return first
+	}
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= len(h) {
+			break
+		}
+		if child+1 < len(h) && h[child+1].ends < h[child].ends {
+			child++
+		}
+		if last.ends <= h[child].ends {
+			break
+		}
+		h[i] = h[child]
+		i = child
+	}
+	h[i] = last
+	return first
+}
