@@ -28,8 +28,9 @@
 //
 // docs/envoy.md has a whole configuration and the reason for each line. The filter must send every
 // header field of the request. With allowed_headers or disallowed_headers, the service can't remove
-// the identity fields that a client sent. The service does not read the body, the peer certificate,
-// the TLS session or the metadata, so Envoy need not send them.
+// the identity fields that a client sent. For tokens that are bound to a client certificate, Envoy
+// must ask for the certificate, and the filter needs include_peer_certificate: true. The service
+// does not read the body, the TLS session or the metadata, so Envoy need not send them.
 //
 // # The listener
 //
@@ -74,8 +75,9 @@ type Config struct {
 	Middleware *xenaauth.Middleware
 	// Find returns the rule for a request, for example [routes.Table.Find], or the Find of a table
 	// that is reloaded. Rules and policies ([xenaauth.WhereRequest]) see the method, target, host
-	// and header of the client's request, without identity fields. The request has no body,
-	// RemoteAddr or TLS. The context of the request is the context of the gRPC call.
+	// and header of the client's request, without identity fields. The request has no body and no
+	// RemoteAddr. Its TLS is nil, or has only the PeerCertificates: one element, the certificate of
+	// the client. The context of the request is the context of the gRPC call.
 	Find func(*http.Request) (routes.Rule, error)
 	// Identity sets the header fields that name the user to the upstream. Identity also removes the
 	// fields of the client that an upstream could take for identity fields.
@@ -136,7 +138,7 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 			out = denied(s.cfg.Middleware.Challenge(h, nil, errPanicked), h, nil)
 		}
 	}()
-	r, err := read(ctx, in.GetAttributes().GetRequest().GetHttp())
+	r, err := read(ctx, in.GetAttributes())
 	client := r.Header
 	r.Header = client.Clone()
 	s.cfg.Identity.Strip(r.Header)

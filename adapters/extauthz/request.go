@@ -2,6 +2,9 @@ package extauthz
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net/http"
 	"net/url"
@@ -23,7 +26,8 @@ func refuse(reason xenaauth.Reason, cause string) error {
 
 // read returns the client's request as net/http reads it. If it returns an error, use the request
 // only to write the refusal.
-func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http.Request, error) {
+func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
+	from := in.GetRequest().GetHttp()
 	r := (&http.Request{
 		Method:     from.GetMethod(),
 		URL:        new(url.URL),
@@ -34,6 +38,7 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 		Body:       http.NoBody,
 		Host:       from.GetHost(),
 		RequestURI: from.GetPath(),
+		TLS:        clientTLS(in.GetSource().GetCertificate()),
 	}).WithContext(ctx)
 	u, err := url.ParseRequestURI(r.RequestURI)
 	if err != nil || strings.Contains(r.RequestURI, " ") {
@@ -72,6 +77,31 @@ func read(ctx context.Context, from *authv3.AttributeContext_HttpRequest) (*http
 	}
 	return r, nil
 }
+
+// clientTLS returns a TLS state with the certificate of the client, which Envoy writes as PEM with
+// "%" encoding. It returns nil if Envoy sends no certificate. It also returns nil if the certificate
+// is malformed: such a certificate proves nothing, and a token that is bound to it is refused.
+func clientTLS(escaped string) *tls.ConnectionState {
+	if escaped == "" || len(escaped) > maxCertificate {
+		return nil
+	}
+	text, err := url.PathUnescape(escaped)
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode([]byte(text))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
+}
+
+// maxCertificate is the largest length of a certificate, in bytes of PEM with "%" encoding.
+const maxCertificate = 32 << 10
 
 func invalidValue(value string) bool { return !httpguts.ValidHeaderFieldValue(value) }
 

@@ -18,8 +18,8 @@ func request(ctx context.Context, method string) *http.Request {
 	md, _ := metadata.FromIncomingContext(ctx)
 	r := &http.Request{
 		Method: http.MethodPost,
-		URL:    &url.URL{Path: method},
-		Proto:  "HTTP/2.0", ProtoMajor: 2,
+		URL:    &url.URL{Path: method}, RequestURI: method,
+		Proto: "HTTP/2.0", ProtoMajor: 2,
 		Header: make(http.Header, len(md)),
 		Body:   http.NoBody,
 	}

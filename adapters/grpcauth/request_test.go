@@ -45,7 +45,7 @@ func TestRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Method != http.MethodPost || r.URL.Path != "/t.T/M" || r.Host != "api.example:443" ||
+	if r.Method != http.MethodPost || r.URL.Path != "/t.T/M" || r.RequestURI != "/t.T/M" || r.Host != "api.example:443" ||
 		r.RemoteAddr != "192.0.2.7:40000" || r.TLS == nil || r.TLS.ServerName != "api.example" || r.Body == nil {
 		t.Errorf("the request is %+v", r)
 	}

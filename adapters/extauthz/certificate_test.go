@@ -1,0 +1,61 @@
+package extauthz_test
+
+import (
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/xenaauth/xenaauth/adapters/extauthz"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestCertificate sends the certificate of the client as Envoy writes it. Rules and proofs find it
+// in the TLS of the request. A malformed certificate is like no certificate.
+func TestCertificate(t *testing.T) {
+	var seen *tls.ConnectionState
+	s := start(t, nil, func(cfg *extauthz.Config) {
+		cfg.Find = func(r *http.Request) (routes.Rule, error) {
+			seen = r.TLS
+			return routes.Rule{}, errors.New("no rule")
+		}
+	})
+	leaf := xenaauthtest.NewMTLSClient(nil).Certificate().Leaf
+	inPEM := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw}))
+	escaped := escapePEM(inPEM)
+	for name, c := range map[string]struct {
+		certificate string
+		found       bool
+	}{
+		"a certificate":          {escaped, true},
+		"plus signs not escaped": {strings.ReplaceAll(escaped, "%2B", "+"), true},
+		"none":                   {"", false},
+		"an incomplete escape":   {escaped + "%2", false},
+		"no PEM":                 {url.PathEscape("certificate"), false},
+		"another kind of PEM":    {strings.ReplaceAll(escaped, "CERTIFICATE", "EC PRIVATE KEY"), false},
+		"DER of something else": {
+			escapePEM(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("no DER")}))), false,
+		},
+		"too long": {escaped + strings.Repeat("%0A", 20<<10), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := get("/any").attributes(true)
+			in.Attributes.Source = &authv3.AttributeContext_Peer{Certificate: c.certificate}
+			s.check(t, in)
+			if found := seen != nil && seen.PeerCertificates[0].Equal(leaf); found != c.found || found != (seen != nil) {
+				t.Errorf("the request has the TLS %+v", seen)
+			}
+		})
+	}
+}
+
+// escapePEM encodes PEM as Envoy does.
+func escapePEM(text string) string {
+	return strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(text)
+}
