@@ -79,7 +79,8 @@ func (a Access) String() string {
 // policies may have the same name but differ, so the key of a rule with a policy contains the
 // number of the rule.
 func (a Access) key(number int) string {
-	if a.kind == require && len(a.requirement.Policies()) > 0 {
+	isPolicy := func(name string) bool { return name != xenaauth.BoundToken().Policies()[0] }
+	if a.kind == require && slices.ContainsFunc(a.requirement.Policies(), isPolicy) {
 		return fmt.Sprintf("%d %v in rule %d", a.kind, a.requirement, number)
 	}
 	return fmt.Sprintf("%d %v", a.kind, a)

@@ -23,6 +23,7 @@ func TestLint(t *testing.T) {
 	deny := func(pattern string) routes.Rule { return routes.Rule{Pattern: pattern, Access: routes.Deny()} }
 	user, a, b, ab, either := xenaauth.AnyUser(), xenaauth.AllScopes("a"), xenaauth.AllScopes("b"), xenaauth.AllScopes("a", "b"),
 		xenaauth.AnyScope("a", "b")
+	bound := xenaauth.BoundToken()
 
 	for name, tt := range map[string]struct {
 		rules []routes.Rule
@@ -55,6 +56,11 @@ func TestLint(t *testing.T) {
 		"the same host goes first": {[]routes.Rule{need("/x/", ab), need("h/x/", a), need("h/x/y", a)}, []string{
 			"rule 2 (h/x/) requires less (a) than the wider rule 1 (/x/) (a and b)",
 			"rule 3 (h/x/y) has the same access as the wider rule 2 (h/x/)",
+		}},
+		"bound": {[]routes.Rule{need("/", bound, a), need("/x", a), need("/y", bound, a), need("/z", xenaauth.AnyOf(bound, b))}, []string{
+			"rule 2 (/x) requires less (a) than the wider rule 1 (/) (bound token and a)",
+			"rule 3 (/y) has the same access as the wider rule 1 (/)",
+			"rule 4 (/z) requires less (bound token or b) than the wider rule 1 (/) (bound token and a)",
 		}},
 		"redundant but for a host": {[]routes.Rule{need("/", a), need("/x", ab), need("h/", a)}, nil},
 		"redundant for a host":     {[]routes.Rule{need("/", a), need("h/", a)}, []string{"rule 2 (h/) has the same access as the wider rule 1 (/)"}},

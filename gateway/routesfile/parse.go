@@ -8,6 +8,9 @@
 //	  - path: /Api/Report/                     # a pattern can be written in parts
 //	    methods: [GET, POST]
 //	    any_scope: [testapi, reports]          # the token needs at least one of them
+//	  - route: POST /Api/Payment
+//	    scopes: [testapi]
+//	    bound: true                            # and a token that is bound to a key
 //	  - {route: /Api/Profile/, access: user}   # any valid token
 //	  - {route: GET /news, access: optional}   # without a token, or with a valid one
 //	  - {route: GET /health, access: public}   # every request
@@ -137,9 +140,7 @@ func (p *parser) file(n *yaml.Node) {
 	p.fields(n, "", func(key string, value *yaml.Node) bool {
 		switch key {
 		case "ignore_case":
-			if value.Kind != yaml.ScalarNode || value.Tag != "!!bool" || value.Decode(&p.ignoreCase) != nil {
-				p.wrong(value, "ignore_case: want true or false")
-			}
+			p.flag(value, key, &p.ignoreCase)
 		case "rules":
 			listed = true
 			if value.Kind != yaml.SequenceNode {

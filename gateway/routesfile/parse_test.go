@@ -44,6 +44,7 @@ func TestDocumentedFile(t *testing.T) {
 		{"POST", "", "/Api/Report/1", "testapi or reports"},
 		{"DELETE", "", "/Api/Report/1", "no access"},
 		{"GET", "", "/Api/Order/1", "testapi and (orders or admin)"},
+		{"POST", "", "/Api/Payment", "bound token and testapi"},
 		{"GET", "", "/Api/Profile/Me", "any user"},
 	} {
 		require.Equal(t, tt.want, find(t, table, tt.method, "api.example", tt.path).Access.String(), tt.path)
@@ -53,6 +54,19 @@ func TestDocumentedFile(t *testing.T) {
 	require.Equal(t, "deny", find(t, table, "GET", "api.example", "/Api/Profile/Audit").Access.String())
 	require.Equal(t, "any user", find(t, table, "GET", "status.example", "/x").Access.String())
 	require.Equal(t, routes.Rule{}, find(t, table, "GET", "api.example", "/x"))
+}
+
+// A rule with bound requires a token that is bound to a key, in addition to its scopes.
+func TestBound(t *testing.T) {
+	table, err := routesfile.Parse("r", []byte("rules:\n"+
+		"- {route: /a, access: user, bound: true}\n- {route: /b, any_scope: [x, y], bound: true}\n"+
+		"- {route: /c, access: user, bound: false}\n- {route: /d, access: public, bound: false}\n"))
+	require.NoError(t, err)
+	for path, want := range map[string]string{
+		"/a": "bound token", "/b": "bound token and (x or y)", "/c": "any user", "/d": "public",
+	} {
+		require.Equal(t, want, find(t, table, "GET", "", path).Access.String(), path)
+	}
 }
 
 func TestJSON(t *testing.T) {
@@ -102,6 +116,11 @@ func TestMistakesInAFile(t *testing.T) {
 		"another access":        {"rules:\n- route: /a\n  access: Public\n", `r.yaml:2: rule 1 (/a): access: "Public" is not user, optional, public or deny`},
 		"an empty access":       {"rules:\n- route: /a\n  access: ''\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
 		"scopes and access":     {"rules:\n- {route: /a, access: public, scopes: [a]}\n", "r.yaml:2: rule 1 (/a): access excludes scopes and any_scope"},
+		"bound and public":      {"rules:\n- {route: /a, access: public, bound: true}\n", "r.yaml:2: rule 1 (/a): bound needs scopes, any_scope or access: user"},
+		"bound and optional":    {"rules:\n- {route: /a, access: optional, bound: true}\n", "r.yaml:2: rule 1 (/a): bound needs scopes, any_scope or access: user"},
+		"bound alone":           {"rules:\n- {route: /a, bound: true}\n", "r.yaml:2: rule 1 (/a): bound needs scopes, any_scope or access: user"},
+		"not bound alone":       {"rules:\n- {route: /a, bound: false}\n", "r.yaml:2: rule 1 (/a): want scopes, any_scope or access"},
+		"bound, as text":        {"rules:\n- {route: /a, access: user, bound: 'true'}\n", "r.yaml:2: rule 1 (/a): bound: want true or false"},
 		"no scopes":             {"rules:\n- {route: /a, scopes: []}\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
 		"null scopes":           {"rules:\n- {route: /a, scopes: }\n", "r.yaml:2: rule 1 (/a): scopes: want a list that isn't empty"},
 		"one scope":             {"rules:\n- {route: /a, any_scope: a}\n", "r.yaml:2: rule 1 (/a): any_scope: want a list that isn't empty"},

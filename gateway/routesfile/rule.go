@@ -13,6 +13,7 @@ import (
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
+	bound                     bool
 	has                       map[string]bool
 }
 
@@ -42,6 +43,8 @@ func (p *parser) rule(n *yaml.Node, number int) {
 			p.scopes(value, at+key, &e.scopes)
 		case "any_scope":
 			p.scopes(value, at+key, &e.anyScope)
+		case "bound":
+			p.flag(value, at+key, &e.bound)
 		default:
 			return false
 		}
@@ -110,8 +113,14 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	case scoped && e.has["access"]:
 		p.wrong(n, "%saccess excludes scopes and any_scope", at)
 		return access, false
-	case scoped:
+	case e.bound && !scoped && e.access != "user":
+		p.wrong(n, "%sbound needs scopes, any_scope or access: user", at)
+		return access, false
+	case scoped || e.bound:
 		var of []xenaauth.Requirement
+		if e.bound {
+			of = append(of, xenaauth.BoundToken())
+		}
 		if e.has["scopes"] {
 			of = append(of, xenaauth.AllScopes(e.scopes...))
 		}
@@ -135,6 +144,13 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 		p.wrong(n, "%saccess: %q is not user, optional, public or deny", at, e.access)
 	}
 	return access, false
+}
+
+// flag reads true or false.
+func (p *parser) flag(n *yaml.Node, at string, into *bool) {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
+		p.wrong(n, "%s: want true or false", at)
+	}
 }
 
 // text reads a string. A number, a boolean or null is a mistake unless it is in quotation marks.
