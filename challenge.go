@@ -22,8 +22,10 @@ import (
 // If err is not nil, r is the refused request, and err is the refusal. An err that is not an
 // [*Error] counts as an outage: 503. Challenge sets Cache-Control: no-store and Vary, and either
 // WWW-Authenticate (RFC 6750, section 3) or, for 503, Retry-After. WWW-Authenticate has one
-// challenge for each accepted scheme. Only the challenge of the scheme that the request used
-// contains the error.
+// challenge for each accepted scheme, or only for the schemes of proofs if the route requires a
+// bound token. Only the challenge of the scheme that the request used contains the error. If this
+// scheme is unclear, for example because Authorization is repeated, every challenge contains the
+// error (RFC 9449, section 7.2).
 //
 // If a [Proof] panics while Challenge handles a refusal, Challenge logs the panic and returns the
 // status of the refusal. If a Proof panics while Challenge handles an allowed request, Challenge
@@ -116,6 +118,10 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	a := e.answer()
 	key := renderingKey{
 		reason: e.Reason, scheme: m.proofs.schemeOf(r), scope: strings.Join(e.Scopes, " "),
+		bound: m.proofs != nil && (e.bound || m.opts.RequireProof),
+	}
+	if key.bound && key.scheme != unclear && !m.proofs.schemes[key.scheme].proves {
+		key.scheme = unclear
 	}
 	if len(e.Params) > 0 {
 		key.params = bearer.Challenge("", append([]bearer.Param{
@@ -130,24 +136,29 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	text := new(rendering)
 	text.body, _ = e.MarshalJSON() // MarshalJSON returns no error for strings and a number
 	if a.status != http.StatusServiceUnavailable {
-		text.challenges = m.challenges(a, key.scheme, key.scope, params)
+		text.challenges = m.challenges(a, key, params)
 	}
 	m.rendered.keep(key, text)
 	return text
 }
 
-// challenges returns one challenge for each accepted scheme. used is the index of the scheme that
-// the request used. Only the challenge of this scheme contains the error.
-func (m *Middleware) challenges(a answer, used uint8, scope string, params []bearer.Param) []string {
+// challenges returns one challenge for each accepted scheme. If the route requires a bound token, it
+// returns one challenge for each scheme of a proof. Only the challenge of the scheme that the
+// request used contains the error. If this scheme is unclear, every challenge contains the error
+// (RFC 9449, section 7.2).
+func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.accepted() {
+		if key.bound && !s.proves {
+			continue
+		}
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
 		// A request without credentials gets no error code: RFC 6750, section 3.1.
-		if i == int(used) && a.code != "" {
+		if (i == int(key.scheme) || key.scheme == unclear) && a.code != "" {
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
 		}
-		own = append(own, bearer.Param{Name: "scope", Value: scope},
+		own = append(own, bearer.Param{Name: "scope", Value: key.scope},
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
 		own = append(own, s.params...)
 		// A challenge must not repeat a parameter: RFC 9110, section 11.2.
@@ -171,9 +182,10 @@ type renderings struct {
 
 type renderingKey struct {
 	reason Reason
-	scheme uint8
+	scheme uint8 // the scheme of the request, or unclear
 	scope  string
 	params string
+	bound  bool // the route requires a bound token
 }
 
 // The bounds of renderings. A full cache takes a few megabytes.

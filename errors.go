@@ -50,9 +50,18 @@ const (
 	ReasonClaims Reason = "claims"
 	// ReasonSubject is 401 invalid_token: the token names no user.
 	ReasonSubject Reason = "subject"
-	// ReasonConfirmation is 401 invalid_token: the token is bound to a key, and possession of the
-	// key was not proven.
+	// ReasonConfirmation is 401 invalid_token: the token is bound to a key, and possession of this
+	// key was not proven. It is also the reason if a proof is required and the token is not bound.
 	ReasonConfirmation Reason = "confirmation"
+	// ReasonProof is 401 invalid_dpop_proof: the proof of possession is missing or wrong (RFC 9449,
+	// section 7.1).
+	ReasonProof Reason = "proof"
+	// ReasonProofNonce is 401 use_dpop_nonce: the proof of possession needs the nonce that the
+	// response contains (RFC 9449, section 9). Clients send such requests in normal operation.
+	ReasonProofNonce Reason = "proof_nonce"
+	// ReasonProofReplayed is 401 invalid_dpop_proof: the proof of possession was used before (RFC
+	// 9449, section 11.1).
+	ReasonProofReplayed Reason = "proof_replayed"
 	// ReasonInactive is 401 invalid_token: the issuer says that the token is not active.
 	ReasonInactive Reason = "inactive"
 	// ReasonRevoked is 401 invalid_token: the token was revoked at this service.
@@ -74,7 +83,7 @@ const (
 // answer is the HTTP response for a reason.
 type answer struct {
 	status      int
-	code        string // RFC 6750, section 3.1
+	code        string // RFC 6750, section 3.1; RFC 9449, section 7.1
 	description string
 }
 
@@ -95,6 +104,9 @@ var answers = map[Reason]answer{
 	ReasonClaims:            {401, "invalid_token", "The access token lacks a claim or has an unusable one."},
 	ReasonSubject:           {401, "invalid_token", "The access token stands for no user."},
 	ReasonConfirmation:      {401, "invalid_token", "The access token is bound to a key that was not shown."},
+	ReasonProof:             {401, "invalid_dpop_proof", "The proof of possession is missing or wrong."},
+	ReasonProofNonce:        {401, "use_dpop_nonce", "The proof of possession needs the nonce of this response."},
+	ReasonProofReplayed:     {401, "invalid_dpop_proof", "The proof of possession was used before."},
 	ReasonInactive:          {401, "invalid_token", "The access token is not active."},
 	ReasonRevoked:           {401, "invalid_token", "The access token was revoked."},
 	ReasonInsufficientScope: {403, "insufficient_scope", "The access token lacks a scope."},
@@ -133,6 +145,7 @@ type Error struct {
 	Err error
 
 	types string // Options.ProblemTypes of the Middleware that refused the request
+	bound bool   // only a token that is bound to a key can satisfy the route
 }
 
 // refuse returns an *Error as an error. Its result type is error and not *Error, because a nil

@@ -42,12 +42,16 @@ type Options struct {
 	// known member for which there is no Proof is refused. The middleware also refuses a bound
 	// token that is sent with another scheme than its Proof requires.
 	Proofs []Proof
+	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
+	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.
+	// [BoundToken] requires a bound token for one route. RequireProof needs Proofs.
+	RequireProof bool
 	// Event is called with the outcome of every request, for counters and audit logs. Event runs in
 	// the goroutine of the request, and the request waits until Event returns.
 	Event func(context.Context, Event)
 	// Logger receives why each request is refused: which value was expected, and which value the
-	// token has. The level is Warn if the response is 503, and Info otherwise. For each [Reason],
-	// at most 5 refusals a minute get a record of their own, and one more record contains the
+	// token has. The level is Warn if the response is 503, Debug for [ReasonProofNonce], and Info
+	// otherwise. For each [Reason], at most 5 refusals a minute get a record of their own, and one more record contains the
 	// number of further refusals. Values of tokens are quoted and cut, and no record contains a
 	// token. To distinguish several middlewares in one log, give each its own Realm or Logger. If
 	// Logger is nil, Config.Logger of the [Validator] is used, or [slog.Default] if there is none.
@@ -81,8 +85,8 @@ type Middleware struct {
 // token was revoked in the meantime.
 //
 // NewMiddleware panics if v is nil, if a challenge can't contain Options.Realm or
-// Options.ResourceMetadata, if Options.ProblemTypes is not an absolute URI, or if one of
-// Options.Proofs is unusable.
+// Options.ResourceMetadata, if Options.ProblemTypes is not an absolute URI, if one of
+// Options.Proofs is unusable, or if Options.RequireProof is set without Options.Proofs.
 func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 	if v == nil {
 		panic("xenaauth: nil TokenValidator")
@@ -106,6 +110,9 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		m.opts.MaxTokenLength = DefaultMaxTokenLength
 	}
 	m.proofs = newProofs(m.opts.Proofs)
+	if m.opts.RequireProof && m.proofs == nil {
+		panic("xenaauth: Options.RequireProof needs Options.Proofs")
+	}
 	if m.inner = innermost(v); m.inner != nil {
 		m.wrapped = m.inner.self() != v
 		m.needsScope = m.inner.acceptsAnyAudience()
@@ -130,8 +137,9 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 //
 // Require panics if there is no requirement, if one of the requirements is the zero Requirement, if
 // the requirements together have more than 256 alternative sets of scopes
-// ([Requirement.Alternatives]), or if [Config.AllowAnyAudience] is set and the requirements would
-// allow a token without a scope.
+// ([Requirement.Alternatives]), if [Config.AllowAnyAudience] is set and the requirements would
+// allow a token without a scope, or if only a [BoundToken] can satisfy the requirements and
+// [Options.Proofs] is empty.
 func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler {
 	if len(rs) == 0 {
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
@@ -140,6 +148,9 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 	rs = all.of
 	if m.needsScope && !scoped(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
+	}
+	if m.proofs == nil && needsProof(rs) {
+		panic("xenaauth: a route requires BoundToken, and Options.Proofs is empty")
 	}
 	return func(next http.Handler) http.Handler {
 		if next == nil {
@@ -321,6 +332,9 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 		return nil, nil, err
 	}
 	if !user.isBound() && c.Scheme == 0 {
+		if m.opts.RequireProof {
+			return nil, nil, refuseUnbound()
+		}
 		return user, nil, nil
 	}
 	list, err := m.proofs.confirm(r, user, c)

@@ -59,7 +59,12 @@ type proofs struct {
 type scheme struct {
 	name   string
 	params []bearer.Param // parameters that each challenge of this scheme contains
+	proves bool           // a Proof has this scheme
 }
+
+// unclear is the scheme of a request whose scheme is ambiguous, or is not offered by the route. It
+// is no index of schemes.
+const unclear = 255
 
 // The only accepted scheme of a middleware without proofs.
 var (
@@ -84,10 +89,14 @@ func (p *proofs) acceptedNames() []string {
 }
 
 // schemeOf returns the index of the scheme that the request r used. It returns the index of Bearer
-// if r has no accepted scheme. p and r may be nil.
+// if r has no accepted scheme, and unclear if the Authorization field is repeated. p and r may be
+// nil.
 func (p *proofs) schemeOf(r *http.Request) uint8 {
 	if p == nil || r == nil {
 		return 0
+	}
+	if len(r.Header["Authorization"]) > 1 {
+		return unclear
 	}
 	c := bearer.Parse(r.Header["Authorization"], p.names, 0)
 	return c.Scheme
@@ -125,6 +134,7 @@ func newProofs(all []Proof) *proofs {
 			p.schemes = append(p.schemes, scheme{name: name})
 			p.names = append(p.names, name)
 		}
+		p.schemes[at].proves = true
 		params := bearer.Params(one.Params(), ownParams...)
 		if len(params) != len(one.Params()) {
 			panic(fmt.Sprintf("xenaauth: Options.Proofs: the challenge of %s can't have these parameters", name))
@@ -202,6 +212,16 @@ func (u *User) isBoundLike(other *User) bool {
 	var mine, others map[string]any
 	return u.Claim("cnf", &mine) == nil && other.Claim("cnf", &others) == nil &&
 		reflect.DeepEqual(mine, others)
+}
+
+// refuseUnbound refuses a token that is not bound to a key, if a proof of possession is required.
+func refuseUnbound() error {
+	return &Error{
+		Reason: ReasonConfirmation, Err: errUnbound, bound: true,
+		Params: map[string]string{
+			"error_description": "This resource needs an access token that is bound to a key.",
+		},
+	}
 }
 
 // confirm checks the proofs of possession that a valid token needs, and returns them. It is called

@@ -69,8 +69,8 @@ func isProblemTypes(text string) bool {
 	return err == nil && u.IsAbs() && bearer.IsParamText(text) && !strings.Contains(text, " ")
 }
 
-// withScopes returns a copy of the refusal err with the scopes that the route requires. It makes a
-// copy, because a TokenValidator may return the same *Error many times.
+// withScopes returns a copy of the refusal err with what the route requires of a token: its scopes,
+// and whether the token must be bound to a key. It makes a copy, because a TokenValidator may return the same *Error many times.
 func withScopes(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
 	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden
@@ -82,6 +82,7 @@ func withScopes(err error, rs []Requirement, u *User) error {
 	if told.Reason == ReasonInsufficientScope && told.Err == nil && u != nil {
 		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
 	}
+	told.bound = told.bound || needsProof(rs)
 	told.Scopes = slices.Clone(told.Scopes) // a copy, because a hook may change the slice
 	told.Params = maps.Clone(told.Params)
 	return &told

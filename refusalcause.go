@@ -209,6 +209,7 @@ func (e *missingScope) Error() string {
 // These causes need no values of the token in their text.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
+	errUnbound       = errors.New("the token has no cnf: this route requires a token that is bound to a key")
 	errInactive      = errors.New("introspection response has active: false: the token is expired, revoked or for another API")
 	errRepeated      = errors.New("the Authorization field is repeated")
 	errCredentials   = errors.New("the Authorization field is not Bearer, a space and a token")

@@ -155,8 +155,12 @@ func (m *Middleware) logPanic(ctx context.Context, text string, value any) {
 		"type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()), m.log.name)
 }
 
-// logLevel returns Warn for a refusal that is an outage, and Info for all other refusals.
+// logLevel returns Warn for a refusal that is an outage, and Debug for the request for a nonce,
+// which is a part of normal operation. It returns Info for all other refusals.
 func logLevel(r Reason) slog.Level {
+	if r == ReasonProofNonce {
+		return slog.LevelDebug
+	}
 	if (&Error{Reason: r}).StatusCode() == http.StatusServiceUnavailable {
 		return slog.LevelWarn
 	}

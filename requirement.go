@@ -10,9 +10,9 @@ import (
 )
 
 // Requirement is what a route requires of the user in addition to a valid token. [AnyUser],
-// [AllScopes], [AnyScope], [Where] and [WhereRequest] return a Requirement; [AllOf] and [AnyOf]
-// combine several. A Requirement never changes. The zero Requirement refuses every request, and
-// [Middleware.Require] panics if it gets one.
+// [AllScopes], [AnyScope], [BoundToken], [Where] and [WhereRequest] return a Requirement; [AllOf]
+// and [AnyOf] combine several. A Requirement never changes. The zero Requirement refuses every
+// request, and [Middleware.Require] panics if it gets one.
 type Requirement struct {
 	kind         kind
 	name         string
@@ -30,6 +30,7 @@ const (
 	anyUser
 	allScopes
 	anyScope
+	boundToken
 	allOf
 	anyOf
 	where
@@ -40,6 +41,20 @@ const (
 func AnyUser() Requirement {
 	return Requirement{kind: anyUser, alternatives: [][]string{nil}}
 }
+
+// BoundToken requires that the token is bound to a key of the client, by the claim cnf (RFC 7800).
+// A [Middleware] accepts a bound token only if a [Proof] confirms that the client possesses the
+// key, so a stolen token is useless without the key. A token that is not bound is refused with 401,
+// and the challenges offer only the schemes of [Options.Proofs]. [Options.RequireProof] requires
+// the same of every route.
+//
+// List BoundToken before scopes: a client that needs another kind of token then learns it first.
+func BoundToken() Requirement {
+	return Requirement{kind: boundToken, name: boundTokenName, alternatives: [][]string{nil}}
+}
+
+// boundTokenName is the name of BoundToken in Requirement.Policies.
+const boundTokenName = "bound token"
 
 // AllOf requires that the user meets all of rs. It panics if rs is empty or contains the zero
 // Requirement.
@@ -73,6 +88,7 @@ func Where(name string, policy func(context.Context, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: Where needs a name and a policy")
 	}
+	checkPolicyName(name)
 	return Requirement{kind: where, name: name, user: policy, alternatives: [][]string{nil}}
 }
 
@@ -88,7 +104,16 @@ func WhereRequest(name string, policy func(*http.Request, *User) error) Requirem
 	if name == "" || policy == nil {
 		panic("xenaauth: WhereRequest needs a name and a policy")
 	}
+	checkPolicyName(name)
 	return Requirement{kind: whereRequest, name: name, request: policy, alternatives: [][]string{nil}}
+}
+
+// checkPolicyName panics if a policy has the name of BoundToken. Code that compares requirements by
+// the names of their policies would confuse the two.
+func checkPolicyName(name string) {
+	if name == boundTokenName {
+		panic("xenaauth: the name of a policy is that of BoundToken: " + name)
+	}
 }
 
 func checkedRequirements(rs []Requirement) []Requirement {
@@ -114,7 +139,8 @@ func (r Requirement) Alternatives() [][]string {
 	return out
 }
 
-// Policies returns the names of the policies in the requirement, in their order.
+// Policies returns the names of the policies in the requirement, in their order. [BoundToken]
+// counts as a policy with the name "bound token". No other policy can have this name.
 func (r Requirement) Policies() (names []string) {
 	if r.name != "" {
 		names = append(names, r.name)
@@ -134,6 +160,8 @@ func (r Requirement) String() string {
 		return strings.Join(r.scopes, " and ")
 	case anyScope:
 		return strings.Join(r.scopes, " or ")
+	case boundToken:
+		return r.name
 	case where, whereRequest:
 		return "where " + r.name
 	case allOf, anyOf:
@@ -195,6 +223,23 @@ func scoped(rs []Requirement) bool {
 	})
 }
 
+// needsProof reports whether only a bound token can satisfy all of rs.
+func needsProof(rs []Requirement) bool {
+	return slices.ContainsFunc(rs, func(r Requirement) bool {
+		switch r.kind {
+		case boundToken:
+			return true
+		case allOf:
+			return needsProof(r.of)
+		case anyOf:
+			return !slices.ContainsFunc(r.of, func(one Requirement) bool {
+				return !needsProof([]Requirement{one})
+			})
+		}
+		return false
+	})
+}
+
 // check returns nil if u meets the requirement. Its error does not contain the scopes that the
 // client should request, because they depend on all requirements of the route.
 func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
@@ -213,6 +258,12 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 			return nil
 		}
 		return refuse(ReasonInsufficientScope, nil)
+	case boundToken:
+		// The middleware has confirmed the proofs of every bound token that gets here.
+		if u.isBound() {
+			return nil
+		}
+		return refuseUnbound()
 	case allOf:
 		for i := range r.of {
 			if err := r.of[i].check(ctx, req, u); err != nil {

@@ -82,6 +82,9 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 		xenaauth.ReasonClaims:            {field: changed("client_id", nil)},
 		xenaauth.ReasonSubject:           {field: "Bearer " + issuer.JWT(xenaauthtest.Token{Machine: true})},
 		xenaauth.ReasonConfirmation:      {field: changed("cnf", map[string]any{"jkt": "x"})},
+		xenaauth.ReasonProof:             refusedAs(changed("scope", "email"), xenaauth.ReasonProof),
+		xenaauth.ReasonProofNonce:        refusedAs(changed("scope", "email"), xenaauth.ReasonProofNonce),
+		xenaauth.ReasonProofReplayed:     refusedAs(changed("scope", "email"), xenaauth.ReasonProofReplayed),
 		xenaauth.ReasonInactive:          {field: "Bearer no-such-reference-token"},
 		xenaauth.ReasonInsufficientScope: {field: changed("scope", "email")},
 		xenaauth.ReasonForbidden: {field: "Bearer " + good, rs: []xenaauth.Requirement{
@@ -95,6 +98,15 @@ func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reas
 			edit: func(r *http.Request) { r.URL.Path += "//" }},
 		xenaauth.ReasonUnavailable: {field: "Bearer " + down.JWT(xenaauthtest.Token{}), config: func(c *xenaauth.Config) { *c = down.HybridConfig() }},
 	}
+}
+
+// refusedAs returns a request that a policy refuses with reason. The tests in the folder possession
+// show the requests that a proof of possession refuses.
+func refusedAs(field string, reason xenaauth.Reason) refusal {
+	policy := func(context.Context, *xenaauth.User) error { return &xenaauth.Error{Reason: reason} }
+	return refusal{field: field, rs: []xenaauth.Requirement{
+		xenaauth.Where("proof", policy), xenaauth.AllScopes(xenaauth.ScopeTestAPI),
+	}}
 }
 
 func TestReasons_EachOverHTTP(t *testing.T) {

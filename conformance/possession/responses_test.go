@@ -37,7 +37,8 @@ func TestProofErrors(t *testing.T) {
 }
 
 // A refusal has one challenge for each accepted scheme. The error is in the challenge of the scheme
-// that the client used.
+// that the client used. If the field is repeated, this scheme is unclear, and the error is in each
+// challenge.
 func TestChallenges(t *testing.T) {
 	proof := newKeyProof()
 	proof.params = map[string]string{"algs": "ES256 EdDSA"}
@@ -64,7 +65,7 @@ func TestChallenges(t *testing.T) {
 		}},
 		"two fields": {[]string{"Key " + bound, "Bearer " + bound}, 400, []string{
 			`Bearer realm="xena", error="invalid_request", error_description="The Authorization field is malformed."`,
-			`Key realm="xena", algs="ES256 EdDSA"`,
+			`Key realm="xena", error="invalid_request", error_description="The Authorization field is malformed.", algs="ES256 EdDSA"`,
 		}},
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -35,6 +35,12 @@ var fixes = map[xenaauth.Reason]string{
 		"XENA_ALLOW_CLIENT_TOKENS=true. In code, Config.Subject can name the user of a " +
 		"service account.",
 	xenaauth.ReasonRevoked: "The client needs a new token.",
+	xenaauth.ReasonProof: "The client must send a new proof of possession with each request, for " +
+		"the method and the URL of this request.",
+	xenaauth.ReasonProofNonce: "The client must send the request again, with the nonce of the " +
+		"response in its proof.",
+	xenaauth.ReasonProofReplayed: "The client must make a new proof of possession for each " +
+		"request, also when it repeats a request.",
 	xenaauth.ReasonForbidden: "With XENA_ALLOW_ANY_AUDIENCE every route must require a " +
 		"scope: give one with --scope.",
 }
