@@ -1,0 +1,141 @@
+package main
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// app is the application, with the API that it calls.
+type app struct {
+	base, apiURL string
+	issuer       *issuer
+	api          http.Handler
+	templates    templates
+	sessions     sessions
+	watcher      *watcher
+}
+
+// newApp returns the application whose pages are at base, and the API at apiURL.
+func newApp(base, apiURL string) (*app, error) {
+	a := &app{base: base, apiURL: apiURL, sessions: newSessions(), watcher: newWatcher()}
+	var err error
+	if a.templates, err = parseTemplates(); err != nil {
+		return nil, err
+	}
+	if a.issuer, err = chooseIssuer(a.templates, a.redirectURI()); err != nil {
+		return nil, err
+	}
+	cfg := a.issuer.config
+	cfg.IssuerCall = a.watcher.issuerCall
+	v, err := xenaauth.NewValidator(cfg)
+	if err != nil {
+		a.issuer.close()
+		return nil, err
+	}
+	api := http.NewServeMux()
+	api.Handle("/", a.watcher.watched(newAPI(v, a.watcher.event)))
+	if own := a.issuer.own; own != nil {
+		api.Handle("POST /logout", v.LogoutHandler(cfg.Audiences...))
+		own.NotifyAt(apiURL + "/logout")
+	}
+	a.api = api
+	return a, nil
+}
+
+func (a *app) redirectURI() string { return a.base + "/callback" }
+
+// handler returns the pages and the actions of the application.
+func (a *app) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, page := range walk {
+		pattern := "GET " + page.Path
+		if page.Path == "/" {
+			pattern = "GET /{$}"
+		}
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.show(w, r, page.Name) })
+	}
+	mux.HandleFunc("GET /static/{file}", static)
+	mux.HandleFunc("GET /callback", a.callback)
+	mux.HandleFunc("GET /loggedout", a.loggedOut)
+	mux.HandleFunc("GET /events", a.events)
+	for path, action := range map[string]func(http.ResponseWriter, *http.Request, *session){
+		"/register": a.register, "/authorize": a.authorize, "/call": a.call, "/hour": a.hour,
+		"/refresh": a.refresh, "/revoke": a.revoke,
+	} {
+		mux.HandleFunc("POST "+path, a.form(action))
+	}
+	return http.NewCrossOriginProtection().Handler(mux)
+}
+
+// form lets a form through if it comes from a page of the same session.
+func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
+		s := a.sessions.of(w, r)
+		if !s.sentBy(r) {
+			http.Error(w, "the form is not from a page of this session: reload the page", http.StatusForbidden)
+			return
+		}
+		action(w, r, s)
+	}
+}
+
+// back ends an action: it shows a page, with a notice or an error.
+func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
+	if err != nil {
+		s.say("", err.Error())
+	} else {
+		s.say(notice, "")
+	}
+	http.Redirect(w, r, path, http.StatusSeeOther)
+}
+
+// register is step 1: the developer console registers the application.
+func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
+	if a.issuer.own == nil {
+		a.back(w, r, s, "/step/1", "", errors.New("the client of a real issuer is registered there"))
+		return
+	}
+	name := r.PostFormValue("name")
+	if name == "" || len(name) > 60 {
+		a.back(w, r, s, "/step/1", "", errors.New("the name needs 1 to 60 letters"))
+		return
+	}
+	c := a.issuer.own.Register(name, a.redirectURI(), a.base+"/loggedout")
+	s.mu.Lock()
+	s.client = &Client{c.Name, c.ID, c.Secret, c.RedirectURI}
+	s.tokens, s.idToken, s.denied, s.hours = nil, "", "", 0
+	s.mu.Unlock()
+	a.back(w, r, s, "/step/1", "The application is registered.", nil)
+}
+
+// loggedOut forgets the tokens. The issuer sends the browser here after a logout, with the state of
+// the logout form: a link on another site can't log the user out.
+func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
+	s := a.sessions.of(w, r)
+	if subtle.ConstantTimeCompare([]byte(r.URL.Query().Get("state")), []byte(s.leave)) == 0 {
+		a.back(w, r, s, "/after", "", errors.New("this answer does not belong to a logout of this browser"))
+		return
+	}
+	s.mu.Lock()
+	s.tokens, s.idToken, s.hours = nil, "", 0
+	s.mu.Unlock()
+	a.back(w, r, s, "/after", "You are logged out, and the application has forgotten its tokens.", nil)
+}
+
+// show shows a page.
+func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
+	s := a.sessions.of(w, r)
+	v := a.view(r.Context(), s, name)
+	a.templates.write(w, http.StatusOK, name, v, v.formAction)
+}
+
+// pageOf returns the path of a page, or of the first page if there is none with this name.
+func pageOf(name string) string {
+	at := max(0, slices.IndexFunc(walk, func(l Link) bool { return l.Name == name }))
+	return walk[at].Path
+}

@@ -1,0 +1,64 @@
+// Package bounded has a table whose size has a limit.
+package bounded
+
+import (
+	"slices"
+	"sync"
+)
+
+// Table maps keys to values. A full table drops its oldest entry before it takes a new one, so that
+// strangers can't fill the memory. Table is safe for concurrent use.
+type Table[V any] struct {
+	max int
+
+	mu      sync.Mutex
+	entries map[string]V
+	order   []string // the keys, the oldest first; a deleted key stays until its turn
+}
+
+// New returns a table with at most max entries.
+func New[V any](max int) *Table[V] {
+	return &Table[V]{max: max, entries: make(map[string]V)}
+}
+
+// Put adds an entry, or replaces the value of an entry.
+func (t *Table[V]) Put(key string, value V) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, ok := t.entries[key]; !ok {
+		if len(t.order) == t.max {
+			delete(t.entries, t.order[0])
+			t.order = slices.Delete(t.order, 0, 1)
+		}
+		t.order = append(t.order, key)
+	}
+	t.entries[key] = value
+}
+
+// Get returns the value of key.
+func (t *Table[V]) Get(key string) (value V, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	value, ok = t.entries[key]
+	return value, ok
+}
+
+// Take returns the value of key and deletes the entry: of several callers, one gets the value.
+func (t *Table[V]) Take(key string) (value V, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	value, ok = t.entries[key]
+	delete(t.entries, key)
+	return value, ok
+}
+
+// DeleteFunc deletes the entries for which drop returns true.
+func (t *Table[V]) DeleteFunc(drop func(V) bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, value := range t.entries {
+		if drop(value) {
+			delete(t.entries, key)
+		}
+	}
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"html"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// browser does what a user does with a browser without scripts: it loads pages, follows redirects
+// and sends forms.
+type browser struct {
+	t      *testing.T
+	client *http.Client
+	status int
+	url    *url.URL
+	header http.Header
+	page   string
+}
+
+// start starts the walkthrough, and returns a browser that shows its first page.
+func start(t *testing.T) *browser {
+	t.Helper()
+	return open(t, startApp(t))
+}
+
+// startApp starts the walkthrough, and returns its URL.
+func startApp(t *testing.T) string {
+	t.Helper()
+	pages, api := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
+	a, err := newApp(baseURL(pages.Listener), baseURL(api.Listener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages.Config.Handler, api.Config.Handler = a.handler(), a.api
+	pages.Start()
+	api.Start()
+	t.Cleanup(func() {
+		pages.Close()
+		api.Close()
+		a.issuer.close()
+	})
+	return a.base
+}
+
+// open opens a URL in a new browser.
+func open(t *testing.T, to string) *browser {
+	t.Helper()
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &browser{t: t, client: &http.Client{Jar: jar, Transport: &http.Transport{}}}
+	b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		for _, values := range r.URL.Query() {
+			if strings.Count(values[0], ".") == 2 && strings.HasPrefix(values[0], "ey") {
+				t.Errorf("a token is in the URL %s", r.URL.Path)
+			}
+		}
+		return nil
+	}
+	t.Cleanup(b.client.CloseIdleConnections)
+	b.do(http.MethodGet, to, nil)
+	return b
+}
+
+// visit loads a page by its path, or by its whole URL.
+func (b *browser) visit(path string) *browser {
+	b.t.Helper()
+	b.do(http.MethodGet, path, nil)
+	return b
+}
+
+func (b *browser) do(method, path string, form url.Values) {
+	b.t.Helper()
+	if b.url != nil {
+		target, err := b.url.Parse(path)
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		path = target.String()
+	}
+	r, err := http.NewRequestWithContext(b.t.Context(), method, path, strings.NewReader(form.Encode()))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	response, err := b.client.Do(r)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.status, b.header, b.page, b.url = response.StatusCode, response.Header, string(body), response.Request.URL
+}
+
+var (
+	formTag  = regexp.MustCompile(`(?s)<form [^>]*action="([^"]*)".*?</form>`)
+	inputTag = regexp.MustCompile(`(?s)<(?:input|button)\b[^>]*>`)
+	attr     = func(name string) *regexp.Regexp { return regexp.MustCompile(`\s` + name + `="([^"]*)"`) }
+	nameAttr = attr("name")
+	valAttr  = attr("value")
+	typeAttr = attr("type")
+)
+
+// form returns the target and the fields of the form that contains text. Fields of ticked boxes are
+// in it, and those of buttons are not.
+func (b *browser) form(text string) (target string, fields url.Values) {
+	b.t.Helper()
+	for _, f := range formTag.FindAllStringSubmatch(b.page, -1) {
+		if !strings.Contains(f[0], text) {
+			continue
+		}
+		fields = url.Values{}
+		for _, tag := range inputTag.FindAllString(f[0], -1) {
+			name, kind := first(nameAttr, tag), first(typeAttr, tag)
+			ticked := kind != "checkbox" || strings.Contains(tag, " checked") && !strings.Contains(tag, " disabled")
+			if name != "" && ticked && !strings.HasPrefix(tag, "<button") {
+				fields.Add(name, first(valAttr, tag))
+			}
+		}
+		return html.UnescapeString(f[1]), fields
+	}
+	b.t.Fatalf("%s: no form with %q on the page:\n%s", b.url.Path, text, b.page)
+	return "", nil
+}
+
+func first(pattern *regexp.Regexp, text string) string {
+	if found := pattern.FindStringSubmatch(text); found != nil {
+		return html.UnescapeString(found[1])
+	}
+	return ""
+}
+
+// submit sends the form that contains text, with further fields.
+func (b *browser) submit(text string, more ...string) *browser {
+	b.t.Helper()
+	target, fields := b.form(text)
+	for i := 0; i+1 < len(more); i += 2 {
+		fields.Set(more[i], more[i+1])
+	}
+	b.do(http.MethodPost, target, fields)
+	return b
+}
+
+// sees fails the test unless the page is at path and contains every text.
+func (b *browser) sees(path string, texts ...string) *browser {
+	b.t.Helper()
+	if b.url.Path != path {
+		b.t.Fatalf("at %s (status %d), want %s:\n%s", b.url.Path, b.status, path, b.page)
+	}
+	for _, text := range texts {
+		if !strings.Contains(html.UnescapeString(b.page), text) {
+			b.t.Errorf("%s does not contain %q:\n%s", path, text, b.page)
+		}
+	}
+	return b
+}
+
+// signIn registers an application and allows it everything: steps 1 to 4.
+func (b *browser) signIn() *browser {
+	b.t.Helper()
+	b.visit("/step/1").submit(`action="/register"`)
+	b.visit("/step/2").submit(`action="/authorize"`).sees("/login")
+	b.submit(`action="/login"`).sees("/consent")
+	return b.submit(`action="/consent"`, "decision", "allow").sees("/step/4")
+}

@@ -1,0 +1,60 @@
+package identityserver
+
+import (
+	"crypto/rand"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// Client is an application that was registered in the developer console. Client implements
+// [op.Client].
+type Client struct {
+	ID, Secret  string
+	Name        string // the consent page shows it
+	RedirectURI string // the issuer sends the user back to this URL, and to no other
+	LoggedOut   string // the URL for the user after a logout
+}
+
+// Register registers an application, and returns it with its new client id and secret.
+func (s *Server) Register(name, redirectURI, loggedOut string) Client {
+	c := Client{
+		ID: strings.ToLower(rand.Text()) + ".xena.biz", Secret: rand.Text(),
+		Name: name, RedirectURI: redirectURI, LoggedOut: loggedOut,
+	}
+	s.store.clients.Put(c.ID, c)
+	return c
+}
+
+// maxScopes are the scopes that an application may request.
+var maxScopes = []string{"openid", "profile", "email", "testapi", "offline_access"}
+
+// GetID implements [op.Client], like the methods below.
+func (c Client) GetID() string                       { return c.ID }
+func (c Client) RedirectURIs() []string              { return []string{c.RedirectURI} }
+func (c Client) PostLogoutRedirectURIs() []string    { return []string{c.LoggedOut} }
+func (c Client) ApplicationType() op.ApplicationType { return op.ApplicationTypeWeb }
+func (c Client) AuthMethod() oidc.AuthMethod         { return oidc.AuthMethodBasic }
+func (c Client) ResponseTypes() []oidc.ResponseType {
+	return []oidc.ResponseType{oidc.ResponseTypeCode}
+}
+func (c Client) GrantTypes() []oidc.GrantType {
+	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
+}
+func (c Client) LoginURL(id string) string            { return "/login?id=" + url.QueryEscape(id) }
+func (c Client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
+func (c Client) IDTokenLifetime() time.Duration       { return 5 * time.Minute }
+func (c Client) DevMode() bool                        { return true } // allows redirects to http://127.0.0.1
+func (c Client) IsScopeAllowed(scope string) bool     { return slices.Contains(maxScopes, scope) }
+func (c Client) IDTokenUserinfoClaimsAssertion() bool { return true }
+func (c Client) ClockSkew() time.Duration             { return 0 }
+func (c Client) RestrictAdditionalIdTokenScopes() func([]string) []string {
+	return func(scopes []string) []string { return scopes }
+}
+func (c Client) RestrictAdditionalAccessTokenScopes() func([]string) []string {
+	return func(scopes []string) []string { return scopes }
+}

@@ -1,0 +1,49 @@
+package identityserver
+
+import (
+	"time"
+
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+)
+
+// User is the person who signs in. A real server has many users, and stores hashes of passwords.
+var User = struct{ ID, Name, Email, Login, Password string }{
+	ID: "104711", Name: "Ada Berg", Email: "ada@example.com", Login: "ada", Password: "lovelace",
+}
+
+// grant is what a user allows an application: first a request, later the consent, and the base of
+// all tokens. It implements [op.AuthRequest] and [op.RefreshTokenRequest]. A grant does not change
+// after it was put into a table: a changed copy replaces it.
+type grant struct {
+	request  *oidc.AuthRequest
+	id       string
+	browser  string    // the cookie of the browser in which the request began
+	form     string    // the CSRF token of the login form and of the consent form
+	session  string    // the claim sid: one login of the user
+	loggedIn time.Time // zero before the login
+	scopes   []string  // what the user allowed; before the consent, what the application asks for
+	allowed  bool
+}
+
+func (g *grant) GetID() string               { return g.id }
+func (g *grant) GetACR() string              { return "" }
+func (g *grant) GetAMR() []string            { return []string{"pwd"} }
+func (g *grant) GetAudience() []string       { return []string{Audience} }
+func (g *grant) GetAuthTime() time.Time      { return g.loggedIn }
+func (g *grant) GetClientID() string         { return g.request.ClientID }
+func (g *grant) GetNonce() string            { return g.request.Nonce }
+func (g *grant) GetRedirectURI() string      { return g.request.RedirectURI }
+func (g *grant) GetScopes() []string         { return g.scopes }
+func (g *grant) GetState() string            { return g.request.State }
+func (g *grant) GetSubject() string          { return User.ID }
+func (g *grant) Done() bool                  { return g.allowed }
+func (g *grant) SetCurrentScopes(s []string) { g.scopes = s }
+func (g *grant) GetResponseType() oidc.ResponseType {
+	return g.request.ResponseType
+}
+func (g *grant) GetResponseMode() oidc.ResponseMode { return g.request.ResponseMode }
+func (g *grant) GetCodeChallenge() *oidc.CodeChallenge {
+	return &oidc.CodeChallenge{
+		Challenge: g.request.CodeChallenge, Method: g.request.CodeChallengeMethod,
+	}
+}

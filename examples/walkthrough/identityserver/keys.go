@@ -1,0 +1,95 @@
+package identityserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"errors"
+	"sync"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/crypto"
+	"github.com/zitadel/oidc/v3/pkg/op"
+)
+
+// keys are the signing keys, the newest first. All of them are published, and the newest signs.
+type keys struct {
+	mu  sync.Mutex
+	all []signingKey
+}
+
+// maxKeys is the number of published keys. After a rotation, the API must still accept the tokens
+// that the key before has signed.
+const maxKeys = 2
+
+// rotate makes a new key sign.
+func (k *keys) rotate() error {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all = append([]signingKey{{rand.Text(), private}}, k.all...)
+	k.all = k.all[:min(len(k.all), maxKeys)]
+	return nil
+}
+
+func (k *keys) published() []signingKey {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.all
+}
+
+// SigningKey implements [op.Storage], like the two methods below.
+func (k *keys) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
+func (k *keys) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
+	return []jose.SignatureAlgorithm{jose.RS256}, nil
+}
+func (k *keys) KeySet(context.Context) (set []op.Key, err error) {
+	for _, key := range k.published() {
+		set = append(set, publicKey{key})
+	}
+	return set, nil
+}
+
+// signingKey implements [op.SigningKey].
+type signingKey struct {
+	id      string
+	private *rsa.PrivateKey
+}
+
+func (k signingKey) ID() string                                  { return k.id }
+func (k signingKey) Key() any                                    { return k.private }
+func (k signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
+
+// publicKey implements [op.Key].
+type publicKey struct{ signingKey }
+
+func (k publicKey) Key() any                           { return &k.private.PublicKey }
+func (k publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
+func (k publicKey) Use() string                        { return "sig" }
+
+// sign returns a JWT with these claims, signed with the newest key.
+func (k *keys) sign(claims any) (string, error) {
+	signer, err := op.SignerFromKey(k.published()[0])
+	if err != nil {
+		return "", err
+	}
+	return crypto.Sign(claims, signer)
+}
+
+// read returns the claims of a JWT that one of the keys has signed.
+func (k *keys) read(token string) (claims map[string]any, err error) {
+	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return nil, errors.New("not a JWT")
+	}
+	for _, key := range k.published() {
+		if payload, err := jws.Verify(&key.private.PublicKey); err == nil {
+			return claims, json.Unmarshal(payload, &claims)
+		}
+	}
+	return nil, errors.New("not a JWT of this server")
+}

@@ -1,0 +1,251 @@
+package identityserver
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/oidc/v3/pkg/op"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
+)
+
+// store is what the server remembers, in memory. It implements [op.Storage].
+type store struct {
+	keys
+	issuer    string
+	apiSecret string
+	endNow    func(ctx context.Context, session string) // ends a session: see logout.go
+
+	clients  *bounded.Table[Client]
+	requests *bounded.Table[*grant] // by id, until the code is exchanged
+	codes    *bounded.Table[string] // the id of a request, by code
+	tokens   *bounded.Table[*token] // by id
+	refresh  *bounded.Table[*grant] // by refresh token
+	handles  *bounded.Table[string] // what an opaque text stands for
+}
+
+// token is an access token that is not revoked.
+type token struct {
+	*grant
+	id              string
+	issued, expires time.Time
+}
+
+// Lifetime is how long an access token is valid.
+const Lifetime = time.Hour
+
+var errUnknown = errors.New("not found")
+
+func newStore(issuer string) *store {
+	return &store{
+		issuer: issuer, apiSecret: rand.Text(),
+		clients: bounded.New[Client](200), requests: bounded.New[*grant](200),
+		codes: bounded.New[string](200), tokens: bounded.New[*token](2000),
+		refresh: bounded.New[*grant](1000), handles: bounded.New[string](2000),
+	}
+}
+
+// found returns an error unless ok.
+func found[T any](value T, ok bool) (T, error) {
+	if !ok {
+		return value, errUnknown
+	}
+	return value, nil
+}
+
+// CreateAuthRequest begins a request for consent.
+func (s *store) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
+	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
+		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
+	}
+	g := &grant{request: r, id: rand.Text(), scopes: r.Scopes, form: rand.Text()}
+	s.requests.Put(g.id, g)
+	return g, nil
+}
+
+func (s *store) AuthRequestByID(_ context.Context, id string) (op.AuthRequest, error) {
+	g, err := found(s.requests.Get(id))
+	return g, err
+}
+
+func (s *store) SaveAuthCode(_ context.Context, id, code string) error {
+	s.codes.Put(code, id)
+	return nil
+}
+
+// AuthRequestByCode ends the life of a code: it is valid once.
+func (s *store) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
+	id, _ := s.codes.Take(code)
+	g, err := found(s.requests.Take(id))
+	return g, err
+}
+
+func (s *store) DeleteAuthRequest(_ context.Context, id string) error {
+	s.requests.Take(id)
+	return nil
+}
+
+// newToken stores a new access token for a grant.
+func (s *store) newToken(g *grant) *token {
+	t := &token{grant: g, id: rand.Text(), issued: time.Now(), expires: time.Now().Add(Lifetime)}
+	s.tokens.Put(t.id, t)
+	return t
+}
+
+func (s *store) CreateAccessToken(_ context.Context, r op.TokenRequest) (string, time.Time, error) {
+	t := s.newToken(r.(*grant))
+	return t.id, t.expires, nil
+}
+
+// CreateAccessAndRefreshTokens replaces the refresh token: each is valid once (RFC 9700, section
+// 2.2.2). A new refresh token never allows less than the old one.
+func (s *store) CreateAccessAndRefreshTokens(
+	_ context.Context, r op.TokenRequest, current string,
+) (id, refresh string, expires time.Time, err error) {
+	g := r.(*grant)
+	whole := g
+	if current != "" {
+		if whole, err = found(s.refresh.Take(current)); err != nil {
+			return "", "", expires, op.ErrInvalidRefreshToken
+		}
+	}
+	t, next := s.newToken(g), rand.Text()+rand.Text()
+	s.refresh.Put(next, whole)
+	return t.id, next, t.expires, nil
+}
+
+func (s *store) TokenRequestByRefreshToken(_ context.Context, refresh string) (op.RefreshTokenRequest, error) {
+	g, err := found(s.refresh.Get(refresh))
+	if err != nil {
+		return nil, err
+	}
+	copied := *g // the caller may change the scopes
+	return &copied, nil
+}
+
+func (s *store) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user, id string, err error) {
+	if _, ok := s.refresh.Get(refresh); !ok {
+		return "", "", op.ErrInvalidRefreshToken
+	}
+	return User.ID, refresh, nil
+}
+
+// RevokeToken revokes an access token, or a refresh token with the access tokens of its grant.
+func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
+	if t, ok := s.tokens.Get(id); ok && t.GetClientID() == client {
+		s.tokens.Take(id)
+	}
+	if g, ok := s.refresh.Get(id); ok && g.GetClientID() == client {
+		s.refresh.Take(id)
+		s.tokens.DeleteFunc(func(t *token) bool { return t.grant.id == g.id })
+	}
+	return nil // what is not valid counts as revoked (RFC 7009, section 2.2)
+}
+
+func (s *store) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
+	c, err := found(s.clients.Get(id))
+	return c, err
+}
+
+// AuthorizeClientIDSecret checks the credentials of an application, or of the API.
+func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
+	want := s.apiSecret
+	if id != Audience {
+		c, err := found(s.clients.Get(id))
+		if err != nil {
+			return err
+		}
+		want = c.Secret
+	}
+	a, b := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(want))
+	if subtle.ConstantTimeCompare(a[:], b[:]) == 0 {
+		return errors.New("wrong secret")
+	}
+	return nil
+}
+
+// GetPrivateClaimsFromRequest adds to a JWT what IdentityServer writes into it.
+func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
+	g := r.(*grant)
+	return map[string]any{
+		"scope": slices.Clone(g.scopes), "amr": g.GetAMR(), "auth_time": g.loggedIn.Unix(),
+		"idp": "local", "sid": g.session,
+	}, nil
+}
+
+// SetIntrospectionFromToken tells the API about a token that is for it.
+func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
+	t, err := found(s.tokens.Get(id))
+	if err != nil || asks != Audience || time.Now().After(t.expires) {
+		return errUnknown
+	}
+	r.Issuer, r.Subject, r.ClientID, r.JWTID = s.issuer, User.ID, t.GetClientID(), t.id
+	r.Scope, r.Audience = t.scopes, t.GetAudience()
+	r.IssuedAt, r.NotBefore = oidc.FromTime(t.issued), oidc.FromTime(t.issued)
+	r.Expiration, r.AuthTime = oidc.FromTime(t.expires), oidc.FromTime(t.loggedIn)
+	r.Claims = map[string]any{"sid": t.session}
+	return nil
+}
+
+// SetUserinfoFromRequest adds to an ID token what the user allowed.
+func (s *store) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
+	u.AppendClaims("sid", r.(*grant).session)
+	return s.describe(u, scopes)
+}
+
+func (s *store) SetUserinfoFromToken(_ context.Context, u *oidc.UserInfo, id, _, _ string) error {
+	t, err := found(s.tokens.Get(id))
+	if err != nil || time.Now().After(t.expires) {
+		return errUnknown
+	}
+	return s.describe(u, t.scopes)
+}
+
+func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
+	u.Subject = User.ID
+	if slices.Contains(scopes, "profile") {
+		u.Name = User.Name
+	}
+	if slices.Contains(scopes, "email") {
+		u.Email = User.Email
+	}
+	return nil
+}
+
+// Encrypt implements [op.Crypto]. It returns a random text that stands for plain: a code, or a
+// reference token of 64 hexadecimal digits, as IdentityServer issues them.
+func (s *store) Encrypt(plain string) (string, error) {
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails
+	handle := hex.EncodeToString(random[:])
+	s.handles.Put(handle, plain)
+	return handle, nil
+}
+
+// Decrypt implements [op.Crypto].
+func (s *store) Decrypt(handle string) (string, error) { return found(s.handles.Get(handle)) }
+
+// The methods below belong to [op.Storage]. They have no use here.
+
+func (s *store) Health(context.Context) error { return nil }
+func (s *store) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {
+	return nil
+}
+func (s *store) GetPrivateClaimsFromScopes(context.Context, string, string, []string) (map[string]any, error) {
+	return nil, nil
+}
+func (s *store) GetKeyByIDAndClientID(context.Context, string, string) (*jose.JSONWebKey, error) {
+	return nil, errUnknown
+}
+func (s *store) ValidateJWTProfileScopes(context.Context, string, []string) ([]string, error) {
+	return nil, errUnknown
+}
+func (s *store) TerminateSession(context.Context, string, string) error { return errUnknown }

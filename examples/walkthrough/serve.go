@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+)
+
+// server is a listener with the handler of its requests.
+type server struct {
+	net.Listener
+	handler http.Handler
+}
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, servers ...server) error {
+	ended := make(chan error, len(servers))
+	var running []*http.Server
+	for _, s := range servers {
+		h := &http.Server{
+			Handler:           s.handler,
+			ReadHeaderTimeout: 5 * time.Second,
+			ReadTimeout:       10 * time.Second,
+			IdleTimeout:       time.Minute,
+			MaxHeaderBytes:    64 << 10,
+			BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams
+		}
+		running = append(running, h)
+		go func() { ended <- h.Serve(s.Listener) }()
+	}
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	for _, h := range running {
+		err = errors.Join(err, h.Shutdown(last))
+	}
+	return err
+}
+
+// listen listens on a loopback address. Other machines must not reach the walkthrough: it shows
+// tokens.
+func listen(addr string) (net.Listener, error) {
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !tcp.IP.IsLoopback() {
+		return nil, fmt.Errorf("%s is not a loopback address", addr)
+	}
+	return net.ListenTCP("tcp", tcp)
+}
+
+func baseURL(l net.Listener) string { return "http://" + l.Addr().String() }

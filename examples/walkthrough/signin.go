@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// scopes are what the application asks for.
+var scopes = []string{
+	xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeEmail, xenaauth.ScopeTestAPI,
+	xenaauth.ScopeOfflineAccess,
+}
+
+// oauth returns the OAuth client of the application, for a registered client.
+func (a *app) oauth(ctx context.Context, c *Client) (*oauth2.Config, *metadata, error) {
+	if c == nil {
+		return nil, nil, errors.New("register the application first: step 1")
+	}
+	m, err := a.issuer.endpoints(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &oauth2.Config{
+		ClientID: c.ID, ClientSecret: c.Secret, RedirectURL: c.RedirectURI, Scopes: scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, AuthStyle: oauth2.AuthStyleInHeader},
+	}, m, nil
+}
+
+// withClient makes package oauth2 use the HTTP client for the issuer, with a time limit.
+func (a *app) withClient(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http), 10*time.Second)
+}
+
+// authorize is step 2: it sends the browser to the issuer, with a new state and PKCE verifier.
+func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
+	config, _, err := a.oauth(r.Context(), s.registered())
+	if err != nil {
+		a.back(w, r, s, "/step/2", "", err)
+		return
+	}
+	s.mu.Lock()
+	s.state, s.verifier, s.denied = rand.Text(), oauth2.GenerateVerifier(), ""
+	target := config.AuthCodeURL(s.state, oauth2.S256ChallengeOption(s.verifier))
+	s.mu.Unlock()
+	http.Redirect(w, r, target, http.StatusSeeOther)
+}
+
+// callback receives the browser from the issuer, with a code or an error.
+func (a *app) callback(w http.ResponseWriter, r *http.Request) {
+	s := a.sessions.of(w, r)
+	query := r.URL.Query()
+	s.mu.Lock()
+	state, verifier, client := s.state, s.verifier, s.client
+	s.state, s.verifier = "", "" // each is valid once
+	s.mu.Unlock()
+	if state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(query.Get("state"))) == 0 {
+		// Somebody else may have sent the user here, with a code of their own (RFC 6749, section
+		// 10.12).
+		a.back(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
+		return
+	}
+	if code := query.Get("error"); code != "" {
+		s.mu.Lock()
+		s.denied = code
+		s.mu.Unlock()
+		http.Redirect(w, r, "/step/3", http.StatusSeeOther)
+		return
+	}
+	config, _, err := a.oauth(r.Context(), client)
+	if err == nil {
+		ctx, cancel := a.withClient(r.Context())
+		defer cancel()
+		var tokens *oauth2.Token
+		if tokens, err = config.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(verifier)); err == nil {
+			s.accept(tokens)
+			a.sessions.renew(w, r)
+			a.back(w, r, s, "/step/4", "The Identity server exchanged the code for tokens.", nil)
+			return
+		}
+	}
+	a.back(w, r, s, "/step/2", "", plain(err))
+}
+
+// refresh is step 7: it gets a new access token with the refresh token.
+func (a *app) refresh(w http.ResponseWriter, r *http.Request, s *session) {
+	a.back(w, r, s, "/step/7", "A new access token replaces the old one.", a.refreshNow(r.Context(), s))
+}
+
+func (a *app) refreshNow(ctx context.Context, s *session) error {
+	config, _, err := a.oauth(ctx, s.registered())
+	if err != nil {
+		return err
+	}
+	old := s.current()
+	if old == nil || old.RefreshToken == "" {
+		return errors.New("there is no refresh token: the user did not allow offline_access")
+	}
+	ctx, cancel := a.withClient(ctx)
+	defer cancel()
+	// Without an access token, the source refreshes at once.
+	fresh, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
+	if err != nil {
+		return plain(err)
+	}
+	s.accept(fresh)
+	return nil
+}
+
+// revoke revokes the refresh token at the issuer (RFC 7009), and with it the access tokens of its
+// grant.
+func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
+	tokens := s.current()
+	if tokens == nil {
+		a.back(w, r, s, "/after", "", errors.New("there is no token"))
+		return
+	}
+	token := tokens.RefreshToken
+	if token == "" {
+		token = tokens.AccessToken
+	}
+	a.back(w, r, s, "/after", "The issuer has revoked the token.", a.revokeToken(r.Context(), s, token))
+}
+
+func (a *app) revokeToken(ctx context.Context, s *session, token string) error {
+	client := s.registered()
+	_, m, err := a.oauth(ctx, client)
+	if err != nil {
+		return err
+	}
+	if m.Revocation == "" {
+		return errors.New("the issuer has no revocation endpoint")
+	}
+	ctx, cancel := a.withClient(ctx)
+	defer cancel()
+	form := url.Values{"token": {token}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Revocation, strings.NewReader(form.Encode()))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(url.QueryEscape(client.ID), url.QueryEscape(client.Secret))
+	response, err := a.issuer.http.Do(r)
+	if err != nil {
+		return errors.New("the issuer can't be reached")
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New("the issuer refuses to revoke the token: " + response.Status)
+	}
+	return nil
+}
+
+// plain returns what the issuer says is wrong. Other texts of package oauth2 contain the whole
+// response of the issuer.
+func plain(err error) error {
+	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode != "" {
+		return errors.New("the issuer refuses: " + refused.ErrorCode)
+	} else if err != nil {
+		return errors.New("the issuer gives no usable response")
+	}
+	return nil
+}
