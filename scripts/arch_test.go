@@ -40,7 +40,7 @@ var internalImports = map[string][]string{
 var gatewayImports = map[string][]string{
 	"gateway/routes":      {"", "internal/target"},
 	"gateway/identity":    {"", "internal/fieldname", "internal/jose"},
-	"gateway/forwardauth": {"", "gateway/identity", "gateway/routes", "internal/target"},
+	"gateway/forwardauth": {"", "gateway/identity", "gateway/routes", "internal/peers", "internal/target"},
 }
 
 // TestImports checks the imports of all packages of this module, except those of test files.

@@ -10,6 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/internal/peers"
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
@@ -59,8 +60,7 @@ func Loopback() []netip.Prefix {
 func New(cfg Config) (http.Handler, error) {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
-		text := fmt.Sprintf(format, args...)
-		errs = append(errs, fmt.Errorf("forwardauth: Config.%s %s", field, text))
+		errs = append(errs, fmt.Errorf("forwardauth: Config.%s %w", field, fmt.Errorf(format, args...)))
 	}
 	if cfg.Middleware == nil {
 		wrong("Middleware", "is nil")
@@ -92,15 +92,10 @@ func New(cfg Config) (http.Handler, error) {
 	if len(cfg.TrustedPeers) == 0 {
 		wrong("TrustedPeers", "is empty: it needs the networks from which the proxy connects")
 	}
-	h.TrustedPeers = nil
-	for _, p := range cfg.TrustedPeers {
-		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // peers are compared as IPv4 addresses
-			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
-		}
-		if !p.IsValid() || p.Bits() == 0 {
-			wrong("TrustedPeers", "contains %v, which is no network or contains all addresses", p)
-		}
-		h.TrustedPeers = append(h.TrustedPeers, p)
+	var unusable []error
+	h.peers, unusable = peers.New(cfg.TrustedPeers)
+	for _, err := range unusable {
+		wrong("TrustedPeers", "%w", err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

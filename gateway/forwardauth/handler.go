@@ -5,21 +5,22 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/netip"
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/routes"
+	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
 type handler struct {
 	Config
+	peers peers.Networks
 	guard *routes.Guard
 	read  func(*http.Request) (origin, error)
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !h.trusted(r.RemoteAddr) {
+	if !h.peers.Contains(r.RemoteAddr) {
 		w.Header().Set("Cache-Control", "no-store")
 		// The response has no challenge, because no client should send a token here.
 		w.WriteHeader(http.StatusForbidden)
@@ -73,22 +74,6 @@ func (h *handler) check(r *http.Request, fields http.Header) (original, allowed 
 
 var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
-}
-
-// trusted reports whether peer may describe original requests. It returns false for a peer without
-// an IP address.
-func (h *handler) trusted(peer string) bool {
-	a, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return false
-	}
-	address := a.Addr().Unmap().WithZone("")
-	for _, p := range h.TrustedPeers {
-		if p.Contains(address) {
-			return true
-		}
-	}
-	return false
 }
 
 // deny writes a refusal in the form of the dialect.

@@ -1,0 +1,73 @@
+package mtls
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// thumbprint is the SHA-256 of a certificate in DER. Everything that a token can be bound to is
+// inside this DER, so the certificate is not parsed, and its chain and its times are not checked
+// (RFC 8705, sections 6.2 and 6.3).
+type thumbprint [sha256.Size]byte
+
+// maxField is the largest length of a field with a certificate, in bytes. A certificate with a key
+// of 4096 bits has about 2 KiB.
+const maxField = 16 << 10
+
+// Confirm returns nil if value is the thumbprint of the client's certificate. Otherwise it returns
+// a refusal: 401 invalid_token, as RFC 8705 requires in section 3.
+func (p *Proof) Confirm(r *http.Request, _, value string) error {
+	sum, err := p.certificate(r)
+	if err != nil {
+		return refuse(err)
+	}
+	text := base64.RawURLEncoding.AppendEncode(nil, sum[:])
+	if subtle.ConstantTimeCompare(text, []byte(value)) != 1 {
+		return refuse(errors.New("the token is bound to another certificate than the client's"))
+	}
+	return nil
+}
+
+func refuse(err error) error {
+	return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: fmt.Errorf("mtls: %w", err)}
+}
+
+// certificate returns the thumbprint of the certificate that the client showed.
+func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
+	if p.trusted.Contains(r.RemoteAddr) {
+		// The TLS connection is that of the proxy. The certificate of the proxy must not stand for
+		// the certificate of the client.
+		return p.passedOn(r.Header[p.field])
+	}
+	switch {
+	case r.TLS == nil:
+		return thumbprint{}, errors.New("the connection is without TLS, and the peer is not a trusted proxy")
+	case len(r.TLS.PeerCertificates) == 0:
+		return thumbprint{}, errors.New("the client showed no certificate in the TLS handshake")
+	}
+	return sha256.Sum256(r.TLS.PeerCertificates[0].Raw), nil
+}
+
+// passedOn reads the field of a trusted proxy. A client could add a second line to the field, and
+// some proxies append to a field instead of replacing it. So a repeated field is refused.
+func (p *Proof) passedOn(lines []string) (thumbprint, error) {
+	switch {
+	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+		return thumbprint{}, fmt.Errorf("the proxy passed no certificate on: %s is missing", p.field)
+	case len(lines) > 1:
+		return thumbprint{}, fmt.Errorf("%s is repeated", p.field)
+	case len(lines[0]) > maxField:
+		return thumbprint{}, fmt.Errorf("%s is longer than %d bytes", p.field, maxField)
+	}
+	sum, err := p.read(lines[0])
+	if err != nil {
+		return thumbprint{}, fmt.Errorf("%s is not in the form %s: %w", p.field, p.form, err)
+	}
+	return sum, nil
+}

@@ -1,0 +1,91 @@
+package mtls
+
+import (
+	"encoding/hex"
+	"errors"
+	"strings"
+)
+
+// readXFCC reads the field of Envoy and returns the thumbprint of the client's certificate.
+//
+// The field has one element for each hop, and the last element is that of the trusted proxy. If
+// there are several elements, other hops or the client itself wrote the first ones. No rule would
+// find the client's element in every chain of proxies: the last element may describe an inner
+// proxy, and the first may be invented. So only a field with one element is accepted. Envoy writes
+// one element if it is configured with SANITIZE_SET.
+//
+// Envoy copies names from the certificate into the field, some of them without quotes, and clients
+// choose the names of a certificate that nobody verifies. So such a name may contain ";Hash=". The
+// element must have exactly one Hash, which Envoy always writes. Cert may be missing, but if it is
+// present, it must be the certificate of Hash.
+func readXFCC(value string) (thumbprint, error) {
+	var hash, cert string
+	for rest := value; ; {
+		name, text, after, err := readPair(rest)
+		if err != nil {
+			return thumbprint{}, err
+		}
+		var found *string
+		switch strings.ToLower(name) {
+		case "hash":
+			found = &hash
+		case "cert":
+			found = &cert
+		}
+		if found != nil {
+			if *found != "" || text == "" {
+				return thumbprint{}, errors.New("Hash or Cert is repeated or has no value")
+			}
+			*found = text
+		}
+		if after == "" {
+			break
+		}
+		if after[0] == ',' {
+			return thumbprint{}, errors.New("it has several elements: the proxy must write one (SANITIZE_SET)")
+		}
+		rest = after[1:]
+	}
+	sum, err := hex.DecodeString(hash)
+	if err != nil || len(sum) != len(thumbprint{}) {
+		return thumbprint{}, errors.New("Hash is not a SHA-256 in hexadecimal digits")
+	}
+	if cert != "" {
+		if ofCert, err := readEscapedPEM(cert); err != nil || ofCert != thumbprint(sum) {
+			return thumbprint{}, errors.New("Cert is not the certificate of Hash")
+		}
+	}
+	return thumbprint(sum), nil
+}
+
+// readPair reads the first pair of an element: a name, "=", and a value that may be in quotes.
+// after is empty, or begins with the separator behind the pair: ";" or ",".
+func readPair(text string) (name, value, after string, err error) {
+	name, text, ok := strings.Cut(text, "=")
+	if !ok || name == "" || strings.ContainsAny(name, `,;" `) {
+		return "", "", "", errors.New("it has a pair without a name")
+	}
+	if !strings.HasPrefix(text, `"`) {
+		end := strings.IndexAny(text, `,;"`)
+		if end < 0 {
+			return name, text, "", nil
+		}
+		if text[end] == '"' {
+			return "", "", "", errors.New("it has a quote in a value")
+		}
+		return name, text[:end], text[end:], nil
+	}
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++ // the next character belongs to the value, also if it is a quote
+		case '"':
+			value, after = text[1:i], text[i+1:]
+			if after != "" && after[0] != ';' && after[0] != ',' {
+				return "", "", "", errors.New("it has text behind a quote")
+			}
+			return name, value, after, nil
+		}
+	}
+	return "", "", "", errors.New("it has a quote without an end")
+}
