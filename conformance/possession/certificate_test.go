@@ -1,0 +1,211 @@
+package possession_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/mtls"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+func newMTLS(t testing.TB, cfg mtls.Config) *mtls.Proof {
+	t.Helper()
+	p, err := mtls.New(cfg)
+	require.NoError(t, err)
+	return p
+}
+
+// serveTLS starts a server that asks for client certificates and does not verify them.
+func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(h)
+	server.EnableHTTP2 = true
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	return server
+}
+
+// connect lets a client use a server. The client keeps TLS sessions and no connections, so its
+// second request resumes the session of the first.
+func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
+	transport := server.Client().Transport.(*http.Transport).Clone()
+	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	transport.DisableKeepAlives = true
+	c.Transport = transport
+	return &http.Client{Transport: c}
+}
+
+const unconfirmed = `Bearer realm="xena", error="invalid_token", ` +
+	`error_description="The access token is bound to a key that was not shown."`
+
+// A token that is bound to a certificate passes only over a connection with this certificate. The
+// binding is in a JWT (RFC 8705, section 3.1) or in an introspection response (section 3.2).
+func TestT1_CertificateOfTheConnection(t *testing.T) {
+	s := start(t, nil, newMTLS(t, mtls.Config{}))
+	server := serveTLS(t, s.guarded())
+	for name, token := range map[string]func(xenaauthtest.Token) string{"JWT": s.issuer.JWT, "opaque": s.issuer.Opaque} {
+		owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
+		bound := token(xenaauthtest.Token{BoundTo: owner})
+		owner.Token, thief.Token = bound, bound
+		hers, his := connect(owner, server), connect(thief, server)
+		for range 2 { // the second time, both TLS sessions are resumed
+			res, err := hers.Get(server.URL)
+			require.NoError(t, err, name)
+			require.Equal(t, 418, res.StatusCode, name)
+
+			res, err = his.Get(server.URL)
+			require.NoError(t, err, name)
+			require.Equal(t, 401, res.StatusCode, name)
+			require.Equal(t, []string{unconfirmed}, res.Header.Values("WWW-Authenticate"), name)
+		}
+		r, err := http.NewRequest(http.MethodGet, server.URL, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+bound)
+		res, err := server.Client().Do(r) // without a certificate
+		require.NoError(t, err, name)
+		require.Equal(t, 401, res.StatusCode, name)
+		require.Equal(t, []string{unconfirmed}, res.Header.Values("WWW-Authenticate"), name)
+
+		owner.Token = token(xenaauthtest.Token{})
+		res, err = hers.Get(server.URL)
+		require.NoError(t, err, name)
+		require.Equal(t, 418, res.StatusCode, "%s: a token that is not bound needs no certificate", name)
+	}
+}
+
+// The service does not verify the certificate (RFC 8705, section 6.2). The certificate may be
+// self-signed, and it may expire before the token (section 6.3).
+func TestT1_CertificateIsNotVerified(t *testing.T) {
+	s := start(t, nil, newMTLS(t, mtls.Config{}))
+	client := xenaauthtest.NewMTLSClient(expiredCertificate(t))
+	client.Token = s.issuer.JWT(xenaauthtest.Token{BoundTo: client})
+	server := serveTLS(t, s.guarded())
+	res, err := connect(client, server).Get(server.URL)
+	require.NoError(t, err)
+	require.Equal(t, 418, res.StatusCode)
+}
+
+// A value of x5t#S256 in another spelling is not the thumbprint of a certificate.
+func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
+	s := start(t, nil, newMTLS(t, mtls.Config{}))
+	client := xenaauthtest.NewMTLSClient(nil)
+	client.Handler = s.guarded()
+	sum, err := base64.RawURLEncoding.DecodeString(client.Thumbprint())
+	require.NoError(t, err)
+	for name, cnf := range map[string]any{
+		"padding":        base64.URLEncoding.EncodeToString(sum),
+		"standard":       base64.RawStdEncoding.EncodeToString(append([]byte{0xff}, sum[1:]...)),
+		"cut":            client.Thumbprint()[:42],
+		"empty":          "",
+		"not a string":   7,
+		"white space":    client.Thumbprint() + " ",
+		"a list":         []string{client.Thumbprint()},
+		"unknown member": nil,
+	} {
+		confirmation := map[string]any{"x5t#S256": cnf}
+		if name == "unknown member" {
+			confirmation = map[string]any{"X5T#s256": client.Thumbprint()}
+		}
+		client.Token = s.token(confirmation)
+		res, err := (&http.Client{Transport: client}).Get("https://api.example/")
+		require.NoError(t, err, name)
+		require.Equal(t, 401, res.StatusCode, name)
+		require.Equal(t, unconfirmed, res.Header.Get("WWW-Authenticate"), name)
+	}
+}
+
+// A proxy in front terminates TLS and passes the certificate on in Client-Cert (RFC 9440). The
+// service believes the field only if the peer is the proxy, and the field is there once. No service
+// behind gets the field.
+func TestT2_CertificateField(t *testing.T) {
+	proof := newMTLS(t, mtls.Config{Form: mtls.RFC9440, TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
+	s := start(t, nil, proof)
+	var behind http.Header
+	guarded := s.m.Require(xenaauth.AnyUser())(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		behind = r.Header.Clone()
+		proof.Strip(behind)
+		harness.Teapot(w, r)
+	}))
+	service := httptest.NewServer(guarded)
+	t.Cleanup(service.Close)
+	to, err := url.Parse(service.URL)
+	require.NoError(t, err)
+	proxy := serveTLS(t, &httputil.ReverseProxy{Rewrite: func(pr *httputil.ProxyRequest) {
+		pr.SetURL(to)
+		pr.Out.Header.Del("Client-Cert")
+		if certs := pr.In.TLS.PeerCertificates; len(certs) > 0 {
+			pr.Out.Header.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString(certs[0].Raw)+":")
+		}
+	}})
+
+	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
+	bound := s.issuer.JWT(xenaauthtest.Token{BoundTo: owner})
+	owner.Token, thief.Token = bound, bound
+	field := ":" + base64.StdEncoding.EncodeToString(owner.Certificate().Leaf.Raw) + ":"
+	ask := func(c *http.Client, target string, fields ...string) int {
+		t.Helper()
+		behind = nil
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodGet, target, nil)
+		require.NoError(t, err)
+		r.Header["Client-Cert"] = fields
+		r.Header.Set("Client_Cert", field)
+		r.Header.Set("Authorization", "Bearer "+bound)
+		res, err := c.Do(r)
+		require.NoError(t, err)
+		_ = res.Body.Close()
+		return res.StatusCode
+	}
+	require.Equal(t, 418, ask(connect(owner, proxy), proxy.URL))
+	for name := range behind {
+		require.NotContains(t, name, "Cert")
+	}
+	require.Equal(t, 418, ask(connect(owner, proxy), proxy.URL, "invented"), "the proxy replaces the field")
+	require.Equal(t, 401, ask(connect(thief, proxy), proxy.URL, field))
+	require.Equal(t, 401, ask(proxy.Client(), proxy.URL, field), "no certificate")
+
+	require.Equal(t, 418, ask(http.DefaultClient, service.URL, field), "from the address of the proxy")
+	require.Equal(t, 401, ask(http.DefaultClient, service.URL, field, field), "repeated")
+	r := request("Bearer "+bound, "Client-Cert", field)
+	require.Equal(t, 401, send(guarded, r).Code, "from %s", r.RemoteAddr)
+	r.RemoteAddr = "127.0.0.1:1"
+	require.Equal(t, 418, send(guarded, r).Code)
+}
+
+// A token with jkt and x5t#S256 needs both proofs.
+func TestT1_BothMembers(t *testing.T) {
+	key := newKeyProof()
+	s := start(t, nil, newMTLS(t, mtls.Config{}), key)
+	client := xenaauthtest.NewMTLSClient(nil)
+	client.Handler = s.guarded()
+	ask := func(authorization, proof string) int {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodGet, "https://api.example/", nil)
+		r.RequestURI = ""
+		r.Header.Set("Authorization", authorization)
+		r.Header.Set("Proof", proof)
+		res, err := client.RoundTrip(r)
+		require.NoError(t, err)
+		return res.StatusCode
+	}
+	both := s.token(map[string]any{"x5t#S256": client.Thumbprint(), "key": "k"})
+	require.Equal(t, 401, ask("Key "+both, "wrong"))
+	require.Equal(t, 401, ask("Bearer "+both, "k"))
+	require.Equal(t, 418, ask("Key "+both, "k"))
+	require.Equal(t, 401, ask("Key "+s.token(map[string]any{"x5t#S256": "another", "key": "k2"}), "k2"))
+	require.Equal(t, 418, ask("Key "+s.token(map[string]any{"key": "k3"}), "k3"))
+}
