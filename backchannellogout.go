@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"mime"
@@ -12,12 +13,12 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/factcache"
 	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/replay"
 )
 
 const (
@@ -38,9 +39,10 @@ const (
 // clientIDs is empty.
 //
 // The response is 200 if the access tokens are now revoked. The response is 400 if the logout token
-// is not valid or was used before (section 2.6). It is 503 if the signature of the logout token
-// cannot be checked because the issuer's keys are missing. If the logout token names a session,
-// access tokens without sid are not revoked; IdentityServer before 4.0 issues such tokens.
+// is not valid or was used before (section 2.6). [Config.Replay] records which logout tokens were
+// used. The response is 503 if the issuer's keys are missing, if the revocation fails, or if
+// Config.Replay fails; the issuer may then send the logout token again. If the logout token names a
+// session, access tokens without sid are not revoked; IdentityServer before 4.0 issues such tokens.
 // Config.Logger receives the reason why a logout token is refused. The limit of records a minute is
 // that of [Options].Logger.
 func (v *Validator) LogoutHandler(clientIDs ...string) http.Handler {
@@ -62,8 +64,8 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-
-	mu   sync.Mutex // held while a token is looked up in seen and added to it
+	// seen contains the newest logout tokens that were used, so that a logout token that comes
+	// again revokes nothing. It may forget a token; Config.Replay does not.
 	seen *factcache.Cache[struct{}]
 }
 
@@ -104,8 +106,9 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	if !h.isFirst(&key, set, now) {
-		return refuse(ReasonRevoked, errors.New("the logout token was used before"))
+	until := time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew)
+	if _, seen := h.seen.Get(&key, now); seen {
+		return errUsedLogout()
 	}
 	revocation := Revocation{Issuer: set.Issuer, SessionID: set.SessionID}
 	if set.SessionID == "" {
@@ -113,11 +116,25 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		// of the logout counts as issued before the logout.
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
+	// The use is recorded after the revocation. If the revocation fails, the issuer can send the
+	// logout token again. If the record fails, the tokens are revoked nevertheless, and a second
+	// revocation changes nothing.
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
-		h.seen.Delete(&key) // the revocation failed, so the issuer may send this logout token again
 		return err
 	}
+	first, err := h.use(r.Context(), set, until)
+	if err != nil {
+		return err
+	}
+	h.seen.Put(&key, struct{}{}, until, now)
+	if !first {
+		return errUsedLogout()
+	}
 	return nil
+}
+
+func errUsedLogout() error {
+	return refuse(ReasonRevoked, errors.New("the logout token was used before"))
 }
 
 // readLogoutToken reads the field logout_token of the form in the request body.
@@ -225,13 +242,35 @@ func isLogout(set *claims.Set) bool {
 	return err == nil && found
 }
 
-// isFirst reports whether a logout token is used for the first time. It records the use.
-func (h *logoutHandler) isFirst(key *factcache.Key, set *claims.Set, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if _, seen := h.seen.Get(key, now); seen {
-		return false
-	}
-	h.seen.Put(key, struct{}{}, time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew), now)
-	return true
+var (
+	errReplayFull   = errors.New("it is full")
+	errReplayFails  = errors.New("it returns an error")
+	errReplayPanics = errors.New("it panics")
+)
+
+// use records in Config.Replay that a logout token was used, and reports whether this was the first
+// use. The error is an outage. It does not contain the text of the store's error, which may contain
+// the address of a server.
+func (h *logoutHandler) use(
+	ctx context.Context, set *claims.Set, until time.Time,
+) (first bool, err error) {
+	defer func() {
+		switch {
+		case recover() != nil:
+			first, err = false, errReplayPanics
+		case errors.Is(err, replay.ErrFull):
+			err = errReplayFull
+		case err != nil:
+			err = errReplayFails
+		}
+		if err == nil || ctx.Err() == nil { // otherwise, the sender of the logout token went away
+			h.validator.report.change("replay store", err,
+				"the use of logout tokens can't be recorded, so the responses to them are 503",
+				"the use of logout tokens is recorded again")
+		}
+		if err != nil {
+			err = unavailable(fmt.Errorf("the replay store: %w", err))
+		}
+	}()
+	return h.validator.cfg.Replay.Use(ctx, "logout "+set.Issuer, set.ID, until)
 }

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/xenaauth/xenaauth/replay"
 )
 
 // Config says which access tokens a [Validator] accepts. Audiences is required. Every other field
@@ -147,6 +149,12 @@ type Config struct {
 	// RevocationBus sends the revocations of [Validator.Revoke] to other instances. If nil, a
 	// revocation has an effect on this instance only.
 	RevocationBus RevocationBus
+	// Replay records which logout tokens were used, so that [Validator.LogoutHandler] accepts each
+	// of them once. All instances of a service need one store that they share, such as that of
+	// package rediscache in adapters. If nil, each Validator has a store in memory, and a logout
+	// token is accepted once by each instance. Proofs of possession are not recorded here: package
+	// dpop has a store in its own Config.
+	Replay replay.Store
 
 	// HTTPClient fetches the metadata and the key set, and sends introspection calls. Redirects are
 	// not followed. Each call takes at most 5 seconds (Introspection.Timeout for introspection). If

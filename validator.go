@@ -9,6 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 	"github.com/xenaauth/xenaauth/internal/refresh"
 	"github.com/xenaauth/xenaauth/internal/revocations"
+	"github.com/xenaauth/xenaauth/replay"
 )
 
 // TokenValidator returns the user of an access token. A [Middleware] calls it for each token.
@@ -45,6 +46,9 @@ func NewValidator(cfg Config) (*Validator, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
+	if cfg.Replay == nil {
+		cfg.Replay = replay.NewLocal(replay.Options{})
+	}
 	report := &reporter{logger: cfg.Logger, issuer: cfg.Issuer}
 	v := &Validator{cfg: cfg, policy: newPolicy(cfg), report: report}
 	v.revoked = revocations.New(HashToken)
