@@ -44,13 +44,13 @@ func (m *Middleware) Challenge(h http.Header, r *http.Request, err error) (statu
 // setPassing sets the header fields of the response to a request that was allowed.
 func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
-	if !ok || c.by != m {
+	if !ok || c.check.by != m {
 		return
 	}
-	if c.optional && !slices.Contains(h["Vary"], "Authorization") {
+	if c.check.optional && !slices.Contains(h["Vary"], "Authorization") {
 		h.Add("Vary", "Authorization")
 	}
-	for one := c.confirmed; one != nil; one = one.next {
+	for one := c.check.confirmed; one != nil; one = one.next {
 		one.proof.Respond(h, r, nil)
 	}
 }

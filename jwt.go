@@ -50,17 +50,33 @@ var errOpaque = errors.New("not a JWT")
 // verify returns the user of a JWT, if its claims satisfy the policy and a key of the issuer
 // verifies its signature. If text does not have three segments, the error is errOpaque.
 //
-// The facts come from the table of tokens in use, or from the cache, or else the JWT is parsed. The
-// claims are checked before the signature, so a forged token with bad claims costs no verification.
+// The facts about the JWT come from the table of tokens in use, or else from verifyOther.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*User, error) {
+	if facts, inUse := v.hot.Get(text); inUse {
+		if err := v.policy.check(ctx, text, &facts.user, nil, claims.JWT, now); err != nil {
+			return nil, err
+		}
+		published, err := v.signatures.issuer.keys.Get(ctx, now)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		if facts.holds(published.keys) {
+			return &facts.user, nil
+		}
+		v.hot.Delete(text) // the issuer has withdrawn the key that verified the signature
+	}
+	return v.verifyOther(ctx, text, now)
+}
+
+// verifyOther is verify for a JWT that is not in the table of tokens in use. The facts about the
+// JWT come from the cache, or else the JWT is parsed. The claims are checked before the signature,
+// so a forged token with bad claims costs no verification.
+func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) (*User, error) {
 	for {
 		var token splitJWT
-		facts, inUse := v.hot.Get(text)
-		if !inUse {
-			var err error
-			if facts, err = v.lookup(text, &token, now); err != nil {
-				return nil, err
-			}
+		facts, err := v.lookup(text, &token, now)
+		if err != nil {
+			return nil, err
 		}
 		if err := v.policy.check(ctx, text, &facts.user, token.header, claims.JWT, now); err != nil {
 			// No key could make these claims good, so the token is refused with 401, and not with
@@ -86,17 +102,12 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 			return nil, unavailable(err)
 		}
 		if facts.holds(published.keys) {
-			if !inUse {
-				v.hot.Put(text, facts, facts.size())
-			}
+			v.hot.Put(text, facts, facts.size())
 			return &facts.user, nil
 		}
 		// The issuer has withdrawn the key that verified the signature. Verify again: another key
 		// of the issuer may verify it.
-		v.hot.Delete(text)
-		if !inUse {
-			v.cache.Delete(&token.key)
-		}
+		v.cache.Delete(&token.key)
 	}
 }
 

@@ -74,6 +74,9 @@ type Middleware struct {
 	needsScope bool
 	rendered   renderings
 	log        refusalLog
+	// required and optional are the checks of requests without a proof of possession: for a route
+	// that requires a token, and for a route that does not.
+	required, optional check
 }
 
 // NewMiddleware returns a middleware that validates tokens with v.
@@ -92,6 +95,7 @@ func NewMiddleware(v TokenValidator, opts *Options) *Middleware {
 		panic("xenaauth: nil TokenValidator")
 	}
 	m := &Middleware{validator: v}
+	m.required, m.optional = check{by: m}, check{by: m, optional: true}
 	if opts != nil {
 		m.opts = *opts
 	}
@@ -245,7 +249,7 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 	if m.opts.Event != nil {
 		return m.checkAndReport(r, rs, optional)
 	}
-	allowed, user, err := m.check(r, rs, m.contextOf(r), optional, nil)
+	allowed, user, err := m.check(r, rs, optional, nil)
 	if err != nil {
 		e := m.typed(asError(err))
 		m.logRefusal(r, user, e)
@@ -263,7 +267,7 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 			m.report(r, nil, errUndecided, t)
 		}
 	}()
-	allowed, user, err := m.check(r, rs, m.contextOf(r), optional, t)
+	allowed, user, err := m.check(r, rs, optional, t)
 	checked = true
 	if err != nil {
 		e := m.typed(asError(err))
@@ -278,34 +282,28 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	return allowed, nil
 }
 
-// check decides about a request. before is the result of an earlier guard for the same credentials,
-// or nil. If a request with a valid token is refused, check also returns the user, for the log and
+// check decides about a request. If a request with a valid token is refused, check also returns the user, for the log and
 // the event.
 func (m *Middleware) check(
-	r *http.Request, rs []Requirement, before *userContext, optional bool, t *trace,
+	r *http.Request, rs []Requirement, optional bool, t *trace,
 ) (*http.Request, *User, error) {
-	var c bearer.Credentials
-	if before != nil {
-		c = before.credentials
-	} else {
-		c = bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
-	}
+	c := bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
+	before := m.contextOf(r) // of an earlier guard for the same credentials, or nil
 	var user *User
 	var list *confirmed
 	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
 	switch {
 	case anonymous:
-	case before != nil && m.isCurrent(before):
-		user, list = before.user, before.confirmed
+	case before != nil && m.isCurrent(before.user, c.Token()):
+		user, list = before.user, before.check.confirmed
 	default:
 		var err error
 		if user, list, err = m.authenticate(r, &c, t); err != nil {
 			return nil, nil, withScopes(err, rs, nil)
 		}
 	}
-	if before == nil || before.user != user || before.optional != optional {
-		ctx := r.Context()
-		r = r.WithContext(&userContext{ctx, user, m, c, list, optional})
+	if before == nil || before.user != user || before.check.optional != optional {
+		r = withUser(r, userContext{r.Context(), user, c.Line, m.checked(optional, list)})
 	}
 	if anonymous {
 		return r, nil, nil

@@ -188,10 +188,10 @@ func targetOf(r *http.Request) string {
 // credentials, and the key that value names. This guard may belong to another middleware.
 func wasConfirmed(r *http.Request, proof Proof, value string) bool {
 	for c := range userContexts(r.Context()) {
-		if !c.confirmed.isFor(r) || !c.credentials.Same(r.Header["Authorization"]) {
+		if !c.check.confirmed.isFor(r) || !bearer.Same(c.field, r.Header["Authorization"]) {
 			continue
 		}
-		for one := c.confirmed; one != nil; one = one.next {
+		for one := c.check.confirmed; one != nil; one = one.next {
 			if one.proof == proof && one.value == value {
 				return true
 			}

@@ -231,12 +231,32 @@ type userKey struct{}
 // with another Authorization field, or without one, that request does not get the user.
 type userContext struct {
 	context.Context
-	user *User // nil if the request has no user
-	// by is the middleware that checked the request, or nil if ContextWithUser put the user there.
-	by          *Middleware
-	credentials bearer.Credentials
-	confirmed   *confirmed // the proofs of possession that were confirmed for this request
-	optional    bool       // the route accepts requests without a token
+	user  *User  // nil if the request has no user
+	field string // the Authorization field of the request, or "" if the request has none
+	check *check
+}
+
+// check says how a middleware checked a request. It is separate from userContext, so that all
+// requests without a proof of possession share two values: Middleware.required and
+// Middleware.optional.
+type check struct {
+	by        *Middleware // nil if ContextWithUser put the user into the context
+	optional  bool        // the route accepts requests without a token
+	confirmed *confirmed  // the proofs of possession that were confirmed for the request
+}
+
+// unchecked is the check of a context that does not come from a middleware.
+var unchecked check
+
+// checked returns the check of a request by m.
+func (m *Middleware) checked(optional bool, list *confirmed) *check {
+	switch {
+	case list != nil:
+		return &check{m, optional, list}
+	case optional:
+		return &m.optional
+	}
+	return &m.required
 }
 
 func (c *userContext) Value(key any) any {
@@ -252,6 +272,17 @@ func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Conte
 // GoString hides the credentials too.
 func (c *userContext) GoString() string { return c.String() }
 
+// withUser returns a copy of r whose context is c. The copy and its context are one allocation,
+// because the middleware needs both for every request that it allows.
+func withUser(r *http.Request, c userContext) *http.Request {
+	both := &struct {
+		request http.Request
+		context userContext
+	}{context: c}
+	both.request = *r.WithContext(&both.context)
+	return &both.request
+}
+
 // contextOf returns the result of an earlier guard of this middleware for the same credentials, or
 // nil.
 func (m *Middleware) contextOf(r *http.Request) *userContext {
@@ -265,7 +296,7 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 // isFor reports whether c is the result of a guard of this middleware for the request r: for its
 // credentials, and for its target if a proof of possession was confirmed.
 func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
-	return c.by == m && c.credentials.Same(r.Header["Authorization"]) && c.confirmed.isFor(r)
+	return c.check.by == m && bearer.Same(c.field, r.Header["Authorization"]) && c.check.confirmed.isFor(r)
 }
 
 // hasReported reports whether an earlier guard of this middleware has reported that r is allowed.
@@ -291,17 +322,18 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 	}
 }
 
-// isCurrent reports whether the token that an earlier guard validated is still valid. If the
-// validator can't tell, isCurrent returns false, and the token is validated again.
-func (m *Middleware) isCurrent(c *userContext) bool {
-	if c.user == nil || m.inner == nil {
+// isCurrent reports whether a token that an earlier guard validated is still valid. u is the user
+// of the token, or nil. If the validator can't tell, isCurrent returns false, and the token is
+// validated again.
+func (m *Middleware) isCurrent(u *User, token string) bool {
+	if u == nil || m.inner == nil {
 		return false
 	}
 	now := time.Now() // the time of this check: the context may be used after the token has expired
-	if exp := c.user.ExpiresAt(); !exp.IsZero() && now.After(exp) {
+	if exp := u.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false
 	}
-	return !m.inner.isRevoked(c.user, c.credentials.Token(), now)
+	return !m.inner.isRevoked(u, token, now)
 }
 
 // UserFromContext returns the user in the context of a request. A [Middleware] puts the user there,
@@ -317,14 +349,14 @@ func UserFromContext(ctx context.Context) (*User, bool) {
 // ContextWithUser returns a context with the user u, for unit tests of handlers. A [Middleware]
 // ignores this user: it requires a token.
 func ContextWithUser(ctx context.Context, u *User) context.Context {
-	return &userContext{Context: ctx, user: u}
+	return &userContext{Context: ctx, user: u, check: &unchecked}
 }
 
 // withoutUser returns r with a context without a user. It hides a user that other code has put
 // there.
 func withoutUser(r *http.Request) *http.Request {
 	if _, planted := UserFromContext(r.Context()); planted {
-		return r.WithContext(&userContext{Context: r.Context()})
+		return r.WithContext(&userContext{Context: r.Context(), check: &unchecked})
 	}
 	return r
 }

@@ -169,6 +169,6 @@ func TestWrappedAllocations(t *testing.T) {
 		run := func() { h.ServeHTTP(w, r) }
 		run()
 		run()
-		require.LessOrEqual(t, testing.AllocsPerRun(200, run), 2.0, name)
+		require.LessOrEqual(t, testing.AllocsPerRun(200, run), 1.0, name)
 	}
 }

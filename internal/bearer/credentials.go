@@ -42,17 +42,17 @@ func (c *Credentials) Token() string {
 	return c.Line[c.start:]
 }
 
-// Same reports whether Parse would return c for these lines of an Authorization field. It returns
-// false if the field is repeated.
-func (c *Credentials) Same(lines []string) bool {
+// Same reports whether lines are the lines of an Authorization field with the value line. If line
+// is "", Same reports whether the field is missing. It returns false if the field is repeated.
+func Same(line string, lines []string) bool {
 	if len(lines) == 0 {
-		return c.Kind == None
+		return line == ""
 	}
-	return len(lines) == 1 && c.Kind != None && c.Line == lines[0]
+	return len(lines) == 1 && line != "" && line == lines[0]
 }
 
 // Parse parses the lines of an Authorization field. accepted are the names of the accepted schemes,
-// at most 256. maxToken is the largest length of the token, in bytes.
+// at least one and at most 256. maxToken is the largest length of the token, in bytes.
 //
 // Parse does not check the characters of the token. A caller that finds the token in a cache does
 // not need that check.
@@ -64,17 +64,20 @@ func Parse(lines []string, accepted []string, maxToken int) Credentials {
 		return Credentials{Kind: Malformed} // two servers could choose different lines
 	}
 	line := lines[0]
-	// If the scheme is longer than maxScheme, the cut text equals no accepted scheme.
-	scheme, _, _ := strings.Cut(line[:min(len(line), maxScheme)], " ")
-	if !IsToken(scheme) {
-		return Credentials{Line: line, Kind: Malformed}
-	}
-	place := 0
-	for place < len(accepted) && !strings.EqualFold(scheme, accepted[place]) {
-		place++
-	}
-	if place == len(accepted) {
-		return Credentials{Line: line, Kind: Other}
+	scheme, place := accepted[0], 0
+	// Most clients write the first accepted scheme with these capital letters.
+	if !strings.HasPrefix(line, scheme) || len(line) == len(scheme) || line[len(scheme)] != ' ' {
+		// If the scheme is longer than maxScheme, the cut text equals no accepted scheme.
+		scheme, _, _ = strings.Cut(line[:min(len(line), maxScheme)], " ")
+		if !IsToken(scheme) {
+			return Credentials{Line: line, Kind: Malformed}
+		}
+		for place < len(accepted) && !strings.EqualFold(scheme, accepted[place]) {
+			place++
+		}
+		if place == len(accepted) {
+			return Credentials{Line: line, Kind: Other}
+		}
 	}
 	c := Credentials{Line: line, Kind: Malformed, Scheme: uint8(place)}
 	start := len(scheme)
