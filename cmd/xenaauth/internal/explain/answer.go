@@ -4,36 +4,8 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
-
-// State is the result of one step.
-type State string
-
-// These are the possible results.
-const (
-	Held       State = "held"
-	Failed     State = "failed"
-	Unknown    State = "unknown" // the issuer did not respond, so the step has no result
-	NotReached State = "not reached"
-)
-
-// Step is one step of the check of a token.
-type Step struct {
-	Name  string `json:"name"`
-	State State  `json:"state"`
-	// Found is what the token contains about the step. Found is set only if the check of this step
-	// passed.
-	Found string `json:"found,omitempty"`
-	// Why and Fix are set only for the step that failed.
-	Why string `json:"why,omitempty"`
-	Fix string `json:"fix,omitempty"`
-}
-
-// Claim is a claim with its value as JSON.
-type Claim struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
 
 // Answer is the output of the command.
 type Answer struct {
@@ -43,13 +15,8 @@ type Answer struct {
 	Status  int    `json:"status,omitempty"`
 	// Challenge has the values of the field WWW-Authenticate that the client gets.
 	Challenge []string `json:"challenge,omitempty"`
-	Steps     []Step   `json:"steps"`
-	// Claims are from the token or from the introspection response.
-	Claims []Claim `json:"claims,omitempty"`
-	// Verified reports whether the claims are really from the issuer: the signature is valid, or
-	// the claims are from an introspection response.
-	Verified bool   `json:"verified"`
-	User     string `json:"user,omitempty"`
+	tokencheck.Explanation
+	User string `json:"user,omitempty"`
 }
 
 // Text implements [console.Answer].
@@ -61,9 +28,9 @@ func (a *Answer) Text(t *console.Text) {
 	var rest []string
 	for _, s := range a.Steps {
 		switch s.State {
-		case Held:
+		case tokencheck.Held:
 			t.Good("%-*s  %s", width, s.Name, s.Found)
-		case NotReached:
+		case tokencheck.NotReached:
 			rest = append(rest, s.Name)
 		default:
 			t.Bad("%-*s  %s", width, s.Name, s.Why)

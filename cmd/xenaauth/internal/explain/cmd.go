@@ -1,7 +1,6 @@
 // Package explain implements the command "explain", which shows step by step how a token is
-// checked. A Middleware with the configuration of the service makes the decision. The command does
-// not decide anything: it uses the reason and the cause of the refusal to find the step that
-// failed.
+// checked. A Middleware with the configuration of the service makes the decision, and package
+// tokencheck explains it.
 package explain
 
 import (
@@ -17,6 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
 // Cmd is the command "explain". It explains the token on standard input.
@@ -80,11 +80,16 @@ func explain(
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	allowed, err := m.Check(r, requirement)
-	e := explanation{cfg: cfg, token: token, scopes: scopes, offline: offline, recorder: recorder}
-	e.read()
+	check := tokencheck.Check{
+		Config: cfg, Token: token, Scopes: scopes, Offline: offline,
+		JWKS:          body(recorder, recording.JWKS),
+		Introspection: body(recorder, recording.Introspection),
+	}
 	if err == nil {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
-		return e.answer(nil, nil, fmt.Sprint(user)), nil
+		return &Answer{
+			Outcome: xenaauth.OutcomeAllowed, Explanation: tokencheck.Explain(check), User: fmt.Sprint(user),
+		}, nil
 	}
 	header := make(http.Header)
 	m.Challenge(header, r, err)
@@ -92,7 +97,23 @@ func explain(
 	if !ok {
 		refusal = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable, Err: err}
 	}
-	return e.answer(refusal, header.Values("WWW-Authenticate"), ""), nil
+	check.Refusal = refusal
+	a := &Answer{
+		Outcome: xenaauth.OutcomeRefused, Reason: string(refusal.Reason), Status: refusal.StatusCode(),
+		Challenge: header.Values("WWW-Authenticate"), Explanation: tokencheck.Explain(check),
+	}
+	if a.Status == http.StatusServiceUnavailable {
+		a.Outcome = xenaauth.OutcomeUnavailable
+	}
+	return a, nil
+}
+
+// body returns the last response with status 200 to a call for a document, or "".
+func body(recorder *recording.Recorder, document recording.Document) string {
+	if call, ok := recorder.Last(document); ok && call.Status == http.StatusOK {
+		return call.Body
+	}
+	return ""
 }
 
 // offline returns cfg with another HTTP client. This client serves the key set from a file, so that

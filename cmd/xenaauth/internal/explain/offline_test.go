@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -25,10 +26,10 @@ func TestOffline(t *testing.T) {
 		step        string
 	}{
 		{name: "good", token: jwt, outcome: "allowed"},
-		{name: "another key", token: other.JWT(xenaauthtest.Token{}), outcome: "refused", step: stepKeys},
-		{name: "opaque", token: issuer.Opaque(xenaauthtest.Token{}), outcome: "unavailable", step: stepIntrospection},
+		{name: "another key", token: other.JWT(xenaauthtest.Token{}), outcome: "refused", step: tokencheck.StepKeys},
+		{name: "opaque", token: issuer.Opaque(xenaauthtest.Token{}), outcome: "unavailable", step: tokencheck.StepIntrospection},
 		{
-			name: "introspected too", token: jwt, outcome: "unavailable", step: stepIntrospection,
+			name: "introspected too", token: jwt, outcome: "unavailable", step: tokencheck.StepIntrospection,
 			config: func(c *xenaauth.Config) { c.RequireActive = true },
 		},
 	} {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -44,8 +45,8 @@ func stopped(t *testing.T, a *Answer) string {
 	at := ""
 	for _, s := range a.Steps {
 		switch {
-		case s.State == Held && at == "", s.State == NotReached && at != "":
-		case (s.State == Failed || s.State == Unknown) && at == "":
+		case s.State == tokencheck.Held && at == "", s.State == tokencheck.NotReached && at != "":
+		case (s.State == tokencheck.Failed || s.State == tokencheck.Unknown) && at == "":
 			at = s.Name
 			if s.Why == "" || s.Fix == "" {
 				t.Errorf("%s: why %q, fix %q", s.Name, s.Why, s.Fix)
@@ -93,76 +94,76 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 		{name: "good", token: jwt(Token{}), scopes: []string{"testapi"}},
 		{
 			name: "a space", token: func(*Issuer) string { return "ab cd" },
-			reason: "malformed_request", step: stepToken,
+			reason: "malformed_request", step: tokencheck.StepToken,
 		},
 		{
 			name: "opaque", token: func(i *Issuer) string { return i.Opaque(Token{}) },
-			reason: "malformed_token", step: stepToken,
+			reason: "malformed_token", step: tokencheck.StepToken,
 		},
 		{
 			name: "too long", token: jwt(Token{}),
 			config: func(c *xenaauth.Config) { c.MaxTokenLength = 500 },
-			reason: "malformed_token", step: stepToken,
+			reason: "malformed_token", step: tokencheck.StepToken,
 		},
-		{name: "alg none", token: header(claimSet{"alg": "none"}), reason: "algorithm", step: stepHeader},
-		{name: "crit", token: header(claimSet{"crit": []string{"x"}}), reason: "algorithm", step: stepHeader},
+		{name: "alg none", token: header(claimSet{"alg": "none"}), reason: "algorithm", step: tokencheck.StepHeader},
+		{name: "crit", token: header(claimSet{"crit": []string{"x"}}), reason: "algorithm", step: tokencheck.StepHeader},
 		{
-			name: "header not JSON", reason: "malformed_token", step: stepHeader,
+			name: "header not JSON", reason: "malformed_token", step: tokencheck.StepHeader,
 			token: func(i *Issuer) string { return i.SignBytes([]byte("{x"), []byte("{}")) },
 		},
 		{
-			name: "claims not JSON", reason: "malformed_token", step: stepClaims,
+			name: "claims not JSON", reason: "malformed_token", step: tokencheck.StepClaims,
 			token: func(i *Issuer) string { return i.SignBytes([]byte(`{"alg":"RS256"}`), []byte("{x")) },
 		},
-		{name: "exp a string", token: with(claimSet{"exp": "soon"}), reason: "claims", step: stepClaims},
-		{name: "iss", token: with(claimSet{"iss": "https://x.example"}), reason: "issuer", step: stepIssuer},
-		{name: "typ", token: header(claimSet{"typ": "logout+jwt"}), reason: "token_type", step: stepKind},
-		{name: "nonce", token: with(claimSet{"nonce": "n"}), reason: "token_type", step: stepKind},
-		{name: "token_use", token: with(claimSet{"token_use": "id"}), reason: "token_type", step: stepKind},
-		{name: "no exp", token: with(claimSet{"exp": nil}), reason: "claims", step: stepTimes},
-		{name: "expired", token: jwt(Token{Lifetime: -time.Hour}), reason: "expired", step: stepTimes},
+		{name: "exp a string", token: with(claimSet{"exp": "soon"}), reason: "claims", step: tokencheck.StepClaims},
+		{name: "iss", token: with(claimSet{"iss": "https://x.example"}), reason: "issuer", step: tokencheck.StepIssuer},
+		{name: "typ", token: header(claimSet{"typ": "logout+jwt"}), reason: "token_type", step: tokencheck.StepKind},
+		{name: "nonce", token: with(claimSet{"nonce": "n"}), reason: "token_type", step: tokencheck.StepKind},
+		{name: "token_use", token: with(claimSet{"token_use": "id"}), reason: "token_type", step: tokencheck.StepKind},
+		{name: "no exp", token: with(claimSet{"exp": nil}), reason: "claims", step: tokencheck.StepTimes},
+		{name: "expired", token: jwt(Token{Lifetime: -time.Hour}), reason: "expired", step: tokencheck.StepTimes},
 		{
 			name: "early", token: with(claimSet{"nbf": time.Now().Add(time.Hour).Unix()}),
-			reason: "not_yet_valid", step: stepTimes,
+			reason: "not_yet_valid", step: tokencheck.StepTimes,
 		},
-		{name: "long", token: jwt(Token{Lifetime: 2 * time.Hour}), reason: "lifetime", step: stepTimes},
-		{name: "aud the client", token: with(claimSet{"aud": client}), reason: "token_type", step: stepAudience},
-		{name: "aud", token: with(claimSet{"aud": "x"}), reason: "audience", step: stepAudience},
-		{name: "no client", token: with(claimSet{"client_id": nil}), reason: "claims", step: stepParties},
-		{name: "empty sub", token: with(claimSet{"sub": ""}), reason: "claims", step: stepParties},
+		{name: "long", token: jwt(Token{Lifetime: 2 * time.Hour}), reason: "lifetime", step: tokencheck.StepTimes},
+		{name: "aud the client", token: with(claimSet{"aud": client}), reason: "token_type", step: tokencheck.StepAudience},
+		{name: "aud", token: with(claimSet{"aud": "x"}), reason: "audience", step: tokencheck.StepAudience},
+		{name: "no client", token: with(claimSet{"client_id": nil}), reason: "claims", step: tokencheck.StepParties},
+		{name: "empty sub", token: with(claimSet{"sub": ""}), reason: "claims", step: tokencheck.StepParties},
 		{
 			name: "bound", token: with(claimSet{"cnf": claimSet{"jkt": "x"}}),
-			reason: "confirmation", step: stepBinding,
+			reason: "confirmation", step: tokencheck.StepBinding,
 		},
 		{
 			name: "strict, no jti", token: with(claimSet{"jti": nil, "scope": "testapi"}), config: strict,
-			reason: "claims", step: stepProfile,
+			reason: "claims", step: tokencheck.StepProfile,
 		},
-		{name: "strict, scope a list", token: with(nil), config: strict, reason: "claims", step: stepProfile},
+		{name: "strict, scope a list", token: with(nil), config: strict, reason: "claims", step: tokencheck.StepProfile},
 		{
 			name: "no scope", token: jwt(Token{Claims: claimSet{"scope": nil}, Header: claimSet{"typ": "JWT"}}),
-			reason: "token_type", step: stepScopeClaim,
+			reason: "token_type", step: tokencheck.StepScopeClaim,
 		},
-		{name: "kid", token: header(claimSet{"kid": "x", "x5t": "y"}), reason: "unknown_key", step: stepKeys},
-		{name: "alg without key", token: header(claimSet{"alg": "ES256"}), reason: "algorithm", step: stepKeys},
+		{name: "kid", token: header(claimSet{"kid": "x", "x5t": "y"}), reason: "unknown_key", step: tokencheck.StepKeys},
+		{name: "alg without key", token: header(claimSet{"alg": "ES256"}), reason: "algorithm", step: tokencheck.StepKeys},
 		{
 			name: "issuer down", token: jwt(Token{}), issuer: (*Issuer).Down,
-			reason: "unavailable", step: stepKeys,
+			reason: "unavailable", step: tokencheck.StepKeys,
 		},
-		{name: "cut signature", token: cut(42), reason: "signature", step: stepSignature},
+		{name: "cut signature", token: cut(42), reason: "signature", step: tokencheck.StepSignature},
 		{
-			name: "signature not base64", reason: "malformed_token", step: stepSignature,
+			name: "signature not base64", reason: "malformed_token", step: tokencheck.StepSignature,
 			token: func(i *Issuer) string { return i.JWT(Token{}) + "~" },
 		},
-		{name: "client", token: jwt(Token{Machine: true}), reason: "subject", step: stepUser},
+		{name: "client", token: jwt(Token{Machine: true}), reason: "subject", step: tokencheck.StepUser},
 		{
 			name: "scope", token: jwt(Token{}), scopes: []string{"orders"},
-			reason: "insufficient_scope", step: stepRoute,
+			reason: "insufficient_scope", step: tokencheck.StepRoute,
 		},
 		{
 			name: "any audience and no scope", token: jwt(Token{}),
 			config: func(c *xenaauth.Config) { c.Audiences, c.AllowAnyAudience = nil, true },
-			reason: "forbidden", step: stepRoute,
+			reason: "forbidden", step: tokencheck.StepRoute,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -214,50 +215,50 @@ func TestIntrospection(t *testing.T) {
 		{name: "active", token: jwt, config: active, verified: true},
 		{
 			name: "revoked", token: opaque(Token{}), issuer: (*Issuer).Revoke,
-			reason: "inactive", step: stepIntrospection,
+			reason: "inactive", step: tokencheck.StepIntrospection,
 		},
 		{
 			name: "revoked JWT", token: jwt, config: active, issuer: (*Issuer).Revoke,
-			reason: "inactive", step: stepIntrospection, verified: true,
+			reason: "inactive", step: tokencheck.StepIntrospection, verified: true,
 		},
 		{
 			name: "another user", token: jwt, config: active,
 			issuer: body(`{"active":true,"sub":"x","client_id":"9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"}`),
-			reason: "claims", step: stepIntrospection, verified: true,
+			reason: "claims", step: tokencheck.StepIntrospection, verified: true,
 		},
 		{
 			name: "another audience in the response", token: jwt, config: active,
 			issuer: body(`{"active":true,"aud":"x","sub":"104711","client_id":"c"}`),
-			reason: "audience", step: stepIntrospection, verified: true,
+			reason: "audience", step: tokencheck.StepIntrospection, verified: true,
 		},
 		{
 			name: "audience", token: opaque(Token{}), issuer: body(`{"active":true,"aud":"x","client_id":"c"}`),
-			reason: "audience", step: stepAudience, verified: true,
+			reason: "audience", step: tokencheck.StepAudience, verified: true,
 		},
 		{
 			name: "no client", token: opaque(Token{}), issuer: body(`{"active":true,"sub":"x"}`),
-			reason: "claims", step: stepParties, verified: true,
+			reason: "claims", step: tokencheck.StepParties, verified: true,
 		},
 		{
 			name: "client token", token: opaque(Token{Machine: true}),
-			reason: "subject", step: stepUser, verified: true,
+			reason: "subject", step: tokencheck.StepUser, verified: true,
 		},
 		{
 			name: "down", token: opaque(Token{}),
 			issuer: func(i *Issuer, _ string) { i.Down() },
-			reason: "unavailable", step: stepIntrospection,
+			reason: "unavailable", step: tokencheck.StepIntrospection,
 		},
 		{
 			name: "secret", token: opaque(Token{}),
 			config: func(c *xenaauth.Config) { c.Introspection.ClientSecret = "wrong" },
-			reason: "unavailable", step: stepIntrospection,
+			reason: "unavailable", step: tokencheck.StepIntrospection,
 		},
 		{
 			name: "endpoint down after the JWT", token: jwt, config: active,
 			issuer: func(i *Issuer, _ string) {
 				i.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Status: 500})
 			},
-			reason: "unavailable", step: stepIntrospection, verified: true,
+			reason: "unavailable", step: tokencheck.StepIntrospection, verified: true,
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,88 +1,44 @@
-package explain
+package tokencheck
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 	"github.com/xenaauth/xenaauth/internal/claims"
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// answer returns the output of the command. refusal is nil if the token may pass.
-func (e *explanation) answer(refusal *xenaauth.Error, challenge []string, user string) *Answer {
-	a := &Answer{
-		Outcome: xenaauth.OutcomeAllowed, Challenge: challenge, Claims: e.claimList(), User: user,
-	}
-	steps := e.order()
-	stop := len(steps)
-	if refusal != nil {
-		a.Reason, a.Status = string(refusal.Reason), refusal.StatusCode()
-		a.Outcome = xenaauth.OutcomeRefused
-		if a.Status == 503 {
-			a.Outcome = xenaauth.OutcomeUnavailable
-		}
-		// If the failed step is unknown, the answer must not say that the checks of other steps
-		// passed.
-		stop = max(0, slices.Index(steps, e.failing(refusal)))
-	}
-	for i, name := range steps {
-		s := Step{Name: name, State: Held}
-		switch {
-		case i < stop:
-			s.Found = e.found(name)
-		case i > stop:
-			s.State = NotReached
-		default:
-			s.State = Failed
-			if a.Outcome == xenaauth.OutcomeUnavailable {
-				s.State = Unknown
-			}
-			s.Why = e.clean(setting.Variables(setting.Cause(refusal)))
-			s.Fix = e.fix(name, refusal)
-		}
-		a.Steps = append(a.Steps, s)
-		if name == stepSignature || name == stepIntrospection && !e.local {
-			a.Verified = i < stop
-		}
-	}
-	return a
-}
-
 // found returns what the token contains about a step, or "".
 func (e *explanation) found(step string) string {
 	switch step {
-	case stepToken:
-		if jose.IsJWT(e.token) {
-			return fmt.Sprintf("a JWT of %d bytes", len(e.token))
+	case StepToken:
+		if jose.IsJWT(e.Token) {
+			return fmt.Sprintf("a JWT of %d bytes", len(e.Token))
 		}
-		return fmt.Sprintf("an opaque token of %d bytes", len(e.token))
-	case stepHeader:
+		return fmt.Sprintf("an opaque token of %d bytes", len(e.Token))
+	case StepHeader:
 		if e.header == nil {
 			return ""
 		}
 		return fmt.Sprintf("alg %s, kid %s, typ %s",
 			shown(e.header.Algorithm), shown(e.header.KeyID), shown(e.header.Type))
-	case stepKeys:
+	case StepKeys:
 		return e.foundKeys()
-	case stepSignature:
+	case StepSignature:
 		return "verified with a key of the issuer"
-	case stepIntrospection:
-		if !e.asked {
+	case StepIntrospection:
+		if !e.asked() {
 			return ""
 		}
-		call, _ := e.recorder.Last(recording.Introspection)
-		if set, err := claims.Parse(call.Body, claims.Answer); err == nil {
+		if set, err := claims.Parse(e.Introspection, claims.Answer); err == nil {
 			return fmt.Sprintf("active %t", set.Active)
 		}
 		return "a response that can't be read"
-	case stepRoute:
+	case StepRoute:
 		return e.foundRoute()
 	}
 	if e.set == nil {
@@ -94,43 +50,42 @@ func (e *explanation) found(step string) string {
 func (e *explanation) foundClaims(step string) string {
 	s := e.set
 	switch step {
-	case stepClaims:
+	case StepClaims:
 		return fmt.Sprintf("%d claims", len(e.claimList()))
-	case stepIssuer:
+	case StepIssuer:
 		return "iss " + shown(s.Issuer)
-	case stepKind:
+	case StepKind:
 		if e.header != nil {
 			return "typ " + shown(e.header.Type)
 		}
 		return "token_type " + shown(s.TokenType)
-	case stepTimes:
+	case StepTimes:
 		return fmt.Sprintf("nbf %s, exp %s, now %s",
 			moment(s.NotBefore), moment(s.ExpiresAt), moment(time.Now().Unix()))
-	case stepAudience:
+	case StepAudience:
 		return "aud " + list(s.Audience)
-	case stepParties:
+	case StepParties:
 		return "client_id " + shown(s.ClientID)
-	case stepBinding:
+	case StepBinding:
 		if s.Has&claims.Cnf != 0 {
 			return "cnf binds the token to a key"
 		}
 		return "no cnf: a bearer token"
-	case stepProfile:
+	case StepProfile:
 		return "RFC 9068"
-	case stepScopeClaim:
+	case StepScopeClaim:
 		return "scope " + list(s.Scopes)
-	case stepUser:
+	case StepUser:
 		return "sub " + shown(s.Subject)
 	}
 	return ""
 }
 
 func (e *explanation) foundKeys() string {
-	call, ok := e.recorder.Last(recording.JWKS)
-	if !ok || e.header == nil {
+	if e.JWKS == "" || e.header == nil {
 		return ""
 	}
-	keys, err := jose.ParseKeySet(call.Body)
+	keys, err := jose.ParseKeySet(e.JWKS)
 	if err != nil {
 		return ""
 	}
@@ -139,10 +94,10 @@ func (e *explanation) foundKeys() string {
 }
 
 func (e *explanation) foundRoute() string {
-	if len(e.scopes) == 0 {
+	if len(e.Scopes) == 0 {
 		return "requires no scope: see --scope"
 	}
-	return "requires " + list(e.scopes) + ", which the token has"
+	return "requires " + list(e.Scopes) + ", which the token has"
 }
 
 // shown quotes a value from the token.
@@ -217,10 +172,10 @@ func (e *explanation) claimList() (list []Claim) {
 // clean removes tokens from a text: the token that is explained, the signature of this token, and
 // other JWTs. A claim may contain a JWT.
 func (e *explanation) clean(text string) string {
-	if e.token != "" {
-		text = strings.ReplaceAll(text, e.token, "[token]")
+	if e.Token != "" {
+		text = strings.ReplaceAll(text, e.Token, "[token]")
 	}
-	if token, ok := jose.Split(e.token); ok && len(token.Signature()) > 20 {
+	if token, ok := jose.Split(e.Token); ok && len(token.Signature()) > 20 {
 		text = strings.ReplaceAll(text, token.Signature(), "[signature]")
 	}
 	isGap := func(r rune) bool { return strings.ContainsRune("\"\\ \t,:;[]{}()", r) }

@@ -1,4 +1,4 @@
-package explain
+package tokencheck
 
 import (
 	"fmt"
@@ -49,7 +49,7 @@ var fixes = map[xenaauth.Reason]string{
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable
-	if step == stepIntrospection && answered {
+	if step == StepIntrospection && answered {
 		return "The introspection response of the issuer does not fit the configuration. Compare " +
 			"the claims of both."
 	}
@@ -73,7 +73,7 @@ func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	case xenaauth.ReasonInsufficientScope:
 		return e.fixScope()
 	case xenaauth.ReasonUnavailable:
-		if e.offline {
+		if e.Offline {
 			return "This step needs the issuer: run the command without --offline."
 		}
 		return askDoctor
@@ -159,7 +159,7 @@ func (e *explanation) fixScope() string {
 	if e.set != nil {
 		have = e.set.Scopes
 	}
-	for _, want := range e.scopes {
+	for _, want := range e.Scopes {
 		if slices.Contains(have, want) {
 			continue
 		}

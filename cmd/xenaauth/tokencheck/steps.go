@@ -1,0 +1,171 @@
+package tokencheck
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// These are the names of the steps.
+const (
+	StepToken         = "token"
+	StepHeader        = "header"
+	StepClaims        = "claims"
+	StepIssuer        = "issuer"
+	StepKind          = "token type"
+	StepTimes         = "times"
+	StepAudience      = "audience"
+	StepParties       = "client"
+	StepBinding       = "binding"
+	StepProfile       = "profile"
+	StepScopeClaim    = "scope claim"
+	StepKeys          = "keys"
+	StepSignature     = "signature"
+	StepIntrospection = "introspection"
+	StepUser          = "user"
+	StepRoute         = "route"
+)
+
+// policySteps are the steps that check the claims.
+var policySteps = []string{
+	StepIssuer, StepKind, StepTimes, StepAudience, StepParties, StepBinding, StepProfile,
+}
+
+// order returns the steps in the order in which the Validator makes them.
+func (e *explanation) order() (steps []string) {
+	policy := policySteps
+	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
+		policy = slices.DeleteFunc(slices.Clone(policy), func(s string) bool { return s == StepProfile })
+	}
+	steps = append(steps, StepToken)
+	if e.local {
+		steps = append(steps, StepHeader, StepClaims)
+		steps = append(steps, policy...)
+		if e.Config.Profile != xenaauth.ProfileRFC9068 {
+			steps = append(steps, StepScopeClaim)
+		}
+		steps = append(steps, StepKeys, StepSignature)
+		if e.Config.RequireActive {
+			steps = append(steps, StepIntrospection)
+		}
+	} else if e.Config.Introspection != nil {
+		steps = append(append(steps, StepIntrospection), policy...)
+	}
+	return append(steps, StepUser, StepRoute)
+}
+
+// failing returns the step that failed. It finds the step from the reason of the refusal and from
+// the first words of the cause, which name a claim or a document.
+func (e *explanation) failing(refusal *xenaauth.Error) string {
+	cause := setting.Cause(refusal)
+	step := e.failingPolicy(refusal, cause)
+	if step == "" {
+		step = e.failingElsewhere(refusal, cause)
+	}
+	if e.local && e.Config.RequireActive && e.asked() && step != StepUser && step != StepRoute {
+		return StepIntrospection // the JWT is valid, so the issuer's response is the cause
+	}
+	return step
+}
+
+// failingPolicy returns the step that failed if the claims caused the refusal. Otherwise it returns
+// "".
+func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) string {
+	switch refusal.Reason {
+	case xenaauth.ReasonIssuer:
+		return StepIssuer
+	case xenaauth.ReasonAudience:
+		return StepAudience
+	case xenaauth.ReasonExpired, xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime:
+		return StepTimes
+	case xenaauth.ReasonConfirmation:
+		return StepBinding
+	case xenaauth.ReasonTokenType:
+		switch {
+		case strings.HasPrefix(cause, "scope and scp are missing"):
+			return StepScopeClaim
+		case strings.HasPrefix(cause, "an audience"):
+			return StepAudience
+		}
+		return StepKind
+	case xenaauth.ReasonClaims:
+		switch {
+		case e.local && e.setErr != nil:
+			return StepClaims
+		case strings.HasPrefix(cause, "introspection response"):
+			return StepIntrospection
+		case strings.HasPrefix(cause, "exp "):
+			return StepTimes
+		case e.Config.Profile == xenaauth.ProfileRFC9068 && isProfile(cause):
+			return StepProfile
+		}
+		return StepParties
+	}
+	return ""
+}
+
+// isProfile reports whether a cause is about a claim that RFC 9068 requires and other profiles
+// don't.
+func isProfile(cause string) bool {
+	name, rest, _ := strings.Cut(cause, " ")
+	return rest == "is missing" && slices.Contains([]string{"aud", "sub", "iat", "jti"}, name) ||
+		cause == "scope is not a string"
+}
+
+// failingElsewhere returns the step that failed if the claims did not cause the refusal.
+func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) string {
+	switch refusal.Reason {
+	case xenaauth.ReasonAlgorithm:
+		if e.headerErr == nil && strings.HasPrefix(cause, "the issuer publishes no key") {
+			return StepKeys
+		}
+		return StepHeader
+	case xenaauth.ReasonMalformedToken:
+		return e.malformed()
+	case xenaauth.ReasonUnknownKey:
+		return StepKeys
+	case xenaauth.ReasonSignature:
+		return StepSignature
+	case xenaauth.ReasonInactive:
+		return StepIntrospection
+	case xenaauth.ReasonSubject, xenaauth.ReasonRevoked:
+		return StepUser
+	case xenaauth.ReasonInsufficientScope, xenaauth.ReasonForbidden:
+		return StepRoute
+	case xenaauth.ReasonUnavailable:
+		fetched := strings.HasPrefix(cause, "key set:") ||
+			strings.HasPrefix(cause, "metadata:") && e.Config.JWKSURL == ""
+		switch {
+		case !e.local:
+			return StepIntrospection
+		case fetched:
+			return StepKeys
+		case cause == jose.ErrTries.Error():
+			return StepSignature
+		case e.Config.RequireActive:
+			return StepIntrospection
+		}
+		return StepKeys
+	}
+	return StepToken
+}
+
+// malformed returns the step of the part of the token that is malformed.
+func (e *explanation) malformed() string {
+	limit := e.Config.MaxTokenLength
+	if limit == 0 {
+		limit = xenaauth.DefaultMaxTokenLength
+	}
+	switch {
+	case !e.local, len(e.Token) > limit:
+		return StepToken
+	case e.headerErr != nil:
+		return StepHeader
+	case e.setErr != nil:
+		return StepClaims
+	}
+	return StepSignature
+}
