@@ -6,6 +6,7 @@ require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/xenaauth/xenaauth v0.1.0
+	github.com/xenaauth/xenaauth/cmd/internal/config v0.1.0
 	github.com/xenaauth/xenaauth/gateway/routesfile v0.1.0
 )
 
@@ -30,5 +31,6 @@ require (
 
 replace (
 	github.com/xenaauth/xenaauth => ../..
+	github.com/xenaauth/xenaauth/cmd/internal/config => ../internal/config
 	github.com/xenaauth/xenaauth/gateway/routesfile => ../../gateway/routesfile
 )

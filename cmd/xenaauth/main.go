@@ -29,7 +29,7 @@ type commands struct {
 	JSON  bool   `help:"Write the answer as JSON." short:"j"`
 	Color string `help:"Colour the answer: auto, always or never. auto colours it at a terminal, unless NO_COLOR is set." enum:"auto,always,never" default:"auto"`
 
-	Doctor  doctor.Cmd  `cmd:"" help:"Check the configuration in the environment, and the issuer."`
+	Doctor  doctor.Cmd  `cmd:"" help:"Check the configuration of a service, and the issuer."`
 	Explain explain.Cmd `cmd:"" help:"Show step by step how the token on standard input is checked."`
 	Can     can.Cmd     `cmd:"" help:"Say which rule of a table decides about a request, and whether the request passes."`
 	Routes  routes.Cmd  `cmd:"" help:"Check a table of routes for probable mistakes, or print it."`

@@ -93,7 +93,7 @@ forward_auth:
 	}
 	for _, want := range []string{
 		`gate.yaml:2: unknown key "foo"`, "gate.yaml:5: want a duration", "gate.yaml:6: tokens.profile:",
-		"gate.yaml:3: tokens: ", "MaxKeyAge", "nowhere: no such file", "gate.yaml:11: tokens.introspection.auth:",
+		"gate.yaml:7: tokens.max_key_age: is negative", "nowhere: no such file", "gate.yaml:11: tokens.introspection.auth:",
 		`gate.yaml:12: unknown key "weight"`, `gate.yaml:15: rule 1 (GET /a): unknown key "scope"`,
 		"gate.yaml:16: rule 2 (GET /b): want", `gate.yaml:17: key "listen" is repeated, first in line 1`,
 		`gate.yaml:18: unknown key "bar"`, "gate.yaml:19: authorization:", "gate.yaml:20: redis has no value",

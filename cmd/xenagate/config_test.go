@@ -123,7 +123,7 @@ routes:
 		"no dialect": {routes + "tokens: {audiences: [a]}\n" + strings.Replace(asks, "nginx", "x", 1),
 			[]string{"gate.yaml:3: forward_auth.endpoints.0:", "Dialect"}},
 		"no audience": {strings.Replace(good, "tokens: {audiences: [a]}\n", "", 1) + routes,
-			[]string{"gate.yaml:1: tokens:", "Audiences"}},
+			[]string{"gate.yaml:1: tokens.audiences:"}},
 		"no routes":  {good, []string{"gate.yaml: there are neither routes nor a routes_file"}},
 		"two tables": {good + routes + "routes_file: a\n", []string{"gate.yaml:5: routes_file: excludes routes"}},
 		"no secret": {good[:20] + "tokens: {audiences: [a], introspection: {client_id: a}}\n" + routes,

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -12,7 +11,7 @@ import (
 // together with an error, the file is valid YAML, and the caller can look for more mistakes in the
 // Config.
 func Load(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -79,3 +78,6 @@ func (c *Config) file(path string) string {
 	}
 	return filepath.Join(filepath.Dir(c.source.path), path)
 }
+
+// Name returns the name of the file, without folders.
+func (c *Config) Name() string { return c.source.name() }

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -18,16 +19,10 @@ import (
 // maxFile is the largest size, in bytes, of a file that the configuration names.
 const maxFile = 4 << 20
 
-// readFile reads a file. Its errors contain only the name of the file, without folders.
+// readFile reads a file. Its errors contain only the name of the file, without folders. readFile
+// reads no more than maxFile bytes, also of a device or a pipe, whose size is not known before.
 func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxFile {
-		err = errors.New("too long")
-	}
-	var data []byte
-	if err == nil {
-		data, err = os.ReadFile(path)
-	}
+	data, err := readBounded(path)
 	if err != nil {
 		if inner, ok := errors.AsType[*os.PathError](err); ok {
 			err = inner.Err
@@ -35,6 +30,19 @@ func readFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return data, nil
+}
+
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	data, err := io.ReadAll(io.LimitReader(file, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = errors.New("too long")
+	}
+	return data, err
 }
 
 // secret reads a file with a secret. If the file ends in a line break, secret removes the line
@@ -107,6 +115,39 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 		return []crypto.Signer{unknown}, errors.Join(err, errUnknown)
 	}
 	return keys, nil
+}
+
+// CheckFiles reads each file with a secret or a private key that the configuration names, except the
+// secret for introspection, which [Config.Validator] reads. It returns the keys of the files that it
+// read, and all mistakes.
+func (c *Config) CheckFiles() (read []string, err error) {
+	var errs []error
+	note := func(err error, keys ...string) {
+		if err == nil {
+			read = append(read, keys...)
+		}
+		errs = append(errs, err)
+	}
+	if c.Admin != nil && c.Admin.RevokeSecretFile != "" {
+		_, err := c.RevokeSecret()
+		note(err, "admin.revoke_secret_file")
+	}
+	if r := c.Redis; r != nil {
+		_, _, err := c.RedisSecrets()
+		var keys []string
+		if len(r.SecretFiles) > 0 {
+			keys = append(keys, "redis.secret_files")
+		}
+		if r.PasswordFile != "" {
+			keys = append(keys, "redis.password_file")
+		}
+		note(err, keys...)
+	}
+	if a := c.Identity.Assertion; a != nil && len(a.KeyFiles) > 0 {
+		_, err := c.AssertionKeys()
+		note(err, "identity.assertion.key_files")
+	}
+	return read, errors.Join(errs...)
 }
 
 // privateKey reads a private key in the form PKCS #8 or SEC 1. openssl writes both forms.

@@ -78,7 +78,7 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 		errs = append(errs, err)
 	}
 	if err := v.Validate(); err != nil {
-		errs = append(errs, c.At("tokens", err))
+		errs = append(errs, c.named("tokens", err))
 	}
 	return v, errors.Join(errs...)
 }

@@ -97,7 +97,7 @@ func Explain(c Check) Explanation {
 			if c.Refusal.StatusCode() == 503 {
 				s.State = Unknown
 			}
-			s.Why = e.clean(setting.Variables(setting.Cause(c.Refusal)))
+			s.Why = e.clean(setting.Names{}.In(setting.Cause(c.Refusal)))
 			s.Fix = e.fix(name, c.Refusal)
 		}
 		x.Steps = append(x.Steps, s)

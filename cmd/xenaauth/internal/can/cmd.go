@@ -13,28 +13,34 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 )
 
 // Cmd is the command "can". It prints whether a request may pass.
 type Cmd struct {
 	Method string `arg:"" help:"Method of the request: GET, POST …"`
 	Path   string `arg:"" help:"Path of the request, as a client sends it. A query may follow."`
-	Table  string `short:"t" required:"" type:"existingfile" help:"File with the table of routes, in the format of gateway/routesfile."`
+	Table  string `short:"t" type:"existingfile" help:"File with the table of routes, in the format of gateway/routesfile. Without it, the table of the configuration file decides."`
 	Host   string `default:"localhost" help:"Host of the request."`
+
+	service.Flags
 }
 
 // Help returns the help text of the command.
 func (*Cmd) Help() string {
 	return `The access token is read from standard input. Without one, the request has no credentials. The
 environment configures how the token is checked, with the variables of a service (XENA_ISSUER,
-XENA_AUDIENCE …). Exit status: 0 the request passes, 1 it is refused, 3 the token can't be checked.`
+XENA_AUDIENCE …), and so does the configuration file of a gateway. Exit status: 0 the request passes,
+1 it is refused, 3 the token can't be checked.`
 }
 
 // Run runs the command.
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
-	table, err := tablefile.Read(cmd.Table)
+	s, err := cmd.Load()
+	if err != nil {
+		return err
+	}
+	table, err := s.Table(cmd.Table)
 	if err != nil {
 		return err
 	}
@@ -49,11 +55,11 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
-	validator, err := validatorFor(table, r, token)
+	validator, err := validatorFor(s, table, r, token)
 	if err != nil {
 		return console.Usage(err)
 	}
-	d := decide(table, validator, r)
+	d := decide(s, table, validator, r)
 	if err := c.Print(d); err != nil {
 		return err
 	}
@@ -66,33 +72,26 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return console.Unknown(nil)
 }
 
-// validatorFor returns a validator that the environment configures. If the decision needs no
+// validatorFor returns a validator with the configuration of the service. If the decision needs no
 // validator, because no token is sent or the route is public, validatorFor does not read the
-// environment, and the command works without a configuration.
+// configuration, and the command works without one.
 func validatorFor(
-	table *routes.Table, r *http.Request, token string,
+	s *service.Service, table *routes.Table, r *http.Request, token string,
 ) (xenaauth.TokenValidator, error) {
 	rule, err := table.Find(r)
 	_, requires := rule.Access.Requirement()
 	if err != nil || token == "" || !requires && !rule.Access.IsOptional() {
 		return notCalled{}, nil
 	}
-	cfg, err := xenaauth.ConfigFromEnv()
-	if err != nil {
-		return nil, mistakes(err)
+	cfg, err := s.Tokens()
+	if err == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		var v *xenaauth.Validator
+		if v, err = xenaauth.NewValidator(cfg); err == nil {
+			return v, nil
+		}
 	}
-	cfg.Logger = slog.New(slog.DiscardHandler)
-	v, err := xenaauth.NewValidator(cfg)
-	if err != nil {
-		return nil, mistakes(err)
-	}
-	return v, nil
-}
-
-// mistakes returns the mistakes in a configuration as one error. The error names environment
-// variables and not fields of the Config.
-func mistakes(err error) error {
-	return errors.New("configuration: " + strings.Join(setting.Mistakes(err), "\nconfiguration: "))
+	return nil, errors.New("configuration: " + strings.ReplaceAll(err.Error(), "\n", "\nconfiguration: "))
 }
 
 // notCalled is a validator for requests whose token is not checked. It is never called.
@@ -103,12 +102,14 @@ func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 }
 
 // decide checks the request with the guard that a gateway uses.
-func decide(table *routes.Table, v xenaauth.TokenValidator, r *http.Request) *decision {
+func decide(
+	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request,
+) *decision {
 	d := &decision{Method: r.Method, Path: r.URL.EscapedPath()}
-	m := xenaauth.NewMiddleware(v, &xenaauth.Options{
-		Logger: slog.New(slog.DiscardHandler),
-		Event:  func(_ context.Context, e xenaauth.Event) { d.setEvent(e) },
-	})
+	opts := s.Options()
+	opts.Logger = slog.New(slog.DiscardHandler)
+	opts.Event = func(_ context.Context, e xenaauth.Event) { d.setEvent(e) }
+	m := xenaauth.NewMiddleware(v, opts)
 	_, rule, err := routes.NewGuard(m, table.Find).Check(r)
 	if rule.Pattern != "" {
 		d.Rule, d.Route, d.Requires = rule.Source, rule.Pattern, rule.Access.String()
@@ -118,6 +119,7 @@ func decide(table *routes.Table, v xenaauth.TokenValidator, r *http.Request) *de
 		d.Status = m.Challenge(header, r, err)
 		d.Challenge = header.Values("WWW-Authenticate")
 		d.setCause(err)
+		d.Why = s.In(d.Why)
 	}
 	return d
 }

@@ -1,7 +1,10 @@
 package doctor
 
 import (
+	"slices"
+
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
 // State is the result of one check.
@@ -31,29 +34,59 @@ type Check struct {
 
 // Checklist is the output of the command.
 type Checklist struct {
+	// Title names what is examined. It is "" for the configuration in the environment.
+	Title  string  `json:"title,omitempty"`
 	Issuer string  `json:"issuer,omitempty"`
 	Checks []Check `json:"checks"`
+	// Others are the checklists of further configurations and issuers.
+	Others []*Checklist `json:"others,omitempty"`
+	// Compared are the checks that compare several issuers.
+	Compared []Check `json:"compared,omitempty"`
+
+	names setting.Names
 }
 
-func (l *Checklist) add(c Check) { l.Checks = append(l.Checks, c) }
+// add adds a check. In the texts of the check, it replaces the environment variables by the names
+// that the operator uses.
+func (l *Checklist) add(c Check) {
+	c.Found, c.Fix = l.names.In(c.Found), l.names.In(c.Fix)
+	l.Checks = append(l.Checks, c)
+}
 
-// has reports whether at least one check in the list has the state s.
+// has reports whether at least one check has the state s.
 func (l *Checklist) has(s State) bool {
-	for _, c := range l.Checks {
-		if c.State == s {
-			return true
-		}
-	}
-	return false
+	isThis := func(c Check) bool { return c.State == s }
+	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||
+		slices.ContainsFunc(l.Others, func(o *Checklist) bool { return o.has(s) })
 }
 
 // Text implements [console.Answer].
 func (l *Checklist) Text(t *console.Text) {
+	for _, one := range append([]*Checklist{l}, l.Others...) {
+		if len(l.Others) > 0 {
+			title := one.Title
+			if title == "" {
+				title = "the environment"
+			}
+			t.Line("%s", title)
+		}
+		write(t, one.Checks)
+		t.Line("")
+	}
+	if len(l.Compared) > 0 {
+		write(t, l.Compared)
+		t.Line("")
+	}
+	t.Line("%s", l.verdict())
+}
+
+// write writes checks for people.
+func write(t *console.Text, checks []Check) {
 	width := 0
-	for _, c := range l.Checks {
+	for _, c := range checks {
 		width = max(width, len(c.Name))
 	}
-	for _, c := range l.Checks {
+	for _, c := range checks {
 		mark := t.Good
 		switch c.State {
 		case Warning:
@@ -71,8 +104,6 @@ func (l *Checklist) Text(t *console.Text) {
 			t.Detail("%-*s  → %s", width, "", c.Fix)
 		}
 	}
-	t.Line("")
-	t.Line("%s", l.verdict())
 }
 
 func (l *Checklist) verdict() string {

@@ -8,36 +8,100 @@ import (
 	"log/slog"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
-// Cmd is the command "doctor". It checks the configuration in the environment, and the issuer.
-type Cmd struct{}
+// Cmd is the command "doctor". It checks the configuration of a service, and the issuer.
+type Cmd struct {
+	Config []string `short:"c" sep:"none" type:"existingfile" placeholder:"FILE" help:"Configuration file of xenagate; if not set, the variable XENAGATE_CONFIG. The environment sets what the file lacks. May be repeated: then the keys of the issuers are compared too."`
+	Issuer []string `sep:"none" placeholder:"URL" help:"Another issuer, whose documents are checked, and whose keys are compared with those of the configured issuer. May be repeated."`
+}
+
+// Help returns the help text of the command.
+func (*Cmd) Help() string {
+	return `Run it where the service runs, with the same variables and the same file. Exit status: 0 tokens can be
+checked, 1 something is wrong, 3 the issuer can't be reached.`
+}
 
 // Run runs the command.
-func (*Cmd) Run(ctx context.Context, c *console.Console) error {
-	cfg, err := xenaauth.ConfigFromEnv()
-	list := Examine(ctx, cfg, err)
+func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
+	paths := cmd.Config
+	if file := service.DefaultFile(); len(paths) == 0 && file != "" {
+		paths = []string{file}
+	}
+	var subjects []subject
+	for _, path := range paths {
+		subjects = append(subjects, fromFile(path))
+	}
+	if len(paths) == 0 {
+		cfg, err := xenaauth.ConfigFromEnv()
+		subjects = append(subjects, fromEnvironment(cfg, err))
+	}
+	for _, url := range cmd.Issuer {
+		subjects = append(subjects, fromURL(url, subjects[0].cfg.AllowHTTP))
+	}
+	var lists []*Checklist
+	var keys []published
+	for _, s := range subjects {
+		l, k := s.examine(ctx)
+		lists, keys = append(lists, l), append(keys, k)
+	}
+	list := lists[0]
+	list.Others = lists[1:]
+	compareKeys(list, keys)
 	if err := c.Print(list); err != nil {
 		return err
 	}
 	return list.err()
 }
 
-// Examine checks the configuration cfg. readErr is the error of reading cfg from the environment,
-// and may be nil.
-func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist {
-	l := new(Checklist)
-	if !l.configuration(cfg, readErr) {
+// A subject is what the command examines: the configuration of a service, or an issuer alone.
+type subject struct {
+	title    string // "" for the environment
+	cfg      xenaauth.Config
+	names    setting.Names
+	mistakes []string // the mistakes in the configuration
+	file     *config.Config
+	// alone means that only the documents of the issuer are examined.
+	alone bool
+}
+
+func fromEnvironment(cfg xenaauth.Config, readErr error) subject {
+	s := subject{cfg: cfg}
+	if readErr == nil {
+		readErr = cfg.Validate()
+	}
+	s.mistakes = s.names.Mistakes(readErr)
+	return s
+}
+
+// fromURL returns the subject for an issuer about which only its URL is known.
+func fromURL(url string, allowHTTP bool) subject {
+	s := subject{
+		title: "--issuer " + setting.Shown(url), names: setting.Names{Issuer: "--issuer"}, alone: true,
+		cfg: xenaauth.Config{Issuer: url, AllowAnyAudience: true, AllowHTTP: allowHTTP},
+	}
+	s.mistakes = s.names.Mistakes(s.cfg.Validate())
+	return s
+}
+
+// examine checks the subject. It returns the checklist, and the keys that the issuer publishes.
+func (s subject) examine(ctx context.Context) (*Checklist, published) {
+	l := &Checklist{Title: s.title, names: s.names}
+	cfg := s.cfg
+	if cfg.Issuer == "" {
+		cfg.Issuer = xenaauth.IssuerProduction
+	}
+	if !l.configuration(s) {
 		for _, name := range []string{"metadata", "key set", "clock", "introspection"} {
 			l.add(Check{Name: name, State: Skipped, Found: "not looked at: correct the " +
 				"configuration first"})
 		}
-		return l
-	}
-	if cfg.Issuer == "" {
-		cfg.Issuer = xenaauth.IssuerProduction
+		return l, published{}
 	}
 	l.Issuer = cfg.Issuer
 	// The checklist reports everything that the log would.
@@ -45,10 +109,13 @@ func Examine(ctx context.Context, cfg xenaauth.Config, readErr error) *Checklist
 	recorder, recorded := recording.New(cfg)
 	e := examination{Checklist: l, cfg: cfg, recorder: recorder}
 	e.documents(ctx, recorded)
-	e.introspection(ctx, recorded)
+	if !s.alone {
+		e.introspection(ctx, recorded)
+	}
 	e.clock()
 	e.certificate()
-	return l
+	call, _ := recorder.Last(recording.JWKS)
+	return l, published{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 
 // An examination holds the data of one run of the command.

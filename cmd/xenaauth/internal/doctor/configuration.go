@@ -8,26 +8,27 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
 // configuration does the checks that need no call to the issuer. It reports whether the
 // configuration can be used.
-func (l *Checklist) configuration(cfg xenaauth.Config, readErr error) bool {
+func (l *Checklist) configuration(s subject) bool {
 	const name = "configuration"
-	mistakes := setting.Mistakes(readErr)
-	if readErr == nil {
-		mistakes = setting.Mistakes(cfg.Validate())
-	}
-	for _, m := range mistakes {
+	for _, m := range s.mistakes {
 		l.add(Check{Name: name, State: Bad, Found: m, Fix: configurationFix(m)})
 	}
-	if len(mistakes) > 0 {
+	if len(s.mistakes) > 0 {
 		return false
 	}
-	l.add(Check{Name: name, State: Good, Found: summary(cfg)})
-	for _, r := range risks(cfg) {
+	if s.alone {
+		return true
+	}
+	l.add(Check{Name: name, State: Good, Found: summary(s.cfg)})
+	for _, r := range risks(s.cfg) {
 		l.add(r)
+	}
+	if s.file != nil {
+		l.fileChecks(s)
 	}
 	return true
 }
@@ -57,15 +58,19 @@ func summary(cfg xenaauth.Config) string {
 // configurationFix returns what the operator should do about a mistake. The mistake is a text that
 // Config.Validate or ConfigFromEnv returned.
 func configurationFix(mistake string) string {
+	name, _, _ := strings.Cut(mistake, " ")
 	switch {
 	case strings.Contains(mistake, "is not an https URL"):
 		return "Use the https URL of the issuer. With http, anyone on the network could replace " +
 			"the keys " +
 			"or read the credentials. Only if the network itself is protected: " +
 			"XENA_ALLOW_HTTP=true."
-	case strings.HasPrefix(mistake, "XENA_AUDIENCE is empty"):
+	case strings.Contains(mistake, "is empty: name this API"):
 		return "Set XENA_AUDIENCE to the name of this API at the issuer. At Xena that is testapi."
-	case strings.Contains(mistake, "CLIENT_SECRET_FILE names a file"):
+	case strings.Contains(mistake, ": want at least "):
+		return "Write a longer secret into the file: openssl rand -base64 48"
+	case strings.Contains(mistake, "CLIENT_SECRET_FILE names a file"),
+		strings.Contains(mistake, "no such file"), strings.Contains(mistake, "permission denied"):
 		return "Check that the file exists and that this user may read it."
 	case strings.Contains(mistake, "INTROSPECTION needs"),
 		strings.Contains(mistake, "INTROSPECTION_CLIENT_ID is missing"):
@@ -73,7 +78,10 @@ func configurationFix(mistake string) string {
 			"IdentityServer " +
 			"the name and the secret of the API resource."
 	}
-	return "Correct or remove the variable."
+	if strings.HasPrefix(name, "XENA_") {
+		return "Correct or remove the variable."
+	}
+	return "Correct the file. README.md of cmd/xenagate explains every key."
 }
 
 // readable reports whether strangers could read and change a request to a URL, because the URL is

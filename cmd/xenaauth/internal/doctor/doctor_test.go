@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log"
@@ -21,6 +22,11 @@ func text(t *testing.T, l *Checklist) string {
 		t.Fatal(err)
 	}
 	return out.String()
+}
+
+func examine(ctx context.Context, cfg xenaauth.Config) *Checklist {
+	l, _ := fromEnvironment(cfg, nil).examine(ctx)
+	return l
 }
 
 // The function check returns the last check with this name whose state is not Skipped. It returns
@@ -177,7 +183,7 @@ func TestChecks(t *testing.T) {
 			if c.issuer != nil {
 				c.issuer(issuer)
 			}
-			l := Examine(t.Context(), cfg, nil)
+			l := examine(t.Context(), cfg)
 			got, shown := check(l, c.check), text(t, l)
 			if got.State != c.state {
 				t.Errorf("%s is %q, want %q\n%s", c.check, got.State, c.state, shown)
@@ -217,7 +223,7 @@ func TestOtherAuthMethod(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	cfg := issuer.HybridConfig()
 	cfg.HTTPClient.Transport = postOnly{cfg.HTTPClient.Transport}
-	got := check(Examine(t.Context(), cfg, nil), "introspection")
+	got := check(examine(t.Context(), cfg), "introspection")
 	if got.State != Bad || !strings.Contains(got.Fix, "XENA_INTROSPECTION_AUTH=post") {
 		t.Errorf("%+v", got)
 	}
@@ -236,12 +242,12 @@ func TestCertificate(t *testing.T) {
 	issuer = xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: server.URL})
 	cfg := issuer.Config()
 	cfg.HTTPClient = server.Client()
-	l := Examine(t.Context(), cfg, nil)
+	l := examine(t.Context(), cfg)
 	if got := check(l, "certificate"); got.State != Good || !strings.Contains(got.Found, "days") {
 		t.Errorf("%+v\n%s", got, text(t, l))
 	}
 	cfg.HTTPClient = nil
-	l = Examine(t.Context(), cfg, nil)
+	l = examine(t.Context(), cfg)
 	if got := check(l, "metadata"); got.State != Bad || !strings.Contains(got.Found, "an authority that is not trusted here") {
 		t.Errorf("%+v\n%s", got, text(t, l))
 	}

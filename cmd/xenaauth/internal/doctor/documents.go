@@ -29,7 +29,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
-		e.add(Check{Name: "configuration", State: Bad, Found: setting.Variables(err.Error())})
+		e.add(Check{Name: "configuration", State: Bad, Found: err.Error()})
 		return
 	}
 	err = v.Warm(ctx)
@@ -176,8 +176,8 @@ func (e *examination) algorithms(keys *jose.KeySet) {
 			Name: name, State: Bad,
 			Found: fmt.Sprintf("the keys fit %s, XENA_ALGORITHMS is %s: every JWT is refused",
 				strings.Join(refused, " "), strings.Join(e.cfg.Algorithms, " ")),
-			Fix: "Add the algorithm of the access tokens to XENA_ALGORITHMS, or remove the " +
-				"variable.",
+			Fix: "Add the algorithm of the access tokens to XENA_ALGORITHMS, or remove that " +
+				"setting.",
 		})
 	default:
 		e.add(Check{Name: name, State: Good, Found: "the keys fit " + strings.Join(usable, " ")})
@@ -218,9 +218,9 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// cause returns the text of the cause of a refusal. It names environment variables and not the
-// fields of the Config.
-func cause(err error) string { return setting.Variables(setting.Cause(err)) }
+// cause returns the text of the cause of a refusal. Checklist.add replaces the fields of the Config
+// in it.
+func cause(err error) string { return setting.Cause(err) }
 
 func took(c recording.Call) time.Duration {
 	return max(c.End.Sub(c.Start).Round(time.Millisecond), time.Millisecond)

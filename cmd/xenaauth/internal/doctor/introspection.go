@@ -7,7 +7,6 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 )
 
 // noToken is introspected like a token, but no issuer has issued it as a token.
@@ -102,8 +101,6 @@ func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) s
 		return "XENA_INTROSPECTION_CLIENT_SECRET begins or ends with white space. Remove it if " +
 			"it is not part of the secret."
 	}
-	return "Check " + setting.Variable("Introspection.ClientID") + " and " +
-		setting.Variable("Introspection.ClientSecret") + ": at IdentityServer they are the " +
-		"name and the " +
-		"secret of the API resource, not those of a client."
+	return "Check XENA_INTROSPECTION_CLIENT_ID and XENA_INTROSPECTION_CLIENT_SECRET: at " +
+		"IdentityServer they are the name and the secret of the API resource, not those of a client."
 }

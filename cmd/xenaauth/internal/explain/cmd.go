@@ -10,12 +10,11 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
@@ -23,17 +22,19 @@ import (
 type Cmd struct {
 	Scope   []string `help:"Scope that the route requires; may be repeated." placeholder:"SCOPE"`
 	Offline string   `type:"existingfile" help:"File with the issuer's key set (JWKS), instead of a call." placeholder:"FILE"`
+
+	service.Flags
 }
 
 // Run runs the command.
 func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
-	cfg, err := xenaauth.ConfigFromEnv()
-	if err == nil {
-		err = cfg.Validate()
-	}
+	s, err := cmd.Load()
 	if err != nil {
-		text := strings.Join(setting.Mistakes(err), "\n")
-		return console.Usage(errors.New(text + "\nconfiguration: xenaauth doctor says what to do"))
+		return err
+	}
+	cfg, err := s.Tokens()
+	if err != nil {
+		return console.Usage(errors.New(err.Error() + "\nconfiguration: xenaauth doctor says what to do"))
 	}
 	token, err := c.ReadToken()
 	if err != nil {
@@ -47,7 +48,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 			return console.Usage(err)
 		}
 	}
-	answer, err := explain(ctx, cfg, token, cmd.Scope, cmd.Offline != "")
+	answer, err := explain(ctx, s, cfg, token, cmd.Scope, cmd.Offline != "")
 	if err != nil {
 		return console.Usage(err)
 	}
@@ -60,7 +61,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 // explain checks a token in the same way as the guard of a route that requires scopes. If explain
 // returns an error, the configuration is wrong.
 func explain(
-	ctx context.Context, cfg xenaauth.Config, token string, scopes []string, offline bool,
+	ctx context.Context, s *service.Service, cfg xenaauth.Config, token string, scopes []string, offline bool,
 ) (*Answer, error) {
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	recorder, recorded := recording.New(cfg)
@@ -69,7 +70,9 @@ func explain(
 		return nil, err
 	}
 	longest := max(cfg.MaxTokenLength, xenaauth.DefaultMaxTokenLength)
-	m := xenaauth.NewMiddleware(v, &xenaauth.Options{MaxTokenLength: longest})
+	opts := s.Options()
+	opts.MaxTokenLength = longest
+	m := xenaauth.NewMiddleware(v, opts)
 	requirement := xenaauth.AnyUser()
 	if len(scopes) > 0 {
 		requirement = xenaauth.AllScopes(scopes...)
@@ -88,7 +91,7 @@ func explain(
 	if err == nil {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		return &Answer{
-			Outcome: xenaauth.OutcomeAllowed, Explanation: tokencheck.Explain(check), User: fmt.Sprint(user),
+			Outcome: xenaauth.OutcomeAllowed, Explanation: explained(s, check), User: fmt.Sprint(user),
 		}, nil
 	}
 	header := make(http.Header)
@@ -100,12 +103,21 @@ func explain(
 	check.Refusal = refusal
 	a := &Answer{
 		Outcome: xenaauth.OutcomeRefused, Reason: string(refusal.Reason), Status: refusal.StatusCode(),
-		Challenge: header.Values("WWW-Authenticate"), Explanation: tokencheck.Explain(check),
+		Challenge: header.Values("WWW-Authenticate"), Explanation: explained(s, check),
 	}
 	if a.Status == http.StatusServiceUnavailable {
 		a.Outcome = xenaauth.OutcomeUnavailable
 	}
 	return a, nil
+}
+
+// explained explains the check. Its texts have the names of the settings that the operator uses.
+func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanation {
+	e := tokencheck.Explain(check)
+	for i := range e.Steps {
+		e.Steps[i].Why, e.Steps[i].Fix = s.In(e.Steps[i].Why), s.In(e.Steps[i].Fix)
+	}
+	return e
 }
 
 // body returns the last response with status 200 to a call for a document, or "".

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
@@ -42,7 +43,7 @@ func TestOffline(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			a, err := explain(t.Context(), cfg, c.token, nil, true)
+			a, err := explain(t.Context(), new(service.Service), cfg, c.token, nil, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +69,7 @@ func TestClaimsShowNoTokens(t *testing.T) {
 	token := issuer.JWT(xenaauthtest.Token{Claims: claimSet{
 		"id_token": inner, "list": []string{"x " + inner}, "color": "\x1b[31mred",
 	}})
-	a, err := explain(t.Context(), issuer.Config(), token, nil, false)
+	a, err := explain(t.Context(), new(service.Service), issuer.Config(), token, nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
@@ -175,7 +176,7 @@ func TestEachRefusalStopsAtItsStep(t *testing.T) {
 			if c.issuer != nil {
 				c.issuer(issuer)
 			}
-			a, err := explain(t.Context(), cfg, token, c.scopes, false)
+			a, err := explain(t.Context(), new(service.Service), cfg, token, c.scopes, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -270,7 +271,7 @@ func TestIntrospection(t *testing.T) {
 			if c.issuer != nil {
 				c.issuer(issuer, token)
 			}
-			a, err := explain(t.Context(), cfg, token, nil, false)
+			a, err := explain(t.Context(), new(service.Service), cfg, token, nil, false)
 			if err != nil {
 				t.Fatal(err)
 			}

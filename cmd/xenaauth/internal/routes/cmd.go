@@ -6,18 +6,24 @@ import (
 	"errors"
 
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
-	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 )
 
 // Cmd is the command "routes".
 type Cmd struct {
-	Table string `arg:"" type:"existingfile" help:"File with the table, in the format of gateway/routesfile."`
+	Table string `arg:"" optional:"" type:"existingfile" help:"File with the table, in the format of gateway/routesfile. Without it, the table of the configuration file."`
 	Print string `short:"p" enum:"none,text,markdown,openapi" default:"none" help:"Print the table as text, markdown or openapi, and don't check it. openapi is the part of an OpenAPI 3.1 document about access."`
+
+	service.Flags
 }
 
 // Run runs the command.
 func (cmd *Cmd) Run(_ context.Context, c *console.Console) error {
-	table, err := tablefile.Read(cmd.Table)
+	s, err := cmd.Load()
+	if err != nil {
+		return err
+	}
+	table, err := s.Table(cmd.Table)
 	if err != nil {
 		return err
 	}

@@ -1,5 +1,6 @@
-// Package setting replaces the names of Config fields in error texts by the environment variables
-// that set these fields. The package also makes errors and values safe to show to an operator.
+// Package setting knows under which names an operator sets the fields of a Config: environment
+// variables, or keys of a configuration file. It replaces the names of fields in texts by these
+// names. The package also makes errors and values safe to show to an operator.
 package setting
 
 import (
@@ -11,49 +12,64 @@ import (
 	"unicode"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// field matches the name of a Config field in the text of an error.
-var field = regexp.MustCompile(`\b(?:Config\.(?:Introspection\.)?|Introspection\.)[A-Z][A-Za-z]*`)
+// Names are the names under which an operator sets the fields of a Config. The zero value has the
+// environment variables.
+type Names struct {
+	// File is the configuration file, or nil if there is none. NameOf returns the key of the file
+	// that sets a field, or the variable if the environment has set the field.
+	File interface{ NameOf(field string) string }
+	// Issuer is the name of the setting for the issuer. If "", it is a variable or a key like the
+	// others.
+	Issuer string
+}
 
-// Variables returns text in which each name of a Config field is replaced by its environment
-// variable.
-func Variables(text string) string {
-	return field.ReplaceAllStringFunc(text, func(name string) string {
-		return Variable(strings.TrimPrefix(name, "Config."))
+// Of returns the name of the setting for a field of [xenaauth.Config]. For a field of
+// Config.Introspection, the parameter field begins with "Introspection.".
+func (n Names) Of(field string) string {
+	switch {
+	case field == "Subject": // no setting sets a function
+		return "Config.Subject"
+	case field == "Issuer" && n.Issuer != "":
+		return n.Issuer
+	case n.File != nil:
+		return n.File.NameOf(field)
+	}
+	return envvar.OfField(field)
+}
+
+// In returns text with the names of settings in place of the fields of a Config. It also replaces
+// the environment variables, because the texts of this program name them.
+func (n Names) In(text string) string {
+	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
+		return n.Of(strings.TrimPrefix(field, "Config."))
+	})
+	if n.File == nil && n.Issuer == "" {
+		return text
+	}
+	return variable.ReplaceAllStringFunc(text, func(found string) string {
+		name, assigned := strings.CutSuffix(found, "=")
+		field, ok := fields[strings.TrimSuffix(name, "_FILE")]
+		if !ok {
+			return found
+		}
+		switch name = n.Of(field); {
+		case !assigned:
+			return name
+		case strings.HasPrefix(name, "XENA_"):
+			return name + "="
+		case strings.HasPrefix(name, "--"):
+			return name + " "
+		}
+		return name + ": "
 	})
 }
 
-// other has the fields whose variable is not derived from their name.
-var other = map[string]string{
-	"Audiences": "XENA_AUDIENCE",
-	"Subject":   "Config.Subject", // no variable can set a function
-}
-
-// Variable returns the name of the environment variable that sets a Config field. For a field of
-// Config.Introspection, the parameter name begins with "Introspection.".
-func Variable(name string) string {
-	if v, ok := other[name]; ok {
-		return v
-	}
-	name = strings.ReplaceAll(name, "JWKSURL", "JwksUrl")
-	name = strings.NewReplacer("URL", "Url", "HTTP", "Http", "TTL", "Ttl", "ID", "Id").Replace(name)
-	var b strings.Builder
-	for i, r := range name {
-		if i > 0 && unicode.IsUpper(r) && name[i-1] != '.' {
-			b.WriteByte('_')
-		}
-		if r == '.' {
-			r = '_'
-		}
-		b.WriteRune(unicode.ToUpper(r))
-	}
-	return "XENA_" + b.String()
-}
-
-// bareField matches the name of a Config field that consists of several words. The errors of
-// Config.Validate use such names when they mention another field.
-var bareField = func() *regexp.Regexp {
+// fieldName matches the name of a field in the text of an error of package xenaauth. The name is
+// preceded by "Config.", or it consists of several words, so that it can't be an English word.
+var fieldName = func() *regexp.Regexp {
 	var names []string
 	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
 		switch f.Type.Kind() {
@@ -63,23 +79,38 @@ var bareField = func() *regexp.Regexp {
 			}
 		}
 	}
-	return regexp.MustCompile(`\b(?:` + strings.Join(names, "|") + `)\b`)
+	return regexp.MustCompile(`\b(?:(?:Config\.(?:Introspection\.)?|Introspection\.)[A-Z][A-Za-z]*|` +
+		strings.Join(names, "|") + `)\b`)
 }()
 
-// Mistakes returns the texts of the errors that err joins. The texts name environment variables and
-// not fields of the Config.
-func Mistakes(err error) (texts []string) {
+// variable matches an environment variable, and the = after it.
+var variable = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
+
+// fields contains the fields of a Config by their environment variables.
+var fields = func() map[string]string {
+	all := make(map[string]string)
+	for f := range reflect.TypeFor[xenaauth.Config]().Fields() {
+		all[envvar.OfField(f.Name)] = f.Name
+	}
+	for f := range reflect.TypeFor[xenaauth.Introspection]().Fields() {
+		all[envvar.OfField("Introspection."+f.Name)] = "Introspection." + f.Name
+	}
+	return all
+}()
+
+// Mistakes returns the texts of the errors that err joins. The texts name settings and not fields of
+// the Config.
+func (n Names) Mistakes(err error) (texts []string) {
 	if err == nil {
 		return nil
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, one := range joined.Unwrap() {
-			texts = append(texts, Mistakes(one)...)
+			texts = append(texts, n.Mistakes(one)...)
 		}
 		return texts
 	}
-	text := Variables(strings.TrimPrefix(err.Error(), "xenaauth: "))
-	return []string{bareField.ReplaceAllStringFunc(text, Variable)}
+	return []string{n.In(strings.TrimPrefix(err.Error(), "xenaauth: "))}
 }
 
 // Cause returns the text of the cause of a refusal. The text does not contain the reason.

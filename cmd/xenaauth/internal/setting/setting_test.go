@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestVariable compares the derived variables with the documentation of ConfigFromEnv.
-func TestVariable(t *testing.T) {
+// TestNames compares the derived variables with the documentation of ConfigFromEnv.
+func TestNames(t *testing.T) {
 	source, err := os.ReadFile("../../../../env.go")
 	if err != nil {
 		t.Fatal(err)
@@ -26,8 +26,8 @@ func TestVariable(t *testing.T) {
 	check := func(of reflect.Type, prefix string) {
 		for field := range of.Fields() {
 			name := prefix + field.Name
-			if want, ok := documented[name]; ok && Variable(name) != want {
-				t.Errorf("%s: %s, want %s", name, Variable(name), want)
+			if want, ok := documented[name]; ok && (Names{}).Of(name) != want {
+				t.Errorf("%s: %s, want %s", name, Names{}.Of(name), want)
 			}
 		}
 	}
@@ -40,14 +40,15 @@ func TestVariable(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	err := xenaauth.Config{Issuer: "http://login.example", AllowAnyAudience: true, Audiences: []string{"a"}}.Validate()
-	got := strings.Join(Mistakes(err), "\n")
+	got := strings.Join(Names{}.Mistakes(err), "\n")
 	for _, want := range []string{"XENA_ISSUER is not an " +
 		"https URL", "see XENA_ALLOW_HTTP", "XENA_AUDIENCE and XENA_ALLOW_ANY_AUDIENCE exclude each other"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in %q", want, got)
 		}
 	}
-	if Mistakes(nil) != nil || len(Mistakes(errors.Join(err, err))) != 2*len(Mistakes(err)) {
+	var names Names
+	if names.Mistakes(nil) != nil || len(names.Mistakes(errors.Join(err, err))) != 2*len(names.Mistakes(err)) {
 		t.Error("joined errors are not counted")
 	}
 }

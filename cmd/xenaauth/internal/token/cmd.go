@@ -97,7 +97,7 @@ func (cmd *Cmd) run(
 	ctx context.Context, c *console.Console, issuer *xenaauthtest.Issuer, token string,
 ) error {
 	environment := slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "XENA_")
+		return strings.HasPrefix(v, "XENA_") || strings.HasPrefix(v, "XENAGATE_CONFIG=")
 	})
 	environment = append(environment, variables(issuer)...)
 	environment = append(environment, "ACCESS_TOKEN="+token)

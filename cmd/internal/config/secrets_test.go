@@ -1,0 +1,52 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A configuration that names an endless file does not fill the memory.
+func TestEndlessFile(t *testing.T) {
+	if _, err := os.Stat("/dev/zero"); err != nil {
+		t.Skip("this system has no /dev/zero")
+	}
+	if _, err := Load("/dev/zero"); err == nil || err.Error() != "zero: too long" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// CheckFiles names the keys of the files that it could read, and all mistakes. It shows no secret.
+func TestCheckFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"gate.yaml": `listen: 127.0.0.1:0
+tokens: {audiences: [a]}
+upstreams: [{name: a, url: "http://127.0.0.1:1"}]
+routes: {rules: [{route: GET /a, access: user}]}
+identity: {assertion: {issuer: i, audience: a, key_files: [key]}}
+redis: {addresses: ["127.0.0.1:6379"], secret_files: [long, short], password_file: gone}
+admin: {listen: "127.0.0.1:1", revoke_secret_file: long}
+`,
+		"long": strings.Repeat("s3cret-", 8), "short": "s3cret-short", "key": "s3cret-no-key",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := Load(filepath.Join(dir, "gate.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := c.CheckFiles()
+	if len(read) != 1 || read[0] != "admin.revoke_secret_file" {
+		t.Errorf("read %q", read)
+	}
+	want := `gate.yaml:6: redis.secret_files.1: short: want at least 32 bytes
+gate.yaml:6: redis.password_file: gone: no such file or directory
+gate.yaml:5: identity.assertion.key_files.0: key: no private key in PEM`
+	if err == nil || err.Error() != want {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+}

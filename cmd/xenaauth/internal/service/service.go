@@ -1,0 +1,83 @@
+// Package service reads the configuration of a service as the service itself reads it: from the
+// environment, or from the configuration file of xenagate together with the environment.
+package service
+
+import (
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
+	"github.com/xenaauth/xenaauth/gateway/routes"
+
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/tablefile"
+)
+
+// Flags are the flags of a command that reads the configuration of a service.
+type Flags struct {
+	Config string `short:"c" type:"existingfile" placeholder:"FILE" help:"Configuration file of xenagate; if not set, the variable XENAGATE_CONFIG. The environment sets what the file lacks."`
+}
+
+// DefaultFile returns the configuration file that the environment names for xenagate, or "".
+func DefaultFile() string { return os.Getenv("XENAGATE_CONFIG") }
+
+// Service is the configuration of a service.
+type Service struct {
+	setting.Names
+	file *config.Config // nil if there is none
+}
+
+// Load reads the configuration file, if there is one. If the file has mistakes, the error lists all
+// mistakes in the file, and the error ends the command with [console.StatusUsage].
+func (f Flags) Load() (*Service, error) {
+	path := f.Config
+	if path == "" {
+		path = DefaultFile()
+	}
+	if path == "" {
+		return new(Service), nil
+	}
+	file, err := config.Load(path)
+	if err != nil {
+		return nil, console.Usage(err)
+	}
+	return &Service{setting.Names{File: file}, file}, nil
+}
+
+// Tokens returns the configuration of the Validator. The error lists all mistakes.
+func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
+	if s.file != nil {
+		cfg, err = s.file.Validator() // checks the Config too
+	} else if cfg, err = xenaauth.ConfigFromEnv(); err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		return cfg, errors.New(strings.Join(s.Mistakes(err), "\n"))
+	}
+	return cfg, nil
+}
+
+// Options returns the options of the Middleware.
+func (s *Service) Options() *xenaauth.Options {
+	if s.file == nil {
+		return new(xenaauth.Options)
+	}
+	c := s.file.Challenge
+	return &xenaauth.Options{Realm: c.Realm, ResourceMetadata: c.ResourceMetadata}
+}
+
+// Table returns the table of routes in the file that path names. If path is "", Table returns the
+// table of the configuration.
+func (s *Service) Table(path string) (*routes.Table, error) {
+	switch {
+	case path != "":
+		return tablefile.Read(path)
+	case s.file != nil:
+		return s.file.Routes.Table, nil
+	}
+	return nil, console.Usage(errors.New("no table of routes is given: name its file, " +
+		"or a configuration with --config"))
+}

@@ -1,0 +1,27 @@
+package envvar
+
+import (
+	"strings"
+	"unicode"
+)
+
+// OfField returns the environment variable that sets a field of the Config of package xenaauth. For
+// a field of Config.Introspection, the parameter field begins with "Introspection.".
+func OfField(field string) string {
+	if field == "Audiences" {
+		return "XENA_AUDIENCE"
+	}
+	name := strings.ReplaceAll(field, "JWKSURL", "JwksUrl")
+	name = strings.NewReplacer("URL", "Url", "HTTP", "Http", "TTL", "Ttl", "ID", "Id").Replace(name)
+	var b strings.Builder
+	for i, r := range name {
+		if i > 0 && unicode.IsUpper(r) && name[i-1] != '.' {
+			b.WriteByte('_')
+		}
+		if r == '.' {
+			r = '_'
+		}
+		b.WriteRune(unicode.ToUpper(r))
+	}
+	return "XENA_" + b.String()
+}
