@@ -175,6 +175,16 @@ func (l *Local) freeLocked(s *shard, now int64) int {
 	return l.freeExpired(s, now, freeMany)
 }
 
+// Forget makes the next call of Use for this owner and this id the first call again. It is for a
+// store that has a Local in front of a second store, if the second store fails. The entry still
+// counts until it expires.
+func (l *Local) Forget(owner, id string) {
+	s := &l.shards[maphash.String(l.seed, owner)%shards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ends, l.keyOf(owner, id))
+}
+
 // Len returns the number of entries. Expired entries are included until later calls of Use remove
 // them.
 func (l *Local) Len() int { return int(l.used.Load()) }

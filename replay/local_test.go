@@ -160,6 +160,32 @@ func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	}
 }
 
+// A store that has a Local in front of it takes a use back if it fails itself.
+func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := replay.NewLocal(replay.Options{MaxEntries: 100})
+		until := time.Now().Add(time.Minute)
+		use(t, s, "key", "1", until, true)
+		use(t, s, "key", "2", until, true)
+		for range 3 {
+			s.Forget("key", "1")
+			s.Forget("key", "3")
+			s.Forget("another", "1")
+			use(t, s, "key", "1", until, true)
+			use(t, s, "key", "1", until, false)
+			use(t, s, "key", "2", until, false)
+		}
+		if s.Len() != 5 { // what an owner takes back counts, so that it can't cost more than other uses
+			t.Errorf("%d entries, want 5", s.Len())
+		}
+		time.Sleep(time.Minute + time.Millisecond)
+		use(t, s, "key", "4", until.Add(time.Minute), true)
+		if s.Len() != 1 {
+			t.Errorf("%d entries, want 1", s.Len())
+		}
+	})
+}
+
 func TestTheSmallestStoreHasOneEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 1})

@@ -3,13 +3,14 @@ package rediscache
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 )
 
 const (
-	maxCalls    = 512 // concurrent calls of Redis for requests; each instance has this limit
+	maxCalls    = 512 // concurrent calls of each kind for requests; each instance has this limit
 	maxFailures = 5   // failed calls in a row, after which the breaker opens
 	openFor     = time.Second
 )
@@ -27,8 +28,26 @@ type canceled struct{ error }
 
 func (c canceled) Unwrap() error { return c.error }
 
-func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
-	return gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
+// caller makes calls of Redis for which a request waits. Each kind of calls has a caller.
+type caller struct {
+	timeout time.Duration
+	breaker *gobreaker.CircuitBreaker[struct{}]
+	// calls is a semaphore. It bounds concurrent calls, including those that still run after their
+	// timeout.
+	calls   chan struct{}
+	probe   func(context.Context) error // tests whether Redis is back
+	probing atomic.Bool
+
+	lastFailure atomic.Pointer[error]
+}
+
+// newCaller returns a caller. changed is called with an error when the breaker opens, and with nil
+// when it closes.
+func newCaller(
+	timeout time.Duration, probe func(context.Context) error, changed func(error),
+) *caller {
+	c := &caller{timeout: timeout, calls: make(chan struct{}, maxCalls), probe: probe}
+	c.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     openFor,
 		ReadyToTrip: func(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= maxFailures },
@@ -42,28 +61,29 @@ func (c *Cache) newBreaker() *gobreaker.CircuitBreaker[struct{}] {
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			switch to {
 			case gobreaker.StateOpen:
-				c.logChange("responses", *c.lastFailure.Load())
+				changed(*c.lastFailure.Load())
 			case gobreaker.StateClosed:
-				c.logChange("responses", nil)
+				changed(nil)
 			}
 		},
 	})
+	return c
 }
 
 // request calls Redis on behalf of a request, which waits for the result. If the breaker is open,
 // it does not call Redis and returns errOpen.
 func request[T any](
-	ctx context.Context, c *Cache, f func(context.Context) (T, error),
+	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return result, errOpen
-	case gobreaker.StateHalfOpen: // a PING tests Redis, and no request waits for its result
+	case gobreaker.StateHalfOpen: // the probe tests Redis, and no request waits for its result
 		if c.probing.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probing.Store(false)
-				ping := func(ctx context.Context) (string, error) { return c.client.Ping(ctx).Result() }
-				_, _ = counted(context.Background(), c, ping)
+				probe := func(ctx context.Context) (struct{}, error) { return struct{}{}, c.probe(ctx) }
+				_, _ = counted(context.Background(), c, probe)
 			}()
 		}
 		return result, errOpen
@@ -73,7 +93,7 @@ func request[T any](
 
 // counted calls Redis. The breaker counts the result.
 func counted[T any](
-	ctx context.Context, c *Cache, f func(context.Context) (T, error),
+	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	_, err = c.breaker.Execute(func() (_ struct{}, err error) {
 		select {

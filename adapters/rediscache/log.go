@@ -13,8 +13,8 @@ import (
 )
 
 // logChange logs when sharing begins to fail, and when sharing works again. The parameter what
-// names the part: "responses", "revocations" or "kept revocations". err is the result of the latest
-// call.
+// names the part: "responses", "revocations", "kept revocations" or "uses". err is the result of the
+// latest call.
 func (c *Cache) logChange(what string, err error) {
 	c.mu.Lock()
 	before := c.logged[what]
@@ -23,8 +23,11 @@ func (c *Cache) logChange(what string, err error) {
 	switch {
 	// A new cause gets no record of its own, because the cause of a long failure may change often.
 	case err != nil && !before:
-		c.log(slog.LevelError, "Redis fails, so this instance is on its own",
-			"what", what, "why", publicCause(err))
+		effect := "so this instance is on its own"
+		if what == "uses" {
+			effect = "so values that may be used once get the response 503"
+		}
+		c.log(slog.LevelError, "Redis fails, "+effect, "what", what, "why", publicCause(err))
 	case err == nil && before:
 		c.log(slog.LevelInfo, "Redis is back", "what", what)
 	}

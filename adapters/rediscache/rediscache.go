@@ -1,11 +1,12 @@
-// Package rediscache shares introspection responses and revocations between the instances of a
-// service, through Redis.
+// Package rediscache shares introspection responses, revocations and used values between the
+// instances of a service, through Redis.
 //
 //	client := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: addrs, ContextTimeoutEnabled: true})
 //	fleet, err := rediscache.New(rediscache.Config{Client: client, Secrets: [][]byte{secret}})
 //	…
 //	cfg.Introspection.Cache = fleet
 //	cfg.RevocationBus = fleet
+//	cfg.Replay = fleet
 //	v, err := xenaauth.NewValidator(cfg)
 //	…
 //	go v.FollowRevocations(ctx)
@@ -13,7 +14,8 @@
 // If several instances lack the response for the same token at the same moment, only one instance
 // calls the issuer: the first instance takes a lease, and the other instances wait for its
 // response. A revocation is published to all instances that follow revocations. Redis also keeps
-// the revocation, for instances that start later or were cut off.
+// the revocation, for instances that start later or were cut off. A value that may be used once,
+// such as a DPoP proof or a logout token, is accepted by one instance: see [Cache.Use].
 //
 // # Redis is not trusted
 //
@@ -26,7 +28,9 @@
 //   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even
 //     with an old value.
 //   - An attacker who deletes entries causes more introspection calls. An instance that starts does
-//     not learn of a deleted revocation until another instance has put the revocation back.
+//     not learn of a deleted revocation until another instance has put the revocation back. A used
+//     value whose entry is deleted can be used once more at each of the other instances, until it
+//     expires.
 //   - An attacker who publishes very much makes Redis cut off the instances that follow. If this
 //     attacker also deletes revocations, instances do not learn of the deleted revocations as long
 //     as the attack lasts. The log shows this attack.
@@ -36,13 +40,18 @@
 //
 // # When Redis fails
 //
-// No request is refused because of Redis. A look-up takes at most [Config.Timeout]. After five
-// failures in a row, requests make no look-ups until Redis answers a PING, which is sent once a
+// No request is refused because a look-up fails. A look-up takes at most [Config.Timeout]. After
+// five failures in a row, requests make no look-ups until Redis answers a PING, which is sent once a
 // second. Until then every instance works alone, as without this package.
+//
+// [Cache.Use] is different: if Redis can't tell whether a value was used before, the value is not
+// accepted. So while Redis fails, requests with DPoP proofs and logout tokens get the response 503.
 package rediscache
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -50,13 +59,12 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/sony/gobreaker/v2"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/replay"
 )
 
 // Config configures a [Cache]. Client and Secrets are required.
@@ -70,17 +78,18 @@ type Config struct {
 	// values. To replace a secret:
 	//  1. Add the new secret in second place on all instances.
 	//  2. Put the new secret first on all instances.
-	//  3. Wait until the new secret has been first on all instances for the longest CacheTTL, and
-	//     for at least a minute. Then remove the old secret.
+	//  3. Wait until the new secret has been first on all instances for the longest CacheTTL, for
+	//     the longest time that a logout token is valid, and for at least five minutes. Then remove
+	//     the old secret.
 	Secrets [][]byte
 	// Prefix is the beginning of the names of all keys in Redis, so that several services can use
 	// one Redis. "" means "xenaauth:". All instances with the same Prefix must have the same
 	// Secrets: an instance deletes revocations that none of its Secrets opens. Instances with the
 	// same Prefix may have different issuers.
 	Prefix string
-	// Timeout bounds how long a slow or dead Redis delays a request. 0 means 50 milliseconds. If a
-	// look-up ends by Timeout, it may already have taken a lease. Then other instances wait for
-	// that lease, at most for Wait.
+	// Timeout bounds how long a look-up in a slow or dead Redis delays a request. 0 means 50
+	// milliseconds. If a look-up ends by Timeout, it may already have taken a lease. Then other
+	// instances wait for that lease, at most for Wait. [Cache.Use] waits for ten times Timeout.
 	Timeout time.Duration
 	// Wait is how long an instance waits while another instance introspects the same token. Then it
 	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
@@ -139,13 +148,13 @@ func (c Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// Cache is a [xenaauth.Cache] and a [xenaauth.RevocationBus] over Redis. Cache is safe for
-// concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
+// Cache is a [xenaauth.Cache], a [xenaauth.RevocationBus] and a [replay.Store] over Redis. Cache is
+// safe for concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
 	keys    []*keys // derived from Secrets, in the same order
+	ordered []*keys // the same keys in the order of inOrder
 	prefix  string
-	timeout time.Duration
 	wait    time.Duration
 	logger  *slog.Logger // if nil, slog.Default at the time of each record
 	lease   string       // random value of the leases that this instance takes
@@ -154,13 +163,9 @@ type Cache struct {
 	readAnyway time.Duration
 	maxRead    int
 
-	breaker *gobreaker.CircuitBreaker[struct{}]
-	// calls is a semaphore. It bounds concurrent calls, including those that still run after their
-	// timeout.
-	calls   chan struct{}
-	probing atomic.Bool
-
-	lastFailure atomic.Pointer[error]
+	lookups *caller       // calls for introspection responses
+	uses    *caller       // calls of Use
+	used    *replay.Local // the values that were used at this instance
 
 	mu     sync.Mutex
 	logged map[string]bool            // what logChange and logOnce have already logged
@@ -171,6 +176,7 @@ type Cache struct {
 var (
 	_ xenaauth.Cache         = (*Cache)(nil)
 	_ xenaauth.RevocationBus = (*Cache)(nil)
+	_ replay.Store           = (*Cache)(nil)
 )
 
 // New returns a Cache. New does not call Redis, so Redis may be down. The error names every mistake
@@ -180,24 +186,20 @@ func New(cfg Config) (*Cache, error) {
 		return nil, err
 	}
 	c := &Cache{
-		client:  cfg.Client,
-		prefix:  cfg.Prefix,
-		timeout: cfg.Timeout,
-		wait:    cfg.Wait,
-		logger:  cfg.Logger,
-		lease:   leaseMark + rand.Text(),
-		calls:   make(chan struct{}, maxCalls),
-		logged:  make(map[string]bool),
-		known:   make(map[string]knownRevocation),
+		client: cfg.Client,
+		prefix: cfg.Prefix,
+		wait:   cfg.Wait,
+		logger: cfg.Logger,
+		lease:  leaseMark + rand.Text(),
+		logged: make(map[string]bool),
+		known:  make(map[string]knownRevocation),
+		used:   replay.NewLocal(replay.Options{}),
 
 		readAnyway: readAnyway,
 		maxRead:    maxRead,
 	}
 	if c.prefix == "" {
 		c.prefix = "xenaauth:"
-	}
-	if c.timeout == 0 {
-		c.timeout = 50 * time.Millisecond
 	}
 	if c.wait == 0 {
 		c.wait = time.Second
@@ -209,6 +211,10 @@ func New(cfg Config) (*Cache, error) {
 		}
 		c.keys = append(c.keys, k)
 	}
-	c.breaker = c.newBreaker()
+	c.ordered = inOrder(c.keys)
+	timeout := cmp.Or(cfg.Timeout, 50*time.Millisecond)
+	ping := func(ctx context.Context) error { return c.client.Ping(ctx).Err() }
+	c.lookups = newCaller(timeout, ping, func(err error) { c.logChange("responses", err) })
+	c.uses = newCaller(useTimeouts*timeout, c.probeUse, func(err error) { c.logChange("uses", err) })
 	return c, nil
 }

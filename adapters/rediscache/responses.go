@@ -16,7 +16,7 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	deadline := time.Now().Add(c.wait)
 	for delay := 2 * time.Millisecond; ; delay = min(2*delay, 50*time.Millisecond) {
 		look := func(ctx context.Context) (entry, error) { return c.look(ctx, key) }
-		found, err := request(ctx, c, look)
+		found, err := request(ctx, c.lookups, look)
 		if err != nil {
 			return nil, err
 		}
@@ -109,14 +109,14 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 			return err
 		}
 		if ttl = ttl.Truncate(time.Millisecond); len(sealed) <= maxSealed && ttl > 0 {
-			_, err = request(ctx, c, func(ctx context.Context) (string, error) {
+			_, err = request(ctx, c.lookups, func(ctx context.Context) (string, error) {
 				return c.client.Set(ctx, name, sealed, ttl).Result()
 			})
 			return err
 		}
 	}
 	ends := max(1, c.wait.Milliseconds())
-	_, err := request(ctx, c, func(ctx context.Context) (any, error) {
+	_, err := request(ctx, c.lookups, func(ctx context.Context) (any, error) {
 		v, err := release.Run(ctx, c.client, []string{name}, c.lease, gaveUpMark, ends).Result()
 		if wrongType(err) {
 			err = nil

@@ -15,6 +15,7 @@ import (
 // keys are the keys that are derived from one secret. Each key has one purpose.
 type keys struct {
 	name       []byte      // makes the names of entries
+	used       []byte      // makes the names of values that were used
 	value      []byte      // for deriving the key of each entry
 	revocation cipher.AEAD // seals revocations
 	nonce      []byte      // for deriving the nonces of revocations
@@ -29,6 +30,7 @@ func newKeys(secret []byte) (*keys, error) {
 	var revocation []byte
 	for purpose, key := range map[string]*[]byte{
 		"name": &k.name, "value": &k.value, "revocation": &revocation, "nonce": &k.nonce,
+		"used": &k.used,
 	} {
 		if *key, err = hkdf.Expand(sha256.New, root, purpose, 32); err != nil {
 			return nil, err

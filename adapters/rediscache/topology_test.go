@@ -15,16 +15,22 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/replay"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // through returns an instance that uses a Redis client with these options.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
+	return f.over(f.cacheThrough(options))
+}
+
+func (f *fleet) cacheThrough(options redis.UniversalOptions) *rediscache.Cache {
+	f.t.Helper()
 	options.ContextTimeoutEnabled = true
 	client := redis.NewUniversalClient(&options)
 	f.t.Cleanup(func() { _ = client.Close() })
-	return f.over(f.cache(func(c *rediscache.Config) { c.Client = client }))
+	return f.cache(func(c *rediscache.Config) { c.Client = client })
 }
 
 func TestCluster(t *testing.T) {
@@ -93,6 +99,12 @@ func TestCluster(t *testing.T) {
 	for _, token := range tokens {
 		eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
 	}
+	uses := []replay.Store{f.cacheThrough(redis.UniversalOptions{Addrs: addrs}), f.cacheThrough(redis.UniversalOptions{Addrs: addrs})}
+	for i := range 50 {
+		if n := raceFor(t, fmt.Sprint("value ", i), 4, uses...); n != 1 {
+			t.Errorf("%d uses were the first, want 1", n)
+		}
+	}
 	// One of three nodes fails. The tokens of its entries are introspected again, and no request is
 	// refused.
 	nodes[1].kill()
@@ -128,6 +140,9 @@ func TestSentinel(t *testing.T) {
 	if !f.shares(one, two) {
 		t.Fatal("nothing is shared")
 	}
+	uses := []replay.Store{f.cacheThrough(options), f.cacheThrough(options)}
+	use(t, uses[0], "key", "before", true)
+	use(t, uses[1], "key", "before", false)
 	before := f.issuer.Opaque(subject("before"))
 	f.revoke(one, xenaauth.Revocation{Subject: "before"})
 	eventually(t, func() bool { return reason(two, before) == xenaauth.ReasonRevoked })
@@ -137,6 +152,12 @@ func TestSentinel(t *testing.T) {
 	// The sentinel has made the replica the master, and both instances have subscribed to it.
 	followed(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shares(one, two) })
+	// The replica knows the values that the master had sent to it.
+	use(t, f.cacheThrough(options), "key", "before", false)
+	for i, s := range uses {
+		works(t, s)
+		use(t, s, "key", "after", i == 0)
+	}
 	late := f.through(options)
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, before) == xenaauth.ReasonRevoked })
@@ -159,6 +180,7 @@ func TestACL(t *testing.T) {
 	if !f.shares(one, two) {
 		t.Error("nothing is shared")
 	}
+	use(t, f.cache(nil), "key", "jti", true)
 	token := f.issuer.Opaque(subject("U1"))
 	f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 	addJunk(t, admin, 10)

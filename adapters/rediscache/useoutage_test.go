@@ -1,0 +1,155 @@
+package rediscache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// fails calls Use with n new values, and wants an error for each of them. It returns the values.
+func fails(t *testing.T, s replay.Store, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		id := fmt.Sprint("value ", time.Now().UnixNano())
+		ids = append(ids, id)
+		ends(t, func() {
+			first, err := s.Use(context.Background(), "key", id, time.Now().Add(time.Hour))
+			if first || err == nil || strings.Contains(err.Error(), "127.0.0.1") {
+				t.Errorf("Use = %t, %v", first, err)
+			}
+		})
+	}
+	return ids
+}
+
+// works waits until Use returns no error.
+func works(t *testing.T, s replay.Store) {
+	t.Helper()
+	eventually(t, func() bool {
+		_, err := s.Use(t.Context(), "key", fmt.Sprint(time.Now().UnixNano()), time.Now().Add(time.Hour))
+		return err == nil
+	})
+}
+
+func TestUseWhileRedisIsFrozen(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	f.timeout = 0
+	one := f.cache(nil)
+	works(t, one)
+	use(t, one, "key", "before", true)
+	s.freeze()
+	start := time.Now()
+	ids := fails(t, one, 5) // these wait for Redis
+	if took := time.Since(start); took < 5*500*time.Millisecond {
+		t.Errorf("five uses took %v: the instance gives Redis less than half a second", took)
+	}
+	ids = append(ids, fails(t, one, 1000)...) // the breaker is open, so these do not
+	if log := f.log.String(); strings.Count(log, "Redis fails, so values that may be used once get the response 503") != 1 ||
+		strings.Contains(log, s.port) {
+		t.Error(log)
+	}
+	s.thaw()
+	works(t, one)
+	// A value whose first use failed may have been recorded, but it is never accepted twice.
+	for _, id := range ids[:10] {
+		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
+			t.Errorf("%q was used %d times", id, n)
+		}
+	}
+	use(t, one, "key", "before", false)
+	eventually(t, func() bool { return strings.Contains(f.log.String(), "Redis is back") })
+}
+
+func TestUseWhileRedisIsGone(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	f.timeout = 100 * time.Millisecond
+	one, two := f.cache(nil), f.cache(nil)
+	works(t, one)
+	use(t, one, "key", "before", true)
+	s.kill()
+	ids := fails(t, one, 20)
+	s.start()
+	works(t, one)
+	works(t, two)
+	use(t, one, "key", ids[19], true) // it was not recorded anywhere
+	use(t, two, "key", ids[19], false)
+	// This Redis writes nothing to disk. Instances remember their own values.
+	use(t, one, "key", "before", false)
+	use(t, two, "key", "before", true)
+}
+
+// If the memory of Redis is full, and Redis may not evict values, it stores no new ones.
+func TestUseWhileRedisIsFull(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t, "--maxmemory-policy", "noeviction")
+	f := newFleet(t, s)
+	one, admin := f.cache(nil), s.client()
+	use(t, one, "key", "before", true)
+	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
+	fails(t, one, 20)
+	time.Sleep(1100 * time.Millisecond) // after this time the instance tests whether Redis is back
+	fails(t, one, 20)
+	if log := f.log.String(); strings.Count(log, "Redis fails") != 1 || strings.Contains(log, "is back") {
+		t.Error(log)
+	}
+	admin.ConfigSet(t.Context(), "maxmemory", "0")
+	works(t, one)
+	use(t, one, "key", "before", false)
+	use(t, f.cache(nil), "key", "before", false)
+}
+
+// A replica refuses to store values.
+func TestUseAtAReplica(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t)
+	replica := startRedis(t, "--replicaof", "127.0.0.1 "+master.port)
+	f := newFleet(t, replica)
+	fails(t, f.cache(nil), 10)
+}
+
+func TestUseThatIsCanceled(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one := f.cache(nil)
+	works(t, one)
+	s.freeze()
+	for i := range 20 { // these are no failures of Redis
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		first, err := one.Use(ctx, "key", fmt.Sprint(i), time.Now().Add(time.Hour))
+		if first || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Use = %t, %v", first, err)
+		}
+		cancel()
+	}
+	s.thaw()
+	use(t, one, "key", "after", true)
+	if strings.Contains(f.log.String(), "Redis fails") {
+		t.Error(f.log)
+	}
+}
+
+type panickingClient struct{ redis.UniversalClient }
+
+func (panickingClient) Pipeline() redis.Pipeliner { panic("10.9.8.7") }
+
+func TestUseWithAClientThatPanics(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	one := f.cache(func(c *rediscache.Config) { c.Client = panickingClient{f.client()} })
+	for _, id := range fails(t, one, 3) {
+		use(t, f.cache(nil), "key", id, true)
+	}
+}

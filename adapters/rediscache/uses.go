@@ -1,0 +1,120 @@
+package rediscache
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	// useTimeouts is by how many times the timeout of Use is longer than that of a look-up: if a
+	// look-up fails, the instance calls the issuer, but if Use fails, the request gets 503.
+	useTimeouts = 10
+	// keepLonger is for how much longer Redis keeps a value than this instance, because the clock
+	// of Redis may be faster.
+	keepLonger = time.Second
+	maxUse     = 64 // the most bytes of a value in Redis that are read
+)
+
+// Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there
+// are several. It waits for at most ten times [Config.Timeout], by default half a second. After
+// five failures in a row, Use returns an error immediately, until Redis stores values again.
+//
+// Each instance also records in memory which values were used there: see [replay.Local], whose
+// bounds apply to each instance. So a client can't fill Redis, and a value that was used at this
+// instance is refused here even if Redis has lost it.
+func (c *Cache) Use(
+	ctx context.Context, owner, id string, until time.Time,
+) (first bool, err error) {
+	first, err = c.used.Use(ctx, owner, id, until)
+	if !first || err != nil {
+		return false, err
+	}
+	first, err = request(ctx, c.uses, func(ctx context.Context) (bool, error) {
+		return c.takeAll(ctx, owner, id, until)
+	})
+	if err == nil {
+		return first, nil
+	}
+	c.used.Forget(owner, id) // Redis decides about the next call
+	switch {
+	case errors.Is(err, errBusy), errors.Is(err, errOpen):
+		return false, err
+	case ctx.Err() != nil:
+		return false, ctx.Err()
+	}
+	return false, errors.New("rediscache: Redis fails: " + publicCause(err))
+}
+
+// takeAll records a value under a name for each secret. It returns true if none of them was there.
+//
+// While a secret is replaced, an instance may lack one secret of another instance. Two such
+// instances compete for the names of the secrets that both have. All instances take the names in
+// the same order and stop at the first name that is there already. So one of them gets all its
+// names.
+func (c *Cache) takeAll(
+	ctx context.Context, owner, id string, until time.Time,
+) (first bool, err error) {
+	for _, k := range c.ordered {
+		if first, err = c.take(ctx, k.nameOfUse(c.prefix, owner, id), until); !first || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// take sets a key in Redis, and returns true if the key was not there.
+//
+// The client of Redis sends a command again if the connection fails. The first command may have set
+// the key although its reply was lost. So the value of the key is random, and take reads it.
+func (c *Cache) take(ctx context.Context, name string, until time.Time) (first bool, err error) {
+	// A time to live does not depend on the clock of Redis, and a time of expiry would.
+	ttl := (time.Until(until) + keepLonger).Truncate(time.Millisecond)
+	if ttl < keepLonger {
+		return false, nil // the value has expired while this call waited
+	}
+	own := rand.Text()
+	pipe := c.client.Pipeline()
+	set := pipe.SetArgs(ctx, name, own, redis.SetArgs{Mode: "NX", TTL: ttl})
+	get := pipe.GetRange(ctx, name, 0, maxUse)
+	_, _ = pipe.Exec(ctx) // the result of each command is read below
+	switch err := set.Err(); {
+	case err == nil && set.Val() == "OK":
+		return true, nil
+	case err != nil && !errors.Is(err, redis.Nil):
+		return false, err
+	}
+	found, err := get.Result()
+	if wrongType(err) {
+		c.logForged("uses")
+		return false, nil
+	}
+	return err == nil && found == own, err
+}
+
+// probeUse tests whether Redis stores values. A PING would not: it also succeeds at a replica, and
+// if Redis has no memory left.
+func (c *Cache) probeUse(ctx context.Context) error {
+	return c.client.Set(ctx, c.prefix+"probe", "", time.Second).Err()
+}
+
+// nameOfUse returns the name in Redis for a value of owner.
+func (k *keys) nameOfUse(prefix, owner, id string) string {
+	length := binary.BigEndian.AppendUint64(nil, uint64(len(owner)))
+	sum := mac(k.used, string(length), owner, id)
+	return prefix + "used:" + base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// inOrder returns the keys in an order that does not depend on the order of the secrets.
+func inOrder(all []*keys) []*keys {
+	ordered := slices.Clone(all)
+	slices.SortFunc(ordered, func(a, b *keys) int { return bytes.Compare(a.used, b.used) })
+	return ordered
+}

@@ -1,0 +1,199 @@
+package rediscache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/xenaauth/xenaauth/adapters/rediscache"
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// use calls Use and wants the result first without an error.
+func use(t *testing.T, s replay.Store, owner, id string, first bool) {
+	t.Helper()
+	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
+	if got != first || err != nil {
+		t.Fatalf("Use(%q, %q) = %t, %v; want %t", owner, id, got, err, first)
+	}
+}
+
+// raceFor makes all stores use the same value n times at the same moment, and returns how many
+// calls were the first.
+func raceFor(t *testing.T, id string, n int, stores ...replay.Store) int64 {
+	t.Helper()
+	var firsts atomic.Int64
+	var group sync.WaitGroup
+	start := make(chan struct{})
+	until := time.Now().Add(time.Hour)
+	for i := range n {
+		group.Go(func() {
+			<-start
+			switch first, err := stores[i%len(stores)].Use(t.Context(), "key", id, until); {
+			case err != nil:
+				t.Errorf("%v", err)
+			case first:
+				firsts.Add(1)
+			}
+		})
+	}
+	close(start)
+	group.Wait()
+	return firsts.Load()
+}
+
+func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	one, two := f.cache(nil), f.cache(nil)
+	use(t, one, "key", "jti", true)
+	use(t, two, "key", "jti", false)
+	use(t, one, "key", "jti", false)
+	use(t, two, "another key", "jti", true)
+	use(t, one, "ke", "yjti", true)
+	// Nothing in Redis tells an owner or an id.
+	names, text := dump(t, f.server.client())
+	if len(names) != 3 || strings.Contains(text, "jti") || strings.Contains(text, "key") {
+		t.Errorf("%d names: %s", len(names), text)
+	}
+	other := f.cache(func(c *rediscache.Config) { c.Secrets = [][]byte{newSecret()} })
+	use(t, other, "key", "jti", true) // another fleet has other names
+	if first, err := one.Use(t.Context(), "key", "old", time.Now()); first || err != nil {
+		t.Errorf("a value from the past: %t, %v", first, err)
+	}
+}
+
+func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	one, two := f.cache(nil), f.cache(nil)
+	if n := raceFor(t, "of two instances", 1000, one, two); n != 1 {
+		t.Errorf("%d of 1000 simultaneous uses at two instances were the first, want 1", n)
+	}
+	// An instance asks Redis once for a value. So many instances put Redis to a harder test.
+	var many []replay.Store
+	for range 50 {
+		many = append(many, f.cache(nil))
+	}
+	for i := range 20 {
+		if n := raceFor(t, fmt.Sprint("of many instances ", i), 200, many...); n != 1 {
+			t.Errorf("%d of 200 simultaneous uses at 50 instances were the first, want 1", n)
+		}
+	}
+}
+
+// Redis removes a value soon after its end, and not before.
+func TestAValueInRedisEnds(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	one, admin := f.cache(nil), f.server.client()
+	before := time.Now()
+	until := before.Add(time.Minute)
+	if first, err := one.Use(t.Context(), "key", "jti", until); !first || err != nil {
+		t.Fatal(first, err)
+	}
+	ttl := admin.PTTL(t.Context(), admin.Keys(t.Context(), "*").Val()[0]).Val()
+	if ttl < time.Until(until) || ttl > time.Minute+time.Second {
+		t.Errorf("Redis keeps the value for %v", ttl)
+	}
+}
+
+// While a secret is replaced, some instances have one secret and others have two, in either order.
+func TestAValueIsUsedOnceWhileASecretIsReplaced(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	before, after := newSecret(), newSecret()
+	for name, phase := range map[string][2][][]byte{
+		"the new one is added":       {{before}, {before, after}},
+		"the new one is put first":   {{before, after}, {after, before}},
+		"the old one is removed":     {{after, before}, {after}},
+		"all have both":              {{after, before}, {after, before}},
+		"three secrets at one place": {{after, before, newSecret()}, {after, before}},
+	} {
+		var stores []replay.Store
+		for _, secrets := range phase {
+			stores = append(stores, f.cache(func(c *rediscache.Config) { c.Secrets = secrets }))
+		}
+		for i := range 100 {
+			if n := raceFor(t, fmt.Sprint(name, i), 2, stores...); n != 1 {
+				t.Errorf("%s: %d uses were the first, want 1", name, n)
+			}
+		}
+	}
+}
+
+// loseReplies makes a Redis client lose the replies to some of its commands, as a connection does
+// that breaks after Redis has executed them.
+type loseReplies struct{ next atomic.Int32 }
+
+func (l *loseReplies) DialHook(next redis.DialHook) redis.DialHook          { return next }
+func (l *loseReplies) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (l *loseReplies) ProcessPipelineHook(
+	next redis.ProcessPipelineHook,
+) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for l.next.Add(-1) >= 0 {
+			_ = next(ctx, cmds) // the client sends the commands again
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// If a reply is lost, the client of Redis sends the command again. The value is then in Redis
+// already, and the use is the first nevertheless.
+func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	client := f.client()
+	lost := new(loseReplies)
+	client.AddHook(lost)
+	one := f.cache(func(c *rediscache.Config) { c.Client = client })
+	for i := range 3 {
+		lost.next.Store(int32(i))
+		use(t, one, "key", fmt.Sprint(i), true)
+		use(t, f.cache(nil), "key", fmt.Sprint(i), false)
+	}
+}
+
+// A client with a valid token can make any number of values. They must not fill Redis.
+func TestAnOwnerCannotFillRedis(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	one := f.cache(nil)
+	one.SetMaxUses(100)
+	refused := 0
+	for i := range 300 {
+		if _, err := one.Use(t.Context(), "greedy", fmt.Sprint(i), time.Now().Add(time.Hour)); errors.Is(err, replay.ErrFull) {
+			refused++
+		}
+	}
+	if n := f.server.client().DBSize(t.Context()).Val(); n != 20 || refused != 280 {
+		t.Errorf("Redis has %d values, and %d were refused; want 20 and 280", n, refused)
+	}
+	use(t, one, "modest", "1", true)
+}
+
+// An attacker who can write to Redis replaces what an instance has stored.
+func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, startRedis(t))
+	admin, ctx := f.server.client(), t.Context()
+	for kind, replace := range map[string]func(name string){
+		"a list":      func(name string) { admin.Del(ctx, name); admin.LPush(ctx, name, "x") },
+		"an empty":    func(name string) { admin.Set(ctx, name, "", 0) },
+		"a long text": func(name string) { admin.Set(ctx, name, strings.Repeat("x", 1<<20), 0) },
+	} {
+		admin.FlushAll(ctx)
+		use(t, f.cache(nil), "key", kind, true)
+		replace(admin.Keys(ctx, "*").Val()[0])
+		use(t, f.cache(nil), "key", kind, false)
+	}
+}
