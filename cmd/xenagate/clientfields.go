@@ -7,14 +7,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
-// misleadingFields are header fields that say where a request came from, or which method or path it
-// has. A name that ends in "-" stands for every field whose name begins with it. Services trust
+// misleadingFields are header fields that say where a request came from, which method or path it
+// has, or which certificate the client showed. A name that ends in "-" stands for every field whose name begins with it. Services trust
 // these fields if a gateway forwards them. For example, some frameworks take the path from
 // X-Original-URL or X-Rewrite-URL instead of the request line. But the gateway has found the rule
 // by the path in the request line.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
+	"client-cert", "client-cert-", "x-client-cert", "ssl-client-", "x-ssl-", "x-arr-clientcert", "x-amzn-mtls-",
 	"proxy", // a CGI program gets this field as the environment variable HTTP_PROXY
 }
 
@@ -77,7 +78,7 @@ func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(
 // kept.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if isRemoved(name) {
+		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) {
 			delete(pr.Out.Header, name)
 		}
 	}

@@ -40,7 +40,9 @@ func TestExampleIsClean(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	server := newAuthority(t).files("api.example")
 	status, written := check(t, string(example), map[string]string{
+		"secrets/server.crt": server["server.crt"], "secrets/server.key": server["server.key"],
 		"secrets/introspection": "secret", "secrets/assertion.pem": newKey(t),
 		"secrets/fleet": fleetSecret, "secrets/revoke": revokeSecret,
 	}, "-strict")

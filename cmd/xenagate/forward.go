@@ -14,6 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/identity"
+	"github.com/xenaauth/xenaauth/internal/fieldname"
 )
 
 // forwarder sends requests to their upstreams, and responses to the clients.
@@ -21,15 +22,21 @@ type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
 	trusted  []netip.Prefix // the networks of proxies in front of the gateway
-	strip    bool           // forward the client's Authorization field
-	metrics  *metrics
-	reverse  httputil.ReverseProxy // the settings that all requests share
+	strip    bool           // remove the client's Authorization field
+	// certificateField is the folded name of the field in which a proxy in front passes the client's
+	// certificate on, or "".
+	certificateField string
+	metrics          *metrics
+	reverse          httputil.ReverseProxy // the settings that all requests share
 }
 
 func newForwarder(g *gateway) *forwarder {
 	f := &forwarder{
 		auth: g.auth, identity: g.identity, metrics: g.metrics,
 		trusted: config.Prefixes(g.cfg.TrustedProxies), strip: g.cfg.Authorization == "strip",
+	}
+	if c := g.cfg.Possession.ClientCertificate; c != nil {
+		f.certificateField = fieldname.Fold(c.Config.Field)
 	}
 	f.reverse = httputil.ReverseProxy{
 		FlushInterval: flushAfter,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"log/slog"
 
@@ -23,6 +24,8 @@ type gateway struct {
 	activity     *activity
 	recorder     *recorder
 	metrics      *metrics
+	tls          *tls.Config           // nil if tls is not configured
+	certificate  *certificate          // nil if tls is not configured
 	redis        redis.UniversalClient // nil if redis is not configured
 	revokeSecret []byte                // nil if /revoke is not configured
 }
@@ -34,17 +37,19 @@ type gateway struct {
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
-	var errIdentity, errRevoke, errRedis error
+	var errIdentity, errRevoke, errRedis, errTLS error
 	g.identity, errIdentity = newIdentity(cfg)
 	g.revokeSecret, errRevoke = cfg.RevokeSecret()
 	tokens, errTokens := cfg.Validator()
 	g.redis, errRedis = joinFleet(cfg, &tokens, logger)
-	err := errors.Join(errIdentity, errRevoke, errTokens, errRedis)
+	proofs, errProofs := newProofs(cfg)
 	if errTokens != nil {
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // errTokens contains the mistakes
 	}
 	state := &stateCollector{activity: g.activity, output: output}
 	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)
+	g.tls, g.certificate, errTLS = newTLSConfig(cfg, logger, g.metrics)
+	err := errors.Join(errIdentity, errRevoke, errTokens, errRedis, errProofs, errTLS)
 	tokens.Logger, tokens.IssuerCall = logger, g.metrics.auth.IssuerCall
 	var errValidator error
 	if g.validator, errValidator = xenaauth.NewValidator(tokens); errValidator != nil {
@@ -52,14 +57,17 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	}
 	g.metrics.auth.Watch(g.validator)
 	g.auth = xenaauth.NewMiddleware(g.validator, &xenaauth.Options{
-		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata, Event: g.noteEvent,
+		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata,
+		Proofs: proofs, RequireProof: cfg.Possession.RequiresProof() && len(proofs) > 0,
+		Event: g.noteEvent,
 	})
 	if cfg.Routes != nil {
 		g.tables.current.Store(newRouteTable(g.auth, cfg.Routes))
 	}
 	g.recorder = &recorder{log: &accessLog{to: output.batched()}, metrics: g.metrics.requests}
 	g.reloader = &reloader{
-		cfg: cfg, auth: g.auth, identity: g.identity, tables: g.tables, metrics: g.metrics, log: logger,
+		cfg: cfg, auth: g.auth, identity: g.identity, tables: g.tables, certificate: g.certificate,
+		metrics: g.metrics, log: logger,
 	}
 	return g, err
 }

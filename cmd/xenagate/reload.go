@@ -11,25 +11,29 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// reloader replaces what may change while the gateway runs: the table of routes, and the keys for
-// assertions.
+// reloader replaces what may change while the gateway runs: the table of routes, the keys for
+// assertions, and the certificate of the listener for clients.
 type reloader struct {
-	cfg      *config.Config
-	auth     *xenaauth.Middleware
-	identity *identity.Identity
-	tables   *routeTables
-	metrics  *metrics
-	log      *slog.Logger
+	cfg         *config.Config
+	auth        *xenaauth.Middleware
+	identity    *identity.Identity
+	tables      *routeTables
+	certificate *certificate // nil if tls is not configured
+	metrics     *metrics
+	log         *slog.Logger
 
 	mu sync.Mutex // locked while a table of routes is put in force
 }
 
-// reload reads the files with routes and keys again, and puts their content in force. The gateway
-// calls reload when it receives SIGHUP.
+// reload reads the files with routes, keys and certificate again, and puts their content in force.
+// The gateway calls reload when it receives SIGHUP.
 func (l *reloader) reload() {
 	l.reloadRoutes()
 	if l.cfg.Identity.Assertion != nil {
 		l.reloadKeys()
+	}
+	if l.certificate != nil {
+		l.certificate.reload()
 	}
 }
 

@@ -60,7 +60,9 @@ func newServers(g *gateway) (*servers, error) {
 	own := newEndpoints(g.cfg, g.identity, g.validator)
 	var errs []error
 	if g.cfg.Listen != "" {
-		s.http = append(s.http, s.newHTTPServer(ctx, "proxy", g.cfg.Listen, newProxy(g, own).serve))
+		front := s.newHTTPServer(ctx, "proxy", g.cfg.Listen, newProxy(g, own).serve)
+		front.useTLS(g.tls)
+		s.http = append(s.http, front)
 	}
 	if g.cfg.ForwardAuth != nil {
 		f, err := newForwardAuth(g, own)
@@ -123,6 +125,9 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.wg.Go(func() { g.reloader.watchRoutes(ctx) })
+	if g.certificate != nil {
+		s.wg.Go(func() { g.certificate.watch(ctx) })
+	}
 	if g.redis != nil {
 		s.wg.Go(func() { followRevocations(ctx, g.validator, g.log) })
 	}
@@ -180,7 +185,7 @@ func (s *servers) open() (err error) {
 		}
 	}
 	for _, h := range all {
-		s.serve(h.name, h.listener, func() error { return h.Serve(h.accepting()) })
+		s.serve(h.name, h.listener, h.serveConnections)
 	}
 	if s.grpc != nil {
 		s.serve("ext_authz", s.grpc.listener, func() error { return s.grpc.Serve(s.grpc.listener) })

@@ -32,6 +32,8 @@ func (c *Config) check() {
 	c.prefixes("trusted_proxies", c.TrustedProxies)
 	c.checkBounds()
 	c.checkListeners()
+	c.checkTLS()
+	c.checkPossession()
 	c.checkPaths()
 	c.checkRest()
 }

@@ -18,7 +18,9 @@ import (
 // Config is a configuration with its defaults. README.md of cmd/xenagate explains each key.
 type Config struct {
 	Listen         string        `yaml:"listen"`
+	TLS            *TLS          `yaml:"tls"`
 	Tokens         Tokens        `yaml:"tokens"`
+	Possession     Possession    `yaml:"possession"`
 	Challenge      Challenge     `yaml:"challenge"`
 	RoutesNode     yaml.Node     `yaml:"routes"`
 	RoutesFile     string        `yaml:"routes_file"`

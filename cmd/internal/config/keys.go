@@ -23,10 +23,11 @@ type key[T any] struct {
 // tables contains, for each section of the file, the keys that set fields of other packages. The
 // struct of the section has no fields for these keys.
 var tables = map[reflect.Type]map[string]reflect.Type{
-	reflect.TypeFor[Tokens]():        typesOf(tokenKeys),
-	reflect.TypeFor[Introspection](): typesOf(introspectionKeys),
-	reflect.TypeFor[Identity]():      typesOf(identityKeys),
-	reflect.TypeFor[Assertion]():     typesOf(assertionKeys),
+	reflect.TypeFor[Tokens]():            typesOf(tokenKeys),
+	reflect.TypeFor[Introspection]():     typesOf(introspectionKeys),
+	reflect.TypeFor[ClientCertificate](): typesOf(clientCertificateKeys),
+	reflect.TypeFor[Identity]():          typesOf(identityKeys),
+	reflect.TypeFor[Assertion]():         typesOf(assertionKeys),
 }
 
 // identityKeys are the keys under identity that set fields of [identity.Config].

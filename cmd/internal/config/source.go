@@ -111,6 +111,9 @@ func (s *source) parse(c *Config) (fatal error) {
 	if i := c.Tokens.Introspection; i != nil {
 		decodeKeys(s, "tokens.introspection", introspectionKeys, &i.Config)
 	}
+	if p := c.Possession.ClientCertificate; p != nil {
+		decodeKeys(s, "possession.client_certificate", clientCertificateKeys, &p.Config)
+	}
 	decodeKeys(s, "identity", identityKeys, &c.Identity.Config)
 	if a := c.Identity.Assertion; a != nil {
 		decodeKeys(s, "identity.assertion", assertionKeys, &a.Config)

@@ -71,6 +71,7 @@ var notHere = map[string]string{
 	"xenaauth.Config.Introspection":       "the section tokens.introspection",
 	"xenaauth.Introspection.Cache":        "the section redis",
 	"xenaauth.Introspection.ClientSecret": "client_secret_file",
+	"mtls.Config.TrustedPeers":            "a list of networks in ClientCertificate",
 	"identity.Config.Assertion":           "the section identity.assertion",
 	"identity.AssertionConfig.Keys":       "key_files",
 }
@@ -80,6 +81,7 @@ var notHere = map[string]string{
 func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, tokenKeys)
 	checkFields(t, introspectionKeys)
+	checkFields(t, clientCertificateKeys)
 	checkFields(t, identityKeys)
 	checkFields(t, assertionKeys)
 }

@@ -1,0 +1,77 @@
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+)
+
+// TLS configures TLS on the listener for clients (listen).
+type TLS struct {
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	// ClientCAFiles contain the certificates of the authorities that may issue client certificates.
+	// Without these files, client certificates are not verified.
+	ClientCAFiles []string `yaml:"client_ca_files"`
+}
+
+func (c *Config) checkTLS() {
+	if c.TLS == nil {
+		return
+	}
+	wrong := c.source.wrongAt
+	if c.Listen == "" {
+		wrong("tls", "needs listen")
+	}
+	if c.TLS.CertFile == "" {
+		wrong("tls.cert_file", "is missing")
+	}
+	if c.TLS.KeyFile == "" {
+		wrong("tls.key_file", "is missing")
+	}
+}
+
+// Certificate reads the certificate of the listener for clients, with its chain and its private
+// key. It is called again for each reload.
+func (c *Config) Certificate() (*tls.Certificate, error) {
+	chain, errChain := readFile(c.file(c.TLS.CertFile))
+	if errChain != nil {
+		errChain = c.At("tls.cert_file", errChain)
+	}
+	key, errKey := readFile(c.file(c.TLS.KeyFile))
+	if errKey != nil {
+		errKey = c.At("tls.key_file", errKey)
+	}
+	if err := errors.Join(errChain, errKey); err != nil {
+		return nil, err
+	}
+	certificate, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, c.At("tls", err) // the errors of crypto/tls contain no part of a key
+	}
+	return &certificate, nil
+}
+
+// ClientCAs reads the authorities that may issue client certificates. It returns nil if the
+// configuration names no file with authorities.
+func (c *Config) ClientCAs() (*x509.CertPool, error) {
+	if len(c.TLS.ClientCAFiles) == 0 {
+		return nil, nil
+	}
+	pool := x509.NewCertPool()
+	var errs []error
+	for i, file := range c.TLS.ClientCAFiles {
+		key := "tls.client_ca_files." + strconv.Itoa(i)
+		data, err := readFile(c.file(file))
+		if err == nil && !pool.AppendCertsFromPEM(data) {
+			err = fmt.Errorf("%s: no certificate in PEM", filepath.Base(file))
+		}
+		if err != nil {
+			errs = append(errs, c.At(key, err))
+		}
+	}
+	return pool, errors.Join(errs...)
+}

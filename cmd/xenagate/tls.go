@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
+)
+
+// newTLSConfig returns the TLS configuration of the listener for clients, and its certificate. If
+// tls is not configured, newTLSConfig returns nil twice.
+//
+// Clients are asked for a certificate if tokens may be bound to certificates, or if the
+// configuration names authorities. Without authorities, certificates are not verified: the issuer
+// of the token has done this (RFC 8705, section 6.2). A client may always come without a
+// certificate.
+func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *certificate, error) {
+	if cfg.TLS == nil {
+		return nil, nil, nil
+	}
+	c := &certificate{cfg: cfg, log: log, metrics: m}
+	first, errCertificate := cfg.Certificate()
+	authorities, errAuthorities := cfg.ClientCAs()
+	if err := errors.Join(errCertificate, errAuthorities); err != nil {
+		return nil, nil, err
+	}
+	c.current.Store(first)
+	m.watchCertificate(c)
+	t := &tls.Config{
+		MinVersion:     tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil },
+		ClientCAs:      authorities,
+	}
+	switch {
+	case authorities != nil:
+		t.ClientAuth = tls.VerifyClientCertIfGiven
+	case cfg.Possession.UsesCertificates():
+		t.ClientAuth = tls.RequestClientCert
+	}
+	return t, c, nil
+}
+
+// useTLS lets the server terminate TLS. If t is nil, useTLS does nothing. The server has HTTP/1.1
+// only, because the timeouts of the gateway are those of a connection, and not of a stream.
+func (h *httpServer) useTLS(t *tls.Config) {
+	if t == nil {
+		return
+	}
+	h.TLSConfig = t
+	h.Protocols = new(http.Protocols)
+	h.Protocols.SetHTTP1(true)
+}
+
+// serveConnections accepts connections until the server is closed.
+func (h *httpServer) serveConnections() error {
+	if h.TLSConfig != nil {
+		return h.ServeTLS(h.accepting(), "", "")
+	}
+	return h.Serve(h.accepting())
+}
+
+// certificate is the certificate of the listener for clients. Its files may change while the
+// gateway runs. New connections get the new certificate, and existing connections go on.
+type certificate struct {
+	cfg     *config.Config
+	log     *slog.Logger
+	metrics *metrics
+	current atomic.Pointer[tls.Certificate]
+
+	mu            sync.Mutex // locked while the files are compared with current
+	seen, refused snapshot   // results of look
+}
+
+// read reads the files. The content of the snapshot is the chain of certificates in DER.
+func (c *certificate) read() (*tls.Certificate, snapshot) {
+	now, err := c.cfg.Certificate()
+	if err != nil {
+		return nil, snapshot{err: err.Error()}
+	}
+	return now, snapshot{content: chain(now)}
+}
+
+func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
+
+// reload reads the files and puts the certificate in use. If the files change during settle, a
+// program is still writing them, and watch puts the certificate in use later.
+func (c *certificate) reload() {
+	_, before := c.read()
+	time.Sleep(settle)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, state := c.read()
+	switch {
+	case state != before:
+		c.log.Warn("certificate not taken yet: its files are being written")
+	case state.content != chain(c.current.Load()):
+		c.take(now, state)
+	}
+}
+
+// watch puts the certificate in use whenever its files have changed, until ctx ends.
+func (c *certificate) watch(ctx context.Context) {
+	tick := time.NewTicker(c.cfg.RoutesInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			c.look()
+		}
+	}
+}
+
+// look reads the files once. It puts a certificate in use that two reads in a row have returned,
+// because a program may be writing the files. It logs each mistake only once.
+func (c *certificate) look() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, state := c.read()
+	before := c.seen
+	c.seen = state
+	switch {
+	case state.content == chain(c.current.Load()):
+		c.refused = snapshot{}
+	case state == c.refused || state != before:
+	case !c.take(now, state):
+		c.refused = state
+	}
+}
+
+// take puts a certificate in use. If the files have a mistake, the certificate before stays in use.
+// The caller holds c.mu.
+func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
+	c.metrics.reloaded("certificate", now != nil)
+	if now == nil {
+		c.log.Error("certificate not taken, the one before stays in use", slog.String("error", state.err))
+		return false
+	}
+	c.current.Store(now)
+	c.log.Info("certificate is in use")
+	return true
+}
+
+// watchCertificate adds the metrics of a certificate.
+func (m *metrics) watchCertificate(c *certificate) {
+	m.reloadAt.WithLabelValues("certificate").Set(1)
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "xenagate_certificate_expiry_timestamp_seconds",
+		Help: "When the certificate of the listener for clients expires.",
+	}, func() float64 {
+		leaf := c.current.Load().Leaf
+		if leaf == nil {
+			return 0
+		}
+		return float64(leaf.NotAfter.Unix())
+	}))
+}
