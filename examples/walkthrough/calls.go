@@ -79,7 +79,7 @@ func buttonsOf(page string, v *View) (list []Button) {
 
 // call sends the call that a button names.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
-	back := pageOf(r.PostFormValue("page"))
+	back := pageOf(r.PostFormValue("page")) + "#watched" // where the page shows the call
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
 	if at < 0 {
 		a.back(w, r, s, back, "", errors.New("there is no such call"))

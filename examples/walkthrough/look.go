@@ -143,7 +143,7 @@ func look(tokens *oauth2.Token) *Token {
 		t.HeaderClaims, t.Claims = explained(parts[0]), explained(parts[1])
 	}
 	if left := time.Until(t.Expires); left > 0 {
-		t.Left = left.Round(time.Minute).String()
+		t.Left = minutes(left)
 	} else {
 		t.Expired = !t.Expires.IsZero()
 	}
@@ -151,6 +151,22 @@ func look(tokens *oauth2.Token) *Token {
 		t.Issued = t.Expires.Add(-identityserver.Lifetime)
 	}
 	return t
+}
+
+// minutes returns a duration in words, such as "1 hour" or "12 minutes".
+func minutes(d time.Duration) string {
+	switch n := int(d.Round(time.Minute).Minutes()); {
+	case n == 0:
+		return "less than a minute"
+	case n == 1:
+		return "1 minute"
+	case n == 60:
+		return "1 hour"
+	case n%60 == 0:
+		return fmt.Sprintf("%d hours", n/60)
+	default:
+		return fmt.Sprintf("%d minutes", n)
+	}
 }
 
 // explained returns the members of a part of a JWT, in their order.

@@ -19,7 +19,7 @@ var files embed.FS
 // walk lists the pages in their order. The template of a page is in the file pages/NAME.html.
 var walk = []Link{
 	{Path: "/", Name: "start", Title: "Xena’s seven steps"},
-	{Path: "/before", Name: "before", Title: "Before: a call without a token"},
+	{Path: "/before", Name: "before", Title: "A call without a token"},
 	{Path: "/step/1", Name: "step1", Title: "Register the application"},
 	{Path: "/step/2", Name: "step2", Title: "Ask the Identity server"},
 	{Path: "/step/3", Name: "step3", Title: "The user consents"},
@@ -27,7 +27,7 @@ var walk = []Link{
 	{Path: "/step/5", Name: "step5", Title: "Call the API"},
 	{Path: "/step/6", Name: "step6", Title: "The API checks"},
 	{Path: "/step/7", Name: "step7", Title: "The hour passes"},
-	{Path: "/after", Name: "after", Title: "After: revoke and log out"},
+	{Path: "/after", Name: "after", Title: "Revoke and log out"},
 	{Path: "/watch", Name: "watch", Title: "The request, watched"},
 }
 

@@ -1,0 +1,133 @@
+package walkthrough
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// axe is the source of axe-core, which npm installs once for all tests.
+var axe struct {
+	once   sync.Once
+	source string
+	err    error
+}
+
+// axeSource returns the source of axe-core.
+func axeSource(t *testing.T) string {
+	t.Helper()
+	npm := needProgram(t, "npm")
+	axe.once.Do(func() { axe.source, axe.err = installAxe(npm) })
+	if axe.err != nil {
+		t.Fatal(axe.err)
+	}
+	return axe.source
+}
+
+// installAxe installs axe-core outside of the repository.
+func installAxe(npm string) (string, error) {
+	dir := filepath.Join(temp, "npm")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	for _, name := range []string{"package.json", "package-lock.json"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.Command(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("npm ci: %w\n%s", err, out)
+	}
+	source, err := os.ReadFile(filepath.Join(dir, "node_modules", "axe-core", "axe.min.js"))
+	return string(source), err
+}
+
+// violation is a rule that a page breaks, and the elements that break it.
+type violation struct {
+	ID    string `json:"id"`
+	Help  string `json:"help"`
+	Nodes []struct {
+		HTML    string `json:"html"`
+		Summary string `json:"failureSummary"`
+	} `json:"nodes"`
+}
+
+// violations returns what axe-core finds on a page. The rules that only recommend are on too. The debugger puts axe-core into the page, so the page's Content-Security-Policy stays
+// as it is.
+func (p *page) violations() []violation {
+	p.t.Helper()
+	source := axeSource(p.t)
+	eval[bool](p, source+";\ntrue")
+	const run = `axe.run(document, {
+		resultTypes: ['violations'],
+		rules: {'target-size': {enabled: true}},
+	}).then(r => r.violations)`
+	return eval[[]violation](p, run)
+}
+
+// accessible fails the test if axe-core finds a violation on the page.
+func (p *page) accessible() {
+	p.t.Helper()
+	for _, v := range p.violations() {
+		for _, n := range v.Nodes {
+			p.t.Errorf("%s: %s (%s)\n%s\n%s", p.path(), v.Help, v.ID, n.HTML, n.Summary)
+		}
+	}
+}
+
+// axe-core works in a page whose Content-Security-Policy forbids scripts.
+func TestViolationsAreFound(t *testing.T) {
+	site := serveHTML(t, `<!doctype html><html lang="en"><title>Test</title><main><h1>Test</h1>
+		<p style="color: #bbb; background: #fff">pale</p><input name="q"></main>`,
+		"Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
+	p := newPage(t)
+	p.open(site)
+	var found []string
+	for _, v := range p.violations() {
+		found = append(found, v.ID)
+	}
+	for _, want := range []string{"color-contrast", "label"} {
+		if !contains(found, want) {
+			t.Errorf("axe-core found %q, but not %s", found, want)
+		}
+	}
+	p.faults.take() // the field without a label is an issue of its own
+}
+
+// serveHTML serves a page on loopback, with header fields in pairs, and returns its URL.
+func serveHTML(t *testing.T, html string, header ...string) string {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, html)
+	})
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL + "/"
+}
+
+// contains reports whether one of the texts begins with prefix.
+func contains(texts []string, prefix string) bool {
+	for _, text := range texts {
+		if strings.HasPrefix(text, prefix) {
+			return true
+		}
+	}
+	return false
+}

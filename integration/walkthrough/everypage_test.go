@@ -1,0 +1,118 @@
+package walkthrough
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// state is a page of the walkthrough as a user sees it, and how to get there from the state before.
+type state struct {
+	name string
+	path string // the path of the page
+	get  func(p *page, base string)
+}
+
+func at(path string) func(*page, string) {
+	return func(p *page, base string) { p.open(base + path) }
+}
+
+func press(selector string) func(*page, string) {
+	return func(p *page, _ string) { p.click(selector) }
+}
+
+// send presses the button of a call, and waits for the response.
+func send(call string) func(*page, string) {
+	return func(p *page, _ string) { p.send(call) }
+}
+
+// states are all pages, in the order in which a user gets to them.
+var states = []state{
+	{"start", "/", at("/")},
+	{"before", "/before", at("/before")},
+	{"challenge", "/before", send("none")},
+	{"register", "/step/1", at("/step/1")},
+	{"registered", "/step/1", press(`form[action="/register"] button`)},
+	{"ask", "/step/2", at("/step/2")},
+	{"sign-in", "/login", press(`form[action="/authorize"] button`)},
+	{"consent", "/consent", press(`form[action="/login"] button`)},
+	{"token", "/step/4", press(`[value="allow"]`)},
+	{"consented", "/step/3", at("/step/3")},
+	{"call", "/step/5", at("/step/5")},
+	{"called", "/step/5", send("token")},
+	{"check", "/step/6", at("/step/6")},
+	{"scope", "/step/6", send("scope")},
+	{"refresh", "/step/7", at("/step/7")},
+	{"expired", "/step/7", press(`form[action="/hour"] button`)},
+	{"after", "/after", at("/after")},
+	{"watch", "/watch", at("/watch")},
+	{"tampered", "/watch", send("tampered")},
+	{"down", "/watch", send("down")},
+	{"opaque", "/watch", send("opaque")},
+}
+
+// TestEveryPage looks at every page in light and dark colours and on a phone: axe-core finds no
+// violation, and nothing is wider than the screen. If SCREENSHOTS names a folder, TestEveryPage
+// also writes a picture of each page there.
+func TestEveryPage(t *testing.T) {
+	base := startProgram(t)
+	p := newPage(t)
+	for _, s := range states {
+		s.get(p, base)
+		if p.path() != s.path {
+			t.Fatalf("%s: the browser is at %s, not at %s", s.name, p.path(), s.path)
+		}
+		for _, l := range []look{wide, dark, phone} {
+			p.look(l)
+			p.accessible()
+			p.fits()
+			p.picture(s.name + "-" + l.name)
+		}
+		p.look(wide)
+	}
+}
+
+// send presses the button of a call, and waits until the page shows its response. The page is not
+// loaded anew: the script sends the form.
+func (p *page) send(call string) {
+	p.t.Helper()
+	const shown = "(document.querySelector('#call article')?.id ?? '')"
+	before := eval[string](p, shown)
+	button := chromedp.CSS(`button[name="call"][value=` + quote(call) + `]`)
+	p.do("click on "+call, chromedp.Click(button))
+	p.wait(`document.querySelector('#call article[data-done]') !== null`)
+	p.wait(shown + ` !== ` + quote(before))
+	p.wait(`document.querySelector('[aria-busy]') === null`)
+}
+
+// fits fails the test if an element is wider than the screen.
+func (p *page) fits() {
+	p.t.Helper()
+	const tooWide = `[...document.body.querySelectorAll('*')].filter(e => {
+		if (e.closest('.quiet, .skip, .scroll')) return false;
+		const r = e.getBoundingClientRect();
+		return r.width > 1 && (r.right > innerWidth + 0.5 || r.left < -0.5);
+	}).map(e => e.outerHTML.slice(0, 120))`
+	for _, element := range eval[[]string](p, tooWide) {
+		p.t.Errorf("%s: wider than the screen: %s", p.path(), element)
+	}
+}
+
+// picture writes a picture of the whole page.
+func (p *page) picture(name string) {
+	p.t.Helper()
+	dir := os.Getenv("SCREENSHOTS")
+	if dir == "" {
+		return
+	}
+	eval[bool](p, "scrollTo(0, 0), true")
+	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}

@@ -1,0 +1,147 @@
+package walkthrough
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/chromedp/cdproto/audits"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+)
+
+// faults collects what no page may do: write to the console, throw, violate its
+// Content-Security-Policy, or request something from another machine.
+type faults struct {
+	mu    sync.Mutex
+	found []string
+}
+
+// watchFaults collects the faults of a page.
+func watchFaults(t *testing.T, ctx context.Context) *faults {
+	t.Helper()
+	f := new(faults)
+	err := chromedp.Listen(ctx, f.see)
+	if err == nil {
+		_, err = chromedp.Call(ctx, audits.Enable, cdp.Empty{})
+	}
+	if err != nil {
+		t.Fatalf("chromium: %v", err)
+	}
+	return f
+}
+
+func (f *faults) see(event any) {
+	switch e := event.(type) {
+	case *runtime.EventConsoleAPICalled:
+		text := ""
+		for _, arg := range e.Args {
+			text += " " + string(arg.Value) + arg.Description
+		}
+		f.add("console.%s:%s", e.Type, text)
+	case *runtime.EventExceptionThrown:
+		f.add("exception: %s", exception(e.ExceptionDetails))
+	case *log.EventEntryAdded:
+		f.add("log, %s: %s %s", e.Entry.Level, e.Entry.Text, e.Entry.URL)
+	case *audits.EventIssueAdded:
+		if csp := e.Issue.Details.ContentSecurityPolicyIssueDetails; csp != nil {
+			f.add("Content-Security-Policy: %s %s", csp.ViolatedDirective, csp.BlockedURL)
+		}
+		if form := e.Issue.Details.GenericIssueDetails; form != nil {
+			f.add("issue: %s", form.ErrorType)
+		}
+	case *network.EventRequestWillBeSent:
+		if !local(e.Request.URL) {
+			f.add("request to another machine: %s", e.Request.URL)
+		}
+	}
+}
+
+func exception(d *runtime.ExceptionDetails) string {
+	if d.Exception != nil {
+		return d.Exception.Description
+	}
+	return d.Text
+}
+
+func (f *faults) add(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.found = append(f.found, fmt.Sprintf(format, args...))
+}
+
+// take returns the faults that were found since the last call.
+func (f *faults) take() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := f.found
+	f.found = nil
+	return found
+}
+
+// allow removes the faults that begin with a text. There has to be one.
+func (f *faults) allow(prefix string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.found)
+	f.found = slices.DeleteFunc(f.found, func(s string) bool { return strings.HasPrefix(s, prefix) })
+	if len(f.found) == n {
+		f.found = append(f.found, "not found: "+prefix)
+	}
+}
+
+func (f *faults) check(t *testing.T) {
+	t.Helper()
+	for _, fault := range f.take() {
+		t.Error(fault)
+	}
+}
+
+// local reports whether a URL is on this machine.
+func local(raw string) bool {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return false
+	}
+	switch u.Scheme {
+	case "about", "data", "blob":
+		return true
+	case "http":
+		ip := net.ParseIP(u.Hostname())
+		return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	}
+	return false
+}
+
+// The tests find each kind of fault. Without this test, a fault that is never reported would look
+// like a page without faults.
+func TestFaultsAreFound(t *testing.T) {
+	site := serveHTML(t, `<script>console.log("written")</script>
+		<script>throw new Error("thrown")</script>
+		<img src="http://192.0.2.1/pixel.png" alt=""><img src="/missing.png" alt="">`)
+	guarded := serveHTML(t, `<script>document.title = "inline"</script>`,
+		"Content-Security-Policy", "script-src 'self'")
+	p := newPage(t)
+	p.open(site)
+	p.open(guarded)
+	found := p.faults.take()
+	for _, want := range []string{
+		`console.log: "written"`,
+		"exception: Error: thrown",
+		"request to another machine: http://192.0.2.1/pixel.png",
+		"log, error: Failed to load resource: the server responded with a status of 404",
+		"Content-Security-Policy: script-src",
+	} {
+		if !contains(found, want) {
+			t.Errorf("not found: %s, in %q", want, found)
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package walkthrough
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+)
+
+// tabTo presses Tab until an element has the focus. Each element on the way shows that it has the
+// focus.
+func (p *page) tabTo(selector string) {
+	p.t.Helper()
+	const unseen = `(() => {
+		const e = document.activeElement, s = getComputedStyle(e);
+		const seen = s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2;
+		return e === document.body || seen ? '' : e.outerHTML;
+	})()`
+	for range 100 {
+		p.press(kb.Tab)
+		if e := eval[string](p, unseen); e != "" {
+			p.t.Errorf("%s: no visible focus: %s", p.path(), e)
+		}
+		if eval[bool](p, "document.activeElement.matches("+quote(selector)+")") {
+			return
+		}
+	}
+	p.t.Fatalf("%s: Tab does not reach %s", p.path(), selector)
+}
+
+// enter presses Enter on an element that loads a page.
+func (p *page) enter(selector string) {
+	p.t.Helper()
+	p.tabTo(selector)
+	p.ok(selector, p.load("press Enter on "+selector, chromedp.KeyEvent(kb.Enter)))
+}
+
+// A user takes the seven steps with the keys Tab, Space and Enter.
+func TestKeyboardAlone(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base)
+	p.press(kb.Tab)
+	if !eval[bool](p, `document.activeElement.matches('.skip')`) {
+		t.Error("the first Tab does not lead to the skip link")
+	}
+	p.press(kb.Enter)
+	p.wait(`document.activeElement.id === 'main'`)
+	p.enter(`[rel="next"]`)
+	p.enter(`[rel="next"]`)
+
+	p.at("/step/1")
+	p.enter(`form[action="/register"] button`)
+	p.enter(`[rel="next"]`)
+	p.enter(`form[action="/authorize"] button`)
+	p.at("/login")
+	p.enter(`form[action="/login"] button`)
+	p.at("/consent")
+	p.tabTo("#scope-email")
+	p.press(" ")
+	if eval[bool](p, `document.activeElement.checked`) {
+		t.Error("Space does not untick a scope")
+	}
+	p.enter(`[value="allow"]`)
+
+	p.at("/step/4")
+	p.enter(`[rel="next"]`)
+	p.tabTo(`button[value="token"]`)
+	p.press(kb.Enter)
+	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 200')`)
+	p.enter(`[rel="next"]`)
+	p.tabTo(`button[value="scope"]`)
+	p.press(" ")
+	p.wait(`document.querySelector('#says').textContent.startsWith('Response: 403')`)
+	p.enter(`[rel="next"]`)
+	p.at("/step/7")
+	p.enter(`form[action="/hour"] button`)
+	p.enter(`form[action="/refresh"] button`)
+	p.sees("#notices", "new access token")
+	p.enter(`[rel="next"]`)
+	p.enter(`form:has([name="id_token_hint"]) button`)
+	p.sees("#notices", "logged out")
+}

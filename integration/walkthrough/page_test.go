@@ -1,0 +1,178 @@
+package walkthrough
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/chromedp"
+)
+
+// page is a tab of the browser, with cookies of its own.
+type page struct {
+	t      *testing.T
+	ctx    context.Context
+	faults *faults
+}
+
+// newPage opens an empty page. At the end of the test, the faults of the page fail the test.
+func newPage(t *testing.T) *page {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(startBrowser(t), chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	p := &page{t: t, ctx: ctx, faults: watchFaults(t, ctx)}
+	t.Cleanup(func() { p.faults.check(t) })
+	p.look(wide)
+	return p
+}
+
+// look is how a page is shown.
+type look struct {
+	name   string
+	dark   bool
+	width  int64
+	height int64
+}
+
+var (
+	wide  = look{name: "light", width: 1280, height: 800}
+	dark  = look{name: "dark", dark: true, width: 1280, height: 800}
+	phone = look{name: "phone", width: 360, height: 740}
+)
+
+func (p *page) look(l look) {
+	p.t.Helper()
+	scheme := "light"
+	if l.dark {
+		scheme = "dark"
+	}
+	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.width < 500,
+	})
+	features := []*emulation.MediaFeature{
+		{Name: "prefers-color-scheme", Value: scheme},
+		{Name: "prefers-reduced-motion", Value: "reduce"}, // colours change without a transition
+	}
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+}
+
+// do runs actions, for at most the patience of the tests.
+func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		p.fatal(what, err)
+	}
+}
+
+// load runs actions that load a page, and waits until the page is loaded.
+func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *network.Response {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	r, err := chromedp.RunResponse(ctx, actions...)
+	if err != nil {
+		p.fatal(what, err)
+	}
+	return r
+}
+
+// open loads a URL. The response has to be 200.
+func (p *page) open(target string) {
+	p.t.Helper()
+	p.ok(target, p.load("open "+target, chromedp.Navigate(target)))
+}
+
+// click clicks on an element that loads a page. The response has to be 200.
+func (p *page) click(selector string) {
+	p.t.Helper()
+	p.ok(selector, p.load("click on "+selector, chromedp.Click(chromedp.CSS(selector))))
+}
+
+func (p *page) ok(what string, r *network.Response) {
+	p.t.Helper()
+	if r == nil || r.Status != 200 {
+		p.fatal(what, fmt.Errorf("response %+v", r))
+	}
+}
+
+// press sends keys to the element that has the focus.
+func (p *page) press(keys string, opts ...chromedp.KeyOption) {
+	p.t.Helper()
+	p.do("press "+keys, chromedp.KeyEvent(keys, opts...))
+}
+
+// text returns the visible text of the first element that a selector matches.
+func (p *page) text(selector string) string {
+	p.t.Helper()
+	s := quote(selector)
+	return eval[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
+}
+
+// wait waits until an expression of JavaScript is true.
+func (p *page) wait(expression string) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	poll := chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience))
+	if _, err := chromedp.Run(ctx, poll); err != nil {
+		p.fatal("wait for "+expression, err)
+	}
+}
+
+// path returns the path of the page's URL.
+func (p *page) path() string {
+	p.t.Helper()
+	u, err := url.Parse(eval[string](p, "location.href"))
+	if err != nil {
+		p.fatal("location", err)
+	}
+	return u.Path
+}
+
+// fatal ends the test, and says what the page shows.
+func (p *page) fatal(what string, err error) {
+	p.t.Helper()
+	shown := ""
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	const all = "location.href + '\\n' + document.body.innerText"
+	shown, _ = chromedp.Run(ctx, chromedp.Evaluate[string](all))
+	p.t.Fatalf("%s: %v\nthe page shows:\n%.4000s", what, err, shown)
+}
+
+// eval returns the value of an expression of JavaScript.
+func eval[T any](p *page, expression string) T {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
+		p.fatal(fmt.Sprintf("%.200s", expression), err)
+	}
+	return value
+}
+
+// call sends a command of the DevTools protocol.
+func call[P, R any](p *page, command cdp.Command[P, R], params P) R {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	result, err := chromedp.Call(ctx, command, params)
+	if err != nil {
+		p.fatal(command.Method, err)
+	}
+	return result
+}
+
+// quote returns a text as a literal of JavaScript.
+func quote(text string) string {
+	b, _ := json.Marshal(text)
+	return string(b)
+}

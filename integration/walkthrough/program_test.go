@@ -1,0 +1,67 @@
+package walkthrough
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program is the walkthrough, built once for all tests.
+var program struct {
+	once sync.Once
+	path string
+	err  error
+}
+
+// startProgram starts the walkthrough on a free port, with further environment variables, and
+// returns the URL that it prints. The program ends with the test.
+func startProgram(t *testing.T, env ...string) string {
+	t.Helper()
+	program.once.Do(func() {
+		program.path = filepath.Join(temp, "walkthrough-program")
+		cmd := exec.Command("go", "build", "-o", program.path, ".")
+		cmd.Dir = filepath.Join("..", "..", "examples", "walkthrough")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			program.err = fmt.Errorf("go build: %w\n%s", err, out)
+		}
+	})
+	if program.err != nil {
+		t.Fatal(program.err)
+	}
+	cmd := exec.Command(program.path)
+	cmd.Env = append(os.Environ(), append(env, "ADDR=127.0.0.1:0")...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	t.Cleanup(func() {
+		stop.Stop()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the walkthrough wrote:\n%s", stderr.String())
+		}
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if url := strings.TrimSpace(lines.Text()); strings.HasPrefix(url, "http://") {
+			stop.Stop()
+			return url
+		}
+	}
+	_ = cmd.Wait()
+	t.Fatalf("the walkthrough ended:\n%s", stderr.String())
+	return ""
+}

@@ -1,0 +1,66 @@
+package walkthrough
+
+import (
+	"strings"
+	"testing"
+)
+
+// answers are the calls of the page "watch": the status of the response, the stage that ended the
+// request, and the reason of the refusal.
+var answers = map[string]struct{ status, ended, reason string }{
+	"none":         {"401", "credentials", "missing_token"},
+	"apikey":       {"401", "credentials", "missing_token"},
+	"token":        {"200", "", ""},
+	"profile":      {"200", "", ""},
+	"orders":       {"200", "", ""},
+	"othercompany": {"403", "", "forbidden"},
+	"scope":        {"403", "scopes", "insufficient_scope"},
+	"expired":      {"401", "claims", "expired"},
+	"audience":     {"401", "claims", "audience"},
+	"tampered":     {"401", "signature", "signature"},
+	"none-alg":     {"401", "credentials", "algorithm"},
+	"idtoken":      {"401", "claims", ""},
+	"rotated":      {"200", "", ""},
+	"opaque":       {"200", "", ""},
+	"down":         {"503", "", "unavailable"},
+	"downjwt":      {"200", "", ""},
+	"ended":        {"401", "", "revoked"},
+	"revoked":      {"401", "", "inactive"},
+}
+
+// lastStage is the stage that ended the request, as an expression of JavaScript.
+const lastStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
+
+func TestEveryButton(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.consent(base)
+	p.open(base + "/watch")
+	const all = `[...document.querySelectorAll('button[name="call"]')].map(b => b.value)`
+	names := eval[[]string](p, all)
+	if len(names) != len(answers) {
+		t.Errorf("the page has %d buttons, the test knows %d", len(names), len(answers))
+	}
+	for _, name := range names {
+		want, known := answers[name]
+		if !known {
+			t.Errorf("button %s: the test does not know it", name)
+			continue
+		}
+		p.send(name)
+		p.sees("#call figure:last-of-type", want.status)
+		if want.reason != "" {
+			p.sees("#call", want.reason)
+		}
+		ended := eval[string](p, lastStage)
+		if (ended == "") != (want.status == "200") || want.ended != "" && ended != want.ended {
+			t.Errorf("%s ended at stage %q, want %q", name, ended, want.ended)
+		}
+		// A screen reader says what happened.
+		if says := p.text("#says"); !strings.HasPrefix(says, "Response: "+want.status) {
+			t.Errorf("%s: the live region says %q", name, says)
+		}
+	}
+	p.accessible()
+}

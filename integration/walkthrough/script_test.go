@@ -1,0 +1,42 @@
+package walkthrough
+
+import (
+	"testing"
+
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+)
+
+// The pages work without the script: a call loads the page anew, at its result.
+func TestWithoutScript(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	off := emulation.SetScriptExecutionDisabledParams{Value: true}
+	call(p, emulation.SetScriptExecutionDisabled, off)
+	p.consent(base)
+	p.open(base + "/watch")
+	p.click(`button[value="token"]`)
+	p.at("/watch")
+	p.sees("#call", "200", "Berg Bicycles")
+	p.sees("#log", "Call with the access token")
+	if hash := eval[string](p, "location.hash"); hash != "#watched" {
+		t.Errorf("the page is at %q, not at the result of the call", hash)
+	}
+}
+
+// A page shows a call that another tab of the same browser sends.
+func TestCallOfAnotherTab(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base + "/watch")
+	ctx, cancel := chromedp.NewContext(p.ctx)
+	defer cancel()
+	other := &page{t: t, ctx: ctx, faults: watchFaults(t, ctx)}
+	other.open(base + "/before")
+	other.send("none")
+	p.wait(`document.querySelector('#call article[data-done]') !== null`)
+	p.sees("#call", "401", "missing_token")
+	other.faults.check(t)
+}

@@ -1,0 +1,158 @@
+package walkthrough
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+)
+
+// sees fails the test unless the visible text of an element contains every text.
+func (p *page) sees(selector string, texts ...string) {
+	p.t.Helper()
+	shown := p.text(selector)
+	for _, text := range texts {
+		if !strings.Contains(shown, text) {
+			p.t.Errorf("%s: %s does not show %q, but:\n%s", p.path(), selector, text, shown)
+		}
+	}
+}
+
+// at fails the test unless the browser shows the page with a path.
+func (p *page) at(path string) {
+	p.t.Helper()
+	if got := p.path(); got != path {
+		p.t.Fatalf("the browser is at %s, not at %s", got, path)
+	}
+}
+
+// consent takes steps 1 to 4.
+func (p *page) consent(base string) {
+	p.t.Helper()
+	p.open(base + "/step/1")
+	p.click(`form[action="/register"] button`)
+	p.open(base + "/step/2")
+	p.click(`form[action="/authorize"] button`)
+	p.click(`form[action="/login"] button`)
+	p.click(`[value="allow"]`)
+	p.at("/step/4")
+}
+
+// A user takes the seven steps, with the mouse.
+func TestSevenSteps(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base)
+	p.click(`[rel="next"]`)
+	p.at("/before")
+	p.send("none")
+	p.sees("#call", "401", "WWW-Authenticate", "Ended here")
+	p.send("apikey")
+	p.sees("#call", "401", "missing_token")
+
+	p.click(`[rel="next"]`)
+	p.at("/step/1")
+	p.do("name the application", chromedp.SetValue(chromedp.CSS("#name"), "Bikes <b>& Books</b>"))
+	p.click(`form[action="/register"] button`)
+	p.sees("main", "Bikes <b>& Books</b> is registered", ".xena.biz")
+
+	p.click(`[rel="next"]`)
+	p.at("/step/2")
+	p.sees("main", "response_type", "code_challenge", "testapi")
+	p.click(`form[action="/authorize"] button`)
+	p.at("/login")
+	p.click(`form[action="/login"] button`)
+
+	p.at("/consent")
+	p.sees("main", "Bikes <b>& Books</b>", "Full access to your Xena data", "email", "offline_access")
+	p.do("untick email", chromedp.Click(chromedp.CSS("#scope-email")))
+	p.click(`[value="allow"]`)
+
+	p.at("/step/4")
+	p.sees("main", "valid for one hour", "104711", "client_id", "Refresh token")
+	if scope := p.text(`#claims + dl`); strings.Contains(scope, "email") {
+		t.Errorf("the user left email out, but the token has it:\n%s", scope)
+	}
+
+	p.click(`[rel="next"]`)
+	p.at("/step/5")
+	p.send("token")
+	p.sees("#call", "200", "Berg Bicycles")
+
+	p.click(`[rel="next"]`)
+	p.at("/step/6")
+	p.send("profile")
+	p.sees("#call", "200")
+	p.send("othercompany")
+	p.sees("#call", "403", "Ended here")
+
+	p.click(`[rel="next"]`)
+	p.at("/step/7")
+	p.click(`form[action="/hour"] button`)
+	p.sees("main", "has expired")
+	p.send("token")
+	p.sees("#call", "401", "expired")
+	p.click(`form[action="/refresh"] button`)
+	p.sees("#notices", "new access token")
+	p.send("token")
+	p.sees("#call", "200", "Berg Bicycles")
+	p.sees("header", "valid for 1 hour")
+}
+
+func TestDenial(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base + "/step/1")
+	p.click(`form[action="/register"] button`)
+	p.open(base + "/step/3")
+	p.click(`form[action="/authorize"] button`)
+	p.click(`form[action="/login"] button`)
+	p.click(`[value="deny"]`)
+	p.at("/step/3")
+	p.sees("main", "access_denied", "no code and no token")
+	p.sees("header", "No access token yet")
+	p.accessible()
+	p.click(`form[action="/authorize"] button`) // ask again
+	p.at("/login")
+}
+
+func TestWrongPassword(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base + "/step/1")
+	p.click(`form[action="/register"] button`)
+	p.open(base + "/step/2")
+	p.click(`form[action="/authorize"] button`)
+	p.do("type a wrong password", chromedp.SetValue(chromedp.CSS("#password"), "wrong"))
+	r := p.load("sign in", chromedp.Click(chromedp.CSS(`form[action="/login"] button`)))
+	if r.Status != 401 {
+		t.Errorf("status %d", r.Status)
+	}
+	p.sees(`[role="alert"]`, "wrong")
+	p.accessible()
+	p.faults.allow("log, error: Failed to load resource: the server responded with a status of 401")
+}
+
+func TestRevocationAndLogout(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.consent(base)
+	p.open(base + "/after")
+	p.click(`form[action="/revoke"] button`)
+	p.sees("#notices", "revoked")
+	p.open(base + "/step/7")
+	p.click(`form[action="/refresh"] button`)
+	p.sees(`[role="alert"]`, "invalid_grant")
+
+	p.open(base + "/after")
+	p.click(`form:has([name="id_token_hint"]) button`)
+	p.at("/after")
+	p.sees("#notices", "logged out")
+	p.sees("header", "No access token yet")
+	p.sees("main", "Nobody is logged in")
+	p.accessible()
+}
