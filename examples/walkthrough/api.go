@@ -9,27 +9,41 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The company of the demo's user.
+// company is the only company of the demo's user.
 const company = "22000"
 
-// newAPI returns the API: Xena's paths with made-up data. Each route says what it requires.
+// route is a route of the API: what it requires of the user, and the data that it returns. policy is
+// a further requirement, or nil.
+type route struct {
+	pattern string
+	scopes  []string
+	policy  func(*http.Request, *xenaauth.User) error
+	data    func(*http.Request, *xenaauth.User) any
+}
+
+// routes are some of Xena's routes, with made-up data.
+var routes = []route{
+	{"GET /Api/User/FiscalSetup", []string{xenaauth.ScopeTestAPI}, nil, fiscalSetup},
+	{"GET /Api/User/Profile", []string{xenaauth.ScopeTestAPI, xenaauth.ScopeProfile}, nil, profile},
+	{"GET /Api/Fiscal/{fiscalId}/Order", []string{xenaauth.ScopeTestAPI}, isMember, orders},
+}
+
+// newAPI returns the API: every route has a guard.
 func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) http.Handler {
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: event})
-	full := xenaauth.AllScopes(xenaauth.ScopeTestAPI)
 	mux := http.NewServeMux()
-	guarded := func(pattern string, needs xenaauth.Requirement, data func(*http.Request, *xenaauth.User) any) {
-		mux.Handle(pattern, auth.Require(needs)(answer(data)))
+	for _, r := range routes {
+		needs := xenaauth.AllScopes(r.scopes...)
+		if r.policy != nil {
+			needs = xenaauth.AllOf(needs, xenaauth.WhereRequest("the user is in the company", r.policy))
+		}
+		mux.Handle(r.pattern, auth.Require(needs)(respond(r.data)))
 	}
-	guarded("GET /Api/User/XenaUserMembership", xenaauth.AnyUser(), membership)
-	guarded("GET /Api/User/FiscalSetup", full, fiscalSetup)
-	guarded("GET /Api/User/Profile", xenaauth.AllScopes(xenaauth.ScopeTestAPI, xenaauth.ScopeProfile), profile)
-	guarded("GET /Api/Fiscal/{fiscalId}/Order",
-		xenaauth.AllOf(full, xenaauth.WhereRequest("the user is in the company", isMember)), orders)
 	return mux
 }
 
-// answer is a handler for an allowed request. It responds with data as JSON.
-func answer(data func(*http.Request, *xenaauth.User) any) http.Handler {
+// respond returns the handler of a route. It runs only if the request may pass.
+func respond(data func(*http.Request, *xenaauth.User) any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		w.Header().Set("Content-Type", "application/json")
@@ -40,16 +54,13 @@ func answer(data func(*http.Request, *xenaauth.User) any) http.Handler {
 	})
 }
 
-// isMember is the policy of routes with a company: only the API knows who is in which company.
+// isMember is the policy of routes with a company. Which company a user may see is not in the
+// token: a real API asks its database.
 func isMember(r *http.Request, _ *xenaauth.User) error {
 	if r.PathValue("fiscalId") != company {
 		return errors.New("the user is not in this company")
 	}
 	return nil
-}
-
-func membership(_ *http.Request, user *xenaauth.User) any {
-	return map[string]any{"UserId": user.Subject(), "Memberships": []string{company}}
 }
 
 func fiscalSetup(_ *http.Request, user *xenaauth.User) any {

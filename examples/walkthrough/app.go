@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync/atomic"
 
 	"github.com/xenaauth/xenaauth"
 )
@@ -17,11 +18,12 @@ type app struct {
 	templates    templates
 	sessions     sessions
 	watcher      *watcher
+	phones       atomic.Int64 // the sessions that the call "ended" has ended
 }
 
 // newApp returns the application whose pages are at base, and the API at apiURL.
 func newApp(base, apiURL string) (*app, error) {
-	a := &app{base: base, apiURL: apiURL, sessions: newSessions(), watcher: newWatcher()}
+	a := &app{base: base, apiURL: apiURL, sessions: newSessions()}
 	var err error
 	if a.templates, err = parseTemplates(); err != nil {
 		return nil, err
@@ -29,15 +31,15 @@ func newApp(base, apiURL string) (*app, error) {
 	if a.issuer, err = chooseIssuer(a.templates, a.redirectURI()); err != nil {
 		return nil, err
 	}
-	cfg := a.issuer.config
-	cfg.IssuerCall = a.watcher.issuerCall
+	var cfg xenaauth.Config
+	a.watcher, cfg = watch(a.issuer.config)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		a.issuer.close()
 		return nil, err
 	}
 	api := http.NewServeMux()
-	api.Handle("/", a.watcher.watched(newAPI(v, a.watcher.event)))
+	api.Handle("/", watched(newAPI(v, a.watcher.event)))
 	if own := a.issuer.own; own != nil {
 		api.Handle("POST /logout", v.LogoutHandler(cfg.Audiences...))
 		own.NotifyAt(apiURL + "/logout")

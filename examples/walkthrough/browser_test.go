@@ -16,6 +16,7 @@ import (
 // and sends forms.
 type browser struct {
 	t      *testing.T
+	app    *app
 	client *http.Client
 	status int
 	url    *url.URL
@@ -26,13 +27,17 @@ type browser struct {
 // start starts the walkthrough, and returns a browser that shows its first page.
 func start(t *testing.T) *browser {
 	t.Helper()
-	return open(t, startApp(t))
+	return startApp(t, nil).open(t)
 }
 
-// startApp starts the walkthrough, and returns its URL.
-func startApp(t *testing.T) string {
+// startApp starts the walkthrough. before gets the URL of the pages before the start, unless it is
+// nil.
+func startApp(t *testing.T, before func(base string)) *app {
 	t.Helper()
 	pages, api := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
+	if before != nil {
+		before(baseURL(pages.Listener))
+	}
 	a, err := newApp(baseURL(pages.Listener), baseURL(api.Listener))
 	if err != nil {
 		t.Fatal(err)
@@ -45,17 +50,17 @@ func startApp(t *testing.T) string {
 		api.Close()
 		a.issuer.close()
 	})
-	return a.base
+	return a
 }
 
-// open opens a URL in a new browser.
-func open(t *testing.T, to string) *browser {
+// open opens the first page in a new browser.
+func (a *app) open(t *testing.T) *browser {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &browser{t: t, client: &http.Client{Jar: jar, Transport: &http.Transport{}}}
+	b := &browser{t: t, app: a, client: &http.Client{Jar: jar, Transport: &http.Transport{}}}
 	b.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
 		for _, values := range r.URL.Query() {
 			if strings.Count(values[0], ".") == 2 && strings.HasPrefix(values[0], "ey") {
@@ -65,7 +70,7 @@ func open(t *testing.T, to string) *browser {
 		return nil
 	}
 	t.Cleanup(b.client.CloseIdleConnections)
-	b.do(http.MethodGet, to, nil)
+	b.do(http.MethodGet, a.base, nil)
 	return b
 }
 
@@ -165,6 +170,34 @@ func (b *browser) sees(path string, texts ...string) *browser {
 		}
 	}
 	return b
+}
+
+// session returns the session of the browser.
+func (b *browser) session() *session {
+	b.t.Helper()
+	for _, c := range b.client.Jar.Cookies(b.url) {
+		if c.Name == cookieName {
+			if s, ok := b.app.sessions.table.Get(c.Value); ok {
+				return s
+			}
+		}
+	}
+	b.t.Fatal("the browser has no session")
+	return nil
+}
+
+// call presses the button of a call, and returns what the page shows about it.
+func (b *browser) call(name string) *Call {
+	b.t.Helper()
+	s := b.session()
+	b.do(http.MethodPost, "/call", url.Values{"csrf": {s.csrf}, "page": {"watch"}, "call": {name}})
+	b.sees("/watch")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.failure != "" || len(s.calls) == 0 || s.calls[0].Name != name || !s.calls[0].Done {
+		b.t.Fatalf("%s: the call was not sent: %s", name, b.page)
+	}
+	return s.calls[0]
 }
 
 // signIn registers an application and allows it everything: steps 1 to 4.

@@ -4,23 +4,27 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
 )
 
 // call is a request to the API that a button sends.
 type call struct {
-	name, label, what string
-	path              string
-	pages             []string // the pages with this button, beside "watch"
-	needs             need
-	// prepare returns the credentials. After the response, the function undo runs, unless it is nil.
-	prepare func(context.Context, *app, *session) (field http.Header, undo func(), err error)
+	name   string // texts.Calls has its texts
+	path   string
+	pages  string // the pages with this button, beside "watch"
+	needs  need
+	down   bool    // the issuer is down during the call
+	token  prepare // nil: no token
+	apiKey string
 }
+
+// prepare returns the token of a call.
+type prepare func(context.Context, *app, *session) (string, error)
 
 // need is what a call needs.
 type need int
@@ -34,47 +38,40 @@ const (
 const (
 	fiscalSetupPath = "/Api/User/FiscalSetup"
 	profilePath     = "/Api/User/Profile"
+	ordersPath      = "/Api/Fiscal/" + company + "/Order"
+	othersPath      = "/Api/Fiscal/1/Order"
 )
 
 var calls = []call{
-	{"none", "Call without a token", "No credentials at all.", fiscalSetupPath, []string{"before"}, nothing, nobody},
-	{"apikey", "Call with an API key", "The retired XenaApiKey header field.", fiscalSetupPath, []string{"before"}, nothing, apiKey},
-	{"token", "Call with the access token", "The access token of step 4.", fiscalSetupPath, []string{"step5", "step6", "step7", "after"}, aToken, asIs},
-	{"profile", "Ask for the profile", "The route needs testapi and profile.", profilePath, []string{"step6"}, aToken, asIs},
-	{"orders", "Ask for the orders of your company", "The API knows who is in which company.", "/Api/Fiscal/" + company + "/Order", []string{"step6"}, aToken, asIs},
-	{"othercompany", "Ask for the orders of another company", "The token is good, but the API's policy says no.", "/Api/Fiscal/1/Order", []string{"step6"}, aToken, asIs},
-	{"scope", "A scope is missing", "The Identity server signs a token with openid only.", fiscalSetupPath, []string{"step6"}, ownJWT, again(func(c map[string]any) { c["scope"] = []string{"openid"} })},
-	{"expired", "Expired", "The Identity server signs a token whose hour is over.", fiscalSetupPath, []string{"step7"}, ownJWT, again(anHourAgo)},
-	{"audience", "For another API", "The Identity server signs a token for another audience.", fiscalSetupPath, nil, ownJWT, again(func(c map[string]any) { c["aud"] = "otherapi" })},
-	{"tampered", "Tampered with", "The user id in the token was changed after it was signed.", fiscalSetupPath, nil, aToken, tampered},
-	{"none-alg", "alg: none", "The header says that the token needs no signature, and there is none.", fiscalSetupPath, nil, aToken, unsigned},
-	{"idtoken", "An ID token", "The ID token says who the user is. It is for the application, not for an API.", fiscalSetupPath, nil, aToken, idToken},
-	{"rotated", "A new key", "The Identity server makes a new key, and signs a token with it.", fiscalSetupPath, nil, ownJWT, rotated},
-	{"opaque", "An opaque token", "A reference token: the API asks the issuer what it means.", fiscalSetupPath, nil, ownJWT, reference(nil)},
-	{"down", "The issuer is down", "An opaque token, while the Identity server gives no answer.", fiscalSetupPath, nil, ownJWT, reference(down)},
-	{"downjwt", "The issuer is down, with a JWT", "The API already has the key, so it needs no issuer.", fiscalSetupPath, nil, ownJWT, downJWT},
-	{"ended", "The session ended", "The Identity server ends a session, and tells the API. The token has not expired.", fiscalSetupPath, nil, ownJWT, ended},
-	{"revoked", "Revoked", "An opaque token that the application has revoked.", fiscalSetupPath, []string{"after"}, ownJWT, reference(revoked)},
+	{name: "none", path: fiscalSetupPath, pages: "before"},
+	{name: "apikey", path: fiscalSetupPath, pages: "before", apiKey: "0123456789abcdef"},
+	{name: "token", path: fiscalSetupPath, pages: "step5 step6 step7 after", needs: aToken, token: asIs},
+	{name: "profile", path: profilePath, pages: "step6", needs: aToken, token: asIs},
+	{name: "orders", path: ordersPath, pages: "step6", needs: aToken, token: asIs},
+	{name: "othercompany", path: othersPath, pages: "step6", needs: aToken, token: asIs},
+	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: ownJWT, token: with("scope", []string{"openid"})},
+	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: again(anHourAgo)},
+	{name: "audience", path: fiscalSetupPath, needs: ownJWT, token: with("aud", "otherapi")},
+	{name: "tampered", path: fiscalSetupPath, needs: aToken, token: tampered},
+	{name: "unsigned", path: fiscalSetupPath, needs: aToken, token: unsigned},
+	{name: "idtoken", path: fiscalSetupPath, needs: aToken, token: idToken},
+	{name: "rotated", path: fiscalSetupPath, needs: ownJWT, token: rotated},
+	{name: "opaque", path: fiscalSetupPath, needs: ownJWT, token: reference},
+	{name: "down", path: fiscalSetupPath, needs: ownJWT, token: reference, down: true},
+	{name: "downjwt", path: fiscalSetupPath, needs: ownJWT, token: again(unchanged), down: true},
+	{name: "ended", path: fiscalSetupPath, needs: ownJWT, token: ended},
+	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
 }
 
-// buttonsOf returns the buttons of a page.
-func buttonsOf(page string, v *View) (list []Button) {
-	for _, c := range calls {
-		if page != "watch" && !slices.Contains(c.pages, page) {
-			continue
-		}
-		b := Button{Name: c.name, Label: c.label, What: c.what}
-		switch {
-		case c.needs == ownJWT && v.Real:
-			b.Off = "A real issuer does not make such a token."
-		case c.needs != nothing && !v.LoggedIn:
-			b.Off = "First get a token: steps 1 to 3."
-		case c.name == "idtoken" && v.IDToken == "" && v.Real:
-			b.Off = "The issuer sent no ID token."
-		}
-		list = append(list, b)
+// off returns why a session can't send the call now, or "".
+func (c call) off(a *app, s *session) string {
+	switch tokens := s.current(); {
+	case c.needs == ownJWT && a.issuer.own == nil:
+		return "A real issuer does not make such a token."
+	case c.needs != nothing && tokens == nil:
+		return "First get a token: steps 1 to 3."
 	}
-	return list
+	return ""
 }
 
 // call sends the call that a button names.
@@ -85,48 +82,39 @@ func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 		a.back(w, r, s, back, "", errors.New("there is no such call"))
 		return
 	}
-	c := calls[at]
-	switch {
-	case c.needs != nothing && s.current() == nil:
-		a.back(w, r, s, back, "", errors.New("first get a token: steps 1 to 3"))
-	case c.needs == ownJWT && a.issuer.own == nil:
-		a.back(w, r, s, back, "", errors.New("a real issuer does not make such a token"))
-	default:
-		a.back(w, r, s, back, "", a.send(r.Context(), s, c))
+	if off := calls[at].off(a, s); off != "" {
+		a.back(w, r, s, back, "", errors.New(off))
+		return
+	}
+	a.back(w, r, s, back, "", a.send(r.Context(), s, calls[at]))
+}
+
+func asIs(_ context.Context, _ *app, s *session) (string, error) {
+	return s.current().AccessToken, nil
+}
+
+// again returns the access token with changed claims, signed by the Identity server.
+func again(change func(claims map[string]any)) prepare {
+	return func(_ context.Context, a *app, s *session) (string, error) {
+		return a.issuer.own.Again(s.current().AccessToken, change)
 	}
 }
 
-func nobody(context.Context, *app, *session) (http.Header, func(), error) {
-	return http.Header{}, nil, nil
+func with(name string, value any) prepare {
+	return again(func(claims map[string]any) { claims[name] = value })
 }
 
-func apiKey(context.Context, *app, *session) (http.Header, func(), error) {
-	return http.Header{"Xenaapikey": {"0123456789abcdef"}}, nil, nil
-}
+func unchanged(map[string]any) {}
 
-func bearer(token string) http.Header { return http.Header{"Authorization": {"Bearer " + token}} }
-
-func asIs(_ context.Context, _ *app, s *session) (http.Header, func(), error) {
-	return bearer(s.current().AccessToken), nil, nil
-}
-
-// again sends the access token with other claims, signed by the Identity server.
-func again(change func(claims map[string]any)) func(context.Context, *app, *session) (http.Header, func(), error) {
-	return func(_ context.Context, a *app, s *session) (http.Header, func(), error) {
-		token, err := a.issuer.own.Again(s.current().AccessToken, change)
-		return bearer(token), nil, err
-	}
-}
-
-// back1 is a little more than the lifetime of a token: more than the difference between two clocks
-// that the API accepts.
-const anHour = identityserver.Lifetime + 5*time.Minute
+// anHour is more than the lifetime of a token, because the API accepts a small difference between
+// two clocks.
+const anHour = identityserver.Lifetime + identityserver.Lifetime/12
 
 // anHourAgo moves the times of a token into the past.
 func anHourAgo(claims map[string]any) {
 	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
 		if seconds, ok := claims[name].(float64); ok {
-			claims[name] = int64(seconds) - int64(anHour.Seconds())
+			claims[name] = int64(seconds - anHour.Seconds())
 		}
 	}
 }
@@ -136,7 +124,7 @@ func anHourAgo(claims map[string]any) {
 func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 	old := s.current()
 	if a.issuer.own == nil || old == nil {
-		a.back(w, r, s, "/step/7", "", errors.New("only our own Identity server can sign a token of an hour ago"))
+		a.back(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
 		return
 	}
 	token, err := a.issuer.own.Again(old.AccessToken, anHourAgo)
@@ -152,86 +140,64 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 // tampered changes the user id in a JWT, and keeps the signature.
-func tampered(_ context.Context, _ *app, s *session) (http.Header, func(), error) {
+func tampered(_ context.Context, _ *app, s *session) (string, error) {
 	header, payload, signature, err := parts(s.current().AccessToken)
-	if err != nil {
-		return nil, nil, err
-	}
-	text := strings.Replace(string(payload), `"sub":"`, `"sub":"1`, 1)
-	return bearer(header + "." + base64.RawURLEncoding.EncodeToString([]byte(text)) + "." + signature), nil, nil
+	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
+	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
 // unsigned replaces the header of a JWT, and removes the signature.
-func unsigned(_ context.Context, _ *app, s *session) (http.Header, func(), error) {
+func unsigned(_ context.Context, _ *app, s *session) (string, error) {
 	_, payload, _, err := parts(s.current().AccessToken)
-	if err != nil {
-		return nil, nil, err
-	}
-	header := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
-	return bearer(header + "." + base64.RawURLEncoding.EncodeToString(payload) + "."), nil, nil
+	encode := base64.RawURLEncoding.EncodeToString
+	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
 
-func parts(jwt string) (header string, payload []byte, signature string, err error) {
+// parts takes a JWT apart, and decodes the payload.
+func parts(jwt string) (header, payload, signature string, err error) {
 	split := strings.Split(jwt, ".")
 	if len(split) != 3 {
-		return "", nil, "", errors.New("the access token is not a JWT")
+		return "", "", "", errors.New("the access token is not a JWT")
 	}
-	payload, err = base64.RawURLEncoding.DecodeString(split[1])
-	return split[0], payload, split[2], err
+	text, err := base64.RawURLEncoding.DecodeString(split[1])
+	return split[0], string(text), split[2], err
 }
 
-func idToken(_ context.Context, _ *app, s *session) (http.Header, func(), error) {
+func idToken(_ context.Context, _ *app, s *session) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.idToken == "" {
-		return nil, nil, errors.New("the issuer sent no ID token")
+		return "", errors.New("the issuer sent no ID token")
 	}
-	return bearer(s.idToken), nil, nil
+	return s.idToken, nil
 }
 
-func rotated(ctx context.Context, a *app, s *session) (http.Header, func(), error) {
-	own, token := a.issuer.own, s.current().AccessToken
-	if err := own.Rotate(); err != nil {
-		return nil, nil, err
+func rotated(ctx context.Context, a *app, s *session) (string, error) {
+	before := s.current().AccessToken // the server can still read it: the last key stays published
+	if err := a.issuer.own.Rotate(); err != nil {
+		return "", err
 	}
-	token, err := own.Again(token, func(map[string]any) {})
-	return bearer(token), nil, err
+	return a.issuer.own.Again(before, unchanged)
 }
 
-// reference sends a reference token, after then has done something to it.
-func reference(
-	then func(context.Context, *app, *session, string) (func(), error),
-) func(context.Context, *app, *session) (http.Header, func(), error) {
-	return func(ctx context.Context, a *app, s *session) (http.Header, func(), error) {
-		token, err := a.issuer.own.Reference(s.current().AccessToken)
-		var undo func()
-		if err == nil && then != nil {
-			undo, err = then(ctx, a, s, token)
-		}
-		return bearer(token), undo, err
+func reference(_ context.Context, a *app, s *session) (string, error) {
+	return a.issuer.own.Reference(s.current().AccessToken)
+}
+
+func revoked(ctx context.Context, a *app, s *session) (string, error) {
+	token, err := reference(ctx, a, s)
+	if err != nil {
+		return "", err
 	}
+	return token, a.revokeToken(ctx, s, token)
 }
 
-func down(_ context.Context, a *app, _ *session, _ string) (func(), error) {
-	a.issuer.own.SetDown(true)
-	return func() { a.issuer.own.SetDown(false) }, nil
-}
-
-func downJWT(ctx context.Context, a *app, s *session) (http.Header, func(), error) {
-	undo, err := down(ctx, a, s, "")
-	return bearer(s.current().AccessToken), undo, err
-}
-
-func revoked(ctx context.Context, a *app, s *session, token string) (func(), error) {
-	return nil, a.revokeToken(ctx, s, token)
-}
-
-// ended sends a token of another session of the user, for example on a phone, after it has ended.
-func ended(ctx context.Context, a *app, s *session) (http.Header, func(), error) {
-	session := "phone-" + s.current().AccessToken[:8] + time.Now().Format("150405.000000")
-	token, err := a.issuer.own.Again(s.current().AccessToken, func(c map[string]any) { c["sid"] = session })
-	if err == nil {
-		err = a.issuer.own.EndSession(ctx, session)
+// ended returns a token of another session of the user, for example on a phone, which has ended.
+func ended(ctx context.Context, a *app, s *session) (string, error) {
+	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
+	token, err := with("sid", phone)(ctx, a, s)
+	if err != nil {
+		return "", err
 	}
-	return bearer(token), nil, err
+	return token, a.issuer.own.EndSession(ctx, phone)
 }

@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/go-jose/go-jose/v4 v4.1.6
 	github.com/xenaauth/xenaauth v0.1.0
+	github.com/xenaauth/xenaauth/cmd/xenaauth v0.1.0
 	github.com/zitadel/oidc/v3 v3.51.17
 	golang.org/x/oauth2 v0.37.0
 )
@@ -41,4 +42,8 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 )
 
-replace github.com/xenaauth/xenaauth => ../..
+replace (
+	github.com/xenaauth/xenaauth => ../..
+	github.com/xenaauth/xenaauth/cmd/xenaauth => ../../cmd/xenaauth
+	github.com/xenaauth/xenaauth/gateway/routesfile => ../../gateway/routesfile
+)

@@ -40,12 +40,12 @@ type metadata struct {
 // chooseIssuer starts our own Identity server, unless XENA_ISSUER is set.
 func chooseIssuer(pages templates, redirectURI string) (*issuer, error) {
 	if os.Getenv("XENA_ISSUER") == "" {
-		own, err := identityserver.Start(pages.identity, http.HandlerFunc(static))
+		own, err := identityserver.Start(pages.identity, texts.Scopes, http.HandlerFunc(static))
 		if err != nil {
 			return nil, err
 		}
 		return &issuer{
-			url: own.URL(), own: own, http: &http.Client{Transport: &http.Transport{}}, // no proxy
+			url: own.URL(), own: own, http: &http.Client{},
 			config: xenaauth.Config{
 				Issuer: own.URL(), Audiences: []string{identityserver.Audience},
 				Introspection: &xenaauth.Introspection{

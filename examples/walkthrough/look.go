@@ -24,12 +24,21 @@ func (a *app) view(ctx context.Context, s *session, name string) *View {
 		s.mu.Unlock()
 	}
 	for _, scope := range scopes {
-		v.Scopes = append(v.Scopes, Scope{scope, identityserver.Words[scope]})
+		v.Scopes = append(v.Scopes, Scope{scope, texts.Scopes[scope]})
+	}
+	for _, c := range calls {
+		if name == "watch" || slices.Contains(strings.Fields(c.pages), name) {
+			text := texts.Calls[c.name]
+			v.Buttons = append(v.Buttons, Button{c.name, text[0], text[1], c.off(a, s)})
+		}
 	}
 	config, meta, err := a.oauth(ctx, s.registered())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v.Client, v.Denied, v.Hours, v.LoggedIn = s.client, s.denied, s.hours, s.tokens != nil
+	if v.Real && v.Client != nil {
+		v.Client = &Client{Name: s.client.Name, ID: s.client.ID, RedirectURI: s.client.RedirectURI}
+	}
 	v.Notice, v.Error, s.notice, s.failure = s.notice, s.failure, "", ""
 	if s.tokens != nil {
 		v.Token = look(s.tokens)
@@ -48,7 +57,6 @@ func (a *app) view(ctx context.Context, s *session, name string) *View {
 	} else if s.client != nil && v.Error == "" {
 		v.Error = err.Error()
 	}
-	v.Buttons = buttonsOf(name, v)
 	v.steps()
 	return v
 }
@@ -83,17 +91,10 @@ func inParts(config *oauth2.Config) *Request {
 	values := u.Query()
 	values.Set("code_challenge", "a hash of a new random text")
 	r := &Request{Endpoint: config.Endpoint.AuthURL}
-	for _, p := range []Param{
-		{Name: "response_type", Meaning: "The application wants a code, which it exchanges for tokens itself."},
-		{Name: "client_id", Meaning: "Who asks: the client id of step 1. The secret is not in this request."},
-		{Name: "redirect_uri", Meaning: "Where the answer goes. The Identity server sends it nowhere else."},
-		{Name: "scope", Meaning: "What the application asks for."},
-		{Name: "state", Meaning: "Binds the answer to this browser."},
-		{Name: "code_challenge", Meaning: "PKCE: only the application that has the random text can use the code."},
-		{Name: "code_challenge_method", Meaning: "The hash of PKCE is SHA-256."},
+	for _, name := range []string{
+		"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method",
 	} {
-		p.Value = values.Get(p.Name)
-		r.Params = append(r.Params, p)
+		r.Params = append(r.Params, Param{name, values.Get(name), texts.Request[name]})
 	}
 	return r
 }
@@ -104,27 +105,6 @@ func origin(link string) string {
 		return ""
 	}
 	return u.Scheme + "://" + u.Host
-}
-
-// meanings explain the claims of a token.
-var meanings = map[string]string{
-	"alg":       "How the token is signed.",
-	"kid":       "Which of the issuer's keys has signed it.",
-	"typ":       "What kind of JWT it is.",
-	"iss":       "The issuer. The API accepts one issuer only.",
-	"aud":       "Whom the token is for. The API must find its own name here.",
-	"sub":       "The user, as an id.",
-	"client_id": "The application that got the token.",
-	"scope":     "What the user allowed.",
-	"scp":       "What the user allowed.",
-	"exp":       "When the token ends. After this time the API refuses it.",
-	"nbf":       "When the token begins.",
-	"iat":       "When the token was issued.",
-	"auth_time": "When the user logged in.",
-	"jti":       "The id of this token.",
-	"sid":       "The login session of the user. When it ends, the issuer tells the API.",
-	"idp":       "Where the user logged in: local is the Identity server itself.",
-	"amr":       "How the user logged in: pwd is a password.",
 }
 
 // look reads an access token for the page. A real application does not: for it, the token is a text
@@ -186,7 +166,7 @@ func explained(part string) (list []Param) {
 			return list
 		}
 		p := Param{Name: fmt.Sprint(name), Value: string(value)}
-		p.Meaning = meanings[p.Name]
+		p.Meaning = texts.Claims[p.Name]
 		var seconds int64
 		if json.Unmarshal(value, &seconds) == nil && slices.Contains([]string{"exp", "nbf", "iat", "auth_time"}, p.Name) {
 			p.Value += " = " + time.Unix(seconds, 0).Format("15:04:05, 2 January 2006")

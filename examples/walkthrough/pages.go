@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"embed"
+	"encoding/json"
+	"errors"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -15,6 +17,18 @@ import (
 //
 //go:embed pages
 var files embed.FS
+
+// texts are what the pages say about claims, parameters, stages and calls.
+var texts = func() (t struct {
+	Claims, Request, Scopes, Fields, Stages map[string]string
+	Calls                                   map[string][2]string // the label of a button, and what is special
+}) {
+	text, err := files.ReadFile("pages/texts.json")
+	if err := errors.Join(err, json.Unmarshal(text, &t)); err != nil {
+		panic(err)
+	}
+	return t
+}()
 
 // walk lists the pages in their order. The template of a page is in the file pages/NAME.html.
 var walk = []Link{

@@ -1,52 +1,95 @@
 package main
 
-import "github.com/xenaauth/xenaauth"
+import (
+	"slices"
 
-// asks are the stages with their questions, in the order in which xenaauth takes them.
-var asks = []Stage{
-	{Name: "credentials", Asks: "Is there one well-formed access token?"},
-	{Name: "cache", Asks: "Was this token checked before?"},
-	{Name: "claims", Asks: "Is the token for this API, from this issuer, and valid now?"},
-	{Name: "key", Asks: "Which key of the issuer has signed it?"},
-	{Name: "signature", Asks: "Did that key really sign this text?"},
-	{Name: "policy", Asks: "Who is the user, and was the access revoked?"},
-	{Name: "scopes", Asks: "Does the token allow what the route requires?"},
-	{Name: "handler", Asks: "The data of the user."},
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
+)
+
+// stageOf says to which stage a step of package tokencheck belongs. The other steps belong to the
+// stage "claims".
+var stageOf = map[string]string{
+	tokencheck.StepToken: "credentials", tokencheck.StepHeader: "credentials",
+	tokencheck.StepIntrospection: "introspection", tokencheck.StepKeys: "key",
+	tokencheck.StepSignature: "signature", tokencheck.StepUser: "user", tokencheck.StepRoute: "scopes",
 }
 
-// stagesOf returns the stages of a request from the event of its check.
-func stagesOf(e xenaauth.Event) []Stage {
-	stages := append([]Stage(nil), asks...)
-	end := len(stages)
-	if e.Err != nil {
-		end = failing(e.Err.Reason)
+var stateOf = map[tokencheck.State]string{
+	tokencheck.Held: Passed, tokencheck.Failed: Failed, tokencheck.Unknown: Unknown,
+	tokencheck.NotReached: NotReached,
+}
+
+// stagesOf returns the stages of a check, in the order in which xenaauth takes them. e is the event
+// of the check. c is what else is known, and policy reports whether the route has a policy.
+func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) {
+	c.Refusal = e.Err
+	for _, step := range tokencheck.Explain(c).Steps {
+		name, ok := stageOf[step.Name]
+		if !ok {
+			name = "claims"
+		}
+		if len(list) == 0 || list[len(list)-1].Name != name {
+			list = append(list, Stage{Name: name, State: Passed, Found: step.Found})
+		}
+		list[len(list)-1].add(step)
 	}
-	for i := range stages {
-		switch {
-		case i < end:
-			stages[i].State = Passed
-		case i > end:
-			stages[i].State = NotReached
-		default:
-			stages[i].State = Failed
-			stages[i].Why = e.Err.Error()
+	if list[0].State != Passed { // no token was read, so its kind is not known
+		list = list[:1]
+		for _, name := range []string{"claims", "key", "signature", "user", "scopes"} {
+			list = append(list, Stage{Name: name, State: NotReached})
 		}
 	}
-	return stages
+	for i := range list {
+		if s := &list[i]; e.Source == xenaauth.SourceCache && slices.Contains([]string{"key", "signature"}, s.Name) {
+			*s = Stage{Name: s.Name, State: Skipped, Found: "Done for an earlier request."}
+		}
+	}
+	list = slices.Insert(list, 1, cacheStage(e, list[0].State))
+	list = append(list, lastStages(e, &list[len(list)-1], policy)...)
+	for i := range list {
+		list[i].Asks = texts.Stages[list[i].Name]
+	}
+	return list
 }
 
-func failing(r xenaauth.Reason) int {
-	switch r {
-	case xenaauth.ReasonMissingToken, xenaauth.ReasonMalformedRequest, xenaauth.ReasonMalformedToken, xenaauth.ReasonAlgorithm:
-		return 0
-	case xenaauth.ReasonUnknownKey, xenaauth.ReasonUnavailable, xenaauth.ReasonInactive:
-		return 3
-	case xenaauth.ReasonSignature:
-		return 4
-	case xenaauth.ReasonSubject, xenaauth.ReasonRevoked:
-		return 5
-	case xenaauth.ReasonInsufficientScope, xenaauth.ReasonForbidden:
-		return 6
+// add adds a step to a stage. The first step that did not pass decides about the stage.
+func (s *Stage) add(step tokencheck.Step) {
+	state := stateOf[step.State]
+	s.Parts = append(s.Parts, Part{step.Name, state, step.Found, step.Why})
+	if s.State == Passed && state != Passed {
+		s.State, s.Found, s.Why, s.Fix = state, "", step.Why, step.Fix
 	}
-	return 2
+}
+
+// cacheStage returns the stage "cache", which follows the stage "credentials".
+func cacheStage(e xenaauth.Event, before string) Stage {
+	s := Stage{Name: "cache", State: Passed}
+	switch {
+	case before != Passed:
+		s.State = NotReached
+	case e.Source == xenaauth.SourceCache:
+		s.Found = "Yes. What can change, such as the time, is checked again."
+	case e.Source != "":
+		s.Found = "No, this token is new."
+	default:
+		s.State, s.Found = Skipped, "For a refused token, xenaauth does not report this."
+	}
+	return s
+}
+
+// lastStages returns the stages after the stage "scopes". A policy that refuses the user is part of
+// the step "route": then the scopes are not the reason.
+func lastStages(e xenaauth.Event, scopes *Stage, policy bool) []Stage {
+	ours, handler := Stage{Name: "policy", State: NotReached}, Stage{Name: "handler", State: NotReached}
+	switch {
+	case e.Err == nil && policy:
+		ours.State, handler.State = Passed, Passed
+	case e.Err == nil:
+		ours.State, ours.Found, handler.State = Skipped, "This route has no policy.", Passed
+	case e.Err.Reason == xenaauth.ReasonForbidden:
+		ours.State, ours.Why = Failed, scopes.Why
+		scopes.State, scopes.Why, scopes.Fix, scopes.Parts = Passed, "", "", nil
+	}
+	return []Stage{ours, handler}
 }

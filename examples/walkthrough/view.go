@@ -41,7 +41,7 @@ type Link struct {
 	Current, Done     bool
 }
 
-// Client is the registered application.
+// Client is the registered application. Pages get no Secret of a real issuer.
 type Client struct{ Name, ID, Secret, RedirectURI string }
 
 // Scope is one thing that the application asks for, in words.
@@ -116,11 +116,12 @@ type IssuerCall struct {
 
 // Stage is one stage of the check of a request.
 type Stage struct {
-	Name  string // "credentials", "cache", "claims", "key", "signature", "introspection", "policy", "scopes", "handler"
+	Name  string // a key of texts.Stages: see pages/texts.json
 	Asks  string // the question that the stage answers
 	State string
 	Found string // what the stage found, or ""
 	Why   string // why the request ended here, or ""
+	Fix   string // what the operator of the API can do about it, or ""
 	Parts []Part // the single checks of this stage, if there are several
 }
 

@@ -35,15 +35,6 @@ type Scope struct {
 	Required bool   // the user can't leave it out
 }
 
-// Words says in words what a scope allows.
-var Words = map[string]string{
-	"openid":         "Know who you are: your user id",
-	"profile":        "Your profile: name, culture and picture",
-	"email":          "Your email address",
-	"testapi":        "Full access to your Xena data",
-	"offline_access": "Keep this access while you are away, until you take it back",
-}
-
 func (s *Server) handlePages(mux *http.ServeMux) {
 	protect := http.NewCrossOriginProtection()
 	handle := func(pattern string, h http.HandlerFunc) { mux.Handle(pattern, protect.Handler(h)) }
@@ -151,7 +142,7 @@ func (s *Server) page(g *grant) Page {
 		p.Origins = u.Scheme + "://" + u.Host
 	}
 	for _, scope := range g.scopes {
-		p.Scopes = append(p.Scopes, Scope{scope, Words[scope], required(scope)})
+		p.Scopes = append(p.Scopes, Scope{scope, s.words[scope], required(scope)})
 	}
 	return p
 }

@@ -21,6 +21,7 @@ type Server struct {
 	store    *store
 	provider *op.Provider
 	pages    Pages
+	words    map[string]string
 	client   *http.Client
 	http     *http.Server
 	url      string
@@ -29,15 +30,15 @@ type Server struct {
 }
 
 // Start starts a server on a free loopback port. pages writes the pages for the user, and static
-// serves the files that they load.
-func Start(pages Pages, static http.Handler) (*Server, error) {
+// serves the files that they load. words says in words what each scope allows.
+func Start(pages Pages, words map[string]string, static http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		url: "http://" + l.Addr().String(), pages: pages,
-		client: &http.Client{Transport: &http.Transport{}}, // no proxy
+		url: "http://" + l.Addr().String(), pages: pages, words: words,
+		client: &http.Client{Timeout: 5 * time.Second},
 	}
 	s.store = newStore(s.url)
 	if err := s.store.rotate(); err != nil {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// Each button has the outcome that its text promises, and the watched request ends at the stage
+// that is the reason.
+func TestCalls(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	for _, want := range []struct {
+		name   string
+		status int
+		reason xenaauth.Reason
+		end    string // the stage that refused the request; "" if the handler ran
+	}{
+		{"none", 401, "missing_token", "credentials"},
+		{"apikey", 401, "missing_token", "credentials"},
+		{"token", 200, "", ""},
+		{"profile", 200, "", ""},
+		{"orders", 200, "", ""},
+		{"othercompany", 403, "forbidden", "policy"},
+		{"scope", 403, "insufficient_scope", "scopes"},
+		{"expired", 401, "expired", "claims"},
+		{"audience", 401, "audience", "claims"},
+		{"tampered", 401, "signature", "signature"},
+		{"unsigned", 401, "algorithm", "credentials"},
+		{"idtoken", 401, "token_type", "claims"},
+		{"downjwt", 200, "", ""},
+		{"rotated", 200, "", ""},
+		{"opaque", 200, "", ""},
+		{"down", 503, "unavailable", "introspection"},
+		{"opaque", 200, "", ""}, // the issuer is back
+		{"ended", 401, "revoked", "user"},
+		{"revoked", 401, "inactive", "introspection"},
+		{"token", 200, "", ""}, // the session of the page has not ended
+	} {
+		c := b.call(want.name)
+		end, passed := "", true
+		for _, s := range c.Stages {
+			switch s.State {
+			case Failed, Unknown:
+				end, passed = s.Name, false
+				if s.Why == "" {
+					t.Errorf("%s: stage %s does not say why", want.name, s.Name)
+				}
+			case NotReached:
+				if passed {
+					t.Errorf("%s: stage %s was not reached, but none before failed", want.name, s.Name)
+				}
+			default:
+				if !passed {
+					t.Errorf("%s: stage %s is %s after the end", want.name, s.Name, s.State)
+				}
+			}
+			if s.Asks == "" {
+				t.Errorf("stage %s has no question", s.Name)
+			}
+		}
+		if c.Status != want.status || c.Reason != string(want.reason) || end != want.end {
+			t.Errorf("%s: %d %q at %q, want %d %q at %q\n%s", want.name, c.Status, c.Reason, end,
+				want.status, want.reason, want.end, c.Body)
+		}
+		if want.status == 200 != strings.Contains(c.Body, "FiscalId") && want.name != "profile" {
+			t.Errorf("%s: status %d with the body %s", want.name, c.Status, c.Body)
+		}
+	}
+}
+
+// The watched request says how the token was checked.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	state := func(c *Call, stage string) string {
+		for _, s := range c.Stages {
+			if s.Name == stage {
+				return s.State
+			}
+		}
+		return ""
+	}
+	first, second, opaque := b.call("token"), b.call("token"), b.call("opaque")
+	if first.Source != xenaauth.SourceJWT || state(first, "signature") != Passed || len(first.Issuer) != 2 {
+		t.Errorf("first call: %+v", first)
+	}
+	if second.Source != xenaauth.SourceCache || state(second, "signature") != Skipped || len(second.Issuer) != 0 {
+		t.Errorf("second call: %+v", second)
+	}
+	if opaque.Source != xenaauth.SourceIntrospection || state(opaque, "introspection") != Passed ||
+		len(opaque.Issuer) != 1 || opaque.Issuer[0].Document != "introspection" {
+		t.Errorf("opaque token: %+v", opaque)
+	}
+	if rotated := b.call("rotated"); len(rotated.Issuer) != 1 || rotated.Issuer[0].Document != "jwks" {
+		t.Errorf("a new key: %+v", rotated)
+	}
+}

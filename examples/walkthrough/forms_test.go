@@ -1,0 +1,150 @@
+package main
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// press sends a form with the CSRF token of the session.
+func (b *browser) press(path string, fields ...string) *browser {
+	b.t.Helper()
+	form := url.Values{"csrf": {b.session().csrf}, "page": {"watch"}}
+	for i := 0; i+1 < len(fields); i += 2 {
+		form.Set(fields[i], fields[i+1])
+	}
+	b.do(http.MethodPost, path, form)
+	return b
+}
+
+// A form that does not come from a page of the session does nothing.
+func TestForgedForms(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	other := b.app.open(t)
+	token := b.session().current().AccessToken
+	for _, action := range []string{"/register", "/authorize", "/call", "/hour", "/refresh", "/revoke"} {
+		for _, csrf := range []string{"", "wrong", other.session().csrf} {
+			b.do(http.MethodPost, action, url.Values{"csrf": {csrf}, "call": {"token"}, "name": {"x"}})
+			if b.status != http.StatusForbidden {
+				t.Errorf("%s with the CSRF token %q: status %d", action, csrf, b.status)
+			}
+		}
+		if b.do(http.MethodGet, action, nil); b.status != http.StatusMethodNotAllowed {
+			t.Errorf("GET %s: status %d", action, b.status)
+		}
+	}
+	if s := b.session(); s.current().AccessToken != token || len(s.calls) > 0 {
+		t.Error("a forged form had an effect")
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.app.base+"/hour",
+		strings.NewReader(url.Values{"csrf": {b.session().csrf}}.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	response, err := b.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = response.Body.Close(); response.StatusCode != http.StatusForbidden {
+		t.Errorf("a form of another site: status %d", response.StatusCode)
+	}
+}
+
+// An answer of the issuer is accepted once, in the browser that asked.
+func TestForgedAnswers(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	var callback string
+	follow := b.client.CheckRedirect
+	b.client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		if r.URL.Path == "/callback" {
+			callback = r.URL.String()
+		}
+		return follow(r, via)
+	}
+	b.signIn()
+	const refused = "does not belong to a request of this browser"
+	b.visit(callback).sees("/step/2", refused)
+	b.app.open(t).visit(callback).sees("/step/2", refused)
+	b.visit("/callback?code=x").sees("/step/2", refused)
+	b.press("/authorize").sees("/login")
+	b.visit(b.app.base+"/callback?code=x&state=x").sees("/step/2", refused)
+	if b.visit("/loggedout?state=x").sees("/after"); b.session().current() == nil {
+		t.Error("a link has logged the user out")
+	}
+}
+
+// The consent page belongs to the browser in which the request began, and to its form.
+func TestForgedConsent(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.press("/register", "name", "Bikes")
+	b.press("/authorize").sees("/login").submit(`action="/login"`).sees("/consent")
+	target, fields := b.form(`action="/consent"`)
+	fields.Set("decision", "allow")
+	consent, err := b.url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := b.app.open(t)
+	other.do(http.MethodPost, consent.String(), fields)
+	other.sees("/consent")
+	if other.status != http.StatusForbidden {
+		t.Errorf("consent in another browser: status %d", other.status)
+	}
+	if other.do(http.MethodGet, b.url.String(), nil); other.status != http.StatusForbidden {
+		t.Errorf("the consent page in another browser: status %d", other.status)
+	}
+	if b.submit(`action="/consent"`, "decision", "allow", "csrf", "wrong"); b.status != http.StatusForbidden {
+		t.Errorf("consent without the CSRF token: status %d", b.status)
+	}
+	b.do(http.MethodPost, consent.String(), fields)
+	b.sees("/step/4")
+}
+
+// The issuer asks for PKCE, and knows where it may send the user.
+func TestForgedRequests(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.press("/register", "name", "Bikes")
+	client := b.session().registered()
+	query := url.Values{
+		"response_type": {"code"}, "client_id": {client.ID}, "scope": {"openid testapi"}, "state": {"x"},
+		"redirect_uri": {client.RedirectURI}, "code_challenge_method": {"S256"}, "code_challenge": {"x"},
+	}
+	for name, value := range map[string]string{
+		"code_challenge": "", "code_challenge_method": "plain", "redirect_uri": "https://evil.example/",
+		"client_id": "other",
+	} {
+		changed, err := url.ParseQuery(query.Encode())
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed.Set(name, value)
+		b.visit(b.app.issuer.url + "/connect/authorize?" + changed.Encode())
+		if b.url.Path == "/login" || strings.Contains(b.url.Host, "evil") {
+			t.Errorf("with %s %q the issuer shows %s", name, value, b.url)
+		}
+	}
+}
+
+// What the user does not allow is not in the token.
+func TestNarrowConsent(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	b.press("/register", "name", "Bikes")
+	b.press("/authorize").submit(`action="/login"`).sees("/consent")
+	target, fields := b.form(`action="/consent"`)
+	fields.Set("decision", "allow")
+	fields.Del("scope")
+	b.do(http.MethodPost, target, fields)
+	b.sees("/step/4")
+	if c := b.call("profile"); c.Reason != "insufficient_scope" {
+		t.Errorf("without the scope profile: %d %s", c.Status, c.Body)
+	}
+	b.press("/refresh").sees("/step/7", "did not allow offline_access")
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
+)
+
+// With XENA_ISSUER, the walkthrough uses that issuer, and offers nothing that a real issuer does not
+// do.
+func TestRealIssuer(t *testing.T) {
+	templates, err := parseTemplates()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := identityserver.Start(templates.identity, texts.Scopes, http.HandlerFunc(static))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer issuer.Close() //nolint:errcheck // the end of the test
+	t.Setenv("XENA_ISSUER", issuer.URL())
+	t.Setenv("XENA_AUDIENCE", identityserver.Audience)
+	if _, err := chooseIssuer(templates, ""); err == nil || !strings.Contains(err.Error(), "XENA_CLIENT_ID") {
+		t.Errorf("without the credentials of a client: %v", err)
+	}
+	a := startApp(t, func(base string) {
+		c := issuer.Register("Elsewhere", base+"/callback", base+"/loggedout")
+		t.Setenv("XENA_CLIENT_ID", c.ID)
+		t.Setenv("XENA_CLIENT_SECRET", c.Secret)
+	})
+	b := a.open(t)
+	b.visit("/step/1").sees("/step/1", b.session().registered().ID)
+	if strings.Contains(b.page, b.session().registered().Secret) {
+		t.Error("the page shows the secret of a real client")
+	}
+	b.visit("/step/2").submit(`action="/authorize"`).sees("/login").submit(`action="/login"`)
+	b.submit(`action="/consent"`, "decision", "allow").sees("/step/4", "104711")
+	if c := b.call("token"); c.Status != http.StatusOK {
+		t.Errorf("the access token: %d %s", c.Status, c.Body)
+	}
+	if c := b.call("tampered"); c.Reason != "signature" {
+		t.Errorf("tampered with: %d %s", c.Status, c.Body)
+	}
+	if c := b.call("idtoken"); c.Reason != "token_type" {
+		t.Errorf("ID token: %d %s", c.Status, c.Body)
+	}
+	for _, name := range []string{"expired", "rotated", "down", "ended", "revoked"} {
+		b.visit("/watch").press("/call", "call", name)
+		b.sees("/watch", "A real issuer does not make such a token.")
+	}
+	b.press("/hour").sees("/step/7", "only our own Identity server")
+	b.press("/register", "name", "x").sees("/step/1", "is registered there")
+	b.press("/refresh").sees("/step/7", "new access token")
+	if c := b.call("token"); c.Status != http.StatusOK {
+		t.Errorf("the new access token: %d %s", c.Status, c.Body)
+	}
+	b.press("/revoke").sees("/after", "revoked")
+	b.press("/refresh").sees("/step/7", "invalid_grant")
+	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
+}
+
+// The walkthrough starts also while a real issuer is down, and says so.
+func TestRealIssuerDown(t *testing.T) {
+	for name, value := range map[string]string{
+		"XENA_ISSUER": "http://127.0.0.1:1", "XENA_AUDIENCE": "testapi",
+		"XENA_CLIENT_ID": "id", "XENA_CLIENT_SECRET": "secret",
+	} {
+		t.Setenv(name, value)
+	}
+	b := startApp(t, nil).open(t)
+	b.visit("/step/2").sees("/step/2", "the issuer can't be reached")
+	b.press("/authorize").sees("/step/2", "the issuer can't be reached")
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The stream shows a call while it is under way, and after it.
+func TestStream(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	response, err := b.client.Get(b.app.base + "/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // only read
+	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
+		t.Fatalf("content type %q", got)
+	}
+	b.call("expired")
+	lines := bufio.NewScanner(response.Body)
+	events := 0
+	for lines.Scan() {
+		if lines.Text() == "event: call" {
+			events++
+		}
+		if strings.Contains(lines.Text(), "401 Unauthorized") {
+			break
+		}
+	}
+	if events == 0 {
+		t.Error("the stream has no event")
+	}
+}
+
+// The number of streams of a session, and of sessions, has a limit.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	for i := range maxStreams + 1 {
+		response, err := b.client.Get(b.app.base + "/events")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close() //nolint:errcheck // the stream ends with the test
+		if full := response.StatusCode == http.StatusTooManyRequests; full != (i == maxStreams) {
+			t.Errorf("stream %d: status %d", i, response.StatusCode)
+		}
+	}
+	for range maxSessions {
+		b.app.open(t)
+	}
+	old := b.client.Jar.Cookies(b.url)[0].Value
+	if _, ok := b.app.sessions.table.Get(old); ok {
+		t.Error("the oldest session is still there")
+	}
+	if b.visit("/"); b.status != http.StatusOK {
+		t.Errorf("a forgotten session: status %d", b.status)
+	}
+}
+
+// Pages say what browsers may load, and keep tokens out of caches and referrers.
+func TestHeaders(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn().visit("/after")
+	for name, want := range map[string]string{
+		"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store",
+		"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
+	} {
+		if !strings.Contains(b.header.Get(name), want) {
+			t.Errorf("%s: %q", name, b.header.Get(name))
+		}
+	}
+	if csp := b.header.Get("Content-Security-Policy"); strings.Contains(csp, "unsafe") {
+		t.Errorf("the policy allows inline code: %s", csp)
+	}
+	for _, addr := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0"} {
+		if _, err := listen(addr); err == nil {
+			t.Errorf("%s is not loopback", addr)
+		}
+	}
+}
