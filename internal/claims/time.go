@@ -12,19 +12,22 @@ const lastSecond = 253402300799
 // because the cost grows faster than the length.
 const maxDigits = 600
 
+// Time reads a NumericDate (RFC 7519, section 2), without its fraction.
+func (d *Decoder) Time() (int64, bool) { return d.time(false) }
+
 // time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token expires
 // early and not late.
-func (p *parser) time(digitsToo bool) (int64, bool) {
-	if n, ok := p.seconds(); ok {
+func (d *Decoder) time(digitsToo bool) (int64, bool) {
+	if n, ok := d.seconds(); ok {
 		return n, true
 	}
 	var text string
 	var ok bool
-	if digitsToo && p.i < len(p.s) && p.s[p.i] == '"' {
-		if text, ok = p.str(); !ok || text == "" || strings.Trim(text, "0123456789") != "" {
+	if digitsToo && d.i < len(d.s) && d.s[d.i] == '"' {
+		if text, ok = d.str(); !ok || text == "" || strings.Trim(text, "0123456789") != "" {
 			return 0, false
 		}
-	} else if text, ok = p.number(); !ok {
+	} else if text, ok = d.number(); !ok {
 		return 0, false
 	}
 	if len(text) > maxDigits {
@@ -67,20 +70,20 @@ func whole(text string) string {
 
 // seconds reads a time of ten digits, which is how all issuers write times today. ok is false for
 // any other form.
-func (p *parser) seconds() (n int64, ok bool) {
+func (d *Decoder) seconds() (n int64, ok bool) {
 	const digits = 10
-	if len(p.s)-p.i <= digits || p.s[p.i] == '0' {
+	if len(d.s)-d.i <= digits || d.s[d.i] == '0' {
 		return 0, false
 	}
-	for _, c := range []byte(p.s[p.i : p.i+digits]) {
+	for _, c := range []byte(d.s[d.i : d.i+digits]) {
 		if c < '0' || c > '9' {
 			return 0, false
 		}
 		n = 10*n + int64(c-'0')
 	}
-	switch p.s[p.i+digits] {
+	switch d.s[d.i+digits] {
 	case ',', '}', ' ', '\t', '\n', '\r':
-		p.i += digits
+		d.i += digits
 		return n, true
 	}
 	return 0, false // the number is longer
