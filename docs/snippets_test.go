@@ -21,7 +21,7 @@ var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (
 // the page.
 func TestSnippetsAreWhatTestsRun(t *testing.T) {
 	for _, page := range []string{
-		"gateway.md", "envoy.md", "routes.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
+		"gateway.md", "envoy.md", "routes.md", "possession.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
 	} {
 		data, err := os.ReadFile(page)
 		require.NoError(t, err)

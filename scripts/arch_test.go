@@ -101,6 +101,9 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 		}
 		return
 	}
+	if (dir == "." || internal) && (imported == module+"/dpop" || imported == module+"/mtls") {
+		t.Errorf("%s imports %s: proofs of possession are plugged into the root", name, imported)
+	}
 	if imported == module || strings.HasPrefix(imported, module+"/") {
 		if strings.HasPrefix(imported, module+"/gateway/") && (dir == "." || internal) {
 			t.Errorf("%s imports %s: the gateway wing imports the root, and not the other way round", name, imported)

@@ -1,0 +1,194 @@
+package dpop
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/jose"
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// Config says which proofs a [Proof] accepts. PublicOrigins is required. Every other field may keep
+// its zero value.
+type Config struct {
+	// PublicOrigins are the origins of this service, as its clients write them: scheme, host and,
+	// if it is not the default port of the scheme, port. For example "https://api.example". The
+	// claim htu of a proof must name one of them. The library does not learn the origin from the
+	// request, because fields such as X-Forwarded-Host may come from the client.
+	//
+	// If the host of the request is the host of one of the origins, htu must name this host. So a
+	// proof for one host is not accepted at another host of the same service. Any other host, for
+	// example the internal name that a proxy uses, is not compared.
+	PublicOrigins []string
+	// Replay records which proofs were used. If nil, New makes a [replay.Local] store for this
+	// Proof, which is enough for a service with one instance. Several instances need a store that
+	// they share, for example that of adapters/rediscache: without it, a proof can be used once at
+	// each instance. Use one Proof for all middlewares of a service: a second Proof with the same
+	// store would refuse what the first has accepted.
+	Replay replay.Store
+	// ReplayCheckedElsewhere accepts a proof more than once. It is for a service behind a gateway
+	// that has checked the same proof, and has recorded it in the same store. The risk: a client
+	// that reaches the service without the gateway can use a proof many times.
+	// ReplayCheckedElsewhere can't be combined with Replay.
+	ReplayCheckedElsewhere bool
+	// NonceSecrets turn nonces on (RFC 9449, section 9): each proof must have a recent nonce that
+	// this service has issued for the key of the proof. Then a proof can't be made long before it
+	// is used. Nonces need no memory. All instances need the same secrets. The first secret makes
+	// nonces, and nonces of all secrets are accepted. A secret has at least 32 bytes. It may have
+	// other uses, because the key of the nonces is derived from it.
+	//
+	// To replace a secret, first add the new secret at the end of the list in all instances, then
+	// move it to the front, and remove the old secret after NonceLifetime. If nil, nonces are off.
+	NonceSecrets [][]byte
+	// NonceLifetime is for how long a nonce is accepted at most. A nonce is accepted for at least
+	// half of this time. 0 is 5 minutes. The minimum is 10 seconds, and the maximum is one hour.
+	NonceLifetime time.Duration
+	// Window is for how long after iat a proof is accepted. ClockSkew is added to it. 0 is one
+	// minute. The minimum is 1 second, and the maximum is 10 minutes.
+	Window time.Duration
+	// ClockSkew is the largest accepted difference between the clock of the client and the clock of
+	// this machine. 0 is 30 seconds. The minimum is 1 second, and the maximum is 2 minutes.
+	ClockSkew time.Duration
+	// Algorithms are the accepted signature algorithms, as the challenge lists them. If nil, all
+	// supported algorithms are accepted: ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256 RS384
+	// RS512. EdDSA and Ed25519 (RFC 9864) are two names of one algorithm: if the list contains one
+	// of these names, both are accepted.
+	Algorithms []string
+}
+
+// supported are the algorithms of proofs, in the order of preference.
+var supported = []string{
+	"ES256", "Ed25519", "EdDSA", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+}
+
+const (
+	minSecret   = 32
+	maxSecrets  = 4
+	maxWindow   = 10 * time.Minute
+	maxSkew     = 2 * time.Minute
+	minLifetime = 10 * time.Second
+	maxLifetime = time.Hour
+)
+
+// Proof checks DPoP proofs. It implements [xenaauth.Proof]. Many goroutines may use it at the same
+// time.
+type Proof struct {
+	origins    []origin
+	store      replay.Store // nil with ReplayCheckedElsewhere
+	nonces     *nonces      // nil if nonces are off
+	window     time.Duration
+	skew       time.Duration
+	algorithms []string
+	// verify verifies the signature of a proof. Tests replace it to count the calls.
+	verify func(*jose.Embedded, jose.Token) error
+}
+
+var _ xenaauth.Proof = (*Proof)(nil)
+
+// New returns a Proof. The error lists all mistakes in c, joined by [errors.Join], and contains no
+// secret. New does no I/O.
+func New(c Config) (*Proof, error) {
+	var errs []error
+	wrong := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("dpop: Config.%s %s", field, fmt.Sprintf(format, args...)))
+	}
+	p := &Proof{
+		store: c.Replay, window: c.Window, skew: c.ClockSkew,
+		algorithms: slices.Clone(c.Algorithms), verify: (*jose.Embedded).Verify,
+	}
+	if len(c.PublicOrigins) == 0 {
+		wrong("PublicOrigins", "is empty: list the origins that clients use, such as https://api.example")
+	}
+	for _, text := range c.PublicOrigins {
+		o, err := parseOrigin(text)
+		if err != nil {
+			wrong("PublicOrigins", "holds %q, which is not an origin such as https://api.example: %v", text, err)
+		}
+		p.origins = append(p.origins, o)
+	}
+	switch {
+	case c.ReplayCheckedElsewhere && c.Replay != nil:
+		wrong("Replay", "and ReplayCheckedElsewhere exclude each other")
+	case c.Replay == nil && !c.ReplayCheckedElsewhere:
+		p.store = replay.NewLocal(replay.Options{})
+	}
+	for _, a := range c.Algorithms {
+		if !slices.Contains(supported, a) {
+			wrong("Algorithms", "holds %q, which is not supported", a)
+		}
+	}
+	if c.Algorithms == nil {
+		p.algorithms = slices.Clone(supported)
+	} else if len(c.Algorithms) == 0 {
+		wrong("Algorithms", "is an empty list: nil is the default")
+	}
+	if p.window == 0 {
+		p.window = time.Minute
+	}
+	if p.skew == 0 {
+		p.skew = 30 * time.Second
+	}
+	if p.window < time.Second || p.window > maxWindow {
+		wrong("Window", "is not within 1 second and %v", maxWindow)
+	}
+	if p.skew < time.Second || p.skew > maxSkew {
+		wrong("ClockSkew", "is not within 1 second and %v", maxSkew)
+	}
+	p.nonces = newNonces(c, wrong)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// newNonces returns the nonces that c describes, or nil if nonces are off. It calls wrong for each
+// mistake.
+func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces {
+	if c.NonceSecrets == nil {
+		if c.NonceLifetime != 0 {
+			wrong("NonceLifetime", "needs NonceSecrets")
+		}
+		return nil
+	}
+	if n := len(c.NonceSecrets); n == 0 || n > maxSecrets {
+		wrong("NonceSecrets", "has %d secrets: it must have 1 to %d, and nil turns nonces off", n, maxSecrets)
+	}
+	for i, secret := range c.NonceSecrets {
+		if len(secret) < minSecret {
+			wrong("NonceSecrets", "has a secret of fewer than %d bytes: number %d", minSecret, i+1)
+		}
+	}
+	lifetime := c.NonceLifetime
+	if lifetime == 0 {
+		lifetime = 5 * time.Minute
+	}
+	if lifetime < minLifetime || lifetime > maxLifetime {
+		wrong("NonceLifetime", "is not within %v and %v", minLifetime, maxLifetime)
+		return nil
+	}
+	return deriveNonces(c.NonceSecrets, lifetime)
+}
+
+// Scheme returns "DPoP".
+func (p *Proof) Scheme() string { return "DPoP" }
+
+// Member returns "jkt", the thumbprint of the client's key (RFC 9449, section 6.1).
+func (p *Proof) Member() string { return "jkt" }
+
+// Params returns algs, the list of the accepted algorithms (RFC 9449, section 7.1). The values are
+// separated by spaces.
+func (p *Proof) Params() map[string]string {
+	return map[string]string{"algs": strings.Join(p.algorithms, " ")}
+}
+
+// String returns the public origins, and no secret.
+func (p *Proof) String() string {
+	return fmt.Sprintf("DPoP proofs for %v", p.origins)
+}
+
+// GoString returns the same text as String, so that %#v shows no secret.
+func (p *Proof) GoString() string { return p.String() }

@@ -1,0 +1,51 @@
+package dpop_test
+
+import (
+	"log"
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// The examples have no output, so they are only compiled. docs/possession.md contains this code.
+func Example() {
+	var v *xenaauth.Validator
+	var pay http.Handler
+
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
+
+	// This route requires a bound token. Other routes accept bearer tokens too.
+	bound := auth.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))
+	http.Handle("POST /payments", bound(pay))
+}
+
+// Several instances share a replay store and the secrets of the nonces.
+func Example_fleet() {
+	var shared replay.Store
+	var fleetSecret []byte
+
+	proof, err := dpop.New(dpop.Config{
+		PublicOrigins: []string{"https://api.example"},
+		Replay:        shared,
+		NonceSecrets:  [][]byte{fleetSecret},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_ = proof
+}
+
+// The environment says whether proofs are accepted or required.
+func ExampleFromEnv() {
+	var opts xenaauth.Options
+
+	if err := dpop.FromEnv(&opts, dpop.Config{}); err != nil {
+		log.Fatal(err)
+	}
+}

@@ -1,0 +1,138 @@
+package dpop
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+)
+
+// maxPath is the largest length of the path of a request, in bytes. A longer path can't be equal to
+// the path of a proof in most cases, and reading it would be expensive.
+const maxPath = 16 << 10
+
+var errPath = errors.New("the path is malformed or too long")
+
+// requestPath returns the path of the request in normal form.
+func requestPath(r *http.Request) (string, error) {
+	uri := r.RequestURI // what the client sent; a handler may have changed r.URL
+	if uri == "" && r.URL != nil {
+		uri = r.URL.RequestURI()
+	}
+	if !strings.HasPrefix(uri, "/") { // the absolute form (RFC 9112, section 3.2.2), or no path
+		var err error
+		if _, uri, err = splitURL(uri); err != nil {
+			return "", errPath
+		}
+	}
+	return normalPath(uri)
+}
+
+// normalPath returns the path at the beginning of uri in normal form, without query and fragment
+// (RFC 3986, sections 6.2.2 and 6.2.3): an escape of an unreserved character is decoded, other
+// escapes have upper-case digits, segments "." and ".." are resolved, and an empty path is "/". A
+// character that a path must escape is escaped. Two paths with the same normal form name the same
+// resource.
+func normalPath(uri string) (string, error) {
+	if end := strings.IndexAny(uri, "?#"); end >= 0 {
+		uri = uri[:end]
+	}
+	if uri == "" {
+		return "/", nil
+	}
+	if uri[0] != '/' || len(uri) > maxPath {
+		return "", errPath
+	}
+	path, err := normalEscapes(uri)
+	if err != nil {
+		return "", err
+	}
+	if strings.Contains(path, "/.") {
+		path = withoutDots(path)
+	}
+	return path, nil
+}
+
+// normalEscapes decodes each escape of an unreserved character, and escapes each character that a
+// path must escape.
+func normalEscapes(path string) (string, error) {
+	plain := 0
+	for plain < len(path) && isPathChar(path[plain]) {
+		plain++
+	}
+	if plain == len(path) {
+		return path, nil
+	}
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	b.Grow(len(path) + 16)
+	b.WriteString(path[:plain])
+	for i := plain; i < len(path); i++ {
+		c := path[i]
+		switch {
+		case c == '%':
+			if i+2 >= len(path) || !isHex(path[i+1]) || !isHex(path[i+2]) {
+				return "", errPath
+			}
+			c = unhex(path[i+1])<<4 | unhex(path[i+2])
+			i += 2
+			if isUnreserved(c) {
+				b.WriteByte(c)
+				continue
+			}
+		case c < ' ' || c == 0x7f:
+			return "", errPath
+		case isPathChar(c):
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(digits[c>>4])
+		b.WriteByte(digits[c&15])
+	}
+	return b.String(), nil
+}
+
+// withoutDots resolves the segments "." and ".." of a path that begins with a slash (RFC 3986,
+// section 5.2.4).
+func withoutDots(path string) string {
+	segments := strings.Split(path[1:], "/")
+	kept := segments[:0]
+	for i, s := range segments {
+		last := i == len(segments)-1
+		switch s {
+		case ".":
+		case "..":
+			if len(kept) > 0 {
+				kept = kept[:len(kept)-1]
+			}
+		default:
+			kept = append(kept, s)
+			continue
+		}
+		if last {
+			kept = append(kept, "")
+		}
+	}
+	return "/" + strings.Join(kept, "/")
+}
+
+// isPathChar reports whether a path may contain c without an escape (RFC 3986, section 3.3).
+func isPathChar(c byte) bool {
+	return isUnreserved(c) || strings.IndexByte("/!$&'()*+,;=:@", c) >= 0
+}
+
+func isUnreserved(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' ||
+		c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'f'
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c | 0x20 - 'a' + 10
+}

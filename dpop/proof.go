@@ -1,0 +1,157 @@
+package dpop
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/internal/jose"
+)
+
+// Confirm returns nil if the field DPoP of r contains a valid proof for the request r, for token,
+// and for the key whose thumbprint is jkt (RFC 9449, section 4.3). It records that the proof was
+// used. The package comment says in which order the proof is checked.
+func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
+	proof, err := proofOf(r)
+	if err != nil {
+		return p.refuse(xenaauth.ReasonProof, jkt, err)
+	}
+	header, err := jose.ParseEmbedded(proof.Header())
+	if err != nil {
+		return p.refuse(xenaauth.ReasonProof, jkt, fmt.Errorf("the header of the proof: %w", err))
+	}
+	// A hash. It is checked before everything that is expensive, so that a client must at least
+	// know the public key of a valid token.
+	if header.Thumbprint != jkt {
+		return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: errOtherKey}
+	}
+	if header.Type != "dpop+jwt" {
+		return p.refuse(xenaauth.ReasonProof, jkt, &wrongValue{"typ", header.Type, "dpop+jwt"})
+	}
+	if !p.accepts(header.Algorithm) {
+		return p.refuse(xenaauth.ReasonProof, jkt, &wrongAlgorithm{header.Algorithm, p.algorithms})
+	}
+	c, err := claimsOf(proof)
+	if err != nil {
+		return p.refuse(xenaauth.ReasonProof, jkt, err)
+	}
+	now := time.Now()
+	if err := p.checkClaims(c, r, token, now); err != nil {
+		return p.refuse(xenaauth.ReasonProof, jkt, err)
+	}
+	if p.nonces != nil {
+		if !p.nonces.check(c.nonce, jkt, now) {
+			return p.refuse(xenaauth.ReasonProofNonce, jkt, nonceError(c.nonce))
+		}
+	}
+	if err := p.verify(header, proof); err != nil {
+		return p.refuse(xenaauth.ReasonProof, jkt, err)
+	}
+	return p.use(r, c, jkt)
+}
+
+// checkClaims compares the claims of a proof with the request and with the time.
+func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now time.Time) error {
+	if c.method != r.Method {
+		return &wrongValue{"htm", c.method, r.Method}
+	}
+	if err := p.checkTarget(c.target, r); err != nil {
+		return err
+	}
+	if hash := sha256.Sum256([]byte(token)); c.tokenHash != base64.RawURLEncoding.EncodeToString(hash[:]) {
+		return errOtherToken
+	}
+	age := func(seconds int64) time.Duration { return now.Sub(time.Unix(seconds, 0)) }
+	switch a := age(c.issuedAt); {
+	case a > p.window+p.skew, a < -p.skew:
+		return &wrongTime{"iat", c.issuedAt, now}
+	// exp and nbf are optional claims of every JWT (RFC 7519, sections 4.1.4 and 4.1.5).
+	case c.expiresAt != 0 && age(c.expiresAt) >= p.skew:
+		return &wrongTime{"exp", c.expiresAt, now}
+	case c.notBefore != 0 && age(c.notBefore) < -p.skew:
+		return &wrongTime{"nbf", c.notBefore, now}
+	}
+	return nil
+}
+
+// checkTarget compares htu with the URL of the request, without query and fragment.
+func (p *Proof) checkTarget(target string, r *http.Request) error {
+	o, rest, err := splitURL(target)
+	if err != nil {
+		return fmt.Errorf("htu: %w", err)
+	}
+	if !p.isHere(o, r) {
+		return &wrongOrigin{o, r.Host, p.origins}
+	}
+	have, err := normalPath(rest)
+	if err != nil {
+		return fmt.Errorf("htu: %w", err)
+	}
+	want, err := requestPath(r)
+	if err != nil {
+		return fmt.Errorf("the request: %w", err)
+	}
+	if have != want {
+		return &wrongPath{have, want}
+	}
+	return nil
+}
+
+// use records that a valid proof was used. It is the last check, so that a proof with a mistake is
+// not used up, and so that only the owner of the key can fill the store.
+func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
+	if p.store == nil {
+		return nil
+	}
+	// The clock of another instance may be behind by the skew, so the store must remember the proof
+	// for longer than this instance accepts it.
+	until := time.Unix(c.issuedAt, 0).Add(p.window + 2*p.skew)
+	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
+	switch {
+	case err != nil:
+		return fmt.Errorf("dpop: the replay store can't tell whether the proof was used: %w", err)
+	case !first:
+		return p.refuse(xenaauth.ReasonProofReplayed, jkt, errReplayed)
+	}
+	return nil
+}
+
+// Respond adds a nonce to the response, if nonces are on. A refused proof gets a nonce for the next
+// proof. An allowed request gets a nonce if the nonce of its proof will soon be refused (RFC 9449,
+// section 8.2), and the response is then not stored by caches.
+func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
+	if p.nonces == nil {
+		return
+	}
+	if err != nil {
+		if cause, ok := errors.AsType[*cause](err); ok && cause.by == p {
+			h.Set("DPoP-Nonce", p.nonces.make(cause.jkt, time.Now()))
+		}
+		return
+	}
+	now := time.Now()
+	if !p.nonces.isOld(nonceOf(r), now) {
+		return
+	}
+	if jkt := thumbprintOf(r); jkt != "" {
+		h.Set("DPoP-Nonce", p.nonces.make(jkt, now))
+		h.Set("Cache-Control", "no-store")
+	}
+}
+
+// thumbprintOf returns the thumbprint of the key in the proof of r, which was confirmed before.
+func thumbprintOf(r *http.Request) string {
+	proof, err := proofOf(r)
+	if err != nil {
+		return ""
+	}
+	header, err := jose.ParseEmbedded(proof.Header())
+	if err != nil {
+		return ""
+	}
+	return header.Thumbprint
+}

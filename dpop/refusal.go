@@ -1,0 +1,107 @@
+package dpop
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+)
+
+// cause is why a proof was refused. It also says for which key the response needs a nonce.
+type cause struct {
+	error
+	jkt string
+	by  *Proof
+}
+
+func (c *cause) Unwrap() error { return c.error }
+
+// refuse returns the refusal of a proof for a token that is bound to the key jkt.
+func (p *Proof) refuse(reason xenaauth.Reason, jkt string, err error) error {
+	return &xenaauth.Error{Reason: reason, Err: &cause{err, jkt, p}}
+}
+
+var (
+	errOtherKey   = errors.New("the key of the proof is not the key of cnf.jkt")
+	errOtherToken = errors.New("ath is not the hash of the access token")
+	errReplayed   = errors.New("the jti of the proof was used before")
+	errNoNonce    = errors.New("the proof has no nonce")
+	errBadNonce   = errors.New("the nonce of the proof is too old, for another key, or not from this service")
+)
+
+func nonceError(nonce string) error {
+	if nonce == "" {
+		return errNoNonce
+	}
+	return errBadNonce
+}
+
+// The types below build their texts only if a refusal is logged. The texts quote the values of the
+// proof and cut long values, because a stranger may have written them.
+
+// shown returns s in quotation marks. It cuts a long s, and escapes every character beyond printable
+// ASCII.
+func shown(s string) string {
+	const maxShown = 200
+	if len(s) > maxShown {
+		return strconv.QuoteToASCII(s[:maxShown]) + "..."
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// wrongValue is the error for a member of the proof that is not the expected one.
+type wrongValue struct{ name, got, want string }
+
+func (e *wrongValue) Error() string {
+	return fmt.Sprintf("%s is %s, not %s", e.name, shown(e.got), shown(e.want))
+}
+
+// wrongAlgorithm is the error for an algorithm that Config.Algorithms does not list.
+type wrongAlgorithm struct {
+	got  string
+	want []string
+}
+
+func (e *wrongAlgorithm) Error() string {
+	return fmt.Sprintf("alg is %s, Config.Algorithms is %v", shown(e.got), e.want)
+}
+
+// wrongOrigin is the error for a proof for another origin.
+type wrongOrigin struct {
+	got    origin
+	host   string // of the request
+	origin []origin
+}
+
+func (e *wrongOrigin) Error() string {
+	if slices.Contains(e.origin, e.got) {
+		return fmt.Sprintf("htu has the origin %s, the host of the request is %s", shown(e.got.String()), shown(e.host))
+	}
+	const maxListed = 5
+	return fmt.Sprintf("htu has the origin %s, Config.PublicOrigins is %v",
+		shown(e.got.String()), e.origin[:min(len(e.origin), maxListed)])
+}
+
+// wrongPath is the error for a proof for another path.
+type wrongPath struct{ got, want string }
+
+func (e *wrongPath) Error() string {
+	return fmt.Sprintf("htu has the path %s, the request has %s",
+		shown(shortened(e.got)), shown(shortened(e.want)))
+}
+
+// wrongTime is the error for a claim whose time is not within the window. Its text contains both
+// times, because a wrong clock is a frequent cause.
+type wrongTime struct {
+	claim string
+	at    int64
+	now   time.Time
+}
+
+func (e *wrongTime) Error() string {
+	return fmt.Sprintf("%s is %s, the time here is %s", e.claim,
+		time.Unix(e.at, 0).UTC().Format(time.RFC3339), e.now.UTC().Format(time.RFC3339))
+}

@@ -1,0 +1,157 @@
+package dpop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/replay"
+)
+
+// A proof is accepted once, also in the last moment in which it is accepted at all. Two clients may
+// use the same jti.
+func TestReplay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProof(t, nil)
+		k, k2 := newKey(t, "EdDSA"), newKey(t, "EdDSA")
+		for _, age := range []time.Duration{-30 * time.Second, 0, 89 * time.Second} {
+			jti := "same " + age.String()
+			change := object{"jti": jti, "iat": time.Now().Add(-age).Unix()}
+			proof := k.proof(nil, change)
+			require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
+			wantRefusal(t, p.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
+			require.NoError(t, p.Confirm(request(k2.proof(nil, change)), accessToken, k2.thumbprint()))
+			for { // until the proof is too old
+				time.Sleep(time.Second)
+				err := p.Confirm(request(proof), accessToken, k.thumbprint())
+				if refusal(t, err).Reason == xenaauth.ReasonProof {
+					require.ErrorContains(t, err, "iat")
+					break
+				}
+				wantRefusal(t, err, xenaauth.ReasonProofReplayed, "jti")
+			}
+		}
+	})
+}
+
+// A proof that is refused is not used up: the client can use it where it is right.
+func TestRefusedProofIsNotUsedUp(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "ES256")
+	proof := k.proof(nil, nil)
+	r := request(proof)
+	r.Method = http.MethodPost
+	require.Error(t, p.Confirm(r, accessToken, k.thumbprint()))
+	require.Error(t, p.Confirm(request(proof), "another token", k.thumbprint()))
+	forged := proof[:strings.LastIndexByte(proof, '.')+1] + strings.Repeat("A", 86)
+	require.Error(t, p.Confirm(request(forged), accessToken, k.thumbprint()))
+	require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
+}
+
+// recording is a store that records how it is called.
+type recording struct {
+	owner, id string
+	until     time.Time
+	ctx       context.Context
+}
+
+func (s *recording) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
+	s.ctx, s.owner, s.id, s.until = ctx, owner, id, until
+	return true, nil
+}
+
+// The store gets the thumbprint of the key, the jti, and the time until which another instance may
+// accept the proof.
+func TestWhatTheStoreGets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(recording)
+		p := newProof(t, func(c *dpop.Config) { c.Replay, c.Window, c.ClockSkew = s, 40*time.Second, 7*time.Second })
+		k := newKey(t, "EdDSA")
+		r := request(k.proof(nil, object{"jti": "j", "iat": time.Now().Unix() - 3}))
+		require.NoError(t, p.Confirm(r, accessToken, k.thumbprint()))
+		require.Equal(t, "dpop "+k.thumbprint(), s.owner)
+		require.Equal(t, "j", s.id)
+		require.True(t, s.until.Equal(time.Now().Add(-3*time.Second+40*time.Second+14*time.Second)), s.until)
+		require.Equal(t, r.Context(), s.ctx)
+	})
+}
+
+// If the store can't tell, the request is not allowed, and the error is no refusal: the response is
+// 503.
+func TestStoreFails(t *testing.T) {
+	k := newKey(t, "ES256")
+	for _, cause := range []error{replay.ErrFull, context.DeadlineExceeded, errors.New("no answer")} {
+		p := newProof(t, func(c *dpop.Config) { c.Replay = failing{cause} })
+		err := p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint())
+		require.ErrorIs(t, err, cause)
+		_, isRefusal := errors.AsType[*xenaauth.Error](err)
+		require.False(t, isRefusal)
+	}
+	// A full local store answers in the same way, and forgets nothing.
+	p := newProof(t, func(c *dpop.Config) { c.Replay = replay.NewLocal(replay.Options{MaxEntries: 4}) })
+	proofs := []string{k.proof(nil, nil)}
+	require.NoError(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()))
+	full := 0
+	for range 10 {
+		if err := p.Confirm(request(k.proof(nil, nil)), accessToken, k.thumbprint()); err != nil {
+			require.ErrorIs(t, err, replay.ErrFull)
+			full++
+		}
+	}
+	require.GreaterOrEqual(t, full, 6)
+	wantRefusal(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
+}
+
+// Behind a gateway that has used the proof up, the service checks everything but the replay.
+func TestReplayCheckedElsewhere(t *testing.T) {
+	store := replay.NewLocal(replay.Options{})
+	gateway := newProof(t, func(c *dpop.Config) { c.Replay = store })
+	k := newKey(t, "ES256")
+	proof := k.proof(nil, nil)
+	require.NoError(t, gateway.Confirm(request(proof), accessToken, k.thumbprint()))
+	strict := newProof(t, func(c *dpop.Config) { c.Replay = store })
+	wantRefusal(t, strict.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
+	behind := newProof(t, func(c *dpop.Config) { c.ReplayCheckedElsewhere = true })
+	for range 2 {
+		require.NoError(t, behind.Confirm(request(proof), accessToken, k.thumbprint()))
+	}
+	wantRefusal(t, behind.Confirm(request(proof), "another token", k.thumbprint()), xenaauth.ReasonProof, "ath")
+	// A store of its own lets the service check the replay too.
+	second := newProof(t, nil)
+	require.NoError(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
+	require.Error(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
+}
+
+// Of many uses of one proof at the same time, one is accepted.
+func TestSimultaneousUses(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "ES256")
+	for i := range 20 {
+		proof := k.proof(nil, object{"jti": fmt.Sprint("race ", i)})
+		var accepted atomic.Int32
+		var wait sync.WaitGroup
+		begin := make(chan struct{})
+		for range 32 {
+			wait.Go(func() {
+				<-begin
+				if p.Confirm(request(proof), accessToken, k.thumbprint()) == nil {
+					accepted.Add(1)
+				}
+			})
+		}
+		close(begin)
+		wait.Wait()
+		require.Equal(t, int32(1), accepted.Load())
+	}
+}

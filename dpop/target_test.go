@@ -1,0 +1,165 @@
+package dpop_test
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+)
+
+// confirmAt confirms a proof for htu, for a request to uri at host.
+func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string) error {
+	t.Helper()
+	r := request(k.proof(nil, object{"htu": htu}))
+	r.Host, r.RequestURI, r.URL = host, uri, nil
+	return p.Confirm(r, accessToken, k.thumbprint())
+}
+
+// htu is compared with the target of the request in normal form (RFC 3986, section 6.2): two
+// spellings of one URL are equal, and two URLs are never equal.
+func TestPathsInNormalForm(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	for _, tt := range []struct {
+		htu, uri string
+		equal    bool
+	}{
+		{"https://api.example", "/", true},
+		{"https://api.example", "/?a=b", true},
+		{"https://api.example?a=b", "/", true},
+		{"https://api.example/", "http://api.example/?x", true},
+		{"https://api.example/", "http://api.example", true},
+		{"https://api.example/a", "/a?b=/c", true},
+		{"https://api.example/a", "/a/", false},
+		{"https://api.example/%61%7E%2d", "/a~-", true},
+		{"https://api.example/a%2fb", "/a%2Fb", true},
+		{"https://api.example/a%2Fb", "/a/b", false},
+		{"https://api.example/a%252Fb", "/a%2Fb", false},
+		{"https://api.example/a%3Ab", "/a:b", false},
+		{"https://api.example/a/./b/../c", "/a/c", true},
+		{"https://api.example/a/%2e%2E/c", "/c", true},
+		{"https://api.example/c", "/a/%2e%2E/c", true},
+		{"https://api.example/a/..", "/", true},
+		{"https://api.example/a/.", "/a/", true},
+		{"https://api.example/../a", "/a", true},
+		{"https://api.example/a//b", "/a//b", true},
+		{"https://api.example/a//b", "/a/b", false},
+		{"https://api.example/a//../b", "/a/b", true},
+		{"https://api.example/.a/..b", "/.a/..b", true},
+		{"https://api.example/...", "/...", true},
+		{"https://api.example/é", "/%C3%A9", true},
+		{"https://api.example/%c3%a9", "/\xc3\xa9", true},
+		{"https://api.example/a b", "/a%20b", true},
+		{"https://api.example/a|b", "/a%7cb", true},
+		{"https://api.example/a+b", "/a%20b", false},
+		{"https://api.example/A", "/a", false},
+		{"https://api.example/a\x00", "/a", false},
+		{"https://api.example/a%", "/a%", false},
+		{"https://api.example/a%zz", "/a%zz", false},
+		{"https://api.example/a%4", "/a%4", false},
+		{"https://api.example/a\nb", "/a\nb", false},
+		{"https://api.example/a\\b", "/a%5Cb", true},
+		{"https://api.example/a;v=1", "/a;v=1", true},
+		{"https://api.example/a;v=1", "/a", false},
+		{"https://api.example/*", "*", false},
+		{"https://api.example/", "api.example:443", false},
+		{"https://api.example", "", false},
+	} {
+		err := confirmAt(t, p, k, tt.htu, "api.example", tt.uri)
+		if tt.equal {
+			require.NoError(t, err, "%s and %s", tt.htu, tt.uri)
+			continue
+		}
+		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason, "%s and %s", tt.htu, tt.uri)
+	}
+}
+
+// A long path is refused before it is read.
+func TestLongPath(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	uri := make([]byte, 1<<20)
+	for i := range uri {
+		uri[i] = '/'
+	}
+	err := confirmAt(t, p, k, "https://api.example/", "api.example", string(uri))
+	wantRefusal(t, err, xenaauth.ReasonProof, "too long")
+}
+
+// A request without RequestURI was built by a program, for example by an adapter for gRPC.
+func TestRequestOfAProgram(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	r := &http.Request{
+		Method: "POST", Host: "api.example", URL: &url.URL{Path: "/a.B/C d"},
+		Header: http.Header{"Dpop": {k.proof(nil, object{"htm": "POST", "htu": "https://api.example/a.B/C%20d"})}},
+	}
+	require.NoError(t, p.Confirm(r, accessToken, k.thumbprint()))
+}
+
+// htu must name a public origin. If the host of the request is the host of a public origin, htu
+// must name this host.
+func TestOrigins(t *testing.T) {
+	p := newProof(t, func(c *dpop.Config) {
+		c.PublicOrigins = []string{
+			"https://api.example/", "HTTPS://Admin.Example:443", "http://localhost:8080", "https://[2001:DB8::1]:8443", "http://api.example",
+		}
+	})
+	k := newKey(t, "EdDSA")
+	for _, tt := range []struct {
+		htu, host string
+		accepted  bool
+	}{
+		{"https://api.example/", "api.example", true},
+		{"https://api.example/", "API.example", true},
+		{"https://api.example:443/", "api.example", true},
+		{"https://api.example:/", "api.example", true},
+		{"https://api.example/", "api.example:443", true},
+		{"http://api.example/", "api.example", true},
+		{"http://api.example:80/", "api.example:80", true},
+		{"https://api.example/", "api.example:80", false}, // the port of the other origin
+		{"https://admin.example/", "admin.example", true},
+		{"https://api.example/", "admin.example", false},
+		{"https://admin.example/", "api.example", false},
+		{"http://localhost:8080/", "localhost:8080", true},
+		{"http://localhost/", "localhost:8080", false},
+		{"http://localhost:08080/", "localhost:8080", true},
+		{"https://[2001:db8:0::1]:8443/", "[2001:db8::1]:8443", true},
+		{"https://api.example/", "10.0.0.7:9000", true}, // the internal name that a proxy uses
+		{"https://api.example/", "service", true},
+		{"https://api.example/", "", true},
+		{"https://api.example/", "api.example, evil.example", true}, // no origin
+		{"https://evil.example/", "evil.example", false},
+		{"https://evil.example/", "service", false},
+		{"https://api.example./", "api.example", false},
+		{"https://api.example:44300000/", "api.example", false},
+		{"https://api.example:x/", "api.example", false},
+		{"https:///", "api.example", false},
+		{"https://api.exam%70le/", "api.example", false},
+		{"wss://api.example/", "api.example", false},
+		{"//api.example/", "api.example", false},
+	} {
+		err := confirmAt(t, p, k, tt.htu, tt.host, "/")
+		if tt.accepted {
+			require.NoError(t, err, "%s at %s", tt.htu, tt.host)
+			continue
+		}
+		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason, "%s at %s", tt.htu, tt.host)
+	}
+	err := confirmAt(t, p, k, "https://api.example/", "admin.example", "/")
+	require.ErrorContains(t, err, `htu has the origin "https://api.example", the host of the request is "admin.example"`)
+}
+
+// The log shows the paths, but not the whole of a word that may be a credential.
+func TestPathsInTheLog(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	const secret = "0123456789abcdef0123456789abcdef0123456789abcdef"
+	err := confirmAt(t, p, k, "https://api.example/reset/"+secret, "api.example", "/reset/"+secret+"/x")
+	wantRefusal(t, err, xenaauth.ReasonProof, `htu has the path "/reset/0123456789abcdef...", the request has "/reset/0123456789abcdef.../x"`)
+	require.NotContains(t, err.Error(), secret)
+}
