@@ -12,16 +12,17 @@ import (
 // Implement ClientAuth for another method, for example private_key_jwt (RFC 7523), or a client
 // certificate (RFC 8705) that [Config.HTTPClient] presents.
 type ClientAuth interface {
-	// Authenticate adds the credentials of this API to the introspection request r. It may change
-	// r.Header and r.PostForm, which is the form that will be sent. It must not change any other
-	// field of r. r.URL is the endpoint, and the context of r bounds the request. r has no body
-	// yet.
+	// Authenticate adds the credentials of this API to the introspection request r. Authenticate
+	// may change r.Header and r.PostForm, which is the form that will be sent. It must not change
+	// any other field of r. r.URL is the introspection endpoint, and the context of r limits the
+	// time of the request. r has no body yet.
 	//
 	// If a request is sent a second time, Authenticate is called a second time too. So a method may
 	// use an assertion that is valid only once. Several goroutines may call Authenticate at the
 	// same time. If Authenticate returns an error, or panics, the request is not sent. The token
-	// then can't be checked, and the response is 503. [errors.As] and [errors.Is] find the error in
-	// the refusal, but its text is not logged, because it may contain a secret.
+	// then can't be checked, and the response to the client is 503. [errors.As] and [errors.Is]
+	// find the error in the refusal, but the text of the error is not logged, because it may
+	// contain a secret.
 	Authenticate(r *http.Request, i Introspection) error
 }
 
@@ -29,8 +30,8 @@ type ClientAuth interface {
 type clientSecret int
 
 const (
-	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials, each
-	// form-encoded first, as RFC 6749 requires.
+	// ClientSecretBasic sends ClientID and ClientSecret as HTTP Basic credentials. Both are
+	// form-encoded before they are sent, as RFC 6749, section 2.3.1, requires.
 	ClientSecretBasic clientSecret = iota
 	// ClientSecretPost sends ClientID and ClientSecret as fields of the form. Use it for an old
 	// IdentityServer that does not decode special characters in a Basic secret. IdentityServer's
@@ -53,7 +54,8 @@ func (c clientSecret) Authenticate(r *http.Request, i Introspection) error {
 	return nil
 }
 
-// String returns the name of the method in the metadata of issuers (RFC 7591, section 2).
+// String returns the name by which an issuer's metadata name this method of client authentication
+// (RFC 7591, section 2).
 func (c clientSecret) String() string {
 	if c == ClientSecretPost {
 		return "client_secret_post"

@@ -27,13 +27,13 @@ type Config struct {
 	// JWKSURL is the URL of the issuer's JWK set. "" is jwks_uri of the metadata.
 	JWKSURL string
 
-	// Audiences are the names of this API. The claim aud must contain at least one of them (RFC
-	// 9068, section 4; RFC 7519, section 4.1.3). An introspection response without aud is accepted,
-	// because the issuer knows which API sent the introspection request.
+	// Audiences are the names of this API. The claim aud of a token must contain at least one of
+	// these names (RFC 9068, section 4; RFC 7519, section 4.1.3). An introspection response without
+	// aud is accepted, because the issuer knows which API sent the introspection request.
 	Audiences []string
 	// AllowAnyAudience turns the check of aud off. It is for an IdentityServer that issues tokens
-	// without aud. Then only a scope shows that a token is for this API, so every route must
-	// require one. AllowAnyAudience can't be combined with Audiences.
+	// without aud. Without this check, only a scope shows that a token is for this API, so every
+	// route must require a scope. AllowAnyAudience can't be combined with Audiences.
 	AllowAnyAudience bool
 
 	// Profile says which claims and which typ a JWT access token must have. The zero value is
@@ -121,8 +121,8 @@ type Config struct {
 	// section 4.15).
 	AllowClientTokens bool
 
-	// Introspection configures how tokens that are not JWTs are introspected (RFC 7662). If nil,
-	// tokens that are not JWTs are refused.
+	// Introspection configures how tokens that are not JWTs are introspected (RFC 7662). If
+	// Introspection is nil, tokens that are not JWTs are refused.
 	Introspection *Introspection
 	// AlwaysIntrospect introspects every token, also JWTs, and verifies none locally. Responses
 	// with "active": true are not cached unless Introspection.CacheTTL is set. So a revocation at

@@ -110,8 +110,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// checkURL returns an error unless text is an https URL, or an http URL on loopback, where other
-// machines can't read the traffic. AllowHTTP accepts http on every host.
+// checkURL returns nil if text is an https URL, or an http URL whose host is loopback. Traffic on
+// loopback does not leave the machine, so other machines can't read it. With AllowHTTP, checkURL
+// accepts http URLs with any host. For every other text, checkURL returns an error.
 func (c Config) checkURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.User != nil || u.Fragment != "" {
@@ -123,7 +124,8 @@ func (c Config) checkURL(text string) error {
 	return errors.New("is not an https URL (http is for loopback, or see AllowHTTP)")
 }
 
-// The largest values that a Config may have. Sums of larger values could overflow.
+// These are the largest values that a Config may have. Without these limits, the sum of two large
+// values could overflow.
 const (
 	maxDuration   = 100 * 365 * 24 * time.Hour
 	maxCacheSize  = 1 << 30
@@ -168,15 +170,16 @@ func (c Config) checkBounds(wrong func(field, format string, args ...any)) {
 	}
 }
 
-// otherMeaning are claims that ClientClaims and ScopeClaims must not list, because their values
-// have another meaning than a client or scopes.
+// otherMeaning lists the claims that must not occur in ClientClaims or ScopeClaims, because their
+// values are neither clients nor scopes.
 var otherMeaning = []string{
 	"iss", "sub", "exp", "nbf", "iat", "jti", "sid", "nonce", "at_hash", "c_hash", "cnf", "events", "active",
 	"token_type", "token_use", "typ", "auth_time", "acr", "amr", "idp",
 }
 
-// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list, and if
-// ClientClaims or ScopeClaims is set although the profile does not allow it.
+// checkNames calls wrong for each claim that ClientClaims or ScopeClaims must not list. It also
+// calls wrong if ClientClaims or ScopeClaims is set although the profile does not allow a choice of
+// claims.
 func (c Config) checkNames(wrong func(field, format string, args ...any)) {
 	check := func(field string, names, never []string) {
 		if names != nil && len(names) == 0 {

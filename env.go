@@ -17,7 +17,8 @@ const (
 	maxClockSkew = 2 * time.Minute
 )
 
-// profiles and clientAuths map the words in environment variables to values.
+// profiles maps the words for Config.Profile in an environment variable to the profiles, and
+// clientAuths maps the words for Introspection.Auth to the methods of client authentication.
 var (
 	profiles = map[string]Profile{
 		"identityserver": ProfileIdentityServer, "rfc9068": ProfileRFC9068,
@@ -104,8 +105,8 @@ func ConfigFromEnv() (Config, error) {
 	return c, e.Err()
 }
 
-// introspection returns the Introspection that the variables describe, or nil if none of them is
-// set.
+// introspection returns the Introspection that the environment variables describe. It returns nil
+// if no variable whose name begins with XENA_INTROSPECTION is set.
 func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{
@@ -127,8 +128,8 @@ func (e environment) introspection() *Introspection {
 			e.Wrong(prefix+"CLIENT_SECRET", "and %sCLIENT_SECRET_FILE exclude each other", prefix)
 		}
 		secret, err := os.ReadFile(file)
-		// The error must not contain the path. A secret may have been put into the variable by
-		// mistake.
+		// The error must not contain the path: someone may have put a secret into the variable for
+		// the path by mistake.
 		if err, ok := errors.AsType[*fs.PathError](err); ok {
 			e.Wrong(prefix+"CLIENT_SECRET_FILE", "names a file that cannot be read: %w", err.Err)
 		}
@@ -143,10 +144,12 @@ func (e environment) introspection() *Introspection {
 	return nil
 }
 
-// environment reads variables with the types of this package.
+// environment reads environment variables whose values have types of this package, for example a
+// profile.
 type environment struct{ *envvar.Reader }
 
-// url reads a URL. It also accepts http, because [Config.Validate] checks whether http is allowed.
+// url reads a URL from an environment variable. It accepts http and https: [Config.Validate] checks
+// later whether http is allowed.
 func (e environment) url(name string) string {
 	value := e.Text(name)
 	if value != "" {
@@ -167,7 +170,8 @@ func (e environment) algorithms(name string) []string {
 	return list
 }
 
-// claimNames reports an error for each claim that ClientClaims or ScopeClaims must not list.
+// claimNames reports an error for each claim in the variables that ClientClaims or ScopeClaims must
+// not list.
 func (e environment) claimNames(c Config) {
 	alone := Config{
 		ClientClaims: c.ClientClaims, ScopeClaims: c.ScopeClaims, AllowClientAudience: true,

@@ -14,7 +14,8 @@ import (
 // can be a metric label. A Reason may be shown to clients.
 type Reason string
 
-// The reasons, with the status and the error code of the response.
+// These are the reasons of refusals. The comment of each reason says the status of the response,
+// and the error code in its challenge.
 const (
 	// ReasonMissingToken is 401 without an error code: the request has no credentials, or
 	// credentials of a scheme that is not accepted.
@@ -82,8 +83,9 @@ const (
 
 // answer is the HTTP response for a reason.
 type answer struct {
-	status      int
-	code        string // RFC 6750, section 3.1; RFC 9449, section 7.1
+	status int
+	// code is the error code in the challenge (RFC 6750, section 3.1; RFC 9449, section 7.1)
+	code        string
 	description string
 }
 
@@ -125,8 +127,8 @@ var answers = map[Reason]answer{
 // counts as ReasonUnavailable.
 type Error struct {
 	Reason Reason
-	// Scopes are enough for the route: a client can ask for them. The challenge names them
-	// (RFC 6750, section 3).
+	// Scopes are a set of scopes that satisfies the route, so a client can request them from the
+	// issuer. The challenge contains Scopes (RFC 6750, section 3).
 	Scopes []string
 	// RetryAfter is how long the client should wait, if the Reason is ReasonUnavailable. If it is
 	// 0, the client is told to wait for one second.
@@ -144,8 +146,9 @@ type Error struct {
 	// Err is the cause, for logs. It may be nil. It is not sent to clients.
 	Err error
 
-	types string // Options.ProblemTypes of the Middleware that refused the request
-	bound bool   // only a token that is bound to a key can satisfy the route
+	types string // types is Options.ProblemTypes of the Middleware that refused the request
+	// if the field bound is true, only a token that is bound to a key can satisfy the route
+	bound bool
 }
 
 // refuse returns an *Error as an error. Its result type is error and not *Error, because a nil
@@ -165,8 +168,8 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// param returns the parameter name of Params. If this parameter is missing, or if a challenge can't
-// contain its value, param returns the argument otherwise.
+// param returns the value of the parameter name in Params. It returns the argument otherwise if
+// Params has no such parameter, or if a challenge can't contain the value.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v

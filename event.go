@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The outcomes of the check of a request. Event.Outcome is one of them.
+// These constants are the outcomes of the check of a request. Event.Outcome is one of them.
 const (
 	// OutcomeAllowed means that the request may pass, with a user.
 	OutcomeAllowed = "allowed"
@@ -26,7 +26,7 @@ const (
 	OutcomeUnavailable = "unavailable"
 )
 
-// The ways in which a token was checked. Event.Source is one of them.
+// These constants say how a token was checked. Event.Source is one of them.
 const (
 	// SourceJWT means that the signature of the JWT was verified for this request.
 	SourceJWT = "jwt"
@@ -98,7 +98,7 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	}
 	switch {
 	case err != nil:
-		told := *asError(err) // a copy, because the hook may change it
+		told := *asError(err) // a copy, because the hook may change the Error that it receives
 		told.Scopes, told.Params = slices.Clone(told.Scopes), maps.Clone(told.Params)
 		e.Err = &told
 		e.Outcome = OutcomeRefused
@@ -129,21 +129,25 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 // in use, the Validator writes nothing to the trace, so that the check is as fast as without a
 // trace.
 type trace struct {
-	start    time.Time
-	source   atomic.Uint32 // an index of sources; 0 if the token was not verified or introspected for this request
-	upstream atomic.Int64  // for how long the request waited for the issuer, a time.Duration
+	start time.Time
+	// source is an index of sources. It is 0 if the token was neither verified nor introspected for
+	// this request.
+	source atomic.Uint32
+	// upstream is the time for which the request waited for the issuer, as a time.Duration
+	upstream atomic.Int64
 }
 
 // sources are the values of Event.Source that a trace can have.
 var sources = [...]string{"", SourceJWT, SourceIntrospection}
 
-// The indexes of sources.
+// fromJWT and fromIntrospection are indexes of sources.
 const (
 	fromJWT           = 1
 	fromIntrospection = 2
 )
 
-// newTrace returns a trace, or nil if Options.Event is nil.
+// newTrace returns a new trace. It returns nil if Options.Event is nil, because nobody would read
+// the trace.
 func (m *Middleware) newTrace() *trace {
 	if m.opts.Event == nil {
 		return nil
@@ -153,13 +157,13 @@ func (m *Middleware) newTrace() *trace {
 
 type tokenKey struct{}
 
-// tokenContext is the context that a middleware passes to a TokenValidator. With an empty token it
-// hides an outer tokenContext.
+// tokenContext is the context that a middleware passes to a TokenValidator. If its token is "", the
+// tokenContext only hides another tokenContext around it.
 type tokenContext struct {
 	context.Context
-	token  string // the token that the middleware checks
-	trace  *trace // nil if Options.Event is nil
-	proofs bool   // the middleware will check proofs of possession after the call
+	token  string // token is the token that the middleware checks
+	trace  *trace // trace is nil if Options.Event is nil
+	proofs bool   // proofs means that the middleware will check proofs of possession after the call
 }
 
 func (c *tokenContext) Value(key any) any {
@@ -169,14 +173,15 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String hides the token if the context is printed.
+// String does not show the token if the context is printed.
 func (c *tokenContext) String() string { return fmt.Sprintf("%v of a token check", c.Context) }
 
-// GoString hides the token too.
+// GoString does not show the token either.
 func (c *tokenContext) GoString() string { return c.String() }
 
-// tokenContext returns the context for a TokenValidator. It returns ctx itself if there is neither
-// a trace nor a Proof that the validator should know about.
+// tokenContext returns the context that m passes to its TokenValidator. It returns ctx itself if m
+// has neither a listener for events nor proofs of possession: the validator then needs no further
+// information.
 func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
@@ -184,8 +189,8 @@ func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) c
 	return &tokenContext{ctx, token, t, m.proofs != nil}
 }
 
-// traceOf returns the trace of the check that ctx belongs to. It is nil if Options.Event is nil.
-// All methods of *trace accept nil.
+// traceOf returns the trace of the token check for which ctx was made. It returns nil if
+// Options.Event is nil. All methods of *trace accept a nil pointer.
 func traceOf(ctx context.Context) *trace {
 	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
 		return c.trace
@@ -194,17 +199,18 @@ func traceOf(ctx context.Context) *trace {
 }
 
 // checksProofs reports whether the caller of a TokenValidator will check the proofs of possession
-// of token. Only then may the validator accept a token that is bound to a key. For a token that the
-// middleware does not check, the result is false: code of the service may call a Validator with the
-// context of a check and with any token.
+// of token. Only if it will, the validator may accept a token that is bound to a key. checksProofs
+// returns false for every token other than the token that the middleware checks: code of the
+// service may pass the context of a check to a Validator together with any token.
 func checksProofs(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
 	return ok && c.proofs && c.token == token
 }
 
 // callerContext returns ctx without the tokenContext that a middleware put there for the Validator.
-// Functions of the service get this context. If a function calls a Validator with this context, the
-// Validator refuses bound tokens, because no caller will check the proof.
+// Functions of the service, for example Config.Subject, get this context. If such a function calls
+// a Validator with this context, the Validator refuses tokens that are bound to a key, because
+// nobody would check their proof.
 func callerContext(ctx context.Context) context.Context {
 	if c, ok := ctx.(*tokenContext); ok {
 		ctx = c.Context
@@ -215,19 +221,19 @@ func callerContext(ctx context.Context) context.Context {
 	return ctx
 }
 
-// setSource records how the token was checked. t may be nil.
+// setSource records how the token was checked. If t is nil, setSource does nothing.
 func (t *trace) setSource(source uint32) {
 	if t != nil {
 		t.source.Store(source)
 	}
 }
 
-// minWait is the shortest time that counts as a wait for the issuer. Reading keys that are already
-// in memory takes less time.
+// minWait is the shortest time that counts as a wait for the issuer. To read a key that is already
+// in memory takes less time than minWait.
 const minWait = 20 * time.Microsecond
 
-// startWait starts to measure a wait for the issuer. The caller calls end when the wait is over. t
-// may be nil.
+// startWait begins to measure a wait for the issuer. The caller calls the function end when the
+// wait is over. If t is nil, end does nothing.
 func (t *trace) startWait() (end func()) {
 	if t == nil {
 		return func() {}
@@ -240,5 +246,6 @@ func (t *trace) startWait() (end func()) {
 	}
 }
 
-// hasQueryToken reports whether the query of u has a parameter access_token. u may be nil.
+// hasQueryToken reports whether the query of the URL u has a parameter access_token. If u is nil,
+// the result is false.
 func hasQueryToken(u *url.URL) bool { return u != nil && target.QueryHas(u.RawQuery, "access_token") }

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// This is the code of the package documentation and of the README.
+// This example is the program of the package documentation and of the README.
 func Example() {
 	fiscalSetup := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -34,9 +34,10 @@ func Example() {
 	// Output: 401 Bearer realm="xena", scope="testapi"
 }
 
-// WhereRequest makes a policy of the service a requirement. The policy can read the request.
+// This example uses WhereRequest to make a policy of the service a requirement. The policy can read
+// the request.
 func ExampleWhereRequest() {
-	// members maps the id of a company to the id of its member.
+	// members maps the id of a company to the id of the user who is its member.
 	members := map[string]string{"22000": "104711"}
 	member := xenaauth.WhereRequest("member of the company", func(r *http.Request, u *xenaauth.User) error {
 		if members[r.PathValue("fiscalId")] != u.Subject() {
@@ -66,8 +67,8 @@ func ExampleWhereRequest() {
 	// 1 403
 }
 
-// The consumer of a queue has no HTTP request. It validates the token in a message, and then checks
-// whether the user may do what the message says.
+// This example validates a token outside HTTP. The consumer of a queue validates the token in a
+// message. Then it checks whether the user may do what the message says.
 func ExampleRequirement_Check() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -96,8 +97,8 @@ func ExampleRequirement_Check() {
 	// 104712 xenaauth: forbidden: not a bookkeeper
 }
 
-// certificate is the ClientAuth for a client certificate that Config.HTTPClient presents (RFC
-// 8705).
+// certificate is a ClientAuth for an API that identifies itself by a TLS client certificate (RFC
+// 8705). Config.HTTPClient presents the certificate.
 type certificate struct{}
 
 func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error {
@@ -105,9 +106,9 @@ func (certificate) Authenticate(r *http.Request, i xenaauth.Introspection) error
 	return nil
 }
 
-// An issuer may accept a client certificate instead of a secret.
+// This example is for an issuer that accepts a client certificate instead of a secret.
 func ExampleClientAuth() {
-	var client *http.Client // its Transport presents the certificate
+	var client *http.Client // the Transport of client presents the certificate
 	config := xenaauth.Config{
 		Audiences:     []string{"testapi"},
 		HTTPClient:    client,
@@ -117,8 +118,8 @@ func ExampleClientAuth() {
 	// Output: <nil>
 }
 
-// The token of a service account has no sub. Config.Subject finds the user by a claim of the
-// client.
+// This example is about the token of a service account, which has no sub. Config.Subject finds the
+// user by a claim that names the client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	config := issuer.Config()
@@ -140,8 +141,8 @@ func ExampleConfig_subject() {
 	// Output: 104711 <nil>
 }
 
-// A unit test of a handler puts a user into the context. A test of a whole route sends a token
-// instead.
+// In this example, a unit test of a handler puts a user into the context. To test a whole route,
+// send a token instead.
 func ExampleContextWithUser() {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -154,7 +155,8 @@ func ExampleContextWithUser() {
 	// Output: hello, ann
 }
 
-// After a revocation, every request with a token of the session is refused.
+// This example revokes a session. From then on, every request with a token of that session is
+// refused.
 func ExampleUser_Revocation() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -165,8 +167,8 @@ func ExampleUser_Revocation() {
 		user, _ := xenaauth.UserFromContext(r.Context())
 		err := v.Revoke(r.Context(), user.Revocation())
 		if errors.Is(err, xenaauth.ErrNotPublished) {
-			// This instance refuses the revoked tokens; other instances may still accept these
-			// tokens.
+			// After this error, this instance refuses the revoked tokens, but other instances may
+			// still accept them.
 			log.Print(err)
 		} else if err != nil {
 			http.Error(w, "not logged out", http.StatusInternalServerError)
@@ -188,8 +190,8 @@ func ExampleUser_Revocation() {
 	// 401
 }
 
-// The logout handler is outside the middleware of the API, because the issuer sends no access
-// token.
+// In this example, the logout handler is not behind the middleware of the API, because the logout
+// request of the issuer contains no access token.
 func ExampleValidator_LogoutHandler() {
 	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
 	if err != nil {

@@ -26,44 +26,49 @@ import (
 type fetcher struct {
 	network *network
 	timeout time.Duration
-	// before is Config.BeforeIssuerCall, and report is Config.IssuerCall. Both may be nil.
+	// The field before is the hook Config.BeforeIssuerCall, and the field report is the hook
+	// Config.IssuerCall. Both may be nil.
 	before func(context.Context, string, http.Header) context.Context
 	report func(context.Context, IssuerCall)
 }
 
-// reply is an HTTP response with its whole body.
+// reply is an HTTP response whose body was read completely.
 type reply struct {
 	status int
 	header http.Header
 	body   string
 }
 
-// outage is the error of a failed call to the issuer. Its text contains no secret and no address.
+// outage is the error of a failed call to the issuer. The text of this error contains no secret and
+// no address.
 type outage struct {
-	what    string    // the document that was fetched, or "introspection"
-	why     string    // the cause
-	down    bool      // the issuer seems to be down; false if the issuer sent an unusable response
-	limited bool      // the status was 429: too many requests
-	ofCall  bool      // the failure is about this call only: other calls may succeed
-	until   time.Time // the issuer sent Retry-After: no call before this time
-	// cause is an error of code outside this package. errors.Is and errors.As find it, but its text
-	// is never shown.
+	what string // the field what names the fetched document, or is "introspection"
+	why  string // the field why contains the cause of the failure
+	// The field down says that the issuer seems to be down. It is false if the issuer sent an
+	// unusable response.
+	down    bool
+	limited bool // the field limited says that the status was 429: too many requests
+	ofCall  bool // the field ofCall says that only this call failed, and other calls may succeed
+	// The field until is set if the issuer sent Retry-After. No call is made before this time.
+	until time.Time
+	// cause is an error of code outside this package. errors.Is and errors.As find cause, but no
+	// text of this package contains the text of cause.
 	cause error
 }
 
 func (o *outage) Error() string { return o.what + ": " + o.why }
 
-// Is and As find the cause, except an *Error in the cause: a refusal that code outside this package
-// returned is not the result of the call, and says nothing about the token.
+// Is reports whether the cause is or wraps target, for errors.Is.
 func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
 
-// As is like Is, for errors.As.
+// As finds an error in the cause, for errors.As. It does not find an *Error: a refusal that code
+// outside this package returned is not the result of this call, and says nothing about the token.
 func (o *outage) As(target any) bool {
 	_, isRefusal := target.(**Error)
 	return !isRefusal && o.cause != nil && errors.As(o.cause, target)
 }
 
-// RetryAfter returns for how long from now the issuer wants no calls.
+// RetryAfter returns for how long, from now on, the issuer wants no calls.
 func (o *outage) RetryAfter() time.Duration {
 	if o.until.IsZero() {
 		return 0
@@ -79,13 +84,16 @@ func newFetcher(network *network, timeout time.Duration, cfg Config) *fetcher {
 
 // fetchRequest is one request to the issuer.
 type fetchRequest struct {
-	what         string // the document that is fetched, or "introspection"; for errors and logs
-	method, url  string
-	header       http.Header
-	form         url.Values                // the body, or nil
-	authenticate func(*http.Request) error // adds the credentials to each attempt; may be nil
-	limit        int64                     // the largest length of the response's body, in bytes
-	waited       func() int                // how many requests wait for the call; nil means 0
+	// The field what names the document that is fetched, or is "introspection". It is for errors
+	// and logs.
+	what        string
+	method, url string
+	header      http.Header
+	form        url.Values // form is the body of the request; nil if the request has no body
+	// authenticate adds the credentials to each attempt; it may be nil
+	authenticate func(*http.Request) error
+	limit        int64      // limit is the largest length of the response's body, in bytes
+	waited       func() int // waited returns how many requests wait for the call; nil stands for 0
 }
 
 // do sends a request to the issuer and reads the response.
@@ -114,21 +122,22 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	return r, err
 }
 
-// announce calls Config.BeforeIssuerCall. It adds the header fields that this function sets to req,
-// and returns the context for the call to the issuer.
+// announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the hook has set
+// to req, and returns the context that the hook returned for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
-	defer func() { // this goroutine does not serve a request, so a panic would end the process
+	// The hook may run in a goroutine that serves no request. A panic there would end the process.
+	defer func() {
 		if recover() != nil || next == nil {
 			next = ctx
 		}
-		maps.Copy(added, req.header) // our fields replace those of the hook
+		maps.Copy(added, req.header) // a field of the library replaces the same field of the hook
 		req.header = added
 	}()
 	return f.before(ctx, document(req.what), added)
 }
 
-// document returns the value of IssuerCall.Document for a fetchRequest.what.
+// document returns the value of IssuerCall.Document for the value of fetchRequest.what.
 func document(what string) string {
 	if what == "key set" {
 		return "jwks"
@@ -136,9 +145,9 @@ func document(what string) string {
 	return what
 }
 
-// reportCall calls Config.IssuerCall with the result of a call.
+// reportCall calls the hook Config.IssuerCall with the result of a call to the issuer.
 func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
-	defer func() { _ = recover() }() // a panic would end the process: see announce
+	defer func() { _ = recover() }() // a panic of the hook would end the process: see announce
 	call := IssuerCall{Document: document(req.what), Duration: took, Err: err}
 	if req.waited != nil {
 		call.Waited = req.waited()
@@ -173,15 +182,15 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
-	// net/http sends a POST again, on a new connection, only if the request has this field. The
-	// server may close an idle connection at the moment of sending. Introspecting a token twice
-	// does no harm. The value nil means that net/http does not send the field.
+	// If the request has this field, net/http may send a POST again on a new connection. This is
+	// needed if the server closes an idle connection at the moment of sending. To introspect a
+	// token twice does no harm. The value nil means that net/http does not send the field.
 	r.Header["Idempotency-Key"] = nil
 	return r, nil
 }
 
-// addCredentials calls f.authenticate. That function may be code outside this package, so a panic
-// in it becomes an error.
+// addCredentials calls f.authenticate. Because that function may be code outside this package,
+// addCredentials turns a panic in it into an error.
 func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	if f.authenticate == nil {
 		return nil
@@ -212,7 +221,8 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// outage returns the error for an unusable response. If why is "", the error says the status.
+// outage returns the error for an unusable response. If why is "", the error contains the status of
+// the response instead of a cause.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -236,12 +246,12 @@ func (r *reply) outage(what, why string) *outage {
 	return o
 }
 
-// maxRetryAfter is the longest Retry-After that is obeyed. An operator of the issuer may set
-// Retry-After too high by mistake, and one call a minute harms no server.
+// maxRetryAfter is the longest Retry-After of the issuer that this package obeys. An operator of
+// the issuer may set a time that is too long by mistake, and one call a minute harms no server.
 const maxRetryAfter = time.Minute
 
-// lifetime returns for how much longer the response is fresh. The result is 0 if the response does
-// not say for how long it is fresh.
+// lifetime returns for how much longer the response is fresh. It returns 0 if the response does not
+// contain this information.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

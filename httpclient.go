@@ -11,34 +11,35 @@ import (
 	"time"
 )
 
-// network holds the connections to issuers, in one pool for each server.
+// network is the set of connections to issuers: one pool for each server.
 type network struct {
-	client http.Client // its Transport is not used, because each pool has one of its own
-	ours   bool        // the connections belong to this package, and not to Config.HTTPClient
+	client http.Client // client is used without its Transport, because each pool has a Transport
+	// ours means that the connections belong to this package, and not to Config.HTTPClient
+	ours bool
 
 	mu    sync.Mutex
-	pools map[string]*pool // the key is scheme and host
+	pools map[string]*pool // the key is the scheme and the host of the server
 }
 
-// pool holds the connections to one server. Connections are dead if nothing arrives on them, not
-// even an error, while a new connection works. If the connections of a pool are dead, the whole
-// pool is replaced.
+// pool is the set of connections to one server. Connections are dead if nothing arrives on them,
+// not even an error, while a new connection works. If the connections of a pool are dead, a new
+// pool replaces this pool.
 type pool struct {
 	transport http.RoundTripper
-	ours      bool          // this package may close the connections
-	extra     chan struct{} // semaphore that bounds the calls that are sent again
-	dead      chan struct{} // closed when the pool is replaced
+	ours      bool          // ours means that this package may close the connections
+	extra     chan struct{} // extra is a semaphore that limits how many calls are sent again
+	dead      chan struct{} // dead is closed when another pool replaces this pool
 
 	mu       sync.Mutex
-	answered time.Time // when the last response arrived
+	answered time.Time // answered is when the last response arrived
 }
 
 const (
-	maxPools = 64 // the largest number of pools in one network
-	maxExtra = 4  // how many calls to one server may be sent again at the same time
+	maxPools = 64 // maxPools is the largest number of pools in one network
+	maxExtra = 4  // maxExtra is how many calls to one server may be sent again at the same time
 )
 
-// ourNetwork holds the connections of all validators without an HTTPClient. These validators share
+// ourNetwork is the network of all validators without a Config.HTTPClient. These validators share
 // one network, so that a validator that is no longer used leaves no open connections behind.
 var ourNetwork = &network{ours: true}
 
@@ -49,7 +50,8 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// theirs returns the Transport of Config.HTTPClient, or the default transport of net/http.
+// theirs returns the Transport of Config.HTTPClient. If it is nil, theirs returns the default
+// transport of net/http.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
@@ -61,7 +63,8 @@ func (n *network) theirs() http.RoundTripper {
 // timeouts.
 func ourTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: 100}
-	// A monitoring agent may have replaced DefaultTransport by a value of another type.
+	// Other code, such as a monitoring agent, may have replaced http.DefaultTransport by a value of
+	// another type.
 	if d, ok := http.DefaultTransport.(*http.Transport); ok {
 		t = d.Clone()
 		ownHTTP2(t)
@@ -69,17 +72,17 @@ func ourTransport() *http.Transport {
 	t.DialContext = (&net.Dialer{Timeout: 2 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 	t.TLSHandshakeTimeout = 2 * time.Second
 	t.ResponseHeaderTimeout = 4 * time.Second
-	// 64 is also the default of MaxConcurrent. The default of net/http is 2: most concurrent calls
-	// would then need a new connection.
+	// 64 connections are as many as the default of MaxConcurrent. With the default of net/http,
+	// which is 2, most concurrent calls would need a new connection.
 	t.MaxIdleConnsPerHost = 64
 	t.IdleConnTimeout = maxIdle
 	ping(t)
 	return t
 }
 
-// ping makes t send pings on HTTP/2 connections, unless t is already configured to do so. All calls
-// to a server share one HTTP/2 connection. If this connection is dead, the operating system needs a
-// quarter of an hour to notice.
+// ping makes the transport t send pings on HTTP/2 connections, unless t is already configured to
+// send pings. All calls to a server share one HTTP/2 connection. Without pings, the operating
+// system needs a quarter of an hour to notice that this connection is dead.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -89,15 +92,17 @@ func ping(t *http.Transport) {
 	}
 }
 
-// ownHTTP2 makes t open its own HTTP/2 connections. t is a copy of another transport. If
-// golang.org/x/net/http2 has configured that transport, TLSNextProto of the copy leads to the
-// connections of the original. ownHTTP2 therefore selects the HTTP/2 client of net/http.
+// ownHTTP2 makes the transport t open its own HTTP/2 connections. t is a copy of another transport.
+// If golang.org/x/net/http2 has configured that other transport, the field TLSNextProto of the copy
+// leads to the connections of the other transport. Therefore ownHTTP2 makes t use the HTTP/2 client
+// of net/http.
 func ownHTTP2(t *http.Transport) {
 	if _, ok := t.TLSNextProto["h2"]; !ok {
 		return
 	}
 	t.TLSNextProto, t.ForceAttemptHTTP2 = nil, true
-	// TLSClientConfig is a copy, but shares the array of NextProtos with the original.
+	// TLSClientConfig is a copy, but its NextProtos still shares memory with the NextProtos of the
+	// original.
 	if c := t.TLSClientConfig; c != nil {
 		protos := slices.Clone(c.NextProtos)
 		c.NextProtos = slices.DeleteFunc(protos, func(p string) bool { return p == "h2" })
@@ -107,7 +112,7 @@ func ownHTTP2(t *http.Transport) {
 // maxIdle is for how long an unused connection stays open.
 const maxIdle = 30 * time.Second
 
-// pool returns the pool for a server. It creates one if there is none.
+// pool returns the pool for a server. If there is no pool for this server, the method creates it.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -123,7 +128,8 @@ func (n *network) pool(server string) *pool {
 	if n.pools == nil {
 		n.pools = make(map[string]*pool)
 	}
-	// Drop an arbitrary pool: if it is needed again, it is created again.
+	// There are too many pools, so remove an arbitrary one. If this pool is needed again, the
+	// method creates it again.
 	for name, p := range n.pools {
 		if len(n.pools) < maxPools {
 			break
@@ -135,9 +141,9 @@ func (n *network) pool(server string) *pool {
 	return p
 }
 
-// newConnections returns a pool that opens new connections. Its transport is a copy of the
-// client's, so that other users of the client keep their connections. A transport that is not from
-// net/http can't be copied: then the pool uses the transport itself, which may have open
+// newConnections returns a pool that opens new connections. Its transport is a copy of the client's
+// transport, so that other users of the client keep their connections. A transport that is not from
+// net/http can't be copied. In this case the pool uses the transport itself, which may have open
 // connections.
 func (n *network) newConnections() *pool {
 	if n.ours {
@@ -165,8 +171,9 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	}
 }
 
-// replace makes next the pool of a server, unless old was already replaced. It closes old.dead:
-// calls that wait for a response on an old connection then send again.
+// replace makes next the pool of a server, unless another pool has already replaced old. It also
+// closes the channel old.dead, so that calls that wait for a response on an old connection are sent
+// again.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -179,22 +186,23 @@ func (n *network) replace(server string, old, next *pool) {
 	old.close()
 }
 
-// close closes the idle connections of a pool that is no longer used. A connection in use is closed
-// when its response was read.
+// close closes the idle connections of a pool that is no longer used. A connection that is in use
+// is closed after its response was read.
 func (p *pool) close() {
 	if t, ok := p.transport.(*http.Transport); ok && p.ours {
 		t.CloseIdleConnections()
 	}
 }
 
-// recordResponse records that a response arrived.
+// recordResponse records that a response arrived on a connection of this pool.
 func (p *pool) recordResponse(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.answered = now
 }
 
-// silent reports whether no response has arrived after the time since.
+// silent reports whether no response has arrived on the connections of the pool since the given
+// time.
 func (p *pool) silent(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -206,15 +214,15 @@ func (p *pool) silent(since time.Time) bool {
 // library finds within two seconds that the issuer works again.
 const patience = 900 * time.Millisecond
 
-// grace is how long the attempts of a call may take to end after the call has timed out. Only an
-// attempt in code outside this package that ignores its context takes longer, for example a
-// ClientAuth. The call does not wait for such an attempt.
+// grace is how much time the attempts of a call get to end after the call has timed out. Code
+// outside this package, for example a ClientAuth, may ignore that its context has ended. The call
+// does not wait longer than grace for such an attempt.
 const grace = 100 * time.Millisecond
 
 // exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
-// without a response. The first response is used, so a dead connection costs only about a second. A
-// server that did not work for a while may never respond to the calls of that time; the repeated
-// call finds within a second that the server works again.
+// without a response. The first response that arrives is used, so a dead connection costs only
+// about a second. A server that did not work for a while may never respond to the calls of that
+// time. The repeated call finds within a second that the server works again.
 //
 // To protect the server, at most maxExtra calls at a time are sent again. If a response arrives on
 // a new connection, and in the meantime no response has arrived on the old connections, the old
@@ -222,30 +230,30 @@ const grace = 100 * time.Millisecond
 // are sent again.
 type exchange struct {
 	network *network
-	server  string // scheme and host
-	what    string // the document that is fetched
+	server  string // server is the scheme and the host of the server
+	what    string // the field what names the document that is fetched
 	// limit is the largest length of the response's body, in bytes.
 	limit int64
 	// build returns the request of one attempt. Its error is an outage.
 	build func(context.Context) (*http.Request, error)
 
 	results chan result
-	over    chan struct{} // closed when do returns
-	running int           // the number of attempts without a result yet
+	over    chan struct{} // the channel over is closed when the method do returns
+	running int           // running is the number of attempts that have no result yet
 }
 
 // result is the result of one attempt to send a call.
 type result struct {
 	pool  *pool
-	fresh bool // the pool was created for this attempt
+	fresh bool // fresh says that the pool was created for this attempt
 	reply *reply
 	err   error
 }
 
-// do returns the response. If there is none before ctx ends, the error is an outage.
+// do returns the response. If no response arrives before ctx ends, the error is an outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the attempts that still run
+	defer cancel() // when do returns, cancel ends the attempts that still run
 	x.results, x.over = make(chan result), make(chan struct{})
 	defer close(x.over)
 
@@ -254,11 +262,13 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	x.send(ctx, first, false)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	var wanted chan<- struct{} // first.extra while this call waits to be sent again; otherwise nil
-	holds := false             // this call has a place in first.extra
+	// The channel wanted is first.extra while this call waits for permission to be sent again. At
+	// any other time it is nil.
+	var wanted chan<- struct{}
+	holds := false // the variable holds says that this call occupies a place in first.extra
 	var failed, limited *result
 	done := ctx.Done()
-	var late <-chan time.Time // set after ctx has ended
+	var late <-chan time.Time // the channel late is nil until ctx has ended
 	for x.running > 0 {
 		select {
 		case <-done:
@@ -291,8 +301,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 					failed = &r
 				}
 			case r.reply.status == http.StatusTooManyRequests && x.running > 0:
-				// The server may count the attempts of this call as too many requests. Wait for the
-				// other attempt.
+				// The server may take the two attempts of this call for too many requests. So wait
+				// for the result of the other attempt.
 				r.drop()
 				limited = &r
 			default:
@@ -304,14 +314,14 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	if limited != nil {
 		return limited.reply, nil
 	}
-	// The old connections may be dead, so the next call must not use them.
+	// The old connections may be dead, so the next call must not use an old connection.
 	if ctx.Err() != nil && first.silent(began) {
 		x.network.replace(x.server, first, x.network.newConnections())
 	}
 	return nil, failed.err
 }
 
-// settle chooses the connections for later calls, after the response r arrived.
+// settle decides which connections later calls use, now that the response r has arrived.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -324,7 +334,7 @@ func (x *exchange) settle(r result, first *pool, began time.Time) {
 	}
 }
 
-// drop closes the connections of a pool that was created for this attempt.
+// drop closes the connections of a pool, if the pool was created for this attempt only.
 func (r *result) drop() {
 	if r.fresh {
 		r.pool.close()
@@ -347,7 +357,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 
 // attempt sends the request of the call and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
-	defer func() { // a panic of Config.HTTPClient in this goroutine would end the process
+	defer func() { // A panic of Config.HTTPClient in this goroutine would end the process.
 		if recover() != nil {
 			err = &outage{what: x.what, why: "the HTTP client panicked"}
 		}
@@ -358,8 +368,8 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	}
 	client := x.network.client
 	client.Transport = p.transport
-	// Following a redirect would send the token and our credentials to a server that nobody
-	// configured.
+	// Redirects are not followed, because a redirect would send the token and our credentials to a
+	// server that nobody configured.
 	client.CheckRedirect = func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}
@@ -367,7 +377,8 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	defer resp.Body.Close() //nolint:errcheck // an error after the body was read has no effect
+	// an error of Close after the body was read has no effect
+	defer resp.Body.Close() //nolint:errcheck
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}

@@ -17,27 +17,28 @@ import (
 
 // introspector returns the users of tokens by introspection (RFC 7662). It caches the responses.
 type introspector struct {
-	cfg       Introspection
-	maxLength int // the bound for all tokens; cfg has the bound for tokens that are not JWTs
+	cfg Introspection
+	// maxLength is the limit for all tokens; cfg has the limit for tokens that are not JWTs
+	maxLength int
 	issuer    *issuer
 	policy    *policy
 	client    *introspectionClient
-	shared    *sharedCache // nil if no Cache is configured
+	shared    *sharedCache // shared is nil if Introspection.Cache is nil
 	active    *factcache.Cache[*cachedResponse]
-	hot       *factcache.Hot[*cachedResponse] // the tokens in use
-	// inactive is separate from active, so that a flood of unknown tokens can't displace the known
-	// ones.
+	hot       *factcache.Hot[*cachedResponse] // hot is the table of the tokens in use
+	// inactive is another cache than active, so that many unknown tokens can't displace known
+	// tokens.
 	inactive *factcache.Cache[struct{}]
 	flights  singleflight.Group
 	waiting  waiting
 }
 
-// cachedResponse is a cached response with "active": true.
+// cachedResponse is an introspection response with "active": true in the cache.
 type cachedResponse struct {
 	user     User
 	endpoint string
-	fresh    time.Time // until this time the response is used, and the issuer is not called
-	usable   time.Time // until this time the response is used if the issuer gives no newer one
+	fresh    time.Time // until fresh, the response is used and the issuer is not called
+	usable   time.Time // until usable, the response is used if the issuer gives no newer response
 }
 
 const (
@@ -92,7 +93,7 @@ func (i *introspector) introspect(
 		if known, err = i.lookup(ctx, endpoint, token, now); err != nil {
 			return nil, err
 		}
-		now = time.Now() // a call to the issuer may have taken seconds
+		now = time.Now() // a call to the issuer may have taken seconds, so read the clock again
 	}
 	active := &known.user
 	if err := i.policy.check(ctx, token, active, nil, claims.Answer, now); err != nil {
@@ -165,17 +166,19 @@ func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, unavailable(err) // the request has ended, so it needs no response
+		// the request of the client has ended, so nobody needs the response
+		return nil, unavailable(err)
 	}
 	i.waiting.add(key, 1)
 	defer i.waiting.add(key, -1)
 	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
-		defer func() { // a panic of Config.HTTPClient in this goroutine would end the process
+		defer func() { // A panic of Config.HTTPClient in this goroutine would end the process.
 			if recover() != nil {
 				err = &outage{what: "introspection", why: "the HTTP client panicked"}
 			}
 		}()
-		// Another call for this token may have ended after lookup read the caches.
+		// Look into the caches again: another call for this token may have ended after lookup read
+		// the caches.
 		now := time.Now()
 		if known, ok := i.active.Peek(&key, now); ok && now.Before(known.fresh) {
 			return known, nil
@@ -200,7 +203,8 @@ func (i *introspector) request(
 	}
 }
 
-// waiting counts the requests that wait for each shared introspection call.
+// waiting counts, for each introspection call that several requests share, how many requests wait
+// for it.
 type waiting struct {
 	mu sync.Mutex
 	n  map[factcache.Key]int
@@ -223,8 +227,8 @@ func (w *waiting) count(key factcache.Key) int {
 	return w.n[key]
 }
 
-// share introspects a token. If Introspection.Cache is set, it first looks for the response that
-// another instance has stored there.
+// share introspects a token. If Introspection.Cache is set, share first looks there for a response
+// that another instance has stored.
 func (i *introspector) share(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (introspected, error) {
@@ -236,9 +240,10 @@ func (i *introspector) share(
 	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// keep caches a response or the error of a call, for no longer than RFC 7662, section 4, allows. It
-// does not cache an error that says nothing about the token. A response without iss gets the iss of
-// the issuer that sent it.
+// keep caches an introspection response, or the error of an introspection call. It does not keep
+// them for longer than RFC 7662, section 4, allows. It does not cache an error that says nothing
+// about the token. If the response has no iss, keep adds the iss of the issuer that sent the
+// response.
 func (i *introspector) keep(
 	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
 ) *cachedResponse {

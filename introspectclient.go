@@ -17,15 +17,17 @@ type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	// guard bounds the calls, repeats a failed call, and stops calls while the issuer is down.
+	// guard limits the number of calls, repeats a call that failed, and makes no calls while the
+	// issuer is down.
 	guard  *breaker.Guard
 	latest latestCall
 }
 
 // introspected is the result of an introspection call.
 type introspected struct {
-	set *claims.Set // the claims; nil if the token is not active
-	at  time.Time   // when the response came; CacheTTL and NegativeTTL begin here
+	set *claims.Set // the field set contains the claims; it is nil if the token is not active
+	// the field at is when the response came; CacheTTL and NegativeTTL begin at this time
+	at time.Time
 }
 
 const maxResponse = 256 << 10
@@ -45,14 +47,16 @@ func newIntrospectionClient(
 	return &introspectionClient{cfg: c, fetch: fetch, report: report, guard: guard}
 }
 
-// introspectionVerdict returns what the error of an introspection call shows about the issuer.
+// introspectionVerdict says what the error of an introspection call shows about the issuer.
 //
-// An unusable response does not mean that the issuer is down. Otherwise a stranger could send a
-// token that makes the issuer fail, and the guard would then stop the calls for all other clients.
+// An unusable response to one token does not show that the issuer is down. If it did, a stranger
+// could send a token that makes the issuer fail, and guard would stop the calls for all other
+// clients.
 func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {
-		return breaker.Verdict{} // the issuer's response is about the token, so the issuer is up
+		// the response says something about the token, so the issuer is not down
+		return breaker.Verdict{}
 	}
 	wait := o.RetryAfter()
 	return breaker.Verdict{
@@ -63,13 +67,13 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// call introspects a token at the issuer. If MaxConcurrent calls are running, it first waits, but
-// not longer than Timeout. It also records the result for Status and the log. waited returns how
-// many requests wait for the call.
+// call introspects a token at the issuer. If MaxConcurrent calls are running, call first waits, but
+// not longer than Timeout. It also records the result of the call, for Status and for the log.
+// waited is a function that returns how many requests wait for the call.
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // bounds the wait for the guard
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // this timeout limits the wait for guard
 	defer cancel()
 	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
 		r.set, err = c.post(ctx, endpoint, token, waited)
@@ -96,8 +100,8 @@ func isInactive(err error) bool {
 	return ok && e.Reason == ReasonInactive
 }
 
-// post sends one introspection request and reads the response. If the token is not active, the
-// error is an *Error with ReasonInactive. Every other error is an outage.
+// post sends one introspection request and reads the response. If the response says that the token
+// is not active, the error is an *Error with ReasonInactive. Every other error is an outage.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string, waited func() int,
 ) (*claims.Set, error) {
@@ -124,8 +128,9 @@ func (c *introspectionClient) post(
 		code == "invalid_client", code == "unauthorized_client":
 		return nil, r.outage(what, refusedCredentials)
 	case code == "unsupported_token_type", code == "invalid_token":
-		// These codes mean that the issuer doesn't know the token. RFC 7009, section 2.2.1, defines
-		// the first code for revocation endpoints; introspection endpoints use it too.
+		// These error codes mean that the issuer doesn't know the token. RFC 7009, section 2.2.1,
+		// defines unsupported_token_type for revocation endpoints, but introspection endpoints send
+		// it too.
 		return nil, refuse(ReasonInactive, errors.New("the issuer doesn't know such tokens"))
 	}
 	text, err := r.document(what)
@@ -134,7 +139,7 @@ func (c *introspectionClient) post(
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
-		// An inactive token is refused, whatever else the response contains.
+		// A token that is not active is refused, whatever the response says besides.
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
@@ -192,21 +197,22 @@ const refusedCredentials = "the issuer refuses our credentials: check Introspect
 
 // latestCall is the result of the latest introspection call.
 type latestCall struct {
-	// failure is nil if the latest call got a response about its token, or if there was no call.
+	// failure is the error of the latest call. It is nil if the latest call got a response about
+	// its token, or if no call was made.
 	failure atomic.Pointer[outage]
-	// probed is when checkCredentials last called the issuer, in Unix nanoseconds.
+	// probed is when checkCredentials last called the issuer, in nanoseconds since 1970.
 	probed atomic.Int64
 }
 
-// record records the result of a call. If err is not an outage, the issuer has sent a response
-// about the token.
+// record records the result of an introspection call. Every err that is not an outage means that
+// the issuer has sent a response about the token.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)
 }
 
-// refused returns the outage of the latest call, if the issuer refused the credentials of this API.
-// Otherwise it returns nil.
+// refused returns the error of the latest introspection call, if the issuer refused the credentials
+// of this API in that call. Otherwise refused returns nil.
 func (l *latestCall) refused() *outage {
 	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {
 		return o

@@ -49,7 +49,7 @@ type issuer struct {
 	report   *reporter
 	metadata *refresh.Source[metadata]
 	keys     *refresh.Source[published]
-	// forKeys is 1 while the fetch of the key set waits for the metadata, and 0 otherwise.
+	// forKeys is 1 while the fetch of the key set waits for the metadata, and 0 at all other times.
 	forKeys atomic.Int32
 }
 
@@ -95,8 +95,9 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Another goroutine may have refreshed the metadata after the call of Get. Asked must be called
-	// before Peek: if Asked reports a refresh, Peek then returns the metadata of that refresh.
+	// Another goroutine may have refreshed the metadata since the call of Get above. Asked must be
+	// called before Peek: if Asked says that a refresh has begun, Peek returns the metadata of that
+	// refresh.
 	asked := i.metadata.Asked(now)
 	moved, _, _ := i.metadata.Peek()
 	if moved.jwksURL == m.jwksURL && !asked {
@@ -154,7 +155,8 @@ func (i *issuer) fetchKeysAt(
 	}
 	p = published{etag: r.header.Get("Etag"), url: url}
 	if previous.keys != nil && previous.keys.Sum == sha256.Sum256([]byte(text)) {
-		// Keep the old KeySet, because it records which of its keys have verified tokens.
+		// Keep the old KeySet if the key set has not changed, because the old KeySet records which
+		// of its keys have verified tokens.
 		p.keys = previous.keys
 		return p, r.lifetime(), nil
 	}
@@ -177,12 +179,12 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	return m.introspectionURL, err
 }
 
-// unavailable returns a refusal with ReasonUnavailable. err is an error that does not show whether
-// the token is valid.
+// unavailable returns a refusal with ReasonUnavailable. err is an error after which it is not known
+// whether the token is valid.
 func unavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
-	// The issuer has sent Retry-After, or too many requests wait.
+	// In this case the issuer has sent Retry-After, or too many requests wait.
 	if errors.As(err, &later) {
 		e.RetryAfter = later.RetryAfter()
 	} else {

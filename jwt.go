@@ -15,10 +15,11 @@ import (
 type verifier struct {
 	policy     *policy
 	signatures *signatures
-	algorithms []string // the accepted algorithms; nil accepts all supported ones
+	// algorithms are the accepted algorithms; nil accepts all supported algorithms
+	algorithms []string
 	maxLength  int
 	cache      *factcache.Cache[cachedJWT]
-	hot        *factcache.Hot[*jwtFacts] // the tokens in use
+	hot        *factcache.Hot[*jwtFacts] // hot is the table of the tokens in use
 }
 
 // jwtFacts are the facts about a verified JWT: its claims, and the key that verified its signature.
@@ -28,20 +29,22 @@ type jwtFacts struct {
 	verifiedBy
 }
 
-// cachedJWT is the form of jwtFacts in the cache. It takes half the memory of jwtFacts. To parse
-// the payload again takes a microsecond.
+// cachedJWT is the form in which jwtFacts are stored in the cache. A cachedJWT takes half the
+// memory of jwtFacts, because it contains the payload and not the parsed claims. To parse the
+// payload again takes a microsecond.
 type cachedJWT struct {
 	payload string
 	key     *jose.Key
 }
 
-// splitJWT is a JWT that is not in the table of tokens in use. Its fields are set as far as they
-// were needed.
+// splitJWT is a JWT that is not in the table of tokens in use. A field is set only if it was needed
+// for this JWT.
 type splitJWT struct {
 	jose.Token
-	header *jose.Header  // nil if the JWT was found in the cache
-	hashed *jose.Hashed  // nil if the hash was not needed yet
-	key    factcache.Key // the cache key of the JWT; valid if hashed is not nil
+	header *jose.Header // header is nil if the JWT was found in the cache
+	hashed *jose.Hashed // hashed is nil if the hash was not needed yet
+	// key is the key of the JWT in the cache. It is valid if hashed is not nil.
+	key factcache.Key
 }
 
 // errOpaque means that a text is not a JWT, so it may be an opaque token.
@@ -79,8 +82,8 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 			return nil, err
 		}
 		if err := v.policy.check(ctx, text, &facts.user, token.header, claims.JWT, now); err != nil {
-			// No key could make these claims good, so the token is refused with 401, and not with
-			// 503, also while the issuer is down.
+			// No key of the issuer could make these claims acceptable. So the response is 401 and
+			// not 503, also while the issuer is down.
 			return nil, err
 		}
 		if facts.key == nil {
@@ -105,15 +108,15 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 			v.hot.Put(text, facts, facts.size())
 			return &facts.user, nil
 		}
-		// The issuer has withdrawn the key that verified the signature. Verify again: another key
-		// of the issuer may verify it.
+		// The issuer has withdrawn the key that verified the signature. So verify the signature
+		// again: another key of the issuer may verify it.
 		v.cache.Delete(&token.key)
 	}
 }
 
 // lookup returns the facts about a JWT from the cache. If the JWT is not in the cache, lookup
-// parses it. If the returned facts have no key, the caller must verify the signature. lookup has
-// then set the fields of token that the verification needs.
+// parses it. If facts.key is nil in the result, the caller must verify the signature. For this
+// verification, lookup has set the fields of token.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -123,8 +126,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// If the header is not known, the JWT is not in the cache, because the header of each verified
-	// JWT is stored.
+	// If no verified JWT had this header, the JWT is not in the cache, because the header of each
+	// verified JWT is stored.
 	if header != nil || full {
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
@@ -155,8 +158,9 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
-		// If this key was missing in the key set a second ago, it is still missing. Refusing here
-		// keeps a flood of such tokens cheap, because their payloads are not read.
+		// If this key was missing in the key set a second ago, it is still missing, because the key
+		// set is fetched at most once a second. To refuse the token here costs little, because its
+		// payload is not read. So a flood of such tokens does little harm.
 		if keys := v.signatures.recentKeys(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}
@@ -180,15 +184,16 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// hash computes the hash of the signed part, and the cache key from that hash and the signature. So
-// the signed part is hashed once, for the cache and for the verification.
+// hash computes the hash of the signed part of the JWT. From this hash and the signature, it
+// computes the key of the JWT in the cache. So the signed part is hashed only once: for the cache
+// and for the verification.
 func (t *splitJWT) hash() {
 	t.hashed = t.Token.Hash()
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// size returns about how many bytes of memory the facts take. The user refers to the claims in set,
-// so the claims are counted once.
+// size returns about how many bytes of memory the facts take. The user and the facts share the
+// claims in set, so size counts the claims once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
 }

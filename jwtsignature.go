@@ -15,7 +15,7 @@ import (
 // signatures verifies the signatures of JWTs with the keys that the issuer publishes.
 type signatures struct {
 	issuer  *issuer
-	headers jose.Headers // headers of JWTs that were verified
+	headers jose.Headers // headers are the headers of JWTs that were verified
 	users   *refresh.Known
 	tries   jose.Tries
 }
@@ -24,10 +24,11 @@ type signatures struct {
 // verified yet.
 type verifiedBy struct {
 	key *jose.Key
-	in  atomic.Pointer[jose.KeySet] // the last key set in which holds found the key
+	// The field in is the last key set in which the method holds found the key.
+	in atomic.Pointer[jose.KeySet]
 }
 
-// holds reports whether a key set contains the key. If the result is false, the issuer has
+// holds reports whether the key set keys contains the key. If the result is false, the issuer has
 // withdrawn the key.
 func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
@@ -40,8 +41,8 @@ func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	return true
 }
 
-// verify verifies the signature of a token with the key that its header selects. It stores that key
-// in by.
+// verify verifies the signature of a token with the key that the header of the token selects. It
+// stores this key in by.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
 // issuer may have replaced the key and kept its name. If the header names no key, the right key may
@@ -125,8 +126,8 @@ func (s *signatures) await(
 	return next, keys, nil
 }
 
-// recentKeys returns the key set if it was fetched so recently that no other fetch may begin yet.
-// Otherwise it returns nil.
+// recentKeys returns the key set if it is so new that it can't be fetched again yet. Otherwise
+// recentKeys returns nil.
 func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
 	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
 		return published.keys

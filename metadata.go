@@ -46,9 +46,9 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// waitForMetadata returns how many requests wait for the metadata. If the fetch of the key set
-// waits for the metadata, waitForMetadata counts the requests that wait for the key set, and does
-// not count that fetch.
+// waitForMetadata returns how many requests wait for the metadata. The fetch of the key set may
+// also wait for the metadata. In this case the requests that wait for the key set are counted, and
+// the fetch itself is not counted.
 func (i *issuer) waitForMetadata() int {
 	n := i.metadata.Waiting()
 	if i.forKeys.Load() > 0 {
@@ -96,7 +96,7 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	switch {
 	case err != nil:
 		return metadata{}, &outage{what: "metadata", why: err.Error()}
-	case issuer != i.cfg.Issuer: // RFC 8414, section 3.3
+	case issuer != i.cfg.Issuer: // the document must name its issuer (RFC 8414, section 3.3)
 		return metadata{}, &outage{what: "metadata", why: "issuer is not Config.Issuer"}
 	}
 	for _, u := range []string{m.jwksURL, m.introspectionURL} {

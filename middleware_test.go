@@ -111,7 +111,7 @@ func TestNestedGuardsValidateOnce(t *testing.T) {
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(harness.Teapot)), "Bearer b")
 	require.Equal(t, []int{403, 1}, []int{status, n})
 
-	// Each guard calls a foreign validator that has no Unwrap method.
+	// Each guard calls this validator, because the validator has no Unwrap method.
 	a = xenaauth.NewMiddleware(v, nil)
 	status, n = asked(a.Require(xenaauth.AnyUser())(a.Require(xenaauth.AllScopes("a"))(a.Optional(harness.Teapot))), "Bearer a")
 	require.Equal(t, []int{418, 3}, []int{status, n})
@@ -208,15 +208,16 @@ func TestAllowAnyAudienceRequiresScopes(t *testing.T) {
 	token := "Bearer " + issuer.JWT(xenaauthtest.Token{})
 	require.Equal(t, 418, harness.Send(m.Require(xenaauth.AllScopes("testapi"), xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 
-	// A wrapper without Unwrap hides the setting of its validator at start-up. Its users are still
-	// refused without a scope.
+	// A wrapper without Unwrap hides AllowAnyAudience of its validator at start-up, so there is no
+	// panic. But a route that requires no scope still refuses every user.
 	wrapped := xenaauth.NewMiddleware(struct{ xenaauth.TokenValidator }{v}, nil)
 	require.Equal(t, 403, harness.Send(wrapped.Require(xenaauth.AnyUser())(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 403, harness.Send(wrapped.Optional(harness.Teapot), t.Context(), "GET", token).Code)
 	require.Equal(t, 418, harness.Send(wrapped.Require(xenaauth.AllScopes("testapi"))(harness.Teapot), t.Context(), "GET", token).Code)
 }
 
-// A caller that decides by its own rules reports its decisions with Refuse and CheckPublic.
+// A caller that decides about requests by its own rules reports its decisions with Refuse and
+// CheckPublic.
 func TestRefuseAndCheckPublic(t *testing.T) {
 	var events []xenaauth.Event
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{
@@ -252,8 +253,8 @@ func TestRefuseAndCheckPublic(t *testing.T) {
 	}
 }
 
-// A hook gets a copy of the scopes. If the hook changes its copy, the requirement of the route does
-// not change.
+// The hook Options.ErrorBody gets a copy of the scopes. If the hook changes its copy, the
+// requirement of the route does not change.
 func TestHookCannotChangeARoute(t *testing.T) {
 	m := xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{ErrorBody: func(_ http.ResponseWriter, _ *http.Request, e *xenaauth.Error) {
 		for i := range e.Scopes {
@@ -266,7 +267,7 @@ func TestHookCannotChangeARoute(t *testing.T) {
 	}
 }
 
-// A context may be used after the token has expired or was revoked. Such a token is refused.
+// A context may be used after its token has expired or was revoked. A guard then refuses the token.
 func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()

@@ -15,18 +15,19 @@ import (
 // policy decides whether the claims of a token satisfy the Config. The policy is applied for every
 // request, to JWTs and to introspected tokens. Its decisions are not cached.
 type policy struct {
-	issuer       string
-	audiences    claims.NameSet
-	anyAudience  bool
-	strict       bool // Config.Profile is ProfileRFC9068
-	skew         time.Duration
-	lifetime     int64 // the longest accepted lifetime in seconds; 0 accepts any lifetime
+	issuer      string
+	audiences   claims.NameSet
+	anyAudience bool
+	strict      bool // strict means that Config.Profile is ProfileRFC9068
+	skew        time.Duration
+	// lifetime is the longest accepted lifetime in seconds; 0 accepts any lifetime
+	lifetime     int64
 	clientTokens bool
 
 	parties        claims.PartyNames
-	confusable     claims.Member // the claims for which a token is refused
-	clientAudience bool          // Config.AllowClientAudience
-	missingClient  bool          // Config.AllowMissingClientID
+	confusable     claims.Member // confusable are the claims that make a token be refused
+	clientAudience bool          // clientAudience is Config.AllowClientAudience
+	missingClient  bool          // missingClient is Config.AllowMissingClientID
 
 	subjectOf func(context.Context, *User) (string, error)
 }
@@ -55,15 +56,16 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// user returns the user that the claims name. Call indexScopes before the user is cached.
+// user returns the user that the claims name. The caller must call indexScopes before it caches the
+// user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
 
-// check checks the claims of a token. Other functions check the signature, revocations and the
-// subject. source says where the claims come from. header is the header of a JWT. For a JWT in a
-// cache, header is nil, because the header was checked before. The functions below are in the order
-// in which check calls them.
+// check checks the claims of a token. Other functions check the signature, the revocations and the
+// subject of the token. source says whether the claims come from a JWT or from an introspection
+// response. header is the header of the JWT. It is nil for a JWT in a cache, because the header was
+// checked before. The functions below are in the order in which check calls them.
 func (p *policy) check(
 	ctx context.Context, token string, u *User, header *jose.Header, source claims.Source, now time.Time,
 ) error {
@@ -93,7 +95,8 @@ func (p *policy) check(
 	if err := p.checkParties(u, source); err != nil {
 		return err
 	}
-	if u.isBound() && !checksProofs(ctx, token) { // RFC 7800, section 3.1
+	// a bound token needs a proof (RFC 7800, section 3.1)
+	if u.isBound() && !checksProofs(ctx, token) {
 		return refuse(ReasonConfirmation, errUnconfirmed)
 	}
 	if p.strict && source == claims.JWT {
@@ -105,8 +108,8 @@ func (p *policy) check(
 	return nil
 }
 
-// checkIssuer refuses a token whose iss is not Config.Issuer (RFC 8725, section 3.8). An
-// introspection response may have no iss: then the issuer that sent the response counts as its iss.
+// checkIssuer refuses a token whose iss is not Config.Issuer (RFC 8725, section 3.8). It accepts an
+// introspection response without iss, because the response comes from the issuer.
 func (p *policy) checkIssuer(set *claims.Set, source claims.Source) error {
 	if source == claims.Answer && set.Has&claims.Iss == 0 {
 		return nil
@@ -137,9 +140,9 @@ func (p *policy) checkHeaderType(header *jose.Header) error {
 // (token_introspection).
 var confusable = claims.Nonce | claims.AtHash | claims.CHash | claims.Events | claims.TokenIntrospection
 
-// accessTokenNames are the words that issuers write for "access token" into the claims token_use
-// (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type (RFC 7662, and JWTs of some
-// libraries). Upper and lower case are equal.
+// accessTokenNames are the words that issuers write to say that a token is an access token. They
+// are values of the claims token_use (Amazon Cognito, Ory Hydra), typ (Keycloak) and token_type
+// (RFC 7662, and JWTs of some libraries). Upper and lower case are equal.
 var accessTokenNames = []string{"access_token", "access", "Bearer", "at+jwt", "application/at+jwt", "JWT"}
 
 // kindClaims are the claims that say what kind of token a token is.
@@ -163,7 +166,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 			continue
 		}
 		ok := callsAccessToken(set, c.value)
-		// RFC 7662, section 2.2: here token_type says how the token is sent.
+		// In an introspection response, token_type says how the token is sent (RFC 7662, section
+		// 2.2).
 		if c.bit == claims.TokenType && source == claims.Answer {
 			ok = strings.EqualFold(c.value, "Bearer") || strings.EqualFold(c.value, "DPoP") && set.Has&claims.Cnf != 0
 		}
@@ -174,7 +178,8 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// callsAccessToken reports whether the claim kind calls the token an access token.
+// callsAccessToken reports whether the word kind, from one of the kindClaims, says that the token
+// is an access token.
 func callsAccessToken(set *claims.Set, kind string) bool {
 	if strings.EqualFold(kind, "DPoP") {
 		// Keycloak writes DPoP for an access token that is bound to a key.
@@ -191,7 +196,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	} else if now.Add(-p.skew).Unix() >= set.ExpiresAt {
 		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
 	}
-	// The skew is added only for a token with a time in the future, because few tokens have one.
+	// The clock skew matters only if nbf or iat is in the future. To save time, it is not added for
+	// any other token.
 	if latest := max(set.NotBefore, set.IssuedAt); latest > now.Unix() {
 		late := now.Add(p.skew).Unix()
 		if set.NotBefore > late {
@@ -204,15 +210,16 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	if p.lifetime == 0 || set.Has&claims.Exp == 0 {
 		return nil
 	}
-	// The lifetime begins at nbf, which is when this token was issued. iat may be older:
-	// IdentityServer4 copies it from the token that was refreshed.
+	// The lifetime of a token begins at nbf, which is when this token was issued. iat may be
+	// earlier: IdentityServer4 copies iat from the token that was refreshed.
 	from, name := set.NotBefore, "nbf"
 	switch {
-	case set.NotBefore != 0: // old versions of Keycloak write nbf: 0 into tokens without nbf
+	case set.NotBefore != 0:
+		// old versions of Keycloak write nbf: 0 to say that the token has no nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	// If the lifetime counted from now, a long-lived token would be accepted shortly before its
-	// end.
+	// The lifetime does not begin at the time of this check. If it did, a token with a long
+	// lifetime would be accepted shortly before its end.
 	default:
 		return refuse(ReasonLifetime, errNoStart)
 	}
@@ -223,7 +230,7 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 }
 
 // tooLongLived returns the refusal of a token that is valid for too many seconds. from is the claim
-// from which the lifetime counts.
+// at which the lifetime begins.
 func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }
@@ -299,7 +306,7 @@ func (p *policy) missingClientError(source claims.Source) error {
 	return errors.New(text + ": see Config.ClientClaims")
 }
 
-// checkProfile checks the further rules of RFC 9068, section 2.2. It is called for JWTs if
+// checkProfile checks the rules that RFC 9068, section 2.2, adds. It is called for JWTs if
 // Config.Profile is ProfileRFC9068.
 func (p *policy) checkProfile(set *claims.Set) error {
 	for _, c := range []struct {

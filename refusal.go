@@ -19,13 +19,14 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	text := m.rendering(r, e)
 	h := w.Header()
 	for _, name := range [...]string{"Content-Length", "Etag", "Last-Modified"} {
-		// An outer handler may have set this field for the body that it wanted to send.
-		// Content-Encoding stays, because the handler that set it encodes this body too.
+		// An outer handler may have set this header field for a body of its own. Content-Encoding
+		// is not deleted, because the handler that set it also encodes the body that Deny writes.
 		delete(h, name)
 	}
 	values := make([]string, 5)
 	complete := false
-	defer func() { // a Proof may end the goroutine, and the status would then be 200
+	// A Proof may end this goroutine. Without this deferred call, the status would then be 200.
+	defer func() {
 		if !complete {
 			w.WriteHeader(status)
 		}
@@ -37,20 +38,21 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(status)
 	case m.opts.ErrorBody != nil:
 		b := newBodyWriter(w, status)
-		// This call is deferred, because the hook may panic or write nothing. Without this call,
-		// the status would then be 200.
+		// WriteHeader is called in a deferred function, because the hook ErrorBody may panic or
+		// write nothing. Without this call, the status would then be 200.
 		defer b.WriteHeader(status)
 		m.opts.ErrorBody(b, r, e)
 	default:
 		values[3], values[4] = "application/problem+json", "nosniff"
 		h["Content-Type"], h["X-Content-Type-Options"] = values[3:4:4], values[4:5:5]
 		w.WriteHeader(status)
-		_, _ = w.Write(text.body) // an error means that the client is gone
+		// an error of Write means that the client has closed the connection
+		_, _ = w.Write(text.body)
 	}
 }
 
-// typed returns the refusal with Options.ProblemTypes. If the refusal has another value, typed
-// returns a copy, because a TokenValidator may return the same *Error many times.
+// typed returns the refusal e with the value of Options.ProblemTypes. If e has another value, typed
+// returns a copy of e, because a TokenValidator may return the same *Error many times.
 func (m *Middleware) typed(e *Error) *Error {
 	if e.types == m.opts.ProblemTypes {
 		return e
@@ -60,7 +62,7 @@ func (m *Middleware) typed(e *Error) *Error {
 	return &told
 }
 
-// isProblemTypes reports whether text can be Options.ProblemTypes.
+// isProblemTypes reports whether text is allowed as Options.ProblemTypes.
 func isProblemTypes(text string) bool {
 	if text == "" {
 		return true
@@ -70,7 +72,8 @@ func isProblemTypes(text string) bool {
 }
 
 // withScopes returns a copy of the refusal err with what the route requires of a token: its scopes,
-// and whether the token must be bound to a key. It makes a copy, because a TokenValidator may return the same *Error many times.
+// and whether the token must be bound to a key. It makes a copy, because a TokenValidator may
+// return the same *Error many times.
 func withScopes(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
 	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden
@@ -83,7 +86,8 @@ func withScopes(err error, rs []Requirement, u *User) error {
 		told.Err = &missingScope{u.parties.Scopes, told.Scopes}
 	}
 	told.bound = told.bound || needsProof(rs)
-	told.Scopes = slices.Clone(told.Scopes) // a copy, because a hook may change the slice
+	// a copy, because a hook may change the slice that it receives
+	told.Scopes = slices.Clone(told.Scopes)
 	told.Params = maps.Clone(told.Params)
 	return &told
 }
@@ -91,11 +95,11 @@ func withScopes(err error, rs []Requirement, u *User) error {
 // errUndecided is the refusal of a request whose check panicked.
 var errUndecided = refuse(ReasonUnavailable, errors.New("the check of the request panicked"))
 
-// answerUndecided answers 503 if the check of a request panicked. Guards call it in a deferred
-// function. Without it, middleware that recovers from the panic and writes nothing would send
-// status 200, and a proxy that asks the service whether a request is allowed would read 200 as
-// allowed. answerUndecided writes no body, so that such middleware can write one. It calls no
-// Proof, because a Proof may be what panicked.
+// answerUndecided sends status 503 if the check of a request panicked. Guards call answerUndecided
+// in a deferred function. If other middleware recovered from the panic and wrote nothing, the
+// status would be 200. A proxy that asks the service whether a request is allowed would take 200
+// for yes. answerUndecided writes no body, so that the other middleware can write one. It calls no
+// Proof, because a Proof may have caused the panic.
 func (m *Middleware) answerUndecided(w http.ResponseWriter, decided *bool) {
 	if !*decided {
 		w.WriteHeader(m.Challenge(w.Header(), nil, errUndecided))
@@ -112,7 +116,7 @@ type bodyWriter struct {
 	fixed  http.Header
 }
 
-// fixedFields are the header fields that Options.ErrorBody can't change.
+// fixedFields are the header fields that the hook Options.ErrorBody can't change.
 var fixedFields = []string{"Www-Authenticate", "Retry-After", "Cache-Control"}
 
 func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
@@ -125,7 +129,7 @@ func newBodyWriter(w http.ResponseWriter, status int) *bodyWriter {
 
 func (b *bodyWriter) Header() http.Header { return b.w.Header() }
 
-// WriteHeader sends the status of the refusal. It ignores the status in its argument.
+// WriteHeader sends the status of the refusal, and not the status that the hook passes.
 func (b *bodyWriter) WriteHeader(int) {
 	if b.wrote {
 		return
@@ -146,7 +150,8 @@ func (b *bodyWriter) Write(p []byte) (int, error) {
 	return b.w.Write(p)
 }
 
-// Flush sends the part of the body that was written so far, if the server supports this.
+// Flush sends the part of the body that was written so far. If the server does not support this,
+// Flush does nothing.
 func (b *bodyWriter) Flush() {
 	b.WriteHeader(b.status)
 	if f, ok := b.w.(http.Flusher); ok {

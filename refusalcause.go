@@ -11,11 +11,11 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Each error type of this file is the cause of a refused token: its text compares the value in the
-// token with the value that was expected. Every refusal creates such an error, but few of them are
-// logged. To keep refusals cheap, an error stores values, and only its method Error builds the
-// text. The text quotes the values of the token and cuts long values, because a stranger may have
-// written them.
+// Each error type of this file says why a token was refused. Its text compares the value in the
+// token with the value that was expected. Every refusal creates such an error, but few of these
+// errors are logged. To make refusals cheap, an error stores values, and only its method Error
+// builds the text. The text quotes the values of the token and cuts long values, because a stranger
+// may have written them.
 
 // maxShown is the largest number of bytes of one value in an error text. maxListed is the largest
 // number of elements of one list.
@@ -94,7 +94,7 @@ func (e *wrongAudience) Error() string {
 // frequent cause.
 type wrongTime struct {
 	claim string
-	at    int64 // seconds since 1970
+	at    int64 // the field at is the time in the claim, in seconds since 1970
 	now   time.Time
 }
 
@@ -109,8 +109,8 @@ func (e *wrongTime) Error() string {
 
 // wrongLifetime is the error for a token that is valid for longer than Config.MaxTokenLifetime.
 type wrongLifetime struct {
-	from      string // the claim from which the lifetime counts: nbf or iat
-	have, max int64  // in seconds
+	from      string // the field from is the claim at which the lifetime begins: nbf or iat
+	have, max int64  // the fields have and max are in seconds
 }
 
 func (e *wrongLifetime) Error() string {
@@ -119,7 +119,7 @@ func (e *wrongLifetime) Error() string {
 
 // seconds returns the text of a duration of n seconds, for example "1h30m0s".
 func seconds(n int64) string {
-	if n < 0 || n > 100*365*24*3600 { // longer durations and differences may overflow
+	if n < 0 || n > 100*365*24*3600 { // time.Duration can't represent much longer times
 		return "more than a century"
 	}
 	return (time.Duration(n) * time.Second).String()
@@ -206,7 +206,7 @@ func (e *missingScope) Error() string {
 	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
 }
 
-// These causes need no values of the token in their text.
+// These errors need no value of the token in their text.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
 	errUnbound       = errors.New("the token has no cnf: this route requires a token that is bound to a key")
@@ -225,8 +225,8 @@ var (
 	errOtherUser     = errors.New("introspection response is about another user or client")
 )
 
-// These errors say which claim shows that the token is not an access token. Some of them name the
-// setting that accepts the claim.
+// Each of these errors names the claim that shows that the token is not an access token. Some of
+// these errors also name the setting that accepts this claim.
 var (
 	errNonce               = errors.New("nonce marks an ID token: see Config.AllowNonce")
 	errIDToken             = errors.New("at_hash and c_hash mark an ID token")

@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// In each logWindow, the first logFull refusals of each reason get a log record of their own.
+// In each period of length logWindow, the first logFull refusals with the same reason get a log
+// record of their own.
 const (
 	logWindow = time.Minute
 	logFull   = 5
@@ -30,10 +31,11 @@ const maxCause = 1 << 10
 // refusalLog logs why requests are refused. If many requests are refused for the same reason, it
 // only counts most of them, and logs their number later.
 type refusalLog struct {
-	logger *slog.Logger // if nil, slog.Default at the time of each record
-	one    string       // the message of a record about one refusal
-	more   string       // the message of a record about counted refusals
-	name   slog.Attr    // the name of the middleware or handler that refuses
+	logger *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	one    string       // the field one is the message of a record about one refusal
+	// the field more is the message of a record that says how many refusals had no record
+	more   string
+	name   slog.Attr // name is the name of the middleware or handler that refuses
 	damper *loglimit.Counter[Reason]
 }
 
@@ -42,12 +44,12 @@ type refusalLog struct {
 // if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
-		// The client has canceled the request. This is no outage, and must not use up a record of
-		// an outage.
+		// The client has canceled the request. This is not an outage, so it must not use up one of
+		// the few records about outages.
 		return
 	}
 	now := time.Now()
-	// An unknown reason counts as ReasonUnavailable.
+	// A refusal with an unknown reason is counted together with ReasonUnavailable.
 	n, rest := l.damper.Add(e.Reason, ReasonUnavailable, now)
 	if n > logFull && len(rest) == 0 {
 		return
@@ -85,7 +87,8 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 			attrs = append(attrs, slog.String("path", shownPath(r.URL, r.Header["Authorization"])))
 		}
 		switch {
-		case user != nil && user.set != nil: // not the zero User, which another validator may return
+		case user != nil && user.set != nil:
+			// the zero User, which a TokenValidator of the service may return, is not logged
 			attrs = append(attrs, slog.String("issuer", clean(user.Issuer(), maxCause)),
 				slog.String("client_id", clean(user.ClientID(), maxShown)))
 			if sub := user.Subject(); sub != "" {
@@ -107,12 +110,14 @@ func needsToken(reason Reason) bool {
 	return true
 }
 
-// Bounds of a path in the log, in bytes. A long word may be a credential, for example in a link
-// that a user got by mail, so only its start is shown.
+// These constants limit how much of a path is logged, in bytes. A long word of a path may be a
+// credential, for example in a link that a user got by mail. So only the start of a long word is
+// logged.
 const (
-	maxPath      = 256
-	maxRead      = 1024 // of the path: a client may send a long one to waste memory
-	maxWord      = 40   // a UUID has 36
+	maxPath = 256
+	// maxRead limits how much of a path is read: a client may send a very long path
+	maxRead      = 1024
+	maxWord      = 40 // maxWord is a little more than the length of a UUID, which has 36 characters
 	shownOfAWord = 16
 )
 

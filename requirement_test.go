@@ -43,9 +43,9 @@ func TestRequirements(t *testing.T) {
 	down := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	for name, tt := range map[string]struct {
 		rs     []xenaauth.Requirement
-		scope  string // the scope of the token
+		scope  string // scope is the scope of the token
 		status int
-		asked  string // the scope in the challenge
+		asked  string // asked is the scope in the challenge
 	}{
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},
@@ -208,7 +208,8 @@ func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonInsufficientScope, refusal.Reason)
 }
 
-// With Config.AllowAnyAudience, only a scope shows that a token is for this API.
+// With Config.AllowAnyAudience, only a scope shows that a token is for this API. So a requirement
+// without a scope refuses every token.
 func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	issuer := harness.NewIssuer()
 	cfg := issuer.Config()
@@ -223,7 +224,7 @@ func TestRequirementCheckWithAllowAnyAudience(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonForbidden, refusal.Reason)
 }
 
-// To combine requirements into too many alternatives panics.
+// If requirements have too many combinations of scopes, AllOf panics.
 func TestTooManyAlternatives(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.ScopeListValidator{}, nil)
 	const message = "xenaauth: requirement has more than 256 alternative sets of scopes"

@@ -171,7 +171,7 @@ func (v *Validator) FollowRevocations(ctx context.Context) error {
 // completeRevocation checks r, and fills in its issuer and its end. It also normalizes the times
 // and the hash, so that equal revocations are equal on all instances.
 func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation, error) {
-	if r.Issuer == "" { // older instances send no issuer
+	if r.Issuer == "" { // an older version of this library sends no issuer
 		r.Issuer = v.cfg.Issuer
 	}
 	if r.Issuer != v.cfg.Issuer {
@@ -191,7 +191,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	}
 	r.TokenHash = strings.ToLower(r.TokenHash)
 	if r.Until.IsZero() {
-		lifetime := 24 * time.Hour // how much longer a token that exists now may be valid
+		lifetime := 24 * time.Hour // a token that exists now is valid for at most this time
 		if !v.cfg.AllowAnyLifetime {
 			lifetime = v.cfg.MaxTokenLifetime + 3*v.cfg.ClockSkew
 		}
@@ -209,7 +209,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	return r, nil
 }
 
-// addRevocation puts r in force. completeRevocation has returned r.
+// addRevocation puts the revocation r in force. r must come from completeRevocation.
 func (v *Validator) addRevocation(r Revocation, now time.Time) error {
 	added := v.revoked.Add(revocations.Revocation{
 		Fields: revocations.Fields{
@@ -228,7 +228,8 @@ func (v *Validator) addRevocation(r Revocation, now time.Time) error {
 	return nil
 }
 
-// isRevoked reports whether a revocation refuses the token of u. token is the text of that token.
+// isRevoked reports whether a revocation is in force that matches the token of u. token is the text
+// of that token.
 func (v *Validator) isRevoked(u *User, token string, now time.Time) bool {
 	if v.revoked.Empty() {
 		return false

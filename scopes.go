@@ -36,12 +36,12 @@ func checkedScopes(scopes []string) []string {
 	return slices.Clone(scopes)
 }
 
-// maxAlternatives is the largest number of scope sets of a requirement. AllOf of several AnyScope
-// has as many sets as there are combinations.
+// maxAlternatives is the largest number of alternative sets of scopes that one requirement may
+// have. An AllOf of several AnyScope has a set for each combination of their scopes.
 const maxAlternatives = 256
 
-// combined returns the scope sets that satisfy all of rs. It panics if there are more than
-// maxAlternatives.
+// combined returns all sets of scopes that satisfy every requirement in rs. It panics if there are
+// more than maxAlternatives sets.
 func combined(rs []Requirement) [][]string {
 	if len(rs) == 1 {
 		return rs[0].alternatives
@@ -74,8 +74,8 @@ func bounded(alternatives [][]string) {
 	}
 }
 
-// union returns the scopes of both sets, each once. If right adds no scope, the result shares the
-// memory of left.
+// union returns the scopes that are in left or in right, each scope once. If right adds no scope to
+// left, the result shares the memory of left.
 func union(left, right []string) []string {
 	all := left
 	for _, s := range right {
@@ -90,14 +90,16 @@ func union(left, right []string) []string {
 // these scopes should request the whole set from the issuer.
 type scopeRequest struct {
 	scopes  []string
-	missing int  // the number of these scopes that the user lacks
-	unsure  bool // a policy decides too, so it may refuse a user that has all of these scopes
+	missing int // missing is how many of these scopes the user lacks
+	// unsure means that a policy decides too, so a user with all of these scopes may be refused
+	unsure bool
 }
 
-// requestAll returns the scopes that a client should request to satisfy all of rs. From each
-// requirement, requestAll takes the set of which u lacks the fewest scopes. If there are several
-// such sets, it takes the first. u is nil if there is no user. There may be hundreds of
-// combinations of alternatives, but requestAll reads each scope of rs only once.
+// requestAll returns the scopes that a client should request from the issuer so that its token
+// satisfies all of rs. From each requirement, requestAll takes the set of which u lacks the fewest
+// scopes. If there are several such sets, it takes the first. u is nil if there is no user.
+// requestAll does not build the combinations of these sets, of which there may be hundreds: it
+// reads each scope of rs only once.
 func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	for i := range rs {
 		one := rs[i].scopesFor(u)
@@ -112,7 +114,8 @@ func requestAll(rs []Requirement, u *User) (all scopeRequest) {
 	return all
 }
 
-// scopesFor returns the scopes that a client should request to satisfy r: see requestAll.
+// scopesFor returns the scopes that a client should request so that its token satisfies the
+// requirement r: see requestAll.
 func (r *Requirement) scopesFor(u *User) scopeRequest {
 	switch r.kind {
 	case allScopes:
@@ -152,12 +155,12 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	return best
 }
 
-// useless reports whether it would change nothing to request these scopes: the user has all of
-// them, so a policy refused the user.
+// useless reports whether a request for these scopes would change nothing. This is so if the user
+// already has all of these scopes: a policy has refused the user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
 
-// lacking returns how many scopes of a set u lacks. If u is nil, lacking counts all scopes of the
-// set.
+// lacking returns how many scopes of the set the user u does not have. If u is nil, the result is
+// the number of scopes in the set.
 func lacking(set []string, u *User) (n int) {
 	for _, s := range set {
 		if u == nil || !u.HasScope(s) {

@@ -37,25 +37,28 @@ type Cache interface {
 
 // sharedCache stores introspection responses in a [Cache] and reads them from there.
 type sharedCache struct {
-	cache       Cache
-	policy      *policy
-	report      *reporter
-	activeTTL   time.Duration
-	inactiveTTL time.Duration // inactive responses are shared only if it is above 0
+	cache     Cache
+	policy    *policy
+	report    *reporter
+	activeTTL time.Duration
+	// responses that say "inactive" are shared only if inactiveTTL is above 0
+	inactiveTTL time.Duration
 	timeout     time.Duration
-	calls       chan struct{} // semaphore that bounds the concurrent calls of the cache
+	// calls is a semaphore that limits how many calls of the cache run at the same time
+	calls chan struct{}
 
-	hits, misses, failures atomic.Uint64 // the numbers of look-ups with these results
+	hits, misses, failures atomic.Uint64 // how many look-ups found a value, found none, or failed
 }
 
-// status returns the counts for [Status].
+// status returns how many look-ups found a value, found none or failed, for [Status].
 func (s *sharedCache) status() (c CacheStatus) {
 	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
 	c.HitRatio = hitRatio(c.Hits, c.Misses)
 	return c
 }
 
-// newSharedCache returns nil if Introspection.Cache is nil.
+// newSharedCache returns the sharedCache of an introspector. It returns nil if Introspection.Cache
+// is nil.
 func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCache {
 	if c.Cache == nil {
 		return nil
@@ -93,7 +96,7 @@ func (s *sharedCache) find(
 		return introspect()
 	}
 	value, err := s.get(ctx, key)
-	if err != nil { // the cache fails, so Set is not called
+	if err != nil { // the look-up in the cache failed, so Set is not called
 		<-s.calls
 		s.failures.Add(1)
 		return introspect()
@@ -125,8 +128,8 @@ var (
 	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// note records for the log whether the cache works. err is an error of code outside this package.
-// The text of err may contain names of hosts and keys, so note replaces this text.
+// note records whether the cache works, and logs a change. err is an error of code outside this
+// package. Its text may contain names of hosts and keys, so note does not log this text.
 func (s *sharedCache) note(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
@@ -149,7 +152,7 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// set calls Cache.Set, and then releases the place in the semaphore that find took.
+// set calls Cache.Set. Then it gives back the place in the semaphore that find has taken.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -164,8 +167,9 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// encode returns the value to store and its time to live. If err is not an answer about
-// the token, for example because the issuer can't be reached, the value is nil.
+// encode returns the value to store in the cache and its time to live. err is the error of the
+// introspection. If err says nothing about the token, for example because the issuer can't be
+// reached, the value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -187,8 +191,9 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// decode reads a stored value. ok is false if the value must not be used. decode also checks the
-// age, because the store may return a value after its time to live, and clocks of instances differ.
+// decode reads a value that was stored in the cache. ok is false if the value must not be used.
+// decode also checks the age of the value, because the store may return a value after its time to
+// live, and because the clocks of instances differ.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
 		return introspected{}, false
@@ -213,8 +218,8 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// forged logs that the cache returned a forged value, and returns false. It writes this record once
-// in the life of the process, because an attacker could cause a record with every value.
+// forged logs that the cache returned a forged value, and returns false. It writes only one such
+// record in the life of the process, because an attacker could forge many values.
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false

@@ -162,14 +162,15 @@ func (v *Validator) StatusHandler() http.Handler {
 		if !s.Ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
-		_ = json.NewEncoder(w).Encode(s) // an error means that the client is gone
+		// an error of Encode means that the client has closed the connection
+		_ = json.NewEncoder(w).Encode(s)
 	})
 }
 
 // reporter logs when the state of the issuer changes. It does not log the result of each call.
 type reporter struct {
-	logger  *slog.Logger // if nil, slog.Default at the time of each record
-	issuer  string       // Config.Issuer, which distinguishes several Validators in one log
+	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	issuer  string       // issuer is Config.Issuer; it distinguishes several Validators in one log
 	changes loglimit.Changes
 }
 
@@ -182,14 +183,14 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 }
 
 // outcome records whether a call to the issuer succeeded. what is the document that was requested,
-// and waited is how many requests waited for it.
+// and waited is the number of requests that waited for the call.
 func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// change records whether what works: err is nil or says why it fails. If the state has changed,
-// change logs the text bad with err and further fields, or the text good. If good is "", it logs
-// only failures.
+// change records whether the thing that what names works. err is nil if the thing works; otherwise
+// err says why it fails. If its state has changed, change logs one of two texts: bad, with err and
+// further fields, or good. If good is "", change logs failures only.
 func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {
@@ -209,16 +210,17 @@ func (r *reporter) change(what string, err error, bad, good string, fields ...an
 	}
 }
 
-// skipped logs which keys of a key set are not usable, once for each change.
+// skipped logs which keys of a key set can't be used. It logs this only once until the list of
+// these keys changes.
 func (r *reporter) skipped(keys *jose.KeySet) {
 	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
 		r.log(slog.LevelWarn, "keys of the issuer are skipped", "keys", keys.Skipped)
 	}
 }
 
-// note records the state of the thing that what names. why is the reason why this thing fails, or
-// "" if it works. If the state changes too often, note itself logs this. The caller logs the result
-// if its Kind is Failed or Recovered.
+// note records the state of the thing that what names. why says why the thing fails, or is "" if
+// the thing works. The caller logs the result if its Kind is Failed or Recovered. If the state
+// changes too often, note logs this itself.
 func (r *reporter) note(what, why string) loglimit.Record {
 	record := r.changes.Note(what, why, time.Now())
 	if record.Kind == loglimit.Unsteady {

@@ -25,15 +25,15 @@ type User struct {
 	set *claims.Set
 	// parties are the user, the client and the scopes. The subject may come from Config.Subject.
 	parties claims.Parties
-	scopes  claims.NameSet // the names in parties.Scopes
+	scopes  claims.NameSet // scopes is the index of the names in parties.Scopes
 
-	// audienceUnchecked is Config.AllowAnyAudience. If set, a scope must show that the token is for
-	// this API.
+	// audienceUnchecked is Config.AllowAnyAudience. If it is true, a scope must show that the token
+	// is for this API.
 	audienceUnchecked bool
 }
 
-// indexScopes prepares HasScope. It is called only for a verified token, because the index of a
-// forged token could take much memory.
+// indexScopes prepares the index that HasScope uses. It is called only for a verified token,
+// because the index for a forged token could take much memory.
 func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
 // size returns about how many bytes of memory the user takes, including its claims.
@@ -82,7 +82,8 @@ func (u *User) Audience() []string { return slices.Clone(u.set.Audience) }
 // Scopes are the scopes of the access token (RFC 6749, section 3.3), from the claim scope or scp.
 func (u *User) Scopes() []string { return slices.Clone(u.parties.Scopes) }
 
-// HasScope reports whether the token has a scope. Upper and lower case differ.
+// HasScope reports whether the token has the given scope. Scopes that differ only in upper and
+// lower case are different scopes.
 func (u *User) HasScope(scope string) bool {
 	return u.scopes.Has(scope)
 }
@@ -152,12 +153,12 @@ func (u *User) Claim(name string, v any) error {
 	return nil
 }
 
-// Claims decodes all claims into v, as [json.Unmarshal] does. v points to a map[string]any or to a
-// struct of your own.
+// Claims decodes all claims of the token into v, as [json.Unmarshal] does. v is a pointer to a
+// map[string]any or to a struct of your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
-// lenient decodes the looser forms of a value that [User.Claim] describes. It reports whether raw
-// has one of these forms.
+// lenient decodes raw into v if raw is one of the loose forms that [User.Claim] describes, such as
+// "true" in quotation marks for a bool. It reports whether raw is such a form.
 func lenient(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
@@ -231,8 +232,8 @@ type userKey struct{}
 // with another Authorization field, or without one, that request does not get the user.
 type userContext struct {
 	context.Context
-	user  *User  // nil if the request has no user
-	field string // the Authorization field of the request, or "" if the request has none
+	user  *User  // user is nil if the request has no user
+	field string // field is the Authorization field of the request, or "" if the request has none
 	check *check
 }
 
@@ -240,15 +241,17 @@ type userContext struct {
 // requests without a proof of possession share two values: Middleware.required and
 // Middleware.optional.
 type check struct {
-	by        *Middleware // nil if ContextWithUser put the user into the context
-	optional  bool        // the route accepts requests without a token
-	confirmed *confirmed  // the proofs of possession that were confirmed for the request
+	by       *Middleware // the field by is nil if ContextWithUser put the user into the context
+	optional bool        // optional means that the route accepts requests without a token
+	// confirmed lists the proofs of possession that were confirmed for the request
+	confirmed *confirmed
 }
 
-// unchecked is the check of a context that does not come from a middleware.
+// unchecked is the check in a context that ContextWithUser or withoutUser made, and not a
+// middleware.
 var unchecked check
 
-// checked returns the check of a request by m.
+// checked returns the value that says that the middleware m has checked a request.
 func (m *Middleware) checked(optional bool, list *confirmed) *check {
 	switch {
 	case list != nil:
@@ -266,10 +269,10 @@ func (c *userContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String hides the credentials if the context is printed.
+// String does not show the credentials if the context is printed.
 func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
 
-// GoString hides the credentials too.
+// GoString does not show the credentials either.
 func (c *userContext) GoString() string { return c.String() }
 
 // withUser returns a copy of r whose context is c. The copy and its context are one allocation,
@@ -293,8 +296,9 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 	return c
 }
 
-// isFor reports whether c is the result of a guard of this middleware for the request r: for its
-// credentials, and for its target if a proof of possession was confirmed.
+// isFor reports whether a guard of this middleware made c for the request r. r must have the same
+// credentials. If a proof of possession was confirmed, r must also have the same method and the
+// same target.
 func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 	return c.check.by == m && bearer.Same(c.field, r.Header["Authorization"]) && c.check.confirmed.isFor(r)
 }
@@ -329,7 +333,7 @@ func (m *Middleware) isCurrent(u *User, token string) bool {
 	if u == nil || m.inner == nil {
 		return false
 	}
-	now := time.Now() // the time of this check: the context may be used after the token has expired
+	now := time.Now() // Read the clock here: the context may be used after the token has expired.
 	if exp := u.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false
 	}
@@ -352,8 +356,8 @@ func ContextWithUser(ctx context.Context, u *User) context.Context {
 	return &userContext{Context: ctx, user: u, check: &unchecked}
 }
 
-// withoutUser returns r with a context without a user. It hides a user that other code has put
-// there.
+// withoutUser returns r with a context that has no user. If other code has put a user into the
+// context of r, withoutUser hides this user.
 func withoutUser(r *http.Request) *http.Request {
 	if _, planted := UserFromContext(r.Context()); planted {
 		return r.WithContext(&userContext{Context: r.Context(), check: &unchecked})

@@ -132,7 +132,8 @@ func TestNewUserRefusesInvalidClaims(t *testing.T) {
 	require.True(t, u.ExpiresAt().IsZero())
 }
 
-// claimInto decodes a claim with the given value into a variable that contains the value before.
+// claimInto decodes a claim with the given value into a variable. Before the call, the variable
+// contains the value before.
 func claimInto[T any](t *testing.T, value string, before T) (T, error) {
 	t.Helper()
 	u, err := xenaauth.NewUser(map[string]any{"x": json.RawMessage(value)})
@@ -149,7 +150,8 @@ func claimFits[T any](t *testing.T, value string, want, before T) {
 	require.Equal(t, want, got, "%s into %T", value, want)
 }
 
-// claimDoesNotFit requires an error that names the claim, and that the variable was not changed.
+// claimDoesNotFit requires that Claim returns an error that names the claim, and that Claim does
+// not change the variable.
 func claimDoesNotFit[T any](t *testing.T, value string, before T) {
 	t.Helper()
 	got, err := claimInto(t, value, before)
@@ -195,7 +197,8 @@ func TestClaimThatFits(t *testing.T) {
 	}
 }
 
-// HasScope uses an index from 16 scopes on. The result must not depend on the number of scopes.
+// HasScope uses an index if the token has 16 or more scopes. Its result must be right for any
+// number of scopes.
 func TestScopesAroundTheIndexBound(t *testing.T) {
 	for n := range 40 {
 		scopes := make([]string, n)

@@ -27,7 +27,7 @@ type Validator struct {
 	policy       *policy
 	issuer       *issuer
 	verifier     *verifier
-	introspector *introspector // nil if Config.Introspection is nil
+	introspector *introspector // introspector is nil if Config.Introspection is nil
 	report       *reporter
 	revoked      *revocations.Set
 }
@@ -123,10 +123,11 @@ func (v *Validator) Warm(ctx context.Context) error {
 	return nil
 }
 
-// innerValidator are the methods of a Validator that a Middleware calls, besides Validate. The
-// Validator may be inside a wrapper.
+// innerValidator contains the methods of a Validator that a Middleware calls in addition to
+// Validate. The Validator may be inside a wrapper.
 type innerValidator interface {
-	self() TokenValidator // the Validator itself, also if a type embeds it
+	// self is the Validator itself, also if a type of the service embeds the Validator
+	self() TokenValidator
 	isRevoked(u *User, token string, now time.Time) bool
 	acceptsAnyAudience() bool
 	logger() *slog.Logger
@@ -134,8 +135,8 @@ type innerValidator interface {
 	issuerName() string
 }
 
-// maxWrappers is how many wrappers innermost unwraps. This limit ends the loop if a wrapper returns
-// itself.
+// maxWrappers is how many wrappers the function innermost unwraps at most. Without this limit, a
+// wrapper that returns itself would cause an endless loop.
 const maxWrappers = 64
 
 // innermost returns the Validator inside v. innermost calls Unwrap until it finds a Validator. It

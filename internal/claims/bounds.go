@@ -7,9 +7,10 @@ const maxMembers = 512
 
 // bounds limits the parts of a text that cost more time and memory than their length.
 type bounds struct {
-	members  int // of all objects in the text
-	elements int // of all arrays in the text
-	strings  int // of all lists that are stored, for example scopes
+	members  int // members is how many members all objects of the text may have together
+	elements int // elements is how many elements all arrays of the text may have together
+	// strings is how many strings all stored lists may have together, for example scopes
+	strings int
 }
 
 var (
@@ -32,7 +33,7 @@ func boundsOf(source Source) bounds {
 	return ofStranger
 }
 
-// take subtracts one from *left. It returns false if nothing was left.
+// take subtracts one from the number *left. It returns false if the number was already zero.
 func take(left *int) bool {
 	*left--
 	return *left >= 0

@@ -27,7 +27,7 @@ func TestMembersAreBounded(t *testing.T) {
 		jwt, answer bool
 	}{
 		{"in two objects", objects(1, 511), true, true},
-		// 511 members, and the one that contains them.
+		// 512 members are 511 members and the member whose value contains them.
 		{"in many objects", objects(73, 7), true, true},
 		{"in many objects, one too many", objects(64, 8), false, true},
 		{"a full object", objects(1, 512), false, true},

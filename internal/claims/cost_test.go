@@ -14,9 +14,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// To parse the longest allowed introspection response takes few allocations, and memory in
-// proportion to its length. A table of more than a thousand names does not go back into the pool,
-// so it is allocated each time.
+// This test requires that parsing the longest allowed introspection response takes few allocations,
+// and memory in proportion to its length. A table of more than a thousand names is not kept for
+// later texts, so each such text allocates a table.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// read calls a method of Decoder for one value.
+// read calls one method of a Decoder to read one value.
 func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
 	t.Helper()
 	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {
@@ -80,7 +80,7 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		want []string // the expected result, or nil if an error is expected
+		want []string // want is the expected result; nil means that an error is expected
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
 		{`{}`, nil}, {`1`, nil}, {`null`, nil}, {`[1`, nil}, {`[1,]`, nil}, {`[,1]`, nil}, {`[1 2]`, nil}, {`[`, nil},
@@ -115,7 +115,8 @@ func TestDecoderLax(t *testing.T) {
 		_, ok := read(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
-	// Lax accepts repeated names in one value. After that value, repeated names are refused again.
+	// Lax accepts repeated names inside the value that it reads. In the values after it, repeated
+	// names are refused again.
 	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
 		next := d.Lax
 		if name == "c" {

@@ -10,7 +10,7 @@ func (set *Set) Find(name string) (raw string, ok bool) {
 // FindAll finds the top-level members with these names, reading Raw once. It sets values[i] to the
 // JSON text of the member names[i]. If there is no such member, values[i] stays unchanged.
 func (set *Set) FindAll(names, values []string) {
-	d := Decoder{s: set.Raw, lax: true} // Parse has already refused repeated names
+	d := Decoder{s: set.Raw, lax: true} // Parse has already refused texts with repeated names
 	d.space()
 	d.eat('{')
 	missing := len(names)

@@ -13,29 +13,32 @@ import (
 	"strings"
 )
 
-// ErrSyntax says that a text is not a strict JSON object.
+// ErrSyntax says that a text is not a strict JSON object: its JSON is malformed, or it breaks a
+// rule of this package.
 var ErrSyntax = errors.New("not a strict JSON object")
 
-// maxDepth is the largest number of nested levels. The deepest known token has five.
+// maxDepth is the largest number of objects and arrays inside one another. Known tokens have at
+// most five.
 const maxDepth = 32
 
-// Decoder reads the values of a JSON text. It is at the beginning of a value, and its methods read
-// that value. If the value has another type, a method returns false and the decoder stays where it
-// is.
+// Decoder reads the values of a JSON text. Its position is the beginning of a value, and each
+// method reads that value. If the value does not have the type that a method reads, the method
+// returns false and does not change the position.
 type Decoder struct {
-	s         string
-	i         int
-	lax       bool            // repeated names are accepted
-	left      bounds          // how many more members, elements and strings the text may contain
-	kinds     uint8           // the kinds of characters in the string that was read last
-	names     *table          // the names of objects that have more than maxScanned members
-	unescaped strings.Builder // a buffer for the strings with escapes
+	s     string
+	i     int
+	lax   bool   // lax means that repeated names are accepted
+	left  bounds // left is how many more members, elements and strings the text may contain
+	kinds uint8  // kinds are the kinds of characters in the string that was read last
+	// names contains the member names of each object that has more than maxScanned members
+	names     *table
+	unescaped strings.Builder // unescaped is a buffer for the strings that contain escapes
 }
 
 // Object reads a JSON object. It calls the function member for each member, with a decoder at the
 // beginning of the value. member must read the value or return an error. registered are names, or
-// nil: a name that equals one of them only without regard to case is refused, because other readers
-// treat the two names as equal.
+// nil. A name that differs from a registered name only in upper and lower case is refused, because
+// some other JSON readers treat the two names as equal.
 func Object(text string, registered *Names, member func(name string, d *Decoder) error) error {
 	m := Members{Registered: registered}
 	m.Open(text)
@@ -100,8 +103,8 @@ func (d *Decoder) Raw() (string, bool) {
 	return d.s[start:d.i], true
 }
 
-// Lax reads any value, like Raw, but accepts repeated names and does not count members. It is for a
-// value that will be parsed strictly later.
+// Lax reads any value, like Raw, but it accepts repeated names in the value and does not count the
+// members. It is for a value that will later be parsed by the strict rules.
 func (d *Decoder) Lax() (string, bool) {
 	d.lax = true
 	defer func() { d.lax = false }()
@@ -109,8 +112,8 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	// This condition avoids a call for most texts, because they have no white space and space is
-	// not inlined.
+	// This condition saves a call of the function space for most texts, because they contain no
+	// white space. The compiler does not inline space.
 	if d.i < len(d.s) && d.s[d.i] <= ' ' {
 		d.spaces()
 	}
@@ -143,7 +146,8 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// next moves to the next element of an array or object, or behind its end.
+// next moves the decoder to the next element of an array or object. After the last element, next
+// moves the decoder behind the array or object.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
 	if d.eat(end) {
@@ -158,9 +162,11 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// name reads the name of the next member and its colon. more is false after the last member.
+// name reads the name of the next member and the colon after it. If there was no further member,
+// more is false.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
-	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' { // the usual form, without white space
+	// most texts have no white space here
+	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' {
 		d.i++
 	} else if more, ok = d.next(end, first); !more || !ok {
 		return "", more, ok
@@ -169,7 +175,8 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	if name, ok = d.str(); !ok {
 		return "", false, false
 	}
-	// A name with escapes costs as much as two members, so it is counted twice.
+	// To read a name with escapes costs as much as to read two members. So such a name is counted
+	// twice.
 	if len(name) != d.i-1-start && !d.lax {
 		d.left.members--
 	}

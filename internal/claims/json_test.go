@@ -31,8 +31,8 @@ func objectOf(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is an input, with the information whether a strict JSON reader accepts it. In these inputs,
-// iss and token_type are registered names.
+// text is an input, together with the answer whether a strict JSON reader accepts it. In these
+// inputs, iss and token_type are the registered names.
 type text struct {
 	name, text string
 	good       bool
@@ -255,9 +255,8 @@ func TestParseIsAsStrict(t *testing.T) {
 	}
 }
 
-// Some readers fold the dotless and the dotted I to i: readers with Turkish rules, and
-// equalsIgnoreCase of Java. So a name with one of these letters may collide with a registered name
-// and is refused.
+// Readers with Turkish rules, and equalsIgnoreCase of Java, treat the dotless and the dotted I as
+// i. So a name with one of these letters may be read as a registered name, and it is refused.
 func TestDotlessIsCollide(t *testing.T) {
 	for _, name := range []string{"\u0131ss", "\u0130ss", `\u0131ss`, "IS\u017f"} {
 		_, _, err := object(`{"` + name + `":1}`)
@@ -291,7 +290,7 @@ func TestEveryRegisteredNameCollides(t *testing.T) {
 	}
 }
 
-// A repeated name is found wherever it is in an object, and among any number of names.
+// A repeated name is refused wherever it is in an object, and however many names are between.
 func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		distinct := strings.TrimSuffix(objectOf(n, func(i int) string { return fmt.Sprint(i) }), "}")
@@ -341,7 +340,8 @@ func TestObjectWithoutRegisteredNames(t *testing.T) {
 }
 
 // FuzzObject compares Object with encoding/json, which is less strict. If encoding/json refuses a
-// text, Object must refuse it too. If Object accepts a text, both must read the same values.
+// text, Object must refuse it too. If Object accepts a text, Object and encoding/json must read the
+// same values.
 func FuzzObject(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -368,8 +368,9 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text into a struct, as most Go programs do. encoding/json then ignores the case
-// of names. The result must be equal to the values of the exactly written names.
+// agrees decodes a text into a struct, as most Go programs do. encoding/json then treats names that
+// differ only in case as equal. Nevertheless the struct must contain the values of the members with
+// the exact names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

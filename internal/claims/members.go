@@ -3,8 +3,8 @@ package claims
 // Members reads the members of a JOSE header one by one. After each call of Next, the caller must
 // read the value. At the end the caller must call Close.
 type Members struct {
-	Decoder // at the beginning of the value, after Next
-	// Registered are the names with which no other name may collide.
+	Decoder // the position of Decoder is the beginning of a value after a call of Next
+	// Registered are the names with which other names must not collide.
 	Registered *Names
 
 	shown  object
@@ -12,7 +12,7 @@ type Members struct {
 	broken bool
 }
 
-// Open starts to read text.
+// Open prepares the Members to read text.
 func (m *Members) Open(text string) {
 	m.s = text
 	m.left = ofHeader
@@ -21,7 +21,7 @@ func (m *Members) Open(text string) {
 	m.broken = m.broken || !m.eat('{')
 }
 
-// Close releases the memory for the names that were read.
+// Close gives back the memory in which the names that were read are stored.
 func (m *Members) Close() { m.free() }
 
 // Next moves to the next member and returns its name. ok is false after the last member, or if the

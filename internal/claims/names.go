@@ -6,8 +6,9 @@ import "unicode/utf8"
 // folds to one of them, because some readers treat the two names as equal.
 type Names struct {
 	byLength [maxName + 1][]string
-	firsts   [maxName + 1]uint32 // for each length of a name, one bit for each first letter
-	longest  int
+	// firsts contains, for each length of a name, one bit for each possible first letter
+	firsts  [maxName + 1]uint32
+	longest int
 }
 
 // maxName is the largest length of a registered name.
@@ -30,11 +31,11 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// collides reports whether name folds to a registered name but differs from it. kinds are the kinds
-// of the characters in name. A name in lower-case ASCII never collides, because it folds only to
-// itself.
+// collides reports whether some reader may take name for a registered name although the two names
+// differ. kinds are the kinds of the characters in name. A name in lower-case ASCII never collides,
+// because no reader takes it for another name.
 func (n *Names) collides(name string, kinds uint8) bool {
-	// A character that folds to an ASCII letter has at most three bytes.
+	// A character that some reader folds to an ASCII letter has at most three bytes.
 	if n == nil || kinds == 0 || len(name) > 3*n.longest {
 		return false
 	}
@@ -43,10 +44,12 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	}
 	var buf [maxName]byte
 	folded, ok := fold(buf[:0], name, n.longest)
-	return ok && n.folds(string(folded)) // this conversion is optimized and copies nothing
+	// the compiler avoids a copy of the bytes in this conversion
+	return ok && n.folds(string(folded))
 }
 
-// folds reports whether a name in lower-case ASCII is a registered name.
+// folds reports whether name, converted to lower case, is a registered name. All characters of name
+// are ASCII.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
@@ -93,13 +96,13 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 // letters.
 func ascii(r rune) string {
 	switch r {
-	case 0x130, 0x131: // the dotted I and the dotless i
+	case 0x130, 0x131: // the dotted capital I and the dotless small i
 		return "i"
-	case 0x17f: // the long s
+	case 0x17f: // the long s (U+017F)
 		return "s"
-	case 0x212a: // the Kelvin sign
+	case 0x212a: // the Kelvin sign, which looks like K
 		return "k"
-	case 0xdf, 0x1e9e: // the sharp s
+	case 0xdf, 0x1e9e: // the small and the capital sharp s
 		return "ss"
 	case 0xfb00:
 		return "ff"

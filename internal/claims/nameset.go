@@ -6,11 +6,11 @@ import "slices"
 // in a large set, a look-up takes constant time. The zero value is the empty set.
 type NameSet struct {
 	list  []string
-	index map[string]struct{} // nil if the set has fewer than ManyNames names
+	index map[string]struct{} // index is nil if the set has fewer than ManyNames names
 }
 
-// ManyNames is the number of names from which on a NameSet uses a map, because a scan would be
-// slower.
+// ManyNames is the number of names from which on a NameSet uses a map. A search in a list of that
+// many names would be slower.
 const ManyNames = 16
 
 // NewNameSet returns the set of the names in list. The NameSet uses the memory of list, so the
@@ -40,6 +40,7 @@ func (n *NameSet) List() []string { return n.list }
 
 // Size returns about how many bytes of memory the index takes.
 func (n *NameSet) Size() int {
-	const perEntry = 40 // the bytes of a map entry, with its part of the free places
+	// perEntry is the size of a map entry in bytes, including its share of the unused places
+	const perEntry = 40
 	return perEntry * len(n.index)
 }

@@ -4,24 +4,26 @@ import "slices"
 
 // Parties are the user and the client of a token, and the scopes of the client.
 type Parties struct {
-	Subject  string   // sub; "" if it is missing or is the id of the client
-	ClientID string   // "" if no claim names the client
-	Scopes   []string // nil if no claim has scopes
-	// Unusable is the name of a claim in PartyNames whose value has the wrong type, or "".
+	Subject  string   // Subject is sub. It is "" if sub is missing or is the id of the client.
+	ClientID string   // ClientID is "" if no claim names the client
+	Scopes   []string // Scopes is nil if no claim contains scopes
+	// Unusable is the name of a claim of PartyNames whose value has the wrong type. It is "" if
+	// there is no such claim.
 	Unusable string
-	// NamedScopes reports whether the token has one of the claims in PartyNames.Scopes.
+	// NamedScopes reports whether the token has at least one of the claims in PartyNames.Scopes.
 	NamedScopes bool
 	// BadIdentifier reports whether IsIdentifier rejects the id of the user, the client, the
 	// session or the token.
 	BadIdentifier bool
 }
 
-// PartyNames are two lists of names of claims: those that can contain the client, and those that can
-// contain the scopes. In each list, the first claim that the token has is used. If Client is nil,
-// that is client_id, or else azp. If Scopes is nil, that is scope, or else scp.
+// PartyNames contains two lists of names of claims. Client lists the claims that can name the
+// client, and Scopes lists the claims that can contain the scopes. Of each list, the first claim
+// that the token has is used. If Client is nil, the list is client_id and azp. If Scopes is nil,
+// the list is scope and scp.
 type PartyNames struct{ Client, Scopes []string }
 
-// Read returns the parties of a set of claims.
+// Read returns the user, the client and the scopes that a set of claims names.
 func (n *PartyNames) Read(set *Set) (p Parties) {
 	p.Subject, p.ClientID, p.Scopes = set.Subject, set.ClientID, set.Scopes
 	if set.Has&ClientID == 0 {
@@ -33,15 +35,16 @@ func (n *PartyNames) Read(set *Set) (p Parties) {
 	p.BadIdentifier = !IsIdentifier(p.ClientID) || !IsIdentifier(set.Subject) ||
 		!IsIdentifier(set.ID) || !IsIdentifier(set.SessionID)
 	if p.Subject == p.ClientID {
-		// The client acts for itself. If its id were used as a subject, a client that can choose
-		// its id could pose as a user (RFC 9700, section 4.15).
+		// If sub is the id of the client, the client acts for itself, and the token names no user.
+		// Otherwise a client that can choose its id could pose as the user with this id (RFC 9700,
+		// section 4.15).
 		p.Subject = ""
 	}
 	return p
 }
 
-// readNamed reads the claims that n names. It finds all of them in one pass over the text, because
-// a stranger may have written a long text.
+// readNamed reads the claims whose names are in n. It reads the text of the claims only once,
+// because a stranger may have written a long text.
 func (n *PartyNames) readNamed(set *Set, p *Parties) {
 	values := make([]string, len(n.Client)+len(n.Scopes))
 	set.FindAll(slices.Concat(n.Client, n.Scopes), values)

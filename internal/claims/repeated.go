@@ -5,14 +5,17 @@ import (
 	"sync"
 )
 
-// maxScanned is the largest number of names for which a scan is faster than a table.
+// maxScanned is the largest number of names in an object for which it is faster to compare all
+// names than to use a table.
 const maxScanned = 8
 
 // object is the set of member names that were read in one object, to find repeated names.
 type object struct {
 	first [maxScanned]string
 	n     int
-	id    uint32 // identifies the object in the table, which has the names of several objects
+	// id identifies the object in the table, because the table contains the names of several
+	// objects
+	id uint32
 }
 
 // fresh adds a name to o. It returns false if o already has this name, or if o or the text now has
@@ -45,7 +48,7 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// free gives the table back to the pool. The decoder can still be used after that.
+// free gives the table back to the pool. After free, the decoder can still be used.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -53,15 +56,15 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table of pairs of an object and a name, with linear probing. Its seed is random,
-// so that strangers can't choose names with the same hash.
+// table is a hash table. Its entries are pairs of an object and a name, and it finds a place by
+// linear probing. Its seed is random, so that strangers can't choose names with the same hash.
 type table struct {
-	// slots contain the number of an entry, or 0. The length is a power of two, and at most half of
-	// the slots are used.
+	// A slot contains the number of an entry, or 0 if the slot is free. The number of slots is a
+	// power of two, and at most half of the slots are used.
 	slots   []uint16
 	entries []entry
 	objects uint32
-	probes  int // the number of entries that were compared; tests read it
+	probes  int // probes is the number of entries that were compared; only tests read probes
 }
 
 type entry struct {
@@ -108,11 +111,11 @@ func (t *table) grow() {
 	}
 }
 
-// free empties the table and gives it back to the pool. Without that, a part of a token would stay
-// in memory.
+// free empties the table and gives it back to the pool. If the table were not emptied, parts of a
+// token would stay in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {
-		return // a large table is not used again, because few texts need one
+		return // a large table is not kept, because few texts need a large table
 	}
 	clear(t.slots)
 	clear(t.entries)

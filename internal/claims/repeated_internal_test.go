@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Similar names do not collide in the table more often than other names. So the time to read a text
-// is proportional to its length.
+// Names that look alike have the same hash no more often than other names. So the time to read a
+// text is proportional to its length.
 func TestTableIsLinear(t *testing.T) {
 	for format, n := range map[string]int{"%d": 512, "%09d": 512, "Client_%02x": 512, "%08daaaaaaaaaaaaaaaa": 512, "%c": 4096, "%d ": 4096} {
 		table := &table{slots: make([]uint16, firstSlots)}
@@ -22,14 +22,15 @@ func TestTableIsLinear(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	same := &table{slots: make([]uint16, firstSlots)} // many objects that contain one name
+	// a text with many objects, each of which contains one name
+	same := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))
 	}
 	require.LessOrEqual(t, same.probes, 8*512)
 }
 
-// When a table goes back into the pool, it contains no names of the text.
+// A table that goes back into the pool contains no names of the text.
 func TestTableIsEmptyInThePool(t *testing.T) {
 	used := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {

@@ -8,7 +8,7 @@ import (
 // accepted.
 type Source int
 
-// The sources.
+// These constants are the sources of claims.
 const (
 	// JWT is the payload of a JWT. Claims must have the types of RFC 7519 and RFC 9068.
 	JWT Source = iota
@@ -17,7 +17,8 @@ const (
 	Answer
 )
 
-// TypeError says that the value of a claim has the wrong type, or is a time out of range.
+// TypeError says that the value of a claim has the wrong type, or is a time that is too early or
+// too late.
 type TypeError struct{ Name string }
 
 func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusable value", e.Name) }
@@ -25,8 +26,10 @@ func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusabl
 // Set contains the claims of one token. It doesn't change after Parse. Its strings share the memory
 // of Raw.
 type Set struct {
-	Has    Member // which claims the token has; in an Answer, null does not count
-	Raw    string // the text of the whole object
+	// Has says which claims the token has. In an introspection response, a claim with the value
+	// null counts as absent.
+	Has    Member
+	Raw    string // Raw is the text of the whole JSON object
 	Source Source
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string
@@ -35,17 +38,18 @@ type Set struct {
 	Scopes []string
 	// ScopeIsList reports whether the claim in Scopes is an array.
 	ScopeIsList                    bool
-	ExpiresAt, NotBefore, IssuedAt int64 // in seconds since 1970
-	Active                         bool  // whether active is true
+	ExpiresAt, NotBefore, IssuedAt int64 // these times are in seconds since 1970
+	Active                         bool  // Active says whether the member active is true
 	TokenType                      string
-	// TokenUse and Typ are "" if the value is not a string.
+	// TokenUse and Typ are "" if the claim is absent or its value is not a string.
 	TokenUse, Typ string
 
 	places [maxPlaces]place
-	lists  [8]string // memory for the lists of an ordinary token, so that they need no allocation
+	// lists is memory for the lists of an ordinary token, so that these lists need no allocation
+	lists [8]string
 }
 
-// place is the position of the value of a claim in Raw.
+// place is the position in Raw at which the value of a claim begins and ends.
 type place struct{ from, to uint32 }
 
 // Parse parses the claims of a token. The error is ErrSyntax or a *TypeError.
@@ -114,13 +118,13 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	lists     []string // the unused part of Set.lists
+	lists     []string // lists is the part of Set.lists that is not used yet
 	scp       []string
 	scpIsList bool
-	at        int // the position of the value
+	at        int // at is the position of the value
 }
 
-// claim reads the value of the claim c of the table.
+// claim reads the value of c, which is a claim of the table.
 func (p *parser) claim(c *claim) (ok bool) {
 	p.at = p.i
 	s := p.set
@@ -140,21 +144,23 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case scope:
 		s.ScopeIsList = p.isList()
 		s.Scopes, p.lists, ok = p.list(p.lists, true)
-	case scp: // scp is used only if there is no scope
+	case scp: // the claim scp is used only if there is no claim scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case active: // any value except true means that the token is not active
+	case active: // every value other than true means that the token is not active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}
-	case tokenType: // RFC 7662 defines token_type for responses; in a JWT it may have any type
+	case tokenType:
+		// RFC 7662 defines token_type for responses only, so in a JWT this claim may have any type
 		s.TokenType, ok = p.str()
 		ok = ok || p.source == JWT && p.skipAgain()
 	}
 	return ok
 }
 
-// skipAgain skips a value that turned out to have the wrong type.
+// skipAgain reads a value again, without storing it, after the value turned out to have the wrong
+// type.
 func (p *parser) skipAgain() bool {
 	p.i = p.at
 	return p.left.strings >= 0 && p.skip(0)
@@ -162,8 +168,8 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// fault returns the error for a value that could not be read: a *TypeError if it has the wrong
-// type, or ErrSyntax if it is not JSON.
+// fault returns the error for a value that could not be read. The error is a *TypeError if the
+// value has the wrong type, and ErrSyntax if the value is not JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
 	if p.left.strings >= 0 && !p.skip(0) {
@@ -172,8 +178,8 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// value returns a decoder for a claim of which the set has stored the place. If the claim is
-// absent, the text of the decoder is empty.
+// value returns a decoder at the value of a claim for which the set has stored a place. If the
+// claim is absent, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}

@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// FuzzSet compares Parse with encoding/json. If encoding/json refuses a text, Parse must too. If
-// Parse accepts a text, both must read the same claims.
+// FuzzSet compares Parse with encoding/json. If encoding/json refuses a text, Parse must refuse it
+// too. If Parse accepts a text, Parse and encoding/json must read the same claims.
 func FuzzSet(f *testing.F) {
 	for _, tt := range texts() {
 		if len(tt.text) < 1000 {
@@ -100,9 +100,9 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds returns a number without its fraction, with exact arithmetic. Accepted times are below
-// 10^12. So if the exponent of an accepted number is too large for exact arithmetic, the exponent
-// is negative and the result is 0.
+// seconds returns a number without its fraction, computed with exact arithmetic. Parse accepts
+// times below 10^12 only. So if an accepted number has an exponent that is too large for exact
+// arithmetic, the exponent is negative, and the result is 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -118,8 +118,8 @@ func seconds(t *testing.T, number string) int64 {
 	return new(big.Int).Quo(exact.Num(), exact.Denom()).Int64()
 }
 
-// decoded decodes raw with encoding/json. If raw has another type, decoded returns the zero value,
-// or fails the test if must is true.
+// decoded decodes raw with encoding/json. If raw does not have the wanted type, the test fails if
+// must is true; otherwise decoded returns the zero value.
 func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	t.Helper()
 	if raw == nil {

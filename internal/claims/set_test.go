@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is a token that contains every registered claim up to token_introspection.
+// full is the text of a token with every claim of the table from the first to token_introspection.
 const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
@@ -53,7 +53,7 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits maps the name of each claim to its bit.
+// bits maps the name of each claim to the bit that Set.Has has for this claim.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -62,14 +62,14 @@ var bits = map[string]claims.Member{
 	"active": claims.Active, "token_type": claims.TokenType, "token_introspection": claims.TokenIntrospection,
 }
 
-// shapes contains an example value of each JSON type.
+// shapes contains an example value of each JSON type, by the name of the type.
 var shapes = map[string]string{
 	"null": `null`, "true": `true`, "false": `false`, "number": `1`, "string": `"x"`, "array": `["x"]`, "numbers": `[1]`,
 	"object": `{"x":1}`, "empty string": `""`, "empty array": `[]`, "mixed": `["x",null]`,
 }
 
-// wanted lists the shapes that each claim may have. If the list is nil, all shapes are allowed. In
-// an Answer, null is allowed too.
+// wanted lists, for each claim, the JSON types that its value may have. A nil list allows every
+// type. In an introspection response, null is allowed too.
 var wanted = map[string][]string{
 	"iss": {"string", "empty string"}, "sub": {"string", "empty string"}, "jti": {"string", "empty string"},
 	"client_id": {"string", "empty string"}, "azp": {"string", "empty string"}, "sid": {"string", "empty string"},
@@ -114,7 +114,8 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// If no decision depends on a claim, the claim may have a wrong type. It then counts as absent.
+// If no decision depends on a claim, its value may have a wrong type. The claim then counts as
+// absent.
 func TestInformativeClaimsOfOtherTypes(t *testing.T) {
 	for name, value := range shapes {
 		for _, source := range []claims.Source{claims.JWT, claims.Answer} {
@@ -170,8 +171,8 @@ func TestTimes(t *testing.T) {
 	const lastSecond = 253402300799
 	for _, tt := range []struct {
 		text string
-		jwt  int64 // the expected time in a JWT; -1 if the value is refused
-		also bool  // whether the value may be a string in an Answer
+		jwt  int64 // jwt is the expected time in a JWT; -1 means that the value is refused
+		also bool  // also says whether the value may be a string in an introspection response
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},
@@ -282,7 +283,8 @@ func TestScopes(t *testing.T) {
 	require.True(t, set.ScopeIsList)
 }
 
-// The lists of a Set share an array. Appending to one list must not change another.
+// The lists of a Set share one array. A caller that appends to one list must not change another
+// list.
 func TestListsDoNotOverlap(t *testing.T) {
 	for n := range 12 {
 		for m := range 12 {
@@ -341,7 +343,7 @@ func TestFind(t *testing.T) {
 		_, ok := set.Find(name)
 		require.False(t, ok, name)
 	}
-	// texts that Parse refuses
+	// Parse refuses the texts in this list.
 	for _, broken := range []string{``, `{`, `{"b":`, `{"b":x,"a":1}`, `[]`} {
 		_, ok := (&claims.Set{Raw: broken}).Find("a")
 		require.False(t, ok, broken)

@@ -46,20 +46,22 @@ type claim struct {
 	name string
 	bit  Member
 	form form
-	// text returns the field for the value, if the form is aString or aLenientString.
+	// text returns the field of the Set for the value, if the form is aString or aLenientString.
 	text  func(*Set) *string
-	date  func(*Set) *int64 // returns the field for the value, if the form is aDate
-	place uint8             // the index in Set.places, if the form is aPlace
+	date  func(*Set) *int64 // date returns the field of the Set for the value, if the form is aDate
+	place uint8             // place is the index of the claim in Set.places, if the form is aPlace
 }
 
 // form says how the value of a claim is read.
 type form uint8
 
 const (
-	aPlace         form = iota // any type: only the place of the value is stored
-	aString                    // another type is an error
-	aLenientString             // a value of another type counts as ""
-	// A NumericDate (RFC 7519, section 2); in an Answer it may be a string of digits.
+	// with this form, a value may have any type, and only its place is stored
+	aPlace         form = iota
+	aString             // with this form, a value that is not a string is an error
+	aLenientString      // with this form, a value that is not a string counts as ""
+	// With this form, a value is a NumericDate (RFC 7519, section 2). In an introspection response
+	// it may also be a string of digits.
 	aDate
 	audience
 	scope
@@ -106,7 +108,8 @@ func row(c claim) Member {
 // slots finds the row of a claim by a hash of its name, without collisions: init chooses a factor
 // with which no two names have the same slot.
 var (
-	slots      [128]uint8 // the number of the row, beginning with 1; 0 if the slot is free
+	// a slot contains the number of a row, counted from 1, or 0 if the slot is free
+	slots      [128]uint8
 	slotFactor uint32
 )
 
@@ -143,7 +146,7 @@ func slotOf(name string) uint32 {
 	return h * slotFactor >> 25
 }
 
-// find returns the row of a name, or nil.
+// find returns the row of the claim with this name, or nil if the table has no such claim.
 func find(name string) *claim {
 	if name == "" {
 		return nil
@@ -155,5 +158,5 @@ func find(name string) *claim {
 	return &rows[i-1]
 }
 
-// rowOf returns the row of the claim with the bit m.
+// rowOf returns the row of the table whose bit is m.
 func rowOf(m Member) *claim { return &rows[bits.TrailingZeros32(uint32(m))] }

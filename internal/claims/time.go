@@ -8,8 +8,8 @@ import (
 // lastSecond is the end of the year 9999. A later time is refused as a mistake.
 const lastSecond = 253402300799
 
-// maxDigits is the largest length of a time. A longer number would take too much time to convert,
-// because the cost grows faster than the length.
+// maxDigits is the largest number of characters of a time. To convert a longer number would take
+// too much time, because the cost grows faster than the length.
 const maxDigits = 600
 
 // Time reads a NumericDate (RFC 7519, section 2), without its fraction.
@@ -45,7 +45,8 @@ func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
-		// An exponent beyond int becomes the largest or the smallest int.
+		// If the exponent is too large for the type int, Atoi returns the largest or the smallest
+		// int.
 		exponent, _ = strconv.Atoi(text[at+1:])
 		if exponent > maxDigits || exponent < -maxDigits {
 			if exponent > 0 && strings.Trim(mantissa, "-0.") != "" {
@@ -68,8 +69,8 @@ func whole(text string) string {
 	return digits + strings.Repeat("0", point-len(digits))
 }
 
-// seconds reads a time of ten digits, which is how all issuers write times today. ok is false for
-// any other form.
+// seconds reads a time of exactly ten digits, which is the form that all issuers write today. ok is
+// false for a time in any other form.
 func (d *Decoder) seconds() (n int64, ok bool) {
 	const digits = 10
 	if len(d.s)-d.i <= digits || d.s[d.i] == '0' {
@@ -86,5 +87,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // the number is longer
+	return 0, false // after ten digits, the number goes on
 }

@@ -10,7 +10,7 @@ func (d *Decoder) number() (string, bool) {
 		return "", false
 	}
 	if d.i >= len(d.s) || d.s[d.i] <= ',' || d.s[d.i] >= ']' && d.s[d.i] != 'e' {
-		return d.s[start:d.i], true // the number has neither a fraction nor an exponent
+		return d.s[start:d.i], true // this number has neither a fraction nor an exponent
 	}
 	if d.eat('.') && !d.digits() {
 		return "", false
@@ -34,9 +34,9 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// list reads an array of strings, or one string. It stores the strings in room if they fit, and
-// returns the unused part of room as rest. If words is true, a single string is split at each
-// space.
+// list reads an array of strings, or one string. It stores the strings in the memory room if room
+// is large enough, and returns the unused part of room as rest. If words is true, a single string
+// is split at each space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
@@ -59,7 +59,7 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	if !d.eat('[') {
 		return nil, room, false
 	}
-	// An estimate, because strings may contain brackets and commas.
+	// This number is an estimate, because the strings may contain commas and brackets.
 	inside, _, _ := strings.Cut(d.s[d.i:], "]")
 	list = d.grown(room, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
@@ -95,7 +95,7 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// taken returns a complete list, and the part of room that the list does not use.
+// taken returns a complete list, and the part of the memory room that the list does not use.
 func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false
@@ -106,7 +106,7 @@ func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// skip reads any value without storing it. It refuses a value that is not strict JSON.
+// skip reads any value and does not store it. It refuses a value that is not strict JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {
 		return false

@@ -13,9 +13,10 @@ import (
 
 // algorithm is a supported signature algorithm.
 type algorithm struct {
-	name      string
-	kty, crv  string // the type and the curve of its keys
-	signature int    // the length of a signature in bytes; 0 means the length of the modulus
+	name     string
+	kty, crv string // kty and crv are the type and the curve of the keys of this algorithm
+	// signature is the length of a signature in bytes; 0 means the length of the RSA modulus
+	signature int
 	hash      crypto.Hash
 	pss       bool
 }
@@ -38,7 +39,7 @@ var algorithms = func() map[string]*algorithm {
 	} {
 		table[a.name] = &a
 	}
-	// The second name of the algorithm (RFC 9864, section 2.2), which also names the curve.
+	// Ed25519 is the second name of EdDSA with this curve (RFC 9864, section 2.2).
 	table["Ed25519"] = table["EdDSA"]
 	return table
 }()
@@ -46,25 +47,25 @@ var algorithms = func() map[string]*algorithm {
 // Known reports whether an algorithm is supported.
 func Known(name string) bool { return algorithms[name] != nil }
 
-// Algorithms returns the names of the allow-list, sorted.
+// Algorithms returns the sorted names of all supported algorithms.
 func Algorithms() []string { return slices.Sorted(maps.Keys(algorithms)) }
 
-// Among reports whether names contains the supported algorithm name. EdDSA and Ed25519 are two
-// names of one algorithm, so Among returns true for both names if names contains one of them.
+// Among reports whether the list names contains the supported algorithm name. EdDSA and Ed25519 are
+// two names of one algorithm, so each of them also matches the other.
 func Among(names []string, name string) bool {
 	a := algorithms[name]
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that is signed, with its SHA-256. The key of the cache is computed from this
-// SHA-256 too.
+// signed is the text that the issuer has signed, together with its SHA-256 hash. The key of the
+// token in the cache is computed from the same hash.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
-// digest returns the hash that the algorithm signs. For a hash longer than SHA-256 it uses the
-// memory of buf.
+// digest returns the hash of the text that the algorithm signs. If that hash is longer than
+// SHA-256, digest writes it into the memory of buf.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -85,7 +86,7 @@ func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		if a.pss { // RFC 7518, section 3.5: the salt has the length of the hash
+		if a.pss { // the salt of a PSS signature is as long as the hash (RFC 7518, section 3.5)
 			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 			return rsa.VerifyPSS(key, a.hash, a.digest(in, &buf), signature, &options) == nil
 		}
@@ -100,7 +101,8 @@ func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	return false
 }
 
-// maxDER is the longest result of appendDER: two numbers of P-521, each with a zero byte in front.
+// maxDER is the length of the longest result of appendDER: of two P-521 numbers, each with a zero
+// byte in front.
 const maxDER = 3 + 2*(2+1+66)
 
 // appendDER appends the numbers r and s of an ECDSA signature in the form that crypto/ecdsa needs:
@@ -114,7 +116,7 @@ func appendDER(b, r, s []byte) []byte {
 	}
 	b = append(b, byte(n))
 	for _, number := range [...][]byte{r, s} {
-		sign := number[0] >> 7 // a zero byte in front keeps the ASN.1 integer positive
+		sign := number[0] >> 7 // without this zero byte, the ASN.1 integer would be negative
 		b = append(b, 0x02, byte(len(number))+sign)
 		if sign == 1 {
 			b = append(b, 0)

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// The errors of a token whose header or signature is not usable.
+// These errors say that the header or the signature of a token can't be used.
 var (
 	ErrMalformed = errors.New("not a JWS in compact form")
 	ErrHeader    = errors.New("header requires an extension that is not supported")
@@ -26,19 +26,20 @@ var (
 // section 3.10).
 type Header struct {
 	Algorithm  string
-	KeyID      string // kid, or ""
-	Thumbprint string // x5t, or ""
-	Type       string // typ in lower case, without the prefix application/
+	KeyID      string // KeyID is the member kid, or "" if there is none
+	Thumbprint string // Thumbprint is the member x5t, or "" if there is none
+	Type       string // Type is the member typ in lower case, without the prefix application/
 	HasType    bool
 }
 
 const (
-	maxHeader = 8 << 10 // bytes of the encoded segment, which may contain a certificate chain
+	// maxHeader is the largest length of the encoded header, which may contain a certificate chain
+	maxHeader = 8 << 10
 	maxKeyID  = 512
 )
 
-// encoding refuses a text with padding. It also refuses a text whose unused bits are not zero. It
-// ignores line breaks, so callers must refuse a text with line breaks before they decode it.
+// encoding is base64url without padding. Its decoder refuses a text whose unused bits are not zero.
+// The decoder ignores line breaks, so callers must refuse a text with line breaks before.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -71,7 +72,7 @@ func ParseHeader(segment string) (*Header, error) {
 		switch name {
 		case "alg":
 			if h.Algorithm, ok = m.String(); !ok {
-				_, ok = m.Raw() // an alg that is not a string counts as missing
+				_, ok = m.Raw() // if alg is not a string, it counts as missing
 			} else {
 				ok = h.Algorithm != ""
 			}
@@ -86,7 +87,8 @@ func ParseHeader(segment string) (*Header, error) {
 			var content string
 			content, ok = word(&m)
 			if strings.Contains(mediaType(content), "jwt") {
-				supported = false // cty marks a token inside a token
+				// a token with cty contains another token, and such tokens are not supported
+				supported = false
 			}
 		case "crit", "b64", "zip", "enc":
 			supported = false
@@ -109,7 +111,7 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// word reads a string that is not empty and not too long.
+// word reads a string that is neither empty nor too long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID

@@ -100,7 +100,7 @@ func TestAlgorithmThatIsNotAString(t *testing.T) {
 }
 
 func TestHeaderIsBounded(t *testing.T) {
-	sized := func(n int) string { // 6 KiB have 8 KiB when encoded
+	sized := func(n int) string { // 6 KiB of JSON are 8 KiB in base64url
 		const frame = `{"alg":"RS256","x5c":["` + `"]}`
 		return b64([]byte(`{"alg":"RS256","x5c":["` + strings.Repeat("A", n-len(frame)) + `"]}`))
 	}
@@ -177,14 +177,14 @@ func TestHeadersConcurrently(t *testing.T) {
 	require.Equal(t, 256, count, "all headers up to the bound are stored")
 }
 
-// FuzzHeader compares ParseHeader with encoding/json: both must read the same members from a header
-// that ParseHeader accepts.
+// FuzzHeader compares ParseHeader with encoding/json. From a header that ParseHeader accepts, both
+// must read the same members.
 func FuzzHeader(f *testing.F) {
 	for _, tt := range headers {
 		f.Add([]byte(tt.text))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		// Random bytes are rarely base64url, so most inputs are encoded below.
+		// Random bytes are rarely valid base64url. So the test encodes most inputs itself.
 		_, _ = jose.ParseHeader(string(raw))
 		if cut, ok := jose.Split(string(raw)); ok {
 			_, _ = cut.Payload()

@@ -18,17 +18,20 @@ import (
 
 // Key is a public key of a key set.
 type Key struct {
-	id, x5t   string
-	algorithm *algorithm // the alg of the key; nil allows every algorithm that fits its type
+	id, x5t string
+	// algorithm is the alg of the key; nil allows every algorithm that is possible for the type of
+	// the key
+	algorithm *algorithm
 	kty, crv  string
-	size      int // the length of an RSA modulus, in bytes
+	size      int // size is the length of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // a hash of the numbers and names of the key
+	print     [sha256.Size]byte // print is a hash of the numbers and the names of the key
 }
 
 const (
 	minModulus = 2048 / 8
-	maxModulus = 8192 / 8 // with a larger modulus, each forged token would cost much time
+	// with a larger modulus, the check of each forged token would take too long
+	maxModulus = 8192 / 8
 )
 
 // fits reports whether the key can verify signatures of the algorithm a: whether its type, its
@@ -56,8 +59,9 @@ var jwkNames = []string{
 
 var registeredJWK = claims.NewNames(jwkNames...)
 
-// parseKey parses one key of a set. It ignores certificates: identity servers publish expired and
-// self-signed ones. A key is trusted because it is in the issuer's key set.
+// parseKey parses one key of a set. It ignores the certificates of the key, because identity
+// servers publish expired and self-signed certificates. A key is trusted because it is in the
+// issuer's key set.
 func parseKey(text string) (*Key, error) {
 	m := make(map[string]string)
 	var operations []string
@@ -100,7 +104,8 @@ func parseKey(text string) (*Key, error) {
 		if k.algorithm = algorithms[alg]; k.algorithm == nil {
 			return nil, errors.New("algorithm is not on the allow-list")
 		}
-		// One name for both names of an algorithm, so that print is the same.
+		// EdDSA and Ed25519 become one name, so that the hash of the key does not depend on the
+		// name.
 		named = k.algorithm.name
 	}
 	if err := k.material(m); err != nil {
@@ -114,7 +119,8 @@ func parseKey(text string) (*Key, error) {
 	return k, nil
 }
 
-// CheckKey returns why [ParseKeySet] skips a key, or nil if the key can be used.
+// CheckKey returns the reason why [ParseKeySet] would skip a key. It returns nil if the key can be
+// used.
 func CheckKey(text string) error {
 	_, err := parseKey(text)
 	return err
@@ -127,15 +133,15 @@ var allAlgorithms = func() (all []*algorithm) {
 	return all
 }()
 
-// coordinates are the lengths of x and y in bytes, by curve.
+// coordinates maps the name of each curve to the length of the coordinates x and y in bytes.
 var coordinates = map[string]int{"P-256": 32, "P-384": 48, "P-521": 66}
 
-// isSigned reports whether number begins with a zero byte, and its next byte has the highest bit
-// set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1). The value of the
-// number does not change.
+// isSigned reports whether number is written with a zero byte in front only because its first bit
+// is set. Some libraries write a modulus in this form (RFC 7518, section 6.3.1.1). The zero byte
+// does not change the value of the number.
 func isSigned(number []byte) bool { return len(number) > 1 && number[1] >= 0x80 }
 
-// material builds the public key from the numbers of a JWK.
+// material builds the public key from the numbers in a JWK.
 func (k *Key) material(m map[string]string) error {
 	var want []string
 	switch k.kty {
@@ -155,13 +161,14 @@ func (k *Key) material(m map[string]string) error {
 		switch {
 		case m[name] == "" || name != "crv" && err != nil:
 			return fmt.Errorf("member %q is missing or malformed", name)
-		// RFC 7518, section 2: Base64urlUInt has no leading zero.
+		// A number has no zero bytes in front (Base64urlUInt in RFC 7518, section 2).
 		case k.kty == "RSA" && value[0] == 0 && !(name == "n" && isSigned(value)):
 			return fmt.Errorf("member %q begins with a zero octet", name)
-		// RFC 7518, section 6.2.1.2.
+		// A coordinate has the full length of the curve (RFC 7518, section 6.2.1.2).
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
-		case name == "e" && len(value) > 4: // jwx would ignore the first bytes
+		case name == "e" && len(value) > 4:
+			// if a coordinate is too long, jwx would ignore its first bytes
 			return errors.New("RSA exponent is too large")
 		}
 	}

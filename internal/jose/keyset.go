@@ -117,17 +117,17 @@ func (s *KeySet) Hash() string {
 	return hex.EncodeToString(hash[:])
 }
 
-// Contains reports whether the set contains the key k: a key with the same numbers and names.
+// Contains reports whether the set contains a key with the same numbers and names as the key k.
 func (s *KeySet) Contains(k *Key) bool {
 	_, ok := s.prints[k.print]
 	return ok
 }
 
-// Find returns the keys that may have signed a token with the header h. If h has a kid, these are
-// the keys with that kid. If no key has that kid, these are the keys with the certificate
-// thumbprint in h, because some identity servers rename their keys. If h has neither, these are all
-// keys that fit the algorithm. known is false if h names a key that the set does not contain; a
-// newer set may contain this key.
+// Find returns the keys of the set that may have signed a token with the header h. If h has a kid,
+// Find returns the keys with this kid. If the set has no such key, it returns the keys with the
+// certificate thumbprint in h, because some identity servers rename their keys. If h has neither a
+// kid nor a thumbprint, it returns all keys that fit the algorithm. known is false if h names a key
+// that the set does not contain; a newer set may contain this key.
 func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	a := algorithms[h.Algorithm]
 	if a == nil {

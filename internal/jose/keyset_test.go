@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus returns an odd number with this number of bits. It need not be a product of two primes,
-// because no test factors it.
+// modulus returns an odd number with the given number of bits. The number need not be a product of
+// two primes, because no test factors it.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -30,7 +30,7 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped returns the coordinate y of a key with one bit changed. The point is then not on the
+// flipped returns the coordinate y of a key with one bit changed, so that the point is not on the
 // curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
@@ -38,8 +38,8 @@ func flipped(private *ecdsa.PrivateKey) string {
 	return b64(point[len(point)/2+1:])
 }
 
-// zeroFirst returns a number of the key with a zero byte in front. RFC 7518 forbids this form,
-// although the value does not change.
+// zeroFirst returns a number of the key with an additional zero byte in front. RFC 7518 forbids
+// this form, although the value is the same.
 func zeroFirst(private any, member string) string { return zeroesFirst(1, private, member) }
 
 func zeroesFirst(n int, private any, member string) string {
@@ -48,7 +48,8 @@ func zeroesFirst(n int, private any, member string) string {
 	return b64(append(make([]byte, n), must(base64.RawURLEncoding.DecodeString(m[member]))...))
 }
 
-// cutZero returns an EC key whose x begins with a zero byte, and leaves out that byte.
+// cutZero creates an EC key whose coordinate x begins with a zero byte, and returns the key without
+// this byte.
 func cutZero() string {
 	for {
 		private := must(ecdsa.GenerateKey(p256().Curve, rand.Reader))
@@ -196,7 +197,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A bad key does not affect the other keys of a set, wherever it is in the set.
+// A bad key does not affect the other keys of a set. The test puts the bad key at every place in
+// the set.
 func TestUnusableKeysAreSkipped(t *testing.T) {
 	good := jwk(p256b(), members{"kid": "good"})
 	token := issue(p256b(), members{"alg": "ES256", "kid": "good"})
@@ -256,8 +258,8 @@ func TestParseKeySetRefuses(t *testing.T) {
 	require.Equal(t, 1, s.Len())
 }
 
-// tryIssue returns a token that is signed with the key. ok is false if the key does not fit the
-// algorithm.
+// tryIssue returns a token that is signed with the key. ok is false if the algorithm is not
+// possible for the key.
 func tryIssue(private any, algorithm string) (token string, ok bool) {
 	k, isEC := private.(*ecdsa.PrivateKey)
 	if isEC != (algorithm[0] == 'E') || isEC && (algorithm != "ES256" || k.Curve != p256().Curve) {
@@ -266,7 +268,8 @@ func tryIssue(private any, algorithm string) (token string, ok bool) {
 	return issue(private, members{"alg": algorithm}), true
 }
 
-// FuzzKeySet adds a random key to a good one. If the set is valid JSON, the good key must be found.
+// FuzzKeySet adds a random key to a set with a good key. If the set is valid JSON, the good key
+// must be found.
 func FuzzKeySet(f *testing.F) {
 	for _, keys := range []map[string]string{usableKeys(), unusableKeys()} {
 		for _, name := range slices.Sorted(maps.Keys(keys)) {
@@ -293,8 +296,8 @@ func FuzzKeySet(f *testing.F) {
 					return nil
 				})
 			})
-			// In these cases the text is not UTF-8, has half of a surrogate pair, or is nested too
-			// deeply.
+			// The key set is refused in these cases: the text is not UTF-8, has half of a surrogate
+			// pair, or is nested too deeply.
 			if strict != nil {
 				require.Error(t, err)
 				continue

@@ -19,16 +19,16 @@ import (
 type Signer struct {
 	key    crypto.Signer
 	public JWK
-	header string // the first segment of each token
+	header string // header is the first segment of each token
 }
 
-// JWK is a public key in the form of a key set (RFC 7517; RFC 8037 for Ed25519).
+// JWK is a public key in the form in which a key set contains it (RFC 7517; RFC 8037 for Ed25519).
 type JWK struct {
 	Type      string `json:"kty"`
 	Curve     string `json:"crv"`
 	X         string `json:"x"`
 	Y         string `json:"y,omitempty"`
-	ID        string `json:"kid"` // the thumbprint of the key (RFC 7638)
+	ID        string `json:"kid"` // ID is the thumbprint of the key (RFC 7638)
 	Use       string `json:"use"`
 	Algorithm string `json:"alg"`
 }
@@ -64,7 +64,8 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	}
 	signature, err := s.key.Sign(rand.Reader, message, hash)
 	if err != nil {
-		// The text of the error is replaced, because this text may contain the name of a key store.
+		// The error of the key gets another text, because its own text may contain the name of a
+		// key store.
 		return "", errors.New("signing key: Sign failed")
 	}
 	if isECDSA {
@@ -87,7 +88,8 @@ func publicJWK(public crypto.PublicKey) (JWK, error) {
 		if p.Curve != elliptic.P256() {
 			return JWK{}, errors.New("is not of curve P-256")
 		}
-		point, err := p.Bytes() // the byte 4, and then x and y
+		// an uncompressed point is the byte 4, the coordinate x and the coordinate y
+		point, err := p.Bytes()
 		if err != nil {
 			return JWK{}, errors.New("is not a point of its curve")
 		}
@@ -108,7 +110,7 @@ func publicJWK(public crypto.PublicKey) (JWK, error) {
 }
 
 // joinDER converts an ES256 signature from ASN.1 into the form of a JWS: its two numbers at full
-// length (RFC 7518, section 3.4). appendDER is the inverse.
+// length (RFC 7518, section 3.4). appendDER does the opposite.
 func joinDER(signature []byte) ([]byte, error) {
 	var v struct{ R, S *big.Int }
 	rest, err := asn1.Unmarshal(signature, &v)

@@ -47,7 +47,7 @@ func TestSignedTokensVerify(t *testing.T) {
 	}
 }
 
-// RFC 8037 contains a key in appendix A.2 and its thumbprint in appendix A.3.
+// RFC 8037 contains a key in appendix A.2, and the thumbprint of this key in appendix A.3.
 func TestPublicIsStandard(t *testing.T) {
 	t.Parallel()
 	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
@@ -76,7 +76,7 @@ func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	}
 }
 
-// broken is a key whose key store fails or returns malformed signatures.
+// broken is a private key whose key store returns an error or a malformed signature.
 type broken struct {
 	public    crypto.PublicKey
 	signature []byte
@@ -87,11 +87,11 @@ func (b broken) Public() crypto.PublicKey { return b.public }
 
 func (b broken) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return b.signature, b.err }
 
-// Sign returns an error for every signature that is not an ES256 signature. The error contains no
-// text of the key store.
+// If the key store returns something other than an ES256 signature, Sign returns an error. The
+// error contains no text of the key store.
 func TestSignWithBrokenKey(t *testing.T) {
 	t.Parallel()
-	// The number R has 257 bits.
+	// This number R has 257 bits, so it is too long.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, key := range map[string]broken{
 		"error":         {err: errors.New("dial https://vault.internal: refused")},

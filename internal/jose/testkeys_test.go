@@ -24,8 +24,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// These keys are generated once for all tests, because an RSA key takes long under the race
-// detector.
+// These keys are generated once and used by all tests, because it takes long to generate an RSA key
+// under the race detector.
 var (
 	rsaKey  = once(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
 	rsaKey2 = once(func() *rsa.PrivateKey { return must(rsa.GenerateKey(rand.Reader, 2048)) })
@@ -49,8 +49,8 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 type members map[string]any
 
-// jwk returns the public key of private as a JWK, with some members changed. A change to nil
-// removes the member.
+// jwk returns the public key of private as a JWK, after it has changed some members. The new value
+// nil removes a member.
 func jwk(private any, changes ...members) string {
 	m := members{}
 	switch k := private.(type) {
@@ -105,7 +105,7 @@ func sign(private any, algorithm, input string) []byte {
 	panic(fmt.Sprintf("no signer for %T", private))
 }
 
-// issue returns a token with this header, signed with the key.
+// issue returns a token with the given header, signed with the key.
 func issue(private any, header members) string {
 	input := b64(must(json.Marshal(header))) + "." + b64([]byte(`{"sub":"alice"}`))
 	return input + "." + b64(sign(private, header["alg"].(string), input))

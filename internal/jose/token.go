@@ -10,7 +10,7 @@ import (
 // Token is a compact JWS that was split at its dots, but not verified.
 type Token struct {
 	text          string
-	first, second int // the indexes of the two dots
+	first, second int // first and second are the indexes of the two dots
 }
 
 // Split splits a token into its segments. It returns false if there are not exactly three.
@@ -34,7 +34,7 @@ func Split(token string) (Token, bool) {
 // text is an opaque token that happens to contain two dots.
 func (t Token) Looks() bool { return LooksLikeObject(t.Header()) }
 
-// IsJWT reports whether text has three segments and the first one looks like a JOSE header.
+// IsJWT reports whether text has three segments and the first segment looks like a JOSE header.
 func IsJWT(text string) bool {
 	token, ok := Split(text)
 	return ok && token.Looks()
@@ -43,7 +43,8 @@ func IsJWT(text string) bool {
 // LooksLikeObject reports whether text begins like a JSON object in base64url. White space before
 // the object is legal (RFC 8259, section 2).
 func LooksLikeObject(text string) bool {
-	if len(text) >= 2 && text[0] == 'e' { // the usual case: "e" begins the encoding of "{"
+	// in most tokens, the first character is "e", with which the encoding of "{" begins
+	if len(text) >= 2 && text[0] == 'e' {
 		c := text[1]
 		return c >= 'w' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 	}
@@ -91,7 +92,8 @@ func (t Token) Header() string { return t.text[:t.first] }
 // Signed returns the text that is signed: the first two segments with the dot between them.
 func (t Token) Signed() string { return t.text[:t.second] }
 
-// scratch is memory for decoding one token. A pool of them avoids an allocation for each token.
+// scratch is memory in which one token is decoded. The memory comes from a pool, so that a token
+// needs no allocation.
 type scratch struct{ input, decoded []byte }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -105,7 +107,8 @@ func (s *scratch) free() {
 	}
 }
 
-// decode decodes base64url. It refuses every text that is not the canonical form.
+// decode decodes base64url. It refuses a text that no encoder would write, for example with unused
+// bits that are not zero.
 func (s *scratch) decode(segment string) ([]byte, bool) {
 	if strings.IndexByte(segment, '\n') >= 0 || strings.IndexByte(segment, '\r') >= 0 {
 		return nil, false
@@ -140,14 +143,14 @@ func decodeText(segment string) (string, bool) {
 // Signature returns the third segment, in base64url.
 func (t Token) Signature() string { return t.text[t.second+1:] }
 
-// Hashed is a token with the hash of its signed part. The cache key and the verification both need
-// that hash.
+// Hashed is a token together with the hash of its signed part. Both the key of the token in the
+// cache and the verification need this hash.
 type Hashed struct {
 	Token
-	Sum [sha256.Size]byte // the SHA-256 of Token.Signed
+	Sum [sha256.Size]byte // Sum is the SHA-256 of Token.Signed
 }
 
-// Hash hashes the signed part.
+// Hash computes the hash of the signed part of the token.
 func (t Token) Hash() *Hashed {
 	s := scratches.Get().(*scratch)
 	defer s.free()
@@ -169,7 +172,8 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signed{sum: &t.Sum}
-	if a.hash != crypto.SHA256 { // Sum is a SHA-256, so other algorithms need the text itself
+	// Sum is a SHA-256, so an algorithm with another hash needs the signed text itself
+	if a.hash != crypto.SHA256 {
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input
 	}

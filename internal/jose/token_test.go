@@ -60,7 +60,7 @@ func TestPayload(t *testing.T) {
 	}
 }
 
-// notCanonical are texts that some decoders accept although they are not canonical base64url.
+// notCanonical lists texts that are not canonical base64url, but that some decoders accept.
 var notCanonical = map[string]string{
 	"padding": "YQ==", "padding alone": "=", "stray bits": "YR", "more stray bits": "YWJ9YWJ9YX", "one character": "Y",
 	"one character more": "YWJjZ", "line feed": "YW\nJj", "line feed at the end": "YWJj\n", "carriage return": "YW\rJj",
@@ -119,7 +119,9 @@ func TestVerify(t *testing.T) {
 				_, err := split(t, cut[0]+"."+cut[1]+"."+b64(forged)).Hash().Verify(algorithm, keys)
 				require.ErrorIs(t, err, jose.ErrSignature, "bit flipped in byte %d", i)
 				if i == 3 && len(signature) > 200 {
-					break // an RSA signature is long and slow to check, so four bytes are enough
+					// an RSA signature is long and takes long to check, so the test changes only
+					// four of its bytes
+					break
 				}
 			}
 			for name, forged := range map[string]string{
@@ -142,7 +144,7 @@ func TestVerify(t *testing.T) {
 			_, err = split(t, token).Hash().Verify(algorithm, nil)
 			require.ErrorIs(t, err, jose.ErrSignature, "no keys")
 
-			// The right key does not verify a token whose header names another algorithm.
+			// The right key must not verify a token whose header names another algorithm.
 			for _, other := range []string{
 				"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "none", "", "HS256",
 				"ES256K", "Ed25519", "rs256", "RS1",
@@ -156,8 +158,8 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// RFC 9864 gives EdDSA with Ed25519 the second name "Ed25519". A token may use one name and its key
-// the other.
+// RFC 9864 gives EdDSA with Ed25519 the second name "Ed25519". The token may use one of the names
+// while the key has the other name.
 func TestTwoNamesOfOneAlgorithm(t *testing.T) {
 	names := []string{"EdDSA", "Ed25519"}
 	for _, inToken := range names {
@@ -204,8 +206,8 @@ func TestKnown(t *testing.T) {
 	}
 }
 
-// An attacker could use the public key as the secret of an HMAC. HMACs are not supported, so such a
-// token is refused.
+// If HMACs were supported, an attacker could sign a token with an HMAC whose secret is the public
+// key. Such a token is refused.
 func TestSymmetricConfusion(t *testing.T) {
 	s := parse(t, jwk(rsaKey(), members{"kid": "k"}))
 	keys, _ := s.Find(&jose.Header{Algorithm: "RS256", KeyID: "k"})
@@ -213,7 +215,8 @@ func TestSymmetricConfusion(t *testing.T) {
 	require.ErrorIs(t, err, jose.ErrSignature)
 }
 
-// An ECDSA signature is r and s at full length (RFC 7518, section 3.4). Other forms are refused.
+// An ECDSA signature consists of the numbers r and s at full length (RFC 7518, section 3.4).
+// Signatures of any other form are refused.
 func TestECDSASignatureForms(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		t.Run(algorithm, func(t *testing.T) {
@@ -245,8 +248,8 @@ func TestECDSASignatureForms(t *testing.T) {
 	}
 }
 
-// The numbers of an ECDSA signature have different lengths. If one length were handled wrongly, one
-// token in some hundreds would be refused.
+// The numbers r and s of an ECDSA signature can be shorter than usual. If a short number were
+// handled wrongly, one of some hundred tokens would be refused.
 func TestECDSASignaturesOfAllLengths(t *testing.T) {
 	for algorithm, private := range map[string]*ecdsa.PrivateKey{"ES256": p256(), "ES384": p384(), "ES512": p521()} {
 		keys, _ := parse(t, jwk(private)).Find(&jose.Header{Algorithm: algorithm})
@@ -307,8 +310,8 @@ func TestVerifyReturnsTheKeyThatSigned(t *testing.T) {
 	}
 }
 
-// Buffers come from a pool. Neither a token of another goroutine nor an earlier, longer token may
-// change a result.
+// The buffers come from a pool. Neither the token of another goroutine nor an earlier, longer token
+// may change the result.
 func TestScratchIsNotShared(t *testing.T) {
 	huge := "h." + b64([]byte(strings.Repeat("x", 300<<10))) + ".s"
 	s := parse(t, jwk(p256()))

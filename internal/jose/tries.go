@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// FreeTries is the number of keys with which every token may be verified.
+// FreeTries is the number of keys with which any token may be verified, without the limit that
+// MoreTries sets.
 const FreeTries = 4
 
 // MoreTries is the number of further verifications that all bad tokens of one second may cost
@@ -21,7 +22,7 @@ const MoreTries = 256
 // ones are never tried. The zero value is ready to use.
 type Tries struct {
 	mu    sync.Mutex
-	since time.Time // when the current second began
+	since time.Time // since is when the current second began
 	used  int
 }
 
@@ -47,7 +48,7 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// Now can be earlier than since, if the request has waited for keys.
+	// now can be earlier than since, because the request may have waited for keys.
 	if now.Sub(t.since) >= time.Second {
 		t.since, t.used = now, 0
 	}
@@ -99,7 +100,7 @@ func (s *KeySet) Prefer(h *Header, k *Key) {
 			keys = append(keys, other)
 		}
 	}
-	// If this fails, another goroutine has moved a key at the same time. The next token of this key
-	// calls Prefer again.
+	// If CompareAndSwap fails, another goroutine has moved a key at the same time. The next token
+	// of this key calls Prefer again.
 	g.keys.CompareAndSwap(old, &keys)
 }

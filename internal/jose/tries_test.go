@@ -31,7 +31,7 @@ var selectors = map[string]members{
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// try verifies a token with Tries.Verify.
+// try verifies a token with Tries.Verify, and returns the error.
 func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)
@@ -88,7 +88,7 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	for n := range 100 { // an earlier now, like that of a request that has waited
+	for n := range 100 { // this time is earlier, as for a request that has waited
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++
 		}
