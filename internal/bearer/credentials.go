@@ -7,18 +7,19 @@ import "strings"
 // Kind says what kind of credentials an Authorization field contains.
 type Kind uint8
 
-// The kinds of credentials.
+// These constants are the kinds of credentials.
 const (
 	// Token is a token of an accepted scheme. Its characters are not checked: see IsToken68.
 	Token Kind = iota
-	None       // the field is missing
-	Other      // credentials of a scheme that is not accepted
-	// The field is repeated or too long, or RFC 6750, section 2.1, does not allow it.
+	None       // None means that the field is missing
+	Other      // Other means credentials of a scheme that is not accepted
+	// Malformed means that the field is repeated or too long, or that its syntax is wrong (RFC
+	// 6750, section 2.1).
 	Malformed
 )
 
-// The largest lengths of the text before a token. Without these limits, Parse would read a field of
-// a megabyte.
+// These are the largest lengths of the scheme and of the spaces in front of a token. Without these
+// limits, Parse would read a field of a megabyte.
 const (
 	maxScheme = 64
 	maxSpaces = 1024
@@ -26,12 +27,12 @@ const (
 
 // Credentials are the parsed content of an Authorization field.
 type Credentials struct {
-	Line string // the value of the field; "" if the field is missing or repeated
+	Line string // Line is the value of the field; "" if the field is missing or repeated
 	Kind Kind
 	// Scheme is the index of the scheme in the list of accepted schemes; 0 if the scheme is not
 	// accepted.
 	Scheme uint8
-	start  uint32 // the index in Line at which the token begins
+	start  uint32 // start is the index in Line at which the token begins
 }
 
 // Token returns the token. It returns "" if the Kind is not Token.
@@ -61,13 +62,16 @@ func Parse(lines []string, accepted []string, maxToken int) Credentials {
 		return Credentials{Kind: None}
 	}
 	if len(lines) > 1 {
-		return Credentials{Kind: Malformed} // two servers could choose different lines
+		// if the field is repeated, two servers could read different lines
+		return Credentials{Kind: Malformed}
 	}
 	line := lines[0]
 	scheme, place := accepted[0], 0
-	// Most clients write the first accepted scheme with these capital letters.
+	// Most clients write the first accepted scheme with exactly these upper-case and lower-case
+	// letters.
 	if !strings.HasPrefix(line, scheme) || len(line) == len(scheme) || line[len(scheme)] != ' ' {
-		// If the scheme is longer than maxScheme, the cut text equals no accepted scheme.
+		// A scheme that is longer than maxScheme is cut. The cut text does not equal any accepted
+		// scheme.
 		scheme, _, _ = strings.Cut(line[:min(len(line), maxScheme)], " ")
 		if !IsToken(scheme) {
 			return Credentials{Line: line, Kind: Malformed}
@@ -90,7 +94,8 @@ func Parse(lines []string, accepted []string, maxToken int) Credentials {
 	return c
 }
 
-// IsToken reports whether s is a token of RFC 9110, section 5.6.2.
+// IsToken reports whether s is a token as RFC 9110, section 5.6.2, defines this word: a name
+// without spaces and separators.
 func IsToken(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
@@ -107,8 +112,8 @@ func IsToken68(s string) bool {
 		n--
 	}
 	s = s[:n]
-	// Tokens are long. Reading eight characters at a time takes a third of the time that reading
-	// one at a time takes.
+	// Tokens are long. To read eight characters at a time takes a third of the time that a loop
+	// over single characters takes.
 	for ; len(s) >= 8; s = s[8:] {
 		if illegal[s[0]]|illegal[s[1]]|illegal[s[2]]|illegal[s[3]]|illegal[s[4]]|illegal[s[5]]|illegal[s[6]]|illegal[s[7]] != 0 {
 			return false

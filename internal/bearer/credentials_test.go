@@ -144,7 +144,8 @@ func TestParseLeavesTheToken(t *testing.T) {
 	}
 }
 
-// Every accepted scheme is parsed by the same rules. Upper and lower case are equal in its name.
+// Every accepted scheme is parsed by the same rules. The name of a scheme may have upper-case or
+// lower-case letters.
 func TestAcceptedSchemes(t *testing.T) {
 	schemes := []string{"Bearer", "DPoP"}
 	for line, want := range map[string]struct {
@@ -190,8 +191,8 @@ func TestSame(t *testing.T) {
 	}
 }
 
-// The test tries each byte inside a token, at its end, and in a scheme. The legal characters are
-// listed here a second time.
+// This test tries each byte inside a token, at the end of a token, and in a scheme. The test has
+// its own list of the legal characters.
 func TestAlphabets(t *testing.T) {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 	const token68, tchar = letters + "-._~+/", letters + "!#$%&'*+-.^_`|~"
@@ -214,7 +215,7 @@ func TestAlphabets(t *testing.T) {
 	require.True(t, bearer.IsScopeToken("https://api.example/read:all"))
 }
 
-// The grammars of RFC 9110, section 11.4, and RFC 6750, section 2.1, as regular expressions.
+// These regular expressions are the grammars of RFC 9110, section 11.4, and RFC 6750, section 2.1.
 var (
 	credentials = regexp.MustCompile(`^(?i:Bearer)( +)([A-Za-z0-9\-._~+/]+=*)\z`)
 	otherScheme = regexp.MustCompile("^([A-Za-z0-9!#$%&'*+\\-.^_`|~]{1,63}(?: |\\z)|[A-Za-z0-9!#$%&'*+\\-.^_`|~]{64})")

@@ -34,18 +34,18 @@ func Challenge(scheme string, params ...Param) string {
 	return b.String()
 }
 
-// The bounds of the parameters that Params returns.
+// These are the limits for the parameters that Params returns.
 const (
 	maxParams     = 8
 	maxParamName  = 64
 	maxParamValue = 512
 )
 
-// Params returns the parameters of m that a challenge can contain, in the order of their names: at
-// most 8, with names of at most 64 bytes and values of at most 512. It leaves out the reserved
-// names. It leaves out names that are not a token in lower case, because RFC 9110, section 11.2,
-// compares names without regard to case. It also leaves out empty values, and values with a
-// character that RFC 6750, section 3, does not allow.
+// Params returns the parameters of m that a challenge can contain, in the order of their names. It
+// returns at most 8 parameters, with names of at most 64 bytes and values of at most 512 bytes. It
+// leaves out the reserved names. It leaves out names that are not a token in lower case, because
+// RFC 9110, section 11.2, compares names without regard to case. It also leaves out empty values,
+// and values with a character that RFC 6750, section 3, does not allow.
 func Params(m map[string]string, reserved ...string) []Param {
 	if len(m) == 0 {
 		return nil

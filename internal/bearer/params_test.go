@@ -39,8 +39,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// reread parses a challenge (RFC 9110, section 11.2). It refuses escapes, because the package must
-// not write any.
+// reread parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an escaped
+// character, because package bearer must not write such a challenge.
 func reread(t *testing.T, challenge string) (params []bearer.Param) {
 	rest, ok := strings.CutPrefix(challenge, "Bearer")
 	require.True(t, ok)
@@ -75,7 +75,7 @@ func FuzzChallenge(f *testing.F) {
 			}
 			var legal strings.Builder
 			for _, c := range []byte(v) {
-				// These characters are legal in a value (RFC 6750, section 3).
+				// These characters are legal in the value of a parameter (RFC 6750, section 3).
 				if c == 0x20 || c == 0x21 || c >= 0x23 && c <= 0x5b || c >= 0x5d && c <= 0x7e {
 					legal.WriteByte(c)
 				}

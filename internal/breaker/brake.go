@@ -6,8 +6,9 @@ import (
 )
 
 const (
-	manyStumbles = 20                     // unusable responses without a good one in between
-	stumbleTime  = time.Second            // the least time from the first to the last of them
+	// so many unusable responses, without a good one in between, turn the brake on
+	manyStumbles = 20
+	stumbleTime  = time.Second            // the unusable responses must come over at least this time
 	brakeSpacing = 200 * time.Millisecond // the time between two calls while the brake is on
 )
 
@@ -15,17 +16,17 @@ const (
 //
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows calls down only after many errors
-// without a good response in between, and one good response releases it. Urgent calls have a brake
-// of their own: strangers can't make urgent calls, so strangers can't slow down urgent calls.
+// in a row. One good response ends this. Urgent calls have a brake of their own. Strangers can't
+// make urgent calls, so strangers can't slow down urgent calls.
 type brake struct {
 	mu    sync.Mutex
-	lanes [2]lane // of urgent calls, and of other calls
+	lanes [2]lane // the first lane is for urgent calls, and the second lane for all other calls
 }
 
 type lane struct {
-	stumbles int       // the number of unusable responses since the last good one
-	first    time.Time // when the first of these responses came
-	next     time.Time // when the next call may be made
+	stumbles int       // stumbles is the number of unusable responses since the last good response
+	first    time.Time // first is when the first of these unusable responses came
+	next     time.Time // next is when the next call may be made
 }
 
 func (b *brake) lane(urgent bool) *lane {
@@ -39,7 +40,8 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// admit returns how long a call must wait before it may be made, or 0.
+// admit returns how long a call must wait before it may be made. It returns 0 if the call need not
+// wait.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// rate makes 100 calls a second, for this number of seconds, and returns how many reached the
-// server.
+// rate makes 100 calls a second for the given number of seconds. It returns how many calls reached
+// the server.
 func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n
@@ -58,8 +58,7 @@ func TestBrake(t *testing.T) {
 	}
 }
 
-// If some calls make the server fail while others get good responses, the breaker delays none of
-// them.
+// If some calls make the server fail while other calls get good responses, no call is delayed.
 func TestStumblesAmongGoodResponses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)

@@ -1,7 +1,8 @@
-// Package breaker guards calls to a server that may fail. It bounds the number of calls at a time,
-// and tries a call again if that may help. It makes no call for a moment after the server was down
-// or asked callers to wait, and few calls while the server answers every call with an error. It is
-// the only package that imports the circuit breaker, and it does not know what is called.
+// Package breaker guards calls to a server that may fail. It limits how many calls run at the same
+// time, and repeats a failed call if that may help. After the server was down, or has asked callers
+// to wait, the package makes no call for a moment. While the server answers every call with an
+// error, it makes few calls. It is the only package that imports the circuit breaker. It does not
+// know what the calls are for.
 package breaker
 
 import (
@@ -34,14 +35,16 @@ type Verdict struct {
 
 // Settings of a Guard. All fields are required.
 type Settings struct {
-	MaxConcurrent int // the largest number of calls at a time
-	// Waiting is how many urgent calls may wait for a place, and how many other calls.
+	MaxConcurrent int // MaxConcurrent is the largest number of calls at the same time
+	// Waiting is the largest length of each of two queues: of the urgent calls that wait for a
+	// place, and of the other calls that wait.
 	Waiting int
-	// Timeout is the longest time of a call with its second attempt; 0 sets no limit besides ctx.
+	// Timeout is the longest time of a call, including its second attempt. If Timeout is 0, only
+	// the end of ctx limits this time.
 	Timeout  time.Duration
-	Failures uint32        // the server counts as down after this number of failures in a row
-	Pause    time.Duration // for how long no call is made after the server went down
-	Backoff  time.Duration // the time between a failed attempt and the second one
+	Failures uint32        // after so many failed calls in a row, the server counts as down
+	Pause    time.Duration // Pause is for how long no call is made after the server went down
+	Backoff  time.Duration // Backoff is the time between a failed attempt and the second attempt
 	// Judge returns the Verdict for the error of a call, which is not nil.
 	Judge func(error) Verdict
 }
@@ -64,7 +67,7 @@ func New(s Settings) *Guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
 		},
-		// An error that does not say that the server is down shows that it is up.
+		// If the error does not say that the server is down, the server has responded, so it is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -111,7 +114,8 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 	if again := g.try(ctx, urgent, call); !errors.Is(again, ErrOpen) {
 		return again
 	}
-	return err // the breaker opened after the first attempt; the error of that attempt says why
+	// after the first attempt, the breaker makes no more calls; return the error of that attempt
+	return err
 }
 
 func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context) error) error {
@@ -133,8 +137,8 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// note records the result of a call for the pause and the brake. It is called before the breaker
-// gets the result.
+// note records the result of a call for the pause and for the brake. The breaker gets the result
+// after that.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {

@@ -17,7 +17,7 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// asks is the error that a call returns if the server sent Retry-After.
+// asks is the error of a call to which the server responded with Retry-After.
 type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
@@ -110,8 +110,8 @@ func TestBreaker(t *testing.T) {
 		}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
-		// The breaker opened before the second attempt. The caller gets the error of the first
-		// attempt.
+		// After the first attempt, the breaker allows no second attempt. The caller gets the error
+		// of the first attempt.
 		do(errDown, 1, "open")
 		do(breaker.ErrOpen, 0, "open")
 		time.Sleep(999 * time.Millisecond)
@@ -123,14 +123,15 @@ func TestBreaker(t *testing.T) {
 		do(errDown, 1, "open")
 		time.Sleep(1001 * time.Millisecond)
 		s.answers = []error{errDislike}
-		do(errDislike, 1, "closed") // the server responded, so it is up
+		// the server responded, although with an error, so it is not down
+		do(errDislike, 1, "closed")
 		s.answers = []error{errDown}
 		do(errDown, 2, "closed")
 		do(errDown, 2, "closed")
 		s.answers = []error{errDislike}
 		do(errDislike, 1, "closed")
 		s.answers = []error{errDown}
-		do(errDown, 2, "closed") // the good response set the count of failures to 0
+		do(errDown, 2, "closed") // a good response set the count of failures to 0
 		do(errDown, 2, "closed")
 		do(errDown, 1, "open")
 	})
@@ -270,7 +271,7 @@ func TestPanicGivesTheSlotBack(t *testing.T) {
 // calls that wait is bounded.
 func TestUrgentComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newGuard(2) // two calls run at the same time, and 1000 may wait
+		g := newGuard(2) // the guard allows two calls at the same time, and 1000 calls may wait
 		call := func(context.Context) error { time.Sleep(time.Second); return nil }
 		var wg sync.WaitGroup
 		busy := 0
@@ -292,7 +293,8 @@ func TestUrgentComesFirst(t *testing.T) {
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		time.Sleep(500 * time.Millisecond) // the urgent call ended before the calls that arrived earlier
+		// by now, the urgent call has ended before the calls that arrived earlier
+		time.Sleep(500 * time.Millisecond)
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if err := g.Do(gone, true, call); !errors.Is(err, breaker.ErrBusy) {
@@ -300,7 +302,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		}
 		wg.Wait()
 		before = time.Now()
-		for range 2 { // all places are free again
+		for range 2 { // all places of the guard are free again
 			wg.Go(func() { _ = g.Do(t.Context(), false, call) })
 		}
 		wg.Wait()

@@ -12,7 +12,7 @@ type pause struct {
 	until time.Time
 }
 
-// extend makes the pause last until the given time, or longer if it already lasts longer.
+// extend makes the pause last at least until the given time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,7 +21,7 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// left returns how long the pause lasts from now on, or 0 if it is over.
+// left returns how long the pause still lasts. It returns 0 if the pause is over.
 func (p *pause) left(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// If a server sent Retry-After, it gets no call until that time is over. It then gets a single call
-// first.
+// If a server sent Retry-After, it gets no call until that time is over. After that it first gets a
+// single call.
 func TestRetryAfterIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -48,7 +48,7 @@ func TestRetryAfterIsKept(t *testing.T) {
 	})
 }
 
-// While the breaker is open, Wait returns the remaining time.
+// While the breaker makes no calls, Wait returns the time until the next call.
 func TestOpenTellsTheRemainingTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(4)
@@ -65,8 +65,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// Calls without a response may hold all places. While the breaker is open, another caller still
-// gets its error at once, because it does not wait for a place.
+// Calls without a response may occupy all places. A caller that comes while the breaker makes no
+// calls must not wait for a place: it gets its error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// places bounds the number of calls at a time. A call that finds no free place waits in one of two
-// queues: one for urgent calls and one for other calls. The queue of urgent calls gets a free place
-// first.
+// places limits how many calls run at the same time. A call that finds no free place waits in one
+// of two queues: one for urgent calls and one for all other calls. A free place goes to the queue
+// of urgent calls first.
 type places struct {
-	mu     sync.Mutex
-	free   int
-	queues [2]list.List // of chan struct{}; the queues of urgent calls and of other calls
-	bound  int          // the largest length of each queue
+	mu   sync.Mutex
+	free int
+	// the queues of urgent calls and of other calls; the elements are of type chan struct{}
+	queues [2]list.List
+	bound  int // bound is the largest length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
@@ -45,7 +46,8 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	select {
-	case <-turn: // the place came at the moment in which ctx ended, so the next call gets it
+	case <-turn:
+		// ctx ended at the moment in which this call got a place, so the next call gets the place
 		p.pass()
 	default:
 		queue.Remove(at)
@@ -60,7 +62,7 @@ func (p *places) leave() {
 	p.pass()
 }
 
-// pass gives a free place to the next call in the queues. The caller holds p.mu.
+// pass gives a free place to the next call that waits. The caller of pass holds the lock p.mu.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

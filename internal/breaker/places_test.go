@@ -10,7 +10,8 @@ import (
 )
 
 // lateContext is a context that ends as soon as a goroutine waits for its end. At that moment it
-// also calls another function, so that two events happen at the same time.
+// also calls another function. So the end of the context and the effect of the function happen at
+// the same time.
 type lateContext struct {
 	context.Context
 	happens func()
@@ -26,11 +27,11 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// A caller may stop waiting at the moment in which it gets a place. The next caller must then get
-// the place.
+// A caller may give up at the moment in which it gets a place. The next caller must then get this
+// place.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
-	for range 64 { // select may choose either event, so the test is repeated
+	for range 64 { // select may choose either of two events, so the test is repeated
 		leave, left := make(chan struct{}), make(chan struct{})
 		holds := make(chan struct{})
 		go func() {
@@ -44,7 +45,7 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		// The timeout ends the test if the place was lost.
+		// If the place was lost, this timeout ends the test.
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()

@@ -17,9 +17,9 @@ import (
 // Reader reads environment variables. It is not safe for concurrent use.
 type Reader struct {
 	getenv func(name string) string
-	prefix string // the beginning of error texts
+	prefix string // prefix is the beginning of error texts
 	errs   []error
-	set    []string // the names of the variables that are set
+	set    []string // set lists the names of the variables that are set
 }
 
 // NewReader returns a Reader. getenv is usually [os.Getenv]. The text of each error begins with

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/factcache"
 )
 
-// sized is a value whose size a test chooses.
+// sized is a value whose size the test chooses.
 type sized struct{ n, size int }
 
 func sizeOf(v sized) int { return v.size }
@@ -32,7 +32,8 @@ func hasNot(t *testing.T, c *factcache.Cache[sized], k *factcache.Key) {
 	require.False(t, ok)
 }
 
-// If a shard is full, a new entry drops the oldest entries, and only as many as it needs room.
+// If there is no room for a new entry in a shard, the oldest entries are dropped, but no more than
+// necessary.
 func TestBytesOfAShard(t *testing.T) {
 	const size = 1000
 	c := factcache.New(1000*shards, 10*(size+factcache.Overhead)*shards, sizeOf)
@@ -45,7 +46,8 @@ func TestBytesOfAShard(t *testing.T) {
 	c.Put(key(1, 10), sized{10, size}, end, start)
 	hasNot(t, c, key(1, 0))
 	has(t, c, key(1, 1), 1)
-	// The new entry replaces three entries: their values and their overhead.
+	// The new entry needs as much memory as three old entries, with their values and their
+	// overhead.
 	c.Put(key(1, 11), sized{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
 		hasNot(t, c, key(1, i))
@@ -53,12 +55,13 @@ func TestBytesOfAShard(t *testing.T) {
 	has(t, c, key(1, 4), 4)
 	has(t, c, key(1, 10), 10)
 	has(t, c, key(1, 11), 11)
-	c.Put(key(2, 0), sized{20, size}, end, start) // a full shard does not affect the other shards
+	// that one shard is full has no effect on the other shards
+	c.Put(key(2, 0), sized{20, size}, end, start)
 	has(t, c, key(1, 4), 4)
 }
 
-// A value that is too large for a shard is not stored. It drops no entry except the old value of
-// its key.
+// A value that is too large for a shard is not stored. Only the old value of the same key is
+// dropped.
 func TestTooLarge(t *testing.T) {
 	c := factcache.New(1000, 10_000*shards, sizeOf)
 	end := start.Add(time.Hour)
@@ -74,7 +77,8 @@ func TestTooLarge(t *testing.T) {
 	require.Equal(t, 10_000, c.Bytes())
 }
 
-// Bytes returns the size of all entries after any puts, deletions and sweeps.
+// Bytes returns the size of all entries, also after values were replaced, deleted or removed
+// because they had expired.
 func TestBytesAreCounted(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 3))
@@ -95,7 +99,8 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// Each entry counts with the size of its latest value. Expired entries count until a sweep.
+		// Each entry counts with the size of its latest value. An expired entry counts until it is
+		// removed.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {
@@ -111,7 +116,7 @@ func TestBytesAreCounted(t *testing.T) {
 	}
 }
 
-// The constant Overhead is about the memory that an entry without a value takes.
+// The constant Overhead must be about the memory that an entry without a value takes.
 func TestOverhead(t *testing.T) {
 	const n = 50_000
 	before := measure()
@@ -200,7 +205,7 @@ func TestHotKeepsTheTokenAlone(t *testing.T) {
 	runtime.KeepAlive(h)
 }
 
-// measure returns how many bytes of memory are in use.
+// measure returns how many bytes of heap memory are in use.
 func measure() int {
 	runtime.GC()
 	runtime.GC()

@@ -1,9 +1,9 @@
-// Package factcache is a bounded cache with a time to live, built on go-cache. It is the only
-// package that imports go-cache.
+// Package factcache is a cache with a limited size and a time to live, built on go-cache. It is the
+// only package that imports go-cache.
 //
-// go-cache has no bound, and its janitor is a goroutine that must be stopped. This package needs no
-// goroutine: a caller that adds an entry also removes the expired entries, at most once a minute,
-// and a full cache drops its oldest entries.
+// go-cache has no limit for its size, and it removes expired entries in a goroutine that must be
+// stopped. This package needs no goroutine: a caller that adds an entry also removes the expired
+// entries, at most once a minute. A full cache drops its oldest entries.
 //
 // A Cache consists of shards, so that concurrent callers seldom wait for the same lock. Each shard
 // is a go-cache, and the first byte of the key chooses the shard. A look-up takes one lock and
@@ -32,8 +32,8 @@ const (
 
 // Cache stores values of one type. Use New to create a Cache.
 type Cache[V any] struct {
-	// Expiries are stored as the time since base, because a time.Duration takes a third of the
-	// memory of a time.Time.
+	// The time at which an entry expires is stored as the time since base, because a time.Duration
+	// takes a third of the memory of a time.Time.
 	base   time.Time
 	size   func(V) int
 	shards [shards]shard
@@ -41,12 +41,13 @@ type Cache[V any] struct {
 
 type shard struct {
 	cache *gocache.Cache
-	// One counter for each shard, so that cores don't write to the same one.
+	// Each shard has counters of its own, so that cores don't write to the same counter.
 	hits, misses atomic.Uint64
-	bytes        atomic.Int64 // the size of all entries; written only while mu is held
+	// bytes is the size of all entries; it is written only while mu is held
+	bytes atomic.Int64
 
-	mu       sync.Mutex // guards the fields below, which a look-up does not use
-	order    queue      // the keys, in the order in which they were added
+	mu       sync.Mutex // mu guards the fields below, which a look-up does not use
+	order    queue      // order lists the keys in the order in which they were added
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time
@@ -54,7 +55,7 @@ type shard struct {
 
 type entry[V any] struct {
 	value   V
-	expires time.Duration // the time since Cache.base
+	expires time.Duration // expires is when the value expires, as the time since Cache.base
 }
 
 // New returns a cache of at most about maxEntries entries and at most maxBytes bytes. maxEntries is
@@ -70,8 +71,8 @@ func New[V any](maxEntries, maxBytes int, size func(V) int) *Cache[V] {
 			s.maxKeys++
 		}
 		s.maxBytes = int64(maxBytes / shards)
-		// go-cache must not check the expiry, because it would read the clock. Peek checks it with
-		// the time that the caller already has.
+		// go-cache must not check whether an entry has expired, because it would read the clock.
+		// Peek checks this with the time that its caller has read already.
 		s.cache = gocache.New(gocache.NoExpiration, 0)
 	}
 	return c
@@ -119,7 +120,9 @@ func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 		c.sweep(s, now.Sub(c.base))
 	}
 	if size > s.maxBytes {
-		c.remove(s, k) // also if the new value is too large to be stored: the old value is outdated
+		// the old value is outdated, so it is removed even if the new value is too large to be
+		// stored
+		c.remove(s, k)
 		return
 	}
 	if old, known := s.cache.Get(k); known {
@@ -144,7 +147,7 @@ func (c *Cache[V]) bytesOf(e *entry[V]) int64 {
 	return Overhead + int64(c.size(e.value))
 }
 
-// remove removes an entry if it exists. The caller holds s.mu.
+// remove removes the entry of a key, if there is one. The caller holds the lock s.mu.
 func (c *Cache[V]) remove(s *shard, k string) {
 	if v, ok := s.cache.Get(k); ok {
 		s.bytes.Add(-c.bytesOf(v.(*entry[V])))
@@ -152,7 +155,7 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// sweep removes the expired entries of a shard. The caller holds s.mu.
+// sweep removes the expired entries of a shard. The caller holds the lock s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {

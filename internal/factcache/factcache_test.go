@@ -19,7 +19,7 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// key returns the n-th of the keys that belong to a shard.
+// key returns a key of the given shard. Each n gives another key.
 func key(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
@@ -27,7 +27,7 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// hashed returns a key that is a hash, like the keys of the library. Each n has another key.
+// hashed returns a key that is a hash, as in the library. Each n gives another key.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k
@@ -165,9 +165,11 @@ func TestFullShardDropsItsOldest(t *testing.T) {
 	for i := range 4 {
 		c.Put(key(5, i), i, end, start)
 	}
-	holds(t, c, key(5, 0), start, 0)  // a look-up makes no entry younger
-	c.Put(key(5, 0), 100, end, start) // a new value makes no entry younger
-	for i := 4; i < 20; i++ {         // these entries displace the oldest ones
+	// a look-up does not change the place of an entry in the order of age
+	holds(t, c, key(5, 0), start, 0)
+	// a new value does not change the place of an entry in the order of age
+	c.Put(key(5, 0), 100, end, start)
+	for i := 4; i < 20; i++ { // these new entries replace the oldest entries
 		c.Put(key(5, i), i, end, start)
 		for j := range i + 1 {
 			if j > i-4 {
@@ -202,7 +204,8 @@ func TestSweep(t *testing.T) {
 	for i := 1; i < 100; i += 2 {
 		holds(t, c, key(1, i), now, i)
 	}
-	for i := 102; i < 102+48; i++ { // after the sweep there is room for new entries
+	// the expired entries were removed, so there is room for new entries
+	for i := 102; i < 102+48; i++ {
 		c.Put(key(1, i), i, start.Add(time.Hour), now)
 	}
 	require.Equal(t, 100+100, c.Len())
@@ -212,7 +215,8 @@ func TestSweep(t *testing.T) {
 	holds(t, c, key(1, 3), now, 3)
 }
 
-// A sweep keeps the order of the keys, also if the ring has wrapped around.
+// After expired entries were removed, the other keys are still in the same order. This is also true
+// if the ring of keys continues at its beginning.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)

@@ -10,7 +10,7 @@ import (
 const (
 	sets = 256
 	ways = 4
-	tail = 32 // the number of bytes at the end of a token that choose its set
+	tail = 32 // tail is how many bytes at the end of a token choose its set
 )
 
 // Hot is a small table of the tokens in use, for faster look-ups than in a Cache. Its keys are the
@@ -29,14 +29,15 @@ const (
 type Hot[V any] struct {
 	seed     maphash.Seed
 	sets     [sets]hotSet[V]
-	bytes    atomic.Int64 // the size of all entries
+	bytes    atomic.Int64 // bytes is the size of all entries
 	maxBytes int64
 }
 
 type hotSet[V any] struct {
 	ways [ways]atomic.Pointer[hot[V]]
 	hits atomic.Uint64
-	// Fills the cache line, so that cores that use different tokens don't write to the same line.
+	// These bytes fill the cache line, so that cores that use different tokens don't write to the
+	// same line.
 	_ [24]byte
 }
 
@@ -80,13 +81,14 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// The place is random. If the place depended on the token, two tokens of a full set could
-	// displace each other at every use.
+	// The place is random. If the token determined the place, two tokens of a full set could
+	// replace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
-			// The set must not have two entries of a token: Get could return the older value.
+			// There must not be two entries of one token in the set: Get could return the older
+			// value.
 			at, found = i, true
 			break
 		}
@@ -94,11 +96,11 @@ func (h *Hot[V]) Put(token string, value V, size int) {
 			at, free = i, true
 		}
 	}
-	// Clone copies the token, because it may be a part of a longer string that would stay in
-	// memory.
+	// Clone copies the token, because the token may be a part of a longer string. Without the copy,
+	// the longer string would stay in memory.
 	e := &hot[V]{sum, strings.Clone(token), value, int64(len(token)+size) + hotOverhead}
 	if e.size > h.maxBytes {
-		if found { // also if the new value is too large: the old value is outdated
+		if found { // the old value is outdated, so it is removed even if the new value is too large
 			h.replace(&set.ways[at], nil)
 		}
 		return

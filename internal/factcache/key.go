@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// buffers contains buffers that KeyOf uses again, so that KeyOf does not allocate memory for its
+// buffers contains memory that KeyOf uses again and again, so that KeyOf allocates nothing for its
 // input.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 

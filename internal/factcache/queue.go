@@ -3,15 +3,15 @@ package factcache
 // queue is a first-in, first-out queue of keys, stored in a ring.
 type queue struct {
 	keys []string
-	head int // the index of the oldest key
+	head int // head is the index of the oldest key
 	n    int
 }
 
 // at returns the i-th key, counted from the oldest, which has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// push adds a key. The ring grows, but not beyond maxKeys keys. The caller must not push a key
-// while the queue has maxKeys keys.
+// push adds a key. If necessary the ring grows, up to maxKeys keys. The caller must not push a key
+// while the queue contains maxKeys keys.
 func (q *queue) push(k string, maxKeys int) {
 	if q.n == len(q.keys) {
 		grown := make([]string, min(q.n+q.n/4+8, maxKeys))

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// BenchmarkSweep measures for how long a sweep makes a reader wait. It fills a cache with a million
-// entries, and one operation sweeps all shards, one after the other. The garbage collector is off,
-// because a reader could wait longer for it than for a sweep.
+// BenchmarkSweep measures for how long the removal of expired entries makes a reader wait. It fills
+// a cache with a million entries. One operation removes the expired entries of all shards, one
+// shard after the other. The garbage collector is off, because a reader could wait longer for the
+// collector than for the removal.
 func BenchmarkSweep(b *testing.B) {
 	const entries = 1_000_000
 	for _, expired := range []int{0, 10, 100} {

@@ -15,7 +15,8 @@ func FoldByte(c byte) byte {
 	return '-'
 }
 
-// IsSign reports whether c is neither a letter nor a digit, so that servers may replace it.
+// IsSign reports whether the character c is neither a letter nor a digit. Some servers replace such
+// a character in the name of a field.
 func IsSign(c byte) bool { return FoldByte(c) == '-' }
 
 // AppendFold appends Fold(name) to b.
@@ -37,7 +38,7 @@ func Fold(name string) string {
 	return name
 }
 
-// Equal reports whether Fold(name) is folded. It doesn't allocate memory.
+// Equal reports whether Fold(name) equals folded. Equal doesn't allocate memory.
 func Equal(name, folded string) bool {
 	return len(name) == len(folded) && HasPrefix(name, folded)
 }

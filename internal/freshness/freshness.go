@@ -14,7 +14,7 @@ type Header interface {
 	Values(name string) []string
 }
 
-// maxDelta is used in place of larger numbers of seconds (RFC 9111, section 1.2.2).
+// maxDelta is used if a number of seconds is larger than maxDelta (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
 // Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
@@ -40,7 +40,7 @@ func Lifetime(h Header, now time.Time) time.Duration {
 		made = date
 	}
 	if expires := h.Values("Expires"); !found && len(expires) > 0 {
-		found = true // section 5.3: an invalid date counts as a time in the past
+		found = true // an invalid date counts as a time in the past (RFC 9111, section 5.3)
 		if at, ok := parseDate(expires[0]); ok {
 			fresh = int64(min(max(at.Sub(made), 0)/time.Second, maxDelta))
 		}
@@ -58,7 +58,7 @@ func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {
 		seconds, err := strconv.Atoi(text)
-		if err != nil { // the number is too large for an int
+		if err != nil { // the number is too large for the type int
 			return limit
 		}
 		return min(time.Duration(min(seconds, maxDelta))*time.Second, limit)

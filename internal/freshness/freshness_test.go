@@ -69,8 +69,8 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// The fuzz test compares the parser of dates with that of net/http. Both must accept the same
-// dates.
+// This fuzz test compares the parser of dates in this package with that of net/http. Both must
+// accept the same dates.
 func FuzzDate(f *testing.F) {
 	for _, format := range []string{http.TimeFormat, time.RFC850, time.ANSIC, time.RFC1123Z} {
 		f.Add(now.Format(format))

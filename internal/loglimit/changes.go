@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// Changes limits records about things that either work or fail, for example the calls to a server.
-// There is one record for each change between the two. If a thing changes all the time, there is
-// one record a minute instead. The zero value is ready to use. It is safe for concurrent use.
+// Changes limits the log records about things that can work or fail, for example the calls to a
+// server. If a thing begins to fail, or works again, there is one record. If this happens too
+// often, there is one record a minute instead. The zero value is ready to use. Changes is safe for
+// concurrent use.
 type Changes struct {
 	mu     sync.Mutex
 	things map[string]*thing
@@ -19,39 +20,42 @@ type Changes struct {
 type Kind int
 
 const (
-	None Kind = iota // no record
-	// The thing now fails, or fails for another reason than in the last record.
+	None Kind = iota // None means that nothing is to be logged
+	// Failed means that the thing now fails, or that it fails for another reason than in the last
+	// record.
 	Failed
-	Recovered // the thing works again
-	Unsteady  // the thing changes too often for one record for each change
+	Recovered // Recovered means that the thing works again
+	Unsteady  // Unsteady means that the thing changes too often for one record for each change
 )
 
 // Record says what to write to the log.
 type Record struct {
 	Kind Kind
-	Why  string // the cause of the failure; for Unsteady, the cause of the latest failure
-	// Calls and Failures are the numbers of calls and failures since the last record. They are 0
-	// unless the thing is or was unsteady.
+	// Why is the cause of the failure. If Kind is Unsteady, it is the cause of the latest failure.
+	Why string
+	// Calls and Failures are the numbers of all calls and of failed calls since the last record.
+	// They are 0 unless the thing changes too often, or did so until now.
 	Calls, Failures int
 }
 
 const (
-	maxRecords  = 6           // for one thing in one minute
-	steadyAfter = time.Minute // after this time without a change, a thing is no longer unsteady
+	maxRecords = 6 // maxRecords is the largest number of records about one thing in one minute
+	// after this time without a change, a thing no longer counts as unsteady
+	steadyAfter = time.Minute
 )
 
 // thing is the state of one thing that works or fails.
 type thing struct {
-	why    string    // the cause of its failure, "" if it works
-	since  time.Time // when why changed
-	logged string    // the value of why in the last record
-	latest string    // the latest value of why that was not ""
+	why    string    // why is the cause of the failure of the thing, or "" if the thing works
+	since  time.Time // since is when the value of why changed
+	logged string    // logged is the value of why in the last record
+	latest string    // latest is the latest value of why that was not ""
 
-	minute   time.Time // records counts from this time on
-	records  int       // the number of records since minute
+	minute   time.Time // minute is the start of the minute in which records are counted
+	records  int       // records is the number of records since minute
 	unsteady bool
-	calls    int // since the last record
-	failures int // since the last record
+	calls    int // calls is the number of calls since the last record
+	failures int // failures is the number of failed calls since the last record
 }
 
 // Note records the state of the thing name. why says why it fails, and is "" if it works. Note
@@ -86,7 +90,7 @@ func (t *thing) note(why string, now time.Time) Record {
 	switch {
 	case t.unsteady && now.Sub(t.since) >= steadyAfter:
 		t.unsteady = false
-		t.logged = "" // if the thing fails next, Note returns a record of that
+		t.logged = "" // so if the thing fails next, Note returns a record about this failure
 		if why == "" {
 			return t.record(Record{Kind: Recovered, Calls: t.calls, Failures: t.failures}, why)
 		}
@@ -104,8 +108,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// record counts the record r and returns it. logged is the state of the thing that the log shows
-// after r.
+// record counts the record r and returns it. logged is the state of the thing that a reader of the
+// log knows after r.
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

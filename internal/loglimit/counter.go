@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Counter limits records about single events of several kinds. In each window of time, the first
-// events of a kind get a record each. Further events are only counted, and after the window one
-// record contains their number. A Counter takes memory for each kind, but not for each event. It is
-// safe for concurrent use.
+// Counter limits the log records about single events, which have several kinds. In each window of
+// time, the first events of a kind get a record each. Further events are only counted. After the
+// window, one record contains their number. A Counter takes memory for each kind, but not for each
+// event. It is safe for concurrent use.
 type Counter[K comparable] struct {
 	window time.Duration
 	full   int64
-	kinds  map[K]*counted // does not change after NewCounter
-	mu     sync.Mutex     // held while a new window begins
+	kinds  map[K]*counted // the map kinds does not change after NewCounter
+	mu     sync.Mutex     // mu is held while a new window begins
 }
 
 // counted counts the events of one kind in one window.
 type counted struct {
-	window atomic.Int64 // the number of the window
+	window atomic.Int64 // window is the number of the window
 	n      atomic.Int64
 }
 
@@ -27,7 +27,7 @@ type counted struct {
 type Rest[K comparable] struct {
 	Kind  K
 	Count int64
-	Since time.Time // the start of the window
+	Since time.Time // Since is the start of the window
 }
 
 // NewCounter returns a Counter for these kinds. In each window, the first full events of a kind get
@@ -58,9 +58,9 @@ func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[
 // End returns the end of the window that contains now.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
-// ended reports whether a window has ended at the window now. now may be one less than window, if
-// the caller read the clock before another caller began window. The result is then false, so that
-// the old window does not begin again.
+// ended reports whether the window of the Counter has ended at the given time. The caller may have
+// read the clock before another caller began the current window. For such an early time ended
+// returns false, so that the old window does not begin again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
 // begin begins a new window for all kinds, and returns what was only counted before.

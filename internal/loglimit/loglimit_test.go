@@ -25,7 +25,7 @@ func TestChangesAreRecordedOnce(t *testing.T) {
 		name, why string
 		want      loglimit.Record
 	}{
-		{"a", "", loglimit.Record{}}, // success from the start needs no record
+		{"a", "", loglimit.Record{}}, // if the thing works from the start, no record is needed
 		{"a", "timeout", failed("timeout")},
 		{"a", "timeout", loglimit.Record{}},
 		{"b", "timeout", failed("timeout")},
@@ -49,7 +49,7 @@ func TestUnsteadyThings(t *testing.T) {
 		now := start
 		kinds := map[loglimit.Kind]int{}
 		var last loglimit.Record
-		for i := range 600 { // one call a second for ten minutes
+		for i := range 600 { // the loop makes one call a second for ten minutes
 			why := ""
 			if i%2 == 0 {
 				why = "500"

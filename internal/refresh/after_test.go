@@ -57,7 +57,7 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		all.Go(func() { // these callers join the fetch that already runs
+		all.Go(func() { // these callers wait for the fetch that already runs
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)
 			}
@@ -98,7 +98,7 @@ func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 		time.Sleep(14 * time.Minute)
 		o.set(func() { o.takes = 300 * time.Millisecond })
 		now := time.Now()
-		_, err = s.Get(context.Background(), now) // Get starts the refresh
+		_, err = s.Get(context.Background(), now) // this call of Get starts the refresh
 		require.NoError(t, err)
 		synctest.Wait()
 		document, err := s.After(context.Background(), now, true)
@@ -115,7 +115,8 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
-		require.Equal(t, 1, at(t, s)) // Get plans a refresh for the time when the gap between fetches is over
+		// this call of Get plans a refresh, which begins when Policy.Gap is over
+		require.Equal(t, 1, at(t, s))
 		synctest.Wait()
 		require.Equal(t, 1, o.count())
 		document, err := after(s)

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// later is the error that a fetch returns if the server sent Retry-After.
+// later is the error of a fetch to which the server responded with Retry-After.
 type later time.Duration
 
 func (later) Error() string               { return "come back later" }
@@ -27,7 +27,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 				if known {
 					_, err := get(s)
 					require.NoError(t, err)
-					time.Sleep(14 * time.Minute) // a refresh is due
+					// after this time, a refresh of the document is due
+					time.Sleep(14 * time.Minute)
 				}
 				o.set(func() { o.err = later(30 * time.Second) })
 				_, _ = after(s)
@@ -56,8 +57,8 @@ func TestRetryAfterIsKept(t *testing.T) {
 	}
 }
 
-// One fetch runs and the next one is planned. If the running fetch gets Retry-After, the planned
-// fetch does not take place either.
+// One fetch runs and the next fetch is planned. If the response to the running fetch contains
+// Retry-After, the planned fetch does not take place either.
 func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	o := &origin{takes: 2 * time.Second, err: later(time.Minute)}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

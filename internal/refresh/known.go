@@ -16,7 +16,7 @@ import (
 type Known struct {
 	seed  maphash.Seed
 	size  int
-	slots func() []atomic.Uint32 // allocates the memory at the first use
+	slots func() []atomic.Uint32 // slots allocates the memory when it is called for the first time
 }
 
 // maxKnown is the largest number of slots. These slots take 4 MiB.
@@ -48,7 +48,8 @@ func (k *Known) Name(name string) uint64 {
 	return Stranger
 }
 
-// find returns the slot of a name, and a long and a short hash of it. No hash is 0.
+// find returns the slot of a name, and two hashes of the name: a long hash and a short hash. No
+// hash is 0.
 func (k *Known) find(name string) (slot *atomic.Uint32, number uint64, mark uint32) {
 	number = maphash.String(k.seed, name) | 1<<63
 	return &k.slots()[number%uint64(k.size)], number, uint32(number >> 32)

@@ -26,7 +26,7 @@ type origin struct {
 	lifetime time.Duration
 	err      error
 	panics   bool
-	hangs    bool // each fetch hangs until its context ends
+	hangs    bool // if hangs is true, each fetch lasts until its context ends
 }
 
 func (o *origin) fetch(ctx context.Context, previous int, force bool) (int, time.Duration, error) {
@@ -67,7 +67,8 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// bubble runs f with a new source and fake time. The bubble ends only if no goroutine is left.
+// bubble runs f with a new source and fake time. It ends only if no goroutine of the source is
+// left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
@@ -89,7 +90,7 @@ func at(t *testing.T, s *refresh.Source[int]) int {
 	return document
 }
 
-// policy has the values that package xenaauth uses.
+// policy has the same values that package xenaauth uses.
 var policy = refresh.Policy{
 	Lifetime: 15 * time.Minute,
 	Min:      time.Minute,

@@ -22,11 +22,11 @@ const Stranger = 0
 
 // places counts the callers that wait for a fetch.
 type places struct {
-	open   int            // callers in the places that every caller may take
-	guests int            // callers in the places that are for known names
-	byName map[uint64]int // guests by name
-	first  int            // callers that wait for the first document
-	renew  int            // callers that wait for the refresh of an expired document
+	open   int            // open counts callers in the places that every caller may take
+	guests int            // guests counts callers in the places for callers with a known name
+	byName map[uint64]int // byName counts the guests with each name
+	first  int            // first counts callers that wait for the first document
+	renew  int            // renew counts callers that wait for the refresh of an expired document
 }
 
 // Waiting returns how many callers wait for a fetch now.

@@ -57,8 +57,8 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// never is an argument of Await. It says of every document that it is not enough, so Await waits
-// for a later fetch.
+// never is an argument of Await. It says that no document is sufficient, so Await always waits for
+// a later fetch.
 func never(int) bool { return false }
 
 // await calls Await for a caller with this name.
@@ -66,8 +66,8 @@ func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Callers without a known name cannot take all waiting places. This holds even if they use the name
-// of one known caller.
+// Callers without a known name can't take all places for waiting callers. They can't do so by using
+// the name of one known caller either.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -141,7 +141,8 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
 		synctest.Wait()
 		time.Sleep(time.Second)
-		_, err = after(s) // this caller needs the fetch that follows the running one
+		// the running fetch began too early for this caller, so it needs the next fetch
+		_, err = after(s)
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
 		time.Sleep(1500 * time.Millisecond)
@@ -194,7 +195,7 @@ func TestAnEarlierFetchMayBeEnough(t *testing.T) {
 		require.Equal(t, 3*time.Second, time.Since(began))
 		all.Wait()
 
-		time.Sleep(time.Minute) // a caller does not accept a fetch that fails
+		time.Sleep(time.Minute) // the fetch that runs fails, so the caller waits for the next fetch
 		o.set(func() { o.err, o.takes = errDown, 2*time.Second })
 		all.Go(func() { _, _ = after(s) })
 		time.Sleep(time.Second)
@@ -215,14 +216,14 @@ func TestLeavingBeforeTheFetchEnds(t *testing.T) {
 		if _, err := s.Await(ctx, time.Now(), true, 7, never); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
-		time.Sleep(time.Minute) // the fetch continues for the other callers
+		time.Sleep(time.Minute) // the fetch continues, because other callers still wait for it
 		require.Equal(t, 1, at(t, s))
 	})
 }
 
-// Waiting is the number of callers that wait: for the first document, for the next fetch, or for
-// the refresh of an expired document. Callers with and without a name count. No caller counts
-// twice, or after it has returned.
+// Waiting returns how many callers wait: for the first document, for the next fetch, or for the
+// refresh of an expired document. It counts callers with and without a name. It counts no caller
+// twice, and no caller that has returned.
 func TestWaiting(t *testing.T) {
 	narrow := policy
 	narrow.Waiters = 1
@@ -230,8 +231,10 @@ func TestWaiting(t *testing.T) {
 	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			func() { _, _ = await(s, 7) }, // one caller takes the place for all callers, the others take places for named callers
-			func() { _, _ = get(s) },      // called after the lifetime of the document
+			// One of these callers takes the only place for all callers. The other callers take
+			// places for known names.
+			func() { _, _ = await(s, 7) },
+			func() { _, _ = get(s) }, // this call comes after the lifetime of the document
 		} {
 			var all sync.WaitGroup
 			for n := range 3 {

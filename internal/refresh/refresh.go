@@ -31,56 +31,61 @@ var ErrPanic = errors.New("the fetch panicked")
 // If the error has a method RetryAfter() time.Duration, the next fetch begins only after that time.
 type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error)
 
-// Policy contains the times and the bounds of a Source. All fields are required.
+// Policy contains the time limits and the other limits of a Source. All fields are required.
 type Policy struct {
-	Lifetime time.Duration // the lifetime of a response that doesn't say its lifetime
-	Min, Max time.Duration // the bounds of the lifetime that a response says
-	MaxAge   time.Duration // for how long the last good document may be used while fetches fail
-	Gap      time.Duration // the least time between the starts of two fetches
-	Retry    time.Duration // the time between two failed fetches while there is a usable document
-	Timeout  time.Duration // the longest time of one fetch
-	MaxWait  time.Duration // the longest wait of a caller that has a document and needs a newer one
-	Patience time.Duration // the longest wait of a caller while an expired document is refreshed
-	Doubt    time.Duration // the age of a document from which on Doubt starts a refresh
-	Waiters  int           // how many callers may wait for the next fetch
-	Guests   int           // how many callers with a known name may wait in addition to Waiters
-	PerGuest int           // how many of the Guests may have one and the same name
-	Crowd    int           // how many callers may wait for the first document
+	Lifetime time.Duration // Lifetime is used if the response doesn't say for how long it is fresh
+	Min, Max time.Duration // Min and Max are the limits of the lifetime that a response says
+	MaxAge   time.Duration // MaxAge is how old the last good document may become while fetches fail
+	Gap      time.Duration // Gap is the least time between the starts of two fetches
+	// Retry is the time between two failed fetches while the last document is still usable
+	Retry   time.Duration
+	Timeout time.Duration // Timeout is the longest time of one fetch
+	// MaxWait is how long a caller waits at most that has a document and needs a newer one
+	MaxWait time.Duration
+	// Patience is how long a caller waits at most for the refresh of an expired document
+	Patience time.Duration
+	Doubt    time.Duration // Doubt is the age from which on the method Doubt refreshes the document
+	Waiters  int           // Waiters is how many callers may wait for the next fetch
+	Guests   int           // Guests is how many callers with a known name may wait in addition to Waiters
+	PerGuest int           // PerGuest is how many of the Guests may have the same name
+	Crowd    int           // Crowd is how many callers may wait for the first document
 }
 
 // Source keeps one document fresh. Use New to create a Source.
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	epoch  time.Time // good.failed is measured from here, by the monotonic clock
+	epoch  time.Time // good.failed is the time since epoch, by the monotonic clock
 	good   atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
-	running *flight   // the fetch that runs now
-	next    *flight   // the fetch that waits for its start
-	last    *flight   // the latest fetch that ended
-	hold    time.Time // the server sent Retry-After: no fetch begins before this time
+	running *flight   // running is the fetch that runs now
+	next    *flight   // next is the fetch that waits until it may begin
+	last    *flight   // last is the latest fetch that has ended
+	hold    time.Time // the server has sent Retry-After, so no fetch begins before the time hold
 	places  places
 }
 
 // good is a good document, with the times for its refresh and its end.
 type good[T any] struct {
 	document T
-	started  time.Time // when the fetch began that brought this document or found it unchanged
-	at       time.Time // when that fetch ended
-	refresh  time.Time // from this time on, Get starts a refresh
-	expires  time.Time // the end of its lifetime
-	unusable time.Time // from this time on, the document must not be used
-	// failed is when the latest refresh failed, in nanoseconds since epoch; 0 if none failed.
+	// started is when the fetch began that returned this document, or found it unchanged
+	started  time.Time
+	at       time.Time // the field at is when that fetch ended
+	refresh  time.Time // from the time refresh on, Get starts a refresh
+	expires  time.Time // expires is the end of the document's lifetime
+	unusable time.Time // from the time unusable on, the document must not be used
+	// failed is when the latest refresh failed, in nanoseconds since Source.epoch. It is 0 if no
+	// refresh has failed.
 	failed atomic.Int64
 }
 
 type flight struct {
-	start time.Time // the planned start, and then the real one
+	start time.Time // start is first the planned start of the fetch, and later its real start
 	force bool
 	done  chan struct{}
-	err   error     // valid after done is closed
-	end   time.Time // valid after done is closed
+	err   error     // err is set when done is closed
+	end   time.Time // end is set when done is closed
 }
 
 // New returns a Source without a document. It fetches nothing.
@@ -156,7 +161,7 @@ func (s *Source[T]) held(now time.Time) error {
 	return nil
 }
 
-// first returns a document if there is no usable one: it waits for the next fetch.
+// first returns a document if no usable document is there: it waits for the next fetch.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -164,7 +169,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
-		// The next fetch can't begin yet, so the caller gets the error immediately.
+		// The next fetch can't begin yet. So the caller immediately gets the error of the last
+		// fetch.
 		return none, err
 	}
 	f := s.running
@@ -177,8 +183,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// The caller can do nothing without the document, so it waits longer here: a fetch may consist
-	// of several slow calls.
+	// Without a document the caller can do nothing. So it waits longer here than other callers: a
+	// fetch may consist of several slow calls.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -237,7 +243,7 @@ func (s *Source[T]) fly(f, before *flight) {
 	s.mu.Lock()
 	// A fetch never begins earlier than planned, so f serves every caller that joined f.
 	f.start = time.Now()
-	if err := s.held(f.start); err != nil { // the fetch before f got Retry-After
+	if err := s.held(f.start); err != nil { // the server has sent Retry-After to the fetch before f
 		f.err, f.end = err, f.start
 		s.next = nil
 		s.mu.Unlock()
@@ -281,7 +287,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	}
 	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
-	// The time is random, so that instances that started together don't fetch together.
+	// This time is random, so that instances that were started at the same moment don't fetch at
+	// the same moment.
 	ahead := 0.8 * (0.9 + 0.2*rand.Float64())
 	s.good.Store(&good[T]{
 		document: document,
@@ -294,8 +301,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// guarded calls the function that fetches. A panic in it becomes an error, because in this
-// goroutine it would end the process.
+// guarded calls the function that fetches the document. If that function panics, guarded returns an
+// error: a panic in this goroutine would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

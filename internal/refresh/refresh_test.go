@@ -168,7 +168,7 @@ func TestRecoveryFromAFailedFirstFetch(t *testing.T) {
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
 		_, err := get(s)
 		require.ErrorIs(t, err, errDown)
-		for range 8 { // the gap after the last fetch is not over, so the error comes at once
+		for range 8 { // the next fetch can't begin yet, so the caller gets the error immediately
 			began := time.Now()
 			_, err := get(s)
 			require.ErrorIs(t, err, errDown)
@@ -305,7 +305,7 @@ func TestTooOld(t *testing.T) {
 	none := policy
 	none.MaxAge = 0
 	bubble(t, none, new(origin), func(t *testing.T, s *refresh.Source[int]) {
-		for range 2 { // the second call comes before the gap is over
+		for range 2 { // the second call comes before Policy.Gap is over
 			_, err := get(s)
 			require.ErrorIs(t, err, refresh.ErrTooOld)
 		}

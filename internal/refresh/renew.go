@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// renewed returns the document after its lifetime. The document has expired because no caller used
-// the document for a while. In that time the server may have withdrawn a part of the document, so
-// the caller waits for a refresh, but only until the refresh has taken Policy.Patience. If the
+// renewed returns the document after its lifetime. The lifetime has ended because no caller used
+// the document for a while. In that time the server may have withdrawn a part of the document. So
+// renewed waits for a refresh, but not longer than Policy.Patience after the refresh began. If the
 // refresh fails or takes longer, renewed returns the expired document. If fetches have failed
 // recently, renewed does not wait.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
@@ -25,7 +25,7 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		since = f.start // a caller that arrives later waits only for the rest of Patience
+		since = f.start // a caller that comes later waits only for the rest of Policy.Patience
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
 	if patience <= 0 || s.failing(g, now, 2*s.policy.Retry) {
@@ -52,7 +52,7 @@ func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 }
 
 // Doubt starts a refresh in the background, past all caches, if the document is older than
-// Policy.Doubt. A caller uses Doubt if the document seems to be outdated, for example if a key does
+// Policy.Doubt. A caller uses it if the document seems to be outdated, for example if a key does
 // not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()

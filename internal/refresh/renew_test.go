@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// idle runs f with a source whose document has just expired.
+// idle runs f with a source whose document expired a moment ago.
 func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute
@@ -91,8 +91,8 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// If a service gets requests all the time, none of them waits while the issuer is down, because the
-// last attempt to fetch is always recent.
+// If a service gets requests all the time, no request waits while the issuer is down, because the
+// last failed fetch is always recent.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -102,7 +102,8 @@ func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 20*time.Minute; time.Sleep(time.Second) {
 			require.Equal(t, 1, at(t, s))
 		}
-		// After an idle time, the document is fetched again before it is used.
+		// While the service was idle, the document has expired. The document is fetched again
+		// before it is used.
 		time.Sleep(time.Hour)
 		o.set(func() { o.hangs, o.takes = false, 100*time.Millisecond })
 		document, err := get(s)
@@ -169,7 +170,7 @@ func TestDoubt(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 2, at(t, s))
 		require.Equal(t, []bool{false, true}, o.forced)
-		for range 600 { // Doubt is called every 0.1 s for a minute
+		for range 600 { // the test calls Doubt every 0.1 s for a minute
 			s.Doubt(time.Now())
 			time.Sleep(100 * time.Millisecond)
 		}

@@ -1,13 +1,14 @@
 package revocations
 
-// tokenHashBit stands for the field TokenHash in the bits of a shape: TokenHash is first in list.
+// tokenHashBit is the bit of the field TokenHash in a shape. It is 1, because TokenHash is the
+// first field in list.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {
 	return [...]*string{&f.TokenHash, &f.TokenID, &f.SessionID, &f.Subject, &f.ClientID}
 }
 
-// shape says which fields are set: one bit for each field, in the order of list.
+// shape returns which fields are set. The result has one bit for each field, in the order of list.
 func (f *Fields) shape() (bits int) {
 	for i, field := range f.list() {
 		if *field != "" {
@@ -17,8 +18,8 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// restricted returns f with only the fields of the given shape. ok is false if one of these fields
-// is not set in f.
+// restricted returns a copy of f that has only the fields in shape. ok is false if one of these
+// fields is not set in f.
 func (f Fields) restricted(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {

@@ -11,19 +11,20 @@ import (
 // group contains all revocations with the same Fields. They differ in IssuedBefore and Until.
 type group struct {
 	fields Fields
-	size   int        // the number of revocations
-	runs   [][]cutoff // sorted lists: in each, before ascends and until descends
+	size   int        // size is the number of revocations
+	runs   [][]cutoff // runs are sorted lists: along a list, before increases and until decreases
 }
 
-// cutoff refuses the tokens that were issued before the time before (by the issuer's clock). It
-// ends at until (by our clock). A cutoff covers another one if both of its times are later.
+// cutoff refuses the tokens that were issued earlier than the field before says, by the issuer's
+// clock. A cutoff ends at the time in its field until, by our clock. If both times of one cutoff
+// are later than those of another cutoff, the second cutoff is not needed.
 type cutoff struct {
-	before int64 // in seconds since 1970
+	before int64 // the field before is in seconds since 1970
 	until  time.Time
 }
 
-// add adds the cutoff of a revocation. It merges runs of about the same size, so that no call moves
-// all cutoffs, and a group of n cutoffs has at most log n runs.
+// add adds the cutoff of a revocation. It merges lists of about the same length. So no call moves
+// all cutoffs, and a group of n cutoffs has at most log n lists.
 func (g *group) add(issuedBefore, until time.Time) {
 	run := []cutoff{{firstAllowed(issuedBefore), until}}
 	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
@@ -46,7 +47,8 @@ func firstAllowed(issuedBefore time.Time) int64 {
 	return seconds
 }
 
-// merge merges two runs into one. It leaves out each cutoff that another one covers.
+// merge merges two sorted lists into one. It leaves out each cutoff that is not needed because
+// another cutoff has later times.
 func merge(a, b []cutoff) []cutoff {
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(a, b cutoff) int {
@@ -62,8 +64,9 @@ func merge(a, b []cutoff) []cutoff {
 	return all[from:]
 }
 
-// matches reports whether a token that was issued at this second is refused. In each run, only the
-// first cutoff after that second is compared, because this cutoff ends last.
+// matches reports whether a token that was issued in the given second is refused. In each list, it
+// looks only at the first cutoff whose field before is later than that second. Of all cutoffs in
+// the list that refuse the token, this one ends last.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
 		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })
@@ -74,7 +77,7 @@ func (g *group) matches(issued int64, now time.Time) bool {
 	return false
 }
 
-// removeEnded removes the cutoffs that have ended. These are the last cutoffs of each run.
+// removeEnded removes the cutoffs that have ended. They are at the end of each list.
 func (g *group) removeEnded(now time.Time) {
 	for i, run := range g.runs {
 		n := len(run)

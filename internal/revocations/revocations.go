@@ -13,18 +13,18 @@ import (
 // a token, it should revoke by session or subject, and not by token.
 const Max = 100_000
 
-// sweepSome is how many ended revocations a call of Add or Match removes at most, so that no call
-// holds the lock for long.
+// sweepSome is how many ended revocations one call of Add or Match removes at most, so that no call
+// keeps the lock for long.
 const sweepSome = 64
 
 // Fields are the fields of a token that a revocation can name. A revocation matches a token if each
 // field that is set in the revocation has the same value in the token.
 type Fields struct {
-	TokenHash string // the hash of the token
-	TokenID   string // jti
-	SessionID string // sid
-	Subject   string // sub
-	ClientID  string // client_id
+	TokenHash string // TokenHash is the hash of the token
+	TokenID   string // TokenID is the claim jti
+	SessionID string // SessionID is the claim sid
+	Subject   string // Subject is the claim sub
+	ClientID  string // ClientID is the claim client_id
 }
 
 // Revocation refuses the tokens that match Fields and were issued before IssuedBefore. It ends at
@@ -37,9 +37,11 @@ type Revocation struct {
 
 // Token is the token for which Match looks for a revocation.
 type Token struct {
-	Fields        // TokenHash is not set: Match computes it
-	Issued int64  // in seconds since 1970; math.MinInt64 if the token does not say it
-	Text   string // the token itself
+	Fields // Fields.TokenHash is not set, because Match computes the hash if necessary
+	// Issued is in seconds since 1970. It is math.MinInt64 if the token does not say when it was
+	// issued.
+	Issued int64
+	Text   string // Text is the token itself
 }
 
 // Set stores revocations. It is safe for concurrent use.
@@ -47,26 +49,26 @@ type Token struct {
 // Match and Add do not become slower if one subject, session or client has many revocations: an
 // index leads to the few revocations that can match.
 type Set struct {
-	hash  func(token string) string // returns Fields.TokenHash for a token
-	count atomic.Int64              // the length of ends, which can be read without the lock
+	hash  func(token string) string // hash returns Fields.TokenHash for the text of a token
+	count atomic.Int64              // count is the length of the list ends; to read count, no lock is needed
 
 	mu     sync.RWMutex
 	groups map[Fields]*group
 	known  map[identity]*revocation
-	ends   byEnd       // a heap of all revocations
-	shapes [1 << 5]int // the number of groups with each shape: see Fields.shape
+	ends   byEnd       // ends is a heap of all revocations
+	shapes [1 << 5]int // shapes is how many groups have each shape: see Fields.shape
 }
 
 // identity is the key of a revocation. Revocations that differ only in Until have the same key.
 type identity struct {
 	group  *group
-	before time.Time // IssuedBefore
+	before time.Time // before is the IssuedBefore of the revocation
 }
 
 type revocation struct {
 	identity
 	until    time.Time
-	position int // the index in Set.ends
+	position int // position is the index of the revocation in Set.ends
 }
 
 // New returns an empty Set. hash returns the TokenHash of a token.
@@ -74,10 +76,10 @@ func New(hash func(token string) string) *Set {
 	return &Set{hash: hash, groups: make(map[Fields]*group), known: make(map[identity]*revocation)}
 }
 
-// Add puts r in force. If a revocation is in force that differs from r only in Until, it now ends
-// at the later of the two times. Add returns false if there is no room. So that equal times compare
-// equal, the times of r must have no monotonic clock reading, and all calls must use the same
-// location.
+// Add puts r in force. If a revocation is in force that differs from r only in Until, the later of
+// the two times becomes its Until. Add returns false if the Set is full. So that equal times
+// compare as equal, the times of r must have no monotonic clock reading, and all calls must use the
+// same location.
 func (s *Set) Add(r Revocation, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +102,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 		if s.sweep(now, Max); len(s.ends) >= Max {
 			return false
 		}
-		g = s.groups[r.Fields] // the sweep may have removed the group
+		g = s.groups[r.Fields] // sweep may have removed the group
 	}
 	if g == nil {
 		g = &group{fields: r.Fields}
@@ -116,7 +118,7 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// sweep removes revocations that have ended, at most limit of them. The caller holds s.mu.
+// sweep removes revocations that have ended, at most limit of them. The caller holds the lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -131,7 +133,8 @@ func (s *Set) sweep(now time.Time, limit int) {
 	s.count.Store(int64(len(s.ends)))
 }
 
-// ended reports whether at least one revocation has ended. The caller holds s.mu.
+// ended reports whether at least one revocation in the Set has ended. The caller holds the lock
+// s.mu.
 func (s *Set) ended(now time.Time) bool {
 	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
 }
@@ -156,7 +159,8 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// find is the part of Match that needs the lock. It makes one look-up for each shape that occurs.
+// find is the part of Match that needs the lock. It makes one look-up for each shape that the
+// groups of the Set have.
 func (s *Set) find(t Token, now time.Time) bool {
 	for shape, groups := range s.shapes {
 		if groups == 0 {

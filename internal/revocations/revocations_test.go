@@ -27,8 +27,8 @@ func ofSubject(name string) revocations.Token {
 	return revocations.Token{Fields: revocations.Fields{Subject: name}, Issued: start.Unix()}
 }
 
-// fastest returns the shortest time that f takes in several calls. Other work of the machine can
-// only make f slower.
+// fastest calls f several times and returns the time of the fastest call. Other programs on the
+// machine can only make a call slower.
 func fastest(f func()) time.Duration {
 	best := time.Duration(1 << 62)
 	for range 20 {
@@ -53,8 +53,8 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 	type fields = revocations.Fields
 	for name, of := range map[string]func(n int) revocations.Revocation{
 		"dates": func(n int) revocations.Revocation {
-			// A revocation with a later IssuedBefore has an earlier end. So no revocation makes
-			// another one unnecessary.
+			// Of these revocations, each has a later IssuedBefore and an earlier end than the one
+			// before. So none of them makes another one unnecessary.
 			return revocations.Revocation{Fields: fields{Subject: "U1"},
 				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
 				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}
@@ -175,7 +175,7 @@ func TestIndexFindsWhatAListFinds(t *testing.T) {
 	}
 }
 
-// If one revocation ends, the other revocations stay in force.
+// When one revocation ends, the other revocations stay in force.
 func TestRevocationsEndOneByOne(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)
@@ -194,8 +194,8 @@ func TestRevocationsEndOneByOne(t *testing.T) {
 	require.True(t, s.Empty())
 }
 
-// Many revocations may end at the same time. There is then room for new ones at once, and those
-// that have not ended stay in force.
+// Many revocations may end at the same moment. After that, new revocations can be added, and the
+// revocations that have not ended are still in force.
 func TestRevocationsEndTogether(t *testing.T) {
 	t.Parallel()
 	s := revocations.New(hash)

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/bearer"
 )
 
-// The status codes that a refusal can have.
+// These constants are the status codes that a refusal can have.
 const (
 	PermissionDenied = 7
 	Unavailable      = 14
@@ -51,8 +51,8 @@ func Metadata(scopes []string, params map[string]string) map[string]string {
 	return metadata
 }
 
-// RetryDelay returns the delay of RetryInfo for the value of Retry-After. It returns 0 if the value
-// is not a number of seconds.
+// RetryDelay returns the delay of RetryInfo for the value of the field Retry-After. It returns 0 if
+// the value is not a number of seconds.
 func RetryDelay(retryAfter string) time.Duration {
 	seconds, err := strconv.ParseUint(retryAfter, 10, 32)
 	if err != nil {

@@ -23,14 +23,14 @@ import (
 // Version 1, before any release, did not contain the issuer.
 const Version = 2
 
-const fixed = 1 + 1 + 8 + 2 // bytes before the issuer
+const fixed = 1 + 1 + 8 + 2 // fixed is how many bytes come before the issuer
 
 // Response is an introspection response.
 type Response struct {
 	Active bool
-	Called time.Time // when the call to the issuer began
+	Called time.Time // Called is when the call to the issuer began
 	Issuer string
-	Claims string // the JSON text of the response; "" if the token is not active
+	Claims string // Claims is the JSON text of the response; "" if the token is not active
 }
 
 // Encode returns the encoding of r, or nil if the issuer is too long.
@@ -49,8 +49,8 @@ func (r Response) Encode() []byte {
 	return append(b, r.Claims...)
 }
 
-// Decode decodes a value, but does not parse the claims. ok is false if value is not a valid
-// encoding of this version.
+// Decode decodes a value. It does not parse the claims in the value. ok is false if value is not a
+// valid encoding of this version.
 func Decode(value []byte) (r Response, ok bool) {
 	if len(value) < fixed || value[0] != Version || value[1] > 1 {
 		return Response{}, false

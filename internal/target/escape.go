@@ -10,7 +10,7 @@ func checkRawPath(path, raw string) (needless bool, err error) {
 		return false, errTooLong
 	}
 	if raw == "" {
-		return false, nil // net/url leaves raw empty if the path was sent in the default encoding
+		return false, nil // net/url sets no raw path if the path was sent in the default encoding
 	}
 	n := 0
 	for i := 0; i < len(raw); i++ {

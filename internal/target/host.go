@@ -36,7 +36,7 @@ func Host(host string) (string, error) {
 		c := host[i]
 		switch {
 		case c == '.' && last == '.':
-			return "", errHost // a label is empty
+			return "", errHost // the host has an empty label
 		case c >= 'A' && c <= 'Z':
 			capitals = true
 		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
@@ -46,7 +46,8 @@ func Host(host string) (string, error) {
 		last = c
 	}
 	if last == '.' {
-		// DNS ignores a dot at the end, but a server that compares names does not.
+		// For DNS, a dot at the end makes no difference. But a server that compares names as texts
+		// takes them for two names.
 		return "", errHost
 	}
 	if capitals {

@@ -5,7 +5,7 @@ import "unicode/utf8"
 // MaxPath is the largest length of a path in bytes, with its escapes.
 const MaxPath = 8 << 10
 
-// These ambiguities can occur in a path, and also in a pattern of a route table.
+// These errors describe ambiguities in a path. They can also occur in the pattern of a route table.
 const (
 	ErrEscape       = Ambiguity("the path contains an invalid escape")
 	ErrEscapedSlash = Ambiguity("the path contains an escaped slash")

@@ -13,7 +13,7 @@ func QueryHas(query, name string) bool {
 	return false
 }
 
-// decodesTo reports whether text, with its escapes decoded, is name.
+// decodesTo reports whether text equals name after the escapes in text are decoded.
 func decodesTo(text, name string) bool {
 	for i := range len(name) {
 		if text != "" && text[0] == name[i] {

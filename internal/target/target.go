@@ -13,22 +13,23 @@ func (a Ambiguity) Error() string { return string(a) }
 // Request contains the fields of an http.Request from which the target is read.
 type Request struct {
 	Method string
-	Host   string // the Host field of HTTP/1.1, or the authority of HTTP/2
+	Host   string // Host is the Host field of HTTP/1.1, or the authority of HTTP/2
 	// RequestURI is the target in the form in which it was sent (RFC 9112, section 3.2). It is
 	// empty if a program made the request and no server received it.
 	RequestURI string
-	Path       string // the decoded path
-	RawPath    string // the path as it was sent; empty if that is the default encoding of Path
-	Header     map[string][]string
+	Path       string // Path is the decoded path
+	// RawPath is the path as it was sent; "" if this is the default encoding of Path
+	RawPath string
+	Header  map[string][]string
 }
 
 // Target is the target of a request that all servers read in the same way.
 type Target struct {
 	Method string
-	Host   string // in lower case and without port; may be empty
-	Path   string // decoded; "*" in a request OPTIONS *
-	// RawPath is the path for servers that compare paths before they decode letters and digits. To
-	// such a server /%61dmin is another path than /admin. RawPath is empty if it equals Path.
+	Host   string // Host is in lower case and has no port. It may be "".
+	Path   string // Path is decoded. It is "*" in a request OPTIONS *.
+	// RawPath is for servers that compare paths before they decode letters and digits. To such a
+	// server, /%61dmin is another path than /admin. RawPath is "" if it equals Path.
 	RawPath string
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The tests of package routes check which targets are refused. The tests in this file cover the
-// other functions of this package.
+// The tests of package gateway/routes check which targets are refused. The tests in this file are
+// about the other functions of package target.
 
 func TestRead(t *testing.T) {
 	type header = map[string][]string

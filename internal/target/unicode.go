@@ -55,11 +55,13 @@ func FoldPath(path string) (string, error) {
 			return "", Ambiguity("the path contains a character whose lower case is disputed")
 		}
 	}
-	return strings.ToLower(path), nil // converts each character on its own
+	// ToLower converts each character without regard to its neighbours
+	return strings.ToLower(path), nil
 }
 
-// foldsPlainly reports whether a comparison in upper case and one in lower case find the same
-// characters equal to c. This is true for å and Å, and false for the Ångström sign.
+// foldsPlainly reports whether two kinds of comparison find the same characters equal to c: a
+// comparison in upper case and a comparison in lower case. This is true for å and Å, and false for
+// the Ångström sign.
 func foldsPlainly(c rune) bool {
 	l, u := unicode.ToLower(c), unicode.ToUpper(c)
 	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
