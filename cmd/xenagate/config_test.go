@@ -44,7 +44,7 @@ func TestExampleIsClean(t *testing.T) {
 	status, written := check(t, string(example), map[string]string{
 		"secrets/server.crt": server["server.crt"], "secrets/server.key": server["server.key"],
 		"secrets/introspection": "secret", "secrets/assertion.pem": newKey(t),
-		"secrets/fleet": fleetSecret, "secrets/revoke": revokeSecret,
+		"secrets/fleet": fleetSecret, "secrets/revoke": revokeSecret, "secrets/audit": auditKey,
 	}, "-strict")
 	if status != 0 || written != "" {
 		t.Errorf("%d: %s", status, written)

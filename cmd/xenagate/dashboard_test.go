@@ -15,7 +15,7 @@ import (
 func TestDashboardMetricsExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {
-		newMetrics(&stateCollector{&activity{}, &logBuffer{}}, true).registry.Describe(descs)
+		newMetrics(&stateCollector{&activity{}, &logBuffer{}, nil}, true).registry.Describe(descs)
 		close(descs)
 	}()
 	labels := map[string][]string{} // by metric

@@ -28,6 +28,7 @@ type gateway struct {
 	certificate  *certificate          // nil if tls is not configured
 	redis        redis.UniversalClient // nil if redis is not configured
 	revokeSecret []byte                // nil if /revoke is not configured
+	audit        *auditLog             // nil if the audit log is not configured
 }
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
@@ -43,13 +44,15 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	tokens, errTokens := cfg.Validator()
 	g.redis, errRedis = joinFleet(cfg, &tokens, logger)
 	proofs, errProofs := newProofs(cfg)
+	var errAudit error
+	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // errTokens contains the mistakes
 	}
-	state := &stateCollector{activity: g.activity, output: output}
+	state := &stateCollector{activity: g.activity, output: output, audit: g.audit}
 	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)
 	g.tls, g.certificate, errTLS = newTLSConfig(cfg, logger, g.metrics)
-	err := errors.Join(errIdentity, errRevoke, errTokens, errRedis, errProofs, errTLS)
+	err := errors.Join(errIdentity, errRevoke, errTokens, errRedis, errProofs, errTLS, errAudit)
 	tokens.Logger, tokens.IssuerCall = logger, g.metrics.auth.IssuerCall
 	var errValidator error
 	if g.validator, errValidator = xenaauth.NewValidator(tokens); errValidator != nil {
@@ -59,7 +62,7 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	g.auth = xenaauth.NewMiddleware(g.validator, &xenaauth.Options{
 		Realm: cfg.Challenge.Realm, ResourceMetadata: cfg.Challenge.ResourceMetadata,
 		Proofs: proofs, RequireProof: cfg.Possession.RequiresProof() && len(proofs) > 0,
-		Event: g.noteEvent,
+		Event: g.noteEvent, ProblemTypes: cfg.ProblemTypes,
 	})
 	if cfg.Routes != nil {
 		g.tables.current.Store(newRouteTable(g.auth, cfg.Routes))
@@ -67,7 +70,7 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	g.recorder = &recorder{log: &accessLog{to: output.batched()}, metrics: g.metrics.requests}
 	g.reloader = &reloader{
 		cfg: cfg, auth: g.auth, identity: g.identity, tables: g.tables, certificate: g.certificate,
-		metrics: g.metrics, log: logger,
+		metrics: g.metrics, audit: g.audit, log: logger,
 	}
 	return g, err
 }

@@ -7,8 +7,8 @@
 //	xenagate -config xenagate.yaml -check   report every mistake in the configuration, and serve nothing
 //	xenagate -version                       print the version
 //
-// SIGHUP reloads routes and keys. SIGTERM ends the gateway after the requests that are running have
-// ended. A second signal ends the gateway immediately.
+// SIGHUP reloads routes, keys and certificate, and opens the audit log again. SIGTERM ends the gateway
+// after the requests that are running have ended. A second signal ends the gateway immediately.
 //
 // A request passes through these files: listener.go, proxy.go, route.go, identity.go, upstream.go,
 // forward.go, and at the end record.go, accesslog.go and requestmetrics.go. A call of another proxy

@@ -76,12 +76,14 @@ func (m *metrics) handler() http.Handler {
 type stateCollector struct {
 	activity *activity
 	output   *logBuffer
+	audit    *auditLog // nil if the audit log is not configured
 }
 
 var (
 	activeDesc   = desc("active_requests", "Requests under way, upgraded connections included.")
 	drainingDesc = desc("draining", "Whether the gateway is shutting down.")
 	droppedDesc  = desc("log_lines_dropped_total", "Lines of the log that the output didn't take.")
+	auditDesc    = desc("audit_records_lost_total", "Records of the audit log that could not be written.")
 )
 
 func desc(name, help string) *prometheus.Desc {
@@ -99,6 +101,9 @@ func (s *stateCollector) Collect(to chan<- prometheus.Metric) {
 	gauge(activeDesc, float64(s.activity.requests.Load()))
 	gauge(drainingDesc, bit(s.activity.draining.Load()))
 	to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(s.output.dropped.Load()))
+	if s.audit != nil {
+		to <- prometheus.MustNewConstMetric(auditDesc, prometheus.CounterValue, float64(s.audit.lost.Load()))
+	}
 }
 
 func bit(b bool) float64 {

@@ -67,9 +67,10 @@ func recordOf(ctx context.Context) *record {
 }
 
 // noteEvent is called by the middleware for each request. noteEvent counts the decision, and writes
-// the decision into the record.
+// the decision into the audit log and into the record.
 func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	g.metrics.auth.Event(ctx, e)
+	g.audit.note(ctx, e)
 	rec := recordOf(ctx)
 	if rec == nil {
 		return

@@ -20,14 +20,16 @@ type reloader struct {
 	tables      *routeTables
 	certificate *certificate // nil if tls is not configured
 	metrics     *metrics
+	audit       *auditLog // nil if the audit log is not configured
 	log         *slog.Logger
 
 	mu sync.Mutex // locked while a table of routes is put in force
 }
 
-// reload reads the files with routes, keys and certificate again, and puts their content in force.
-// The gateway calls reload when it receives SIGHUP.
+// reload opens the audit log again, reads the files with routes, keys and certificate again, and puts
+// their content in force. The gateway calls reload when it receives SIGHUP.
 func (l *reloader) reload() {
+	l.audit.reopen()
 	l.reloadRoutes()
 	if l.cfg.Identity.Assertion != nil {
 		l.reloadKeys()

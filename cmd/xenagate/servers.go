@@ -118,10 +118,14 @@ const ballast = 16 << 20
 func (s *servers) run(signals <-chan os.Signal) error {
 	untouched := make([]byte, ballast)
 	defer runtime.KeepAlive(untouched)
+	g := s.gateway
+	if err := g.audit.open(); err != nil {
+		return err
+	}
+	defer g.audit.close()
 	if err := s.open(); err != nil {
 		return err
 	}
-	g := s.gateway
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	s.wg.Go(func() { g.reloader.watchRoutes(ctx) })

@@ -36,6 +36,7 @@ func (c *Config) check() {
 	c.checkPossession()
 	c.checkPaths()
 	c.checkRest()
+	c.checkAudit()
 }
 
 // name is the pattern for the name of an upstream. Metrics and logs contain the name.

@@ -36,6 +36,8 @@ type Config struct {
 	Logout         *Logout       `yaml:"logout"`
 	Redis          *Redis        `yaml:"redis"`
 	Admin          *Admin        `yaml:"admin"`
+	Audit          *Audit        `yaml:"audit"`
+	ProblemTypes   string        `yaml:"problem_types"`
 
 	// Routes is the table of routes, or nil if it has mistakes.
 	Routes *Routes `yaml:"-"`

@@ -117,7 +117,7 @@ func (c *Config) AssertionKeys() (keys []crypto.Signer, err error) {
 	return keys, nil
 }
 
-// CheckFiles reads each file with a secret or a private key that the configuration names, except the
+// CheckFiles reads each file with a secret, a key or a certificate that the configuration names, except the
 // secret for introspection, which [Config.Validator] reads. It returns the keys of the files that it
 // read, and all mistakes.
 func (c *Config) CheckFiles() (read []string, err error) {
@@ -142,6 +142,17 @@ func (c *Config) CheckFiles() (read []string, err error) {
 			keys = append(keys, "redis.password_file")
 		}
 		note(err, keys...)
+	}
+	if t := c.TLS; t != nil && t.CertFile != "" && t.KeyFile != "" {
+		_, err := c.Certificate()
+		note(err, "tls.cert_file", "tls.key_file")
+		if _, err = c.ClientCAs(); len(t.ClientCAFiles) > 0 {
+			note(err, "tls.client_ca_files")
+		}
+	}
+	if a := c.Audit; a != nil && a.KeyFile != "" {
+		_, err := c.AuditKey()
+		note(err, "audit.key_file")
 	}
 	if a := c.Identity.Assertion; a != nil && len(a.KeyFiles) > 0 {
 		_, err := c.AssertionKeys()

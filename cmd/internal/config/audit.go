@@ -1,0 +1,38 @@
+package config
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Audit configures the audit log.
+type Audit struct {
+	File    string `yaml:"file"`
+	KeyFile string `yaml:"key_file"`
+}
+
+// checkAudit finds the mistakes in the sections audit and problem_types.
+func (c *Config) checkAudit() {
+	if a := c.Audit; a != nil {
+		if a.File == "" {
+			c.source.wrongAt("audit.file", "is missing")
+		}
+		if a.KeyFile == "" {
+			c.source.wrongAt("audit.key_file", "is missing")
+		}
+	}
+	u, err := url.Parse(c.ProblemTypes + "reason")
+	odd := func(r rune) bool { return r <= ' ' || r > 0x7e || r == '"' || r == '\\' }
+	if c.ProblemTypes != "" && (err != nil || !u.IsAbs() || strings.ContainsFunc(c.ProblemTypes, odd)) {
+		c.source.wrongAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
+		c.ProblemTypes = "" // so that the caller can build a gateway and find more mistakes
+	}
+}
+
+// AuditFile returns the path of the audit log.
+func (c *Config) AuditFile() string { return c.file(c.Audit.File) }
+
+// AuditKey reads the key for the hashes in the audit log.
+func (c *Config) AuditKey() ([]byte, error) {
+	return c.secret("audit.key_file", c.Audit.KeyFile, 32)
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/adapters/auditlog"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
+)
+
+// auditLog writes a record of each decision to a file. A request waits until its record is written.
+// If a record can't be written, the request goes on, and the record is counted as lost. All methods
+// of a nil *auditLog do nothing.
+type auditLog struct {
+	record func(context.Context, xenaauth.Event)
+	path   string
+	log    *slog.Logger
+	lost   atomic.Int64
+
+	mu      sync.Mutex
+	file    *os.File // nil before open and after close
+	failing bool     // the last record could not be written
+	cut     bool     // the last record in the file is incomplete
+}
+
+// newAuditLog returns the audit log, or nil if it is not configured. It opens no file.
+func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
+	if cfg.Audit == nil || cfg.Audit.File == "" || cfg.Audit.KeyFile == "" {
+		return nil, nil
+	}
+	key, err := cfg.AuditKey()
+	if err != nil {
+		return nil, err
+	}
+	a := &auditLog{path: cfg.AuditFile(), log: logger}
+	a.record = auditlog.New(slog.New(slog.NewJSONHandler(a, nil)), key)
+	return a, nil
+}
+
+// note writes the record of a decision.
+func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
+	if a != nil {
+		a.record(ctx, e)
+	}
+}
+
+// open opens the file. It creates the file if it does not exist.
+func (a *auditLog) open() error {
+	if a == nil {
+		return nil
+	}
+	file, err := os.OpenFile(a.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("audit.file: %w", withoutPath(err))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.file != nil {
+		_ = a.file.Close()
+	}
+	a.file = file
+	return nil
+}
+
+// reopen opens the file again, because another program may have renamed it to begin a new one. If
+// that fails, records go on to the old file.
+func (a *auditLog) reopen() {
+	if err := a.open(); err != nil {
+		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))
+	}
+}
+
+func (a *auditLog) close() {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_ = a.file.Close()
+	a.file = nil
+}
+
+// Write implements [io.Writer]. One call has one record.
+func (a *auditLog) Write(record []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	line := record
+	if a.cut { // ends the incomplete record
+		line = append([]byte{'\n'}, record...)
+	}
+	n, err := a.file.Write(line) // a nil *os.File returns an error
+	if n > 0 {
+		a.cut = n < len(line)
+	}
+	if err != nil {
+		a.lost.Add(1)
+		if !a.failing {
+			a.log.Error("the audit log fails, records are lost", slog.String("error", withoutPath(err).Error()))
+		}
+	} else if a.failing {
+		a.log.Info("the audit log works again", slog.Int64("lost", a.lost.Load()))
+	}
+	a.failing = err != nil
+	return len(record), err
+}
+
+// withoutPath returns the cause of an error of package os, without the path of the file.
+func withoutPath(err error) error {
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		return inner.Err
+	}
+	return err
+}
