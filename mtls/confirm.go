@@ -58,7 +58,8 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 // some proxies append to a field instead of replacing it. So a repeated field is refused.
 func (p *Proof) passedOn(lines []string) (thumbprint, error) {
 	switch {
-	case len(lines) == 0 || len(lines) == 1 && lines[0] == "":
+	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):
+		// Some proxies write a field without a value: "", or "::" in the form of RFC 9440.
 		return thumbprint{}, fmt.Errorf("the proxy passed no certificate on: %s is missing", p.field)
 	case len(lines) > 1:
 		return thumbprint{}, fmt.Errorf("%s is repeated", p.field)

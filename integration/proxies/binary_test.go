@@ -11,15 +11,22 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBinary runs the program xenagate with its sample configuration behind the proxies, and
-// restarts it.
-func TestBinary(t *testing.T) {
+// buildGate returns the path of the program xenagate.
+func buildGate(t *testing.T) string {
+	t.Helper()
 	binary := filepath.Join(t.TempDir(), "xenagate")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Dir = "../../cmd/xenagate"
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	return binary
+}
+
+// TestBinary runs the program xenagate with its sample configuration behind the proxies, and
+// restarts it.
+func TestBinary(t *testing.T) {
+	binary := buildGate(t)
 	table, err := routes.New([]routes.Rule{ // the rules of the sample configuration
 		{Pattern: "GET /Api/User/FiscalSetup", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 		{Pattern: "/Api/Report/", Access: routes.Require(xenaauth.AllScopes("testapi", "reports"))},

@@ -73,11 +73,15 @@ var all = []proxy{
 	},
 }
 
-func nginxConfig(t *testing.T, dir string, e *env) []string {
-	temp := "\n"
+// nginxTemp returns the lines that let nginx write its temporary files into dir.
+func nginxTemp(dir string) (lines string) {
 	for _, name := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		temp += "    " + name + "_temp_path " + filepath.Join(dir, name) + ";\n"
+		lines += "    " + name + "_temp_path " + filepath.Join(dir, name) + ";\n"
 	}
+	return lines
+}
+
+func nginxConfig(t *testing.T, dir string, e *env) []string {
 	write(t, dir, "nginx.conf", patient(t, "nginx.conf", "proxy_read_timeout 7s", "proxy_read_timeout 1s",
 		"listen 8080;", "listen "+e.addr+";",
 		sampleGate, e.gate.addr,
@@ -85,7 +89,7 @@ func nginxConfig(t *testing.T, dir string, e *env) []string {
 		"/run/nginx.pid", filepath.Join(dir, "pid"),
 		"/var/log/nginx/error.log", "stderr",
 		"/var/log/nginx/", dir+"/",
-		"http {\n", "http {"+temp,
+		"http {\n", "http {\n"+nginxTemp(dir),
 	))
 	return []string{"-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr", "-g", "daemon off;"}
 }

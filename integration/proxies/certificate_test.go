@@ -1,0 +1,73 @@
+package proxies
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestClientCertificate sends tokens that are bound to a certificate through each proxy. The proxy
+// passes the certificate of the TLS connection on. It passes on no field with which the client
+// claims another certificate.
+func TestClientCertificate(t *testing.T) {
+	eachTLS(t, func(t *testing.T, e *tlsEnv) {
+		owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
+		token := e.issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner})
+		const path = "/Api/a"
+		for range 2 {
+			if res := e.get(t, owner, path, token); res.StatusCode != 200 || e.last.Load().Get("X-Auth-User") != "anna" {
+				t.Fatalf("%d %v", res.StatusCode, res.Header)
+			}
+		}
+		if res := e.get(t, nil, path, e.issuer.JWT(xenaauthtest.Token{})); res.StatusCode != 200 {
+			t.Errorf("a token that is not bound: %d", res.StatusCode)
+		}
+		forged := certificateFields(owner.Certificate().Leaf.Raw)
+		attacks := [][]string{nil, forged, append(forged, forged...)}
+		for _, line := range forged {
+			name, value, _ := strings.Cut(line, ": ")
+			attacks = append(attacks, []string{line}, []string{line, line},
+				[]string{strings.ToLower(name) + ": " + value}, []string{strings.ReplaceAll(name, "-", "_") + ": " + value},
+				[]string{line, "Connection: " + name}, []string{name + ":  " + value}, []string{name + ": ", line})
+		}
+		for _, lines := range attacks {
+			for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
+				res := e.get(t, client, path, token, lines...)
+				if res.StatusCode == 400 { // some proxies refuse some of the names
+					continue
+				}
+				if challenge := res.Header.Get("Www-Authenticate"); res.StatusCode != 401 || !strings.Contains(challenge, "invalid_token") {
+					t.Errorf("%s with %.60q: %d %s", who, lines, res.StatusCode, challenge)
+				}
+			}
+			if res := e.get(t, owner, path, token, lines...); res.StatusCode != 200 && res.StatusCode != 400 {
+				t.Errorf("the owner with %.60q: %d", lines, res.StatusCode)
+			}
+			for name := range *e.last.Load() {
+				if strings.Contains(strings.ToLower(name), "cert") || strings.Contains(strings.ToLower(name), "ssl") {
+					t.Errorf("the service got %s", name)
+				}
+			}
+		}
+	})
+}
+
+// certificateFields returns a line for each field in which proxies pass certificates on.
+func certificateFields(der []byte) []string {
+	sum := sha256.Sum256(der)
+	plain := base64.StdEncoding.EncodeToString(der)
+	text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return []string{
+		"X-SSL-Client-Cert: " + strings.ReplaceAll(url.QueryEscape(text), "+", "%20"),
+		"X-SSL-Client-DER: " + plain,
+		"Client-Cert: :" + plain + ":",
+		"X-Forwarded-Client-Cert: Hash=" + hex.EncodeToString(sum[:]),
+		"X-Forwarded-Tls-Client-Cert: " + plain,
+	}
+}
