@@ -28,6 +28,16 @@ var routes = []route{
 	{"GET /Api/Fiscal/{fiscalId}/Order", []string{xenaauth.ScopeTestAPI}, isMember, orders},
 }
 
+// needsOf returns the scopes of the route with a pattern, and whether it has a policy.
+func needsOf(pattern string) (scopes []string, policy bool) {
+	for _, r := range routes {
+		if r.pattern == pattern {
+			return r.scopes, r.policy != nil
+		}
+	}
+	return nil, false
+}
+
 // newAPI returns the API: every route has a guard.
 func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) http.Handler {
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: event})

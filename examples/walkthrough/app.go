@@ -4,10 +4,12 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"slices"
 	"sync/atomic"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
 // app is the application, with the API that it calls.
@@ -15,31 +17,28 @@ type app struct {
 	base, apiURL string
 	issuer       *issuer
 	api          http.Handler
-	templates    templates
 	sessions     sessions
-	watcher      *watcher
+	watcher      *watch.Watcher
 	phones       atomic.Int64 // the sessions that the call "ended" has ended
 }
 
 // newApp returns the application whose pages are at base, and the API at apiURL.
 func newApp(base, apiURL string) (*app, error) {
-	a := &app{base: base, apiURL: apiURL, sessions: newSessions()}
+	a := &app{base: base, apiURL: apiURL}
 	var err error
-	if a.templates, err = parseTemplates(); err != nil {
+	if a.issuer, err = chooseIssuer(a.redirectURI()); err != nil {
 		return nil, err
 	}
-	if a.issuer, err = chooseIssuer(a.templates, a.redirectURI()); err != nil {
-		return nil, err
-	}
+	a.sessions = sessions{bounded.New[*session](maxSessions), a.issuer.client}
 	var cfg xenaauth.Config
-	a.watcher, cfg = watch(a.issuer.config)
+	a.watcher, cfg = watch.New(a.issuer.config, pages.Texts.Texts, needsOf)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		a.issuer.close()
 		return nil, err
 	}
 	api := http.NewServeMux()
-	api.Handle("/", watched(newAPI(v, a.watcher.event)))
+	api.Handle("/", a.watcher.Handler(newAPI(v, a.watcher.Event)))
 	if own := a.issuer.own; own != nil {
 		api.Handle("POST /logout", v.LogoutHandler(cfg.Audiences...))
 		own.NotifyAt(apiURL + "/logout")
@@ -48,19 +47,20 @@ func newApp(base, apiURL string) (*app, error) {
 	return a, nil
 }
 
-func (a *app) redirectURI() string { return a.base + "/callback" }
+func (a *app) redirectURI() string  { return a.base + "/callback" }
+func (a *app) loggedOutURI() string { return a.base + "/loggedout" }
 
 // handler returns the pages and the actions of the application.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
-	for _, page := range walk {
+	for _, page := range pages.Walk {
 		pattern := "GET " + page.Path
 		if page.Path == "/" {
 			pattern = "GET /{$}"
 		}
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { a.show(w, r, page.Name) })
 	}
-	mux.HandleFunc("GET /static/{file}", static)
+	mux.HandleFunc("GET /static/{file}", pages.Static)
 	mux.HandleFunc("GET /callback", a.callback)
 	mux.HandleFunc("GET /loggedout", a.loggedOut)
 	mux.HandleFunc("GET /events", a.events)
@@ -107,9 +107,9 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		a.back(w, r, s, "/step/1", "", errors.New("the name needs 1 to 60 letters"))
 		return
 	}
-	c := a.issuer.own.Register(name, a.redirectURI(), a.base+"/loggedout")
+	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
 	s.mu.Lock()
-	s.client = &Client{c.Name, c.ID, c.Secret, c.RedirectURI}
+	s.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
 	s.tokens, s.idToken, s.denied, s.hours = nil, "", "", 0
 	s.mu.Unlock()
 	a.back(w, r, s, "/step/1", "The application is registered.", nil)
@@ -127,17 +127,4 @@ func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
 	s.tokens, s.idToken, s.hours = nil, "", 0
 	s.mu.Unlock()
 	a.back(w, r, s, "/after", "You are logged out, and the application has forgotten its tokens.", nil)
-}
-
-// show shows a page.
-func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
-	s := a.sessions.of(w, r)
-	v := a.view(r.Context(), s, name)
-	a.templates.write(w, http.StatusOK, name, v, v.formAction)
-}
-
-// pageOf returns the path of a page, or of the first page if there is none with this name.
-func pageOf(name string) string {
-	at := max(0, slices.IndexFunc(walk, func(l Link) bool { return l.Name == name }))
-	return walk[at].Path
 }

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
 // browser does what a user does with a browser without scripts: it loads pages, follows redirects
@@ -187,7 +189,7 @@ func (b *browser) session() *session {
 }
 
 // call presses the button of a call, and returns what the page shows about it.
-func (b *browser) call(name string) *Call {
+func (b *browser) call(name string) *watch.Call {
 	b.t.Helper()
 	s := b.session()
 	b.do(http.MethodPost, "/call", url.Values{"csrf": {s.csrf}, "page": {"watch"}, "call": {name}})

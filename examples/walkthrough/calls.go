@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
 // call is a request to the API that a button sends.
@@ -76,7 +78,7 @@ func (c call) off(a *app, s *session) string {
 
 // call sends the call that a button names.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
-	back := pageOf(r.PostFormValue("page")) + "#watched" // where the page shows the call
+	back := pages.Path(r.PostFormValue("page")) + "#watched" // where the page shows the call
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
 	if at < 0 {
 		a.back(w, r, s, back, "", errors.New("there is no such call"))
@@ -87,6 +89,32 @@ func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	a.back(w, r, s, back, "", a.send(r.Context(), s, calls[at]))
+}
+
+// send sends a call to the API, and shows it to the session.
+func (a *app) send(ctx context.Context, s *session, c call) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.apiURL+c.path, nil)
+	if err != nil {
+		return err
+	}
+	text := pages.Texts.Calls[c.name]
+	shown := watch.Call{Name: c.name, Label: text[0], What: text[1], Credentials: "none"}
+	if c.apiKey != "" {
+		r.Header.Set("XenaApiKey", c.apiKey)
+		shown.Credentials = "XenaApiKey: " + c.apiKey
+	}
+	if c.down {
+		defer a.issuer.own.SetDown(false)
+	}
+	return a.watcher.Send(r, shown, func() (token string, err error) {
+		if c.token != nil {
+			token, err = c.token(ctx, a, s)
+		}
+		if c.down {
+			a.issuer.own.SetDown(true)
+		}
+		return token, err
+	}, s.showCall)
 }
 
 func asIs(_ context.Context, _ *app, s *session) (string, error) {
@@ -132,7 +160,7 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 		aged := *old
 		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-anHour)
 		s.mu.Lock()
-		s.tokens = &aged
+		s.tokens, s.issued = &aged, s.issued.Add(-anHour)
 		s.hours++
 		s.mu.Unlock()
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
+
 	"github.com/xenaauth/xenaauth"
 )
 
@@ -43,12 +45,12 @@ func TestCalls(t *testing.T) {
 		end, passed := "", true
 		for _, s := range c.Stages {
 			switch s.State {
-			case Failed, Unknown:
+			case watch.Failed, watch.Unknown:
 				end, passed = s.Name, false
 				if s.Why == "" {
 					t.Errorf("%s: stage %s does not say why", want.name, s.Name)
 				}
-			case NotReached:
+			case watch.NotReached:
 				if passed {
 					t.Errorf("%s: stage %s was not reached, but none before failed", want.name, s.Name)
 				}
@@ -75,7 +77,7 @@ func TestCalls(t *testing.T) {
 func TestSources(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()
-	state := func(c *Call, stage string) string {
+	state := func(c *watch.Call, stage string) string {
 		for _, s := range c.Stages {
 			if s.Name == stage {
 				return s.State
@@ -84,13 +86,13 @@ func TestSources(t *testing.T) {
 		return ""
 	}
 	first, second, opaque := b.call("token"), b.call("token"), b.call("opaque")
-	if first.Source != xenaauth.SourceJWT || state(first, "signature") != Passed || len(first.Issuer) != 2 {
+	if first.Source != xenaauth.SourceJWT || state(first, "signature") != watch.Passed || len(first.Issuer) != 2 {
 		t.Errorf("first call: %+v", first)
 	}
-	if second.Source != xenaauth.SourceCache || state(second, "signature") != Skipped || len(second.Issuer) != 0 {
+	if second.Source != xenaauth.SourceCache || state(second, "signature") != watch.Skipped || len(second.Issuer) != 0 {
 		t.Errorf("second call: %+v", second)
 	}
-	if opaque.Source != xenaauth.SourceIntrospection || state(opaque, "introspection") != Passed ||
+	if opaque.Source != xenaauth.SourceIntrospection || state(opaque, "introspection") != watch.Passed ||
 		len(opaque.Issuer) != 1 || opaque.Issuer[0].Document != "introspection" {
 		t.Errorf("opaque token: %+v", opaque)
 	}

@@ -6,23 +6,20 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
 // With XENA_ISSUER, the walkthrough uses that issuer, and offers nothing that a real issuer does not
 // do.
 func TestRealIssuer(t *testing.T) {
-	templates, err := parseTemplates()
-	if err != nil {
-		t.Fatal(err)
-	}
-	issuer, err := identityserver.Start(templates.identity, texts.Scopes, http.HandlerFunc(static))
+	issuer, err := identityserver.Start(pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer issuer.Close() //nolint:errcheck // the end of the test
 	t.Setenv("XENA_ISSUER", issuer.URL())
 	t.Setenv("XENA_AUDIENCE", identityserver.Audience)
-	if _, err := chooseIssuer(templates, ""); err == nil || !strings.Contains(err.Error(), "XENA_CLIENT_ID") {
+	if _, err := chooseIssuer(""); err == nil || !strings.Contains(err.Error(), "XENA_CLIENT_ID") {
 		t.Errorf("without the credentials of a client: %v", err)
 	}
 	a := startApp(t, func(base string) {

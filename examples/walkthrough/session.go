@@ -5,10 +5,13 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"sync"
+	"time"
 
 	"golang.org/x/oauth2"
 
 	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
 // session is what the application remembers about one browser. The browser has only a random id.
@@ -17,28 +20,30 @@ type session struct {
 	leave string // the state of its logout form
 
 	mu       sync.Mutex
-	client   *Client
+	client   *pages.Client
 	state    string // of the authorization request that is under way, or ""
 	verifier string // its PKCE code verifier
 	tokens   *oauth2.Token
+	issued   time.Time // of the tokens
 	idToken  string
 	denied   string
 	hours    int
 	notice   string
 	failure  string
-	calls    []*Call // the newest first
+	calls    []*watch.Call // the newest first
 	streams  map[chan struct{}]bool
 }
 
-// sessions are the sessions of all browsers, by id.
-type sessions struct{ table *bounded.Table[*session] }
+// sessions are the sessions of all browsers, by id. client is the client of a new session, or nil.
+type sessions struct {
+	table  *bounded.Table[*session]
+	client *pages.Client
+}
 
 const (
 	cookieName  = "walkthrough"
 	maxSessions = 100
 )
-
-func newSessions() sessions { return sessions{bounded.New[*session](maxSessions)} }
 
 // of returns the session of a request. If there is none, it begins one.
 func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
@@ -47,7 +52,9 @@ func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 			return found
 		}
 	}
-	fresh := &session{csrf: rand.Text(), leave: rand.Text(), streams: make(map[chan struct{}]bool)}
+	fresh := &session{
+		csrf: rand.Text(), leave: rand.Text(), client: s.client, streams: make(map[chan struct{}]bool),
+	}
 	s.put(w, fresh)
 	return fresh
 }
@@ -84,7 +91,7 @@ func (s *session) say(notice, failure string) {
 }
 
 // registered returns the client of the application, or nil.
-func (s *session) registered() *Client {
+func (s *session) registered() *pages.Client {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.client
@@ -101,7 +108,7 @@ func (s *session) current() *oauth2.Token {
 func (s *session) accept(tokens *oauth2.Token) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tokens, s.hours, s.denied = tokens, 0, ""
+	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
 	if id, ok := tokens.Extra("id_token").(string); ok {
 		s.idToken = id
 	}

@@ -8,11 +8,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
+	"github.com/zitadel/oidc/v3/pkg/oidc"
 	"golang.org/x/oauth2"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
 // scopes are what the application asks for.
@@ -22,7 +23,7 @@ var scopes = []string{
 }
 
 // oauth returns the OAuth client of the application, for a registered client.
-func (a *app) oauth(ctx context.Context, c *Client) (*oauth2.Config, *metadata, error) {
+func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc.DiscoveryConfiguration, error) {
 	if c == nil {
 		return nil, nil, errors.New("register the application first: step 1")
 	}
@@ -32,13 +33,15 @@ func (a *app) oauth(ctx context.Context, c *Client) (*oauth2.Config, *metadata, 
 	}
 	return &oauth2.Config{
 		ClientID: c.ID, ClientSecret: c.Secret, RedirectURL: c.RedirectURI, Scopes: scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: m.Authorize, TokenURL: m.Token, AuthStyle: oauth2.AuthStyleInHeader},
+		Endpoint: oauth2.Endpoint{
+			AuthURL: m.AuthorizationEndpoint, TokenURL: m.TokenEndpoint, AuthStyle: oauth2.AuthStyleInHeader,
+		},
 	}, m, nil
 }
 
-// withClient makes package oauth2 use the HTTP client for the issuer, with a time limit.
-func (a *app) withClient(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http), 10*time.Second)
+// withClient makes package oauth2 use the HTTP client for the issuer.
+func (a *app) withClient(ctx context.Context) context.Context {
+	return context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http)
 }
 
 // authorize is step 2: it sends the browser to the issuer, with a new state and PKCE verifier.
@@ -78,10 +81,8 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	}
 	config, _, err := a.oauth(r.Context(), client)
 	if err == nil {
-		ctx, cancel := a.withClient(r.Context())
-		defer cancel()
 		var tokens *oauth2.Token
-		if tokens, err = config.Exchange(ctx, query.Get("code"), oauth2.VerifierOption(verifier)); err == nil {
+		if tokens, err = config.Exchange(a.withClient(r.Context()), query.Get("code"), oauth2.VerifierOption(verifier)); err == nil {
 			s.accept(tokens)
 			a.sessions.renew(w, r)
 			a.back(w, r, s, "/step/4", "The Identity server exchanged the code for tokens.", nil)
@@ -105,10 +106,8 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 	if old == nil || old.RefreshToken == "" {
 		return errors.New("there is no refresh token: the user did not allow offline_access")
 	}
-	ctx, cancel := a.withClient(ctx)
-	defer cancel()
-	// Without an access token, the source refreshes at once.
-	fresh, err := config.TokenSource(ctx, &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
+	// Without an access token, the source refreshes immediately.
+	fresh, err := config.TokenSource(a.withClient(ctx), &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
 	if err != nil {
 		return plain(err)
 	}
@@ -137,13 +136,11 @@ func (a *app) revokeToken(ctx context.Context, s *session, token string) error {
 	if err != nil {
 		return err
 	}
-	if m.Revocation == "" {
+	if m.RevocationEndpoint == "" {
 		return errors.New("the issuer has no revocation endpoint")
 	}
-	ctx, cancel := a.withClient(ctx)
-	defer cancel()
 	form := url.Values{"token": {token}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.Revocation, strings.NewReader(form.Encode()))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, m.RevocationEndpoint, strings.NewReader(form.Encode()))
 	if err != nil {
 		return err
 	}

@@ -5,19 +5,24 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// maxStreams is the number of streams of a session: one for each open tab.
-const maxStreams = 6
+const (
+	maxCalls   = 10 // that a session remembers
+	maxStreams = 6  // of a session: one for each open tab
+)
 
 // showCall makes a call the last one of the session, and wakes up its streams.
-func (s *session) showCall(c *Call) {
+func (s *session) showCall(c *watch.Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.calls) > 0 && s.calls[0].ID == c.ID {
 		s.calls[0] = c
 	} else {
-		s.calls = append([]*Call{c}, s.calls[:min(len(s.calls), maxCalls-1)]...)
+		s.calls = append([]*watch.Call{c}, s.calls[:min(len(s.calls), maxCalls-1)]...)
 	}
 	for stream := range s.streams {
 		select {
@@ -68,7 +73,7 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 		last := s.calls[0]
 		s.mu.Unlock()
 		var html bytes.Buffer
-		if a.templates["watch"].ExecuteTemplate(&html, "call", last) != nil {
+		if pages.WriteCall(&html, last) != nil {
 			return
 		}
 		fmt.Fprint(w, "event: call\n")

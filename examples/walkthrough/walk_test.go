@@ -4,13 +4,15 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
 // The seven steps, as a user takes them.
 func TestSevenSteps(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	for _, page := range walk {
+	for _, page := range pages.Walk {
 		if b.visit(page.Path); b.status != http.StatusOK {
 			t.Errorf("%s before the first step: status %d", page.Path, b.status)
 		}
@@ -32,7 +34,7 @@ func TestSevenSteps(t *testing.T) {
 	// The API checks JWTs itself, so the token lives until the session ends.
 	b.visit("/after").submit(`value="token"`, "call", "token").sees("/after", "200")
 	b.visit("/watch").submit(`value="expired"`, "call", "expired").sees("/watch", "401")
-	for _, page := range walk {
+	for _, page := range pages.Walk {
 		if b.visit(page.Path); b.status != http.StatusOK {
 			t.Errorf("%s after the last step: status %d", page.Path, b.status)
 		}

@@ -52,6 +52,8 @@ func (c Client) DevMode() bool                        { return true } // allows 
 func (c Client) IsScopeAllowed(scope string) bool     { return slices.Contains(maxScopes, scope) }
 func (c Client) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (c Client) ClockSkew() time.Duration             { return 0 }
+
+//lint:ignore ST1003 the interface has this name
 func (c Client) RestrictAdditionalIdTokenScopes() func([]string) []string {
 	return func(scopes []string) []string { return scopes }
 }

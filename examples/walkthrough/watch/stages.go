@@ -1,4 +1,4 @@
-package main
+package watch
 
 import (
 	"slices"
@@ -46,11 +46,7 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 		}
 	}
 	list = slices.Insert(list, 1, cacheStage(e, list[0].State))
-	list = append(list, lastStages(e, &list[len(list)-1], policy)...)
-	for i := range list {
-		list[i].Asks = texts.Stages[list[i].Name]
-	}
-	return list
+	return append(list, lastStages(e, &list[len(list)-1], policy)...)
 }
 
 // add adds a step to a stage. The first step that did not pass decides about the stage.

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+)
+
+// show shows a page.
+func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
+	pages.Write(w, a.view(r.Context(), a.sessions.of(w, r), name))
+}
+
+// view returns what a page gets.
+func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
+	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.own == nil, Issuer: a.issuer.url, API: a.apiURL}
+	for _, scope := range scopes {
+		v.Scopes = append(v.Scopes, pages.Scope{Name: scope, Words: pages.Texts.Scopes[scope]})
+	}
+	for _, c := range calls {
+		if name == "watch" || slices.Contains(strings.Fields(c.pages), name) {
+			text := pages.Texts.Calls[c.name]
+			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.off(a, s)})
+		}
+	}
+	config, endpoints, err := a.oauth(ctx, s.registered())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.Client, v.Denied, v.Hours, v.LoggedIn = s.client, s.denied, s.hours, s.tokens != nil
+	v.Notice, v.Error, s.notice, s.failure = s.notice, s.failure, "", ""
+	if v.Calls = slices.Clone(s.calls); len(v.Calls) > 0 {
+		v.Call = v.Calls[0]
+	}
+	if s.tokens != nil {
+		v.Token = pages.Look(s.tokens, s.issued)
+	}
+	if v.Real {
+		v.Client = &pages.Client{Name: s.client.Name, ID: s.client.ID, RedirectURI: s.client.RedirectURI}
+	}
+	switch {
+	case err == nil:
+		v.Request = pages.InParts(config.AuthCodeURL("a new random text", oauth2.S256ChallengeOption("another new random text")))
+		v.FormAction = pages.Origin(endpoints.AuthorizationEndpoint)
+		if s.idToken != "" && endpoints.EndSessionEndpoint != "" {
+			v.EndSession, v.IDToken, v.LoggedOut, v.LogoutState = endpoints.EndSessionEndpoint, s.idToken, a.loggedOutURI(), s.leave
+			v.FormAction += " " + pages.Origin(endpoints.EndSessionEndpoint)
+		}
+	case s.client != nil && v.Error == "":
+		v.Error = err.Error()
+	}
+	return v
+}
