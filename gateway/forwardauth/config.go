@@ -18,13 +18,15 @@ import (
 // original request.
 type Dialect string
 
-// The dialects.
+// These constants are the dialects, one for each proxy. Each comment names the feature of the proxy
+// that sends the subrequests.
 const (
-	Nginx   Dialect = "nginx"   // auth_request, with fields set as docs/gateway.md shows
-	Traefik Dialect = "traefik" // the middleware ForwardAuth
-	Caddy   Dialect = "caddy"   // forward_auth
-	Envoy   Dialect = "envoy"   // the filter ext_authz with http_service
-	HAProxy Dialect = "haproxy" // Lua's core.httpclient, with fields set as docs/gateway.md shows
+	Nginx   Dialect = "nginx"   // nginx: auth_request, with the fields that docs/gateway.md shows
+	Traefik Dialect = "traefik" // Traefik: the middleware ForwardAuth
+	Caddy   Dialect = "caddy"   // Caddy: the directive forward_auth
+	Envoy   Dialect = "envoy"   // Envoy: the filter ext_authz with http_service
+	// HAProxy: core.httpclient of Lua, with the fields that docs/gateway.md shows
+	HAProxy Dialect = "haproxy"
 )
 
 // Config configures a handler for one or several proxies of the same Dialect. Middleware, Find,

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// nginx sends a subrequest with the method GET. It has the fields of the client, and fields that
-// describe the original request.
+// In this example, nginx sends a subrequest with the method GET. The subrequest has the fields of
+// the client, and fields that describe the original request.
 func Example() {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

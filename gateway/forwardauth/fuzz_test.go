@@ -43,7 +43,8 @@ func FuzzOriginal(f *testing.F) {
 				seen = nil
 				r := s.subrequest(method, host, uri, header)
 				method, host := method, host
-				// The random header may have replaced the fields.
+				// The fuzzer's header fields may have replaced the fields that describe the
+				// original request. So read the description again.
 				if s.dialect != forwardauth.Envoy {
 					method, host = r.Header[names(s.dialect)[0]][0], r.Header[names(s.dialect)[1]][0]
 				}

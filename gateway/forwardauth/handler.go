@@ -22,13 +22,15 @@ type handler struct {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.peers.Contains(r.RemoteAddr) {
 		w.Header().Set("Cache-Control", "no-store")
-		// The response has no challenge, because no client should send a token here.
+		// The response to a peer that is not trusted has no challenge, because no client should
+		// send a token to this handler.
 		w.WriteHeader(http.StatusForbidden)
 		return
 	}
 	decided := false
 	defer func() {
-		// A policy, a proof or a hook panicked. Without a status, the response would be 200.
+		// If a policy, a proof or a hook panics, this deferred call sends a status. Without it, the
+		// response would be 200.
 		if !decided {
 			w.WriteHeader(h.Middleware.Challenge(w.Header(), nil, errPanicked))
 		}
@@ -43,7 +45,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	decided = true // only after Challenge, because a Proof may panic there
+	decided = true // set decided only after Challenge, because a Proof may panic there
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")
@@ -60,13 +62,13 @@ func (h *handler) check(r *http.Request, fields http.Header) (original, allowed 
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// The check of the length and content of the identity fields is a requirement, so that the
-	// event of the request reports the refusal.
+	// The length and content of the identity fields are checked as a requirement of the route. So
+	// if they make a refusal necessary, the event of the request reports this refusal.
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(fields, u)
 	})
 	allowed, _, err = h.guard.Check(original, fits)
-	if err == nil && len(fields) == 0 { // the request has no user, so all identity fields are empty
+	if err == nil && len(fields) == 0 { // if the request has no user, all identity fields are empty
 		err = h.Identity.Set(fields, nil)
 	}
 	return original, allowed, err
@@ -76,7 +78,7 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// deny writes a refusal in the form of the dialect.
+// deny writes a refusal in the form that the proxy of this dialect understands.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }
@@ -85,7 +87,7 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 // the unwrapped ResponseWriter to set another status.
 type refusal struct {
 	http.ResponseWriter
-	only401 bool // the dialect needs 401 instead of 400
+	only401 bool // only401 means that this dialect needs 401 instead of 400
 }
 
 // WriteHeader joins all challenges into one field (RFC 9110, section 11.6.1), because old proxies

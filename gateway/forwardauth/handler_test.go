@@ -20,13 +20,13 @@ var dialects = []forwardauth.Dialect{
 	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
 }
 
-// site is a handler for one dialect, and the issuer of the tokens that it accepts.
+// site is a handler for one dialect, together with the issuer whose tokens the handler accepts.
 type site struct {
 	issuer  *xenaauthtest.Issuer
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	seen    *http.Request // the request that the policy of the route /policy got
+	seen    *http.Request // seen is the request that the policy of the route /policy received
 }
 
 // newSite returns a site. If change is not nil, it changes the configuration.
@@ -78,7 +78,8 @@ func (s *site) token(scopes ...string) string {
 		Claims: map[string]any{"sid": "0F3C"}})
 }
 
-// names returns the names of the fields in which the dialect sends method, host and URI.
+// names returns the names of the fields in which the dialect sends the method, the host and the URI
+// of the original request.
 func names(d forwardauth.Dialect) [3]string {
 	switch d {
 	case forwardauth.Nginx, forwardauth.HAProxy:
@@ -113,7 +114,7 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// status returns the status that the handler sends in this dialect instead of the given one.
+// status returns the status that the handler sends in this dialect in place of the given status.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401
@@ -184,7 +185,7 @@ func TestAllow(t *testing.T) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", token), full)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/optional", spoofed), nobody)
 		wantAllowed(t, s.ask("PROPFIND", "api.example.com", "/public/a", spoofed), nobody)
-		// On a public route the token is not read.
+		// The route is public, so the handler does not read the token.
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", both), nobody)
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a", http.Header{"Authorization": {"Bearer junk"}}), nobody)
 	})

@@ -12,19 +12,20 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin contains the method, the host and the URI of the original request, or the names of the
-// fields that contain them.
+// origin contains the method, the host and the URI of the original request. In a variable for a
+// dialect, it contains the names of the fields with these values.
 type origin struct{ method, host, uri string }
 
 const (
-	// The largest length of the original URI in bytes; proxies accept 8 to 16 KiB.
+	// maxURI is the largest length of the original URI in bytes. Proxies accept URIs of 8 to 16
+	// KiB.
 	maxURI    = 16 << 10
 	maxMethod = 64
 )
 
-// The two families of fields in which proxies describe the original request, in the spelling of
-// http.Header. A proxy writes the fields of one family, and forwards the fields of the other family
-// as the client sent them.
+// These are the two families of fields in which proxies describe the original request, in the
+// spelling of http.Header. A proxy writes the fields of one family. It forwards the fields of the
+// other family as the client sent them.
 var (
 	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}
@@ -36,8 +37,8 @@ func readOriginal(r *http.Request) (origin, error) { return readFields(r.Header,
 // readForwarded reads the description in a subrequest of Traefik or Caddy.
 func readForwarded(r *http.Request) (origin, error) { return readFields(r.Header, forwardedFields) }
 
-// readEnvoy reads the description in a subrequest of Envoy, whose own method, host and target are
-// those of the original request.
+// readEnvoy reads the description in a subrequest of Envoy. The method, the host and the target of
+// this subrequest are those of the original request.
 func (h *handler) readEnvoy(r *http.Request) (origin, error) {
 	uri, ok := strings.CutPrefix(r.RequestURI, h.PathPrefix)
 	if !ok {
@@ -70,7 +71,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	var u *url.URL
 	if err == nil {
 		if u, err = url.ParseRequestURI(o.uri); err != nil {
-			// The text of a url.Error contains the URI, which must not be logged.
+			// The error gets another text, because the text of a url.Error contains the URI, which
+			// must not be logged.
 			err = errors.New("the original URI is malformed")
 		}
 	}

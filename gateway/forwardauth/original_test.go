@@ -18,7 +18,9 @@ func TestOriginalRequest(t *testing.T) {
 		type set = map[string][]string
 		tests := []struct {
 			name string
-			set  set // replaces fields of a subrequest for GET api.example.com/public/a
+			// the map set contains fields that replace fields of a subrequest for GET
+			// api.example.com/public/a
+			set set
 		}{
 			{"Forwarded", set{"Forwarded": {"host=api.example.com"}}},
 			{"Forwarded, empty", set{"Forwarded": {""}}},

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// A server may recover from a panic and write nothing. The status would then be 200, which the
-// proxy takes for permission.
+// If the handler panics, a server may recover from the panic and write nothing. The status would
+// then be 200, and the proxy would allow the request.
 func TestPanicIsNotAllowed(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		for name, c := range map[string]struct {

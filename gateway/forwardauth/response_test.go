@@ -77,7 +77,8 @@ func TestPlantedUser(t *testing.T) {
 	})
 }
 
-// The handler keeps the fields that outer code has set, except those that describe a body.
+// The handler keeps the header fields that code around the handler has set, except the fields that
+// describe a body.
 func TestAllowKeepsOtherFields(t *testing.T) {
 	s := newSite(t, forwardauth.Caddy, nil, nil)
 	w := httptest.NewRecorder()
@@ -92,7 +93,8 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`} // set by outer code
+		// code around the handler has set this field
+		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`}
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
 		if got := w.Header()["Www-Authenticate"]; len(got) != 1 || got[0] != want {
@@ -137,7 +139,8 @@ func TestErrorBody(t *testing.T) {
 	})
 }
 
-// This test uses a real connection, because net/http has rules of its own about bodies and lengths.
+// This test uses a real connection, because net/http treats bodies and lengths in a special way on
+// a connection.
 func TestOnTheWire(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		server := httptest.NewServer(s.handler)

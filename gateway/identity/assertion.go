@@ -109,8 +109,8 @@ func newAssertion(c AssertionConfig) (*assertion, error) {
 		wrong("Lifetime", "is not within a second and 5 minutes")
 	}
 	for k, name := range c.Claims {
-		// The names are compared without regard to case, because some readers would take two names
-		// that differ only in case for one claim.
+		// The names are compared without regard to case. Some readers would take two names that
+		// differ only in case for one claim.
 		same := func(other string) bool { return strings.EqualFold(name, other) }
 		if name == "" || slices.ContainsFunc(ownClaims, same) || slices.ContainsFunc(c.Claims[:k], same) {
 			wrong("Claims", "has %q: it is empty, set by the assertion itself, or a repetition", name)
@@ -135,8 +135,8 @@ func (a *assertion) token(u *xenaauth.User) (string, error) {
 		expires = end
 	}
 	if expires.Unix() <= now.Unix() {
-		// The access token has expired, and was accepted only because of the clock skew. An
-		// assertion with the same exp would already be expired.
+		// The access token has expired. The middleware accepted it only because of the clock skew.
+		// An assertion with the same exp would already be expired.
 		return "", &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	}
 	claims := map[string]any{

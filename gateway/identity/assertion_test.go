@@ -132,7 +132,8 @@ func TestAssertionVerifies(t *testing.T) {
 						t.Errorf("claims\n%s, want\n%s", got, want)
 					}
 
-					// It is valid for 60 seconds, and 30 more because of the clock skew.
+					// The assertion is valid for 60 seconds. Because of the clock skew, it is
+					// accepted for 30 seconds more.
 					time.Sleep(89 * time.Second)
 					if _, err := v.Validate(t.Context(), token); err != nil {
 						t.Error(err)
@@ -166,7 +167,7 @@ func TestAssertionIsForOneService(t *testing.T) {
 		_, err := verifier(t, id, change).Validate(t.Context(), token)
 		wantReason(t, err, want)
 	}
-	// Another gateway's key.
+	// This key belongs to another gateway.
 	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token)
 	wantReason(t, err, xenaauth.ReasonUnknownKey)
 }
@@ -180,7 +181,8 @@ func TestAssertionIsNewEachTime(t *testing.T) {
 	}
 }
 
-// An assertion expires no later than its access token. For an expired access token there is none.
+// An assertion expires no later than its access token. There is no assertion for an access token
+// that has expired.
 func TestAssertionEndsWithToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		id := asserting(t, func(c *identity.AssertionConfig) { c.Lifetime = 5 * time.Minute }, p256(t))
@@ -205,7 +207,7 @@ func TestAssertionEndsWithToken(t *testing.T) {
 				t.Error("an assertion is made for an expired token")
 			}
 		}
-		// An introspected token may have no exp.
+		// The introspection response of a token may have no exp.
 		u := newUser(t, map[string]any{"sub": "1", "client_id": "app", "scope": "x"})
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
 			t.Error(err)
@@ -285,7 +287,8 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	number := new(big.Int).SetBytes(secret).String() // how %v would print the private key
+	// this is the text in which %v would print the private key
+	number := new(big.Int).SetBytes(secret).String()
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),
 		fmt.Sprintf("%+v %#v", whole, whole), fmt.Sprint(cfg.LogValue()),

@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Set replaces the identity fields that a client has sent, in every spelling of their names.
+// In this example, Set replaces the identity fields that a client has sent, in every spelling of
+// their names.
 func Example() {
 	id, err := identity.New(identity.Config{ClaimHeaders: map[string]string{"X-Auth-Name": "name"}})
 	if err != nil {
@@ -32,8 +33,8 @@ func Example() {
 	// Output: map[Accept:[*/*] X-Auth-Client:[app] X-Auth-Issuer:[https://login.xena.biz] X-Auth-Name:[%C3%85se] X-Auth-Scopes:[testapi] X-Auth-User:[104711]]
 }
 
-// A service behind the gateway verifies the assertion like an access token, with the gateway as the
-// issuer.
+// In this example, a service behind the gateway verifies the assertion like an access token whose
+// issuer is the gateway.
 func ExampleAssertionConfig() {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -65,7 +66,8 @@ func ExampleAssertionConfig() {
 	if err := id.Set(out.Header, user); err != nil {
 		log.Fatal(err)
 	}
-	// The middleware reads only Authorization, so the service moves the assertion there.
+	// The middleware reads the token from Authorization. So the service copies the assertion into
+	// this field.
 	out.Header.Set("Authorization", "Bearer "+out.Header.Get("X-Auth-Assertion"))
 	handler.ServeHTTP(httptest.NewRecorder(), out)
 	// Output: 104711 app [testapi]

@@ -89,7 +89,7 @@ type Config struct {
 
 const (
 	defaultMaxBytes = 3 << 10
-	maxMaxBytes     = 64 << 10 // more than any proxy accepts
+	maxMaxBytes     = 64 << 10 // maxMaxBytes is more than any proxy accepts
 	maxName         = 64
 )
 
@@ -97,9 +97,9 @@ const (
 // use.
 type Identity struct {
 	fields    []field
-	ours      map[string]bool // the folded names of the fields that Set sets
+	ours      map[string]bool // ours contains the folded names of the fields that Set sets
 	maxBytes  int
-	assertion *assertion // nil if Config.Assertion is nil
+	assertion *assertion // assertion is nil if Config.Assertion is nil
 }
 
 // field is a header field that Set sets. value returns its value for a user. If value is nil, the
@@ -121,7 +121,8 @@ func New(cfg Config) (*Identity, error) {
 			errs = append(errs, fmt.Errorf("identity: Config.%s %w", where, err))
 		}
 	}
-	// If the assertion replaces the unsigned fields, their value functions are nil.
+	// If the assertion replaces the unsigned fields, these fields get no value function, so they
+	// are always empty.
 	unsigned := func(value func(*xenaauth.User) (string, error)) func(*xenaauth.User) (string, error) {
 		if cfg.Assertion != nil && !cfg.Assertion.WithHeaders {
 			return nil

@@ -60,7 +60,8 @@ func TestSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		claims map[string]any
-		want   [5]string // user, client, scopes, claim, issuer
+		// the wanted values of the user, the client, the scopes, the claim and the issuer
+		want [5]string
 	}{
 		{"all", map[string]any{"sub": "104711", "client_id": "app", "scope": []string{"testapi", "openid"}, "c": "x"},
 			[5]string{"104711", "app", "testapi openid", "x"}},
@@ -107,11 +108,12 @@ func FuzzSet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := xenaauth.NewUser(map[string]any{"sub": s, "c": []string{s, "x", s}})
-		// JSON may turn a byte into U+FFFD, whose three bytes are nine characters in the field.
+		// When the token is encoded as JSON, an illegal byte may become U+FFFD. The three bytes of
+		// U+FFFD are nine characters in the field.
 		if err != nil || len(s) > 2000 {
 			t.Skip()
 		}
-		s = u.Subject() // JSON may have replaced illegal bytes
+		s = u.Subject() // the encoding as JSON may have replaced illegal bytes
 		h := http.Header{}
 		if err := id.Set(h, u); err != nil {
 			t.Fatal(err)
@@ -166,7 +168,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// A user whose values do not fit is refused, and all fields are empty.
+// If the values of a user are too long for the fields, or can't be written into them, the user is
+// refused and all fields are empty.
 func TestSetRefuses(t *testing.T) {
 	many := make([]string, 1000)
 	for k := range many {
@@ -197,7 +200,7 @@ func TestMaxBytes(t *testing.T) {
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
 	}
-	// An encoded comma has three bytes.
+	// A comma takes three bytes after it is encoded.
 	wantReason(t, id.Set(http.Header{}, newUser(t, map[string]any{"sub": "1234,", "client_id": "12345"})),
 		xenaauth.ReasonForbidden)
 	for _, n := range []int{-1, empty - 1, 64<<10 + 1} {
@@ -252,8 +255,8 @@ func TestStripConnection(t *testing.T) {
 	}
 }
 
-// A service behind httputil.ReverseProxy gets the identity fields of the gateway. It gets none that
-// the client sent.
+// A service behind httputil.ReverseProxy gets the identity fields that the gateway has set. It gets
+// no identity field that the client has sent.
 func TestReverseProxy(t *testing.T) {
 	id := newIdentity(t, identity.Config{})
 	seen := make(chan http.Header, 1)
@@ -305,12 +308,12 @@ func TestReverseProxy(t *testing.T) {
 
 func TestNewTellsMistakes(t *testing.T) {
 	for _, name := range []string{
-		// Not legal names for identity fields.
+		// These names are not allowed as names of identity fields.
 		"X Auth", "X_Auth", "X.Auth", "Ø", "X-Auth\r\n", "-X", "X-", strings.Repeat("a", 65),
 		"Authorization", "cookie", "Host", "CONTENT-LENGTH", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
 		"Upgrade", "Proxy-Authorization", "Forwarded", "X-Forwarded-For", "X-Original-Uri", "X-Accel-Redirect",
 		"WWW-Authenticate", "Cache-Control", "Vary",
-		"X-Auth-Client", "x-auth-scopes", // the names of other identity fields
+		"X-Auth-Client", "x-auth-scopes", // these names already belong to other identity fields
 	} {
 		if _, err := identity.New(identity.Config{UserHeader: name}); err == nil {
 			t.Errorf("the name %q is accepted", name)

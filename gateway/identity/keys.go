@@ -62,17 +62,18 @@ func (i *Identity) JWKSHandler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(keySetMaxAge/time.Second)))
 		h.Set("Content-Length", strconv.Itoa(len(document)))
-		_, _ = w.Write(document) // to HEAD, net/http sends no body
+		_, _ = w.Write(document) // if the method is HEAD, net/http does not send the body
 	})
 }
 
-// keys are the keys of the assertions at one time. SetKeys replaces the whole value.
+// keys are the signing keys of the assertions at one moment. SetKeys replaces the whole value.
 type keys struct {
 	signer   *jose.Signer
-	document []byte // the JWK set
+	document []byte // document is the JWK set
 }
 
-// newKeys checks private keys and returns them with their key set.
+// newKeys checks private keys. It returns the keys together with the key set that contains their
+// public keys.
 func newKeys(private []crypto.Signer) (*keys, error) {
 	if len(private) == 0 {
 		return nil, errors.New("no keys")

@@ -70,7 +70,8 @@ func TestStolenKey(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(2 * time.Second)
-		// The service fetches the key set, because it does not know the key yet.
+		// The service fetches the key set again, because the assertion names a key that the service
+		// does not know yet.
 		if _, err := v.Validate(t.Context(), assertionOf(t, id, u)); err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +163,7 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// RFC 8037 contains a key in appendix A.1 and its thumbprint in appendix A.3.
+// RFC 8037 contains a key in appendix A.1, and the thumbprint of this key in appendix A.3.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -191,8 +192,8 @@ func TestKeySetIsStandard(t *testing.T) {
 	}
 }
 
-// In about one of 128 signatures, a number is shorter than 32 bytes. Such a signature must verify
-// too.
+// In about one of 128 signatures, one of the two numbers is shorter than 32 bytes. A service must
+// accept such a signature too.
 func TestShortSignatures(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	v := verifier(t, id, nil)
@@ -204,7 +205,7 @@ func TestShortSignatures(t *testing.T) {
 	}
 }
 
-// faulty is a key in a key store that is down, or that returns malformed signatures.
+// faulty is a private key in a key store. The key store returns an error or a malformed signature.
 type faulty struct {
 	crypto.Signer
 	answer []byte
@@ -214,7 +215,7 @@ type faulty struct {
 func (f faulty) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
 
 func TestFaultySigner(t *testing.T) {
-	// The number R has 257 bits.
+	// The number R in this signature has 257 bits, so it is too long.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, f := range map[string]faulty{
 		"down":        {err: errors.New("dial https://vault.internal: refused")},
@@ -240,7 +241,7 @@ func TestFaultySigner(t *testing.T) {
 	}
 }
 
-// SetKeys may be called while Set runs.
+// Several goroutines may call SetKeys and Set at the same time.
 func TestSetKeysWhileSigning(t *testing.T) {
 	a, b := p256(t), ed(t)
 	id := asserting(t, nil, a, b)

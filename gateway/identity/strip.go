@@ -11,9 +11,9 @@ import (
 
 // Strip removes from the header of a request every field that a service could take for a field of
 // Set. Strip compares names without regard to case, and takes every character that is not a letter
-// or digit for "-", because CGI, WSGI and others confuse "-", "_" and ".". Strip also removes the
-// names of identity fields from the Connection field. Otherwise a client could make the next proxy
-// remove the fields that Set sets.
+// or digit for "-", because CGI, WSGI and similar interfaces confuse "-", "_" and ".". Strip also
+// removes the names of identity fields from the Connection field. Otherwise a client could make the
+// next proxy remove the fields that Set sets.
 //
 // A request may also have fields in its trailer. Call Strip for the trailer too, or remove the
 // whole trailer.
@@ -81,7 +81,8 @@ var (
 	}
 )
 
-// checkName returns an error that says what is wrong with the name of a field, or nil.
+// checkName returns nil if name can be the name of an identity field. Otherwise it returns an error
+// that says what is wrong with the name.
 func checkName(name string) error {
 	isOther := func(r rune) bool {
 		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')

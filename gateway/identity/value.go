@@ -93,5 +93,6 @@ func scalar(name string, raw json.RawMessage) (string, error) {
 	case 'n':
 		return "", nil
 	}
-	return string(raw), nil // a number, true or false is its own text
+	// the JSON text of a number, of true and of false is also the text of the field
+	return string(raw), nil
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// A service verifies the assertion with the gateway's key set. docs/gateway.md contains this code.
+// In this example, a service verifies the assertion with the gateway's key set. docs/gateway.md
+// contains this code.
 func Example_verify() {
 	r := httptest.NewRequest("GET", "/orders/7", nil)
 

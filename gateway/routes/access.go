@@ -86,8 +86,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether b allows every user that a allows. atLeast treats two policies with the
-// same name as the same policy.
+// atLeast reports whether b allows every user that a allows. It takes two policies with the same
+// name for the same policy.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:

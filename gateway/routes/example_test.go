@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A gateway has no handlers of its own, so one table guards all requests. Package routesfile reads a
-// table from a file.
+// In this example, one table guards all requests to a gateway, because a gateway has no handlers of
+// its own. Package routesfile reads a table from a file.
 func ExampleGuard_Handler() {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "GET /health", Access: routes.Public()},
@@ -45,7 +45,7 @@ func ExampleGuard_Handler() {
 	// /other 403
 }
 
-// The linter finds rules that are legal and probably a mistake.
+// In this example, Lint finds rules that are legal but are probably a mistake.
 func ExampleTable_Lint() {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/", Access: routes.Require(xenaauth.AnyUser()), Source: "routes.yaml:2"},

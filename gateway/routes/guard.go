@@ -87,7 +87,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			// A policy, a proof or a hook panicked. Without a status, the response would be 200.
+			// If a policy, a proof or a hook panics, this deferred call sends a status. Without it,
+			// the response would be 200.
 			if !decided {
 				w.WriteHeader(g.middleware.Challenge(w.Header(), nil, errPanicked))
 			}
@@ -99,7 +100,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // only after Challenge, because a Proof may panic there
+		decided = true // set decided only after Challenge, because a Proof may panic there
 		next.ServeHTTP(w, allowed)
 	})
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// guarded sends one request through a guard. It stores what the handler and Options.Event got.
+// guarded sends one request through a guard. It stores what the handler received and what
+// Options.Event received.
 type guarded struct {
 	m       *xenaauth.Middleware
 	v       *harness.ScopeValidator
@@ -207,8 +208,8 @@ func TestGuardCheckReturnsTheRule(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, refusal.Reason)
 }
 
-// A find function can return an error that wraps a refusal. The text of the wrapper is logged, but
-// not sent to the client.
+// The find function may return an error that wraps a refusal. The text of the wrapper is logged,
+// but it is not sent to the client.
 func TestWrappedRefusal(t *testing.T) {
 	g := newGuarded()
 	res := g.serve(t, func(*http.Request) (routes.Rule, error) {
@@ -223,8 +224,8 @@ func TestWrappedRefusal(t *testing.T) {
 	require.ErrorContains(t, g.events[0].Err, "two hosts")
 }
 
-// The requirements that Check gets apply to users only. They are checked before the event is
-// reported.
+// The requirements in the arguments of Check apply only to requests with a user. They are checked
+// before the event is reported.
 func TestGuardCheckWithRequirements(t *testing.T) {
 	table, err := routes.New([]routes.Rule{
 		{Pattern: "/a", Access: routes.Require(xenaauth.AllScopes("a"))},

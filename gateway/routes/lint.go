@@ -8,18 +8,21 @@ import (
 // FindingKind is a stable word for a kind of [Finding].
 type FindingKind string
 
-// The kinds of findings. Each comment describes the rule that a Finding is about.
+// These constants are the kinds of findings. Each comment describes the rule that a Finding of this
+// kind is about.
 const (
-	// FindingShadowed: every request that the rule matches also matches a more specific rule, so
-	// the rule has no effect.
+	// FindingShadowed: the rule has no effect, because a more specific rule matches each request
+	// that the rule matches.
 	FindingShadowed FindingKind = "shadowed"
-	// FindingRedundant: a wider rule has the same access, so the rule has no effect.
+	// FindingRedundant: the rule has no effect, because a wider rule has the same access.
 	FindingRedundant FindingKind = "redundant"
-	// FindingLoosened: the rule requires less than a wider rule.
+	// FindingLoosened: the rule requires less than a wider rule for the same requests.
 	FindingLoosened FindingKind = "loosened"
-	// FindingMethodGap: the rule is for one method, and other methods of its path require less.
+	// FindingMethodGap: the rule is for one method, and requests to its path with other methods
+	// need less.
 	FindingMethodGap FindingKind = "method_gap"
-	// FindingOpen: the rule makes every request public that matches no other rule.
+	// FindingOpen: the rule is public and matches every path. So every request that matches no
+	// other rule is public.
 	FindingOpen FindingKind = "open"
 )
 
@@ -27,8 +30,8 @@ const (
 type Finding struct {
 	Kind FindingKind
 	Rule Rule
-	// Other is the rule to which Rule is compared. FindingShadowed and FindingOpen have no such
-	// rule: then Other is the zero Rule.
+	// Other is the rule to which Rule is compared. In a FindingShadowed and in a FindingOpen, Other
+	// is the zero Rule, because the finding is about one rule only.
 	Other Rule
 }
 
@@ -91,8 +94,9 @@ func (t *Table) Lint() (findings []Finding) {
 		if rest == nil || rest.Access.atLeast(r.Access) || !r.Access.atLeast(rest.Access) {
 			continue
 		}
-		// Many tables require more to write than to read. So a rule for a method that writes is a
-		// finding only if the other methods are public or optional.
+		// In many tables, requests that write need more than requests that read. So a rule for a
+		// method that writes is a finding only if the rule for the other methods is public or
+		// optional.
 		if r.pattern.isRead() || rest.Access.IsPublic() || rest.Access.IsOptional() {
 			report(FindingMethodGap, rest.Rule)
 		}
@@ -100,17 +104,17 @@ func (t *Table) Lint() (findings []Finding) {
 	return findings
 }
 
-// isProbe reports whether r makes reading a single path public, as for a health check, and wider is
-// a rule for every path.
+// isProbe reports whether r looks like the rule of a health check: r makes reading a single path
+// public, and wider is a rule for every path.
 func isProbe(r, wider *route) bool {
 	wild := func(s segment) bool { return s.wild != "" || s.multi }
 	return r.Access.IsPublic() && r.pattern.isRead() && !slices.ContainsFunc(r.pattern.path, wild) &&
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// next returns the rule that would decide about all requests to the path of r if r didn't exist. If
-// several rules would decide about parts of these requests, next returns nil. method is the method
-// of r, or "" for all methods that no rule names.
+// next returns the rule that would decide about all requests to the path of r if the table had no
+// rule r. If several rules would decide about parts of these requests, next returns nil. method is
+// the method of r, or "" for all methods that no rule names.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -125,8 +129,8 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// before reports whether a ServeMux prefers p to q if a request matches both p and q. before first
-// compares the hosts, then the methods, then the paths.
+// before reports whether a ServeMux prefers the pattern p to the pattern q for a request that
+// matches both. It compares first the hosts, then the methods, then the paths.
 func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
@@ -137,8 +141,9 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// decides reports whether other would decide about all requests of r if r didn't exist. If r names
-// a host and other does not, other rules without a host may decide about some of them.
+// decides reports whether the rule other would decide about all requests of r if the table had no
+// rule r. If r names a host and other names no host, some further rules without a host may decide
+// about a part of these requests.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -149,11 +154,11 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// shadows reports whether more specific rules with the host and method of r cover path. If path
-// ends in a multi segment and no single rule covers path, shadows checks three parts of path: the
-// path that ends in the slash, the paths with one more segment, and the paths with two or more
-// further segments. The recursion ends, because a rule covers either all or none of the paths that
-// are longer than the longest pattern.
+// shadows reports whether more specific rules with the host and method of r cover path. A multi
+// segment at the end of path stands for any number of segments. If path has one and no single rule
+// covers path, shadows checks three parts of path: the path that ends in the slash, the paths with
+// one more segment, and the paths with two or more further segments. The recursion ends, because a
+// rule covers either all or none of the paths that are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

@@ -17,11 +17,11 @@ type pattern struct {
 }
 
 // segment is one segment of a pattern's path. The pattern "/{$}" ends in a literal segment "/". The
-// pattern "/" ends in a multi segment without a name.
+// pattern "/" ends in a segment without a name that matches the rest of the path.
 type segment struct {
-	literal string // the decoded text
-	wild    string // the wildcard as it was written, with its braces
-	multi   bool   // matches the rest of the path
+	literal string // literal is the decoded text of the segment
+	wild    string // wild is the wildcard as it was written, with its braces
+	multi   bool   // multi means that the segment matches the rest of the path
 }
 
 // parsePattern parses a pattern. It does not check the wildcards, because the ServeMux does.
@@ -151,13 +151,14 @@ func (p pattern) covers(q pattern) bool {
 		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
 }
 
-// conflicts reports whether some requests match both patterns and neither pattern is more specific.
-// A ServeMux refuses such patterns.
+// conflicts reports whether some requests match both patterns and neither of the patterns is more
+// specific. A ServeMux refuses two patterns for which this is true.
 func (p pattern) conflicts(q pattern) bool {
 	return p.host == q.host && p.overlaps(q) && p.covers(q) == q.covers(p)
 }
 
-// overlaps reports whether some request matches both patterns, if the hosts are ignored.
+// overlaps reports whether there is a request that matches both patterns. It ignores the hosts of
+// the patterns.
 func (p pattern) overlaps(q pattern) bool {
 	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) &&
 		pathsOverlap(p.path, q.path)
@@ -188,7 +189,7 @@ func pathCovers(p, q []segment) bool {
 	return len(p) == len(q)
 }
 
-// pathsOverlap reports whether some path matches both p and q.
+// pathsOverlap reports whether there is a path that matches both p and q.
 func pathsOverlap(p, q []segment) bool {
 	for i := range max(len(p), len(q)) {
 		switch {

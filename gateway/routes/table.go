@@ -21,7 +21,7 @@ type Rule struct {
 	// Access says which of the matching requests are allowed.
 	Access Access
 	// Source says where the rule is written, for example "routes.yaml:12". Errors and findings
-	// contain it. If Source is "", they contain the number of the rule in the table.
+	// contain Source. If Source is "", they contain the number of the rule in the table.
 	Source string
 }
 
@@ -38,11 +38,11 @@ type Options struct {
 // Table is a table of rules. A request that matches no rule is refused. A table doesn't change, and
 // is safe for concurrent use. The zero value has no rules.
 type Table struct {
-	mux        *http.ServeMux // finds the rule for a request; it never writes a response
+	mux        *http.ServeMux // mux finds the rule for a request; it never writes a response
 	rules      []*route
 	ignoreCase bool
-	hosts      bool // a rule names a host
-	slashes    bool // a rule matches paths that end in a slash
+	hosts      bool // hosts means that at least one rule names a host
+	slashes    bool // slashes means that at least one rule matches paths that end in a slash
 }
 
 // IgnoresCase reports whether [Options.IgnoreCase] was set.
@@ -61,7 +61,8 @@ func (t *Table) Rules() []Rule {
 type route struct {
 	Rule
 	pattern pattern
-	access  string // Access.key: equal for two routes only if both allow the same requests
+	// access is Access.key: it is equal for two routes only if both allow the same requests
+	access string
 }
 
 // ServeHTTP is never called. It makes route an http.Handler, because a ServeMux stores handlers.
@@ -113,7 +114,8 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 // add adds a rule to the table.
 func (t *Table) add(r *route) error {
 	if err := register(http.NewServeMux(), r); err != nil {
-		return err // the pattern is illegal by itself, so it can't be in conflict with another one
+		// this pattern is already an error by itself, so it can't conflict with another pattern
+		return err
 	}
 	if err := register(t.mux, r); err != nil {
 		for _, other := range t.rules {
@@ -188,11 +190,11 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	return found.Rule, nil
 }
 
-// otherSlash returns the rule for the path with a slash at its end added, or removed if the path
-// has a slash at its end. Many routers ignore this slash, so a client must not avoid the rule for
-// /admin by sending /admin/, or the rule for the paths below /admin/ by sending /admin. If the
-// pattern of that rule is wider than the pattern of found, otherSlash returns nil: found is an
-// exception from the wider rule.
+// otherSlash returns the rule for the path with the other ending: with a slash at the end if path
+// has none, and without the slash otherwise. Many routers ignore this slash. So a client must not
+// avoid the rule for /admin by sending /admin/, or the rule for the paths below /admin/ by sending
+// /admin. If the pattern of the rule for the other ending is wider than the pattern of found,
+// otherSlash returns nil: found is then an exception from the wider rule.
 func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {

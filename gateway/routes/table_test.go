@@ -31,7 +31,8 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// finds requires the results of Find for requests: a pattern, "no rule" or "ambiguous".
+// finds requires that Find returns the wanted result for each request: a pattern, "no rule" or
+// "ambiguous".
 func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {
@@ -58,10 +59,10 @@ func TestPrecedence(t *testing.T) {
 		"DELETE /a/new":    "/a/",
 		"GET /a/1/b":       "/a/",
 		"GET /a/":          "/a/",
-		"GET /a":           "no rule", // ServeMux would redirect
+		"GET /a":           "no rule", // for this request, a ServeMux would redirect
 		"GET /host/b":      "GET api.example/host/",
 		"POST /host/b":     "/host/b",
-		"POST /host/c":     "no rule", // ServeMux would say 405
+		"POST /host/c":     "no rule", // for this request, a ServeMux would answer 405
 		"GET /x/":          "GET /x/{$}",
 		"GET /x":           "no rule",
 		"GET /x/z":         "no rule",
@@ -72,14 +73,16 @@ func TestPrecedence(t *testing.T) {
 		"GET /{id}":        "/%7Bid%7D",
 		"GET /b":           "no rule",
 		"GET /":            "no rule",
-		"CONNECT /a/b":     "no rule", // only a pattern with the method CONNECT matches
-		"CONNECT /tunnel":  "CONNECT /tunnel",
-		"CONNECT /a":       "no rule",
+		// a request with the method CONNECT matches only a pattern with this method
+		"CONNECT /a/b":    "no rule",
+		"CONNECT /tunnel": "CONNECT /tunnel",
+		"CONNECT /a":      "no rule",
 	})
 }
 
 // To an upstream that compares paths before it decodes them, a path with an escaped letter is
-// another path. Find refuses such a path only if the undecoded path has a rule with another access.
+// another path. Find refuses such a path only if the rule for the path in its escaped form has
+// another access.
 func TestNeedlessEscapes(t *testing.T) {
 	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
 	finds(t, table, map[string]string{
@@ -103,7 +106,7 @@ func TestNeedlessEscapes(t *testing.T) {
 	finds(t, policies, map[string]string{"GET /a": "/a", "GET /%61": "ambiguous", "GET /a/": "ambiguous"})
 }
 
-// Many routers treat /admin/ and /admin as one path.
+// Many routers take /admin/ and /admin for the same path.
 func TestSlashAtTheEnd(t *testing.T) {
 	table := patterns(t, nil, "/", "/admin", "GET /orders/{id}", "/orders/", "/both", "/both/", "/only/{$}", "/w/{x}/")
 	finds(t, table, map[string]string{
@@ -125,7 +128,7 @@ func TestSlashAtTheEnd(t *testing.T) {
 }
 
 // A rule for /api/admin also decides about /api/admin/ if otherwise a wider rule with a wildcard
-// would, and the other way round.
+// would decide. A rule for /api/admin/ decides about /api/admin in the same way.
 func TestSlashAtTheEndAndWildcards(t *testing.T) {
 	for _, tt := range []struct{ narrow, wide, request, want string }{
 		{"/api/admin", "/api/{tenant}/", "GET /api/admin/", "ambiguous"},
@@ -144,8 +147,8 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Here both paths have their own rules, or the rule of the path with the other ending is
-		// wider.
+		// Here both paths have a rule of their own, or the rule of the path with the other ending
+		// is wider.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},
@@ -175,13 +178,13 @@ func TestIgnoreCase(t *testing.T) {
 		"GET /api/x/admin/":        "ambiguous",
 		"GET /%41pi/x":             "ambiguous",
 		"GET /API/%41bc":           "/Api/",
-		"GET /%E2%84%AA":           "ambiguous", // the sign of Kelvin
-		"GET /%C5%BF":              "ambiguous", // long s
-		"GET /api/x/adm%C4%B1n":    "ambiguous", // dotless i
-		"GET /api/x/adm%C4%B0n":    "ambiguous", // I with a dot
-		"GET /%CF%82":              "ambiguous", // final sigma
-		"GET /%E1%BA%9E":           "ambiguous", // capital sharp s
-		"GET /%E2%84%AB":           "ambiguous", // the sign of Ångström
+		"GET /%E2%84%AA":           "ambiguous", // the Kelvin sign, which looks like K
+		"GET /%C5%BF":              "ambiguous", // the long s
+		"GET /api/x/adm%C4%B1n":    "ambiguous", // the small i without a dot
+		"GET /api/x/adm%C4%B0n":    "ambiguous", // the capital I with a dot
+		"GET /%CF%82":              "ambiguous", // the small sigma at the end of a word
+		"GET /%E1%BA%9E":           "ambiguous", // the capital sharp s
+		"GET /%E2%84%AB":           "ambiguous", // the Ångström sign
 		"GET /stra%C3%9Fe":         "/",
 		"GET /%E6%97%A5/%D0%96":    "/",
 		"GET /%C3%A6%C3%B8%C3%A5/": "/",
@@ -292,7 +295,7 @@ func TestFoundRuleIsWhole(t *testing.T) {
 	require.Equal(t, []any{"/a", "rule 1", "s"}, []any{rule.Pattern, rule.Source, rule.Access.String()})
 }
 
-// The ServeMux of Go 1.21 reads the method of a pattern as a host.
+// The ServeMux of Go 1.21 takes the method of a pattern for a host. So New refuses every pattern.
 func TestOldServeMuxIsRefused(t *testing.T) {
 	if os.Getenv("GODEBUG") == "httpmuxgo121=1" {
 		_, err := routes.New(nil, nil)

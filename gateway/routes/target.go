@@ -7,9 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// readTarget returns the target of a request that came over the wire, or that a program made from
-// the description of a proxy. readTarget reads the path from r.URL, because handlers and upstreams
-// see r.URL.
+// readTarget returns the target of a request. The request came over the wire, or a program made it
+// from the description of a proxy. readTarget reads the path from r.URL, because handlers and
+// upstreams see r.URL.
 func readTarget(r *http.Request) (target.Target, error) {
 	u := r.URL
 	switch {

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// ask returns a request as a server of net/http reads it from a connection.
+// ask returns a request in the form in which a server of net/http reads it from a connection.
 func ask(t testing.TB, line string, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
@@ -39,7 +39,8 @@ func whyNot(err error) xenaauth.Reason {
 	return ""
 }
 
-// A target that two upstreams read differently is refused, also if a rule matches every path.
+// If two upstreams would read a target differently, the target is refused, even if a rule matches
+// every path.
 func TestAmbiguousTargets(t *testing.T) {
 	table := everything(t)
 	for why, lines := range map[string][]string{
@@ -85,13 +86,14 @@ func TestPlainTargets(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
-		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b", // a space inside a segment
-		// OData.
+		// these segments contain a space in the middle
+		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b",
+		// OData uses these paths.
 		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
-		// Letters.
+		// These paths contain letters beyond ASCII.
 		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD",
-		// Docs/routes.md lists these as limits of a table.
+		// These targets are allowed: docs/routes.md lists them as limits of a table.
 		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1",
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),
@@ -103,7 +105,7 @@ func TestPlainTargets(t *testing.T) {
 	require.Equal(t, xenaauth.ReasonNoRule, whyNot(err))
 }
 
-// A request that a program made was not checked by a server of net/http.
+// A program made these requests, so no server of net/http has checked them.
 func TestHandmadeTargets(t *testing.T) {
 	table := everything(t)
 	for name, tt := range map[string]struct {
@@ -202,8 +204,8 @@ func TestMethodOverride(t *testing.T) {
 	}
 }
 
-// FuzzTarget checks that every target that Find accepts has one meaning, and that Find never
-// panics.
+// FuzzTarget checks that servers read each target that Find accepts in one way only, and that Find
+// never panics.
 func FuzzTarget(f *testing.F) {
 	for _, path := range []string{"/a", "/a/../b", "/%61", "/a%2fb", "//a", "/a;b", "/%25", "/\u212a", "/ſ", "http://h/p", "*", "/a.", "/æ/",
 		"/%20a", "/a/%c2%a0b", "/(S(x))/a", "/a::$DATA"} {

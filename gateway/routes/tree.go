@@ -5,7 +5,7 @@ package routes
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	ends        []*route // the rules whose paths end at this node
+	ends        []*route // ends lists the rules whose paths end at this node
 }
 
 func (t *patternTree) add(r *route) {
@@ -32,8 +32,8 @@ func (t *patternTree) add(r *route) {
 	t.ends = append(t.ends, r)
 }
 
-// covering calls the function yield for each rule whose path covers path. covering ignores methods
-// and hosts.
+// covering calls the function yield for each rule whose path covers the given path. It ignores
+// methods and hosts.
 func (t *patternTree) covering(path []segment, yield func(*route)) {
 	if t == nil {
 		return

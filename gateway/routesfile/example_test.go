@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// A service reads the table at its start, and again when the file has changed. The example has no
-// output, so it is only compiled. docs/routes.md contains this code.
+// In this example, a service reads the table at its start, and again when the file has changed. The
+// example has no output, so it is only compiled. docs/routes.md contains this code.
 func Example() {
 	var ctx context.Context
 	var auth *xenaauth.Middleware

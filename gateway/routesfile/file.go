@@ -36,12 +36,12 @@ type File struct {
 	current  atomic.Pointer[routes.Table]
 
 	mu      sync.Mutex
-	decided string // the state of the file that was last put in force or refused
-	pending string // the state of the file when Watch last read it
+	decided string // decided is the state of the file that was last put in force or refused
+	pending string // pending is the state of the file when Watch last read it
 }
 
 // Open reads the table from a file. The error is an error of [Parse], or says why the file can't be
-// read. The error contains only the last element of path.
+// read. The error names the file without its folders.
 func Open(path string, opts *Options) (*File, error) {
 	f := &File{path: path, interval: 2 * time.Second, logger: slog.Default()}
 	if opts != nil && opts.Interval > 0 {
@@ -71,7 +71,7 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// decide puts the table in data in force. The caller holds f.mu.
+// decide puts the table in data in force. The caller holds the lock f.mu.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {
@@ -128,14 +128,15 @@ func (f *File) look(ctx context.Context) {
 	f.logger.InfoContext(ctx, "xenaauth: new route table", "file", filepath.Base(f.path))
 }
 
-// read reads a file, but at most MaxSize+1 bytes: enough to see that a file is too large.
+// read reads a file, but not more than MaxSize+1 bytes. With one byte more than MaxSize, it is
+// clear that the file is too large.
 func read(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, bare(err)
 	}
 	if !info.Mode().IsRegular() {
-		// Opening a named pipe would block.
+		// The file must be a regular file. For example, opening a named pipe would block.
 		return nil, fmt.Errorf("%s: not a regular file", filepath.Base(path))
 	}
 	file, err := os.Open(path)
@@ -150,7 +151,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// bare returns an error of package os without the folders of the path.
+// bare returns an error of package os without the folders in its path.
 func bare(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)

@@ -80,7 +80,8 @@ func TestReload(t *testing.T) {
 	require.True(t, isOpen(t, f))
 }
 
-// While the table changes, each request is decided by the old table or by the new one.
+// While the table changes, each request is decided either by the whole old table or by the whole
+// new table.
 func TestReloadUnderLoad(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	tables := []string{
@@ -157,7 +158,7 @@ func watched(t *testing.T, path string, test func(f *routesfile.File, log *journ
 		ended := make(chan error)
 		go func() { ended <- f.Watch(ctx) }()
 		test(f, log, func() {
-			time.Sleep(2500 * time.Millisecond) // two intervals and more, in fake time
+			time.Sleep(2500 * time.Millisecond) // this is more than two intervals of fake time
 			synctest.Wait()
 		})
 		cancel()
@@ -188,7 +189,7 @@ func TestWatch(t *testing.T) {
 		require.Equal(t, 1, strings.Count(log.String(), "old one stays in force"), "told once: %s", log)
 		require.Contains(t, log.String(), "rule 2 (/): unknown key")
 
-		for range 2 { // each time that the file disappears
+		for range 2 { // the log has one record for each time that the file disappears
 			log.Reset()
 			require.NoError(t, os.Remove(path))
 			settle()
@@ -205,8 +206,8 @@ func TestWatch(t *testing.T) {
 	})
 }
 
-// While a file is being written, its beginning may be a valid file: for example, without the
-// exceptions from a wide rule.
+// While a file is being written, its beginning may already be a valid file. For example, it may not
+// yet contain the exceptions from a wide rule.
 func TestWatchWaitsForTheWholeFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "routes.yaml")
 	write(t, path, closed)

@@ -67,7 +67,8 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	}
 	p.checkPlain(node, 0)
 	if len(p.errs) > 0 {
-		return nil, errors.Join(p.errs...) // the other mistakes may result from these
+		// other mistakes may only result from the mistakes found so far
+		return nil, errors.Join(p.errs...)
 	}
 	p.file(node)
 	table, err := routes.New(p.rules, &routes.Options{IgnoreCase: p.ignoreCase})

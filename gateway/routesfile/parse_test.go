@@ -155,7 +155,8 @@ func TestMistakesInAFile(t *testing.T) {
 	}
 }
 
-// written is a file of rules as package yaml decodes it, without the checks of this package.
+// written is a file of rules in the form in which package yaml decodes it, without the checks of
+// package routesfile.
 type written struct {
 	IgnoreCase bool `yaml:"ignore_case"`
 	Rules      []struct {
@@ -242,12 +243,13 @@ func FuzzParse(f *testing.F) {
 				}
 				got, err := table.Find(r)
 				if err != nil {
-					// The request is ambiguous, or another rule is too similar: see docs/routes.md.
+					// Here the table refuses the request as ambiguous, or another rule is too
+					// similar: see docs/routes.md.
 					continue
 				}
 				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
-				} else { // a rule that names the method or the host may decide instead
+				} else { // here another rule, which names the method or the host, may decide
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry is a rule as it is written in the file.
+// entry is a rule in the form in which the file contains it.
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
@@ -17,8 +17,8 @@ type entry struct {
 	has                       map[string]bool
 }
 
-// rule reads one rule. number is its position in the list. If the rule has methods, the table gets
-// one rule for each method.
+// The method rule reads one rule. number is the position of the rule in the list. If the rule has
+// methods, the table gets one rule for each method.
 func (p *parser) rule(n *yaml.Node, number int) {
 	at := fmt.Sprintf("rule %d: ", number)
 	before := len(p.errs)
@@ -51,7 +51,7 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		return true
 	})
 	if len(p.errs) > before {
-		return // further mistakes would only result from these
+		return // further mistakes would only result from the mistakes found so far
 	}
 	patterns := p.patterns(n, at, &e)
 	access, ok := p.access(n, at, &e)
@@ -106,7 +106,7 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// access returns the Access of a rule. ok is false if the rule has a mistake.
+// access returns the Access of a rule. ok is false if there is a mistake in the rule.
 func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
@@ -146,7 +146,7 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	return access, false
 }
 
-// flag reads true or false.
+// flag reads the value true or false.
 func (p *parser) flag(n *yaml.Node, at string, into *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
 		p.wrong(n, "%s: want true or false", at)
