@@ -56,7 +56,8 @@ func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) 
 // the log can't find out the user, not even by hashing all subjects.
 func SubjectHash(key []byte, issuer, subject string) string {
 	h := hmac.New(sha256.New, key)
-	// The zero byte separates them, because neither contains a control character.
+	// The zero byte separates the issuer from the subject, because neither of them contains a
+	// control character.
 	h.Write([]byte(issuer + "\x00" + subject))
 	return hex.EncodeToString(h.Sum(nil))
 }
@@ -90,8 +91,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	return all
 }
 
-// maxText is the largest length of a field, in bytes. A client can choose long texts, such as the
-// method.
+// maxText is the largest length of a field, in bytes. A client can choose long texts, for example a
+// long method.
 const maxText = 256
 
 // clean shortens s to maxText bytes and replaces the characters that are not printable.

@@ -106,7 +106,7 @@ func TestForeignTexts(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"))
 	require.NotContains(t, log.String(), "\x1b")
 	require.Less(t, log.Len(), 600)
-	// The zero User, which a TokenValidator of the service may return.
+	// A TokenValidator of the service may return the zero User.
 	event(t.Context(), xenaauth.Event{Outcome: "allowed", User: new(xenaauth.User)})
 }
 

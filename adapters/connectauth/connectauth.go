@@ -95,7 +95,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			if !decided { // a policy, a proof or a hook panicked: without a status the response would be 200
+			// if a policy, a proof or a hook panicked, the response would be 200 without this call
+			if !decided {
 				g.answerUndecided(w, r)
 			}
 		}()
@@ -106,7 +107,7 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // only after Challenge, because a Proof may panic there
+		decided = true // set decided only after Challenge, because a Proof may panic there
 		next.ServeHTTP(w, allowed)
 	})
 }
@@ -116,7 +117,7 @@ func (g *Guard) deny(w http.ResponseWriter, r *http.Request, err error) {
 		g.middleware.Deny(w, r, err)
 		return
 	}
-	// Writing fails if the client has closed the connection.
+	// A write fails only if the client has closed the connection.
 	_ = g.errors.Write(w, r, refusal(g.middleware, w.Header(), r, err))
 }
 

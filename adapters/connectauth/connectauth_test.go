@@ -125,7 +125,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response that a guard of net/http sends.
+// http returns the header of the response that a guard of net/http sends to the same request.
 func (s *served) http(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {
@@ -171,7 +171,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNoRule calls procedures that no rule matches. They are refused, and the token is not read.
+// TestNoRule calls procedures that no rule matches. The calls are refused, and the guard does not
+// read the token.
 func TestNoRule(t *testing.T) {
 	s := start(t, nil)
 	for _, h := range []http.Header{{}, authorization(s.bearer("a", "b")), authorization("Bearer outage"), authorization("Bearer")} {
@@ -194,11 +195,11 @@ func TestNoRule(t *testing.T) {
 	handler := guard.Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s is open", r.URL) }))
 	for path, want := range map[string]int{
 		"/": 403, "/t.T/Open/": 403, "/t.T/open": 403, "/t.T/Open/x": 403, "/w.W": 403, "/w.W2/Open": 403,
-		// Servers could read these targets in different ways, so they are refused with 400.
+		// Servers could read these targets in different ways, so the requests are refused with 400.
 		"//t.T/Open": 400, "/t.T%2FOpen": 400, "/t.T/%4Fpen": 400, "/x/../w.W/Open": 400,
 	} {
 		w := httptest.NewRecorder()
-		// The request uses none of the three protocols.
+		// This request uses none of the three protocols: Connect, gRPC and gRPC-Web.
 		handler.ServeHTTP(w, httptest.NewRequest(http.MethodPost, path, nil))
 		if w.Code != want || w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s: %d %v, want %d", path, w.Code, w.Header(), want)

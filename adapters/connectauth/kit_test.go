@@ -43,7 +43,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter counts the calls of the validator inside. For some tokens it returns an error instead.
+// counter is a validator around another validator. It counts the calls of the inner validator. For
+// some tokens, counter returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -155,7 +156,8 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	}
 	s.server = httptest.NewUnstartedServer(handler)
 	s.server.EnableHTTP2 = true
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0) // without the log of the panic in TestPanic
+	// the log of the panic in TestPanic is discarded
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.server.StartTLS()
 	t.Cleanup(s.server.Close)
 	return s
@@ -183,12 +185,13 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		}
 		return response.Msg.GetValue(), nil
 	},
-	// The stream sends one message, or none if the call has the field X-Refused.
+	// The handler of a stream sends one message. If the call has the field X-Refused, the handler
+	// sends no message.
 	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
-		defer func() { // ends the handler, which waits for another message
+		defer func() { // this ends the handler, which waits for another message
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()
 		}()
@@ -210,7 +213,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// each runs a test for every kind of call and every protocol.
+// each runs a test for every combination of a kind of call and a protocol.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -35,8 +35,8 @@ func TestPanic(t *testing.T) {
 	})
 }
 
-// TestPanicUnderRecovery has middleware around the guard that recovers from the panic of a hook and
-// writes nothing. The response must not be 200, which net/http sends by default.
+// In TestPanicUnderRecovery, a hook panics, and middleware around the guard recovers from the panic
+// and writes nothing. The response must not be 200, which net/http sends if nothing is written.
 func TestPanicUnderRecovery(t *testing.T) {
 	v, err := xenaauth.NewValidator(xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}).Config())
 	if err != nil {
@@ -71,8 +71,9 @@ func (panickingProof) Params() map[string]string                   { return nil 
 func (panickingProof) Confirm(*http.Request, string, string) error { return nil }
 func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the secret list") }
 
-// TestPanicOfProof has a proof that panics when it sets the fields of a response, and middleware
-// that recovers and writes nothing, which net/http would send as 200.
+// In TestPanicOfProof, a proof panics when it sets the fields of a response, and middleware around
+// the guard recovers and writes nothing. The response must not be 200, which net/http sends if
+// nothing is written.
 func TestPanicOfProof(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	v, err := xenaauth.NewValidator(issuer.Config())

@@ -16,8 +16,8 @@ import (
 // Domain is the domain of the [errdetails.ErrorInfo] of refusals.
 const Domain = "xenaauth"
 
-// refused is the error of a refused request. The message of refused is for the client. The cause
-// that refused wraps is for the log only.
+// refused is the error of a refused request. Its message is for the client. The cause that it wraps
+// is for the log only.
 type refused struct {
 	message string
 	cause   *xenaauth.Error
@@ -32,7 +32,8 @@ func (r *refused) Unwrap() error { return r.cause }
 func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // the errors of Check have this type
+		// every error of Check has this type, so this value is never used
+		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	code := connect.Code(rpcerror.Code(m.Challenge(h, r, e)))
 	details := []proto.Message{&errdetails.ErrorInfo{
@@ -46,8 +47,8 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 	}
 	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
-		// NewErrorDetail fails if a text is not UTF-8. A TokenValidator of the service may return a
-		// text that is not UTF-8.
+		// NewErrorDetail returns an error if a text is not UTF-8. A TokenValidator of the service
+		// may return a text of this kind.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

@@ -41,7 +41,8 @@ import (
 // user does not meet every requirement, the handler does not run. Require panics if
 // Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
-	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
+	// the result is not used: Require is called only because it panics if rs is wrong
+	m.Require(rs...)
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
@@ -54,7 +55,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // only after Challenge, because a Proof may panic there
+			decided = true // set decided only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -65,7 +66,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 // allows a request without a token, and the handler finds no user. Optional panics if
 // Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	// The result is not used: this call panics if AllowAnyAudience is set.
+	// The result is not used: Optional is called only because it panics if AllowAnyAudience is set.
 	m.Optional(http.NotFoundHandler())
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c *echo.Context) error {
@@ -78,7 +79,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // only after Challenge, because a Proof may panic there
+			decided = true // set decided only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -106,7 +107,7 @@ func answerUndecided(c *echo.Context, m *xenaauth.Middleware, decided *bool) {
 func deny(c *echo.Context, m *xenaauth.Middleware, err error) error {
 	m.Deny(c.Response(), c.Request(), err)
 	if r, _ := echo.UnwrapResponse(c.Response()); r == nil || !r.Committed {
-		return nil // the response is not sent yet, and an error handler would add to it
+		return nil // the response is not sent yet, and an error handler would write a second body
 	}
 	return err
 }

@@ -36,7 +36,8 @@ import (
 // user does not meet every requirement, the handler does not run. Require panics if
 // Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
-	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
+	// the result is not used: Require is called only because it panics if rs is wrong
+	m.Require(rs...)
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -49,7 +50,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // only after Challenge, because a Proof may panic there
+			decided = true // set decided only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -60,7 +61,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 // allows a request without a token, and the handler finds no user. Optional panics if
 // Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	// The result is not used: this call panics if AllowAnyAudience is set.
+	// The result is not used: Optional is called only because it panics if AllowAnyAudience is set.
 	m.Optional(http.NotFoundHandler())
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -73,7 +74,7 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // only after Challenge, because a Proof may panic there
+			decided = true // set decided only after Challenge, because a Proof may panic there
 			c.SetRequest(allowed)
 			return next(c)
 		}

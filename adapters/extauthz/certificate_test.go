@@ -16,8 +16,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestCertificate sends the certificate of the client as Envoy writes it. Rules and proofs find it
-// in the TLS of the request. A malformed certificate is like no certificate.
+// TestCertificate sends the certificate of the client in the form in which Envoy writes it. Rules
+// and proofs find the certificate in the TLS state of the request. A malformed certificate has the
+// same effect as no certificate.
 func TestCertificate(t *testing.T) {
 	var seen *tls.ConnectionState
 	s := start(t, nil, func(cfg *extauthz.Config) {

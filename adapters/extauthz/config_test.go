@@ -74,8 +74,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// connections reads a sample configuration. It returns the whole configuration, and its connection
-// manager.
+// connections reads a sample configuration. It returns the whole configuration, and the HTTP
+// connection manager in it.
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -121,8 +121,8 @@ func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	return hcm.GetHttpFilters()
 }
 
-// decode decodes YAML as Envoy does, which converts the YAML to JSON first. decode fails if the
-// YAML has a field that Envoy does not have.
+// decode decodes YAML as Envoy does: it converts the YAML to JSON first. It fails if the YAML
+// contains a field that Envoy does not have.
 func decode(t *testing.T, text string, into proto.Message) {
 	t.Helper()
 	var tree map[string]any

@@ -41,7 +41,7 @@ func Example() {
 	// Call server.Serve with a listener that only Envoy can reach, for example net.Listen("unix",
 	// …).
 
-	// The response to Envoy for one request:
+	// This is the response to Envoy for one request:
 	http := &authv3.AttributeContext_HttpRequest{Method: "GET", Host: "api.example", Path: "/Api/Invoices"}
 	out, err := service.Check(context.Background(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: http},

@@ -119,8 +119,8 @@ type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
 	guard *routes.Guard
-	names []string        // the names of the identity headers
-	ours  map[string]bool // the names in canonical form
+	names []string        // names lists the names of the identity headers
+	ours  map[string]bool // ours contains the same names in canonical form
 }
 
 var errPanicked = &xenaauth.Error{
@@ -131,7 +131,7 @@ var errPanicked = &xenaauth.Error{
 // takes an error for an outage: with failure_mode_allow, Envoy would let the request pass.
 func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv3.CheckResponse, _ error) {
 	defer func() {
-		if p := recover(); p != nil { // gRPC would let the panic end the process
+		if p := recover(); p != nil { // without recover, gRPC would let the panic end the process
 			slog.ErrorContext(ctx, "extauthz: a policy, proof or hook panicked",
 				"type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			h := make(http.Header)
@@ -154,7 +154,7 @@ func (s *server) Check(ctx context.Context, in *authv3.CheckRequest) (out *authv
 		})
 		allowed, _, err = s.guard.Check(r, fits)
 	}
-	if err == nil && len(fields) == 0 { // without a user, all fields are empty
+	if err == nil && len(fields) == 0 { // if the request has no user, all identity fields are empty
 		err = s.cfg.Identity.Set(fields, nil)
 	}
 	if err == nil {

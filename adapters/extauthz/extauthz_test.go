@@ -22,8 +22,8 @@ import (
 
 var encodings = map[string]bool{"headers": false, "header_map": true}
 
-// TestParity sends the same requests to a guard of net/http and to the service, and compares the
-// responses.
+// TestParity sends the same requests to a guard of net/http and to the service, and requires the
+// same responses.
 func TestParity(t *testing.T) {
 	s := start(t, nil, nil)
 	expired := s.issuer.JWT(xenaauthtest.Token{Lifetime: -time.Hour})
@@ -32,7 +32,7 @@ func TestParity(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		request
-		status int // 0 if the request passes
+		status int // status is 0 if the request may pass
 	}{
 		{"good", get("/any", good), 0},
 		{"good, by its scopes", get("/scope/x", good), 0},
@@ -178,7 +178,8 @@ func TestPlantedUser(t *testing.T) {
 	s = start(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			if in, err := r.parsed(); err == nil { // it uses the middleware of the service
+			// the request is sent through the middleware of the service
+			if in, err := r.parsed(); err == nil {
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)
 				}
@@ -224,7 +225,7 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 }
 
-// TestNew leaves out required fields. The error names each of them.
+// TestNew calls New without required fields. The error names each of these fields.
 func TestNew(t *testing.T) {
 	s := start(t, nil, nil)
 	complete := extauthz.Config{Middleware: s.auth, Find: s.routes.Find, Identity: s.identity}

@@ -47,7 +47,8 @@ func TestHooks(t *testing.T) {
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
 		t.Errorf("%v", got)
 	}
-	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse() // text that is not UTF-8 must not fail the call
+	// a text that is not UTF-8 must not make the call fail
+	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse()
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
 		!strings.HasPrefix(sent(got).Get("Content-Type"), "text/plain") {
 		t.Errorf("%v", got)
@@ -90,8 +91,8 @@ func (panickingProof) Params() map[string]string                   { return nil 
 func (panickingProof) Confirm(*http.Request, string, string) error { return nil }
 func (panickingProof) Respond(http.Header, *http.Request, error)   { panic("the secret list") }
 
-// TestPanicOfProof has a proof that panics when it sets the fields of a response. A refused request
-// still gets its refusal, and a request that would be allowed gets 503.
+// In TestPanicOfProof, a proof panics when it sets the fields of a response. A request that is
+// refused still gets its refusal, and a request that would be allowed gets 503.
 func TestPanicOfProof(t *testing.T) {
 	s := start(t, &xenaauth.Options{
 		Proofs: []xenaauth.Proof{panickingProof{}}, Logger: slog.New(slog.DiscardHandler),

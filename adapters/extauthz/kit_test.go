@@ -52,7 +52,7 @@ var rules = []routes.Rule{
 		}))},
 }
 
-// counter counts the calls of the validator inside.
+// counter is a validator that counts the calls of another validator inside it.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -235,7 +235,7 @@ func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
 		switch {
 		case name != strings.ToLower(name):
 			panic("the name is not in lower case: " + name)
-		// The filter of Envoy always keeps empty values; other programs may not.
+		// The filter of Envoy always keeps empty values. Other programs may remove them.
 		case value == "" && !o.GetKeepEmptyValue():
 		case len(o.GetHeader().GetRawValue()) > 0:
 			panic("Envoy doesn't read raw values")

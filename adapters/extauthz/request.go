@@ -24,14 +24,14 @@ func refuse(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
 
-// read returns the client's request as net/http reads it. If it returns an error, use the request
-// only to write the refusal.
+// read returns the client's request in the form in which net/http reads requests. If read also
+// returns an error, use the request only to write the refusal.
 func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
 	from := in.GetRequest().GetHttp()
 	r := (&http.Request{
 		Method:     from.GetMethod(),
 		URL:        new(url.URL),
-		Proto:      "HTTP/1.1", // Envoy may use another HTTP version for the upstream
+		Proto:      "HTTP/1.1", // Envoy may use another version of HTTP to the upstream
 		ProtoMajor: 1,
 		ProtoMinor: 1,
 		Header:     make(http.Header),
@@ -68,7 +68,7 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 			continue
 		}
 		if strings.HasPrefix(name, ":") {
-			continue // a pseudo field of HTTP/2, which an http.Header must not contain
+			continue // this is a pseudo field of HTTP/2, which must not be in an http.Header
 		}
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, invalidValue) {
 			return r, refuse(xenaauth.ReasonMalformedRequest, "a header field is malformed")
@@ -129,22 +129,23 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	if len(joined) == 0 {
 		return lines, nil
 	}
-	if len(lines) > 0 { // Envoy sends headers or header_map, not both
+	if len(lines) > 0 { // Envoy sends either headers or header_map, not both
 		if !agree(lines, joined) {
 			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}
 		return lines, nil
 	}
-	// If a value contains a comma, the client may have sent the comma, or Envoy may have joined two
-	// lines with a comma. No token contains a comma, so the value is split at each comma. So two
-	// lines with credentials are never read as one line with another scheme.
+	// If a value contains a comma, either the client sent the comma, or Envoy joined two lines with
+	// a comma. A token contains no comma. So the value is split at each comma: two lines with
+	// credentials must never be read as one line with another scheme.
 	if values := joined["authorization"]; len(values) == 1 && strings.Contains(values[0], ",") {
 		joined["authorization"] = strings.Split(values[0], ",")
 	}
 	return joined, nil
 }
 
-// agree reports whether joined has the fields of lines, with the lines of each field joined.
+// agree reports whether the map joined has the same fields as the map lines, after the lines of
+// each field in lines are joined.
 func agree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false

@@ -71,8 +71,8 @@ func spellings(name string) []string {
 	return out
 }
 
-// TestPolicySeesNoSpoof has a policy that reads identity fields. The policy must not find fields
-// that the client sent.
+// In TestPolicySeesNoSpoof, a policy reads identity fields. It must not find fields that the client
+// sent.
 func TestPolicySeesNoSpoof(t *testing.T) {
 	s := start(t, nil, nil)
 	for _, name := range []string{"X-Auth-User", "x_auth_user"} {
@@ -101,8 +101,8 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// TestAuthorization requires that the upstream gets the token, or does not get it with
-// RemoveAuthorization.
+// TestAuthorization requires that the upstream gets the token. With RemoveAuthorization, the
+// upstream must not get it.
 func TestAuthorization(t *testing.T) {
 	for _, remove := range []bool{false, true} {
 		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
@@ -224,8 +224,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// TestJoined sends values that Envoy has joined. A value that may come from two field lines must
-// not be read as one.
+// TestJoined sends values that Envoy may have joined from several lines of a field. A value that
+// may come from two lines must not be read as one value.
 func TestJoined(t *testing.T) {
 	s := start(t, nil, nil)
 	token := s.token("a", "b")
@@ -241,7 +241,7 @@ func TestJoined(t *testing.T) {
 			}
 		}
 	}
-	// A program that is not Envoy may send one name twice, in different cases.
+	// A program that is not Envoy may send one name twice, in upper case and in lower case.
 	in := get("/maybe", bearer(token)).attributes(false)
 	in.GetAttributes().GetRequest().GetHttp().Headers["Authorization"] = "Basic YTpi"
 	if denied := s.check(t, in).GetDeniedResponse(); denied.GetStatus().GetCode() != 400 {

@@ -27,7 +27,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	for name, values := range client {
 		if kept, ok := r.Header[name]; !ok {
 			remove = append(remove, name)
-		} else if !slices.Equal(kept, values) { // in Connection, names of identity fields were removed
+		} else if !slices.Equal(kept, values) {
+			// the names of identity fields were removed from Connection
 			change = append(change, options(name, kept)...)
 		}
 	}
@@ -36,7 +37,9 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 	ok := &authv3.OkHttpResponse{Headers: change}
 	for _, name := range remove {
-		if !s.ours[name] { // Envoy first sets fields, and removes fields after that
+		// Envoy first sets fields, and then removes fields, so a field that is set must not be
+		// removed
+		if !s.ours[name] {
 			ok.HeadersToRemove = append(ok.HeadersToRemove, strings.ToLower(name))
 		}
 	}
@@ -57,8 +60,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 }
 
-// options returns the options that replace a field by the given values. It returns none if there
-// are no values.
+// options returns the options that make Envoy replace a field by the given values. If there are no
+// values, it returns no options.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -92,7 +95,7 @@ func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	slices.Sort(names)
 	for _, name := range names {
 		switch name {
-		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy sets these fields itself
+		case "Connection", "Content-Length", "Transfer-Encoding": // Envoy itself sets these fields
 		default:
 			refusal.Headers = append(refusal.Headers, options(name, h[name])...)
 		}
@@ -121,7 +124,7 @@ func (w *response) WriteHeader(status int) {
 }
 
 func (w *response) Write(p []byte) (int, error) {
-	// Without a call of WriteHeader, the response must not be a success.
+	// If WriteHeader was not called, the response must not be a success.
 	w.WriteHeader(http.StatusForbidden)
 	w.body = append(w.body, p...)
 	return len(p), nil
@@ -130,7 +133,7 @@ func (w *response) Write(p []byte) (int, error) {
 func (w *response) denied() *authv3.CheckResponse {
 	w.WriteHeader(http.StatusForbidden)
 	if len(w.body) > 0 && w.sent.Get("Content-Type") == "" {
-		// An http.ResponseWriter of net/http sets the same default.
+		// A ResponseWriter of net/http sends the same status if WriteHeader was not called.
 		w.sent.Set("Content-Type", http.DetectContentType(w.body))
 	}
 	return denied(w.status, w.sent, w.body)

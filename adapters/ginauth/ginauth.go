@@ -32,7 +32,8 @@ import (
 // user does not meet every requirement, the guard aborts the chain of handlers. Require panics if
 // Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
-	m.Require(rs...) // the guard is not used, but the call panics if rs is wrong
+	// the result is not used: Require is called only because it panics if rs is wrong
+	m.Require(rs...)
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -45,7 +46,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // only after Challenge, because a Proof may panic there
+		decided = true // set decided only after Challenge, because a Proof may panic there
 		c.Request = allowed
 	}
 }
@@ -54,7 +55,7 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 // allows a request without a token, and the handler finds no user. Optional panics if
 // Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
-	// The result is not used: this call panics if AllowAnyAudience is set.
+	// The result is not used: Optional is called only because it panics if AllowAnyAudience is set.
 	m.Optional(http.NotFoundHandler())
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -67,7 +68,7 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // only after Challenge, because a Proof may panic there
+		decided = true // set decided only after Challenge, because a Proof may panic there
 		c.Request = allowed
 	}
 }
@@ -90,16 +91,17 @@ var errPanicked = errors.New("the check of the request panicked")
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))
-		c.Writer.WriteHeaderNow() // gin sends the status after all middleware, and a panic skips that
+		// gin sends the status after all middleware has run, but a panic prevents this
+		c.Writer.WriteHeaderNow()
 		c.Abort()
 	}
 }
 
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	defer c.Abort()
-	defer c.Writer.WriteHeaderNow() // Options.ErrorBody may panic
+	defer c.Writer.WriteHeaderNow() // this call is deferred, because Options.ErrorBody may panic
 	m.Deny(c.Writer, c.Request, err)
-	_ = c.Error(err) // the result is the error that Error attached
+	_ = c.Error(err) // Error returns the error that it has attached, which is not needed
 }
 
 // User returns the user of a request that passed the guard of [Require] or [Optional].

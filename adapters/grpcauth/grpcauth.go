@@ -102,7 +102,8 @@ func (g *Guard) Unary(
 ) (any, error) {
 	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
-		_ = grpc.SetTrailer(ctx, fields) // fails only if ctx is not the context of a call
+		// SetTrailer fails only if ctx is not the context of a call
+		_ = grpc.SetTrailer(ctx, fields)
 		return nil, err
 	}
 	if len(fields) > 0 {
@@ -138,7 +139,8 @@ func (g *Guard) check(ctx context.Context, method string) (
 			slog.ErrorContext(ctx, "grpcauth: a policy, proof or hook panicked",
 				"method", method, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			allowed = nil
-			// Without a request, refusal calls no Proof. A Proof may have caused the panic.
+			// If the request is nil, the function refusal calls no Proof. A Proof may have caused
+			// the panic.
 			fields, err = refusal(g.middleware, nil, &xenaauth.Error{Reason: xenaauth.ReasonUnavailable})
 		}
 	}()

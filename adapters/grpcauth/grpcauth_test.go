@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response that a guard of net/http sends.
+// http returns the header of the response that a guard of net/http sends to the same request.
 func (s *served) http(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {
@@ -175,7 +175,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNoRule calls methods that no rule matches. They are refused, and the token is not read.
+// TestNoRule calls methods that no rule matches. The calls are refused, and the guard does not read
+// the token.
 func TestNoRule(t *testing.T) {
 	s := start(t, 1)
 	for kind, do := range calls {

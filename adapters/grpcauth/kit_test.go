@@ -52,7 +52,8 @@ var requirements = map[string]xenaauth.Requirement{
 	"/t.T/Panic": xenaauth.Where("panic", func(context.Context, *xenaauth.User) error { panic("the secret list") }),
 }
 
-// counter counts the calls of the validator inside. For some tokens it returns an error instead.
+// counter is a validator around another validator. It counts the calls of the inner validator. For
+// some tokens, counter returns an error instead.
 type counter struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64
@@ -80,7 +81,7 @@ type served struct {
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
-	seen      atomic.Pointer[error] // the last error that a guard or a handler returned
+	seen      atomic.Pointer[error] // seen is the last error that a guard or a handler returned
 }
 
 // subject returns the text that every handler sends: the subject of the user.
@@ -231,7 +232,8 @@ var calls = map[string]func(*served, context.Context, string) (string, metadata.
 		err := s.conn.Invoke(ctx, method, wrapperspb.String("x"), out, grpc.Trailer(&trailer))
 		return out.GetValue(), trailer, err
 	},
-	// The stream sends one message, or none if the call has the metadata x-refused.
+	// The handler of a stream sends one message. If the call has the metadata x-refused, the
+	// handler sends no message.
 	"stream": func(s *served, ctx context.Context, method string) (string, metadata.MD, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()

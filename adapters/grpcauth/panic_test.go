@@ -65,7 +65,7 @@ func TestPanic(t *testing.T) {
 	}
 }
 
-// TestPanicOfHook has a hook that panics in every check. Interceptors around the guard recover and
+// In TestPanicOfHook, a hook panics in every check. Interceptors around the guard recover and
 // return no error. gRPC would then tell the client that the call succeeded, so the guard must
 // return an error itself.
 func TestPanicOfHook(t *testing.T) {
@@ -98,8 +98,8 @@ func (panickingProof) Params() map[string]string                     { return ni
 func (p panickingProof) Confirm(*http.Request, string, string) error { return p.confirm }
 func (panickingProof) Respond(http.Header, *http.Request, error)     { panic("the secret list") }
 
-// TestPanicOfProof has a proof that panics when it sets the fields of a response. The guard must
-// recover from the panic, because the panic would end the server.
+// In TestPanicOfProof, a proof panics when it sets the fields of a response. The guard must recover
+// from the panic, because the panic would end the server.
 func TestPanicOfProof(t *testing.T) {
 	captureLog(t)
 	issuer := xenaauthtest.NewIssuer(nil)

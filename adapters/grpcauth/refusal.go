@@ -33,7 +33,8 @@ func (r *refused) Unwrap() error              { return r.cause }
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable} // the errors of Check have this type
+		// every error of Check has this type, so this value is never used
+		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	h := make(http.Header)
 	code := codes.Code(rpcerror.Code(m.Challenge(h, r, e)))
@@ -47,7 +48,7 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
-	if err != nil { // a text is not UTF-8; it is from a TokenValidator of the service
+	if err != nil { // a TokenValidator of the service has returned a text that is not UTF-8
 		s = status.New(code, e.Detail())
 	}
 	return metadataOf(h), &refused{Status: s, cause: e}

@@ -24,8 +24,8 @@ const (
 	cacheResultKey  = attribute.Key("xenaauth.cache.result")
 )
 
-// A key has the values of the attributes of one measurement in a histogram. A field with the zero
-// value means that the measurement has no such attribute.
+// A key contains the values of the attributes of one measurement. If a field has the zero value,
+// the measurement does not have this attribute.
 type key struct {
 	outcome, reason, source, document, errorType string
 	status                                       int

@@ -19,9 +19,11 @@ import (
 )
 
 func Example() {
-	spans := tracetest.NewInMemoryExporter() // a service uses an OTLP exporter here
+	// in place of this exporter, a service uses an OTLP exporter
+	spans := tracetest.NewInMemoryExporter()
 	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
-	defer provider.Shutdown(context.Background()) //nolint:errcheck // nothing can be done about it
+	// nothing can be done about an error of Shutdown
+	defer provider.Shutdown(context.Background()) //nolint:errcheck
 
 	telemetry, err := otelauth.New(otelauth.Config{TracerProvider: provider})
 	if err != nil {
@@ -58,8 +60,8 @@ func Example() {
 	//   http.route /invoices/{id}
 }
 
-// Each span has a keyed hash of the user's subject. So traces show which requests are of the same
-// user, but do not show who the user is.
+// In this example, each span has a keyed hash of the user's subject. So traces show which requests
+// are of the same user, but do not show who the user is.
 func ExampleConfig_spanAttributes() {
 	key := []byte("32 random bytes that are not here")
 	cfg := otelauth.Config{

@@ -83,7 +83,8 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// named returns the ended spans of this name since the exporter was last reset.
+// named returns the ended spans with the given name that the exporter received since its last
+// reset.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {

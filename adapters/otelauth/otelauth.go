@@ -127,7 +127,7 @@ type Telemetry struct {
 	requests metric.Float64Histogram
 
 	mu   sync.RWMutex
-	sets map[key][]metric.RecordOption // has at most one entry for each value of key
+	sets map[key][]metric.RecordOption // sets contains at most one entry for each value of key
 }
 
 // New returns a Telemetry, or an error if the MeterProvider refuses an instrument.
@@ -161,8 +161,8 @@ func New(cfg Config) (*Telemetry, error) {
 }
 
 var (
-	// The bounds suit these durations: about a microsecond for a token in use, some ten
-	// microseconds for a new token, and some milliseconds for a call to the issuer.
+	// The bounds of the histogram suit these durations: about a microsecond for a token in use,
+	// some ten microseconds for a new token, and some milliseconds for a call to the issuer.
 	checkBounds = []float64{
 		1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5,
 		1, 2.5, 5, 10,

@@ -78,8 +78,8 @@ func (r *receiver) text(t *testing.T) string {
 
 var schema = regexp.MustCompile(`"schemaUrl":\s*"[^"]*"`)
 
-// An OTLP receiver gets the spans and the metrics. They contain no token, no secret, no URL, no
-// subject and no scope.
+// In this test, an OTLP receiver gets the spans and the metrics. They contain no token, no secret,
+// no URL, no subject and no scope.
 func TestOTLP(t *testing.T) {
 	r := receive(t)
 	spans, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(r.URL+"/v1/traces"))

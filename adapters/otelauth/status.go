@@ -29,7 +29,7 @@ func (t *Telemetry) Watch(v *xenaauth.Validator) (metric.Registration, error) {
 		g.lookups)
 }
 
-// gauges holds the instruments that measure the state of a Validator.
+// gauges are the instruments that measure the state of a Validator.
 type gauges struct {
 	ready, keys, hash, failing, open metric.Int64ObservableGauge
 	revocations, entries, size       metric.Int64ObservableGauge
@@ -90,14 +90,14 @@ func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 				o.ObserveInt64(g.lookups, int64(n), with(label, cacheResultKey.String(result)))
 			}
 		}
-		if name != "shared" { // the shared cache does not report its size
+		if name != "shared" { // the shared cache has no size that the Validator knows
 			o.ObserveInt64(g.entries, int64(c.Entries), with(label))
 			o.ObserveInt64(g.size, int64(c.Bytes), with(label))
 		}
 	}
 	cache("tokens", s.Tokens)
 	if s.Introspection == "" {
-		return // without introspection, there is nothing more to measure
+		return // if tokens are not introspected, there is nothing more to measure
 	}
 	failed := s.IntrospectionError != ""
 	o.ObserveInt64(g.failing, bit(failed), with(documentKey.String("introspection")))

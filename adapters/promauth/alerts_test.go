@@ -22,8 +22,8 @@ func readAlerts(t *testing.T, name string) string {
 	return string(text)
 }
 
-// promtool, which is part of Prometheus, checks the alerts. In its test data, each alert fires for
-// the bad series and not for the good series.
+// This test runs promtool, which is part of Prometheus, to check the alerts. In the test data, each
+// alert fires for the bad series and not for the good series.
 func TestAlerts(t *testing.T) {
 	for _, args := range [][]string{{"check", "rules", "alerts.yml"}, {"test", "rules", "alerts_promtool.yml"}} {
 		if out, err := promtool(t, "alerts", nil, args...); err != nil {
@@ -32,7 +32,7 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// Each alert has a test. Each metric in the rules and in the tests exists.
+// Each alert has a test. Each metric that the rules and the tests name exists.
 func TestAlertsAreComplete(t *testing.T) {
 	rules, tests := readAlerts(t, "alerts.yml"), readAlerts(t, "alerts_promtool.yml")
 	alerts := alertName.FindAllStringSubmatch(rules, -1)

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/promauth"
 )
 
-// dashboardQuery is a query of a panel, with values in place of the variables of Grafana.
+// dashboardQuery is a query of a panel in which values replace the variables of Grafana.
 type dashboardQuery struct{ panel, expr, legend string }
 
 // readDashboard returns the queries of the dashboard, and its text.
@@ -52,7 +52,8 @@ func readDashboard(t *testing.T) (queries []dashboardQuery, text string) {
 	return queries, string(file)
 }
 
-// promtool parses the queries as recording rules. TestAlerts parses those of the alerts.
+// promtool parses the queries as if they were recording rules. TestAlerts parses the queries of the
+// alerts.
 func TestDashboardQueriesAreParsed(t *testing.T) {
 	queries, _ := readDashboard(t)
 	var rules []any
@@ -63,7 +64,7 @@ func TestDashboardQueriesAreParsed(t *testing.T) {
 		rules = append(rules, map[string]any{"record": fmt.Sprint("query:", i), "expr": q.expr})
 	}
 	groups := map[string]any{"groups": []any{map[string]any{"name": "dashboard", "rules": rules}}}
-	text, err := json.Marshal(groups) // JSON is YAML
+	text, err := json.Marshal(groups) // promtool reads YAML, and every JSON text is YAML
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,8 @@ func dashboardHasData(t *testing.T, server prometheusServer) {
 				Result []struct{ Metric map[string]string }
 			}
 		}
-		for len(answer.Data.Result) == 0 { // a rate needs two scrapes
+		// a rate exists only after Prometheus has scraped twice, so wait
+		for len(answer.Data.Result) == 0 {
 			if time.Now().After(deadline) {
 				t.Fatalf("%s: no data: %s", q.panel, q.expr)
 			}

@@ -83,7 +83,7 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// wants checks that the metrics contain each of the lines.
+// wants requires that the metrics contain each of the given lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()
 	text := s.scrape()
@@ -106,8 +106,8 @@ func familyNames(text string) (names []string) {
 	return names
 }
 
-// program returns the path of a program of Prometheus. If the program is not installed, the test is
-// skipped; in CI it fails.
+// program returns the path of a program that belongs to Prometheus. If the program is not
+// installed, the test is skipped; in CI it fails.
 func program(t *testing.T, name string) (path string) {
 	t.Helper()
 	path, err := exec.LookPath(name)

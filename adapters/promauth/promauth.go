@@ -86,7 +86,7 @@ type Metrics struct {
 	duration    *prometheus.HistogramVec
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
-	routes      *prometheus.CounterVec // nil if Options.Routes is false
+	routes      *prometheus.CounterVec // routes is nil if Options.Routes is false
 
 	calls        *prometheus.CounterVec
 	callDuration *prometheus.HistogramVec
@@ -193,7 +193,7 @@ func reasonOf(e *xenaauth.Error) string {
 	switch {
 	case e == nil:
 		return ""
-	// Also for a reason that xenaauth does not define.
+	// This is also the value for a reason that xenaauth does not define.
 	case e.StatusCode() == http.StatusServiceUnavailable:
 		return string(xenaauth.ReasonUnavailable)
 	}

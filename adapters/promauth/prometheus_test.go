@@ -66,7 +66,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := json.Marshal(map[string]any{ // Prometheus reads YAML, and JSON is valid YAML
+	// Prometheus reads YAML, and every JSON text is YAML
+	config, err := json.Marshal(map[string]any{
 		"global":     map[string]any{"scrape_interval": "1s", "evaluation_interval": "1s"},
 		"rule_files": []string{rules},
 		"scrape_configs": []any{map[string]any{
@@ -92,7 +93,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	// The context of the test ends before this function runs, and its end kills the program.
+	// This function runs after the context of the test has ended. The end of the context kills the
+	// program.
 	t.Cleanup(func() {
 		_ = cmd.Wait()
 		if t.Failed() {
@@ -111,7 +113,7 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 }
 
 // query returns the value of a query whose result is one number. It returns "" if there is no
-// result, or more than one.
+// result, or if there are several results.
 func (s prometheusServer) query(t *testing.T, query string) string {
 	t.Helper()
 	var result struct {
@@ -126,8 +128,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// get reads a JSON response into into. If the server does not respond yet, it leaves into
-// unchanged.
+// get reads a JSON response into the variable into. If the server does not respond yet, get does
+// not change the variable.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

@@ -80,14 +80,15 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	// Each of the two instances may log that it can't receive and that it can't read.
+	// Each of the two instances may write two records: that it can't receive, and that it can't
+	// read.
 	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 {
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
 }
 
-// Before an instance puts revocations back into Redis, it takes a turn, so that instances do not
-// all do it at once. An attacker who takes every turn cannot keep the instances from putting
+// Before an instance puts revocations back into Redis, it takes a turn. Only one instance has the
+// turn at a time. An attacker who takes every turn can't keep the instances from putting
 // revocations back.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
@@ -162,7 +163,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release := sync.OnceFunc(func() { close(w.held) })
 	two := f.watched(w, nil)
 	f.follows(two)
-	// Cleanups run in reverse order, so this runs before the test waits for the instance to end.
+	// Functions for the end of a test run in reverse order. So this function runs before the test
+	// waits for the instance to end.
 	t.Cleanup(release)
 	followed(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
@@ -174,8 +176,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release()
 }
 
-// One read takes a bounded number of members of the set, whatever is in Redis. An instance that
-// starts finds all revocations nevertheless, and removes the forged members.
+// An instance reads a limited number of members of the set at a time, whatever is in Redis. An
+// instance that starts finds all revocations nevertheless, and removes the forged members.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	maxCalls    = 512 // concurrent calls of each kind for requests; each instance has this limit
-	maxFailures = 5   // failed calls in a row, after which the breaker opens
+	maxCalls    = 512 // maxCalls limits the concurrent calls of each kind at one instance
+	maxFailures = 5   // after so many failed calls in a row, the breaker makes no more calls
 	openFor     = time.Second
 )
 
@@ -28,21 +28,22 @@ type canceled struct{ error }
 
 func (c canceled) Unwrap() error { return c.error }
 
-// caller makes calls of Redis for which a request waits. Each kind of calls has a caller.
+// caller makes the calls of Redis for whose results requests wait. There is one caller for each
+// kind of calls.
 type caller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
 	// calls is a semaphore. It bounds concurrent calls, including those that still run after their
 	// timeout.
 	calls   chan struct{}
-	probe   func(context.Context) error // tests whether Redis is back
+	probe   func(context.Context) error // probe tests whether Redis works again
 	probing atomic.Bool
 
 	lastFailure atomic.Pointer[error]
 }
 
-// newCaller returns a caller. changed is called with an error when the breaker opens, and with nil
-// when it closes.
+// newCaller returns a caller. The function changed is called with an error when the breaker opens
+// (it then makes no calls), and with nil when the breaker closes.
 func newCaller(
 	timeout time.Duration, probe func(context.Context) error, changed func(error),
 ) *caller {
@@ -70,15 +71,16 @@ func newCaller(
 	return c
 }
 
-// request calls Redis on behalf of a request, which waits for the result. If the breaker is open,
-// it does not call Redis and returns errOpen.
+// request calls Redis on behalf of a request of a client, which waits for the result. While the
+// breaker is open, request makes no call and returns errOpen.
 func request[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
 		return result, errOpen
-	case gobreaker.StateHalfOpen: // the probe tests Redis, and no request waits for its result
+	case gobreaker.StateHalfOpen:
+		// probe tests Redis in the background, and no request waits for its result
 		if c.probing.CompareAndSwap(false, true) {
 			go func() {
 				defer c.probing.Store(false)
@@ -91,7 +93,7 @@ func request[T any](
 	return counted(ctx, c, f)
 }
 
-// counted calls Redis. The breaker counts the result.
+// counted calls Redis. The result counts as a success or a failure for the breaker.
 func counted[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -140,7 +142,7 @@ func bounded[T any](
 		result, err = o.result, o.err
 	case <-own.Done():
 		select {
-		case o := <-done: // f returned at the moment of the timeout
+		case o := <-done: // f has returned at the same moment in which the timeout ended
 			result, err = o.result, o.err
 		default:
 			err = errTimeout

@@ -16,7 +16,7 @@ func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 // SetMaxRead sets the largest number of members that one read takes.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill gives an instance as many revocations as it can hold. They end at until.
+// Fill adds as many revocations to an instance as the instance accepts. They end at until.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), until, time.Now())

@@ -12,16 +12,17 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// logChange logs when sharing begins to fail, and when sharing works again. The parameter what
-// names the part: "responses", "revocations", "kept revocations" or "uses". err is the result of the
-// latest call.
+// logChange logs when the sharing of something begins to fail, and when it works again. The
+// parameter what names the thing that is shared: "responses", "revocations", "kept revocations" or
+// "uses". err is the result of the latest call.
 func (c *Cache) logChange(what string, err error) {
 	c.mu.Lock()
 	before := c.logged[what]
 	c.logged[what] = err != nil
 	c.mu.Unlock()
 	switch {
-	// A new cause gets no record of its own, because the cause of a long failure may change often.
+	// If only the cause changes, there is no new record, because the cause of a long failure may
+	// change often.
 	case err != nil && !before:
 		effect := "so this instance is on its own"
 		if what == "uses" {
@@ -33,8 +34,8 @@ func (c *Cache) logChange(what string, err error) {
 	}
 }
 
-// logForged logs that Redis has a value that no instance has stored. logForged logs only the first
-// value, because an attacker can store many forged values.
+// logForged logs that Redis contains a value that no instance has stored. It logs only the first
+// such value, because an attacker can store many forged values.
 func (c *Cache) logForged(what string) {
 	c.logOnce("forged "+what,
 		"Redis has values that no secret of this fleet has sealed; they are ignored", "what", what)

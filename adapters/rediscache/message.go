@@ -41,7 +41,7 @@ func encodeMessage(r xenaauth.Revocation) (string, error) {
 func decodeMessage(text string) (xenaauth.Revocation, error) {
 	var m message
 	if err := json.Unmarshal([]byte(text), &m); err != nil {
-		// In a later version, members may have other types.
+		// The members of a later version may have other types, so read the version alone first.
 		var v struct {
 			Version int `json:"v"`
 		}

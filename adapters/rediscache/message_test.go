@@ -27,9 +27,9 @@ func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 do not contain an issuer. An instance enforces these messages, both when
-// the instance reads them and when it receives them. The instance puts the text of these messages
-// back unchanged.
+// Messages of version 1 do not contain an issuer. An instance applies a message of version 1
+// whether it reads the message from the set or receives it. The instance puts the text of the
+// message back unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
@@ -50,7 +50,7 @@ func TestMessagesOfVersion1(t *testing.T) {
 	eventually(t, func() bool { return admin.ZScore(context.Background(), setName, kept).Err() == nil })
 }
 
-// A message of a later version may have another meaning. An instance neither enforces nor removes
+// A message of a later version may have another meaning. An instance neither applies nor removes
 // this message, and logs once that the message exists.
 func TestMessagesOfLaterVersions(t *testing.T) {
 	t.Parallel()
@@ -86,8 +86,8 @@ func TestMessagesOfLaterVersions(t *testing.T) {
 	}
 }
 
-// Services of two issuers may share a prefix of the names in Redis. The same subject of two issuers
-// is two different users.
+// Services of two issuers may use the same prefix in Redis. If the two issuers have users with the
+// same subject, these are two different users.
 func TestTwoIssuersUnderOnePrefix(t *testing.T) {
 	t.Parallel()
 	one := newFleet(t, startRedis(t))

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// passes validates n new tokens. None of them may be refused.
+// passes validates n new tokens, and requires that none of the tokens is refused.
 func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
@@ -29,8 +29,8 @@ func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	}
 }
 
-// shares reports whether two instances share introspection responses: if one instance has
-// introspected a token, the other instance does not introspect it.
+// shares reports whether two instances share introspection responses: after one instance has
+// introspected a token, the other instance does not introspect this token.
 func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)
@@ -41,10 +41,10 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 // that ended by the Timeout of the cache, no request calls Redis. A response is stored in the
 // background while the next request runs, so up to five more calls may be running at that time.
 func TestFrozen(t *testing.T) {
-	const never = time.Hour // so long that no call ends by a timeout of the Redis client
+	const never = time.Hour // with this time, no call ends by a timeout of the Redis client
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
-		timeout time.Duration // 0 means the default, which is 50 ms
+		timeout time.Duration // timeout 0 means the default, which is 50 ms
 	}{
 		"as documented":     {redis.UniversalOptions{ContextTimeoutEnabled: true}, 0},
 		"any configuration": {redis.UniversalOptions{}, 0},
@@ -99,7 +99,7 @@ func TestKilledAndRestarted(t *testing.T) {
 		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
-			wg.Go(func() { // requests continue during that time
+			wg.Go(func() { // while Redis fails, requests continue
 				for {
 					select {
 					case <-stop:
@@ -143,12 +143,12 @@ func TestDownFromTheStart(t *testing.T) {
 	f.wants(one, token, xenaauth.ReasonRevoked)
 	s.start()
 	eventually(t, func() bool { return f.shares(one, two) })
-	// A revocation that could not be published is published when Redis is back.
+	// A revocation that could not be published is published after Redis works again.
 	eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 }
 
-// A host may accept connections and then send nothing, or send something else than Redis' protocol.
-// It slows requests down no more than a Redis that is down.
+// A host may accept connections and then send nothing, or send something that is not the protocol
+// of Redis. This host must not delay requests more than a Redis that is down.
 func TestNoRedisAtAll(t *testing.T) {
 	t.Parallel()
 	for _, says := range map[string]string{

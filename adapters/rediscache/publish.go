@@ -13,11 +13,15 @@ import (
 )
 
 const (
-	maxRevocations = 100_000         // the most revocations that Redis keeps and that a Validator holds
-	busTimeout     = 2 * time.Second // timeout of a call for which no request waits
-	// slack is the time from the end of a revocation to its removal, because clocks differ.
+	// maxRevocations is the largest number of revocations in Redis and in a Validator
+	maxRevocations = 100_000
+	// busTimeout is the time limit of a call for which no request waits
+	busTimeout = 2 * time.Second
+	// slack is the time between the end of a revocation and its removal from Redis. It is needed
+	// because the clocks of instances differ.
 	slack = time.Minute
-	// maxMember limits the bytes of a sealed revocation. A page of the longest ones has 8 MB.
+	// maxMember is the largest length of a sealed revocation in bytes. A page with revocations of
+	// this length has 8 MB.
 	maxMember = 16 << 10
 )
 
@@ -54,13 +58,13 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// The limit counts only revocations that this instance has opened. An attacker could forge a
-	// count of Redis.
+	// This limit counts only the revocations that this instance could open. An attacker could forge
+	// a number that comes from Redis.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
 	}
-	// Instances that follow must receive r, even if Redis could not keep r.
+	// The instances that follow must receive r, even if Redis could not store r.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + publicCause(err))
 	}
@@ -80,7 +84,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 			pipe := c.client.TxPipeline()
 			pipe.ZRemRangeByScore(ctx, c.setName(), "-inf", ended)
 			added := pipe.ZAdd(ctx, c.setName(), some...)
-			// The counter counts the messages that broadcast publishes.
+			// The counter says how many messages the function broadcast has published.
 			counted := pipe.IncrBy(ctx, c.countName(), int64(len(some)))
 			_, err := pipe.Exec(ctx)
 			var reply redis.Error
@@ -92,8 +96,8 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// A random counter differs from the count of every instance, so all instances read
-				// the set.
+				// If the counter starts at a random number, it differs from the count of every
+				// instance. So all instances read the set.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -115,16 +119,18 @@ func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	return err
 }
 
-// opened is a revocation that was sealed and has been opened.
+// opened is the content of a sealed revocation.
 type opened struct {
-	text        string // the JSON of the message
-	revocation  xenaauth.Revocation
-	firstSecret bool // the first secret of Config.Secrets has sealed it
+	text       string // text is the JSON of the message
+	revocation xenaauth.Revocation
+	// firstSecret says whether the first secret of Config.Secrets has sealed the message
+	firstSecret bool
 }
 
 // open opens a sealed revocation. The error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
-	if len(sealed) > maxMember { // Publish refuses a revocation of this length
+	// Publish refuses a revocation that is longer, so no instance has sealed this text
+	if len(sealed) > maxMember {
 		return opened{}, errUnsealed
 	}
 	for i, k := range c.keys {
@@ -139,13 +145,14 @@ func (c *Cache) open(sealed string) (opened, error) {
 }
 
 // knownRevocation is a revocation that this instance has received or published. If Redis loses the
-// revocation, this instance puts it back.
+// revocation, this instance puts it back into Redis.
 type knownRevocation struct {
 	until     time.Time
-	published time.Time // when this instance last received it
+	published time.Time // published is when this instance last received the revocation
 }
 
-// remember adds a revocation to the known revocations. It returns false if there was no room.
+// remember adds a revocation to the revocations that this instance knows. It returns false if there
+// was no room.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,8 +174,8 @@ func (c *Cache) remember(text string, until, now time.Time) bool {
 	return true
 }
 
-// notePublished records the time at which a revocation was published to the instances that
-// subscribe to revocations.
+// notePublished records the time at which a revocation was published to all instances that
+// subscribe.
 func (c *Cache) notePublished(text string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,19 +11,21 @@ import (
 )
 
 const (
-	firstCheck = time.Second // interval until the second check; each later interval is twice as long
+	// firstCheck is the time until the second check; each further interval is twice as long
+	firstCheck = time.Second
 	lastCheck  = 30 * time.Second
-	// readAnyway is the least time until a read for which the counts show no reason. The longest
-	// time is twice as long.
+	// readAnyway is the least time after which an instance reads the set although the counts show
+	// no reason to read. The longest time is twice as long.
 	readAnyway = 5 * time.Minute
-	page       = 500 // approximate number of members in one reply of Redis
+	page       = 500 // page is about how many members one reply of Redis contains
 
-	// These are the bounds of one read. The instance reads the rest after firstCheck. So an
-	// attacker who fills Redis with junk cannot keep an instance busy. maxRead counts members: while
-	// the secret changes, Redis has each revocation twice.
+	// These constants limit one read. The instance reads the rest after firstCheck. So an attacker
+	// who fills Redis with junk can't keep an instance busy. maxRead counts members of the set:
+	// while the secret changes, Redis contains each revocation twice.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// maxParts limits the reads of one pass, because junk may be added faster than it is removed.
+	// maxParts limits how many reads one pass has, because an attacker may add junk faster than the
+	// reads remove it.
 	maxParts = 16
 )
 
@@ -32,7 +34,8 @@ const (
 type pass struct {
 	cursor string
 	parts  int
-	// seen has the JSON of each message. The value says whether the first secret has sealed it.
+	// The keys of the map seen are the JSON texts of the messages. A value says whether the first
+	// secret has sealed the message.
 	seen map[string]bool
 }
 
@@ -40,7 +43,7 @@ type pass struct {
 // because revocations may have been published before the subscription. keepReading also reads when
 // the function check finds a reason to read.
 func (f *follower) keepReading(ctx context.Context) {
-	timer := time.NewTimer(busTimeout) // the first check comes even if no subscription is possible
+	timer := time.NewTimer(busTimeout) // the first check must come even if no subscription succeeds
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
 	for {
@@ -49,8 +52,8 @@ func (f *follower) keepReading(ctx context.Context) {
 			return
 		case <-f.subscribed:
 			interval, due = firstCheck, true
-			// Read at most once per firstCheck. An attacker may cut the connection often, and each
-			// new subscription causes a read.
+			// Read at most once in the time firstCheck. An attacker may cut the connection often,
+			// and each new subscription is a reason to read.
 			if wait := time.Until(last.Add(firstCheck)); !last.IsZero() && wait > 0 {
 				timer.Reset(wait)
 				continue
@@ -99,10 +102,10 @@ func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
 		pipe := f.client.Pipeline()
-		// GETRANGE limits the reply, because an attacker may have stored a long value. No number
-		// has more than 20 digits.
+		// GETRANGE limits the length of the reply, because an attacker may have stored a long
+		// value. No number has more than 20 digits.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
-		_, _ = pipe.Exec(ctx) // the result of each command is read below
+		_, _ = pipe.Exec(ctx) // the result of each command is read separately below
 		for _, err := range []error{text.Err(), n.Err()} {
 			if err != nil && !wrongType(err) {
 				return counts{}, err
@@ -148,8 +151,9 @@ end
 page[2] = tostring(removed)
 return page`)
 
-// deleteIfWrongType deletes its keys if the first key is not a sorted set. The test and the
-// deletion are one step, because another instance may store a revocation there at the same time.
+// deleteIfWrongType deletes the keys in its arguments if the first key is not a sorted set. The
+// test and the deletion are one step, because another instance may store a revocation there at the
+// same time.
 var deleteIfWrongType = redis.NewScript(`
 local got = redis.pcall("ZCARD", KEYS[1])
 if type(got) == "table" and got.err and string.find(got.err, "WRONGTYPE", 1, true) then
@@ -169,12 +173,12 @@ func (f *follower) page(
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
-		if wrongType(err) { // a value of another type would make each call of keep fail
+		if wrongType(err) { // with a value of another type, each call of keep would fail
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			err = errUnsealed // the script always returns a list of this form
+			err = errUnsealed // the script always returns a list with a cursor and a number first
 		}
 		return found, err
 	})
@@ -230,7 +234,8 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case err != nil:
 			f.logForged("revocations")
 			junk = append(junk, sealed)
-		// A forged score can keep an ended revocation forever.
+		// The score of a member may be forged, so that the member stays in the set after the
+		// revocation has ended.
 		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:

@@ -28,7 +28,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	logging.Disable() // the Redis client logs addresses
+	logging.Disable() // the Redis client would log addresses
 	os.Exit(m.Run())
 }
 
@@ -39,7 +39,7 @@ type server struct {
 	args []string
 	cmd  *exec.Cmd
 
-	sentinel string // the configuration file of a sentinel; "" for other servers
+	sentinel string // sentinel is the configuration file of a sentinel; "" for all other servers
 }
 
 // startRedis starts a redis-server that writes nothing to disk. If redis-server is not installed,
@@ -116,15 +116,16 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// client returns a client with all permissions. The test uses it, also in the part of an attacker.
+// client returns a Redis client with all permissions. The test uses this client for itself, and
+// also in the role of an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-// The instances use this Redis user. It has exactly the permissions that docs/fleet.md shows, in
-// all tests.
+// This is the Redis user of the instances. In all tests it has exactly the permissions that
+// docs/fleet.md shows.
 const fleetUser, fleetPassword = "fleet", "hush"
 
 // documentedACL returns the ACL rules of docs/fleet.md, without the rules that the installed Redis
@@ -174,7 +175,7 @@ func eventually(t testing.TB, ok func() bool) {
 	}
 }
 
-// ends calls f, and fails the test if f does not return.
+// ends calls f. If f does not return in time, the test fails.
 func ends(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -246,7 +247,8 @@ type fleet struct {
 	secrets [][]byte
 	log     *lines
 	prefix  string
-	timeout time.Duration // Config.Timeout, long because test machines may be slow
+	// timeout is Config.Timeout. It is long, because machines that run tests may be slow.
+	timeout time.Duration
 }
 
 func newFleet(t testing.TB, s *server) *fleet {
@@ -331,7 +333,7 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// dump returns everything that a client can read in Redis: the names of the entries and all
+// dump returns everything that a client can read in Redis: the names of all entries and their
 // content.
 func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()

@@ -152,25 +152,25 @@ func (c Config) validate() error {
 // safe for concurrent use. While no call is running, Cache has no goroutine. Cache needs no Close.
 type Cache struct {
 	client  redis.UniversalClient
-	keys    []*keys // derived from Secrets, in the same order
-	ordered []*keys // the same keys in the order of inOrder
+	keys    []*keys // keys are derived from Secrets, in the same order
+	ordered []*keys // ordered contains the same keys in the order that the function inOrder defines
 	prefix  string
 	wait    time.Duration
-	logger  *slog.Logger // if nil, slog.Default at the time of each record
-	lease   string       // random value of the leases that this instance takes
+	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
+	lease   string       // lease is the random value of the leases that this instance takes
 
 	// Tests change these fields. Otherwise they have the values of the constants of the same name.
 	readAnyway time.Duration
 	maxRead    int
 
-	lookups *caller       // calls for introspection responses
-	uses    *caller       // calls of Use
-	used    *replay.Local // the values that were used at this instance
+	lookups *caller       // lookups makes the calls for introspection responses
+	uses    *caller       // uses makes the calls for the method Use
+	used    *replay.Local // used records the values that were used at this instance
 
 	mu     sync.Mutex
-	logged map[string]bool            // what logChange and logOnce have already logged
-	known  map[string]knownRevocation // the keys are the JSON of messages
-	swept  time.Time                  // when ended revocations were last removed from known
+	logged map[string]bool            // logged says what logChange and logOnce have already logged
+	known  map[string]knownRevocation // the keys of the map known are the JSON texts of messages
+	swept  time.Time                  // swept is when ended revocations were last removed from known
 }
 
 var (

@@ -38,10 +38,10 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 	}
 }
 
-// entry is the result of a look-up.
+// entry is what a look-up has found.
 type entry struct {
-	value []byte // nil if there is no response
-	wait  bool   // another instance has the lease: it is introspecting the token
+	value []byte // value is nil if there is no response
+	wait  bool   // wait says that another instance has the lease: it is introspecting the token
 }
 
 // look makes a look-up: it reads an entry, and takes the lease if there is no entry. The lease and
@@ -56,10 +56,11 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 		if i == 0 {
 			lease = pipe.SetArgs(ctx, names[0], c.lease, redis.SetArgs{Mode: "NX", TTL: c.wait})
 		}
-		// GETRANGE limits the reply, because an attacker may have stored a long value.
+		// GETRANGE limits the length of the reply, because an attacker may have stored a long
+		// value.
 		found[i] = pipe.GetRange(ctx, names[i], 0, maxSealed-1)
 	}
-	_, _ = pipe.Exec(ctx) // the result of each command is read below
+	_, _ = pipe.Exec(ctx) // the result of each command is read separately below
 	first := ""
 	for i, k := range c.keys {
 		sealed, err := found[i].Result()
@@ -84,7 +85,7 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	}
 	switch err := lease.Err(); {
 	case lease.Val() == "OK":
-		return entry{}, nil // this instance has the lease
+		return entry{}, nil // this instance has taken the lease, so it must introspect the token
 	case err != nil && !errors.Is(err, redis.Nil) && !wrongType(err):
 		return entry{}, err
 	}
@@ -126,8 +127,8 @@ func (c *Cache) Set(ctx context.Context, key [32]byte, value []byte, ttl time.Du
 	return err
 }
 
-// wrongType reports whether err means that a value in Redis does not have the type that the command
-// needs, because another client has stored the value. err does not mean that Redis is down.
+// wrongType reports whether err means that a value in Redis has another type than the command
+// needs. Another client must have stored this value. The error does not mean that Redis is down.
 func wrongType(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply) && strings.Contains(reply.Error(), "WRONGTYPE")

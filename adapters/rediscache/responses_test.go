@@ -43,7 +43,7 @@ func TestOneCallForAll(t *testing.T) {
 	wg.Wait()
 	f.asked(2)
 	f.issuer.Down()
-	f.wants(f.instance(), token, "") // this instance starts after the response was stored
+	f.wants(f.instance(), token, "") // this new instance starts after the response was stored
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
@@ -68,7 +68,7 @@ func TestLeaseEnds(t *testing.T) {
 		})
 	}
 	slow, key := f.waiting(time.Hour), [32]byte{2}
-	nothing(slow, key) // this instance has the lease now, for an hour
+	nothing(slow, key) // this instance takes the lease, and keeps it for an hour
 	nothing(f.waiting(50*time.Millisecond), key)
 
 	dead, key := f.waiting(200*time.Millisecond), [32]byte{1}
@@ -78,8 +78,8 @@ func TestLeaseEnds(t *testing.T) {
 	if err := c.Set(t.Context(), key, []byte("answer"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	// An instance lost its lease, and then its introspection call failed. It does not remove the
-	// response that another instance stored in the meantime.
+	// The instance has lost its lease, and after that its introspection call failed. It must not
+	// remove the response that another instance has stored in the meantime.
 	if err := dead.Set(t.Context(), key, nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestGivingUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends(t, wg.Wait)
-	// A request whose client leaves while it waits does not count as a failure of Redis.
+	// If the client of a waiting request leaves, this does not count as a failure of Redis.
 	third := f.waiting(time.Hour)
 	other := [32]byte{2}
 	_, _ = first.Get(t.Context(), other)
@@ -137,7 +137,7 @@ func TestIssuerDown(t *testing.T) {
 	f.issuer.Down()
 	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	// An instance whose call failed has released its lease, so this instance does not wait.
+	// The instance whose call failed has released its lease, so this instance does not wait.
 	after := f.over(f.waiting(time.Hour))
 	ends(t, func() {
 		if got := reason(after, token); got != "" {
@@ -152,7 +152,7 @@ func TestPoisonedEntries(t *testing.T) {
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	const n = 6 // more than the number of failures that open the circuit breaker
+	const n = 6 // this is more than the number of failures after which the breaker makes no calls
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
 			var values []string
@@ -227,8 +227,8 @@ func TestPoisonedEntries(t *testing.T) {
 				t.Fatal("refused")
 			}
 			f.asked(2 * n)
-			// The new response has replaced the attacker's entry, so it is found while the issuer
-			// is down. The attacker's entry does not count as a failure of Redis.
+			// The new response has replaced the entry of the attacker. So it is found although the
+			// issuer is down. The entry of the attacker does not count as a failure of Redis.
 			f.issuer.Down()
 			eventually(t, func() bool { return finds(f.instance()) })
 			if strings.Contains(f.log.String(), "Redis fails") {
@@ -259,8 +259,9 @@ func TestReplayedEntry(t *testing.T) {
 	name := stored(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
-	f.wants(short(), token, "") // the response is still within its time to live
-	client.Persist(ctx, name)   // Redis keeps the response without end now
+	// the response can still be used, because its time to live is not over
+	f.wants(short(), token, "")
+	client.Persist(ctx, name) // from now on, Redis keeps the response without an end
 	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
 	client.Set(ctx, name, old, 0) // the attacker stores the old response again
 	f.wants(short(), token, xenaauth.ReasonInactive)
@@ -316,7 +317,7 @@ func TestRotation(t *testing.T) {
 	f.wants(step(next, old), token, "")
 	f.asked(1)
 	f.wants(step(next), token, "")
-	// Without the old secret, the instances can't open the values that were sealed with it.
+	// Without the old secret, the instances can't open the values that the old secret has sealed.
 	f.asked(2)
 	stored(t, client, 2)
 	f.wants(step(next), token, "")

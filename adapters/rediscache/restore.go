@@ -42,7 +42,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		f.denied = 0
 		return nil
 	}
-	f.unsettled = true // until a read finds these revocations in Redis
+	f.unsettled = true // unsettled stays true until a read finds these revocations in Redis
 	length := min(firstCheck*time.Duration(1+len(lost)/perTurn), lastCheck)
 	turn, err := bounded(ctx, busTimeout, func(ctx context.Context) (bool, error) {
 		return takeTurn.Run(ctx, f.client, []string{f.turnName()},
@@ -55,7 +55,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		if f.denied++; f.denied <= maxDenied || rand.N(oneIn) >= 1<<min(f.denied-maxDenied-1, 6) {
 			return nil
 		}
-		// Leave out revocations that another instance has published meanwhile.
+		// Leave out the revocations that another instance has published in the meantime.
 		lost = f.lost(seen, now, now.Add(-maxDenied*length))
 	}
 	f.denied = 0
@@ -63,7 +63,7 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			seen[text] = true // so that the next reads of this pass do not restore it again
+			seen[text] = true // the next reads of this pass must not restore the revocation again
 		}
 		errKeep := f.keep(ctx, now, some...)
 		if err := f.broadcast(ctx, some...); err != nil {

@@ -44,7 +44,7 @@ func TestRevocationReachesAll(t *testing.T) {
 	s := startRedis(t)
 	f := newFleet(t, s)
 	w := &watcher{held: make(chan struct{})}
-	// Otherwise reads would wait without end and disturb other tests.
+	// If the channel were not closed, reads would wait without end and disturb other tests.
 	t.Cleanup(func() { close(w.held) })
 	var all []*xenaauth.Validator
 	for range 10 {
@@ -77,7 +77,7 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first := f.instance() // this instance publishes, and does not receive revocations
+	first := f.instance() // this instance publishes the revocation, and does not receive it
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)
@@ -109,12 +109,12 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
-		// No instance receives this message.
+		// No instance receives this message, because the connections were closed.
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		followed(t, admin, 2)
 	}
-	// A message is lost although the connection stays open.
+	// In this case a message is lost although the connection stays open.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
@@ -178,7 +178,7 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
-	// This message is from a fleet with another secret, under the same prefix.
+	// This message comes from a fleet that has the same prefix but another secret.
 	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
 	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
 		for range 5 {
@@ -189,7 +189,7 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	// The instance receives this revocation last.
+	// The instance receives this revocation after all other revocations.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })

@@ -19,26 +19,34 @@ import (
 
 var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 
-// The first four constants are the assumptions of docs/scale.md. TestConstants measures the other
-// constants.
+// The first four constants are assumptions that docs/scale.md states. TestConstants measures the
+// other constants.
 const (
-	users = 10e6 // users who are active within an hour
-	// A user sends requests in so many minutes of that hour. CacheTTL is one minute.
-	minutes     = 6.
-	perMinute   = 10.  // requests of a user in one of these minutes, each to an instance at random
-	revokedPart = 1e-3 // part of the users who are revoked in an hour; a revocation lasts an hour
+	users = 10e6 // users is how many users are active within an hour
+	// A user sends requests in so many minutes of an hour. CacheTTL is one minute.
+	minutes = 6.
+	// perMinute is how many requests a user sends in one of these minutes, each to a random
+	// instance
+	perMinute = 10.
+	// revokedPart is the share of the users who are revoked in an hour; a revocation lasts an hour
+	revokedPart = 1e-3
 
-	memAnswer     = 730. // bytes of Redis' memory for the stored response about an active token
+	// memAnswer is the memory in Redis for the stored response about an active token, in bytes
+	memAnswer     = 730.
 	memRevocation = 410.
-	hitIn         = 180. // bytes that Redis receives for a look-up that finds a response
-	hitOut        = 550.
-	// Redis receives so many bytes for a look-up that finds no response, with the response that is
-	// then stored.
-	missIn     = 800.
-	missOut    = 45.
-	message    = 380.  // bytes that Redis sends to one instance for a published revocation
-	localEntry = 1100. // bytes of an instance's memory for one response
-	readEvery  = 450.  // seconds between two reads of all revocations without a sign of a change
+	// hitIn is how many bytes Redis receives for a look-up that finds a response
+	hitIn  = 180.
+	hitOut = 550.
+	// missIn is how many bytes Redis receives for a look-up that finds no response, together with
+	// the response that is stored after that.
+	missIn  = 800.
+	missOut = 45.
+	// message is how many bytes Redis sends to one instance for a published revocation
+	message    = 380.
+	localEntry = 1100. // localEntry is the memory of an instance for one response, in bytes
+	// readEvery is the time between two reads of all revocations without a sign of a change, in
+	// seconds
+	readEvery = 450.
 )
 
 // distinct returns how many of n instances get a request of the same user within a minute, on
@@ -187,7 +195,7 @@ func TestConstants(t *testing.T) {
 			f.revoke(one, r)
 		}
 		_, out2 = m.settled()
-		// The replies to the instance that publishes have about 20 bytes.
+		// Redis also replies to the instance that publishes, with about 20 bytes.
 		least = min(least, (out2-out)/100-20)
 	}
 	near("a message", least, message)
@@ -205,7 +213,7 @@ type meter struct {
 
 func newMeter(t testing.TB, c redis.UniversalClient) *meter {
 	m := &meter{t: t, client: c, costIn: math.Inf(1)}
-	for range 10 { // other calls may still be running, so measure several times
+	for range 10 { // other calls may still be running, so the test measures several times
 		in, out := m.read()
 		in2, out2 := m.read()
 		if in2-in < m.costIn {

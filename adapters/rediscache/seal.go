@@ -14,11 +14,11 @@ import (
 
 // keys are the keys that are derived from one secret. Each key has one purpose.
 type keys struct {
-	name       []byte      // makes the names of entries
-	used       []byte      // makes the names of values that were used
-	value      []byte      // for deriving the key of each entry
-	revocation cipher.AEAD // seals revocations
-	nonce      []byte      // for deriving the nonces of revocations
+	name       []byte      // the key name makes the names of entries
+	used       []byte      // the key used makes the names of values that were used
+	value      []byte      // the key of each entry is derived from the key value
+	revocation cipher.AEAD // the key revocation seals revocations
+	nonce      []byte      // the nonces of revocations are derived from the key nonce
 }
 
 func newKeys(secret []byte) (*keys, error) {
@@ -78,9 +78,11 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 // reveals little. The cipher also authenticates the name in Redis. So no instance can open a value
 // that an attacker has copied to another name.
 const (
-	sealedMark = 1   // first byte of a sealed text; also the version of this form
-	leaseMark  = "?" // in place of a response: an instance is introspecting the token
-	gaveUpMark = "-" // in place of a response: no response will come, so waiting instances stop
+	sealedMark = 1 // sealedMark is the first byte of a sealed text, and the version of this form
+	// leaseMark in place of a response means that an instance is introspecting the token
+	leaseMark = "?"
+	// gaveUpMark in place of a response means that no response will come, so nobody should wait
+	gaveUpMark = "-"
 	block      = 256
 	overhead   = 1 + 12 + 16
 	maxSealed  = 64 << 10
@@ -122,7 +124,7 @@ func (k *keys) sealValue(name string, key [32]byte, value []byte) ([]byte, error
 		return nil, err
 	}
 	nonce := make([]byte, 12)
-	_, _ = rand.Read(nonce) // Read never returns an error: see crypto/rand
+	_, _ = rand.Read(nonce) // Read of crypto/rand never returns an error
 	return seal(a, nonce, name, value), nil
 }
 

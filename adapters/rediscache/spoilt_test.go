@@ -22,8 +22,8 @@ const (
 	turnName  = setName + ":turn"
 )
 
-// addJunk adds n members to the set of revocations. They are not sealed with any secret, and their
-// scores say that they never end.
+// addJunk adds n members to the set of revocations. No secret has sealed them, and their scores say
+// that they never end.
 func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	t.Helper()
 	for numbers := range slices.Chunk(make([]redis.Z, n), 10_000) {
@@ -56,7 +56,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			admin := s.client()
 			w := &watcher{held: make(chan struct{})}
 			release := sync.OnceFunc(func() { close(w.held) })
-			// The instance one publishes, and does not receive revocations.
+			// The instance in the variable one publishes, and does not receive revocations.
 			one, two := f.instance(), f.watched(w, nil)
 			f.follows(two)
 			t.Cleanup(release)
@@ -64,7 +64,7 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 			spoil(admin)
 			f.revoke(one, xenaauth.Revocation{Subject: "U1"})
 			token := f.issuer.Opaque(subject("U1"))
-			// The instance receives the revocation as a message, because it can't read anything.
+			// The instance can't read anything, so it receives the revocation as a message.
 			eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 			release()
 			spoil(admin)
@@ -138,7 +138,7 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.follows(v)
 			followed(t, admin, 1)
-			time.Sleep(500 * time.Millisecond) // the instance has read the counter by then
+			time.Sleep(500 * time.Millisecond) // at this moment the instance has read the counter
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
@@ -232,7 +232,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
-	time.Sleep(1500 * time.Millisecond) // the instance checks the counter again after a second
+	time.Sleep(1500 * time.Millisecond) // after a second, the instance checks the counter again
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
 	}
@@ -246,7 +246,7 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 func TestLongRevocations(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	long := strings.Repeat("<", 512) // the JSON of each character has six bytes
+	long := strings.Repeat("<", 512) // in JSON, each of these characters takes six bytes
 	r := xenaauth.Revocation{TokenID: long, SessionID: long, Subject: long, ClientID: long}
 	f.revoke(f.instance(), r)
 	late := f.instance()
@@ -258,8 +258,8 @@ func TestLongRevocations(t *testing.T) {
 	}
 }
 
-// An instance can hold a limited number of revocations. One more is refused at the instance that is
-// full. Other instances receive it nevertheless.
+// An instance accepts a limited number of revocations. When this number is reached, the instance
+// refuses one more revocation. Other instances receive it nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -21,9 +21,9 @@ import (
 // publishes them again. Subscribe makes the calls of apply one after the other.
 func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) error {
 	f := &follower{Cache: c, apply: apply, subscribed: make(chan struct{}, 1)}
-	// Reading has its own goroutine and its own connections. A read may take long, because an
-	// attacker can store very many values in Redis. During a read this instance must still receive
-	// the revocations that are published.
+	// Reads run in their own goroutine and use their own connections. A read may take long, because
+	// an attacker can store very many values in Redis. During a read, this instance must still
+	// receive the revocations that are published.
 	var reading sync.WaitGroup
 	reading.Go(func() { f.keepReading(ctx) })
 	f.keepReceiving(ctx)
@@ -34,7 +34,7 @@ func (c *Cache) Subscribe(ctx context.Context, apply func(xenaauth.Revocation)) 
 // follower is the state of one call of Subscribe.
 type follower struct {
 	*Cache
-	subscribed chan struct{} // gets a value after each subscription
+	subscribed chan struct{} // the channel subscribed gets a value after each subscription
 	// received is the number of received messages that an instance of the fleet has sealed.
 	received atomic.Int64
 
@@ -42,21 +42,24 @@ type follower struct {
 	apply    func(xenaauth.Revocation)
 
 	// Only the goroutine of keepReading uses the following fields.
-	base      int64 // the counter of Redis minus received, at the start of the last read
+	base      int64 // base is the counter of Redis minus received, at the start of the last read
 	pass      pass
-	unsettled bool // the last read found that Redis lacks revocations that this instance knows
-	denied    int  // how often in a row this instance did not get the turn to restore
-	// again is when to read although the counts show no reason: an attacker can write false counts.
+	unsettled bool // the last read has found that Redis lacks revocations that this instance knows
+	denied    int  // how often in a row this instance did not get the turn to restore revocations
+	// again is the time of the next read for which the counts show no reason. It is needed because
+	// an attacker can write false counts.
 	again time.Time
 }
 
 const (
-	minRetry = 50 * time.Millisecond // between two attempts to subscribe
+	// minRetry and maxRetry are the least and the longest time between two attempts to subscribe
+	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
 	// After maxSilence without a message, a PING tests the connection. After twice maxSilence
 	// without a message, the connection is closed.
-	maxSilence  = 5 * time.Second
-	minLifetime = 3 * time.Second // age of a connection at which the log says that Redis is back
+	maxSilence = 5 * time.Second
+	// after a connection has lasted for minLifetime, the log says that Redis works again
+	minLifetime = 3 * time.Second
 )
 
 // keepReceiving subscribes, and subscribes again whenever a subscription ends. If Redis had
@@ -99,7 +102,8 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	setup, cancel := context.WithTimeout(ctx, busTimeout)
 	defer cancel()
 	sub := f.client.Subscribe(setup, f.channelName())
-	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // nothing else ends a read
+	// only Close ends a read that waits for a message
+	stop := context.AfterFunc(ctx, func() { _ = sub.Close() })
 	defer func() {
 		stop()
 		_ = sub.Close()
@@ -112,7 +116,7 @@ func (f *follower) receiveAll(ctx context.Context) (confirmed bool, err error) {
 	default:
 	}
 	began := time.Now()
-	last := began // when this instance last received a message
+	last := began // last is when this instance last received a message
 	for {
 		message, err := sub.ReceiveTimeout(ctx, time.Second)
 		now := time.Now()

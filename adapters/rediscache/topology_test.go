@@ -57,7 +57,8 @@ func TestCluster(t *testing.T) {
 		})
 	}
 	f := newFleet(t, nodes[0])
-	// With two secrets a look-up reads two entries, which may be on two nodes.
+	// If there are two secrets, a look-up reads two entries, which may be on two nodes of the
+	// cluster.
 	f.secrets = append(f.secrets, newSecret())
 	one, two := f.through(redis.UniversalOptions{Addrs: addrs}), f.through(redis.UniversalOptions{Addrs: addrs})
 	f.follows(two)
@@ -105,8 +106,8 @@ func TestCluster(t *testing.T) {
 			t.Errorf("%d uses were the first, want 1", n)
 		}
 	}
-	// One of three nodes fails. The tokens of its entries are introspected again, and no request is
-	// refused.
+	// One of the three nodes fails. The tokens whose entries were on this node are introspected
+	// again, and no request is refused.
 	nodes[1].kill()
 	for range 50 {
 		f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), "")
@@ -152,7 +153,7 @@ func TestSentinel(t *testing.T) {
 	// The sentinel has made the replica the master, and both instances have subscribed to it.
 	followed(t, replica.client(), 2)
 	eventually(t, func() bool { return f.shares(one, two) })
-	// The replica knows the values that the master had sent to it.
+	// The replica has the values that the master had sent to it before.
 	use(t, f.cacheThrough(options), "key", "before", false)
 	for i, s := range uses {
 		works(t, s)
@@ -193,7 +194,7 @@ func TestACL(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
-	// The counter, which was overwritten, begins again.
+	// The counter was overwritten, so it begins again.
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"})
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)

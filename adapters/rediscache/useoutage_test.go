@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// fails calls Use with n new values, and wants an error for each of them. It returns the values.
+// fails calls Use with n new values, and requires an error for each value. It returns the values.
 func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	t.Helper()
 	for range n {
@@ -49,18 +49,19 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	use(t, one, "key", "before", true)
 	s.freeze()
 	start := time.Now()
-	ids := fails(t, one, 5) // these wait for Redis
+	ids := fails(t, one, 5) // these calls wait for Redis
 	if took := time.Since(start); took < 5*500*time.Millisecond {
 		t.Errorf("five uses took %v: the instance gives Redis less than half a second", took)
 	}
-	ids = append(ids, fails(t, one, 1000)...) // the breaker is open, so these do not
+	ids = append(ids, fails(t, one, 1000)...) // the breaker is open now, so these calls do not wait
 	if log := f.log.String(); strings.Count(log, "Redis fails, so values that may be used once get the response 503") != 1 ||
 		strings.Contains(log, s.port) {
 		t.Error(log)
 	}
 	s.thaw()
 	works(t, one)
-	// A value whose first use failed may have been recorded, but it is never accepted twice.
+	// The first call with each of these values failed. Redis may have recorded the value
+	// nevertheless. It must not be accepted twice.
 	for _, id := range ids[:10] {
 		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
 			t.Errorf("%q was used %d times", id, n)
@@ -83,9 +84,10 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	s.start()
 	works(t, one)
 	works(t, two)
-	use(t, one, "key", ids[19], true) // it was not recorded anywhere
+	use(t, one, "key", ids[19], true) // this value was recorded nowhere
 	use(t, two, "key", ids[19], false)
-	// This Redis writes nothing to disk. Instances remember their own values.
+	// This Redis stores nothing on disk, so it has lost all values. But each instance remembers the
+	// values that were used there.
 	use(t, one, "key", "before", false)
 	use(t, two, "key", "before", true)
 }
@@ -99,7 +101,8 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	use(t, one, "key", "before", true)
 	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
 	fails(t, one, 20)
-	time.Sleep(1100 * time.Millisecond) // after this time the instance tests whether Redis is back
+	// after this time, the instance tests whether Redis works again
+	time.Sleep(1100 * time.Millisecond)
 	fails(t, one, 20)
 	if log := f.log.String(); strings.Count(log, "Redis fails") != 1 || strings.Contains(log, "is back") {
 		t.Error(log)
@@ -126,7 +129,7 @@ func TestUseThatIsCanceled(t *testing.T) {
 	one := f.cache(nil)
 	works(t, one)
 	s.freeze()
-	for i := range 20 { // these are no failures of Redis
+	for i := range 20 { // these errors are not failures of Redis
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		first, err := one.Use(ctx, "key", fmt.Sprint(i), time.Now().Add(time.Hour))
 		if first || !errors.Is(err, context.DeadlineExceeded) {

@@ -14,13 +14,14 @@ import (
 )
 
 const (
-	// useTimeouts is by how many times the timeout of Use is longer than that of a look-up: if a
-	// look-up fails, the instance calls the issuer, but if Use fails, the request gets 503.
+	// useTimeouts is how many times longer the timeout of Use is than the timeout of a look-up. If
+	// a look-up fails, the instance calls the issuer. If Use fails, the request gets 503, so a
+	// longer wait is better.
 	useTimeouts = 10
 	// keepLonger is for how much longer Redis keeps a value than this instance, because the clock
 	// of Redis may be faster.
 	keepLonger = time.Second
-	maxUse     = 64 // the most bytes of a value in Redis that are read
+	maxUse     = 64 // maxUse is how many bytes of a value in Redis are read at most
 )
 
 // Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there
@@ -43,7 +44,7 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	c.used.Forget(owner, id) // Redis decides about the next call
+	c.used.Forget(owner, id) // remove the local record, so that Redis decides about the next call
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):
 		return false, err
@@ -75,16 +76,16 @@ func (c *Cache) takeAll(
 // The client of Redis sends a command again if the connection fails. The first command may have set
 // the key although its reply was lost. So the value of the key is random, and take reads it.
 func (c *Cache) take(ctx context.Context, name string, until time.Time) (first bool, err error) {
-	// A time to live does not depend on the clock of Redis, and a time of expiry would.
+	// A time to live does not depend on the clock of Redis. A time of expiry would depend on it.
 	ttl := (time.Until(until) + keepLonger).Truncate(time.Millisecond)
 	if ttl < keepLonger {
-		return false, nil // the value has expired while this call waited
+		return false, nil // the value has expired while this call was waiting
 	}
 	own := rand.Text()
 	pipe := c.client.Pipeline()
 	set := pipe.SetArgs(ctx, name, own, redis.SetArgs{Mode: "NX", TTL: ttl})
 	get := pipe.GetRange(ctx, name, 0, maxUse)
-	_, _ = pipe.Exec(ctx) // the result of each command is read below
+	_, _ = pipe.Exec(ctx) // the result of each command is read separately below
 	switch err := set.Err(); {
 	case err == nil && set.Val() == "OK":
 		return true, nil
@@ -99,8 +100,8 @@ func (c *Cache) take(ctx context.Context, name string, until time.Time) (first b
 	return err == nil && found == own, err
 }
 
-// probeUse tests whether Redis stores values. A PING would not: it also succeeds at a replica, and
-// if Redis has no memory left.
+// probeUse tests whether Redis stores values. A PING would not show this: it also succeeds at a
+// replica, and at a Redis that has no memory left.
 func (c *Cache) probeUse(ctx context.Context) error {
 	return c.client.Set(ctx, c.prefix+"probe", "", time.Second).Err()
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// use calls Use and wants the result first without an error.
+// use calls Use. It requires the result first, and no error.
 func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
@@ -58,13 +58,13 @@ func TestAValueIsUsedOnceInTheFleet(t *testing.T) {
 	use(t, one, "key", "jti", false)
 	use(t, two, "another key", "jti", true)
 	use(t, one, "ke", "yjti", true)
-	// Nothing in Redis tells an owner or an id.
+	// Nothing in Redis shows an owner or an id.
 	names, text := dump(t, f.server.client())
 	if len(names) != 3 || strings.Contains(text, "jti") || strings.Contains(text, "key") {
 		t.Errorf("%d names: %s", len(names), text)
 	}
 	other := f.cache(func(c *rediscache.Config) { c.Secrets = [][]byte{newSecret()} })
-	use(t, other, "key", "jti", true) // another fleet has other names
+	use(t, other, "key", "jti", true) // another fleet uses other names for the same values
 	if first, err := one.Use(t.Context(), "key", "old", time.Now()); first || err != nil {
 		t.Errorf("a value from the past: %t, %v", first, err)
 	}
@@ -141,7 +141,7 @@ func (l *loseReplies) ProcessPipelineHook(
 ) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for l.next.Add(-1) >= 0 {
-			_ = next(ctx, cmds) // the client sends the commands again
+			_ = next(ctx, cmds) // the client of Redis sends the commands again
 		}
 		return next(ctx, cmds)
 	}

@@ -2,13 +2,13 @@ package main
 
 import "fmt"
 
-// object is a JSON object. Its fields are written in the order of their names.
+// object is a JSON object. Its members are written in the order of their names.
 type object = map[string]any
 
 // dataSource lets the user choose the Prometheus at the top of the dashboard.
 var dataSource = object{"type": "prometheus", "uid": "${datasource}"}
 
-// The dashboard is 24 columns wide. A row has two panels beside each other.
+// The dashboard is 24 columns wide, and two panels are side by side in a row.
 const (
 	chartWidth  = 12
 	chartHeight = 8
@@ -48,7 +48,7 @@ func newDashboard(rows []row) object {
 		"tags":          []string{"xenaauth"},
 		"schemaVersion": 39,
 		"editable":      true,
-		"graphTooltip":  1, // all panels show the same time
+		"graphTooltip":  1, // the value 1 makes all panels show the same moment under the pointer
 		"refresh":       "1m",
 		"time":          object{"from": "now-6h", "to": "now"},
 		"templating": object{"list": []object{
@@ -66,7 +66,7 @@ func newVariable(name, query string) object {
 		"name": name, "type": "query", "datasource": dataSource,
 		"definition": query,
 		"query":      object{"query": query, "refId": "Variables"},
-		"refresh":    2, // when the time range changes
+		"refresh":    2, // the value 2 reads the list again when the time range changes
 		"sort":       1,
 		"multi":      true, "includeAll": true, "allValue": ".*",
 		"current": object{"text": []string{"All"}, "value": []string{"$__all"}},

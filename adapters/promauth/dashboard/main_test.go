@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The file is what the program writes.
+// The file xenaauth.json must be what the program writes.
 func TestFileIsGenerated(t *testing.T) {
 	want, err := render()
 	if err != nil {

@@ -2,20 +2,20 @@ package main
 
 import "strings"
 
-// row is a row of the dashboard. Grafana shows the panels of a closed row after a click.
+// row is a row of panels on the dashboard. Grafana shows the panels of a closed row after a click.
 type row struct {
 	title  string
 	closed bool
 	charts []chart
 }
 
-// chart is one panel.
+// chart describes one panel.
 type chart struct {
 	title       string
 	description string
-	unit        string  // an id of Grafana's list of units
-	limit       float64 // values above it are red; 0 means no limit
-	numbers     bool    // the panel shows the latest numbers instead of a graph
+	unit        string  // unit is an id in Grafana's list of units
+	limit       float64 // values above limit are red; 0 means no limit
+	numbers     bool    // numbers means that the panel shows the latest numbers instead of a graph
 	queries     []query
 }
 
@@ -23,8 +23,8 @@ type chart struct {
 // queries share. Each label in the legend is a label of the result.
 type query struct{ expr, legend string }
 
-// selected returns the query with the variables of the dashboard: "{}" and "{," become the selection
-// of jobs and instances, and "[]" the range.
+// selected returns the query with the variables of the dashboard. In the short form, "{}" and "{,"
+// stand for the selection of jobs and instances, and "[]" stands for the range of time.
 func (q query) selected() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(
