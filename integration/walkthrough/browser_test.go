@@ -13,7 +13,7 @@ import (
 )
 
 // patience is how long a test waits for a page. It is long because the machines of CI are slow.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // The browser is shared by all tests. Each test has pages with cookies of their own.
 var browser struct {

@@ -48,9 +48,16 @@ var states = []state{
 	{"expired", "/step/7", press(`form[action="/hour"] button`)},
 	{"after", "/after", at("/after")},
 	{"watch", "/watch", at("/watch")},
-	{"tampered", "/watch", send("tampered")},
-	{"down", "/watch", send("down")},
 	{"opaque", "/watch", send("opaque")},
+	{"down", "/watch", send("down")},
+	{"valid", "/step/7", func(p *page, base string) {
+		p.open(base + "/step/7")
+		p.click(`form[action="/refresh"] button`)
+	}},
+	{"tampered", "/watch", func(p *page, base string) {
+		p.open(base + "/watch")
+		p.send("tampered")
+	}},
 }
 
 // TestEveryPage looks at every page in light and dark colours and on a phone: axe-core finds no
@@ -100,7 +107,7 @@ func (p *page) fits() {
 	}
 }
 
-// picture writes a picture of the whole page.
+// picture writes a picture of the page, or of the call that it shows.
 func (p *page) picture(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -108,7 +115,11 @@ func (p *page) picture(name string) {
 		return
 	}
 	eval[bool](p, "scrollTo(0, 0), true")
-	png, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
+	take := chromedp.FullScreenshot(100)
+	if p.count("#call article") > 0 { // the call and its stages are what the picture is about
+		take = chromedp.ScreenshotScale(chromedp.CSS(`section:has(#call)`), 1)
+	}
+	png, err := chromedp.Run(p.ctx, take)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
 	}

@@ -115,6 +115,12 @@ func (p *page) text(selector string) string {
 	return eval[string](p, "document.querySelector("+s+")?.innerText ?? 'no element: ' + "+s)
 }
 
+// count returns how many elements a selector matches.
+func (p *page) count(selector string) int {
+	p.t.Helper()
+	return eval[int](p, "document.querySelectorAll("+quote(selector)+").length")
+}
+
 // wait waits until an expression of JavaScript is true.
 func (p *page) wait(expression string) {
 	p.t.Helper()
