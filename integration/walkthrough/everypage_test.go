@@ -1,6 +1,7 @@
 package walkthrough
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -73,9 +74,11 @@ func TestEveryPage(t *testing.T) {
 		}
 		for _, l := range []look{wide, dark, phone} {
 			p.look(l)
+			p.pictures(s.name + "-" + l.name)
+			p.unfold(true)
 			p.accessible()
 			p.fits()
-			p.picture(s.name + "-" + l.name)
+			p.unfold(false)
 		}
 		p.look(wide)
 	}
@@ -94,6 +97,13 @@ func (p *page) send(call string) {
 	p.wait(`document.querySelector('[aria-busy]') === null`)
 }
 
+// unfold opens or closes what the user can fold.
+func (p *page) unfold(open bool) {
+	p.t.Helper()
+	const all = `document.querySelectorAll('#call details').forEach(d => { d.open = %t }), true`
+	eval[bool](p, fmt.Sprintf(all, open))
+}
+
 // fits fails the test if an element is wider than the screen.
 func (p *page) fits() {
 	p.t.Helper()
@@ -107,23 +117,25 @@ func (p *page) fits() {
 	}
 }
 
-// picture writes a picture of the page, or of the call that it shows.
-func (p *page) picture(name string) {
+// pictures writes a picture of the page, and one of the call that it shows.
+func (p *page) pictures(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
 	if dir == "" {
 		return
 	}
+	write := func(name string, take chromedp.Action[[]byte]) {
+		png, err := chromedp.Run(p.ctx, take)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
 	eval[bool](p, "scrollTo(0, 0), true")
-	take := chromedp.FullScreenshot(100)
-	if p.count("#call article") > 0 { // the call and its stages are what the picture is about
-		take = chromedp.ScreenshotScale(chromedp.CSS(`section:has(#call)`), 1)
-	}
-	png, err := chromedp.Run(p.ctx, take)
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
-	}
-	if err != nil {
-		p.t.Fatal(err)
+	write(name, chromedp.FullScreenshot(100))
+	if p.count("#call article") > 0 {
+		write(name+"-call", chromedp.Screenshot(chromedp.CSS(`section:has(#call)`)))
 	}
 }

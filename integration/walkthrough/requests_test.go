@@ -18,7 +18,7 @@ var answers = map[string]struct{ status, ended, reason string }{
 	"expired":      {"401", "claims", "expired"},
 	"audience":     {"401", "claims", "audience"},
 	"tampered":     {"401", "signature", "signature"},
-	"none-alg":     {"401", "credentials", "algorithm"},
+	"unsigned":     {"401", "credentials", "algorithm"},
 	"idtoken":      {"401", "claims", ""},
 	"rotated":      {"200", "", ""},
 	"opaque":       {"200", "", ""},
