@@ -40,7 +40,7 @@ func TestConformanceDocument(t *testing.T) {
 			require.True(t, have[name], "row %s names %s: conformance/ has no such test", m[1], name)
 		}
 	}
-	for prefix, last := range map[string]int{"B": 11, "J": 16, "P": 5, "I": 7, "M": 3, "A": 5, "T": 2} {
+	for prefix, last := range map[string]int{"B": 11, "J": 16, "P": 5, "I": 7, "M": 3, "A": 5, "C": 1, "D": 6, "T": 2} {
 		for i := 1; i <= last; i++ {
 			require.True(t, rows[prefix+strconv.Itoa(i)], "row %s%d is missing", prefix, i)
 		}

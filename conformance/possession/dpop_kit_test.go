@@ -1,0 +1,92 @@
+package possession_test
+
+import (
+	"log/slog"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const ordersURL = "https://api.example/orders"
+
+// dpopAPI is an API that checks DPoP proofs, and a client with a bound token.
+type dpopAPI struct {
+	issuer *xenaauthtest.Issuer
+	m      *xenaauth.Middleware
+	proof  *dpop.Proof
+	client *xenaauthtest.Client
+	log    *harness.LogRecorder
+}
+
+// serveDPoP starts an API. change edits the configuration of the proofs, and may be nil.
+func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI {
+	t.Helper()
+	a := &dpopAPI{issuer: harness.NewIssuer(), log: new(harness.LogRecorder)}
+	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}}
+	if change != nil {
+		change(&cfg)
+	}
+	var err error
+	a.proof, err = dpop.New(cfg)
+	require.NoError(t, err)
+	a.m = xenaauth.NewMiddleware(harness.NewValidator(t, a.issuer.HybridConfig()), &xenaauth.Options{
+		Proofs: []xenaauth.Proof{a.proof}, RequireProof: required, Logger: slog.New(a.log),
+	})
+	a.client = xenaauthtest.NewDPoPClient(nil)
+	a.client.Handler = a.m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(harness.Teapot)
+	a.client.Token = a.issuer.JWT(xenaauthtest.Token{BoundTo: a.client})
+	return a
+}
+
+// get sends GET ordersURL with the client. fields are pairs of a name and a value; a field of this
+// list is sent as it is.
+func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)
+	require.NoError(t, err)
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Add(fields[i], fields[i+1])
+	}
+	resp, err := a.client.RoundTrip(r)
+	require.NoError(t, err)
+	_ = resp.Body.Close()
+	return resp
+}
+
+// getEdited sends GET ordersURL with a proof that edit has changed.
+func (a *dpopAPI) getEdited(t testing.TB, edit func(header, claims map[string]any)) *http.Response {
+	t.Helper()
+	a.client.Edit = edit
+	defer func() { a.client.Edit = nil }()
+	return a.get(t)
+}
+
+const (
+	algs          = `algs="ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256 RS384 RS512"`
+	bareDPoP      = `DPoP realm="xena", scope="testapi", ` + algs
+	bareBearer    = `Bearer realm="xena", scope="testapi"`
+	badProof      = `error="invalid_dpop_proof", error_description="The proof of possession is missing or wrong."`
+	replayedProof = `error="invalid_dpop_proof", error_description="The proof of possession was used before."`
+	needsNonce    = `error="use_dpop_nonce", error_description="The proof of possession needs the nonce of this response."`
+)
+
+// withError returns a challenge of scheme with an error.
+func withError(scheme, err string) string {
+	if scheme == "DPoP" {
+		return `DPoP realm="xena", ` + err + `, scope="testapi", ` + algs
+	}
+	return `Bearer realm="xena", ` + err + `, scope="testapi"`
+}
+
+// wantChallenges requires that resp has this status and exactly these challenges.
+func wantChallenges(t testing.TB, resp *http.Response, status int, challenges ...string) {
+	t.Helper()
+	require.Equal(t, status, resp.StatusCode)
+	require.Equal(t, challenges, resp.Header.Values("WWW-Authenticate"))
+}

@@ -1,0 +1,257 @@
+package possession_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// D1: a bound token is accepted only with the scheme DPoP and a proof, and a token that is not
+// bound only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2). The same is true of a token
+// that is introspected, whose token_type is DPoP (section 6.2).
+func TestD1_SchemeAndBinding(t *testing.T) {
+	for name, mint := range map[string]func(*dpopAPI, xenaauthtest.Token) string{
+		"JWT":    func(a *dpopAPI, token xenaauthtest.Token) string { return a.issuer.JWT(token) },
+		"opaque": func(a *dpopAPI, token xenaauthtest.Token) string { return a.issuer.Opaque(token) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := serveDPoP(t, false, nil)
+			bound, plain := mint(a, xenaauthtest.Token{BoundTo: a.client}), mint(a, xenaauthtest.Token{})
+			a.client.Token = bound
+			require.Equal(t, 418, a.get(t).StatusCode)
+			require.Equal(t, 418, a.get(t, "Authorization", "dpop "+bound).StatusCode)
+			wantChallenges(t, a.get(t, "Authorization", "Bearer "+bound), 401, withError("Bearer", unshownError), bareDPoP)
+			w := send(a.client.Handler, request("DPoP "+bound))
+			wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
+			w = send(a.client.Handler, request("Bearer "+plain))
+			require.Equal(t, 418, w.Code)
+			a.client.Token = plain
+			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
+			// A token that is bound to the key of another client.
+			a.client.Token = mint(a, xenaauthtest.Token{BoundTo: xenaauthtest.NewDPoPClient(nil)})
+			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
+		})
+	}
+}
+
+// D2: each check of RFC 9449, section 4.3, in turn. Package dpop tests further forms of each
+// mistake.
+func TestD2_EachCheckOfTheProof(t *testing.T) {
+	a := serveDPoP(t, false, nil)
+	now := time.Now().Unix()
+	type object = map[string]any
+	for name, edit := range map[string]func(header, claims object){
+		"typ":                         func(h, _ object) { h["typ"] = "JWT" },
+		"no typ":                      func(h, _ object) { h["typ"] = nil },
+		"alg none":                    func(h, _ object) { h["alg"] = "none" },
+		"alg of a secret":             func(h, _ object) { h["alg"] = "HS256" },
+		"alg of another key":          func(h, _ object) { h["alg"] = "PS256" },
+		"no jwk":                      func(h, _ object) { h["jwk"] = nil },
+		"a private jwk":               func(h, _ object) { h["jwk"].(object)["d"] = "AQAB" },
+		"a critical extension":        func(h, _ object) { h["crit"] = []string{"x"} },
+		"htm":                         func(_, c object) { c["htm"] = "POST" },
+		"no htm":                      func(_, c object) { c["htm"] = nil },
+		"htu of another path":         func(_, c object) { c["htu"] = ordersURL + "/1" },
+		"htu of another origin":       func(_, c object) { c["htu"] = "https://api.example.org/orders" },
+		"no htu":                      func(_, c object) { c["htu"] = nil },
+		"an old iat":                  func(_, c object) { c["iat"] = now - 3600 },
+		"a future iat":                func(_, c object) { c["iat"] = now + 3600 },
+		"no iat":                      func(_, c object) { c["iat"] = nil },
+		"no jti":                      func(_, c object) { c["jti"] = nil },
+		"ath of another token":        func(_, c object) { c["ath"] = strings.Repeat("A", 43) },
+		"no ath":                      func(_, c object) { c["ath"] = nil },
+		"a signature of no algorithm": func(h, _ object) { h["alg"] = "" },
+	} {
+		resp := a.getEdited(t, edit)
+		require.Equal(t, 401, resp.StatusCode, name)
+		require.Equal(t, []string{bareBearer, withError("DPoP", badProof)}, resp.Header.Values("WWW-Authenticate"), name)
+		require.Empty(t, resp.Header.Values("DPoP-Nonce"), name)
+	}
+	good := a.client.Proof(http.MethodGet, ordersURL)
+	wantChallenges(t, a.get(t, "DPoP", good, "DPoP", good), 401, bareBearer, withError("DPoP", badProof))
+	forged := good[:strings.LastIndexByte(good, '.')+1] + strings.Repeat("A", 86)
+	wantChallenges(t, a.get(t, "DPoP", forged), 401, bareBearer, withError("DPoP", badProof))
+	require.Equal(t, 418, a.get(t, "DPoP", good).StatusCode)
+	wantChallenges(t, a.get(t, "DPoP", good), 401, bareBearer, withError("DPoP", replayedProof))
+	// htu has neither query nor fragment, and may be written in another way.
+	for _, htu := range []string{ordersURL + "?a=b#c", "HTTPS://API.EXAMPLE:443/%6Frders", "https://api.example/x/../orders"} {
+		resp := a.getEdited(t, func(_, c object) { c["htu"] = htu })
+		require.Equal(t, 418, resp.StatusCode, htu)
+	}
+	// The key is not that of the token: the token is the problem (section 7.1).
+	other := xenaauthtest.NewDPoPClient(nil)
+	other.Token = a.client.Token
+	wantChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, withError("DPoP", unshownError))
+}
+
+// D3: each challenge of DPoP has algs. Both schemes are offered where both are accepted, and only
+// DPoP where a proof is required. The error is in the challenge of the scheme that the client used
+// (RFC 9449, section 7.2).
+func TestD3_Challenges(t *testing.T) {
+	const badToken = `error="invalid_token", error_description="The access token is not active."`
+	for name, required := range map[string]bool{"accepted": false, "required": true} {
+		t.Run(name, func(t *testing.T) {
+			a := serveDPoP(t, required, nil)
+			both := func(bearer, proof string) []string {
+				if required {
+					return []string{proof}
+				}
+				return []string{bearer, proof}
+			}
+			w := send(a.client.Handler, request("Basic eDp5"))
+			wantChallenges(t, w.Result(), 401, both(bareBearer, bareDPoP)...)
+			w = send(a.client.Handler, request("DPoP x"))
+			wantChallenges(t, w.Result(), 401, both(bareBearer, withError("DPoP", badToken))...)
+			w = send(a.client.Handler, request("Bearer x"))
+			if required {
+				wantChallenges(t, w.Result(), 401, withError("DPoP", badToken))
+			} else {
+				wantChallenges(t, w.Result(), 401, withError("Bearer", badToken), bareDPoP)
+			}
+			require.Equal(t, 418, a.get(t).StatusCode)
+		})
+	}
+}
+
+// D4: once nonces are on, each proof needs one (RFC 9449, section 11.3). The refusal of a proof
+// without a nonce has the nonce (section 9), and the client sends the request again.
+func TestD4_Nonce(t *testing.T) {
+	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
+	proof := a.client.Proof(http.MethodGet, ordersURL)
+	resp := a.get(t, "DPoP", proof)
+	wantChallenges(t, resp, 401, bareBearer, withError("DPoP", needsNonce))
+	require.Len(t, resp.Header.Values("DPoP-Nonce"), 1)
+	require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+	require.Equal(t, 418, a.get(t).StatusCode, "the client uses the nonce")
+	for range 3 {
+		a.client.Edit = func(_, c map[string]any) { c["nonce"] = nil }
+		without := a.client.Proof(http.MethodGet, ordersURL)
+		a.client.Edit = nil
+		wantChallenges(t, a.get(t, "DPoP", without), 401, bareBearer, withError("DPoP", needsNonce))
+	}
+	// A client without a proof gets the nonce too: the key is known from the token. A client
+	// without a token gets none.
+	w := send(a.client.Handler, request("DPoP "+a.client.Token))
+	wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
+	require.Len(t, w.Header().Values("DPoP-Nonce"), 1)
+	require.Empty(t, send(a.client.Handler, request("DPoP x")).Header().Values("DPoP-Nonce"))
+	require.Empty(t, send(a.client.Handler, request("Basic eDp5")).Header().Values("DPoP-Nonce"))
+}
+
+// D5: a new nonce comes with an allowed response before the old nonce is refused, and such a
+// response is not stored by caches (RFC 9449, section 8.2). Nested guards send one nonce.
+func TestD5_NewNonceInTime(t *testing.T) {
+	harness.FakeTime(t, func(t *testing.T) {
+		a := serveDPoP(t, false, func(c *dpop.Config) {
+			c.NonceSecrets, c.NonceLifetime = [][]byte{[]byte(strings.Repeat("n", 32))}, 2*time.Minute
+		})
+		inner := a.m.Require(xenaauth.AnyUser())(harness.Teapot)
+		a.client.Handler = a.m.Require(xenaauth.AnyUser())(inner)
+		require.Equal(t, 418, a.get(t).StatusCode)
+		renewed := 0
+		for range 60 { // ten minutes; the client never gets a refusal again
+			time.Sleep(10 * time.Second)
+			resp := a.get(t, "DPoP", a.client.Proof(http.MethodGet, ordersURL))
+			require.Equal(t, 418, resp.StatusCode)
+			switch len(resp.Header.Values("DPoP-Nonce")) {
+			case 0:
+				require.Empty(t, resp.Header.Get("Cache-Control"))
+			case 1:
+				require.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+				renewed++
+			default:
+				t.Fatal(resp.Header)
+			}
+		}
+		require.InDelta(t, 10, renewed, 1, "one new nonce for each half of the lifetime")
+	})
+}
+
+// D6: two Authorization fields are 400. The scheme that the client means is unclear, so both
+// challenges have the error (RFC 9449, section 7.2).
+func TestD6_TwoAuthorizationFields(t *testing.T) {
+	a := serveDPoP(t, false, nil)
+	for _, schemes := range [][2]string{{"Bearer ", "DPoP "}, {"DPoP ", "Bearer "}, {"DPoP ", "DPoP "}} {
+		r := request("")
+		r.Header["Authorization"] = []string{schemes[0] + a.client.Token, schemes[1] + a.client.Token}
+		r.Header.Set("DPoP", a.client.Proof(http.MethodGet, ordersURL))
+		wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("Bearer", requestError), withError("DPoP", requestError))
+	}
+	// If a proof is required, only DPoP is offered.
+	a = serveDPoP(t, true, nil)
+	r := request("")
+	r.Header["Authorization"] = []string{"Bearer a", "DPoP a"}
+	wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("DPoP", requestError))
+}
+
+// C1: members of cnf that are not known are ignored beside a confirmed member, as Keycloak writes
+// them. A cnf without a known member is refused, and so is a cnf with a further known member that
+// is not confirmed (RFC 7800, section 3.1).
+func TestC1_MembersOfCnf(t *testing.T) {
+	a := serveDPoP(t, false, nil)
+	jkt := a.client.Thumbprint()
+	type object = map[string]any
+	for name, tt := range map[string]struct {
+		cnf    any
+		status int
+	}{
+		"Keycloak":                {object{"jkt": jkt, "kc-jkt-type": "Binary"}, 418},
+		"unknown members":         {object{"jkt": jkt, "jwk": object{"kty": "EC"}, "x": []int{1}}, 418},
+		"unknown members only":    {object{"kc-jkt-type": "Binary"}, 401},
+		"no members":              {object{}, 401},
+		"a certificate too":       {object{"jkt": jkt, "x5t#S256": strings.Repeat("A", 43)}, 401},
+		"jkt with padding":        {object{"jkt": jkt + "="}, 401},
+		"jkt in another case":     {object{"JKT": jkt}, 401},
+		"two spellings":           {object{"jkt": jkt, "JKT": jkt}, 401},
+		"a list":                  {object{"jkt": []string{jkt}}, 401},
+		"a text instead of cnf":   {jkt, 401},
+		"an empty thumbprint": {object{"jkt": ""}, 401},
+	} {
+		for _, token := range []string{
+			a.issuer.JWT(xenaauthtest.Token{Claims: object{"cnf": tt.cnf}}),
+			a.issuer.Opaque(xenaauthtest.Token{Claims: object{"cnf": tt.cnf}}),
+		} {
+			a.client.Token = token
+			resp := a.get(t)
+			require.Equal(t, tt.status, resp.StatusCode, name)
+			if tt.status == 401 {
+				require.Equal(t, []string{bareBearer, withError("DPoP", unshownError)}, resp.Header.Values("WWW-Authenticate"), name)
+			}
+		}
+	}
+}
+
+// The log of refused proofs has neither a token nor a proof, jti or nonce. The need of a nonce is
+// logged at the level Debug.
+func TestLogOfProofs(t *testing.T) {
+	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
+	first := a.client.Proof(http.MethodGet, ordersURL)
+	resp := a.get(t, "DPoP", first)
+	nonce := resp.Header.Get("DPoP-Nonce")
+	a.client.Edit = func(_, c map[string]any) { c["jti"] = "some-jti" }
+	proof := a.client.Proof(http.MethodGet, ordersURL)
+	a.client.Edit = nil
+	require.Equal(t, 418, a.get(t, "DPoP", proof).StatusCode)
+	require.Equal(t, 401, a.get(t, "DPoP", proof).StatusCode)
+	require.Equal(t, 401, a.get(t, "DPoP", proof, "Authorization", "Bearer "+a.client.Token).StatusCode)
+	w := send(a.client.Handler, request("DPoP "+a.client.Token, "DPoP", proof))
+	require.Equal(t, 401, w.Code)
+	all := strings.Join(a.log.Lines, "\n")
+	for _, secret := range append(strings.Split(proof, "."), strings.Split(first, ".")...) {
+		require.NotContains(t, all, secret)
+	}
+	for _, secret := range []string{a.client.Token, "some-jti", nonce, strings.Split(a.client.Token, ".")[1]} {
+		require.NotContains(t, all, secret)
+	}
+	require.Contains(t, all, "DEBUG")
+	require.Contains(t, all, "the proof has no nonce")
+	require.Contains(t, all, "the jti of the proof was used before")
+}
