@@ -24,6 +24,11 @@ type Config struct {
 	// proof for one host is not accepted at another host of the same service. Any other host, for
 	// example the internal name that a proxy uses, is not compared.
 	PublicOrigins []string
+	// PathPrefix is the beginning of the path that a proxy removes before it passes the request on.
+	// For example "/api", if clients use https://example.com/api/orders and the service gets
+	// /orders. The path of htu must be PathPrefix followed by the path of the request. It has no
+	// slash at the end. "" means that no proxy changes the path.
+	PathPrefix string
 	// Replay records which proofs were used. If nil, New makes a [replay.Local] store for this
 	// Proof, which is enough for a service with one instance. Several instances need a store that
 	// they share, for example that of adapters/rediscache: without it, a proof can be used once at
@@ -78,6 +83,7 @@ const (
 // time.
 type Proof struct {
 	origins    []origin
+	prefix     string
 	store      replay.Store // nil with ReplayCheckedElsewhere
 	nonces     *nonces      // nil if nonces are off
 	window     time.Duration
@@ -97,7 +103,7 @@ func New(c Config) (*Proof, error) {
 		errs = append(errs, fmt.Errorf("dpop: Config.%s %s", field, fmt.Sprintf(format, args...)))
 	}
 	p := &Proof{
-		store: c.Replay, window: c.Window, skew: c.ClockSkew,
+		prefix: c.PathPrefix, store: c.Replay, window: c.Window, skew: c.ClockSkew,
 		algorithms: slices.Clone(c.Algorithms), verify: (*jose.Embedded).Verify,
 	}
 	if len(c.PublicOrigins) == 0 {
@@ -109,6 +115,9 @@ func New(c Config) (*Proof, error) {
 			wrong("PublicOrigins", "holds %q, which is not an origin such as https://api.example: %v", text, err)
 		}
 		p.origins = append(p.origins, o)
+	}
+	if prefix, err := normalPath(p.prefix); err != nil || p.prefix != "" && prefix != p.prefix || strings.HasSuffix(p.prefix, "/") {
+		wrong("PathPrefix", "is %q, which is not a path in normal form without a slash at the end", p.prefix)
 	}
 	switch {
 	case c.ReplayCheckedElsewhere && c.Replay != nil:

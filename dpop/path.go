@@ -12,8 +12,8 @@ const maxPath = 16 << 10
 
 var errPath = errors.New("the path is malformed or too long")
 
-// requestPath returns the path of the request in normal form.
-func requestPath(r *http.Request) (string, error) {
+// requestPath returns the path that the client used, in normal form.
+func (p *Proof) requestPath(r *http.Request) (string, error) {
 	uri := r.RequestURI // what the client sent; a handler may have changed r.URL
 	if uri == "" && r.URL != nil {
 		uri = r.URL.RequestURI()
@@ -24,7 +24,10 @@ func requestPath(r *http.Request) (string, error) {
 			return "", errPath
 		}
 	}
-	return normalPath(uri)
+	if p.prefix != "" && !strings.HasPrefix(uri, "/") {
+		uri = "/" + uri // an absolute URL without a path
+	}
+	return normalPath(p.prefix + uri)
 }
 
 // normalPath returns the path at the beginning of uri in normal form, without query and fragment

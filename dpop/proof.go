@@ -91,7 +91,7 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("htu: %w", err)
 	}
-	want, err := requestPath(r)
+	want, err := p.requestPath(r)
 	if err != nil {
 		return fmt.Errorf("the request: %w", err)
 	}

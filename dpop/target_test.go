@@ -78,6 +78,29 @@ func TestPathsInNormalForm(t *testing.T) {
 	}
 }
 
+// A proxy may remove the beginning of the path that the client used.
+func TestPathPrefix(t *testing.T) {
+	p := newProof(t, func(c *dpop.Config) { c.PathPrefix = "/v1/api" })
+	k := newKey(t, "EdDSA")
+	for _, tt := range []struct {
+		htu, uri string
+		equal    bool
+	}{
+		{"https://api.example/v1/api/orders", "/orders?x", true},
+		{"https://api.example/v1/%61pi/orders", "/orders", true},
+		{"https://api.example/v1/api/", "/", true},
+		{"https://api.example/v1/api/", "http://api.example", true},
+		{"https://api.example/v1/api", "/", false},
+		{"https://api.example/orders", "/orders", false},
+		{"https://api.example/v1/api/orders", "/v1/api/orders", false},
+		{"https://api.example/v1/apiorders", "/orders", false},
+		{"https://api.example/v1/api", "*", false},
+	} {
+		err := confirmAt(t, p, k, tt.htu, "api.example", tt.uri)
+		require.Equal(t, tt.equal, err == nil, "%s and %s: %v", tt.htu, tt.uri, err)
+	}
+}
+
 // A long path is refused before it is read.
 func TestLongPath(t *testing.T) {
 	p := newProof(t, nil)
