@@ -203,17 +203,17 @@ func TestC1_MembersOfCnf(t *testing.T) {
 		cnf    any
 		status int
 	}{
-		"Keycloak":                {object{"jkt": jkt, "kc-jkt-type": "Binary"}, 418},
-		"unknown members":         {object{"jkt": jkt, "jwk": object{"kty": "EC"}, "x": []int{1}}, 418},
-		"unknown members only":    {object{"kc-jkt-type": "Binary"}, 401},
-		"no members":              {object{}, 401},
-		"a certificate too":       {object{"jkt": jkt, "x5t#S256": strings.Repeat("A", 43)}, 401},
-		"jkt with padding":        {object{"jkt": jkt + "="}, 401},
-		"jkt in another case":     {object{"JKT": jkt}, 401},
-		"two spellings":           {object{"jkt": jkt, "JKT": jkt}, 401},
-		"a list":                  {object{"jkt": []string{jkt}}, 401},
-		"a text instead of cnf":   {jkt, 401},
-		"an empty thumbprint": {object{"jkt": ""}, 401},
+		"Keycloak":              {object{"jkt": jkt, "kc-jkt-type": "Binary"}, 418},
+		"unknown members":       {object{"jkt": jkt, "jwk": object{"kty": "EC"}, "x": []int{1}}, 418},
+		"unknown members only":  {object{"kc-jkt-type": "Binary"}, 401},
+		"no members":            {object{}, 401},
+		"a certificate too":     {object{"jkt": jkt, "x5t#S256": strings.Repeat("A", 43)}, 401},
+		"jkt with padding":      {object{"jkt": jkt + "="}, 401},
+		"jkt in another case":   {object{"JKT": jkt}, 401},
+		"two spellings":         {object{"jkt": jkt, "JKT": jkt}, 401},
+		"a list":                {object{"jkt": []string{jkt}}, 401},
+		"a text instead of cnf": {jkt, 401},
+		"an empty thumbprint":   {object{"jkt": ""}, 401},
 	} {
 		for _, token := range []string{
 			a.issuer.JWT(xenaauthtest.Token{Claims: object{"cnf": tt.cnf}}),
