@@ -24,9 +24,9 @@ import (
 // can still write, but no byte arrives.
 type wire struct {
 	mu      sync.Mutex
-	conns   map[*wireConn]bool // the open connections
+	conns   map[*wireConn]bool // the set of open connections
 	dialled int
-	mute    bool // new connections are dead from the start
+	mute    bool // if this field is set, new connections are dead from the start
 	latency time.Duration
 	accept  chan net.Conn
 	closed  chan struct{}
@@ -141,7 +141,7 @@ func (c *wireConn) Read(p []byte) (int, error) {
 func (c *wireConn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
 	if errors.Is(err, os.ErrDeadlineExceeded) && c.isDead() {
-		return len(p), nil // the written bytes are lost
+		return len(p), nil // the connection is dead, so the written bytes are lost
 	}
 	return n, err
 }
@@ -185,7 +185,8 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 		require.Empty(t, harness.ReasonOf(t, w.validator, w.issuer.JWT(xenaauthtest.Token{})))
 		f(t, w)
 		w.transport.CloseIdleConnections()
-		time.Sleep(time.Minute) // within this minute, connections that the transport no longer uses are closed
+		// during this minute, connections that the transport no longer uses are closed
+		time.Sleep(time.Minute)
 		left := 0
 		// One dead connection stays open: the transport sends no pings, and the library must not
 		// close connections of this transport.

@@ -47,9 +47,9 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// The library bounds the number of requests that wait for an unknown key, and more requests than
-// that arrive. A token with a new key passes at once if its user is known. Any other token with a
-// new key is refused with 503 and Retry-After, and passes after that time.
+// The library limits how many requests wait for an unknown key. In this test more requests arrive.
+// A token with a new key passes immediately if its user is known. Any other token with a new key is
+// refused with 503 and Retry-After, and passes after that time.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

@@ -37,7 +37,8 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.die(false)
-			w.latency = 200 * time.Millisecond // connecting is slow, so the calls cannot all open new connections in time
+			// to connect takes long, so the calls cannot all open new connections in time
+			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup
 			for n := range 60 {
@@ -157,7 +158,8 @@ func TestSharedClientIsNotDisturbed(t *testing.T) {
 			client := &http.Client{Transport: w.transport}
 			done := make(chan string, 1)
 			go func() {
-				// Another server: the transport has a separate connection pool for this server.
+				// This is another server, for which the transport has a separate pool of
+				// connections.
 				resp, err := client.Get("http://other.localhost/other")
 				if err != nil {
 					done <- err.Error()
@@ -195,7 +197,8 @@ func TestIdleConnectionsThatCloseAtTheNextCall(t *testing.T) {
 			again := used[r.RemoteAddr] > 1
 			mu.Unlock()
 			if again {
-				panic(http.ErrAbortHandler) // the server closes the connection without a response
+				// the server closes the connection and sends no response
+				panic(http.ErrAbortHandler)
 			}
 			issuer.ServeHTTP(rw, r)
 		})

@@ -33,7 +33,7 @@ func TestA1_NoKeysYet(t *testing.T) {
 		a.Refuses(t, "eyJ.b.c", xenaauth.ReasonMalformedToken)
 		require.Equal(t, 401, a.Do(t, a.Request(t, http.MethodGet)).Status)
 		issuer.Heal()
-		time.Sleep(2 * time.Second) // after this time, a fetch of the keys succeeds
+		time.Sleep(2 * time.Second) // from this time on, a fetch of the keys succeeds
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		a.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 		require.NoError(t, a.Validator.(*xenaauth.Validator).Warm(t.Context()))
@@ -49,7 +49,8 @@ func TestA1_OverARealConnection(t *testing.T) {
 	a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	a.Refuses(t, issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	issuer.Heal()
-	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond) // the test waits for the whole time only if it fails
+	// the test waits for this whole time only if it fails
+	require.Eventually(t, func() bool { return a.Get(t, issuer.JWT(xenaauthtest.Token{})).Status == 200 }, 2*time.Minute, 100*time.Millisecond)
 }
 
 func TestA2_KnownKeys(t *testing.T) {
@@ -66,10 +67,12 @@ func TestA2_KnownKeys(t *testing.T) {
 			token := issuer.JWT(xenaauthtest.Token{})
 			a.Refuses(t, token[:len(token)-8]+"AAAAAAAA", xenaauth.ReasonSignature)
 		}
-		a.Refuses(t, known, xenaauth.ReasonExpired) // the token is cached, but its exp is checked at each request
+		// the token is in the cache, but its exp is checked for each request
+		a.Refuses(t, known, xenaauth.ReasonExpired)
 		time.Sleep(time.Hour)
 		known = issuer.JWT(xenaauthtest.Token{})
-		a.Refuses(t, known, xenaauth.ReasonUnavailable) // the keys are more than 24 hours old
+		// by now the keys are more than 24 hours old
+		a.Refuses(t, known, xenaauth.ReasonUnavailable)
 		issuer.Heal()
 		time.Sleep(6 * time.Second)
 		a.Passes(t, known)
@@ -89,7 +92,8 @@ func TestA2_MaxKeyAge(t *testing.T) {
 		time.Sleep(39 * time.Minute)
 		a.Passes(t, token)
 		time.Sleep(time.Minute + time.Second)
-		a.Refuses(t, token, xenaauth.ReasonUnavailable) // the token is cached, but its key is too old
+		// the token is in the cache, but its key is too old
+		a.Refuses(t, token, xenaauth.ReasonUnavailable)
 		a.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	})
 }
@@ -101,11 +105,12 @@ func TestA2_FactsOfAWithdrawnKey(t *testing.T) {
 		a.Passes(t, old)
 		issuer.Rotate()
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		a.Passes(t, old) // the key set contains the old and the new key
+		a.Passes(t, old) // from now on, the key set contains the old key and the new key
 		issuer.Retire()
-		a.Passes(t, old) // the library has not fetched the key set again yet
+		// the library has not fetched the key set again yet, so it knows only the old key
+		a.Passes(t, old)
 		time.Sleep(20 * time.Minute)
-		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // starts a refresh of the key set
+		a.Passes(t, issuer.JWT(xenaauthtest.Token{})) // this token starts a refresh of the key set
 		synctest.Wait()
 		time.Sleep(2 * time.Second)
 		a.Refuses(t, old, xenaauth.ReasonUnknownKey)
@@ -155,7 +160,7 @@ func TestA3_UnknownKey(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
-		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // the key set was never fetched
+		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // this library has never fetched the key set
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		issuer.Heal()
 		time.Sleep(2 * time.Second)
@@ -217,7 +222,7 @@ func TestA4_JunkKids(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
-		issuer.Rotate() // the first token of a new key passes during the flood of bad tokens
+		issuer.Rotate() // the first token with a new key passes although many bad tokens arrive
 		answers := make([]*harness.Response, 200)
 		var wg sync.WaitGroup
 		for i := range answers {
@@ -239,7 +244,7 @@ func TestA4_OneFetchASecond(t *testing.T) {
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		var wg sync.WaitGroup
-		for i := range 100 { // 100 rounds take ten seconds
+		for i := range 100 { // 100 rounds of this loop take ten seconds
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 				a.Get(t, harness.UnknownKeyToken(issuer, i))

@@ -89,7 +89,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 				all.Go(func() { _, _ = v.Validate(t.Context(), issuer.Opaque(xenaauthtest.Token{})) })
 			}
 			all.Wait()
-			if minute > 0 { // all calls of the first minute started before the first response arrived
+			if minute > 0 { // all calls of the first minute began before the first response arrived
 				require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection), "minute %d", minute)
 			}
 			issuer.ResetCalls()
@@ -149,7 +149,8 @@ func TestFailingIssuerGetsFewCalls(t *testing.T) {
 					used[n] = issuer.Opaque(xenaauthtest.Token{})
 					require.Equal(t, 200, a.Get(t, used[n]).Status)
 				}
-				time.Sleep(2 * time.Minute) // the cached introspection responses are too old to be used
+				// by now the cached introspection responses are too old to be used
+				time.Sleep(2 * time.Minute)
 				issuer.Fail(xenaauthtest.Introspection, fault)
 				ask := func(token string, seconds int) int {
 					issuer.ResetCalls()
@@ -247,7 +248,7 @@ func TestFailingTokensDoNotDelayOthers(t *testing.T) {
 		})
 		time.Sleep(5 * time.Second)
 		require.Equal(t, 200, a.Get(t, used).Status, "a token in use")
-		for range 20 { // the issuer sends good responses again
+		for range 20 { // from now on, the issuer sends good responses again
 			require.Equal(t, 200, a.Get(t, issuer.Opaque(xenaauthtest.Token{})).Status)
 			time.Sleep(500 * time.Millisecond)
 		}

@@ -118,7 +118,8 @@ func TestB3_MalformedCredentials(t *testing.T) {
 			a.Do(t, r).IsRefusal(t, xenaauth.ReasonMalformedRequest)
 		}
 	})
-	t.Run("white space in memory", func(t *testing.T) { // net/http trims white space, but another server may not
+	// net/http removes this white space, but another server may keep it
+	t.Run("white space in memory", func(t *testing.T) {
 		for _, field := range []string{"Bearer " + token + " ", "Bearer " + token + "\t", " Bearer " + token, "Bearer " + token + "\r\n"} {
 			r := a.Request(t, http.MethodGet)
 			r.Header["Authorization"] = []string{field}
@@ -208,7 +209,7 @@ func TestB6_BadTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Refuses(t, c.token, c.reason)
-			a.Refuses(t, c.token, c.reason) // the second result comes from the cache
+			a.Refuses(t, c.token, c.reason) // the second result comes from the cache of responses
 		})
 	}
 }
@@ -263,7 +264,8 @@ func TestB8_ChallengeCharacters(t *testing.T) {
 	attributes := requireChallenge(t, got.Header.Get("WWW-Authenticate"))
 	require.Equal(t, "insufficient_scope", attributes["error"])
 
-	for reason := range harness.Refusals { // each challenge of the library has a realm and the metadata URL
+	// each challenge that the library writes has a realm and the URL of the resource metadata
+	for reason := range harness.Refusals {
 		m := xenaauth.NewMiddleware(v, &xenaauth.Options{Realm: "the api", ResourceMetadata: "https://api.example/.well-known/oauth-protected-resource"})
 		h := make(http.Header)
 		status := m.Challenge(h, nil, &xenaauth.Error{Reason: reason, Scopes: []string{"testapi", "email"}})
@@ -311,7 +313,8 @@ func TestB9_OneChallengeEach(t *testing.T) {
 	a := harness.Mount(t, issuer.Config())
 	inner := a.Handler
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Add("WWW-Authenticate", `Basic realm="console"`) // a challenge that the service adds
+		// the service adds this challenge
+		w.Header().Add("WWW-Authenticate", `Basic realm="console"`)
 		inner.ServeHTTP(w, r)
 	}))
 	defer a.Server.Close()

@@ -55,7 +55,7 @@ func FuzzMiddleware(f *testing.F) {
 	require.NoError(f, err)
 	guards := []struct {
 		handler   http.Handler
-		anonymous bool // whether requests without a user may pass
+		anonymous bool // anonymous says whether requests without a user may pass
 		scoped    bool
 	}{
 		{m.Require(xenaauth.AllScopes(xenaauth.ScopeTestAPI))(handler), false, true},

@@ -38,7 +38,7 @@ func TestProblemTypes(t *testing.T) {
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
-		for range 2 { // the second response comes from the cache
+		for range 2 { // the second response comes from the cache of responses
 			require.Equal(t, types+string(reason), deny(m, err))
 		}
 		require.Empty(t, deny(plain, err))

@@ -48,11 +48,12 @@ func declaredReasons(t *testing.T) (reasons []xenaauth.Reason) {
 
 // refusal is a request that must be refused, with the configuration and the route of the API.
 type refusal struct {
-	field  string // the Authorization field, or "" for a request without it
+	// the Authorization field of the request; "" means that the request has no such field
+	field  string
 	config func(*xenaauth.Config)
 	rs     []xenaauth.Requirement
 	before func(a *harness.API)
-	rules  []routes.Rule // the table of routes, which replaces rs if it is set
+	rules  []routes.Rule // if this table of routes is set, it is used in place of rs
 	edit   func(*http.Request)
 }
 
@@ -211,7 +212,8 @@ func TestReasons_NothingLeaks(t *testing.T) {
 			}
 			for _, text := range forLogs {
 				text = harness.WithoutIssuer(text, down.Config().Issuer)
-				if reason == xenaauth.ReasonIssuer { // the log line names the expected issuer
+				// the log line names the issuer that was expected
+				if reason == xenaauth.ReasonIssuer {
 					text = strings.ReplaceAll(text, xenaauth.IssuerProduction, "")
 				}
 				check(t, c, text)
@@ -234,7 +236,8 @@ func TestReasons_NothingLeaks(t *testing.T) {
 				}
 				a := c.serve(t, issuer)
 				got := c.ask(t, a, http.MethodGet)
-				if strings.Contains(got.Body, "inactive") { // the faulty response was JSON without the member active
+				// the issuer's response was JSON, but without the member active
+				if strings.Contains(got.Body, "inactive") {
 					require.Equal(t, xenaauthtest.Introspection, endpoint)
 				} else {
 					got.IsRefusal(t, xenaauth.ReasonUnavailable)

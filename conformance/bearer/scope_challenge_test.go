@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// asked checks a user with these scopes, and returns the scopes that the refusal names.
+// asked checks a user with the given scopes against a route, and returns the scopes that the
+// refusal names.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)

@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each of the following types wraps a Validator in a way that is usual in services.
+// Each of the types below wraps a Validator in a way that is usual in services.
 type (
 	// unwrapping is a wrapper with the method Unwrap, which returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }

@@ -82,7 +82,7 @@ func TestAllocationsWithListenerAndProofs(t *testing.T) {
 		w := httptest.NewRecorder()
 		run := func() { h.ServeHTTP(w, r) }
 		run()
-		run() // now the token is in use
+		run() // from now on, the token is in use
 		require.LessOrEqual(t, testing.AllocsPerRun(200, run), tt.most, name)
 	}
 }

@@ -20,10 +20,10 @@ import (
 // max, because net/http or the library refuses a longer text before this function gets it.
 type reader struct {
 	name string
-	max  int // in bytes
+	max  int // max is in bytes
 	read func(text string) func()
-	// What the reader may allocate at most: a number of objects, a number of bytes, and a number of
-	// bytes for each byte of the text.
+	// These are the limits of what the reader may allocate: a number of objects, a number of bytes,
+	// and a number of bytes for each byte of the text.
 	objects, bytes, each uint64
 }
 
@@ -93,7 +93,8 @@ func (p reader) bounded(t testing.TB, text string) {
 	text = text[:min(len(text), p.max)]
 	read := p.read(text)
 	bytes, objects := allocated(1, read)
-	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) { // a garbage collection may have emptied the pools
+	// the memory pools may be empty after a garbage collection, so measure again
+	if objects > p.objects || bytes > p.bytes+p.each*uint64(len(text)) {
 		bytes, objects = allocated(9, read)
 	}
 	require.LessOrEqual(t, objects, p.objects, "%s: objects for %d bytes: %.80q", p.name, len(text), text)

@@ -64,14 +64,17 @@ func TestCachesAreBoundedInBytes(t *testing.T) {
 				cfg := issuer.HybridConfig()
 				cfg.CacheBytes, cfg.Introspection.CacheBytes = bound, bound
 				v := harness.NewValidator(t, cfg)
-				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{}))) // fetches the keys before the measurement
+				// this call fetches the keys before the measurement begins
+				require.Empty(t, harness.ReasonOf(t, v, kind.mint(xenaauthtest.Token{})))
 				tokens := make([]string, c.tokens)
 				for i := range tokens {
 					tokens[i] = kind.mint(xenaauthtest.Token{Subject: fmt.Sprint("U", i), Claims: c.claims})
 				}
 				before := heap()
 				for _, token := range tokens {
-					for range 3 { // the first call verifies the token, the second finds it in the cache, and the third finds it in use
+					// the first call verifies the token, the second call finds it in the cache, and
+					// the third call finds it in the table of tokens in use
+					for range 3 {
 						require.Empty(t, harness.ReasonOf(t, v, token))
 					}
 				}

@@ -116,7 +116,8 @@ func TestEventSource(t *testing.T) {
 			authorization, source string
 			waits                 bool
 		}{
-			{jwt, xenaauth.SourceJWT, true}, // the calls for the metadata and the keys
+			// the first calls of the issuer are for the metadata and the keys
+			{jwt, xenaauth.SourceJWT, true},
 			{jwt, xenaauth.SourceCache, false},
 			{jwt, xenaauth.SourceCache, false},
 			{"Bearer " + issuer.JWT(xenaauthtest.Token{}), xenaauth.SourceJWT, false},

@@ -20,8 +20,9 @@ import (
 type API struct {
 	Validator xenaauth.TokenValidator
 	Handler   http.Handler
-	Server    *httptest.Server // nil if the API has no server
-	Log       *bytes.Buffer    // the log of the validator, which is empty if the Config has a Logger
+	Server    *httptest.Server // Server is nil if the API has no server
+	// Log is the log of the validator. It stays empty if the Config has a Logger.
+	Log *bytes.Buffer
 }
 
 // Serve starts an API on a real server. Without requirements, the route requires the scope testapi.

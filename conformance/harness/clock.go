@@ -15,7 +15,8 @@ func WithIssuer(t *testing.T, f func(t *testing.T, issuer *xenaauthtest.Issuer, 
 	FakeTime(t, func(t *testing.T) {
 		issuer := NewIssuer()
 		f(t, issuer, Mount(t, issuer.HybridConfig()))
-		time.Sleep(time.Minute) // fetches that are still running must end before the synctest bubble does
+		// fetches that are still running must end before the synctest bubble ends
+		time.Sleep(time.Minute)
 	})
 }
 

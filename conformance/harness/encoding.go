@@ -33,5 +33,5 @@ func With(m map[string]any, changes map[string]any) map[string]any {
 	return m
 }
 
-// RawJSON is a JSON value that is written exactly as v.
+// RawJSON returns v as a JSON value, which is encoded without any change.
 func RawJSON(v string) json.RawMessage { return json.RawMessage(v) }

@@ -16,9 +16,9 @@ type MovedIssuer struct {
 	*xenaauthtest.Issuer
 	OldDelay  time.Duration // the delay of each response from the old address
 	mu        sync.Mutex
-	away      bool   // whether the JWKS has moved to the new address
+	away      bool   // whether the JWKS is at the new address already
 	abandoned bool   // whether the old address responds with 404
-	old       []byte // the JWKS at the old address
+	old       []byte // the JWKS that the old address serves
 }
 
 // Move moves the JWKS to a new address. If abandon is false, the old address continues to serve the

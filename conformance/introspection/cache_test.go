@@ -40,7 +40,8 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		issuer.Revoke(token)
-		a.Passes(t, token) // the token is revoked, but its cached response is still used
+		// the issuer has revoked the token, but the cached response is still used
+		a.Passes(t, token)
 		time.Sleep(time.Second)
 		a.Refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
@@ -66,7 +67,8 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		time.Sleep(time.Second)
-		a.Refuses(t, token, xenaauth.ReasonInactive) // introspected again, although exp plus the clock skew is not over
+		// the token is introspected again, although exp plus the clock skew is not over
+		a.Refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
 	})
 	inTime("inactive, for a short time", func(t *testing.T, issuer *xenaauthtest.Issuer) {
@@ -145,7 +147,8 @@ func TestI6_SingleFlight(t *testing.T) {
 				_, err := a.Validator.Validate(ctx, token)
 				first <- err
 			})
-			time.Sleep(1500 * time.Millisecond) // by now the metadata were fetched, and the introspection call is running
+			// by now the metadata were fetched, and the introspection call is running
+			time.Sleep(1500 * time.Millisecond)
 			for range 1000 {
 				wg.Go(func() {
 					if _, err := a.Validator.Validate(t.Context(), token); err == nil {
@@ -165,7 +168,9 @@ func TestI6_SingleFlight(t *testing.T) {
 	t.Run("at full speed", func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		a := harness.Mount(t, issuer.HybridConfig())
-		for range 200 { // many rounds, so that some callers come at the moment at which the response arrives
+		// there are many rounds, so that in some rounds a caller comes at the moment at which the
+		// response arrives
+		for range 200 {
 			token := issuer.Opaque(xenaauthtest.Token{})
 			issuer.ResetCalls()
 			start := make(chan struct{})
@@ -262,7 +267,9 @@ func TestI6_RequireActive_Expired(t *testing.T) {
 		cfg.Introspection.CacheTTL = -1
 		a := harness.Mount(t, cfg)
 		token := issuer.JWT(xenaauthtest.Token{Lifetime: time.Minute})
-		for range 3 { // verified, then found in the cache, then in use
+		// the first time the token is verified; later it is found in the cache, and then in the
+		// table of tokens in use
+		for range 3 {
 			a.Passes(t, token)
 		}
 		time.Sleep(2 * time.Minute)

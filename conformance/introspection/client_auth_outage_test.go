@@ -74,7 +74,7 @@ func TestRefusalFromClientAuthIsAnOutage(t *testing.T) {
 				require.ErrorIs(t, err, failure)
 				require.NotContains(t, err.Error(), "s3cret")
 			}
-			// Fake time: after this wait the library has called the shared cache.
+			// This is a wait in fake time. After it, the library has called the shared cache.
 			time.Sleep(time.Second)
 			_, err := validator(nil).Validate(t.Context(), token)
 			require.NoError(t, err, "another instance")
@@ -104,8 +104,8 @@ func TestSlowClientAuth(t *testing.T) {
 		e, ok := errors.AsType[*xenaauth.Error](err)
 		require.True(t, ok)
 		require.Equal(t, xenaauth.ReasonUnavailable, e.Reason)
-		// The library may try the call twice, so the bound is more than twice the timeout.
+		// The library may try the call twice, so the limit is more than twice the timeout.
 		require.Less(t, time.Since(began), 5*time.Second)
-		time.Sleep(2 * time.Minute) // fake time: all attempts end within this time
+		time.Sleep(2 * time.Minute) // within this fake time, all attempts end
 	})
 }

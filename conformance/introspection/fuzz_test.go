@@ -54,7 +54,7 @@ func FuzzIntrospection(f *testing.F) {
 	}
 	const token = "an-opaque-token-that-must-not-be-told"
 	f.Fuzz(func(t *testing.T, status int, contentType, body string) {
-		if status < 200 || status > 599 { // net/http accepts no other status
+		if status < 200 || status > 599 { // net/http accepts no other numbers as a status
 			return
 		}
 		cfg := issuer.HybridConfig()
@@ -144,7 +144,7 @@ func FuzzSharedCache(f *testing.F) {
 		at := time.Now().UnixMilli() + ago
 		value := binary.BigEndian.AppendUint64([]byte{first, second}, uint64(at))
 		value = append(append(value, named...), body...)
-		if len(value)%7 == 6 { // some of the values are truncated
+		if len(value)%7 == 6 { // some of the values are cut off at the end
 			value = value[:len(value)%(11+len(named))]
 		}
 		cache := &planted{value: value}

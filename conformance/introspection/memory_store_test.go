@@ -22,8 +22,8 @@ type memoryStore struct {
 	sets    int
 	err     error
 	panics  bool
-	hangs   bool // Get and Set wait until their context ends
-	forever bool // Get returns values whose ttl is over
+	hangs   bool // if this field is set, Get and Set wait until their context ends
+	forever bool // if this field is set, Get also returns values whose ttl is over
 }
 
 type storedValue struct {
@@ -79,7 +79,7 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// fault returns the configured error. s.mu must be held.
+// fault returns the error with which the test configured the store. The caller holds the lock s.mu.
 func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()

@@ -51,7 +51,7 @@ func TestKnownTokenPassesTheQueue(t *testing.T) {
 		require.NoError(t, err)
 		known := issuer.Opaque(xenaauthtest.Token{})
 		require.Empty(t, harness.ReasonOf(t, v, known))
-		time.Sleep(2 * time.Second) // the cached response of the token is stale
+		time.Sleep(2 * time.Second) // by now the cached response about the token is too old
 		issuer.Slow(300 * time.Millisecond)
 		for k := range 12 {
 			go func() { _, _ = v.Validate(t.Context(), "stranger"+strconv.Itoa(k)) }()

@@ -118,7 +118,8 @@ func TestI3_ResponseMeetsThePolicy(t *testing.T) {
 		a.Refuses(t, "expired", xenaauth.ReasonExpired)
 		harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":"1000"}`)
 		a.Refuses(t, "expired-digits", xenaauth.ReasonExpired)
-		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} { // the value of exp is not a time
+		// the value of exp is not a time
+		for _, exp := range []string{`"soon"`, `true`, `[]`, `-1`, `"-1"`, `1e400`, `""`} {
 			harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","scope":"testapi","exp":`+exp+`}`)
 			a.Refuses(t, "odd-"+harness.Base64(exp), xenaauth.ReasonUnavailable)
 		}
@@ -145,7 +146,8 @@ func TestI4_InvalidResponses(t *testing.T) {
 			issuer.Fail(xenaauthtest.Introspection, fault)
 			a.Refuses(t, token, xenaauth.ReasonUnavailable)
 			issuer.Heal()
-			a.Passes(t, token) // failures are not cached
+			// a failed call is not cached, so the next request calls the issuer again
+			a.Passes(t, token)
 		})
 	}
 	t.Run("token not supported", func(t *testing.T) {

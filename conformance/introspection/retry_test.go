@@ -48,7 +48,8 @@ func TestIntrospectionRetries(t *testing.T) {
 		{"HTML", xenaauthtest.Fault{Body: "<html>", ContentType: "text/html"}, 1, xenaauth.ReasonUnavailable},
 		{"no JSON", xenaauthtest.Fault{Body: "<html>"}, 1, xenaauth.ReasonUnavailable},
 		{"inactive", xenaauthtest.Fault{Body: `{"active":false}`}, 1, xenaauth.ReasonInactive},
-		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable}, // one call every 0.9 s
+		// the issuer gets one call every 0.9 s
+		{"slow", xenaauthtest.Fault{Delay: time.Minute}, 6, xenaauth.ReasonUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +63,8 @@ func TestIntrospectionRetries(t *testing.T) {
 				token := issuer.Opaque(xenaauthtest.Token{})
 				require.Equal(t, c.reason, harness.ReasonOf(t, v, token))
 				require.Equal(t, c.calls, issuer.Calls(xenaauthtest.Introspection))
-				if c.reason == xenaauth.ReasonUnavailable { // failures are not cached
+				// a failed call is not cached, so the next request calls the issuer again
+				if c.reason == xenaauth.ReasonUnavailable {
 					issuer.Heal()
 					require.Empty(t, harness.ReasonOf(t, v, token))
 				}
@@ -100,7 +102,7 @@ func TestIntrospectionTimeout(t *testing.T) {
 		{0, 5 * time.Second, time.Minute},
 		{2 * time.Second, 2 * time.Second, time.Minute},
 		{10 * time.Second, 10 * time.Second, time.Minute},
-		{0, 5 * time.Second, 3 * time.Second}, // the second call ends at the timeout
+		{0, 5 * time.Second, 3 * time.Second}, // the second call ends when the timeout is over
 		{0, 5 * time.Second, 4990 * time.Millisecond},
 	} {
 		harness.FakeTime(t, func(t *testing.T) {
@@ -146,7 +148,7 @@ func TestIntrospectionCallerLeaves(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.Introspection))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for range 20 { // calls whose context ended do not count as failures of the issuer
+		for range 20 { // a call whose context has ended does not count as a failure of the issuer
 			harness.ErrorOf(t, v, ctx, issuer.Opaque(xenaauthtest.Token{}))
 		}
 		time.Sleep(10 * time.Second)
@@ -197,7 +199,7 @@ func TestIntrospectionCrowded(t *testing.T) {
 		v := harness.IntrospectingValidator(t, issuer, func(c *xenaauth.Config) {
 			c.Introspection.MaxConcurrent, c.Introspection.Timeout = 1, 2*time.Second
 			c.HTTPClient = harness.Intercept(issuer, func(r *http.Request, next http.RoundTripper) (*http.Response, error) {
-				<-stuck // the HTTP client ignores the context of its request
+				<-stuck // this HTTP client ignores the context of its request
 				return next.RoundTrip(r)
 			})
 		})
@@ -326,7 +328,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			require.Equal(t, 503, got.Status)
 			require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q", c.field)
 			require.Less(t, time.Since(start), time.Second)
-			if c.want != 50 { // if the issuer sent 50, a second of the pause may have passed already
+			// if the issuer has sent 50, a second of the pause may be over already
+			if c.want != 50 {
 				got = a.Get(t, issuer.JWT(xenaauthtest.Token{}))
 				require.Equal(t, strconv.Itoa(c.want), got.Header.Get("Retry-After"), "%q, for keys", c.field)
 			}

@@ -98,7 +98,7 @@ func TestSharedCacheServesDuringOutage(t *testing.T) {
 	require.Empty(t, harness.ReasonOf(t, fleet[0], token))
 	store.stored(t, 1)
 	issuer.Down()
-	for range 10 { // the breaker opens
+	for range 10 { // after these failures, the breaker makes no more calls
 		require.Equal(t, xenaauth.ReasonUnavailable, harness.ReasonOf(t, fleet[1], "nobody-issued-this"))
 	}
 	require.Empty(t, harness.ReasonOf(t, fleet[1], token))

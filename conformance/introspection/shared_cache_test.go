@@ -29,7 +29,8 @@ func TestSharedCacheIntrospectsOnce(t *testing.T) {
 		require.Len(t, store.stored(t, 2), 2)
 		gets, _, _, _ := store.counts()
 		for _, v := range fleet {
-			require.Empty(t, harness.ReasonOf(t, v, good)) // each instance also has a cache of its own
+			// each instance also has a cache of its own
+			require.Empty(t, harness.ReasonOf(t, v, good))
 		}
 		again, _, _, _ := store.counts()
 		require.Equal(t, gets, again)
@@ -44,7 +45,7 @@ func TestSharedCacheAges(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
 		issuer, store := harness.NewIssuer(), newStore()
-		store.forever = true // the store keeps values for too long, or restores old values
+		store.forever = true // this store keeps values for too long, or restores old values
 		fleet := newFleet(t, issuer, store, 2, nil)
 		token, bad := issuer.Opaque(xenaauthtest.Token{}), "nobody-issued-this"
 		require.Empty(t, harness.ReasonOf(t, fleet[0], token))
@@ -102,7 +103,8 @@ func TestSharedCacheTTL(t *testing.T) {
 			}
 			got := store.stored(t, 1)[0].until.Sub(now)
 			require.LessOrEqual(t, got, c.want, "%+v", c)
-			require.Greater(t, got, c.want-time.Second, "%+v", c) // exp is in whole seconds
+			// exp is a whole number of seconds
+			require.Greater(t, got, c.want-time.Second, "%+v", c)
 		}
 	})
 }

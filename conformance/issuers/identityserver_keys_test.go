@@ -48,7 +48,8 @@ func TestIdentityServer_OneCertificateTwice(t *testing.T) {
 		a.Passes(t, token("PS256", thumb+"PS256"))
 		a.Refuses(t, token("PS256", thumb+"RS256"), xenaauth.ReasonAlgorithm)
 		a.Refuses(t, token("RS256", thumb+"PS256"), xenaauth.ReasonAlgorithm)
-		// Both keys have this thumbprint. The alg of the token selects one of the two keys.
+		// Both keys have this thumbprint, so the alg of the token decides which of the two keys is
+		// used.
 		a.Passes(t, token("RS256", thumb))
 		a.Passes(t, token("PS256", thumb))
 	}
@@ -81,7 +82,8 @@ func TestIdentityServer_ByThumbprint(t *testing.T) {
 	claims := issuer.Claims(xenaauthtest.Token{})
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t}, claims))
 	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "x5t": x5t}, claims))
-	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims)) // kid takes precedence over x5t
+	// if a token has kid and x5t, the kid decides
+	a.Passes(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": r.KeyID, "x5t": "another"}, claims))
 	a.Refuses(t, harness.NewSigner(t, "x").JWT(t, map[string]any{"alg": "ES256", "kid": "renamed", "x5t": x5t}, claims), xenaauth.ReasonAlgorithm)
 	a.Refuses(t, r.JWT(t, map[string]any{"alg": "RS256", "kid": "renamed", "x5t": x5t + "A"}, claims), xenaauth.ReasonUnknownKey)
 }
@@ -96,7 +98,8 @@ func TestIdentityServer_KidsOfEachVersion(t *testing.T) {
 			xenaauthtest.IdentityServer4:   "^[0-9A-F]{40}RS256$",
 			xenaauthtest.Duende:            "^[0-9A-F]{32}$",
 		}[xenaauthtest.Version(i)]
-		require.Regexp(t, want, issuer.KeyID()) // xenaauthtest gives keys the kids that this version would give them
+		// xenaauthtest gives each key the kid that this version of IdentityServer would give it
+		require.Regexp(t, want, issuer.KeyID())
 		harness.Serve(t, issuer.Config()).Passes(t, issuer.JWT(xenaauthtest.Token{}))
 	}
 	issuer, r := harness.NewIssuer(), harness.RSASigner("signing-key-5656 of the operator's own/=")

@@ -73,7 +73,9 @@ func TestIdentityServer_User(t *testing.T) {
 		}[v.version], u.Audience())
 		scopes := []string{"openid", "profile", "testapi", "offline_access"}
 		if !v.jwt && v.version != xenaauthtest.IdentityServer3 {
-			scopes = []string{"testapi"} // an introspection response contains only those scopes that belong to the API that introspects
+			// an introspection response contains only the scopes that belong to the API that
+			// introspects
+			scopes = []string{"testapi"}
 		}
 		require.Equal(t, scopes, u.Scopes())
 		require.True(t, u.HasScope("testapi"))
@@ -204,7 +206,8 @@ func TestIdentityServer_Refreshed(t *testing.T) {
 		u := harness.UserOf(t, a.Validator, first)
 		require.Equal(t, old, u.IssuedAt())
 		require.WithinDuration(t, time.Now(), u.NotBefore(), 5*time.Second)
-		require.Equal(t, "hello, other", a.Get(t, second).Body) // both tokens are in the caches, because no cache uses the jti as its key
+		// both tokens are in the caches, because the key of an entry does not depend on jti
+		require.Equal(t, "hello, other", a.Get(t, second).Body)
 		require.Equal(t, "hello, 104711", a.Get(t, first).Body)
 	})
 }
@@ -247,7 +250,8 @@ func TestIdentityServer_ScopeOnly(t *testing.T) {
 		cfg.AllowAnyAudience, cfg.Audiences = false, []string{"testapi"}
 		b := harness.Serve(t, cfg)
 		b.Refuses(t, issuer.JWT(xenaauthtest.Token{}), xenaauth.ReasonAudience)
-		b.Passes(t, issuer.Opaque(xenaauthtest.Token{})) // the issuer checks whether this API may introspect the token
+		// before it responds, the issuer checks whether this API may introspect the token
+		b.Passes(t, issuer.Opaque(xenaauthtest.Token{}))
 	}
 }
 

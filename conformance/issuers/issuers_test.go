@@ -24,24 +24,27 @@ import (
 type product struct {
 	Product  string
 	Issuer   string
-	Audience string            // "" if its tokens have no aud
-	Settings map[string]string // environment variables of ConfigFromEnv
-	Tested   string            // how the tokens were obtained
+	Audience string            // the audience of the API; "" if the tokens of the product have no aud
+	Settings map[string]string // the settings as environment variables for ConfigFromEnv
+	Tested   string            // a text that says how the tokens were obtained
 	Note     string
 	Tokens   []productToken
 }
 
 type productToken struct {
-	Name         string
-	Kind         string // access token, ID token, refresh token, logout token, or other
-	Introspected bool   // if set, Claims is the introspection response without active; the token is opaque unless JWT is set
+	Name string
+	Kind string // the kind: access token, ID token, refresh token, logout token, or other
+	// if this field is set, Claims is an introspection response without the member active. The
+	// token is opaque unless JWT is set too.
+	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
-	Claims       map[string]any // the value "@+60" is the time in a minute
-	Defaults     string         // "accepted", or the reason of the refusal with the default configuration
-	Configured   string         // "accepted", or the reason of the refusal with Settings
-	User, Client string         // the user and the client of an accepted token
-	Unprotected  string         // why the token is accepted although it is not an access token
+	Claims       map[string]any // the value "@+60" of a claim stands for the time in a minute
+	// the result with the default configuration: "accepted", or the reason of the refusal
+	Defaults     string
+	Configured   string // the result with Settings: "accepted", or the reason of the refusal
+	User, Client string // the user and the client of a token that is accepted
+	Unprotected  string // if the token is accepted although it is not an access token: why
 }
 
 const accepted = "accepted"
@@ -101,9 +104,11 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 		cfg.Audiences = []string{"testapi"}
 	}
 	if !settings && strings.HasPrefix(p.Issuer, "http:") {
-		cfg.AllowHTTP = true // required because the issuer uses http
+		// AllowHTTP is required because the URL of this issuer begins with http
+		cfg.AllowHTTP = true
 	}
-	cfg.MetadataURL, cfg.JWKSURL = "", "" // xenaauthtest serves the metadata and the keys below the URL of the issuer
+	// xenaauthtest serves the metadata and the keys under the URL of the issuer
+	cfg.MetadataURL, cfg.JWKSURL = "", ""
 	return cfg
 }
 
@@ -209,7 +214,8 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 		for name := range p.Settings {
 			switch name {
 			case "XENA_METADATA_URL", "XENA_JWKS_URL", "XENA_PROFILE", "XENA_ALLOW_HTTP":
-				continue // addresses, and a profile that is stricter than the default
+				// these settings are addresses, or a profile that is stricter than the default
+				continue
 			}
 			t.Run(p.Product+"/"+name, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})

@@ -25,7 +25,7 @@ func TestClientClaims(t *testing.T) {
 	standard := harness.Serve(t, issuer.HybridConfig())
 	for name, c := range map[string]struct {
 		claims map[string]any
-		client string // "" if the token is refused
+		client string // client is "" if the token is refused
 	}{
 		"the first":           {map[string]any{"cid": "okta"}, "okta"},
 		"the second":          {map[string]any{"appid": "entra"}, "entra"},
@@ -53,7 +53,7 @@ func TestClientClaims(t *testing.T) {
 					a.Refuses(t, text, xenaauth.ReasonClaims)
 				} else {
 					a.Passes(t, text)
-					a.Passes(t, text) // the second result comes from the cache
+					a.Passes(t, text) // the second result comes from the cache of tokens
 					require.Equal(t, c.client, harness.UserOf(t, a.Validator, text).ClientID())
 				}
 				if c.claims["client_id"] == nil {
@@ -62,7 +62,7 @@ func TestClientClaims(t *testing.T) {
 			}
 		})
 	}
-	// The audience of an ID token contains its client. The library recognizes an ID token by that,
+	// The audience of an ID token contains its client. So the library recognizes an ID token,
 	// whichever claim ClientClaims names.
 	id := issuer.IDToken(xenaauthtest.Token{Claims: map[string]any{
 		"nonce": nil, "at_hash": nil, "aud": "testapi", "cid": "testapi", "scope": "testapi"}})
@@ -192,7 +192,8 @@ func TestAllowMissingClientID(t *testing.T) {
 
 	lax.Passes(t, token)
 	require.Empty(t, harness.UserOf(t, lax.Validator, token).ClientID())
-	own := map[string]any{"sub": "a-client", "client_id": "a-client"} // the token of a client
+	// this is the token of a client that acts for itself
+	own := map[string]any{"sub": "a-client", "client_id": "a-client"}
 	lax.Refuses(t, issuer.Opaque(xenaauthtest.Token{Claims: own}), xenaauth.ReasonSubject)
 	own["client_id"] = nil // without client_id the token looks like the token of a user
 	require.Equal(t, "a-client", harness.UserOf(t, lax.Validator, issuer.Opaque(xenaauthtest.Token{Claims: own})).Subject())
@@ -207,7 +208,8 @@ func TestAllowMissingClientID(t *testing.T) {
 	named := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
 		c.AllowMissingClientID, c.ClientClaims = true, []string{"cid", "client_id"}
 	}))
-	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`) // cid names the client, but has the wrong type
+	// the claim cid names the client, but its value has the wrong type
+	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"c","cid":7,"scope":"testapi"}`)
 	named.Refuses(t, "opaque", xenaauth.ReasonClaims)
 }
 
@@ -251,7 +253,8 @@ func TestAllowClientAudience(t *testing.T) {
 			lax.Passes(t, token)
 			byAudience.Passes(t, token)
 		}
-		for _, token := range mint(map[string]any{"aud": "testapi", "client_id": nil}) { // the form of Spring
+		// Spring writes introspection responses in this form
+		for _, token := range mint(map[string]any{"aud": "testapi", "client_id": nil}) {
 			lax.Refuses(t, token, xenaauth.ReasonClaims)
 			byAudience.Passes(t, token)
 			require.Equal(t, "testapi", harness.UserOf(t, byAudience.Validator, token).ClientID())
@@ -270,9 +273,10 @@ func TestAllowClientAudience(t *testing.T) {
 			}
 		}
 	}
-	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`) // the introspection response of an ID token
+	// this is the introspection response about an ID token
+	harness.SetIntrospectionResponse(issuer, `{"active":true,"sub":"u","client_id":"testapi","aud":"testapi"}`)
 	lax.Refuses(t, "an-id-token", xenaauth.ReasonTokenType)
-	for _, always := range []bool{false, true} { // an opaque token has no typ
+	for _, always := range []bool{false, true} { // an opaque token has no header, so it has no typ
 		rfc9068 := harness.Serve(t, withSettings(issuer, func(c *xenaauth.Config) {
 			c.Profile, c.AllowClientAudience, c.AlwaysIntrospect = xenaauth.ProfileRFC9068, true, always
 		}))

@@ -119,17 +119,18 @@ func TestJ13_Times(t *testing.T) {
 		"iat within skew":         {map[string]any{"iat": now + 20}, ""},
 		"iat future":              {map[string]any{"iat": now + 60}, xenaauth.ReasonNotYetValid},
 		"iat old":                 {map[string]any{"iat": now - 30*86400}, ""},
-		"neither":                 {map[string]any{"iat": nil, "nbf": nil}, xenaauth.ReasonLifetime}, // without iat and nbf, the token may have been valid for years
-		"too long":                {map[string]any{"exp": now + 3700, "nbf": now}, xenaauth.ReasonLifetime},
-		"just so":                 {map[string]any{"exp": now + 3625, "nbf": now}, ""},
-		"long by iat":             {map[string]any{"exp": now + 600, "nbf": nil, "iat": now - 3500}, xenaauth.ReasonLifetime},
-		"long from now":           {map[string]any{"exp": now + 3700, "nbf": nil, "iat": nil}, xenaauth.ReasonLifetime},
-		"began long ago":          {map[string]any{"exp": now + 600, "nbf": now - 86400}, xenaauth.ReasonLifetime},
-		"nbf 0 is no nbf":         {map[string]any{"exp": now + 600, "nbf": 0, "iat": now}, ""},
-		"nbf 0, long since iat":   {map[string]any{"exp": now + 600, "nbf": 0, "iat": now - 3600}, xenaauth.ReasonLifetime},
-		"nbf 0, without iat":      {map[string]any{"exp": now + 600, "nbf": 0, "iat": nil}, xenaauth.ReasonLifetime},
-		"began in 1970":           {map[string]any{"exp": now + 600, "nbf": 1}, xenaauth.ReasonLifetime},
-		"auth_time odd":           {map[string]any{"auth_time": "yesterday"}, ""},
+		// if iat and nbf are missing, the token may have been valid for years
+		"neither":               {map[string]any{"iat": nil, "nbf": nil}, xenaauth.ReasonLifetime},
+		"too long":              {map[string]any{"exp": now + 3700, "nbf": now}, xenaauth.ReasonLifetime},
+		"just so":               {map[string]any{"exp": now + 3625, "nbf": now}, ""},
+		"long by iat":           {map[string]any{"exp": now + 600, "nbf": nil, "iat": now - 3500}, xenaauth.ReasonLifetime},
+		"long from now":         {map[string]any{"exp": now + 3700, "nbf": nil, "iat": nil}, xenaauth.ReasonLifetime},
+		"began long ago":        {map[string]any{"exp": now + 600, "nbf": now - 86400}, xenaauth.ReasonLifetime},
+		"nbf 0 is no nbf":       {map[string]any{"exp": now + 600, "nbf": 0, "iat": now}, ""},
+		"nbf 0, long since iat": {map[string]any{"exp": now + 600, "nbf": 0, "iat": now - 3600}, xenaauth.ReasonLifetime},
+		"nbf 0, without iat":    {map[string]any{"exp": now + 600, "nbf": 0, "iat": nil}, xenaauth.ReasonLifetime},
+		"began in 1970":         {map[string]any{"exp": now + 600, "nbf": 1}, xenaauth.ReasonLifetime},
+		"auth_time odd":         {map[string]any{"auth_time": "yesterday"}, ""},
 	}
 	for _, value := range []string{
 		`"1790000000"`, `""`, `true`, `false`, `null`, `[]`, `{}`, `[1790000000]`, `1e400`, `-1e400`, `-1`, `-0`, `1e300`, `253402300800`, `9223372036854775808`,
@@ -140,7 +141,7 @@ func TestJ13_Times(t *testing.T) {
 		}
 	}
 	checkClaims(t, harness.Serve(t, issuer.Config()), issuer, cases)
-	s := newSigned(t) // texts that are not JSON numbers
+	s := newSigned(t) // these texts are not JSON numbers
 	for _, value := range []string{"NaN", "Infinity", "-Infinity", "0x6ab0f000", "01790000000", "+1790000000", ".5", "1.", "1e", "1_000", "179000000O"} {
 		payload := string(harness.JSON(t, harness.With(s.claims(), map[string]any{"exp": nil})))
 		s.Refuses(t, s.token(t, string(harness.JSON(t, s.header())), payload[:len(payload)-1]+`,"exp":`+value+`}`), xenaauth.ReasonMalformedToken)
@@ -194,7 +195,7 @@ func TestJ13_TimesAreCheckedAtEachRequest(t *testing.T) {
 			a.Passes(t, token)
 		}
 		time.Sleep(10*time.Minute + 29*time.Second)
-		a.Passes(t, token) // exp is over, but not by more than the clock skew
+		a.Passes(t, token) // exp is over, but by less than the clock skew
 		time.Sleep(time.Second)
 		for range 3 {
 			a.Refuses(t, token, xenaauth.ReasonExpired)
@@ -241,12 +242,13 @@ func TestJ14_OtherKindsOfToken(t *testing.T) {
 		cases[name+" null"] = claim{map[string]any{name: harness.RawJSON("null")}, xenaauth.ReasonTokenType}
 	}
 	checkClaims(t, a, issuer, cases)
-	for _, typ := range []any{"at+jwt", "JWT", nil} { // each typ that the library accepts
+	// the library accepts each of these values of typ
+	for _, typ := range []any{"at+jwt", "JWT", nil} {
 		header := map[string]any{"typ": typ}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
 		a.Refuses(t, issuer.LogoutToken(xenaauthtest.Token{Header: header}), xenaauth.ReasonTokenType)
-		// An ID token without the usual claims of ID tokens, for an application that has the name
-		// of the API.
+		// This ID token has none of the usual claims of ID tokens. It is for an application that
+		// has the name of the API.
 		plain := map[string]any{"nonce": nil, "at_hash": nil, "aud": "testapi"}
 		a.Refuses(t, issuer.IDToken(xenaauthtest.Token{Header: header, Claims: plain}), xenaauth.ReasonClaims)
 		plain["azp"] = "testapi"

@@ -53,7 +53,8 @@ func TestJ8_KeysInTheHeader(t *testing.T) {
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonSignature)
 			header["kid"] = "another"
 			s.Refuses(t, attacker.JWT(t, header, s.claims()), xenaauth.ReasonUnknownKey)
-			s.Passes(t, s.signer.JWT(t, harness.With(s.header(), extra), s.claims())) // the library ignores these header parameters
+			// the library ignores these parameters of the header
+			s.Passes(t, s.signer.JWT(t, harness.With(s.header(), extra), s.claims()))
 		})
 	}
 	require.Zero(t, evil.Calls(xenaauthtest.All))
@@ -69,7 +70,8 @@ func TestJ9_SignatureForms(t *testing.T) {
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
-	beyond := func(v []byte) []byte { // v plus n, which is equal to v modulo n, if the sum fits into 256 bits
+	// beyond returns v plus n, which is equal to v modulo n, if the sum fits into 256 bits
+	beyond := func(v []byte) []byte {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
 		if sum.BitLen() > 256 {
 			sum.Set(n)
@@ -142,7 +144,8 @@ func TestJ10_EncryptedAndNested(t *testing.T) {
 	s.Refuses(t, jwe, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, harness.Base64(`{"alg":"dir","enc":"A256GCM"}`)+"..aXY.Y2lwaGVy.dGFn", xenaauth.ReasonMalformedToken)
 	cfg := s.issuer.HybridConfig()
-	harness.Serve(t, cfg).Refuses(t, jwe, xenaauth.ReasonInactive) // the library treats a token of five segments as opaque, so it introspects the token
+	// a token of five segments counts as opaque, so the library introspects it
+	harness.Serve(t, cfg).Refuses(t, jwe, xenaauth.ReasonInactive)
 }
 
 func TestJ7_HeaderOfRawJSON(t *testing.T) {

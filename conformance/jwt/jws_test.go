@@ -62,7 +62,7 @@ func TestJ1_ThreeSegmentsOnly(t *testing.T) {
 	} {
 		s.Refuses(t, bad, xenaauth.ReasonMalformedToken)
 	}
-	// A token with a detached payload, and a token with an empty signature.
+	// The first token has a detached payload, and the second token has an empty signature.
 	s.Refuses(t, header+".."+signature, xenaauth.ReasonMalformedToken)
 	s.Refuses(t, header+"."+payload+".", xenaauth.ReasonSignature)
 	s.Refuses(t, token[:len(token)-1], xenaauth.ReasonMalformedToken)
@@ -73,7 +73,9 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	sized := func(n int) string {
-		for pad := n * 3 / 4; pad > 0; pad-- { // the length of base64url does not grow byte by byte, so the loop searches for the right size
+		// the length of a base64url text does not grow by single bytes, so this loop searches for
+		// the right size
+		for pad := n * 3 / 4; pad > 0; pad-- {
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
 				require.Greater(t, len(token), n-8)
@@ -114,7 +116,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	good := s.signer.Token(t, "ES256", header, payload)
 	s.Passes(t, good)
 	signature := good[strings.LastIndexByte(good, '.')+1:]
-	stray := func(segment string) string { // the decoded bytes stay equal, but an unused bit is set
+	// the decoded bytes do not change, but an unused bit is now set
+	stray := func(segment string) string {
 		const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 		last := strings.IndexByte(alphabet, segment[len(segment)-1])
 		changed := segment[:len(segment)-1] + string(alphabet[last^1])
@@ -158,8 +161,9 @@ func TestJ3_StrictJSON(t *testing.T) {
 	s := newSigned(t)
 	header, payload := string(harness.JSON(t, s.header())), string(harness.JSON(t, s.claims()))
 	s.Passes(t, s.token(t, header, payload))
-	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n ")) // white space is allowed around the JSON texts
-	// White space is allowed before the header too.
+	// white space is allowed around these JSON texts
+	s.Passes(t, s.token(t, header+" ", "\t"+payload+"\r\n "))
+	// White space is also allowed before the JSON text of the header.
 	for _, space := range []string{" ", "  ", "   ", "\t", "\n", "\r", "\r\n\t ", strings.Repeat(" ", 300)} {
 		s.Passes(t, s.token(t, space+header, space+payload))
 		s.Passes(t, s.token(t, space+strings.ReplaceAll(header, ",", space+","+space)+space, payload))
@@ -261,7 +265,8 @@ func TestJ4_Algorithms(t *testing.T) {
 	}
 	s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": ""}), claims), xenaauth.ReasonMalformedToken)
 	s.Refuses(t, s.signer.JWT(t, map[string]any{"kid": "key-1", "typ": "at+jwt"}, claims), xenaauth.ReasonAlgorithm)
-	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} { // an EC key with P-256 supports none of these algorithms
+	// an EC key with P-256 is not possible for any of these algorithms
+	for _, alg := range []string{"RS256", "PS256", "ES384", "ES512", "EdDSA", "Ed25519", "RS512"} {
 		s.Refuses(t, s.signer.JWT(t, harness.With(s.header(), map[string]any{"alg": alg}), claims), xenaauth.ReasonAlgorithm)
 	}
 	t.Run("narrowed", func(t *testing.T) {

@@ -131,7 +131,8 @@ func TestP2_ClientAsSubject(t *testing.T) {
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
-		`{"active":true,"sub":"service"}`:                       "", // the result with AllowMissingClientID
+		// this is the result if AllowMissingClientID is set
+		`{"active":true,"sub":"service"}`:                       "",
 		`{"active":true,"sub":"other"}`:                         xenaauth.ReasonClaims,
 		`{"active":true,"client_id":"service"}`:                 "",
 		`{"active":true,"client_id":"service","sub":"service"}`: "",
@@ -239,7 +240,8 @@ func TestP5_AuthenticationAndAuthorizationClaims(t *testing.T) {
 	require.Equal(t, []map[string]string{{"value": "invoices"}}, entitlements)
 	require.ErrorIs(t, user.Claim("Roles", &roles), xenaauth.ErrNoClaim)
 
-	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{ // no decision depends on these claims
+	// no decision depends on these claims, so their values may have any type
+	odd := harness.UserOf(t, a.Validator, issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"scope": "testapi", "auth_time": []int{1}, "acr": 7, "amr": map[string]any{}, "idp": false,
 	}}))
 	require.True(t, odd.AuthenticatedAt().IsZero())

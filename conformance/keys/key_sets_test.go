@@ -55,7 +55,8 @@ func TestJ5_WithoutKid(t *testing.T) {
 
 func TestJ5_ByKid(t *testing.T) {
 	t.Parallel()
-	harness.FakeTime(t, func(t *testing.T) { // a token with an unknown kid waits for a fetch of the key set
+	// a token with an unknown kid waits for a fetch of the key set
+	harness.FakeTime(t, func(t *testing.T) {
 		issuer := harness.NewIssuer()
 		claims := issuer.Claims(xenaauthtest.Token{})
 		first, second := harness.NewSigner(t, "a"), harness.NewSigner(t, "b")
@@ -124,7 +125,8 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"RSA exponent 1":      {r, "RS256", r.JWK(exponent(1))},
 		"RSA exponent 0":      {r, "RS256", r.JWK(exponent(0))},
 		"RSA exponent absent": {r, "RS256", r.JWK(map[string]any{"e": nil})},
-		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))}, // the low 64 bits of this exponent are 65537
+		// the low 64 bits of this exponent are the number 65537
+		"RSA huge exponent":   {r, "RS256", r.JWK(exponent(1, 0, 0, 0, 0, 0, 1, 0, 1))},
 		"RSA even modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64(new(big.Int).Lsh(big.NewInt(1), 2047).Bytes())})},
 		"RSA huge modulus":    {r, "RS256", r.JWK(map[string]any{"n": harness.Base64([]byte(strings.Repeat("\xff", 2000)))})},
 		"private":             {r, "RS256", r.JWK(map[string]any{"d": "AQAB"})},
@@ -135,23 +137,26 @@ func TestJ6_UnfitKeysAreNotUsed(t *testing.T) {
 		"kid a number":        {ec, "ES256", ec.JWK(map[string]any{"kid": 7})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			harness.FakeTime(t, func(t *testing.T) { // a token with an unknown kid waits for a fetch of the key set
+			// a token with an unknown kid waits for a fetch of the key set
+			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				claims := issuer.Claims(xenaauthtest.Token{})
 				harness.Publish(t, issuer, c.jwk, good.JWK(nil))
 				a := harness.Mount(t, issuer.Config())
 				header := map[string]any{"alg": c.alg, "kid": c.signer.KeyID}
 				a.Refuses(t, c.signer.JWT(t, header, claims), xenaauth.ReasonUnknownKey)
-				delete(header, "kid") // a token without kid waits too, because any key may be its key
+				// a token without kid also waits, because any key may be its key
+				delete(header, "kid")
 				require.Contains(t, []xenaauth.Reason{xenaauth.ReasonSignature, xenaauth.ReasonAlgorithm},
 					harness.ReasonOf(t, a.Validator, c.signer.JWT(t, header, claims)))
-				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims)) // the other key of the set still verifies tokens
+				// the other key of the set still verifies its tokens
+				a.Passes(t, good.JWT(t, map[string]any{"alg": "ES256", "kid": "good"}, claims))
 			})
 		})
 	}
 }
 
-// zeroInFront returns an encoded number of a JWK with an additional zero octet at the start.
+// zeroInFront returns an encoded number of a JWK to which it has added a zero octet in front.
 func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	t.Helper()
 	number, err := base64.RawURLEncoding.DecodeString(s.JWK(nil)[member].(string))

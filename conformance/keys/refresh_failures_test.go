@@ -131,7 +131,9 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 			harness.FakeTime(t, func(t *testing.T) {
 				issuer := harness.NewIssuer()
 				logged := new(harness.LogRecorder)
-				cfg := issuer.HybridConfig() // with introspection, each request needs the metadata and not only the key set
+				// if introspection is configured, each request needs the metadata as well as the
+				// key set
+				cfg := issuer.HybridConfig()
 				cfg.Logger = slog.New(logged)
 				v := harness.NewValidator(t, cfg)
 				what, _, _ := strings.Cut(name, ":")
@@ -145,7 +147,7 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				issuer.Fail(c.endpoint, c.fault)
 				time.Sleep(14 * time.Minute)
 				fetched := issuer.Calls(c.endpoint)
-				for range 200 { // one request every half second, for 100 seconds
+				for range 200 { // the loop sends one request every half second, for 100 seconds
 					harness.ValidateNewToken(t, v, issuer)
 					require.Empty(t, harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{})))
 					time.Sleep(500 * time.Millisecond)
@@ -154,7 +156,8 @@ func TestRefreshRefusesAndKeepsTheLastGood(t *testing.T) {
 				tries := issuer.Calls(c.endpoint) - fetched
 				most := 50
 				if strings.HasSuffix(name, "slow") {
-					most = 110 // if a call gets no response, the library sends it again after a second
+					// if a call gets no response, the library sends the call again after a second
+					most = 110
 				}
 				require.True(t, tries > 1 && tries <= most, "%d: it is tried again, and not by each request", tries)
 				require.Contains(t, status().LastError, c.why)
@@ -279,7 +282,7 @@ func (e endlessBody) Read(p []byte) (int, error) {
 	}
 	*e.read += len(p)
 	if *e.read > 16<<20 {
-		return 0, io.ErrUnexpectedEOF // a bound, so that a failed test ends
+		return 0, io.ErrUnexpectedEOF // this limit ends a test that has failed
 	}
 	return len(p), nil
 }

@@ -77,7 +77,9 @@ func TestRefreshAheadOfExpiry(t *testing.T) {
 					before := time.Now()
 					harness.ValidateNewToken(t, v, issuer)
 					require.Equal(t, before, time.Now(), "no request may wait for a refresh")
-					time.Sleep(5 * time.Second) // the metadata are fetched first and the key set after them; each fetch takes nearly a second
+					// first the metadata are fetched, and then the key set; each of the two fetches
+					// takes nearly a second
+					time.Sleep(5 * time.Second)
 					require.Equal(t, n+1, issuer.Calls(xenaauthtest.JWKS), "due")
 					require.Less(t, v.Status().JWKS.Age, 10*time.Second)
 				}
@@ -111,8 +113,8 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 // etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
 type etagIssuer struct {
 	fresh, unchanged int
-	asked            []http.Header // the header fields of requests for the key set
-	cacheControl     string        // the header fields of a 304 response
+	asked            []http.Header // the header fields of the requests for the key set
+	cacheControl     string        // the header fields of a response with status 304
 }
 
 func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {

@@ -50,7 +50,8 @@ func TestManyKeysWithOneKid(t *testing.T) {
 			}
 			forged, inUse := token(harness.NewSigner(t, "x")), signers[8:]
 			for range 3 {
-				for range 100 { // uses up the signature checks that are allowed in this second
+				// these tokens use up the signature checks that are allowed in this second
+				for range 100 {
 					a.Get(t, forged)
 				}
 				a.Get(t, forged).IsRefusal(t, xenaauth.ReasonUnavailable)
@@ -59,7 +60,8 @@ func TestManyKeysWithOneKid(t *testing.T) {
 				}
 				a.Get(t, token(signers[0])).IsRefusal(t, xenaauth.ReasonUnavailable)
 				time.Sleep(10 * time.Second)
-				a.Refuses(t, forged, xenaauth.ReasonSignature) // starts a refresh of the key set, which brings the same keys
+				// this token starts a refresh of the key set, which returns the same keys
+				a.Refuses(t, forged, xenaauth.ReasonSignature)
 				time.Sleep(time.Second)
 			}
 			a.Passes(t, token(signers[0]))

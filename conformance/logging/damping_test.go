@@ -35,7 +35,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 					_ = harness.ReasonOf(t, v, issuer.Opaque(xenaauthtest.Token{}))
 					time.Sleep(300 * time.Millisecond)
 				}
-				for range 1000 { // 1000 requests in five minutes
+				for range 1000 { // the loop sends 1000 requests in five minutes
 					ask(faults...)
 				}
 				require.LessOrEqual(t, len(logged.Lines), 12, "%q", logged.Lines)
@@ -45,7 +45,7 @@ func TestLogOfPartialFailure(t *testing.T) {
 					require.Contains(t, logged.Lines[len(logged.Lines)-1], "failures=1", "about a hundred failures in a minute")
 				}
 				before := len(logged.Lines)
-				for range 400 { // 400 requests in two minutes
+				for range 400 { // the loop sends 400 requests in two minutes
 					ask(xenaauthtest.Fault{})
 				}
 				require.LessOrEqual(t, len(logged.Lines)-before, 2, "%q", logged.Lines[before:])

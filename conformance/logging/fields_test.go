@@ -100,7 +100,8 @@ func TestRefusalLogNamesThePath(t *testing.T) {
 		require.Equal(t, tt.path, said[0]["path"], tt.target)
 		require.Equal(t, "GET", said[0]["method"])
 		require.NotContains(t, text, "secret=x")
-		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()}) // a new middleware counts its log lines from zero
+		// each new middleware counts its own log lines from zero
+		m = xenaauth.NewMiddleware(new(harness.ScopeValidator), &xenaauth.Options{Logger: log.Logger()})
 		guard = routes.NewGuard(m, table.Find).Handler(harness.Teapot)
 	}
 	r := httptest.NewRequest("GET", "/verify/"+jwt, nil)
@@ -148,7 +149,9 @@ func TestWaitingRequestsAreCounted(t *testing.T) {
 					seen.all = nil
 					token = issuer.Opaque(xenaauthtest.Token{})
 				}
-				for range 2 { // two rounds: the requests of the first round must not be counted in the second
+				// there are two rounds: the requests of the first round must not be counted in the
+				// second
+				for range 2 {
 					var clients sync.WaitGroup
 					for range requests {
 						clients.Go(func() { _, _ = v.Validate(t.Context(), token) })

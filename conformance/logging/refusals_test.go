@@ -108,7 +108,8 @@ func TestRefusalLogOfUnknownKey(t *testing.T) {
 		`kid "other" is not among the 1 usable keys of the issuer`: {"kid": "other", "x5t": nil},
 		`x5t "other" is not among the 1 usable keys of the issuer`: {"kid": nil, "x5t": "other"},
 	} {
-		synctest.Test(t, func(t *testing.T) { // the next fetch of the keys is allowed after a second
+		// after a second, the next fetch of the keys is allowed
+		synctest.Test(t, func(t *testing.T) {
 			log := new(harness.JSONLog)
 			cfg := issuer.Config()
 			cfg.Logger = log.Logger()
@@ -273,7 +274,7 @@ func TestRefusalLogIsBounded(t *testing.T) {
 		require.NotContains(t, said[3], "only_counted_until")
 
 		time.Sleep(time.Minute)
-		harness.Send(h, t.Context(), "GET", "") // a refusal for another reason
+		harness.Send(h, t.Context(), "GET", "") // this request is refused for another reason
 		said = log.Take(t)
 		require.Len(t, said, 3)
 		counts := make(map[any]any)

@@ -63,7 +63,7 @@ func TestT1_CertificateOfTheConnection(t *testing.T) {
 		bound := token(xenaauthtest.Token{BoundTo: owner})
 		owner.Token, thief.Token = bound, bound
 		hers, his := connect(owner, server), connect(thief, server)
-		for range 2 { // the second time, both TLS sessions are resumed
+		for range 2 { // in the second round, both TLS sessions are resumed
 			res, err := hers.Get(server.URL)
 			require.NoError(t, err, name)
 			require.Equal(t, 418, res.StatusCode, name)
@@ -76,7 +76,7 @@ func TestT1_CertificateOfTheConnection(t *testing.T) {
 		r, err := http.NewRequest(http.MethodGet, server.URL, nil)
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+bound)
-		res, err := server.Client().Do(r) // without a certificate
+		res, err := server.Client().Do(r) // this client has no certificate
 		require.NoError(t, err, name)
 		require.Equal(t, 401, res.StatusCode, name)
 		require.Equal(t, []string{unconfirmed}, res.Header.Values("WWW-Authenticate"), name)

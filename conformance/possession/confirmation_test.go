@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// Each case tests a rule: which members of cnf a proof must confirm, and which scheme the
-// credentials must have.
+// Each case tests one rule. The rules say which members of cnf a proof must confirm, and which
+// scheme the credentials must have.
 func TestConfirmation(t *testing.T) {
 	type object = map[string]any
 	for name, tt := range map[string]struct {

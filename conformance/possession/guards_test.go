@@ -72,7 +72,8 @@ func TestBorrowedContextNeedsProof(t *testing.T) {
 		for _, authorization := range []string{"Key " + stolen, "Bearer " + token, "key " + token, ""} {
 			codes = append(codes, send(inner, request(authorization).WithContext(r.Context())).Code)
 		}
-		_, err := s.validator.Validate(r.Context(), stolen) // this call does not come from a middleware, so the bound token is refused
+		// this call of Validate does not come from a middleware, so the bound token is refused
+		_, err := s.validator.Validate(r.Context(), stolen)
 		require.ErrorAs(t, err, new(*xenaauth.Error))
 	}))
 	require.Equal(t, 200, send(outer, request("Key "+token, "Proof", "k")).Code)

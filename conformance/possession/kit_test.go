@@ -20,9 +20,9 @@ import (
 type fieldProof struct {
 	scheme, member, field string
 	params                map[string]string
-	err                   error // if set, each call of Confirm returns it
+	err                   error // if this error is set, each call of Confirm returns it
 	used                  map[string]bool
-	calls                 []string // the token of each call of Confirm
+	calls                 []string // the tokens that the calls of Confirm received
 }
 
 func newKeyProof() *fieldProof {

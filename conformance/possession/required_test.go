@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The errors in the challenges of a route that requires a bound token.
+// These are the errors in the challenges of a route that requires a bound token.
 const (
 	unboundError = `error="invalid_token", error_description="This resource needs an access token that is bound to a key."`
 	unshownError = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
@@ -104,7 +104,7 @@ func TestBoundTokenAndScopes(t *testing.T) {
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, []string{`Key realm="xena", ` + unboundError + `, scope="pay"`}, w.Header()["Www-Authenticate"])
 	require.Contains(t, w.Body.String(), `"reason":"confirmation"`)
-	// A bound token without the scope learns of the scope by the scheme of its proof.
+	// If a bound token lacks the scope, the challenge of the proof's scheme names the scope.
 	w = send(h, request("Key "+s.token(map[string]any{"key": "k"}), "Proof", "k"))
 	require.Equal(t, 403, w.Code)
 	require.Len(t, w.Header()["Www-Authenticate"], 1)

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// Each case is a way in which a proof fails, and the response to the client.
+// Each case describes a way in which a proof can fail, and the response that the client gets.
 func TestProofErrors(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err    error
@@ -102,7 +102,7 @@ func TestRespond(t *testing.T) {
 // If Confirm of a proof panics, the request does not pass.
 func TestPanickingProof(t *testing.T) {
 	proof := newKeyProof()
-	proof.used = nil // a write to this nil map panics
+	proof.used = nil // the write to this nil map panics
 	s := start(t, nil, proof)
 	w := httptest.NewRecorder()
 	require.Panics(t, func() {

@@ -170,7 +170,8 @@ func TestRevokeTwiceIsOnce(t *testing.T) {
 		token := issuer.JWT(xenaauthtest.Token{Subject: "U1"})
 		now := time.Now()
 		before := now.Add(time.Minute)
-		for _, seconds := range []int{10, 20, 10, 15} { // if a revocation is repeated, the latest end counts
+		// if a revocation is repeated, the latest of its ends counts
+		for _, seconds := range []int{10, 20, 10, 15} {
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", Until: now.Add(time.Duration(seconds) * time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before, Until: now.Add(time.Second)})
 			harness.Revoke(t, v, xenaauth.Revocation{Subject: "U1", IssuedBefore: before.In(time.FixedZone("", 3600)), Until: now.Add(time.Second)})
@@ -203,7 +204,8 @@ func TestRevocationsAreBounded(t *testing.T) {
 		require.Equal(t, 100_000, v.Status().Revocations)
 		require.Empty(t, harness.ReasonOf(t, v, more), "the revocation beyond the bound must not be in force")
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, first), "the older revocations must stay in force")
-		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until}) // this revocation is stored already, so it needs no more room
+		// this revocation is in the set already, so it needs no more room
+		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "J0", Until: until})
 		time.Sleep(time.Minute)
 		harness.Revoke(t, v, xenaauth.Revocation{TokenID: "more"})
 		require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, more))
@@ -290,7 +292,7 @@ func TestRevocationBus(t *testing.T) {
 		harness.Revoke(t, one, xenaauth.Revocation{Subject: "U1"})
 		harness.Revoke(t, one, xenaauth.Revocation{IssuedBefore: time.Now().Add(-time.Hour + 123)})
 		synctest.Wait()
-		three := follow() // a subscriber that comes later gets all messages too
+		three := follow() // a subscriber that comes later also gets all messages
 		for _, v := range []*xenaauth.Validator{one, two, three} {
 			require.Equal(t, xenaauth.ReasonRevoked, harness.ReasonOf(t, v, token))
 			require.Empty(t, harness.ReasonOf(t, v, other))
@@ -300,7 +302,8 @@ func TestRevocationBus(t *testing.T) {
 		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the message must have the end of the revocation")
 
 		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
-			require.NoError(t, bus.Publish(ctx, r)) // the messages contain invalid and expired revocations, which are ignored
+			// some of the messages are invalid or expired revocations, which are ignored
+			require.NoError(t, bus.Publish(ctx, r))
 		}
 		synctest.Wait()
 		require.Equal(t, 2, two.Status().Revocations)

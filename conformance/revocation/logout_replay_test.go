@@ -37,7 +37,8 @@ func TestLogoutReplay(t *testing.T) {
 		require.Equal(t, 1, v.Status().Revocations)
 		status, reason = harness.Logout(t, h, issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"jti": "L2"})))
 		require.Equal(t, 200, status, reason)
-		time.Sleep(5*time.Minute + 29*time.Second - 1) // exp is over, but not by more than the clock skew, so the token is still valid
+		// exp is over, but by less than the clock skew, so the token is still valid
+		time.Sleep(5*time.Minute + 29*time.Second - 1)
 		_, reason = harness.Logout(t, h, token)
 		require.Equal(t, xenaauth.ReasonRevoked, reason)
 		time.Sleep(time.Nanosecond)
@@ -72,7 +73,9 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				for ready.Add(1); ready.Load() < senders; { // all senders start together: a loop is more exact than a channel
+				// this loop makes all senders start at the same moment; a channel would be less
+				// exact
+				for ready.Add(1); ready.Load() < senders; {
 					runtime.Gosched()
 				}
 				switch status, _ := harness.Logout(t, h, token); status {

@@ -22,7 +22,7 @@ import (
 // brokenStore is a replay store that fails until the test repairs it.
 type brokenStore struct {
 	replay.Store
-	fail  func() error // nil if the store works
+	fail  func() error // fail is nil while the store works
 	calls int
 }
 
@@ -31,7 +31,7 @@ func (s *brokenStore) Use(
 ) (bool, error) {
 	s.calls++
 	if s.fail != nil {
-		return true, s.fail() // the first result has no meaning
+		return true, s.fail() // if the error is not nil, the first result has no meaning
 	}
 	return s.Store.Use(ctx, owner, id, until)
 }
@@ -57,7 +57,7 @@ func TestLogoutIsAcceptedOnceInAFleet(t *testing.T) {
 	})
 }
 
-// Two issuers may choose the same jti.
+// If two issuers choose the same jti, the logout tokens of both are accepted.
 func TestLogoutsOfTwoIssuersShareAStore(t *testing.T) {
 	t.Parallel()
 	store := replay.NewLocal(replay.Options{})
@@ -115,7 +115,8 @@ func TestLogoutWhileTheReplayStoreFails(t *testing.T) {
 	}
 }
 
-// If the sender of a logout token does not wait for the response, this is no failure of the store.
+// If the sender of a logout token does not wait for the response, this does not count as a failure
+// of the store.
 func TestLogoutThatIsCanceledIsNoFailureOfTheStore(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {
@@ -136,7 +137,7 @@ func TestLogoutThatIsCanceledIsNoFailureOfTheStore(t *testing.T) {
 	})
 }
 
-// Anybody can send logout tokens. Only those that the issuer has signed reach the store.
+// Any client can send logout tokens. Only tokens that the issuer has signed may reach the store.
 func TestLogoutTokensOfStrangersDoNotReachTheStore(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -27,7 +27,7 @@ func TestUserRevocation(t *testing.T) {
 		name             string
 		of               claims
 		refused, allowed []claims
-		later            claims // a token of the same login that is issued a minute later
+		later            claims // the issuer issues this token a minute later for the same login
 		laterRefused     bool
 	}{
 		{"a session", login, []claims{

@@ -99,7 +99,8 @@ func TestRevokeMatches(t *testing.T) {
 			t.Run(c.name+"/"+form.name, func(t *testing.T) {
 				t.Parallel()
 				cfg := issuer.HybridConfig()
-				cfg.AllowAnyLifetime = true // without this setting, a JWT without iat and nbf is refused
+				// if AllowAnyLifetime is not set, a JWT without iat and nbf is refused
+				cfg.AllowAnyLifetime = true
 				v := harness.NewValidator(t, cfg)
 				token := form.mint(issuer, xenaauthtest.Token{Claims: merged(all, c.changes), Lifetime: 30 * time.Minute})
 				// The token in the variable other has different values for all claims that a

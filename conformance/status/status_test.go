@@ -93,12 +93,13 @@ func TestWarmFails(t *testing.T) {
 		require.Zero(t, v.Status().JWKS.LastSuccess)
 		require.Equal(t, 503, statusResponse(t, v).Code)
 		issuer.Heal()
-		time.Sleep(9 * time.Second) // the time in the issuer's Retry-After field
+		time.Sleep(9 * time.Second) // this is the time that the issuer has sent in Retry-After
 		require.NoError(t, v.Warm(t.Context()))
 		require.Empty(t, v.Status().JWKS.LastError)
 
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": issuer.URL() + "/.well-known/openid-configuration/jwks"}))
-		warm(harness.NewValidator(t, issuer.HybridConfig())) // the metadata name no introspection endpoint
+		// these metadata do not name an introspection endpoint
+		warm(harness.NewValidator(t, issuer.HybridConfig()))
 		require.NoError(t, harness.NewValidator(t, issuer.Config()).Warm(t.Context()))
 		cfg := issuer.HybridConfig()
 		cfg.Introspection.Endpoint = issuer.URL() + "/connect/introspect"
@@ -136,8 +137,8 @@ func TestStatusAfterFailure(t *testing.T) {
 		require.Empty(t, v.Status().JWKS.LastError)
 		require.Empty(t, v.Status().Metadata.LastError)
 
-		// The error about a host that DNS does not know contains the name of the host. The status
-		// does not show the name.
+		// If DNS does not know a host, the error contains the name of the host. The status must not
+		// show this name.
 		issuer.SetMetadata(harness.JSON(t, map[string]any{"issuer": issuer.URL(), "jwks_uri": "https://elsewhere.example/jwks"}))
 		other := harness.NewValidator(t, issuer.Config())
 		require.Error(t, other.Warm(t.Context()))
@@ -145,7 +146,7 @@ func TestStatusAfterFailure(t *testing.T) {
 	})
 }
 
-// The errors of an HTTP client contain addresses. The status shows none of them.
+// The errors of an HTTP client contain addresses. The status must not show them.
 func TestStatusShowsNoAddress(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -287,7 +288,7 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		harness.ValidateNewToken(t, v, issuer)
-		synctest.Wait() // after this, the refresh that the request started has ended
+		synctest.Wait() // by this time, the refresh that the request started has ended
 		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()
