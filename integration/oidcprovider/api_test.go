@@ -1,0 +1,139 @@
+package oidcprovider_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/mtls"
+)
+
+const (
+	secret = "a secret that the tests share with the issuer"
+
+	// The names of the API at the issuer. Tokens for the second one are opaque.
+	jwtResource    = "https://api.example/jwt"
+	opaqueResource = "https://api.example/opaque"
+)
+
+// api is an API that accepts DPoP proofs and client certificates. It requires one of them.
+type api struct {
+	server *httptest.Server
+	logout http.Handler
+}
+
+// startAPI starts an API. It must be connected with an issuer before it gets requests.
+func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byte)) {
+	t.Helper()
+	mux := http.NewServeMux()
+	a = &api{server: httptest.NewUnstartedServer(mux)}
+	parent := authority()
+	a.server.TLS = &tls.Config{
+		Certificates: []tls.Certificate{sign(&parent, "api")}, ClientAuth: tls.RequestClientCert,
+	}
+	a.server.StartTLS()
+	t.Cleanup(a.server.Close)
+	return a, func(issuer string, nonces ...[]byte) {
+		t.Helper()
+		v, err := xenaauth.NewValidator(xenaauth.Config{
+			Issuer:            issuer,
+			Audiences:         []string{"testapi"},
+			Profile:           xenaauth.ProfileRFC9068,
+			AllowClientTokens: true, // for the client credentials grant
+			Introspection:     &xenaauth.Introspection{ClientID: "api", ClientSecret: secret},
+			HTTPClient:        client(nil),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		proof, err := dpop.New(dpop.Config{PublicOrigins: []string{a.server.URL}, NonceSecrets: nonces})
+		if err != nil {
+			t.Fatal(err)
+		}
+		certificate, err := mtls.New(mtls.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		auth := xenaauth.NewMiddleware(v, &xenaauth.Options{
+			Proofs: []xenaauth.Proof{proof, certificate}, RequireProof: true,
+		})
+		mux.Handle("/", auth.Require(xenaauth.AllScopes("read"))(http.HandlerFunc(whoami)))
+		mux.Handle("/backchannel-logout", v.LogoutHandler("app"))
+	}
+}
+
+// whoami responds with what the API knows about the client.
+func whoami(w http.ResponseWriter, r *http.Request) {
+	user, _ := xenaauth.UserFromContext(r.Context())
+	var cnf struct {
+		Key         string `json:"jkt"`
+		Certificate string `json:"x5t#S256"`
+	}
+	_ = user.Claim("cnf", &cnf)
+	_ = json.NewEncoder(w).Encode(map[string]string{
+		"subject": user.Subject(), "client": user.ClientID(), "key": cnf.Key, "certificate": cnf.Certificate,
+	})
+}
+
+// client returns a client that trusts the authority, and shows a certificate if there is one.
+func client(certificate *tls.Certificate) *http.Client {
+	config := &tls.Config{RootCAs: pool()}
+	if certificate != nil {
+		config.Certificates = []tls.Certificate{*certificate}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
+}
+
+// seen is what a client saw of a response.
+type seen struct {
+	Status    int
+	Challenge string
+	Nonce     string   // the field DPoP-Nonce
+	Reason    string   // in the problem details of a refusal
+	Requests  int      // how many requests the client sent
+	Schemes   []string // the schemes of the challenges, as the client parsed them
+
+	// What the API found out. These fields are empty if the request was refused.
+	Subject, Client, Key, Certificate string
+}
+
+// results is what client.mjs prints.
+type results struct {
+	Type       string // token_type
+	Thumbprint string // of the client's key, as jose computes it
+	Bound      string // cnf.jkt of the access token, if this is a JWT
+	First      seen   // a GET with query and fragment
+	Second     seen   // a POST
+	Refreshed  seen   // a GET with the token that the client got for its refresh token
+	LoggedOut  seen   // a GET after the user has logged out at the issuer
+	Misuse     map[string]seen
+}
+
+// read sends a request with a token to the API.
+func (a *api) read(t *testing.T, c *http.Client, token string) (s seen) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+token)
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(body, &s); err != nil {
+		t.Fatalf("%v: %s", err, body)
+	}
+	s.Status, s.Challenge = resp.StatusCode, resp.Header.Get("WWW-Authenticate")
+	return s
+}

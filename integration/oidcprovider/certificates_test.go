@@ -1,0 +1,86 @@
+package oidcprovider_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// authority signs the certificates of the issuer and the API.
+var authority = sync.OnceValue(func() tls.Certificate { return sign(nil, "authority") })
+
+// sign makes a certificate with a new key. If parent is nil, the certificate signs itself, and may
+// sign others.
+func sign(parent *tls.Certificate, name string) tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true,
+		IsCA: parent == nil, KeyUsage: x509.KeyUsageDigitalSignature,
+	}
+	signer, issuer := any(key), template
+	if parent == nil {
+		template.KeyUsage |= x509.KeyUsageCertSign
+	} else {
+		signer, issuer = parent.PrivateKey, parent.Leaf
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
+	if err != nil {
+		panic(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+}
+
+// pool returns the authority as the trusted root of clients.
+func pool() *x509.CertPool {
+	roots := x509.NewCertPool()
+	roots.AddCert(authority().Leaf)
+	return roots
+}
+
+// paths are the files that Node.js reads.
+type paths struct{ authority, certificate, key string }
+
+// files writes the certificates of the authority and of the issuer, and the key of the issuer.
+func files(t *testing.T) paths {
+	t.Helper()
+	parent := authority()
+	issuer := sign(&parent, "issuer")
+	key, err := x509.MarshalPKCS8PrivateKey(issuer.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(folder, name)
+		text := pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	return paths{
+		authority:   write("authority.pem", "CERTIFICATE", parent.Certificate[0]),
+		certificate: write("issuer.pem", "CERTIFICATE", issuer.Certificate[0]),
+		key:         write("issuer.key", "PRIVATE KEY", key),
+	}
+}

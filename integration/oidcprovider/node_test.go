@@ -1,0 +1,148 @@
+package oidcprovider_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// scripts is the folder with the programs of testdata and the packages that they import. It is not
+// inside the repository, whose tests read every folder.
+var scripts struct {
+	sync.Once
+	folder string
+	err    error
+}
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // xenaauth logs the refusals that the tests cause
+	code := m.Run()
+	if scripts.folder != "" {
+		_ = os.RemoveAll(scripts.folder)
+	}
+	os.Exit(code)
+}
+
+// install returns the folder of the scripts. If node or npm is missing, or if the packages can't be
+// fetched, the test is skipped; in CI it fails.
+func install(t *testing.T) string {
+	t.Helper()
+	scripts.Do(func() {
+		for _, program := range []string{"node", "npm"} {
+			if _, scripts.err = exec.LookPath(program); scripts.err != nil {
+				return
+			}
+		}
+		if scripts.folder, scripts.err = os.MkdirTemp("", "oidcprovider"); scripts.err != nil {
+			return
+		}
+		if scripts.err = os.CopyFS(scripts.folder, os.DirFS("testdata")); scripts.err != nil {
+			return
+		}
+		// The lock file has the hash of each package. No script of a package runs.
+		npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+		npm.Dir = scripts.folder
+		if out, err := npm.CombinedOutput(); err != nil {
+			scripts.err = fmt.Errorf("npm ci: %w\n%s", err, out)
+		}
+	})
+	if scripts.err != nil && os.Getenv("CI") != "" {
+		t.Fatalf("CI has to run these tests: %v", scripts.err)
+	}
+	if scripts.err != nil {
+		t.Skip(scripts.err)
+	}
+	return scripts.folder
+}
+
+// node returns a command that runs a script with settings. The script trusts the certificates that
+// the authority in a file has signed.
+func node(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
+	t.Helper()
+	folder := install(t)
+	text, err := json.Marshal(settings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", filepath.Join(folder, script), string(text))
+	cmd.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+authority, "NODE_NO_WARNINGS=1")
+	return cmd
+}
+
+// startIssuer starts oidc-provider and returns its URL. It sends logout tokens to the URL logout.
+func startIssuer(t *testing.T, logout string) string {
+	t.Helper()
+	f := files(t)
+	cmd := node(t, "issuer.mjs", f.authority, map[string]any{
+		"key": f.key, "certificate": f.certificate, "secret": secret, "logout": logout,
+	})
+	input, err := cmd.StdinPipe() // the issuer ends when this pipe is closed
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var errors lockedBuffer
+	cmd.Stderr = &errors
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = input.Close()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the issuer said: %s", errors.String())
+		}
+	})
+	lines := bufio.NewReader(output)
+	port, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatalf("the issuer did not start: %v\n%s", err, errors.String())
+	}
+	go func() { _, _ = io.Copy(io.Discard, lines) }()
+	return "https://127.0.0.1:" + strings.TrimSpace(port)
+}
+
+// runClient runs the client until its end, and returns what it saw.
+func runClient(t *testing.T, settings map[string]any) (r results) {
+	t.Helper()
+	cmd := node(t, "client.mjs", files(t).authority, settings)
+	var errors bytes.Buffer
+	cmd.Stderr = &errors
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("the client failed: %v\n%s", err, errors.String())
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return r
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
