@@ -66,6 +66,10 @@ var (
 //	XENA_INTROSPECTION_MAX_CONCURRENT      Introspection.MaxConcurrent
 //	XENA_INTROSPECTION_STALE_IF_ERROR      Introspection.StaleIfError
 //
+// [dpop.FromEnv] reads XENA_DPOP and XENA_PUBLIC_ORIGINS. If XENA_DPOP asks for proofs, and the
+// program does not contain package dpop, ConfigFromEnv returns an error: the variable would have no
+// effect.
+//
 // Lists are separated by commas or spaces. Durations are written as [time.ParseDuration] reads
 // them, for example 90s or 1h30m. Switches are true or false. A variable that is empty counts as
 // not set, and its field keeps its zero value. 0 is an error if the zero value of the field means a
@@ -73,6 +77,8 @@ var (
 //
 // The error names every variable that cannot be used, and does not show its value. Call
 // [Config.Validate] to check the whole configuration.
+//
+// [dpop.FromEnv]: https://pkg.go.dev/github.com/xenaauth/xenaauth/dpop#FromEnv
 func ConfigFromEnv() (Config, error) {
 	e := environment{envvar.NewReader("xenaauth", os.Getenv)}
 	c := Config{
@@ -102,6 +108,7 @@ func ConfigFromEnv() (Config, error) {
 	}
 	e.claimNames(c)
 	c.Introspection = e.introspection()
+	e.CheckSupported("XENA_DPOP", "off", "the program does not call dpop.FromEnv")
 	return c, e.Err()
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
+func init() { envvar.Support("XENA_DPOP") } // otherwise ConfigFromEnv would refuse this variable
+
 // FromEnv changes opts as the environment says:
 //
 //	XENA_DPOP            off, accepted or required; off is the default

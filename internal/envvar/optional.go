@@ -1,0 +1,16 @@
+package envvar
+
+// supported contains the variables that an optional package of this program reads.
+var supported = make(map[string]bool)
+
+// Support records that a package of this program reads the variable name. An optional package calls
+// Support in an init function.
+func Support(name string) { supported[name] = true }
+
+// CheckSupported adds an error if the variable name is set to a value other than off, and no package
+// of this program reads it. missing says what the program lacks.
+func (r *Reader) CheckSupported(name, off, missing string) {
+	if value := r.Text(name); value != "" && value != off && !supported[name] {
+		r.Wrong(name, "is set, but has no effect: %s", missing)
+	}
+}
