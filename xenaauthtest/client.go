@@ -45,7 +45,9 @@ type Client struct {
 
 	mu     sync.Mutex
 	nonces map[string]string // by origin
-	dialer http.RoundTripper // the copy of Transport that has the certificate
+	dialer http.RoundTripper // the copy of original that has the certificate
+	// original is the Transport from which dialer was made.
+	original http.RoundTripper
 }
 
 // Thumbprint returns the thumbprint of the key of the client: the value of jkt or x5t#S256 in the
@@ -54,8 +56,11 @@ func (c *Client) Thumbprint() string { return c.thumbprint }
 
 // confirmation returns the claim cnf of a token that is bound to the key of the client.
 func (c *Client) confirmation() map[string]any {
-	if c.key != nil {
+	switch {
+	case c.key != nil:
 		return map[string]any{"jkt": c.thumbprint}
+	case c.certificate.Leaf == nil:
+		panic("xenaauthtest: Token.BoundTo has no key: use NewDPoPClient or NewMTLSClient")
 	}
 	return map[string]any{"x5t#S256": c.thumbprint}
 }
@@ -107,12 +112,12 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	if c.key != nil {
+	if c.certificate.Leaf == nil {
 		return base, nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.dialer == nil {
+	if c.dialer == nil || c.original != base {
 		original, ok := base.(*http.Transport)
 		if !ok {
 			return nil, errors.New("xenaauthtest: Transport of a client with a certificate is not an *http.Transport")
@@ -122,7 +127,7 @@ func (c *Client) transport() (http.RoundTripper, error) {
 			copied.TLSClientConfig = new(tls.Config)
 		}
 		copied.TLSClientConfig.Certificates = []tls.Certificate{c.certificate}
-		c.dialer = copied
+		c.dialer, c.original = copied, base
 	}
 	return c.dialer, nil
 }

@@ -62,14 +62,14 @@ func (k *signingKey) jwk() map[string]any {
 // client. It contains the newest nonce of the URL's origin, and Edit changes it. Proof is for
 // requests that the client does not send itself, such as gRPC calls: there the method is POST and
 // the path is the full name of the gRPC method. Proof panics if target is not an absolute URL, or if
-// the client is a client of [NewMTLSClient].
+// the client is not a client of NewDPoPClient.
 func (c *Client) Proof(method, target string) string {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		panic(fmt.Sprintf("xenaauthtest: %q is not an absolute URL", target))
 	}
 	if c.key == nil {
-		panic("xenaauthtest: a client with a certificate signs no proofs")
+		panic("xenaauthtest: only a client of NewDPoPClient signs proofs")
 	}
 	return c.proof(method, u.Scheme+"://"+u.Host, u.EscapedPath(), c.Token)
 }

@@ -11,7 +11,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"math/big"
 	"net/http"
@@ -264,20 +263,4 @@ func TestMTLSClient(t *testing.T) {
 			client.Handler = nil
 		})
 	}
-}
-
-func Example_dPoP() {
-	client := xenaauthtest.NewDPoPClient(nil)
-	client.Token = xenaauthtest.NewIssuer(nil).JWT(xenaauthtest.Token{BoundTo: client})
-	client.Handler = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		scheme, _, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		fmt.Println(scheme, len(r.Header["Dpop"]))
-	})
-	resp, err := (&http.Client{Transport: client}).Get("https://api.example/orders")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	_ = resp.Body.Close()
-	// Output: DPoP 1
 }

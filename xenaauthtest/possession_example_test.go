@@ -1,0 +1,88 @@
+package xenaauthtest_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/mtls"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// This API requires a DPoP proof. The client has the key, and the thief has only the token.
+func ExampleNewDPoPClient() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	api := guarded(issuer, proof)
+
+	client := xenaauthtest.NewDPoPClient(nil)
+	client.Handler = api
+	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
+	fmt.Println("client:", statusOf(client))
+
+	thief := xenaauthtest.NewDPoPClient(nil)
+	thief.Handler = api
+	thief.Token = client.Token
+	fmt.Println("thief:", statusOf(thief))
+
+	client.Edit = func(header, claims map[string]any) {
+		claims["htm"] = "POST" // but the request is a GET request
+	}
+	fmt.Println("wrong proof:", statusOf(client))
+	// Output:
+	// client: 200 OK
+	// thief: 401 Unauthorized
+	// wrong proof: 401 Unauthorized
+}
+
+// This API requires a client certificate.
+func ExampleNewMTLSClient() {
+	issuer := xenaauthtest.NewIssuer(nil)
+	proof, err := mtls.New(mtls.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	api := guarded(issuer, proof)
+
+	client := xenaauthtest.NewMTLSClient(nil)
+	client.Handler = api
+	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
+	fmt.Println("client:", statusOf(client))
+
+	thief := xenaauthtest.NewMTLSClient(nil)
+	thief.Handler = api
+	thief.Token = client.Token
+	fmt.Println("thief:", statusOf(thief))
+	// Output:
+	// client: 200 OK
+	// thief: 401 Unauthorized
+}
+
+// guarded returns an API that requires the proof.
+func guarded(issuer *xenaauthtest.Issuer, proof xenaauth.Proof) http.Handler {
+	v, err := xenaauth.NewValidator(issuer.Config())
+	if err != nil {
+		panic(err)
+	}
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{
+		Proofs: []xenaauth.Proof{proof}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	return auth.Require(xenaauth.AnyUser())(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+}
+
+// statusOf sends a GET request with the client, and returns the status of its response.
+func statusOf(client *xenaauthtest.Client) string {
+	resp, err := (&http.Client{Transport: client}).Get("https://api.example/orders")
+	if err != nil {
+		return err.Error()
+	}
+	_ = resp.Body.Close()
+	return resp.Status
+}
