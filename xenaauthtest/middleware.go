@@ -2,6 +2,7 @@ package xenaauthtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -73,7 +74,8 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 	t.Run("panicking check", s.testPanickingCheck)
 	t.Run("panicking proof", s.testPanickingProof)
 	t.Run("conduct", s.testConduct)
-	t.Run("proof of possession", s.testPossession)
+	t.Run("DPoP", s.testDPoP)
+	t.Run("mTLS", s.testMTLS)
 	t.Run("wiring", s.testWiring)
 
 	plain := *s
@@ -158,6 +160,25 @@ type mounted struct {
 // start starts a server with the routes. The server stops when the test ends.
 func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
+	m := s.prepare(t, opts, routes)
+	m.server.Start()
+	t.Cleanup(m.server.Close)
+	return m
+}
+
+// startTLS starts a server like start, with TLS. The server asks for client certificates.
+func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
+	t.Helper()
+	m := s.prepare(t, opts, routes)
+	m.server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	m.server.StartTLS()
+	t.Cleanup(m.server.Close)
+	return m
+}
+
+// prepare returns a server with the routes that was not started.
+func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
+	t.Helper()
 	m := &mounted{t: t}
 	opts.Logger = slog.New(slog.DiscardHandler)
 	opts.Event = func(_ context.Context, e xenaauth.Event) {
@@ -184,7 +205,7 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 	if err != nil {
 		t.Fatalf("NewUser: %v", err)
 	}
-	m.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	m.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), outerKey{}, r.Context())
 		if r.Header.Get(plantHeader) != "" {
 			ctx = xenaauth.ContextWithUser(ctx, bob)
@@ -201,7 +222,6 @@ func (s *middlewareSuite) start(t *testing.T, opts xenaauth.Options, routes []Gu
 		}()
 		handler.ServeHTTP(w, r.WithContext(ctx))
 	}))
-	t.Cleanup(m.server.Close)
 	return m
 }
 

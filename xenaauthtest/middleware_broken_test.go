@@ -65,6 +65,18 @@ func byCheck(
 	}
 }
 
+// byRequest returns a guard that is correct except that it checks a changed copy of the request.
+func byRequest(change func(*http.Request)) guardFunc {
+	return func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		guarded := m.Require(rs...)(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			changed := *r
+			change(&changed)
+			guarded.ServeHTTP(w, &changed)
+		})
+	}
+}
+
 func passOn(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 	next.ServeHTTP(w, allowed)
 }
@@ -104,7 +116,7 @@ var brokenGuards = map[string]struct {
 		next.ServeHTTP(w, allowed.WithContext(xenaauth.ContextWithUser(allowed.Context(), user)))
 	}, stop), "users/nested,_validated_once"},
 	"forgets Vary":                 {byCheck(nil, stop), "users/planted_user,_Optional"},
-	"forgets the fields of proofs": {byCheck(nil, stop), "proof_of_possession/bound,_with_the_key"},
+	"forgets the fields of proofs": {byCheck(nil, stop), "DPoP/nonces"},
 	"recovers": {byCheck(func(w http.ResponseWriter, _, allowed *http.Request, next http.Handler) {
 		defer func() { _ = recover() }()
 		next.ServeHTTP(w, allowed)
@@ -155,6 +167,37 @@ var brokenGuards = map[string]struct {
 			next.ServeHTTP(w, allowed)
 		})
 	}, "panicking_proof/bound,_with_the_key"},
+	"loses the certificate": {byRequest(func(r *http.Request) { r.TLS = nil }), "mTLS/accepted,_the_certificate"},
+	"changes the target": {byRequest(func(r *http.Request) {
+		r.RequestURI = "/"
+	}), "DPoP/accepted,_a_proof,_nested_guards"},
+	"checks POST as GET": {byRequest(func(r *http.Request) {
+		r.Method = http.MethodGet
+	}), "DPoP/accepted,_a_proof,_another_method"},
+	"ignores a second proof": {byRequest(func(r *http.Request) {
+		r.Header = r.Header.Clone()
+		r.Header.Set("DPoP", r.Header.Get("DPoP"))
+	}), "DPoP/accepted,_two_proofs"},
+	"checks twice": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		guarded := m.Require(rs...)(next)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = m.Check(r, rs...) // and forgets the request with the confirmed proof
+			guarded.ServeHTTP(w, r)
+		})
+	}, "DPoP/accepted,_a_proof"},
+	"sends one challenge": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
+		m.Require(rs...)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			allowed, err := m.Check(r, rs...)
+			if err != nil {
+				status := m.Challenge(w.Header(), r, err)
+				w.Header().Set("WWW-Authenticate", w.Header().Get("WWW-Authenticate"))
+				w.WriteHeader(status)
+				return
+			}
+			next.ServeHTTP(w, allowed)
+		})
+	}, "DPoP/accepted,_no_token"},
 	"loses the path values": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

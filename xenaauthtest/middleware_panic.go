@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
 )
 
 // testPanickingCheck tests the response to a request if its policy or a hook panics. Other
@@ -69,7 +70,7 @@ func (s *middlewareSuite) testPanickingCheck(t *testing.T) {
 }
 
 // panickingProof is a proof whose Respond panics.
-type panickingProof struct{ keyProof }
+type panickingProof struct{ *dpop.Proof }
 
 func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom") }
 
@@ -77,15 +78,14 @@ func (panickingProof) Respond(http.Header, *http.Request, error) { panic("boom")
 // A request that would pass gets the response of an outage, and its handler does not run.
 func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
-	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{}}}, []Guarded{
+	m := s.startTLS(t, xenaauth.Options{Proofs: []xenaauth.Proof{panickingProof{newProof(t, dpop.Config{})}}}, []Guarded{
 		{Method: http.MethodGet, Path: "/", Require: a, Serve: greet},
 		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
 	})
 	m.swallow = true
-	bound := s.issuer.JWT(Token{
-		Subject: "ann", Scopes: []string{"a"},
-		Claims: map[string]any{"aud": s.issuer.API(), "cnf": map[string]any{"test_key": "k1"}},
-	})
+	client := NewDPoPClient(nil)
+	bound := s.boundToken(client)
+	client.Token = bound
 	for _, c := range []struct {
 		name, path, authorization string
 		status, challenges        int
@@ -94,8 +94,8 @@ func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 		{"bound, as Bearer", "/", "Bearer " + bound, 401, 2},
 		{"no scope", "/", "Bearer " + s.token("b"), 403, 2},
 		{"bad token, Optional", "/optional", "Bearer nonsense", 401, 2},
-		{"bound, with the key", "/", "TestKey " + bound, 503, 0},
-		{"bound, Optional", "/optional", "TestKey " + bound, 503, 0},
+		{"bound, with the key", "/", "DPoP " + bound, 503, 0},
+		{"bound, Optional", "/optional", "DPoP " + bound, 503, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m.during(t)
@@ -107,7 +107,8 @@ func (s *middlewareSuite) testPanickingProof(t *testing.T) {
 			if c.authorization != "" {
 				req.Header.Set("Authorization", c.authorization)
 			}
-			req.Header.Set("X-Test-Key", "k1")
+			req.Host = "api.example"
+			req.Header.Set("DPoP", client.Proof(http.MethodGet, publicOrigin+c.path))
 			resp, err := m.server.Client().Do(req)
 			if err != nil {
 				t.Fatal(err)

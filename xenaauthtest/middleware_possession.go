@@ -1,118 +1,153 @@
 package xenaauthtest
 
 import (
-	"errors"
+	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/xenaauth/xenaauth"
 )
 
-// keyProof is a proof of possession for tests. The header field X-Test-Key contains the key itself,
-// and not a signature.
-type keyProof struct{}
+// publicOrigin is the origin that clients of the tests of possession use. Their requests go to a
+// server on a loopback port, and their Host field names this origin.
+const publicOrigin = "https://api.example"
 
-func (keyProof) Scheme() string            { return "TestKey" }
-func (keyProof) Member() string            { return "test_key" }
-func (keyProof) Params() map[string]string { return map[string]string{"algs": "none"} }
-
-func (keyProof) Confirm(r *http.Request, _, value string) error {
-	switch r.Header.Get("X-Test-Key") {
-	case value:
-		return nil
-	case "outage":
-		return errors.New("the store of 10.0.0.7 is away")
-	}
-	return &xenaauth.Error{
-		Reason: xenaauth.ReasonConfirmation,
-		Params: map[string]string{"error": "invalid_test_key", "error_description": "The key is another."},
-	}
-}
-
-func (keyProof) Respond(h http.Header, r *http.Request, err error) {
-	outcome := "passes"
-	if err != nil {
-		outcome = "refused"
-	}
-	h.Set("X-Test-Nonce", outcome+" "+r.URL.Path)
-}
-
-// testPossession tests the responses of a middleware with a proof of possession. The proof sets
-// header fields in all responses, also if the request passes. A refusal has one challenge for each
-// authentication scheme.
-func (s *middlewareSuite) testPossession(t *testing.T) {
+// boundRoutes returns the routes of the tests of possession.
+func boundRoutes() []Guarded {
 	a := []xenaauth.Requirement{xenaauth.AllScopes("a")}
-	m := s.start(t, xenaauth.Options{Proofs: []xenaauth.Proof{keyProof{}}}, []Guarded{
+	return []Guarded{
 		{Method: http.MethodGet, Path: "/", Require: a, Serve: greet},
+		{Method: http.MethodPost, Path: "/", Require: a, Serve: greet},
 		{Method: http.MethodGet, Path: "/nested", Group: a, Require: a, Serve: greet},
 		{Method: http.MethodGet, Path: "/optional", Optional: true, Serve: greet},
-	})
-	bound := s.issuer.JWT(Token{
-		Subject: "ann", Scopes: []string{"a"},
-		Claims: map[string]any{"aud": s.issuer.API(), "cnf": map[string]any{"test_key": "k1", "unknown": true}},
-	})
-	unbound := s.token("a")
-	const refused = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
-	challenges := func(ofBearer, ofKey string) []string {
-		join := func(parts ...string) string {
-			out := parts[0]
-			for _, p := range parts[1:] {
-				if p != "" {
-					out += ", " + p
-				}
-			}
-			return out
-		}
-		return []string{
-			join(`Bearer realm="xena"`, ofBearer, `scope="a"`),
-			join(`TestKey realm="xena"`, ofKey, `scope="a"`, `algs="none"`),
-		}
+		{Method: http.MethodGet, Path: "/bound", Require: append([]xenaauth.Requirement{xenaauth.BoundToken()}, a...), Serve: greet},
 	}
-	for _, c := range []struct {
-		name, path, authorization, key string
-		status                         int
-		challenges                     []string
-		nonce                          string
-	}{
-		{"bound, with the key", "/", "TestKey " + bound, "k1", 200, nil, "passes /"},
-		{"bound, another case of the scheme", "/", "tESTkEY " + bound, "k1", 200, nil, "passes /"},
-		{"bound, nested", "/nested", "TestKey " + bound, "k1", 200, nil, "passes /nested"},
-		{"bound, Optional", "/optional", "TestKey " + bound, "k1", 200, nil, "passes /optional"},
-		{"not bound", "/", "Bearer " + unbound, "", 200, nil, ""},
-		{"no token", "/", "", "", 401, challenges("", ""), "refused /"},
-		{
-			"bound, another key", "/", "TestKey " + bound, "k2", 401,
-			challenges("", `error="invalid_test_key", error_description="The key is another."`), "refused /",
-		},
-		{"bound, as Bearer", "/", "Bearer " + bound, "k1", 401, challenges(refused, ""), "refused /"},
-		{"not bound, as TestKey", "/", "TestKey " + unbound, "k1", 401, challenges("", refused), "refused /"},
-		{"outage of the proof", "/", "TestKey " + bound, "outage", 503, nil, "refused /"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			m.during(t)
-			m.reset()
-			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, m.server.URL+c.path, nil)
-			if err != nil {
-				t.Fatal(err)
+}
+
+// boundToken returns a token of the user ann with the scope a that is bound to the key of c.
+func (s *middlewareSuite) boundToken(c *Client) string {
+	return s.issuer.JWT(Token{
+		Subject: "ann", Scopes: []string{"a"}, BoundTo: c, Claims: map[string]any{"aud": s.issuer.API()},
+	})
+}
+
+// boundExchange is a request with a proof of possession, and its expected response.
+type boundExchange struct {
+	name    string
+	client  *Client
+	method  string // "" means GET
+	path    string // "" means "/"
+	header  http.Header
+	refusal refusal // the zero value means that the request passes
+	// hasScope means that the token of a refused request has the scope that the route requires, so
+	// the challenge names no scope.
+	hasScope bool
+}
+
+// refusal is the part of a refusal that is special to a reason.
+type refusal struct {
+	reason      xenaauth.Reason
+	code        string // error in the challenge
+	description string // error_description in the challenge, and detail in the body
+}
+
+// runBound sends a request and checks the response. schemes are the schemes that the route offers.
+func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, schemes []string, c boundExchange) {
+	t.Run(name, func(t *testing.T) {
+		m.during(t)
+		m.reset()
+		if c.method == "" {
+			c.method = http.MethodGet
+		}
+		if c.path == "" {
+			c.path = "/"
+		}
+		req, err := http.NewRequestWithContext(t.Context(), c.method, m.server.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = strings.TrimPrefix(publicOrigin, "https://")
+		for field, values := range c.header {
+			req.Header[field] = values
+		}
+		c.client.Transport = m.server.Client().Transport
+		resp, err := c.client.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		body := string(raw)
+		served, events, _ := m.reset()
+		if len(events) != 1 {
+			t.Errorf("%d events, want 1", len(events))
+		}
+		if c.refusal.reason == "" {
+			if resp.StatusCode != http.StatusOK || body != "hello ann" || served != 1 {
+				t.Errorf("status %d %s, the handler ran %d times, want 200", resp.StatusCode, body, served)
 			}
-			if c.authorization != "" {
-				req.Header.Set("Authorization", c.authorization)
-			}
-			req.Header.Set("X-Test-Key", c.key)
-			resp, err := m.server.Client().Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = resp.Body.Close()
-			served, events, _ := m.reset()
-			if resp.StatusCode != c.status || (served == 1) != (c.status == 200) || len(events) != 1 {
-				t.Errorf("status %d, the handler ran %d times, %d events, want %d", resp.StatusCode, served, len(events), c.status)
-			}
-			if got := resp.Header.Values("WWW-Authenticate"); !slices.Equal(got, c.challenges) {
-				t.Errorf("WWW-Authenticate %q\nwant %q", got, c.challenges)
-			}
-			wantField(t, resp.Header, "X-Test-Nonce", c.nonce)
-		})
+			wantField(t, resp.Header, "WWW-Authenticate", "")
+			return
+		}
+		if served != 0 {
+			t.Errorf("the handler ran %d times", served)
+		}
+		scope := "a"
+		if c.path == "/optional" || c.hasScope {
+			scope = ""
+		}
+		c.refusal.answer(scope).compare(t, c.method, resp, body)
+		sent := resp.Request.Header["Authorization"]
+		if want := c.refusal.challenges(scope, sent, schemes); !slices.Equal(resp.Header["Www-Authenticate"], want) {
+			t.Errorf("WWW-Authenticate %q\nwant %q", resp.Header["Www-Authenticate"], want)
+		}
+	})
+}
+
+// answer returns the response without its challenges.
+func (f refusal) answer(scope string) answer {
+	switch f.reason {
+	case xenaauth.ReasonUnavailable:
+		return outage("1")
+	case xenaauth.ReasonMissingToken:
+		a := missing(scope)
+		a.challenge = anyChallenge
+		return a
 	}
+	a := invalid(string(f.reason), f.description)
+	if f.reason == xenaauth.ReasonMalformedRequest {
+		a = malformed()
+	}
+	a.body = strings.Replace(a.body, "invalid_token", f.code, 1)
+	a = a.telling(scope)
+	a.challenge = anyChallenge
+	return a
+}
+
+// challenges returns the challenges of a refusal. The error is in the challenge of the scheme that
+// the request used. If this scheme is unclear or is not offered, the error is in each challenge.
+func (f refusal) challenges(scope string, authorization, schemes []string) []string {
+	used := func(scheme string) bool {
+		return len(authorization) == 1 && strings.HasPrefix(strings.ToLower(authorization[0]), strings.ToLower(scheme)+" ")
+	}
+	var all []string
+	for _, scheme := range schemes {
+		text := scheme + ` realm="xena"`
+		if f.code != "" && (used(scheme) || !slices.ContainsFunc(schemes, used)) {
+			text += `, error="` + f.code + `", error_description="` + f.description + `"`
+		}
+		if scope != "" {
+			text += `, scope="` + scope + `"`
+		}
+		if scheme == "DPoP" {
+			text += `, algs="` + allAlgorithms + `"`
+		}
+		all = append(all, text)
+	}
+	return all
 }
