@@ -24,6 +24,13 @@
 // reasons: Connect reads, decompresses and decodes the message of a unary call before an
 // interceptor runs, and an interceptor can be forgotten for one of several handlers.
 //
+// # Proofs of possession
+//
+// Proofs ([xenaauth.Options]) see the HTTP request of the client, with its TLS connection. The htu
+// of a DPoP proof is the origin of the server with the procedure:
+// https://api.example/invoices.v1.Invoices/Get. Its htm is POST, or GET for a Connect GET request. A
+// nonce for the client is in the header of the response, and in the metadata of the error.
+//
 // # Refusals
 //
 // A refusal has a code of Connect instead of an HTTP status. 401 and 400 become
@@ -40,7 +47,7 @@
 //
 // # Limits
 //
-// A stream is checked when it begins. A handler that keeps a stream open must end it at
+// A stream, and the proof of its client, is checked when it begins. A handler that keeps a stream open must end it at
 // [xenaauth.User.ExpiresAt]. Put a handler that answers CORS preflight requests, or that removes a
 // prefix from paths, around the guard.
 package connectauth

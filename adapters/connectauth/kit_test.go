@@ -71,6 +71,7 @@ type served struct {
 	validator *counter
 	auth      *xenaauth.Middleware
 	server    *httptest.Server
+	client    *http.Client
 	handled   atomic.Int64
 }
 
@@ -122,6 +123,23 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	}
 	s.validator = &counter{next: v}
 	s.auth = xenaauth.NewMiddleware(s.validator, &xenaauth.Options{Logger: slog.New(slog.DiscardHandler)})
+	guard := connectauth.New(s.auth, table(t, rules()...).Find)
+	handler := guard.Handler(guard.Handler(s.mux()))
+	if outer != nil {
+		handler = outer(s.auth)(handler)
+	}
+	s.server = httptest.NewUnstartedServer(handler)
+	s.server.EnableHTTP2 = true
+	// the log of the panic in TestPanic is discarded
+	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.server.StartTLS()
+	t.Cleanup(s.server.Close)
+	s.client = s.server.Client()
+	return s
+}
+
+// mux returns the handlers of the server.
+func (s *served) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
 	for name := range requirements {
@@ -149,18 +167,7 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 			}
 		}))
 	}
-	guard := connectauth.New(s.auth, table(t, rules()...).Find)
-	handler := guard.Handler(guard.Handler(mux))
-	if outer != nil {
-		handler = outer(s.auth)(handler)
-	}
-	s.server = httptest.NewUnstartedServer(handler)
-	s.server.EnableHTTP2 = true
-	// the log of the panic in TestPanic is discarded
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.server.StartTLS()
-	t.Cleanup(s.server.Close)
-	return s
+	return mux
 }
 
 var protocols = map[string][]connect.ClientOption{
@@ -174,7 +181,7 @@ var protocols = map[string][]connect.ClientOption{
 // calls are the two ways to call a procedure: unary and stream.
 var calls = map[string]func(*served, context.Context, string, http.Header, []connect.ClientOption) (string, error){
 	"unary": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
-		client := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure, opts...)
+		client := connect.NewClient[value, value](s.client, s.server.URL+procedure, opts...)
 		request := connect.NewRequest(wrapperspb.String("x"))
 		for name, values := range h {
 			request.Header()[name] = values
@@ -190,7 +197,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	"stream": func(s *served, ctx context.Context, procedure string, h http.Header, opts []connect.ClientOption) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		stream := connect.NewClient[value, value](s.server.Client(), s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
+		stream := connect.NewClient[value, value](s.client, s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
 		defer func() { // this ends the handler, which waits for another message
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()

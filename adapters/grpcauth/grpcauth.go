@@ -26,6 +26,14 @@
 // not a plain host name or address, the request has no host. The request has no body: a decision
 // about the message belongs in the handler.
 //
+// # Proofs of possession
+//
+// Proofs ([xenaauth.Options]) see the same request as policies. A DPoP proof is in the metadata
+// "dpop". Its htm is POST, and its htu is the origin of the server with the full name of the
+// method: https://api.example/invoices.v1.Invoices/Get. A nonce for the client is in the trailer of
+// a refusal, and in the header of a call that passes. A client certificate must come from the TLS
+// credentials of the server ([credentials.NewTLS]).
+//
 // # Refusals
 //
 // A refusal has a code of gRPC instead of an HTTP status. 401 and 400 become
@@ -45,10 +53,11 @@
 //
 // # Limits
 //
-// A stream is checked when it begins. A handler that keeps a stream open must end it at
+// A stream, and the proof of its client, is checked when it begins. A handler that keeps a stream open must end it at
 // [xenaauth.User.ExpiresAt]. gRPC reads the message of a unary call before an interceptor runs.
 // [grpc.MaxRecvMsgSize] limits the size of the message.
 //
+// [credentials.NewTLS]: https://pkg.go.dev/google.golang.org/grpc/credentials#NewTLS
 // [connectauth]: https://pkg.go.dev/github.com/xenaauth/xenaauth/adapters/connectauth
 package grpcauth
 

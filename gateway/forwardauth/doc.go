@@ -45,6 +45,16 @@
 // other fields of the subrequest, without identity fields and without a body. RemoteAddr is the
 // address of the proxy.
 //
+// # Proofs of possession
+//
+// Proofs ([xenaauth.Options]) see the original request. A DPoP proof must name the method and the
+// URL that the client used. The TLS connection of the subrequest is that of the proxy, so a client
+// certificate must be in a header field that the proxy writes (package mtls).
+//
+// A proof may add fields to the response to an allowed request, such as DPoP-Nonce. The proxy must
+// copy them into the response to the client. A refusal reaches the client with its fields.
+// docs/possession.md shows how to configure each proxy.
+//
 // # Dialects
 //
 // nginx treats each refusal except 401 and 403 as an error of the handler. For nginx the handler

@@ -25,14 +25,18 @@ func overConnect(t *testing.T, s *site) sender {
 		return connect.NewResponse(wrapperspb.String(subject(ctx))), nil
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }() // like a middleware that recovers from panics and writes no response
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))
 	}))
+	server.TLS = serverTLS()
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	return func(t *testing.T, in request) response {
-		client := connect.NewClient[value, value](server.Client(), server.URL+in.path)
+		transport := &http.Transport{TLSClientConfig: in.clientTLS()}
+		defer transport.CloseIdleConnections()
+		client := connect.NewClient[value, value](&http.Client{Transport: transport}, server.URL+in.path)
 		r := connect.NewRequest(wrapperspb.String("x"))
 		for name, values := range in.header {
 			r.Header()[name] = values

@@ -184,7 +184,7 @@ func TestDecisions(t *testing.T) {
 				if c.caller == outage {
 					s.issuer.Down()
 				}
-				got := send(t, request{c.path, header})
+				got := send(t, request{path: c.path, header: header})
 				if first == nil {
 					first = &got.decision
 				}

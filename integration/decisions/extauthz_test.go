@@ -1,6 +1,7 @@
 package decisions
 
 import (
+	"encoding/pem"
 	"net/http"
 	"net/url"
 	"strings"
@@ -28,9 +29,12 @@ func overExtAuthz(t *testing.T, s *site) sender {
 					&corev3.HeaderValue{Key: strings.ToLower(name), RawValue: []byte(value)})
 			}
 		}
-		answer, err := service.Check(plant(t.Context()), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-			Request: &authv3.AttributeContext_Request{Http: h},
-		}})
+		attributes := &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}
+		if in.certificate != nil {
+			text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: in.certificate.Leaf.Raw})
+			attributes.Source = &authv3.AttributeContext_Peer{Certificate: url.PathEscape(string(text))}
+		}
+		answer, err := service.Check(plant(t.Context()), &authv3.CheckRequest{Attributes: attributes})
 		fatal(t, err)
 		out := response{decision: decision{code: codes.Code(answer.GetStatus().GetCode())}}
 		if ok := answer.GetOkResponse(); ok != nil {

@@ -10,7 +10,7 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
@@ -23,6 +23,7 @@ import (
 func overGRPC(t *testing.T, s *site) sender {
 	guard := grpcauth.New(s.auth, s.table.Find)
 	server := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.Creds(credentials.NewTLS(serverTLS())),
 		grpc.ChainStreamInterceptor(
 			func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) error {
 				return next(srv, &plantedStream{ss})
@@ -37,18 +38,19 @@ func overGRPC(t *testing.T, s *site) sender {
 	listener := bufconn.Listen(1 << 16)
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
-	conn, err := grpc.NewClient("passthrough:api.example", grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
-	fatal(t, err)
-	t.Cleanup(func() { _ = conn.Close() })
+	dialer := func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }
 	return func(t *testing.T, in request) response {
+		conn, err := grpc.NewClient("passthrough:api.example", grpc.WithContextDialer(dialer),
+			grpc.WithTransportCredentials(credentials.NewTLS(in.clientTLS())))
+		fatal(t, err)
+		defer func() { _ = conn.Close() }()
 		md := make(metadata.MD)
 		for name, values := range in.header {
 			md.Append(name, values...)
 		}
 		var header, trailer metadata.MD
 		user := new(wrapperspb.StringValue)
-		err := conn.Invoke(metadata.NewOutgoingContext(t.Context(), md), in.path, wrapperspb.String("x"), user,
+		err = conn.Invoke(metadata.NewOutgoingContext(t.Context(), md), in.path, wrapperspb.String("x"), user,
 			grpc.Header(&header), grpc.Trailer(&trailer))
 		out := response{header: make(http.Header), decision: decision{
 			allowed: err == nil, user: user.GetValue(), code: status.Code(err),

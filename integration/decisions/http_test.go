@@ -1,6 +1,8 @@
 package decisions
 
 import (
+	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -19,22 +21,33 @@ func overHTTP(_ *testing.T, s *site) sender {
 		func(w http.ResponseWriter, r *http.Request) { w.Header().Set("X-Auth-User", subject(r.Context())) }))
 	return func(t *testing.T, in request) response {
 		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.TLS = new(tls.ConnectionState)
+		if in.certificate != nil {
+			r.TLS.PeerCertificates = append(r.TLS.PeerCertificates, in.certificate.Leaf)
+		}
 		r.URL.Path, r.RequestURI, r.Host, r.Header = in.path, in.path, "api.example", in.header.Clone()
 		return answered(t, guarded, r.WithContext(plant(r.Context())))
 	}
 }
 
+// proxies are the networks of the proxies that send subrequests.
+var proxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
+
 // overForwardAuth sends a subrequest about each request, as Caddy does.
 func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
-		TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		TrustedPeers: proxies,
 	})
 	fatal(t, err)
 	return func(t *testing.T, in request) response {
 		r := httptest.NewRequest(http.MethodGet, "/verify", nil)
-		r.RemoteAddr = "127.0.0.1:40000"
+		r.RemoteAddr = "198.51.100.7:40000"
 		r.Header = in.header.Clone()
+		r.Header.Del("Client-Cert") // the proxy writes this field itself
+		if in.certificate != nil {
+			r.Header.Set("Client-Cert", ":"+base64.StdEncoding.EncodeToString(in.certificate.Leaf.Raw)+":")
+		}
 		r.Header.Set("X-Forwarded-Method", http.MethodPost)
 		r.Header.Set("X-Forwarded-Host", "api.example")
 		r.Header.Set("X-Forwarded-Uri", (&url.URL{Path: in.path}).EscapedPath())

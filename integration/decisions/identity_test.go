@@ -17,7 +17,7 @@ func TestIdentityTooLarge(t *testing.T) {
 			var err error
 			s.identity, err = identity.New(identity.Config{MaxBytes: 66})
 			fatal(t, err)
-			got := protocols[name](t, s)(t, request{path, http.Header{"Authorization": {"Bearer " + s.token("a")}}})
+			got := protocols[name](t, s)(t, request{path: path, header: http.Header{"Authorization": {"Bearer " + s.token("a")}}})
 			if got.status != 403 || got.reason != string(xenaauth.ReasonForbidden) {
 				t.Errorf("%s %s: status %d, %+v", name, path, got.status, got.decision)
 			}

@@ -38,7 +38,7 @@ func TestPanic(t *testing.T) {
 			{"/t.T/Unknown", func(context.Context, xenaauth.Event) { panic("a secret") }},
 		} {
 			s := newSite(t, table, xenaauth.Options{Event: c.event})
-			got := protocol(t, s)(t, request{c.path, http.Header{"Authorization": {"Bearer " + s.token()}}})
+			got := protocol(t, s)(t, request{path: c.path, header: http.Header{"Authorization": {"Bearer " + s.token()}}})
 			if got.allowed || got.code != codes.Unavailable || got.status != 0 && got.status != 503 ||
 				got.retryAfter == "" || got.challenges != "" {
 				t.Errorf("%s %s: status %d, %+v", name, c.path, got.status, got.decision)

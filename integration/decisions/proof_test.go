@@ -85,7 +85,7 @@ func TestProof(t *testing.T) {
 				if c.key != "" {
 					header.Set("X-Test-Key", c.key)
 				}
-				got := protocol(t, s)(t, request{c.path, header})
+				got := protocol(t, s)(t, request{path: c.path, header: header})
 				if got.allowed != (c.status == 200) || got.code != codeOf(c.status) || got.reason != string(c.reason) ||
 					got.status != 0 && got.status != c.status || c.challenges != "" && got.challenges != c.challenges {
 					t.Errorf("%s: status %d, %+v", name, got.status, got.decision)

@@ -2,6 +2,7 @@ package decisions
 
 import (
 	"context"
+	"crypto/tls"
 	"net/http"
 	"sync"
 	"testing"
@@ -61,8 +62,9 @@ func (s *site) take() []xenaauth.Event {
 
 // request is a request of a client to the host api.example.
 type request struct {
-	path   string
-	header http.Header
+	path        string
+	header      http.Header
+	certificate *tls.Certificate // of the client, or nil
 }
 
 // decision is what every protocol can show about a request to the client or to the handler.
@@ -105,6 +107,23 @@ func codeOf(status int) codes.Code {
 		return codes.Unavailable
 	}
 	return codes.Unauthenticated
+}
+
+// serverTLS is the TLS configuration of a server that asks for client certificates.
+func serverTLS() *tls.Config {
+	return &tls.Config{
+		Certificates: []tls.Certificate{xenaauthtest.NewMTLSClient(nil).Certificate()},
+		ClientAuth:   tls.RequestClientCert,
+	}
+}
+
+// clientTLS is the TLS configuration of a client with the certificate of the request.
+func (in request) clientTLS() *tls.Config {
+	c := &tls.Config{InsecureSkipVerify: true} // the server is in this process
+	if in.certificate != nil {
+		c.Certificates = []tls.Certificate{*in.certificate}
+	}
+	return c
 }
 
 // planted is a user that a program around the guard puts into the context of every request. No
