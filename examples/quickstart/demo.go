@@ -8,6 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
@@ -44,13 +45,18 @@ func (d demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	handler := newHandler(v, xenaauth.NewMiddleware(v, nil), memberships{demoUser: {demoCompany}})
+	base := baseURL(l.Addr())
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{base}})
+	if err != nil {
+		return err
+	}
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
+	handler := newHandler(v, auth, memberships{demoUser: {demoCompany}})
 	serving, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- serve(serving, l, handler) }()
 
-	base := baseURL(l.Addr())
 	fmt.Fprintf(d.out, "A protected API, and an identity server of the test kit to issue tokens for it.\n\n")
 	fmt.Fprintf(d.out, "  issuer  %s\n  API     %s\n\n", issuer.URL(), base)
 	rows, err := tour(ctx, base, d.plan(issuer))

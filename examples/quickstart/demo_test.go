@@ -22,6 +22,9 @@ func TestTour(t *testing.T) {
 		for _, p := range places {
 			for _, s := range p.steps {
 				tokens = append(tokens, s.authorization...)
+				if s.client != nil {
+					tokens = append(tokens, "DPoP "+s.client.Token)
+				}
 			}
 		}
 		return places
@@ -40,6 +43,13 @@ func TestTour(t *testing.T) {
 	for line := range strings.Lines(out.String()) {
 		if len(line) > 111 || strings.TrimRight(line, " \n")+"\n" != line {
 			t.Errorf("%d columns, or blanks at the end: %q", len(line)-1, line)
+		}
+	}
+	for _, row := range []string{
+		`ok  JWT, bound +200 +104711`, `ok  the same, without its proof +401 +DPoP error="invalid_dpop_proof", scope="testapi"`,
+	} {
+		if !regexp.MustCompile(`(?m)^` + row + `$`).Match(out.Bytes()) {
+			t.Errorf("no row %q in\n%s", row, &out)
 		}
 	}
 	checked := 0

@@ -8,13 +8,16 @@ import (
 	"log/slog"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
 )
 
 // fromEnv serves the API with the issuer that the environment names. The API also starts while the
 // issuer is down.
 func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
-	if err := errors.Join(err, cfg.Validate()); err != nil { // the error lists all mistakes
+	opts := new(xenaauth.Options)
+	// The error lists all mistakes.
+	if err := errors.Join(err, cfg.Validate(), dpop.FromEnv(opts, dpop.Config{})); err != nil {
 		return err
 	}
 	if cfg.AllowAnyAudience {
@@ -26,14 +29,19 @@ func fromEnv(ctx context.Context, addr string, out, logs io.Writer) error {
 	if err != nil {
 		return err
 	}
-	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: logEvents(cfg.Logger)})
+	opts.Event = logEvents(cfg.Logger)
+	auth := xenaauth.NewMiddleware(v, opts)
 	l, err := listen(ctx, addr, false)
 	if err != nil {
 		return err
 	}
 	base := baseURL(l.Addr())
 	fmt.Fprintf(out, "A protected API, with the issuer of your environment. Ctrl-C stops it.\n\n")
-	fmt.Fprintf(out, "  issuer  %s\n  API     %s\n\n", cfg.Issuer, base)
+	fmt.Fprintf(out, "  issuer  %s\n  API     %s\n", cfg.Issuer, base)
+	for _, proof := range opts.Proofs {
+		fmt.Fprintf(out, "  accepts %v\n", proof)
+	}
+	fmt.Fprintln(out)
 	printRoutes(out)
 	fmt.Fprintf(out, "  curl -i %s/readyz\n", base)
 	fmt.Fprintf(out, "  curl -i %s/Api/User/XenaUserMembership -H \"Authorization: Bearer $TOKEN\"\n\n", base)

@@ -33,7 +33,7 @@ func TestEnvironment(t *testing.T) {
 	expect := func(path, token string, status int, challenge string) *http.Response {
 		t.Helper()
 		response, body := get(t, p.base+path, token)
-		if response.StatusCode != status || abridged(response.Header.Get("WWW-Authenticate")) != challenge {
+		if response.StatusCode != status || abridged(response.Header["Www-Authenticate"]) != challenge {
 			t.Errorf("GET %s: %s, %v\n%s", path, response.Status, response.Header, body)
 		}
 		return response
@@ -181,6 +181,51 @@ func TestEnvironmentOfAnotherIssuer(t *testing.T) {
 	}
 }
 
+// TestEnvironmentRequiresDPoP starts the API for tokens that are bound to a key of the client.
+func TestEnvironmentRequiresDPoP(t *testing.T) {
+	issuer := xenaauthtest.StartIssuer(nil)
+	defer issuer.Close()
+	setenv(t, map[string]string{
+		"XENA_ISSUER":         issuer.URL(),
+		"XENA_AUDIENCE":       issuer.API(),
+		"XENA_DPOP":           "required",
+		"XENA_PUBLIC_ORIGINS": "https://api.example, http://api.example",
+	})
+	p := start(t)
+	client := xenaauthtest.NewDPoPClient(nil)
+	client.Token = issuer.JWT(xenaauthtest.Token{Subject: demoUser, BoundTo: client})
+	for name, c := range map[string]struct {
+		authorization string
+		status        int
+	}{
+		"with a proof":    {"", 200},
+		"not bound":       {"Bearer " + issuer.JWT(xenaauthtest.Token{Subject: demoUser}), 401},
+		"stolen":          {"Bearer " + client.Token, 401},
+		"without a token": {"Bearer", 400},
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.base+"/Api/User/FiscalSetup", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "api.example"
+		if c.authorization != "" {
+			r.Header.Set("Authorization", c.authorization)
+		}
+		response, err := client.RoundTrip(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		challenges := response.Header["Www-Authenticate"]
+		if response.StatusCode != c.status || c.status != 200 && (len(challenges) != 1 || !strings.HasPrefix(challenges[0], "DPoP ")) {
+			t.Errorf("%s: %s, %q, want %d", name, response.Status, challenges, c.status)
+		}
+	}
+	if got := p.stop(); got != exitOK || !strings.Contains(p.stdout.String(), "accepts DPoP proofs for [https://api.example http://api.example]") {
+		t.Errorf("status %d\n%s", got, p.stdout)
+	}
+}
+
 // TestEnvironmentIsWrong sets wrong variables. The error must list each mistake in the variables
 // and in the resulting configuration.
 func TestEnvironmentIsWrong(t *testing.T) {
@@ -188,9 +233,11 @@ func TestEnvironmentIsWrong(t *testing.T) {
 		variables map[string]string
 		want      []string
 	}{
-		"values":       {map[string]string{"XENA_CACHE_SIZE": "many", "XENA_PROFILE": "hunter2"}, []string{"XENA_CACHE_SIZE", "XENA_PROFILE", "Config.Audiences"}},
-		"any audience": {map[string]string{"XENA_ALLOW_ANY_AUDIENCE": "true"}, []string{"XENA_ALLOW_ANY_AUDIENCE"}},
-		"no secret":    {map[string]string{"XENA_AUDIENCE": "a", "XENA_INTROSPECTION_CLIENT_ID": "a"}, []string{"ClientSecret"}},
+		"values":          {map[string]string{"XENA_CACHE_SIZE": "many", "XENA_PROFILE": "hunter2"}, []string{"XENA_CACHE_SIZE", "XENA_PROFILE", "Config.Audiences"}},
+		"any audience":    {map[string]string{"XENA_ALLOW_ANY_AUDIENCE": "true"}, []string{"XENA_ALLOW_ANY_AUDIENCE"}},
+		"no origins":      {map[string]string{"XENA_AUDIENCE": "a", "XENA_DPOP": "required"}, []string{"XENA_PUBLIC_ORIGINS"}},
+		"an unknown word": {map[string]string{"XENA_AUDIENCE": "a", "XENA_DPOP": "hunter2"}, []string{"XENA_DPOP"}},
+		"no secret":       {map[string]string{"XENA_AUDIENCE": "a", "XENA_INTROSPECTION_CLIENT_ID": "a"}, []string{"ClientSecret"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, c.variables)

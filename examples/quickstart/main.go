@@ -6,7 +6,8 @@
 // The program needs no other server: the issuer of the tokens is an identity server of the test
 // kit, in the same process. If XENA_ISSUER is set, the program starts no issuer and makes no tour:
 // the routes accept tokens of the issuer that XENA_ISSUER names. In this case, set XENA_AUDIENCE
-// too; [xenaauth.ConfigFromEnv] lists the other variables.
+// too; [xenaauth.ConfigFromEnv] lists the other variables. With XENA_DPOP, the routes also accept
+// tokens that are bound to a key of the client, or require such tokens: see [dpop.FromEnv].
 //
 // ADDR is the address to listen on. The default is localhost:8080.
 //
@@ -48,6 +49,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	once := flags.Bool("once", false, "exit after the tour, with status 1 unless every answer is as expected")
+	flags.Usage = func() {
+		fmt.Fprint(stderr, "Usage: quickstart [-once]\n\n")
+		flags.PrintDefaults()
+		fmt.Fprint(stderr, environment)
+	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
@@ -65,6 +71,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return status(stderr, fromEnv(ctx, addr, stdout, stderr))
 	}
 }
+
+// environment is the part of the usage text about environment variables.
+const environment = `
+Environment variables:
+  ADDR                 the address to listen on (localhost:8080)
+  XENA_ISSUER          the issuer of the tokens; if not set, the program is its own issuer and makes a tour
+  XENA_AUDIENCE        the name of the API in tokens of XENA_ISSUER
+  XENA_DPOP            tokens that are bound to a key of the client: off, accepted or required (off)
+  XENA_PUBLIC_ORIGINS  the origins in the URLs that clients use, such as https://api.example; needed for XENA_DPOP
+
+The last three are only used with XENA_ISSUER. xenaauth.ConfigFromEnv lists further variables.
+`
 
 // status prints err and returns the exit status of the process.
 func status(stderr io.Writer, err error) int {

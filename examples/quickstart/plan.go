@@ -28,6 +28,8 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	jwt := issuer.JWT(user)
 	expired := issuer.JWT(xenaauthtest.Token{Subject: demoUser, Lifetime: -10 * time.Minute})
 	opaque, unseen := issuer.Opaque(user), issuer.Opaque(user)
+	owner := xenaauthtest.NewDPoPClient(nil) // has the key to which its token is bound
+	owner.Token = issuer.JWT(xenaauthtest.Token{Subject: demoUser, BoundTo: owner})
 
 	open := answer{status: 200}
 	allowed := answer{status: 200, user: demoUser}
@@ -36,6 +38,11 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	}
 	invalid := func(reason xenaauth.Reason) answer {
 		return answer{status: 401, reason: reason, detail: `Bearer error="invalid_token", scope="testapi"`}
+	}
+	unproven := answer{
+		status: 401,
+		reason: xenaauth.ReasonProof,
+		detail: `DPoP error="invalid_dpop_proof", scope="testapi"`,
 	}
 	malformed := answer{
 		status: 400,
@@ -77,6 +84,10 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 				after(func() { issuer.Revoke(opaque) }),
 			call("two Authorization fields", append(bearer(jwt), bearer(jwt)...), malformed),
 			call("a token with spaces in it", bearer("not a token"), malformed),
+		}},
+		{"/Api/User/FiscalSetup", "with a token that is bound to a key of the client (DPoP)", []step{
+			call("JWT, bound", nil, allowed).by(owner),
+			call("the same, without its proof", []string{"DPoP " + owner.Token}, unproven),
 		}},
 		{"/Api/User/Profile", "requires testapi and profile", []step{
 			call("JWT with testapi only", with(testapi), lacking("testapi profile")),

@@ -87,9 +87,14 @@ func TestAbridged(t *testing.T) {
 		{`Bearer realm="xena", scope="a b"`, `Bearer scope="a b"`},
 		{`Bearer realm="xena", error="invalid_token", error_description="No, never."`, `Bearer error="invalid_token"`},
 		{`Bearer realm="xena", error="e", error_description="No, never.", scope="a"`, `Bearer error="e", scope="a"`},
+		{`DPoP realm="xena", error="e", scope="a", algs="ES256 RS256"`, `DPoP error="e", scope="a"`},
 	} {
-		if got := abridged(c.challenge); got != c.want {
+		if got := abridged([]string{c.challenge}); got != c.want {
 			t.Errorf("%s: %s", c.challenge, got)
 		}
+	}
+	two := []string{`Bearer realm="xena"`, `DPoP realm="xena", error="e"`}
+	if got := abridged(two); got != `DPoP error="e"` {
+		t.Errorf("two challenges: %s", got)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
 // place is one path of the tour. The tour sends several requests to this path.
@@ -25,7 +27,8 @@ type step struct {
 	label         string   // what the request contains, in words
 	authorization []string // the lines of the Authorization field, or nil
 	want          answer
-	before        func() // called before the request, unless before is nil
+	before        func()               // called before the request, unless before is nil
+	client        *xenaauthtest.Client // adds a token and its proof to the request, unless client is nil
 }
 
 // call returns a step without a function before its request.
@@ -36,6 +39,12 @@ func call(label string, authorization []string, want answer) step {
 // after returns s with f as the function that runs before the request.
 func (s step) after(event func()) step {
 	s.before = event
+	return s
+}
+
+// by returns s with client as the client that sends the request.
+func (s step) by(client *xenaauthtest.Client) step {
+	s.client = client
 	return s
 }
 
@@ -59,13 +68,18 @@ func (r row) expected() bool { return r.got == r.step.want }
 
 // tour sends the requests of all places to the API at base.
 func tour(ctx context.Context, base string, places []place) ([]row, error) {
-	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
+	transport := new(http.Transport)
+	defer transport.CloseIdleConnections()
 	var rows []row
 	for _, p := range places {
 		for _, s := range p.steps {
 			if s.before != nil {
 				s.before()
+			}
+			client := &http.Client{Timeout: 20 * time.Second, Transport: transport}
+			if s.client != nil {
+				s.client.Transport = transport
+				client.Transport = s.client
 			}
 			got, err := ask(ctx, client, base+p.path, s.authorization)
 			if err != nil {
@@ -103,16 +117,25 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	}
 	_ = json.Unmarshal(body, &said) // responses of public routes need not be JSON
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
-	a.detail = abridged(response.Header.Get("WWW-Authenticate"))
+	a.detail = abridged(response.Header["Www-Authenticate"])
 	if after := response.Header.Get("Retry-After"); after != "" {
 		a.detail = "Retry-After: " + after
 	}
 	return a, nil
 }
 
-// abridged returns a challenge without its realm and description, so that the table is not too
-// wide.
-func abridged(challenge string) string {
-	left := regexp.MustCompile(` (realm|error_description)="[^"]*",?`).ReplaceAllString(challenge, "")
+// abridged returns the first challenge with an error, or the first challenge if none has an error. It
+// leaves out some parameters, so that the table is not too wide.
+func abridged(challenges []string) string {
+	if len(challenges) == 0 {
+		return ""
+	}
+	told := challenges[0]
+	if i := slices.IndexFunc(challenges, hasError); i >= 0 {
+		told = challenges[i]
+	}
+	left := regexp.MustCompile(` (realm|error_description|algs)="[^"]*",?`).ReplaceAllString(told, "")
 	return strings.TrimSuffix(left, ",")
 }
+
+func hasError(challenge string) bool { return strings.Contains(challenge, " error=") }
