@@ -83,6 +83,7 @@ var notFromEnv = map[string]string{
 	"BeforeIssuerCall":    "a function",
 	"IssuerCall":          "a function",
 	"RevocationBus":       "an interface",
+	"Replay":              "an interface",
 	"Introspection.Cache": "an interface",
 }
 
