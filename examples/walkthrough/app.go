@@ -1,7 +1,6 @@
 package main
 
 import (
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"sync/atomic"
@@ -63,7 +62,9 @@ func (a *app) handler() http.Handler {
 	mux.HandleFunc("GET /static/{file}", pages.Static)
 	mux.HandleFunc("GET /callback", a.callback)
 	mux.HandleFunc("GET /loggedout", a.loggedOut)
-	mux.HandleFunc("GET /events", a.events)
+	mux.HandleFunc("GET /events", func(w http.ResponseWriter, r *http.Request) {
+		a.sessions.of(w, r).calls.Stream(w, r, pages.WriteCall)
+	})
 	for path, action := range map[string]func(http.ResponseWriter, *http.Request, *session){
 		"/register": a.register, "/authorize": a.authorize, "/call": a.call, "/hour": a.hour,
 		"/refresh": a.refresh, "/revoke": a.revoke,
@@ -78,7 +79,7 @@ func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) ht
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
 		s := a.sessions.of(w, r)
-		if !s.sentBy(r) {
+		if !same(r.PostFormValue("csrf"), s.csrf) {
 			http.Error(w, "the form is not from a page of this session: reload the page", http.StatusForbidden)
 			return
 		}
@@ -88,11 +89,11 @@ func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) ht
 
 // back ends an action: it shows a page, with a notice or an error.
 func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
+	failure := ""
 	if err != nil {
-		s.say("", err.Error())
-	} else {
-		s.say(notice, "")
+		notice, failure = "", err.Error()
 	}
+	s.change(func(v *state) { v.notice, v.failure = notice, failure })
 	http.Redirect(w, r, path, http.StatusSeeOther)
 }
 
@@ -108,10 +109,9 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.mu.Lock()
-	s.client = &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}
-	s.tokens, s.idToken, s.denied, s.hours = nil, "", "", 0
-	s.mu.Unlock()
+	s.change(func(v *state) { // the tokens of another client are of no use
+		*v = state{client: &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}}
+	})
 	a.back(w, r, s, "/step/1", "The application is registered.", nil)
 }
 
@@ -119,12 +119,10 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 // the logout form: a link on another site can't log the user out.
 func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
-	if subtle.ConstantTimeCompare([]byte(r.URL.Query().Get("state")), []byte(s.leave)) == 0 {
+	if !same(r.URL.Query().Get("state"), s.leave) {
 		a.back(w, r, s, "/after", "", errors.New("this answer does not belong to a logout of this browser"))
 		return
 	}
-	s.mu.Lock()
-	s.tokens, s.idToken, s.hours = nil, "", 0
-	s.mu.Unlock()
+	s.change((*state).forget)
 	a.back(w, r, s, "/after", "You are logged out, and the application has forgotten its tokens.", nil)
 }

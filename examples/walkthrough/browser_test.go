@@ -76,10 +76,13 @@ func (a *app) open(t *testing.T) *browser {
 	return b
 }
 
-// visit loads a page by its path, or by its whole URL.
-func (b *browser) visit(path string) *browser {
+// visit loads a page of the application by its path, or any page by its URL.
+func (b *browser) visit(page string) *browser {
 	b.t.Helper()
-	b.do(http.MethodGet, path, nil)
+	if strings.HasPrefix(page, "/") {
+		page = b.app.base + page
+	}
+	b.do(http.MethodGet, page, nil)
 	return b
 }
 
@@ -192,14 +195,13 @@ func (b *browser) session() *session {
 func (b *browser) call(name string) *watch.Call {
 	b.t.Helper()
 	s := b.session()
-	b.do(http.MethodPost, "/call", url.Values{"csrf": {s.csrf}, "page": {"watch"}, "call": {name}})
+	b.do(http.MethodPost, b.app.base+"/call", url.Values{"csrf": {s.csrf}, "page": {"watch"}, "call": {name}})
 	b.sees("/watch")
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.failure != "" || len(s.calls) == 0 || s.calls[0].Name != name || !s.calls[0].Done {
+	sent := s.calls.Calls()
+	if len(sent) == 0 || sent[0].Name != name || !sent[0].Done {
 		b.t.Fatalf("%s: the call was not sent: %s", name, b.page)
 	}
-	return s.calls[0]
+	return sent[0]
 }
 
 // signIn registers an application and allows it everything: steps 1 to 4.

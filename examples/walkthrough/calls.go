@@ -35,22 +35,18 @@ const (
 	nothing need = iota
 	aToken       // the user must have consented
 	ownJWT       // and the issuer must be our own: it makes a token that a user can't get
+	aPast        // the user must have logged out
 )
 
-const (
-	fiscalSetupPath = "/Api/User/FiscalSetup"
-	profilePath     = "/Api/User/Profile"
-	ordersPath      = "/Api/Fiscal/" + company + "/Order"
-	othersPath      = "/Api/Fiscal/1/Order"
-)
+const fiscalSetupPath = "/Api/User/FiscalSetup"
 
 var calls = []call{
 	{name: "none", path: fiscalSetupPath, pages: "before"},
 	{name: "apikey", path: fiscalSetupPath, pages: "before", apiKey: "0123456789abcdef"},
 	{name: "token", path: fiscalSetupPath, pages: "step5 step6 step7 after", needs: aToken, token: asIs},
-	{name: "profile", path: profilePath, pages: "step6", needs: aToken, token: asIs},
-	{name: "orders", path: ordersPath, pages: "step6", needs: aToken, token: asIs},
-	{name: "othercompany", path: othersPath, pages: "step6", needs: aToken, token: asIs},
+	{name: "profile", path: "/Api/User/Profile", pages: "step6", needs: aToken, token: asIs},
+	{name: "orders", path: "/Api/Fiscal/" + company + "/Order", pages: "step6", needs: aToken, token: asIs},
+	{name: "othercompany", path: "/Api/Fiscal/1/Order", pages: "step6", needs: aToken, token: asIs},
 	{name: "scope", path: fiscalSetupPath, pages: "step6", needs: ownJWT, token: with("scope", []string{"openid"})},
 	{name: "expired", path: fiscalSetupPath, pages: "step7", needs: ownJWT, token: again(anHourAgo)},
 	{name: "audience", path: fiscalSetupPath, needs: ownJWT, token: with("aud", "otherapi")},
@@ -61,16 +57,19 @@ var calls = []call{
 	{name: "opaque", path: fiscalSetupPath, needs: ownJWT, token: reference},
 	{name: "down", path: fiscalSetupPath, needs: ownJWT, token: reference, down: true},
 	{name: "downjwt", path: fiscalSetupPath, needs: ownJWT, token: again(unchanged), down: true},
+	{name: "past", path: fiscalSetupPath, pages: "after", needs: aPast, token: past},
 	{name: "ended", path: fiscalSetupPath, needs: ownJWT, token: ended},
 	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
 }
 
 // off returns why a session can't send the call now, or "".
 func (c call) off(a *app, s *session) string {
-	switch tokens := s.current(); {
+	switch {
+	case c.needs == aPast && s.get().past == "":
+		return "First log out."
 	case c.needs == ownJWT && a.issuer.own == nil:
 		return "A real issuer does not make such a token."
-	case c.needs != nothing && tokens == nil:
+	case c.needs != nothing && c.needs != aPast && s.get().tokens == nil:
 		return "First get a token: steps 1 to 3."
 	}
 	return ""
@@ -80,19 +79,18 @@ func (c call) off(a *app, s *session) string {
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 	back := pages.Path(r.PostFormValue("page")) + "#watched" // where the page shows the call
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
-	if at < 0 {
-		a.back(w, r, s, back, "", errors.New("there is no such call"))
-		return
+	err := errors.New("there is no such call")
+	if at >= 0 {
+		err = a.send(r.Context(), s, calls[at])
 	}
-	if off := calls[at].off(a, s); off != "" {
-		a.back(w, r, s, back, "", errors.New(off))
-		return
-	}
-	a.back(w, r, s, back, "", a.send(r.Context(), s, calls[at]))
+	a.back(w, r, s, back, "", err)
 }
 
 // send sends a call to the API, and shows it to the session.
 func (a *app) send(ctx context.Context, s *session, c call) error {
+	if off := c.off(a, s); off != "" {
+		return errors.New(off)
+	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.apiURL+c.path, nil)
 	if err != nil {
 		return err
@@ -114,17 +112,17 @@ func (a *app) send(ctx context.Context, s *session, c call) error {
 			a.issuer.own.SetDown(true)
 		}
 		return token, err
-	}, s.showCall)
+	}, s.calls.Show)
 }
 
 func asIs(_ context.Context, _ *app, s *session) (string, error) {
-	return s.current().AccessToken, nil
+	return s.get().tokens.AccessToken, nil
 }
 
 // again returns the access token with changed claims, signed by the Identity server.
 func again(change func(claims map[string]any)) prepare {
 	return func(_ context.Context, a *app, s *session) (string, error) {
-		return a.issuer.own.Again(s.current().AccessToken, change)
+		return a.issuer.own.Again(s.get().tokens.AccessToken, change)
 	}
 }
 
@@ -150,7 +148,7 @@ func anHourAgo(claims map[string]any) {
 // hour lets the hour pass. No page can move the clock of the API, so the Identity server signs the
 // token again, with times of an hour ago.
 func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
-	old := s.current()
+	old := s.get().tokens
 	if a.issuer.own == nil || old == nil {
 		a.back(w, r, s, "/step/7", "", errors.New("only our own Identity server signs a token of an hour ago"))
 		return
@@ -159,24 +157,25 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 	if err == nil {
 		aged := *old
 		aged.AccessToken, aged.Expiry = token, old.Expiry.Add(-anHour)
-		s.mu.Lock()
-		s.tokens, s.issued = &aged, s.issued.Add(-anHour)
-		s.hours++
-		s.mu.Unlock()
+		s.change(func(v *state) {
+			v.tokens, v.issued = &aged, v.issued.Add(-anHour)
+			v.hours++
+		})
 	}
-	a.back(w, r, s, "/step/7", "The hour has passed for your token.", err)
+	a.back(w, r, s, "/step/7", "For your token, the hour has passed: the Identity server has signed it "+
+		"again, with times of an hour ago. No page can move the clock of the API.", err)
 }
 
 // tampered changes the user id in a JWT, and keeps the signature.
 func tampered(_ context.Context, _ *app, s *session) (string, error) {
-	header, payload, signature, err := parts(s.current().AccessToken)
+	header, payload, signature, err := parts(s.get().tokens.AccessToken)
 	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
 	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
 // unsigned replaces the header of a JWT, and removes the signature.
 func unsigned(_ context.Context, _ *app, s *session) (string, error) {
-	_, payload, _, err := parts(s.current().AccessToken)
+	_, payload, _, err := parts(s.get().tokens.AccessToken)
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
@@ -192,16 +191,14 @@ func parts(jwt string) (header, payload, signature string, err error) {
 }
 
 func idToken(_ context.Context, _ *app, s *session) (string, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.idToken == "" {
-		return "", errors.New("the issuer sent no ID token")
+	if token := s.get().idToken; token != "" {
+		return token, nil
 	}
-	return s.idToken, nil
+	return "", errors.New("the issuer sent no ID token")
 }
 
 func rotated(ctx context.Context, a *app, s *session) (string, error) {
-	before := s.current().AccessToken // the server can still read it: the last key stays published
+	before := s.get().tokens.AccessToken // the server can still read it: the last key stays published
 	if err := a.issuer.own.Rotate(); err != nil {
 		return "", err
 	}
@@ -209,7 +206,7 @@ func rotated(ctx context.Context, a *app, s *session) (string, error) {
 }
 
 func reference(_ context.Context, a *app, s *session) (string, error) {
-	return a.issuer.own.Reference(s.current().AccessToken)
+	return a.issuer.own.Reference(s.get().tokens.AccessToken)
 }
 
 func revoked(ctx context.Context, a *app, s *session) (string, error) {
@@ -219,6 +216,9 @@ func revoked(ctx context.Context, a *app, s *session) (string, error) {
 	}
 	return token, a.revokeToken(ctx, s, token)
 }
+
+// past returns the token with which the user has logged out.
+func past(_ context.Context, _ *app, s *session) (string, error) { return s.get().past, nil }
 
 // ended returns a token of another session of the user, for example on a phone, which has ended.
 func ended(ctx context.Context, a *app, s *session) (string, error) {

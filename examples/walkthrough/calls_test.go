@@ -34,6 +34,8 @@ func TestCalls(t *testing.T) {
 		{"idtoken", 401, "token_type", "claims"},
 		{"downjwt", 200, "", ""},
 		{"rotated", 200, "", ""},
+		{"rotated", 200, "", ""},
+		{"token", 200, "", ""}, // an earlier key has signed it
 		{"opaque", 200, "", ""},
 		{"down", 503, "unavailable", "introspection"},
 		{"opaque", 200, "", ""}, // the issuer is back

@@ -14,7 +14,7 @@ func (b *browser) press(path string, fields ...string) *browser {
 	for i := 0; i+1 < len(fields); i += 2 {
 		form.Set(fields[i], fields[i+1])
 	}
-	b.do(http.MethodPost, path, form)
+	b.do(http.MethodPost, b.app.base+path, form)
 	return b
 }
 
@@ -23,7 +23,7 @@ func TestForgedForms(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()
 	other := b.app.open(t)
-	token := b.session().current().AccessToken
+	token := b.session().get().tokens.AccessToken
 	for _, action := range []string{"/register", "/authorize", "/call", "/hour", "/refresh", "/revoke"} {
 		for _, csrf := range []string{"", "wrong", other.session().csrf} {
 			b.do(http.MethodPost, action, url.Values{"csrf": {csrf}, "call": {"token"}, "name": {"x"}})
@@ -35,7 +35,7 @@ func TestForgedForms(t *testing.T) {
 			t.Errorf("GET %s: status %d", action, b.status)
 		}
 	}
-	if s := b.session(); s.current().AccessToken != token || len(s.calls) > 0 {
+	if s := b.session(); s.get().tokens.AccessToken != token || len(s.calls.Calls()) > 0 {
 		t.Error("a forged form had an effect")
 	}
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, b.app.base+"/hour",
@@ -72,8 +72,8 @@ func TestForgedAnswers(t *testing.T) {
 	b.app.open(t).visit(callback).sees("/step/2", refused)
 	b.visit("/callback?code=x").sees("/step/2", refused)
 	b.press("/authorize").sees("/login")
-	b.visit(b.app.base+"/callback?code=x&state=x").sees("/step/2", refused)
-	if b.visit("/loggedout?state=x").sees("/after"); b.session().current() == nil {
+	b.visit("/callback?code=x&state=x").sees("/step/2", refused)
+	if b.visit("/loggedout?state=x").sees("/after"); b.session().get().tokens == nil {
 		t.Error("a link has logged the user out")
 	}
 }
@@ -84,6 +84,7 @@ func TestForgedConsent(t *testing.T) {
 	b := start(t)
 	b.press("/register", "name", "Bikes")
 	b.press("/authorize").sees("/login").submit(`action="/login"`).sees("/consent")
+	b.visit(b.url.String()).sees("/consent") // loaded again
 	target, fields := b.form(`action="/consent"`)
 	fields.Set("decision", "allow")
 	consent, err := b.url.Parse(target)
@@ -104,6 +105,17 @@ func TestForgedConsent(t *testing.T) {
 	}
 	b.do(http.MethodPost, consent.String(), fields)
 	b.sees("/step/4")
+	if b.do(http.MethodPost, consent.String(), fields); b.status != http.StatusForbidden {
+		t.Errorf("the same consent again: status %d", b.status)
+	}
+	// Nobody consents before the login.
+	b.press("/authorize").sees("/login")
+	b.visit(b.url.String()).sees("/login") // loaded again
+	_, fields = b.form(`action="/login"`)
+	fields.Set("decision", "allow")
+	b.do(http.MethodPost, consent.String(), fields)
+	b.sees("/login")
+	b.visit(consent.String() + "?id=" + fields.Get("id")).sees("/login")
 }
 
 // The issuer asks for PKCE, and knows where it may send the user.
@@ -111,7 +123,7 @@ func TestForgedRequests(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	b.press("/register", "name", "Bikes")
-	client := b.session().registered()
+	client := b.session().get().client
 	query := url.Values{
 		"response_type": {"code"}, "client_id": {client.ID}, "scope": {"openid testapi"}, "state": {"x"},
 		"redirect_uri": {client.RedirectURI}, "code_challenge_method": {"S256"}, "code_challenge": {"x"},

@@ -28,8 +28,8 @@ func TestRealIssuer(t *testing.T) {
 		t.Setenv("XENA_CLIENT_SECRET", c.Secret)
 	})
 	b := a.open(t)
-	b.visit("/step/1").sees("/step/1", b.session().registered().ID)
-	if strings.Contains(b.page, b.session().registered().Secret) {
+	b.visit("/step/1").sees("/step/1", b.session().get().client.ID)
+	if strings.Contains(b.page, b.session().get().client.Secret) {
 		t.Error("the page shows the secret of a real client")
 	}
 	b.visit("/step/2").submit(`action="/authorize"`).sees("/login").submit(`action="/login"`)

@@ -42,12 +42,10 @@ func run(ctx context.Context, addr string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("ADDR is the address of the pages: %w", err)
 	}
-	defer pages.Close() //nolint:errcheck // serve closes it too
 	api, err := listen("127.0.0.1:0")
 	if err != nil {
 		return err
 	}
-	defer api.Close() //nolint:errcheck // serve closes it too
 	a, err := newApp(baseURL(pages), baseURL(api))
 	if err != nil {
 		return err

@@ -16,22 +16,60 @@ import (
 
 // session is what the application remembers about one browser. The browser has only a random id.
 type session struct {
-	csrf  string
-	leave string // the state of its logout form
+	csrf  string // in each form of the application
+	leave string // the parameter state of the logout form
+	calls watch.Log
 
-	mu       sync.Mutex
-	client   *pages.Client
-	state    string // of the authorization request that is under way, or ""
-	verifier string // its PKCE code verifier
-	tokens   *oauth2.Token
-	issued   time.Time // of the tokens
+	mu    sync.Mutex
+	state state
+}
+
+// state is what changes in a session.
+type state struct {
+	client   *pages.Client // nil before the application is registered
+	request  string        // the parameter state of the authorization request under way, or ""
+	verifier string        // its PKCE code verifier
+	denied   string        // the error with which the issuer has answered, or ""
+	tokens   *oauth2.Token // nil before the user consented
+	issued   time.Time     // of the tokens
 	idToken  string
-	denied   string
-	hours    int
-	notice   string
-	failure  string
-	calls    []*watch.Call // the newest first
-	streams  map[chan struct{}]bool
+	past     string // the access token from before the logout
+	hours    int    // how often the page let the hour pass
+	notice   string // what the next page says about the last action
+	failure  string // why the last action failed
+}
+
+// get returns a copy of the state.
+func (s *session) get() state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// change changes the state, and returns the state before.
+func (s *session) change(f func(*state)) (before state) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before = s.state
+	f(&s.state)
+	return before
+}
+
+// accept stores new tokens.
+func (s *state) accept(tokens *oauth2.Token) {
+	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
+	if id, ok := tokens.Extra("id_token").(string); ok {
+		s.idToken = id
+	}
+}
+
+// forget forgets the tokens after a logout, except the access token: the page can show that the API
+// refuses it.
+func (s *state) forget() {
+	if s.tokens != nil {
+		s.past = s.tokens.AccessToken
+	}
+	s.tokens, s.idToken, s.hours = nil, "", 0
 }
 
 // sessions are the sessions of all browsers, by id. client is the client of a new session, or nil.
@@ -52,9 +90,7 @@ func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 			return found
 		}
 	}
-	fresh := &session{
-		csrf: rand.Text(), leave: rand.Text(), client: s.client, streams: make(map[chan struct{}]bool),
-	}
+	fresh := &session{csrf: rand.Text(), leave: rand.Text(), state: state{client: s.client}}
 	s.put(w, fresh)
 	return fresh
 }
@@ -78,38 +114,7 @@ func (s sessions) put(w http.ResponseWriter, value *session) {
 	})
 }
 
-// sentBy reports whether a form comes from a page of this session.
-func (s *session) sentBy(r *http.Request) bool {
-	return subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(s.csrf)) == 1
-}
-
-// say sets what the next page tells the user.
-func (s *session) say(notice, failure string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.notice, s.failure = notice, failure
-}
-
-// registered returns the client of the application, or nil.
-func (s *session) registered() *pages.Client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client
-}
-
-// current returns the tokens, or nil.
-func (s *session) current() *oauth2.Token {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.tokens
-}
-
-// accept stores new tokens.
-func (s *session) accept(tokens *oauth2.Token) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
-	if id, ok := tokens.Extra("id_token").(string); ok {
-		s.idToken = id
-	}
+// same reports whether a secret text that a browser has sent is the expected one.
+func same(sent, want string) bool {
+	return want != "" && subtle.ConstantTimeCompare([]byte(sent), []byte(want)) == 1
 }

@@ -28,29 +28,28 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.off(a, s)})
 		}
 	}
-	config, endpoints, err := a.oauth(ctx, s.registered())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v.Client, v.Denied, v.Hours, v.LoggedIn = s.client, s.denied, s.hours, s.tokens != nil
-	v.Notice, v.Error, s.notice, s.failure = s.notice, s.failure, "", ""
-	if v.Calls = slices.Clone(s.calls); len(v.Calls) > 0 {
+	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each is shown once
+	v.Client, v.Denied, v.Hours, v.LoggedIn = now.client, now.denied, now.hours, now.tokens != nil
+	v.Notice, v.Error = now.notice, now.failure
+	if v.Calls = s.calls.Calls(); len(v.Calls) > 0 {
 		v.Call = v.Calls[0]
 	}
-	if s.tokens != nil {
-		v.Token = pages.Look(s.tokens, s.issued)
+	if v.LoggedIn {
+		v.Token = pages.Look(now.tokens, now.issued)
 	}
 	if v.Real {
-		v.Client = &pages.Client{Name: s.client.Name, ID: s.client.ID, RedirectURI: s.client.RedirectURI}
+		v.Client = &pages.Client{Name: now.client.Name, ID: now.client.ID, RedirectURI: now.client.RedirectURI}
 	}
+	config, endpoints, err := a.oauth(ctx, now.client)
 	switch {
 	case err == nil:
 		v.Request = pages.InParts(config.AuthCodeURL("a new random text", oauth2.S256ChallengeOption("another new random text")))
 		v.FormAction = pages.Origin(endpoints.AuthorizationEndpoint)
-		if s.idToken != "" && endpoints.EndSessionEndpoint != "" {
-			v.EndSession, v.IDToken, v.LoggedOut, v.LogoutState = endpoints.EndSessionEndpoint, s.idToken, a.loggedOutURI(), s.leave
+		if now.idToken != "" && endpoints.EndSessionEndpoint != "" {
+			v.EndSession, v.IDToken, v.LoggedOut, v.LogoutState = endpoints.EndSessionEndpoint, now.idToken, a.loggedOutURI(), s.leave
 			v.FormAction += " " + pages.Origin(endpoints.EndSessionEndpoint)
 		}
-	case s.client != nil && v.Error == "":
+	case now.client != nil && v.Error == "":
 		v.Error = err.Error()
 	}
 	return v

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/subtle"
 	"errors"
 	"net/http"
 	"net/url"
@@ -46,44 +45,38 @@ func (a *app) withClient(ctx context.Context) context.Context {
 
 // authorize is step 2: it sends the browser to the issuer, with a new state and PKCE verifier.
 func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
-	config, _, err := a.oauth(r.Context(), s.registered())
+	config, _, err := a.oauth(r.Context(), s.get().client)
 	if err != nil {
 		a.back(w, r, s, "/step/2", "", err)
 		return
 	}
-	s.mu.Lock()
-	s.state, s.verifier, s.denied = rand.Text(), oauth2.GenerateVerifier(), ""
-	target := config.AuthCodeURL(s.state, oauth2.S256ChallengeOption(s.verifier))
-	s.mu.Unlock()
-	http.Redirect(w, r, target, http.StatusSeeOther)
+	request, verifier := rand.Text(), oauth2.GenerateVerifier()
+	s.change(func(v *state) { v.request, v.verifier, v.denied = request, verifier, "" })
+	http.Redirect(w, r, config.AuthCodeURL(request, oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
 }
 
 // callback receives the browser from the issuer, with a code or an error.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	query := r.URL.Query()
-	s.mu.Lock()
-	state, verifier, client := s.state, s.verifier, s.client
-	s.state, s.verifier = "", "" // each is valid once
-	s.mu.Unlock()
-	if state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(query.Get("state"))) == 0 {
+	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // each is valid once
+	if !same(query.Get("state"), asked.request) {
 		// Somebody else may have sent the user here, with a code of their own (RFC 6749, section
 		// 10.12).
 		a.back(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
 		return
 	}
 	if code := query.Get("error"); code != "" {
-		s.mu.Lock()
-		s.denied = code
-		s.mu.Unlock()
+		s.change(func(v *state) { v.denied = code })
 		http.Redirect(w, r, "/step/3", http.StatusSeeOther)
 		return
 	}
-	config, _, err := a.oauth(r.Context(), client)
+	config, _, err := a.oauth(r.Context(), asked.client)
 	if err == nil {
 		var tokens *oauth2.Token
-		if tokens, err = config.Exchange(a.withClient(r.Context()), query.Get("code"), oauth2.VerifierOption(verifier)); err == nil {
-			s.accept(tokens)
+		ctx, verifier := a.withClient(r.Context()), oauth2.VerifierOption(asked.verifier)
+		if tokens, err = config.Exchange(ctx, query.Get("code"), verifier); err == nil {
+			s.change(func(v *state) { v.accept(tokens) })
 			a.sessions.renew(w, r)
 			a.back(w, r, s, "/step/4", "The Identity server exchanged the code for tokens.", nil)
 			return
@@ -98,11 +91,11 @@ func (a *app) refresh(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 func (a *app) refreshNow(ctx context.Context, s *session) error {
-	config, _, err := a.oauth(ctx, s.registered())
+	config, _, err := a.oauth(ctx, s.get().client)
 	if err != nil {
 		return err
 	}
-	old := s.current()
+	old := s.get().tokens
 	if old == nil || old.RefreshToken == "" {
 		return errors.New("there is no refresh token: the user did not allow offline_access")
 	}
@@ -111,14 +104,14 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 	if err != nil {
 		return plain(err)
 	}
-	s.accept(fresh)
+	s.change(func(v *state) { v.accept(fresh) })
 	return nil
 }
 
 // revoke revokes the refresh token at the issuer (RFC 7009), and with it the access tokens of its
 // grant.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
-	tokens := s.current()
+	tokens := s.get().tokens
 	if tokens == nil {
 		a.back(w, r, s, "/after", "", errors.New("there is no token"))
 		return
@@ -131,7 +124,7 @@ func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 func (a *app) revokeToken(ctx context.Context, s *session, token string) error {
-	client := s.registered()
+	client := s.get().client
 	_, m, err := a.oauth(ctx, client)
 	if err != nil {
 		return err

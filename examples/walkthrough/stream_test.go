@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
 // The stream shows a call while it is under way, and after it.
@@ -39,13 +41,13 @@ func TestStream(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	for i := range maxStreams + 1 {
+	for i := range watch.MaxStreams + 1 {
 		response, err := b.client.Get(b.app.base + "/events")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer response.Body.Close() //nolint:errcheck // the stream ends with the test
-		if full := response.StatusCode == http.StatusTooManyRequests; full != (i == maxStreams) {
+		if full := response.StatusCode == http.StatusTooManyRequests; full != (i == watch.MaxStreams) {
 			t.Errorf("stream %d: status %d", i, response.StatusCode)
 		}
 	}

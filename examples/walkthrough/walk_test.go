@@ -2,6 +2,8 @@ package main
 
 import (
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -42,6 +44,30 @@ func TestSevenSteps(t *testing.T) {
 	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
 	if strings.Contains(b.page, "id_token_hint") {
 		t.Error("the application still has tokens after the logout")
+	}
+	// The Identity server has told the API.
+	if c := b.call("past"); c.Status != http.StatusUnauthorized || c.Reason != "revoked" {
+		t.Errorf("the token from before the logout: %d %s", c.Status, c.Body)
+	}
+}
+
+// The code to learn from stays short.
+func TestLength(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := 0
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		} else if !strings.HasSuffix(file, "_test.go") {
+			lines += strings.Count(string(text), "\n")
+		}
+	}
+	if lines == 0 || lines >= 1000 {
+		t.Errorf("the folder has %d lines of Go without tests", lines)
 	}
 }
 

@@ -33,6 +33,8 @@ func (s *Server) Register(name, redirectURI, loggedOut string) Client {
 // maxScopes are the scopes that an application may request.
 var maxScopes = []string{"openid", "profile", "email", "testapi", "offline_access"}
 
+func loginURL(id string) string { return "/login?id=" + url.QueryEscape(id) }
+
 // GetID implements [op.Client], like the methods below.
 func (c Client) GetID() string                       { return c.ID }
 func (c Client) RedirectURIs() []string              { return []string{c.RedirectURI} }
@@ -45,7 +47,7 @@ func (c Client) ResponseTypes() []oidc.ResponseType {
 func (c Client) GrantTypes() []oidc.GrantType {
 	return []oidc.GrantType{oidc.GrantTypeCode, oidc.GrantTypeRefreshToken}
 }
-func (c Client) LoginURL(id string) string            { return "/login?id=" + url.QueryEscape(id) }
+func (c Client) LoginURL(id string) string            { return loginURL(id) }
 func (c Client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
 func (c Client) IDTokenLifetime() time.Duration       { return 5 * time.Minute }
 func (c Client) DevMode() bool                        { return true } // allows redirects to http://127.0.0.1

@@ -19,9 +19,9 @@ type keys struct {
 	all []signingKey
 }
 
-// maxKeys is the number of published keys. After a rotation, the API must still accept the tokens
-// that the key before has signed.
-const maxKeys = 2
+// maxKeys is the number of published keys. After a rotation, the API must still accept tokens that
+// an earlier key has signed.
+const maxKeys = 20
 
 // rotate makes a new key sign.
 func (k *keys) rotate() error {

@@ -51,24 +51,26 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 // it, somebody could send the user a link to the consent page of a request of their own.
 const cookie = "identity"
 
-// showLogin binds the request to this browser, and shows the login form.
+// showLogin binds a new request to this browser, and shows the login form.
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.store.requests.Get(r.URL.Query().Get("id"))
-	if !ok || g.browser != "" {
-		s.pages(w, http.StatusBadRequest, "error", Page{Error: "This request has ended. Go back to the application and begin again."})
+	id := r.URL.Query().Get("id")
+	if g, ok := s.store.requests.Get(id); ok && g.browser == "" {
+		bound := *g
+		bound.browser = rand.Text()
+		s.store.requests.Put(id, &bound)
+		http.SetCookie(w, &http.Cookie{
+			Name: cookie, Value: bound.browser, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
+		})
+		s.pages(w, http.StatusOK, "login", s.page(&bound))
 		return
 	}
-	bound := *g
-	bound.browser = rand.Text()
-	s.store.requests.Put(g.id, &bound)
-	http.SetCookie(w, &http.Cookie{
-		Name: cookie, Value: bound.browser, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
-	s.pages(w, http.StatusOK, "login", s.page(&bound))
+	if g, ok := s.requestOf(w, r, id); ok { // the user has loaded the page again
+		s.pages(w, http.StatusOK, "login", s.page(g))
+	}
 }
 
 func (s *Server) login(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.requestOf(w, r, r.PostFormValue("id"), r.PostFormValue("csrf"))
+	g, ok := s.sentFrom(w, r)
 	if !ok {
 		return
 	}
@@ -87,20 +89,23 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.store.requests.Get(r.URL.Query().Get("id"))
-	if ok {
-		g, ok = s.requestOf(w, r, g.id, g.form)
+	g, ok := s.requestOf(w, r, r.URL.Query().Get("id"))
+	switch {
+	case ok && g.loggedIn.IsZero():
+		http.Redirect(w, r, loginURL(g.id), http.StatusSeeOther)
+	case ok:
+		s.pages(w, http.StatusOK, "consent", s.page(g))
 	}
-	if !ok {
-		return
-	}
-	s.pages(w, http.StatusOK, "consent", s.page(g))
 }
 
 // consent ends with a redirect to the application: with a code, or with the error access_denied.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
-	g, ok := s.requestOf(w, r, r.PostFormValue("id"), r.PostFormValue("csrf"))
-	if !ok || g.loggedIn.IsZero() {
+	g, ok := s.sentFrom(w, r)
+	if !ok {
+		return
+	}
+	if g.loggedIn.IsZero() {
+		http.Redirect(w, r, loginURL(g.id), http.StatusSeeOther)
 		return
 	}
 	if r.PostFormValue("decision") != "allow" {
@@ -119,18 +124,28 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, op.AuthCallbackURL(s.provider)(ctx, g.id), http.StatusSeeOther)
 }
 
-// requestOf returns the request with an id if it began in this browser, and if the form has its
-// CSRF token. Otherwise it writes an error.
-func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id, form string) (*grant, bool) {
+// requestOf returns the request with an id if it began in this browser. Otherwise it writes an error.
+func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*grant, bool) {
 	g, ok := s.store.requests.Get(id)
 	c, err := r.Cookie(cookie)
 	if !ok || err != nil || g.browser == "" ||
-		subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.browser)) == 0 ||
-		subtle.ConstantTimeCompare([]byte(form), []byte(g.form)) == 0 {
-		s.pages(w, http.StatusForbidden, "error", Page{Error: "This request did not begin in this browser, or it has ended."})
+		subtle.ConstantTimeCompare([]byte(c.Value), []byte(g.browser)) == 0 {
+		s.pages(w, http.StatusForbidden, "error", Page{Error: "This request has ended, or it did not begin " +
+			"in this browser. Go back to the application and begin again."})
 		return nil, false
 	}
 	return g, true
+}
+
+// sentFrom returns the request whose form was sent, if the form is from a page of the request.
+// Otherwise it writes an error.
+func (s *Server) sentFrom(w http.ResponseWriter, r *http.Request) (*grant, bool) {
+	g, ok := s.requestOf(w, r, r.PostFormValue("id"))
+	if ok && subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(g.form)) == 0 {
+		s.pages(w, http.StatusForbidden, "error", Page{Error: "The form is not from a page of this request."})
+		return nil, false
+	}
+	return g, ok
 }
 
 func (s *Server) page(g *grant) Page {

@@ -1,0 +1,96 @@
+package watch
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Log has the last calls of a browser, and streams them while they are under way. The zero value is
+// an empty log.
+type Log struct {
+	mu      sync.Mutex
+	calls   []*Call // the newest first
+	streams []chan struct{}
+}
+
+const (
+	maxCalls = 10 // that a log remembers
+	// MaxStreams is the number of streams of a log: one for each open tab.
+	MaxStreams = 6
+)
+
+// Calls returns the last calls, the newest first.
+func (l *Log) Calls() []*Call {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls)
+}
+
+// Show adds a call, or replaces the last call if it has the same ID.
+func (l *Log) Show(c *Call) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.calls) > 0 && l.calls[0].ID == c.ID {
+		l.calls[0] = c
+	} else {
+		l.calls = append([]*Call{c}, l.calls[:min(len(l.calls), maxCalls-1)]...)
+	}
+	for _, stream := range l.streams {
+		select {
+		case stream <- struct{}{}:
+		default: // it is awake already
+		}
+	}
+}
+
+// open adds a stream, unless there are too many.
+func (l *Log) open() (wake chan struct{}, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.streams) == MaxStreams {
+		return nil, false
+	}
+	wake = make(chan struct{}, 1)
+	l.streams = append(l.streams, wake)
+	return wake, true
+}
+
+func (l *Log) close(wake chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams = slices.DeleteFunc(l.streams, func(c chan struct{}) bool { return c == wake })
+}
+
+// Stream writes server-sent events until the browser goes away. Each event "call" is the last call
+// as far as it is known, as HTML.
+func (l *Log) Stream(w http.ResponseWriter, r *http.Request, html func(io.Writer, *Call) error) {
+	wake, ok := l.open()
+	if !ok {
+		http.Error(w, "too many streams", http.StatusTooManyRequests)
+		return
+	}
+	defer l.close(wake)
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("Cache-Control", "no-store")
+	for http.NewResponseController(w).Flush() == nil {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-wake:
+		}
+		var text bytes.Buffer
+		if html(&text, l.Calls()[0]) != nil {
+			return
+		}
+		fmt.Fprint(w, "event: call\n")
+		for line := range strings.Lines(text.String()) {
+			fmt.Fprintf(w, "data: %s\n", strings.TrimRight(line, "\r\n"))
+		}
+		fmt.Fprint(w, "\n")
+	}
+}
