@@ -10,7 +10,6 @@ import (
 // These are the names of the attributes. The documentation of the package describes them.
 const (
 	outcomeKey      = attribute.Key("xenaauth.outcome")
-	reasonKey       = attribute.Key("xenaauth.reason")
 	errorTypeKey    = attribute.Key("error.type")
 	sourceKey       = attribute.Key("xenaauth.source")
 	statusKey       = attribute.Key("http.response.status_code")
@@ -27,15 +26,15 @@ const (
 // A key contains the values of the attributes of one measurement. If a field has the zero value,
 // the measurement does not have this attribute.
 type key struct {
-	outcome, reason, source, document, errorType string
-	status                                       int
+	outcome, source, document, errorType string
+	status                               int
 }
 
 // attributes returns the attributes of a measurement.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
-		outcomeKey.String(k.outcome), reasonKey.String(k.reason), sourceKey.String(k.source),
+		outcomeKey.String(k.outcome), sourceKey.String(k.source),
 		documentKey.String(k.document), errorTypeKey.String(k.errorType),
 	} {
 		if a.Value.AsString() != "" {

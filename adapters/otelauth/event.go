@@ -16,10 +16,10 @@ import (
 // Event records a span and measurements of the check of a request. Set it as the field Event of
 // [xenaauth.Options].
 func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
-	k := key{outcome: e.Outcome, source: e.Source, reason: reason(e)}
+	k := key{outcome: e.Outcome, source: e.Source, errorType: reason(e)}
 	t.checks.Record(ctx, e.Duration.Seconds(), t.options(k)...)
 	if e.Err != nil && e.Err.StatusCode() == http.StatusForbidden {
-		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{reason: k.reason})...))
+		t.forbids.Add(ctx, 1, metric.WithAttributes(t.attributes(key{errorType: k.errorType})...))
 	}
 	end := time.Now()
 	begin := trace.WithTimestamp(end.Add(-e.Duration))
@@ -29,7 +29,6 @@ func (t *Telemetry) Event(ctx context.Context, e xenaauth.Event) {
 			k.status = e.Err.StatusCode()
 		}
 		if e.Outcome == xenaauth.OutcomeUnavailable {
-			k.errorType = k.reason
 			span.SetStatus(codes.Error, "the token can't be checked")
 		}
 		span.SetAttributes(t.attributes(k)...)

@@ -38,14 +38,14 @@ func TestSpanOfCheck(t *testing.T) {
 		{"in use", user, jwt, false, map[string]string{
 			"xenaauth.outcome": "allowed", "xenaauth.source": "cache", "xenaauth.client_id": "app"}, codes.Unset},
 		{"none", user, "", false, map[string]string{"xenaauth.outcome": "refused",
-			"xenaauth.reason": "missing_token", "http.response.status_code": "401"}, codes.Unset},
+			"error.type": "missing_token", "http.response.status_code": "401"}, codes.Unset},
 		{"malformed", user, "Bearer", false, map[string]string{"xenaauth.outcome": "refused",
-			"xenaauth.reason": "malformed_request", "http.response.status_code": "400"}, codes.Unset},
+			"error.type": "malformed_request", "http.response.status_code": "400"}, codes.Unset},
 		{"scope", xenaauth.AllScopes("admin"), jwt, false, map[string]string{"xenaauth.outcome": "refused",
-			"xenaauth.reason": "insufficient_scope", "http.response.status_code": "403",
+			"error.type": "insufficient_scope", "http.response.status_code": "403",
 			"xenaauth.source": "cache", "xenaauth.client_id": "app"}, codes.Unset},
 		{"outage", user, "Bearer " + s.issuer.Opaque(xenaauthtest.Token{}), true, map[string]string{
-			"xenaauth.outcome": "unavailable", "xenaauth.reason": "unavailable", "error.type": "unavailable",
+			"xenaauth.outcome": "unavailable", "error.type": "unavailable",
 			"http.response.status_code": "503"}, codes.Error},
 	} {
 		s.spans.Reset()
@@ -95,16 +95,16 @@ func TestMetricsOfChecks(t *testing.T) {
 	require.Equal(t, http.StatusServiceUnavailable, s.send(t, own, jwt))
 	m := s.metrics(t)
 	require.Equal(t, map[string]uint64{
-		"xenaauth.outcome=allowed,xenaauth.source=jwt":                                      1,
-		"xenaauth.outcome=allowed,xenaauth.source=cache":                                    2,
-		"xenaauth.outcome=refused,xenaauth.reason=insufficient_scope,xenaauth.source=cache": 1,
-		"xenaauth.outcome=refused,xenaauth.reason=missing_token":                            1,
-		"xenaauth.outcome=unavailable,xenaauth.reason=unavailable,xenaauth.source=cache":    1,
+		"xenaauth.outcome=allowed,xenaauth.source=jwt":                                 1,
+		"xenaauth.outcome=allowed,xenaauth.source=cache":                               2,
+		"error.type=insufficient_scope,xenaauth.outcome=refused,xenaauth.source=cache": 1,
+		"error.type=missing_token,xenaauth.outcome=refused":                            1,
+		"error.type=unavailable,xenaauth.outcome=unavailable,xenaauth.source=cache":    1,
 	}, counts(m["xenaauth.authenticate.duration"]))
 	points := m["xenaauth.forbids"].Data.(metricdata.Sum[int64]).DataPoints
 	require.Len(t, points, 1)
 	require.Equal(t, int64(1), points[0].Value)
-	require.Equal(t, map[string]string{"xenaauth.reason": "insufficient_scope"},
+	require.Equal(t, map[string]string{"error.type": "insufficient_scope"},
 		texts(points[0].Attributes.ToSlice()))
 	checks := m["xenaauth.authenticate.duration"].Data.(metricdata.Histogram[float64])
 	require.InDelta(t, 1e-5, checks.DataPoints[0].Bounds[0], 1e-9)

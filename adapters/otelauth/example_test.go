@@ -55,7 +55,7 @@ func Example() {
 	// Output:
 	// xenaauth.authenticate Unset
 	//   xenaauth.outcome refused
-	//   xenaauth.reason missing_token
+	//   error.type missing_token
 	//   http.response.status_code 401
 	//   http.route /invoices/{id}
 }

@@ -1,6 +1,7 @@
 package otelauth_test
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -91,6 +92,34 @@ func TestSharedCall(t *testing.T) {
 		require.Equal(t, 1, parents)
 		require.Equal(t, "5", texts(calls[0].Attributes)["xenaauth.waited"])
 		require.GreaterOrEqual(t, calls[0].EndTime.Sub(calls[0].StartTime), 100*time.Millisecond)
+	})
+}
+
+// The client of the first request gives up, and another request waits for the call on. The call stays
+// in the trace of the first request, although the span of that request ends before the call.
+func TestFirstCallerGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := start(t, nil)
+		require.NoError(t, s.validator.Warm(t.Context())) // the metadata name the endpoint
+		s.issuer.Slow(100 * time.Millisecond)
+		token := s.issuer.Opaque(xenaauthtest.Token{})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		ctx, first := s.tracers.Tracer("test").Start(ctx, "first")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			_, err := s.validator.Validate(ctx, token)
+			require.Error(t, err)
+			first.End()
+		})
+		synctest.Wait()
+		_, err := s.validator.Validate(t.Context(), token)
+		require.NoError(t, err)
+		wg.Wait()
+		calls := s.named("xenaauth.issuer.introspection")
+		require.Len(t, calls, 1)
+		require.Equal(t, first.SpanContext().SpanID(), calls[0].Parent.SpanID())
+		require.True(t, calls[0].EndTime.After(s.named("first")[0].EndTime))
 	})
 }
 

@@ -60,8 +60,6 @@
 // "Check" is the span xenaauth.authenticate, "call" is a span of a call of the issuer.
 //
 //	xenaauth.outcome           check, authenticate.duration   allowed anonymous refused unavailable
-//	xenaauth.reason            check, authenticate.duration   the Reason of a refusal
-//	                           forbids                        the Reason of a refusal with 403
 //	xenaauth.source            check, authenticate.duration   jwt introspection cache
 //	xenaauth.client_id         check                          the client of the valid token
 //	xenaauth.upstream          check                          seconds of waiting for the issuer
@@ -69,7 +67,8 @@
 //	http.route                 check                          path of the route's pattern
 //	http.response.status_code  check                          the status of a refusal
 //	                           call, issuer.request.duration  the status of the response
-//	error.type                 check                          unavailable, if the status is 503
+//	error.type                 check, authenticate.duration   the Reason of a refusal
+//	                           forbids                        the Reason of a refusal with 403
 //	                           call, issuer.request.duration  4xx 5xx timeout canceled _OTHER
 //	xenaauth.document          call, issuer.request.duration  metadata jwks introspection
 //	                           issuer.last_success, .failing  metadata jwks introspection
