@@ -42,6 +42,13 @@
 //
 // The metrics of introspection exist only if the Validator introspects tokens.
 //
+// # Histograms and exemplars
+//
+// Each histogram is a classic one and a native one: a Prometheus that is configured for native
+// histograms reads these, with a resolution of 10 % at each duration, and others read the buckets.
+// With Options.TraceID, histograms have exemplars. Prometheus reads exemplars only from a handler
+// with promhttp.HandlerOpts.EnableOpenMetrics, or from native histograms.
+//
 // # Labels
 //
 // Each label has few values, and a client can't choose a value: no label contains a user, a client
@@ -78,6 +85,11 @@ type Options struct {
 	// Routes adds the metric xenaauth_route_decisions_total, which counts decisions by route. Set
 	// it only if all readers of the metrics may see the patterns of the routes.
 	Routes bool
+	// TraceID returns the id of the trace in the context of a request, or "" if the trace is not
+	// sampled. With OpenTelemetry, trace.SpanContextFromContext returns both. The histograms then
+	// have exemplars with the label trace_id, so that a dashboard can lead from a slow request to
+	// its trace. If TraceID is nil, there are no exemplars.
+	TraceID func(context.Context) string
 }
 
 // Metrics collects metrics. It is safe for concurrent use. It implements [prometheus.Collector].
@@ -87,6 +99,7 @@ type Metrics struct {
 	upstream    *prometheus.HistogramVec
 	queryTokens prometheus.Counter
 	routes      *prometheus.CounterVec // routes is nil if Options.Routes is false
+	traceID     func(context.Context) string
 
 	calls        *prometheus.CounterVec
 	callDuration *prometheus.HistogramVec
@@ -137,6 +150,9 @@ func New(o *Options) *Metrics {
 			Help: "When the latest HTTP request to the issuer ended, in Unix time.",
 		}, []string{"document"}),
 	}
+	if o != nil {
+		m.traceID = o.TraceID
+	}
 	if o != nil && o.Routes {
 		m.routes = counters("route_decisions_total", "Requests, by route and by what was decided about them.",
 			"route", "outcome")
@@ -157,12 +173,16 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + name, Help: help, Buckets: buckets,
+		// A Prometheus that reads native histograms gets these, and the others get the buckets. The
+		// three limits are those that package prometheus recommends.
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)
 }
 
 // Event counts the outcome of the check of a request. Set it as the field Event of
-// [xenaauth.Options]. It does not use the context.
-func (m *Metrics) Event(_ context.Context, e xenaauth.Event) {
+// [xenaauth.Options].
+func (m *Metrics) Event(ctx context.Context, e xenaauth.Event) {
 	key := decisionKey{e.Outcome, reasonOf(e.Err), e.Source}
 	series, ok := m.byDecision.get(key)
 	if !ok {
@@ -175,9 +195,10 @@ func (m *Metrics) Event(_ context.Context, e xenaauth.Event) {
 		})
 	}
 	series.total.Inc()
-	series.duration.Observe(e.Duration.Seconds())
+	trace := m.exemplar(ctx)
+	observe(series.duration, e.Duration, trace)
 	if e.Upstream > 0 {
-		series.upstream.Observe(e.Upstream.Seconds())
+		observe(series.upstream, e.Upstream, trace)
 	}
 	if e.TokenInQuery {
 		m.queryTokens.Inc()
@@ -214,10 +235,10 @@ func (m *Metrics) countRoute(key routeKey) {
 }
 
 // IssuerCall counts an HTTP request to the issuer. Set it as the field IssuerCall of
-// [xenaauth.Config]. It does not use the context.
-func (m *Metrics) IssuerCall(_ context.Context, c xenaauth.IssuerCall) {
+// [xenaauth.Config].
+func (m *Metrics) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	m.calls.WithLabelValues(c.Document, statusLabel(c.Status)).Inc()
-	m.callDuration.WithLabelValues(c.Document).Observe(c.Duration.Seconds())
+	observe(m.callDuration.WithLabelValues(c.Document), c.Duration, m.exemplar(ctx))
 	m.lastCall.WithLabelValues(c.Document).Set(float64(time.Now().UnixMilli()) / 1000)
 }
 

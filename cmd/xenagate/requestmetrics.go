@@ -2,6 +2,7 @@ package main
 
 import (
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -44,6 +45,9 @@ func newRequestMetrics() *requestMetrics {
 			Name:    "xenagate_request_duration_seconds",
 			Help:    "How long requests took, upgraded connections not counted.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			// The histogram is a native one too, for a Prometheus that is configured for these.
+			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
+			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"door", "outcome"}),
 		byRoute: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "xenagate_route_requests_total",
