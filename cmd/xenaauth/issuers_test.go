@@ -25,7 +25,7 @@ func gateFile(t *testing.T, name string, issuer *xenaauthtest.Issuer) string {
 // TestSeveralIssuers compares the keys of two issuers: with keys and kids of their own, with one kid
 // for different keys, with one key, and with one key that has two kids.
 func TestSeveralIssuers(t *testing.T) {
-	newService(t) // removes the variables of the caller
+	newService(t) // remove the variables of the caller's environment
 	for _, name := range []string{"ISSUER", "METADATA_URL", "INTROSPECTION_CLIENT_ID", "INTROSPECTION_CLIENT_SECRET"} {
 		t.Setenv("XENA_"+name, "")
 	}
@@ -73,13 +73,13 @@ func TestSeveralIssuers(t *testing.T) {
 			}
 		})
 	}
-	// The issuer of two configurations can be the same.
+	// Two configurations may name the same issuer.
 	var out strings.Builder
 	args := []string{"doctor", "--json", "-c", gateFile(t, "one.yaml", first), "-c", gateFile(t, "two.yaml", first)}
 	if status := run(t.Context(), args, strings.NewReader(""), &out, &out); status != 0 || strings.Contains(out.String(), "warning") {
 		t.Errorf("%d: %s", status, out.String())
 	}
-	// A third issuer that is not what its URL says.
+	// The third URL leads to an issuer whose metadata name another issuer.
 	issuers[2].SetMetadata([]byte(`{"issuer": "https://third.example", "jwks_uri": "` + issuers[2].URL() + `/jwks"}`))
 	out.Reset()
 	args = []string{"doctor", "-c", gateFile(t, "one.yaml", first), "--issuer", issuers[2].URL()}

@@ -54,10 +54,10 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	parser, err := kong.New(&line,
 		kong.Name("xenaauth"), kong.Description(description), kong.Writers(out, errOut),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Exit(func(int) { ended = true }), // kong calls this after --help
+		kong.Exit(func(int) { ended = true }), // kong calls this function after --help
 		kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		panic(err) // a struct tag of a command is wrong
+		panic(err) // this error means that a struct tag of a command is wrong
 	}
 	parsed, err := parser.Parse(args)
 	if ended {

@@ -110,7 +110,8 @@ func TestMisconfigurations(t *testing.T) {
 		spoil  func(*service)
 		ask    func(*service) (string, int)
 		status int
-		want   []string // texts in the output: the mistake, then how to correct it
+		// these texts must be in the output: first the mistake, then how to correct it
+		want []string
 	}{
 		{
 			name:  "wrong issuer",

@@ -63,7 +63,7 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		// Cleanups run last, when the script has set the outputs.
+		// This function runs last, when the script has set the outputs.
 		t.Cleanup(func() { rewrite(t, page, steps) })
 	}
 	last := ""

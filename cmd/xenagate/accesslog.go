@@ -18,7 +18,7 @@ import (
 // needs several times as long to format a line.
 type accessLog struct {
 	to      io.Writer
-	buffers sync.Pool // of *[]byte
+	buffers sync.Pool // the pool contains values of type *[]byte
 }
 
 // line writes the line of a request. The line contains the path of the request. The line contains
@@ -50,7 +50,8 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	b = strconv.AppendInt(append(b, `,"bytes":`...), rec.bytes, 10)
 	b = strconv.AppendFloat(append(b, `,"ms":`...), float64(took.Microseconds())/1000, 'f', -1, 64)
 	b = append(b, "}\n"...)
-	_, _ = l.to.Write(b) // write errors are no problem here: the logBuffer counts lost lines
+	// an error of Write needs no action, because the logBuffer counts lost lines
+	_, _ = l.to.Write(b)
 	*buffer = b
 	l.buffers.Put(buffer)
 }
@@ -76,7 +77,7 @@ func quoted(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(text) // a string can always be encoded
+	_ = encoder.Encode(text) // every string can be encoded as JSON
 	line := bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
 	if !bytes.ContainsFunc(line, isControl) {
 		return line
@@ -94,8 +95,8 @@ func quoted(text string) []byte {
 	return escaped
 }
 
-// isControl reports whether r is a control character or an invisible character, such as one that
-// changes the direction of text.
+// isControl reports whether r is a control character or another invisible character, for example a
+// character that changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
 // short cuts s if s has more than maxBytes bytes.

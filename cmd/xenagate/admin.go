@@ -20,8 +20,8 @@ import (
 type admin struct {
 	validator *xenaauth.Validator
 	activity  *activity
-	secret    []byte // the secret for /revoke
-	fleet     bool   // whether revocations are published to other gateways
+	secret    []byte // secret is the secret for /revoke
+	fleet     bool   // fleet says whether revocations are published to other gateways
 	log       *slog.Logger
 }
 

@@ -140,7 +140,7 @@ func TestLogout(t *testing.T) {
 		t.Fatal(a.status)
 	}
 	logout := p.secret(issuer.LogoutToken(anna))
-	for _, want := range []int{200, 400} { // a logout token is accepted only once
+	for _, want := range []int{200, 400} { // the gateway accepts a logout token only once
 		r, _ := http.NewRequest("POST", p.url("proxy", "/backchannel"), strings.NewReader("logout_token="+logout))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 		if a := send(t, r); a.status != want {

@@ -25,9 +25,9 @@ type auditLog struct {
 	lost   atomic.Int64
 
 	mu      sync.Mutex
-	file    *os.File // nil before open and after close
-	failing bool     // the last record could not be written
-	cut     bool     // the last record in the file is incomplete
+	file    *os.File // file is nil before the first call of open and after close
+	failing bool     // failing says that the last record could not be written
+	cut     bool     // cut says that the last record in the file is incomplete
 }
 
 // newAuditLog returns the audit log, or nil if it is not configured. It opens no file.
@@ -92,10 +92,10 @@ func (a *auditLog) Write(record []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	line := record
-	if a.cut { // ends the incomplete record
+	if a.cut { // this line break ends the incomplete record
 		line = append([]byte{'\n'}, record...)
 	}
-	n, err := a.file.Write(line) // a nil *os.File returns an error
+	n, err := a.file.Write(line) // if file is nil, Write returns an error
 	if n > 0 {
 		a.cut = n < len(line)
 	}

@@ -116,7 +116,8 @@ func TestAuditLogThatFails(t *testing.T) {
 	}
 }
 
-// A gateway whose audit log can't be opened does not start. The mistakes in both settings are told.
+// A gateway whose audit log can't be opened does not start. Its output names the mistakes in both
+// settings.
 func TestAuditMistakes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for content, want := range map[string]string{
@@ -132,7 +133,7 @@ func TestAuditMistakes(t *testing.T) {
 	}
 }
 
-// A refusal has the URI of its reason as type.
+// The member type of a refusal's body is the URI of the reason.
 func TestProblemTypes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+"problem_types: https://api.example/problems#\n", nil)

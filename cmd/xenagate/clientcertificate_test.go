@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A token that is bound to a certificate passes over a connection with this certificate, and no
-// other. The gateway terminates TLS, so it needs no proxy in front.
+// A token that is bound to a certificate is accepted over a connection with this certificate, and
+// over no other connection. The gateway terminates TLS, so it needs no proxy in front.
 func TestClientCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
@@ -40,7 +40,8 @@ func TestClientCertificate(t *testing.T) {
 	}
 }
 
-// Without possession, a bound token is refused, also with its certificate.
+// If possession is not configured, a bound token is refused, even over a connection with its
+// certificate.
 func TestClientCertificate_Off(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))

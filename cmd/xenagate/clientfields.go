@@ -16,7 +16,7 @@ var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
 	"client-cert", "client-cert-", "x-client-cert", "ssl-client-", "x-ssl-", "x-arr-clientcert", "x-amzn-mtls-",
-	"proxy", // a CGI program gets this field as the environment variable HTTP_PROXY
+	"proxy", // a CGI program finds this field in the environment variable HTTP_PROXY
 }
 
 // framingFields are the header fields that say where a message ends, or that belong to one
@@ -32,9 +32,11 @@ var framingFields = []string{
 // removedField is the name of fields that are removed from requests, or the beginning of their
 // names.
 type removedField struct {
-	name        string
-	prefix      bool // remove every field whose name begins with name and a character like "-"
-	misspelling bool // keep a field with exactly this name, and remove other spellings
+	name string
+	// prefix says: remove every field whose name begins with name and a character like "-"
+	prefix bool
+	// misspelling says: keep a field with exactly this name, and remove other spellings
+	misspelling bool
 }
 
 // removedFields are the fields that are removed, by the first letter of their names.
@@ -53,7 +55,7 @@ var removedFields = func() (by [128][]removedField) {
 // isRemoved reports whether a field that the client sent must not reach an upstream.
 func isRemoved(name string) bool {
 	if name == "" || name[0] >= 128 {
-		return true // no valid field name begins like this
+		return true // no valid field name begins with this character
 	}
 	for _, f := range removedFields[fieldname.FoldByte(name[0])] {
 		switch {

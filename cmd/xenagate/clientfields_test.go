@@ -39,7 +39,7 @@ func TestFramingFieldsInOtherSpellings(t *testing.T) {
 			}
 		}
 	}
-	// Fields with similar names reach the service.
+	// These fields have similar names, but they reach the service.
 	s := do(t, "GET", p.url("proxy", "/open/x"), "", "Api_key: 1", "X-Request_id: 2", "Content_Kind: 3", "Xforwardedfor: 4").seen(t)
 	for _, name := range []string{"Api_key", "X-Request_id", "Content_Kind", "Xforwardedfor"} {
 		if s.Header[name] == nil && s.Header[strings.ToUpper(name[:1])+strings.ToLower(name[1:])] == nil {

@@ -26,7 +26,7 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		delay = 0 // SIGINT comes from a terminal: there is no load balancer that needs time
+		delay = 0 // SIGINT comes from a person at a terminal, so no load balancer needs time
 	}
 	select {
 	case <-time.After(delay):
@@ -88,7 +88,8 @@ func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 			// Shutdown closes idle connections immediately. But if a connection became idle during
 			// the drain, the client may be sending a request on this connection.
 			waitUntil(ctx, func() bool { return s.gateway.activity.requests.Load() == 0 && h.idle.over(delay) })
-			_ = h.Shutdown(ctx) // also waits for connections with a partly received request
+			// this loop also waits for connections on which a request was received only in part
+			_ = h.Shutdown(ctx)
 		})
 	}
 	if s.grpc != nil {

@@ -124,7 +124,7 @@ func TestKeptConnectionsLoseNoRequest(t *testing.T) {
 			t.Errorf("idle client %d: last %v, %v", i, last, err)
 		}
 	}
-	// A load balancer that has not seen the 503 yet may open a new connection.
+	// A load balancer that has not yet seen the status 503 may open a new connection.
 	if last, err := keep(t, busy[0].conn.RemoteAddr().String(), busy[0].text).ask(); !last || err != nil {
 		t.Errorf("a new connection: last %v, %v", last, err)
 	}

@@ -28,7 +28,7 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 		return nil, g.cfg.At("ext_authz", err)
 	}
 	server := grpc.NewServer(
-		grpc.MaxRecvMsgSize(512<<10), // Envoy sends the header of a request and not the body
+		grpc.MaxRecvMsgSize(512<<10), // Envoy sends the header of a request without its body
 		grpc.MaxConcurrentStreams(1024),
 		grpc.ConnectionTimeout(g.cfg.Timeouts.Header),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),

@@ -23,7 +23,8 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (red
 		return nil, nil
 	}
 	secrets, password, errSecrets := cfg.RedisSecrets()
-	logging.Disable() // the log of go-redis contains addresses; rediscache logs what operators need
+	// the log of go-redis contains addresses, and rediscache logs what operators need
+	logging.Disable()
 	opts := &redis.UniversalOptions{
 		Addrs: from.Addresses, MasterName: from.MasterName, Username: from.Username, Password: password,
 		ContextTimeoutEnabled: true,

@@ -21,13 +21,13 @@ import (
 type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
-	trusted  []netip.Prefix // the networks of proxies in front of the gateway
-	strip    bool           // remove the client's Authorization field
+	trusted  []netip.Prefix // trusted are the networks of proxies in front of the gateway
+	strip    bool           // strip says whether the client's Authorization field is removed
 	// certificateField is the folded name of the field in which a proxy in front passes the client's
 	// certificate on, or "".
 	certificateField string
 	metrics          *metrics
-	reverse          httputil.ReverseProxy // the settings that all requests share
+	reverse          httputil.ReverseProxy // all requests share these settings
 }
 
 func newForwarder(g *gateway) *forwarder {
@@ -85,7 +85,7 @@ func allowWebSocketOnly(r *http.Request) {
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host
-	out.Host = pr.In.Host // the path by which the rule was found
+	out.Host = pr.In.Host // this is the path by which the rule was found
 	f.replaceClientFields(pr)
 	if f.strip {
 		out.Header.Del("Authorization")

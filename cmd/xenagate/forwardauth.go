@@ -21,7 +21,7 @@ type forwardAuth struct {
 // askingProxy is an endpoint for proxies of one kind.
 type askingProxy struct {
 	path    string
-	below   bool // the endpoint is for path and for all paths below it
+	below   bool // the endpoint serves path and all paths below it
 	trusted []netip.Prefix
 	handler http.Handler
 }
@@ -86,7 +86,7 @@ func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
-	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has set the reason
+	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has already set the reason
 	case !trusts(p.trusted, rec.peer):
 		rec.reason = reasonPeer
 	default:

@@ -24,11 +24,11 @@ type gateway struct {
 	activity     *activity
 	recorder     *recorder
 	metrics      *metrics
-	tls          *tls.Config           // nil if tls is not configured
-	certificate  *certificate          // nil if tls is not configured
-	redis        redis.UniversalClient // nil if redis is not configured
-	revokeSecret []byte                // nil if /revoke is not configured
-	audit        *auditLog             // nil if the audit log is not configured
+	tls          *tls.Config           // tls is nil if TLS is not configured
+	certificate  *certificate          // certificate is nil if TLS is not configured
+	redis        redis.UniversalClient // redis is nil if Redis is not configured
+	revokeSecret []byte                // revokeSecret is nil if /revoke is not configured
+	audit        *auditLog             // audit is nil if the audit log is not configured
 }
 
 // newGateway returns the gateway for a configuration. It opens no connection and no listener. The
@@ -47,7 +47,8 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	var errAudit error
 	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {
-		tokens = xenaauth.Config{Audiences: []string{"placeholder"}} // errTokens contains the mistakes
+		// errTokens contains these mistakes already
+		tokens = xenaauth.Config{Audiences: []string{"placeholder"}}
 	}
 	state := &stateCollector{activity: g.activity, output: output, audit: g.audit}
 	g.metrics = newMetrics(state, cfg.Identity.Assertion != nil)

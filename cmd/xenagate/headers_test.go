@@ -59,7 +59,7 @@ func TestSpoofedIdentityHeaders(t *testing.T) {
 				t.Fatalf("%q: %v", spoof, err)
 			}
 			if a.status == 400 && !strings.HasPrefix(a.body, "{") {
-				continue // net/http refuses this name
+				continue // net/http refuses a request with this name
 			}
 			s := a.seen(t)
 			s.only(t, "X-Auth-User", want[0])
@@ -133,7 +133,7 @@ func TestAuthorizationIsForwardedIfConfigured(t *testing.T) {
 	s := do(t, "GET", p.url("proxy", "/Api/Read"), token).seen(t)
 	s.only(t, "Authorization", "Bearer "+token)
 	s.only(t, "X-Auth-User", "104711")
-	// The gateway adds fields to the request. A client can't remove them by naming them in
+	// The gateway adds fields to the request. A client can't remove these fields by naming them in
 	// Connection.
 	s = do(t, "GET", p.url("proxy", "/Api/Read"), token, "Connection: X-Forwarded-For, X-Auth-User").seen(t)
 	s.only(t, "X-Forwarded-For", "127.0.0.1")
@@ -179,7 +179,7 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 	if s.Header.Get("X-Auth-Assertion") != "" {
 		t.Error("nobody has an assertion")
 	}
-	// The gateway's signing keys change without a restart, and no request fails.
+	// Here the gateway's signing keys change without a restart, and no request fails.
 	before := do(t, "GET", p.url("proxy", "/.well-known/jwks.json"), "").body
 	p.write("key.pem", newKey(t))
 	p.signal(1)

@@ -48,9 +48,9 @@ type process struct {
 	exited chan struct{}
 
 	addrMu sync.Mutex
-	addrs  map[string]string // addresses, by the name of the listener
+	addrs  map[string]string // this map contains the address of each listener, by its name
 
-	secrets []string // texts that the output must not contain
+	secrets []string // these texts must not be in the output
 }
 
 // The type output keeps the output of a process. A test can read it while the process writes.

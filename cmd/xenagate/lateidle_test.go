@@ -29,7 +29,7 @@ func TestLateIdleConnectionsAreKept(t *testing.T) {
 		if l.over(delay) {
 			t.Error("a connection was idle for less than the delay")
 		}
-		l.note(late, http.StateActive) // the client sends one more request
+		l.note(late, http.StateActive) // the client sends one more request on the connection
 		l.note(late, http.StateIdle)
 		time.Sleep(delay - 1)
 		if l.over(delay) {

@@ -234,7 +234,7 @@ func TestReadinessFollowsTheIssuer(t *testing.T) {
 	if a := do(t, "GET", p.url("admin", "/status"), ""); a.status != 200 || !strings.Contains(a.body, `"ready":true`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
-	issuer.Down() // the gateway has the keys of the issuer already
+	issuer.Down() // by now, the gateway has the keys of the issuer
 	if a := do(t, "GET", p.url("admin", "/readyz"), ""); a.status != 200 {
 		t.Errorf("ready no more: %d", a.status)
 	}

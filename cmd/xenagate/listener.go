@@ -14,7 +14,8 @@ type stage func(w *response, r *http.Request, rec *record)
 
 // activity is the state that all listeners share while the gateway runs.
 type activity struct {
-	requests atomic.Int64 // number of requests that have not ended, including upgraded connections
+	// requests is the number of requests that have not ended, including upgraded connections
+	requests atomic.Int64
 	draining atomic.Bool
 }
 
@@ -33,7 +34,8 @@ type listenerHandler struct {
 func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.activity.requests.Add(1)
 	defer l.activity.requests.Add(-1)
-	var state struct { // one allocation for all values that one request needs
+	// with this struct, one allocation is enough for all values that a request needs
+	var state struct {
 		record   record
 		response response
 		context  recordContext
@@ -48,7 +50,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http10: !r.ProtoAtLeast(1, 1), draining: &l.activity.draining,
 	}
 	state.context = recordContext{r.Context(), rec}
-	r = r.WithContext(&state.context) // a copy, because net/http reads the Body of the original later
+	// the request is copied, because net/http later reads the Body of the original
+	r = r.WithContext(&state.context)
 	if r.Body != nil && r.Body != http.NoBody {
 		b := &requestBody{ReadCloser: r.Body, control: &res.control, timeout: l.readTimeout}
 		b.extend()
@@ -60,11 +63,13 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if p != nil {
 			l.panicked(res, rec, p)
 		} else if rec.status == 0 {
-			res.WriteHeader(http.StatusOK) // net/http sends this status if the handler sends none
+			// net/http sends this status if the handler sends no status
+			res.WriteHeader(http.StatusOK)
 		}
 		l.recorder.done(rec)
 		if p != nil {
-			panic(http.ErrAbortHandler) // makes net/http close the connection without a log record
+			// this panic makes net/http close the connection without a log record
+			panic(http.ErrAbortHandler)
 		}
 	}()
 	l.next(res, r, rec)

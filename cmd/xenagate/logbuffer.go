@@ -28,16 +28,16 @@ const (
 type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
-	waiting []byte // lines that wait; each is complete
-	spare   []byte // memory of the lines that were written last, for reuse
-	lost    int64  // number of lost lines that no log line has reported yet
-	cut     bool   // the last line in the output is incomplete
+	waiting []byte // the field waiting contains the lines that wait; each of them is complete
+	spare   []byte // spare is the memory of the lines that were written last; it is used again
+	lost    int64  // lost is how many lost lines no log line has reported yet
+	cut     bool   // cut says that the last line in the output is incomplete
 	closed  bool
 
-	first   chan struct{} // gets a value when the buffer is not empty any more
-	now     chan struct{} // gets a value when the lines must be written now
-	done    chan struct{} // closed after close, when all lines are written
-	dropped atomic.Int64  // counters of lines, for the metrics
+	first   chan struct{} // this channel gets a value when the buffer is not empty any more
+	now     chan struct{} // this channel gets a value when the lines must be written now
+	done    chan struct{} // this channel is closed after close, when all lines are written
+	dropped atomic.Int64  // these are counters of lines, for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {
@@ -92,7 +92,7 @@ func (w logLines) Write(line []byte) (int, error) {
 func signalTo(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // the channel already has a value
+	default: // the channel already contains a value
 	}
 }
 
@@ -131,7 +131,7 @@ func (l *logBuffer) write() (last bool) {
 		l.put(lines, lost)
 	}
 	if cap(lines) > 4*logBatch {
-		lines = nil // frees the memory that a burst of lines has needed
+		lines = nil // this frees the memory that a large number of lines has needed
 	}
 	l.mu.Lock()
 	l.spare = lines[:0]
@@ -144,7 +144,8 @@ func (l *logBuffer) write() (last bool) {
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
-	if l.cut { // ends the incomplete line, so that the first new line begins a line of its own
+	// this line break ends the incomplete line, so that the next line begins on a line of its own
+	if l.cut {
 		_, err = l.to.Write([]byte{'\n'})
 		l.cut = err != nil
 	}
@@ -156,7 +157,7 @@ func (l *logBuffer) put(lines []byte, lost int64) {
 		return
 	}
 	missing := int64(bytes.Count(lines[n:], []byte{'\n'}))
-	if lost > 0 && missing > 0 { // the line that reports lost lines does not count
+	if lost > 0 && missing > 0 { // the line that reports lost lines is not counted
 		missing--
 	} else {
 		lost = 0

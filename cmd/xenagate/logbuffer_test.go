@@ -19,9 +19,9 @@ type sink struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
 	writes int
-	hold   chan struct{} // Write waits for this channel; nil means that it does not wait
+	hold   chan struct{} // Write waits for this channel; if it is nil, Write does not wait
 	err    error
-	takes  int // how many bytes a failing Write writes before it fails
+	takes  int // a Write that fails first writes this number of bytes
 }
 
 func (s *sink) Write(p []byte) (int, error) {
@@ -56,7 +56,7 @@ func TestLinesOfTheAccessLogAreWrittenTogether(t *testing.T) {
 		if n := out.lines(); n != 0 {
 			t.Errorf("%d lines didn't wait for others", n)
 		}
-		time.Sleep(logDelay) // in the bubble of synctest, this takes no real time
+		time.Sleep(logDelay) // in the bubble of synctest, this sleep takes no real time
 		synctest.Wait()
 		if out.lines() != 10 || out.writes != 1 {
 			t.Errorf("%d lines after %v, by %d writes", out.lines(), logDelay, out.writes)
@@ -139,7 +139,7 @@ func TestALineAfterAPartOfOne(t *testing.T) {
 		time.Sleep(logDelay)
 		synctest.Wait()
 		out.mu.Lock()
-		out.takes = 0 // the output also fails to write the end of the incomplete line
+		out.takes = 0 // now the output also fails to write the end of the incomplete line
 		out.mu.Unlock()
 		_, _ = io.WriteString(l.prompt(), "four\n")
 		synctest.Wait()

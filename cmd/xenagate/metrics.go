@@ -14,7 +14,8 @@ import (
 // that a client chooses.
 type metrics struct {
 	registry *prometheus.Registry
-	auth     *promauth.Metrics // metrics of the decisions about tokens, and of the issuer
+	// these are the metrics of the decisions about tokens, and of the issuer
+	auth     *promauth.Metrics
 	requests *requestMetrics
 	upstream *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
@@ -76,7 +77,7 @@ func (m *metrics) handler() http.Handler {
 type stateCollector struct {
 	activity *activity
 	output   *logBuffer
-	audit    *auditLog // nil if the audit log is not configured
+	audit    *auditLog // audit is nil if the audit log is not configured
 }
 
 var (

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// promtool, which is part of Prometheus, finds no fault in the names, types and help texts of the
-// metrics.
+// The program promtool, which is part of Prometheus, must find no fault in the names, types and
+// help texts of the metrics.
 func TestPromtoolAcceptsMetrics(t *testing.T) {
 	program, err := exec.LookPath("promtool")
 	if err != nil {

@@ -18,15 +18,15 @@ type proxy struct {
 	endpoints endpoints
 	upstreams []*upstream
 	forwarder *forwarder
-	bodyBytes int64 // the largest length of a request's body; 0 means no limit
+	bodyBytes int64 // limit is the largest length of a request's body; 0 means no limit
 }
 
 // passage is a request on its way to an upstream. Each stage sets fields that later stages need.
 type passage struct {
 	request  *http.Request
-	table    *routeTable // set by checkRoute
-	identity http.Header // set by findIdentity
-	upstream *upstream   // set by findUpstream
+	table    *routeTable // checkRoute sets this field
+	identity http.Header // findIdentity sets this field
+	upstream *upstream   // findUpstream sets this field
 	reverse  httputil.ReverseProxy
 }
 

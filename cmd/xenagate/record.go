@@ -10,37 +10,38 @@ import (
 // record contains the data about one request for the access log and the metrics. Every stage of a
 // request writes to it. No stage makes a decision that depends on the record.
 type record struct {
-	listener string // the listener: "proxy", "forward_auth" or "ext_authz"
+	listener string // listener is "proxy", "forward_auth" or "ext_authz"
 	start    time.Time
 	peer     string
 
 	// method, host and path are from the request of the client. If another proxy calls the gateway
 	// about a request, they are from the request that the proxy asks about.
 	method, host, path string
-	route              string // the pattern of the rule
+	route              string // route is the pattern of the rule
 	user               *xenaauth.User
-	upstream           string // the name of the upstream
+	upstream           string // upstream is the name of the upstream
 	status             int
 	bytes              int64
-	reason             string // why the request was refused or failed: a [xenaauth.Reason], or a reason below
-	cause              string // the kind of the failure, if the upstream failed
+	// reason says why the request was refused or failed: a [xenaauth.Reason], or a reason below
+	reason string
+	cause  string // if the upstream failed, cause is the kind of the failure
 }
 
-// These reasons are added to those of xenaauth.
+// These reasons are used in addition to the reasons of package xenaauth.
 const (
-	reasonMethod          = "method"           // 405: the method is TRACE or CONNECT
-	reasonNotFound        = "not_found"        // 404: the gateway has no such endpoint
-	reasonNoUpstream      = "no_upstream"      // 404: no upstream has this host and path
-	reasonTooLarge        = "too_large"        // 413: the body is longer than limits.body_bytes
-	reasonBody            = "body"             // 408: the client did not send the whole body in time
-	reasonIdentity        = "identity"         // 403 or 401: the user has no valid identity fields
-	reasonPeer            = "peer"             // 403: the peer is not trusted
-	reasonUpstreamTimeout = "upstream_timeout" // 504: the upstream did not respond in time
-	reasonUpstreamFailed  = "upstream_failed"  // 502: the upstream failed
-	reasonClientGone      = "client_gone"      // the client has closed the connection
-	reasonAborted         = "aborted"          // the upstream stopped sending the response
-	reasonPanic           = "panic"            // 500: a bug of the gateway
-	reasonLogout          = "logout"           // 400 or 503: a logout token was not accepted
+	reasonMethod          = "method"           // status 405: the method is TRACE or CONNECT
+	reasonNotFound        = "not_found"        // status 404: the gateway has no endpoint with this path
+	reasonNoUpstream      = "no_upstream"      // status 404: no upstream has this host and path
+	reasonTooLarge        = "too_large"        // status 413: the body is longer than limits.body_bytes
+	reasonBody            = "body"             // status 408: the client did not send the whole body in time
+	reasonIdentity        = "identity"         // status 403 or 401: the user has no valid identity fields
+	reasonPeer            = "peer"             // status 403: the peer is not trusted
+	reasonUpstreamTimeout = "upstream_timeout" // status 504: the upstream did not respond in time
+	reasonUpstreamFailed  = "upstream_failed"  // status 502: the upstream failed
+	reasonClientGone      = "client_gone"      // no status: the client has closed the connection
+	reasonAborted         = "aborted"          // the response is incomplete: the upstream stopped sending it
+	reasonPanic           = "panic"            // status 500: a bug of the gateway
+	reasonLogout          = "logout"           // status 400 or 503: a logout token was not accepted
 )
 
 // recordContext is a context that contains a record. noteEvent and findNoted need a recordContext,

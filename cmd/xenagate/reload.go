@@ -18,12 +18,12 @@ type reloader struct {
 	auth        *xenaauth.Middleware
 	identity    *identity.Identity
 	tables      *routeTables
-	certificate *certificate // nil if tls is not configured
+	certificate *certificate // certificate is nil if TLS is not configured
 	metrics     *metrics
-	audit       *auditLog // nil if the audit log is not configured
+	audit       *auditLog // audit is nil if the audit log is not configured
 	log         *slog.Logger
 
-	mu sync.Mutex // locked while a table of routes is put in force
+	mu sync.Mutex // mu is locked while a table of routes is put in force
 }
 
 // reload opens the audit log again, reads the files with routes, keys and certificate again, and puts
@@ -139,7 +139,7 @@ func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	now := l.read()
 	switch current := l.tables.current.Load(); {
 	case now.err == "" && now.content == current.Content:
-		return now, snapshot{} // the file did not change, or has its old content again
+		return now, snapshot{} // the file did not change, or its old content is back
 	case now == refused || now != seen:
 		return now, refused
 	}

@@ -66,7 +66,7 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// pass lets the duration d pass.
+// pass lets the given duration pass.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -110,7 +110,7 @@ func TestHalfWrittenRoutes(t *testing.T) {
 		}
 		r.write(whole)
 		r.pass(interval)
-		// The gateway has read the new file once, and waits until a second read returns the same
+		// The gateway has read the new file once. It waits until a second read returns the same
 		// content.
 		r.is(true, "/old")
 		r.pass(interval)
@@ -126,7 +126,7 @@ func TestHalfWrittenRoutesAndSIGHUP(t *testing.T) {
 		r.write(half)
 		reloaded := make(chan struct{})
 		go func() { defer close(reloaded); r.reload() }()
-		synctest.Wait() // the gateway has read the file once
+		synctest.Wait() // by now, the gateway has read the file once
 		r.write(whole)
 		<-reloaded
 		r.pass(logDelay)

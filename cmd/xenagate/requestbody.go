@@ -17,11 +17,13 @@ type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	failed  atomic.Bool // reading the client's body failed
+	failed  atomic.Bool // failed says that reading the client's body failed
 
-	mu      sync.Mutex
-	over    bool // the body or the handler has ended: only net/http sets further read deadlines
-	left    bool // the handler has ended
+	mu sync.Mutex
+	// the field over says that the body or the handler has ended: only net/http sets further read
+	// deadlines
+	over    bool
+	left    bool // the field left says that the handler has ended
 	reading sync.WaitGroup
 }
 
@@ -46,7 +48,7 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	case io.EOF:
 		b.end(time.Time{})
 	default:
-		b.failed.Store(true) // keeps the read deadline, because the rest of the body is not read
+		b.failed.Store(true) // the read deadline is kept, because the rest of the body is not read
 	}
 	return n, err
 }

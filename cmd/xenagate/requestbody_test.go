@@ -111,7 +111,8 @@ func TestBodyIsNoRequest(t *testing.T) {
 	service.answers(func(w http.ResponseWriter, _ *http.Request) {
 		// With "Connection: close", net/http doesn't read the body before it sends the response.
 		w.Header().Set("Connection", "close")
-		w.WriteHeader(http.StatusTeapot) // the response is sent although the body was not read
+		// the response is sent although the gateway did not read the body
+		w.WriteHeader(http.StatusTeapot)
 	})
 	for path, want := range map[string]int{"/Api/Write": 401, "/open/x": 418} {
 		conn, err := net.Dial("tcp", p.addr("proxy"))

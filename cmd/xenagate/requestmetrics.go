@@ -7,8 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// maxRouteSeries is the largest number of time series by route and upstream. Requests of further
-// routes count as "other".
+// maxRouteSeries is the largest number of time series with the labels route and upstream. Requests
+// of further routes count as "other".
 const maxRouteSeries = 2000
 
 // requestMetrics counts requests. It keeps the counters that it has looked up, because looking up a
@@ -87,7 +87,7 @@ func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, pro
 		duration: m.duration.WithLabelValues(key.listener, key.outcome),
 	}
 	m.series[key] = series
-	// A long-running gateway may have many tables, each with new routes.
+	// A gateway that runs for a long time may have many tables, each with new routes.
 	if len(m.routes) >= maxRouteSeries {
 		return series, m.byRoute.WithLabelValues("other", route.upstream, route.code)
 	}

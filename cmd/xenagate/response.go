@@ -15,9 +15,9 @@ type response struct {
 	http.ResponseWriter
 	control  http.ResponseController
 	rec      *record
-	body     *requestBody // nil if the request has no body
+	body     *requestBody // body is nil if the request has no body
 	http10   bool
-	length   int64 // the Content-Length of the response, or -1 if the field is missing
+	length   int64 // length is the Content-Length of the response, or -1 if the field is missing
 	draining *atomic.Bool
 }
 
@@ -27,11 +27,12 @@ type response struct {
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status == http.StatusContinue:
-		// The 100 of an upstream is for the gateway. net/http sends 100 to the client itself, when the
-		// client's body is read.
+		// A response 100 of an upstream is meant for the gateway. net/http itself sends 100 to the
+		// client when the gateway reads the client's body.
 		return
 	case status < 200 && w.http10:
-		return // an HTTP/1.0 client does not understand 1xx (RFC 9110, section 15.2)
+		// a client that uses HTTP/1.0 does not understand a 1xx response (RFC 9110, section 15.2)
+		return
 	}
 	if status >= 200 && (w.draining.Load() || w.body != nil && !w.body.ended()) {
 		w.Header().Set("Connection", "close")
@@ -99,7 +100,7 @@ func (w *response) problem(status int, reason, detail string) {
 	h.Set("Cache-Control", "no-store")
 	h.Del("Content-Length")
 	w.WriteHeader(status)
-	// Writing fails if the client has closed the connection.
+	// A write fails only if the client has closed the connection.
 	_ = json.NewEncoder(w).Encode(map[string]any{
 		"title": http.StatusText(status), "status": status, "detail": detail, "reason": reason,
 	})

@@ -25,8 +25,8 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	find := func(r *http.Request) (routes.Rule, error) {
 		rule, err := from.Table.Find(r)
 		if err == nil && (r.Host == "" || r.Host[0] == ':') {
-			// Without a Host, net/http would send the address of the upstream, and a service writes
-			// the host into links.
+			// If a request has no Host, net/http would send the address of the upstream as the
+			// host, and a service would write this address into links.
 			err = &xenaauth.Error{Reason: xenaauth.ReasonAmbiguousTarget}
 		}
 		return rule, err

@@ -20,10 +20,10 @@ import (
 // servers are the listeners, and the servers that accept connections from them.
 type servers struct {
 	gateway *gateway
-	http    []*httpServer // for clients, and for proxies that call the gateway
-	admin   *httpServer   // nil if admin is not configured; ends after all other servers
-	grpc    *grpcServer   // nil if ext_authz is not configured
-	ended   chan error    // gets the error of a server that fails
+	http    []*httpServer // http are the servers for clients, and for proxies that call the gateway
+	admin   *httpServer   // admin is nil if it is not configured; it ends after all other servers
+	grpc    *grpcServer   // grpc is nil if ext_authz is not configured
+	ended   chan error    // the channel gets the error of a server that fails
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 }
@@ -32,8 +32,9 @@ type httpServer struct {
 	*http.Server
 	name     string
 	listener net.Listener
-	write    time.Duration // limits how long a client may take to accept each piece of a response
-	idle     lateIdle
+	// write limits how long a client may take to accept each piece of a response
+	write time.Duration
+	idle  lateIdle
 }
 
 type grpcServer struct {
@@ -140,7 +141,7 @@ func (s *servers) run(signals <-chan os.Signal) error {
 	cancel()
 	s.wg.Wait()
 	if g.redis != nil {
-		_ = g.redis.Close() // all lines of the log have been written
+		_ = g.redis.Close() // by now, all lines of the log have been written
 	}
 	g.log.Info("stopped")
 	return err
@@ -203,7 +204,7 @@ func listen(name, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, address = "unix", path
 		if info, err := os.Lstat(path); err == nil && info.Mode().Type() == os.ModeSocket {
-			_ = os.Remove(path) // a killed gateway does not remove the file of its socket
+			_ = os.Remove(path) // a gateway that was killed has not removed the file of its socket
 		}
 	}
 	l, err := net.Listen(network, address)

@@ -25,8 +25,9 @@ type seen struct {
 // A service is an upstream of the gateway.
 type service struct {
 	*httptest.Server
-	n    atomic.Int64
-	hook atomic.Pointer[http.HandlerFunc] // replaces the default response
+	n atomic.Int64
+	// if hook is set, this function writes the response in place of the default response
+	hook atomic.Pointer[http.HandlerFunc]
 	last atomic.Pointer[seen]
 }
 

@@ -20,7 +20,8 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 		} else {
 			w.Header().Set("Content-Type", r.Header.Get("Accept"))
 		}
-		_ = http.NewResponseController(w).Flush() // send the header before any piece
+		// the service sends the header before it sends any piece
+		_ = http.NewResponseController(w).Flush()
 		for piece := range next {
 			if piece == "" {
 				return
@@ -36,7 +37,7 @@ func TestPiecesArriveOneByOne(t *testing.T) {
 	} {
 		r, _ := http.NewRequest("GET", p.url("proxy", path), nil)
 		r.Header.Set("Accept", kind)
-		// Do returns when the header has arrived; no piece has been sent yet.
+		// Do returns when the header has arrived. At that time no piece has been sent yet.
 		res, err := client.Do(r)
 		if err != nil {
 			t.Fatal(err)

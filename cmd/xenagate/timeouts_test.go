@@ -55,7 +55,7 @@ func TestTimeoutOfABody(t *testing.T) {
 func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 	service := func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.ReadAll(r.Body)
-		// The service is slow, so no timeout of the client's part may end the request.
+		// The service is slow. No timeout that is meant for the client may end the request.
 		time.Sleep(45 * time.Second)
 	}
 	inBubble(t, "write: 30s, read: 30s, idle: 2m", service, func(b *bubble) {
@@ -66,8 +66,8 @@ func TestTimeoutsEndWithTheirRequest(t *testing.T) {
 			c.send("body")
 			res := c.response(200)
 			_, _ = io.ReadAll(res.Body)
-			// This is longer than the timeouts of the request before, and shorter than the idle
-			// timeout.
+			// This pause is longer than the timeouts of the earlier request, and shorter than the
+			// idle timeout.
 			time.Sleep(40 * time.Second)
 		}
 	})

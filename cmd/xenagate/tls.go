@@ -76,8 +76,8 @@ type certificate struct {
 	metrics *metrics
 	current atomic.Pointer[tls.Certificate]
 
-	mu            sync.Mutex // locked while the files are compared with current
-	seen, refused snapshot   // results of look
+	mu            sync.Mutex // mu is locked while the files are compared with current
+	seen, refused snapshot   // these fields are the results of the method look
 }
 
 // read reads the files. The content of the snapshot is the chain of certificates in DER.

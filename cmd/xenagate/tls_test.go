@@ -162,7 +162,8 @@ func TestTLS_ClientCAs(t *testing.T) {
 		t.Errorf("%d without a certificate", a.status)
 	}
 	stranger, _, _ := newAuthority(t).issue("client")
-	transport := ca.client() // a client that obeys would send no certificate of another authority
+	// a client that respects the list would send no certificate of another authority
+	transport := ca.client()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return stranger, nil
 	}

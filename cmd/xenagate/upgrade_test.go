@@ -88,7 +88,7 @@ func TestUpgrades(t *testing.T) {
 		service.last.Load().nothingOf(t, "Upgrade")
 	}
 	const old = "GET /open/x HTTP/1.0\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
-	// HTTP/1.0 has no upgrades (RFC 9110, section 7.8).
+	// HTTP/1.0 does not have upgrades (RFC 9110, section 7.8).
 	if a, err := raw(t, p.addr("proxy"), old); err != nil || a.status != 200 {
 		t.Errorf("HTTP/1.0 was upgraded: %d, %v", a.status, err)
 	}

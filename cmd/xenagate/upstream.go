@@ -13,8 +13,8 @@ import (
 type upstream struct {
 	name   string
 	url    *url.URL
-	host   string // "" means any host
-	prefix string // beginning of the paths, without a slash at its end
+	host   string // if host is "", the upstream serves any host
+	prefix string // prefix is the beginning of the paths, without a slash at its end
 
 	connections *upstreamConnections
 }
@@ -24,7 +24,7 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	for _, u := range cfg.Upstreams {
 		to, err := url.Parse(u.URL)
 		if err != nil {
-			continue // config.Load has reported this mistake
+			continue // config.Load has already reported this mistake
 		}
 		all = append(all, &upstream{
 			name: u.Name, host: u.Host, prefix: strings.TrimSuffix(u.Path, "/"),

@@ -53,7 +53,7 @@ func newUpstreamConnections(t config.Timeouts) *upstreamConnections {
 		IdleConnTimeout:        idleTimeout,
 		MaxIdleConnsPerHost:    256,
 		MaxResponseHeaderBytes: 256 << 10,
-		DisableCompression:     true, // the gateway does not decompress bodies
+		DisableCompression:     true, // without this setting, the gateway would decompress bodies
 		ForceAttemptHTTP2:      true,
 		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}}
@@ -119,7 +119,7 @@ func (s *slowRequests) hasSlow(now time.Time) (slow bool) {
 type upstreamConn struct {
 	net.Conn
 	timeout  time.Duration
-	extended atomic.Int64 // when the deadline was last set, in nanoseconds
+	extended atomic.Int64 // extended is when the deadline was last set, in nanoseconds
 }
 
 // Write implements [net.Conn].

@@ -22,8 +22,8 @@ type balancer struct {
 	net.Listener
 	to     string
 	mu     sync.Mutex
-	failed chan struct{} // is closed when the connections that are open now fail
-	stuck  bool          // whether failed connections also accept no more bytes
+	failed chan struct{} // this channel is closed when the connections that are open now fail
+	stuck  bool          // stuck says whether failed connections also accept no more bytes
 	opened atomic.Int64
 }
 
@@ -166,7 +166,7 @@ func untilAnswered(t testing.TB, url string) (n int) {
 		select {
 		case <-answered:
 			return n
-		case <-time.After(200 * time.Millisecond): // time for the next request
+		case <-time.After(200 * time.Millisecond): // this is the time until the next request
 		case <-timeout:
 			t.Fatalf("%d requests, and none was answered", n)
 		}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// check finds the mistakes in values that can be found without the packages that use the values.
-// Those packages find the remaining mistakes.
+// check finds those mistakes in values that can be found here. The packages that use the values
+// find all other mistakes.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -155,7 +155,7 @@ func (c *Config) checkPaths() {
 	wrong := c.source.wrongAt
 	type owner struct {
 		key, path string
-		below     bool // all paths below path belong to the endpoint too
+		below     bool // all paths below this path belong to the endpoint too
 	}
 	var owners []owner
 	add := func(key, path string, below bool) {
@@ -205,7 +205,8 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// The zero value is valid, so the caller can build a gateway and find more mistakes.
+			// The zero value is valid. So the caller can build a gateway with it and find more
+			// mistakes.
 			c.Challenge = Challenge{}
 		}
 	}

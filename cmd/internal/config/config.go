@@ -47,13 +47,14 @@ type Config struct {
 
 // Tokens says which access tokens are accepted.
 type Tokens struct {
-	Config        xenaauth.Config `yaml:"-"` // set by the keys in tokenKeys
+	Config        xenaauth.Config `yaml:"-"` // the keys in tokenKeys set this field
 	Introspection *Introspection  `yaml:"introspection"`
 }
 
 // Introspection says how tokens are introspected at the issuer.
 type Introspection struct {
-	Config           xenaauth.Introspection `yaml:"-"` // set by the keys in introspectionKeys
+	// the keys in introspectionKeys set this field
+	Config           xenaauth.Introspection `yaml:"-"`
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
@@ -91,13 +92,13 @@ type Timeouts struct {
 
 // Identity says how the gateway tells services who the user is.
 type Identity struct {
-	Config    identity.Config `yaml:"-"` // set by the keys in identityKeys
+	Config    identity.Config `yaml:"-"` // the keys in identityKeys set this field
 	Assertion *Assertion      `yaml:"assertion"`
 }
 
 // Assertion configures the signed token for services.
 type Assertion struct {
-	Config   identity.AssertionConfig `yaml:"-"` // set by the keys in assertionKeys
+	Config   identity.AssertionConfig `yaml:"-"` // the keys in assertionKeys set this field
 	KeyFiles []string                 `yaml:"key_files"`
 	JWKSPath string                   `yaml:"jwks_path"`
 }

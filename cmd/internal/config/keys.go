@@ -14,9 +14,9 @@ import (
 // key is a key of the YAML file that sets a field of a struct in another package.
 type key[T any] struct {
 	name  string
-	field func(*T) any // a function that returns a pointer to the field
-	// pair is another key. The field of pair and this field can't be set together. If the file has
-	// one of these two keys, the environment sets neither field.
+	field func(*T) any // field is a function that returns a pointer to the field
+	// pair is another key, whose field can't be set together with this field. If the file has one
+	// of the two keys, the environment sets neither of the two fields.
 	pair string
 }
 
@@ -51,7 +51,7 @@ var assertionKeys = []key[identity.AssertionConfig]{
 	{name: "with_headers", field: func(c *identity.AssertionConfig) any { return &c.WithHeaders }},
 }
 
-// typesOf returns the types of the values that keys set.
+// typesOf returns, for each of the keys, the type of its value.
 func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	types := make(map[string]reflect.Type)
 	for _, k := range keys {

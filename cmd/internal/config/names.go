@@ -60,8 +60,9 @@ func (c *Config) NameOf(field string) string {
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// named returns err, an error of [xenaauth.Config.Validate], with the names that the operator uses
-// in place of the fields. If err joins several errors, each gets the line of its key.
+// named returns err, an error of [xenaauth.Config.Validate], in the words of the operator: in place
+// of the fields, its text names keys and variables. If err joins several errors, each of them gets
+// the line of its key.
 func (c *Config) named(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
@@ -85,7 +86,7 @@ func (c *Config) named(section string, err error) error {
 	name, rest, _ := strings.Cut(text, " ")
 	switch {
 	case strings.HasPrefix(name, "XENA_"):
-		return errors.New(text) // the file is not to blame
+		return errors.New(text) // the value does not come from the file
 	case name == "tokens.introspection" || slices.Contains(Keys(), name):
 		return c.At(name, errors.New(rest))
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // The names of the settings in the file and in the environment are derived from the fields of the
-// Config. They are those of the table in tokens_test.go.
+// Config. They must be the names in the table of tokens_test.go.
 func TestNamesOfFields(t *testing.T) {
 	for _, s := range settings {
 		field := s.field

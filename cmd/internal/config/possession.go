@@ -14,18 +14,18 @@ type Possession struct {
 // Use says whether tokens may be bound to a key.
 type Use string
 
-// The values of Use.
+// These constants are the values of Use.
 const (
-	Off      Use = "off"      // tokens that are bound in this way are refused
-	Accepted Use = "accepted" // tokens may be bound in this way
-	Required Use = "required" // every token must be bound
+	Off      Use = "off"      // with this value, tokens that are bound in this way are refused
+	Accepted Use = "accepted" // with this value, tokens may be bound in this way
+	Required Use = "required" // with this value, every token must be bound in this way
 )
 
 // ClientCertificate configures tokens that are bound to a client certificate, and says how proxies
 // pass the certificate on.
 type ClientCertificate struct {
 	Use          Use         `yaml:"use"`
-	Config       mtls.Config `yaml:"-"` // set by the keys in clientCertificateKeys
+	Config       mtls.Config `yaml:"-"` // the keys in clientCertificateKeys set this field
 	TrustedPeers []string    `yaml:"trusted_peers"`
 }
 

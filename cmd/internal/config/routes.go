@@ -113,5 +113,5 @@ func (s *source) settings() (string, error) {
 	if err := others.Decode(&values); err != nil {
 		return "", err
 	}
-	return fmt.Sprint(values), nil // fmt prints maps sorted by key
+	return fmt.Sprint(values), nil // package fmt prints a map in the order of its keys
 }

@@ -75,8 +75,8 @@ func (c *Config) RedisSecrets() (secrets [][]byte, password string, err error) {
 		s, err := c.secret("redis.secret_files."+strconv.Itoa(i), file, 32)
 		errs = append(errs, err)
 		if err != nil {
-			// A random secret replaces the wrong one, so that the rest of the configuration can be
-			// checked.
+			// A random secret takes the place of the wrong secret, so that the rest of the
+			// configuration can be checked.
 			s = []byte(rand.Text() + rand.Text())
 		}
 		secrets = append(secrets, s)
@@ -172,7 +172,8 @@ func privateKey(data []byte) (crypto.Signer, error) {
 		case "PRIVATE KEY":
 			k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 			if err != nil {
-				// The error of package x509 could contain a part of the key.
+				// The error of package x509 is not shown, because it could contain a part of the
+				// key.
 				return nil, errors.New("the private key is malformed")
 			}
 			if s, ok := k.(crypto.Signer); ok {
@@ -185,7 +186,7 @@ func privateKey(data []byte) (crypto.Signer, error) {
 				return nil, errors.New("the private key is malformed")
 			}
 			return k, nil
-		case "EC PARAMETERS": // openssl ecparam writes this block before the key
+		case "EC PARAMETERS": // the program openssl ecparam writes this block before the key
 		default:
 			return nil, fmt.Errorf("%s in place of a private key", strings.ToLower(block.Type))
 		}

@@ -20,14 +20,15 @@ const maxSize = 4 << 20
 // source is the content of a configuration file. source contains the line of each key, and the
 // mistakes that were found until now.
 type source struct {
-	path  string
-	data  []byte
-	lines map[string]int // line of each key, by dotted name: "identity.assertion", "upstreams.0.url"
+	path string
+	data []byte
+	// lines is the line of each key, by its dotted name: "identity.assertion", "upstreams.0.url"
+	lines map[string]int
 	// values are the values of keys in mappings, by their dotted names.
 	values    map[string]*yaml.Node
 	root      *yaml.Node
 	errs      []error
-	misshapen map[int]bool // lines on which a mistake in the YAML was found
+	misshapen map[int]bool // misshapen contains the lines on which a mistake in the YAML was found
 }
 
 func newSource(path string, data []byte) *source {
@@ -121,8 +122,8 @@ func (s *source) parse(c *Config) (fatal error) {
 	return nil
 }
 
-// decode decodes the value of a node into into. It reports whether the value could be decoded.
-// Mistakes are added to s.errs.
+// decode decodes the value of a node into the variable into. It reports whether the value could be
+// decoded. It adds mistakes to s.errs.
 func (s *source) decode(n *yaml.Node, into any) bool {
 	err := n.Decode(into)
 	if err == nil {
@@ -196,7 +197,7 @@ func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Ty
 		s.lines[prefix+key.Value], s.values[prefix+key.Value] = key.Line, value
 		if prefix+key.Value != "routes" {
 			if !known {
-				field = into // a map may have every key
+				field = into // a mapping for a Go map may have any key
 			}
 			s.walk(value, prefix+key.Value, depth+1, field)
 		}

@@ -50,7 +50,7 @@ func (c *Config) Certificate() (*tls.Certificate, error) {
 	}
 	certificate, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, c.At("tls", err) // the errors of crypto/tls contain no part of a key
+		return nil, c.At("tls", err) // an error of crypto/tls contains no part of a key
 	}
 	return &certificate, nil
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// These are short names for the tables of keys below.
+// These types are short names for the tables of keys below.
 type (
 	tokens        = xenaauth.Config
 	introspection = xenaauth.Introspection
@@ -108,8 +108,8 @@ func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspec
 	}
 	err := errors.Join(errs...)
 	if err != nil && (i.ClientID == "" || i.ClientSecret == "") {
-		// Placeholders replace the wrong values, so that Validate reports only mistakes in other
-		// fields.
+		// Valid values take the place of the wrong values, so that Validate reports only mistakes
+		// in other fields.
 		i.ClientID, i.ClientSecret = "placeholder", "placeholder"
 	}
 	return &i, err

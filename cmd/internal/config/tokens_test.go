@@ -148,7 +148,7 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 
 // Each key has a variable, and a key in the file overrides its variable.
 func TestTokens(t *testing.T) {
-	// client_id is tested together with the secret.
+	// The key client_id is tested together with the key of the secret.
 	have := map[string]bool{"introspection.client_id": true}
 	for _, s := range settings {
 		have[s.key] = true

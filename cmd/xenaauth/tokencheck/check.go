@@ -36,11 +36,11 @@ type Check struct {
 // State is the result of one step.
 type State string
 
-// These are the possible results.
+// These constants are the possible results of a step.
 const (
 	Held       State = "held"
 	Failed     State = "failed"
-	Unknown    State = "unknown" // the issuer did not respond, so the step has no result
+	Unknown    State = "unknown" // Unknown: the issuer did not respond, so the step has no result
 	NotReached State = "not reached"
 )
 
@@ -81,7 +81,7 @@ func Explain(c Check) Explanation {
 	steps := e.order()
 	stop := len(steps)
 	if c.Refusal != nil {
-		// If the failed step is unknown, the explanation must not say that the checks of other steps
+		// If it is not known which step failed, the explanation must not say that other steps
 		// passed.
 		stop = max(0, slices.Index(steps, e.failing(c.Refusal)))
 	}
@@ -112,11 +112,13 @@ func Explain(c Check) Explanation {
 type explanation struct {
 	Check
 
-	local     bool         // the keys of the issuer verify the token, without introspection
-	header    *jose.Header // the header of a JWT; nil for other tokens
+	local     bool         // local says that the keys of the issuer verify the token, without introspection
+	header    *jose.Header // header is the header of a JWT; nil for other tokens
 	headerErr error
-	set       *claims.Set // claims of the JWT or introspection response; nil if there are none
-	setErr    error
+	// the field set contains the claims of the JWT or of the introspection response; nil if there
+	// are none
+	set    *claims.Set
+	setErr error
 }
 
 // asked reports whether the issuer responded to an introspection call.

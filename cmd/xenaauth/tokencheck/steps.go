@@ -66,7 +66,7 @@ func (e *explanation) failing(refusal *xenaauth.Error) string {
 		step = e.failingElsewhere(refusal, cause)
 	}
 	if e.local && e.Config.RequireActive && e.asked() && step != StepUser && step != StepRoute {
-		return StepIntrospection // the JWT is valid, so the issuer's response is the cause
+		return StepIntrospection // the JWT itself is valid, so the issuer's response is the cause
 	}
 	return step
 }

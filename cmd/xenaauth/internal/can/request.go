@@ -19,7 +19,8 @@ func request(ctx context.Context, method, path, host string) (*http.Request, err
 	}
 	text := method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(text)))
-	// The error is not shown: its text contains the query, and the query may contain a secret.
+	// The error is not shown, because its text contains the query, and the query may contain a
+	// secret.
 	if err != nil {
 		return nil, errors.New("method, path and host: a server can't read such a request")
 	}

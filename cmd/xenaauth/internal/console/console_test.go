@@ -41,7 +41,7 @@ func TestReadToken(t *testing.T) {
 		"Bearer a.b.c\n":                "a.b.c",
 		"bearer  a.b.c":                 "a.b.c",
 		"Authorization: Bearer a.b.c\n": "a.b.c",
-		// ReadToken accepts this text; the check of the token refuses it later.
+		// ReadToken accepts this text. The check of the token refuses it later.
 		"a.b.c\nd":                       "a.b.c\nd",
 		"Bearera.b.c":                    "Bearera.b.c",
 		strings.Repeat("a", maxInput):    strings.Repeat("a", maxInput),

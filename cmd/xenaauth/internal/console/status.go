@@ -2,10 +2,11 @@ package console
 
 // These are the exit statuses of all commands.
 const (
-	StatusYes     = 0 // the answer is yes, so everything is right
-	StatusNo      = 1 // the answer is no, for example because the token is refused
-	StatusUsage   = 2 // the command line, or a file that it names, is wrong
-	StatusUnknown = 3 // the command could not find the answer, for example because a server is down
+	StatusYes   = 0 // StatusYes: the answer is yes, so everything is right
+	StatusNo    = 1 // StatusNo: the answer is no, for example because the token is refused
+	StatusUsage = 2 // StatusUsage: the command line, or a file that it names, is wrong
+	// StatusUnknown: the command could not find the answer, for example because a server is down
+	StatusUnknown = 3
 )
 
 // An ending is an error that sets the exit status of the command. A command that returns another

@@ -10,13 +10,15 @@ import (
 // State is the result of one check.
 type State string
 
-// These are the possible results.
+// These constants are the possible results of a check.
 const (
-	Good    State = "good"
-	Warning State = "warning" // tokens can be checked, but something should be changed
-	Bad     State = "bad"     // tokens are refused or accepted wrongly until something is changed
-	Unknown State = "unknown" // the issuer could not be reached, so the check has no result
-	// The configuration doesn't need the check, or an earlier check failed.
+	Good State = "good"
+	// Warning: tokens can be checked, but the operator should change something
+	Warning State = "warning"
+	Bad     State = "bad" // Bad: tokens are refused or accepted wrongly until something is changed
+	// Unknown: the issuer could not be reached, so the check has no result
+	Unknown State = "unknown"
+	// Skipped: the configuration doesn't need the check, or an earlier check failed.
 	Skipped State = "skipped"
 )
 

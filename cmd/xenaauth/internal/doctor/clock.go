@@ -56,7 +56,7 @@ func (e *examination) clock() {
 func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	for _, call := range e.recorder.All() {
 		date, err := http.ParseTime(call.Header.Get("Date"))
-		// The response comes from a cache, so its Date is old.
+		// The response comes from a cache, so its field Date is old.
 		if err != nil || call.Header.Get("Age") != "" {
 			continue
 		}

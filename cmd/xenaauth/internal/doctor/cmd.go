@@ -61,10 +61,10 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 
 // A subject is what the command examines: the configuration of a service, or an issuer alone.
 type subject struct {
-	title    string // "" for the environment
+	title    string // title is "" if the configuration comes from the environment
 	cfg      xenaauth.Config
 	names    setting.Names
-	mistakes []string // the mistakes in the configuration
+	mistakes []string // mistakes are the mistakes in the configuration
 	file     *config.Config
 	// alone means that only the documents of the issuer are examined.
 	alone bool
@@ -104,7 +104,7 @@ func (s subject) examine(ctx context.Context) (*Checklist, published) {
 		return l, published{}
 	}
 	l.Issuer = cfg.Issuer
-	// The checklist reports everything that the log would.
+	// The log is discarded, because the checklist reports everything that the log would report.
 	cfg.Logger = slog.New(slog.DiscardHandler)
 	recorder, recorded := recording.New(cfg)
 	e := examination{Checklist: l, cfg: cfg, recorder: recorder}
@@ -118,7 +118,7 @@ func (s subject) examine(ctx context.Context) (*Checklist, published) {
 	return l, published{issuer: cfg.Issuer, keys: keysIn(call.Body)}
 }
 
-// An examination holds the data of one run of the command.
+// An examination contains the data of one run of the command.
 type examination struct {
 	*Checklist
 	cfg      xenaauth.Config

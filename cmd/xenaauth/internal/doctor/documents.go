@@ -25,7 +25,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 			"introspected"})
 		return
 	}
-	// Another check covers introspection.
+	// Introspection is left out here, because another check covers it.
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -149,7 +149,7 @@ func skippedKeys(text string) (reasons []string) {
 			continue
 		}
 		var key struct{ Kid string }
-		// If this fails, the reason shows the number of the key without a kid.
+		// If Unmarshal fails, the reason shows the number of the key and no kid.
 		_ = json.Unmarshal(raw, &key)
 		reasons = append(reasons, fmt.Sprintf("key %d, kid %s: %v", n+1, setting.Shown(key.Kid), err))
 	}

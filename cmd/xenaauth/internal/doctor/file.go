@@ -25,8 +25,8 @@ func fromFile(path string) subject {
 	return s
 }
 
-// fileChecks adds the checks of what only a configuration file has: the files that it names, and the
-// table of routes. The file has no mistake.
+// fileChecks adds the checks that only a configuration file needs: of the files that it names, and
+// of the table of routes. It is called only if the file itself has no mistake.
 func (l *Checklist) fileChecks(s subject) {
 	read, _ := s.file.CheckFiles()
 	if i := s.file.Tokens.Introspection; i != nil && i.ClientSecretFile != "" {

@@ -42,8 +42,8 @@ func otherIssuer(cfg xenaauth.Config, got string) Check {
 			"reached by " + ours.Scheme + ", as behind a proxy that " +
 			"ends TLS. Let it trust X-Forwarded-Proto of the proxy, or set its public origin."
 	case !sameHost && isInternal(theirs.Hostname()):
-		// The host name is not shown, because it may reveal an internal network to a reader who
-		// does not know it.
+		// The name of the host is not shown, because it may reveal an internal network to a reader
+		// who does not know this network.
 		c.Found = fmt.Sprintf("the metadata name an internal host, "+
 			"XENA_ISSUER is %s", setting.Shown(want))
 		c.Fix = "The issuer names itself after the host under which it is reached, so tokens " +

@@ -138,7 +138,8 @@ func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction
 	}
-	// The HTTP client serves the file at this URL; any permitted URL would do.
+	// The HTTP client serves the file under this URL. Any other URL that is allowed would do as
+	// well.
 	cfg.JWKSURL = cfg.Issuer
 	cfg.HTTPClient = &http.Client{Transport: keySetFile{cfg.JWKSURL, text}}
 	return cfg, nil

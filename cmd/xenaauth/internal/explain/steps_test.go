@@ -39,8 +39,8 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	}
 }
 
-// stopped returns the step that failed. It checks that all steps before it held and that no step
-// after it was reached.
+// stopped returns the step that failed. It requires that all earlier steps passed, and that no
+// later step was reached.
 func stopped(t *testing.T, a *Answer) string {
 	t.Helper()
 	at := ""

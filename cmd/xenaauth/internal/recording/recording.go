@@ -32,13 +32,13 @@ const (
 // the request may contain secrets.
 type Call struct {
 	Document   Document
-	Secure     bool // the URL is https
+	Secure     bool // Secure says whether the URL begins with https
 	Start, End time.Time
-	Status     int // 0 if there was no response
+	Status     int // Status is 0 if there was no response
 	Header     http.Header
 	Body       string
-	TLS        *tls.ConnectionState // nil if the call did not use TLS
-	err        error                // the text may contain addresses, so it is not shown
+	TLS        *tls.ConnectionState // TLS is nil if the call did not use TLS
+	err        error                // the text of this error may contain addresses, so it is not shown
 }
 
 // Recorder is an [http.RoundTripper] that records the calls which pass through it.

@@ -16,7 +16,7 @@ type listing struct {
 }
 
 type rule struct {
-	Rule     string `json:"rule"` // where the rule is in the file
+	Rule     string `json:"rule"` // the field Rule says where the rule is in the file
 	Route    string `json:"route"`
 	Requires string `json:"requires"`
 }

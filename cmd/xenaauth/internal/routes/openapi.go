@@ -25,7 +25,7 @@ var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTr
 // An operation is the entry of an OpenAPI document for one method of one path.
 type operation struct {
 	Description string `json:"description,omitempty"`
-	// An empty list means that the operation is public.
+	// In Security, an empty list means that the operation is public.
 	Security []map[string][]string `json:"security"`
 }
 
@@ -59,7 +59,8 @@ func openAPI(table *routes.Table) (string, error) {
 				!reflect.DeepEqual(op, paths[path][strings.ToLower(m)]):
 				return "", fmt.Errorf("%s and %s are one operation of OpenAPI, and differ in what they require",
 					before.rule.Source, r.Source)
-			// A rule with a method has priority over a rule without one.
+			// If a rule with a method and a rule without a method match a request, the rule with
+			// the method decides.
 			case exists && method == "":
 				continue
 			}

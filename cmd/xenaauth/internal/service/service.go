@@ -27,7 +27,7 @@ func DefaultFile() string { return os.Getenv("XENAGATE_CONFIG") }
 // Service is the configuration of a service.
 type Service struct {
 	setting.Names
-	file *config.Config // nil if there is none
+	file *config.Config // file is nil if there is no configuration file
 }
 
 // Load reads the configuration file, if there is one. If the file has mistakes, the error lists all
@@ -50,7 +50,7 @@ func (f Flags) Load() (*Service, error) {
 // Tokens returns the configuration of the Validator. The error lists all mistakes.
 func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	if s.file != nil {
-		cfg, err = s.file.Validator() // checks the Config too
+		cfg, err = s.file.Validator() // Validator also checks the Config
 	} else if cfg, err = xenaauth.ConfigFromEnv(); err == nil {
 		err = cfg.Validate()
 	}

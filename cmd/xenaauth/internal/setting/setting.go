@@ -30,7 +30,7 @@ type Names struct {
 // Config.Introspection, the parameter field begins with "Introspection.".
 func (n Names) Of(field string) string {
 	switch {
-	case field == "Subject": // no setting sets a function
+	case field == "Subject": // a field with a function has no setting
 		return "Config.Subject"
 	case field == "Issuer" && n.Issuer != "":
 		return n.Issuer

@@ -16,7 +16,7 @@ func TestNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	documented := make(map[string]string) // the documented variable of each field
+	documented := make(map[string]string) // this map contains the documented variable of each field
 	for line := range strings.Lines(string(source)) {
 		words := strings.Fields(strings.TrimPrefix(line, "//"))
 		if len(words) > 1 && strings.HasPrefix(words[0], "XENA_") {
