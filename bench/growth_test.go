@@ -95,8 +95,8 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 // full contains a validator whose cache contains n tokens, and a list of some of these tokens.
 type full struct {
 	validator *xenaauth.Validator
-	each      float64  // bytes of memory for each token
-	spread    []string // tokens to use, some of those in the cache
+	each      float64  // each is how many bytes of memory a token takes
+	spread    []string // spread are tokens to use: some of the tokens in the cache
 }
 
 var fulls = map[int]*full{}
@@ -115,7 +115,7 @@ func filled(b *testing.B, n int) *full {
 	ctx := context.Background()
 	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
 	before := heap()
-	// The cache is larger than n, because its shards do not fill evenly.
+	// The cache must be larger than n, because the shards of the cache are not filled evenly.
 	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)

@@ -37,7 +37,7 @@ func BenchmarkIntrospection(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		next := new(counter)
 		h := mount(introspecting(f), next)
-		rs := make([]*http.Request, 20_000) // more tokens than the cache keeps
+		rs := make([]*http.Request, 20_000) // these are more tokens than the cache keeps
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
 		}

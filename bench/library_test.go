@@ -80,7 +80,7 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio measures a request with a token in use as a part of the limit.
+// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the limit.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -105,7 +105,7 @@ func BenchmarkWarmRatio(b *testing.B) {
 	})
 }
 
-// BenchmarkWarmParallel is BenchmarkWarm on all cores.
+// BenchmarkWarmParallel does the same as BenchmarkWarm, but on all cores at the same time.
 func BenchmarkWarmParallel(b *testing.B) {
 	f := issuer("RS256")
 	h := mount(validator(f, nil), nothing{})
@@ -124,8 +124,8 @@ func BenchmarkWarmParallel(b *testing.B) {
 // BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
 // on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	// So many requests take some milliseconds. This is long compared with a change of the number of
-	// cores, which stops all goroutines.
+	// So many requests take some milliseconds. To change the number of cores stops all goroutines,
+	// but takes much less time.
 	const ops = 16_000
 	f := issuer("RS256")
 	v := validator(f, nil)

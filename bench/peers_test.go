@@ -76,7 +76,7 @@ func (c *userClaims) scoped() error {
 	return errors.New("insufficient scope")
 }
 
-// auth0Claims are custom claims of go-jwt-middleware.
+// auth0Claims are the custom claims that go-jwt-middleware needs in order to read scopes.
 type auth0Claims struct{ userClaims }
 
 func (c *auth0Claims) Validate(context.Context) error { return c.scoped() }

@@ -59,7 +59,7 @@ func must(err error) {
 type fixture struct {
 	*xenaauthtest.Issuer
 	algorithm string
-	header    string // the JOSE header of its tokens
+	header    string // header is the JOSE header of the issuer's tokens
 	mu        sync.Mutex
 	minted    []string
 }
@@ -90,7 +90,7 @@ func newFixture(algorithm string) *fixture {
 
 func randomHex(n int) string {
 	b := make([]byte, n)
-	_, _ = rand.Read(b) // rand.Read never fails
+	_, _ = rand.Read(b) // rand.Read never returns an error
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 

@@ -39,13 +39,13 @@ type Client struct {
 	// client's RSA key, for example PS256. If Edit is nil, the client sends correct proofs.
 	Edit func(header, claims map[string]any)
 
-	key         *signingKey     // of a DPoP client, otherwise nil
-	certificate tls.Certificate // of a client of NewMTLSClient
+	key         *signingKey     // key is set for a DPoP client, and nil otherwise
+	certificate tls.Certificate // certificate is set for a client of NewMTLSClient
 	thumbprint  string
 
 	mu     sync.Mutex
-	nonces map[string]string // by origin
-	dialer http.RoundTripper // the copy of original that has the certificate
+	nonces map[string]string // nonces contains the newest nonce of each origin
+	dialer http.RoundTripper // dialer is the copy of original that has the certificate
 	// original is the Transport from which dialer was made.
 	original http.RoundTripper
 }
@@ -143,7 +143,7 @@ func (c *Client) call(r *http.Request) (*http.Response, error) {
 	in := r.Clone(r.Context())
 	in.RequestURI, in.Host = r.URL.RequestURI(), hostOf(r)
 	in.URL.Scheme, in.URL.Host, in.URL.Fragment = "", "", ""
-	in.RemoteAddr = "192.0.2.1:1234" // like httptest.NewRequest
+	in.RemoteAddr = "192.0.2.1:1234" // httptest.NewRequest uses the same address
 	in.Proto, in.ProtoMajor, in.ProtoMinor = "HTTP/1.1", 1, 1
 	if in.Body == nil {
 		in.Body = http.NoBody

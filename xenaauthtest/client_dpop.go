@@ -149,7 +149,8 @@ func (c *Client) sendWithProof(r *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 	}
-	_, _ = io.Copy(io.Discard, resp.Body) // so that the connection can be used again
+	// the body is read to its end, so that the connection can be used again
+	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	return try(body)
 }

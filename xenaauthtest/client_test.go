@@ -170,7 +170,8 @@ func TestDPoPNonces(t *testing.T) {
 	expect("after a change", send(t, client, "GET", url, nil), 2, "", "")
 
 	api.nonce = "n3"
-	body := struct{ io.Reader }{bytes.NewReader([]byte("z"))} // http.NewRequest sets no GetBody
+	// for a reader of this type, http.NewRequest sets no GetBody
+	body := struct{ io.Reader }{bytes.NewReader([]byte("z"))}
 	if status := send(t, client, "POST", url, body); status != http.StatusUnauthorized || len(api.requests) != 1 {
 		t.Errorf("a body that can't be read again: status %d after %d requests", status, len(api.requests))
 	}
@@ -182,7 +183,7 @@ func TestDPoPNonces(t *testing.T) {
 	}
 }
 
-// TestWrongProofs shows how a test sends wrong proofs.
+// TestWrongProofs shows how a test can send wrong proofs.
 func TestWrongProofs(t *testing.T) {
 	api := &recorder{nonce: "n"}
 	client := xenaauthtest.NewDPoPClient(nil)
@@ -210,7 +211,8 @@ func TestWrongProofs(t *testing.T) {
 	equal(t, "request of the caller", r.Header, want)
 }
 
-// TestClientInBubble uses a client in a bubble, where a network would block.
+// TestClientInBubble uses a client in a synctest bubble. The client must not use a network there,
+// because it would block.
 func TestClientInBubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := new(recorder)

@@ -194,10 +194,10 @@ func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteA
 
 // outcome is the response of a route to a request.
 type outcome struct {
-	what    string // describes the path and the response, for messages
+	what    string // the field what describes the path and the response, for messages
 	status  int
-	refused bool     // the response is 401 or 403 with a Bearer challenge
-	scopes  []string // the scopes that the challenge names
+	refused bool     // refused means that the response is 401 or 403 with a Bearer challenge
+	scopes  []string // scopes are the scopes that the challenge names
 }
 
 func (c Coverage) send(ctx context.Context, route Route, method, token string) (o outcome) {

@@ -95,13 +95,15 @@ func (r Route) template() string {
 		}
 		b.WriteString(rest[:i])
 		end := closing(rest, i)
-		name, _, _ := strings.Cut(rest[i+1:end], ":") // chi writes a regular expression after a colon
+		// in a pattern of chi, a regular expression may follow after a colon
+		name, _, _ := strings.Cut(rest[i+1:end], ":")
 		if name = strings.TrimSuffix(name, "..."); name != "$" {
 			b.WriteString("{" + parameterName(name) + "}")
 		}
 		rest = rest[min(end+1, len(rest)):]
 	}
-	if before, found := strings.CutSuffix(rest, "/*"); found { // the wildcard of chi
+	// in a pattern of chi, this is the wildcard for the rest of the path
+	if before, found := strings.CutSuffix(rest, "/*"); found {
 		rest = before + "/{" + parameterName("") + "}"
 	}
 	return b.String() + rest

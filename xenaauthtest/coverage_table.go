@@ -98,7 +98,9 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}
 	paths := make(map[string]object)
 	for _, a := range t {
-		security := []map[string][]string{} // empty means public; nil means the default of the document
+		// an empty list means that the operation is public; nil would mean the default of the
+		// document
+		security := []map[string][]string{}
 		for _, scopes := range a.alternatives() {
 			security = append(security, map[string][]string{securityScheme: append([]string{}, scopes...)})
 		}
@@ -134,7 +136,8 @@ func (a RouteAccess) alternatives() [][]string {
 func mustIndent(v any) []byte {
 	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
-		panic("xenaauthtest: " + err.Error()) // it can't fail: v consists of strings and lists
+		// Marshal can't fail, because v consists of strings and lists
+		panic("xenaauthtest: " + err.Error())
 	}
 	return text
 }

@@ -54,13 +54,14 @@ func TestRoutesGuarded(t *testing.T) {
 	never := auth.Require(xenaauth.Where("never", func(context.Context, *xenaauth.User) error { return errors.New("no") }))
 	var mux xenaauthtest.Mux
 	register(&mux, map[string]http.Handler{
-		"GET /health":                 answers(200),
-		"GET /me":                     user(answers(200)),
-		"GET /invoices/{id}":          outer(answers(200)),
-		"DELETE /invoices/{id}":       user(admin(answers(204))),
-		"/files/{rest...}":            outer(answers(200)),
-		"GET api.example/secret":      never(answers(200)),
-		"POST /login":                 answers(401), // the handler itself sends 401; there is no guard
+		"GET /health":            answers(200),
+		"GET /me":                user(answers(200)),
+		"GET /invoices/{id}":     outer(answers(200)),
+		"DELETE /invoices/{id}":  user(admin(answers(204))),
+		"/files/{rest...}":       outer(answers(200)),
+		"GET api.example/secret": never(answers(200)),
+		// the handler of this route itself sends 401; the route has no guard
+		"POST /login":                 answers(401),
 		"GET /optional":               auth.Optional(answers(200)),
 		"GET /only/numbers/{n}/{m}/x": outer(answers(200)),
 	})

@@ -9,9 +9,9 @@ import (
 
 // endpointPaths are the paths at which the issuer serves its endpoints.
 type endpointPaths struct {
-	prefix     string // path of the issuer identifier, without a slash at the end
-	openID     string // metadata of OpenID Connect Discovery
-	oauth      string // metadata of RFC 8414
+	prefix     string // prefix is the path of the issuer identifier, without a slash at the end
+	openID     string // openID is the path of the metadata of OpenID Connect Discovery
+	oauth      string // oauth is the path of the metadata of RFC 8414
 	keySet     string
 	introspect string
 }
@@ -50,7 +50,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
-	cut    bool // close the connection in the middle of the body
+	cut    bool // if cut is set, the connection is closed in the middle of the body
 }
 
 // firstHalf returns the first half of the body: the part that the client gets if the connection is

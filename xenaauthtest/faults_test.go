@@ -58,7 +58,8 @@ func TestBrokenConnections(t *testing.T) {
 				defer client.CloseIdleConnections()
 			}
 			address := i.URL() + "/.well-known/openid-configuration"
-			get(t, client, address) // so that the client has an idle connection to reuse
+			// after this request, the client has an idle connection that it can use again
+			get(t, client, address)
 			for _, fault := range []xenaauthtest.Fault{{Break: true}, {Status: 500, Break: true}} {
 				i.Fail(xenaauthtest.Metadata, fault)
 				resp, err := client.Get(address)

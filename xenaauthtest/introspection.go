@@ -16,21 +16,24 @@ import (
 )
 
 const (
-	maxMinted = 100_000 // the registry keeps this number of tokens, because benchmarks make many
-	maxForm   = 1 << 20 // in bytes
+	// the registry keeps at most this number of tokens, because benchmarks make many
+	maxMinted = 100_000
+	maxForm   = 1 << 20 // maxForm is the largest size of a form, in bytes
 )
 
 // registry stores the newest tokens, by their digests.
 type registry struct {
 	records map[tokenDigest]*record
-	order   []tokenDigest // digests in the order of creation; a full order is used as a ring
-	next    int           // index of the oldest token in the full ring
+	// order contains the digests in the order of creation; when it is full, it is used as a ring
+	order []tokenDigest
+	next  int // next is the index of the oldest token in the full ring
 }
 
 type tokenDigest [sha256.Size]byte
 
 type record struct {
-	claims  []byte // claims as JSON; nil for a JWT, which contains its claims
+	// claims are the claims as JSON; nil for a JWT, because a JWT contains its claims
+	claims  []byte
 	revoked bool
 }
 
@@ -40,7 +43,7 @@ func (g *registry) add(token string, claims []byte) {
 		g.records = make(map[tokenDigest]*record)
 	}
 	if g.records[digest] != nil {
-		return // the token is already in the registry; a revoked token stays revoked
+		return // the token is already in the registry; if it was revoked, it stays revoked
 	}
 	if len(g.order) < maxMinted {
 		g.order = append(g.order, digest)
@@ -160,7 +163,8 @@ func (i *Issuer) introspected(token string) map[string]any {
 	}
 	answer["active"] = true
 	if cnf, ok := claims["cnf"].(map[string]any); ok && cnf["jkt"] != nil && answer["token_type"] == nil {
-		answer["token_type"] = "DPoP" // RFC 9449, section 6.2
+		// RFC 9449, section 6.2, requires this token_type for a token with jkt
+		answer["token_type"] = "DPoP"
 	}
 	if i.opts.Version == IdentityServer3 {
 		if scope, ok := claims["scope"]; ok {
@@ -209,7 +213,7 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	}
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // so that a number is sent in the form in which it was written
+	decoder.UseNumber() // with UseNumber, a number is sent in the form in which it was written
 	if decoder.Decode(&claims) != nil {
 		return nil
 	}

@@ -33,10 +33,10 @@ type Version int
 
 // The versions of IdentityServer whose tokens or responses differ.
 const (
-	IdentityServer4   Version = iota // 4.x, the zero value
-	IdentityServer3                  // for the .NET Framework
-	IdentityServer4v1                // 1.x to 2.5
-	IdentityServer4v3                // 3.0 and 3.1
+	IdentityServer4   Version = iota // IdentityServer4 4.x, which is the zero value
+	IdentityServer3                  // IdentityServer 3, for the .NET Framework
+	IdentityServer4v1                // IdentityServer4 1.x to 2.5
+	IdentityServer4v3                // IdentityServer4 3.0 and 3.1
 	Duende                           // Duende IdentityServer, 5 and later
 )
 
@@ -99,11 +99,13 @@ type IssuerOptions struct {
 
 // Issuer is an identity server. All methods are safe for concurrent use.
 type Issuer struct {
-	id       string     // the issuer identifier, exactly as configured
-	addr     string     // base URL of the listener, "" without a listener
-	base     string     // the URLs of the endpoints begin with base; no slash at the end
-	resource string     // the audience in the tokens of old versions, for every API
-	servers  []*url.URL // the addresses at which Client reaches the issuer
+	id   string // id is the issuer identifier, exactly as configured
+	addr string // addr is the base URL of the listener; "" without a listener
+	// base is the beginning of the URLs of the endpoints, without a slash at the end
+	base string
+	// resource is the audience that old versions write into every token, for every API
+	resource string
+	servers  []*url.URL // servers are the addresses at which Client reaches the issuer
 	opts     IssuerOptions
 	paths    endpointPaths
 	keys     keyRing
@@ -111,17 +113,18 @@ type Issuer struct {
 	server  *http.Server
 	serving sync.WaitGroup
 
-	mu           sync.Mutex
-	minted       registry
-	closed       bool
-	down         bool
-	slow         time.Duration
-	faults       map[Endpoint]Fault
-	calls        map[Endpoint]int
-	lastHeader   http.Header
-	lastForm     url.Values
-	metadata     []byte // the metadata to serve instead of the real metadata, set by SetMetadata
-	keySet       []byte // the key set to serve instead of the real key set, set by SetJWKS
+	mu         sync.Mutex
+	minted     registry
+	closed     bool
+	down       bool
+	slow       time.Duration
+	faults     map[Endpoint]Fault
+	calls      map[Endpoint]int
+	lastHeader http.Header
+	lastForm   url.Values
+	// metadata is set by SetMetadata, and is served instead of the real metadata
+	metadata     []byte
+	keySet       []byte // keySet is set by SetJWKS, and is served instead of the real key set
 	cacheControl string
 }
 

@@ -8,9 +8,9 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha1" // certificate thumbprints are SHA-1 by definition
+	"crypto/sha1" // RFC 7515 defines x5t as a SHA-1 hash
 	"crypto/sha256"
-	_ "crypto/sha512" // for crypto.Hash
+	_ "crypto/sha512" // this import makes SHA-384 and SHA-512 available to crypto.Hash
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
@@ -53,8 +53,9 @@ func (i *Issuer) SetJWKS(raw []byte) {
 	i.keySet = bytes.Clone(raw)
 }
 
-// keyRing holds the keys of an issuer. The last key is the current key. The first key is not made
-// before it is needed: making an RSA key is slow, and an issuer of opaque tokens needs no key.
+// keyRing contains the keys of an issuer. The last key is the current key. The first key is made
+// only when it is needed: to make an RSA key takes long, and an issuer of opaque tokens needs no
+// key.
 type keyRing struct {
 	version   Version
 	algorithm string
@@ -132,7 +133,7 @@ type signingKey struct {
 	algorithm string
 	private   crypto.Signer
 	kid       string
-	x5t       string // "" if the key has no certificate
+	x5t       string // x5t is "" if the key has no certificate
 	public    publicKey
 }
 
@@ -199,7 +200,8 @@ func (k *signingKey) describe() publicKey {
 			Modulus:  encode(public.N.Bytes()),
 		}
 	case *ecdsa.PublicKey:
-		point, err := public.Bytes() // a byte 4, then x, then y, both with leading zeros
+		// the result is the byte 4, then x, then y, both with leading zeros
+		point, err := public.Bytes()
 		if err != nil {
 			panic("xenaauthtest: " + err.Error())
 		}

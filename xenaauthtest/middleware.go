@@ -80,7 +80,8 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	t.Run("with a Validator itself", func(t *testing.T) { // for Validators there is faster code
+	// the middleware has faster code for a Validator, so this code is tested too
+	t.Run("with a Validator itself", func(t *testing.T) {
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
 		t.Run("users", plain.testUsers)
@@ -94,7 +95,7 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	// uncounted is used instead of validator, unless uncounted is nil. If uncounted is set, the
+	// uncounted takes the place of validator, unless uncounted is nil. If uncounted is set, the
 	// tests skip the two special tokens, and do not compare the number of calls.
 	uncounted *xenaauth.Validator
 }
@@ -107,8 +108,8 @@ type countingValidator struct {
 }
 
 const (
-	tokenOutage  = "outage"  // an Error with ReasonUnavailable
-	tokenForeign = "foreign" // an error that is not an Error
+	tokenOutage  = "outage"  // for this token, the result is an Error with ReasonUnavailable
+	tokenForeign = "foreign" // for this token, the result is an error that is not an Error
 )
 
 // Unwrap lets a Middleware find the validator that countingValidator wraps.
@@ -132,7 +133,8 @@ func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
 	return s.issuer.JWT(Token{
 		Subject: subject,
 		Scopes:  append([]string{}, scopes...),
-		Claims:  map[string]any{"aud": s.issuer.API()}, // Scopes must not be nil, also without a scope
+		// Scopes must not be nil, because nil means the default scopes
+		Claims: map[string]any{"aud": s.issuer.API()},
 	})
 }
 
@@ -149,12 +151,12 @@ type mounted struct {
 	server *httptest.Server
 
 	mu       sync.Mutex
-	t        *testing.T // the test whose requests are sent now
-	served   int        // how often handlers ran
+	t        *testing.T // t is the test whose requests are sent now
+	served   int        // served is how often handlers ran
 	events   []xenaauth.Event
-	panicked any    // the value of the last panic in the framework
-	inEvent  func() // a function that Options.Event calls
-	swallow  bool   // recover from panics and write no response
+	panicked any    // panicked is the value of the last panic in the framework
+	inEvent  func() // inEvent is a function that Options.Event calls
+	swallow  bool   // if swallow is set, the server recovers from panics and writes no response
 }
 
 // start starts a server with the routes. The server stops when the test ends.
@@ -216,7 +218,7 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 				m.panicked = v
 				m.mu.Unlock()
 				if !m.swallow {
-					panic(http.ErrAbortHandler) // net/http does not log this panic
+					panic(http.ErrAbortHandler) // net/http does not log a panic with this value
 				}
 			}
 		}()

@@ -163,7 +163,8 @@ var brokenGuards = map[string]struct {
 				m.Deny(w, r, err)
 				return
 			}
-			m.Challenge(w.Header(), allowed, nil) // may panic, and other middleware recovers
+			// Challenge may panic, and other middleware then recovers from the panic
+			m.Challenge(w.Header(), allowed, nil)
 			next.ServeHTTP(w, allowed)
 		})
 	}, "panicking_proof/bound,_with_the_key"},
@@ -233,7 +234,8 @@ func mountBroken(guard guardFunc, optional bool) func(*xenaauth.Middleware, []xe
 			default:
 				rs := route.Require
 				if rs == nil {
-					rs = []xenaauth.Requirement{} // a nil slice would mean that the token is optional
+					// a nil slice would mean that the token is optional
+					rs = []xenaauth.Requirement{}
 				}
 				h = guard(m, rs, h)
 			}

@@ -152,7 +152,9 @@ func (s *middlewareSuite) testCancellation(t *testing.T) {
 			return
 		}
 		<-outer.Done()
-		timer := time.NewTimer(time.Second) // a context that is derived from outer ends when outer ends
+		// a context that is derived from the context outer ends when outer ends, but perhaps a
+		// little later
+		timer := time.NewTimer(time.Second)
 		defer timer.Stop()
 		select {
 		case <-r.Context().Done():

@@ -15,12 +15,14 @@ import (
 
 // exchange is a request and its expected response.
 type exchange struct {
-	name          string
-	method        string // "" means GET
-	path          string
-	authorization []string // each value is one Authorization field
-	plant         bool     // put the user bob into the context before the guards run
-	body          string
+	name   string
+	method string // method is the method of the request; "" means GET
+	path   string
+	// authorization contains one value for each Authorization field of the request
+	authorization []string
+	// if plant is set, the user bob is put into the context before the guards run
+	plant bool
+	body  string
 
 	want answer
 }
@@ -28,12 +30,15 @@ type exchange struct {
 // answer is an expected response. TestMiddleware compares its header fields and its body byte for
 // byte.
 type answer struct {
-	status     int
-	body       string
-	challenge  string // value of WWW-Authenticate; "" means that the field is missing
+	status int
+	body   string
+	// challenge is the value of WWW-Authenticate; "" means that the field is missing
+	challenge  string
 	retryAfter string
-	varies     bool // the response is not a refusal, but its Vary field must contain Authorization
-	validated  int  // how often the validator is called
+	// if varies is set, the response is not a refusal, but its Vary field must contain
+	// Authorization
+	varies    bool
+	validated int // validated is how often the validator is called
 }
 
 // anyChallenge is the challenge of an answer whose challenges are compared elsewhere.

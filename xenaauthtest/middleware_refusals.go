@@ -72,7 +72,8 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// telling returns want with a challenge that names the scope which the client should request.
+// telling returns a copy of want whose challenge names the given scope, which the client should
+// request.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Defaults of the fields of Token.
+// These constants are the default values of the fields of Token.
 const (
 	defaultSubject  = "104711"
 	defaultClientID = "9213946e-e688-4aab-8fc8-3d914a2ac275.xena.biz"

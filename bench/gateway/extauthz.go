@@ -83,17 +83,18 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	http = text(http, 5, host)
 	http = text(http, 6, "http")
 	http = text(http, 10, "HTTP/1.1")
-	request := text(nil, 2, string(http))       // AttributeContext.Request.http
-	attributes := text(nil, 4, string(request)) // AttributeContext.request
-	message := text(nil, 1, string(attributes)) // CheckRequest.attributes
-	// The prefix of gRPC has five bytes: one says that the message is not compressed, and four
-	// contain the length.
+	request := text(nil, 2, string(http))       // this is the field AttributeContext.Request.http
+	attributes := text(nil, 4, string(request)) // this is the field AttributeContext.request
+	message := text(nil, 1, string(attributes)) // this is the field CheckRequest.attributes
+	// The prefix of a gRPC message has five bytes. One byte says that the message is not
+	// compressed, and four bytes contain its length.
 	framed := append(make([]byte, 5), message...)
 	binary.BigEndian.PutUint32(framed[1:5], uint32(len(message)))
 	return framed
 }
 
-// text appends field number field with a string value, in the encoding of Protocol Buffers.
+// text appends a field with a string value, in the encoding of Protocol Buffers. number is the
+// number of the field.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

@@ -133,10 +133,12 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 
 // A result compares xenagate with the other program of a pair.
 type result struct {
-	n, otherN        int           // requests to each server, with those that warm it up
-	ratio            float64       // requests a second: ours divided by the other server's
-	perSecond, other float64       // requests a second: medians of the slices
-	p50, otherP50    time.Duration // median duration of a request
+	// n and otherN are the numbers of requests to the two servers, with the requests that warm the
+	// servers up
+	n, otherN        int
+	ratio            float64       // ratio is our requests a second divided by those of the other server
+	perSecond, other float64       // perSecond and other are requests a second: the medians of the slices
+	p50, otherP50    time.Duration // p50 and otherP50 are the median durations of a request
 	p99              time.Duration
 }
 
@@ -146,7 +148,7 @@ const slice = 200 * time.Millisecond
 // changes from round to round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
-	// Warm up: connections are opened, and tokens enter the caches.
+	// First warm up: connections are opened, and the caches are filled with the tokens.
 	for range 2 {
 		a, err := turn(ours, clients, slice)
 		if err != nil {

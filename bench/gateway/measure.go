@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// run measures the pair with the name only, or all pairs if only is "", and prints the results.
+// run measures one pair and prints the result. only is the name of this pair. If only is "", run
+// measures all pairs.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string

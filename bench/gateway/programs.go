@@ -24,10 +24,11 @@ type bench struct {
 	issuer  *xenaauthtest.Issuer
 	started []*exec.Cmd
 
-	service, bare, empty string            // addresses of these programs
-	doors                map[string]string // addresses of xenagate's listeners
+	service, bare, empty string            // service, bare and empty are the addresses of these programs
+	doors                map[string]string // doors are the addresses of xenagate's listeners
 	tokens               []string
-	programs             map[string]int // process ids, by name
+	// programs contains the process id of each program, by its name
+	programs map[string]int
 }
 
 func newBench(binary string, length time.Duration, clients int) (b *bench, err error) {
@@ -117,7 +118,7 @@ routes:
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // xenagate has its own file descriptor
+	defer func() { _ = log.Close() }() // xenagate has its own file descriptor for the log
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
 	if err := b.start("xenagate", cmd); err != nil {
@@ -156,7 +157,7 @@ func (b *bench) close() {
 	}
 	for _, cmd := range b.started {
 		ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // the error says that a signal ended the program
+		_ = cmd.Wait() // the error only says that a signal ended the program
 		ended.Stop()
 	}
 	if b.issuer != nil {
@@ -173,7 +174,7 @@ func (b *bench) processor(name string) time.Duration {
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			continue // the thread has ended
+			continue // the thread has ended in the meantime
 		}
 		var ran, waited int64
 		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {

@@ -18,7 +18,7 @@ func play(role, target string) error {
 	switch role {
 	case "service":
 		handler = service(512)
-	case "empty": // a server for forward-auth that always responds with 200
+	case "empty": // this program is a server for forward-auth that always responds with 200
 		handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
 			w.Header().Set("Content-Length", "0")

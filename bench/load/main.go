@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// mixes are the mixes of known and new tokens that clients send.
+// mixes say how many known and how many new tokens the clients send.
 var mixes = []struct {
 	name string
 	pick func(t *tokens, n int) string
@@ -59,7 +59,7 @@ var mixes = []struct {
 
 func always(int) int { return http.StatusNoContent }
 
-// tokens has the tokens that clients send. They are made before the measurement begins.
+// tokens contains the tokens that the clients send. They are made before the measurement begins.
 type tokens struct{ used, unused []string }
 
 // fresh returns the n-th new token. After the last token, fresh begins again with the first token.
@@ -105,7 +105,7 @@ func run(length time.Duration, clients int) error {
 	defer client.CloseIdleConnections()
 	for _, mix := range mixes {
 		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
-		// Warm up: connections are opened, and tokens in use enter the cache.
+		// First warm up: connections are opened, and the tokens in use enter the cache.
 		if _, _, err := l.run(guarded.url, true); err != nil {
 			return err
 		}
@@ -153,7 +153,8 @@ type load struct {
 	tokens  *tokens
 	pick    func(*tokens, int) string
 	want    func(int) int
-	n       []int // how many requests each client has sent; the next run continues there
+	// n is how many requests each client has sent; the next run continues at this number
+	n []int
 }
 
 // run sends requests for a slice of time. It returns the number of responses and the duration of

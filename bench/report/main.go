@@ -19,13 +19,13 @@ import (
 // A goal is a bound that the median of a benchmark must meet.
 type goal struct {
 	what      string
-	name      string // name of the benchmark
+	name      string // name is the name of the benchmark
 	unit      string
 	must, aim float64
-	atLeast   bool    // must and aim are lower bounds
-	exact     bool    // the median must equal must
-	scale     float64 // a factor for display; 0 means 1
-	shown     string  // the unit in the table
+	atLeast   bool    // atLeast means that must and aim are lower bounds
+	exact     bool    // exact means that the median must be equal to must
+	scale     float64 // scale is a factor for display; 0 means 1
+	shown     string  // shown is the unit in the table
 }
 
 var goals = []goal{
@@ -57,8 +57,8 @@ var goals = []goal{
 	{what: "requests a second on loopback", name: "Loopback/mix=warm", unit: "x-open", must: 0.93, aim: 0.97, atLeast: true, shown: "× unprotected"},
 }
 
-// against has goals of another kind: the median of the benchmark name must be at most the median of
-// the benchmark other, multiplied by must.
+// against contains goals that compare two benchmarks: the median of the benchmark name must be at
+// most the median of the benchmark other, multiplied by must.
 var against = []struct {
 	what, name, other, unit string
 	must                    float64

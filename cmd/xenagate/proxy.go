@@ -18,7 +18,7 @@ type proxy struct {
 	endpoints endpoints
 	upstreams []*upstream
 	forwarder *forwarder
-	bodyBytes int64 // limit is the largest length of a request's body; 0 means no limit
+	bodyBytes int64 // bodyBytes is the largest length of a request's body; 0 means no limit
 }
 
 // passage is a request on its way to an upstream. Each stage sets fields that later stages need.
