@@ -36,7 +36,7 @@ func restart() fault {
 	return fault{
 		name: "the issuer restarts",
 		begin: func(l *lab) {
-			l.gate.lead("127.0.0.1:1") // nothing listens at the target of the gate
+			l.gate.lead("127.0.0.1:1") // nothing listens at this address
 		},
 		end: func(l *lab) {
 			l.gate.lead(l.serve())
@@ -123,17 +123,19 @@ func (s *nameServer) reply(query []byte) []byte {
 		labels = append(labels, string(query[at+1:end]))
 		at = end
 	}
-	if at += 5; at > len(query) { // the zero byte that ends the name, the type and the class
+	// these five bytes are the zero byte that ends the name, the type and the class
+	if at += 5; at > len(query) {
 		return nil
 	}
 	reply := append([]byte(nil), query[:at]...)
-	reply[2], reply[3] = 0x81, 0x80 // flags: a response, and recursion is available
+	// these flags say that the message is a response, and that recursion is available
+	reply[2], reply[3] = 0x81, 0x80
 	clear(reply[6:header])
 	if s.broken.Load() || strings.Join(labels, ".") != issuerName {
-		reply[3] |= 3 // NXDOMAIN: the name does not exist
+		reply[3] |= 3 // NXDOMAIN means that the name does not exist
 		return reply
 	}
-	if reply[at-3] == 1 { // the query is for an A record
+	if reply[at-3] == 1 { // the query asks for an A record
 		reply[7] = 1
 		reply = append(reply, 0xc0, header, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
 		reply = append(reply, s.ip...)

@@ -15,11 +15,12 @@ import (
 // A fault is one way in which the issuer fails.
 type fault struct {
 	name       string
-	lab        func(testing.TB, protocol) *lab // nil means newLabOf
-	begin, end func(*lab)                      // nil for end means heal
-	retry      int                             // the seconds in Retry-After; 0 means no Retry-After
-	spares     bool                            // introspection works during the fault
-	works      bool                            // a request on a new connection gets a good response
+	lab        func(testing.TB, protocol) *lab // lab makes the lab of the fault; nil means newLabOf
+	begin, end func(*lab)                      // begin and end start and end the fault; nil for end means heal
+	// retry is the number of seconds in Retry-After; 0 means that there is no Retry-After
+	retry  int
+	spares bool // spares means that introspection works during the fault
+	works  bool // works means that a request on a new connection gets a good response
 }
 
 // recovery is the longest time that may pass between the end of a fault and the first good

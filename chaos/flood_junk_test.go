@@ -52,7 +52,7 @@ func (j *junk) badSignature() string {
 // invalid, the API must call the issuer.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
-// counts has the number of responses of each kind.
+// counts contains the number of responses of each kind.
 type counts struct {
 	mu sync.Mutex
 	by map[string]int
@@ -109,7 +109,7 @@ func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, toke
 	return seen
 }
 
-// gauge holds the size of the heap before, during and after a flood.
+// gauge contains the size of the heap before, during and after a flood.
 type gauge struct{ before, peak, after uint64 }
 
 func heap() uint64 {

@@ -35,7 +35,7 @@ func (q *questions) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 const (
-	floodJunk       = 50_000 // tokens of each kind
+	floodJunk       = 50_000 // floodJunk is the number of tokens of each kind
 	floodUsers      = 1000
 	floodConcurrent = 16
 )
@@ -45,7 +45,7 @@ const (
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		// Each client has 64 requests under way at the same time.
+		// Each client always waits for the responses to 64 requests.
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
@@ -127,7 +127,8 @@ func TestFlood(t *testing.T) {
 	t.Logf("key rotated amid the flood: accepted after %v: %v", took, young)
 	t.Logf("key set fetches: %.2f/s; questions: %d, at most %d at a time; %v", sets, asked, q.most.Load(), g)
 
-	// Calls that wait in a queue must not make a working issuer look broken.
+	// Calls that wait in a queue do not show that the issuer is down. The issuer works, so the
+	// breaker must stay closed.
 	if n := lines.has("level=ERROR"); n > 0 {
 		t.Errorf("the log says %d times that the issuer fails: %q", n, lines.lines)
 	}
@@ -135,7 +136,8 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	if perClient > 1 { // more requests need the key set than may wait for it, so some get 503
+	// more requests need the key set than may wait for it, so some requests get 503
+	if perClient > 1 {
 		for n := range 6 { // a fetch of the key set may take some seconds on a busy machine
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}

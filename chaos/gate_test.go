@@ -23,7 +23,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	upstream string
-	proxy    *toxiproxy.Proxy // nil while the gate refuses connections
+	proxy    *toxiproxy.Proxy // proxy is nil while the gate refuses connections
 }
 
 var gates atomic.Int32

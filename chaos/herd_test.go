@@ -14,12 +14,12 @@ import (
 
 const herd = 10_000
 
-// A dam holds requests back until it is opened, and counts them.
+// A dam stops requests until it is opened, and counts them.
 type dam struct {
 	next    http.RoundTripper
 	opened  chan struct{}
-	reached chan struct{} // gets a value when a request arrives at the dam
-	paths   sync.Map      // path → *atomic.Int64: requests that arrived
+	reached chan struct{} // reached gets a value when a request arrives at the dam
+	paths   sync.Map      // paths maps a path to an *atomic.Int64: the number of requests that arrived
 }
 
 func newDam(next http.RoundTripper) *dam {
@@ -80,7 +80,7 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	if leave {
 		cancel()
 		want = http.StatusServiceUnavailable
-		first <- <-first // wait until the first client has left
+		first <- <-first // this waits until the first client has left
 	}
 	close(d.opened)
 	all.Wait()

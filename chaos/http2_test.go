@@ -23,8 +23,9 @@ import (
 type protocol bool
 
 const (
-	http1 protocol = false // HTTP/1.1, with TLS only if the fault is about TLS
-	http2 protocol = true  // HTTP/2 with TLS, which most issuers use
+	// with http1 the protocol is HTTP/1.1, with TLS only if the fault is about TLS
+	http1 protocol = false
+	http2 protocol = true // with http2 the protocol is HTTP/2 with TLS, which most issuers use
 )
 
 func (p protocol) String() string {

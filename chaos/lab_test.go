@@ -24,10 +24,10 @@ type lab struct {
 	issuer *xenaauthtest.Issuer
 	gate   *gate
 	url    string
-	client *http.Client // the HTTP client of the API; nil means the library's own
-	names  *nameServer  // set if the issuer has a host name
-	tls    *trust       // set if the issuer's certificates change
-	relay  *relay       // set if connections to the issuer can die silently
+	client *http.Client // client is the HTTP client of the API; nil means the library's own client
+	names  *nameServer  // names is set if the issuer has a host name
+	tls    *trust       // tls is set if the issuer's certificates change
+	relay  *relay       // relay is set if connections to the issuer can die silently
 
 	protocol protocol
 }
@@ -121,8 +121,8 @@ func newAPI(t testing.TB, cfg xenaauth.Config) *api {
 // An answer is the response that a client got.
 type answer struct {
 	status int
-	reason string // the reason, if the request was refused
-	retry  string // the value of Retry-After
+	reason string // reason is the reason of the refusal, or "" if the request was not refused
+	retry  string // retry is the value of Retry-After
 	body   string
 	took   time.Duration
 }
@@ -204,8 +204,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until sends requests with a token until a request passes, and returns the time that passed. Every
-// earlier request must get 503.
+// until sends requests with a token until a request gets 200, and returns the time that passed.
+// Every earlier request must get 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {

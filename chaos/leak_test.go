@@ -110,7 +110,7 @@ func TestDroppedValidatorIsCollected(t *testing.T) {
 	validator, user := func() (weak.Pointer[xenaauth.Validator], weak.Pointer[xenaauth.User]) {
 		cfg := issuer.HybridConfig()
 		cfg.Logger = slog.New(slog.DiscardHandler)
-		held := new([1 << 20]byte) // memory that a function in the configuration refers to
+		held := new([1 << 20]byte) // a function in the configuration refers to this memory
 		runtime.AddCleanup(held, func(n int32) { gone.Add(n) }, 1)
 		cfg.Subject = func(context.Context, *xenaauth.User) (string, error) { return fmt.Sprint(held[0]), nil }
 		v, err := xenaauth.NewValidator(cfg)

@@ -30,7 +30,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 		switch {
 		case t.wrong != "" && !(t.wrong == "signature" && !local):
 			return "accepted with a wrong " + t.wrong
-		// Tokens and the clock count whole seconds.
+		// Tokens and the clock of the library count whole seconds.
 		case !start.Before(t.exp.Add(skew + time.Second)):
 			return "accepted after it expired"
 		case t.revokedLocally:
@@ -53,7 +53,7 @@ func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh 
 	}
 	good := t.wrong == "" && !t.revokedLocally && start.Before(t.exp) && (!introspected || t.revokedAtIssuer.IsZero())
 	if good && now.After(t.exp) {
-		return "" // the token expired while the request waited
+		return "" // the token expired while the request was waiting
 	}
 	published := opaque || !local || w.published(t.kid)
 	steady := w.up && start.Sub(w.changed) >= recovery
@@ -103,7 +103,8 @@ func TestModel(t *testing.T) {
 					for range steps {
 						w.act()
 					}
-					time.Sleep(time.Minute) // wait for fetches and calls that are still running
+					// this time is enough for fetches and calls that are still running
+					time.Sleep(time.Minute)
 					for got, n := range w.seen {
 						seen[got] += n
 					}

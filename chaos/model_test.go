@@ -22,18 +22,19 @@ import (
 // The test knows the validator's keys only from the responses that the validator received. It does
 // not read the state of the validator.
 type world struct {
-	mu     sync.Mutex // guards tokens
+	mu     sync.Mutex // mu guards the field tokens
 	t      *testing.T
 	rnd    *rand.Rand
 	issuer *xenaauthtest.Issuer
 	api    *api
 	cfg    xenaauth.Config
 
-	kid     string          // the key that signs new tokens
-	told    map[string]bool // keys in the latest key set that the validator received
+	kid string // kid names the key that signs new tokens
+	// told contains the keys of the latest key set that the validator received
+	told    map[string]bool
 	toldAt  time.Time
 	up      bool
-	changed time.Time // when the value of up last changed
+	changed time.Time // changed is when the value of up last changed
 	tokens  []*token
 	steps   []string
 	seen    map[string]int
@@ -41,12 +42,13 @@ type world struct {
 
 // token is a token that the test sends, with the facts that the test knows about it.
 type token struct {
-	text, subject, kid string // kid is "" for an opaque token
+	text, subject, kid string // the field kid is "" for an opaque token
 	made, exp          time.Time
 	revokedLocally     bool
-	revokedAtIssuer    time.Time // zero if it is not revoked
-	wrong              string    // why the token was invalid when it was made, or ""
-	asked              time.Time // when the issuer last said that the token is active
+	revokedAtIssuer    time.Time // revokedAtIssuer is the zero time if the token is not revoked
+	// the field wrong says why the token was invalid when it was made; "" means that it was valid
+	wrong string
+	asked time.Time // asked is when the issuer last said that the token is active
 }
 
 // RoundTrip records the responses that the validator receives.
@@ -128,7 +130,7 @@ func (w *world) mint() {
 			t.text = t.text[:len(t.text)-8] + "AAAAAAAA"
 		}
 	}
-	w.mu.Lock() // a fetch that a timer starts reads tokens too
+	w.mu.Lock() // a fetch that a timer starts reads the tokens too, so take the lock
 	w.tokens = append(w.tokens, t)
 	w.mu.Unlock()
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
@@ -136,7 +138,7 @@ func (w *world) mint() {
 
 // act does one random action.
 func (w *world) act() {
-	synctest.Wait() // wait for background goroutines, because they read tokens too
+	synctest.Wait() // background goroutines read the tokens too, so wait for them
 	n := w.rnd.IntN(100)
 	switch {
 	case n < 14 || len(w.tokens) == 0:
@@ -190,7 +192,7 @@ func (w *world) act() {
 
 func (w *world) request(k int) {
 	t := w.tokens[k]
-	synctest.Wait() // wait until the validator has stored what it fetched
+	synctest.Wait() // the validator stores what it fetched in the background, so wait for it
 	before, knownBefore, start := w.told, w.told[t.kid] && time.Since(w.toldAt) < 24*time.Hour, time.Now()
 	// The validator may use the latest key set for 15 minutes.
 	fresh := start.Sub(w.toldAt) < 15*time.Minute

@@ -9,8 +9,8 @@ import (
 // Tests allow this much more time, because a busy machine is not a fault of the library.
 var stalled atomic.Int64
 
-// beat runs until the process ends, and adds to stalled each time for which the process did not
-// run.
+// beat runs until the process ends. If the process did not run for a while although it was ready to
+// run, beat adds this time to stalled.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {

@@ -15,7 +15,7 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
 		if row == nil {
-			return // the table is incomplete if only some of the cases ran
+			return // if only some of the cases ran, the table is incomplete and is not compared
 		}
 	}
 	text := render(append([][]string{head}, rows...))

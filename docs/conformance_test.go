@@ -16,7 +16,8 @@ import (
 
 var row = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]+) \|.*\| ([^|]*) \|$`)
 
-// conformance.md has all rows. Each row names all tests of the row, and each named test exists.
+// This test requires that conformance.md has all rows, that each row names all tests of the row,
+// and that each named test exists.
 func TestConformanceDocument(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("conformance.md")

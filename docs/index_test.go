@@ -153,7 +153,7 @@ func TestContributingNamesPathsThatExist(t *testing.T) {
 	require.Greater(t, n, 40)
 }
 
-// The glossary stays short enough to be read.
+// This test requires that the glossary is short enough to be read.
 func TestGlossaryIsShort(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../CONTRIBUTING.md")

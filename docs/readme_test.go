@@ -23,7 +23,7 @@ func TestReadmeSnippetsCompile(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("CC", "no-c-compiler")
-	usesCgo := build.Default.CgoEnabled // the importer would run cgo
+	usesCgo := build.Default.CgoEnabled // with cgo, the importer would run the C compiler
 	build.Default.CgoEnabled = false
 	t.Cleanup(func() { build.Default.CgoEnabled = usesCgo })
 	text, err := os.ReadFile("../README.md")

@@ -79,7 +79,8 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 // by the same amount. If block is no extract, notExtract returns the reason.
 func notExtract(block, file []string) string {
 	indent, unknown := "", true
-	next, left := 0, true // the index of the next line in file; after a gap, the first possible one
+	// next is the index of the next line in file; after a gap, it is the first possible index
+	next, left := 0, true
 	for _, want := range block {
 		if strings.TrimSpace(want) == "# ..." {
 			left = true

@@ -55,7 +55,7 @@ func TestImports(t *testing.T) {
 		if d.IsDir() {
 			if name != "." {
 				if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil || strings.HasPrefix(d.Name(), ".") {
-					return filepath.SkipDir // the folder is another module
+					return filepath.SkipDir // this folder belongs to another module
 				}
 			}
 			return nil
@@ -92,7 +92,7 @@ func checkImport(t *testing.T, name, dir, imported, module string) {
 		t.Errorf("%s imports %s: only tests may import it", name, imported)
 	}
 	if !strings.Contains(strings.Split(imported, "/")[0], ".") {
-		return // the standard library
+		return // packages of the standard library are always allowed
 	}
 	if strings.HasPrefix(dir, "gateway/") {
 		ours, ok := strings.CutPrefix(imported+"/", module+"/")
@@ -163,9 +163,9 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 
 // foreignTypes are prefixes of types that must not occur in a public API.
 var foreignTypes = []string{
-	// Dependencies.
+	// These prefixes are those of dependencies.
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
-	// Internal.
+	// These prefixes are those of internal packages.
 	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.",
 }
 
@@ -196,10 +196,11 @@ func TestWalkOfATokenExists(t *testing.T) {
 	}
 }
 
-// The limits of the layout. They keep the list of files in the root folder short enough to read.
+// These constants are the limits of the layout. They keep the list of files in the root folder
+// short enough to read.
 const (
 	maxRootEntries  = 60
-	maxRootExported = 36 // types and functions, without methods
+	maxRootExported = 36 // maxRootExported counts types and functions, without methods
 	maxFileLines    = 400
 )
 

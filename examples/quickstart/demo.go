@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// These are the user of the demo, and the company of the user.
+// These constants are the user of the demo and the user's company.
 const (
 	demoUser    = "104711"
 	demoCompany = "22000"
@@ -21,7 +21,7 @@ const (
 // demo runs the API, and an identity server for it.
 type demo struct {
 	addr string
-	once bool // stop after the tour
+	once bool // once means that the program stops after the tour
 	plan func(*xenaauthtest.Issuer) []place
 	out  io.Writer
 }
@@ -36,7 +36,8 @@ func (d demo) run(ctx context.Context) error {
 	// The cache is off: every request with an opaque token causes an introspection call, so a
 	// revocation takes effect immediately.
 	cfg.Introspection.CacheTTL = -1
-	cfg.Logger = slog.New(slog.DiscardHandler) // the tour stops the issuer on purpose
+	// the tour stops the issuer on purpose, so the log is discarded
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
 		return err

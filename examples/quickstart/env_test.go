@@ -49,7 +49,8 @@ func TestEnvironment(t *testing.T) {
 	if err != nil || seconds < 1 || seconds > 5 {
 		t.Fatalf("Retry-After %q", waited)
 	}
-	<-time.After(time.Duration(seconds) * time.Second) // the Retry-After field says to wait this long
+	// the field Retry-After says that the client should wait for this time
+	<-time.After(time.Duration(seconds) * time.Second)
 	expect("/readyz", "", 200, "")
 	expect("/Api/User/FiscalSetup", jwt, 200, "")
 	expect("/Api/User/FiscalSetup", opaque, 200, "")
@@ -114,7 +115,7 @@ func TestReady(t *testing.T) {
 		issuer.Slow(time.Minute)
 		time.Sleep(cfg.MaxKeyAge)
 		expect("slow", 503, "1")
-		time.Sleep(time.Minute) // the fetch continues after the response
+		time.Sleep(time.Minute) // the fetch continues after the response was sent
 	})
 }
 

@@ -32,7 +32,7 @@ func setenv(t *testing.T, variables map[string]string) {
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	more chan struct{} // closed by the next Write
+	more chan struct{} // the next Write closes the channel more
 }
 
 func newOutput() *output { return &output{more: make(chan struct{})} }
@@ -72,7 +72,7 @@ func (o *output) await(t *testing.T, pattern string) string {
 
 // program is a running program that a test has started.
 type program struct {
-	base           string // the URL of its API
+	base           string // base is the URL of the program's API
 	stdout, stderr *output
 	interrupt      context.CancelFunc
 	status         chan int

@@ -50,7 +50,7 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	// Writing fails if the client has closed the connection.
+	// A write fails only if the client has closed the connection.
 	_ = json.NewEncoder(w).Encode(reply{Path: r.URL.Path, User: user})
 }
 
@@ -82,7 +82,8 @@ func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 		defer cancel()
-		if err := v.Warm(ctx); err != nil { // the log of the validator contains the cause
+		// the client does not need the cause, because the log of the validator contains it
+		if err := v.Warm(ctx); err != nil {
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "the issuer can't be reached", http.StatusServiceUnavailable)
 			return

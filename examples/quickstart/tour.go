@@ -17,17 +17,19 @@ import (
 
 // place is one path of the tour. The tour sends several requests to this path.
 type place struct {
-	path  string
-	about string // the requirement of the path, or what is special at this step of the tour
+	path string
+	// about is the requirement of the path, or says what is special at this step of the tour
+	about string
 	steps []step
 }
 
 // step is one request at a place.
 type step struct {
-	label         string   // what the request contains, in words
-	authorization []string // the lines of the Authorization field, or nil
+	label string // label says in words what the request contains
+	// authorization contains the lines of the Authorization field; it may be nil
+	authorization []string
 	want          answer
-	before        func()               // called before the request, unless before is nil
+	before        func()               // the function before is called before the request, unless it is nil
 	client        *xenaauthtest.Client // adds a token and its proof to the request, unless client is nil
 }
 
@@ -51,9 +53,9 @@ func (s step) by(client *xenaauthtest.Client) step {
 // answer is the part of a response that the tour prints.
 type answer struct {
 	status int
-	reason xenaauth.Reason // "" if the request was not refused
-	detail string          // the shortened challenge, or Retry-After
-	user   string          // the user that the handler found
+	reason xenaauth.Reason // reason is "" if the request was not refused
+	detail string          // detail is the shortened challenge, or Retry-After
+	user   string          // user is the user that the handler found
 }
 
 // row is a step with the response to its request.
@@ -115,7 +117,7 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 			Subject string `json:"sub"`
 		} `json:"user"`
 	}
-	_ = json.Unmarshal(body, &said) // responses of public routes need not be JSON
+	_ = json.Unmarshal(body, &said) // the response of a public route need not be JSON
 	a = answer{status: response.StatusCode, reason: said.Reason, user: said.User.Subject}
 	a.detail = abridged(response.Header["Www-Authenticate"])
 	if after := response.Header.Get("Retry-After"); after != "" {

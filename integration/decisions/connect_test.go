@@ -26,7 +26,8 @@ func overConnect(t *testing.T, s *site) sender {
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		defer func() { _ = recover() }() // like a middleware that recovers from panics and writes no response
+		// middleware may recover from a panic in this way and write no response
+		defer func() { _ = recover() }()
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))
 	}))

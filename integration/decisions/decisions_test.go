@@ -113,7 +113,7 @@ func TestDecisions(t *testing.T) {
 		reason    xenaauth.Reason
 		user      string
 		challenge string
-		route     string // the route of the event; "" means that it is path
+		route     string // route is the route of the event; "" means that the route is the path
 	}{
 		{"/t.T/Any", good, 200, "", "ann", "", ""},
 		{"/t.T/Any", plain, 200, "", "ann", "", ""},

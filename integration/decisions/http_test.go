@@ -58,7 +58,8 @@ func overForwardAuth(t *testing.T, s *site) sender {
 func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	w := httptest.NewRecorder()
 	func() {
-		defer func() { _ = recover() }() // like a middleware that recovers from panics and writes no response
+		// middleware may recover from a panic in this way and write no response
+		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
 	}()
 	header := w.Result().Header

@@ -18,7 +18,8 @@ import (
 // writes no response.
 func TestPanic(t *testing.T) {
 	before := slog.Default()
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // two of the protocols log the stack of a panic
+	// two of the protocols log the stack of a panic, so the log is discarded
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { slog.SetDefault(before) })
 	table := []routes.Rule{
 		{Pattern: "/t.T/Policy", Access: routes.Require(xenaauth.Where("panic", func(context.Context, *xenaauth.User) error {

@@ -70,18 +70,19 @@ type request struct {
 // decision is what every protocol can show about a request to the client or to the handler.
 type decision struct {
 	allowed    bool
-	user       string // the subject, or "" for an anonymous request
+	user       string // user is the subject, or "" for an anonymous request
 	code       codes.Code
 	reason     string
-	challenges string // the WWW-Authenticate fields
+	challenges string // challenges are the WWW-Authenticate fields
 	retryAfter string
 }
 
 // response is a decision, together with values that only some protocols can show.
 type response struct {
 	decision
-	status int         // the HTTP status, or 0 if the protocol has none
-	header http.Header // the header fields that the client gets, directly or from a proxy
+	status int // status is the HTTP status, or 0 if the protocol has no HTTP status
+	// header contains the header fields that the client gets, directly or from a proxy
+	header http.Header
 }
 
 // sender sends a request through a protocol and returns the response.

@@ -24,7 +24,8 @@ type side struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	words     *strings.Replacer // replaces words in fuzz inputs by values that differ in each process
+	// words replaces words in fuzz inputs by values that differ in each process
+	words *strings.Replacer
 }
 
 func sides(t testing.TB) (all []*side) {
@@ -54,7 +55,7 @@ func sides(t testing.TB) (all []*side) {
 	return all
 }
 
-// The texts from which valid tokens are made.
+// Valid tokens are made from these texts.
 var (
 	headers = []string{
 		`{"alg":"$ALG","kid":"$KID","typ":"at+jwt"}`,

@@ -181,7 +181,7 @@ func TestOutputsOfAttacks(t *testing.T) {
 	for _, a := range attacks() {
 		t.Run(a.name, func(t *testing.T) {
 			s := newService(t, a.change)
-			slog.SetDefault(s.logger) // of whatever has no logger of its own
+			slog.SetDefault(s.logger) // code that has no logger of its own uses this default logger
 			r, tokens := a.send(s)
 			for range 3 {
 				if status := s.send(r); status != a.status {
@@ -214,7 +214,7 @@ func TestOutputsOfAttacks(t *testing.T) {
 	}
 }
 
-// proofOfLife are texts that show that an output was on.
+// proofOfLife contains texts that must be in an output, so that an output that is off is noticed.
 var proofOfLife = map[string]string{
 	"audit log": `"outcome":`, "events": "\n", "responses": "HTTP/1.1 ", "status": `"issuer":`,
 	"Prometheus": "xenaauth_decisions_total{", "OpenTelemetry metrics": "xenaauth.authenticate.duration",

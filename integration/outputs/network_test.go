@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The issuer's endpoints are at a host inside the network of the service.
+// The issuer's endpoints are on a host inside the network of the service.
 const (
 	internalHost = "auth-7.backend.corp"
 	internalIP   = "10.20.30.40"
@@ -24,7 +24,7 @@ const (
 type failure int32
 
 const (
-	_ failure = iota // the network does not fail
+	_ failure = iota // with this value, the network does not fail
 	// refused is an error whose text has the URL, the address and the whole request.
 	refused
 	// echoed is a response with status 500 that repeats the request and names the host.
@@ -40,7 +40,7 @@ const (
 // network is the transport of the service. It knows the internal host, and fails as it is told.
 type network struct {
 	issuer *xenaauthtest.Issuer
-	fails  atomic.Int32 // a failure
+	fails  atomic.Int32 // fails is a value of the type failure
 }
 
 // rename moves the issuer's endpoints to the internal host.

@@ -14,7 +14,8 @@ const shortest = 16
 
 // forbidden are the texts that no output may contain.
 type forbidden struct {
-	tokens []string // also no part of a header, a payload or a signature
+	// tokens are forbidden as a whole, and so is each part of their header, payload and signature
+	tokens []string
 	texts  map[string]string
 }
 

@@ -42,7 +42,7 @@ type service struct {
 
 	text, json, audit, hooks, responses bytes.Buffer
 
-	mu       sync.Mutex // guards hooks
+	mu       sync.Mutex // mu guards the field hooks
 	registry *prometheus.Registry
 	spans    *tracetest.InMemoryExporter
 	reader   *metric.ManualReader
@@ -94,7 +94,8 @@ func newService(t testing.TB, change func(*xenaauth.Config)) *service {
 			audit(ctx, e)
 			metrics.Event(ctx, e)
 			telemetry.Event(ctx, e)
-			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden { // its text is that of the policy
+			// a refusal with this reason contains the text of the policy, which may be shown
+			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden {
 				s.hook("%v %+v ", e.Err, e.Err)
 			}
 			s.hook("%s %v\n", e.Outcome, e.User)
@@ -115,7 +116,8 @@ func (s *service) mount(auth *xenaauth.Middleware) {
 		panic(fmt.Sprint(policySecret, r.Header))
 	}
 	refuses := func(r *http.Request, _ *xenaauth.User) error {
-		return fmt.Errorf("the company is closed: %s", r.Header) // the log has the text of the error
+		// the log contains the text of this error
+		return fmt.Errorf("the company is closed: %s", r.Header)
 	}
 	mux.Handle("GET /panic", auth.Require(xenaauth.WhereRequest("panic", panics))(next))
 	mux.Handle("GET /policy", auth.Require(xenaauth.WhereRequest("policy", refuses))(next))
@@ -132,7 +134,9 @@ func (s *service) hook(format string, args ...any) {
 func (s *service) send(r *http.Request) int {
 	w := httptest.NewRecorder()
 	func() {
-		defer func() { _ = recover() }() // as net/http does; the log of the server is not ours
+		// net/http recovers from panics in the same way; the log of the server is not an output of
+		// the library
+		defer func() { _ = recover() }()
 		s.handler.ServeHTTP(w, r)
 	}()
 	fatal(s.t, w.Result().Write(&s.responses))

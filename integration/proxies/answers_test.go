@@ -39,7 +39,7 @@ func TestAllowed(t *testing.T) {
 			t.Errorf("an optional route with a token: %+v", got)
 		}
 
-		body := strings.Repeat("0123456789abcdef", 20<<10) // 320 KiB
+		body := strings.Repeat("0123456789abcdef", 20<<10) // the body has 320 KiB
 		sum := sha256.Sum256([]byte(body))
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
 			got := e.do(t, method, "/api/b", body, token, "Content-Type: text/plain").seen(t)

@@ -27,7 +27,7 @@ func buildGate(t *testing.T) string {
 // restarts it.
 func TestBinary(t *testing.T) {
 	binary := buildGate(t)
-	table, err := routes.New([]routes.Rule{ // the rules of the sample configuration
+	table, err := routes.New([]routes.Rule{ // these are the rules of the sample configuration
 		{Pattern: "GET /Api/User/FiscalSetup", Access: routes.Require(xenaauth.AllScopes("testapi"))},
 		{Pattern: "/Api/Report/", Access: routes.Require(xenaauth.AllScopes("testapi", "reports"))},
 		{Pattern: "GET /health", Access: routes.Public()},

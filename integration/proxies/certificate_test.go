@@ -39,7 +39,7 @@ func TestClientCertificate(t *testing.T) {
 		for _, lines := range attacks {
 			for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
 				res := e.get(t, client, path, token, lines...)
-				if res.StatusCode == 400 { // some proxies refuse some of the names
+				if res.StatusCode == 400 { // some proxies refuse a request with some of these names
 					continue
 				}
 				if challenge := res.Header.Get("Www-Authenticate"); res.StatusCode != 401 || !strings.Contains(challenge, "invalid_token") {

@@ -33,7 +33,7 @@ var rules = []routes.Rule{
 // env is a proxy with everything around it: an issuer, xenagate, and the service behind the proxy.
 type env struct {
 	*proxy
-	addr    string // the address of the proxy
+	addr    string // addr is the address of the proxy
 	issuer  *xenaauthtest.Issuer
 	gate    *server
 	asked   *subrequests
@@ -76,7 +76,7 @@ func newEnv(t *testing.T, p *proxy) *env {
 // subrequests counts the subrequests that the proxy sends to xenagate.
 type subrequests struct {
 	n      atomic.Int64
-	bodies atomic.Int64 // the number of subrequests that had a body
+	bodies atomic.Int64 // bodies is the number of subrequests that had a body
 }
 
 func (a *subrequests) before(next http.Handler) http.Handler {

@@ -11,7 +11,8 @@ import (
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	extauthzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
-	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3" // imported so that protojson can read its messages
+	// this import lets protojson read the messages of the router
+	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	_ "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -92,7 +93,8 @@ func TestEnvoySamples(t *testing.T) {
 			dotted := []string{
 				"x-original-url", "x-rewrite-url", "x-forwarded-prefix", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 			}
-			if filter.GetHttpService() != nil { // with the gRPC protocol, the response of xenagate removes these fields
+			// over gRPC, the response of xenagate removes these fields, so the filter need not
+			if filter.GetHttpService() != nil {
 				for _, name := range id.Names() {
 					dotted = append(dotted, strings.ToLower(name))
 				}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The types of HTTP/2 frames that the tests use (RFC 9113, section 6).
+// These constants are the types of HTTP/2 frames that the tests use (RFC 9113, section 6).
 const (
 	frameData    = 0
 	frameHeaders = 1
@@ -25,7 +25,8 @@ func headers(stream uint32, end bool, lines ...string) string {
 	var block bytes.Buffer
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, " ")
-		block.WriteByte(0) // a literal field with a literal name (RFC 7541, section 6.2.2)
+		// this byte begins a literal field with a literal name (RFC 7541, section 6.2.2)
+		block.WriteByte(0)
 		for _, text := range []string{name, value} {
 			if len(text) > 126 {
 				panic("a text that needs a longer prefix: " + text)
@@ -34,7 +35,7 @@ func headers(stream uint32, end bool, lines ...string) string {
 			block.WriteString(text)
 		}
 	}
-	flags := byte(4) // END_HEADERS
+	flags := byte(4) // the flag 4 is END_HEADERS
 	if end {
 		flags |= 1
 	}

@@ -15,7 +15,8 @@ import (
 // TestBigHeaders sends very long tokens, and tokens of users with many scopes.
 func TestBigHeaders(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
-		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} { // base64 makes the claim longer by a third
+		// base64 makes this claim longer by a third
+		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} {
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
 			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {
 				t.Errorf("a token of %d bytes: user %q", len(token), got.User)
@@ -25,7 +26,8 @@ func TestBigHeaders(t *testing.T) {
 		if a := e.get(t, "/api/a", bearer(long)); a.Status/100 != 4 {
 			t.Errorf("a token of %d bytes: %d", len(long), a.Status)
 		}
-		for n, status := range map[int]int{120: 200, 200: 403} { // identity header fields of 3 KiB
+		// the identity header fields of the larger user have more than 3 KiB
+		for n, status := range map[int]int{120: 200, 200: 403} {
 			scopes := []string{"testapi"}
 			for i := range n {
 				scopes = append(scopes, fmt.Sprintf("scope-number-%07d", i))
@@ -79,7 +81,9 @@ func TestConcurrent(t *testing.T) {
 func TestRestart(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{}))
-		var phase, before, during, after atomic.Int64 // phase 0: xenagate runs, 1: it is stopped, 2: it runs again, 3: the test ends
+		// in phase 0 xenagate runs, in phase 1 it is stopped, in phase 2 it runs again, and in
+		// phase 3 the test ends
+		var phase, before, during, after atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 24 {
 			wg.Go(func() {
@@ -122,7 +126,8 @@ func TestRestart(t *testing.T) {
 func TestSlowIssuer(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		t.Parallel()
-		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t) // after this request, xenagate has the metadata
+		// after this request, xenagate has the metadata
+		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)
 		e.issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Delay: 4 * time.Second})
 		defer e.issuer.Heal()
 		e.get(t, "/api/a", bearer(e.issuer.Opaque(xenaauthtest.Token{}))).seen(t)

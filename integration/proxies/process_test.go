@@ -98,7 +98,7 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 // kill ends the program and its children, and waits until the program has ended.
 func (p *process) kill() {
 	select {
-	case <-p.ended: // after that, another process may have this process id
+	case <-p.ended: // when the process has ended, another process may get the same process id
 		return
 	default:
 	}

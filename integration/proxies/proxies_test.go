@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
 )
 
-// The addresses in the sample configurations.
+// These addresses occur in the sample configurations.
 const (
 	sampleGate    = "127.0.0.1:9090"
 	sampleService = "127.0.0.1:8081"
@@ -31,22 +31,29 @@ func patient(t *testing.T, name, long, short string, replace ...string) string {
 
 // proxy is a reverse proxy that the tests run, with the ways in which it differs from the others.
 type proxy struct {
-	name      string
-	dialect   forwardauth.Dialect
-	prefix    string // the value of forwardauth.Config.PathPrefix
-	h2c       bool   // its sample configuration accepts HTTP/2 without TLS
-	optional  bool   // CI has no package of it to install
-	config    func(t *testing.T, dir string, e *env) (args []string)
-	onlyUsual bool // it removes identity fields whose names are written with "-", "_" or ".", but not with other separators
-	trailers  bool // it passes on trailers, so the service must not read the user from a trailer
+	name     string
+	dialect  forwardauth.Dialect
+	prefix   string // prefix is the value of forwardauth.Config.PathPrefix
+	h2c      bool   // h2c means that the sample configuration accepts HTTP/2 without TLS
+	optional bool   // optional means that CI has no package of the proxy to install
+	config   func(t *testing.T, dir string, e *env) (args []string)
+	// onlyUsual means that the proxy removes identity fields whose names are written with "-", "_"
+	// or ".", but not with other separators
+	onlyUsual bool
+	// trailers means that the proxy passes trailers on, so the service must not read the user from
+	// a trailer
+	trailers bool
 
-	// The differences between the response that the client gets and the response of xenaauth.
-	malformed int  // the status that replaces 400, or 0
-	gone      int  // the status if the proxy cannot reach xenagate
-	frozen    int  // the status if xenagate does not respond; 0 if the proxy has no setting for this timeout
-	ownBody   bool // the proxy replaces the body of refusals
-	noRetry   bool // refusals lack Retry-After
-	ownHeads  bool // refusals lack Cache-Control
+	// The fields below are the differences between the response that the client gets and the
+	// response of xenaauth.
+	malformed int // malformed is the status that replaces 400; 0 means that 400 is not replaced
+	gone      int // gone is the status if the proxy cannot reach xenagate
+	// frozen is the status if xenagate does not respond; 0 means that the proxy has no setting for
+	// this timeout
+	frozen   int
+	ownBody  bool // ownBody means that the proxy replaces the body of refusals
+	noRetry  bool // noRetry means that Retry-After is missing in refusals
+	ownHeads bool // ownHeads means that Cache-Control is missing in refusals
 }
 
 var all = []proxy{
@@ -124,7 +131,8 @@ func traefikConfig(t *testing.T, dir string, e *env) []string {
 }
 
 func envoyConfig(t *testing.T, dir string, e *env) []string {
-	socket := func(addr string) string { // as in the samples
+	// the sample configurations write the address of a socket in this form
+	socket := func(addr string) string {
 		host, port, _ := strings.Cut(addr, ":")
 		return "address: " + host + ", port_value: " + port
 	}

@@ -19,7 +19,8 @@ func TestRepeated(t *testing.T) {
 		for _, name := range names {
 			for _, values := range [][]string{{"a", "b"}, {"b", "a"}, {"a, b"}, {"", "a"}, {"a", ""}, {"a", "a", "b"}} {
 				lines := append([]string{token}, named(name, values)...)
-				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):] // the last of the fields has its name in another case
+				// the last of the fields has its name in upper case
+				lines[len(lines)-1] = strings.ToUpper(name) + lines[len(lines)-1][len(name):]
 				a, err := e.try("GET", "/api/x", "", lines...)
 				if err != nil || a.Status != 200 {
 					if !e.optional {
@@ -72,7 +73,8 @@ func TestRepeatedCredentials(t *testing.T) {
 			a, err := e.raw("POST", "POST /open/x HTTP/1.1\r\nHost: api.example\r\n"+lines+"\r\n\r\n0\r\n\r\n"+inner)
 			t.Logf("%q: %d, %v", lines, a.Status, err)
 		}
-		e.service.check(t) // no request for /admin/x arrived at the service
+		// check also shows that no request for /admin/x has arrived at the service
+		e.service.check(t)
 	})
 }
 

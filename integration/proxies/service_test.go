@@ -23,8 +23,9 @@ import (
 type service struct {
 	addr     string
 	n        atomic.Int64
-	trailers bool // whether trailers may arrive
-	signs    bool // whether field names with characters other than letters, digits and "-" may arrive
+	trailers bool // trailers says whether trailers may arrive
+	// signs says whether field names with characters other than letters, digits and "-" may arrive
+	signs    bool
 	routes   *routes.Table
 	identity *identity.Identity
 	mu       sync.Mutex
@@ -98,7 +99,8 @@ func (s *service) hold(r *http.Request) {
 			s.violation(r, "%s has arrived, which services fold", name)
 		}
 		switch folded := fold(name); {
-		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}): // header fields that the proxy sets
+		case folded == "x-real-ip" && slices.Equal(values, []string{"127.0.0.1"}):
+			// the proxy sets these header fields itself
 		case slices.Contains([]string{"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"}, folded):
 			if !strings.EqualFold(name, folded) {
 				s.violation(r, "%s has arrived beside the proxy's own", name)

@@ -49,7 +49,7 @@ func TestSpoofedIdentity(t *testing.T) {
 			e.spoof(t, token, []string{"Connection: close", "Connection: " + option})
 		}
 		if a := e.get(t, "/api/a", token, "Connection: Authorization"); a.Status == 200 {
-			a.seen(t) // service.hold has checked the user of this request
+			a.seen(t) // service.hold has already checked the user of this request
 		}
 
 		trailer, err := e.raw("POST", "POST /api/a HTTP/1.1\r\nHost: api.example\r\n"+token+"\r\n"+

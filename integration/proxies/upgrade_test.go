@@ -161,7 +161,8 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 		answered(c, 3)
 	default:
 		_, err := io.Copy(io.Discard, resp.Body)
-		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ") // a request like that of Java's HttpClient
+		// HttpClient of Java sends a request of this form
+		plain := lines[0] == "Upgrade: h2c" && !strings.Contains(lines[1], "Upgrade: ")
 		if err != nil || resp.StatusCode >= 500 || plain && resp.StatusCode != 200 {
 			t.Errorf("%s %q: %d, %v", method, lines, resp.StatusCode, err)
 		}
@@ -172,12 +173,13 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 // comes back.
 func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
-	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // a message with the mask zero
+	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // this is a message whose mask is zero
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(in, got); err != nil || string(got) != "\x81\x02hi" {
 		t.Errorf("%q: the WebSocket echoes %q, %v", lines, got, err)
 	}
-	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00") // the closing message
+	// this is the message that closes the WebSocket
+	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
 // upgraded checks the requests that arrived at the service since the last call. asked has the
