@@ -154,5 +154,7 @@ func TestRevocationAndLogout(t *testing.T) {
 	p.sees("#notices", "logged out")
 	p.sees("header", "No access token yet")
 	p.sees("main", "Nobody is logged in")
+	p.send("past") // the Identity server has told the API that the session has ended
+	p.sees("#call", "401", "revoked")
 	p.accessible()
 }
