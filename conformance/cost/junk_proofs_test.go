@@ -1,0 +1,177 @@
+//go:build !race
+
+package cost_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha512"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/replay"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const proofURL = "https://api.example/"
+
+// countingStore counts how often it is used.
+type countingStore struct {
+	replay.Store
+	uses atomic.Int64
+}
+
+func (s *countingStore) Use(
+	ctx context.Context, owner, id string, until time.Time,
+) (bool, error) {
+	s.uses.Add(1)
+	return s.Store.Use(ctx, owner, id, until)
+}
+
+// proofAPI returns an API that requires DPoP proofs, and the store of the proofs that were used.
+func proofAPI(t testing.TB, issuer *xenaauthtest.Issuer) (http.Handler, *countingStore) {
+	t.Helper()
+	store := &countingStore{Store: replay.NewLocal(replay.Options{})}
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store})
+	require.NoError(t, err)
+	auth := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{
+		Proofs: []xenaauth.Proof{proof}, RequireProof: true, Logger: slog.New(slog.DiscardHandler),
+	})
+	return auth.Require(xenaauth.AnyUser())(harness.Teapot), store
+}
+
+// status sends a request with a token and a proof.
+func status(api http.Handler, token, proof string) int {
+	r := httptest.NewRequest(http.MethodGet, proofURL, nil)
+	r.Header.Set("Authorization", "DPoP "+token)
+	r.Header.Set("DPoP", proof)
+	w := httptest.NewRecorder()
+	api.ServeHTTP(w, r)
+	return w.Code
+}
+
+// A thief has a token but not its key, and sends proofs of other keys. Their signatures are valid,
+// and would be slow to verify. 100 000 of them cost no signature check, no entry in the store and no
+// lasting memory, and the owner of the token is served in the meantime.
+func TestJunkProofs(t *testing.T) {
+	issuer := harness.NewIssuer()
+	api, store := proofAPI(t, issuer)
+	owner := xenaauthtest.NewDPoPClient(nil)
+	owner.Token = issuer.JWT(xenaauthtest.Token{BoundTo: owner})
+	var junk []string
+	for range 20 {
+		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+		require.NoError(t, err)
+		thief := xenaauthtest.NewDPoPClient(key)
+		thief.Token = owner.Token // so that the proof has the hash of this token
+		junk = append(junk, thief.Proof(http.MethodGet, proofURL))
+	}
+	require.Equal(t, http.StatusUnauthorized, status(api, owner.Token, junk[0]))
+
+	stop := make(chan struct{})
+	var served atomic.Int64
+	var group sync.WaitGroup
+	group.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if got := status(api, owner.Token, owner.Proof(http.MethodGet, proofURL)); got != http.StatusTeapot {
+				t.Errorf("the owner of the token gets %d", got)
+			}
+			served.Add(1)
+			time.Sleep(time.Millisecond)
+		}
+	})
+	before := heap()
+	var start, end runtime.MemStats
+	runtime.ReadMemStats(&start)
+	const requests, batch = 100_000, 1000
+	fastest := time.Hour // the time of one junk request, in the fastest batch
+	for range requests / batch {
+		began := time.Now()
+		for i := range batch {
+			if got := status(api, owner.Token, junk[i%len(junk)]); got != http.StatusUnauthorized {
+				t.Fatalf("a thief gets %d", got)
+			}
+		}
+		fastest = min(fastest, time.Since(began)/batch)
+	}
+	runtime.ReadMemStats(&end)
+	close(stop)
+	group.Wait()
+	grown := heap() - before
+	signature := timeOfSignature(t)
+	t.Logf("a junk request takes %v, a signature check %v; heap %+d bytes; %d bytes allocated for each request; %d good requests",
+		fastest, signature, grown, (end.TotalAlloc-start.TotalAlloc)/requests, served.Load())
+	require.Less(t, fastest, signature/2, "a junk proof must not cost a signature check")
+	require.Equal(t, served.Load(), store.uses.Load(), "only proofs of the owner reach the store")
+	require.Less(t, grown, 1<<20+200*int(served.Load()))
+	runtime.KeepAlive(api)
+}
+
+// timeOfSignature returns how long the check of one ES384 signature takes.
+func timeOfSignature(t testing.TB) time.Duration {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	require.NoError(t, err)
+	sum := sha512.Sum384([]byte("a proof"))
+	signature, err := ecdsa.SignASN1(rand.Reader, key, sum[:])
+	require.NoError(t, err)
+	fastest := time.Hour
+	for range 50 {
+		began := time.Now()
+		require.True(t, ecdsa.VerifyASN1(&key.PublicKey, sum[:], signature))
+		fastest = min(fastest, time.Since(began))
+	}
+	return fastest
+}
+
+// Without a valid token, a proof is not even parsed.
+func TestJunkProofsWithoutAValidToken(t *testing.T) {
+	issuer := harness.NewIssuer()
+	api, store := proofAPI(t, issuer)
+	thief := xenaauthtest.NewDPoPClient(nil)
+	thief.Token = harness.NewSigner(t, issuer.KeyID()).JWT(t, map[string]any{"alg": "ES256", "kid": issuer.KeyID(), "typ": "at+jwt"},
+		issuer.Claims(xenaauthtest.Token{BoundTo: thief}))
+	for range 1000 {
+		require.Equal(t, http.StatusUnauthorized, status(api, thief.Token, thief.Proof(http.MethodGet, proofURL)))
+	}
+	require.Zero(t, store.uses.Load())
+}
+
+// A thief has a token and proofs of its owner, for example from a log, and sends them again. They
+// take no further memory.
+func TestReplayedProofs(t *testing.T) {
+	issuer := harness.NewIssuer()
+	store := replay.NewLocal(replay.Options{})
+	proof, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store})
+	require.NoError(t, err)
+	auth := xenaauth.NewMiddleware(harness.NewValidator(t, issuer.Config()), &xenaauth.Options{
+		Proofs: []xenaauth.Proof{proof}, Logger: slog.New(slog.DiscardHandler),
+	})
+	api := auth.Require(xenaauth.AnyUser())(harness.Teapot)
+	owner := xenaauthtest.NewDPoPClient(nil)
+	owner.Token = issuer.JWT(xenaauthtest.Token{BoundTo: owner})
+	used := owner.Proof(http.MethodGet, proofURL)
+	require.Equal(t, http.StatusTeapot, status(api, owner.Token, used))
+	for range 5000 {
+		require.Equal(t, http.StatusUnauthorized, status(api, owner.Token, used))
+	}
+	require.Equal(t, 1, store.Len())
+}
