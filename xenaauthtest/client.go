@@ -11,7 +11,8 @@ import (
 
 // Client sends requests to the API under test with an access token that is bound to a key, and
 // proves that it possesses the key. It is the Transport of an [http.Client]. [NewDPoPClient] makes a
-// client that signs DPoP proofs. [NewMTLSClient] makes a client with a certificate.
+// client that signs DPoP proofs. [NewMTLSClient] makes a client with a certificate. The zero Client
+// has no key, and sends its token as Bearer.
 //
 //	client := xenaauthtest.NewDPoPClient(nil)
 //	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})

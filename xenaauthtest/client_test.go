@@ -144,7 +144,7 @@ func TestDPoPThumbprint(t *testing.T) {
 	equal(t, "token_type", answer["token_type"], "DPoP")
 
 	// Keycloak writes a member that other servers do not know.
-	keycloak := object{"jkt": client.Thumbprint(), "kc-jkt-type": "x"}
+	keycloak := object{"jkt": client.Thumbprint(), "kc-jkt-type": "Binary"}
 	_, claims = decode(t, issuer.JWT(xenaauthtest.Token{BoundTo: client, Claims: object{"cnf": keycloak}}))
 	equal(t, "cnf of Keycloak", claims["cnf"], any(keycloak))
 }

@@ -57,8 +57,10 @@ type Guarded struct {
 //
 // TestMiddleware calls mount several times. mount must install only the routes and their guards. In
 // particular, it must install no middleware that recovers from panics, and must not recover if the
-// constructor of a guard panics. Requests pass through a real server. TestMiddleware sends one
-// request after the other, except where a test needs concurrent requests.
+// constructor of a guard panics. Requests pass through a real server, with TLS where a test needs a
+// DPoP proof or a client certificate. TestMiddleware sends one request after the other, except where
+// a test needs concurrent requests. One test calls the handler in a bubble of testing/synctest, so
+// mount must not start goroutines that never end.
 func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Guarded) http.Handler) {
 	issuer := NewIssuer(&IssuerOptions{Algorithm: "ES256"})
 	validator, err := xenaauth.NewValidator(issuer.Config())

@@ -126,6 +126,7 @@ func TestUsage(t *testing.T) {
 		stderr string
 	}{
 		{"help", nil, []string{"-h"}, exitOK, "-once"},
+		{"help with variables", nil, []string{"-h"}, exitOK, "XENA_PUBLIC_ORIGINS"},
 		{"an unknown flag", nil, []string{"-twice"}, exitUsage, "-twice"},
 		{"an argument", nil, []string{"once"}, exitUsage, `unexpected argument "once"`},
 		{"a tour with another issuer", map[string]string{
