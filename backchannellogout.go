@@ -94,7 +94,8 @@ func (h *logoutHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// receive reads and verifies a logout token, and revokes the access tokens that it names.
+// The method receive reads and verifies a logout token, and revokes the access tokens that it
+// names.
 func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	text, err := readLogoutToken(r, w)
 	if err != nil {
@@ -162,7 +163,7 @@ func readLogoutToken(r *http.Request, w http.ResponseWriter) (string, error) {
 	return fields["logout_token"][0], nil
 }
 
-// verify returns the claims of a valid logout token.
+// The method verify returns the claims of a valid logout token.
 func (h *logoutHandler) verify(
 	ctx context.Context, text string, now time.Time,
 ) (*claims.Set, error) {
@@ -248,9 +249,9 @@ var (
 	errReplayPanics = errors.New("it panics")
 )
 
-// use records in Config.Replay that a logout token was used, and reports whether this was the first
-// use. The error is an outage. It does not contain the text of the store's error, which may contain
-// the address of a server.
+// The method use records in Config.Replay that a logout token was used, and reports whether this
+// was the first use. The error is an outage. It does not contain the text of the store's error,
+// which may contain the address of a server.
 func (h *logoutHandler) use(
 	ctx context.Context, set *claims.Set, until time.Time,
 ) (first bool, err error) {

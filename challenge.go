@@ -111,8 +111,8 @@ type rendering struct {
 // of a Proof can't replace them.
 var ownParams = []string{"realm", "error", "error_description", "scope", "resource_metadata"}
 
-// rendering returns the text of the refusal e. It builds the text once for all refusals with the
-// same reason, scopes, parameters and scheme of the request.
+// The method rendering returns the text of the refusal e. It builds the text once for all refusals
+// with the same reason, scopes, parameters and scheme of the request.
 func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	params := bearer.Params(e.Params, ownParams...)
 	a := e.answer()
@@ -142,10 +142,10 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 	return text
 }
 
-// challenges returns one challenge for each accepted scheme. If the route requires a bound token, it
-// returns one challenge for each scheme of a proof. Only the challenge of the scheme that the
-// request used contains the error. If this scheme is unclear, every challenge contains the error
-// (RFC 9449, section 7.2).
+// The method challenges returns one challenge for each accepted scheme. If the route requires a
+// bound token, it returns one challenge for each scheme of a proof. Only the challenge of the
+// scheme that the request used contains the error. If this scheme is unclear, every challenge
+// contains the error (RFC 9449, section 7.2).
 func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Param) []string {
 	var all []string
 	for i, s := range m.proofs.accepted() {
@@ -194,7 +194,7 @@ const (
 	maxRendering  = 4 << 10 // bytes
 )
 
-// keep stores a text, unless the cache is full or the text is too long.
+// The method keep stores a text, unless the cache is full or the text is too long.
 func (s *renderings) keep(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {

@@ -112,8 +112,8 @@ func ConfigFromEnv() (Config, error) {
 	return c, e.Err()
 }
 
-// introspection returns the Introspection that the environment variables describe. It returns nil
-// if no variable whose name begins with XENA_INTROSPECTION is set.
+// The method introspection returns the Introspection that the environment variables describe. It
+// returns nil if no variable whose name begins with XENA_INTROSPECTION is set.
 func (e environment) introspection() *Introspection {
 	const prefix = "XENA_INTROSPECTION_"
 	i := Introspection{
@@ -155,8 +155,8 @@ func (e environment) introspection() *Introspection {
 // profile.
 type environment struct{ *envvar.Reader }
 
-// url reads a URL from an environment variable. It accepts http and https: [Config.Validate] checks
-// later whether http is allowed.
+// The method url reads a URL from an environment variable. It accepts http and https:
+// [Config.Validate] checks later whether http is allowed.
 func (e environment) url(name string) string {
 	value := e.Text(name)
 	if value != "" {

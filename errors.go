@@ -151,11 +151,11 @@ type Error struct {
 	bound bool
 }
 
-// refuse returns an *Error as an error. Its result type is error and not *Error, because a nil
-// *Error in a variable of type error would not equal nil.
+// The function refuse returns an *Error as an error. Its result type is error and not *Error,
+// because a nil *Error in a variable of type error would not equal nil.
 func refuse(r Reason, cause error) error { return &Error{Reason: r, Err: cause} }
 
-// answer returns the HTTP response for the refusal.
+// The method answer returns the HTTP response for the refusal.
 func (e *Error) answer() answer {
 	a, ok := answers[e.Reason]
 	if !ok {
@@ -168,8 +168,8 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// param returns the value of the parameter name in Params. It returns the argument otherwise if
-// Params has no such parameter, or if a challenge can't contain the value.
+// The method param returns the value of the parameter name in Params. It returns the argument
+// otherwise if Params has no such parameter, or if a challenge can't contain the value.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v

@@ -86,8 +86,8 @@ type IssuerCall struct {
 	Waited int
 }
 
-// report calls Options.Event with the outcome of a check. If err is nil, the request was allowed. t
-// is nil if the check was not traced.
+// The method report calls Options.Event with the outcome of a check. If err is nil, the request was
+// allowed. t is nil if the check was not traced.
 func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	if m.opts.Event == nil {
 		return

@@ -96,7 +96,7 @@ type fetchRequest struct {
 	waited       func() int // waited returns how many requests wait for the call; nil stands for 0
 }
 
-// do sends a request to the issuer and reads the response.
+// The method do sends a request to the issuer and reads the response.
 func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	at, err := url.Parse(req.url)
 	if err != nil {
@@ -122,8 +122,8 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 	return r, err
 }
 
-// announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the hook has set
-// to req, and returns the context that the hook returned for the call to the issuer.
+// The method announce calls the hook Config.BeforeIssuerCall. It adds the header fields that the
+// hook has set to req, and returns the context that the hook returned for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
 	// The hook may run in a goroutine that serves no request. A panic there would end the process.
@@ -137,7 +137,8 @@ func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context
 	return f.before(ctx, document(req.what), added)
 }
 
-// document returns the value of IssuerCall.Document for the value of fetchRequest.what.
+// The function document returns the value of IssuerCall.Document for the value of
+// fetchRequest.what.
 func document(what string) string {
 	if what == "key set" {
 		return "jwks"
@@ -158,7 +159,7 @@ func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.D
 	f.report(ctx, call)
 }
 
-// build returns the HTTP request for one attempt to send f.
+// The method build returns the HTTP request for one attempt to send f.
 func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, f.method, f.url, nil)
 	if err != nil {
@@ -206,8 +207,8 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	return nil
 }
 
-// document returns the body of a response with status 200 and a JSON content type. Any other
-// response is an outage.
+// The method document returns the body of a response with status 200 and a JSON content type. Any
+// other response is an outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
@@ -221,8 +222,8 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// outage returns the error for an unusable response. If why is "", the error contains the status of
-// the response instead of a cause.
+// The method outage returns the error for an unusable response. If why is "", the error contains
+// the status of the response instead of a cause.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -250,8 +251,8 @@ func (r *reply) outage(what, why string) *outage {
 // the issuer may set a time that is too long by mistake, and one call a minute harms no server.
 const maxRetryAfter = time.Minute
 
-// lifetime returns for how much longer the response is fresh. It returns 0 if the response does not
-// contain this information.
+// The method lifetime returns for how much longer the response is fresh. It returns 0 if the
+// response does not contain this information.
 func (r *reply) lifetime() time.Duration { return freshness.Lifetime(r.header, time.Now()) }
 
 // publicCause returns a short cause of a failed call. It does not return the text of err, because

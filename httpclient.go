@@ -50,8 +50,8 @@ func newNetwork(client *http.Client) *network {
 	return &network{client: *client}
 }
 
-// theirs returns the Transport of Config.HTTPClient. If it is nil, theirs returns the default
-// transport of net/http.
+// The method theirs returns the Transport of Config.HTTPClient. If it is nil, theirs returns the
+// default transport of net/http.
 func (n *network) theirs() http.RoundTripper {
 	if n.client.Transport == nil {
 		return http.DefaultTransport
@@ -80,9 +80,9 @@ func ourTransport() *http.Transport {
 	return t
 }
 
-// ping makes the transport t send pings on HTTP/2 connections, unless t is already configured to
-// send pings. All calls to a server share one HTTP/2 connection. Without pings, the operating
-// system needs a quarter of an hour to notice that this connection is dead.
+// The function ping makes the transport t send pings on HTTP/2 connections, unless t is already
+// configured to send pings. All calls to a server share one HTTP/2 connection. Without pings, the
+// operating system needs a quarter of an hour to notice that this connection is dead.
 func ping(t *http.Transport) {
 	if t.HTTP2 == nil {
 		t.HTTP2 = new(http.HTTP2Config)
@@ -112,7 +112,8 @@ func ownHTTP2(t *http.Transport) {
 // maxIdle is for how long an unused connection stays open.
 const maxIdle = 30 * time.Second
 
-// pool returns the pool for a server. If there is no pool for this server, the method creates it.
+// The method pool returns the pool for a server. If there is no pool for this server, the method
+// creates it.
 func (n *network) pool(server string) *pool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -171,9 +172,9 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	}
 }
 
-// replace makes next the pool of a server, unless another pool has already replaced old. It also
-// closes the channel old.dead, so that calls that wait for a response on an old connection are sent
-// again.
+// The method replace makes next the pool of a server, unless another pool has already replaced old.
+// It also closes the channel old.dead, so that calls that wait for a response on an old connection
+// are sent again.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -201,8 +202,8 @@ func (p *pool) recordResponse(now time.Time) {
 	p.answered = now
 }
 
-// silent reports whether no response has arrived on the connections of the pool since the given
-// time.
+// The method silent reports whether no response has arrived on the connections of the pool since
+// the given time.
 func (p *pool) silent(since time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -250,7 +251,8 @@ type result struct {
 	err   error
 }
 
-// do returns the response. If no response arrives before ctx ends, the error is an outage.
+// The method do returns the response. If no response arrives before ctx ends, the error is an
+// outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // when do returns, cancel ends the attempts that still run
@@ -321,7 +323,7 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	return nil, failed.err
 }
 
-// settle decides which connections later calls use, now that the response r has arrived.
+// The method settle decides which connections later calls use, now that the response r has arrived.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -334,14 +336,14 @@ func (x *exchange) settle(r result, first *pool, began time.Time) {
 	}
 }
 
-// drop closes the connections of a pool, if the pool was created for this attempt only.
+// The method drop closes the connections of a pool, if the pool was created for this attempt only.
 func (r *result) drop() {
 	if r.fresh {
 		r.pool.close()
 	}
 }
 
-// send starts an attempt in a new goroutine.
+// The method send starts an attempt in a new goroutine.
 func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	x.running++
 	go func() {
@@ -355,7 +357,7 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 	}()
 }
 
-// attempt sends the request of the call and reads the response.
+// The method attempt sends the request of the call and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	defer func() { // A panic of Config.HTTPClient in this goroutine would end the process.
 		if recover() != nil {

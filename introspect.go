@@ -68,10 +68,10 @@ func newIntrospector(
 	}
 }
 
-// introspect returns the user of a token, if the issuer says that the token is active and its
-// claims satisfy the policy. verified is the user of a JWT that was already verified, or nil for
-// any other token. If verified is not nil, the response must be about the same user and client, and
-// introspect returns verified.
+// The method introspect returns the user of a token, if the issuer says that the token is active
+// and its claims satisfy the policy. verified is the user of a JWT that was already verified, or
+// nil for any other token. If verified is not nil, the response must be about the same user and
+// client, and introspect returns verified.
 func (i *introspector) introspect(
 	ctx context.Context, token string, verified *User, now time.Time,
 ) (*User, error) {
@@ -129,9 +129,9 @@ func (i *introspector) checkSyntax(token string) error {
 	return nil
 }
 
-// lookup returns the response for a token from the cache. If there is none, lookup calls the
-// issuer. If that call fails, lookup returns an older response, if Introspection.StaleIfError still
-// allows it.
+// The method lookup returns the response for a token from the cache. If there is none, lookup calls
+// the issuer. If that call fails, lookup returns an older response, if Introspection.StaleIfError
+// still allows it.
 func (i *introspector) lookup(
 	ctx context.Context, endpoint, token string, now time.Time,
 ) (*cachedResponse, error) {
@@ -158,10 +158,10 @@ func (i *introspector) lookup(
 	return newer, err
 }
 
-// request introspects a token. Requests with the same token at the same time share one call. That
-// call has a context of its own, so the call does not end when one of the requests ends. known says
-// that the token was active before: calls for known tokens take precedence over calls for tokens of
-// strangers.
+// The method request introspects a token. Requests with the same token at the same time share one
+// call. That call has a context of its own, so the call does not end when one of the requests ends.
+// known says that the token was active before: calls for known tokens take precedence over calls
+// for tokens of strangers.
 func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {
@@ -227,8 +227,8 @@ func (w *waiting) count(key factcache.Key) int {
 	return w.n[key]
 }
 
-// share introspects a token. If Introspection.Cache is set, share first looks there for a response
-// that another instance has stored.
+// The method share introspects a token. If Introspection.Cache is set, share first looks there for
+// a response that another instance has stored.
 func (i *introspector) share(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (introspected, error) {
@@ -240,10 +240,10 @@ func (i *introspector) share(
 	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// keep caches an introspection response, or the error of an introspection call. It does not keep
-// them for longer than RFC 7662, section 4, allows. It does not cache an error that says nothing
-// about the token. If the response has no iss, keep adds the iss of the issuer that sent the
-// response.
+// The method keep caches an introspection response, or the error of an introspection call. It does
+// not keep them for longer than RFC 7662, section 4, allows. It does not cache an error that says
+// nothing about the token. If the response has no iss, keep adds the iss of the issuer that sent
+// the response.
 func (i *introspector) keep(
 	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
 ) *cachedResponse {
@@ -273,7 +273,7 @@ func (i *introspector) keep(
 	return nil
 }
 
-// size returns about how many bytes of memory the response takes.
+// The method size returns about how many bytes of memory the response takes.
 func (c *cachedResponse) size() int {
 	return int(unsafe.Sizeof(*c)-unsafe.Sizeof(c.user)) + c.user.size()
 }

@@ -67,9 +67,9 @@ func introspectionVerdict(err error) breaker.Verdict {
 	}
 }
 
-// call introspects a token at the issuer. If MaxConcurrent calls are running, call first waits, but
-// not longer than Timeout. It also records the result of the call, for Status and for the log.
-// waited is a function that returns how many requests wait for the call.
+// The method call introspects a token at the issuer. If MaxConcurrent calls are running, call first
+// waits, but not longer than Timeout. It also records the result of the call, for Status and for
+// the log. waited is a function that returns how many requests wait for the call.
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
@@ -100,8 +100,9 @@ func isInactive(err error) bool {
 	return ok && e.Reason == ReasonInactive
 }
 
-// post sends one introspection request and reads the response. If the response says that the token
-// is not active, the error is an *Error with ReasonInactive. Every other error is an outage.
+// The method post sends one introspection request and reads the response. If the response says that
+// the token is not active, the error is an *Error with ReasonInactive. Every other error is an
+// outage.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string, waited func() int,
 ) (*claims.Set, error) {
@@ -211,8 +212,8 @@ func (l *latestCall) record(err error) {
 	l.failure.Store(o)
 }
 
-// refused returns the error of the latest introspection call, if the issuer refused the credentials
-// of this API in that call. Otherwise refused returns nil.
+// The method refused returns the error of the latest introspection call, if the issuer refused the
+// credentials of this API in that call. Otherwise refused returns nil.
 func (l *latestCall) refused() *outage {
 	if o := l.failure.Load(); o != nil && o.why == refusedCredentials {
 		return o

@@ -22,7 +22,8 @@ type published struct {
 
 const maxKeySet = 1 << 20
 
-// refreshing returns the times and bounds by which the metadata and the key set are refreshed.
+// The function refreshing returns the times and bounds by which the metadata and the key set are
+// refreshed.
 func refreshing(maxAge time.Duration) refresh.Policy {
 	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
@@ -112,8 +113,8 @@ func (i *issuer) fetchKeys(
 	return i.fetchKeysAt(ctx, moved.jwksURL, previous, force)
 }
 
-// moved reports whether the metadata now name another URL for the key set than old.url. If the
-// metadata are older than a minute, moved fetches them again. user identifies the caller for
+// The method moved reports whether the metadata now name another URL for the key set than old.url.
+// If the metadata are older than a minute, moved fetches them again. user identifies the caller for
 // [refresh.Source.Await].
 func (i *issuer) moved(
 	ctx context.Context, old published, user uint64, now time.Time,
@@ -179,8 +180,8 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	return m.introspectionURL, err
 }
 
-// unavailable returns a refusal with ReasonUnavailable. err is an error after which it is not known
-// whether the token is valid.
+// The function unavailable returns a refusal with ReasonUnavailable. err is an error after which it
+// is not known whether the token is valid.
 func unavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }

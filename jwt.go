@@ -50,8 +50,8 @@ type splitJWT struct {
 // errOpaque means that a text is not a JWT, so it may be an opaque token.
 var errOpaque = errors.New("not a JWT")
 
-// verify returns the user of a JWT, if its claims satisfy the policy and a key of the issuer
-// verifies its signature. If text does not have three segments, the error is errOpaque.
+// The method verify returns the user of a JWT, if its claims satisfy the policy and a key of the
+// issuer verifies its signature. If text does not have three segments, the error is errOpaque.
 //
 // The facts about the JWT come from the table of tokens in use, or else from verifyOther.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*User, error) {
@@ -114,9 +114,9 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 	}
 }
 
-// lookup returns the facts about a JWT from the cache. If the JWT is not in the cache, lookup
-// parses it. If facts.key is nil in the result, the caller must verify the signature. For this
-// verification, lookup has set the fields of token.
+// The method lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
+// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. For
+// this verification, lookup has set the fields of token.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -143,9 +143,9 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 	return v.parse(token, header, now)
 }
 
-// parse reads the header and the claims of a JWT. parse compares iss with the issuer before any key
-// is fetched (RFC 8725, section 3.8). header is nil unless a JWT with the same header was verified
-// before.
+// The method parse reads the header and the claims of a JWT. parse compares iss with the issuer
+// before any key is fetched (RFC 8725, section 3.8). header is nil unless a JWT with the same
+// header was verified before.
 func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*jwtFacts, error) {
 	if header == nil {
 		var err error
@@ -184,16 +184,16 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// hash computes the hash of the signed part of the JWT. From this hash and the signature, it
-// computes the key of the JWT in the cache. So the signed part is hashed only once: for the cache
-// and for the verification.
+// The method hash computes the hash of the signed part of the JWT. From this hash and the
+// signature, it computes the key of the JWT in the cache. So the signed part is hashed only once:
+// for the cache and for the verification.
 func (t *splitJWT) hash() {
 	t.hashed = t.Token.Hash()
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// size returns about how many bytes of memory the facts take. The user and the facts share the
-// claims in set, so size counts the claims once.
+// The method size returns about how many bytes of memory the facts take. The user and the facts
+// share the claims in set, so size counts the claims once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
 }

@@ -28,8 +28,8 @@ type verifiedBy struct {
 	in atomic.Pointer[jose.KeySet]
 }
 
-// holds reports whether the key set keys contains the key. If the result is false, the issuer has
-// withdrawn the key.
+// The method holds reports whether the key set keys contains the key. If the result is false, the
+// issuer has withdrawn the key.
 func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 	if p.in.Load() == keys {
 		return true
@@ -94,8 +94,8 @@ func (s *signatures) verify(
 	return nil
 }
 
-// await waits for a key set with the key that a header names. All requests that wait share one
-// fetch, and there is at most one fetch a second. user identifies the caller for
+// The method await waits for a key set with the key that a header names. All requests that wait
+// share one fetch, and there is at most one fetch a second. user identifies the caller for
 // [refresh.Source.Await]. The reason of the refusal is ReasonUnknownKey if the newest key set does
 // not have the key. The reason is ReasonUnavailable if the fetch fails or too many requests wait.
 func (s *signatures) await(

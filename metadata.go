@@ -107,9 +107,9 @@ func (i *issuer) parseMetadata(text string) (m metadata, err error) {
 	return m, nil
 }
 
-// secure reports whether the metadata are fetched by https only. If so, the URLs in the metadata
-// must be https too, also on loopback: otherwise a process that listens on loopback could choose
-// the keys, or receive our credentials.
+// The method secure reports whether the metadata are fetched by https only. If so, the URLs in the
+// metadata must be https too, also on loopback: otherwise a process that listens on loopback could
+// choose the keys, or receive our credentials.
 func (c Config) secure() bool {
 	return isHTTPS(c.Issuer) && (c.MetadataURL == "" || isHTTPS(c.MetadataURL)) && !c.AllowHTTP
 }

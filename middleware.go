@@ -282,8 +282,8 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 	return allowed, nil
 }
 
-// check decides about a request. If a request with a valid token is refused, check also returns the user, for the log and
-// the event.
+// The method check decides about a request. If a request with a valid token is refused, check also
+// returns the user, for the log and the event.
 func (m *Middleware) check(
 	r *http.Request, rs []Requirement, optional bool, t *trace,
 ) (*http.Request, *User, error) {
@@ -314,8 +314,8 @@ func (m *Middleware) check(
 	return r, user, nil
 }
 
-// authenticate returns the user of the credentials, and the proofs of possession that were
-// confirmed.
+// The method authenticate returns the user of the credentials, and the proofs of possession that
+// were confirmed.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
 	switch c.Kind {
 	case bearer.None:
@@ -342,7 +342,7 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	return user, list, nil
 }
 
-// validate calls the TokenValidator and returns the user of the token.
+// The method validate calls the TokenValidator and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
 	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) { // code of the service gets tokens only
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
@@ -366,7 +366,7 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	return user, nil
 }
 
-// malformed returns the error that says what is wrong with the Authorization field.
+// The method malformed returns the error that says what is wrong with the Authorization field.
 func (m *Middleware) malformed(lines []string) error {
 	if len(lines) > 1 {
 		return errRepeated

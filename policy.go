@@ -56,8 +56,8 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// user returns the user that the claims name. The caller must call indexScopes before it caches the
-// user.
+// The method user returns the user that the claims name. The caller must call indexScopes before it
+// caches the user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
 }
@@ -343,8 +343,8 @@ func (p *policy) checkScopeClaim(header *jose.Header, u *User) error {
 	return nil
 }
 
-// subject returns u with its subject, which [Config.Subject] may have to find. It is called after
-// all other checks, because Config.Subject may be slow.
+// The method subject returns u with its subject, which [Config.Subject] may have to find. It is
+// called after all other checks, because Config.Subject may be slow.
 func (p *policy) subject(ctx context.Context, u *User) (*User, error) {
 	if u.parties.Subject != "" {
 		return u, nil

@@ -72,7 +72,7 @@ var (
 	bearerName   = []string{"Bearer"}
 )
 
-// accepted returns the accepted schemes. p may be nil.
+// The method accepted returns the accepted schemes. p may be nil.
 func (p *proofs) accepted() []scheme {
 	if p == nil {
 		return bearerScheme
@@ -224,8 +224,8 @@ func refuseUnbound() error {
 	}
 }
 
-// confirm checks the proofs of possession that a valid token needs, and returns them. It is called
-// if the token is bound to a key, or if its scheme is not Bearer. p may be nil.
+// The method confirm checks the proofs of possession that a valid token needs, and returns them. It
+// is called if the token is bound to a key, or if its scheme is not Bearer. p may be nil.
 func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*confirmed, error) {
 	if p == nil {
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)

@@ -51,8 +51,8 @@ func (m *Middleware) Deny(w http.ResponseWriter, r *http.Request, err error) {
 	}
 }
 
-// typed returns the refusal e with the value of Options.ProblemTypes. If e has another value, typed
-// returns a copy of e, because a TokenValidator may return the same *Error many times.
+// The method typed returns the refusal e with the value of Options.ProblemTypes. If e has another
+// value, typed returns a copy of e, because a TokenValidator may return the same *Error many times.
 func (m *Middleware) typed(e *Error) *Error {
 	if e.types == m.opts.ProblemTypes {
 		return e

@@ -24,8 +24,9 @@ const (
 	maxListed = 5
 )
 
-// shown returns s in quotation marks, cut to maxShown bytes. It escapes control characters, and
-// also every character beyond ASCII, because some of them look like an ASCII character.
+// The function shown returns s in quotation marks, cut to maxShown bytes. It escapes control
+// characters, and also every character beyond ASCII, because some of them look like an ASCII
+// character.
 func shown(s string) string {
 	if len(s) <= maxShown {
 		return strconv.QuoteToASCII(s)
@@ -33,7 +34,8 @@ func shown(s string) string {
 	return strconv.QuoteToASCII(s[:maxShown]) + "..."
 }
 
-// listed returns the first maxListed values, each quoted, and the number of the other values.
+// The function listed returns the first maxListed values, each quoted, and the number of the other
+// values.
 func listed(values []string) string {
 	if len(values) == 0 {
 		return "empty"
@@ -117,7 +119,7 @@ func (e *wrongLifetime) Error() string {
 	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
 }
 
-// seconds returns the text of a duration of n seconds, for example "1h30m0s".
+// The function seconds returns the text of a duration of n seconds, for example "1h30m0s".
 func seconds(n int64) string {
 	if n < 0 || n > 100*365*24*3600 { // time.Duration can't represent much longer times
 		return "more than a century"
@@ -125,7 +127,7 @@ func seconds(n int64) string {
 	return (time.Duration(n) * time.Second).String()
 }
 
-// date returns the text of a NumericDate (RFC 7519, section 2), in UTC.
+// The function date returns the text of a NumericDate (RFC 7519, section 2), in UTC.
 func date(n int64) string {
 	if n < 0 || n > 1<<37 {
 		return strconv.FormatInt(n, 10)

@@ -39,9 +39,9 @@ type refusalLog struct {
 	damper *loglimit.Counter[Reason]
 }
 
-// write logs a refusal, or only counts it. secrets are the lines of the request's Authorization
-// field; no record contains these credentials. attrs returns further attributes; it is called only
-// if the refusal is logged.
+// The method write logs a refusal, or only counts it. secrets are the lines of the request's
+// Authorization field; no record contains these credentials. attrs returns further attributes; it
+// is called only if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
 		// The client has canceled the request. This is not an outage, so it must not use up one of
@@ -201,7 +201,8 @@ func withoutSecrets(text string, lines []string) string {
 	return text
 }
 
-// clean cuts s to length bytes and replaces unprintable characters, so that s is safe in a log.
+// The function clean cuts s to length bytes and replaces unprintable characters, so that s is safe
+// in a log.
 func clean(s string, length int) string {
 	if len(s) > length {
 		s = s[:length] + "..."

@@ -216,7 +216,7 @@ func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement)
 	return nil
 }
 
-// scoped reports whether only a token with a scope can satisfy all of rs.
+// The function scoped reports whether only a token with a scope can satisfy all of rs.
 func scoped(rs []Requirement) bool {
 	return slices.ContainsFunc(rs, func(r Requirement) bool {
 		return !slices.ContainsFunc(r.alternatives, func(set []string) bool { return len(set) == 0 })
@@ -240,8 +240,8 @@ func needsProof(rs []Requirement) bool {
 	})
 }
 
-// check returns nil if u meets the requirement. Its error does not contain the scopes that the
-// client should request, because they depend on all requirements of the route.
+// The method check returns nil if u meets the requirement. Its error does not contain the scopes
+// that the client should request, because they depend on all requirements of the route.
 func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) error {
 	switch r.kind {
 	case anyUser:

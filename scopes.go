@@ -40,8 +40,8 @@ func checkedScopes(scopes []string) []string {
 // have. An AllOf of several AnyScope has a set for each combination of their scopes.
 const maxAlternatives = 256
 
-// combined returns all sets of scopes that satisfy every requirement in rs. It panics if there are
-// more than maxAlternatives sets.
+// The function combined returns all sets of scopes that satisfy every requirement in rs. It panics
+// if there are more than maxAlternatives sets.
 func combined(rs []Requirement) [][]string {
 	if len(rs) == 1 {
 		return rs[0].alternatives
@@ -60,7 +60,7 @@ func combined(rs []Requirement) [][]string {
 	return sets
 }
 
-// distinct appends set to sets, unless sets contains an equal set.
+// The function distinct appends set to sets, unless sets contains an equal set.
 func distinct(sets [][]string, set []string) [][]string {
 	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
 		return sets
@@ -74,8 +74,8 @@ func bounded(alternatives [][]string) {
 	}
 }
 
-// union returns the scopes that are in left or in right, each scope once. If right adds no scope to
-// left, the result shares the memory of left.
+// The function union returns the scopes that are in left or in right, each scope once. If right
+// adds no scope to left, the result shares the memory of left.
 func union(left, right []string) []string {
 	all := left
 	for _, s := range right {
@@ -137,10 +137,10 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// nearest returns the scope set of r.of of which u lacks the fewest scopes. If there are several
-// such sets, nearest returns the first. If u has all scopes of a set but a policy decides too, the
-// policy has refused u. nearest skips such a set, because requesting these scopes again would
-// change nothing. If u is nil, nearest returns the first set.
+// The method nearest returns the scope set of r.of of which u lacks the fewest scopes. If there are
+// several such sets, nearest returns the first. If u has all scopes of a set but a policy decides
+// too, the policy has refused u. nearest skips such a set, because requesting these scopes again
+// would change nothing. If u is nil, nearest returns the first set.
 func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.of[0].scopesFor(nil)
@@ -155,12 +155,12 @@ func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	return best
 }
 
-// useless reports whether a request for these scopes would change nothing. This is so if the user
-// already has all of these scopes: a policy has refused the user.
+// The method useless reports whether a request for these scopes would change nothing. This is so if
+// the user already has all of these scopes: a policy has refused the user.
 func (a scopeRequest) useless() bool { return a.missing == 0 && a.unsure }
 
-// lacking returns how many scopes of the set the user u does not have. If u is nil, the result is
-// the number of scopes in the set.
+// The function lacking returns how many scopes of the set the user u does not have. If u is nil,
+// the result is the number of scopes in the set.
 func lacking(set []string, u *User) (n int) {
 	for _, s := range set {
 		if u == nil || !u.HasScope(s) {

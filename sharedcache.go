@@ -50,7 +50,7 @@ type sharedCache struct {
 	hits, misses, failures atomic.Uint64 // how many look-ups found a value, found none, or failed
 }
 
-// status returns how many look-ups found a value, found none or failed, for [Status].
+// The method status returns how many look-ups found a value, found none or failed, for [Status].
 func (s *sharedCache) status() (c CacheStatus) {
 	c.Hits, c.Misses, c.Failures = s.hits.Load(), s.misses.Load(), s.failures.Load()
 	c.HitRatio = hitRatio(c.Hits, c.Misses)
@@ -82,8 +82,8 @@ func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	return factcache.KeyOf("shared introspection", version, issuer, endpoint, clientID, token)
 }
 
-// find returns the response that another instance has stored. If there is none, find calls
-// introspect and stores the result. If the token is not active, the error is an *Error with
+// The method find returns the response that another instance has stored. If there is none, find
+// calls introspect and stores the result. If the token is not active, the error is an *Error with
 // ReasonInactive, and is stored as well. Any other error says nothing about the token and is not
 // stored.
 func (s *sharedCache) find(
@@ -128,8 +128,9 @@ var (
 	errCacheForged = errors.New("it returns values that no instance has stored")
 )
 
-// note records whether the cache works, and logs a change. err is an error of code outside this
-// package. Its text may contain names of hosts and keys, so note does not log this text.
+// The method note records whether the cache works, and logs a change. err is an error of code
+// outside this package. Its text may contain names of hosts and keys, so note does not log this
+// text.
 func (s *sharedCache) note(err error) error {
 	if err != nil && !errors.Is(err, errCachePanics) {
 		err = errCacheFails
@@ -152,7 +153,8 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// set calls Cache.Set. Then it gives back the place in the semaphore that find has taken.
+// The method set calls Cache.Set. Then it gives back the place in the semaphore that find has
+// taken.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
@@ -167,9 +169,9 @@ func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	err = s.cache.Set(ctx, key, value, ttl)
 }
 
-// encode returns the value to store in the cache and its time to live. err is the error of the
-// introspection. If err says nothing about the token, for example because the issuer can't be
-// reached, the value is nil.
+// The method encode returns the value to store in the cache and its time to live. err is the error
+// of the introspection. If err says nothing about the token, for example because the issuer can't
+// be reached, the value is nil.
 func (s *sharedCache) encode(
 	set *claims.Set, err error, called, now time.Time,
 ) (value []byte, ttl time.Duration) {
@@ -191,9 +193,9 @@ func (s *sharedCache) encode(
 	return response.Encode(), ttl
 }
 
-// decode reads a value that was stored in the cache. ok is false if the value must not be used.
-// decode also checks the age of the value, because the store may return a value after its time to
-// live, and because the clocks of instances differ.
+// The method decode reads a value that was stored in the cache. ok is false if the value must not
+// be used. decode also checks the age of the value, because the store may return a value after its
+// time to live, and because the clocks of instances differ.
 func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, ok bool) {
 	if len(value) == 0 {
 		return introspected{}, false
@@ -218,8 +220,8 @@ func (s *sharedCache) decode(value []byte, now time.Time) (found introspected, o
 	return found, true
 }
 
-// forged logs that the cache returned a forged value, and returns false. It writes only one such
-// record in the life of the process, because an attacker could forge many values.
+// The method forged logs that the cache returned a forged value, and returns false. It writes only
+// one such record in the life of the process, because an attacker could forge many values.
 func (s *sharedCache) forged() bool {
 	s.report.change("shared cache, values", errCacheForged, "the shared cache cannot be trusted", "")
 	return false

@@ -182,15 +182,15 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, append(args, "issuer", r.issuer)...)
 }
 
-// outcome records whether a call to the issuer succeeded. what is the document that was requested,
-// and waited is the number of requests that waited for the call.
+// The method outcome records whether a call to the issuer succeeded. what is the document that was
+// requested, and waited is the number of requests that waited for the call.
 func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// change records whether the thing that what names works. err is nil if the thing works; otherwise
-// err says why it fails. If its state has changed, change logs one of two texts: bad, with err and
-// further fields, or good. If good is "", change logs failures only.
+// The method change records whether the thing that what names works. err is nil if the thing works;
+// otherwise err says why it fails. If its state has changed, change logs one of two texts: bad,
+// with err and further fields, or good. If good is "", change logs failures only.
 func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {
@@ -210,17 +210,17 @@ func (r *reporter) change(what string, err error, bad, good string, fields ...an
 	}
 }
 
-// skipped logs which keys of a key set can't be used. It logs this only once until the list of
-// these keys changes.
+// The method skipped logs which keys of a key set can't be used. It logs this only once until the
+// list of these keys changes.
 func (r *reporter) skipped(keys *jose.KeySet) {
 	if r.note("skipped keys", strings.Join(keys.Skipped, "; ")).Kind == loglimit.Failed {
 		r.log(slog.LevelWarn, "keys of the issuer are skipped", "keys", keys.Skipped)
 	}
 }
 
-// note records the state of the thing that what names. why says why the thing fails, or is "" if
-// the thing works. The caller logs the result if its Kind is Failed or Recovered. If the state
-// changes too often, note logs this itself.
+// The method note records the state of the thing that what names. why says why the thing fails, or
+// is "" if the thing works. The caller logs the result if its Kind is Failed or Recovered. If the
+// state changes too often, note logs this itself.
 func (r *reporter) note(what, why string) loglimit.Record {
 	record := r.changes.Note(what, why, time.Now())
 	if record.Kind == loglimit.Unsteady {

@@ -36,7 +36,7 @@ type User struct {
 // because the index for a forged token could take much memory.
 func (u *User) indexScopes() { u.scopes = claims.NewNameSet(u.parties.Scopes) }
 
-// size returns about how many bytes of memory the user takes, including its claims.
+// The method size returns about how many bytes of memory the user takes, including its claims.
 func (u *User) size() int {
 	n := int(unsafe.Sizeof(*u)) + u.set.Size() + u.scopes.Size()
 	if cap(u.parties.Scopes) > claims.ManyNames {
@@ -157,8 +157,8 @@ func (u *User) Claim(name string, v any) error {
 // map[string]any or to a struct of your own.
 func (u *User) Claims(v any) error { return json.Unmarshal([]byte(u.set.Raw), v) }
 
-// lenient decodes raw into v if raw is one of the loose forms that [User.Claim] describes, such as
-// "true" in quotation marks for a bool. It reports whether raw is such a form.
+// The function lenient decodes raw into v if raw is one of the loose forms that [User.Claim]
+// describes, such as "true" in quotation marks for a bool. It reports whether raw is such a form.
 func lenient(raw string, v any) bool {
 	var text string
 	quoted := strings.HasPrefix(raw, `"`) && json.Unmarshal([]byte(raw), &text) == nil
@@ -251,7 +251,7 @@ type check struct {
 // middleware.
 var unchecked check
 
-// checked returns the value that says that the middleware m has checked a request.
+// The method checked returns the value that says that the middleware m has checked a request.
 func (m *Middleware) checked(optional bool, list *confirmed) *check {
 	switch {
 	case list != nil:

@@ -139,8 +139,8 @@ type innerValidator interface {
 // wrapper that returns itself would cause an endless loop.
 const maxWrappers = 64
 
-// innermost returns the Validator inside v. innermost calls Unwrap until it finds a Validator. It
-// returns nil if there is no Validator.
+// The function innermost returns the Validator inside v. innermost calls Unwrap until it finds a
+// Validator. It returns nil if there is no Validator.
 func innermost(v TokenValidator) innerValidator {
 	for range maxWrappers {
 		if inner, ok := v.(innerValidator); ok {

@@ -17,7 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// publish makes the issuer publish n keys. The key that signs the tokens is the last of them.
+// The method publish makes the issuer publish n keys. The key that signs the tokens is the last of
+// them.
 func (f *fixture) publish(n int) {
 	encode := base64.RawURLEncoding.EncodeToString
 	var set struct {
@@ -101,9 +102,9 @@ type full struct {
 
 var fulls = map[int]*full{}
 
-// filled returns a full validator with n tokens. The tokens use EdDSA, because signing with it is
-// the fastest and up to a million tokens are needed. The memory of a token in the cache does not
-// depend on the algorithm.
+// The function filled returns a full validator with n tokens. The tokens use EdDSA, because signing
+// with it is the fastest and up to a million tokens are needed. The memory of a token in the cache
+// does not depend on the algorithm.
 func filled(b *testing.B, n int) *full {
 	b.Helper()
 	if c := fulls[n]; c != nil {
@@ -141,7 +142,7 @@ func filled(b *testing.B, n int) *full {
 // larger than the number of tokens for which the library's cache has a faster path.
 const spreadTokens = 8192
 
-// heap returns the bytes of heap memory in use after a garbage collection.
+// The function heap returns the bytes of heap memory in use after a garbage collection.
 func heap() uint64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -28,7 +28,8 @@ func BenchmarkCold(b *testing.B) {
 	}
 }
 
-// serve measures requests one after the other. It fails the benchmark if a request is refused.
+// The function serve measures requests one after the other. It fails the benchmark if a request is
+// refused.
 func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	b.Helper()
 	w := newDiscard()
@@ -54,7 +55,7 @@ const (
 	hotTokens = 256
 )
 
-// warm serves every request several times, so that all caches contain the tokens.
+// The function warm serves every request several times, so that all caches contain the tokens.
 func warm(h http.Handler, rs []*http.Request) {
 	w := newDiscard()
 	for range 4 {
@@ -262,8 +263,8 @@ func BenchmarkReject(b *testing.B) {
 	}
 }
 
-// reject measures refusals one after the other. If prime is not nil, reject stops the clock every
-// half second and calls prime.
+// The function reject measures refusals one after the other. If prime is not nil, reject stops the
+// clock every half second and calls prime.
 func reject(b *testing.B, h http.Handler, rs []*http.Request, prime func()) {
 	b.Helper()
 	w := newDiscard()

@@ -46,7 +46,7 @@ func newLimit(f *fixture) *limit {
 	return l
 }
 
-// token reports whether the signature of a token is valid.
+// The method token reports whether the signature of a token is valid.
 func (l *limit) token(token []byte) bool {
 	first := slices.Index(token, '.')
 	second := first + 1 + slices.Index(token[first+1:], '.')
@@ -57,8 +57,8 @@ func (l *limit) token(token []byte) bool {
 	return err == nil && l.verify(token[:second], l.signature[:n])
 }
 
-// public returns the public key that verifies the tokens. It reads the key from the published key
-// set.
+// The method public returns the public key that verifies the tokens. It reads the key from the
+// published key set.
 func (f *fixture) public() crypto.PublicKey {
 	var set struct {
 		Keys []struct{ Kid, N, X, Y string }
@@ -121,9 +121,9 @@ func BenchmarkLimit(b *testing.B) {
 // millisecond, a time in which the load of a shared machine changes little.
 const block = 40
 
-// paired runs the functions base and other alternately, and reports the median of the ratio of
-// their times per operation. Other load of the machine slows both functions down, so it changes the
-// ratio little.
+// The function paired runs the functions base and other alternately, and reports the median of the
+// ratio of their times per operation. Other load of the machine slows both functions down, so it
+// changes the ratio little.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()
 	base()

@@ -45,7 +45,8 @@ func (f *fixture) jwksURL() string { return f.URL() + "/.well-known/openid-confi
 
 type tokenKey struct{}
 
-// wrap returns middleware that calls a verifying function and does almost nothing else.
+// The function wrap returns middleware that calls a verifying function and does almost nothing
+// else.
 func wrap(next http.Handler, verify func(ctx context.Context, token string) (any, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")

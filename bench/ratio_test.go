@@ -30,7 +30,7 @@ func BenchmarkRatio(b *testing.B) {
 	}
 }
 
-// ratio measures the limit and a handler with the same tokens.
+// The function ratio measures the limit and a handler with the same tokens.
 func ratio(b *testing.B, f *fixture, h http.Handler, next *counter) {
 	b.Helper()
 	texts := byteTokens(f.tokens(coldTokens))

@@ -94,8 +94,8 @@ func randomHex(n int) string {
 	return strings.ToUpper(hex.EncodeToString(b))
 }
 
-// claims returns the payload of a token as IdentityServer4 writes it. Each payload has another
-// user, session and token id.
+// The method claims returns the payload of a token as IdentityServer4 writes it. Each payload has
+// another user, session and token id.
 func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) string {
 	now := from.Unix()
 	random := strings.ToLower(randomHex(16))
@@ -107,13 +107,14 @@ func (f *fixture) claims(scopes string, from time.Time, valid time.Duration) str
 
 const usualScopes = `"openid","profile","testapi","offline_access"`
 
-// mint makes a token that differs from all others. It signs the token itself, because the test
-// issuer records each token that it issues, and would use more and more memory.
+// The method mint makes a token that differs from all others. It signs the token itself, because
+// the test issuer records each token that it issues, and would use more and more memory.
 func (f *fixture) mint() string {
 	return f.SignBytes([]byte(f.header), []byte(f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)))
 }
 
-// tokens returns n tokens. Each call returns the same tokens, so that each token is made only once.
+// The method tokens returns n tokens. Each call returns the same tokens, so that each token is made
+// only once.
 func (f *fixture) tokens(n int) []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +169,7 @@ func validator(f *fixture, change func(*xenaauth.Config)) *xenaauth.Validator {
 	return v
 }
 
-// mount puts a handler behind the middleware, as a typical service does.
+// The function mount puts a handler behind the middleware, as a typical service does.
 func mount(v xenaauth.TokenValidator, next http.Handler) http.Handler {
 	return xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes(scope))(next)
 }
@@ -199,7 +200,7 @@ func onlyMisses(b *testing.B, v *xenaauth.Validator) {
 	}
 }
 
-// segments returns the three parts of a JWT.
+// The function segments returns the three parts of a JWT.
 func segments(token string) (header, payload, signature string) {
 	parts := strings.Split(token, ".")
 	return parts[0], parts[1], parts[2]

@@ -31,7 +31,8 @@ func networkFaults() []fault {
 	}
 }
 
-// restart stops the issuer and starts it again, like a new process with the same keys and tokens.
+// The function restart stops the issuer and starts it again, like a new process with the same keys
+// and tokens.
 func restart() fault {
 	return fault{
 		name: "the issuer restarts",
@@ -81,8 +82,8 @@ func newNamedLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// client returns an HTTP client that resolves names with this server only. The client keeps no
-// connections, so that each request resolves the name.
+// The method client returns an HTTP client that resolves names with this server only. The client
+// keeps no connections, so that each request resolves the name.
 func (s *nameServer) client() *http.Client {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -110,7 +111,7 @@ func (s *nameServer) serve() {
 	}
 }
 
-// reply returns the response to one DNS query (RFC 1035, section 4).
+// The method reply returns the response to one DNS query (RFC 1035, section 4).
 func (s *nameServer) reply(query []byte) []byte {
 	const header = 12
 	var labels []string

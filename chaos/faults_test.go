@@ -71,8 +71,8 @@ func allFaults() (all []fault) {
 	return append(all, keySetFaults()...)
 }
 
-// merge returns the table row of a fault, from its results over HTTP/1.1 and HTTP/2. It returns nil
-// if one of the protocols was not tested.
+// The function merge returns the table row of a fault, from its results over HTTP/1.1 and HTTP/2.
+// It returns nil if one of the protocols was not tested.
 func merge(a, b []string) []string {
 	if a == nil || b == nil {
 		return nil
@@ -173,7 +173,8 @@ func keepAsking(a *api, over *atomic.Bool, who string, token func() string) {
 	}
 }
 
-// rotated makes the issuer publish a new key, and returns a token that the new key signed.
+// The function rotated makes the issuer publish a new key, and returns a token that the new key
+// signed.
 func rotated(l *lab) string {
 	l.issuer.Rotate()
 	return l.issuer.JWT(xenaauthtest.Token{Subject: "rotated"})

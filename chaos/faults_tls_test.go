@@ -79,8 +79,8 @@ func newTLSLab(t testing.TB, p protocol) *lab {
 	return l
 }
 
-// certificate returns a self-signed certificate. It became valid two hours ago and expires when the
-// duration end has passed.
+// The function certificate returns a self-signed certificate. It became valid two hours ago and
+// expires when the duration end has passed.
 func certificate(t testing.TB, end time.Duration) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

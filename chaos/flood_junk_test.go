@@ -48,8 +48,8 @@ func (j *junk) badSignature() string {
 	return j.header + "." + j.payload + "." + b64.EncodeToString(random(64))
 }
 
-// opaque returns a token in the form of the issuer's opaque tokens. To find out that the token is
-// invalid, the API must call the issuer.
+// The method opaque returns a token in the form of the issuer's opaque tokens. To find out that the
+// token is invalid, the API must call the issuer.
 func (j *junk) opaque() string { return fmt.Sprintf("%X", random(32)) }
 
 // counts contains the number of responses of each kind.
@@ -67,7 +67,7 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// only reports whether there were responses, and each response was one of answers.
+// The method only reports whether there were responses, and each response was one of answers.
 func (c *counts) only(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,8 +92,8 @@ func (c *counts) String() string {
 	return fmt.Sprintf("%d requests: %s", sum, strings.Join(names, "; "))
 }
 
-// send lets several clients send tokens until they have sent n tokens or ctx ends. It returns the
-// counts of the responses.
+// The function send lets several clients send tokens until they have sent n tokens or ctx ends. It
+// returns the counts of the responses.
 func send(ctx context.Context, all *sync.WaitGroup, a *api, clients, n int, token func() string) *counts {
 	seen := new(counts)
 	var sent atomic.Int64

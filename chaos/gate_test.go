@@ -53,7 +53,7 @@ func newGate(t testing.TB) *gate {
 
 func (g *gate) url() string { return "http://" + g.addr }
 
-// lead sets the address to which the gate forwards connections, and opens the gate.
+// The method lead sets the address to which the gate forwards connections, and opens the gate.
 func (g *gate) lead(upstream string) {
 	g.mu.Lock()
 	g.upstream = strings.TrimPrefix(upstream, "http://")
@@ -81,7 +81,7 @@ func (g *gate) open(toxics ...string) {
 	g.proxy = proxy
 }
 
-// shut makes the gate refuse connections.
+// The method shut makes the gate refuse connections.
 func (g *gate) shut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -48,9 +48,9 @@ func (d *dam) calls() map[string]int64 {
 	return calls
 }
 
-// stampede sends many requests with the same token. It sends the first request alone, and opens the
-// dam when all requests are waiting. If leave is true, the client of the first request leaves
-// before the dam opens. stampede returns how many of the other requests passed.
+// The function stampede sends many requests with the same token. It sends the first request alone,
+// and opens the dam when all requests are waiting. If leave is true, the client of the first
+// request leaves before the dam opens. stampede returns how many of the other requests passed.
 func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -45,8 +45,8 @@ type authority struct {
 
 var trusted authority
 
-// trust makes the process trust the authority. The caller must call trust before the process reads
-// the certificates of the system for the first time.
+// The method trust makes the process trust the authority. The caller must call trust before the
+// process reads the certificates of the system for the first time.
 func (a *authority) trust(dir string) error {
 	var err error
 	if a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -69,7 +69,8 @@ func (a *authority) trust(dir string) error {
 	return os.Setenv("SSL_CERT_FILE", file)
 }
 
-// certificate returns the certificate of a server with an IP address and the issuer's host name.
+// The method certificate returns the certificate of a server with an IP address and the issuer's
+// host name.
 func (a *authority) certificate(t testing.TB, ip string) tls.Certificate {
 	t.Helper()
 	template := &x509.Certificate{
@@ -97,7 +98,7 @@ func (l *lab) needClient() {
 	}
 }
 
-// serve starts a server for the lab's issuer and returns the address of the server.
+// The method serve starts a server for the lab's issuer and returns the address of the server.
 func (l *lab) serve() string {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if (r.ProtoMajor == 2) != (l.protocol == http2) {

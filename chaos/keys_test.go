@@ -13,7 +13,8 @@ import (
 // ledger records the responses to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// add fails the test unless the response got is written as want. It also records the response.
+// The method add fails the test unless the response got is written as want. It also records the
+// response.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {

@@ -50,7 +50,7 @@ func newLabAt(t testing.TB, g *gate, url string) *lab {
 	return l
 }
 
-// metadata returns the metadata of the issuer, with endpoints behind the gate.
+// The method metadata returns the metadata of the issuer, with endpoints behind the gate.
 func (l *lab) metadata() []byte {
 	recorder := httptest.NewRecorder()
 	l.issuer.SetMetadata(nil)
@@ -74,7 +74,7 @@ func (l *lab) opaque(subject string) string {
 	return l.issuer.Opaque(xenaauthtest.Token{Subject: subject})
 }
 
-// stranger returns a JWT whose key is not published. The rest of the JWT is valid.
+// The method stranger returns a JWT whose key is not published. The rest of the JWT is valid.
 func (l *lab) stranger(kid string) string {
 	return l.issuer.JWT(xenaauthtest.Token{Header: map[string]any{"kid": kid, "x5t": nil}})
 }
@@ -139,7 +139,7 @@ func (a answer) String() string {
 	}
 }
 
-// get sends a request to the API. Several goroutines may call it at the same time.
+// The method get sends a request to the API. Several goroutines may call it at the same time.
 func (a *api) get(ctx context.Context, token string) answer {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.server.URL, nil)
 	if err != nil {
@@ -163,7 +163,7 @@ func (a *api) get(ctx context.Context, token string) answer {
 	return read(resp.StatusCode, resp.Header, body, time.Since(start))
 }
 
-// serve gives a request to the handler of an API without a server.
+// The method serve gives a request to the handler of an API without a server.
 func (a *api) serve(ctx context.Context, token string) answer {
 	recorder := httptest.NewRecorder()
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
@@ -204,8 +204,8 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// until sends requests with a token until a request gets 200, and returns the time that passed.
-// Every earlier request must get 503.
+// The method until sends requests with a token until a request gets 200, and returns the time that
+// passed. Every earlier request must get 503.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {

@@ -136,7 +136,7 @@ func (w *world) mint() {
 	w.step("mint %d: %s kid %.6s for %v, wrong: %q", len(w.tokens)-1, t.subject, t.kid, life, t.wrong)
 }
 
-// act does one random action.
+// The method act does one random action.
 func (w *world) act() {
 	synctest.Wait() // background goroutines read the tokens too, so wait for them
 	n := w.rnd.IntN(100)

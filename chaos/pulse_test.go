@@ -9,8 +9,8 @@ import (
 // Tests allow this much more time, because a busy machine is not a fault of the library.
 var stalled atomic.Int64
 
-// beat runs until the process ends. If the process did not run for a while although it was ready to
-// run, beat adds this time to stalled.
+// The function beat runs until the process ends. If the process did not run for a while although it
+// was ready to run, beat adds this time to stalled.
 func beat() {
 	const tick = 5 * time.Millisecond
 	for last := time.Now(); ; {
@@ -31,7 +31,7 @@ type allowance struct {
 
 func allow(most time.Duration) allowance { return allowance{most, stalled.Load()} }
 
-// exceeded reports whether the duration took is over the limit.
+// The method exceeded reports whether the duration took is over the limit.
 func (a allowance) exceeded(took time.Duration) bool {
 	return took > a.most+time.Duration(stalled.Load()-a.before)
 }

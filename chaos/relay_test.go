@@ -78,8 +78,8 @@ func (c *relayed) copy(to, from net.Conn) {
 	}
 }
 
-// die makes all open connections dead. If mute is true, new connections are dead too until live is
-// called.
+// The method die makes all open connections dead. If mute is true, new connections are dead too
+// until live is called.
 func (r *relay) die(mute bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,7 +89,7 @@ func (r *relay) die(mute bool) {
 	}
 }
 
-// open returns the number of open connections.
+// The method open returns the number of open connections.
 func (r *relay) open() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,7 +101,7 @@ func (r *relay) open() (n int) {
 	return n
 }
 
-// live makes new connections work again. Dead connections stay dead.
+// The method live makes new connections work again. Dead connections stay dead.
 func (r *relay) live() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -139,8 +139,8 @@ func deadFaults() []fault {
 	}
 }
 
-// fill makes an API open many connections to the issuer. With HTTP/2 only one connection is open,
-// because it carries all calls.
+// The method fill makes an API open many connections to the issuer. With HTTP/2 only one connection
+// is open, because it carries all calls.
 func (l *lab) fill(a *api) {
 	l.issuer.Slow(200 * time.Millisecond)
 	defer l.issuer.Slow(0)

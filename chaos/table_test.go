@@ -9,8 +9,8 @@ import (
 
 const report = "../docs/reliability.md"
 
-// table prints the responses as a table, and compares it with the table of the same name in
-// docs/reliability.md. Comments in the page mark where the table begins and ends.
+// The function table prints the responses as a table, and compares it with the table of the same
+// name in docs/reliability.md. Comments in the page mark where the table begins and ends.
 func table(t *testing.T, name string, head []string, rows [][]string) {
 	t.Helper()
 	for _, row := range rows {
@@ -43,7 +43,7 @@ func table(t *testing.T, name string, head []string, rows [][]string) {
 	}
 }
 
-// render returns rows as a Markdown table. The first row is the header.
+// The function render returns rows as a Markdown table. The first row is the header.
 func render(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pages returns the text of every page of the repository by its path.
+// The function pages returns the text of every page of the repository by its path.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -41,7 +41,8 @@ var (
 	notAnchor = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 )
 
-// links returns the targets of the relative links of a page, as paths of the repository.
+// The function links returns the targets of the relative links of a page, as paths of the
+// repository.
 func links(name, text string) (targets []string) {
 	for _, found := range link.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		target := found[1]
@@ -56,7 +57,7 @@ func links(name, text string) (targets []string) {
 	return targets
 }
 
-// anchors returns the anchors that GitHub makes of the headings of a page.
+// The function anchors returns the anchors that GitHub makes of the headings of a page.
 func anchors(text string) (all []string) {
 	for _, found := range heading.FindAllStringSubmatch(codeBlock.ReplaceAllString(text, ""), -1) {
 		plain := notAnchor.ReplaceAllString(strings.ToLower(found[1]), "")

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// reasons returns the constants of the type Reason.
+// The function reasons returns the constants of the type Reason.
 func reasons(t *testing.T) (all []xenaauth.Reason) {
 	t.Helper()
 	file, err := parser.ParseFile(token.NewFileSet(), "../errors.go", nil, 0)

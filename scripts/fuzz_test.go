@@ -132,8 +132,8 @@ func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	}
 }
 
-// bash returns the command that runs a script of this folder. Without bash it skips the test, except
-// in CI.
+// The function bash returns the command that runs a script of this folder. Without bash it skips
+// the test, except in CI.
 func bash(t *testing.T, script string, args ...string) *exec.Cmd {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {

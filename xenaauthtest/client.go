@@ -55,7 +55,7 @@ type Client struct {
 // claim cnf of a token that is bound to the key. [Token].BoundTo writes this claim.
 func (c *Client) Thumbprint() string { return c.thumbprint }
 
-// confirmation returns the claim cnf of a token that is bound to the key of the client.
+// The method confirmation returns the claim cnf of a token that is bound to the key of the client.
 func (c *Client) confirmation() map[string]any {
 	switch {
 	case c.key != nil:
@@ -106,8 +106,8 @@ func (c *Client) send(r *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(r)
 }
 
-// transport returns the transport for a network. If the client has a certificate, this is a copy of
-// Transport.
+// The method transport returns the transport for a network. If the client has a certificate, this
+// is a copy of Transport.
 func (c *Client) transport() (http.RoundTripper, error) {
 	base := c.Transport
 	if base == nil {

@@ -44,7 +44,7 @@ func NewDPoPClient(key crypto.Signer) *Client {
 	return c
 }
 
-// jwk returns the public key as a JWK that has only the members of the thumbprint.
+// The method jwk returns the public key as a JWK that has only the members of the thumbprint.
 func (k *signingKey) jwk() map[string]any {
 	public := k.describe()
 	jwk := map[string]any{"kty": public.KeyType}

@@ -146,7 +146,7 @@ func (r Route) methods() []string {
 	return []string{r.Method}
 }
 
-// test sends the requests for one route.
+// The method test sends the requests for one route.
 func (c Coverage) test(ctx context.Context, route Route, found *findings) RouteAccess {
 	access := RouteAccess{Route: route, Public: slices.Contains(c.Public, route.Name())}
 	anyUser := slices.Contains(c.AnyUser, route.Name())
@@ -236,8 +236,8 @@ func (c Coverage) send(ctx context.Context, route Route, method, token string) (
 	return o
 }
 
-// param returns the value of one parameter of a challenge. [xenaauth.Middleware] writes values in
-// quotes, and its values contain no escaped character.
+// The function param returns the value of one parameter of a challenge. [xenaauth.Middleware]
+// writes values in quotes, and its values contain no escaped character.
 func param(params, name string) string {
 	for params != "" {
 		key, rest, _ := strings.Cut(params, `="`)

@@ -81,7 +81,7 @@ func ColonTemplate(pattern string) string {
 	return b.String() + pattern
 }
 
-// template returns the path of a pattern, with every parameter written as {name}.
+// The method template returns the path of a pattern, with every parameter written as {name}.
 func (r Route) template() string {
 	if r.Template != "" {
 		return r.Template
@@ -109,8 +109,9 @@ func (r Route) template() string {
 	return b.String() + rest
 }
 
-// closing returns the index of the brace that closes the brace at the index open. Between the two
-// braces there may be further braces, because a regular expression may contain braces.
+// The function closing returns the index of the brace that closes the brace at the index open.
+// Between the two braces there may be further braces, because a regular expression may contain
+// braces.
 func closing(s string, open int) int {
 	depth := 0
 	for i := open; i < len(s); i++ {
@@ -133,8 +134,8 @@ func parameterName(name string) string {
 	return name
 }
 
-// concrete returns a host and a path that reach the route. The host is "" if the route is not
-// limited to one host.
+// The method concrete returns a host and a path that reach the route. The host is "" if the route
+// is not limited to one host.
 func (r Route) concrete(params map[string]string) (host, path string) {
 	if i := strings.IndexByte(r.Pattern, '/'); i > 0 {
 		host = r.Pattern[:i]

@@ -121,8 +121,8 @@ func (t RouteTable) OpenAPI(metadataURL string) []byte {
 	}), '\n')
 }
 
-// alternatives returns the sets of scopes that the route accepts: a token needs the scopes of only
-// one set. For a public or open route, the result is empty.
+// The method alternatives returns the sets of scopes that the route accepts: a token needs the
+// scopes of only one set. For a public or open route, the result is empty.
 func (a RouteAccess) alternatives() [][]string {
 	switch {
 	case a.Public || a.Open:

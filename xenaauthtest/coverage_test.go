@@ -24,7 +24,7 @@ func (t *fakeT) Errorf(format string, args ...any) {
 	t.errors = append(t.errors, fmt.Sprintf(format, args...))
 }
 
-// guards returns a middleware, and a valid token without a scope.
+// The function guards returns a middleware, and a valid token without a scope.
 func guards(t *testing.T) (*xenaauth.Middleware, string) {
 	t.Helper()
 	issuer := fast(xenaauthtest.IdentityServer4)

@@ -30,7 +30,7 @@ func newEndpointPaths(path string, version Version) endpointPaths {
 	return p
 }
 
-// endpoint returns the endpoint that is served at path, or "" if path has no endpoint.
+// The method endpoint returns the endpoint that is served at path, or "" if path has no endpoint.
 func (p endpointPaths) endpoint(path string) Endpoint {
 	switch path {
 	case p.openID, p.oauth:
@@ -94,9 +94,9 @@ func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	panic(http.ErrAbortHandler)
 }
 
-// respond returns the response to r after the delay that Slow or a fault sets. It returns
-// errRefused while the issuer is down, and the error of the context if the context ends before the
-// delay.
+// The method respond returns the response to r after the delay that Slow or a fault sets. It
+// returns errRefused while the issuer is down, and the error of the context if the context ends
+// before the delay.
 func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	endpoint := i.paths.endpoint(r.URL.Path)
 	fault, err := i.admit(endpoint)
@@ -119,7 +119,7 @@ func (i *Issuer) respond(r *http.Request) (*reply, error) {
 	return reply, nil
 }
 
-// answer returns the response to r without faults.
+// The method answer returns the response to r without faults.
 func (i *Issuer) answer(endpoint Endpoint, r *http.Request) *reply {
 	if endpoint == Introspection {
 		return i.introspect(r)

@@ -47,7 +47,7 @@ type Fault struct {
 	Break bool
 }
 
-// apply changes r, the response without a fault, into the response with the fault f.
+// The method apply changes r, the response without a fault, into the response with the fault f.
 func (f Fault) apply(r *reply) {
 	if f.Status != 0 || f.Body != "" {
 		r.status = f.Status
@@ -133,7 +133,7 @@ func (i *Issuer) ResetCalls() {
 	clear(i.calls)
 }
 
-// admit counts a request, and returns the fault that the response must have.
+// The method admit counts a request, and returns the fault that the response must have.
 func (i *Issuer) admit(e Endpoint) (Fault, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()

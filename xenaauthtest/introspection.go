@@ -59,7 +59,8 @@ func (g *registry) find(token string) *record {
 	return g.records[tokenDigest(sha256.Sum256([]byte(token)))]
 }
 
-// remember adds a token to the registry, so that the introspection endpoint recognizes it.
+// The method remember adds a token to the registry, so that the introspection endpoint recognizes
+// it.
 func (i *Issuer) remember(token string, claims []byte) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -124,8 +125,8 @@ func uncached(status int, body []byte) *reply {
 	return r
 }
 
-// authenticated reports whether the request has the right credentials of the API. If the request
-// has Basic credentials, credentials in the form are ignored.
+// The method authenticated reports whether the request has the right credentials of the API. If the
+// request has Basic credentials, credentials in the form are ignored.
 func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	id, secret := form.Get("client_id"), form.Get("client_secret")
 	if r.Header.Get("Authorization") != "" {
@@ -143,8 +144,8 @@ func (i *Issuer) authenticated(r *http.Request, form url.Values) bool {
 	return id == i.opts.API && secret == i.opts.APISecret
 }
 
-// introspected returns the claims in the response for an active token. It returns nil for every
-// other token.
+// The method introspected returns the claims in the response for an active token. It returns nil
+// for every other token.
 func (i *Issuer) introspected(token string) map[string]any {
 	claims := i.claimsOf(token)
 	if claims == nil || expired(claims["exp"]) {
@@ -220,7 +221,8 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	return claims
 }
 
-// expired reports whether the claim exp is in the past. A token without exp never expires.
+// The function expired reports whether the claim exp is in the past. A token without exp never
+// expires.
 func expired(exp any) bool {
 	var digits string
 	switch exp := exp.(type) {
@@ -235,7 +237,8 @@ func expired(exp any) bool {
 	return err != nil || float64(time.Now().Unix()) >= seconds
 }
 
-// joined returns the value of a scope claim as one string with spaces between the scopes.
+// The function joined returns the value of a scope claim as one string with spaces between the
+// scopes.
 func joined(scope any) string {
 	switch scope := scope.(type) {
 	case string:

@@ -27,7 +27,7 @@ const resources = "https://login.xena.biz/resources"
 
 type object = map[string]any
 
-// fast returns an issuer with ES256 keys, which are made in less time than RSA keys.
+// The function fast returns an issuer with ES256 keys, which are made in less time than RSA keys.
 func fast(version xenaauthtest.Version) *xenaauthtest.Issuer {
 	return xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Version: version, Algorithm: "ES256"})
 }
@@ -87,8 +87,8 @@ func keySet(t *testing.T, i *xenaauthtest.Issuer) []map[string]string {
 	return set.Keys
 }
 
-// introspect sends a token to the introspection endpoint, with the credentials of the API in the
-// form.
+// The function introspect sends a token to the introspection endpoint, with the credentials of the
+// API in the form.
 func introspect(t *testing.T, i *xenaauthtest.Issuer, token string) (*http.Response, string) {
 	t.Helper()
 	return post(t, i, nil, url.Values{

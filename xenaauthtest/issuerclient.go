@@ -69,7 +69,7 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// dial returns the error of a dialer if target is not a host and port of the issuer.
+// The method dial returns the error of a dialer if target is not a host and port of the issuer.
 func (t transport) dial(target *url.URL) error {
 	known := false
 	for _, server := range t.issuer.servers {

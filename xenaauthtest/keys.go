@@ -189,7 +189,8 @@ func generate(algorithm string) crypto.Signer {
 	return key
 }
 
-// describe returns a published key with only the members that depend on the type of the key.
+// The method describe returns a published key with only the members that depend on the type of the
+// key.
 func (k *signingKey) describe() publicKey {
 	encode := base64.RawURLEncoding.EncodeToString
 	switch public := k.private.Public().(type) {
@@ -221,8 +222,8 @@ func (k *signingKey) describe() publicKey {
 	}
 }
 
-// hash returns the hash function that belongs to the algorithm of the key. An EdDSA signature needs
-// no separate hash function, so for EdDSA the result is only for the claim at_hash.
+// The method hash returns the hash function that belongs to the algorithm of the key. An EdDSA
+// signature needs no separate hash function, so for EdDSA the result is only for the claim at_hash.
 func (k *signingKey) hash() crypto.Hash {
 	switch {
 	case strings.HasSuffix(k.algorithm, "256"):
@@ -234,7 +235,7 @@ func (k *signingKey) hash() crypto.Hash {
 	}
 }
 
-// token returns the signed token in compact serialization.
+// The method token returns the signed token in compact serialization.
 func (k *signingKey) token(header, payload []byte) string {
 	encode := base64.RawURLEncoding.EncodeToString
 	input := encode(header) + "." + encode(payload)

@@ -128,7 +128,7 @@ func (v *countingValidator) Validate(ctx context.Context, token string) (*xenaau
 	return v.next.Validate(ctx, token)
 }
 
-// token returns a token of the user ann with the given scopes.
+// The method token returns a token of the user ann with the given scopes.
 func (s *middlewareSuite) token(scopes ...string) string { return s.tokenOf("ann", scopes...) }
 
 func (s *middlewareSuite) tokenOf(subject string, scopes ...string) string {
@@ -180,7 +180,7 @@ func (s *middlewareSuite) startTLS(t *testing.T, opts xenaauth.Options, routes [
 	return m
 }
 
-// prepare returns a server with the routes that was not started.
+// The method prepare returns a server with the routes that was not started.
 func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []Guarded) *mounted {
 	t.Helper()
 	m := &mounted{t: t}
@@ -229,9 +229,9 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 	return m
 }
 
-// watch returns a handler that calls serve and checks its arguments. The handler counts its calls.
-// The test fails if the context of the request is not derived from the context of the server, or if
-// the user from the adapter is not the user in the context.
+// The method watch returns a handler that calls serve and checks its arguments. The handler counts
+// its calls. The test fails if the context of the request is not derived from the context of the
+// server, or if the user from the adapter is not the user in the context.
 func (m *mounted) watch(
 	serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool),
 ) func(http.ResponseWriter, *http.Request, *xenaauth.User, bool) {
@@ -252,7 +252,7 @@ func (m *mounted) watch(
 	}
 }
 
-// during makes handlers report errors to t, until t ends.
+// The method during makes handlers report errors to t, until t ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -265,7 +265,7 @@ func (m *mounted) during(t *testing.T) {
 	})
 }
 
-// reset returns what was recorded since the last call, and clears the records.
+// The method reset returns what was recorded since the last call, and clears the records.
 func (m *mounted) reset() (served int, events []xenaauth.Event, panicked any) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

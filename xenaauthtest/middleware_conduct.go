@@ -36,7 +36,7 @@ func (s *middlewareSuite) testConduct(t *testing.T) {
 	})
 }
 
-// guarded returns a list of one route, which requires the scope a.
+// The function guarded returns a list of one route, which requires the scope a.
 func guarded(method string, serve func(http.ResponseWriter, *http.Request, *xenaauth.User, bool)) []Guarded {
 	return []Guarded{{Method: method, Path: "/", Require: []xenaauth.Requirement{xenaauth.AllScopes("a")}, Serve: serve}}
 }

@@ -125,8 +125,8 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	t.Run("outage", s.testReplayOutage)
 }
 
-// thief returns a client that has the token of client, and knows its public key but not its private
-// key.
+// The function thief returns a client that has the token of client, and knows its public key but
+// not its private key.
 func thief(client *Client) *Client {
 	c := NewDPoPClient(nil)
 	c.Token = client.Token

@@ -44,12 +44,13 @@ type answer struct {
 // anyChallenge is the challenge of an answer whose challenges are compared elsewhere.
 const anyChallenge = "*"
 
-// passed is the response of greet to a request with a user. Without a user, subject is "".
+// The function passed returns the response of greet to a request with a user. Without a user, subject is
+// "".
 func passed(subject string) answer {
 	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
 }
 
-// greet is the handler of routes whose guard alone is tested. It greets the user.
+// The function greet is the handler of routes whose guard alone is tested. It greets the user.
 func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool) {
 	subject := ""
 	if ok {
@@ -65,8 +66,8 @@ func greet(w http.ResponseWriter, r *http.Request, user *xenaauth.User, ok bool)
 
 func bearerToken(token string) []string { return []string{"Bearer " + token} }
 
-// run sends the requests one after the other, and compares the responses. All requests use the same
-// connection, unless the server closes the connection.
+// The method run sends the requests one after the other, and compares the responses. All requests
+// use the same connection, unless the server closes the connection.
 func (s *middlewareSuite) run(t *testing.T, m *mounted, exchanges []exchange) {
 	for _, e := range exchanges {
 		if s.uncounted != nil && len(e.authorization) == 1 &&

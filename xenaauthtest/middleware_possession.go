@@ -109,7 +109,7 @@ func (s *middlewareSuite) runBound(t *testing.T, m *mounted, name string, scheme
 	})
 }
 
-// answer returns the response without its challenges.
+// The method answer returns the response without its challenges.
 func (f refusal) answer(scope string) answer {
 	switch f.reason {
 	case xenaauth.ReasonUnavailable:
@@ -129,8 +129,9 @@ func (f refusal) answer(scope string) answer {
 	return a
 }
 
-// challenges returns the challenges of a refusal. The error is in the challenge of the scheme that
-// the request used. If this scheme is unclear or is not offered, the error is in each challenge.
+// The method challenges returns the challenges of a refusal. The error is in the challenge of the
+// scheme that the request used. If this scheme is unclear or is not offered, the error is in each
+// challenge.
 func (f refusal) challenges(scope string, authorization, schemes []string) []string {
 	used := func(scheme string) bool {
 		return len(authorization) == 1 && strings.HasPrefix(strings.ToLower(authorization[0]), strings.ToLower(scheme)+" ")

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// missing is the response to a request without a token. The challenge names scope. If scope is "",
-// the route requires no scope.
+// The function missing returns the response to a request without a token. The challenge names scope. If
+// scope is "", the route requires no scope.
 func missing(scope string) answer {
 	a := answer{
 		status:    401,
@@ -22,7 +22,7 @@ func missing(scope string) answer {
 	return a.telling(scope)
 }
 
-// malformed is the response to a malformed Authorization field.
+// The function malformed returns the response to a malformed Authorization field.
 func malformed() answer {
 	return answer{
 		status:    400,
@@ -31,7 +31,7 @@ func malformed() answer {
 	}
 }
 
-// invalid is the response to an invalid token.
+// The function invalid returns the response to an invalid token.
 func invalid(reason, description string) answer {
 	return answer{
 		status:    401,
@@ -41,7 +41,7 @@ func invalid(reason, description string) answer {
 	}
 }
 
-// lacking is the response to a valid token that does not have scope.
+// The function lacking returns the response to a valid token that does not have scope.
 func lacking(scope string) answer {
 	a := answer{
 		status:    403,
@@ -52,7 +52,7 @@ func lacking(scope string) answer {
 	return a.telling(scope)
 }
 
-// forbidden is the response to a valid token whose user a policy refuses.
+// The function forbidden returns the response to a valid token whose user a policy refuses.
 func forbidden() answer {
 	return answer{
 		status:    403,
@@ -62,7 +62,7 @@ func forbidden() answer {
 	}
 }
 
-// outage is the response to a token that can't be checked.
+// The function outage returns the response to a token that can't be checked.
 func outage(retryAfter string) answer {
 	return answer{
 		status:     503,
@@ -72,8 +72,8 @@ func outage(retryAfter string) answer {
 	}
 }
 
-// telling returns a copy of want whose challenge names the given scope, which the client should
-// request.
+// The method telling returns a copy of want whose challenge names the given scope, which the client
+// should request.
 func (want answer) telling(scope string) answer {
 	if scope != "" {
 		want.challenge += `, scope="` + scope + `"`

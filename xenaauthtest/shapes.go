@@ -72,8 +72,8 @@ func (i *Issuer) accessTokenType() string {
 	return "at+jwt"
 }
 
-// audience returns the claim aud for the API, in the form of the issuer's version: a string, a
-// []string or nil.
+// The method audience returns the claim aud for the API, in the form of the issuer's version: a
+// string, a []string or nil.
 func (i *Issuer) audience() any {
 	if i.opts.ScopeOnly {
 		return nil
@@ -90,9 +90,9 @@ func (i *Issuer) audience() any {
 	}
 }
 
-// scope returns the claim scope, in the form of the issuer's version: a string, a []string or nil.
-// Old versions always write the claim, because an access token without the claim scope would look
-// like an ID token.
+// The method scope returns the claim scope, in the form of the issuer's version: a string, a
+// []string or nil. Old versions always write the claim, because an access token without the claim
+// scope would look like an ID token.
 func (i *Issuer) scope(scopes []string) any {
 	switch {
 	case len(scopes) == 0 && i.accessTokenType() != "JWT":
@@ -134,8 +134,8 @@ func prefixed(claims map[string]any) map[string]any {
 	return renamed
 }
 
-// override sets the values of changes in members, and returns members. If a value is nil, the
-// member is removed.
+// The function override sets the values of changes in members, and returns members. If a value is
+// nil, the member is removed.
 func override(members, changes map[string]any) map[string]any {
 	for name, value := range changes {
 		if value == nil {

@@ -174,7 +174,7 @@ func (t Token) scopes() []string {
 	}
 }
 
-// times returns exp and nbf in seconds since the epoch.
+// The method times returns exp and nbf in seconds since the epoch.
 func (t Token) times() (exp, nbf int64) {
 	now := time.Now()
 	switch {

@@ -62,7 +62,7 @@ func SubjectHash(key []byte, issuer, subject string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// attrs returns the fields of the record about an event.
+// The function attrs returns the fields of the record about an event.
 func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	all := make([]slog.Attr, 0, 11)
 	text := func(name, value string) {
@@ -95,7 +95,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 // long method.
 const maxText = 256
 
-// clean shortens s to maxText bytes and replaces the characters that are not printable.
+// The function clean shortens s to maxText bytes and replaces the characters that are not
+// printable.
 func clean(s string) string {
 	if len(s) > maxText {
 		s = s[:maxText] + "..."

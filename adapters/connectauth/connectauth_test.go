@@ -125,7 +125,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response that a guard of net/http sends to the same request.
+// The method http returns the header of the response that a guard of net/http sends to the same
+// request.
 func (s *served) http(procedure string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, procedure, nil)
 	if authorization != nil {

@@ -77,7 +77,7 @@ type served struct {
 
 type value = wrapperspb.StringValue
 
-// subject returns the text that every handler sends: the subject of the user.
+// The method subject returns the text that every handler sends: the subject of the user.
 func (s *served) subject(ctx context.Context) *value {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -86,7 +86,7 @@ func (s *served) subject(ctx context.Context) *value {
 	return wrapperspb.String("nobody")
 }
 
-// rules returns the table of rules of the server.
+// The function rules returns the table of rules of the server.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -138,7 +138,7 @@ func start(t *testing.T, outer func(*xenaauth.Middleware) func(http.Handler) htt
 	return s
 }
 
-// mux returns the handlers of the server.
+// The method mux returns the handlers of the server.
 func (s *served) mux() *http.ServeMux {
 	mux := http.NewServeMux()
 	names := []string{"/t.T/Open", "/t.T/Maybe", "/t.T/Unlisted", "/w.W/Open", "/w.W/Other"}
@@ -220,7 +220,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// each runs a test for every combination of a kind of call and a protocol.
+// The method each runs a test for every combination of a kind of call and a protocol.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -46,7 +46,7 @@ func startBound(t *testing.T, proofFor func(origin string) (xenaauth.Proof, erro
 	return s
 }
 
-// bind gives the client a token that is bound to its key.
+// The method bind gives the client a token that is bound to its key.
 func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	client.Token = s.issuer.JWT(xenaauthtest.Token{
 		Subject: "ann", BoundTo: client, Claims: map[string]any{"aud": s.issuer.API()},
@@ -54,7 +54,7 @@ func (s *served) bind(client *xenaauthtest.Client) *xenaauthtest.Client {
 	return client
 }
 
-// do calls a procedure with the client, in one protocol.
+// The method do calls a procedure with the client, in one protocol.
 func (s *served) do(t *testing.T, client *xenaauthtest.Client, kind, protocol string, h http.Header) (string, *connect.Error) {
 	t.Helper()
 	client.Transport = s.server.Client().Transport

@@ -26,9 +26,9 @@ type refused struct {
 func (r *refused) Error() string { return r.message }
 func (r *refused) Unwrap() error { return r.cause }
 
-// refusal returns the error of a refused request. It puts the challenge into h, the header of the
-// response, in all three protocols. gRPC clients expect the metadata of an error in the trailer,
-// but net/http sends no WWW-Authenticate field in trailers.
+// The function refusal returns the error of a refused request. It puts the challenge into h, the
+// header of the response, in all three protocols. gRPC clients expect the metadata of an error in
+// the trailer, but net/http sends no WWW-Authenticate field in trailers.
 func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {

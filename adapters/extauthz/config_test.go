@@ -74,8 +74,8 @@ func TestConfigurations(t *testing.T) {
 	}
 }
 
-// connections reads a sample configuration. It returns the whole configuration, and the HTTP
-// connection manager in it.
+// The function connections reads a sample configuration. It returns the whole configuration, and
+// the HTTP connection manager in it.
 func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.HttpConnectionManager) {
 	t.Helper()
 	text, err := os.ReadFile(name)
@@ -89,7 +89,8 @@ func connections(t *testing.T, name string) (*bootstrapv3.Bootstrap, *hcmv3.Http
 	return bootstrap, hcm
 }
 
-// asks requires that the first filter is ext_authz with safe settings, and returns this filter.
+// The function asks requires that the first filter is ext_authz with safe settings, and returns
+// this filter.
 func asks(t *testing.T, list []*hcmv3.HttpFilter) *extauthzv3.ExtAuthz {
 	t.Helper()
 	for _, f := range list {
@@ -113,7 +114,7 @@ func valid(t *testing.T, config interface {
 	fatal(t, m.(interface{ ValidateAll() error }).ValidateAll())
 }
 
-// filters decodes a list of HTTP filters.
+// The function filters decodes a list of HTTP filters.
 func filters(t *testing.T, text string) []*hcmv3.HttpFilter {
 	t.Helper()
 	hcm := new(hcmv3.HttpConnectionManager)

@@ -148,7 +148,7 @@ func get(target string, lines ...[2]string) request {
 
 func bearer(token string) [2]string { return [2]string{"Authorization", "Bearer " + token} }
 
-// attributes returns the message that Envoy sends for a request. raw is the setting
+// The method attributes returns the message that Envoy sends for a request. raw is the setting
 // encode_raw_headers of Envoy.
 func (r request) attributes(raw bool) *authv3.CheckRequest {
 	lines := append([][2]string{{":method", r.method}, {":path", r.target}, {":authority", r.host}, {":scheme", "https"},
@@ -180,7 +180,8 @@ func wrap(h *authv3.AttributeContext_HttpRequest) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: h}}}
 }
 
-// parsed returns the request that the server of net/http reads, or the error of that server.
+// The method parsed returns the request that the server of net/http reads, or the error of that
+// server.
 func (r request) parsed() (*http.Request, error) {
 	var b strings.Builder
 	b.WriteString(r.method + " " + r.target + " HTTP/1.1\r\nHost: " + r.host + "\r\nX-Request-Id: 1\r\n")
@@ -190,8 +191,8 @@ func (r request) parsed() (*http.Request, error) {
 	return http.ReadRequest(bufio.NewReader(strings.NewReader(b.String() + "\r\n")))
 }
 
-// guarded sends the request to a guard of net/http with the middleware and the table of the
-// service. passed is the request that the handler behind the guard gets, or nil if the guard
+// The method guarded sends the request to a guard of net/http with the middleware and the table of
+// the service. passed is the request that the handler behind the guard gets, or nil if the guard
 // refused it.
 func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseRecorder, passed *http.Request) {
 	t.Helper()
@@ -203,8 +204,8 @@ func (s *served) guarded(t testing.TB, r request) (answer *httptest.ResponseReco
 	return answer, passed
 }
 
-// forwarded returns the header that the upstream gets from Envoy, which first sets fields and then
-// removes fields.
+// The method forwarded returns the header that the upstream gets from Envoy, which first sets
+// fields and then removes fields.
 func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	h := make(map[string][]string)
 	for _, line := range r.lines {
@@ -218,7 +219,7 @@ func (r request) forwarded(ok *authv3.OkHttpResponse) map[string][]string {
 	return h
 }
 
-// sent returns the header of a refusal that the client gets.
+// The function sent returns the header of a refusal that the client gets.
 func sent(denied *authv3.DeniedHttpResponse) http.Header {
 	h := make(map[string][]string)
 	apply(h, denied.GetHeaders())

@@ -18,14 +18,14 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// refuse returns the refusal of a request that net/http would not accept, or whose parts contradict
-// each other.
+// The function refuse returns the refusal of a request that net/http would not accept, or whose
+// parts contradict each other.
 func refuse(reason xenaauth.Reason, cause string) error {
 	return &xenaauth.Error{Reason: reason, Err: errors.New(cause)}
 }
 
-// read returns the client's request in the form in which net/http reads requests. If read also
-// returns an error, use the request only to write the refusal.
+// The function read returns the client's request in the form in which net/http reads requests. If
+// read also returns an error, use the request only to write the refusal.
 func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, error) {
 	from := in.GetRequest().GetHttp()
 	r := (&http.Request{
@@ -144,8 +144,8 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	return joined, nil
 }
 
-// agree reports whether the map joined has the same fields as the map lines, after the lines of
-// each field in lines are joined.
+// The function agree reports whether the map joined has the same fields as the map lines, after the
+// lines of each field in lines are joined.
 func agree(lines, joined map[string][]string) bool {
 	if len(lines) != len(joined) {
 		return false

@@ -15,9 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
-// allow returns the response for a request that may pass. client is the header that the client
-// sent, including identity fields that the client wrote. identity has the fields that name the
-// user.
+// The method allow returns the response for a request that may pass. client is the header that the
+// client sent, including identity fields that the client wrote. identity has the fields that name
+// the user.
 func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.CheckResponse {
 	var remove []string
 	var change []*corev3.HeaderValueOption
@@ -60,8 +60,8 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	}
 }
 
-// options returns the options that make Envoy replace a field by the given values. If there are no
-// values, it returns no options.
+// The function options returns the options that make Envoy replace a field by the given values. If
+// there are no values, it returns no options.
 func options(name string, values []string) []*corev3.HeaderValueOption {
 	out := make([]*corev3.HeaderValueOption, len(values))
 	for i, value := range values {
@@ -78,11 +78,11 @@ func options(name string, values []string) []*corev3.HeaderValueOption {
 	return out
 }
 
-// text returns s as valid UTF-8, because a protobuf string must be UTF-8. The message also has
-// members of the type bytes for fields and bodies, but Envoy does not read them.
+// The function text returns s as valid UTF-8, because a protobuf string must be UTF-8. The message
+// also has members of the type bytes for fields and bodies, but Envoy does not read them.
 func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-// denied returns the response for a refusal.
+// The function denied returns the response for a refusal.
 func denied(status int, h http.Header, body []byte) *authv3.CheckResponse {
 	refusal := &authv3.DeniedHttpResponse{
 		Status: &typev3.HttpStatus{Code: typev3.StatusCode(status)},

@@ -135,7 +135,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// http returns the header of the response that a guard of net/http sends to the same request.
+// The method http returns the header of the response that a guard of net/http sends to the same
+// request.
 func (s *served) http(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {

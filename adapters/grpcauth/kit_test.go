@@ -84,7 +84,7 @@ type served struct {
 	seen      atomic.Pointer[error] // seen is the last error that a guard or a handler returned
 }
 
-// subject returns the text that every handler sends: the subject of the user.
+// The method subject returns the text that every handler sends: the subject of the user.
 func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	s.handled.Add(1)
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
@@ -93,8 +93,8 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// around is an interceptor around the guard. It records the error of a call, and recovers from
-// panics, as an interceptor of a service would.
+// The method around is an interceptor around the guard. It records the error of a call, and
+// recovers from panics, as an interceptor of a service would.
 func (s *served) around(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -105,7 +105,7 @@ func (s *served) around(call func() error) (err error) {
 	return call()
 }
 
-// rules returns the table of rules of the server.
+// The function rules returns the table of rules of the server.
 func rules() []routes.Rule {
 	all := []routes.Rule{
 		{Pattern: "/w.W/", Access: routes.Require(xenaauth.AllScopes("wild"))},
@@ -190,7 +190,7 @@ func start(t *testing.T, guards int) *served {
 	return s
 }
 
-// service describes a service for gRPC, without generated code.
+// The method service describes a service for gRPC, without generated code.
 func (s *served) service(service string, names ...string) *grpc.ServiceDesc {
 	desc := &grpc.ServiceDesc{ServiceName: service, HandlerType: (*any)(nil)}
 	for _, name := range names {

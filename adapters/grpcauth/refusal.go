@@ -29,7 +29,7 @@ func (r *refused) GRPCStatus() *status.Status { return r.Status }
 func (r *refused) Error() string              { return r.Err().Error() }
 func (r *refused) Unwrap() error              { return r.cause }
 
-// refusal returns the trailer and the error of a refused call.
+// The function refusal returns the trailer and the error of a refused call.
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {

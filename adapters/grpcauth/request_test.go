@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// unary calls a guard without a server. It returns the request that the guard passed to find.
+// The function unary calls a guard without a server. It returns the request that the guard passed
+// to find.
 func unary(t *testing.T, ctx context.Context, table *routes.Table) (seen *http.Request, err error) {
 	t.Helper()
 	auth := xenaauth.NewMiddleware(&counter{}, nil)

@@ -30,7 +30,7 @@ type key struct {
 	status                               int
 }
 
-// attributes returns the attributes of a measurement.
+// The method attributes returns the attributes of a measurement.
 func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	all := t.cfg.Attributes
 	for _, a := range []attribute.KeyValue{
@@ -47,8 +47,8 @@ func (t *Telemetry) attributes(k key) []attribute.KeyValue {
 	return all
 }
 
-// options returns the attributes of a measurement as options for the instrument. It keeps the
-// options of each key, so that later measurements with the same key allocate nothing.
+// The method options returns the attributes of a measurement as options for the instrument. It
+// keeps the options of each key, so that later measurements with the same key allocate nothing.
 func (t *Telemetry) options(k key) []metric.RecordOption {
 	t.mu.RLock()
 	o := t.sets[k]
@@ -62,8 +62,8 @@ func (t *Telemetry) options(k key) []metric.RecordOption {
 	return o
 }
 
-// path returns the path of a pattern of [http.ServeMux]. A pattern can also have a method before
-// the path.
+// The function path returns the path of a pattern of [http.ServeMux]. A pattern can also have a
+// method before the path.
 func path(pattern string) string {
 	if _, after, ok := strings.Cut(pattern, " "); ok {
 		return strings.TrimLeft(after, " \t")

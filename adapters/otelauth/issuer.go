@@ -31,8 +31,8 @@ func (t *Telemetry) BeforeIssuerCall(
 	return context.WithValue(ctx, callKey{}, span)
 }
 
-// ended reports whether s is a span of this process that has ended. If a span is not sampled, ended
-// can't find out and returns false.
+// The function ended reports whether s is a span of this process that has ended. If a span is not
+// sampled, ended can't find out and returns false.
 func ended(s trace.Span) bool {
 	c := s.SpanContext()
 	return c.IsSampled() && !c.IsRemote() && !s.IsRecording()
@@ -59,9 +59,9 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 	span.End()
 }
 
-// failure returns the value of error.type for a call, or "" if the call succeeded. The error of a
-// failed call has no type to compare with, but its text is always "document: cause", and the causes
-// are constants. The log has more details.
+// The function failure returns the value of error.type for a call, or "" if the call succeeded. The
+// error of a failed call has no type to compare with, but its text is always "document: cause", and
+// the causes are constants. The log has more details.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

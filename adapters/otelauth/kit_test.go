@@ -50,7 +50,7 @@ func start(t *testing.T, change func(*otelauth.Config)) *service {
 	return s
 }
 
-// guard makes the middleware of the service, with telemetry configured by cfg.
+// The method guard makes the middleware of the service, with telemetry configured by cfg.
 func (s *service) guard(t *testing.T, cfg otelauth.Config) {
 	t.Helper()
 	var err error
@@ -83,8 +83,8 @@ func (s *service) send(t *testing.T, rs xenaauth.Requirement, authorization stri
 	return w.Code
 }
 
-// named returns the ended spans with the given name that the exporter received since its last
-// reset.
+// The method named returns the ended spans with the given name that the exporter received since its
+// last reset.
 func (s *service) named(name string) (found tracetest.SpanStubs) {
 	for _, span := range s.spans.GetSpans() {
 		if span.Name == name {
@@ -94,7 +94,7 @@ func (s *service) named(name string) (found tracetest.SpanStubs) {
 	return found
 }
 
-// metrics returns the collected metrics by name.
+// The method metrics returns the collected metrics by name.
 func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -108,7 +108,7 @@ func (s *service) metrics(t *testing.T) map[string]metricdata.Metrics {
 	return byName
 }
 
-// texts returns the values of attributes as strings, by the name of the attribute.
+// The function texts returns the values of attributes as strings, by the name of the attribute.
 func texts(all []attribute.KeyValue) map[string]string {
 	m := make(map[string]string)
 	for _, a := range all {
@@ -117,7 +117,7 @@ func texts(all []attribute.KeyValue) map[string]string {
 	return m
 }
 
-// counts returns the number of measurements of a histogram for each set of attributes.
+// The function counts returns the number of measurements of a histogram for each set of attributes.
 func counts(m metricdata.Metrics) map[string]uint64 {
 	all := make(map[string]uint64)
 	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {

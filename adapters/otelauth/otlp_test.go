@@ -64,7 +64,7 @@ func receive(t *testing.T) *receiver {
 	return r
 }
 
-// text returns all received texts, except the names of schemas and packages.
+// The method text returns all received texts, except the names of schemas and packages.
 func (r *receiver) text(t *testing.T) string {
 	t.Helper()
 	r.mu.Lock()

@@ -62,7 +62,7 @@ func newGauges(m metric.Meter) (g gauges, err error) {
 	return g, errors.Join(append(errs, err)...)
 }
 
-// observe records the state s of a Validator.
+// The method observe records the state s of a Validator.
 func (t *Telemetry) observe(o metric.Observer, g gauges, s xenaauth.Status) {
 	with := func(more ...attribute.KeyValue) metric.MeasurementOption {
 		return metric.WithAttributes(append(t.cfg.Attributes, more...)...)

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// values returns the values of a gauge or a counter. The attributes of each value are in front of
-// it.
+// The function values returns the values of a gauge or a counter. The attributes of each value are
+// in front of it.
 func values(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))

@@ -12,7 +12,7 @@ import (
 // permitted.
 const maxTraceID = 64
 
-// exemplar returns the labels of the exemplar for a measurement, or nil.
+// The method exemplar returns the labels of the exemplar for a measurement, or nil.
 func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	if m.traceID == nil {
 		return nil
@@ -24,7 +24,8 @@ func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
 	return prometheus.Labels{"trace_id": id}
 }
 
-// observe adds a duration to a histogram. If exemplar is nil, the measurement has no exemplar.
+// The function observe adds a duration to a histogram. If exemplar is nil, the measurement has no
+// exemplar.
 func observe(to prometheus.Observer, d time.Duration, exemplar prometheus.Labels) {
 	if with, ok := to.(prometheus.ExemplarObserver); ok && exemplar != nil {
 		with.ObserveWithExemplar(d.Seconds(), exemplar)

@@ -57,7 +57,7 @@ func start(t *testing.T, o *promauth.Options, change func(*xenaauth.Config)) *se
 	return s
 }
 
-// get sends a request and checks the status of the response.
+// The method get sends a request and checks the status of the response.
 func (s *service) get(status int, url, token string) {
 	s.t.Helper()
 	r := httptest.NewRequestWithContext(s.t.Context(), http.MethodGet, "https://api.example"+url, nil)
@@ -71,7 +71,7 @@ func (s *service) get(status int, url, token string) {
 	}
 }
 
-// scrape returns the metrics in the text format that Prometheus reads.
+// The method scrape returns the metrics in the text format that Prometheus reads.
 func (s *service) scrape() string {
 	s.t.Helper()
 	w := httptest.NewRecorder()
@@ -83,7 +83,7 @@ func (s *service) scrape() string {
 	return w.Body.String()
 }
 
-// wants requires that the metrics contain each of the given lines.
+// The method wants requires that the metrics contain each of the given lines.
 func (s *service) wants(lines ...string) {
 	s.t.Helper()
 	text := s.scrape()
@@ -106,8 +106,8 @@ func familyNames(text string) (names []string) {
 	return names
 }
 
-// program returns the path of a program that belongs to Prometheus. If the program is not
-// installed, the test is skipped; in CI it fails.
+// The function program returns the path of a program that belongs to Prometheus. If the program is
+// not installed, the test is skipped; in CI it fails.
 func program(t *testing.T, name string) (path string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -120,7 +120,7 @@ func program(t *testing.T, name string) (path string) {
 	return path
 }
 
-// promtool runs promtool, a program of Prometheus, in a folder and returns its output.
+// The function promtool runs promtool, a program of Prometheus, in a folder and returns its output.
 func promtool(t *testing.T, dir string, stdin io.Reader, args ...string) (output string, err error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), program(t, "promtool"), args...)

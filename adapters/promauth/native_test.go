@@ -35,7 +35,8 @@ func scrapeAs(t *testing.T, registry *prometheus.Registry, accept string) (body 
 
 const protobuf = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
 
-// families returns the metrics of a scrape in the format of native histograms, by name.
+// The function families returns the metrics of a scrape in the format of native histograms, by
+// name.
 func families(t *testing.T, registry *prometheus.Registry) map[string]*dto.MetricFamily {
 	t.Helper()
 	body, format := scrapeAs(t, registry, protobuf)

@@ -18,7 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// everything sends requests with every possible outcome, and returns the tokens of these requests.
+// The method everything sends requests with every possible outcome, and returns the tokens of these
+// requests.
 func (s *service) everything() (tokens []string) {
 	s.t.Helper()
 	jwt := s.issuer.JWT(xenaauthtest.Token{Subject: "secret-user"})

@@ -112,8 +112,8 @@ func startPrometheus(t *testing.T, services ...*service) prometheusServer {
 	return server
 }
 
-// query returns the value of a query whose result is one number. It returns "" if there is no
-// result, or if there are several results.
+// The method query returns the value of a query whose result is one number. It returns "" if there
+// is no result, or if there are several results.
 func (s prometheusServer) query(t *testing.T, query string) string {
 	t.Helper()
 	var result struct {
@@ -128,8 +128,8 @@ func (s prometheusServer) query(t *testing.T, query string) string {
 	return fmt.Sprint(result.Data.Result[0].Value[1])
 }
 
-// get reads a JSON response into the variable into. If the server does not respond yet, get does
-// not change the variable.
+// The method get reads a JSON response into the variable into. If the server does not respond yet,
+// get does not change the variable.
 func (s prometheusServer) get(t *testing.T, path string, into any) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, string(s)+path, nil)

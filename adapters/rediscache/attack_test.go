@@ -33,7 +33,7 @@ func goesOn(t testing.TB, pause time.Duration, attack func(context.Context)) (st
 	return stop
 }
 
-// forgery returns random bytes that have the form of a sealed revocation.
+// The function forgery returns random bytes that have the form of a sealed revocation.
 func forgery() string {
 	b := make([]byte, 1+12+16+256)
 	_, _ = rand.Read(b)
@@ -142,7 +142,7 @@ func (w *watcher) seen() []string {
 	return slices.Clone(w.commands)
 }
 
-// watched returns an instance whose commands go through the watcher w.
+// The method watched returns an instance whose commands go through the watcher w.
 func (f *fleet) watched(w *watcher, change func(*rediscache.Cache)) *xenaauth.Validator {
 	client := f.server.instanceClient()
 	client.AddHook(w)

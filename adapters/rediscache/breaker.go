@@ -71,8 +71,8 @@ func newCaller(
 	return c
 }
 
-// request calls Redis on behalf of a request of a client, which waits for the result. While the
-// breaker is open, request makes no call and returns errOpen.
+// The function request calls Redis on behalf of a request of a client, which waits for the result.
+// While the breaker is open, request makes no call and returns errOpen.
 func request[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -93,7 +93,7 @@ func request[T any](
 	return counted(ctx, c, f)
 }
 
-// counted calls Redis. The result counts as a success or a failure for the breaker.
+// The function counted calls Redis. The result counts as a success or a failure for the breaker.
 func counted[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
@@ -115,8 +115,8 @@ func counted[T any](
 	return result, err
 }
 
-// bounded calls f and waits for at most the timeout, even if the client of Redis ignores the
-// context. After the timeout, f may still be running.
+// The function bounded calls f and waits for at most the timeout, even if the client of Redis
+// ignores the context. After the timeout, f may still be running.
 func bounded[T any](
 	ctx context.Context, timeout time.Duration, f func(context.Context) (T, error),
 ) (T, error) {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// put adds sealed messages to the set of revocations in Redis, as an instance of another release
-// would do.
+// The function put adds sealed messages to the set of revocations in Redis, as an instance of
+// another release would do.
 func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	t.Helper()
 	for _, member := range sealed {

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// passes validates n new tokens, and requires that none of the tokens is refused.
+// The method passes validates n new tokens, and requires that none of the tokens is refused.
 func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	f.t.Helper()
 	for range n {
@@ -29,8 +29,8 @@ func (f *fleet) passes(v *xenaauth.Validator, n int) {
 	}
 }
 
-// shares reports whether two instances share introspection responses: after one instance has
-// introspected a token, the other instance does not introspect this token.
+// The method shares reports whether two instances share introspection responses: after one instance
+// has introspected a token, the other instance does not introspect this token.
 func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 	token := f.issuer.Opaque(xenaauthtest.Token{})
 	before := f.issuer.Calls(xenaauthtest.Introspection)

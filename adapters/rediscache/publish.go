@@ -74,8 +74,8 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// keep adds sealed revocations to the set in Redis, removes revocations that have ended, and
-// increases the counter. Another client may have replaced the set or the counter by a value of
+// The method keep adds sealed revocations to the set in Redis, removes revocations that have ended,
+// and increases the counter. Another client may have replaced the set or the counter by a value of
 // another type. This value would make every later call fail, so keep replaces the value.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
@@ -107,7 +107,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 	return err
 }
 
-// broadcast publishes sealed revocations to the instances that follow.
+// The method broadcast publishes sealed revocations to the instances that follow.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()
@@ -151,8 +151,8 @@ type knownRevocation struct {
 	published time.Time // published is when this instance last received the revocation
 }
 
-// remember adds a revocation to the revocations that this instance knows. It returns false if there
-// was no room.
+// The method remember adds a revocation to the revocations that this instance knows. It returns
+// false if there was no room.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -74,7 +74,7 @@ func (f *follower) keepReading(ctx context.Context) {
 	}
 }
 
-// check reads the set if one of these holds:
+// The method check reads the set if one of these holds:
 //   - due is true,
 //   - Redis counted a message that this instance has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
@@ -97,7 +97,7 @@ func (f *follower) check(ctx context.Context, due bool) (more bool, err error) {
 	return f.read(ctx)
 }
 
-// counts returns how many revocations were ever published, and how many Redis keeps.
+// The method counts returns how many revocations were ever published, and how many Redis keeps.
 func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 	type counts struct{ count, kept int64 }
 	got, err := bounded(ctx, busTimeout, func(ctx context.Context) (counts, error) {
@@ -165,8 +165,8 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// page reads a part of the set, from the given cursor. It returns the members, and the cursor of
-// the next part. After the last part the cursor is "0".
+// The method page reads a part of the set, from the given cursor. It returns the members, and the
+// cursor of the next part. After the last part the cursor is "0".
 func (f *follower) page(
 	ctx context.Context, cursor string,
 ) (members []string, next string, removed int, err error) {

@@ -116,8 +116,8 @@ func (s *server) kill() {
 func (s *server) freeze() { _ = s.cmd.Process.Signal(syscall.SIGSTOP) }
 func (s *server) thaw()   { _ = s.cmd.Process.Signal(syscall.SIGCONT) }
 
-// client returns a Redis client with all permissions. The test uses this client for itself, and
-// also in the role of an attacker.
+// The method client returns a Redis client with all permissions. The test uses this client for
+// itself, and also in the role of an attacker.
 func (s *server) client() redis.UniversalClient {
 	c := redis.NewUniversalClient(&redis.UniversalOptions{Addrs: []string{s.addr()}, ContextTimeoutEnabled: true})
 	s.t.Cleanup(func() { _ = c.Close() })
@@ -175,7 +175,7 @@ func eventually(t testing.TB, ok func() bool) {
 	}
 }
 
-// ends calls f. If f does not return in time, the test fails.
+// The function ends calls f. If f does not return in time, the test fails.
 func ends(t testing.TB, f func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -272,8 +272,8 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// client returns the Redis client of an instance. With the default prefix, it has the permissions
-// of docs/fleet.md. These permissions do not allow other prefixes.
+// The method client returns the Redis client of an instance. With the default prefix, it has the
+// permissions of docs/fleet.md. These permissions do not allow other prefixes.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()
@@ -299,8 +299,8 @@ func (f *fleet) over(c *rediscache.Cache) *xenaauth.Validator {
 	return v
 }
 
-// follows makes an instance receive revocations, with FollowRevocations, until the test ends or the
-// returned function is called.
+// The method follows makes an instance receive revocations, with FollowRevocations, until the test
+// ends or the returned function is called.
 func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -310,7 +310,8 @@ func (f *fleet) follows(v *xenaauth.Validator) (stop func()) {
 	return stop
 }
 
-// reason returns the reason for which an instance refuses a token, or "" if it accepts the token.
+// The function reason returns the reason for which an instance refuses a token, or "" if it accepts
+// the token.
 func reason(v *xenaauth.Validator, token string) xenaauth.Reason {
 	_, err := v.Validate(context.Background(), token)
 	if err == nil {
@@ -333,8 +334,8 @@ func (f *fleet) asked(want int) {
 	}
 }
 
-// dump returns everything that a client can read in Redis: the names of all entries and their
-// content.
+// The function dump returns everything that a client can read in Redis: the names of all entries
+// and their content.
 func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	t.Helper()
 	ctx := context.Background()
@@ -357,8 +358,8 @@ func dump(t testing.TB, c redis.UniversalClient) (names []string, text string) {
 	return names, text
 }
 
-// stored waits until Redis has n introspection responses, and returns their names. It must wait,
-// because an instance stores a response after its request has ended.
+// The function stored waits until Redis has n introspection responses, and returns their names. It
+// must wait, because an instance stores a response after its request has ended.
 func stored(t testing.TB, c redis.UniversalClient, n int) (names []string) {
 	t.Helper()
 	return storedUnder(t, c, "xenaauth:", n)

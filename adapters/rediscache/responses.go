@@ -44,8 +44,9 @@ type entry struct {
 	wait  bool   // wait says that another instance has the lease: it is introspecting the token
 }
 
-// look makes a look-up: it reads an entry, and takes the lease if there is no entry. The lease and
-// the response have the same name in Redis, so that they are on the same node of a cluster.
+// The method look makes a look-up: it reads an entry, and takes the lease if there is no entry. The
+// lease and the response have the same name in Redis, so that they are on the same node of a
+// cluster.
 func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	pipe := c.client.Pipeline()
 	names := make([]string, len(c.keys))

@@ -47,8 +47,8 @@ func TestOneCallForAll(t *testing.T) {
 	f.wants(f.instance(), junk, xenaauth.ReasonInactive)
 }
 
-// waiting returns a cache with the given Config.Wait, the time for which an instance waits for
-// another instance that introspects the same token.
+// The method waiting returns a cache with the given Config.Wait, the time for which an instance
+// waits for another instance that introspects the same token.
 func (f *fleet) waiting(wait time.Duration) *rediscache.Cache {
 	return f.cache(func(c *rediscache.Config) { c.Wait = wait })
 }
@@ -349,7 +349,7 @@ func TestJunkCostsLittle(t *testing.T) {
 	}
 }
 
-// commands returns the number of calls of each Redis command.
+// The function commands returns the number of calls of each Redis command.
 func commands(t testing.TB, client redis.UniversalClient) map[string]int64 {
 	t.Helper()
 	counts := make(map[string]int64)

@@ -32,9 +32,10 @@ const (
 	oneIn     = 64
 )
 
-// restore puts back the revocations that this instance knows and that are not in seen. restore also
-// publishes these revocations, because another instance may not have received them, and an attacker
-// may delete them again before that instance reads. Only one instance at a time restores.
+// The method restore puts back the revocations that this instance knows and that are not in seen.
+// restore also publishes these revocations, because another instance may not have received them,
+// and an attacker may delete them again before that instance reads. Only one instance at a time
+// restores.
 func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	now := time.Now()
 	lost := f.lost(seen, now, now)
@@ -76,8 +77,9 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// lost returns the known revocations that are in force, that are not in seen, and that no instance
-// has published since the time since. The Member of each result is the JSON of the message.
+// The method lost returns the known revocations that are in force, that are not in seen, and that
+// no instance has published since the time since. The Member of each result is the JSON of the
+// message.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -21,7 +21,7 @@ const (
 	channelName = "xenaauth:{revocations}:channel"
 )
 
-// followed waits until n instances have subscribed to the revocations.
+// The function followed waits until n instances have subscribed to the revocations.
 func followed(t testing.TB, c redis.UniversalClient, n int64) {
 	t.Helper()
 	eventually(t, func() bool {

@@ -49,11 +49,11 @@ const (
 	readEvery = 450.
 )
 
-// distinct returns how many of n instances get a request of the same user within a minute, on
-// average.
+// The function distinct returns how many of n instances get a request of the same user within a
+// minute, on average.
 func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 
-// scale returns the table of docs/scale.md, calculated from the constants.
+// The function scale returns the table of docs/scale.md, calculated from the constants.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
 	// This is how many active minutes of users begin within a second.
@@ -96,7 +96,7 @@ func scale() string {
 	return b.String()
 }
 
-// short formats a number with two significant digits.
+// The function short formats a number with two significant digits.
 func short(x float64) string {
 	for _, unit := range []struct {
 		size float64
@@ -233,8 +233,8 @@ func (m *meter) read() (in, out float64) {
 	return in, out
 }
 
-// settled waits until no other client sends anything, and returns the bytes that Redis has received
-// and sent.
+// The method settled waits until no other client sends anything, and returns the bytes that Redis
+// has received and sent.
 func (m *meter) settled() (in, out float64) {
 	m.t.Helper()
 	calm := 0
@@ -249,7 +249,7 @@ func (m *meter) settled() (in, out float64) {
 	return in - m.reads*m.costIn, out - m.reads*m.costOut
 }
 
-// local returns how many bytes of memory an instance takes for one response.
+// The function local returns how many bytes of memory an instance takes for one response.
 func local(f *fleet) float64 {
 	f.t.Helper()
 	const n = 5000

@@ -62,9 +62,9 @@ func (k *keys) nameOf(prefix string, key [32]byte) string {
 	return prefix + base64.RawURLEncoding.EncodeToString(mac(k.name, string(key[:]))[:16])
 }
 
-// entry returns the cipher of one entry. The key of the cipher is derived from the secret and from
-// the hash of the token. So an attacker with the secret cannot open an entry without the token or
-// its hash.
+// The method entry returns the cipher of one entry. The key of the cipher is derived from the
+// secret and from the hash of the token. So an attacker with the secret cannot open an entry
+// without the token or its hash.
 func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 	own, err := hkdf.Expand(sha256.New, k.value, string(key[:]), 32)
 	if err != nil {

@@ -84,7 +84,7 @@ func (f *follower) keepReceiving(ctx context.Context) {
 	}
 }
 
-// sleep waits for d. It returns false if ctx ends first.
+// The function sleep waits for d. It returns false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -143,7 +143,7 @@ func isTimeout(err error) bool {
 	return ok && network.Timeout()
 }
 
-// receive applies a published revocation.
+// The method receive applies a published revocation.
 func (f *follower) receive(sealed string, now time.Time) {
 	o, err := f.open(sealed)
 	if errors.Is(err, errUnsealed) {
@@ -159,7 +159,7 @@ func (f *follower) receive(sealed string, now time.Time) {
 	f.notePublished(o.text, now)
 }
 
-// take applies and remembers a revocation that has not ended.
+// The method take applies and remembers a revocation that has not ended.
 func (f *follower) take(o opened, now time.Time) {
 	if !now.Before(o.revocation.Until) {
 		return

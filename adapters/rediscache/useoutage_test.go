@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// fails calls Use with n new values, and requires an error for each value. It returns the values.
+// The function fails calls Use with n new values, and requires an error for each value. It returns
+// the values.
 func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	t.Helper()
 	for range n {
@@ -30,7 +31,7 @@ func fails(t *testing.T, s replay.Store, n int) (ids []string) {
 	return ids
 }
 
-// works waits until Use returns no error.
+// The function works waits until Use returns no error.
 func works(t *testing.T, s replay.Store) {
 	t.Helper()
 	eventually(t, func() bool {

@@ -71,7 +71,7 @@ func (c *Cache) takeAll(
 	return true, nil
 }
 
-// take sets a key in Redis, and returns true if the key was not there.
+// The method take sets a key in Redis, and returns true if the key was not there.
 //
 // The client of Redis sends a command again if the connection fails. The first command may have set
 // the key although its reply was lost. So the value of the key is random, and take reads it.

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// use calls Use. It requires the result first, and no error.
+// The function use calls Use. It requires the result first, and no error.
 func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))

@@ -93,8 +93,8 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	return framed
 }
 
-// text appends a field with a string value, in the encoding of Protocol Buffers. number is the
-// number of the field.
+// The function text appends a field with a string value, in the encoding of Protocol Buffers.
+// number is the number of the field.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

@@ -32,7 +32,8 @@ var (
 	okLine      = []byte("HTTP/1.1 200 ")
 )
 
-// do sends a request and reads the response, which must be 200 and have a Content-Length.
+// The method do sends a request and reads the response, which must be 200 and have a
+// Content-Length.
 func (c *client) do(request []byte) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
@@ -103,8 +104,8 @@ func (h *http1) Close() error {
 	return nil
 }
 
-// turn lets several clients send requests at the same time, for the duration slice. It returns the
-// duration of each request.
+// The function turn lets several clients send requests at the same time, for the duration slice. It
+// returns the duration of each request.
 func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, clients)
@@ -144,8 +145,8 @@ type result struct {
 
 const slice = 200 * time.Millisecond
 
-// pair measures two callers alternately, a slice of time each. The caller that begins a round
-// changes from round to round.
+// The function pair measures two callers alternately, a slice of time each. The caller that begins
+// a round changes from round to round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
 	// First warm up: connections are opened, and the caches are filled with the tokens.

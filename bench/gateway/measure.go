@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// run measures one pair and prints the result. only is the name of this pair. If only is "", run
-// measures all pairs.
+// The method run measures one pair and prints the result. only is the name of this pair. If only is
+// "", run measures all pairs.
 func (b *bench) run(only string) error {
 	for _, m := range []struct {
 		name string
@@ -36,8 +36,9 @@ type comparison struct {
 	program, otherProgram string
 }
 
-// measure compares two callers, first with all clients at the same time, then with one client. With
-// one client, no request waits for another request, so the latency is the duration of one request.
+// The method measure compares two callers, first with all clients at the same time, then with one
+// client. With one client, no request waits for another request, so the latency is the duration of
+// one request.
 func (b *bench) measure(c comparison) error {
 	for _, clients := range []int{b.clients, 1} {
 		ours, err := c.ours(clients)
@@ -64,7 +65,7 @@ func (b *bench) measure(c comparison) error {
 	return nil
 }
 
-// proxy compares xenagate's reverse proxy with a bare httputil.ReverseProxy.
+// The method proxy compares xenagate's reverse proxy with a bare httputil.ReverseProxy.
 func (b *bench) proxy() error {
 	requests := b.requests("/Api/User/FiscalSetup", "Host: api.example\r\n")
 	return b.measure(comparison{
@@ -88,7 +89,8 @@ func (b *bench) http1(addr string, requests []string) func(int) (caller, error) 
 	return func(clients int) (caller, error) { return newHTTP1(addr, clients, requests) }
 }
 
-// requests returns the requests that a browser application would send, one request for each token.
+// The method requests returns the requests that a browser application would send, one request for
+// each token.
 func (b *bench) requests(path, fields string) []string {
 	var all []string
 	for _, token := range b.tokens {

@@ -95,7 +95,7 @@ func (b *bench) start(name string, cmd *exec.Cmd) error {
 	return nil
 }
 
-// xenagate starts the gateway. Its log goes to a file, as it does in production.
+// The method xenagate starts the gateway. Its log goes to a file, as it does in production.
 func (b *bench) xenagate(binary string) error {
 	config := `listen: 127.0.0.1:0
 tokens: {issuer: "` + b.issuer.URL() + `", audiences: [testapi]}
@@ -166,8 +166,8 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// processor returns the processor time that a program has used. It returns 0 if the kernel does not
-// report it.
+// The method processor returns the processor time that a program has used. It returns 0 if the
+// kernel does not report it.
 func (b *bench) processor(name string) time.Duration {
 	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", b.programs[name]))
 	var all time.Duration

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// play runs one of the measured programs, or the service behind them. It first prints the address
-// on which it listens.
+// The function play runs one of the measured programs, or the service behind them. It first prints
+// the address on which it listens.
 func play(role, target string) error {
 	var handler http.Handler
 	switch role {
@@ -41,7 +41,7 @@ func play(role, target string) error {
 	return server.Serve(listener)
 }
 
-// service returns a handler that responds with JSON of size bytes.
+// The function service returns a handler that responds with JSON of size bytes.
 func service(size int) http.Handler {
 	body := []byte(`{"text":"` + strings.Repeat("x", size-11) + `"}`)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -51,8 +51,8 @@ func service(size int) http.Handler {
 	})
 }
 
-// bare returns the reverse proxy that xenagate is compared with: httputil.ReverseProxy with its
-// defaults, and with as many idle connections as xenagate keeps.
+// The function bare returns the reverse proxy that xenagate is compared with: httputil.ReverseProxy
+// with its defaults, and with as many idle connections as xenagate keeps.
 func bare(to *url.URL) http.Handler {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConns = 0

@@ -62,9 +62,9 @@ func always(int) int { return http.StatusNoContent }
 // tokens contains the tokens that the clients send. They are made before the measurement begins.
 type tokens struct{ used, unused []string }
 
-// fresh returns the n-th new token. After the last token, fresh begins again with the first token.
-// At that time the first tokens have left the server's cache, because the cache is smaller than the
-// list.
+// The method fresh returns the n-th new token. After the last token, fresh begins again with the
+// first token. At that time the first tokens have left the server's cache, because the cache is
+// smaller than the list.
 func (t *tokens) fresh(n int) string { return t.unused[n%len(t.unused)] }
 
 const slice = 250 * time.Millisecond
@@ -157,8 +157,8 @@ type load struct {
 	n []int
 }
 
-// run sends requests for a slice of time. It returns the number of responses and the duration of
-// each request.
+// The method run sends requests for a slice of time. It returns the number of responses and the
+// duration of each request.
 func (l *load) run(url string, guarded bool) (int, []time.Duration, error) {
 	end := time.Now().Add(slice)
 	waits := make([][]time.Duration, l.clients)

@@ -109,7 +109,7 @@ func run(out, docs string, all, gateway bool) error {
 	return os.WriteFile(filepath.Clean(docs), []byte(filled), 0o644)
 }
 
-// between replaces the text between the start mark and the end mark that contain name.
+// The function between replaces the text between the start mark and the end mark that contain name.
 func between(text, name, content string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
 	before, rest, found := strings.Cut(text, begin)
@@ -234,7 +234,7 @@ func peerTable(r results.Results) string {
 	return b.String()
 }
 
-// number formats a value with about three digits.
+// The function number formats a value with about three digits.
 func number(f float64) string {
 	switch {
 	case f == 0:

@@ -83,7 +83,7 @@ func soak(length time.Duration, clients int) error {
 	return report(issuer, seen, heap, time.Since(start))
 }
 
-// client sends some hundred requests with a token, then gets a new token, until end.
+// The function client sends some hundred requests with a token, then gets a new token, until end.
 func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, end time.Time) {
 	for time.Now().Before(end) {
 		kind, token := "JWT", ""
@@ -113,7 +113,8 @@ func client(issuer *xenaauthtest.Issuer, server *httptest.Server, seen *tally, e
 	}
 }
 
-// trouble rotates keys every five seconds, and stops the issuer for a while at random times.
+// The function trouble rotates keys every five seconds, and stops the issuer for a while at random
+// times.
 func trouble(issuer *xenaauthtest.Issuer, end time.Time) {
 	rotate := time.Now().Add(5 * time.Second)
 	for time.Now().Before(end) {

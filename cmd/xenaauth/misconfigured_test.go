@@ -42,7 +42,8 @@ func newService(t *testing.T) *service {
 
 func (s *service) set(name, value string) { s.t.Setenv("XENA_"+name, value) }
 
-// ask runs a command with a token on standard input. It returns the output and the exit status.
+// The method ask runs a command with a token on standard input. It returns the output and the exit
+// status.
 func (s *service) ask(token string, args ...string) (string, int) {
 	s.t.Helper()
 	var out, errOut bytes.Buffer
@@ -56,8 +57,8 @@ func (s *service) ask(token string, args ...string) (string, int) {
 	return text, status
 }
 
-// secrets returns the texts that no output may contain: the token, its parts, the client secrets,
-// and the address of the issuer, which is not public in these tests.
+// The method secrets returns the texts that no output may contain: the token, its parts, the client
+// secrets, and the address of the issuer, which is not public in these tests.
 func (s *service) secrets(token string) (all []string) {
 	all = append(all, "the-secret-of-the-api", "another-secret", strings.TrimPrefix(s.issuer.Addr(), "http://"))
 	if token != "" {

@@ -89,7 +89,7 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// rewrite writes the outputs of the commands into the page.
+// The function rewrite writes the outputs of the commands into the page.
 func rewrite(t *testing.T, page []byte, steps []shown) {
 	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
 		var b strings.Builder
@@ -105,8 +105,9 @@ func rewrite(t *testing.T, page []byte, steps []shown) {
 	}
 }
 
-// execute runs a program. It returns the exit status and the output, as a terminal shows it. A test
-// issuer has another port in each run, so execute replaces the port by a fixed one.
+// The function execute runs a program. It returns the exit status and the output, as a terminal
+// shows it. A test issuer has another port in each run, so execute replaces the port by a fixed
+// one.
 func execute(ts *testscript.TestScript, command []string) (output, status string) {
 	code := 0
 	if err := ts.Exec(command[0], command[1:]...); err != nil {

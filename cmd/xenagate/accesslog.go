@@ -21,9 +21,9 @@ type accessLog struct {
 	buffers sync.Pool // the pool contains values of type *[]byte
 }
 
-// line writes the line of a request. The line contains the path of the request. The line contains
-// no header field and no query, because these can contain secrets. Text from the client is escaped,
-// and shortened if it is long.
+// The method line writes the line of a request. The line contains the path of the request. The line
+// contains no header field and no query, because these can contain secrets. Text from the client is
+// escaped, and shortened if it is long.
 func (l *accessLog) line(rec *record, took time.Duration) {
 	buffer, ok := l.buffers.Get().(*[]byte)
 	if !ok {
@@ -56,8 +56,8 @@ func (l *accessLog) line(rec *record, took time.Duration) {
 	l.buffers.Put(buffer)
 }
 
-// member appends a member to the JSON object. It cuts value if value has more than maxBytes bytes.
-// If value is empty, member appends nothing.
+// The function member appends a member to the JSON object. It cuts value if value has more than
+// maxBytes bytes. If value is empty, member appends nothing.
 func member(b []byte, name, value string, maxBytes int) []byte {
 	if value == "" {
 		return b
@@ -72,7 +72,8 @@ func member(b []byte, name, value string, maxBytes int) []byte {
 
 func needsEscape(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }
 
-// quoted returns text as a JSON string. It also escapes characters that can control a terminal.
+// The function quoted returns text as a JSON string. It also escapes characters that can control a
+// terminal.
 func quoted(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
@@ -99,7 +100,7 @@ func quoted(text string) []byte {
 // character that changes the direction of text.
 func isControl(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Cf) }
 
-// short cuts s if s has more than maxBytes bytes.
+// The function short cuts s if s has more than maxBytes bytes.
 func short(s string, maxBytes int) string {
 	if len(s) <= maxBytes {
 		return s

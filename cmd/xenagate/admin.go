@@ -52,8 +52,8 @@ func say(w http.ResponseWriter, status int, word string) {
 	_, _ = io.WriteString(w, word+"\n")
 }
 
-// ready is for readiness probes. It responds with 200 if the gateway can decide about requests. If
-// the gateway already has the issuer's keys, a probe causes no call to the issuer.
+// The method ready is for readiness probes. It responds with 200 if the gateway can decide about
+// requests. If the gateway already has the issuer's keys, a probe causes no call to the issuer.
 func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	if a.activity.draining.Load() {
 		say(w, http.StatusServiceUnavailable, "draining")
@@ -68,8 +68,8 @@ func (a *admin) ready(w http.ResponseWriter, r *http.Request) {
 	say(w, http.StatusOK, "ready")
 }
 
-// revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request must contain
-// the secret for /revoke.
+// The method revoke decodes a [xenaauth.Revocation] from JSON and puts it in force. The request
+// must contain the secret for /revoke.
 func (a *admin) revoke(w http.ResponseWriter, r *http.Request) {
 	shown, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok || subtle.ConstantTimeCompare([]byte(shown), a.secret) != 1 {

@@ -44,7 +44,7 @@ func newAuditLog(cfg *config.Config, logger *slog.Logger) (*auditLog, error) {
 	return a, nil
 }
 
-// note writes the record of a decision.
+// The method note writes the record of a decision.
 func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
 	if a != nil {
 		a.record(ctx, e)
@@ -69,8 +69,8 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// reopen opens the file again, because another program may have renamed it to begin a new one. If
-// that fails, records go on to the old file.
+// The method reopen opens the file again, because another program may have renamed it to begin a
+// new one. If that fails, records go on to the old file.
 func (a *auditLog) reopen() {
 	if err := a.open(); err != nil {
 		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))

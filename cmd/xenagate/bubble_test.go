@@ -70,7 +70,7 @@ routes_interval: 1000h
 	})
 }
 
-// dial opens a connection from the client to the gateway.
+// The method dial opens a connection from the client to the gateway.
 func (b *bubble) dial() *bubbleConn {
 	conn := b.front.dial()
 	return &bubbleConn{Conn: conn, in: bufio.NewReader(conn), t: b.t}
@@ -90,8 +90,8 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// response reads a response, whose status must be status. The caller reads the body from the Body
-// of the result.
+// The method response reads a response, whose status must be status. The caller reads the body from
+// the Body of the result.
 func (c *bubbleConn) response(status int) *http.Response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// command runs xenagate until it ends.
+// The function command runs xenagate until it ends.
 func command(t *testing.T, args ...string) (status int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer

@@ -14,11 +14,11 @@ import (
 	"time"
 )
 
-// drain ends the gateway so that no client loses a request. From the beginning of the drain,
-// /readyz responds with 503, and each connection ends after its next response. Load balancers have
-// timeouts.drain_delay to notice the 503. After this delay the listeners close, and each connection
-// closes when it is idle. A second signal closes everything immediately. The error says how many
-// requests were cut off.
+// The method drain ends the gateway so that no client loses a request. From the beginning of the
+// drain, /readyz responds with 503, and each connection ends after its next response. Load
+// balancers have timeouts.drain_delay to notice the 503. After this delay the listeners close, and
+// each connection closes when it is idle. A second signal closes everything immediately. The error
+// says how many requests were cut off.
 func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	s.gateway.activity.draining.Store(true)
 	s.gateway.log.Info("draining", slog.String("signal", signal.String()))
@@ -78,8 +78,8 @@ func secondSignal(signals <-chan os.Signal) (killed <-chan struct{}, stop func()
 	return closed, sync.OnceFunc(func() { close(stopped) })
 }
 
-// shutdown closes all listeners except admin. It waits for requests that have not ended, but not
-// longer than until ctx ends. An upgraded connection counts as a request.
+// The method shutdown closes all listeners except admin. It waits for requests that have not ended,
+// but not longer than until ctx ends. An upgraded connection counts as a request.
 func (s *servers) shutdown(ctx context.Context, delay time.Duration) {
 	var wg sync.WaitGroup
 	for _, h := range s.http {
@@ -130,7 +130,7 @@ type lateIdle struct {
 	since    map[net.Conn]time.Time
 }
 
-// note is a hook for [http.Server.ConnState].
+// The method note is a hook for [http.Server.ConnState].
 func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	if !l.draining.Load() {
 		return
@@ -147,8 +147,9 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// over reports whether each recorded connection has been idle for at least delay. lateIdle does not
-// record connections that were idle when the drain began: they have been idle for longer.
+// The method over reports whether each recorded connection has been idle for at least delay.
+// lateIdle does not record connections that were idle when the drain began: they have been idle for
+// longer.
 func (l *lateIdle) over(delay time.Duration) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -41,8 +41,8 @@ func keep(t testing.TB, addr, request string) *kept {
 	return &kept{conn, bufio.NewReader(conn), request}
 }
 
-// ask sends the request and reads the response. last reports whether the response has "Connection:
-// close", so that the connection ends.
+// The method ask sends the request and reads the response. last reports whether the response has
+// "Connection: close", so that the connection ends.
 func (k *kept) ask() (last bool, err error) {
 	if _, err := io.WriteString(k.conn, k.text); err != nil {
 		return false, err

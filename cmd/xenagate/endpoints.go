@@ -30,8 +30,8 @@ func newEndpoints(cfg *config.Config, id *identity.Identity, v *xenaauth.Validat
 	return all
 }
 
-// serve responds if the path of the request is the path of an endpoint. It reports whether it has
-// responded.
+// The method serve responds if the path of the request is the path of an endpoint. It reports
+// whether it has responded.
 func (e endpoints) serve(w *response, r *http.Request, rec *record) (served bool) {
 	next, ok := e[r.URL.Path]
 	if !ok || r.URL.RawPath != "" {

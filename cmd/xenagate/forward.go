@@ -55,7 +55,7 @@ func newForwarder(g *gateway) *forwarder {
 // thread for it.
 const flushAfter = 200 * time.Millisecond
 
-// forward is the last stage: it sends the request to the upstream.
+// The method forward is the last stage: it sends the request to the upstream.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
 	q.reverse = f.reverse
@@ -80,8 +80,9 @@ func allowWebSocketOnly(r *http.Request) {
 	r.Header.Del("Http2-Settings")
 }
 
-// rewrite makes the request for the upstream. ReverseProxy has already removed the fields that the
-// client named in Connection, so ReverseProxy can't remove fields that rewrite sets.
+// The method rewrite makes the request for the upstream. ReverseProxy has already removed the
+// fields that the client named in Connection, so ReverseProxy can't remove fields that rewrite
+// sets.
 func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = q.upstream.url.Scheme, q.upstream.url.Host

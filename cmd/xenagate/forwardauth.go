@@ -64,7 +64,7 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// serve is the stage that runs after listenerHandler.
+// The method serve is the stage that runs after listenerHandler.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {

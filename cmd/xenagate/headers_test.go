@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fold replaces the signs in the name of a header field by "-" and the letters by lower-case
-// letters. Some services read names in this way.
+// The function fold replaces the signs in the name of a header field by "-" and the letters by
+// lower-case letters. Some services read names in this way.
 func fold(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "-", ".", "-", "~", "-", "+", "-").Replace(name))
 }

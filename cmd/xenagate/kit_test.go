@@ -71,7 +71,7 @@ func (o *output) String() string {
 	return o.b.String()
 }
 
-// start writes files into a new folder and runs xenagate with a configuration. In the
+// The function start writes files into a new folder and runs xenagate with a configuration. In the
 // configuration, {dir} stands for this folder.
 func start(t testing.TB, config string, files map[string]string) *process {
 	t.Helper()
@@ -194,7 +194,7 @@ func (p *process) secret(s string) string {
 	return s
 }
 
-// logged waits until the log has a line that contains all of words.
+// The method logged waits until the log has a line that contains all of words.
 func (p *process) logged(words ...string) {
 	p.t.Helper()
 	eventually(p.t, "a line with "+strings.Join(words, ", "), func() bool { return p.lines(words...) > 0 })

@@ -75,8 +75,8 @@ func (l *listenerHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	l.next(res, r, rec)
 }
 
-// panicked records why a handler ended early. The value of a panic is not logged, because the value
-// can contain secrets.
+// The method panicked records why a handler ended early. The value of a panic is not logged,
+// because the value can contain secrets.
 func (l *listenerHandler) panicked(w *response, rec *record, p any) {
 	if p == http.ErrAbortHandler {
 		rec.reason = reasonAborted

@@ -48,12 +48,12 @@ func newLogBuffer(to io.Writer) *logBuffer {
 	return l
 }
 
-// batched returns the writer for the access log. A line waits for further lines, but no longer than
-// logDelay.
+// The method batched returns the writer for the access log. A line waits for further lines, but no
+// longer than logDelay.
 func (l *logBuffer) batched() io.Writer { return logLines{l, false} }
 
-// prompt returns the writer for log records that do not belong to the access log. These records are
-// written immediately.
+// The method prompt returns the writer for log records that do not belong to the access log. These
+// records are written immediately.
 func (l *logBuffer) prompt() io.Writer { return logLines{l, true} }
 
 // logLines writes to a logBuffer. Each call of Write contains one or more whole lines.
@@ -96,7 +96,7 @@ func signalTo(c chan struct{}) {
 	}
 }
 
-// run writes lines. It returns when the buffer is closed and empty.
+// The method run writes lines. It returns when the buffer is closed and empty.
 func (l *logBuffer) run() {
 	defer close(l.done)
 	timer := time.NewTimer(logDelay)
@@ -139,8 +139,8 @@ func (l *logBuffer) write() (last bool) {
 	return last
 }
 
-// put writes lines to the output, and counts the lines that the output fails to write. If lost is
-// not 0, the last line of lines reports the number of lost lines.
+// The method put writes lines to the output, and counts the lines that the output fails to write.
+// If lost is not 0, the last line of lines reports the number of lost lines.
 func (l *logBuffer) put(lines []byte, lost int64) {
 	var n int
 	var err error
@@ -176,8 +176,8 @@ func lostLine(n int64) []byte {
 	return b.Bytes()
 }
 
-// close writes all lines and ends the goroutine. If the output is blocked, close returns after
-// wait.
+// The method close writes all lines and ends the goroutine. If the output is blocked, close returns
+// after wait.
 func (l *logBuffer) close(wait time.Duration) {
 	l.mu.Lock()
 	l.closed = true

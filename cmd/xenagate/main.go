@@ -35,8 +35,8 @@ const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }
 
-// command runs the program and returns its exit status: 0 after an orderly end, 1 after an error, 2
-// for wrong arguments.
+// The function command runs the program and returns its exit status: 0 after an orderly end, 1
+// after an error, 2 for wrong arguments.
 func command(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("xenagate", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -108,8 +108,8 @@ func usage(to io.Writer, flags *flag.FlagSet) {
 	flags.PrintDefaults()
 }
 
-// load returns the servers for a configuration. The error lists all mistakes. Together with an
-// error, load returns only the table of routes, and only if the table has no mistake.
+// The function load returns the servers for a configuration. The error lists all mistakes. Together
+// with an error, load returns only the table of routes, and only if the table has no mistake.
 func load(path string, output *logBuffer) (*servers, *config.Routes, error) {
 	cfg, err := config.Load(path)
 	if cfg == nil {

@@ -30,8 +30,8 @@ type passage struct {
 	reverse  httputil.ReverseProxy
 }
 
-// serve is the stage that runs after listenerHandler. serve calls the stages of the proxy in their
-// order. A stage that returns false has responded to the request, and serve stops.
+// The method serve is the stage that runs after listenerHandler. serve calls the stages of the
+// proxy in their order. A stage that returns false has responded to the request, and serve stops.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return
@@ -67,7 +67,7 @@ func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	return true
 }
 
-// trusts reports whether an address, which has a port, belongs to one of the networks.
+// The function trusts reports whether an address, which has a port, belongs to one of the networks.
 func trusts(networks []netip.Prefix, peer string) bool {
 	a, err := netip.ParseAddrPort(peer)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// readme returns the code block of README.md that begins with the text beginning.
+// The function readme returns the code block of README.md that begins with the text beginning.
 func readme(t *testing.T, beginning string) string {
 	t.Helper()
 	page, err := os.ReadFile("README.md")

@@ -82,8 +82,8 @@ func (g *gateway) noteEvent(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// outcome returns "allowed", "refused" or "failed". "refused" means that something in the client's
-// request is the cause, and "failed" means that the cause is not in the request.
+// The method outcome returns "allowed", "refused" or "failed". "refused" means that something in
+// the client's request is the cause, and "failed" means that the cause is not in the request.
 func (rec *record) outcome() string {
 	switch {
 	case rec.reason == "":
@@ -100,7 +100,7 @@ type recorder struct {
 	metrics *requestMetrics
 }
 
-// done writes and counts the record at the end of each request.
+// The method done writes and counts the record at the end of each request.
 func (r *recorder) done(rec *record) {
 	took := time.Since(rec.start)
 	r.metrics.observe(rec, took.Seconds())

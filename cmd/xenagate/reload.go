@@ -26,8 +26,8 @@ type reloader struct {
 	mu sync.Mutex // mu is locked while a table of routes is put in force
 }
 
-// reload opens the audit log again, reads the files with routes, keys and certificate again, and puts
-// their content in force. The gateway calls reload when it receives SIGHUP.
+// The method reload opens the audit log again, reads the files with routes, keys and certificate
+// again, and puts their content in force. The gateway calls reload when it receives SIGHUP.
 func (l *reloader) reload() {
 	l.audit.reopen()
 	l.reloadRoutes()
@@ -86,8 +86,8 @@ func (l *reloader) read() snapshot {
 	return snapshot{content: content}
 }
 
-// take puts the table of a snapshot in force. It reports whether the table is now in force. If the
-// table has a mistake, the earlier table stays in force. The caller holds l.mu.
+// The method take puts the table of a snapshot in force. It reports whether the table is now in
+// force. If the table has a mistake, the earlier table stays in force. The caller holds l.mu.
 func (l *reloader) take(from snapshot) (ok bool) {
 	var now *config.Routes
 	problem := from.err
@@ -131,8 +131,8 @@ func (l *reloader) watchRoutes(ctx context.Context) {
 	}
 }
 
-// look reads the file once. seen is the snapshot of the read before. refused is the latest snapshot
-// that could not be put in force: each refused snapshot is logged only once.
+// The method look reads the file once. seen is the snapshot of the read before. refused is the
+// latest snapshot that could not be put in force: each refused snapshot is logged only once.
 func (l *reloader) look(seen, refused snapshot) (nowSeen, nowRefused snapshot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -23,7 +23,8 @@ type reloading struct {
 	out  *sink
 }
 
-// watched runs a test with a gateway that looks at its file of routes at each interval.
+// The function watched runs a test with a gateway that looks at its file of routes at each
+// interval.
 func watched(t *testing.T, interval time.Duration, test func(r *reloading)) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "xenagate.yaml")
@@ -66,7 +67,7 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// pass lets the given duration pass.
+// The method pass lets the given duration pass.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()

@@ -61,10 +61,10 @@ func (b *requestBody) extend() {
 	}
 }
 
-// leave is called when the handler returns. The transport to the upstream may still be reading the
-// body. net/http would end this read, but net/http would also remove the read deadline. So leave
-// ends the read before net/http does. After that, net/http reads the rest of a short body and
-// discards it.
+// The method leave is called when the handler returns. The transport to the upstream may still be
+// reading the body. net/http would end this read, but net/http would also remove the read deadline.
+// So leave ends the read before net/http does. After that, net/http reads the rest of a short body
+// and discards it.
 func (b *requestBody) leave() {
 	b.mu.Lock()
 	b.left = true

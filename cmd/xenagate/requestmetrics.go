@@ -60,7 +60,7 @@ func (m *requestMetrics) register(r *prometheus.Registry) {
 	r.MustRegister(m.total, m.duration, m.byRoute)
 }
 
-// observe counts a request.
+// The method observe counts a request.
 func (m *requestMetrics) observe(rec *record, seconds float64) {
 	key := requestKey{rec.listener, knownMethod(rec.method), classOf(rec.status), rec.outcome(), rec.reason}
 	route := routeKey{route: rec.route, upstream: rec.upstream, code: key.code}
@@ -78,7 +78,7 @@ func (m *requestMetrics) observe(rec *record, seconds float64) {
 	byRoute.Inc()
 }
 
-// add creates the time series for a request.
+// The method add creates the time series for a request.
 func (m *requestMetrics) add(key requestKey, route routeKey) (requestSeries, prometheus.Counter) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -87,7 +87,8 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, buffered, err
 }
 
-// refuse responds with problem details (RFC 9457), in the form of xenaauth, and records the reason.
+// The method refuse responds with problem details (RFC 9457), in the form of xenaauth, and records
+// the reason.
 func (w *response) refuse(status int, reason, detail string) {
 	w.rec.reason = reason
 	w.problem(status, reason, detail)

@@ -43,8 +43,9 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// accepting returns the listener from which the server accepts connections. If net/http sets no
-// timeout for responses on this server, the connections of the listener set a timeout themselves.
+// The method accepting returns the listener from which the server accepts connections. If net/http
+// sets no timeout for responses on this server, the connections of the listener set a timeout
+// themselves.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -115,7 +116,7 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 // requests, and without ballast after about 400 requests.
 const ballast = 16 << 20
 
-// run serves until a signal ends it. A second signal ends it immediately.
+// The method run serves until a signal ends it. A second signal ends it immediately.
 func (s *servers) run(signals <-chan os.Signal) error {
 	untouched := make([]byte, ballast)
 	defer runtime.KeepAlive(untouched)
@@ -198,7 +199,7 @@ func (s *servers) open() (err error) {
 	return nil
 }
 
-// listen opens a TCP listener, or a Unix socket for "unix:path".
+// The function listen opens a TCP listener, or a Unix socket for "unix:path".
 func listen(name, address string) (net.Listener, error) {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
@@ -214,7 +215,7 @@ func listen(name, address string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve runs a server. If the server ends before a drain, the whole gateway ends.
+// The method serve runs a server. If the server ends before a drain, the whole gateway ends.
 func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.wg.Go(func() {
 		if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !s.gateway.activity.draining.Load() {

@@ -77,8 +77,8 @@ func (a answer) reason() string {
 	return p.Reason
 }
 
-// do sends a request with a token and with header fields, written as "Name: value". If the token is
-// "", the request has no token.
+// The function do sends a request with a token and with header fields, written as "Name: value". If
+// the token is "", the request has no token.
 func do(t testing.TB, method, url, token string, fields ...string) answer {
 	t.Helper()
 	r, err := http.NewRequest(method, url, nil)
@@ -121,7 +121,7 @@ func send(t testing.TB, r *http.Request) answer {
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// raw sends the bytes of request unchanged, and reads one response.
+// The function raw sends the bytes of request unchanged, and reads one response.
 func raw(t testing.TB, addr, request string) (answer, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
@@ -148,7 +148,7 @@ func newIssuer(t testing.TB) *xenaauthtest.Issuer {
 	return issuer
 }
 
-// common returns the configuration that most tests use.
+// The function common returns the configuration that most tests use.
 func common(issuer *xenaauthtest.Issuer, s *service) string {
 	return `listen: 127.0.0.1:0
 tokens: {issuer: "` + issuer.URL() + `", audiences: [testapi]}

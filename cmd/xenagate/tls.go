@@ -91,8 +91,8 @@ func (c *certificate) read() (*tls.Certificate, snapshot) {
 
 func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
 
-// reload reads the files and puts the certificate in use. If the files change during settle, a
-// program is still writing them, and watch puts the certificate in use later.
+// The method reload reads the files and puts the certificate in use. If the files change during
+// settle, a program is still writing them, and watch puts the certificate in use later.
 func (c *certificate) reload() {
 	_, before := c.read()
 	time.Sleep(settle)
@@ -107,7 +107,7 @@ func (c *certificate) reload() {
 	}
 }
 
-// watch puts the certificate in use whenever its files have changed, until ctx ends.
+// The method watch puts the certificate in use whenever its files have changed, until ctx ends.
 func (c *certificate) watch(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.RoutesInterval)
 	defer tick.Stop()
@@ -121,8 +121,8 @@ func (c *certificate) watch(ctx context.Context) {
 	}
 }
 
-// look reads the files once. It puts a certificate in use that two reads in a row have returned,
-// because a program may be writing the files. It logs each mistake only once.
+// The method look reads the files once. It puts a certificate in use that two reads in a row have
+// returned, because a program may be writing the files. It logs each mistake only once.
 func (c *certificate) look() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -138,8 +138,8 @@ func (c *certificate) look() {
 	}
 }
 
-// take puts a certificate in use. If the files have a mistake, the certificate before stays in use.
-// The caller holds c.mu.
+// The method take puts a certificate in use. If the files have a mistake, the certificate before
+// stays in use. The caller holds c.mu.
 func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)
 	if now == nil {

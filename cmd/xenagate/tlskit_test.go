@@ -61,7 +61,7 @@ func (a *authority) template(name string) *x509.Certificate {
 	return c
 }
 
-// issue returns a certificate for servers and clients, and both files of it.
+// The method issue returns a certificate for servers and clients, and both files of it.
 func (a *authority) issue(name string) (pair *tls.Certificate, cert, key string) {
 	a.t.Helper()
 	own := newECKey(a.t)
@@ -85,13 +85,13 @@ func inPEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// files returns the files of a server with a certificate for name.
+// The method files returns the files of a server with a certificate for name.
 func (a *authority) files(name string) map[string]string {
 	_, cert, key := a.issue(name)
 	return map[string]string{"server.crt": cert, "server.key": key}
 }
 
-// client returns a client that trusts the authority.
+// The method client returns a client that trusts the authority.
 func (a *authority) client() *http.Transport {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.root)
@@ -128,12 +128,13 @@ func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// with returns a client with a certificate that trusts the authority. Its tokens are not set.
+// The method with returns a client with a certificate that trusts the authority. Its tokens are not
+// set.
 func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
 	c := xenaauthtest.NewMTLSClient(certificate)
 	c.Transport = a.client()
 	return c
 }
 
-// secure returns the URL of a path on a listener with TLS.
+// The method secure returns the URL of a path on a listener with TLS.
 func (p *process) secure(path string) string { return "https://" + p.addr("proxy") + path }

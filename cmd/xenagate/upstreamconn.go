@@ -87,8 +87,8 @@ type slowRequests struct {
 	looked atomic.Int64
 }
 
-// begin counts a request that begins. The caller must subtract 1 from the returned counter when the
-// response has arrived.
+// The method begin counts a request that begins. The caller must subtract 1 from the returned
+// counter when the response has arrived.
 func (s *slowRequests) begin(now time.Time) *atomic.Int64 {
 	g := &s.groups[s.current.Load()%int64(len(s.groups))]
 	g.waiting.Add(1)

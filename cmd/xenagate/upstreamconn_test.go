@@ -50,7 +50,7 @@ func newBalancer(t testing.TB, to string) *balancer {
 	return b
 }
 
-// fail makes all open connections dead.
+// The method fail makes all open connections dead.
 func (b *balancer) fail() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -58,8 +58,8 @@ func (b *balancer) fail() {
 	b.failed = make(chan struct{})
 }
 
-// pass forwards bytes in both directions between a client and the service, until the connection
-// fails or the test ends.
+// The method pass forwards bytes in both directions between a client and the service, until the
+// connection fails or the test ends.
 func (b *balancer) pass(ctx context.Context, client net.Conn) {
 	b.mu.Lock()
 	failed := b.failed

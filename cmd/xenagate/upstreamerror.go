@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// failed responds to a request if its upstream sent no response. The error can contain addresses,
-// so the client and the log get only the kind of the error. failed is the ErrorHandler of the
-// ReverseProxy, which calls failed with the response writer that it got from forward.
+// The method failed responds to a request if its upstream sent no response. The error can contain
+// addresses, so the client and the log get only the kind of the error. failed is the ErrorHandler
+// of the ReverseProxy, which calls failed with the response writer that it got from forward.
 func (f *forwarder) failed(rw http.ResponseWriter, r *http.Request, err error) {
 	w, ok := rw.(*response)
 	if !ok {

@@ -71,8 +71,8 @@ func (w *wire) Accept() (net.Conn, error) {
 func (w *wire) Close() error   { close(w.closed); return nil }
 func (w *wire) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
-// die makes all open connections die. If mute is set, connections that are opened later are dead
-// too.
+// The method die makes all open connections die. If mute is set, connections that are opened later
+// are dead too.
 func (w *wire) die(mute bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -205,15 +205,15 @@ func onWire(t *testing.T, http2 bool, serve func(http.Handler) http.Handler, f f
 	})
 }
 
-// config returns a configuration whose client connects through the wire.
+// The method config returns a configuration whose client connects through the wire.
 func (w *wired) config() xenaauth.Config {
 	cfg := w.issuer.HybridConfig()
 	cfg.HTTPClient = &http.Client{Transport: w.transport}
 	return cfg
 }
 
-// fill makes n calls at the same time, and afterwards leaves the connections of these calls idle.
-// With HTTP/1.1 each call opens its own connection.
+// The method fill makes n calls at the same time, and afterwards leaves the connections of these
+// calls idle. With HTTP/1.1 each call opens its own connection.
 func (w *wired) fill(t *testing.T, n int) {
 	t.Helper()
 	w.issuer.Slow(100 * time.Millisecond)
@@ -229,7 +229,8 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// until validates a token repeatedly until the token is accepted, and returns the time that passed.
+// The method until validates a token repeatedly until the token is accepted, and returns the time
+// that passed.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()
 	for {

@@ -17,8 +17,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// strangers starts 1100 clients that send tokens with unknown kids, one after the other. The
-// clients stop when leave is called. Each response must be 401, or 503 with Retry-After.
+// The function strangers starts 1100 clients that send tokens with unknown kids, one after the
+// other. The clients stop when leave is called. Each response must be 401, or 503 with Retry-After.
 func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subject string) (leave func()) {
 	t.Helper()
 	parts := strings.Split(issuer.JWT(xenaauthtest.Token{Subject: subject}), ".")

@@ -20,9 +20,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// configured returns a transport like the ones that http2.ConfigureTransport of golang.org/x/net
-// sets up: the transport passes HTTP/2 connections to a separate HTTP/2 client. In this test the
-// HTTP/2 client always fails.
+// The function configured returns a transport like the ones that http2.ConfigureTransport of
+// golang.org/x/net sets up: the transport passes HTTP/2 connections to a separate HTTP/2 client. In
+// this test the HTTP/2 client always fails.
 func configured() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{NextProtos: []string{"h2", "http/1.1"}},

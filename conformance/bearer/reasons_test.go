@@ -57,8 +57,8 @@ type refusal struct {
 	edit   func(*http.Request)
 }
 
-// refusals returns a request for each reason. If the reason needs an outage, the request uses the
-// issuer named down, which does not respond.
+// The function refusals returns a request for each reason. If the reason needs an outage, the
+// request uses the issuer named down, which does not respond.
 func refusals(t *testing.T, issuer, down *xenaauthtest.Issuer) map[xenaauth.Reason]refusal {
 	t.Helper()
 	good := issuer.JWT(xenaauthtest.Token{})
@@ -263,7 +263,7 @@ func TestReasons_NothingLeaks(t *testing.T) {
 	})
 }
 
-// chain returns every text that an error or one of its wrapped errors can print.
+// The function chain returns every text that an error or one of its wrapped errors can print.
 func chain(err error) (texts []string) {
 	for ; err != nil; err = errors.Unwrap(err) {
 		texts = append(texts, err.Error(), fmt.Sprintf("%+v", err), fmt.Sprintf("%#v", err))

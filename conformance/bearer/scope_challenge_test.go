@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/conformance/harness"
 )
 
-// asked checks a user with the given scopes against a route, and returns the scopes that the
-// refusal names.
+// The function asked checks a user with the given scopes against a route, and returns the scopes
+// that the refusal names.
 func asked(t *testing.T, scopes string, rs ...xenaauth.Requirement) (told []string, allowed bool) {
 	t.Helper()
 	r := httptest.NewRequest("GET", "/", nil)

@@ -66,7 +66,7 @@ func (w selfish) Validate(ctx context.Context, token string) (*xenaauth.User, er
 }
 func (w selfish) Unwrap() xenaauth.TokenValidator { return w }
 
-// wrappers returns v and wrappers around v. Each wrapper must behave like v.
+// The function wrappers returns v and wrappers around v. Each wrapper must behave like v.
 func wrappers(v *xenaauth.Validator) map[string]xenaauth.TokenValidator {
 	return map[string]xenaauth.TokenValidator{
 		"bare": v, "unwrapping": unwrapping{v}, "two wrappers": unwrapping{unwrapping{v}}, "embedding": embedding{v},

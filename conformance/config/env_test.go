@@ -87,7 +87,7 @@ var notFromEnv = map[string]string{
 	"Introspection.Cache": "an interface",
 }
 
-// flat returns the exported fields of a Config and of its Introspection, by name.
+// The function flat returns the exported fields of a Config and of its Introspection, by name.
 func flat(c xenaauth.Config) map[string]any {
 	fields := make(map[string]any)
 	add := func(prefix string, v reflect.Value) {

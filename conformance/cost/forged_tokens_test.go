@@ -22,7 +22,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// filled returns a JSON text of nearly max bytes: begin, as many parts as fit, and end.
+// The function filled returns a JSON text of nearly max bytes: begin, as many parts as fit, and
+// end.
 func filled(max int, begin string, part func(i int) string, end string) string {
 	var b strings.Builder
 	b.WriteString(begin)
@@ -32,7 +33,7 @@ func filled(max int, begin string, part func(i int) string, end string) string {
 	return b.String() + end
 }
 
-// always returns a function that returns the same part at each call.
+// The function always returns a function that returns the same part at each call.
 func always(part string) func(int) string { return func(int) string { return part } }
 
 // membersNamed returns a function that returns members whose names are made with format.
@@ -40,8 +41,8 @@ func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }
 
-// costly returns JSON objects of at most max bytes that are expensive to parse. The map key of each
-// object says why the object is expensive to parse.
+// The function costly returns JSON objects of at most max bytes that are expensive to parse. The
+// map key of each object says why the object is expensive to parse.
 func costly(max int) map[string]string {
 	const begin = `{"iss":"https://other.example"`
 	thirteen := `,{"":0,"a":0,"b":0,"c":0,"d":0,"e":0,"f":0,"g":0,"h":0,"i":0,"j":0,"k":0,"l":0}`
@@ -71,7 +72,8 @@ func costly(max int) map[string]string {
 	return texts
 }
 
-// forged returns tokens of nearly 16 KiB that are refused before their signature is verified.
+// The function forged returns tokens of nearly 16 KiB that are refused before their signature is
+// verified.
 func forged(keyID string) map[string]string {
 	tokens := make(map[string]string)
 	header := harness.Base64(`{"alg":"RS256","kid":"` + keyID + `","typ":"at+jwt"}`)
@@ -88,8 +90,8 @@ func forged(keyID string) map[string]string {
 	return tokens
 }
 
-// allocated calls f n times and returns the smallest amount that a call allocates. The garbage
-// collector is off, because a collection would empty the pools.
+// The function allocated calls f n times and returns the smallest amount that a call allocates. The
+// garbage collector is off, because a collection would empty the pools.
 func allocated(n int, f func()) (bytes, objects uint64) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	bytes, objects = 1<<62, 1<<62

@@ -27,7 +27,8 @@ type reader struct {
 	objects, bytes, each uint64
 }
 
-// readers returns all functions of the library that read text before the client is known.
+// The function readers returns all functions of the library that read text before the client is
+// known.
 func readers(t testing.TB) []reader {
 	issuer, handler := guardedByScope(t)
 	v, err := xenaauth.NewValidator(issuer.Config())
@@ -87,7 +88,7 @@ func readers(t testing.TB) []reader {
 	}
 }
 
-// bounded requires that reading a text allocates no more than the bounds of the reader.
+// The method bounded requires that reading a text allocates no more than the bounds of the reader.
 func (p reader) bounded(t testing.TB, text string) {
 	t.Helper()
 	text = text[:min(len(text), p.max)]
@@ -101,8 +102,8 @@ func (p reader) bounded(t testing.TB, text string) {
 	require.LessOrEqual(t, bytes, p.bytes+p.each*uint64(len(text)), "%s: bytes for %d bytes: %.80q", p.name, len(text), text)
 }
 
-// hostile returns texts that are expensive to read: JSON of all kinds, header fields, forms and
-// paths.
+// The function hostile returns texts that are expensive to read: JSON of all kinds, header fields,
+// forms and paths.
 func hostile(max int) []string {
 	var all []string
 	for _, text := range costly(min(max, 11_800)) {

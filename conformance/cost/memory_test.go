@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// heap returns the number of bytes of the heap that are in use.
+// The function heap returns the number of bytes of the heap that are in use.
 func heap() int {
 	runtime.GC()
 	runtime.GC()

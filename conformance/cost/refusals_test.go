@@ -43,7 +43,8 @@ func required(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return m.Require(rs...)(http.HandlerFunc(harness.Hello))
 }
 
-// checked calls Check with the requirements of the route for each request, as adapters may do.
+// The function checked calls Check with the requirements of the route for each request, as adapters
+// may do.
 func checked(m *xenaauth.Middleware, rs []xenaauth.Requirement) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := m.Check(r, rs...)

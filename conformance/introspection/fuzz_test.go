@@ -26,7 +26,7 @@ var reasonsOfResponses = []xenaauth.Reason{
 	xenaauth.ReasonConfirmation,
 }
 
-// introspected returns the introspection response for a good token.
+// The function introspected returns the introspection response for a good token.
 func introspected(issuer *xenaauthtest.Issuer) map[string]any {
 	return harness.With(issuer.Claims(xenaauthtest.Token{}), map[string]any{"active": true, "scope": "testapi"})
 }
@@ -167,9 +167,9 @@ func FuzzSharedCache(f *testing.F) {
 	})
 }
 
-// acceptable fails the test unless claims satisfy the rules for accepted tokens. It reads JSON with
-// encoding/json and shares no code with the library. In an introspection response, iss, aud and exp
-// are optional.
+// The function acceptable fails the test unless claims satisfy the rules for accepted tokens. It
+// reads JSON with encoding/json and shares no code with the library. In an introspection response,
+// iss, aud and exp are optional.
 func acceptable(t testing.TB, text, issuer, audience string, response bool) {
 	t.Helper()
 	var c struct {

@@ -79,7 +79,8 @@ func (s *memoryStore) Set(ctx context.Context, key [32]byte, value []byte, ttl t
 	return nil
 }
 
-// fault returns the error with which the test configured the store. The caller holds the lock s.mu.
+// The method fault returns the error with which the test configured the store. The caller holds the
+// lock s.mu.
 func (s *memoryStore) fault(ctx context.Context) error {
 	if s.panics {
 		s.mu.Unlock()
@@ -94,15 +95,15 @@ func (s *memoryStore) fault(ctx context.Context) error {
 	return s.err
 }
 
-// counts returns the number of calls of Get, the number of calls of Set, the number of values, and
-// the number of keys whose tokens are being introspected.
+// The method counts returns the number of calls of Get, the number of calls of Set, the number of
+// values, and the number of keys whose tokens are being introspected.
 func (s *memoryStore) counts() (gets, sets, values, asking int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.gets, s.sets, len(s.values), len(s.asking)
 }
 
-// change applies f to each stored value.
+// The method change applies f to each stored value.
 func (s *memoryStore) change(f func([]byte) []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +112,8 @@ func (s *memoryStore) change(f func([]byte) []byte) {
 	}
 }
 
-// stored waits until there are n values and returns them. The library calls Set after the response
-// to the client.
+// The method stored waits until there are n values and returns them. The library calls Set after
+// the response to the client.
 func (s *memoryStore) stored(t testing.TB, n int) (all []storedValue) {
 	t.Helper()
 	for range 1000 {

@@ -35,7 +35,8 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// between returns a document in which the text between two markers is replaced by table.
+// The function between returns a document in which the text between two markers is replaced by
+// table.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
@@ -72,7 +73,8 @@ func productTable(t *testing.T) string {
 	return b.String()
 }
 
-// defaults returns the results of the product's access tokens with the default configuration.
+// The method defaults returns the results of the product's access tokens with the default
+// configuration.
 func (p product) defaults() string {
 	var results []string
 	for _, token := range p.Tokens {
@@ -87,7 +89,8 @@ func (p product) defaults() string {
 	return strings.Join(results, ", ")
 }
 
-// settings returns Go source that sets the fields that the environment variables of p set.
+// The method settings returns Go source that sets the fields that the environment variables of p
+// set.
 func (p product) settings(t *testing.T, issuer *xenaauthtest.Issuer) []string {
 	t.Helper()
 	harness.ClearEnv(t)

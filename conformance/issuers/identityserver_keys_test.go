@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// decoded returns the decoded bytes of a segment of a token.
+// The function decoded returns the decoded bytes of a segment of a token.
 func decoded(t *testing.T, token string, segment int) []byte {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(strings.Split(token, ".")[segment])

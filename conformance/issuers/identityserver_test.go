@@ -46,7 +46,7 @@ type vector struct {
 	mint    func(xenaauthtest.Token) string
 }
 
-// recent reports whether this version puts iat, jti and sid into access tokens.
+// The method recent reports whether this version puts iat, jti and sid into access tokens.
 func (v vector) recent() bool {
 	return v.version == xenaauthtest.IdentityServer4 || v.version == xenaauthtest.Duende
 }

@@ -49,7 +49,8 @@ type productToken struct {
 
 const accepted = "accepted"
 
-// products reads the recorded tokens of each product, in the order of the table in docs/issuers.md.
+// The function products reads the recorded tokens of each product, in the order of the table in
+// docs/issuers.md.
 func products(t *testing.T) []product {
 	t.Helper()
 	files, err := filepath.Glob("../../xenaauthtest/testdata/issuers/*.json")
@@ -67,7 +68,7 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// at returns claims in which values like "@+60" are replaced by times.
+// The function at returns claims in which values like "@+60" are replaced by times.
 func at(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -81,8 +82,8 @@ func at(now time.Time, claims map[string]any) map[string]any {
 	return claims
 }
 
-// config returns the default configuration for a product. If settings is true, it returns the
-// configuration of the product's row in the table.
+// The method config returns the default configuration for a product. If settings is true, it
+// returns the configuration of the product's row in the table.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -112,8 +113,8 @@ func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool
 	return cfg
 }
 
-// result sends a token to a route that requires the scope testapi. It returns "accepted" or the
-// reason of the refusal.
+// The method result sends a token to a route that requires the scope testapi. It returns "accepted"
+// or the reason of the refusal.
 func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, token productToken) string {
 	t.Helper()
 	issuer.Heal()

@@ -41,7 +41,7 @@ func (s *signed) header() map[string]any {
 
 func (s *signed) claims() map[string]any { return s.issuer.Claims(xenaauthtest.Token{}) }
 
-// token signs the texts of a header and a payload exactly as they are.
+// The method token signs the texts of a header and a payload exactly as they are.
 func (s *signed) token(t *testing.T, header, payload string) string {
 	t.Helper()
 	return s.signer.Token(t, "ES256", harness.Base64(header), harness.Base64(payload))

@@ -40,8 +40,8 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// connect lets a client use a server. The client keeps TLS sessions and no connections, so its
-// second request resumes the session of the first.
+// The function connect lets a client use a server. The client keeps TLS sessions and no
+// connections, so its second request resumes the session of the first.
 func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)

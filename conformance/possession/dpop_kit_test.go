@@ -44,8 +44,8 @@ func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI 
 	return a
 }
 
-// get sends GET ordersURL with the client. fields are pairs of a name and a value; a field of this
-// list is sent as it is.
+// The method get sends GET ordersURL with the client. fields are pairs of a name and a value; a
+// field of this list is sent as it is.
 func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)

@@ -78,13 +78,13 @@ func middleware(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaauth.M
 	return xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs, Logger: slog.New(slog.DiscardHandler)})
 }
 
-// token returns a JWT with the claim cnf.
+// The method token returns a JWT with the claim cnf.
 func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// request returns a request with an Authorization field and other header fields. fields are pairs
-// of a name and a value.
+// The function request returns a request with an Authorization field and other header fields.
+// fields are pairs of a name and a value.
 func request(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)
@@ -100,7 +100,7 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// guarded returns a handler that requires a user.
+// The method guarded returns a handler that requires a user.
 func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
 
 // cache is a TokenValidator that stores the user of each token and returns it when the token comes

@@ -27,8 +27,8 @@ func (p panickingProof) Respond(http.Header, *http.Request, error) {
 	panic("a secret of the proof")
 }
 
-// recovering is a middleware that recovers from panics and writes no response, so net/http sends
-// 200.
+// The function recovering is a middleware that recovers from panics and writes no response, so
+// net/http sends 200.
 func recovering(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() { _ = recover() }()

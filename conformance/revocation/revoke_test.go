@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// merged returns a copy of m with changes applied. If a value in changes is nil, the copy contains
-// nil, and xenaauthtest makes a token without this claim.
+// The function merged returns a copy of m with changes applied. If a value in changes is nil, the
+// copy contains nil, and xenaauthtest makes a token without this claim.
 func merged(m, changes map[string]any) map[string]any {
 	m = maps.Clone(m)
 	maps.Copy(m, changes)

@@ -26,7 +26,7 @@ func start(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
 	return issuer, handler
 }
 
-// scopeless returns a valid token without scopes.
+// The function scopeless returns a valid token without scopes.
 func scopeless(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }

@@ -27,7 +27,7 @@ func start(t *testing.T) (*xenaauthtest.Issuer, *gin.Engine) {
 	return issuer, handler
 }
 
-// scopeless returns a valid token without scopes.
+// The function scopeless returns a valid token without scopes.
 func scopeless(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(xenaauthtest.Token{Scopes: []string{}})
 }

@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// run starts the server, and stops the server when ctx ends.
+// The function run starts the server, and stops the server when ctx ends.
 func run(ctx context.Context, out io.Writer) error {
 	cfg, err := xenaauth.ConfigFromEnv()
 	if err != nil {

@@ -26,8 +26,8 @@ type demo struct {
 	out  io.Writer
 }
 
-// run makes the tour. After the tour, run returns if once is true. Otherwise run serves the API
-// until ctx ends.
+// The method run makes the tour. After the tour, run returns if once is true. Otherwise run serves
+// the API until ctx ends.
 func (d demo) run(ctx context.Context) error {
 	issuer := xenaauthtest.StartIssuer(nil)
 	defer issuer.Close()

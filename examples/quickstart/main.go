@@ -84,7 +84,7 @@ Environment variables:
 The last three are only used with XENA_ISSUER. xenaauth.ConfigFromEnv lists further variables.
 `
 
-// status prints err and returns the exit status of the process.
+// The function status prints err and returns the exit status of the process.
 func status(stderr io.Writer, err error) int {
 	if err == nil {
 		return exitOK

@@ -51,7 +51,7 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// await waits until the output matches pattern. It returns the first group of the match.
+// The method await waits until the output matches pattern. It returns the first group of the match.
 func (o *output) await(t *testing.T, pattern string) string {
 	t.Helper()
 	timeout := time.After(time.Minute)
@@ -88,13 +88,13 @@ func start(t *testing.T, args ...string) *program {
 	return p
 }
 
-// stop interrupts the program and returns its exit status.
+// The method stop interrupts the program and returns its exit status.
 func (p *program) stop() int {
 	p.interrupt()
 	return <-p.status
 }
 
-// get sends a GET request, with a bearer token if token is not empty.
+// The function get sends a GET request, with a bearer token if token is not empty.
 func get(t *testing.T, url, token string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// plan returns the requests of the tour, in the order in which they are sent, and the expected
-// responses. The requests contain tokens of issuer.
+// The function plan returns the requests of the tour, in the order in which they are sent, and the
+// expected responses. The requests contain tokens of issuer.
 func plan(issuer *xenaauthtest.Issuer) []place {
 	const (
 		testapi = xenaauth.ScopeTestAPI
@@ -112,10 +112,11 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	}
 }
 
-// bearer returns the Authorization field for a token.
+// The function bearer returns the Authorization field for a token.
 func bearer(token string) []string { return []string{"Bearer " + token} }
 
-// forged returns a JWT whose signature is wrong: the first character of the signature was changed.
+// The function forged returns a JWT whose signature is wrong: the first character of the signature
+// was changed.
 func forged(jwt string) string {
 	at := strings.LastIndexByte(jwt, '.') + 1
 	other := "A"
@@ -125,7 +126,7 @@ func forged(jwt string) string {
 	return jwt[:at] + other + jwt[at+1:]
 }
 
-// unsigned returns a JWT with the algorithm "none".
+// The function unsigned returns a JWT with the algorithm "none".
 func unsigned(issuer *xenaauthtest.Issuer) string {
 	jwt := issuer.JWT(xenaauthtest.Token{Subject: demoUser, Header: map[string]any{"alg": "none"}})
 	return jwt[:strings.LastIndexByte(jwt, '.')+1]

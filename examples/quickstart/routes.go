@@ -19,7 +19,7 @@ type route struct {
 	needs   xenaauth.Requirement
 }
 
-// protected lists the routes that require an access token.
+// The function protected lists the routes that require an access token.
 func protected(companies memberships) []route {
 	return []route{
 		{"GET /Api/User/XenaUserMembership", xenaauth.AnyUser()},
@@ -44,8 +44,8 @@ func newHandler(v *xenaauth.Validator, auth *xenaauth.Middleware, companies memb
 	return mux
 }
 
-// whoami is the handler of all guarded routes. A real service has other handlers. whoami runs only
-// if the user meets the requirement of the route.
+// The function whoami is the handler of all guarded routes. A real service has other handlers.
+// whoami runs only if the user meets the requirement of the route.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json")
@@ -65,8 +65,8 @@ type reply struct {
 // database.
 type memberships map[string][]string
 
-// allow is the policy of routes that have a company in their path. The policy lets only members of
-// the company pass.
+// The method allow is the policy of routes that have a company in their path. The policy lets only
+// members of the company pass.
 func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	if !slices.Contains(m[user.Subject()], r.PathValue("fiscalId")) {
 		return errors.New("the user is not in this company")
@@ -74,10 +74,10 @@ func (m memberships) allow(r *http.Request, user *xenaauth.User) error {
 	return nil
 }
 
-// healthz responds with 200 while the process runs, also if the issuer is down.
+// The function healthz responds with 200 while the process runs, also if the issuer is down.
 func healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") }
 
-// readyz responds with 200 if access tokens can be checked.
+// The function readyz responds with 200 if access tokens can be checked.
 func readyz(v *xenaauth.Validator) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)

@@ -53,7 +53,7 @@ func (a answer) String() string {
 // errUnexpected is the error if a response of the tour was not as expected.
 var errUnexpected = errors.New("answers are not as expected")
 
-// verdict returns nil if every response was as expected.
+// The function verdict returns nil if every response was as expected.
 func verdict(rows []row) error {
 	if n := unexpected(rows); n > 0 {
 		return fmt.Errorf("%d %w", n, errUnexpected)

@@ -33,18 +33,18 @@ type step struct {
 	client        *xenaauthtest.Client // adds a token and its proof to the request, unless client is nil
 }
 
-// call returns a step without a function before its request.
+// The function call returns a step without a function before its request.
 func call(label string, authorization []string, want answer) step {
 	return step{label: label, authorization: authorization, want: want}
 }
 
-// after returns s with f as the function that runs before the request.
+// The method after returns s with f as the function that runs before the request.
 func (s step) after(event func()) step {
 	s.before = event
 	return s
 }
 
-// by returns s with client as the client that sends the request.
+// The method by returns s with client as the client that sends the request.
 func (s step) by(client *xenaauthtest.Client) step {
 	s.client = client
 	return s
@@ -65,10 +65,10 @@ type row struct {
 	got   answer
 }
 
-// expected reports whether the response was as expected.
+// The method expected reports whether the response was as expected.
 func (r row) expected() bool { return r.got == r.step.want }
 
-// tour sends the requests of all places to the API at base.
+// The function tour sends the requests of all places to the API at base.
 func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	transport := new(http.Transport)
 	defer transport.CloseIdleConnections()
@@ -93,7 +93,7 @@ func tour(ctx context.Context, base string, places []place) ([]row, error) {
 	return rows, nil
 }
 
-// ask sends the request of one step.
+// The function ask sends the request of one step.
 func ask(ctx context.Context, client *http.Client, url string, authorization []string) (a answer, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -126,8 +126,8 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	return a, nil
 }
 
-// abridged returns the first challenge with an error, or the first challenge if none has an error. It
-// leaves out some parameters, so that the table is not too wide.
+// The function abridged returns the first challenge with an error, or the first challenge if none
+// has an error. It leaves out some parameters, so that the table is not too wide.
 func abridged(challenges []string) string {
 	if len(challenges) == 0 {
 		return ""

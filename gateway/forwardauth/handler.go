@@ -54,9 +54,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// check decides whether the original request that a subrequest describes is allowed. check writes
-// the identity fields into fields. If check can't read the description, it returns the subrequest
-// as original, because deny needs a request.
+// The method check decides whether the original request that a subrequest describes is allowed.
+// check writes the identity fields into fields. If check can't read the description, it returns the
+// subrequest as original, because deny needs a request.
 func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
@@ -78,7 +78,7 @@ var errPanicked = &xenaauth.Error{
 	Reason: xenaauth.ReasonUnavailable, Err: errors.New("the check of the request panicked"),
 }
 
-// deny writes a refusal in the form that the proxy of this dialect understands.
+// The method deny writes a refusal in the form that the proxy of this dialect understands.
 func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 	h.Middleware.Deny(&refusal{ResponseWriter: w, only401: h.Dialect == Nginx}, r, err)
 }

@@ -78,8 +78,8 @@ func (s *site) token(scopes ...string) string {
 		Claims: map[string]any{"sid": "0F3C"}})
 }
 
-// names returns the names of the fields in which the dialect sends the method, the host and the URI
-// of the original request.
+// The function names returns the names of the fields in which the dialect sends the method, the
+// host and the URI of the original request.
 func names(d forwardauth.Dialect) [3]string {
 	switch d {
 	case forwardauth.Nginx, forwardauth.HAProxy:
@@ -89,7 +89,7 @@ func names(d forwardauth.Dialect) [3]string {
 	}
 }
 
-// subrequest returns the subrequest that a proxy sends for an original request.
+// The method subrequest returns the subrequest that a proxy sends for an original request.
 func (s *site) subrequest(method, host, uri string, header http.Header) *http.Request {
 	r := httptest.NewRequest("GET", "http://gateway.internal/verify", nil)
 	if s.dialect == forwardauth.Envoy {
@@ -114,7 +114,8 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// status returns the status that the handler sends in this dialect in place of the given status.
+// The method status returns the status that the handler sends in this dialect in place of the given
+// status.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401

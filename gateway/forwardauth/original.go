@@ -94,8 +94,8 @@ func (h *handler) originalRequest(r *http.Request) (*http.Request, error) {
 	return original.WithContext(r.Context()), nil
 }
 
-// check returns an error if the description of the original request is malformed, or if a field in
-// h contradicts it.
+// The method check returns an error if the description of the original request is malformed, or if
+// a field in h contradicts it.
 func (o origin) check(h http.Header) error {
 	if err := target.CheckMethod(o.method); err != nil {
 		return err
@@ -131,8 +131,8 @@ func (o origin) check(h http.Header) error {
 	return nil
 }
 
-// contradicts reports whether a field is present, and is repeated or has a value that differs from
-// value.
+// The function contradicts reports whether a field is present, and is repeated or has a value that
+// differs from value.
 func contradicts(field []string, value string, same func(a, b string) bool) bool {
 	return field != nil && (len(field) != 1 || !same(field[0], value))
 }

@@ -54,7 +54,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// verifier returns the Validator of a service, which gets the key set of id.
+// The function verifier returns the Validator of a service, which gets the key set of id.
 func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := xenaauth.Config{

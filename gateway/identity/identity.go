@@ -231,7 +231,8 @@ func (i *Identity) values(values []string, u *xenaauth.User) error {
 	return nil
 }
 
-// size returns the length of all fields in a request. If values is nil, all values are empty.
+// The method size returns the length of all fields in a request. If values is nil, all values are
+// empty.
 func (i *Identity) size(values []string) (n int) {
 	for _, f := range i.fields {
 		n += len(f.name) + len(": \r\n")

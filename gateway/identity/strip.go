@@ -53,8 +53,8 @@ func (i *Identity) stripOptions(h http.Header, name string, values []string) {
 	}
 }
 
-// fold appends the folded name to b. If name is longer than every identity field, fold appends
-// nothing.
+// The function fold appends the folded name to b. If name is longer than every identity field, fold
+// appends nothing.
 func fold(b []byte, name string) []byte {
 	name = strings.Trim(name, " \t")
 	if len(name) > maxName {

@@ -10,8 +10,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// encode returns s in printable ASCII, percent-encoded, so that no value can end, split or shorten
-// a header field. encode also replaces "%", so that a reader can decode the result.
+// The function encode returns s in printable ASCII, percent-encoded, so that no value can end,
+// split or shorten a header field. encode also replaces "%", so that a reader can decode the
+// result.
 func encode(s string) string {
 	extra := 0
 	for k := range len(s) {
@@ -79,7 +80,7 @@ func claimValue(u *xenaauth.User, name string) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// scalar returns a string, a number or a boolean as text. null becomes the empty text.
+// The function scalar returns a string, a number or a boolean as text. null becomes the empty text.
 func scalar(name string, raw json.RawMessage) (string, error) {
 	switch raw[0] {
 	case '"':

@@ -75,9 +75,9 @@ func (a Access) String() string {
 	return "no access"
 }
 
-// key returns a text that is the same for two rules only if both allow the same requests. Two
-// policies may have the same name but differ, so the key of a rule with a policy contains the
-// number of the rule.
+// The method key returns a text that is the same for two rules only if both allow the same
+// requests. Two policies may have the same name but differ, so the key of a rule with a policy
+// contains the number of the rule.
 func (a Access) key(number int) string {
 	isPolicy := func(name string) bool { return name != xenaauth.BoundToken().Policies()[0] }
 	if a.kind == require && slices.ContainsFunc(a.requirement.Policies(), isPolicy) {
@@ -113,7 +113,7 @@ func asksForAtLeast(a, b Access) bool {
 	return true
 }
 
-// contains reports whether set contains every element of part.
+// The function contains reports whether set contains every element of part.
 func contains(set, part []string) bool {
 	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
 }

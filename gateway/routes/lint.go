@@ -112,9 +112,9 @@ func isProbe(r, wider *route) bool {
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// next returns the rule that would decide about all requests to the path of r if the table had no
-// rule r. If several rules would decide about parts of these requests, next returns nil. method is
-// the method of r, or "" for all methods that no rule names.
+// The method next returns the rule that would decide about all requests to the path of r if the
+// table had no rule r. If several rules would decide about parts of these requests, next returns
+// nil. method is the method of r, or "" for all methods that no rule names.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -129,8 +129,8 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// before reports whether a ServeMux prefers the pattern p to the pattern q for a request that
-// matches both. It compares first the hosts, then the methods, then the paths.
+// The function before reports whether a ServeMux prefers the pattern p to the pattern q for a
+// request that matches both. It compares first the hosts, then the methods, then the paths.
 func before(p, q pattern) bool {
 	if p.host != q.host {
 		return q.host == ""
@@ -141,9 +141,9 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// decides reports whether the rule other would decide about all requests of r if the table had no
-// rule r. If r names a host and other names no host, some further rules without a host may decide
-// about a part of these requests.
+// The method decides reports whether the rule other would decide about all requests of r if the
+// table had no rule r. If r names a host and other names no host, some further rules without a host
+// may decide about a part of these requests.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -154,11 +154,11 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// shadows reports whether more specific rules with the host and method of r cover path. A multi
-// segment at the end of path stands for any number of segments. If path has one and no single rule
-// covers path, shadows checks three parts of path: the path that ends in the slash, the paths with
-// one more segment, and the paths with two or more further segments. The recursion ends, because a
-// rule covers either all or none of the paths that are longer than the longest pattern.
+// The method shadows reports whether more specific rules with the host and method of r cover path.
+// A multi segment at the end of path stands for any number of segments. If path has one and no
+// single rule covers path, shadows checks three parts of path: the path that ends in the slash, the
+// paths with one more segment, and the paths with two or more further segments. The recursion ends,
+// because a rule covers either all or none of the paths that are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

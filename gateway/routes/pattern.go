@@ -124,10 +124,10 @@ func (p pattern) String() string {
 	return b.String()
 }
 
-// multi reports whether the pattern matches paths of any length.
+// The method multi reports whether the pattern matches paths of any length.
 func (p pattern) multi() bool { return p.path[len(p.path)-1].multi }
 
-// slashed reports whether the pattern matches paths that end in a slash.
+// The method slashed reports whether the pattern matches paths that end in a slash.
 func (p pattern) slashed() bool {
 	last := p.path[len(p.path)-1]
 	return len(p.path) > 1 && (last.multi || last.literal == "/")
@@ -136,8 +136,8 @@ func (p pattern) slashed() bool {
 // isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// bare returns the path of the pattern without its last segment if the path ends in a slash, and
-// the whole path otherwise.
+// The method bare returns the path of the pattern without its last segment if the path ends in a
+// slash, and the whole path otherwise.
 func (p pattern) bare() []segment {
 	if p.slashed() {
 		return p.path[:len(p.path)-1]
@@ -145,20 +145,20 @@ func (p pattern) bare() []segment {
 	return p.path
 }
 
-// covers reports whether p matches every request that q matches.
+// The method covers reports whether p matches every request that q matches.
 func (p pattern) covers(q pattern) bool {
 	return (p.host == "" || p.host == q.host) &&
 		methodCovers(p.method, q.method) && pathCovers(p.path, q.path)
 }
 
-// conflicts reports whether some requests match both patterns and neither of the patterns is more
-// specific. A ServeMux refuses two patterns for which this is true.
+// The method conflicts reports whether some requests match both patterns and neither of the
+// patterns is more specific. A ServeMux refuses two patterns for which this is true.
 func (p pattern) conflicts(q pattern) bool {
 	return p.host == q.host && p.overlaps(q) && p.covers(q) == q.covers(p)
 }
 
-// overlaps reports whether there is a request that matches both patterns. It ignores the hosts of
-// the patterns.
+// The method overlaps reports whether there is a request that matches both patterns. It ignores the
+// hosts of the patterns.
 func (p pattern) overlaps(q pattern) bool {
 	return (methodCovers(p.method, q.method) || methodCovers(q.method, p.method)) &&
 		pathsOverlap(p.path, q.path)

@@ -132,8 +132,8 @@ func (t *Table) add(r *route) error {
 	return nil
 }
 
-// register adds a route to a ServeMux. The ServeMux panics if the pattern is wrong; register
-// returns the value of the panic as an error.
+// The function register adds a route to a ServeMux. The ServeMux panics if the pattern is wrong;
+// register returns the value of the panic as an error.
 func register(mux *http.ServeMux, r *route) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -216,13 +216,13 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	return nil
 }
 
-// same reports whether both rules allow the same requests.
+// The method same reports whether both rules allow the same requests.
 func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }
 
-// match returns the rule that the ServeMux finds for a path. match returns nil if the ServeMux
-// finds no rule, and would itself redirect or answer 404 or 405.
+// The method match returns the rule that the ServeMux finds for a path. match returns nil if the
+// ServeMux finds no rule, and would itself redirect or answer 404 or 405.
 func (t *Table) match(to *target.Target, path string) *route {
 	h, _ := t.mux.Handler(&http.Request{Method: to.Method, Host: to.Host, URL: &url.URL{Path: path}})
 	found, _ := h.(*route)

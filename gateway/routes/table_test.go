@@ -18,8 +18,8 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// patterns returns a table with these patterns. Each rule requires another scope, because Find does
-// not distinguish rules with the same access.
+// The function patterns returns a table with these patterns. Each rule requires another scope,
+// because Find does not distinguish rules with the same access.
 func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
@@ -31,8 +31,8 @@ func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Ta
 	return table
 }
 
-// finds requires that Find returns the wanted result for each request: a pattern, "no rule" or
-// "ambiguous".
+// The function finds requires that Find returns the wanted result for each request: a pattern, "no
+// rule" or "ambiguous".
 func finds(t *testing.T, table *routes.Table, want map[string]string) {
 	t.Helper()
 	for line, pattern := range want {

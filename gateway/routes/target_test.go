@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// ask returns a request in the form in which a server of net/http reads it from a connection.
+// The function ask returns a request in the form in which a server of net/http reads it from a
+// connection.
 func ask(t testing.TB, line string, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
@@ -24,7 +25,7 @@ func ask(t testing.TB, line string, fields ...string) *http.Request {
 	return r
 }
 
-// everything returns a table with a rule that matches every path.
+// The function everything returns a table with a rule that matches every path.
 func everything(t testing.TB) *routes.Table {
 	t.Helper()
 	table, err := routes.New([]routes.Rule{{Pattern: "/", Access: routes.Public()}}, nil)

@@ -32,8 +32,8 @@ func (t *patternTree) add(r *route) {
 	t.ends = append(t.ends, r)
 }
 
-// covering calls the function yield for each rule whose path covers the given path. It ignores
-// methods and hosts.
+// The method covering calls the function yield for each rule whose path covers the given path. It
+// ignores methods and hosts.
 func (t *patternTree) covering(path []segment, yield func(*route)) {
 	if t == nil {
 		return

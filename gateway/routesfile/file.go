@@ -71,7 +71,7 @@ func (f *File) Reload() error {
 	return f.decide(data, err)
 }
 
-// decide puts the table in data in force. The caller holds the lock f.mu.
+// The method decide puts the table in data in force. The caller holds the lock f.mu.
 func (f *File) decide(data []byte, err error) error {
 	f.decided = state(data, err)
 	if err != nil {
@@ -85,7 +85,8 @@ func (f *File) decide(data []byte, err error) error {
 	return nil
 }
 
-// state returns a text that identifies the result of reading the file: its content, or the error.
+// The function state returns a text that identifies the result of reading the file: its content, or
+// the error.
 func state(data []byte, err error) string {
 	if err != nil {
 		return "error " + err.Error()
@@ -151,7 +152,7 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// bare returns an error of package os without the folders in its path.
+// The function bare returns an error of package os without the folders in its path.
 func bare(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)

@@ -148,7 +148,7 @@ func (j *journal) Reset() {
 	j.text.Reset()
 }
 
-// watched runs a test with fake time, while Watch reads the file.
+// The function watched runs a test with fake time, while Watch reads the file.
 func watched(t *testing.T, path string, test func(f *routesfile.File, log *journal, settle func())) {
 	synctest.Test(t, func(t *testing.T) {
 		log := new(journal)

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routesfile"
 )
 
-// node returns the value of the key "routes" in a YAML file, as a node.
+// The function node returns the value of the key "routes" in a YAML file, as a node.
 func node(t *testing.T, file string) *yaml.Node {
 	t.Helper()
 	var document struct{ Routes yaml.Node }

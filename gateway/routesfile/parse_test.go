@@ -166,8 +166,8 @@ type written struct {
 	}
 }
 
-// expected returns the rule that a table of this file should have for one route, built from
-// [xenaauth.Requirement].
+// The method expected returns the rule that a table of this file should have for one route, built
+// from [xenaauth.Requirement].
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement

@@ -64,7 +64,7 @@ func (p *parser) rule(n *yaml.Node, number int) {
 	}
 }
 
-// named returns the route or path of a rule in parentheses, for error texts.
+// The function named returns the route or path of a rule in parentheses, for error texts.
 func named(n *yaml.Node) string {
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i].Value, n.Content[i+1]
@@ -75,7 +75,7 @@ func named(n *yaml.Node) string {
 	return ""
 }
 
-// patterns returns the patterns of a rule.
+// The method patterns returns the patterns of a rule.
 func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string) {
 	parts := e.has["path"] || e.has["host"] || e.has["methods"]
 	switch {
@@ -106,7 +106,7 @@ func (p *parser) patterns(n *yaml.Node, at string, e *entry) (patterns []string)
 	return patterns
 }
 
-// access returns the Access of a rule. ok is false if there is a mistake in the rule.
+// The method access returns the Access of a rule. ok is false if there is a mistake in the rule.
 func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access, ok bool) {
 	scoped := e.has["scopes"] || e.has["any_scope"]
 	switch {
@@ -146,14 +146,15 @@ func (p *parser) access(n *yaml.Node, at string, e *entry) (access routes.Access
 	return access, false
 }
 
-// flag reads the value true or false.
+// The method flag reads the value true or false.
 func (p *parser) flag(n *yaml.Node, at string, into *bool) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" || n.Decode(into) != nil {
 		p.wrong(n, "%s: want true or false", at)
 	}
 }
 
-// text reads a string. A number, a boolean or null is a mistake unless it is in quotation marks.
+// The method text reads a string. A number, a boolean or null is a mistake unless it is in
+// quotation marks.
 func (p *parser) text(n *yaml.Node, at string, into *string) {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		p.wrong(n, "%s: want text", at)
@@ -177,7 +178,7 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 // alternatives.
 const maxScopes = 256
 
-// scopes reads a list of scopes (RFC 6749, section 3.3).
+// The method scopes reads a list of scopes (RFC 6749, section 3.3).
 func (p *parser) scopes(n *yaml.Node, at string, into *[]string) {
 	p.list(n, at, into)
 	if len(*into) > maxScopes {

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// rules is the table of routes that every protocol uses. A method of gRPC or Connect is the path
-// /package.Service/Method.
+// The function rules returns the table of routes that every protocol uses. A method of gRPC or Connect
+// is the path /package.Service/Method.
 func rules() []routes.Rule {
 	return []routes.Rule{
 		{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
@@ -66,7 +66,7 @@ func (s *site) token(scopes ...string) string {
 	})
 }
 
-// header returns the header fields of a request with the credentials of a caller.
+// The method header returns the header fields of a request with the credentials of a caller.
 func (s *site) header(t *testing.T, c caller) http.Header {
 	t.Helper()
 	var values []string

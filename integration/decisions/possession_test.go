@@ -73,7 +73,7 @@ func (s *site) clients(path string) *clients {
 	return c
 }
 
-// with returns a request with the token in the scheme, and with the proofs.
+// The method with returns a request with the token in the scheme, and with the proofs.
 func (c *clients) with(scheme, token string, proofs ...string) request {
 	h := http.Header{"Authorization": {scheme + " " + token}}
 	if len(proofs) > 0 {
@@ -82,25 +82,25 @@ func (c *clients) with(scheme, token string, proofs ...string) request {
 	return request{path: c.path, header: h}
 }
 
-// proof returns a proof of the DPoP client that edit has changed. edit may be nil.
+// The method proof returns a proof of the DPoP client that edit has changed. edit may be nil.
 func (c *clients) proof(edit func(header, claims map[string]any)) string {
 	c.dpop.Edit = edit
 	return c.dpop.Proof(http.MethodPost, publicOrigin+c.path)
 }
 
-// signed returns a request with the bound token and such a proof.
+// The method signed returns a request with the bound token and such a proof.
 func (c *clients) signed(edit func(header, claims map[string]any)) request {
 	return c.with("DPoP", c.dpop.Token, c.proof(edit))
 }
 
-// certified returns r with the certificate of the mTLS client.
+// The method certified returns r with the certificate of the mTLS client.
 func (c *clients) certified(r request) request {
 	certificate := c.mtls.Certificate()
 	r.certificate = &certificate
 	return r
 }
 
-// claim returns an attempt with a proof that has another value of a claim.
+// The function claim returns an attempt with a proof that has another value of a claim.
 func claim(name string, value any) func(*clients) request {
 	return func(c *clients) request {
 		return c.signed(func(_, claims map[string]any) { claims[name] = value })

@@ -51,7 +51,7 @@ func newSite(t *testing.T, rules []routes.Rule, opts xenaauth.Options) *site {
 	return s
 }
 
-// take returns the events that were reported since the last call.
+// The method take returns the events that were reported since the last call.
 func (s *site) take() []xenaauth.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -133,7 +133,7 @@ var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
 func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }
 
-// subject returns the subject of the user in a context, as a handler reads it.
+// The function subject returns the subject of the user in a context, as a handler reads it.
 func subject(ctx context.Context) string {
 	if user, ok := xenaauth.UserFromContext(ctx); ok {
 		return user.Subject()

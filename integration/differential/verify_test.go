@@ -98,8 +98,8 @@ func byOtherName(token string) bool {
 	return err == nil && json.Unmarshal(text, &header) == nil && header.Alg == "Ed25519"
 }
 
-// agree fails the test if xenaauth accepts a token that another library refuses, or if the two read
-// different users from it. It reports whether xenaauth accepts the token.
+// The method agree fails the test if xenaauth accepts a token that another library refuses, or if
+// the two read different users from it. It reports whether xenaauth accepts the token.
 func (s *side) agree(t *testing.T, token string) bool {
 	t.Helper()
 	user, err := s.validator.Validate(t.Context(), token)

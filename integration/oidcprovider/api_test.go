@@ -67,7 +67,7 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 	}
 }
 
-// whoami responds with what the API knows about the client.
+// The function whoami responds with what the API knows about the client.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	var cnf struct {
@@ -80,7 +80,8 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// client returns a client that trusts the authority, and shows a certificate if there is one.
+// The function client returns a client that trusts the authority, and shows a certificate if there
+// is one.
 func client(certificate *tls.Certificate) *http.Client {
 	config := &tls.Config{RootCAs: pool()}
 	if certificate != nil {
@@ -114,7 +115,7 @@ type results struct {
 	Misuse     map[string]seen
 }
 
-// read sends a request with a token to the API.
+// The method read sends a request with a token to the API.
 func (a *api) read(t *testing.T, c *http.Client, token string) (s seen) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, a.server.URL+"/read", nil)

@@ -20,8 +20,8 @@ import (
 // authority signs the certificates of the issuer and the API.
 var authority = sync.OnceValue(func() tls.Certificate { return sign(nil, "authority") })
 
-// sign makes a certificate with a new key. If parent is nil, the certificate signs itself, and may
-// sign others.
+// The function sign makes a certificate with a new key. If parent is nil, the certificate signs
+// itself, and may sign others.
 func sign(parent *tls.Certificate, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,7 +50,7 @@ func sign(parent *tls.Certificate, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// pool returns the authority as the trusted root of clients.
+// The function pool returns the authority as the trusted root of clients.
 func pool() *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AddCert(authority().Leaf)
@@ -60,7 +60,8 @@ func pool() *x509.CertPool {
 // paths are the files that Node.js reads.
 type paths struct{ authority, certificate, key string }
 
-// files writes the certificates of the authority and of the issuer, and the key of the issuer.
+// The function files writes the certificates of the authority and of the issuer, and the key of the
+// issuer.
 func files(t *testing.T) paths {
 	t.Helper()
 	parent := authority()

@@ -8,7 +8,8 @@ import (
 
 var nonceSecret = []byte("a secret for the nonces of this API")
 
-// connected starts an issuer and an API that trusts it. If nonces is true, the API requires nonces.
+// The function connected starts an issuer and an API that trusts it. If nonces is true, the API
+// requires nonces.
 func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	t.Helper()
 	a, connect := startAPI(t)
@@ -21,7 +22,7 @@ func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	return issuer, a
 }
 
-// settings are what client.mjs needs.
+// The function settings returns what client.mjs needs.
 func settings(issuer string, a *api, flow, algorithm, resource string) map[string]any {
 	return map[string]any{
 		"issuer": issuer, "api": a.server.URL, "secret": secret, "flow": flow, "algorithm": algorithm,
@@ -29,7 +30,8 @@ func settings(issuer string, a *api, flow, algorithm, resource string) map[strin
 	}
 }
 
-// accepted checks that a request was accepted, and that the API saw the key of the client.
+// The function accepted checks that a request was accepted, and that the API saw the key of the
+// client.
 func accepted(t *testing.T, what string, got seen, thumbprint, subject, client string) {
 	t.Helper()
 	if got.Status != 200 || got.Key != thumbprint || got.Subject != subject || got.Client != client {

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// install returns the folder of the scripts. If node or npm is missing, or if the packages can't be
-// fetched, the test is skipped; in CI it fails.
+// The function install returns the folder of the scripts. If node or npm is missing, or if the
+// packages can't be fetched, the test is skipped; in CI it fails.
 func install(t *testing.T) string {
 	t.Helper()
 	scripts.Do(func() {
@@ -64,8 +64,8 @@ func install(t *testing.T) string {
 	return scripts.folder
 }
 
-// node returns a command that runs a script with settings. The script trusts the certificates that
-// the authority in a file has signed.
+// The function node returns a command that runs a script with settings. The script trusts the
+// certificates that the authority in a file has signed.
 func node(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
 	t.Helper()
 	folder := install(t)

@@ -19,7 +19,7 @@ const subject = "subject-of-the-tokens-5521"
 
 func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: subject} }
 
-// request returns a request with Authorization fields.
+// The function request returns a request with Authorization fields.
 func request(target string, authorization ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "https://api.example"+target, nil)
 	if len(authorization) > 0 {
@@ -41,7 +41,7 @@ type attack struct {
 	change func(*xenaauth.Config)
 }
 
-// bearer sends one token to a path.
+// The function bearer sends one token to a path.
 func bearer(path string, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		text := token(s)
@@ -49,7 +49,7 @@ func bearer(path string, token func(*service) string) func(*service) (*http.Requ
 	}
 }
 
-// with returns a token with other claims.
+// The function with returns a token with other claims.
 func with(claims map[string]any) func(*service) string {
 	return func(s *service) string {
 		t := tokenOf()
@@ -61,7 +61,7 @@ func with(claims map[string]any) func(*service) string {
 func good(s *service) string   { return s.issuer.JWT(tokenOf()) }
 func opaque(s *service) string { return s.issuer.Opaque(tokenOf()) }
 
-// failing sends a token while the network fails.
+// The function failing sends a token while the network fails.
 func failing(f failure, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		s.network.fails.Store(int32(f))

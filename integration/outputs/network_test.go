@@ -43,7 +43,7 @@ type network struct {
 	fails  atomic.Int32 // fails is a value of the type failure
 }
 
-// rename moves the issuer's endpoints to the internal host.
+// The method rename moves the issuer's endpoints to the internal host.
 func (n *network) rename(cfg *xenaauth.Config) {
 	cfg.HTTPClient = &http.Client{Transport: n}
 	cfg.JWKSURL = internalURL + "/.well-known/openid-configuration/jwks"

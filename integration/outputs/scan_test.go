@@ -34,7 +34,7 @@ func (s *service) newForbidden(secret string) *forbidden {
 	}}
 }
 
-// find returns what an output contains that it may not contain, or "".
+// The method find returns what an output contains that it may not contain, or "".
 func (f *forbidden) find(output string) string {
 	for name, text := range f.texts {
 		for _, form := range forms(text) {
@@ -55,7 +55,7 @@ func (f *forbidden) find(output string) string {
 	return ""
 }
 
-// forms returns the ways in which an output may write a text.
+// The function forms returns the ways in which an output may write a text.
 func forms(text string) []string {
 	asJSON, _ := json.Marshal(text)
 	quoted := strconv.Quote(text)

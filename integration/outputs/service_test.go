@@ -105,7 +105,7 @@ func newService(t testing.TB, change func(*xenaauth.Config)) *service {
 	return s
 }
 
-// mount registers the routes.
+// The method mount registers the routes.
 func (s *service) mount(auth *xenaauth.Middleware) {
 	next := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	mux := http.NewServeMux()
@@ -143,7 +143,7 @@ func (s *service) send(r *http.Request) int {
 	return w.Code
 }
 
-// outputs returns everything that the API wrote, by the name of the output.
+// The method outputs returns everything that the API wrote, by the name of the output.
 func (s *service) outputs() map[string]string {
 	s.t.Helper()
 	ctx := context.WithoutCancel(s.t.Context())

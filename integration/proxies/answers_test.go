@@ -135,7 +135,7 @@ func TestRefused(t *testing.T) {
 	})
 }
 
-// direct returns the response that xenaauth writes without a proxy.
+// The method direct returns the response that xenaauth writes without a proxy.
 func (e *env) direct(t *testing.T, method, target string, lines ...string) answer {
 	t.Helper()
 	r := httptest.NewRequest(method, target, http.NoBody)
@@ -148,7 +148,7 @@ func (e *env) direct(t *testing.T, method, target string, lines ...string) answe
 	return answer{w.Code, w.Header(), w.Body.String()}
 }
 
-// compare fails the test if the proxy changed a refusal in a way that is not allowed.
+// The method compare fails the test if the proxy changed a refusal in a way that is not allowed.
 func (e *env) compare(t *testing.T, got, want answer) {
 	t.Helper()
 	status := want.Status

@@ -19,8 +19,8 @@ type answer struct {
 	Body   string
 }
 
-// raw sends bytes to the proxy and reads one response. The request in these bytes must have the
-// given method.
+// The method raw sends bytes to the proxy and reads one response. The request in these bytes must
+// have the given method.
 func (e *env) raw(method, request string) (a answer, err error) {
 	c, err := net.DialTimeout("tcp", e.addr, 5*time.Second)
 	if err != nil {
@@ -40,8 +40,8 @@ func (e *env) raw(method, request string) (a answer, err error) {
 	return answer{resp.StatusCode, resp.Header, string(body)}, err
 }
 
-// try sends a request with these header lines exactly as they are. It returns an error if the proxy
-// sends no response.
+// The method try sends a request with these header lines exactly as they are. It returns an error
+// if the proxy sends no response.
 func (e *env) try(method, target, body string, lines ...string) (answer, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: api.example\r\n", method, target)
@@ -58,7 +58,7 @@ func (e *env) try(method, target, body string, lines ...string) (answer, error) 
 	return e.raw(method, b.String())
 }
 
-// do calls try and fails the test if the proxy sends no response.
+// The method do calls try and fails the test if the proxy sends no response.
 func (e *env) do(t *testing.T, method, target, body string, lines ...string) answer {
 	t.Helper()
 	a, err := e.try(method, target, body, lines...)
@@ -68,7 +68,7 @@ func (e *env) do(t *testing.T, method, target, body string, lines ...string) ans
 	return a
 }
 
-// get calls do with the method GET.
+// The method get calls do with the method GET.
 func (e *env) get(t *testing.T, target string, lines ...string) answer {
 	t.Helper()
 	return e.do(t, http.MethodGet, target, "", lines...)
@@ -76,7 +76,7 @@ func (e *env) get(t *testing.T, target string, lines ...string) answer {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// seen returns the request that arrived at the service.
+// The method seen returns the request that arrived at the service.
 func (a answer) seen(t *testing.T) (s seen) {
 	t.Helper()
 	if a.Status != http.StatusOK {

@@ -120,7 +120,8 @@ func (s *server) start(t *testing.T) {
 	}()
 }
 
-// stop closes the listener and all connections, including connections with a running request.
+// The method stop closes the listener and all connections, including connections with a running
+// request.
 func (s *server) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

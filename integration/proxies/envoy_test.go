@@ -127,8 +127,8 @@ func TestEnvoySamples(t *testing.T) {
 	}
 }
 
-// shows reports whether a filter that uses HTTP passes a header field on to xenagate. Envoy
-// compares complete names in lower case.
+// The function shows reports whether a filter that uses HTTP passes a header field on to xenagate.
+// Envoy compares complete names in lower case.
 func shows(filter *extauthzv3.ExtAuthz, name string) bool {
 	return slices.ContainsFunc(filter.GetAllowedHeaders().GetPatterns(), func(m *matcherv3.StringMatcher) bool {
 		return regexp.MustCompile("^(?:" + m.GetSafeRegex().GetRegex() + ")$").MatchString(name)

@@ -19,8 +19,8 @@ const (
 // preface is the beginning of an HTTP/2 connection, with an empty SETTINGS frame.
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + "\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
-// headers returns a HEADERS frame. Each line is a name, a space and a value. Lines with
-// pseudo-header fields come first. If end is set, the request has no body.
+// The function headers returns a HEADERS frame. Each line is a name, a space and a value. Lines
+// with pseudo-header fields come first. If end is set, the request has no body.
 func headers(stream uint32, end bool, lines ...string) string {
 	var block bytes.Buffer
 	for _, line := range lines {
@@ -44,9 +44,9 @@ func headers(stream uint32, end bool, lines ...string) string {
 	return string(frame) + block.String()
 }
 
-// answered reads frames until a response on this stream begins, or until the server closes the
-// stream or the connection. It reports whether a response began, and returns the frame with which
-// it began.
+// The function answered reads frames until a response on this stream begins, or until the server
+// closes the stream or the connection. It reports whether a response began, and returns the frame
+// with which it began.
 func answered(c net.Conn, stream uint32) (bool, []byte) {
 	for {
 		head := make([]byte, 9)

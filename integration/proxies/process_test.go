@@ -95,7 +95,7 @@ func start(t *testing.T, dir, addr, program string, args ...string) *process {
 	return p
 }
 
-// kill ends the program and its children, and waits until the program has ended.
+// The method kill ends the program and its children, and waits until the program has ended.
 func (p *process) kill() {
 	select {
 	case <-p.ended: // when the process has ended, another process may get the same process id
@@ -117,7 +117,8 @@ func tempDir(t *testing.T) string {
 	return dir
 }
 
-// eventually calls ok repeatedly until it returns true. It fails the test if that takes too long.
+// The function eventually calls ok repeatedly until it returns true. It fails the test if that
+// takes too long.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(2 * time.Minute)
@@ -129,8 +130,8 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// sample returns the text of a file of cmd/xenagate/deploy after replacements. words are pairs of
-// an old text and a new text. The file must contain every old text.
+// The function sample returns the text of a file of cmd/xenagate/deploy after replacements. words
+// are pairs of an old text and a new text. The file must contain every old text.
 func sample(t *testing.T, name string, replace ...string) string {
 	t.Helper()
 	data, err := os.ReadFile("../../cmd/xenagate/deploy/" + name)

@@ -19,8 +19,8 @@ const (
 // impatient replaces the timeouts of 7 s and 8 s in the sample configurations by 1 s.
 var impatient bool
 
-// patient returns a sample configuration. In tests that wait for the timeout, it replaces the
-// timeout by a shorter one.
+// The function patient returns a sample configuration. In tests that wait for the timeout, it
+// replaces the timeout by a shorter one.
 func patient(t *testing.T, name, long, short string, replace ...string) string {
 	t.Helper()
 	if !impatient {
@@ -152,7 +152,7 @@ func write(t *testing.T, dir, name, text string) {
 	}
 }
 
-// find returns the path of the program. If the program is missing, the test is skipped.
+// The method find returns the path of the program. If the program is missing, the test is skipped.
 func (p *proxy) find(t *testing.T) string {
 	t.Helper()
 	name := p.name
@@ -169,7 +169,7 @@ func (p *proxy) find(t *testing.T) string {
 	return path
 }
 
-// each runs a test with every proxy.
+// The function each runs a test with every proxy.
 func each(t *testing.T, test func(t *testing.T, e *env)) {
 	for i := range all {
 		p := &all[i]

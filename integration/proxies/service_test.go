@@ -68,7 +68,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// hold checks a request that arrived, and returns what is wrong with it.
+// The method hold checks a request that arrived, and returns what is wrong with it.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -140,8 +140,8 @@ var misleading = []string{
 	"x-http-host-override", "proxy",
 }
 
-// fold returns a field name in a form in which names are equal if any server could take one for the
-// other.
+// The function fold returns a field name in a form in which names are equal if any server could
+// take one for the other.
 func fold(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
@@ -159,7 +159,7 @@ func (s *service) violation(r *http.Request, format string, args ...any) {
 	}
 }
 
-// check fails the test if hold found a fault in a request that arrived.
+// The method check fails the test if hold found a fault in a request that arrived.
 func (s *service) check(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()

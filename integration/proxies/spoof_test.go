@@ -63,7 +63,7 @@ func TestSpoofedIdentity(t *testing.T) {
 	})
 }
 
-// spoof sends these header lines to a route that requires a user and to a public route.
+// The method spoof sends these header lines to a route that requires a user and to a public route.
 func (e *env) spoof(t *testing.T, token string, lines []string) {
 	t.Helper()
 	if a, err := e.try("GET", "/api/a", "", append([]string{token}, lines...)...); err == nil && a.Status == 200 {

@@ -140,7 +140,8 @@ func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 // publicOrigin is how clients name the proxy.
 const publicOrigin = "https://api.example"
 
-// transport returns a transport that connects to the proxy, whatever the host of the URL is.
+// The method transport returns a transport that connects to the proxy, whatever the host of the URL
+// is.
 func (e *tlsEnv) transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: e.roots}, DisableKeepAlives: true,
@@ -150,7 +151,8 @@ func (e *tlsEnv) transport() *http.Transport {
 	}
 }
 
-// get sends a request with header lines, written as "Name: value", through a client's transport.
+// The method get sends a request with header lines, written as "Name: value", through a client's
+// transport.
 func (e *tlsEnv) get(t *testing.T, client *xenaauthtest.Client, path, token string, lines ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, publicOrigin+path, nil)

@@ -140,8 +140,8 @@ func (e *env) dial(t *testing.T) net.Conn {
 	return c
 }
 
-// upgrade sends a request that asks for an upgrade. number identifies the request in the log of the
-// service. If the server changes the protocol, upgrade continues with the new protocol.
+// The method upgrade sends a request that asks for an upgrade. number identifies the request in the
+// log of the service. If the server changes the protocol, upgrade continues with the new protocol.
 func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	t.Helper()
 	c := e.dial(t)
@@ -169,8 +169,8 @@ func (e *env) upgrade(t *testing.T, method string, number int, lines []string) {
 	}
 }
 
-// echoes sends a WebSocket message (RFC 6455, section 5.2) and fails the test unless the message
-// comes back.
+// The function echoes sends a WebSocket message (RFC 6455, section 5.2) and fails the test unless
+// the message comes back.
 func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	t.Helper()
 	_, _ = io.WriteString(c, "\x81\x82\x00\x00\x00\x00hi") // this is a message whose mask is zero
@@ -182,9 +182,9 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// upgraded checks the requests that arrived at the service since the last call. asked has the
-// header lines of each request, by its number. upgraded returns the number of WebSockets that were
-// opened.
+// The method upgraded checks the requests that arrived at the service since the last call. asked
+// has the header lines of each request, by its number. upgraded returns the number of WebSockets
+// that were opened.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")
@@ -215,8 +215,8 @@ func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	return websockets
 }
 
-// upgradeable runs a test with every proxy, and with xenagate as a reverse proxy. The service
-// behind them is Hypercorn.
+// The function upgradeable runs a test with every proxy, and with xenagate as a reverse proxy. The
+// service behind them is Hypercorn.
 func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	hypercorn := proxy{name: "hypercorn"}
 	server := hypercorn.find(t)
@@ -244,7 +244,7 @@ func upgradeable(t *testing.T, test func(t *testing.T, e *env)) {
 	}
 }
 
-// xenagate starts the program xenagate as a reverse proxy.
+// The method xenagate starts the program xenagate as a reverse proxy.
 func (e *env) xenagate(t *testing.T, dir string) {
 	t.Helper()
 	binary := filepath.Join(dir, "xenagate")

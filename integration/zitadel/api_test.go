@@ -49,7 +49,7 @@ func startAPI(t *testing.T, cfg xenaauth.Config) *httptest.Server {
 	return api
 }
 
-// get sends a GET request with a token to a route of the API.
+// The function get sends a GET request with a token to a route of the API.
 func get(t *testing.T, api *httptest.Server, path, token string) answer {
 	t.Helper()
 	resp := send(t, api.Client(), http.MethodGet, api.URL+path, nil, http.Header{"Authorization": {"Bearer " + token}})
@@ -102,12 +102,12 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// accepted returns the response to a token of the user that was issued to this client.
+// The function accepted returns the response to a token of the user that was issued to this client.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// invalid returns the refusal with 401 of a route that requires the scope testapi.
+// The function invalid returns the refusal with 401 of a route that requires the scope testapi.
 func invalid(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
@@ -122,7 +122,7 @@ func withoutScope(a answer) answer {
 	return a
 }
 
-// lacking returns the refusal with 403 of a route whose scope the token lacks.
+// The function lacking returns the refusal with 403 of a route whose scope the token lacks.
 func lacking(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,

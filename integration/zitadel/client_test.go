@@ -76,8 +76,8 @@ func relyingParty(t *testing.T, s *server, id, secret string, scopes []string, o
 // params are additional parameters of an authorization request.
 type params map[string]string
 
-// authorize does what a browser does in a login: it sends the authorization request and the login
-// form, and returns the redirect to the client.
+// The function authorize does what a browser does in a login: it sends the authorization request
+// and the login form, and returns the redirect to the client.
 func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url.URL {
 	t.Helper()
 	var opts []rp.AuthURLOpt
@@ -97,8 +97,8 @@ func authorize(t *testing.T, s *server, party rp.RelyingParty, more params) *url
 	return back
 }
 
-// redirect sends a request whose response is a redirect. It returns the URL of the redirect and
-// does not follow it.
+// The function redirect sends a request whose response is a redirect. It returns the URL of the
+// redirect and does not follow it.
 func redirect(t *testing.T, s *server, method, target string, form url.Values) *url.URL {
 	t.Helper()
 	browser := *s.Client()

@@ -73,8 +73,8 @@ func TestDialectOfRefusedCredentials(t *testing.T) {
 	is(t, "webServer", fmt.Sprint(status, problem), "400 map[error:unauthorized_client]")
 }
 
-// introspect sends an introspection request with the credentials of the API. If the response is
-// JSON, it returns its members.
+// The function introspect sends an introspection request with the credentials of the API. If the
+// response is JSON, it returns its members.
 func introspect(t *testing.T, s *server, secret, token string) (status int, answer object) {
 	t.Helper()
 	basic := url.QueryEscape(audience) + ":" + url.QueryEscape(secret)

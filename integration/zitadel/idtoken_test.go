@@ -55,7 +55,8 @@ func TestBareIDToken(t *testing.T) {
 	check(t, "exchanged, no scope required", get(t, api, anyone, exchanged(t, s)), withoutScope(notAccess))
 }
 
-// implicit returns an ID token from the implicit flow in which no access token is issued.
+// The function implicit returns an ID token from the implicit flow in which no access token is
+// issued.
 func implicit(t *testing.T, s *server, nonce string) string {
 	t.Helper()
 	party := relyingParty(t, s, opaqueClient, clientSecret, []string{"openid", scope})
@@ -67,8 +68,8 @@ func implicit(t *testing.T, s *server, nonce string) string {
 	return values.Get("id_token")
 }
 
-// exchanged returns an ID token for the API. A client got it in exchange for an access token (RFC
-// 8693).
+// The function exchanged returns an ID token for the API. A client got it in exchange for an access
+// token (RFC 8693).
 func exchanged(t *testing.T, s *server) string {
 	t.Helper()
 	party, err := tokenexchange.NewTokenExchangerClientCredentials(t.Context(), s.URL, opaqueClient, clientSecret,

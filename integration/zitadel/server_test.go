@@ -69,8 +69,8 @@ func startStock(t *testing.T) *server {
 	return s
 }
 
-// run starts a server. It opens the listener before it makes the handler, because the handler needs
-// the URL of the listener as the name of the issuer.
+// The method run starts a server. It opens the listener before it makes the handler, because the
+// handler needs the URL of the listener as the name of the issuer.
 func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Helper()
 	s.calls = make(map[string]int)
@@ -86,22 +86,22 @@ func (s *server) run(t *testing.T, handler func(issuer string) http.Handler) {
 	t.Cleanup(s.Close)
 }
 
-// called returns the number of requests to a path.
+// The method called returns the number of requests to a path.
 func (s *server) called(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls[path]
 }
 
-// config returns the complete configuration of an API that accepts JWTs. It names no endpoint,
-// because xenaauth reads the endpoints from the metadata.
+// The method config returns the complete configuration of an API that accepts JWTs. It names no
+// endpoint, because xenaauth reads the endpoints from the metadata.
 func (s *server) config() xenaauth.Config {
 	return xenaauth.Config{Issuer: s.URL, Audiences: []string{audience}, HTTPClient: s.Client()}
 }
 
-// introspecting returns the configuration of config with the settings for opaque tokens. The
-// introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know the lifetime
-// of a token: see [TestLifetimeIsUnknown].
+// The method introspecting returns the configuration of config with the settings for opaque tokens.
+// The introspection responses have exp, but neither nbf nor iat, so xenaauth cannot know the
+// lifetime of a token: see [TestLifetimeIsUnknown].
 func (s *server) introspecting() xenaauth.Config {
 	cfg := s.config()
 	cfg.Introspection = &xenaauth.Introspection{ClientID: audience, ClientSecret: apiSecret}

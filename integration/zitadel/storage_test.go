@@ -53,7 +53,8 @@ func newStore(issuer string) *store {
 	return s
 }
 
-// rotate makes the server sign with a new key. The old keys stay published, or they are removed.
+// The method rotate makes the server sign with a new key. The old keys stay published, or they are
+// removed.
 func (s *store) rotate(keepOld bool) {
 	next := storage.NewStorage(s.users)
 	s.mu.Lock()

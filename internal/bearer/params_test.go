@@ -39,8 +39,8 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
-// reread parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an escaped
-// character, because package bearer must not write such a challenge.
+// The function reread parses a challenge (RFC 9110, section 11.2). It refuses a challenge with an
+// escaped character, because package bearer must not write such a challenge.
 func reread(t *testing.T, challenge string) (params []bearer.Param) {
 	rest, ok := strings.CutPrefix(challenge, "Bearer")
 	require.True(t, ok)

@@ -40,8 +40,8 @@ func (l *lane) on(now time.Time) bool {
 	return l.stumbles >= manyStumbles && now.Sub(l.first) >= stumbleTime
 }
 
-// admit returns how long a call must wait before it may be made. It returns 0 if the call need not
-// wait.
+// The method admit returns how long a call must wait before it may be made. It returns 0 if the
+// call need not wait.
 func (b *brake) admit(urgent bool, now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -72,7 +72,7 @@ func (b *brake) answered() {
 	b.lanes = [2]lane{}
 }
 
-// on reports whether the brake slows down urgent calls or other calls.
+// The method on reports whether the brake slows down urgent calls or other calls.
 func (b *brake) on(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/breaker"
 )
 
-// rate makes 100 calls a second for the given number of seconds. It returns how many calls reached
-// the server.
+// The function rate makes 100 calls a second for the given number of seconds. It returns how many
+// calls reached the server.
 func rate(t *testing.T, g *breaker.Guard, urgent bool, s *calls, seconds int) int {
 	t.Helper()
 	before := s.n

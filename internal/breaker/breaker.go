@@ -137,8 +137,8 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// note records the result of a call for the pause and for the brake. The breaker gets the result
-// after that.
+// The method note records the result of a call for the pause and for the brake. The breaker gets
+// the result after that.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {

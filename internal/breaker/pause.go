@@ -12,7 +12,7 @@ type pause struct {
 	until time.Time
 }
 
-// extend makes the pause last at least until the given time.
+// The method extend makes the pause last at least until the given time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,7 +21,7 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// left returns how long the pause still lasts. It returns 0 if the pause is over.
+// The method left returns how long the pause still lasts. It returns 0 if the pause is over.
 func (p *pause) left(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

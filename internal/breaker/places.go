@@ -19,7 +19,7 @@ type places struct {
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
 
-// take waits for a place until ctx ends. It reports whether it got a place.
+// The method take waits for a place until ctx ends. It reports whether it got a place.
 func (p *places) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
@@ -55,14 +55,15 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// leave gives a place back.
+// The method leave gives a place back.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// pass gives a free place to the next call that waits. The caller of pass holds the lock p.mu.
+// The method pass gives a free place to the next call that waits. The caller of pass holds the lock
+// p.mu.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

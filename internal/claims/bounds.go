@@ -33,7 +33,8 @@ func boundsOf(source Source) bounds {
 	return ofStranger
 }
 
-// take subtracts one from the number *left. It returns false if the number was already zero.
+// The function take subtracts one from the number *left. It returns false if the number was already
+// zero.
 func take(left *int) bool {
 	*left--
 	return *left >= 0

@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// list returns an array with n elements, each of them value.
+// The function list returns an array with n elements, each of them value.
 func list(n int, value string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(value+",", n), ",") + "]"
 }

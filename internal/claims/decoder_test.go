@@ -11,7 +11,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// read calls one method of a Decoder to read one value.
+// The function read calls one method of a Decoder to read one value.
 func read[T any](t *testing.T, value string, method func(*claims.Decoder) (T, bool)) (got T, ok bool) {
 	t.Helper()
 	err := claims.Object(`{"a":`+value+`}`, nil, func(_ string, d *claims.Decoder) error {

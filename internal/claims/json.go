@@ -146,8 +146,8 @@ func (d *Decoder) word(w string) bool {
 	return false
 }
 
-// next moves the decoder to the next element of an array or object. After the last element, next
-// moves the decoder behind the array or object.
+// The method next moves the decoder to the next element of an array or object. After the last
+// element, next moves the decoder behind the array or object.
 func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	d.space()
 	if d.eat(end) {
@@ -162,8 +162,8 @@ func (d *Decoder) next(end byte, first bool) (more, ok bool) {
 	return true, true
 }
 
-// name reads the name of the next member and the colon after it. If there was no further member,
-// more is false.
+// The method name reads the name of the next member and the colon after it. If there was no further
+// member, more is false.
 func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	// most texts have no white space here
 	if s := d.s[d.i:]; !first && len(s) > 1 && s[0] == ',' && s[1] == '"' {

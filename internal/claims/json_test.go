@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// nested returns a JSON value with n levels of nesting.
+// The function nested returns a JSON value with n levels of nesting.
 func nested(n int, open, shut string) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(shut, n)
 }
@@ -206,8 +206,8 @@ func texts() []text {
 
 var registered = claims.NewNames("iss", "token_type")
 
-// object parses text with Object. It returns the names of the members in order, and their raw
-// values.
+// The function object parses text with Object. It returns the names of the members in order, and
+// their raw values.
 func object(text string) (names []string, members map[string]string, err error) {
 	members = make(map[string]string)
 	err = claims.Object(text, registered, func(name string, d *claims.Decoder) error {
@@ -368,9 +368,9 @@ func FuzzObject(f *testing.F) {
 	})
 }
 
-// agrees decodes a text into a struct, as most Go programs do. encoding/json then treats names that
-// differ only in case as equal. Nevertheless the struct must contain the values of the members with
-// the exact names.
+// The function agrees decodes a text into a struct, as most Go programs do. encoding/json then
+// treats names that differ only in case as equal. Nevertheless the struct must contain the values
+// of the members with the exact names.
 func agrees(t *testing.T, text string) {
 	t.Helper()
 	var exact map[string]json.RawMessage

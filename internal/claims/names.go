@@ -31,9 +31,9 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// collides reports whether some reader may take name for a registered name although the two names
-// differ. kinds are the kinds of the characters in name. A name in lower-case ASCII never collides,
-// because no reader takes it for another name.
+// The method collides reports whether some reader may take name for a registered name although the
+// two names differ. kinds are the kinds of the characters in name. A name in lower-case ASCII never
+// collides, because no reader takes it for another name.
 func (n *Names) collides(name string, kinds uint8) bool {
 	// A character that some reader folds to an ASCII letter has at most three bytes.
 	if n == nil || kinds == 0 || len(name) > 3*n.longest {
@@ -48,8 +48,8 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	return ok && n.folds(string(folded))
 }
 
-// folds reports whether name, converted to lower case, is a registered name. All characters of name
-// are ASCII.
+// The method folds reports whether name, converted to lower case, is a registered name. All
+// characters of name are ASCII.
 func (n *Names) folds(name string) bool {
 	if len(name) > n.longest || n.firsts[len(name)]&letterBit(name[0]) == 0 {
 		return false
@@ -66,8 +66,8 @@ func (n *Names) folds(name string) bool {
 	return false
 }
 
-// fold appends name to b, folded to lower-case ASCII. ok is false if the name does not fold to
-// ASCII, or if the result is longer than longest.
+// The function fold appends name to b, folded to lower-case ASCII. ok is false if the name does not
+// fold to ASCII, or if the result is longer than longest.
 func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	for i := 0; i < len(name); {
 		c := name[i]
@@ -90,10 +90,10 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 	return b, true
 }
 
-// ascii returns the lower-case ASCII letters to which some reader folds the character r, or "".
-// encoding/json uses simple case folding. Other readers convert both names to upper or lower case.
-// Some use full case folding (Unicode, section 3.13), which may turn one character into several
-// letters.
+// The function ascii returns the lower-case ASCII letters to which some reader folds the character
+// r, or "". encoding/json uses simple case folding. Other readers convert both names to upper or
+// lower case. Some use full case folding (Unicode, section 3.13), which may turn one character into
+// several letters.
 func ascii(r rune) string {
 	switch r {
 	case 0x130, 0x131: // the dotted capital I and the dotless small i

@@ -18,8 +18,8 @@ type object struct {
 	id uint32
 }
 
-// fresh adds a name to o. It returns false if o already has this name, or if o or the text now has
-// too many members.
+// The method fresh adds a name to o. It returns false if o already has this name, or if o or the
+// text now has too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
@@ -48,7 +48,7 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// free gives the table back to the pool. After free, the decoder can still be used.
+// The method free gives the table back to the pool. After free, the decoder can still be used.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -111,8 +111,8 @@ func (t *table) grow() {
 	}
 }
 
-// free empties the table and gives it back to the pool. If the table were not emptied, parts of a
-// token would stay in memory.
+// The method free empties the table and gives it back to the pool. If the table were not emptied,
+// parts of a token would stay in memory.
 func (t *table) free() {
 	if len(t.slots) > 4*maxMembers {
 		return // a large table is not kept, because few texts need a large table

@@ -124,7 +124,7 @@ type parser struct {
 	at        int // at is the position of the value
 }
 
-// claim reads the value of c, which is a claim of the table.
+// The method claim reads the value of c, which is a claim of the table.
 func (p *parser) claim(c *claim) (ok bool) {
 	p.at = p.i
 	s := p.set
@@ -168,8 +168,8 @@ func (p *parser) skipAgain() bool {
 
 func (p *parser) isList() bool { return p.i < len(p.s) && p.s[p.i] == '[' }
 
-// fault returns the error for a value that could not be read. The error is a *TypeError if the
-// value has the wrong type, and ErrSyntax if the value is not JSON.
+// The method fault returns the error for a value that could not be read. The error is a *TypeError
+// if the value has the wrong type, and ErrSyntax if the value is not JSON.
 func (p *parser) fault(name string) error {
 	p.i = p.at
 	if p.left.strings >= 0 && !p.skip(0) {
@@ -178,8 +178,8 @@ func (p *parser) fault(name string) error {
 	return &TypeError{Name: name}
 }
 
-// value returns a decoder at the value of a claim for which the set has stored a place. If the
-// claim is absent, the text of the decoder is empty.
+// The method value returns a decoder at the value of a claim for which the set has stored a place.
+// If the claim is absent, the text of the decoder is empty.
 func (set *Set) value(claim Member) parser {
 	at := set.places[rowOf(claim).place]
 	return parser{Decoder: Decoder{s: set.Raw[at.from:at.to], left: boundsOf(set.Source)}}

@@ -100,9 +100,9 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// seconds returns a number without its fraction, computed with exact arithmetic. Parse accepts
-// times below 10^12 only. So if an accepted number has an exponent that is too large for exact
-// arithmetic, the exponent is negative, and the result is 0.
+// The function seconds returns a number without its fraction, computed with exact arithmetic. Parse
+// accepts times below 10^12 only. So if an accepted number has an exponent that is too large for
+// exact arithmetic, the exponent is negative, and the result is 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {
@@ -135,7 +135,7 @@ func decoded[T any](t *testing.T, raw json.RawMessage, must bool) (v T) {
 	return v
 }
 
-// strs decodes a string or an array of strings with encoding/json.
+// The function strs decodes a string or an array of strings with encoding/json.
 func strs(t *testing.T, raw json.RawMessage, split bool) []string {
 	t.Helper()
 	if len(raw) == 0 || raw[0] == '[' {

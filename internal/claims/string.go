@@ -32,8 +32,8 @@ func kindsOf(s string) (all uint8) {
 	return all
 }
 
-// run moves the decoder to the next character of the kind stop. It returns the kinds of the
-// characters on the way.
+// The method run moves the decoder to the next character of the kind stop. It returns the kinds of
+// the characters on the way.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12
@@ -63,7 +63,7 @@ func (d *Decoder) run() {
 	d.kinds = all
 }
 
-// str reads a string. If it has no escapes, the result shares the memory of the text.
+// The method str reads a string. If it has no escapes, the result shares the memory of the text.
 func (d *Decoder) str() (string, bool) {
 	if !d.eat('"') {
 		return "", false
@@ -83,8 +83,9 @@ func (d *Decoder) str() (string, bool) {
 	return "", false
 }
 
-// escaped reads the rest of a string that contains an escape. All strings with escapes share one
-// buffer, so that a text with thousands of these strings does not cause thousands of allocations.
+// The method escaped reads the rest of a string that contains an escape. All strings with escapes
+// share one buffer, so that a text with thousands of these strings does not cause thousands of
+// allocations.
 func (d *Decoder) escaped(start int) (string, bool) {
 	b := &d.unescaped
 	from := b.Len()
@@ -136,7 +137,8 @@ func (d *Decoder) skipString() bool {
 	}
 }
 
-// escape reads an escape sequence such as \n. The position of the decoder is the backslash.
+// The method escape reads an escape sequence such as \n. The position of the decoder is the
+// backslash.
 func (d *Decoder) escape() (rune, bool) {
 	if d.i+1 >= len(d.s) {
 		return 0, false
@@ -162,9 +164,9 @@ func (d *Decoder) escape() (rune, bool) {
 	return 0, false
 }
 
-// unicode reads the digits of an escape sequence \uXXXX. If this is the first half of a surrogate
-// pair, unicode also reads the second half. A text with half of a surrogate pair is refused,
-// because JSON readers treat it differently.
+// The method unicode reads the digits of an escape sequence \uXXXX. If this is the first half of a
+// surrogate pair, unicode also reads the second half. A text with half of a surrogate pair is
+// refused, because JSON readers treat it differently.
 func (d *Decoder) unicode() (rune, bool) {
 	r, ok := d.hex4()
 	if !ok || r < 0xd800 || r > 0xdfff {
@@ -198,5 +200,5 @@ func (d *Decoder) hex4() (r rune, ok bool) {
 	return r, true
 }
 
-// valid reports whether text is UTF-8. RFC 8259, section 8.1, requires this of JSON.
+// The function valid reports whether text is UTF-8. RFC 8259, section 8.1, requires this of JSON.
 func valid(text string) bool { return utf8.ValidString(text) }

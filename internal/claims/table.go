@@ -146,7 +146,8 @@ func slotOf(name string) uint32 {
 	return h * slotFactor >> 25
 }
 
-// find returns the row of the claim with this name, or nil if the table has no such claim.
+// The function find returns the row of the claim with this name, or nil if the table has no such
+// claim.
 func find(name string) *claim {
 	if name == "" {
 		return nil

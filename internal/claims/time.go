@@ -15,8 +15,8 @@ const maxDigits = 600
 // Time reads a NumericDate (RFC 7519, section 2), without its fraction.
 func (d *Decoder) Time() (int64, bool) { return d.time(false) }
 
-// time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token expires
-// early and not late.
+// The method time reads a NumericDate (RFC 7519, section 2). It drops the fraction, so that a token
+// expires early and not late.
 func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	if n, ok := d.seconds(); ok {
 		return n, true
@@ -39,8 +39,8 @@ func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	return 0, false
 }
 
-// whole returns a number without its fraction. It works on the digits of the text, because a
-// conversion to a float could round up. It returns "" if the number has too many digits.
+// The function whole returns a number without its fraction. It works on the digits of the text,
+// because a conversion to a float could round up. It returns "" if the number has too many digits.
 func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
@@ -69,8 +69,8 @@ func whole(text string) string {
 	return digits + strings.Repeat("0", point-len(digits))
 }
 
-// seconds reads a time of exactly ten digits, which is the form that all issuers write today. ok is
-// false for a time in any other form.
+// The method seconds reads a time of exactly ten digits, which is the form that all issuers write
+// today. ok is false for a time in any other form.
 func (d *Decoder) seconds() (n int64, ok bool) {
 	const digits = 10
 	if len(d.s)-d.i <= digits || d.s[d.i] == '0' {

@@ -2,7 +2,7 @@ package claims
 
 import "strings"
 
-// number reads a number and returns it as text.
+// The method number reads a number and returns it as text.
 func (d *Decoder) number() (string, bool) {
 	start := d.i
 	d.eat('-')
@@ -34,9 +34,9 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// list reads an array of strings, or one string. It stores the strings in the memory room if room
-// is large enough, and returns the unused part of room as rest. If words is true, a single string
-// is split at each space.
+// The method list reads an array of strings, or one string. It stores the strings in the memory
+// room if room is large enough, and returns the unused part of room as rest. If words is true, a
+// single string is split at each space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
 		s, ok := d.str()
@@ -77,8 +77,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// grown returns an empty list with space for n strings, but not for more strings than the text may
-// contain.
+// The method grown returns an empty list with space for n strings, but not for more strings than
+// the text may contain.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -86,8 +86,8 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// add appends a string to a list. It returns false if the lists of the text now have too many
-// strings.
+// The method add appends a string to a list. It returns false if the lists of the text now have too
+// many strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {
 		return nil, false
@@ -95,7 +95,8 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// taken returns a complete list, and the part of the memory room that the list does not use.
+// The function taken returns a complete list, and the part of the memory room that the list does
+// not use.
 func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false
@@ -106,7 +107,8 @@ func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	return list[:len(list):len(list)], room, true
 }
 
-// skip reads any value and does not store it. It refuses a value that is not strict JSON.
+// The method skip reads any value and does not store it. It refuses a value that is not strict
+// JSON.
 func (d *Decoder) skip(depth int) bool {
 	if depth >= maxDepth || d.i >= len(d.s) {
 		return false

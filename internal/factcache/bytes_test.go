@@ -205,7 +205,7 @@ func TestHotKeepsTheTokenAlone(t *testing.T) {
 	runtime.KeepAlive(h)
 }
 
-// measure returns how many bytes of heap memory are in use.
+// The function measure returns how many bytes of heap memory are in use.
 func measure() int {
 	runtime.GC()
 	runtime.GC()

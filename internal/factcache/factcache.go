@@ -155,7 +155,7 @@ func (c *Cache[V]) remove(s *shard, k string) {
 	}
 }
 
-// sweep removes the expired entries of a shard. The caller holds the lock s.mu.
+// The method sweep removes the expired entries of a shard. The caller holds the lock s.mu.
 func (c *Cache[V]) sweep(s *shard, now time.Duration) {
 	var live queue
 	for i := range s.order.n {

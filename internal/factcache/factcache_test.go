@@ -19,7 +19,7 @@ const shards = 32
 
 var start = time.Unix(1_700_000_000, 0)
 
-// key returns a key of the given shard. Each n gives another key.
+// The function key returns a key of the given shard. Each n gives another key.
 func key(shard, n int) *factcache.Key {
 	k := new(factcache.Key)
 	k[0] = byte(shard)
@@ -27,7 +27,7 @@ func key(shard, n int) *factcache.Key {
 	return k
 }
 
-// hashed returns a key that is a hash, as in the library. Each n gives another key.
+// The function hashed returns a key that is a hash, as in the library. Each n gives another key.
 func hashed(n int) *factcache.Key {
 	k := factcache.Key(sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n))))
 	return &k

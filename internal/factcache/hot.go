@@ -56,8 +56,8 @@ func NewHot[V any](maxBytes int) *Hot[V] {
 	return &Hot[V]{seed: maphash.MakeSeed(), maxBytes: int64(maxBytes)}
 }
 
-// sum hashes the end of a token. Two tokens differ most at the end: the end of a JWT is its
-// signature. The caller puts only valid tokens, so a stranger can't fill a set with tokens that
+// The method sum hashes the end of a token. Two tokens differ most at the end: the end of a JWT is
+// its signature. The caller puts only valid tokens, so a stranger can't fill a set with tokens that
 // have the same end.
 func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
@@ -118,8 +118,8 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// shrink drops entries, from an arbitrary place on, until the table takes at most maxBytes. It does
-// not drop e.
+// The method shrink drops entries, from an arbitrary place on, until the table takes at most
+// maxBytes. It does not drop e.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {

@@ -7,11 +7,11 @@ type queue struct {
 	n    int
 }
 
-// at returns the i-th key, counted from the oldest, which has the index 0.
+// The method at returns the i-th key, counted from the oldest, which has the index 0.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
-// push adds a key. If necessary the ring grows, up to maxKeys keys. The caller must not push a key
-// while the queue contains maxKeys keys.
+// The method push adds a key. If necessary the ring grows, up to maxKeys keys. The caller must not
+// push a key while the queue contains maxKeys keys.
 func (q *queue) push(k string, maxKeys int) {
 	if q.n == len(q.keys) {
 		grown := make([]string, min(q.n+q.n/4+8, maxKeys))
@@ -24,7 +24,7 @@ func (q *queue) push(k string, maxKeys int) {
 	q.n++
 }
 
-// pop removes the oldest key and returns it.
+// The method pop removes the oldest key and returns it.
 func (q *queue) pop() string {
 	k := q.keys[q.head]
 	q.keys[q.head] = ""

@@ -64,8 +64,8 @@ type signed struct {
 	sum   *[sha256.Size]byte
 }
 
-// digest returns the hash of the text that the algorithm signs. If that hash is longer than
-// SHA-256, digest writes it into the memory of buf.
+// The method digest returns the hash of the text that the algorithm signs. If that hash is longer
+// than SHA-256, digest writes it into the memory of buf.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -79,9 +79,9 @@ func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	}
 }
 
-// verify reports whether signature was made with the private key that belongs to the public key.
-// The caller has checked that the signature has the right length, and that the key fits the
-// algorithm.
+// The method verify reports whether signature was made with the private key that belongs to the
+// public key. The caller has checked that the signature has the right length, and that the key fits
+// the algorithm.
 func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
@@ -126,7 +126,7 @@ func appendDER(b, r, s []byte) []byte {
 	return b
 }
 
-// shortest returns number without leading zero bytes. The number zero keeps one byte.
+// The function shortest returns number without leading zero bytes. The number zero keeps one byte.
 func shortest(number []byte) []byte {
 	for len(number) > 1 && number[0] == 0 {
 		number = number[1:]

@@ -109,7 +109,7 @@ func ParseEmbedded(segment string) (*Embedded, error) {
 	return h, nil
 }
 
-// parse reads the members of a JWK (RFC 7517, section 4).
+// The method parse reads the members of a JWK (RFC 7517, section 4).
 func (k *embeddedKey) parse(text string) error {
 	m := claims.Members{Registered: registeredJWK}
 	m.Open(text)
@@ -160,8 +160,8 @@ func (k *embeddedKey) parse(text string) error {
 	return nil
 }
 
-// check refuses a key that does not fit the algorithm a, and a number that is not in the only form
-// that RFC 7518 allows. Each key has one form, so each key has one thumbprint.
+// The method check refuses a key that does not fit the algorithm a, and a number that is not in the
+// only form that RFC 7518 allows. Each key has one form, so each key has one thumbprint.
 func (k *embeddedKey) check(a *algorithm) error {
 	switch {
 	case k.use != "" && k.use != "sig", k.restricted && !slices.Contains(k.operations, "verify"):
@@ -213,8 +213,8 @@ func (k *embeddedKey) checkModulus() error {
 	return nil
 }
 
-// thumbprint returns the thumbprint of a key that check has accepted (RFC 7638, section 3): the
-// hash of its required members, in the order of their names.
+// The method thumbprint returns the thumbprint of a key that check has accepted (RFC 7638, section
+// 3): the hash of its required members, in the order of their names.
 func (k *embeddedKey) thumbprint() string {
 	var b strings.Builder
 	b.Grow(64 + len(k.n) + len(k.x) + len(k.y))

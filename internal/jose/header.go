@@ -111,7 +111,7 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// word reads a string that is neither empty nor too long.
+// The function word reads a string that is neither empty nor too long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID

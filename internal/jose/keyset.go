@@ -149,8 +149,8 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// named returns the keys that h names, whatever their algorithm. It returns nil if the set has no
-// such key.
+// The method named returns the keys that h names, whatever their algorithm. It returns nil if the
+// set has no such key.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys

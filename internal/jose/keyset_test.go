@@ -18,8 +18,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// modulus returns an odd number with the given number of bits. The number need not be a product of
-// two primes, because no test factors it.
+// The function modulus returns an odd number with the given number of bits. The number need not be
+// a product of two primes, because no test factors it.
 func modulus(bits int) string {
 	n := new(big.Int).Lsh(big.NewInt(1), uint(bits)-1)
 	return b64(n.SetBit(n, 0, 1).Bytes())
@@ -30,8 +30,8 @@ func exponent(text string) string {
 	return b64(e.Bytes())
 }
 
-// flipped returns the coordinate y of a key with one bit changed, so that the point is not on the
-// curve.
+// The function flipped returns the coordinate y of a key with one bit changed, so that the point is
+// not on the curve.
 func flipped(private *ecdsa.PrivateKey) string {
 	point := must(private.PublicKey.Bytes())
 	point[len(point)-1] ^= 1

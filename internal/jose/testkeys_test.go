@@ -49,8 +49,8 @@ func b64(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 type members map[string]any
 
-// jwk returns the public key of private as a JWK, after it has changed some members. The new value
-// nil removes a member.
+// The function jwk returns the public key of private as a JWK, after it has changed some members.
+// The new value nil removes a member.
 func jwk(private any, changes ...members) string {
 	m := members{}
 	switch k := private.(type) {
@@ -82,8 +82,8 @@ var hashes = map[string]crypto.Hash{
 	"256": crypto.SHA256, "384": crypto.SHA384, "512": crypto.SHA512,
 }
 
-// sign returns a signature (RFC 7518, section 3; RFC 8037, section 3.1). It uses only the standard
-// library, so it is independent of the code under test.
+// The function sign returns a signature (RFC 7518, section 3; RFC 8037, section 3.1). It uses only
+// the standard library, so it is independent of the code under test.
 func sign(private any, algorithm, input string) []byte {
 	if k, ok := private.(ed25519.PrivateKey); ok {
 		return ed25519.Sign(k, []byte(input))
@@ -105,7 +105,7 @@ func sign(private any, algorithm, input string) []byte {
 	panic(fmt.Sprintf("no signer for %T", private))
 }
 
-// issue returns a token with the given header, signed with the key.
+// The function issue returns a token with the given header, signed with the key.
 func issue(private any, header members) string {
 	input := b64(must(json.Marshal(header))) + "." + b64([]byte(`{"sub":"alice"}`))
 	return input + "." + b64(sign(private, header["alg"].(string), input))
@@ -118,7 +118,8 @@ func split(t testing.TB, token string) jose.Token {
 	return cut
 }
 
-// verify parses the header of a token, finds the keys for it, and verifies the signature.
+// The function verify parses the header of a token, finds the keys for it, and verifies the
+// signature.
 func verify(t testing.TB, s *jose.KeySet, token string) (*jose.Key, error) {
 	t.Helper()
 	cut := split(t, token)

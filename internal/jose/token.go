@@ -69,7 +69,7 @@ func LooksLikeObject(text string) bool {
 	return false
 }
 
-// sextet returns the six bits that a character of base64url encodes.
+// The function sextet returns the six bits that a character of base64url encodes.
 func sextet(c byte) (value int, ok bool) {
 	switch {
 	case c >= 'A' && c <= 'Z':

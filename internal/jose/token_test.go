@@ -92,7 +92,7 @@ func TestBase64URLIsCanonical(t *testing.T) {
 	}
 }
 
-// signers returns a private key for each algorithm.
+// The function signers returns a private key for each algorithm.
 func signers() map[string]any {
 	return map[string]any{
 		"RS256": rsaKey(), "RS384": rsaKey(), "RS512": rsaKey(), "PS256": rsaKey(), "PS384": rsaKey(), "PS512": rsaKey(),

@@ -75,7 +75,7 @@ func (g *group) all() []*Key {
 	return nil
 }
 
-// add appends a key. The group must not be in use yet.
+// The method add appends a key. The group must not be in use yet.
 func (g *group) add(k *Key) {
 	keys := append(g.all(), k)
 	g.keys.Store(&keys)

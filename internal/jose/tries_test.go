@@ -31,7 +31,7 @@ var selectors = map[string]members{
 	"thumbprint": {"alg": "ES256", "x5t": "t"},
 }
 
-// try verifies a token with Tries.Verify, and returns the error.
+// The function try verifies a token with Tries.Verify, and returns the error.
 func try(t *testing.T, tries *jose.Tries, s *jose.KeySet, token string, now time.Time) error {
 	t.Helper()
 	cut := split(t, token)

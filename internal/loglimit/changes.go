@@ -108,8 +108,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// record counts the record r and returns it. logged is the state of the thing that a reader of the
-// log knows after r.
+// The method record counts the record r and returns it. logged is the state of the thing that a
+// reader of the log knows after r.
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

@@ -58,9 +58,9 @@ func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[
 // End returns the end of the window that contains now.
 func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window).Add(c.window) }
 
-// ended reports whether the window of the Counter has ended at the given time. The caller may have
-// read the clock before another caller began the current window. For such an early time ended
-// returns false, so that the old window does not begin again.
+// The function ended reports whether the window of the Counter has ended at the given time. The
+// caller may have read the clock before another caller began the current window. For such an early
+// time ended returns false, so that the old window does not begin again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
 // begin begins a new window for all kinds, and returns what was only counted before.

@@ -67,8 +67,8 @@ func (o *origin) count() int {
 	return len(o.starts)
 }
 
-// bubble runs f with a new source and fake time. It ends only if no goroutine of the source is
-// left.
+// The function bubble runs f with a new source and fake time. It ends only if no goroutine of the
+// source is left.
 func bubble(t *testing.T, p refresh.Policy, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) { f(t, refresh.New(p, o.fetch)) })
@@ -80,7 +80,7 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// at returns the document of Get, and requires that Get does not wait.
+// The function at returns the document of Get, and requires that Get does not wait.
 func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()

@@ -87,8 +87,8 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	}
 }
 
-// enter takes a place for a caller that will wait for f. The caller must call leave after its wait.
-// The caller holds s.mu.
+// The method enter takes a place for a caller that will wait for f. The caller must call leave
+// after its wait. The caller holds s.mu.
 func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
 	p := &s.places
 	switch {
@@ -129,8 +129,8 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// crowded returns the error for a caller that gets no place. It assumes that a fetch takes as long
-// as the last one. The caller holds s.mu.
+// The method crowded returns the error for a caller that gets no place. It assumes that a fetch
+// takes as long as the last one. The caller holds s.mu.
 func (s *Source[T]) crowded(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {

@@ -57,11 +57,11 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// never is an argument of Await. It says that no document is sufficient, so Await always waits for
-// a later fetch.
+// The function never is an argument of Await. It says that no document is sufficient, so Await
+// always waits for a later fetch.
 func never(int) bool { return false }
 
-// await calls Await for a caller with this name.
+// The function await calls Await for a caller with this name.
 func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }

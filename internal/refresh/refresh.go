@@ -152,8 +152,8 @@ func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, er
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
-// held returns the error of the last fetch while its RetryAfter is not over, and nil otherwise. The
-// caller holds s.mu.
+// The method held returns the error of the last fetch while its RetryAfter is not over, and nil
+// otherwise. The caller holds s.mu.
 func (s *Source[T]) held(now time.Time) error {
 	if now.Before(s.hold) {
 		return s.last.err
@@ -161,7 +161,7 @@ func (s *Source[T]) held(now time.Time) error {
 	return nil
 }
 
-// first returns a document if no usable document is there: it waits for the next fetch.
+// The method first returns a document if no usable document is there: it waits for the next fetch.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -207,8 +207,8 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// join returns the fetch that begins at now or later. If no such fetch is planned, join plans a
-// fetch. The caller holds s.mu.
+// The method join returns the fetch that begins at now or later. If no such fetch is planned, join
+// plans a fetch. The caller holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -231,8 +231,8 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// fly carries out the fetch f: it waits until the fetch before f has ended, and until the planned
-// start.
+// The method fly carries out the fetch f: it waits until the fetch before f has ended, and until
+// the planned start.
 func (s *Source[T]) fly(f, before *flight) {
 	if before != nil {
 		<-before.done
@@ -301,8 +301,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	return nil
 }
 
-// guarded calls the function that fetches the document. If that function panics, guarded returns an
-// error: a panic in this goroutine would end the process.
+// The method guarded calls the function that fetches the document. If that function panics, guarded
+// returns an error: a panic in this goroutine would end the process.
 func (s *Source[T]) guarded(ctx context.Context, previous T, force bool) (document T, lifetime time.Duration, err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// renewed returns the document after its lifetime. The lifetime has ended because no caller used
-// the document for a while. In that time the server may have withdrawn a part of the document. So
-// renewed waits for a refresh, but not longer than Policy.Patience after the refresh began. If the
-// refresh fails or takes longer, renewed returns the expired document. If fetches have failed
-// recently, renewed does not wait.
+// The method renewed returns the document after its lifetime. The lifetime has ended because no
+// caller used the document for a while. In that time the server may have withdrawn a part of the
+// document. So renewed waits for a refresh, but not longer than Policy.Patience after the refresh
+// began. If the refresh fails or takes longer, renewed returns the expired document. If fetches
+// have failed recently, renewed does not wait.
 func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, error) {
 	s.mu.Lock()
 	f := s.running
@@ -46,7 +46,7 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	return s.good.Load().document, nil
 }
 
-// failing reports whether a refresh of the document failed less than d ago.
+// The method failing reports whether a refresh of the document failed less than d ago.
 func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
 }

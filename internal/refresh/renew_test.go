@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// idle runs f with a source whose document expired a moment ago.
+// The function idle runs f with a source whose document expired a moment ago.
 func idle(t *testing.T, o *origin, f func(t *testing.T, s *refresh.Source[int])) {
 	t.Helper()
 	o.lifetime = 2 * time.Minute

@@ -8,7 +8,8 @@ func (f *Fields) list() [5]*string {
 	return [...]*string{&f.TokenHash, &f.TokenID, &f.SessionID, &f.Subject, &f.ClientID}
 }
 
-// shape returns which fields are set. The result has one bit for each field, in the order of list.
+// The method shape returns which fields are set. The result has one bit for each field, in the
+// order of list.
 func (f *Fields) shape() (bits int) {
 	for i, field := range f.list() {
 		if *field != "" {
@@ -18,8 +19,8 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// restricted returns a copy of f that has only the fields in shape. ok is false if one of these
-// fields is not set in f.
+// The method restricted returns a copy of f that has only the fields in shape. ok is false if one
+// of these fields is not set in f.
 func (f Fields) restricted(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {

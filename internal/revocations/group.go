@@ -64,9 +64,9 @@ func merge(a, b []cutoff) []cutoff {
 	return all[from:]
 }
 
-// matches reports whether a token that was issued in the given second is refused. In each list, it
-// looks only at the first cutoff whose field before is later than that second. Of all cutoffs in
-// the list that refuse the token, this one ends last.
+// The method matches reports whether a token that was issued in the given second is refused. In
+// each list, it looks only at the first cutoff whose field before is later than that second. Of all
+// cutoffs in the list that refuse the token, this one ends last.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
 		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })

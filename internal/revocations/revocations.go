@@ -118,7 +118,8 @@ func (s *Set) Add(r Revocation, now time.Time) bool {
 	return true
 }
 
-// sweep removes revocations that have ended, at most limit of them. The caller holds the lock s.mu.
+// The method sweep removes revocations that have ended, at most limit of them. The caller holds the
+// lock s.mu.
 func (s *Set) sweep(now time.Time, limit int) {
 	for ; limit > 0 && s.ended(now); limit-- {
 		ended := heap.Pop(&s.ends).(*revocation)
@@ -133,8 +134,8 @@ func (s *Set) sweep(now time.Time, limit int) {
 	s.count.Store(int64(len(s.ends)))
 }
 
-// ended reports whether at least one revocation in the Set has ended. The caller holds the lock
-// s.mu.
+// The method ended reports whether at least one revocation in the Set has ended. The caller holds
+// the lock s.mu.
 func (s *Set) ended(now time.Time) bool {
 	return len(s.ends) > 0 && !now.Before(s.ends[0].until)
 }
@@ -159,8 +160,8 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// find is the part of Match that needs the lock. It makes one look-up for each shape that the
-// groups of the Set have.
+// The method find is the part of Match that needs the lock. It makes one look-up for each shape
+// that the groups of the Set have.
 func (s *Set) find(t Token, now time.Time) bool {
 	for shape, groups := range s.shapes {
 		if groups == 0 {

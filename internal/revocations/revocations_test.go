@@ -15,8 +15,8 @@ import (
 
 var start = time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// hash returns the token itself instead of a hash, so that a test can see which token a revocation
-// names.
+// The function hash returns the token itself instead of a hash, so that a test can see which token
+// a revocation names.
 func hash(token string) string { return token }
 
 func bySubject(name string, until time.Time) revocations.Revocation {
@@ -27,8 +27,8 @@ func ofSubject(name string) revocations.Token {
 	return revocations.Token{Fields: revocations.Fields{Subject: name}, Issued: start.Unix()}
 }
 
-// fastest calls f several times and returns the time of the fastest call. Other programs on the
-// machine can only make a call slower.
+// The function fastest calls f several times and returns the time of the fastest call. Other
+// programs on the machine can only make a call slower.
 func fastest(f func()) time.Duration {
 	best := time.Duration(1 << 62)
 	for range 20 {

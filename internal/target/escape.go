@@ -69,7 +69,7 @@ func lower(c byte) byte {
 
 func isHex(c byte) bool { return c >= '0' && c <= '9' || lower(c) >= 'a' && lower(c) <= 'f' }
 
-// unescape decodes the escape at the beginning of s, for example %2F to '/'.
+// The function unescape decodes the escape at the beginning of s, for example %2F to '/'.
 func unescape(s string) (c byte, ok bool) {
 	if len(s) < 3 || s[0] != '%' || !isHex(s[1]) || !isHex(s[2]) {
 		return 0, false

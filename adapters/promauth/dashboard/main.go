@@ -24,7 +24,7 @@ func main() {
 	}
 }
 
-// render returns the dashboard as JSON.
+// The function render returns the dashboard as JSON.
 func render() ([]byte, error) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)

@@ -23,8 +23,9 @@ type chart struct {
 // queries share. Each label in the legend is a label of the result.
 type query struct{ expr, legend string }
 
-// selected returns the query with the variables of the dashboard. In the short form, "{}" and "{,"
-// stand for the selection of jobs and instances, and "[]" stands for the range of time.
+// The method selected returns the query with the variables of the dashboard. In the short form,
+// "{}" and "{," stand for the selection of jobs and instances, and "[]" stands for the range of
+// time.
 func (q query) selected() string {
 	const selection = `{job=~"$job",instance=~"$instance"`
 	return strings.NewReplacer(
@@ -32,7 +33,7 @@ func (q query) selected() string {
 	).Replace(q.expr)
 }
 
-// quantiles returns queries for three quantiles of a histogram.
+// The function quantiles returns queries for three quantiles of a histogram.
 func quantiles(metric string) (all []query) {
 	for _, q := range []struct{ value, name string }{{"0.5", "median"}, {"0.9", "90 %"}, {"0.99", "99 %"}} {
 		all = append(all, query{

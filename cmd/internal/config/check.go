@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// check finds those mistakes in values that can be found here. The packages that use the values
-// find all other mistakes.
+// The method check finds those mistakes in values that can be found here. The packages that use the
+// values find all other mistakes.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -212,7 +212,7 @@ func (c *Config) checkRest() {
 	}
 }
 
-// prefixes reports the mistakes in a list of networks.
+// The method prefixes reports the mistakes in a list of networks.
 func (c *Config) prefixes(key string, list []string) {
 	for i, text := range list {
 		if p, err := netip.ParsePrefix(text); err != nil || p.Bits() == 0 {

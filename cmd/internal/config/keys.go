@@ -145,7 +145,7 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// override replaces values that the environment has set in to by the values in file.
+// The function override replaces values that the environment has set in to by the values in file.
 func override[T any](c *Config, section string, keys []key[T], to, file *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {

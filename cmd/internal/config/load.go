@@ -70,8 +70,8 @@ func (c *Config) Has(key string) bool {
 // "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// file returns a path of the configuration. A relative path is relative to the folder of the
-// configuration.
+// The method file returns a path of the configuration. A relative path is relative to the folder of
+// the configuration.
 func (c *Config) file(path string) string {
 	if filepath.IsAbs(path) {
 		return path

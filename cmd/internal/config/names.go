@@ -60,9 +60,9 @@ func (c *Config) NameOf(field string) string {
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// named returns err, an error of [xenaauth.Config.Validate], in the words of the operator: in place
-// of the fields, its text names keys and variables. If err joins several errors, each of them gets
-// the line of its key.
+// The method named returns err, an error of [xenaauth.Config.Validate], in the words of the
+// operator: in place of the fields, its text names keys and variables. If err joins several errors,
+// each of them gets the line of its key.
 func (c *Config) named(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error

@@ -100,8 +100,8 @@ func (c *Config) inlineRoutes(content string) (*Routes, error) {
 	}, nil
 }
 
-// settings returns the content of the file without the routes, in a form that does not depend on
-// the order of the keys.
+// The method settings returns the content of the file without the routes, in a form that does not
+// depend on the order of the keys.
 func (s *source) settings() (string, error) {
 	others := yaml.Node{Kind: yaml.MappingNode}
 	for i := 0; i+1 < len(s.root.Content); i += 2 {

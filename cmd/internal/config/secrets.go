@@ -45,8 +45,8 @@ func readBounded(path string) ([]byte, error) {
 	return data, err
 }
 
-// secret reads a file with a secret. If the file ends in a line break, secret removes the line
-// break.
+// The method secret reads a file with a secret. If the file ends in a line break, secret removes
+// the line break.
 func (c *Config) secret(key, path string, atLeast int) ([]byte, error) {
 	data, err := readFile(c.file(path))
 	if err != nil {

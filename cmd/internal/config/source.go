@@ -40,7 +40,7 @@ func newSource(path string, data []byte) *source {
 
 func (s *source) name() string { return filepath.Base(s.path) }
 
-// wrong adds a mistake in the YAML of the file.
+// The method wrong adds a mistake in the YAML of the file.
 func (s *source) wrong(line int, format string, args ...any) {
 	s.misshapen[line] = true
 	s.errs = append(s.errs, fmt.Errorf("%s:%d: %s", s.name(), line, fmt.Sprintf(format, args...)))
@@ -56,7 +56,7 @@ func (s *source) wrongAt(key, format string, args ...any) {
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
-// at returns err with the file, the line of a key, and the key.
+// The method at returns err with the file, the line of a key, and the key.
 func (s *source) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {
@@ -70,9 +70,9 @@ func (s *source) at(key string, err error) error {
 	return fmt.Errorf("%s:%d: %s: %w", s.name(), line, key, err)
 }
 
-// parse reads a configuration file. It returns an error if the file can't be read at all. Mistakes
-// in the YAML are in the field errs of the source. In this case the Config has the values of the
-// rest of the file, so that check can also report mistakes in the rest.
+// The function parse reads a configuration file. It returns an error if the file can't be read at
+// all. Mistakes in the YAML are in the field errs of the source. In this case the Config has the
+// values of the rest of the file, so that check can also report mistakes in the rest.
 func parse(path string, data []byte) (*Config, error) {
 	c := &Config{source: newSource(path, data)}
 	if err := c.source.parse(c); err != nil {
@@ -81,7 +81,7 @@ func parse(path string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// parse sets the fields of c to the values in the file.
+// The method parse sets the fields of c to the values in the file.
 func (s *source) parse(c *Config) (fatal error) {
 	if len(s.data) > maxSize {
 		return fmt.Errorf("%s: longer than %d bytes", s.name(), maxSize)
@@ -144,9 +144,9 @@ func (s *source) decode(n *yaml.Node, into any) bool {
 	return false
 }
 
-// walk records the line of each key. walk refuses unknown and repeated keys, and every feature of
-// YAML except values, lists and mappings. walk removes the refused nodes from the tree. walk
-// ignores the routes, because package routesfile checks them.
+// The method walk records the line of each key. walk refuses unknown and repeated keys, and every
+// feature of YAML except values, lists and mappings. walk removes the refused nodes from the tree.
+// walk ignores the routes, because package routesfile checks them.
 func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	if !s.isPlain(n, name, depth) {
 		*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null", Value: "null", Line: n.Line, Column: n.Column}
@@ -173,7 +173,7 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// mapping walks through a mapping.
+// The method mapping walks through a mapping.
 func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)
 	first := make(map[string]int)

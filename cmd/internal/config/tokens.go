@@ -83,8 +83,8 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// introspection returns env, the configuration from the environment, but values in the file replace
-// values in env. env is nil if the environment configures no introspection.
+// The method introspection returns env, the configuration from the environment, but values in the
+// file replace values in env. env is nil if the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection

@@ -121,10 +121,10 @@ type explanation struct {
 	setErr error
 }
 
-// asked reports whether the issuer responded to an introspection call.
+// The method asked reports whether the issuer responded to an introspection call.
 func (e *explanation) asked() bool { return e.Introspection != "" }
 
-// read parses the parts of the token with the same functions as the Validator.
+// The method read parses the parts of the token with the same functions as the Validator.
 func (e *explanation) read() {
 	e.local = !e.Config.AlwaysIntrospect && jose.IsJWT(e.Token)
 	if !e.local {

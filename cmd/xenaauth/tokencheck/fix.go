@@ -45,7 +45,7 @@ var fixes = map[xenaauth.Reason]string{
 		"scope: give one with --scope.",
 }
 
-// fix returns what to do about a refusal that happened at a step.
+// The method fix returns what to do about a refusal that happened at a step.
 func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	answered := refusal.Reason != xenaauth.ReasonInactive && refusal.Reason != xenaauth.ReasonUnavailable
@@ -176,8 +176,8 @@ func (e *explanation) fixScope() string {
 	return "The client must request the scopes of the route."
 }
 
-// similar reports whether two words are nearly the same: they differ in case, or at most two
-// letters were added, removed or changed.
+// The function similar reports whether two words are nearly the same: they differ in case, or at
+// most two letters were added, removed or changed.
 func similar(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	const most, longest = 2, 100

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// found returns what the token contains about a step, or "".
+// The method found returns what the token contains about a step, or "".
 func (e *explanation) found(step string) string {
 	switch step {
 	case StepToken:
@@ -100,7 +100,7 @@ func (e *explanation) foundRoute() string {
 	return "requires " + list(e.Scopes) + ", which the token has"
 }
 
-// shown quotes a value from the token.
+// The function shown quotes a value from the token.
 func shown(s string) string {
 	if s == "" {
 		return "missing"
@@ -169,8 +169,8 @@ func (e *explanation) claimList() (list []Claim) {
 	return list
 }
 
-// clean removes tokens from a text: the token that is explained, the signature of this token, and
-// other JWTs. A claim may contain a JWT.
+// The method clean removes tokens from a text: the token that is explained, the signature of this
+// token, and other JWTs. A claim may contain a JWT.
 func (e *explanation) clean(text string) string {
 	if e.Token != "" {
 		text = strings.ReplaceAll(text, e.Token, "[token]")

@@ -34,7 +34,7 @@ var policySteps = []string{
 	StepIssuer, StepKind, StepTimes, StepAudience, StepParties, StepBinding, StepProfile,
 }
 
-// order returns the steps in the order in which the Validator makes them.
+// The method order returns the steps in the order in which the Validator makes them.
 func (e *explanation) order() (steps []string) {
 	policy := policySteps
 	if e.Config.Profile != xenaauth.ProfileRFC9068 || !e.local {
@@ -57,8 +57,8 @@ func (e *explanation) order() (steps []string) {
 	return append(steps, StepUser, StepRoute)
 }
 
-// failing returns the step that failed. It finds the step from the reason of the refusal and from
-// the first words of the cause, which name a claim or a document.
+// The method failing returns the step that failed. It finds the step from the reason of the refusal
+// and from the first words of the cause, which name a claim or a document.
 func (e *explanation) failing(refusal *xenaauth.Error) string {
 	cause := setting.Cause(refusal)
 	step := e.failingPolicy(refusal, cause)
@@ -153,7 +153,7 @@ func (e *explanation) failingElsewhere(refusal *xenaauth.Error, cause string) st
 	return StepToken
 }
 
-// malformed returns the step of the part of the token that is malformed.
+// The method malformed returns the step of the part of the token that is malformed.
 func (e *explanation) malformed() string {
 	limit := e.Config.MaxTokenLength
 	if limit == 0 {

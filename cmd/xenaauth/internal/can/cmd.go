@@ -101,7 +101,7 @@ func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// decide checks the request with the guard that a gateway uses.
+// The function decide checks the request with the guard that a gateway uses.
 func decide(
 	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request,
 ) *decision {

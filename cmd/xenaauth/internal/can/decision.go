@@ -85,7 +85,7 @@ func (d *decision) Text(t *console.Text) {
 	}
 }
 
-// token describes the valid token in one line.
+// The method token describes the valid token in one line.
 func (d *decision) token() string {
 	user, scopes := "no user", "no scopes"
 	if d.Subject != "" {

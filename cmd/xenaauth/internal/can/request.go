@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// request returns a request in the form in which a server receives it.
+// The function request returns a request in the form in which a server receives it.
 func request(ctx context.Context, method, path, host string) (*http.Request, error) {
 	for _, one := range []struct{ name, value string }{
 		{"method", method}, {"path", path}, {"host", host},

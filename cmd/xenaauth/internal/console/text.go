@@ -70,7 +70,7 @@ func (t *Text) Columns(rows [][]string) {
 	_ = w.Flush()
 }
 
-// printable returns s with escapes in place of the characters that are not printable.
+// The function printable returns s with escapes in place of the characters that are not printable.
 func printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {

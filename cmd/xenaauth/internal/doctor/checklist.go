@@ -55,7 +55,7 @@ func (l *Checklist) add(c Check) {
 	l.Checks = append(l.Checks, c)
 }
 
-// has reports whether at least one check has the state s.
+// The method has reports whether at least one check has the state s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
 	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||
@@ -120,7 +120,7 @@ func (l *Checklist) verdict() string {
 	return "All is well: tokens can be checked."
 }
 
-// err returns the error that sets the exit status of the command.
+// The method err returns the error that sets the exit status of the command.
 func (l *Checklist) err() error {
 	switch {
 	case l.has(Bad):

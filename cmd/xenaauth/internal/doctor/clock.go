@@ -9,7 +9,8 @@ import (
 // defaultSkew is the default of Config.ClockSkew.
 const defaultSkew = 30 * time.Second
 
-// clock compares the clock of this machine with the field Date of the issuer's responses.
+// The method clock compares the clock of this machine with the field Date of the issuer's
+// responses.
 func (e *examination) clock() {
 	const name = "clock"
 	ahead, known := e.clockDifference()
@@ -77,7 +78,8 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 // expiresSoon is the time before the expiry of a certificate from which the command warns.
 const expiresSoon = 14 * 24 * time.Hour
 
-// certificate reports the earliest expiry among the certificates of the issuer's servers.
+// The method certificate reports the earliest expiry among the certificates of the issuer's
+// servers.
 func (e *examination) certificate() {
 	const name = "certificate"
 	var first time.Time

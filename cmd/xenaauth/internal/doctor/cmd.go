@@ -89,7 +89,8 @@ func fromURL(url string, allowHTTP bool) subject {
 	return s
 }
 
-// examine checks the subject. It returns the checklist, and the keys that the issuer publishes.
+// The method examine checks the subject. It returns the checklist, and the keys that the issuer
+// publishes.
 func (s subject) examine(ctx context.Context) (*Checklist, published) {
 	l := &Checklist{Title: s.title, names: s.names}
 	cfg := s.cfg

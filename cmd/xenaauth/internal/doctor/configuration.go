@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// configuration does the checks that need no call to the issuer. It reports whether the
+// The method configuration does the checks that need no call to the issuer. It reports whether the
 // configuration can be used.
 func (l *Checklist) configuration(s subject) bool {
 	const name = "configuration"
@@ -33,7 +33,8 @@ func (l *Checklist) configuration(s subject) bool {
 	return true
 }
 
-// summary describes in one line which tokens the service accepts. It contains no secret.
+// The function summary describes in one line which tokens the service accepts. It contains no
+// secret.
 func summary(cfg xenaauth.Config) string {
 	issuer := cfg.Issuer
 	if issuer == "" {
@@ -84,8 +85,8 @@ func configurationFix(mistake string) string {
 	return "Correct the file. README.md of cmd/xenagate explains every key."
 }
 
-// readable reports whether strangers could read and change a request to a URL, because the URL is
-// not https and not on this machine.
+// The function readable reports whether strangers could read and change a request to a URL, because
+// the URL is not https and not on this machine.
 func readable(text string) bool {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
@@ -95,7 +96,8 @@ func readable(text string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// risks returns a warning for each setting with which the service accepts more tokens than usual.
+// The function risks returns a warning for each setting with which the service accepts more tokens
+// than usual.
 func risks(cfg xenaauth.Config) (checks []Check) {
 	warn := func(set bool, variable, found string) {
 		if set {

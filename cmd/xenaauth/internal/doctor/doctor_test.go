@@ -40,7 +40,7 @@ func check(l *Checklist, name string) (found Check) {
 	return found
 }
 
-// metadata sets one member in the metadata of an issuer.
+// The function metadata sets one member in the metadata of an issuer.
 func metadata(i *xenaauthtest.Issuer, name string, value any) {
 	document := map[string]any{
 		"issuer":                 i.URL(),

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// documents makes a Validator fetch the metadata and the key set, and reports the responses.
+// The method documents makes a Validator fetch the metadata and the key set, and reports the
+// responses.
 func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	if cfg.AlwaysIntrospect {
 		if cfg.Introspection.Endpoint != "" {
@@ -45,8 +46,8 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 	}
 }
 
-// metadata reports whether the metadata can be used, and adds the result to the checklist. The
-// parameter err is the error that the Validator returned.
+// The method metadata reports whether the metadata can be used, and adds the result to the
+// checklist. The parameter err is the error that the Validator returned.
 func (e *examination) metadata(err error) bool {
 	const name = "metadata"
 	call, called := e.recorder.Last(recording.Metadata)
@@ -78,7 +79,7 @@ func (e *examination) metadata(err error) bool {
 	return false
 }
 
-// failed returns the check of a document that could not be fetched.
+// The function failed returns the check of a document that could not be fetched.
 func failed(name, found string, call recording.Call) Check {
 	c := Check{Name: name, State: Bad, Found: found}
 	switch {
@@ -156,7 +157,7 @@ func skippedKeys(text string) (reasons []string) {
 	return reasons
 }
 
-// algorithms adds a check that names the algorithms for which the issuer publishes keys.
+// The method algorithms adds a check that names the algorithms for which the issuer publishes keys.
 func (e *examination) algorithms(keys *jose.KeySet) {
 	const name = "algorithms"
 	var usable, refused []string
@@ -192,9 +193,9 @@ const (
 	maxLifetime     = 24 * time.Hour
 )
 
-// caching adds a check that says for how long the Validator uses a key set before it fetches the
-// key set again. Until then, the Validator accepts a key that the issuer has withdrawn. A new key
-// is accepted earlier: a token that names an unknown key causes an immediate fetch.
+// The method caching adds a check that says for how long the Validator uses a key set before it
+// fetches the key set again. Until then, the Validator accepts a key that the issuer has withdrawn.
+// A new key is accepted earlier: a token that names an unknown key causes an immediate fetch.
 func (e *examination) caching() {
 	call, _ := e.recorder.Last(recording.JWKS)
 	fresh := freshness.Lifetime(call.Header, call.End)
@@ -218,8 +219,8 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// cause returns the text of the cause of a refusal. Checklist.add replaces the fields of the Config
-// in it.
+// The function cause returns the text of the cause of a refusal. Checklist.add replaces the fields
+// of the Config in it.
 func cause(err error) string { return setting.Cause(err) }
 
 func took(c recording.Call) time.Duration {

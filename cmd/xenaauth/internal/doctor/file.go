@@ -38,7 +38,7 @@ func (l *Checklist) fileChecks(s subject) {
 	l.routes(s)
 }
 
-// routes adds the check of the table of routes.
+// The method routes adds the check of the table of routes.
 func (l *Checklist) routes(s subject) {
 	const name = "routes"
 	table := s.file.Routes.Table

@@ -12,9 +12,9 @@ import (
 // noToken is introspected like a token, but no issuer has issued it as a token.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
-// introspection checks the credentials with which this API calls the introspection endpoint. A
-// Validator introspects noToken. If the credentials are right, the issuer responds that the token
-// is not active.
+// The method introspection checks the credentials with which this API calls the introspection
+// endpoint. A Validator introspects noToken. If the credentials are right, the issuer responds that
+// the token is not active.
 func (e *examination) introspection(ctx context.Context, cfg xenaauth.Config) {
 	const name = "introspection"
 	if cfg.Introspection == nil {

@@ -72,7 +72,7 @@ func (a *Answer) claims(t *console.Text) {
 	t.Columns(rows)
 }
 
-// err returns the error that sets the exit status of the command.
+// The method err returns the error that sets the exit status of the command.
 func (a *Answer) err() error {
 	switch a.Outcome {
 	case "allowed":

@@ -58,8 +58,8 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return answer.err()
 }
 
-// explain checks a token in the same way as the guard of a route that requires scopes. If explain
-// returns an error, the configuration is wrong.
+// The function explain checks a token in the same way as the guard of a route that requires scopes.
+// If explain returns an error, the configuration is wrong.
 func explain(
 	ctx context.Context, s *service.Service, cfg xenaauth.Config, token string, scopes []string, offline bool,
 ) (*Answer, error) {
@@ -120,7 +120,7 @@ func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanatio
 	return e
 }
 
-// body returns the last response with status 200 to a call for a document, or "".
+// The function body returns the last response with status 200 to a call for a document, or "".
 func body(recorder *recording.Recorder, document recording.Document) string {
 	if call, ok := recorder.Last(document); ok && call.Status == http.StatusOK {
 		return call.Body
@@ -128,8 +128,8 @@ func body(recorder *recording.Recorder, document recording.Document) string {
 	return ""
 }
 
-// offline returns cfg with another HTTP client. This client serves the key set from a file, so that
-// the issuer is not called.
+// The function offline returns cfg with another HTTP client. This client serves the key set from a
+// file, so that the issuer is not called.
 func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// text returns an answer in the form in which a person reads it.
+// The function text returns an answer in the form in which a person reads it.
 func text(t *testing.T, a *Answer) string {
 	t.Helper()
 	var out strings.Builder
@@ -39,8 +39,8 @@ func wantNoToken(t *testing.T, a *Answer, token string) {
 	}
 }
 
-// stopped returns the step that failed. It requires that all earlier steps passed, and that no
-// later step was reached.
+// The function stopped returns the step that failed. It requires that all earlier steps passed, and
+// that no later step was reached.
 func stopped(t *testing.T, a *Answer) string {
 	t.Helper()
 	at := ""

@@ -21,7 +21,7 @@ type finding struct {
 	Text  string `json:"text"`
 }
 
-// lint prints the rules in a table that are probably mistakes.
+// The function lint prints the rules in a table that are probably mistakes.
 func lint(c *console.Console, table *routes.Table) error {
 	answer := findings{Findings: []finding{}}
 	for _, f := range table.Lint() {

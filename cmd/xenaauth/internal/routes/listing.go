@@ -38,7 +38,8 @@ func (l listing) Text(t *console.Text) {
 	t.Columns(rows)
 }
 
-// markdown returns the rules of a table as a table in Markdown, with one line for each rule.
+// The function markdown returns the rules of a table as a table in Markdown, with one line for each
+// rule.
 func markdown(table *routes.Table) string {
 	var b strings.Builder
 	b.WriteString("| Method | Route | Requires |\n| --- | --- | --- |\n")
@@ -52,7 +53,7 @@ func markdown(table *routes.Table) string {
 	return b.String()
 }
 
-// cell returns s in the form in which a cell of a Markdown table contains it.
+// The function cell returns s in the form in which a cell of a Markdown table contains it.
 func cell(s string) string { return strings.ReplaceAll(s, "|", `\|`) }
 
 func words(access routes.Access) string {
@@ -68,7 +69,7 @@ func words(access routes.Access) string {
 	return "no request may pass"
 }
 
-// split returns the method of a pattern, and the rest of the pattern.
+// The function split returns the method of a pattern, and the rest of the pattern.
 func split(pattern string) (method, route string) {
 	if before, after, found := strings.Cut(pattern, " "); found {
 		return before, strings.TrimLeft(after, " ")

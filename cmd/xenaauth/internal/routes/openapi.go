@@ -98,7 +98,7 @@ func newOperation(access routes.Access) operation {
 	return operation{"No request may pass.", []map[string][]string{token}}
 }
 
-// template returns the path of a pattern in the form of OpenAPI.
+// The function template returns the path of a pattern in the form of OpenAPI.
 func template(route string) string {
 	path := route[strings.IndexByte(route, '/'):]
 	switch {

@@ -69,7 +69,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	return nil
 }
 
-// token makes a token with the claims that the flags set.
+// The method token makes a token with the claims that the flags set.
 func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	t := xenaauthtest.Token{
 		Subject: cmd.Subject, ClientID: cmd.ClientID, Scopes: cmd.Scope,
@@ -84,7 +84,8 @@ func (cmd *Cmd) token(issuer *xenaauthtest.Issuer) string {
 	return issuer.JWT(t)
 }
 
-// variables returns the environment variables for a service that accepts tokens of the issuer.
+// The function variables returns the environment variables for a service that accepts tokens of the
+// issuer.
 func variables(issuer *xenaauthtest.Issuer) []string {
 	return []string{
 		"XENA_ISSUER=" + issuer.URL(), "XENA_ALLOW_HTTP=true", "XENA_AUDIENCE=" + issuer.API(),
