@@ -17,6 +17,9 @@ func TestMalformedFields(t *testing.T) {
 	require.Contains(t, plain, "+")
 	require.Contains(t, plain, "/")
 	require.True(t, strings.HasSuffix(plain, "="))
+	// The last digit has two bits without a meaning. "U" has neither of them, and "V" has one.
+	unusedBit := strings.TrimSuffix(plain, "U=") + "V="
+	require.Len(t, unusedBit, len(plain))
 	escaped := nginx(der)
 	hash := "Hash=" + envoyHash(der)
 	other := envoyHash([]byte("other"))
@@ -30,7 +33,7 @@ func TestMalformedFields(t *testing.T) {
 		},
 		mtls.HAProxy: {
 			plain + "=", strings.TrimRight(plain, "="), plain + "\n", "\r\n" + plain, plain + "," + plain, " " + plain,
-			strings.Replace(plain, "=", "%3D", 1), plain[:len(plain)-2] + "l=", tooLong,
+			strings.Replace(plain, "=", "%3D", 1), unusedBit, tooLong,
 		},
 		mtls.Traefik: {
 			"", ",", "," + plain, " " + plain, haproxy([]byte("other")) + "," + plain, strings.TrimRight(plain, "="),
@@ -46,7 +49,7 @@ func TestMalformedFields(t *testing.T) {
 		},
 		mtls.Envoy: {
 			"", ";", ",", "=", "Hash", "Hash=", `Hash=""`, hash + ";", ";" + hash, hash + ",", "," + hash, hash + " ",
-			" " + hash, hash + ";" + hash, hash + "," + hash, hash + `,By="`, hash + ";Hash=" + other, "Hash=" + other + ";" + hash,
+			" " + hash, hash + ";" + hash, hash + "," + hash, hash + `,By="`, hash + ",By=a", "By=a," + hash, hash + ";Hash=" + other, "Hash=" + other + ";" + hash,
 			hash + "0", hash[:len(hash)-1], hash[:len(hash)-2], "Hash=" + strings.Repeat("0", 64), "Hash=" + strings.Repeat("z", 64),
 			hash + `;Subject="`, hash + `;Subject="a"b`, hash + `;Subject="a\"`, hash + `;Subject=a"b`, hash + ";=a",
 			`Cert="` + envoyCert(der) + `"`, hash + `;Cert="` + envoyCert([]byte("other")) + `"`, hash + ";Cert=",
