@@ -85,7 +85,8 @@ type Config struct {
 	// Identity sets the header fields that name the user to the upstream. Identity also removes the
 	// fields of the client that an upstream could take for identity fields.
 	Identity *identity.Identity
-	// RemoveAuthorization keeps the client's Authorization field from the upstream.
+	// RemoveAuthorization keeps the client's Authorization field from the upstream, and the field
+	// DPoP with the client's proof.
 	RemoveAuthorization bool
 }
 

@@ -101,15 +101,18 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// TestAuthorization requires that the upstream gets the token. With RemoveAuthorization, the
-// upstream must not get it.
+// TestAuthorization requires that the upstream gets the token and the proof. With
+// RemoveAuthorization, the upstream must get neither.
 func TestAuthorization(t *testing.T) {
 	for _, remove := range []bool{false, true} {
 		s := start(t, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = remove })
 		for _, target := range []string{"/any", "/open/x", "/maybe"} {
-			r := get(target, bearer(s.token("a", "b")))
-			if _, kept := r.forwarded(s.check(t, r.attributes(true)).GetOkResponse())["authorization"]; kept == remove {
-				t.Errorf("%s: kept %v", target, kept)
+			r := get(target, bearer(s.token("a", "b")), [2]string{"DPoP", "a.b.c"})
+			got := r.forwarded(s.check(t, r.attributes(true)).GetOkResponse())
+			for _, name := range []string{"authorization", "dpop"} {
+				if _, kept := got[name]; kept == remove {
+					t.Errorf("%s: %s is kept: %v", target, name, kept)
+				}
 			}
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 
+	"github.com/xenaauth/xenaauth/internal/fieldname"
 	"github.com/xenaauth/xenaauth/internal/rpcerror"
 )
 
@@ -25,7 +26,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 		remove = append(remove, "Authorization")
 	}
 	for name, values := range client {
-		if kept, ok := r.Header[name]; !ok {
+		if kept, ok := r.Header[name]; !ok || s.cfg.RemoveAuthorization && fieldname.Equal(name, "dpop") {
 			remove = append(remove, name)
 		} else if !slices.Equal(kept, values) {
 			// the names of identity fields were removed from Connection

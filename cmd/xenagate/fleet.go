@@ -13,14 +13,22 @@ import (
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/rediscache"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
+	"github.com/xenaauth/xenaauth/replay"
 )
 
+// fleet is what the gateways of a fleet share. All fields are nil if redis is not configured.
+type fleet struct {
+	redis   redis.UniversalClient
+	replay  replay.Store // the DPoP proofs that were used at any gateway
+	secrets [][]byte
+}
+
 // joinFleet configures v to share introspection responses and revocations through Redis. If redis
-// is not configured, joinFleet changes nothing and returns nil.
-func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (redis.UniversalClient, error) {
+// is not configured, joinFleet changes nothing.
+func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fleet, error) {
 	from := cfg.Redis
 	if from == nil {
-		return nil, nil
+		return fleet{}, nil
 	}
 	secrets, password, errSecrets := cfg.RedisSecrets()
 	// the log of go-redis contains addresses, and rediscache logs what operators need
@@ -33,17 +41,17 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (red
 		opts.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	client := redis.NewUniversalClient(opts)
-	fleet, err := rediscache.New(rediscache.Config{
+	shared, err := rediscache.New(rediscache.Config{
 		Client: client, Secrets: secrets, Prefix: from.Prefix, Timeout: from.Timeout, Logger: logger,
 	})
 	if err != nil {
-		return client, errors.Join(errSecrets, cfg.At("redis", err))
+		return fleet{redis: client}, errors.Join(errSecrets, cfg.At("redis", err))
 	}
-	v.RevocationBus = fleet
+	v.RevocationBus = shared
 	if v.Introspection != nil {
-		v.Introspection.Cache = fleet
+		v.Introspection.Cache = shared
 	}
-	return client, errSecrets
+	return fleet{client, shared, secrets}, errSecrets
 }
 
 // followRevocations puts the revocations of other gateways in force in this gateway, until ctx

@@ -22,7 +22,7 @@ type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
 	trusted  []netip.Prefix // trusted are the networks of proxies in front of the gateway
-	strip    bool           // strip says whether the client's Authorization field is removed
+	strip    bool           // strip says whether the client's fields Authorization and DPoP are removed
 	// certificateField is the folded name of the field in which a proxy in front passes the client's
 	// certificate on, or "".
 	certificateField string
@@ -90,6 +90,7 @@ func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	f.replaceClientFields(pr)
 	if f.strip {
 		out.Header.Del("Authorization")
+		removeDPoP(out.Header) // without Authorization, a proof is useless
 	}
 	f.identity.Strip(out.Header)
 	maps.Copy(out.Header, q.identity)
@@ -97,6 +98,15 @@ func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	// arrive too late to be checked.
 	out.Trailer = nil
 	out.Header.Del("Trailer")
+}
+
+// removeDPoP removes every field that a service could take for DPoP.
+func removeDPoP(h http.Header) {
+	for name := range h {
+		if fieldname.Equal(name, "dpop") {
+			delete(h, name)
+		}
+	}
 }
 
 // copyBuffers reuses the buffers for copying responses.

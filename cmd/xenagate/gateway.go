@@ -38,12 +38,13 @@ type gateway struct {
 func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	logger := slog.New(slog.NewJSONHandler(output.prompt(), nil))
 	g := &gateway{cfg: cfg, log: logger, tables: new(routeTables), activity: new(activity)}
-	var errIdentity, errRevoke, errRedis, errTLS error
+	var errIdentity, errRevoke, errTLS error
 	g.identity, errIdentity = newIdentity(cfg)
 	g.revokeSecret, errRevoke = cfg.RevokeSecret()
 	tokens, errTokens := cfg.Validator()
-	g.redis, errRedis = joinFleet(cfg, &tokens, logger)
-	proofs, errProofs := newProofs(cfg)
+	shared, errRedis := joinFleet(cfg, &tokens, logger)
+	g.redis = shared.redis
+	proofs, errProofs := newProofs(cfg, shared)
 	var errAudit error
 	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {

@@ -180,19 +180,25 @@ func TestTLS_Mistakes(t *testing.T) {
 	files := ca.files("one")
 	files["other.key"] = ca.files("two")["server.key"]
 	for name, c := range map[string]struct{ content, want string }{
-		"no files":  {good + "tls: {}\n", "gate.yaml:5: tls.cert_file: is missing"},
-		"no key":    {good + "tls: {cert_file: server.crt}\n", "gate.yaml:5: tls.key_file: is missing"},
-		"not there": {good + "tls: {cert_file: a.crt, key_file: server.key}\n", "gate.yaml:5: tls.cert_file: a.crt: no such file"},
-		"wrong key": {good + "tls: {cert_file: server.crt, key_file: other.key}\n", "gate.yaml:5: tls: tls: private key does not match"},
-		"swapped":   {good + "tls: {cert_file: server.key, key_file: server.crt}\n", "gate.yaml:5: tls: tls: failed to find certificate PEM data"},
-		"authority": {good + "tls: {cert_file: server.crt, key_file: server.key, client_ca_files: [server.key]}\n", "gate.yaml:5: tls.client_ca_files.0: server.key: no certificate"},
-		"no listen": {"tokens: {audiences: [a]}\nroutes: {rules: []}\next_authz: {listen: \"127.0.0.1:0\"}\ntls: {cert_file: server.crt, key_file: server.key}\n", "gate.yaml:4: tls: needs listen"},
-		"form":      {good + "possession: {client_certificate: {use: accepted, form: apache, trusted_peers: [10.0.0.0/8]}}\n", `gate.yaml:5: possession.client_certificate: mtls: Config.Form is "apache"`},
-		"no peers":  {good + "possession: {client_certificate: {use: accepted, form: nginx}}\n", "gate.yaml:5: possession.client_certificate: mtls: Config.TrustedPeers is empty"},
-		"everyone":  {good + "possession: {client_certificate: {use: accepted, form: nginx, trusted_peers: [0.0.0.0/0]}}\n", "gate.yaml:5: possession.client_certificate.trusted_peers.0: want a network"},
-		"no source": {good + "possession: {client_certificate: {use: accepted}}\n", "gate.yaml:5: possession.client_certificate: needs tls, or the form"},
-		"no use":    {good + "possession: {client_certificate: {form: nginx}}\n", "gate.yaml:5: possession.client_certificate.use: is neither off"},
-		"word":      {good + "possession: {client_certificate: {use: maybe}}\n", "gate.yaml:5: possession.client_certificate.use: is neither off"},
+		"no files":    {good + "tls: {}\n", "gate.yaml:5: tls.cert_file: is missing"},
+		"no key":      {good + "tls: {cert_file: server.crt}\n", "gate.yaml:5: tls.key_file: is missing"},
+		"not there":   {good + "tls: {cert_file: a.crt, key_file: server.key}\n", "gate.yaml:5: tls.cert_file: a.crt: no such file"},
+		"wrong key":   {good + "tls: {cert_file: server.crt, key_file: other.key}\n", "gate.yaml:5: tls: tls: private key does not match"},
+		"swapped":     {good + "tls: {cert_file: server.key, key_file: server.crt}\n", "gate.yaml:5: tls: tls: failed to find certificate PEM data"},
+		"authority":   {good + "tls: {cert_file: server.crt, key_file: server.key, client_ca_files: [server.key]}\n", "gate.yaml:5: tls.client_ca_files.0: server.key: no certificate"},
+		"no listen":   {"tokens: {audiences: [a]}\nroutes: {rules: []}\next_authz: {listen: \"127.0.0.1:0\"}\ntls: {cert_file: server.crt, key_file: server.key}\n", "gate.yaml:4: tls: needs listen"},
+		"form":        {good + "possession: {client_certificate: {use: accepted, form: apache, trusted_peers: [10.0.0.0/8]}}\n", `gate.yaml:5: possession.client_certificate: mtls: Config.Form is "apache"`},
+		"no peers":    {good + "possession: {client_certificate: {use: accepted, form: nginx}}\n", "gate.yaml:5: possession.client_certificate: mtls: Config.TrustedPeers is empty"},
+		"everyone":    {good + "possession: {client_certificate: {use: accepted, form: nginx, trusted_peers: [0.0.0.0/0]}}\n", "gate.yaml:5: possession.client_certificate.trusted_peers.0: want a network"},
+		"no source":   {good + "possession: {client_certificate: {use: accepted}}\n", "gate.yaml:5: possession.client_certificate: needs tls, or the form"},
+		"no use":      {good + "possession: {client_certificate: {form: nginx}}\n", "gate.yaml:5: possession.client_certificate.use: is neither off"},
+		"no origins":  {good + "possession: {dpop: {use: accepted}}\n", "gate.yaml:5: possession.dpop: dpop: Config.PublicOrigins is empty"},
+		"origin":      {good + "possession: {dpop: {use: accepted, public_origins: [\"https://a.example/b\"]}}\n", "gate.yaml:5: possession.dpop: dpop: Config.PublicOrigins"},
+		"no dpop use": {good + "possession: {dpop: {public_origins: [\"https://a.example\"]}}\n", "gate.yaml:5: possession.dpop.use: is neither off"},
+		"nonces":      {good + "possession: {dpop: {use: accepted, public_origins: [\"https://a.example\"], nonce_lifetime: 1m}}\n", "gate.yaml:5: possession.dpop.nonce_lifetime: needs nonces"},
+		"elsewhere":   {good + "possession: {dpop: {use: sometimes}}\n", "gate.yaml:5: possession.dpop.use: is neither off"},
+		"one of two":  {good + withTLS + "possession:\n  dpop: {use: required, public_origins: [\"https://a.example\"]}\n  client_certificate: {use: accepted}\n", "gate.yaml:6: possession: one of dpop and"},
+		"word":        {good + "possession: {client_certificate: {use: maybe}}\n", "gate.yaml:5: possession.client_certificate.use: is neither off"},
 	} {
 		status, written := check(t, c.content, maps.Clone(files))
 		if status != 1 || !strings.Contains(written, c.want) {

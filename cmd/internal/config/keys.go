@@ -25,6 +25,7 @@ type key[T any] struct {
 var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():            typesOf(tokenKeys),
 	reflect.TypeFor[Introspection]():     typesOf(introspectionKeys),
+	reflect.TypeFor[DPoP]():              typesOf(dpopKeys),
 	reflect.TypeFor[ClientCertificate](): typesOf(clientCertificateKeys),
 	reflect.TypeFor[Identity]():          typesOf(identityKeys),
 	reflect.TypeFor[Assertion]():         typesOf(assertionKeys),

@@ -42,6 +42,7 @@ func (c *Config) fillIn() {
 		t.DrainDelay = 5 * time.Second
 	}
 	or(&t.Drain, 30*time.Second)
+	c.Possession.DPoP.fillIn(c)
 	if a := c.Identity.Assertion; a != nil {
 		or(&a.JWKSPath, "/.well-known/jwks.json")
 	}

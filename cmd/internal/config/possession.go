@@ -1,13 +1,17 @@
 package config
 
 import (
+	"os"
 	"slices"
+	"strings"
 
+	"github.com/xenaauth/xenaauth/dpop"
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
 // Possession says which proofs of possession the gateway checks.
 type Possession struct {
+	DPoP              DPoP               `yaml:"dpop"`
 	ClientCertificate *ClientCertificate `yaml:"client_certificate"`
 }
 
@@ -20,6 +24,25 @@ const (
 	Accepted Use = "accepted" // with this value, tokens may be bound in this way
 	Required Use = "required" // with this value, every token must be bound in this way
 )
+
+// DPoP configures tokens that are bound to a key of DPoP. The replay store is Redis, if redis is
+// configured.
+type DPoP struct {
+	Use    Use         `yaml:"use"`
+	Nonces bool        `yaml:"nonces"`
+	Config dpop.Config `yaml:"-"` // set by the keys in dpopKeys
+}
+
+// dpopKeys are the keys under possession.dpop that set fields of [dpop.Config].
+var dpopKeys = []key[dpop.Config]{
+	{name: "public_origins", field: func(c *dpop.Config) any { return &c.PublicOrigins }},
+	{name: "path_prefix", field: func(c *dpop.Config) any { return &c.PathPrefix }},
+	{name: "replay_checked_elsewhere", field: func(c *dpop.Config) any { return &c.ReplayCheckedElsewhere }},
+	{name: "nonce_lifetime", field: func(c *dpop.Config) any { return &c.NonceLifetime }},
+	{name: "window", field: func(c *dpop.Config) any { return &c.Window }},
+	{name: "clock_skew", field: func(c *dpop.Config) any { return &c.ClockSkew }},
+	{name: "algorithms", field: func(c *dpop.Config) any { return &c.Algorithms }},
+}
 
 // ClientCertificate configures tokens that are bound to a client certificate, and says how proxies
 // pass the certificate on.
@@ -36,38 +59,22 @@ var clientCertificateKeys = []key[mtls.Config]{
 	{name: "field", field: func(c *mtls.Config) any { return &c.Field }},
 }
 
+// UsesDPoP reports whether tokens may be bound to keys of DPoP.
+func (p *Possession) UsesDPoP() bool { return p.DPoP.Use != Off }
+
 // UsesCertificates reports whether tokens may be bound to client certificates.
 func (p *Possession) UsesCertificates() bool { return p.certificates() != Off }
 
 // RequiresProof reports whether every token must be bound to a key.
-func (p *Possession) RequiresProof() bool { return p.certificates() == Required }
+func (p *Possession) RequiresProof() bool {
+	return p.DPoP.Use == Required || p.certificates() == Required
+}
 
 func (p *Possession) certificates() Use {
 	if p.ClientCertificate == nil {
 		return Off
 	}
 	return p.ClientCertificate.Use
-}
-
-func (c *Config) checkPossession() {
-	p := c.Possession.ClientCertificate
-	if p == nil {
-		return
-	}
-	const section = "possession.client_certificate"
-	c.checkUse(section+".use", &p.Use)
-	c.prefixes(section+".trusted_peers", p.TrustedPeers)
-	if p.Use != Off && c.TLS == nil && c.ExtAuthz == nil && p.Config.Form == "" {
-		c.source.wrongAt(section, "needs tls, or the form in which a proxy passes certificates on")
-	}
-}
-
-// checkUse reports a value that is missing or unknown, and replaces it by Off.
-func (c *Config) checkUse(key string, use *Use) {
-	if !slices.Contains([]Use{Off, Accepted, Required}, *use) {
-		c.source.wrongAt(key, "is neither off nor accepted nor required")
-		*use = Off
-	}
 }
 
 // Certificates returns the configuration of the [mtls.Proof]. It must be called only if
@@ -79,3 +86,53 @@ func (p *Possession) Certificates() mtls.Config {
 	}
 	return from
 }
+
+// fillIn sets the keys that the file lacks. The environment decides about use and public_origins, as
+// it does for a service (XENA_DPOP, XENA_PUBLIC_ORIGINS). fillIn does nothing if the file turns DPoP
+// off.
+func (d *DPoP) fillIn(c *Config) {
+	if !c.Has("possession.dpop.use") {
+		d.Use = Use(strings.ToLower(strings.TrimSpace(os.Getenv("XENA_DPOP"))))
+		if d.Use == "" && !c.Has("possession.dpop") {
+			d.Use = Off
+		}
+	}
+	if d.Use != Off && !c.Has("possession.dpop.public_origins") {
+		isSeparator := func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }
+		d.Config.PublicOrigins = strings.FieldsFunc(os.Getenv("XENA_PUBLIC_ORIGINS"), isSeparator)
+	}
+}
+
+func (c *Config) checkPossession() {
+	d, p := &c.Possession.DPoP, c.Possession.ClientCertificate
+	wrong := c.source.wrongAt
+	if !d.Use.isKnown() {
+		from := ""
+		if !c.Has("possession.dpop.use") && os.Getenv("XENA_DPOP") != "" {
+			from = ", and neither is XENA_DPOP"
+		}
+		wrong("possession.dpop.use", "is neither off nor accepted nor required%s", from)
+		d.Use = Off
+	}
+	if d.Config.NonceLifetime != 0 && !d.Nonces {
+		wrong("possession.dpop.nonce_lifetime", "needs nonces")
+	}
+	if p == nil {
+		return
+	}
+	const section = "possession.client_certificate"
+	if !p.Use.isKnown() {
+		wrong(section+".use", "is neither off nor accepted nor required")
+		p.Use = Off
+	}
+	c.prefixes(section+".trusted_peers", p.TrustedPeers)
+	if p.Use != Off && c.TLS == nil && c.ExtAuthz == nil && p.Config.Form == "" {
+		wrong(section, "needs tls, or the form in which a proxy passes certificates on")
+	}
+	if d.Use == Required && p.Use == Accepted || d.Use == Accepted && p.Use == Required {
+		wrong("possession", "one of dpop and client_certificate is required, and the other is accepted: "+
+			"if both are required, each token needs one of them")
+	}
+}
+
+func (u Use) isKnown() bool { return slices.Contains([]Use{Off, Accepted, Required}, u) }

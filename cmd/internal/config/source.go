@@ -112,6 +112,7 @@ func (s *source) parse(c *Config) (fatal error) {
 	if i := c.Tokens.Introspection; i != nil {
 		decodeKeys(s, "tokens.introspection", introspectionKeys, &i.Config)
 	}
+	decodeKeys(s, "possession.dpop", dpopKeys, &c.Possession.DPoP.Config)
 	if p := c.Possession.ClientCertificate; p != nil {
 		decodeKeys(s, "possession.client_certificate", clientCertificateKeys, &p.Config)
 	}

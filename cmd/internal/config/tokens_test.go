@@ -71,6 +71,8 @@ var notHere = map[string]string{
 	"xenaauth.Config.Introspection":       "the section tokens.introspection",
 	"xenaauth.Introspection.Cache":        "the section redis",
 	"xenaauth.Introspection.ClientSecret": "client_secret_file",
+	"dpop.Config.Replay":                  "the section redis",
+	"dpop.Config.NonceSecrets":            "nonces, and the section redis",
 	"mtls.Config.TrustedPeers":            "a list of networks in ClientCertificate",
 	"identity.Config.Assertion":           "the section identity.assertion",
 	"identity.AssertionConfig.Keys":       "key_files",
@@ -81,6 +83,7 @@ var notHere = map[string]string{
 func TestEachFieldHasAKey(t *testing.T) {
 	checkFields(t, tokenKeys)
 	checkFields(t, introspectionKeys)
+	checkFields(t, dpopKeys)
 	checkFields(t, clientCertificateKeys)
 	checkFields(t, identityKeys)
 	checkFields(t, assertionKeys)
