@@ -17,45 +17,54 @@ import (
 // claims another certificate.
 func TestClientCertificate(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
-		owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
-		token := e.issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner})
-		const path = "/Api/a"
-		for range 2 {
-			if res := e.get(t, owner, path, token); res.StatusCode != 200 || e.last.Load().Get("X-Auth-User") != "anna" {
-				t.Fatalf("%d %v", res.StatusCode, res.Header)
-			}
-		}
-		if res := e.get(t, nil, path, e.issuer.JWT(xenaauthtest.Token{})); res.StatusCode != 200 {
-			t.Errorf("a token that is not bound: %d", res.StatusCode)
-		}
-		forged := certificateFields(owner.Certificate().Leaf.Raw)
-		attacks := [][]string{nil, forged, append(forged, forged...)}
-		for _, line := range forged {
-			name, value, _ := strings.Cut(line, ": ")
-			attacks = append(attacks, []string{line}, []string{line, line},
-				[]string{strings.ToLower(name) + ": " + value}, []string{strings.ReplaceAll(name, "-", "_") + ": " + value},
-				[]string{line, "Connection: " + name}, []string{name + ":  " + value}, []string{name + ": ", line})
-		}
-		for _, lines := range attacks {
-			for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
-				res := e.get(t, client, path, token, lines...)
-				if res.StatusCode == 400 { // some proxies refuse a request with some of these names
-					continue
-				}
-				if challenge := res.Header.Get("Www-Authenticate"); res.StatusCode != 401 || !strings.Contains(challenge, "invalid_token") {
-					t.Errorf("%s with %.60q: %d %s", who, lines, res.StatusCode, challenge)
-				}
-			}
-			if res := e.get(t, owner, path, token, lines...); res.StatusCode != 200 && res.StatusCode != 400 {
-				t.Errorf("the owner with %.60q: %d", lines, res.StatusCode)
-			}
-			for name := range *e.last.Load() {
-				if strings.Contains(strings.ToLower(name), "cert") || strings.Contains(strings.ToLower(name), "ssl") {
-					t.Errorf("the service got %s", name)
-				}
+		e.checkCertificates(t, "/Api/a", nil)
+		for name := range *e.last.Load() {
+			if strings.Contains(strings.ToLower(name), "cert") || strings.Contains(strings.ToLower(name), "ssl") {
+				t.Errorf("the service got %s", name)
 			}
 		}
 	})
+}
+
+// checkCertificates sends tokens that are bound to a certificate to a route that needs a user. It
+// sends them with and without this certificate, and with fields that claim to be written by a proxy.
+func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
+	t.Helper()
+	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
+	token := e.issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner})
+	for range 2 {
+		if res := e.get(t, owner, path, token); res.StatusCode != 200 {
+			t.Fatalf("%d %v", res.StatusCode, res.Header)
+		}
+	}
+	if res := e.get(t, nil, path, e.issuer.JWT(xenaauthtest.Token{})); res.StatusCode != 200 {
+		t.Errorf("a token that is not bound: %d", res.StatusCode)
+	}
+	forged := certificateFields(owner.Certificate().Leaf.Raw)
+	attacks := [][]string{nil, forged, append(forged, forged...)}
+	for _, line := range forged {
+		name, value, _ := strings.Cut(line, ": ")
+		attacks = append(attacks, []string{line}, []string{line, line},
+			[]string{strings.ToLower(name) + ": " + value}, []string{strings.ReplaceAll(name, "-", "_") + ": " + value},
+			[]string{line, "Connection: " + name}, []string{name + ":  " + value}, []string{name + ": ", line})
+	}
+	for _, lines := range attacks {
+		for who, client := range map[string]*xenaauthtest.Client{"no certificate": nil, "a thief": thief} {
+			res := e.get(t, client, path, token, lines...)
+			if res.StatusCode == 400 { // some proxies refuse a request with some of these names
+				continue
+			}
+			if challenge := res.Header.Get("Www-Authenticate"); res.StatusCode != 401 || !strings.Contains(challenge, "invalid_token") {
+				t.Errorf("%s with %.60q: %d %s", who, lines, res.StatusCode, challenge)
+			}
+		}
+		if res := e.get(t, owner, path, token, lines...); res.StatusCode != 200 && res.StatusCode != 400 {
+			t.Errorf("the owner with %.60q: %d", lines, res.StatusCode)
+		}
+		if behind != nil {
+			behind.check(t)
+		}
+	}
 }
 
 // certificateFields returns a line for each field in which proxies pass certificates on.

@@ -42,7 +42,8 @@ type env struct {
 	routes  *routes.Table
 }
 
-func newEnv(t *testing.T, p *proxy) *env {
+// newEnv returns the surroundings of the proxy p. xenagate checks these proofs of possession.
+func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	t.Helper()
 	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequests)}
 	t.Cleanup(e.issuer.Close)
@@ -50,7 +51,7 @@ func newEnv(t *testing.T, p *proxy) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	auth := xenaauth.NewMiddleware(v, nil)
+	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: proofs})
 	table, err := routes.New(rules, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,7 @@ func TestEnvoySamples(t *testing.T) {
 			for _, u := range hcm.GetUpgradeConfigs() {
 				t.Errorf("it lets upgrades to %s pass", u.GetUpgradeType())
 			}
-			for _, name := range append(slices.Clone(misleading), "authorization", "http2-settings") {
+			for _, name := range append(slices.Clone(misleading), "authorization", "dpop", "http2-settings") {
 				if !slices.Contains(gone, name) {
 					t.Errorf("%s reaches the service", name)
 				}

@@ -88,8 +88,8 @@ func (s *service) hold(r *http.Request) {
 	case !rule.Access.IsPublic() && !rule.Access.IsOptional():
 		s.violation(r, "denied by %s", rule.Pattern)
 	}
-	if len(r.Header["Authorization"]) > 0 {
-		s.violation(r, "the token has arrived")
+	if len(r.Header["Authorization"]) > 0 || len(r.Header["Dpop"]) > 0 {
+		s.violation(r, "the token or the proof has arrived")
 	}
 	if up := r.Header["Upgrade"]; len(up) > 0 && !slices.Equal(up, []string{"websocket"}) {
 		s.violation(r, "an upgrade to %q has arrived", up)
@@ -131,13 +131,14 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// misleading lists header fields from which a service could read a false address, host, scheme or
-// path.
+// misleading lists header fields from which a service could read a false address, host, scheme, path
+// or certificate.
 var misleading = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
 	"x-real-ip", "x-client-ip", "x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-host",
-	"x-http-host-override", "proxy",
+	"x-http-host-override", "proxy", "client-cert", "client-cert-chain", "x-ssl-client-cert", "x-ssl-client-der",
+	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
 // The function fold returns a field name in a form in which names are equal if any server could

@@ -9,13 +9,14 @@ local identity = { "x-auth-user", "x-auth-client", "x-auth-scopes", "x-auth-issu
 -- Fields of the client's that xenagate looks at.
 local shown = {
 	["authorization"] = true,
+	["dpop"] = true,
 	["x-http-method-override"] = true,
 	["x-http-method"] = true,
 	["x-method-override"] = true,
 }
 
--- Fields that services take an address, a host or a path from: names, and how names begin. haproxy.cfg sets those that
--- are true.
+-- Fields that services take an address, a host, a path or a certificate from: names, and how names begin. haproxy.cfg
+-- sets those that are true.
 local misleading = {
 	["forwarded"] = true,
 	["x-real-ip"] = true,
@@ -27,10 +28,10 @@ local misleading = {
 	["x-http-host-override"] = true,
 	["proxy"] = true,
 }
-local beginnings = { "x-forwarded", "x-original-", "x-rewrite-", "x-envoy-" }
+local beginnings = { "x-forwarded", "x-original-", "x-rewrite-", "x-envoy-", "client-cert", "x-ssl-client-" }
 
 -- What the client gets of a refusal.
-local relayed = { "www-authenticate", "retry-after", "cache-control", "vary", "content-type", "x-content-type-options" }
+local relayed = { "www-authenticate", "dpop-nonce", "retry-after", "cache-control", "vary", "content-type", "x-content-type-options" }
 local refusals = { [400] = true, [401] = true, [403] = true, [503] = true }
 
 local ours = {}
@@ -110,6 +111,10 @@ local function ask(txn)
 			headers[name:lower()] = list(values)
 		end
 	end
+	local certificate = txn:get_var("txn.certificate")
+	if certificate ~= nil and certificate ~= "" then
+		headers["x-ssl-client-der"] = { certificate }
+	end
 	local ok, answer = pcall(function()
 		return core.httpclient():get({ url = url, headers = headers, timeout = timeout })
 	end)
@@ -125,6 +130,10 @@ core.register_action("xenagate", { "http-req" }, function(txn)
 	if answer ~= nil and answer.status == 200 then
 		for _, name in ipairs(identity) do
 			txn.http:req_set_header(name, list(answer.headers[name])[1] or "")
+		end
+		local nonce = list(answer.headers["dpop-nonce"])[1]
+		if nonce ~= nil then
+			txn:set_var("txn.nonce", nonce)
 		end
 		txn:set_var("txn.xenagate", "allowed") -- without it, haproxy.cfg refuses
 		return
