@@ -21,7 +21,7 @@ func readByteSequence(value string) (thumbprint, error) {
 }
 
 // readList reads certificates in base64 with commas between them, and returns the thumbprint of the
-// first. Traefik before version 3 also wrote "+", "/" and "=" with "%" encoding.
+// first. Older versions of Traefik write "+", "/" and "=" with "%" encoding.
 func readList(value string) (thumbprint, error) {
 	first, _, _ := strings.Cut(value, ",")
 	first, err := unescape(first)

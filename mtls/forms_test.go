@@ -71,7 +71,7 @@ func TestVariants(t *testing.T) {
 	escape := strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace
 	for value, form := range map[string]mtls.Form{
 		plain:                                   mtls.Traefik,
-		escape(plain):                           mtls.Traefik, // before version 3
+		escape(plain):                           mtls.Traefik, // older versions
 		escape(plain) + "," + "abc%3D":          mtls.Traefik,
 		strings.TrimSuffix(nginx(der), "%0A"):   mtls.Nginx,
 		strings.ToLower("%2d") + nginx(der)[1:]: mtls.Nginx,
