@@ -54,8 +54,8 @@ func (c clientSecret) Authenticate(r *http.Request, i Introspection) error {
 	return nil
 }
 
-// String returns the name by which an issuer's metadata name this method of client authentication
-// (RFC 7591, section 2).
+// String returns the name of this method in the vocabulary of OAuth metadata: "client_secret_basic"
+// or "client_secret_post" (RFC 7591, section 2).
 func (c clientSecret) String() string {
 	if c == ClientSecretPost {
 		return "client_secret_post"

@@ -237,8 +237,8 @@ type userContext struct {
 	check *check
 }
 
-// check says how a middleware checked a request. It is separate from userContext, so that all
-// requests without a proof of possession share two values: Middleware.required and
+// The type check says how a middleware has checked a request. It is not a part of userContext, so
+// that all requests without a proof of possession share two values: Middleware.required and
 // Middleware.optional.
 type check struct {
 	by       *Middleware // the field by is nil if ContextWithUser put the user into the context

@@ -8,7 +8,7 @@ const (
 	IssuerTest = "https://logintest.xena.biz"
 )
 
-// The scopes that Xena issues.
+// These constants are the scopes that Xena issues.
 const (
 	// ScopeTestAPI gives access to all Xena data of the user. Every call of the Xena API requires
 	// it.

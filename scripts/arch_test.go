@@ -163,9 +163,9 @@ func TestNoForeignTypeIsPublic(t *testing.T) {
 
 // foreignTypes are prefixes of types that must not occur in a public API.
 var foreignTypes = []string{
-	// These prefixes are those of dependencies.
+	// The types of dependencies begin with these prefixes.
 	"jwk.", "jws.", "jwt.", "gocache.", "cache.Cache", "singleflight.", "gobreaker.",
-	// These prefixes are those of internal packages.
+	// The types of internal packages begin with these prefixes.
 	"bearer.", "claims.", "factcache.", "jose.", "refresh.", "revocations.", "target.", "breaker.",
 }
 

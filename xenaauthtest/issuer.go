@@ -31,13 +31,13 @@ import (
 // Version selects the product whose tokens and responses an [Issuer] imitates.
 type Version int
 
-// The versions of IdentityServer whose tokens or responses differ.
+// These constants are the versions of IdentityServer whose tokens or responses differ.
 const (
-	IdentityServer4   Version = iota // IdentityServer4 4.x, which is the zero value
-	IdentityServer3                  // IdentityServer 3, for the .NET Framework
-	IdentityServer4v1                // IdentityServer4 1.x to 2.5
-	IdentityServer4v3                // IdentityServer4 3.0 and 3.1
-	Duende                           // Duende IdentityServer, 5 and later
+	IdentityServer4   Version = iota // this is IdentityServer4 4.x, and the zero value
+	IdentityServer3                  // this is IdentityServer 3, for the .NET Framework
+	IdentityServer4v1                // this is IdentityServer4 1.x to 2.5
+	IdentityServer4v3                // this is IdentityServer4 3.0 and 3.1
+	Duende                           // this is Duende IdentityServer, version 5 and later
 )
 
 // String returns the name of the product, and adds the version if several versions have the same

@@ -99,7 +99,8 @@ func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	defer c.Abort()
-	defer c.Writer.WriteHeaderNow() // this call is deferred, because Options.ErrorBody may panic
+	// this call is deferred, because the hook Options.ErrorBody may panic before it writes a status
+	defer c.Writer.WriteHeaderNow()
 	m.Deny(c.Writer, c.Request, err)
 	_ = c.Error(err) // Error returns the error that it has attached, which is not needed
 }

@@ -50,7 +50,7 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	use(t, one, "key", "before", true)
 	s.freeze()
 	start := time.Now()
-	ids := fails(t, one, 5) // these calls wait for Redis
+	ids := fails(t, one, 5) // these calls wait for Redis until the timeout
 	if took := time.Since(start); took < 5*500*time.Millisecond {
 		t.Errorf("five uses took %v: the instance gives Redis less than half a second", took)
 	}
@@ -85,7 +85,7 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	s.start()
 	works(t, one)
 	works(t, two)
-	use(t, one, "key", ids[19], true) // this value was recorded nowhere
+	use(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
 	use(t, two, "key", ids[19], false)
 	// This Redis stores nothing on disk, so it has lost all values. But each instance remembers the
 	// values that were used there.
@@ -116,7 +116,7 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	use(t, f.cache(nil), "key", "before", false)
 }
 
-// A replica refuses to store values.
+// If Redis is a replica, it refuses to store values.
 func TestUseAtAReplica(t *testing.T) {
 	t.Parallel()
 	master := startRedis(t)

@@ -75,8 +75,8 @@ type http1 struct {
 	requests [][]byte
 }
 
-// newHTTP1 opens one connection to addr for each client. Each client sends the requests one after
-// the other and then begins again with the first.
+// newHTTP1 opens one connection to addr for each client. Each client sends the requests in their
+// order. After the last request, the client continues with the first request.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {

@@ -21,7 +21,7 @@ import (
 type bubble struct {
 	*servers
 	t     *testing.T
-	front *pipeListener // the listener of the reverse proxy
+	front *pipeListener // proxy is the listener of the reverse proxy
 }
 
 // inBubble runs a test with a gateway in front of a service.

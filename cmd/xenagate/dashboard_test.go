@@ -18,7 +18,7 @@ func TestDashboardMetricsExist(t *testing.T) {
 		newMetrics(&stateCollector{&activity{}, &logBuffer{}, nil}, true).registry.Describe(descs)
 		close(descs)
 	}()
-	labels := map[string][]string{} // this map has an entry for each metric
+	labels := map[string][]string{} // the keys of this map are the names of the metrics
 	described := regexp.MustCompile(`fqName: "(\w+)".* variableLabels: {([^}]*)}`)
 	for d := range descs {
 		if found := described.FindStringSubmatch(d.String()); found != nil {

@@ -34,10 +34,11 @@ type logBuffer struct {
 	cut     bool   // cut says that the last line in the output is incomplete
 	closed  bool
 
-	first   chan struct{} // this channel gets a value when the buffer is not empty any more
-	now     chan struct{} // this channel gets a value when the lines must be written now
-	done    chan struct{} // this channel is closed after close, when all lines are written
-	dropped atomic.Int64  // these are counters of lines, for the metrics
+	first chan struct{} // the channel first gets a value when the buffer is not empty any more
+	now   chan struct{} // the channel now gets a value when the lines must be written immediately
+	// the channel done is closed after a call of close, when all lines are written
+	done    chan struct{}
+	dropped atomic.Int64 // these are counters of lines, for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {

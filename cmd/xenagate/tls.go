@@ -138,8 +138,8 @@ func (c *certificate) look() {
 	}
 }
 
-// The method take puts a certificate in use. If the files have a mistake, the certificate before
-// stays in use. The caller holds c.mu.
+// The method take puts a certificate in use. If the files have a mistake, the earlier certificate
+// stays in use. The caller holds the lock c.mu.
 func (c *certificate) take(now *tls.Certificate, state snapshot) (ok bool) {
 	c.metrics.reloaded("certificate", now != nil)
 	if now == nil {

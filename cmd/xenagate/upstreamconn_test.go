@@ -22,7 +22,7 @@ type balancer struct {
 	net.Listener
 	to     string
 	mu     sync.Mutex
-	failed chan struct{} // this channel is closed when the connections that are open now fail
+	failed chan struct{} // the channel failed is closed when the connections that are open now fail
 	stuck  bool          // stuck says whether failed connections also accept no more bytes
 	opened atomic.Int64
 }

@@ -14,7 +14,7 @@ import (
 // MovedIssuer is an issuer whose JWKS can move to another address.
 type MovedIssuer struct {
 	*xenaauthtest.Issuer
-	OldDelay  time.Duration // the delay of each response from the old address
+	OldDelay  time.Duration // this is how long each response from the old address is delayed
 	mu        sync.Mutex
 	away      bool   // whether the JWKS is at the new address already
 	abandoned bool   // whether the old address responds with 404

@@ -25,26 +25,29 @@ type product struct {
 	Product  string
 	Issuer   string
 	Audience string            // the audience of the API; "" if the tokens of the product have no aud
-	Settings map[string]string // the settings as environment variables for ConfigFromEnv
-	Tested   string            // a text that says how the tokens were obtained
+	Settings map[string]string // Settings are environment variables for ConfigFromEnv
+	Tested   string            // Tested says how the tokens were obtained
 	Note     string
 	Tokens   []productToken
 }
 
 type productToken struct {
 	Name string
-	Kind string // the kind: access token, ID token, refresh token, logout token, or other
+	Kind string // Kind is access token, ID token, refresh token, logout token, or other
 	// if this field is set, Claims is an introspection response without the member active. The
 	// token is opaque unless JWT is set too.
 	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
 	Claims       map[string]any // the value "@+60" of a claim stands for the time in a minute
-	// the result with the default configuration: "accepted", or the reason of the refusal
-	Defaults     string
-	Configured   string // the result with Settings: "accepted", or the reason of the refusal
-	User, Client string // the user and the client of a token that is accepted
-	Unprotected  string // if the token is accepted although it is not an access token: why
+	// Defaults is the result with the default configuration: "accepted", or the reason of the
+	// refusal.
+	Defaults string
+	// Configured is the result with Settings: "accepted", or the reason of the refusal
+	Configured   string
+	User, Client string // User and Client are the user and the client of a token that is accepted
+	// Unprotected says why a token is accepted although it is not an access token
+	Unprotected string
 }
 
 const accepted = "accepted"

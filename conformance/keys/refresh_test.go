@@ -113,8 +113,8 @@ func TestRefreshOnlyOnDemand(t *testing.T) {
 // etagIssuer adds an ETag to the key set of an issuer and answers conditional requests with 304.
 type etagIssuer struct {
 	fresh, unchanged int
-	asked            []http.Header // the header fields of the requests for the key set
-	cacheControl     string        // the header fields of a response with status 304
+	asked            []http.Header // these are the header fields of the requests for the key set
+	cacheControl     string        // these are the header fields of a response with status 304
 }
 
 func (e *etagIssuer) client(issuer *xenaauthtest.Issuer) *http.Client {

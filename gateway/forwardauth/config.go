@@ -21,11 +21,16 @@ type Dialect string
 // These constants are the dialects, one for each proxy. Each comment names the feature of the proxy
 // that sends the subrequests.
 const (
-	Nginx   Dialect = "nginx"   // nginx: auth_request, with the fields that docs/gateway.md shows
-	Traefik Dialect = "traefik" // Traefik: the middleware ForwardAuth
-	Caddy   Dialect = "caddy"   // Caddy: the directive forward_auth
-	Envoy   Dialect = "envoy"   // Envoy: the filter ext_authz with http_service
-	// HAProxy: core.httpclient of Lua, with the fields that docs/gateway.md shows
+	// Nginx sends subrequests with auth_request, and the fields that docs/gateway.md shows.
+	Nginx Dialect = "nginx"
+	// Traefik sends subrequests with the middleware ForwardAuth.
+	Traefik Dialect = "traefik"
+	// Caddy sends subrequests with the directive forward_auth.
+	Caddy Dialect = "caddy"
+	// Envoy sends subrequests with the filter ext_authz, configured with http_service.
+	Envoy Dialect = "envoy"
+	// HAProxy sends subrequests with core.httpclient of Lua, and the fields that docs/gateway.md
+	// shows.
 	HAProxy Dialect = "haproxy"
 )
 

@@ -60,7 +60,8 @@ func TestSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		claims map[string]any
-		// the wanted values of the user, the client, the scopes, the claim and the issuer
+		// want contains the wanted values of the user, the client, the scopes, the claim and the
+		// issuer
 		want [5]string
 	}{
 		{"all", map[string]any{"sub": "104711", "client_id": "app", "scope": []string{"testapi", "openid"}, "c": "x"},
@@ -313,7 +314,7 @@ func TestNewTellsMistakes(t *testing.T) {
 		"Authorization", "cookie", "Host", "CONTENT-LENGTH", "Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding",
 		"Upgrade", "Proxy-Authorization", "Forwarded", "X-Forwarded-For", "X-Original-Uri", "X-Accel-Redirect",
 		"WWW-Authenticate", "Cache-Control", "Vary",
-		"X-Auth-Client", "x-auth-scopes", // these names already belong to other identity fields
+		"X-Auth-Client", "x-auth-scopes", // identity fields already have these names
 	} {
 		if _, err := identity.New(identity.Config{UserHeader: name}); err == nil {
 			t.Errorf("the name %q is accepted", name)

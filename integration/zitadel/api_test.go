@@ -12,20 +12,21 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The routes of the API. The server grants the scope testapi to the tests' client, and the scope
-// testapi.admin to no client.
+// These are the routes of the API. The server grants the scope testapi to the tests' client, and
+// the scope testapi.admin to no client.
 const (
-	full   = "/full"   // requires the scope testapi
-	admin  = "/admin"  // requires the scope testapi.admin
-	anyone = "/anyone" // requires any valid token
+	full   = "/full"   // this route requires the scope testapi
+	admin  = "/admin"  // this route requires the scope testapi.admin
+	anyone = "/anyone" // this route requires any valid token
 )
 
 // answer is the part of an API response that the tests compare.
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	reason                string // the reason in the problem details
-	subject, client       string // the user and the client that the handler found in the context
+	reason                string // reason is the reason in the problem details
+	// subject and client are the user and the client that the handler found in the context
+	subject, client string
 }
 
 // startAPI starts an API that is protected by xenaauth.
@@ -131,7 +132,7 @@ func lacking(scope string) answer {
 	}
 }
 
-// The refusals that several tests expect.
+// Several tests expect these refusals.
 var (
 	unavailable = answer{status: http.StatusServiceUnavailable, retryAfter: "1", reason: string(xenaauth.ReasonUnavailable)}
 	inactive    = invalid(xenaauth.ReasonInactive, "The access token is not active.")

@@ -10,7 +10,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/oidc"
 )
 
-// The user that logs in. The server's example storage contains this user.
+// These constants are the user that logs in. The server's example storage contains this user.
 const (
 	userID   = "id1"
 	userName = "test-user@127.0.0.1"

@@ -22,7 +22,9 @@ func TestDiscovery(t *testing.T) {
 			api := startAPI(t, s.introspecting())
 			jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)
 			before := s.called(metadataPath)
-			keys := s.called("/elsewhere/jwks") // the login has fetched the keys too, because the client verifies the ID token
+			// the login has fetched the keys too, because the client of the login verifies the ID
+			// token
+			keys := s.called("/elsewhere/jwks")
 			for range 2 {
 				check(t, "JWT", get(t, api, full, jwt.AccessToken), accepted(jwtClient))
 				check(t, "opaque token", get(t, api, full, opaque.AccessToken), accepted(opaqueClient))
@@ -67,7 +69,7 @@ func TestOtherIssuer(t *testing.T) {
 	issuer := invalid(xenaauth.ReasonIssuer, "The access token is from another issuer.")
 
 	slash := s.introspecting()
-	slash.Issuer += "/" // the same server under another issuer name
+	slash.Issuer += "/" // this is the same server under another issuer name
 	metadata := s.introspecting()
 	metadata.MetadataURL = other.URL + metadataPath
 	for name, c := range map[string]struct {

@@ -17,7 +17,8 @@ func TestJWT(t *testing.T) {
 	// this scope.
 	token := login(t, s, jwtClient, "openid", scope, "testapi.admin").AccessToken
 	keys := s.called(keysPath)
-	for range 2 { // the first request verifies the token, the second finds it in the cache
+	// the first request verifies the token, and the second request finds it in the cache
+	for range 2 {
 		check(t, full, get(t, api, full, token), accepted(jwtClient))
 		check(t, anyone, get(t, api, anyone, token), accepted(jwtClient))
 		check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
@@ -54,7 +55,8 @@ func TestClientCredentials(t *testing.T) {
 	check(t, admin, get(t, api, admin, token), lacking("testapi.admin"))
 }
 
-// TestAudience sends a token to APIs that are in its audience and to one that is not.
+// TestAudience sends a token to APIs that are in its audience, and to an API that is not in its
+// audience.
 func TestAudience(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -49,9 +49,10 @@ func TestIntrospectionCredentials(t *testing.T) {
 		secret   string
 		want     answer
 	}{
-		"provider, basic":                {provider, basic, apiSecret, accepted(opaqueClient)},
-		"provider, basic, wrong secret":  {provider, basic, "wrong", unavailable},
-		"provider, post":                 {provider, post, apiSecret, unavailable}, // this front end does not read the secret from the form
+		"provider, basic":               {provider, basic, apiSecret, accepted(opaqueClient)},
+		"provider, basic, wrong secret": {provider, basic, "wrong", unavailable},
+		// this front end does not read a secret from the form
+		"provider, post":                 {provider, post, apiSecret, unavailable},
 		"webServer, basic":               {webServer, basic, apiSecret, accepted(opaqueClient)},
 		"webServer, basic, wrong secret": {webServer, basic, "wrong", unavailable},
 		"webServer, post":                {webServer, post, apiSecret, accepted(opaqueClient)},
@@ -71,8 +72,8 @@ func TestIntrospectionCredentials(t *testing.T) {
 	}
 }
 
-// The example server without changes puts only the client into the audience of a token. Only that
-// client may introspect the token.
+// If the example server is not changed, it puts only the client into the audience of a token. Only
+// this client may introspect the token.
 func TestStockServer(t *testing.T) {
 	t.Parallel()
 	s := startStock(t)
@@ -89,7 +90,7 @@ func TestStockServer(t *testing.T) {
 		invalid(xenaauth.ReasonSubject, "The access token stands for no user."))
 }
 
-// The introspection response contains exp, but neither iat nor nbf.
+// The introspection response of this server contains exp, but neither iat nor nbf.
 func TestLifetimeIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

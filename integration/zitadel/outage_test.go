@@ -14,7 +14,8 @@ import (
 func TestOutage(t *testing.T) {
 	s := start(t, provider)
 	api, late := startAPI(t, s.introspecting()), startAPI(t, s.introspecting())
-	lenient := s.introspecting() // introspects at each request, and uses the last response while the server is stopped
+	// lenient introspects at each request, and uses the last response while the server is stopped
+	lenient := s.introspecting()
 	lenient.Introspection.CacheTTL, lenient.Introspection.StaleIfError = time.Nanosecond, time.Minute
 	stale := startAPI(t, lenient)
 	jwt, opaque := login(t, s, jwtClient, "openid", scope), login(t, s, opaqueClient, "openid", scope)

@@ -27,13 +27,15 @@ func TestRevocationAtOnce(t *testing.T) {
 func TestRevocationWithinCacheTTL(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
-	short, long := s.introspecting(), s.introspecting() // long has the default CacheTTL, which is a minute
+	// long has the default CacheTTL, which is a minute
+	short, long := s.introspecting(), s.introspecting()
 	short.Introspection.CacheTTL = 200 * time.Millisecond
 	soon, late := startAPI(t, short), startAPI(t, long)
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
 	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
-	expired := time.Now().Add(short.Introspection.CacheTTL) // the cached response ends at this time or earlier
+	// at this time or earlier, the cached response is too old
+	expired := time.Now().Add(short.Introspection.CacheTTL)
 	revoke(t, s, opaqueClient, token)
 	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))
 	time.Sleep(time.Until(expired))
@@ -42,7 +44,7 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 }
 
 // A revoked JWT is accepted until it expires. If RequireActive is set, the JWT is introspected and
-// refused at once.
+// refused immediately.
 func TestRevocationOfJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

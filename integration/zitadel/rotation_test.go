@@ -18,7 +18,8 @@ func TestRotation(t *testing.T) {
 	fresh := login(t, s, jwtClient, "openid", scope).AccessToken
 	unseen := login(t, s, jwtClient, "openid", scope).AccessToken
 	keys := s.called(keysPath)
-	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient)) // the request may wait, because the keys are fetched at most once a second
+	// this request may wait, because the keys are fetched at most once a second
+	check(t, "new key", get(t, api, full, fresh), accepted(jwtClient))
 	check(t, "new key again", get(t, api, full, unseen), accepted(jwtClient))
 	check(t, "old key, still published", get(t, api, full, old), accepted(jwtClient))
 	if n := s.called(keysPath) - keys; n != 1 {

@@ -21,16 +21,17 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// The two front ends of the server. They read requests and write errors in different ways.
+// These constants are the two front ends of the server. The front ends read requests and write
+// errors in different ways.
 const (
-	provider  = false // the front end that is an op.Provider
-	webServer = true  // the front end that op.RegisterLegacyServer makes
+	provider  = false // provider is the front end that is an op.Provider
+	webServer = true  // webServer is the front end that op.RegisterLegacyServer makes
 )
 
 var frontEnds = map[string]bool{"provider": provider, "webServer": webServer}
 
-// The server's default endpoints. The tests count the requests to them. The configuration of
-// xenaauth does not contain them.
+// These constants are the server's default endpoints. The tests count the requests to them. The
+// configuration of xenaauth does not contain them.
 const (
 	metadataPath      = "/.well-known/openid-configuration"
 	keysPath          = "/keys"

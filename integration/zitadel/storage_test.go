@@ -10,20 +10,22 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// The clients, APIs and users of the tests. The clients are those of the example. An API is a
-// client too, because the server can store a secret only for a client.
+// These constants are the clients, APIs and users of the tests. The clients are those of the
+// example. An API is a client too, because the server can store a secret only for a client.
 const (
 	audience = "testapi"
 	scope    = "testapi"
 
 	opaqueClient = "web"     // this client gets opaque tokens
 	jwtClient    = "web-jwt" // this client gets JWTs
-	otherAPI     = "other"   // an API that is in the audience of no token
-	service      = "sid1"    // the service user of the example, and its secret
+	otherAPI     = "other"   // this API is in the audience of no token
+	service      = "sid1"    // service is the id of the service user in the example storage
 	serviceKey   = "verysecret"
 
 	clientSecret = "secret"
-	apiSecret    = "s3cret: &100% +/=" // the secret needs encoding in Basic credentials: without it, the server reads a wrong secret
+	// this secret must be encoded in Basic credentials: without the encoding, the server reads a
+	// wrong secret
+	apiSecret = "s3cret: &100% +/="
 )
 
 // store is the storage of the example, changed as a deployment would change it. The audience of an
@@ -32,12 +34,15 @@ const (
 type store struct {
 	*storage.Storage
 
-	users  storage.UserStore
-	silent bool // if set, JWTs have no scope, as in a deployment without GetPrivateClaimsFromRequest
+	users storage.UserStore
+	// if silent is set, JWTs have no scope, as in a deployment without GetPrivateClaimsFromRequest
+	silent bool
 
-	mu   sync.Mutex
-	keys []*storage.Storage // each element has one key pair: the server signs with the first and publishes all
-	apps map[string]string  // the client of each access token, by the id of the token
+	mu sync.Mutex
+	// each element of keys has one key pair: the server signs with the first key and publishes all
+	// keys
+	keys []*storage.Storage
+	apps map[string]string // apps contains the client of each access token, by the id of the token
 }
 
 func newStore(issuer string) *store {

@@ -6,10 +6,11 @@ import (
 )
 
 const (
-	// so many unusable responses, without a good one in between, turn the brake on
+	// manyStumbles is how many unusable responses in a row turn the brake on
 	manyStumbles = 20
-	stumbleTime  = time.Second            // the unusable responses must come over at least this time
-	brakeSpacing = 200 * time.Millisecond // the time between two calls while the brake is on
+	// stumbleTime is the least time between the first and the last of these unusable responses
+	stumbleTime  = time.Second
+	brakeSpacing = 200 * time.Millisecond // brakeSpacing is the time between two calls while the brake is on
 )
 
 // brake slows down the calls to a server that is up but answers every call with an error.

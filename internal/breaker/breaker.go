@@ -58,7 +58,7 @@ type Guard struct {
 	brake    brake
 }
 
-// New returns a Guard. At first it makes all calls.
+// New returns a Guard. At the beginning, the Guard makes every call.
 func New(s Settings) *Guard {
 	g := &Guard{settings: s, places: newPlaces(s.MaxConcurrent, s.Waiting)}
 	g.breaker = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{

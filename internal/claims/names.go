@@ -96,13 +96,14 @@ func fold(b []byte, name string, longest int) (folded []byte, ok bool) {
 // several letters.
 func ascii(r rune) string {
 	switch r {
-	case 0x130, 0x131: // the dotted capital I and the dotless small i
+	case 0x130, 0x131:
+		// these characters are the capital I with a dot and the small i without a dot
 		return "i"
-	case 0x17f: // the long s (U+017F)
+	case 0x17f: // this character is the long s
 		return "s"
-	case 0x212a: // the Kelvin sign, which looks like K
+	case 0x212a: // this character is the Kelvin sign, which looks like K
 		return "k"
-	case 0xdf, 0x1e9e: // the small and the capital sharp s
+	case 0xdf, 0x1e9e: // these characters are the small and the capital sharp s
 		return "ss"
 	case 0xfb00:
 		return "ff"

@@ -37,9 +37,10 @@ type Set struct {
 	// Scopes is the claim scope, or scp if there is no scope.
 	Scopes []string
 	// ScopeIsList reports whether the claim in Scopes is an array.
-	ScopeIsList                    bool
-	ExpiresAt, NotBefore, IssuedAt int64 // these times are in seconds since 1970
-	Active                         bool  // Active says whether the member active is true
+	ScopeIsList bool
+	// ExpiresAt, NotBefore and IssuedAt are in seconds since 1970
+	ExpiresAt, NotBefore, IssuedAt int64
+	Active                         bool // Active says whether the member active is true
 	TokenType                      string
 	// TokenUse and Typ are "" if the claim is absent or its value is not a string.
 	TokenUse, Typ string

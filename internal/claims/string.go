@@ -5,9 +5,9 @@ import "unicode/utf8"
 // These bits are the kinds of characters in a JSON string. One byte can contain several of these
 // bits.
 const (
-	stop    uint8 = 1 << iota // stop: a quotation mark, a backslash or a control character
-	capital                   // capital: a letter from A to Z
-	beyond                    // beyond: a character that is not ASCII
+	stop    uint8 = 1 << iota // stop is the kind of a quotation mark, a backslash and a control character
+	capital                   // capital is the kind of the letters from A to Z
+	beyond                    // beyond is the kind of every character that is not ASCII
 )
 
 var kinds = func() (table [256]uint8) {

@@ -30,8 +30,8 @@ var keysByField = func() map[string]string {
 	return keys
 }()
 
-// addNames adds the keys of one section to names. It finds the name of a field by the address of the
-// field.
+// addNames adds the keys of one section to the map names. To find the name of the field that a key
+// sets, it compares the addresses of the fields.
 func addNames[T any](names map[string]string, section, prefix string, keys []key[T]) {
 	values := new(T)
 	fields := reflect.ValueOf(values).Elem()

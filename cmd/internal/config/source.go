@@ -174,7 +174,7 @@ func (s *source) walk(n *yaml.Node, name string, depth int, into reflect.Type) {
 	}
 }
 
-// The method mapping walks through a mapping.
+// The method mapping does the work of walk for a mapping: for each of its keys and values.
 func (s *source) mapping(n *yaml.Node, prefix string, depth int, into reflect.Type) {
 	fields := fieldsOf(into)
 	first := make(map[string]int)
