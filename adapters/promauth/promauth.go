@@ -173,7 +173,7 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + name, Help: help, Buckets: buckets,
-		// A Prometheus that reads native histograms gets these, and the others get the buckets. The
+		// A Prometheus that can read native histograms gets native histograms. Every other Prometheus gets buckets. The
 		// three limits are those that package prometheus recommends.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		NativeHistogramMinResetDuration: time.Hour,

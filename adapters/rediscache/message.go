@@ -11,7 +11,8 @@ import (
 // messageVersion is the version of the messages that this package writes. A message describes a
 // revocation. It is sealed JSON, both when it is published and when Redis keeps it.
 //
-//   - Version 1 has no member v and no issuer, because all instances had the same issuer. This
+//   - Version 1 has no member v and no issuer, because all instances had the same issuer.
+//     An instance reads a message of version 1 as a message about its own issuer.
 //   - Version 2 has the issuer. An instance that knows only version 1 ignores the members v and
 //     issuer, and applies the revocation. The instance may ignore the issuer, because all instances
 //     of its fleet have one issuer.
