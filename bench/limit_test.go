@@ -25,8 +25,11 @@ type limit struct {
 	signature [512]byte
 }
 
-func newLimit(f *fixture) *limit {
-	public := f.public()
+func newLimit(f *fixture) *limit { return limitOf(f.public()) }
+
+// limitOf returns the limit for tokens and proofs that this key verifies, with RS256, ES256 or
+// EdDSA.
+func limitOf(public crypto.PublicKey) *limit {
 	l := new(limit)
 	switch k := public.(type) {
 	case *rsa.PublicKey:

@@ -197,3 +197,22 @@ func TestAValueThatWasReplacedIsStillUsed(t *testing.T) {
 		use(t, f.cache(nil), "key", kind, false)
 	}
 }
+
+// BenchmarkUse measures the record of a new value in a Redis on this machine.
+func BenchmarkUse(b *testing.B) {
+	f := newFleet(b, startRedis(b))
+	one := f.cache(nil)
+	var n atomic.Int64
+	until := time.Now().Add(time.Hour)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			i := n.Add(1)
+			owner, id := fmt.Sprint("key ", i%1000), fmt.Sprint("jti ", i)
+			if first, err := one.Use(b.Context(), owner, id, until); !first || err != nil {
+				b.Fatal(first, err)
+			}
+		}
+	})
+}

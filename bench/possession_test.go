@@ -1,0 +1,207 @@
+package bench
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/mtls"
+	"github.com/xenaauth/xenaauth/replay"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+const ordersURL = "https://api.example/orders"
+
+// unused is a replay store for which every proof is new, so that a benchmark can send a proof many
+// times. Each use takes a new entry of a real store.
+type unused struct {
+	local *replay.Local
+	uses  atomic.Int64
+}
+
+func newUnused() *unused {
+	return &unused{local: replay.NewLocal(replay.Options{MaxEntries: 50_000_000})}
+}
+
+func (s *unused) Use(ctx context.Context, owner, id string, until time.Time) (bool, error) {
+	return s.local.Use(ctx, owner, id[:8]+strconv.FormatInt(s.uses.Add(1), 10), until)
+}
+
+// keyFor returns a new key for proofs with an algorithm.
+func keyFor(algorithm string) crypto.Signer {
+	switch algorithm {
+	case "RS256":
+		k, err := rsa.GenerateKey(rand.Reader, 2048)
+		must(err)
+		return k
+	case "ES256":
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(err)
+		return k
+	}
+	_, k, err := ed25519.GenerateKey(rand.Reader)
+	must(err)
+	return k
+}
+
+// bound is an API that requires proofs, and requests with bound tokens. The tokens are signed with
+// RS256, and the proofs with another algorithm.
+type bound struct {
+	*fixture
+	v        *xenaauth.Validator
+	api      http.Handler
+	next     *counter
+	key      crypto.Signer
+	requests []*http.Request
+	tokens   [][]byte
+	proofs   [][]byte
+}
+
+// newBound returns an API with proofs of an algorithm, and n requests with different tokens.
+func newBound(algorithm string, n int, nonces bool) *bound {
+	b := &bound{fixture: issuer("RS256"), next: new(counter), key: keyFor(algorithm)}
+	cfg := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: newUnused(), Window: 10 * time.Minute}
+	if nonces {
+		cfg.NonceSecrets = [][]byte{[]byte(randomHex(16))}
+	}
+	proof, err := dpop.New(cfg)
+	must(err)
+	b.v = validator(b.fixture, func(c *xenaauth.Config) { c.CacheSize = coldCache })
+	m := xenaauth.NewMiddleware(b.v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}, RequireProof: true})
+	b.api = m.Require(xenaauth.AllScopes(scope))(b.next)
+	client := xenaauthtest.NewDPoPClient(b.key)
+	client.Handler = b.api
+	for i := range n {
+		client.Token = b.boundTo("jkt", client.Thumbprint())
+		if i == 0 && nonces { // the client learns the nonce
+			_, err := client.RoundTrip(httptest.NewRequest(http.MethodGet, ordersURL, nil))
+			must(err)
+		}
+		r := httptest.NewRequest(http.MethodGet, ordersURL, nil)
+		text := client.Proof(http.MethodGet, ordersURL)
+		r.Header.Set("Authorization", "DPoP "+client.Token)
+		r.Header.Set("DPoP", text)
+		b.requests = append(b.requests, r)
+		b.tokens, b.proofs = append(b.tokens, []byte(client.Token)), append(b.proofs, []byte(text))
+	}
+	warm(b.api, b.requests)
+	return b
+}
+
+// boundTo returns a token that is bound to a key.
+func (f *fixture) boundTo(member, thumbprint string) string {
+	claims := f.claims(usualScopes, time.Now().Add(-10*time.Second), lifetime)
+	claims = fmt.Sprintf(`%s,"cnf":{%q:%q}}`, claims[:len(claims)-1], member, thumbprint)
+	return f.SignBytes([]byte(f.header), []byte(claims))
+}
+
+// send sends block requests.
+func (b *bound) send(from *int) {
+	w := newDiscard()
+	for range block {
+		b.api.ServeHTTP(w, b.requests[*from%len(b.requests)])
+		*from++
+	}
+}
+
+// BenchmarkPossession measures a request with a DPoP proof as a multiple of the two signature checks
+// that a request with a new token needs: that of the token, with RS256, and that of the proof. A
+// request with a token in use needs the second one only: x-proof is the multiple of this one.
+func BenchmarkPossession(b *testing.B) {
+	for _, algorithm := range algorithms {
+		for _, c := range []struct {
+			name   string
+			tokens int
+			both   bool // the base has both signature checks
+			nonces bool
+		}{
+			{"token=new/base=both", coldTokens, true, false},
+			{"token=in-use/base=both", fewTokens, true, false},
+			{"token=in-use/base=proof", fewTokens, false, false},
+			{"token=in-use/base=proof/nonces", fewTokens, false, true},
+		} {
+			b.Run("proof="+algorithm+"/"+c.name, func(b *testing.B) {
+				api := newBound(algorithm, c.tokens, c.nonces)
+				ofToken, ofProof := newLimit(api.fixture), limitOf(api.key.Public())
+				done, served := 0, 0
+				api.next.n = 0
+				paired(b, "x-limit", block, func() {
+					for range block {
+						i := done % len(api.tokens)
+						if c.both && !ofToken.token(api.tokens[i]) || !ofProof.token(api.proofs[i]) {
+							b.Fatal("bad signature")
+						}
+						done++
+					}
+				}, block, func() { api.send(&served) })
+				if api.next.n != served {
+					b.Fatalf("%d of %d requests passed", api.next.n, served)
+				}
+				if c.tokens == coldTokens {
+					onlyMisses(b, api.v)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkPossessionAllocs measures the time and the allocations of a request with a DPoP proof.
+func BenchmarkPossessionAllocs(b *testing.B) {
+	for _, algorithm := range algorithms {
+		for name, n := range map[string]int{"new": coldTokens, "in-use": fewTokens} {
+			b.Run("proof="+algorithm+"/token="+name, func(b *testing.B) {
+				api := newBound(algorithm, n, false)
+				serve(b, api.api, api.requests, api.next)
+			})
+		}
+	}
+}
+
+// BenchmarkPossessionCertificate measures a request whose token is in use and bound to the
+// certificate of the connection, as a multiple of the request with a token that is not bound.
+func BenchmarkPossessionCertificate(b *testing.B) {
+	const ops = 1000
+	f := issuer("RS256")
+	proof, err := mtls.New(mtls.Config{})
+	must(err)
+	v := validator(f, nil)
+	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
+	der := []byte(randomHex(450)) // as long as a usual certificate; only its hash is compared
+	sum := sha256.Sum256(der)
+	thumbprint := base64.RawURLEncoding.EncodeToString(sum[:])
+	free, with := requests(f.tokens(fewTokens)), requests(nil)
+	for range fewTokens {
+		r := request(f.boundTo("x5t#S256", thumbprint))
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{Raw: der}}}
+		with = append(with, r)
+	}
+	h, bare := m.Require(xenaauth.AllScopes(scope))(nothing{}), mount(v, nothing{})
+	warm(h, with)
+	warm(bare, free)
+	w := newDiscard()
+	all := func(h http.Handler, rs []*http.Request) func() {
+		return func() {
+			for i := range ops {
+				h.ServeHTTP(w, rs[i%len(rs)])
+			}
+		}
+	}
+	paired(b, "x-unbound", ops, all(bare, free), ops, all(h, with))
+}
