@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
-	"github.com/xenaauth/xenaauth/replay"
 )
 
 // SetReadAnyway sets the time after which an instance reads the stored revocations although nothing
@@ -36,6 +35,3 @@ func (c *Cache) Seal(t testing.TB, r xenaauth.Revocation) string {
 // SealText seals the JSON of a message. The message may have a version that this release does not
 // write.
 func (c *Cache) SealText(text string) string { return c.keys[0].sealRevocation(c.setName(), text) }
-
-// SetMaxUses sets the largest number of values that this instance records in memory.
-func (c *Cache) SetMaxUses(n int) { c.used = replay.NewLocal(replay.Options{MaxEntries: n}) }

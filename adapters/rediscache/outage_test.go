@@ -191,6 +191,7 @@ func TestConfig(t *testing.T) {
 		"Secrets[0] and Secrets[2]":   {Client: client, Secrets: [][]byte{secret, newSecret(), secret}},
 		"Prefix":                      {Client: client, Secrets: [][]byte{secret}, Prefix: "a{b}"},
 		"Timeout":                     {Client: client, Secrets: [][]byte{secret}, Timeout: -1},
+		"MaxUses":                     {Client: client, Secrets: [][]byte{secret}, MaxUses: -1},
 		"Wait":                        {Client: client, Secrets: [][]byte{secret}, Wait: -1},
 	} {
 		c, err := rediscache.New(cfg)

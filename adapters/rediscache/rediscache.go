@@ -95,6 +95,10 @@ type Config struct {
 	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
 	// introspection call.
 	Wait time.Duration
+	// MaxUses is how many used values this instance remembers, beside Redis, until they expire: see
+	// [Cache.Use]. 0 means [replay.DefaultMaxEntries], which is enough for 4 000 DPoP proofs a
+	// second. A value takes about 100 bytes of memory.
+	MaxUses int
 	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
 	Logger *slog.Logger
 }
@@ -145,6 +149,9 @@ func (c Config) validate() error {
 	if c.Wait < 0 {
 		wrong("Wait is negative")
 	}
+	if c.MaxUses < 0 {
+		wrong("MaxUses is negative")
+	}
 	return errors.Join(errs...)
 }
 
@@ -193,7 +200,7 @@ func New(cfg Config) (*Cache, error) {
 		lease:  leaseMark + rand.Text(),
 		logged: make(map[string]bool),
 		known:  make(map[string]knownRevocation),
-		used:   replay.NewLocal(replay.Options{}),
+		used:   replay.NewLocal(replay.Options{MaxEntries: cfg.MaxUses}),
 
 		readAnyway: readAnyway,
 		maxRead:    maxRead,

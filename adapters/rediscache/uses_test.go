@@ -167,8 +167,7 @@ func TestACommandThatIsSentAgainIsNoSecondUse(t *testing.T) {
 func TestAnOwnerCannotFillRedis(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	one := f.cache(nil)
-	one.SetMaxUses(100)
+	one := f.cache(func(c *rediscache.Config) { c.MaxUses = 100 })
 	refused := 0
 	for i := range 300 {
 		if _, err := one.Use(t.Context(), "greedy", fmt.Sprint(i), time.Now().Add(time.Hour)); errors.Is(err, replay.ErrFull) {
