@@ -39,6 +39,8 @@ type attack struct {
 	panics bool
 	// change changes the configuration. It may be nil.
 	change func(*xenaauth.Config)
+	// proofs returns the proofs of possession of the middleware. It may be nil.
+	proofs func(testing.TB) []xenaauth.Proof
 }
 
 // The function bearer sends one token to a path.
@@ -178,9 +180,13 @@ func attacks() []attack {
 func TestOutputsOfAttacks(t *testing.T) {
 	before := slog.Default()
 	t.Cleanup(func() { slog.SetDefault(before) })
-	for _, a := range attacks() {
+	for _, a := range append(attacks(), proofAttacks()...) {
 		t.Run(a.name, func(t *testing.T) {
-			s := newService(t, a.change)
+			var proofs []xenaauth.Proof
+			if a.proofs != nil {
+				proofs = a.proofs(t)
+			}
+			s := newService(t, a.change, proofs...)
 			slog.SetDefault(s.logger) // code that has no logger of its own uses this default logger
 			r, tokens := a.send(s)
 			for range 3 {

@@ -29,7 +29,7 @@ func (s *service) newForbidden(secret string) *forbidden {
 		"secret of the API":    secret,
 		"its credentials":      basic(url.QueryEscape(id), url.QueryEscape(secret)),
 		"its credentials, raw": basic(id, secret),
-		"audit key":            auditKey, "text of a policy": policySecret,
+		"audit key":            auditKey, "secret of nonces": nonceSecret, "text of a policy": policySecret,
 		"internal host": internalHost, "internal address": internalIP, "internal path": "/connect/introspect",
 	}}
 }

@@ -50,7 +50,7 @@ type service struct {
 }
 
 // newService returns an API that verifies JWTs and introspects opaque tokens. change may be nil.
-func newService(t testing.TB, change func(*xenaauth.Config)) *service {
+func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
 	t.Helper()
 	s := &service{
 		t: t, issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"}),
@@ -89,7 +89,7 @@ func newService(t testing.TB, change func(*xenaauth.Config)) *service {
 	s.registry.MustRegister(metrics)
 
 	s.mount(xenaauth.NewMiddleware(s.validator, &xenaauth.Options{
-		Logger: s.logger, ProblemTypes: "https://api.example/problems#",
+		Logger: s.logger, Proofs: proofs, ProblemTypes: "https://api.example/problems#",
 		Event: func(ctx context.Context, e xenaauth.Event) {
 			audit(ctx, e)
 			metrics.Event(ctx, e)

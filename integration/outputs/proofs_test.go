@@ -1,0 +1,117 @@
+package outputs
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/mtls"
+	"github.com/xenaauth/xenaauth/replay"
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// nonceSecret is the secret from which nonces are made. It is a secret of the service.
+const nonceSecret = "nonce-secret-that-is-long-enough-5b1e"
+
+// away is a replay store that fails.
+type away struct{}
+
+func (away) Use(context.Context, string, string, time.Time) (bool, error) {
+	return false, errors.New("the store is away")
+}
+
+// proofsWith returns a function that makes the proofs of a middleware. With nonces, each proof of a
+// client needs a nonce.
+func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Proof {
+	return func(t testing.TB) []xenaauth.Proof {
+		c := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store}
+		if nonces {
+			c.NonceSecrets = [][]byte{[]byte(nonceSecret)}
+		}
+		d, err := dpop.New(c)
+		fatal(t, err)
+		m, err := mtls.New(mtls.Config{})
+		fatal(t, err)
+		return []xenaauth.Proof{d, m}
+	}
+}
+
+// signed returns a request with a bound token and a proof. edit changes the proof, and change the
+// request with its proof. Both may be nil.
+func signed(
+	edit func(header, claims map[string]any), change func(s *service, r *http.Request, proof string),
+) func(*service) (*http.Request, []string) {
+	return func(s *service) (*http.Request, []string) {
+		client := xenaauthtest.NewDPoPClient(nil)
+		t := tokenOf()
+		t.BoundTo = client
+		client.Token, client.Edit = s.issuer.JWT(t), edit
+		proof := client.Proof(http.MethodGet, "https://api.example/invoices")
+		r := request("/invoices", "DPoP "+client.Token)
+		r.Header.Set("DPoP", proof)
+		if change != nil {
+			change(s, r, proof)
+		}
+		return r, []string{client.Token, proof}
+	}
+}
+
+func claim(name string, value any) func(header, claims map[string]any) {
+	return func(_, claims map[string]any) { claims[name] = value }
+}
+
+// proofAttacks are hostile requests to an API that accepts proofs of possession.
+func proofAttacks() []attack {
+	all := []attack{
+		{name: "proof that was used", status: 401, reason: xenaauth.ReasonProofReplayed,
+			send: signed(nil, func(s *service, r *http.Request, _ string) { s.send(r) })},
+		{name: "no proof", status: 401, reason: xenaauth.ReasonProof,
+			send: signed(nil, func(_ *service, r *http.Request, _ string) { r.Header.Del("DPoP") })},
+		{name: "two proofs", status: 401, reason: xenaauth.ReasonProof,
+			send: signed(nil, func(_ *service, r *http.Request, proof string) { r.Header.Add("DPoP", proof) })},
+		{name: "half a proof", status: 401, reason: xenaauth.ReasonProof,
+			send: signed(nil, func(_ *service, r *http.Request, proof string) { r.Header.Set("DPoP", proof[:len(proof)/2]) })},
+		{name: "proof with a wrong signature", status: 401, reason: xenaauth.ReasonProof,
+			send: signed(nil, func(_ *service, r *http.Request, proof string) {
+				r.Header.Set("DPoP", proof[:len(proof)-8]+"AAAAAAAA")
+			})},
+		{name: "proof for another method", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("htm", "POST"), nil)},
+		{name: "proof for another URL", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("htu", "https://other.example/"), nil)},
+		{name: "proof for another token", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("ath", "x"), nil)},
+		{name: "old proof", status: 401, reason: xenaauth.ReasonProof, send: signed(claim("iat", 1), nil)},
+		{name: "bound token as Bearer", status: 401, reason: xenaauth.ReasonConfirmation,
+			send: signed(nil, func(_ *service, r *http.Request, _ string) {
+				r.Header.Set("Authorization", "Bearer"+r.Header.Get("Authorization")[len("DPoP"):])
+			})},
+		{name: "stolen token", status: 401, reason: xenaauth.ReasonConfirmation,
+			send: signed(nil, func(_ *service, r *http.Request, _ string) {
+				thief := xenaauthtest.NewDPoPClient(nil)
+				thief.Token = r.Header.Get("Authorization")[len("DPoP "):]
+				r.Header.Set("DPoP", thief.Proof(http.MethodGet, "https://api.example/invoices"))
+			})},
+		{name: "another certificate", status: 401, reason: xenaauth.ReasonConfirmation, send: func(s *service) (*http.Request, []string) {
+			owner := xenaauthtest.NewMTLSClient(nil)
+			t := tokenOf()
+			t.BoundTo = owner
+			token := s.issuer.JWT(t)
+			r := request("/invoices", "Bearer "+token)
+			stolen := base64.StdEncoding.EncodeToString(owner.Certificate().Leaf.Raw)
+			r.Header.Set("Client-Cert", ":"+stolen+":")
+			return r, []string{token, stolen}
+		}},
+	}
+	for i := range all {
+		all[i].proofs = proofsWith(nil, false)
+	}
+	return append(all,
+		attack{name: "proof without a nonce", status: 401, reason: xenaauth.ReasonProofNonce,
+			send: signed(nil, nil), proofs: proofsWith(nil, true)},
+		attack{name: "replay store that fails", status: 503, reason: xenaauth.ReasonUnavailable,
+			send: signed(nil, nil), proofs: proofsWith(away{}, false)},
+	)
+}
