@@ -25,8 +25,8 @@ type call struct {
 	apiKey string
 }
 
-// prepare returns the token of a call.
-type prepare func(context.Context, *app, *session) (string, error)
+// prepare returns the token of a call. now is the state of the session.
+type prepare func(ctx context.Context, a *app, now state) (string, error)
 
 // need is what a call needs.
 type need int
@@ -63,13 +63,13 @@ var calls = []call{
 }
 
 // off returns why a session can't send the call now, or "".
-func (c call) off(a *app, s *session) string {
+func (c call) off(a *app, now state) string {
 	switch {
-	case c.needs == aPast && s.get().past == "":
+	case c.needs == aPast && now.past == "":
 		return "First log out."
 	case c.needs == ownJWT && a.issuer.own == nil:
 		return "A real issuer does not make such a token."
-	case c.needs != nothing && c.needs != aPast && s.get().tokens == nil:
+	case c.needs != nothing && c.needs != aPast && now.tokens == nil:
 		return "First get a token: steps 1 to 3."
 	}
 	return ""
@@ -88,7 +88,8 @@ func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 
 // send sends a call to the API, and shows it to the session.
 func (a *app) send(ctx context.Context, s *session, c call) error {
-	if off := c.off(a, s); off != "" {
+	now := s.get()
+	if off := c.off(a, now); off != "" {
 		return errors.New(off)
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, a.apiURL+c.path, nil)
@@ -101,28 +102,27 @@ func (a *app) send(ctx context.Context, s *session, c call) error {
 		r.Header.Set("XenaApiKey", c.apiKey)
 		shown.Credentials = "XenaApiKey: " + c.apiKey
 	}
-	if c.down {
-		defer a.issuer.own.SetDown(false)
-	}
-	return a.watcher.Send(r, shown, func() (token string, err error) {
+	return a.watcher.Send(r, shown, s.calls.Show, func() (token string, end func(), err error) {
+		end = func() {}
 		if c.token != nil {
-			token, err = c.token(ctx, a, s)
+			token, err = c.token(ctx, a, now)
 		}
 		if c.down {
 			a.issuer.own.SetDown(true)
+			end = func() { a.issuer.own.SetDown(false) }
 		}
-		return token, err
-	}, s.calls.Show)
+		return token, end, err
+	})
 }
 
-func asIs(_ context.Context, _ *app, s *session) (string, error) {
-	return s.get().tokens.AccessToken, nil
+func asIs(_ context.Context, _ *app, now state) (string, error) {
+	return now.tokens.AccessToken, nil
 }
 
 // again returns the access token with changed claims, signed by the Identity server.
 func again(change func(claims map[string]any)) prepare {
-	return func(_ context.Context, a *app, s *session) (string, error) {
-		return a.issuer.own.Again(s.get().tokens.AccessToken, change)
+	return func(_ context.Context, a *app, now state) (string, error) {
+		return a.issuer.own.Again(now.tokens.AccessToken, change)
 	}
 }
 
@@ -167,15 +167,15 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 }
 
 // tampered changes the user id in a JWT, and keeps the signature.
-func tampered(_ context.Context, _ *app, s *session) (string, error) {
-	header, payload, signature, err := parts(s.get().tokens.AccessToken)
+func tampered(_ context.Context, _ *app, now state) (string, error) {
+	header, payload, signature, err := parts(now.tokens.AccessToken)
 	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
 	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
 // unsigned replaces the header of a JWT, and removes the signature.
-func unsigned(_ context.Context, _ *app, s *session) (string, error) {
-	_, payload, _, err := parts(s.get().tokens.AccessToken)
+func unsigned(_ context.Context, _ *app, now state) (string, error) {
+	_, payload, _, err := parts(now.tokens.AccessToken)
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
@@ -190,40 +190,40 @@ func parts(jwt string) (header, payload, signature string, err error) {
 	return split[0], string(text), split[2], err
 }
 
-func idToken(_ context.Context, _ *app, s *session) (string, error) {
-	if token := s.get().idToken; token != "" {
-		return token, nil
+func idToken(_ context.Context, _ *app, now state) (string, error) {
+	if now.idToken != "" {
+		return now.idToken, nil
 	}
 	return "", errors.New("the issuer sent no ID token")
 }
 
-func rotated(ctx context.Context, a *app, s *session) (string, error) {
-	before := s.get().tokens.AccessToken // the server can still read it: the last key stays published
+func rotated(ctx context.Context, a *app, now state) (string, error) {
+	before := now.tokens.AccessToken // the server can still read it: the last key stays published
 	if err := a.issuer.own.Rotate(); err != nil {
 		return "", err
 	}
 	return a.issuer.own.Again(before, unchanged)
 }
 
-func reference(_ context.Context, a *app, s *session) (string, error) {
-	return a.issuer.own.Reference(s.get().tokens.AccessToken)
+func reference(_ context.Context, a *app, now state) (string, error) {
+	return a.issuer.own.Reference(now.tokens.AccessToken)
 }
 
-func revoked(ctx context.Context, a *app, s *session) (string, error) {
-	token, err := reference(ctx, a, s)
+func revoked(ctx context.Context, a *app, now state) (string, error) {
+	token, err := reference(ctx, a, now)
 	if err != nil {
 		return "", err
 	}
-	return token, a.revokeToken(ctx, s, token)
+	return token, a.revokeToken(ctx, now.client, token)
 }
 
 // past returns the token with which the user has logged out.
-func past(_ context.Context, _ *app, s *session) (string, error) { return s.get().past, nil }
+func past(_ context.Context, _ *app, now state) (string, error) { return now.past, nil }
 
 // ended returns a token of another session of the user, for example on a phone, which has ended.
-func ended(ctx context.Context, a *app, s *session) (string, error) {
+func ended(ctx context.Context, a *app, now state) (string, error) {
 	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
-	token, err := with("sid", phone)(ctx, a, s)
+	token, err := with("sid", phone)(ctx, a, now)
 	if err != nil {
 		return "", err
 	}

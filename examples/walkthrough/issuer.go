@@ -76,6 +76,8 @@ func (i *issuer) endpoints(ctx context.Context) (*oidc.DiscoveryConfiguration, e
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.metadata == nil {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // a page waits for it
+		defer cancel()
 		found, err := client.Discover(ctx, i.url, i.http)
 		if err != nil {
 			return nil, errors.New("the issuer can't be reached, or its metadata are not usable")

@@ -22,13 +22,13 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	for _, scope := range scopes {
 		v.Scopes = append(v.Scopes, pages.Scope{Name: scope, Words: pages.Texts.Scopes[scope]})
 	}
+	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each is shown once
 	for _, c := range calls {
 		if name == "watch" || slices.Contains(strings.Fields(c.pages), name) {
 			text := pages.Texts.Calls[c.name]
-			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.off(a, s)})
+			v.Buttons = append(v.Buttons, pages.Button{Name: c.name, Label: text[0], What: text[1], Off: c.off(a, now)})
 		}
 	}
-	now := s.change(func(v *state) { v.notice, v.failure = "", "" }) // each is shown once
 	v.Client, v.Denied, v.Hours, v.LoggedIn = now.client, now.denied, now.hours, now.tokens != nil
 	v.Notice, v.Error = now.notice, now.failure
 	if v.Calls = s.calls.Calls(); len(v.Calls) > 0 {

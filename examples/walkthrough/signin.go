@@ -120,11 +120,10 @@ func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
 	if token == "" {
 		token = tokens.AccessToken
 	}
-	a.back(w, r, s, "/after", "The issuer has revoked the token.", a.revokeToken(r.Context(), s, token))
+	a.back(w, r, s, "/after", "The issuer has revoked the token.", a.revokeToken(r.Context(), s.get().client, token))
 }
 
-func (a *app) revokeToken(ctx context.Context, s *session, token string) error {
-	client := s.get().client
+func (a *app) revokeToken(ctx context.Context, client *pages.Client, token string) error {
 	_, m, err := a.oauth(ctx, client)
 	if err != nil {
 		return err

@@ -101,15 +101,16 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	})
 }
 
-// Send sends a request with a token, or without one if token is "", and calls show each time when
-// more is known about the call. prepare makes the token. While Send waits for another call to end,
-// prepare has not begun.
+// Send sends a request, and calls show each time when more is known about the call. prepare returns
+// the token, or "" for a request without a token. Send calls the function end after the response, and
+// sends no other request between prepare and end.
 func (w *Watcher) Send(
-	r *http.Request, c Call, prepare func() (token string, err error), show func(*Call),
+	r *http.Request, c Call, show func(*Call), prepare func() (token string, end func(), err error),
 ) error {
 	w.sending.Lock()
 	defer w.sending.Unlock()
-	token, err := prepare()
+	token, end, err := prepare()
+	defer end()
 	if err != nil {
 		return err
 	}
