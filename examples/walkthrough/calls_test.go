@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,16 @@ func TestSources(t *testing.T) {
 	}
 	if second.Source != xenaauth.SourceCache || state(second, "signature") != watch.Skipped || len(second.Issuer) != 0 {
 		t.Errorf("second call: %+v", second)
+	}
+	found := func(c *watch.Call, stage string) string {
+		at := slices.IndexFunc(c.Stages, func(s watch.Stage) bool { return s.Name == stage })
+		return c.Stages[at].Found
+	}
+	if got := found(first, "key"); got != "1 of 1 usable keys fit the header" {
+		t.Errorf("the stage key found %q", got)
+	}
+	if got := found(opaque, "introspection"); got != "active true" {
+		t.Errorf("the stage introspection found %q", got)
 	}
 	if opaque.Source != xenaauth.SourceIntrospection || state(opaque, "introspection") != watch.Passed ||
 		len(opaque.Issuer) != 1 || opaque.Issuer[0].Document != "introspection" {

@@ -92,6 +92,8 @@ func TestForgedConsent(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := b.app.open(t)
+	other.press("/register", "name", "Other")
+	other.press("/authorize").sees("/login") // it has a cookie of the Identity server
 	other.do(http.MethodPost, consent.String(), fields)
 	other.sees("/consent")
 	if other.status != http.StatusForbidden {

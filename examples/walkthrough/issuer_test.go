@@ -29,7 +29,8 @@ func TestRealIssuer(t *testing.T) {
 	})
 	b := a.open(t)
 	b.visit("/step/1").sees("/step/1", b.session().get().client.ID)
-	if strings.Contains(b.page, b.session().get().client.Secret) {
+	secret := a.view(t.Context(), b.session(), "step1").Client.Secret
+	if secret != "" || strings.Contains(b.page, b.session().get().client.Secret) {
 		t.Error("the page shows the secret of a real client")
 	}
 	b.visit("/step/2").submit(`action="/authorize"`).sees("/login").submit(`action="/login"`)

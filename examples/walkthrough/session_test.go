@@ -1,0 +1,78 @@
+package main
+
+import (
+	"net/http"
+	"testing"
+)
+
+// Scripts can't read the cookies, and other sites can't send forms with them. A login changes the
+// id of the session.
+func TestCookies(t *testing.T) {
+	t.Parallel()
+	b := start(t)
+	seen := make(map[string]int)
+	check := func(header http.Header) {
+		for _, c := range (&http.Response{Header: header}).Cookies() {
+			seen[c.Name]++
+			if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
+				t.Errorf("cookie %s: HttpOnly %t, SameSite %d", c.Name, c.HttpOnly, c.SameSite)
+			}
+		}
+	}
+	check(b.header)
+	follow := b.client.CheckRedirect
+	b.client.CheckRedirect = func(r *http.Request, via []*http.Request) error {
+		check(r.Response.Header)
+		return follow(r, via)
+	}
+	before := b.session()
+	old := b.client.Jar.Cookies(b.url)[0]
+	b.visit("/step/1").submit(`action="/register"`)
+	b.press("/authorize").sees("/login")
+	check(b.header)
+	b.submit(`action="/login"`).submit(`action="/consent"`, "decision", "allow").sees("/step/4")
+	if seen[cookieName] != 2 || seen["identity"] != 1 {
+		t.Errorf("cookies were set: %v", seen)
+	}
+	if _, ok := b.app.sessions.table.Get(old.Value); ok || b.session() != before {
+		t.Error("the login has not changed the id of the session")
+	}
+}
+
+// A refresh token is valid once. If it is revoked, the access tokens of its grant are revoked too.
+func TestRefreshTokens(t *testing.T) {
+	t.Parallel()
+	b := start(t).signIn()
+	used := b.session().get().tokens
+	b.press("/refresh").sees("/step/7", "new access token")
+	fresh := b.session().get().tokens
+	b.session().change(func(v *state) { v.tokens = used })
+	b.press("/refresh").sees("/step/7", "invalid_grant")
+	b.session().change(func(v *state) { v.tokens = fresh })
+	b.press("/refresh").sees("/step/7", "new access token")
+
+	opaque, err := b.app.issuer.own.Reference(b.session().get().tokens.AccessToken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := func() int {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.app.apiURL+fiscalSetupPath, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+opaque)
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		return response.StatusCode
+	}
+	if got := status(); got != http.StatusOK {
+		t.Errorf("before the revocation: status %d", got)
+	}
+	b.press("/revoke").sees("/after", "has revoked")
+	if got := status(); got != http.StatusUnauthorized {
+		t.Errorf("after the revocation: status %d", got)
+	}
+}
