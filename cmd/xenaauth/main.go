@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 	c := console.New(in, out, errOut, console.Options{JSON: line.JSON, Color: line.Color})
 	if err != nil {
-		return c.End(console.Usage(err))
+		return c.End(console.Usage(withoutTokens(err, args)))
 	}
 	err = parsed.Run(c)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {

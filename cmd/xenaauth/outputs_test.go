@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -8,10 +11,33 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestExplainShowsNoToken explains hostile tokens, as text and as JSON. The output has no part of a
-// token of 16 characters or more, no secret and no internal address.
-func TestExplainShowsNoToken(t *testing.T) {
+// gateFiles writes a configuration file of xenagate with secrets, and returns its path.
+func gateFiles(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"gate.yaml": `listen: 127.0.0.1:0
+tokens: {introspection: {client_id: testapi, client_secret_file: api}}
+upstreams: [{name: a, url: "http://127.0.0.1:1"}]
+redis: {addresses: ["127.0.0.1:6379"], secret_files: [fleet]}
+admin: {listen: "127.0.0.1:1", revoke_secret_file: fleet}
+audit: {file: audit.log, key_file: fleet}
+routes: {rules: [{route: GET /orders, scopes: [testapi]}, {route: GET /pay, scopes: [pay], bound: true}]}
+`,
+		"api": "the-secret-of-the-api\n", "fleet": strings.Repeat("another-secret", 3),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return filepath.Join(dir, "gate.yaml")
+}
+
+// TestNoCommandShowsAToken gives hostile tokens to each command, and asks for text and for JSON. The
+// output has no part of a token of 16 characters or more, no secret and no internal address.
+func TestNoCommandShowsAToken(t *testing.T) {
 	s := newService(t)
+	gate := gateFiles(t)
 	minted := func(claims map[string]any) string { return s.issuer.JWT(xenaauthtest.Token{Claims: claims}) }
 	good := minted(nil)
 	end := strings.LastIndex(good, ".") + 1
@@ -40,9 +66,22 @@ func TestExplainShowsNoToken(t *testing.T) {
 		"two tokens":      good + " " + revoked,
 		"with its scheme": "Bearer " + good,
 	}
-	explainAll := func(t *testing.T) {
-		for name, token := range tokens {
-			for _, args := range [][]string{{"explain"}, {"explain", "--json"}, {"explain", "--json", "--scope", "admin"}} {
+	var commands [][]string
+	for _, args := range [][]string{
+		{"explain"}, {"explain", "--scope", "admin"}, {"explain", "-c", gate},
+		{"can", "GET", "/orders?access_token=x", "-c", gate}, {"can", "GET", "/pay", "-c", gate},
+		{"can", "POST", "/orders", "-c", gate}, {"doctor"}, {"doctor", "-c", gate},
+		{"doctor", "--issuer", "https://other.example"}, {"routes", "-c", gate}, {"routes", "-c", gate, "-p", "text"},
+	} {
+		commands = append(commands, args, append([]string{"--json"}, args...))
+	}
+	commands = append(commands, []string{"routes", "-c", gate, "-p", "openapi"}, []string{"routes", "-c", gate, "-p", "markdown"})
+	all := func(t *testing.T) {
+		for _, args := range commands {
+			for name, token := range tokens {
+				if name != "good" && !slices.Contains(args, "explain") && !slices.Contains(args, "can") {
+					continue // the command reads no token
+				}
 				text, _ := s.ask(token, args...)
 				if text == "" {
 					t.Errorf("%s: %q writes nothing", name, args)
@@ -53,13 +92,39 @@ func TestExplainShowsNoToken(t *testing.T) {
 			}
 		}
 	}
-	t.Run("the issuer works", explainAll)
+	t.Run("the issuer works", all)
+	t.Setenv("XENA_DPOP", "accepted")
+	t.Setenv("XENA_PUBLIC_ORIGINS", "https://api.example")
+	t.Run("with proofs", all)
 	s.set("INTROSPECTION_CLIENT_SECRET", "another-secret")
-	t.Run("the secret is wrong", explainAll)
+	t.Run("the secret is wrong", all)
 	s.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 500, Body: s.issuer.Addr() + " the-secret-of-the-api"})
-	t.Run("the issuer fails", explainAll)
+	t.Run("the issuer fails", all)
 	s.issuer.Down()
-	t.Run("the issuer is down", explainAll)
+	t.Run("the issuer is down", all)
+}
+
+// TestTokenAsAnArgument gives a token to a command in the wrong place: as an argument. The error does
+// not repeat it.
+func TestTokenAsAnArgument(t *testing.T) {
+	s := newService(t)
+	for name, token := range map[string]string{
+		"JWT": s.issuer.JWT(xenaauthtest.Token{}), "opaque": s.issuer.Opaque(xenaauthtest.Token{}),
+	} {
+		for _, args := range [][]string{
+			{"explain", token}, {"explain", "--token", token}, {"explain", "--token=" + token}, {token}, {"explain", "Bearer " + token},
+			{"can", "GET", "/", token}, {"routes", token}, {"can", token, "/", "-t", "x"}, {"explain", "--offline", token},
+			{"doctor", "-c", token}, {"--color=" + token, "doctor"}, {"explain", "-" + token},
+		} {
+			text, status := s.ask(token, args...)
+			if status != 2 {
+				t.Errorf("%s: %.20q: exit status %d", name, args, status)
+			}
+			if leak := partOf(token, text); leak != "" {
+				t.Errorf("%s: the error of %.20q has %q of the token:\n%s", name, args, leak, text)
+			}
+		}
+	}
 }
 
 // partOf returns the first 16 characters of a header, a payload, a signature or an opaque token that

@@ -66,8 +66,14 @@ func (e *explanation) fix(step string, refusal *xenaauth.Error) string {
 	case xenaauth.ReasonClaims:
 		return fixClaims(cause)
 	case xenaauth.ReasonConfirmation:
-		return "The service needs a proof of possession: Options.Proofs of its Middleware. This " +
-			"command can't prove the possession of a client's key."
+		if strings.HasPrefix(cause, "the token has no cnf") {
+			return "The client must get a token that is bound to a key: it sends a DPoP proof (RFC " +
+				"9449) or a client certificate (RFC 8705) to the issuer when it requests the token."
+		}
+		return "The token is bound to a key of the client (cnf), so it passes only with a proof of " +
+			"possession, and the service must check this proof: DPoP (RFC 9449) with " +
+			"XENA_DPOP=accepted, dpop.FromEnv and XENA_PUBLIC_ORIGINS, or a client certificate " +
+			"(RFC 8705) with package mtls."
 	case xenaauth.ReasonMalformedToken:
 		return e.fixMalformed(cause)
 	case xenaauth.ReasonInsufficientScope:

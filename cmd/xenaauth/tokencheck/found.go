@@ -68,7 +68,7 @@ func (e *explanation) foundClaims(step string) string {
 		return "client_id " + shown(s.ClientID)
 	case StepBinding:
 		if s.Has&claims.Cnf != 0 {
-			return "cnf binds the token to a key"
+			return "cnf binds the token to a key: each request needs a proof of possession"
 		}
 		return "no cnf: a bearer token"
 	case StepProfile:

@@ -82,7 +82,12 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 	case xenaauth.ReasonExpired, xenaauth.ReasonNotYetValid, xenaauth.ReasonLifetime:
 		return StepTimes
 	case xenaauth.ReasonConfirmation:
+		if strings.HasPrefix(cause, "the token has no cnf") {
+			return StepRoute // the token is valid, but the route requires a bound token
+		}
 		return StepBinding
+	case xenaauth.ReasonProof, xenaauth.ReasonProofNonce, xenaauth.ReasonProofReplayed:
+		return StepRoute // the token is valid, and the request lacks its proof
 	case xenaauth.ReasonTokenType:
 		switch {
 		case strings.HasPrefix(cause, "scope and scp are missing"):

@@ -52,14 +52,14 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if err != nil {
 		return err
 	}
-	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
 	validator, err := validatorFor(s, table, r, token)
 	if err != nil {
 		return console.Usage(err)
 	}
-	d := decide(s, table, validator, r)
+	d, err := decide(s, table, validator, r, token)
+	if err != nil {
+		return console.Usage(err)
+	}
 	if err := c.Print(d); err != nil {
 		return err
 	}
@@ -101,16 +101,24 @@ func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// The function decide checks the request with the guard that a gateway uses.
+// The function decide checks the request with the guard that a gateway uses. A token that is bound to a key is
+// sent with the scheme of its proof. If decide returns an error, the configuration is wrong.
 func decide(
-	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request,
-) *decision {
+	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request, token string,
+) (*decision, error) {
 	d := &decision{Method: r.Method, Path: r.URL.EscapedPath()}
-	opts := s.Options()
+	opts, err := s.Options(&d.Proof)
+	if err != nil {
+		return nil, err
+	}
 	opts.Logger = slog.New(slog.DiscardHandler)
 	opts.Event = func(_ context.Context, e xenaauth.Event) { d.setEvent(e) }
 	m := xenaauth.NewMiddleware(v, opts)
-	_, rule, err := routes.NewGuard(m, table.Find).Check(r)
+	guard := routes.NewGuard(m, table.Find)
+	rule, err := service.TryTo(opts, r, token, func() (routes.Rule, error) {
+		_, rule, err := guard.Check(r)
+		return rule, err
+	})
 	if rule.Pattern != "" {
 		d.Rule, d.Route, d.Requires = rule.Source, rule.Pattern, rule.Access.String()
 	}
@@ -121,5 +129,5 @@ func decide(
 		d.setCause(err)
 		d.Why = s.In(d.Why)
 	}
-	return d
+	return d, nil
 }

@@ -36,6 +36,10 @@ type decision struct {
 	ClientID string   `json:"client_id,omitempty"`
 	Subject  string   `json:"sub,omitempty"`
 	Scopes   []string `json:"scopes,omitempty"`
+
+	// Proof reports whether the token is bound to a key, so that the request passes only with a proof
+	// of possession. The command assumes the proof.
+	Proof bool `json:"proof_required,omitempty"`
 }
 
 // setEvent copies what the guard reports about the request.
@@ -76,6 +80,9 @@ func (d *decision) Text(t *console.Text) {
 	}
 	if d.ClientID != "" || d.Subject != "" {
 		t.Detail("token     %s", d.token())
+	}
+	if d.Proof {
+		t.Detail("proof     the token is bound to a key: the client must prove possession of the key")
 	}
 	if d.Why != "" {
 		t.Detail("why       %s", d.Why)

@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/xenaauth/xenaauth"
@@ -13,6 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/dpop"
 )
 
 // Cmd is the command "doctor". It checks the configuration of a service, and the issuer.
@@ -75,7 +77,7 @@ func fromEnvironment(cfg xenaauth.Config, readErr error) subject {
 	if readErr == nil {
 		readErr = cfg.Validate()
 	}
-	s.mistakes = s.names.Mistakes(readErr)
+	s.mistakes = s.names.Mistakes(errors.Join(readErr, dpop.FromEnv(new(xenaauth.Options), dpop.Config{})))
 	return s
 }
 

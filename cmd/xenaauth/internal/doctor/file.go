@@ -3,10 +3,13 @@ package doctor
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
+	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
 // fromFile returns the subject for a configuration file of xenagate, as xenagate reads it.
@@ -52,24 +55,38 @@ func (l *Checklist) routes(s subject) {
 		c.Fix = "Check these rules. The most specific rule decides alone: it does not add to a wider one."
 	}
 	l.add(c)
-	if !s.cfg.AllowAnyAudience {
-		return
+	if s.cfg.AllowAnyAudience {
+		l.refusing(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
+			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsScope)
 	}
-	c = Check{Name: name, State: Bad, Found: "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request"}
-	for _, rule := range table.Rules() {
-		requirement, ok := rule.Access.Requirement()
-		scoped := ok
-		if ok {
-			for _, scopes := range requirement.Alternatives() {
-				scoped = scoped && len(scopes) > 0
-			}
-		}
-		if !scoped && !rule.Access.IsPublic() && (ok || rule.Access.IsOptional()) {
+	if !s.file.Possession.UsesCertificates() {
+		l.refusing(s, "a rule requires a bound token, and possession is off: it refuses every request",
+			"Set the section possession, or remove bound from these rules.", needsProof)
+	}
+}
+
+// refusing adds a check that fails if the table has rules that refuse every request.
+func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.Access) bool) {
+	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
+	for _, rule := range s.file.Routes.Table.Rules() {
+		if refuses(rule.Access) {
 			c.Details = append(c.Details, fmt.Sprintf("%s (%s)", rule.Source, rule.Pattern))
 		}
 	}
 	if len(c.Details) > 0 {
-		c.Fix = "Let these rules require a scope, or set XENA_AUDIENCE to the name of this API."
 		l.add(c)
 	}
+}
+
+// needsScope reports whether a token without a scope would satisfy a rule.
+func needsScope(access routes.Access) bool {
+	r, ok := access.Requirement()
+	return access.IsOptional() ||
+		ok && slices.ContainsFunc(r.Alternatives(), func(scopes []string) bool { return len(scopes) == 0 })
+}
+
+// needsProof reports whether only a bound token satisfies a rule.
+func needsProof(access routes.Access) bool {
+	r, ok := access.Requirement()
+	return ok && slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
 }

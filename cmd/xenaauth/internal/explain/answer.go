@@ -17,6 +17,9 @@ type Answer struct {
 	Challenge []string `json:"challenge,omitempty"`
 	tokencheck.Explanation
 	User string `json:"user,omitempty"`
+	// Proof reports whether the token is bound to a key, so that a request passes only with a proof
+	// of possession. The command assumes the proof.
+	Proof bool `json:"proof_required,omitempty"`
 }
 
 // Text implements [console.Answer].
@@ -45,6 +48,10 @@ func (a *Answer) Text(t *console.Text) {
 	switch a.Outcome {
 	case "allowed":
 		t.Good("allowed: %s", a.User)
+		if a.Proof {
+			t.Detail("The token is bound to a key: each request needs a proof of possession, which this " +
+				"command can't check.")
+		}
 	case "refused":
 		t.Bad("refused: %s, status %d", a.Reason, a.Status)
 		for _, challenge := range a.Challenge {

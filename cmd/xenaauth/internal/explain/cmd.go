@@ -70,7 +70,11 @@ func explain(
 		return nil, err
 	}
 	longest := max(cfg.MaxTokenLength, xenaauth.DefaultMaxTokenLength)
-	opts := s.Options()
+	proved := false
+	opts, err := s.Options(&proved)
+	if err != nil {
+		return nil, err
+	}
 	opts.MaxTokenLength = longest
 	m := xenaauth.NewMiddleware(v, opts)
 	requirement := xenaauth.AnyUser()
@@ -81,8 +85,7 @@ func explain(
 	if err != nil {
 		return nil, err
 	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	allowed, err := m.Check(r, requirement)
+	allowed, err := service.TryTo(opts, r, token, func() (*http.Request, error) { return m.Check(r, requirement) })
 	check := tokencheck.Check{
 		Config: cfg, Token: token, Scopes: scopes, Offline: offline,
 		JWKS:          body(recorder, recording.JWKS),
@@ -91,7 +94,7 @@ func explain(
 	if err == nil {
 		user, _ := xenaauth.UserFromContext(allowed.Context())
 		return &Answer{
-			Outcome: xenaauth.OutcomeAllowed, Explanation: explained(s, check), User: fmt.Sprint(user),
+			Outcome: xenaauth.OutcomeAllowed, Explanation: explained(s, check), User: fmt.Sprint(user), Proof: proved,
 		}, nil
 	}
 	header := make(http.Header)

@@ -8,11 +8,18 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// scheme is the name of the security scheme in the OpenAPI document.
-const scheme = "accessToken"
+// These are the names of the security schemes in the OpenAPI document. The last two are for tokens
+// that are bound to a key: a token with a DPoP proof (RFC 9449), and the client certificate beside a
+// token (RFC 8705).
+const (
+	scheme      = "accessToken"
+	dpopToken   = "dpopToken"
+	certificate = "clientCertificate"
+)
 
 // anyMethod has the methods for which a rule without a method gets an operation.
 var anyMethod = []string{
@@ -39,11 +46,13 @@ func openAPI(table *routes.Table) (string, error) {
 		rule routes.Rule
 		any  bool
 	}
+	anyBound := false
 	owners := make(map[string]owner)
 	paths := make(map[string]map[string]operation)
 	for _, r := range table.Rules() {
 		method, route := split(r.Pattern)
 		path, op := template(route), newOperation(r.Access)
+		anyBound = anyBound || slices.ContainsFunc(op.Security, func(s map[string][]string) bool { return s[dpopToken] != nil })
 		operations := []string{method}
 		if method == "" {
 			operations = anyMethod
@@ -71,11 +80,14 @@ func openAPI(table *routes.Table) (string, error) {
 			paths[path][strings.ToLower(m)] = op
 		}
 	}
+	schemes := map[string]any{scheme: map[string]string{"type": "http", "scheme": "bearer"}}
+	if anyBound {
+		schemes[dpopToken] = map[string]string{"type": "http", "scheme": "DPoP"}
+		schemes[certificate] = map[string]string{"type": "mutualTLS"}
+	}
 	text, err := json.MarshalIndent(map[string]any{
-		"components": map[string]any{"securitySchemes": map[string]any{
-			scheme: map[string]string{"type": "http", "scheme": "bearer"},
-		}},
-		"paths": paths,
+		"components": map[string]any{"securitySchemes": schemes},
+		"paths":      paths,
 	}, "", "  ")
 	return string(text) + "\n", err
 }
@@ -84,8 +96,15 @@ func newOperation(access routes.Access) operation {
 	token := map[string][]string{scheme: {}}
 	if r, ok := access.Requirement(); ok {
 		op := operation{}
+		isBound := slices.Contains(r.Policies(), xenaauth.BoundToken().Policies()[0])
 		for _, scopes := range r.Alternatives() {
-			op.Security = append(op.Security, map[string][]string{scheme: append([]string{}, scopes...)})
+			scopes = append([]string{}, scopes...)
+			if isBound {
+				op.Security = append(op.Security, map[string][]string{dpopToken: scopes},
+					map[string][]string{scheme: scopes, certificate: {}})
+				continue
+			}
+			op.Security = append(op.Security, map[string][]string{scheme: scopes})
 		}
 		return op
 	}

@@ -60,15 +60,6 @@ func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	return cfg, nil
 }
 
-// Options returns the options of the Middleware.
-func (s *Service) Options() *xenaauth.Options {
-	if s.file == nil {
-		return new(xenaauth.Options)
-	}
-	c := s.file.Challenge
-	return &xenaauth.Options{Realm: c.Realm, ResourceMetadata: c.ResourceMetadata}
-}
-
 // Table returns the table of routes in the file that path names. If path is "", Table returns the
 // table of the configuration.
 func (s *Service) Table(path string) (*routes.Table, error) {

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// TestBoundToken explains a token that is bound to a key. A service without proofs refuses it. A
+// service with DPoP accepts it with a proof, which the commands assume and say so.
+func TestBoundToken(t *testing.T) {
+	s := newService(t)
+	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+	}})
+	plain := s.issuer.JWT(xenaauthtest.Token{})
+	table := filepath.Join(t.TempDir(), "routes.yaml")
+	rules := "rules:\n  - {route: GET /pay, scopes: [testapi], bound: true}\n  - {route: GET /read, scopes: [testapi]}\n"
+	if err := os.WriteFile(table, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, dpop, token string
+		args              []string
+		status            int
+		want              []string
+	}{
+		{"explain, no proofs", "", bound, []string{"explain"}, 1, []string{
+			"✗ binding", "→ The token is bound to a key of the client (cnf)", "XENA_DPOP=accepted", "refused: confirmation",
+		}},
+		{"explain", "accepted", bound, []string{"explain"}, 0, []string{
+			"✓ binding      cnf binds the token to a key: each request needs a proof of possession", "✓ signature",
+			"✓ allowed", "each request needs a proof of possession, which this command can't check",
+		}},
+		{"explain as JSON", "accepted", bound, []string{"explain", "--json"}, 0, []string{`"proof_required": true`}},
+		{"explain, not bound", "required", plain, []string{"explain"}, 1, []string{
+			"✓ signature", "✗ route", "the token has no cnf", "→ The client must get a token that is bound to a key",
+			"WWW-Authenticate: DPoP ",
+		}},
+		{"can, no proofs", "", bound, []string{"can", "GET", "/read", "-t", table}, 1, []string{"refused: 401 confirmation"}},
+		{"can", "accepted", bound, []string{"can", "GET", "/pay", "-t", table}, 0, []string{
+			"requires  bound token and testapi", "proof     the token is bound to a key",
+		}},
+		{"can, not bound", "accepted", plain, []string{"can", "GET", "/pay", "-t", table}, 1, []string{
+			"401 confirmation", "response  WWW-Authenticate: DPoP ",
+		}},
+		{"can, a route for all", "accepted", plain, []string{"can", "GET", "/read", "-t", table}, 0, []string{"passes"}},
+		{"can, no origin", "required", "", []string{"can", "GET", "/pay", "-t", table}, 2, []string{"XENA_PUBLIC_ORIGINS"}},
+		{"doctor, no origin", "required", "", []string{"doctor"}, 1, []string{"✗ configuration  XENA_PUBLIC_ORIGINS is missing"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("XENA_DPOP", tt.dpop)
+			t.Setenv("XENA_PUBLIC_ORIGINS", "")
+			if !strings.HasSuffix(tt.name, "no origin") {
+				t.Setenv("XENA_PUBLIC_ORIGINS", "https://api.example")
+			}
+			text, status := s.ask(tt.token, tt.args...)
+			if status != tt.status {
+				t.Errorf("exit status %d, want %d", status, tt.status)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(text, want) {
+					t.Errorf("%q is missing in\n%s", want, text)
+				}
+			}
+			if tt.token == plain && strings.Contains(text, "proof_required") {
+				t.Errorf("a token that is not bound needs no proof:\n%s", text)
+			}
+		})
+	}
+}

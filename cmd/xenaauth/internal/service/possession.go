@@ -1,0 +1,81 @@
+package service
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/dpop"
+	"github.com/xenaauth/xenaauth/mtls"
+)
+
+// Assumed is a Proof of the service that every request passes. A command has no key of a client, so
+// it can't make a proof: it explains what happens to a client that can.
+type Assumed struct {
+	xenaauth.Proof
+	used *bool
+}
+
+// Confirm implements [xenaauth.Proof].
+func (a Assumed) Confirm(*http.Request, string, string) error {
+	*a.used = true
+	return nil
+}
+
+// Respond implements [xenaauth.Proof].
+func (Assumed) Respond(http.Header, *http.Request, error) {}
+
+// Options returns the options of the Middleware, as far as they decide whether a request may pass.
+// It sets *proved to true when a request passes only with a proof of possession, which the command
+// assumes.
+func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
+	opts := new(xenaauth.Options)
+	if s.file == nil {
+		if err := dpop.FromEnv(opts, dpop.Config{}); err != nil {
+			return nil, errors.New(strings.Join(s.Mistakes(err), "\n"))
+		}
+	} else {
+		opts.Realm, opts.ResourceMetadata = s.file.Challenge.Realm, s.file.Challenge.ResourceMetadata
+		if s.file.Possession.UsesCertificates() {
+			proof, err := mtls.New(mtls.Config{})
+			if err != nil {
+				return nil, err
+			}
+			opts.Proofs = append(opts.Proofs, proof)
+		}
+		opts.RequireProof = s.file.Possession.RequiresProof()
+	}
+	for i, proof := range opts.Proofs {
+		opts.Proofs[i] = Assumed{proof, proved}
+	}
+	return opts, nil
+}
+
+// TryTo sets the token in r and calls check. A token that is bound to a key must be sent with the
+// scheme of its proof. So if check refuses the token because of how it is bound, TryTo tries the
+// schemes of the proofs in opts. If none of them is right, it returns the first result.
+func TryTo[T any](
+	opts *xenaauth.Options, r *http.Request, token string, check func() (T, error),
+) (T, error) {
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	first, errFirst := check()
+	for _, proof := range opts.Proofs {
+		if token == "" || !isUnproved(errFirst) {
+			break
+		}
+		r.Header.Set("Authorization", proof.Scheme()+" "+token)
+		if result, err := check(); !isUnproved(err) {
+			return result, err
+		}
+	}
+	return first, errFirst
+}
+
+// isUnproved reports whether err refuses a token because of how it is bound to a key.
+func isUnproved(err error) bool {
+	refusal, ok := errors.AsType[*xenaauth.Error](err)
+	return ok && refusal.Reason == xenaauth.ReasonConfirmation
+}

@@ -1,0 +1,54 @@
+package outputs
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// addresses matches what could be an address of a server: a URL, an IP address, or a host and a port.
+var addresses = regexp.MustCompile(`https?://[^\s"]+|\b\d+\.\d+\.\d+\.\d+\b|\b[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}\b`)
+
+// documented are addresses that everyone may know.
+var documented = regexp.MustCompile(`^https://(?:github\.com/xenaauth|grafana\.com|schemas?\.)`)
+
+// The rules for alerts and the dashboard are texts that many people see. They contain no secret and
+// no address. An alert shows only labels and the value of its series; the labels are in the scrape,
+// which TestOutputsOfAttacks searches.
+func TestAlertsAndDashboard(t *testing.T) {
+	s := newService(t, nil)
+	f := s.newForbidden(s.issuer.APISecret())
+	files, err := filepath.Glob("../../adapters/promauth/[ad]*/*")
+	fatal(t, err)
+	if len(files) < 2 {
+		t.Fatalf("only %q was found", files)
+	}
+	templates := 0
+	for _, file := range files {
+		if !strings.HasSuffix(file, ".yml") && !strings.HasSuffix(file, ".json") {
+			continue
+		}
+		data, err := os.ReadFile(file)
+		fatal(t, err)
+		text := string(data)
+		if found := f.find(text); found != "" {
+			t.Errorf("%s contains %s", file, found)
+		}
+		for _, address := range addresses.FindAllString(text, -1) {
+			if !documented.MatchString(address) {
+				t.Errorf("%s contains the address %q", file, address)
+			}
+		}
+		for _, template := range regexp.MustCompile(`{{[^}]*}}`).FindAllString(text, -1) {
+			templates++
+			if !regexp.MustCompile(`^{{ ?(?:\$labels\.\w+|\$value(?: \| \w+)?|\w+) ?}}$`).MatchString(template) {
+				t.Errorf("%s has the template %s", file, template)
+			}
+		}
+	}
+	if templates == 0 {
+		t.Error("no alert has a template")
+	}
+}
