@@ -72,3 +72,38 @@ func TestBoundToken(t *testing.T) {
 		})
 	}
 }
+
+// TestPossessionInTheFile reads whether the gateway accepts bound tokens from its file.
+func TestPossessionInTheFile(t *testing.T) {
+	s := newService(t)
+	bound := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"cnf": map[string]any{"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"},
+	}})
+	plain := s.issuer.JWT(xenaauthtest.Token{})
+	for possession, want := range map[string]struct {
+		bound, plain, doctor int
+	}{
+		"": {1, 0, 0},
+		"possession: {dpop: {use: accepted, public_origins: [\"https://api.example\"]}}\n":                {0, 0, 0},
+		"possession: {dpop: {use: required, public_origins: [\"https://api.example\"]}}\n":                {0, 1, 0},
+		"possession: {dpop: {use: required}}\n":                                                           {2, 2, 1},
+		"possession: {client_certificate: {use: required, form: rfc9440, trusted_peers: [10.0.0.0/8]}}\n": {1, 1, 0},
+	} {
+		path := filepath.Join(t.TempDir(), "gate.yaml")
+		text := "listen: 127.0.0.1:0\nupstreams: [{name: a, url: \"http://127.0.0.1:1\"}]\n" +
+			"routes: {rules: [{route: GET /read, scopes: [testapi]}]}\n" + possession
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for token, status := range map[string]int{bound: want.bound, plain: want.plain} {
+			for _, args := range [][]string{{"can", "GET", "/read", "-c", path}, {"explain", "-c", path}} {
+				if text, got := s.ask(token, args...); got != status {
+					t.Errorf("%s, %s: exit status %d, want %d\n%s", possession, args[0], got, status, text)
+				}
+			}
+		}
+		if text, got := s.ask("", "doctor", "-c", path); got != want.doctor {
+			t.Errorf("%s: doctor: exit status %d, want %d\n%s", possession, got, want.doctor, text)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
+	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/service"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/setting"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
@@ -22,6 +23,8 @@ func fromFile(path string) subject {
 	}
 	s.file, s.names = file, setting.Names{File: file}
 	s.cfg, err = file.Validator()
+	s.mistakes = append(s.mistakes, s.names.Mistakes(err)...)
+	_, err = service.FromFile(file).Options(new(bool))
 	s.mistakes = append(s.mistakes, s.names.Mistakes(err)...)
 	_, err = file.CheckFiles()
 	s.mistakes = append(s.mistakes, s.names.Mistakes(err)...)
@@ -59,7 +62,7 @@ func (l *Checklist) routes(s subject) {
 		l.refusing(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
 			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsScope)
 	}
-	if !s.file.Possession.UsesCertificates() {
+	if p := &s.file.Possession; !p.UsesDPoP() && !p.UsesCertificates() {
 		l.refusing(s, "a rule requires a bound token, and possession is off: it refuses every request",
 			"Set the section possession, or remove bound from these rules.", needsProof)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/dpop"
 	"github.com/xenaauth/xenaauth/mtls"
 )
@@ -37,19 +38,38 @@ func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 		}
 	} else {
 		opts.Realm, opts.ResourceMetadata = s.file.Challenge.Realm, s.file.Challenge.ResourceMetadata
-		if s.file.Possession.UsesCertificates() {
-			proof, err := mtls.New(mtls.Config{})
-			if err != nil {
-				return nil, err
-			}
-			opts.Proofs = append(opts.Proofs, proof)
+		proofs, err := fileProofs(s.file)
+		if err != nil {
+			return nil, err
 		}
-		opts.RequireProof = s.file.Possession.RequiresProof()
+		opts.Proofs = proofs
+		opts.RequireProof = s.file.Possession.RequiresProof() && len(proofs) > 0
 	}
 	for i, proof := range opts.Proofs {
 		opts.Proofs[i] = Assumed{proof, proved}
 	}
 	return opts, nil
+}
+
+// fileProofs returns the proofs that a configuration file asks for. Their replay store is a local one:
+// the command uses no proof up.
+func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
+	p := &file.Possession
+	if p.UsesDPoP() {
+		proof, err := dpop.New(p.DPoP.Config)
+		if err != nil {
+			return nil, file.At("possession.dpop", err)
+		}
+		proofs = append(proofs, proof)
+	}
+	if p.UsesCertificates() {
+		proof, err := mtls.New(p.Certificates())
+		if err != nil {
+			return nil, file.At("possession.client_certificate", err)
+		}
+		proofs = append(proofs, proof)
+	}
+	return proofs, nil
 }
 
 // TryTo sets the token in r and calls check. A token that is bound to a key must be sent with the

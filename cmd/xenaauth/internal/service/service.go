@@ -44,7 +44,12 @@ func (f Flags) Load() (*Service, error) {
 	if err != nil {
 		return nil, console.Usage(err)
 	}
-	return &Service{setting.Names{File: file}, file}, nil
+	return FromFile(file), nil
+}
+
+// FromFile returns the service that a configuration file describes.
+func FromFile(file *config.Config) *Service {
+	return &Service{setting.Names{File: file}, file}
 }
 
 // Tokens returns the configuration of the Validator. The error lists all mistakes.
