@@ -77,7 +77,7 @@ func TestEveryPage(t *testing.T) {
 			p.pictures(s.name + "-" + l.name)
 			p.unfold(true)
 			p.accessible()
-			p.fits()
+			p.fits(l.width)
 			p.unfold(false)
 		}
 		p.look(wide)
@@ -97,27 +97,34 @@ func (p *page) send(call string) {
 	p.wait(`document.querySelector('[aria-busy]') === null`)
 }
 
-// unfold opens or closes what the user can fold.
+// unfold opens what is folded, or folds it again.
 func (p *page) unfold(open bool) {
 	p.t.Helper()
-	const all = `document.querySelectorAll('#call details').forEach(d => { d.open = %t }), true`
+	const all = `document.querySelectorAll('#call details').forEach(d => {
+		if (d.open !== %[1]t && (%[1]t || d.dataset.folded)) {
+			d.open = %[1]t;
+			d.dataset.folded = 'yes';
+		}
+	}), true`
 	eval[bool](p, fmt.Sprintf(all, open))
 }
 
-// fits fails the test if an element is wider than the screen.
-func (p *page) fits() {
+// fits fails the test if an element is wider than the screen. A browser of a phone zooms out if a
+// page is too wide, so the width that the page sees is not the width of the screen.
+func (p *page) fits(width int64) {
 	p.t.Helper()
 	const tooWide = `[...document.body.querySelectorAll('*')].filter(e => {
 		if (e.closest('.quiet, .skip, .scroll')) return false;
 		const r = e.getBoundingClientRect();
-		return r.width > 1 && (r.right > innerWidth + 0.5 || r.left < -0.5);
+		return r.width > 1 && (r.right > %d.5 || r.left < -0.5);
 	}).map(e => e.outerHTML.slice(0, 120))`
-	for _, element := range eval[[]string](p, tooWide) {
+	for _, element := range eval[[]string](p, fmt.Sprintf(tooWide, width)) {
 		p.t.Errorf("%s: wider than the screen: %s", p.path(), element)
 	}
 }
 
-// pictures writes a picture of the page, and one of the call that it shows.
+// pictures writes a picture of the page, and one of the part that matters most: the call, or the
+// sheet of the Identity server.
 func (p *page) pictures(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")
@@ -135,6 +142,9 @@ func (p *page) pictures(name string) {
 	}
 	eval[bool](p, "scrollTo(0, 0), true")
 	write(name, chromedp.FullScreenshot(100))
+	if p.count(".sheet") > 0 {
+		write(name+"-sheet", chromedp.Screenshot(chromedp.CSS(".sheet")))
+	}
 	if p.count("#call article") > 0 {
 		write(name+"-call", chromedp.Screenshot(chromedp.CSS(`section:has(#call)`)))
 	}

@@ -35,7 +35,7 @@ func startProgram(t *testing.T, env ...string) string {
 		t.Fatal(program.err)
 	}
 	cmd := exec.Command(program.path)
-	cmd.Env = append(os.Environ(), append(env, "ADDR=127.0.0.1:0")...)
+	cmd.Env = append(append(os.Environ(), "ADDR=127.0.0.1:0"), env...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

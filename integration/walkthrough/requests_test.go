@@ -13,19 +13,19 @@ var answers = map[string]struct{ status, ended, reason string }{
 	"token":        {"200", "", ""},
 	"profile":      {"200", "", ""},
 	"orders":       {"200", "", ""},
-	"othercompany": {"403", "", "forbidden"},
+	"othercompany": {"403", "policy", "forbidden"},
 	"scope":        {"403", "scopes", "insufficient_scope"},
 	"expired":      {"401", "claims", "expired"},
 	"audience":     {"401", "claims", "audience"},
 	"tampered":     {"401", "signature", "signature"},
 	"unsigned":     {"401", "credentials", "algorithm"},
-	"idtoken":      {"401", "claims", ""},
+	"idtoken":      {"401", "claims", "token_type"},
 	"rotated":      {"200", "", ""},
 	"opaque":       {"200", "", ""},
-	"down":         {"503", "", "unavailable"},
+	"down":         {"503", "introspection", ""},
 	"downjwt":      {"200", "", ""},
-	"ended":        {"401", "", "revoked"},
-	"revoked":      {"401", "", "inactive"},
+	"ended":        {"401", "user", "revoked"},
+	"revoked":      {"401", "introspection", "inactive"},
 }
 
 // lastStage is the stage that ended the request, as an expression of JavaScript.
@@ -37,6 +37,7 @@ func TestEveryButton(t *testing.T) {
 	p := newPage(t)
 	p.consent(base)
 	p.open(base + "/watch")
+	// The button "past" is off before a logout: TestRevocationAndLogout presses it.
 	const all = `[...document.querySelectorAll('button[name="call"]:enabled')].map(b => b.value)`
 	names := eval[[]string](p, all)
 	if len(names) != len(answers) {

@@ -17,8 +17,9 @@ import (
 // navigate fills the fields of v that lead to other pages.
 func (v *View) navigate() {
 	done := map[string]bool{
-		"start": true, "before": true, "step1": v.Client != nil, "step2": v.LoggedIn, "step3": v.LoggedIn,
-		"step4": v.LoggedIn, "step5": len(v.Calls) > 0, "step6": len(v.Calls) > 0,
+		"start": true, "before": len(v.Calls) > 0, "step1": v.Client != nil, "step2": v.LoggedIn,
+		"step3": v.LoggedIn, "step4": v.LoggedIn, "step5": v.LoggedIn && len(v.Calls) > 0,
+		"step6": v.LoggedIn && len(v.Calls) > 0,
 	}
 	at := slices.IndexFunc(Walk, func(l Link) bool { return l.Name == v.Page })
 	for i, link := range Walk {

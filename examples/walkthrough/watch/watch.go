@@ -1,8 +1,10 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -137,7 +139,7 @@ func (w *Watcher) Send(
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	w.update(func(c *Call) {
 		c.Status, c.StatusText = response.StatusCode, http.StatusText(response.StatusCode)
-		c.Body, c.Done = string(body), true
+		c.Body, c.Done = indented(body), true
 		for _, name := range []string{"WWW-Authenticate", "Retry-After", "Content-Type", "Cache-Control"} {
 			if value := response.Header.Get(name); value != "" {
 				c.Fields = append(c.Fields, Param{name, value, w.texts.Fields[name]})
@@ -148,6 +150,15 @@ func (w *Watcher) Send(
 		}
 	})
 	return err
+}
+
+// indented returns JSON with line breaks, so that it can be read. It returns other texts as they are.
+func indented(body []byte) string {
+	var b bytes.Buffer
+	if json.Indent(&b, body, "", "  ") != nil {
+		return string(body)
+	}
+	return b.String()
 }
 
 // param matches a parameter of a challenge (RFC 9110, section 11.2) as xenaauth writes it.

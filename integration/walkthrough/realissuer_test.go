@@ -1,0 +1,70 @@
+package walkthrough
+
+import (
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/xenaauth/xenaauth/examples/walkthrough/identityserver"
+	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
+)
+
+// With an issuer of another process, the pages take the same steps. They offer nothing that a real
+// issuer does not do, and show no secret.
+func TestRealIssuer(t *testing.T) {
+	t.Parallel()
+	needProgram(t, "chromium")
+	issuer, err := identityserver.Start(
+		pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = issuer.Close() })
+	addr := freeAddr(t)
+	client := issuer.Register("Elsewhere", "http://"+addr+"/callback", "http://"+addr+"/loggedout")
+	base := startProgram(t, "ADDR="+addr,
+		"XENA_ISSUER="+issuer.URL(), "XENA_AUDIENCE="+identityserver.Audience,
+		"XENA_CLIENT_ID="+client.ID, "XENA_CLIENT_SECRET="+client.Secret)
+
+	p := newPage(t)
+	p.open(base + "/step/1")
+	p.sees("main", client.ID, "not shown", "real one")
+	if p.count(`form[action="/register"]`) > 0 {
+		t.Error("the page offers to register an application at a real issuer")
+	}
+	p.accessible()
+	p.open(base + "/step/2")
+	p.click(`form[action="/authorize"] button`)
+	p.click(`form[action="/login"] button`)
+	p.sees("main", "Elsewhere")
+	p.click(`[value="allow"]`)
+	p.at("/step/4")
+	p.open(base + "/step/7")
+	p.sees("footer", "The issuer is a real one", issuer.URL())
+	if p.count(`form[action="/hour"]`) > 0 {
+		t.Error("the page offers to move the clock of a real issuer")
+	}
+	p.click(`form[action="/refresh"] button`)
+	p.sees("#notices", "new access token")
+	p.open(base + "/watch")
+	if !eval[bool](p, `document.querySelector('[name="call"][value="expired"]').disabled`) {
+		t.Error("the button for a token that a real issuer does not make is not off")
+	}
+	p.sees("main", "A real issuer does not make such a token")
+	p.send("token")
+	p.sees("#call", "200")
+	p.send("tampered")
+	p.sees("#call", "401", "signature")
+	p.accessible()
+}
+
+// freeAddr returns a loopback address on which no program listens.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // only its address is needed
+	return l.Addr().String()
+}
