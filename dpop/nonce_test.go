@@ -2,6 +2,7 @@ package dpop_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net/http"
 	"strings"
@@ -40,6 +41,16 @@ func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	return nonce
 }
 
+// later returns nonce with the number of the next period.
+func later(nonce string) string {
+	b, err := base64.RawURLEncoding.DecodeString(nonce)
+	if err != nil {
+		panic(err)
+	}
+	b[7]++ // the number of the period is in the first eight bytes
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
 // With nonces on, a proof without a nonce is refused, and the response has the nonce for the next
 // proof. The nonce is accepted many times, also by other instances, but only for its key.
 func TestNonce(t *testing.T) {
@@ -60,6 +71,7 @@ func TestNonce(t *testing.T) {
 	for name, bad := range map[string]string{
 		"of another key": nonce, "unknown": strings.Repeat("A", 32), "longer": nonce + "A", "shorter": nonce[1:],
 		"not base64url": strings.Repeat("+", 32), "with a line break": nonce[:16] + "\n" + nonce[17:], "changed": nonce[:31] + string(nonce[31]^1),
+		"with a later time": later(nonce),
 	} {
 		key := k
 		if name == "of another key" {
@@ -94,6 +106,7 @@ func TestLifetimeOfNonces(t *testing.T) {
 			for {
 				time.Sleep(time.Second)
 				age := time.Since(start)
+				require.Less(t, age, time.Hour)
 				r := request(k.proof(nil, object{"nonce": nonce}))
 				err := p.Confirm(r, accessToken, k.thumbprint())
 				if err != nil {

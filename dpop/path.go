@@ -24,6 +24,11 @@ func (p *Proof) requestPath(r *http.Request) (string, error) {
 			return "", errPath
 		}
 	}
+	// "#" does not occur in the target of a request. For a server it is a part of the path, and for a
+	// URL it is the end of the path.
+	if strings.Contains(uri, "#") {
+		return "", errPath
+	}
 	if p.prefix != "" && !strings.HasPrefix(uri, "/") {
 		uri = "/" + uri // an absolute URL without a path
 	}

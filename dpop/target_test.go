@@ -3,6 +3,7 @@ package dpop_test
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,6 +67,9 @@ func TestPathsInNormalForm(t *testing.T) {
 		{"https://api.example/a;v=1", "/a;v=1", true},
 		{"https://api.example/a;v=1", "/a", false},
 		{"https://api.example/*", "*", false},
+		{"https://api.example/a", "/a#b", false},
+		{"https://api.example/a", "http://api.example/a#b", false},
+		{"https://api.example/a#b", "/a", true},
 		{"https://api.example/", "api.example:443", false},
 		{"https://api.example", "", false},
 	} {
@@ -150,6 +154,8 @@ func TestOrigins(t *testing.T) {
 		{"https://admin.example/", "api.example", false},
 		{"http://localhost:8080/", "localhost:8080", true},
 		{"http://localhost/", "localhost:8080", false},
+		{"http://api.example:443/", "service", false},
+		{"https://api.example:80/", "service", false},
 		{"http://localhost:08080/", "localhost:8080", true},
 		{"https://[2001:db8:0::1]:8443/", "[2001:db8::1]:8443", true},
 		{"https://api.example/", "10.0.0.7:9000", true}, // the internal name that a proxy uses
@@ -175,6 +181,23 @@ func TestOrigins(t *testing.T) {
 	}
 	err := confirmAt(t, p, k, "https://api.example/", "admin.example", "/")
 	require.ErrorContains(t, err, `htu has the origin "https://api.example", the host of the request is "admin.example"`)
+}
+
+// The text of a refusal is short, also if a value is long.
+func TestLongValuesInTheLog(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	long := strings.Repeat("long.", 800)
+	for _, proof := range []string{
+		k.proof(nil, object{"htm": long}),
+		k.proof(object{"typ": long[:500]}, nil),
+		k.proof(nil, object{"htu": "https://api.example/" + strings.Repeat("x/", 2000)}),
+		k.proof(nil, object{"htu": "https://" + long}),
+	} {
+		err := p.Confirm(request(proof), accessToken, k.thumbprint())
+		require.Equal(t, xenaauth.ReasonProof, refusal(t, err).Reason)
+		require.Less(t, len(err.Error()), 700, "%v", err)
+	}
 }
 
 // The log shows the paths, but not the whole of a word that may be a credential.

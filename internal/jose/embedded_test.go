@@ -36,3 +36,27 @@ func TestEmbeddedPointNotOnCurve(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An RSA modulus has one form, and it is odd.
+func TestEmbeddedModulus(t *testing.T) {
+	odd := append([]byte{0x80}, make([]byte, 255)...)
+	odd[255] = 1
+	for name, tt := range map[string]struct {
+		n    []byte
+		want error
+	}{
+		"2048 bits":                   {odd, nil},
+		"a zero byte in front":        {append([]byte{0}, odd...), jose.ErrUnusableKey},
+		"a zero byte and a small one": {append([]byte{0, 1}, odd...), jose.ErrUnusableKey},
+		"even":                        {append([]byte{0x80}, make([]byte, 255)...), jose.ErrUnusableKey},
+		"2047 bits":                   {append([]byte{0x7f}, odd[1:]...), jose.ErrUnusableKey},
+		"2041 bits":                   {odd[1:], jose.ErrUnusableKey},
+		"empty":                       {nil, jose.ErrUnusableKey},
+	} {
+		n := base64.RawURLEncoding.EncodeToString(tt.n)
+		_, err := jose.ParseEmbedded(segment(`{"alg":"PS256","jwk":{"kty":"RSA","e":"AQAB","n":"` + n + `"}}`))
+		if err != tt.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
