@@ -46,7 +46,8 @@ const (
 type Event struct {
 	// Outcome is OutcomeAllowed, OutcomeAnonymous, OutcomeRefused or OutcomeUnavailable.
 	Outcome string
-	// User is the user of the valid token. It is nil for a request without a valid token.
+	// User is the user of the valid token. It is nil for a request without a valid token. If a
+	// proof of possession is missing or wrong, the sender may have stolen the token of the User.
 	User *User
 	// Err is the refusal. It is nil if the request may pass.
 	Err *Error

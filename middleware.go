@@ -299,7 +299,7 @@ func (m *Middleware) check(
 	default:
 		var err error
 		if user, list, err = m.authenticate(r, &c, t); err != nil {
-			return nil, nil, withScopes(err, rs, nil)
+			return nil, user, withScopes(err, rs, nil)
 		}
 	}
 	if before == nil || before.user != user || before.check.optional != optional {
@@ -315,7 +315,8 @@ func (m *Middleware) check(
 }
 
 // The method authenticate returns the user of the credentials, and the proofs of possession that
-// were confirmed.
+// were confirmed. If the token is valid and a proof is missing or wrong, it returns the user and the
+// refusal.
 func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *trace) (*User, *confirmed, error) {
 	switch c.Kind {
 	case bearer.None:
@@ -331,15 +332,12 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	}
 	if !user.isBound() && c.Scheme == 0 {
 		if m.opts.RequireProof {
-			return nil, nil, refuseUnbound()
+			return user, nil, refuseUnbound()
 		}
 		return user, nil, nil
 	}
 	list, err := m.proofs.confirm(r, user, c)
-	if err != nil {
-		return nil, nil, err
-	}
-	return user, list, nil
+	return user, list, err
 }
 
 // The method validate calls the TokenValidator and returns the user of the token.

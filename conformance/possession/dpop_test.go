@@ -1,6 +1,8 @@
 package possession_test
 
 import (
+	"context"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -254,4 +256,36 @@ func TestLogOfProofs(t *testing.T) {
 	require.Contains(t, all, "DEBUG")
 	require.Contains(t, all, "the proof has no nonce")
 	require.Contains(t, all, "the jti of the proof was used before")
+}
+
+// If the token is valid and the proof is not, the event and the log name the client and the user of
+// the token: the token may be stolen, or the client still sends bearer tokens.
+func TestEventOfRefusedProofs(t *testing.T) {
+	a := serveDPoP(t, true, nil)
+	var events []xenaauth.Event
+	a.m = xenaauth.NewMiddleware(harness.NewValidator(t, a.issuer.HybridConfig()), &xenaauth.Options{
+		Proofs: []xenaauth.Proof{a.proof}, RequireProof: true, Logger: slog.New(a.log),
+		Event: func(_ context.Context, e xenaauth.Event) { events = append(events, e) },
+	})
+	a.client.Handler = a.m.Require(xenaauth.AnyUser())(harness.Teapot)
+	a.client.Token = a.issuer.JWT(xenaauthtest.Token{Subject: "ann", ClientID: "app", BoundTo: a.client})
+	plain := a.issuer.JWT(xenaauthtest.Token{Subject: "ann", ClientID: "app"})
+	proof := a.client.Proof(http.MethodGet, ordersURL)
+	require.Equal(t, 418, a.get(t, "DPoP", proof).StatusCode)
+	require.Equal(t, 401, a.get(t, "DPoP", proof).StatusCode)
+	require.Equal(t, 401, a.get(t, "Authorization", "Bearer "+plain).StatusCode)
+	require.Equal(t, 401, send(a.client.Handler, request("DPoP "+a.client.Token)).Code)
+	require.Equal(t, 401, send(a.client.Handler, request("DPoP x")).Code)
+	require.Len(t, events, 5)
+	for i, reason := range []xenaauth.Reason{"", xenaauth.ReasonProofReplayed, xenaauth.ReasonConfirmation, xenaauth.ReasonProof} {
+		e := events[i]
+		require.Equal(t, "ann", e.User.Subject(), i)
+		require.Equal(t, "app", e.ClientID, i)
+		if reason != "" {
+			require.Equal(t, xenaauth.OutcomeRefused, e.Outcome)
+			require.Equal(t, reason, e.Err.Reason)
+		}
+	}
+	require.Nil(t, events[4].User)
+	require.Equal(t, 3, strings.Count(strings.Join(a.log.Lines, "\n"), "client_id=app"))
 }
