@@ -80,7 +80,8 @@ func isOtherSign(r rune) bool { return r >= 128 || r != '-' && fieldname.IsSign(
 // kept.
 func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 	for name := range pr.Out.Header {
-		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) {
+		if isRemoved(name) || f.certificateField != "" && fieldname.Equal(name, f.certificateField) ||
+			f.strip && fieldname.Equal(name, "dpop") { // without Authorization, a proof is useless
 			delete(pr.Out.Header, name)
 		}
 	}

@@ -146,6 +146,20 @@ func TestDPoP_AndCertificate(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
+	// A proof is not used up by a request that lacks the certificate.
+	both.Token = p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"cnf": map[string]any{"jkt": both.Thumbprint(), "x5t#S256": certificate.Thumbprint()},
+	}}))
+	proof := "Dpop: " + both.Proof("GET", publicOrigin+"/me")
+	onlyKey.Token = ""
+	for _, c := range []struct {
+		client *xenaauthtest.Client
+		status int
+	}{{onlyKey, 401}, {both, 200}, {both, 401}} {
+		if a := roundTrip(t, c.client, publicOrigin+"/me", "", "Authorization: DPoP "+both.Token, proof); a.status != c.status {
+			t.Errorf("%d %s, want %d", a.status, a.body, c.status)
+		}
+	}
 }
 
 // Proxies that call the gateway describe the client's request. The proof is for this request.

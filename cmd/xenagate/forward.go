@@ -90,7 +90,6 @@ func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	f.replaceClientFields(pr)
 	if f.strip {
 		out.Header.Del("Authorization")
-		removeDPoP(out.Header) // without Authorization, a proof is useless
 	}
 	f.identity.Strip(out.Header)
 	maps.Copy(out.Header, q.identity)
@@ -98,15 +97,6 @@ func (f *forwarder) rewrite(pr *httputil.ProxyRequest, q *passage) {
 	// arrive too late to be checked.
 	out.Trailer = nil
 	out.Header.Del("Trailer")
-}
-
-// removeDPoP removes every field that a service could take for DPoP.
-func removeDPoP(h http.Header) {
-	for name := range h {
-		if fieldname.Equal(name, "dpop") {
-			delete(h, name)
-		}
-	}
 }
 
 // copyBuffers reuses the buffers for copying responses.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/conformance/harness"
+	"github.com/xenaauth/xenaauth/dpop"
 	"github.com/xenaauth/xenaauth/mtls"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
@@ -186,26 +187,45 @@ func TestT2_CertificateField(t *testing.T) {
 	require.Equal(t, 418, send(guarded, r).Code)
 }
 
-// A token with jkt and x5t#S256 needs both proofs.
+// A token with jkt and x5t#S256 needs a DPoP proof and the certificate.
 func TestT1_BothMembers(t *testing.T) {
-	key := newKeyProof()
-	s := start(t, nil, newMTLS(t, mtls.Config{}), key)
-	client := xenaauthtest.NewMTLSClient(nil)
-	client.Handler = s.guarded()
-	ask := func(authorization, proof string) int {
+	keys, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
+	require.NoError(t, err)
+	s := start(t, nil, newMTLS(t, mtls.Config{}), keys)
+	certificate, key := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewDPoPClient(nil)
+	certificate.Handler = s.guarded()
+	ask := func(scheme, token, proof string) int {
 		t.Helper()
-		r := httptest.NewRequest(http.MethodGet, "https://api.example/", nil)
-		r.RequestURI = ""
-		r.Header.Set("Authorization", authorization)
-		r.Header.Set("Proof", proof)
-		res, err := client.RoundTrip(r)
+		r, err := http.NewRequest(http.MethodGet, "https://api.example/", nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", scheme+" "+token)
+		if proof != "" {
+			r.Header.Set("DPoP", proof)
+		}
+		res, err := certificate.RoundTrip(r)
 		require.NoError(t, err)
 		return res.StatusCode
 	}
-	both := s.token(map[string]any{"x5t#S256": client.Thumbprint(), "key": "k"})
-	require.Equal(t, 401, ask("Key "+both, "wrong"))
-	require.Equal(t, 401, ask("Bearer "+both, "k"))
-	require.Equal(t, 418, ask("Key "+both, "k"))
-	require.Equal(t, 401, ask("Key "+s.token(map[string]any{"x5t#S256": "another", "key": "k2"}), "k2"))
-	require.Equal(t, 418, ask("Key "+s.token(map[string]any{"key": "k3"}), "k3"))
+	proofFor := func(client *xenaauthtest.Client, token string) string {
+		client.Token = token
+		return client.Proof(http.MethodGet, "https://api.example/")
+	}
+	both := s.token(map[string]any{"x5t#S256": certificate.Thumbprint(), "jkt": key.Thumbprint()})
+	require.Equal(t, 418, ask("DPoP", both, proofFor(key, both)))
+	require.Equal(t, 401, ask("DPoP", both, ""), "no proof")
+	require.Equal(t, 401, ask("DPoP", both, proofFor(xenaauthtest.NewDPoPClient(nil), both)), "another key")
+	require.Equal(t, 401, ask("Bearer", both, proofFor(key, both)), "as Bearer")
+
+	other := s.token(map[string]any{"x5t#S256": xenaauthtest.NewMTLSClient(nil).Thumbprint(), "jkt": key.Thumbprint()})
+	proof := proofFor(key, other)
+	require.Equal(t, 401, ask("DPoP", other, proof), "another certificate")
+	r := request("DPoP "+both, "DPoP", proofFor(key, both))
+	require.Equal(t, 401, send(certificate.Handler, r).Code, "no certificate")
+	require.Equal(t, 418, ask("DPoP", both, r.Header.Get("DPoP")), "the proof was not used up")
+
+	onlyKey := s.token(map[string]any{"jkt": key.Thumbprint()})
+	require.Equal(t, 418, ask("DPoP", onlyKey, proofFor(key, onlyKey)))
+	onlyCertificate := s.token(map[string]any{"x5t#S256": certificate.Thumbprint()})
+	require.Equal(t, 418, ask("Bearer", onlyCertificate, ""))
+	require.Equal(t, 401, ask("DPoP", onlyCertificate, proofFor(key, onlyCertificate)), "the token is not bound to the key")
 }

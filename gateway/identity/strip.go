@@ -68,7 +68,7 @@ func fold(b []byte, name string) []byte {
 // how a proxy handles the request or the response of forward-auth.
 var (
 	reserved = []string{
-		"age", "alt-svc", "authorization", "cache-control", "connection", "cookie", "date", "dpop",
+		"age", "alt-svc", "authorization", "cache-control", "client-cert", "client-cert-chain", "connection", "cookie", "date", "dpop",
 		"early-data", "etag", "expect", "expires", "forwarded", "from", "host", "http2-settings",
 		"keep-alive", "last-modified", "link", "location", "max-forwards", "origin", "pragma", "range",
 		"referer", "refresh", "retry-after", "server", "set-cookie", "status", "te", "trailer",
