@@ -35,11 +35,11 @@ func newMetrics(state *stateCollector, hasKeys bool) *metrics {
 		}, []string{"upstream", "cause"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "xenagate_reloads_total",
-			Help: "Changes of routes and keys that were taken over or refused.",
+			Help: "Changes of routes, keys and certificate that were taken over or refused.",
 		}, []string{"what", "result"}),
 		reloadAt: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "xenagate_reload_success",
-			Help: "Whether the latest change of routes or keys was taken over.",
+			Help: "Whether the latest change of routes, keys or certificate was taken over.",
 		}, []string{"what"}),
 	}
 	m.reloadAt.WithLabelValues("routes").Set(1)

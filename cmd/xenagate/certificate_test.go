@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xenaauth/xenaauth/cmd/internal/config"
+)
+
+// certificateFiles returns a certificate with a chain of one more certificate, and its key, in PEM.
+func certificateFiles(t *testing.T) (leaf, chain, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano())}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return leaf, append(leaf[:len(leaf):len(leaf)], leaf...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+}
+
+// A file can be read while it is being written. A certificate without its chain can be valid, but
+// clients would refuse it. So the gateway uses a certificate only if two reads in a row return it.
+// It logs each mistake once.
+func TestHalfWrittenCertificate(t *testing.T) {
+	dir, out := t.TempDir(), new(sink)
+	write := func(name string, content []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, chain, key := certificateFiles(t)
+	write("server.crt", chain)
+	write("server.key", key)
+	write("xenagate.yaml", []byte(`listen: 127.0.0.1:0
+tls: {cert_file: server.crt, key_file: server.key}
+tokens: {audiences: [testapi]}
+upstreams: [{name: api, url: "http://127.0.0.1:1"}]
+routes: {rules: [{route: /, access: public}]}
+routes_interval: 1s
+`))
+	synctest.Test(t, func(t *testing.T) {
+		cfg, err := config.Load(filepath.Join(dir, "xenagate.yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		output := newLogBuffer(out)
+		defer output.close(time.Hour)
+		g, err := newGateway(cfg, output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &reloading{t: t, out: out}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); g.certificate.watch(ctx) }()
+		defer func() { cancel(); <-ended }()
+		before := g.certificate.current.Load()
+
+		leaf, chain, key := certificateFiles(t)
+		write("server.key", key)
+		write("server.crt", leaf)
+		r.pass(time.Second)
+		write("server.crt", chain)
+		r.pass(time.Second)
+		if g.certificate.current.Load() != before {
+			t.Error("a certificate is used after one read")
+		}
+		r.pass(time.Second)
+		if now := g.certificate.current.Load(); now == before || len(now.Certificate) != 2 {
+			t.Errorf("the certificate has a chain of %d", len(now.Certificate))
+		}
+		for i, content := range []string{"nonsense", "other nonsense", "x"} {
+			write("server.crt", []byte(content))
+			r.pass(10 * time.Second)
+			if n := r.logged("certificate not taken"); n != 1 {
+				t.Errorf("mistake %d: it is told %d times", i, n)
+			}
+		}
+		write("server.crt", leaf)
+		r.pass(3 * time.Second)
+		if now := g.certificate.current.Load(); len(now.Certificate) != 1 {
+			t.Errorf("the certificate has a chain of %d", len(now.Certificate))
+		}
+	})
+}
