@@ -107,7 +107,9 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	until := time.Unix(set.ExpiresAt, 0).Add(h.validator.policy.skew)
+	// This instance accepts the token until exp and the clock skew. The clock of another instance
+	// may be behind by the skew.
+	until := time.Unix(set.ExpiresAt, 0).Add(2 * h.validator.policy.skew)
 	if _, seen := h.seen.Get(&key, now); seen {
 		return errUsedLogout()
 	}

@@ -21,7 +21,9 @@ const (
 	// keepLonger is for how much longer Redis keeps a value than this instance, because the clock
 	// of Redis may be faster.
 	keepLonger = time.Second
-	maxUse     = 64 // maxUse is how many bytes of a value in Redis are read at most
+	// keepLongest is the longest time for which Redis keeps a value.
+	keepLongest = 100 * 365 * 24 * time.Hour
+	maxUse      = 64 // maxUse is how many bytes of a value in Redis are read at most
 )
 
 // Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there
@@ -77,7 +79,7 @@ func (c *Cache) takeAll(
 // the key although its reply was lost. So the value of the key is random, and take reads it.
 func (c *Cache) take(ctx context.Context, name string, until time.Time) (first bool, err error) {
 	// A time to live does not depend on the clock of Redis. A time of expiry would depend on it.
-	ttl := (time.Until(until) + keepLonger).Truncate(time.Millisecond)
+	ttl := (min(time.Until(until), keepLongest) + keepLonger).Truncate(time.Millisecond)
 	if ttl < keepLonger {
 		return false, nil // the value has expired while this call was waiting
 	}

@@ -103,6 +103,13 @@ func TestAValueInRedisEnds(t *testing.T) {
 	if ttl < time.Until(until) || ttl > time.Minute+time.Second {
 		t.Errorf("Redis keeps the value for %v", ttl)
 	}
+	// A time that is too far in the future for Redis, or for a time.Duration.
+	for i, store := range []replay.Store{one, f.cache(nil)} {
+		first, err := store.Use(t.Context(), "key", "long", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
+		if first != (i == 0) || err != nil {
+			t.Errorf("Use until the year 9999 = %t, %v", first, err)
+		}
+	}
 }
 
 // While a secret is replaced, some instances have one secret and others have two, in either order.

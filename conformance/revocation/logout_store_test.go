@@ -24,16 +24,36 @@ type brokenStore struct {
 	replay.Store
 	fail  func() error // fail is nil while the store works
 	calls int
+	until time.Time // the argument of the last call
 }
 
 func (s *brokenStore) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (bool, error) {
 	s.calls++
+	s.until = until
 	if s.fail != nil {
 		return true, s.fail() // if the error is not nil, the first result has no meaning
 	}
 	return s.Store.Use(ctx, owner, id, until)
+}
+
+// The clock of another instance may be behind by the clock skew. So the store remembers a logout
+// token for longer than this instance accepts the token.
+func TestLogoutIsRememberedForInstancesWhoseClockIsBehind(t *testing.T) {
+	t.Parallel()
+	harness.FakeTime(t, func(t *testing.T) {
+		issuer := harness.NewIssuer()
+		cfg := issuer.Config()
+		cfg.ClockSkew = 20 * time.Second
+		store := &brokenStore{Store: replay.NewLocal(replay.Options{})}
+		cfg.Replay = store
+		exp := time.Now().Add(5 * time.Minute)
+		token := issuer.Sign(harness.LogoutHeader(issuer, nil), harness.LogoutClaims(issuer, map[string]any{"exp": exp.Unix()}))
+		status, reason := harness.Logout(t, harness.NewValidator(t, cfg).LogoutHandler(harness.ClientID), token)
+		require.Equal(t, 200, status, reason)
+		require.Equal(t, exp.Add(2*cfg.ClockSkew).Unix(), store.until.Unix())
+	})
 }
 
 func TestLogoutIsAcceptedOnceInAFleet(t *testing.T) {
