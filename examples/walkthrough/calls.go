@@ -16,7 +16,7 @@ import (
 
 // call is a request to the API that a button sends.
 type call struct {
-	name   string // texts.Calls has its texts
+	name   string // a key of pages.Texts.Calls
 	path   string
 	pages  string // the pages with this button, beside "watch"
 	needs  need
@@ -198,7 +198,7 @@ func idToken(_ context.Context, _ *app, now state) (string, error) {
 }
 
 func rotated(ctx context.Context, a *app, now state) (string, error) {
-	before := now.tokens.AccessToken // the server can still read it: the last key stays published
+	before := now.tokens.AccessToken // an earlier key has signed it, and stays published
 	if err := a.issuer.own.Rotate(); err != nil {
 		return "", err
 	}
@@ -220,7 +220,8 @@ func revoked(ctx context.Context, a *app, now state) (string, error) {
 // past returns the token with which the user has logged out.
 func past(_ context.Context, _ *app, now state) (string, error) { return now.past, nil }
 
-// ended returns a token of another session of the user, for example on a phone, which has ended.
+// ended ends another session of the user, for example on a phone, and returns a token of that
+// session.
 func ended(ctx context.Context, a *app, now state) (string, error) {
 	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
 	token, err := with("sid", phone)(ctx, a, now)

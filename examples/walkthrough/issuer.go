@@ -21,7 +21,7 @@ import (
 type issuer struct {
 	url    string
 	own    *identityserver.Server // nil for a real issuer
-	client *pages.Client          // the client of a real issuer; nil before it is registered at our own
+	client *pages.Client          // the client of a real issuer; nil for our own, where the user registers it
 	config xenaauth.Config        // of the API
 
 	http     *http.Client

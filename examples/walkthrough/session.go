@@ -95,8 +95,8 @@ func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	return fresh
 }
 
-// renew gives a session a new id. After a login, an id that somebody else has set is then worth
-// nothing (session fixation).
+// renew gives a session a new id. An attacker may have set the id from before the login (session
+// fixation).
 func (s sessions) renew(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(cookieName); err == nil {
 		if found, ok := s.table.Take(c.Value); ok {

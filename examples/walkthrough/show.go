@@ -43,10 +43,12 @@ func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	config, endpoints, err := a.oauth(ctx, now.client)
 	switch {
 	case err == nil:
-		v.Request = pages.InParts(config.AuthCodeURL("a new random text", oauth2.S256ChallengeOption("another new random text")))
+		pkce := oauth2.S256ChallengeOption("another new random text")
+		v.Request = pages.InParts(config.AuthCodeURL("a new random text", pkce))
 		v.FormAction = pages.Origin(endpoints.AuthorizationEndpoint)
 		if now.idToken != "" && endpoints.EndSessionEndpoint != "" {
-			v.EndSession, v.IDToken, v.LoggedOut, v.LogoutState = endpoints.EndSessionEndpoint, now.idToken, a.loggedOutURI(), s.leave
+			v.EndSession, v.IDToken = endpoints.EndSessionEndpoint, now.idToken
+			v.LoggedOut, v.LogoutState = a.loggedOutURI(), s.leave
 			v.FormAction += " " + pages.Origin(endpoints.EndSessionEndpoint)
 		}
 	case now.client != nil && v.Error == "":

@@ -61,7 +61,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // each is valid once
 	if !same(query.Get("state"), asked.request) {
-		// Somebody else may have sent the user here, with a code of their own (RFC 6749, section
+		// An attacker may have sent the user here, with a code of the attacker (RFC 6749, section
 		// 10.12).
 		a.back(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
 		return

@@ -2,9 +2,9 @@ package identityserver
 
 import (
 	"crypto/rand"
+	"fmt"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/zitadel/oidc/v3/pkg/oidc"
@@ -22,9 +22,11 @@ type Client struct {
 
 // Register registers an application, and returns it with its new client id and secret.
 func (s *Server) Register(name, redirectURI, loggedOut string) Client {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
 	c := Client{
-		ID: strings.ToLower(rand.Text()) + ".xena.biz", Secret: rand.Text(),
-		Name: name, RedirectURI: redirectURI, LoggedOut: loggedOut,
+		ID:     fmt.Sprintf("%x-%x-%x-%x-%x.xena.biz", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
+		Secret: rand.Text(), Name: name, RedirectURI: redirectURI, LoggedOut: loggedOut,
 	}
 	s.store.clients.Put(c.ID, c)
 	return c

@@ -25,7 +25,7 @@ type Watcher struct {
 	texts  Texts
 	route  func(pattern string) (scopes []string, policy bool)
 
-	sending sync.Mutex // one call at a time: so each call to the issuer belongs to it
+	sending sync.Mutex // one call at a time, so that every IssuerCall belongs to the call under way
 
 	mu    sync.Mutex
 	show  func(*Call) // nil if no call is under way
