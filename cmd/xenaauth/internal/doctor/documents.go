@@ -125,8 +125,9 @@ func (e *examination) keySet(err error) bool {
 	}
 	c := Check{Name: name, State: Good}
 	c.Found = fmt.Sprintf("%s, fetched in %s", count(keys.Len(), "usable key"), took(call))
+	c.Details = usableKeys(call.Body)
 	if len(skipped) > 0 {
-		c.State, c.Details = Warning, skipped
+		c.State, c.Details = Warning, append(c.Details, skipped...)
 		c.Found += fmt.Sprintf(", %s skipped", count(len(skipped), "key"))
 		c.Fix = "A token that is signed with a skipped key is refused. If access tokens are " +
 			"signed with " +
@@ -135,6 +136,23 @@ func (e *examination) keySet(err error) bool {
 	e.add(c)
 	e.algorithms(keys)
 	return true
+}
+
+// maxListedKeys is the largest number of usable keys that the checklist lists.
+const maxListedKeys = 8
+
+// usableKeys returns the kid and the type of each usable key of a set, so that an operator can compare
+// them with the kid of a token.
+func usableKeys(text string) (lines []string) {
+	keys := keysIn(text)
+	for i, k := range keys {
+		if i == maxListedKeys {
+			return append(lines, fmt.Sprintf("and %d more", len(keys)-i))
+		}
+		kty, _, _ := strings.Cut(k.material, " ")
+		lines = append(lines, fmt.Sprintf("kid %s, %s", setting.Shown(k.kid), kty))
+	}
+	return lines
 }
 
 // skippedKeys returns, for each key of a set that can't be used, the reason why the key can't be

@@ -1,0 +1,247 @@
+package main_test
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/xenaauth/xenaauth/xenaauthtest"
+)
+
+// The tests in this file play the runbooks of docs/operations.md.
+
+// rehearse starts a gateway that verifies JWTs and introspects opaque tokens with a client secret.
+func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process {
+	t.Helper()
+	config := strings.Replace(common(issuer, newService(t)), "audiences: [testapi]}",
+		"audiences: [testapi], introspection: {client_id: testapi, client_secret_file: api}}", 1)
+	config = strings.Replace(config, "admin: {", "admin: {revoke_secret_file: revoke, ", 1)
+	return start(t, config, map[string]string{"api": secret, "revoke": revokeSecret})
+}
+
+// The method read sends a request with a token, and checks the status and the reason.
+func (p *process) read(token string, status int, reason string) answer {
+	p.t.Helper()
+	a := do(p.t, "GET", p.url("proxy", "/Api/Read"), p.secret(token))
+	if a.status != status || a.reason() != reason {
+		p.t.Errorf("status %d and reason %q, want %d and %q: %s", a.status, a.reason(), status, reason, a.body)
+	}
+	return a
+}
+
+// The method metric returns the value of a series, or -1 if there is no such series.
+func (p *process) metric(series string) float64 {
+	p.t.Helper()
+	text := do(p.t, "GET", p.url("admin", "/metrics"), "").body
+	found := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(series) + ` (\S+)$`).FindStringSubmatch(text)
+	if found == nil {
+		return -1
+	}
+	value, err := strconv.ParseFloat(found[1], 64)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return value
+}
+
+// alertReads checks that a runbook names an alert, and that the rule of the alert reads a metric.
+func alertReads(t *testing.T, runbook, alert, metric string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n### "+runbook+"\n")
+	section, _, _ = strings.Cut(section, "\n##")
+	if !strings.Contains(section, "`"+alert+"`") {
+		t.Errorf("the runbook %q does not name %s", runbook, alert)
+	}
+	rules, err := os.ReadFile("../../adapters/promauth/alerts/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, _ := strings.Cut(string(rules), "alert: "+alert+"\n")
+	rule, _, _ = strings.Cut(rule, "- alert:")
+	if !strings.Contains(rule, metric) {
+		t.Errorf("the rule of %s does not read %s", alert, metric)
+	}
+}
+
+// The method doctor runs "xenaauth doctor" with the configuration of the gateway. It returns the
+// output and the exit status.
+func (p *process) doctor() (string, int) {
+	p.t.Helper()
+	program := filepath.Join(p.t.TempDir(), "xenaauth")
+	if out, err := exec.Command("go", "build", "-C", "../xenaauth", "-o", program, ".").CombinedOutput(); err != nil {
+		p.t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(program, "doctor", "--config", filepath.Join(p.dir, "xenagate.yaml"))
+	out, err := cmd.CombinedOutput()
+	if _, ok := err.(*exec.ExitError); err != nil && !ok {
+		p.t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// The method says checks the exit status and the output of "xenaauth doctor".
+func (p *process) says(status int, wants ...string) {
+	p.t.Helper()
+	text, got := p.doctor()
+	if got != status {
+		p.t.Errorf("xenaauth doctor: exit status %d, want %d", got, status)
+	}
+	for _, want := range wants {
+		if !strings.Contains(text, want) {
+			p.t.Errorf("xenaauth doctor: %q is missing in\n%s", want, text)
+		}
+	}
+}
+
+// A rotation needs no action. If the issuer signs with a key that it does not publish, the log and a
+// metric say unknown_key, and the doctor lists the published keys.
+func TestRunbookRotation(t *testing.T) {
+	issuer := newIssuer(t)
+	p := rehearse(t, issuer, issuer.APISecret())
+	old := issuer.JWT(xenaauthtest.Token{})
+	p.read(old, 200, "")
+	before := issuer.Calls(xenaauthtest.JWKS)
+	issuer.Rotate()
+	p.read(issuer.JWT(xenaauthtest.Token{}), 200, "")
+	p.read(old, 200, "")
+	if n := issuer.Calls(xenaauthtest.JWKS) - before; n != 1 {
+		t.Errorf("%d fetches of the key set, want 1", n)
+	}
+	twin := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: issuer.URL()})
+	p.read(twin.JWT(xenaauthtest.Token{}), 401, "unknown_key")
+	p.logged(`"reason":"unknown_key"`)
+	if p.metric(`xenaauth_decisions_total{outcome="refused",reason="unknown_key",source=""}`) != 1 {
+		t.Error("the refusal is not counted")
+	}
+	alertReads(t, "A rotation of keys", "XenaauthUnknownKeys", "unknown_key")
+	alertReads(t, "A rotation of keys", "XenaauthKeySetsDiffer", "xenaauth_key_set_hash")
+	p.says(0, `kid "`+issuer.KeyID()+`"`, "2 usable keys")
+
+	// The end of the rotation. The next fetch puts it in force: a token of the next key causes one.
+	issuer.Retire()
+	issuer.Rotate()
+	eventually(t, "the old key is refused", func() bool {
+		do(t, "GET", p.url("proxy", "/Api/Read"), p.secret(issuer.JWT(xenaauthtest.Token{})))
+		return do(t, "GET", p.url("proxy", "/Api/Read"), old).status == 401
+	})
+}
+
+// During an outage, JWTs and cached tokens pass, and new opaque tokens get 503. The log, the status
+// and the metrics say what fails. The gateway heals without a restart. Wrong credentials are told
+// apart from an outage.
+func TestRunbookOutage(t *testing.T) {
+	const runbook = "An outage of the issuer"
+	issuer := newIssuer(t)
+	p := rehearse(t, issuer, issuer.APISecret())
+	jwt, known := issuer.JWT(xenaauthtest.Token{}), issuer.Opaque(xenaauthtest.Token{})
+	p.read(jwt, 200, "")
+	p.read(known, 200, "")
+	issuer.Down()
+	p.read(jwt, 200, "")
+	p.read(issuer.JWT(xenaauthtest.Token{}), 200, "")
+	p.read(known, 200, "")
+	if a := p.read(issuer.Opaque(xenaauthtest.Token{}), 503, "unavailable"); a.header.Get("Retry-After") == "" {
+		t.Error("Retry-After is missing")
+	}
+	p.logged("the issuer fails", `"what":"introspection"`, `"why":`)
+	if status := do(t, "GET", p.url("admin", "/status"), "").body; !strings.Contains(status, `"introspection_error":"introspection: `) {
+		t.Errorf("the status does not say that introspection fails: %s", status)
+	}
+	if p.metric(`xenaauth_decisions_total{outcome="unavailable",reason="unavailable",source=""}`) != 1 ||
+		p.metric(`xenaauth_issuer_failing{document="introspection"}`) != 1 {
+		t.Error("the outage is not counted")
+	}
+	alertReads(t, runbook, "XenaauthUnavailable", `xenaauth_decisions_total{outcome="unavailable"}`)
+	alertReads(t, runbook, "XenaauthIntrospectionOpen", "xenaauth_introspection_open")
+	alertReads(t, runbook, "XenaauthKeySetOld", `xenaauth_issuer_failing{document="jwks"}`)
+	p.says(3, "✗ metadata", "Check that the issuer runs")
+
+	issuer.Heal()
+	eventually(t, "an opaque token is accepted again", func() bool {
+		return do(t, "GET", p.url("proxy", "/Api/Read"), p.secret(issuer.Opaque(xenaauthtest.Token{}))).status == 200
+	})
+	p.logged("the issuer is back", `"what":"introspection"`)
+
+	p = rehearse(t, issuer, "another secret")
+	p.read(issuer.Opaque(xenaauthtest.Token{}), 503, "unavailable")
+	p.logged("the issuer refuses our credentials")
+	if p.metric(`xenaauth_issuer_calls_total{document="introspection",status="401"}`) < 1 {
+		t.Error("the refused call is not counted")
+	}
+	alertReads(t, runbook, "XenaauthCredentialsRefused", `xenaauth_issuer_calls_total{document="introspection",status=~"401|403"}`)
+	p.says(1, "✗ introspection  the issuer refuses the credentials", "→ Check tokens.introspection.client_id")
+}
+
+// A revocation is in force at once. Without Redis, another gateway and a new process don't know it.
+func TestRunbookRevocation(t *testing.T) {
+	issuer := newIssuer(t)
+	p, other := rehearse(t, issuer, issuer.APISecret()), rehearse(t, issuer, issuer.APISecret())
+	ann, bob := issuer.JWT(xenaauthtest.Token{Subject: "ann"}), issuer.JWT(xenaauthtest.Token{Subject: "bob"})
+	p.read(ann, 200, "")
+	r, err := http.NewRequest(http.MethodPost, p.url("admin", "/revoke"), strings.NewReader(`{"sub": "ann"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+p.secret(revokeSecret))
+	r.Header.Set("Content-Type", "application/json")
+	if a := send(t, r); a.status != 200 {
+		t.Fatalf("%d: %s", a.status, a.body)
+	}
+	p.read(ann, 401, "revoked")
+	p.read(bob, 200, "")
+	if n := p.metric("xenaauth_revocations"); n != 1 {
+		t.Errorf("%v revocations are in force", n)
+	}
+	other.read(ann, 200, "")
+}
+
+// Tokens that are not valid yet: the line of the log has both times, and the doctor compares the
+// clocks.
+func TestRunbookWrongClock(t *testing.T) {
+	issuer := newIssuer(t)
+	p := rehearse(t, issuer, issuer.APISecret())
+	const ahead = 10 * time.Minute
+	p.read(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
+		"nbf": time.Now().Add(ahead).Unix(), "exp": time.Now().Add(ahead + time.Hour).Unix(),
+	}}), 401, "not_yet_valid")
+	p.logged(`"reason":"not_yet_valid"`, "after the time here")
+	if p.metric(`xenaauth_decisions_total{outcome="refused",reason="not_yet_valid",source=""}`) != 1 {
+		t.Error("the refusal is not counted")
+	}
+	alertReads(t, "A wrong clock", "XenaauthClockWrong", "not_yet_valid")
+	issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{
+		Header: http.Header{"Date": {time.Now().Add(ahead).UTC().Format(http.TimeFormat)}},
+	})
+	p.says(1, "✗ clock", "ahead of the clock here", "not_yet_valid")
+}
+
+// The issuer has removed a stolen key. A token of the new key makes the gateway fetch the key set, and
+// then all tokens of the stolen key are refused, also those in the cache. The hash of the key set
+// shows it.
+func TestRunbookCompromisedKey(t *testing.T) {
+	issuer := newIssuer(t)
+	p := rehearse(t, issuer, issuer.APISecret())
+	stolen := issuer.JWT(xenaauthtest.Token{})
+	p.read(stolen, 200, "")
+	before := p.metric("xenaauth_key_set_hash")
+	issuer.Rotate()
+	issuer.Retire()
+	p.read(issuer.JWT(xenaauthtest.Token{}), 200, "")
+	p.read(stolen, 401, "unknown_key")
+	if after := p.metric("xenaauth_key_set_hash"); after == before || after <= 0 {
+		t.Errorf("the hash of the key set is %v, and was %v", after, before)
+	}
+	if !strings.Contains(do(t, "GET", p.url("admin", "/status"), "").body, `"key_set_hash"`) {
+		t.Error("the status has no key_set_hash")
+	}
+}
