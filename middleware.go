@@ -40,7 +40,9 @@ type Options struct {
 	// With Proofs, it accepts a bound token if each known member of cnf is confirmed for the
 	// request. The members of the Proofs are known, and always jkt and x5t#S256: a token with a
 	// known member for which there is no Proof is refused. The middleware also refuses a bound
-	// token that is sent with another scheme than its Proof requires.
+	// token that is sent with another scheme than its Proof requires. If a token needs several
+	// proofs, they are confirmed in the order of Proofs. So a Proof that can be used once, such as
+	// DPoP, should be the last.
 	Proofs []Proof
 	// RequireProof refuses every token that is not bound to a key. Challenges then offer only the
 	// schemes of Proofs. Without RequireProof, a token without cnf is accepted as a bearer token.

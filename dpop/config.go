@@ -22,7 +22,8 @@ type Config struct {
 	//
 	// If the host of the request is the host of one of the origins, htu must name this host. So a
 	// proof for one host is not accepted at another host of the same service. Any other host, for
-	// example the internal name that a proxy uses, is not compared.
+	// example the internal name that a proxy uses, is not compared. A host that is no plain name or
+	// address is refused.
 	PublicOrigins []string
 	// PathPrefix is the beginning of the path that a proxy removes before it passes the request on.
 	// For example "/api", if clients use https://example.com/api/orders and the service gets

@@ -83,17 +83,29 @@ func splitHost(authority, scheme string) (host, port string, err error) {
 	return host, strconv.FormatUint(n, 10), nil
 }
 
-// isHere reports whether o is an origin of this service, and r may have been sent to it.
+// isHere reports whether o is an origin of this service, and whether r may have been sent to it: o is
+// one of the public origins that fit the Host field of r best. A public origin with the host and the
+// port of r fits best. One with the host of r comes next, because routers ignore the port. If the
+// host of r is no public host, all public origins fit.
 func (p *Proof) isHere(o origin, r *http.Request) bool {
-	listed, ours := false, false // whether o is listed, and whether the host of r is listed
+	best, here := 0, false
 	for _, public := range p.origins {
-		listed = listed || public == o
-		if host, port, err := splitHost(r.Host, public.scheme); err == nil && host == public.host && port == public.port {
-			if public == o {
-				return true
+		fit := 0
+		if r.Host != "" {
+			host, port, err := splitHost(r.Host, public.scheme)
+			switch {
+			case err != nil: // routers could read this host in different ways
+				return false
+			case host == public.host && port == public.port:
+				fit = 2
+			case host == public.host:
+				fit = 1
 			}
-			ours = true
 		}
+		if fit > best {
+			best, here = fit, false
+		}
+		here = here || fit == best && public == o
 	}
-	return listed && !ours
+	return here
 }

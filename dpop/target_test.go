@@ -161,7 +161,13 @@ func TestOrigins(t *testing.T) {
 		{"https://api.example/", "10.0.0.7:9000", true}, // the internal name that a proxy uses
 		{"https://api.example/", "service", true},
 		{"https://api.example/", "", true},
-		{"https://api.example/", "api.example, evil.example", true}, // no origin
+		{"https://admin.example/", "api.example:8443", false}, // routers ignore the port
+		{"https://api.example/", "api.example:8443", true},
+		{"https://[2001:db8::1]:8443/", "[2001:db8::1]", true},
+		{"https://api.example/", "api.example.", false},
+		{"https://api.example/", "api.example, evil.example", false},
+		{"https://api.example/", "api.example@evil.example", false},
+		{"https://api.example/", "api.example:99999", false},
 		{"https://evil.example/", "evil.example", false},
 		{"https://evil.example/", "service", false},
 		{"https://api.example./", "api.example", false},
