@@ -23,8 +23,8 @@ type fleet struct {
 	secrets [][]byte
 }
 
-// joinFleet configures v to share introspection responses and revocations through Redis. If redis
-// is not configured, joinFleet changes nothing.
+// joinFleet configures v to share introspection responses, revocations and used logout tokens
+// through Redis. If redis is not configured, joinFleet changes nothing.
 func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fleet, error) {
 	from := cfg.Redis
 	if from == nil {
@@ -47,7 +47,7 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fle
 	if err != nil {
 		return fleet{redis: client}, errors.Join(errSecrets, cfg.At("redis", err))
 	}
-	v.RevocationBus = shared
+	v.RevocationBus, v.Replay = shared, shared
 	if v.Introspection != nil {
 		v.Introspection.Cache = shared
 	}

@@ -70,6 +70,7 @@ redis:
   timeout: 1s # a busy machine is no Redis that is down
 upstreams: [{name: api, url: "` + s.URL + `"}]
 admin: {listen: 127.0.0.1:0, revoke_secret_file: revoke.secret}
+logout: {path: /logout, client_ids: [web]}
 routes:
   rules:
     - {route: GET /me, access: user}
@@ -148,6 +149,19 @@ func TestFleet(t *testing.T) {
 	}
 	t.Logf("a revocation at one of three gateways held at all within %v at most", slowest)
 
+	// The fleet accepts a logout token once.
+	logout := func(p *process, token string) answer {
+		r, _ := http.NewRequest("POST", p.url("proxy", "/logout"), strings.NewReader("logout_token="+token))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		return send(t, r)
+	}
+	ended := secret(issuer.LogoutToken(xenaauthtest.Token{ClientID: "web"}))
+	for i, want := range []int{200, 400, 400} {
+		if a := logout(fleet[i], ended); a.status != want {
+			t.Errorf("a logout token at gateway %d: %d %s, want %d", i, a.status, a.body, want)
+		}
+	}
+
 	// Without Redis, each gateway introspects tokens itself, and no request fails.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -161,6 +175,10 @@ func TestFleet(t *testing.T) {
 				t.Errorf("%d %s", a.status, a.body)
 			}
 		}
+	}
+	ended = secret(issuer.LogoutToken(xenaauthtest.Token{ClientID: "web"}))
+	if a := logout(fleet[0], ended); a.status != 503 || a.header.Get("Retry-After") == "" {
+		t.Errorf("a logout token without Redis: %d %s", a.status, a.body)
 	}
 	if a := revoke(t, fleet[0], revokeSecret, `{"sub":"anna"}`); a.status != 503 || a.header.Get("Retry-After") == "" {
 		t.Errorf("%d %s", a.status, a.body)

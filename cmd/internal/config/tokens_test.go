@@ -67,7 +67,7 @@ var notHere = map[string]string{
 	"xenaauth.Config.IssuerCall":          "a function",
 	"xenaauth.Config.Logger":              "the gateway's logger",
 	"xenaauth.Config.RevocationBus":       "the section redis",
-	"xenaauth.Config.Replay":              "the default: a store of this instance",
+	"xenaauth.Config.Replay":              "the section redis",
 	"xenaauth.Config.Introspection":       "the section tokens.introspection",
 	"xenaauth.Introspection.Cache":        "the section redis",
 	"xenaauth.Introspection.ClientSecret": "client_secret_file",
