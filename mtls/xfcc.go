@@ -34,7 +34,7 @@ func readXFCC(value string) (thumbprint, error) {
 		}
 		if found != nil {
 			if *found != "" || text == "" {
-				return thumbprint{}, errors.New("Hash or Cert is repeated or has no value")
+				return thumbprint{}, errors.New("it has Hash or Cert twice, or without a value")
 			}
 			*found = text
 		}
@@ -48,11 +48,11 @@ func readXFCC(value string) (thumbprint, error) {
 	}
 	sum, err := hex.DecodeString(hash)
 	if err != nil || len(sum) != len(thumbprint{}) {
-		return thumbprint{}, errors.New("Hash is not a SHA-256 in hexadecimal digits")
+		return thumbprint{}, errors.New("its Hash is missing, or not a SHA-256 in hexadecimal digits")
 	}
 	if cert != "" {
 		if ofCert, err := readEscapedPEM(cert); err != nil || ofCert != thumbprint(sum) {
-			return thumbprint{}, errors.New("Cert is not the certificate of Hash")
+			return thumbprint{}, errors.New("its Cert is not the certificate of Hash")
 		}
 	}
 	return thumbprint(sum), nil

@@ -8,10 +8,10 @@ import (
 )
 
 // misleadingFields are header fields that say where a request came from, which method or path it
-// has, or which certificate the client showed. A name that ends in "-" stands for every field whose name begins with it. Services trust
-// these fields if a gateway forwards them. For example, some frameworks take the path from
-// X-Original-URL or X-Rewrite-URL instead of the request line. But the gateway has found the rule
-// by the path in the request line.
+// has, or which certificate the client showed. A name that ends in "-" stands for every field whose
+// name begins with it. Services trust these fields if a gateway forwards them. For example, some
+// frameworks take the path from X-Original-URL or X-Rewrite-URL instead of the request line. But
+// the gateway has found the rule by the path in the request line.
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
@@ -85,7 +85,7 @@ func (f *forwarder) replaceClientFields(pr *httputil.ProxyRequest) {
 			delete(pr.Out.Header, name)
 		}
 	}
-	trusted := len(f.trusted) > 0 && trusts(f.trusted, pr.In.RemoteAddr)
+	trusted := f.trusted.Contains(pr.In.RemoteAddr)
 	if trusted {
 		if before := pr.In.Header["X-Forwarded-For"]; len(before) > 0 {
 			pr.Out.Header["X-Forwarded-For"] = before

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"net/http"
-	"net/netip"
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
+	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
 // newExtAuthz returns the gRPC server that Envoy calls to learn whether a request may pass.
@@ -42,7 +42,7 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 // extAuthzStage is the first stage of each gRPC call. extAuthzStage makes the record, and refuses
 // peers that are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file
 // says which users can connect.
-func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc.UnaryServerInterceptor {
+func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)
 		defer a.requests.Add(-1)
@@ -53,7 +53,7 @@ func extAuthzStage(a *activity, recorder *recorder, trusted []netip.Prefix) grpc
 			rec.peer = from.Addr.String()
 			_, isSocket = from.Addr.(*net.UnixAddr)
 		}
-		if !isSocket && !trusts(trusted, rec.peer) {
+		if !isSocket && !trusted.Contains(rec.peer) {
 			rec.status, rec.reason = http.StatusForbidden, reasonPeer
 			return nil, status.Error(codes.PermissionDenied, "not a trusted peer")
 		}

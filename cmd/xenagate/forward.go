@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -15,13 +14,14 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 	"github.com/xenaauth/xenaauth/internal/fieldname"
+	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
 // forwarder sends requests to their upstreams, and responses to the clients.
 type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
-	trusted  []netip.Prefix // trusted are the networks of proxies in front of the gateway
+	trusted  peers.Networks // trusted are the networks of proxies in front of the gateway
 	strip    bool           // strip says whether the client's fields Authorization and DPoP are removed
 	// certificateField is the folded name of the field in which a proxy in front passes the client's
 	// certificate on, or "".

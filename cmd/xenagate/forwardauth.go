@@ -3,12 +3,12 @@ package main
 import (
 	"errors"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/forwardauth"
+	"github.com/xenaauth/xenaauth/internal/peers"
 )
 
 // forwardAuth serves proxies that call the gateway over HTTP to learn whether a request may pass.
@@ -22,7 +22,7 @@ type forwardAuth struct {
 type askingProxy struct {
 	path    string
 	below   bool // the endpoint serves path and all paths below it
-	trusted []netip.Prefix
+	trusted peers.Networks
 	handler http.Handler
 }
 
@@ -87,7 +87,7 @@ func (p *askingProxy) serve(w *response, r *http.Request, rec *record) {
 	p.handler.ServeHTTP(w, r)
 	switch {
 	case rec.status == http.StatusOK, rec.reason != "": // noteEvent has already set the reason
-	case !trusts(p.trusted, rec.peer):
+	case !p.trusted.Contains(rec.peer):
 		rec.reason = reasonPeer
 	default:
 		rec.reason = reasonIdentity

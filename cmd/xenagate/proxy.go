@@ -3,7 +3,6 @@ package main
 import (
 	"net/http"
 	"net/http/httputil"
-	"net/netip"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/gateway/identity"
@@ -65,19 +64,4 @@ func (p *proxy) limitBody(w *response, q *passage) (ok bool) {
 	}
 	q.request.Body = http.MaxBytesReader(w, q.request.Body, p.bodyBytes)
 	return true
-}
-
-// The function trusts reports whether an address, which has a port, belongs to one of the networks.
-func trusts(networks []netip.Prefix, peer string) bool {
-	a, err := netip.ParseAddrPort(peer)
-	if err != nil {
-		return false
-	}
-	address := a.Addr().Unmap().WithZone("")
-	for _, n := range networks {
-		if n.Contains(address) {
-			return true
-		}
-	}
-	return false
 }

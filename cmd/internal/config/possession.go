@@ -87,9 +87,9 @@ func (p *Possession) Certificates() mtls.Config {
 	return from
 }
 
-// fillIn sets the keys that the file lacks. The environment decides about use and public_origins, as
-// it does for a service (XENA_DPOP, XENA_PUBLIC_ORIGINS). fillIn does nothing if the file turns DPoP
-// off.
+// fillIn sets the keys that the file lacks. The environment decides about use and public_origins,
+// as it does for a service (XENA_DPOP, XENA_PUBLIC_ORIGINS). fillIn does nothing if the file turns
+// DPoP off.
 func (d *DPoP) fillIn(c *Config) {
 	if !c.Has("possession.dpop.use") {
 		d.Use = Use(strings.ToLower(strings.TrimSpace(os.Getenv("XENA_DPOP"))))
