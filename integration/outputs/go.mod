@@ -3,6 +3,7 @@ module github.com/xenaauth/xenaauth/integration/outputs
 go 1.26.0
 
 require (
+	github.com/grafana/grafana-foundation-sdk/go v0.0.22
 	github.com/prometheus/client_golang v1.25.0
 	github.com/xenaauth/xenaauth v0.1.0
 	github.com/xenaauth/xenaauth/adapters/otelauth v0.1.0

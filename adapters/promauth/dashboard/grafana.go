@@ -56,7 +56,8 @@ func newDashboard(rows []row) object {
 			newVariable("job", "label_values(xenaauth_issuer_ready, job)"),
 			newVariable("instance", `label_values(xenaauth_issuer_ready{job=~"$job"}, instance)`),
 		}},
-		"panels": panels,
+		"annotations": object{"list": []object{}},
+		"panels":      panels,
 	}
 }
 
@@ -79,7 +80,9 @@ func newPanel(id int, c chart, position object) object {
 		"id": id, "title": c.title, "type": "timeseries", "datasource": dataSource, "gridPos": position,
 		"fieldConfig": object{"defaults": defaults, "overrides": []object{}},
 		"options": object{
-			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+			"legend": object{
+				"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{},
+			},
 			"tooltip": object{"mode": "multi", "sort": "desc"},
 		},
 	}
@@ -96,6 +99,8 @@ func newPanel(id int, c chart, position object) object {
 		panel["type"] = "stat"
 		panel["options"] = object{
 			"textMode": "value_and_name", "colorMode": "none", "graphMode": "none",
+			"justifyMode": "auto", "orientation": "auto", "wideLayout": true,
+			"showPercentChange": false, "percentChangeColorMode": "standard",
 			"reduceOptions": object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false},
 		}
 	}

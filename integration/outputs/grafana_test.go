@@ -1,0 +1,51 @@
+package outputs
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+)
+
+// The dashboard is read strictly by Grafana's own types: each member is one that Grafana knows, with a
+// value of the right type.
+func TestDashboardIsGrafanas(t *testing.T) {
+	plugins.RegisterDefaultPlugins()
+	text, err := os.ReadFile("../../adapters/promauth/dashboard/xenaauth.json")
+	fatal(t, err)
+	read := func(text []byte) string {
+		var d dashboard.Dashboard
+		// An error without a text is no mistake: it is the empty list of mistakes of a part.
+		if err := d.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
+			return err.Error()
+		}
+		if err := d.Validate(); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	if mistakes := read(text); mistakes != "" {
+		t.Error(mistakes)
+	}
+	// The check notices mistakes.
+	for name, spoil := range map[string]func(map[string]any){
+		"an unknown member": func(d map[string]any) { d["panel"] = []any{} },
+		"a wrong type":      func(d map[string]any) { d["tags"] = "xenaauth" },
+		"a missing member":  func(d map[string]any) { delete(d, "annotations") },
+		"an unknown option": func(d map[string]any) {
+			panel := d["panels"].([]any)[1].(map[string]any)
+			panel["options"].(map[string]any)["legends"] = true
+		},
+	} {
+		var d map[string]any
+		fatal(t, json.Unmarshal(text, &d))
+		spoil(d)
+		spoiled, err := json.Marshal(d)
+		fatal(t, err)
+		if read(spoiled) == "" {
+			t.Errorf("%s is accepted", name)
+		}
+	}
+}
