@@ -37,7 +37,7 @@ var states = []state{
 	{"register", "/step/1", at("/step/1")},
 	{"registered", "/step/1", press(`form[action="/register"] button`)},
 	{"ask", "/step/2", at("/step/2")},
-	{"sign-in", "/login", press(`form[action="/authorize"] button`)},
+	{"login", "/login", press(`form[action="/authorize"] button`)},
 	{"consent", "/consent", press(`form[action="/login"] button`)},
 	{"token", "/step/4", press(`[value="allow"]`)},
 	{"consented", "/step/3", at("/step/3")},
@@ -72,16 +72,22 @@ func TestEveryPage(t *testing.T) {
 		if p.path() != s.path {
 			t.Fatalf("%s: the browser is at %s, not at %s", s.name, p.path(), s.path)
 		}
-		for _, l := range []look{wide, dark, phone} {
-			p.look(l)
-			p.pictures(s.name + "-" + l.name)
-			p.unfold(true)
-			p.accessible()
-			p.fits(l.width)
-			p.unfold(false)
-		}
-		p.look(wide)
+		p.everyLook(s.name)
 	}
+}
+
+// everyLook looks at the page in light and dark colours and on a phone.
+func (p *page) everyLook(name string) {
+	p.t.Helper()
+	for _, l := range []look{wide, dark, phone} {
+		p.look(l)
+		p.pictures(name + "-" + l.name)
+		p.unfold(true)
+		p.accessible()
+		p.fits(l.width)
+		p.unfold(false)
+	}
+	p.look(wide)
 }
 
 // send presses the button of a call, and waits until the page shows its response. The page is not

@@ -32,7 +32,7 @@ func TestRealIssuer(t *testing.T) {
 	if p.count(`form[action="/register"]`) > 0 {
 		t.Error("the page offers to register an application at a real issuer")
 	}
-	p.accessible()
+	p.everyLook("real-issuer")
 	p.open(base + "/step/2")
 	p.click(`form[action="/authorize"] button`)
 	p.click(`form[action="/login"] button`)

@@ -113,7 +113,7 @@ func TestDenial(t *testing.T) {
 	p.at("/step/3")
 	p.sees("main", "access_denied", "no code and no token")
 	p.sees("header", "No access token yet")
-	p.accessible()
+	p.everyLook("denied")
 	p.click(`form[action="/authorize"] button`) // ask again
 	p.at("/login")
 }
@@ -127,12 +127,12 @@ func TestWrongPassword(t *testing.T) {
 	p.open(base + "/step/2")
 	p.click(`form[action="/authorize"] button`)
 	p.do("type a wrong password", chromedp.SetValue(chromedp.CSS("#password"), "wrong"))
-	r := p.load("sign in", chromedp.Click(chromedp.CSS(`form[action="/login"] button`)))
+	r := p.load("log in", chromedp.Click(chromedp.CSS(`form[action="/login"] button`)))
 	if r.Status != 401 {
 		t.Errorf("status %d", r.Status)
 	}
 	p.sees(`[role="alert"]`, "wrong")
-	p.accessible()
+	p.everyLook("wrong-password")
 	p.faults.allow("log, error: Failed to load resource: the server responded with a status of 401")
 }
 
@@ -156,5 +156,23 @@ func TestRevocationAndLogout(t *testing.T) {
 	p.sees("main", "Nobody is logged in")
 	p.send("past") // the Identity server has told the API that the session has ended
 	p.sees("#call", "401", "revoked")
-	p.accessible()
+	p.everyLook("logged-out")
+}
+
+// The Identity server has a page for a request that has ended, and one for a user who has logged out
+// without an application.
+func TestOtherPagesOfTheIdentityServer(t *testing.T) {
+	t.Parallel()
+	base := startProgram(t)
+	p := newPage(t)
+	p.open(base)
+	issuer := p.text("footer code")
+	p.open(issuer + "/loggedout")
+	p.everyLook("signed-out")
+	r := p.load("open an unknown request", chromedp.Navigate(issuer+"/login?id=unknown"))
+	if r.Status != 403 {
+		t.Errorf("status %d", r.Status)
+	}
+	p.everyLook("identity-error")
+	p.faults.allow("log, error: Failed to load resource: the server responded with a status of 403")
 }
