@@ -29,10 +29,10 @@ func (p *Proof) requestPath(r *http.Request) (string, error) {
 	if strings.Contains(uri, "#") {
 		return "", errPath
 	}
-	if p.prefix != "" && !strings.HasPrefix(uri, "/") {
-		uri = "/" + uri // an absolute URL without a path
-	}
-	return normalPath(p.prefix + uri)
+	// The prefix is added to the normal form. Otherwise a segment ".." could remove the prefix, and a
+	// proof for a URL outside the prefix, which may belong to another service, would be accepted.
+	path, err := normalPath(uri)
+	return p.prefix + path, err
 }
 
 // normalPath returns the path at the beginning of uri in normal form, without query and fragment

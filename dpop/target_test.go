@@ -99,6 +99,12 @@ func TestPathPrefix(t *testing.T) {
 		{"https://api.example/v1/api/orders", "/v1/api/orders", false},
 		{"https://api.example/v1/apiorders", "/orders", false},
 		{"https://api.example/v1/api", "*", false},
+		// The prefix stays, also if the path of the request has segments "..".
+		{"https://api.example/orders", "/../../orders", false},
+		{"https://api.example/orders", "/%2e%2e/..//../orders", false},
+		{"https://api.example/v1/orders", "/x/../../orders", false},
+		{"https://api.example/v1/orders", "http://api.example/../orders", false},
+		{"https://api.example/v1/api/orders", "/../orders", true},
 	} {
 		err := confirmAt(t, p, k, tt.htu, "api.example", tt.uri)
 		require.Equal(t, tt.equal, err == nil, "%s and %s: %v", tt.htu, tt.uri, err)
