@@ -56,7 +56,17 @@ func shown(s string) string {
 type wrongValue struct{ name, got, want string }
 
 func (e *wrongValue) Error() string {
-	return fmt.Sprintf("%s is %s, not %s", e.name, shown(e.got), shown(e.want))
+	return fmt.Sprintf("%s is %s, not %s", e.name, shown(word(e.got)), shown(word(e.want)))
+}
+
+// word returns s, or its beginning if it is longer than a method or a type. A long value may be a
+// token that a client has written into the wrong member.
+func word(s string) string {
+	const maxWord, start = 20, 8
+	if len(s) > maxWord {
+		return s[:start] + "..."
+	}
+	return s
 }
 
 // wrongAlgorithm is the error for an algorithm that Config.Algorithms does not list.

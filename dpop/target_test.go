@@ -221,3 +221,18 @@ func TestPathsInTheLog(t *testing.T) {
 	wantRefusal(t, err, xenaauth.ReasonProof, `htu has the path "/reset/0123456789abcdef...", the request has "/reset/0123456789abcdef.../x"`)
 	require.NotContains(t, err.Error(), secret)
 }
+
+// A client may write its token into the wrong member. The log does not show the token.
+func TestTokenInAnotherMember(t *testing.T) {
+	p := newProof(t, nil)
+	k := newKey(t, "EdDSA")
+	for member, proof := range map[string]string{
+		"htm": k.proof(nil, object{"htm": accessToken}),
+		"htu": k.proof(nil, object{"htu": "https://api.example/" + accessToken}),
+		"typ": k.proof(object{"typ": accessToken}, nil),
+	} {
+		err := p.Confirm(request(proof), accessToken, k.thumbprint())
+		wantRefusal(t, err, xenaauth.ReasonProof, member)
+		require.NotContains(t, err.Error(), accessToken, member)
+	}
+}
