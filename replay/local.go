@@ -63,11 +63,11 @@ type key [16]byte
 
 // shard contains all entries of some owners.
 type shard struct {
-	mu     sync.Mutex
-	ends   map[key]int64  // when an entry ends, in milliseconds since 1970
-	owned  map[uint64]int // the number of entries of each owner
-	queue  queue          // all entries; the entry that ends first is in front
-	_align [64]byte       // so that two shards don't use the same cache line
+	mu    sync.Mutex
+	ends  map[key]int64  // when an entry ends, in milliseconds since 1970
+	owned map[uint64]int // the number of entries of each owner
+	queue queue          // all entries; the entry that ends first is in front
+	_     [64]byte       // so that two shards don't use the same cache line
 }
 
 // NewLocal returns an empty store. It panics if MaxEntries is negative.

@@ -15,9 +15,9 @@ import (
 // Store records which values were used. Many goroutines may call Use at the same time.
 type Store interface {
 	// Use records that the value id of owner is used. The first call for this owner and this id
-	// returns true. All later calls return false until the time until of the first call, also if
-	// calls are made at the same moment. The store may forget the value after that time. If until
-	// is not in the future, Use returns false.
+	// returns true, and every later call returns false. If calls are made at the same moment, one
+	// of them is the first. After the time until of the first call, the store may forget the value.
+	// If until is not in the future, Use returns false.
 	//
 	// owner names the kind of value and the party that chooses the values, for example the
 	// thumbprint of a client's key. Equal ids of two owners are two values. A store may limit the

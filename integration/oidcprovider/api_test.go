@@ -24,7 +24,6 @@ const (
 // api is an API that accepts DPoP proofs and client certificates. It requires one of them.
 type api struct {
 	server *httptest.Server
-	logout http.Handler
 }
 
 // startAPI starts an API. It must be connected with an issuer before it gets requests.
