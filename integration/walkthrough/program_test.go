@@ -23,6 +23,7 @@ var program struct {
 // returns the URL that it prints. The program ends with the test.
 func startProgram(t *testing.T, env ...string) string {
 	t.Helper()
+	needProgram(t, "chromium") // without it, the program is not needed either
 	program.once.Do(func() {
 		program.path = filepath.Join(temp, "walkthrough-program")
 		cmd := exec.Command("go", "build", "-o", program.path, ".")

@@ -13,7 +13,6 @@ import (
 // issuer does not do, and show no secret.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
-	needProgram(t, "chromium")
 	issuer, err := identityserver.Start(
 		pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
 	if err != nil {
