@@ -58,6 +58,11 @@ func TestEveryButton(t *testing.T) {
 		if (ended == "") != (want.status == "200") || want.ended != "" && ended != want.ended {
 			t.Errorf("%s ended at stage %q, want %q", name, ended, want.ended)
 		}
+		const why = `document.querySelector('#call .why')?.textContent ?? ''`
+		if text := eval[string](p, why); (text == "") != (want.status == "200") ||
+			strings.Contains(text, "xenaauth:") {
+			t.Errorf("%s: the page says %q", name, text)
+		}
 		// A screen reader says what happened.
 		if says := p.text("#says"); !strings.HasPrefix(says, "Response: "+want.status) {
 			t.Errorf("%s: the live region says %q", name, says)

@@ -43,6 +43,8 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 	for i := range list {
 		if s := &list[i]; e.Source == xenaauth.SourceCache && slices.Contains([]string{"key", "signature"}, s.Name) {
 			*s = Stage{Name: s.Name, State: Skipped, Found: "Done for an earlier request."}
+		} else if s.State == Failed && e.Err.Err == nil { // the reason itself says all
+			s.Why = e.Err.Detail()
 		}
 	}
 	list = slices.Insert(list, 1, cacheStage(e, list[0].State))
