@@ -19,7 +19,9 @@ func TestClientCertificate(t *testing.T) {
 		p := start(t, common(issuer, service)+withTLS+"possession: {client_certificate: {use: "+use+"}}\n", ca.files("one"))
 		owner, thief := ca.with(nil), ca.with(nil)
 		token := p.secret(issuer.JWT(xenaauthtest.Token{Subject: "anna", BoundTo: owner}))
-		got := roundTrip(t, owner, p.secure("/me"), token, "Client_Cert: invented", "Ssl-Client-Verify: SUCCESS").seen(t)
+		got := roundTrip(t, owner, p.secure("/me"), token, "Client_Cert: invented", "Ssl-Client-Verify: SUCCESS",
+			"X-Client-Cert-Hash: invented", "X-Client-Certificate: invented", "Cf-Client-Cert-Sha256: invented",
+			"Cf-Cert-Verified: true").seen(t)
 		got.only(t, "X-Auth-User", "anna")
 		for name := range got.Header {
 			if strings.Contains(strings.ToLower(name), "cert") || strings.HasPrefix(name, "Ssl") {

@@ -15,7 +15,8 @@ import (
 var misleadingFields = []string{
 	"forwarded", "x-forwarded", "x-forwarded-", "x-original-", "x-rewrite-", "x-real-ip", "x-client-ip",
 	"x-cluster-client-ip", "x-proxyuser-ip", "true-client-ip", "x-envoy-", "x-host", "x-http-host-override",
-	"client-cert", "client-cert-", "x-client-cert", "ssl-client-", "x-ssl-", "x-arr-clientcert", "x-amzn-mtls-",
+	"client-cert", "client-cert-", "x-client-cert", "x-client-cert-", "x-client-certificate", "ssl-client-", "x-ssl-",
+	"x-arr-clientcert", "x-amzn-mtls-", "cf-client-cert-", "cf-cert-",
 	"proxy", // a CGI program finds this field in the environment variable HTTP_PROXY
 }
 
