@@ -74,6 +74,10 @@ type Config struct {
 	// and must be empty without. The proxies must remove the field from the requests of clients,
 	// also from requests without a certificate: otherwise a client can write the field itself. New
 	// refuses a network that contains all addresses.
+	//
+	// The address of the peer is the RemoteAddr of the request. Middleware that writes the address of
+	// a header field, such as X-Real-IP, into RemoteAddr must not run before the Proof: a client could
+	// choose a trusted address.
 	TrustedPeers []netip.Prefix
 }
 
