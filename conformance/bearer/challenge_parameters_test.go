@@ -42,7 +42,8 @@ func TestChallengeParams(t *testing.T) {
 		},
 		"illegal error code": {map[string]string{"error": "a\"b", "error_description": "a\nb"}, start},
 	} {
-		for range 2 { // the second text comes from the middleware's cache of challenges
+		// the middleware makes the first challenge and reads the second challenge from its cache
+		for range 2 {
 			require.Equal(t, tt.want, challengeOf(m, &xenaauth.Error{Reason: xenaauth.ReasonForbidden, Params: tt.params}), name)
 		}
 	}

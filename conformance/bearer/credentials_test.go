@@ -209,7 +209,8 @@ func TestB6_BadTokens(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.Refuses(t, c.token, c.reason)
-			a.Refuses(t, c.token, c.reason) // the second result comes from the cache of responses
+			// the middleware writes the first response and reads the second response from its cache
+			a.Refuses(t, c.token, c.reason)
 		})
 	}
 }

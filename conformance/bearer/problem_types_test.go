@@ -38,7 +38,8 @@ func TestProblemTypes(t *testing.T) {
 	}
 	for reason := range harness.Refusals {
 		err := &xenaauth.Error{Reason: reason}
-		for range 2 { // the second response comes from the cache of responses
+		// the middleware writes the first response and reads the second response from its cache
+		for range 2 {
 			require.Equal(t, types+string(reason), deny(m, err))
 		}
 		require.Empty(t, deny(plain, err))

@@ -48,7 +48,9 @@ func TestAllocations(t *testing.T) {
 		for _, warm := range []string{token, opaque} {
 			run := serve(h, warm)
 			run() // the first request verifies the token
-			run() // the second request finds the token in the cache; after it the token is in use
+			// the second request finds the token in the cache; from then on, the token counts as in
+			// use
+			run()
 			require.LessOrEqual(t, testing.AllocsPerRun(200, run), 1.0, "a token in use")
 		}
 		require.Zero(t, testing.AllocsPerRun(200, func() { _, _ = v.Validate(t.Context(), token) }), "looking up a token in use")
@@ -82,7 +84,7 @@ func TestAllocationsWithListenerAndProofs(t *testing.T) {
 		w := httptest.NewRecorder()
 		run := func() { h.ServeHTTP(w, r) }
 		run()
-		run() // from now on, the token is in use
+		run() // the second request puts the token into the table of tokens in use
 		require.LessOrEqual(t, testing.AllocsPerRun(200, run), tt.most, name)
 	}
 }

@@ -22,8 +22,8 @@ type reader struct {
 	name string
 	max  int // max is in bytes
 	read func(text string) func()
-	// These are the limits of what the reader may allocate: a number of objects, a number of bytes,
-	// and a number of bytes for each byte of the text.
+	// These fields limit what the function read may allocate: objects is a number of objects, bytes
+	// is a number of bytes, and each is a number of bytes for each byte of the text.
 	objects, bytes, each uint64
 }
 

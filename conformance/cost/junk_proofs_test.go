@@ -63,9 +63,10 @@ func status(api http.Handler, token, proof string) int {
 	return w.Code
 }
 
-// A thief has a token but not its key, and sends proofs of other keys. Their signatures are valid,
-// and would be slow to verify. 100 000 of them cost no signature check, no entry in the store and no
-// lasting memory, and the owner of the token is served in the meantime.
+// A thief has a token but not its key, and sends proofs that other keys have signed. The signatures
+// of these proofs are valid and slow to verify. 100 000 of these proofs cause no signature check,
+// no entry in the store and no lasting memory. In the meantime, requests of the owner of the token
+// are served.
 func TestJunkProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	api, store := proofAPI(t, issuer)
@@ -76,7 +77,8 @@ func TestJunkProofs(t *testing.T) {
 		key, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 		require.NoError(t, err)
 		thief := xenaauthtest.NewDPoPClient(key)
-		thief.Token = owner.Token // so that the proof has the hash of this token
+		// with this token, the client puts the hash of the owner's token into its proofs
+		thief.Token = owner.Token
 		junk = append(junk, thief.Proof(http.MethodGet, proofURL))
 	}
 	require.Equal(t, http.StatusUnauthorized, status(api, owner.Token, junk[0]))
@@ -155,8 +157,8 @@ func TestJunkProofsWithoutAValidToken(t *testing.T) {
 	require.Zero(t, store.uses.Load())
 }
 
-// A thief has a token and proofs of its owner, for example from a log, and sends them again. They
-// take no further memory.
+// A thief has a token and proofs that its owner has already used, for example from a log. If the
+// thief sends these proofs again, the store of used proofs takes no further memory.
 func TestReplayedProofs(t *testing.T) {
 	issuer := harness.NewIssuer()
 	store := replay.NewLocal(replay.Options{})

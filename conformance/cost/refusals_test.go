@@ -35,7 +35,7 @@ func refusing(t testing.TB, guard func(*xenaauth.Middleware, []xenaauth.Requirem
 	require.NoError(t, err)
 	run = forgery(t, issuer.JWT(xenaauthtest.Token{}), guard(xenaauth.NewMiddleware(v, nil), rs))
 	run()
-	run() // from now on, the token is in use
+	run() // the second request puts the token into the table of tokens in use
 	return run
 }
 

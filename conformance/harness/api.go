@@ -59,7 +59,7 @@ func Guard(v xenaauth.TokenValidator, rs ...xenaauth.Requirement) *API {
 	return &API{Validator: v, Handler: m.Require(rs...)(http.HandlerFunc(Hello))}
 }
 
-// Hello is the handler of an API. Its response is "hello, " and the subject of the user.
+// Hello is the handler of an API. It writes "hello, " and the subject of the user.
 func Hello(w http.ResponseWriter, r *http.Request) {
 	user, ok := xenaauth.UserFromContext(r.Context())
 	if !ok {

@@ -33,5 +33,5 @@ func With(m map[string]any, changes map[string]any) map[string]any {
 	return m
 }
 
-// RawJSON returns v as a JSON value, which is encoded without any change.
+// RawJSON returns the JSON text v as a value. The encoder writes this text without any change.
 func RawJSON(v string) json.RawMessage { return json.RawMessage(v) }

@@ -128,7 +128,8 @@ func Published(t testing.TB, issuer *xenaauthtest.Issuer) []map[string]any {
 	return set.Keys
 }
 
-// DeepJSON returns n times open, then the number 1, then n times end.
+// DeepJSON returns a nested JSON text: the text open repeated n times, the number 1, and the text
+// end repeated n times.
 func DeepJSON(open, end string, n int) string {
 	return strings.Repeat(open, n) + "1" + strings.Repeat(end, n)
 }

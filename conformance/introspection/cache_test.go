@@ -67,7 +67,8 @@ func TestI6_Caching(t *testing.T) {
 		a.Passes(t, token)
 		calls(t, issuer, 1)
 		time.Sleep(time.Second)
-		// the token is introspected again, although exp plus the clock skew is not over
+		// The token is not expired yet: exp plus the clock skew is not over. The library
+		// introspects the token again, because it stops using a cached response at exp.
 		a.Refuses(t, token, xenaauth.ReasonInactive)
 		calls(t, issuer, 1)
 	})
@@ -157,7 +158,8 @@ func TestI6_SingleFlight(t *testing.T) {
 				})
 			}
 			synctest.Wait()
-			cancel() // the first caller cancels its request; the other callers still get the response
+			// the first caller cancels its request; the other callers still get the response
+			cancel()
 			wg.Wait()
 			require.Error(t, <-first)
 			require.EqualValues(t, 1000, passed.Load())

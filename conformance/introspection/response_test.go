@@ -46,8 +46,8 @@ func TestI1_IntrospectionRequest(t *testing.T) {
 	require.ErrorContains(t, cfg.Validate(), "Introspection.Endpoint")
 }
 
-// Every protocol calls Validate. Validate sends the issuer no text that cannot be a token by its
-// syntax.
+// HTTP middleware, gRPC and the other protocols all call Validate. So Validate itself must not send
+// a text to the issuer if the syntax shows that the text cannot be a token.
 func TestI1_OnlyTokensAreSent(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()
@@ -211,8 +211,8 @@ func TestI7_TokenType(t *testing.T) {
 	}
 }
 
-// claim is a test case. It has changes to the claims of a valid token and the reason of the
-// refusal, which is "" if the token is accepted.
+// claim is a test case: changes to the claims of a valid token, and the reason of the expected
+// refusal. The reason is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason

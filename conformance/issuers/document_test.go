@@ -19,8 +19,9 @@ import (
 
 var updateIssuers = flag.Bool("update-issuers", false, "write the tables of docs/issuers.md anew")
 
-// TestIssuersDocument requires that the tables of docs/issuers.md agree with the recorded tokens,
-// and that the Go fields of a row mean the same as its environment variables.
+// TestIssuersDocument requires that the tables of docs/issuers.md agree with the recorded tokens. A
+// row of a table shows Go fields and environment variables, and both must mean the same
+// configuration.
 func TestIssuersDocument(t *testing.T) {
 	const file = "../../docs/issuers.md"
 	text, err := os.ReadFile(file)

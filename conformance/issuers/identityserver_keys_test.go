@@ -20,8 +20,8 @@ func decoded(t *testing.T, token string, segment int) []byte {
 	return raw
 }
 
-// withKeys returns an API whose issuer signs with RS256. The issuer publishes its key once for each
-// element of forms. The element lists changes to the members of the JWK.
+// withKeys returns an API and its issuer, which signs with RS256. The key set contains the same key
+// several times, once for each element of forms. Each element of forms changes members of that JWK.
 func withKeys(t *testing.T, forms ...map[string]any) (*xenaauthtest.Issuer, *harness.Signer, *harness.API) {
 	t.Helper()
 	issuer, r := harness.NewIssuer(), harness.RSASigner("94B666375BA728531FF9B6EB61358E0F8630D1F5RS256")

@@ -18,13 +18,13 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// product is an identity server. It has the tokens that the server issues, from
-// xenaauthtest/testdata/issuers, and the settings that its access tokens need in addition to Issuer
-// and Audiences.
+// product is an identity server. Its fields contain the tokens that the server issues, which come
+// from xenaauthtest/testdata/issuers. They also contain the settings that its access tokens need in
+// addition to Issuer and Audiences.
 type product struct {
 	Product  string
 	Issuer   string
-	Audience string            // the audience of the API; "" if the tokens of the product have no aud
+	Audience string            // the audience of the API; "" if the product's tokens have no aud
 	Settings map[string]string // Settings are environment variables for ConfigFromEnv
 	Tested   string            // Tested says how the tokens were obtained
 	Note     string
@@ -34,12 +34,13 @@ type product struct {
 type productToken struct {
 	Name string
 	Kind string // Kind is access token, ID token, refresh token, logout token, or other
-	// if this field is set, Claims is an introspection response without the member active. The
-	// token is opaque unless JWT is set too.
+	// If Introspected is true, Claims is an introspection response without the member active. In
+	// this case the token is opaque, unless JWT is set too.
 	Introspected bool
 	JWT          map[string]any
 	Header       map[string]any
-	Claims       map[string]any // the value "@+60" of a claim stands for the time in a minute
+	// a claim may have the value "@+60", which stands for the time 60 s from now
+	Claims map[string]any
 	// Defaults is the result with the default configuration: "accepted", or the reason of the
 	// refusal.
 	Defaults string
@@ -71,7 +72,8 @@ func products(t *testing.T) []product {
 	return all
 }
 
-// The function at returns claims in which values like "@+60" are replaced by times.
+// The function at returns claims in which a value like "@+60" is replaced by a time, here the time
+// 60 s from now.
 func at(now time.Time, claims map[string]any) map[string]any {
 	claims = maps.Clone(claims)
 	for name, value := range claims {
@@ -86,7 +88,7 @@ func at(now time.Time, claims map[string]any) map[string]any {
 }
 
 // The method config returns the default configuration for a product. If settings is true, it
-// returns the configuration of the product's row in the table.
+// returns the configuration that the row of the product in docs/issuers.md gives.
 func (p product) config(t *testing.T, issuer *xenaauthtest.Issuer, settings bool) xenaauth.Config {
 	t.Helper()
 	harness.ClearEnv(t)
@@ -152,9 +154,9 @@ func (p product) result(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.AP
 	return body.Reason
 }
 
-// Each row of the table has the results of the product's access tokens, one for the default
-// configuration and one for the configuration of the row. Both configurations refuse every other
-// token of the product.
+// docs/issuers.md has a table with a row for each product. The row gives a configuration. It also
+// gives the results of the product's access tokens with the default configuration and with its own
+// configuration. Both configurations refuse every other token of the product.
 func TestIssuers(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {
@@ -185,8 +187,9 @@ func TestIssuers(t *testing.T) {
 }
 
 // If a refused token would be accepted with another setting, the log line of the refusal names that
-// setting. For each setting of a row, the default configuration refuses a token of the product with
-// a log line that names the setting.
+// setting. This test uses the default configuration, without the settings of the product's row in
+// docs/issuers.md. For each of these settings, a token of the product must be refused with a log
+// line that names the setting.
 func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	fields := map[string]string{
 		"XENA_CLIENT_CLAIMS": "ClientClaims", "XENA_SCOPE_CLAIMS": "ScopeClaims", "XENA_ALLOW_NONCE": "AllowNonce",
@@ -197,7 +200,10 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 		for name := range p.Settings {
 			field, ok := fields[name]
 			if !ok || name == "XENA_ALLOW_CLIENT_AUDIENCE" && p.Settings["XENA_CLIENT_CLAIMS"] == "aud" {
-				continue // settings for addresses and profiles refuse no token; a missing client is logged before its audience is checked
+				// A setting for an address or a profile is never the reason for a refusal. If a
+				// token has no client, the log names ClientClaims and not AllowClientAudience,
+				// because the library looks for the client first.
+				continue
 			}
 			t.Run(p.Product+"/"+field, func(t *testing.T) {
 				issuer := xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{URL: p.Issuer, Algorithm: "ES256"})
@@ -211,8 +217,8 @@ func TestIssuers_RefusalsNameTheSetting(t *testing.T) {
 	}
 }
 
-// Each setting of a row is necessary: without it, the configuration refuses one of the product's
-// access tokens.
+// Each setting in a row of the table in docs/issuers.md is necessary. Without the setting, the
+// configuration of the row refuses one of the product's access tokens.
 func TestIssuers_NoSettingTooMany(t *testing.T) {
 	for _, p := range products(t) {
 		for name := range p.Settings {
@@ -242,9 +248,10 @@ func TestIssuers_NoSettingTooMany(t *testing.T) {
 	}
 }
 
-// The configuration of each row refuses an ID token that has no scope and lacks the claims that ID
-// tokens usually have. The ID token may be for any client, including a client with the name of the
-// API, and may have the claim from which the row reads the scope.
+// An ID token may have no scope and lack the claims that ID tokens usually have. The configuration
+// in each row of docs/issuers.md refuses this ID token. The token may be for any client, including
+// a client with the name of the API. It may have the claim from which the configuration reads the
+// scope.
 func TestIssuers_PlainIDTokens(t *testing.T) {
 	for _, p := range products(t) {
 		t.Run(p.Product, func(t *testing.T) {

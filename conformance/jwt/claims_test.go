@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// claim is a test case. It has changes to the claims of a valid token and the reason of the
-// refusal, which is "" if the token is accepted.
+// claim is a test case: changes to the claims of a valid token, and the reason of the expected
+// refusal. The reason is "" if the token is accepted.
 type claim struct {
 	changes map[string]any
 	reason  xenaauth.Reason

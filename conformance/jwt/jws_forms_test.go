@@ -70,7 +70,9 @@ func TestJ9_SignatureForms(t *testing.T) {
 	good, err := base64.RawURLEncoding.DecodeString(s.signer.Sign(t, "ES256", input))
 	require.NoError(t, err)
 	n := s.signer.Key.(*ecdsa.PrivateKey).Params().N
-	// beyond returns v plus n, which is equal to v modulo n, if the sum fits into 256 bits
+	// The variable n is the order of the curve. The function beyond returns the number v plus n, if
+	// the sum fits into 256 bits. Calculations modulo n have the same result for v and for v plus
+	// n.
 	beyond := func(v []byte) []byte {
 		sum := new(big.Int).Add(new(big.Int).SetBytes(v), n)
 		if sum.BitLen() > 256 {

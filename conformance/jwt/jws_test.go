@@ -73,8 +73,8 @@ func TestJ1_Length(t *testing.T) {
 	t.Parallel()
 	s := newSigned(t)
 	sized := func(n int) string {
-		// the length of a base64url text does not grow by single bytes, so this loop searches for
-		// the right size
+		// One more byte of JSON may make the base64url text longer by more than one character. So
+		// this loop searches for the right number of bytes.
 		for pad := n * 3 / 4; pad > 0; pad-- {
 			token := s.signer.JWT(t, harness.With(s.header(), map[string]any{"x": strings.Repeat("h", n%3+1)}), harness.With(s.claims(), map[string]any{"pad": strings.Repeat("a", pad)}))
 			if len(token) <= n {
@@ -103,8 +103,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	s := newSigned(t)
 	claims := s.claims()
 	delete(claims, "pad")
-	// The length of each segment in bytes is 1 modulo 3. So its last base64url character has unused
-	// bits, and with padding the segment would end in "==".
+	// The length of each segment is 3k+1 bytes for some k. So the last base64url character of the
+	// segment has unused bits, and with padding the segment would end in "==".
 	fit := func(m map[string]any) string {
 		for pad := "x"; ; pad += "x" {
 			if text := harness.JSON(t, harness.With(m, map[string]any{"pad": pad})); len(text)%3 == 1 {
@@ -142,7 +142,8 @@ func TestJ2_CanonicalBase64url(t *testing.T) {
 	}
 	for name, spoiled := range spoil {
 		t.Run(name, func(t *testing.T) {
-			// The token is signed in its malformed form, so it has no other fault.
+			// The signature is made over the malformed text, so the malformed text is the only
+			// fault of the token.
 			s.Refuses(t, s.signer.Token(t, "ES256", spoiled(header), payload), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, s.signer.Token(t, "ES256", header, spoiled(payload)), xenaauth.ReasonMalformedToken)
 			s.Refuses(t, header+"."+payload+"."+spoiled(signature), xenaauth.ReasonMalformedToken)

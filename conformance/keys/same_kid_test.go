@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// manyKeys makes an issuer publish n keys with this kid. If kid is "", the keys have no kid.
+// manyKeys makes an issuer publish n keys. All of these keys have the given kid, or no kid if kid
+// is "".
 func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*harness.Signer {
 	t.Helper()
 	signers := make([]*harness.Signer, n)
@@ -28,9 +29,10 @@ func manyKeys(t *testing.T, issuer *xenaauthtest.Issuer, n int, kid string) []*h
 	return signers
 }
 
-// If several keys have the same kid or no kid, each of them verifies its tokens. Bad tokens use up
-// the signature checks that the library allows in a second. A token still passes if its key has
-// verified a token before, even after a refresh of the key set.
+// If several keys have the same kid or no kid, each key still verifies its own tokens. In this
+// test, bad tokens use up the number of signature checks that the library allows in a second. A
+// valid token is still accepted if its key has verified a token before, even after a refresh of the
+// key set.
 func TestManyKeysWithOneKid(t *testing.T) {
 	t.Parallel()
 	for _, kid := range []string{"", "same"} {

@@ -90,8 +90,8 @@ func FuzzMetadata(f *testing.F) {
 			time.Sleep(time.Minute)
 			require.Greater(t, len(calls()), n, "not fetched again for a day")
 
-			// When Retry-After is over, the next fetch takes place within minutes. Until then the
-			// library uses the last keys.
+			// The next fetch takes place within minutes after the time in Retry-After has passed.
+			// Until that fetch, the library uses the keys that it fetched before.
 			failing.Store(true)
 			time.Sleep(25 * time.Hour)
 			validNow(t, v, issuer)

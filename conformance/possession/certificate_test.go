@@ -41,8 +41,9 @@ func serveTLS(t *testing.T, h http.Handler) *httptest.Server {
 	return server
 }
 
-// The function connect lets a client use a server. The client keeps TLS sessions and no
-// connections, so its second request resumes the session of the first.
+// The function connect makes an HTTP client that uses c to send requests to a server. The client
+// keeps TLS sessions but closes its connections. So its second request opens a new connection and
+// resumes the TLS session of the first request.
 func connect(c *xenaauthtest.Client, server *httptest.Server) *http.Client {
 	transport := server.Client().Transport.(*http.Transport).Clone()
 	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -64,7 +65,7 @@ func TestT1_CertificateOfTheConnection(t *testing.T) {
 		bound := token(xenaauthtest.Token{BoundTo: owner})
 		owner.Token, thief.Token = bound, bound
 		hers, his := connect(owner, server), connect(thief, server)
-		for range 2 { // in the second round, both TLS sessions are resumed
+		for range 2 { // in the second round, both clients resume their TLS sessions
 			res, err := hers.Get(server.URL)
 			require.NoError(t, err, name)
 			require.Equal(t, 418, res.StatusCode, name)
@@ -101,7 +102,8 @@ func TestT1_CertificateIsNotVerified(t *testing.T) {
 	require.Equal(t, 418, res.StatusCode)
 }
 
-// A value of x5t#S256 in another spelling is not the thumbprint of a certificate.
+// A value of x5t#S256 is refused if it is written in another spelling than the thumbprint of the
+// certificate.
 func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	s := start(t, nil, newMTLS(t, mtls.Config{}))
 	client := xenaauthtest.NewMTLSClient(nil)
@@ -130,9 +132,9 @@ func TestT1_ThumbprintInOtherSpellings(t *testing.T) {
 	}
 }
 
-// A proxy in front terminates TLS and passes the certificate on in Client-Cert (RFC 9440). The
-// service believes the field only if the peer is the proxy, and the field is there once. No service
-// behind gets the field.
+// A proxy in front of the service terminates TLS and sends the client's certificate in the header
+// field Client-Cert (RFC 9440). The service uses the field only if the peer is the proxy and the
+// request has the field exactly once. The handler of the service does not get the field.
 func TestT2_CertificateField(t *testing.T) {
 	proof := newMTLS(t, mtls.Config{Form: mtls.RFC9440, TrustedPeers: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}})
 	s := start(t, nil, proof)
@@ -187,7 +189,7 @@ func TestT2_CertificateField(t *testing.T) {
 	require.Equal(t, 418, send(guarded, r).Code)
 }
 
-// A token with jkt and x5t#S256 needs a DPoP proof and the certificate.
+// A token whose cnf contains jkt and x5t#S256 needs both a DPoP proof and the certificate.
 func TestT1_BothMembers(t *testing.T) {
 	keys, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
 	require.NoError(t, err)

@@ -15,7 +15,8 @@ import (
 
 const ordersURL = "https://api.example/orders"
 
-// dpopAPI is an API that checks DPoP proofs, and a client with a bound token.
+// dpopAPI is an API that checks DPoP proofs, together with a client whose token is bound to the
+// client's key.
 type dpopAPI struct {
 	issuer *xenaauthtest.Issuer
 	m      *xenaauth.Middleware
@@ -24,7 +25,8 @@ type dpopAPI struct {
 	log    *harness.LogRecorder
 }
 
-// serveDPoP starts an API. change edits the configuration of the proofs, and may be nil.
+// serveDPoP returns an API that checks DPoP proofs. The function change may edit the configuration
+// of the DPoP check; it may be nil.
 func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI {
 	t.Helper()
 	a := &dpopAPI{issuer: harness.NewIssuer(), log: new(harness.LogRecorder)}
@@ -44,8 +46,8 @@ func serveDPoP(t testing.TB, required bool, change func(*dpop.Config)) *dpopAPI 
 	return a
 }
 
-// The method get sends GET ordersURL with the client. fields are pairs of a name and a value; a
-// field of this list is sent as it is.
+// The method get sends a GET request for ordersURL with the client. The client adds its token and a
+// proof, unless fields contains these header fields. fields are pairs of a name and a value.
 func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ordersURL, nil)
@@ -59,7 +61,8 @@ func (a *dpopAPI) get(t testing.TB, fields ...string) *http.Response {
 	return resp
 }
 
-// getEdited sends GET ordersURL with a proof that edit has changed.
+// getEdited sends a GET request for ordersURL. Its proof is signed after the function edit has
+// changed the header and the claims of the proof.
 func (a *dpopAPI) getEdited(t testing.TB, edit func(header, claims map[string]any)) *http.Response {
 	t.Helper()
 	a.client.Edit = edit
@@ -76,7 +79,8 @@ const (
 	needsNonce    = `error="use_dpop_nonce", error_description="The proof of possession needs the nonce of this response."`
 )
 
-// withError returns a challenge of scheme with an error.
+// withError returns the challenge for an authentication scheme. The challenge contains the error
+// parameters in err.
 func withError(scheme, err string) string {
 	if scheme == "DPoP" {
 		return `DPoP realm="xena", ` + err + `, scope="testapi", ` + algs

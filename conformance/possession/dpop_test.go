@@ -16,9 +16,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// D1: a bound token is accepted only with the scheme DPoP and a proof, and a token that is not
-// bound only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2). The same is true of a token
-// that is introspected, whose token_type is DPoP (section 6.2).
+// D1: a token that is bound to a key is accepted only with the scheme DPoP and a proof. A token
+// that is not bound is accepted only with the scheme Bearer (RFC 9449, sections 7.1 and 7.2). The
+// same rule applies to an opaque token, for which the introspection response has the token_type
+// DPoP (section 6.2).
 func TestD1_SchemeAndBinding(t *testing.T) {
 	for name, mint := range map[string]func(*dpopAPI, xenaauthtest.Token) string{
 		"JWT":    func(a *dpopAPI, token xenaauthtest.Token) string { return a.issuer.JWT(token) },
@@ -37,15 +38,15 @@ func TestD1_SchemeAndBinding(t *testing.T) {
 			require.Equal(t, 418, w.Code)
 			a.client.Token = plain
 			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
-			// A token that is bound to the key of another client.
+			// This token is bound to the key of another client.
 			a.client.Token = mint(a, xenaauthtest.Token{BoundTo: xenaauthtest.NewDPoPClient(nil)})
 			wantChallenges(t, a.get(t), 401, bareBearer, withError("DPoP", unshownError))
 		})
 	}
 }
 
-// D2: each check of RFC 9449, section 4.3, in turn. Package dpop tests further forms of each
-// mistake.
+// D2: RFC 9449, section 4.3, lists the checks of a proof. Each case breaks one of these checks. The
+// tests of package dpop contain more cases for each check.
 func TestD2_EachCheckOfTheProof(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	now := time.Now().Unix()
@@ -83,20 +84,23 @@ func TestD2_EachCheckOfTheProof(t *testing.T) {
 	wantChallenges(t, a.get(t, "DPoP", forged), 401, bareBearer, withError("DPoP", badProof))
 	require.Equal(t, 418, a.get(t, "DPoP", good).StatusCode)
 	wantChallenges(t, a.get(t, "DPoP", good), 401, bareBearer, withError("DPoP", replayedProof))
-	// htu has neither query nor fragment, and may be written in another way.
+	// The check ignores the query and the fragment of htu, and accepts each equivalent spelling of
+	// the URL.
 	for _, htu := range []string{ordersURL + "?a=b#c", "HTTPS://API.EXAMPLE:443/%6Frders", "https://api.example/x/../orders"} {
 		resp := a.getEdited(t, func(_, c object) { c["htu"] = htu })
 		require.Equal(t, 418, resp.StatusCode, htu)
 	}
-	// The key is not that of the token: the token is the problem (section 7.1).
+	// This proof is valid, but its key is not the key of the token. So the error is invalid_token
+	// and not invalid_dpop_proof (section 7.1).
 	other := xenaauthtest.NewDPoPClient(nil)
 	other.Token = a.client.Token
 	wantChallenges(t, a.get(t, "DPoP", other.Proof(http.MethodGet, ordersURL)), 401, bareBearer, withError("DPoP", unshownError))
 }
 
-// D3: each challenge of DPoP has algs. Both schemes are offered where both are accepted, and only
-// DPoP where a proof is required. The error is in the challenge of the scheme that the client used
-// (RFC 9449, section 7.2).
+// D3: each challenge with the scheme DPoP has the parameter algs. If a route accepts Bearer and
+// DPoP, the response has a challenge for each of them. If the route requires a proof, the response
+// has only the challenge for DPoP. The error is in the challenge for the scheme that the client
+// used (RFC 9449, section 7.2).
 func TestD3_Challenges(t *testing.T) {
 	const badToken = `error="invalid_token", error_description="The access token is not active."`
 	for name, required := range map[string]bool{"accepted": false, "required": true} {
@@ -123,8 +127,9 @@ func TestD3_Challenges(t *testing.T) {
 	}
 }
 
-// D4: once nonces are on, each proof needs one (RFC 9449, section 11.3). The refusal of a proof
-// without a nonce has the nonce (section 9), and the client sends the request again.
+// D4: if nonces are configured, each proof must contain a nonce (RFC 9449, section 11.3). If a
+// proof has no nonce, the response refuses the request and sends a nonce (section 9). The client
+// then sends the request again with this nonce.
 func TestD4_Nonce(t *testing.T) {
 	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
 	proof := a.client.Proof(http.MethodGet, ordersURL)
@@ -139,8 +144,8 @@ func TestD4_Nonce(t *testing.T) {
 		a.client.Edit = nil
 		wantChallenges(t, a.get(t, "DPoP", without), 401, bareBearer, withError("DPoP", needsNonce))
 	}
-	// A client without a proof gets the nonce too: the key is known from the token. A client
-	// without a token gets none.
+	// A client that sends a bound token without a proof also gets a nonce, because the token names
+	// the key. A client that sends no valid token gets no nonce.
 	w := send(a.client.Handler, request("DPoP "+a.client.Token))
 	wantChallenges(t, w.Result(), 401, bareBearer, withError("DPoP", badProof))
 	require.Len(t, w.Header().Values("DPoP-Nonce"), 1)
@@ -148,8 +153,9 @@ func TestD4_Nonce(t *testing.T) {
 	require.Empty(t, send(a.client.Handler, request("Basic eDp5")).Header().Values("DPoP-Nonce"))
 }
 
-// D5: a new nonce comes with an allowed response before the old nonce is refused, and such a
-// response is not stored by caches (RFC 9449, section 8.2). Nested guards send one nonce.
+// D5: while the old nonce is still accepted, an allowed response sends the client a new nonce. A
+// response with a nonce must not be stored by caches (RFC 9449, section 8.2). If a request passes
+// two guards, the response has one nonce.
 func TestD5_NewNonceInTime(t *testing.T) {
 	harness.FakeTime(t, func(t *testing.T) {
 		a := serveDPoP(t, false, func(c *dpop.Config) {
@@ -159,7 +165,8 @@ func TestD5_NewNonceInTime(t *testing.T) {
 		a.client.Handler = a.m.Require(xenaauth.AnyUser())(inner)
 		require.Equal(t, 418, a.get(t).StatusCode)
 		renewed := 0
-		for range 60 { // ten minutes; the client never gets a refusal again
+		// the loop takes ten minutes; in this time no request of the client is refused
+		for range 60 {
 			time.Sleep(10 * time.Second)
 			resp := a.get(t, "DPoP", a.client.Proof(http.MethodGet, ordersURL))
 			require.Equal(t, 418, resp.StatusCode)
@@ -177,8 +184,8 @@ func TestD5_NewNonceInTime(t *testing.T) {
 	})
 }
 
-// D6: two Authorization fields are 400. The scheme that the client means is unclear, so both
-// challenges have the error (RFC 9449, section 7.2).
+// D6: a request with two Authorization fields gets status 400. It is unclear which scheme the
+// client means, so both challenges contain the error (RFC 9449, section 7.2).
 func TestD6_TwoAuthorizationFields(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	for _, schemes := range [][2]string{{"Bearer ", "DPoP "}, {"DPoP ", "Bearer "}, {"DPoP ", "DPoP "}} {
@@ -187,16 +194,17 @@ func TestD6_TwoAuthorizationFields(t *testing.T) {
 		r.Header.Set("DPoP", a.client.Proof(http.MethodGet, ordersURL))
 		wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("Bearer", requestError), withError("DPoP", requestError))
 	}
-	// If a proof is required, only DPoP is offered.
+	// If a proof is required, the response has only the challenge for DPoP.
 	a = serveDPoP(t, true, nil)
 	r := request("")
 	r.Header["Authorization"] = []string{"Bearer a", "DPoP a"}
 	wantChallenges(t, send(a.client.Handler, r).Result(), 400, withError("DPoP", requestError))
 }
 
-// C1: members of cnf that are not known are ignored beside a confirmed member, as Keycloak writes
-// them. A cnf without a known member is refused, and so is a cnf with a further known member that
-// is not confirmed (RFC 7800, section 3.1).
+// C1: the claim cnf may contain several members. If one member is confirmed by a proof, unknown
+// members are ignored, such as the additional member that Keycloak writes. The token is refused if
+// cnf has no known member, or if cnf has a known member that no proof confirms (RFC 7800, section
+// 3.1).
 func TestC1_MembersOfCnf(t *testing.T) {
 	a := serveDPoP(t, false, nil)
 	jkt := a.client.Thumbprint()
@@ -231,8 +239,8 @@ func TestC1_MembersOfCnf(t *testing.T) {
 	}
 }
 
-// The log of refused proofs has neither a token nor a proof, jti or nonce. The need of a nonce is
-// logged at the level Debug.
+// The log lines about refused proofs contain no token, proof, jti or nonce. A refusal because the
+// proof has no nonce is logged at the level Debug.
 func TestLogOfProofs(t *testing.T) {
 	a := serveDPoP(t, false, func(c *dpop.Config) { c.NonceSecrets = [][]byte{[]byte(strings.Repeat("n", 32))} })
 	first := a.client.Proof(http.MethodGet, ordersURL)
@@ -258,8 +266,9 @@ func TestLogOfProofs(t *testing.T) {
 	require.Contains(t, all, "the jti of the proof was used before")
 }
 
-// If the token is valid and the proof is not, the event and the log name the client and the user of
-// the token: the token may be stolen, or the client still sends bearer tokens.
+// If the token is valid but the proof is refused, the event and the log line name the client and
+// the user of the token. This helps to find a stolen token, or a client that still sends bearer
+// tokens.
 func TestEventOfRefusedProofs(t *testing.T) {
 	a := serveDPoP(t, true, nil)
 	var events []xenaauth.Event

@@ -15,8 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// fieldProof is a proof of possession for tests. It confirms a token if a header field of the
-// request contains the value that the claim cnf has for the proof. It accepts each value only once.
+// fieldProof is a proof of possession for tests. The claim cnf of a token contains a value for this
+// proof. fieldProof confirms the token if a certain header field of the request has the same value.
+// It accepts each value only once.
 type fieldProof struct {
 	scheme, member, field string
 	params                map[string]string
@@ -83,8 +84,8 @@ func (s *service) token(cnf any) string {
 	return s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": cnf}})
 }
 
-// The function request returns a request with an Authorization field and other header fields.
-// fields are pairs of a name and a value.
+// The function request returns a request with the given Authorization field and with other header
+// fields. fields are pairs of a name and a value.
 func request(authorization string, fields ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Authorization", authorization)

@@ -25,9 +25,9 @@ func (v addingValue) Validate(ctx context.Context, token string) (*xenaauth.User
 
 func (v addingValue) Unwrap() xenaauth.TokenValidator { return v.TokenValidator }
 
-// Config.Subject may call Validate with a bound token, and the context may come through a wrapper
-// that has added a value. Validate refuses the token, because no proof was checked for this call.
-// That includes the token of the request.
+// Config.Subject may call Validate with a bound token. A wrapper may have added a value to the
+// context of this call. Validate refuses the token, because no proof was checked for this call.
+// Validate even refuses the token of the request itself.
 func TestSubjectResolverInsideWrapperNeedsProof(t *testing.T) {
 	var s *service
 	var stolen, own string
@@ -62,8 +62,8 @@ func (v otherToken) Validate(ctx context.Context, token string) (*xenaauth.User,
 	return v.TokenValidator.Validate(ctx, token)
 }
 
-// A proof counts only for the token of the request. If a wrapper validates another bound token,
-// that token is refused.
+// The proof of a request confirms only the token of that request. If a wrapper validates another
+// bound token, the other token is refused.
 func TestWrapperGetsNoOtherBoundToken(t *testing.T) {
 	s := start(t, nil)
 	var err error
@@ -134,8 +134,8 @@ func TestBorrowedContextWithSameTokenNeedsProof(t *testing.T) {
 	require.Equal(t, []int{401, 401, 401, 401}, codes)
 }
 
-// If a request passes several guards of one middleware, its proof is confirmed only once. This
-// holds for everything that may come between the guards.
+// If a request passes several guards of one middleware, the middleware confirms the proof only
+// once. This is true for any code that may run between two guards.
 func TestConfirmOnceWhateverIsBetween(t *testing.T) {
 	for name, between := range map[string]func(*service, *http.Request) *http.Request{
 		"CheckPublic": func(s *service, r *http.Request) *http.Request { return s.m.CheckPublic(r) },

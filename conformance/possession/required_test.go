@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// These are the errors in the challenges of a route that requires a bound token.
+// These texts are the error parameters in challenges.
 const (
 	unboundError = `error="invalid_token", error_description="This resource needs an access token that is bound to a key."`
 	unshownError = `error="invalid_token", error_description="The access token is bound to a key that was not shown."`
@@ -27,9 +27,10 @@ func requiringProof(v xenaauth.TokenValidator, proofs ...xenaauth.Proof) *xenaau
 	})
 }
 
-// With Options.RequireProof, and on a route that requires BoundToken, a token must be bound to a
-// key. The challenges offer only the schemes that a proof accepts. The error is in the challenge of
-// the scheme that the request used, or in each challenge if this scheme is not offered.
+// A token must be bound to a key if Options.RequireProof is set, or if the route requires
+// BoundToken. In both cases, the response has challenges only for the schemes that a configured
+// proof accepts. If the scheme of the request is one of them, its challenge contains the error.
+// Otherwise each challenge contains the error.
 func TestBoundTokenRequired(t *testing.T) {
 	s := start(t, nil, newKeyProof(), newCertProof())
 	bound := s.token(map[string]any{"key": "k"})
@@ -84,7 +85,8 @@ func TestBoundTokenRequired(t *testing.T) {
 	}
 }
 
-// A requirement that a token can also meet without being bound changes no challenge.
+// This route accepts a bound token, or a token with the scope admin. The second way needs no bound
+// token, so the challenges are the same as without BoundToken.
 func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	either := s.m.Require(xenaauth.AnyOf(xenaauth.BoundToken(), xenaauth.AllScopes("admin")))(harness.Teapot)
@@ -96,7 +98,7 @@ func TestBoundTokenIsOneOfTwoWays(t *testing.T) {
 	require.Len(t, w.Header()["Www-Authenticate"], 2)
 }
 
-// The scopes of the route are part of the refusal of a token that is not bound.
+// If a token that is not bound is refused, the challenge also names the scopes of the route.
 func TestBoundTokenAndScopes(t *testing.T) {
 	s := start(t, nil, newKeyProof())
 	h := s.m.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))(harness.Teapot)
@@ -134,7 +136,8 @@ func TestBoundTokenWithoutARequest(t *testing.T) {
 	require.Equal(t, "bound token and pay", xenaauth.AllOf(r, xenaauth.AllScopes("pay")).String())
 }
 
-// A route or a middleware that no token could satisfy is a mistake of the service.
+// If a route or a middleware requires a bound token but the middleware has no proof, no token could
+// be accepted. This mistake of the service causes a panic at the start.
 func TestBoundTokenWithoutProofs(t *testing.T) {
 	s := start(t, nil)
 	require.Panics(t, func() { s.m.Require(xenaauth.BoundToken()) })
@@ -146,7 +149,8 @@ func TestBoundTokenWithoutProofs(t *testing.T) {
 	require.Panics(t, func() {
 		xenaauth.WhereRequest("bound token", func(*http.Request, *xenaauth.User) error { return errors.New("no") })
 	})
-	// A table of routes is checked for each request, so the route refuses every token.
+	// Requirements from a table of routes are passed to Check with each request, so a panic at the
+	// start is not possible. Check refuses every token instead.
 	_, err := s.m.Check(request("Bearer "+s.issuer.JWT(xenaauthtest.Token{})), xenaauth.BoundToken())
 	var refusal *xenaauth.Error
 	require.ErrorAs(t, err, &refusal)

@@ -36,9 +36,9 @@ func TestProofErrors(t *testing.T) {
 	}
 }
 
-// A refusal has one challenge for each accepted scheme. The error is in the challenge of the scheme
-// that the client used. If the field is repeated, this scheme is unclear, and the error is in each
-// challenge.
+// A refusal has one challenge for each accepted scheme. The challenge for the scheme that the
+// client used contains the error. If the request repeats the Authorization field, this scheme is
+// unclear, and each challenge contains the error.
 func TestChallenges(t *testing.T) {
 	proof := newKeyProof()
 	proof.params = map[string]string{"algs": "ES256 EdDSA"}
@@ -72,7 +72,9 @@ func TestChallenges(t *testing.T) {
 		if tt.authorization != nil {
 			r.Header["Authorization"] = tt.authorization
 		}
-		for range 2 { // the second response comes from the middleware's cache of challenges
+		// the middleware makes the first response and reads the challenges of the second from its
+		// cache
+		for range 2 {
 			w := send(s.guarded(), r)
 			require.Equal(t, tt.status, w.Code, name)
 			require.Equal(t, tt.challenges, w.Header().Values("WWW-Authenticate"), name)

@@ -302,7 +302,7 @@ func TestRevocationBus(t *testing.T) {
 		require.Contains(t, bus.sent[0], `"until":"2000-01-01T01:01:30Z"`, "the message must have the end of the revocation")
 
 		for _, r := range []xenaauth.Revocation{{}, {TokenHash: "x"}, {Subject: "U2", Until: time.Now()}} {
-			// some of the messages are invalid or expired revocations, which are ignored
+			// Each of these revocations is invalid or has ended, so the instances ignore it.
 			require.NoError(t, bus.Publish(ctx, r))
 		}
 		synctest.Wait()

@@ -73,8 +73,8 @@ func TestLogoutReplayConcurrently(t *testing.T) {
 		var wg sync.WaitGroup
 		for range senders {
 			wg.Go(func() {
-				// this loop makes all senders start at the same moment; a channel would be less
-				// exact
+				// All senders wait in this loop until the last sender is ready, so that they send
+				// at the same moment. With a channel they would start less exactly together.
 				for ready.Add(1); ready.Load() < senders; {
 					runtime.Gosched()
 				}

@@ -24,7 +24,7 @@ type brokenStore struct {
 	replay.Store
 	fail  func() error // fail is nil while the store works
 	calls int
-	until time.Time // the argument of the last call
+	until time.Time // the time that the last caller of Use passed as until
 }
 
 func (s *brokenStore) Use(
@@ -33,7 +33,7 @@ func (s *brokenStore) Use(
 	s.calls++
 	s.until = until
 	if s.fail != nil {
-		return true, s.fail() // if the error is not nil, the first result has no meaning
+		return true, s.fail() // if the error is not nil, the caller must ignore the first result
 	}
 	return s.Store.Use(ctx, owner, id, until)
 }
@@ -176,7 +176,8 @@ func TestLogoutTokensOfStrangersDoNotReachTheStore(t *testing.T) {
 	require.Equal(t, 1, store.calls)
 }
 
-// slowStore makes all callers meet before the first of them is served.
+// slowStore is a replay store. A call of Use waits until as many callers as the field callers says
+// have called Use. After that all calls continue at the same time.
 type slowStore struct {
 	replay.Store
 	waiting atomic.Int32

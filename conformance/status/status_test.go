@@ -265,7 +265,8 @@ func TestStatusWithAlwaysIntrospect(t *testing.T) {
 	})
 }
 
-// Dashboards read this JSON, so its names and types must not change.
+// Dashboards read the JSON of the status, so the names and the types of its members must not
+// change.
 func TestStatusAsJSON(t *testing.T) {
 	t.Parallel()
 	harness.FakeTime(t, func(t *testing.T) {

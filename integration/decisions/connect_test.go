@@ -26,7 +26,7 @@ func overConnect(t *testing.T, s *site) sender {
 	})
 	guarded := connectauth.New(s.auth, s.table.Find).Handler(handler)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// middleware may recover from a panic in this way and write no response
+		// Code around the guard may recover from a panic in this way and write no response.
 		defer func() { _ = recover() }()
 		r.Host = "api.example"
 		guarded.ServeHTTP(w, r.WithContext(plant(r.Context())))

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function rules returns the table of routes that every protocol uses. A method of gRPC or Connect
-// is the path /package.Service/Method.
+// The function rules returns the rules for the table of routes, which all protocols use. In this
+// table, a method of gRPC or Connect is the path /package.Service/Method.
 func rules() []routes.Rule {
 	return []routes.Rule{
 		{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},

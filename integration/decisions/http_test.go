@@ -30,10 +30,11 @@ func overHTTP(_ *testing.T, s *site) sender {
 	}
 }
 
-// proxies are the networks of the proxies that send subrequests.
+// proxies are the networks of the proxies that ask the handler for a decision.
 var proxies = []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}
 
-// overForwardAuth sends a subrequest about each request, as Caddy does.
+// overForwardAuth sends a subrequest for each request, as the proxy Caddy does: the subrequest asks
+// whether the request may pass.
 func overForwardAuth(t *testing.T, s *site) sender {
 	handler, err := forwardauth.New(forwardauth.Config{
 		Middleware: s.auth, Find: s.table.Find, Identity: s.identity, Dialect: forwardauth.Caddy,
@@ -58,7 +59,7 @@ func overForwardAuth(t *testing.T, s *site) sender {
 func answered(t *testing.T, h http.Handler, r *http.Request) response {
 	w := httptest.NewRecorder()
 	func() {
-		// middleware may recover from a panic in this way and write no response
+		// Code around the guard may recover from a panic in this way and write no response.
 		defer func() { _ = recover() }()
 		h.ServeHTTP(w, r)
 	}()

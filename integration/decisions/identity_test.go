@@ -8,8 +8,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// TestIdentityTooLarge sends the token of a user who does not fit into the identity headers of a
-// proxy. The request is refused, and the only event reports this refusal.
+// TestIdentityTooLarge sends the token of a user whose data are too long for the identity header
+// fields that a proxy adds. The request is refused. The test requires exactly one event, which
+// reports this refusal.
 func TestIdentityTooLarge(t *testing.T) {
 	for _, name := range []string{"forward-auth", "ext_authz"} {
 		for _, path := range []string{"/t.T/Any", "/t.T/Optional"} {

@@ -13,9 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// TestPanic tests a policy that panics and a function Options.Event that panics. No protocol may
-// then send a success. This also holds if a program around the guard recovers from the panic and
-// writes no response.
+// In TestPanic, a policy or the function Options.Event panics. No protocol may send a success after
+// the panic. This is also required if a program around the guard recovers from the panic and writes
+// no response.
 func TestPanic(t *testing.T) {
 	before := slog.Default()
 	// two of the protocols log the stack of a panic, so the log is discarded

@@ -18,7 +18,7 @@ import (
 
 const publicOrigin = "https://api.example"
 
-// boundRules are the rules of the tests of possession.
+// boundRules are the rules for the tests with proofs of possession.
 var boundRules = []routes.Rule{
 	{Pattern: "/t.T/Any", Access: routes.Require(xenaauth.AnyUser())},
 	{Pattern: "/t.T/Bound", Access: routes.Require(xenaauth.BoundToken())},
@@ -26,8 +26,8 @@ var boundRules = []routes.Rule{
 	{Pattern: "/t.T/Public", Access: routes.Public()},
 }
 
-// newProofs returns both proofs of possession. The certificate is from the TLS connection of the
-// client, or from the field in which a proxy passes it on.
+// newProofs returns a DPoP proof and an mTLS proof. The mTLS proof takes the certificate from the
+// TLS connection of the client, or from the header field Client-Cert that a proxy sends.
 func newProofs(t *testing.T, c dpop.Config) []xenaauth.Proof {
 	t.Helper()
 	c.PublicOrigins = []string{publicOrigin}
@@ -38,22 +38,24 @@ func newProofs(t *testing.T, c dpop.Config) []xenaauth.Proof {
 	return []xenaauth.Proof{d, m}
 }
 
-// attempt is a request of a client with a bound token, and the expected decision.
+// attempt is a request that a client sends with a token or a proof, and the decision that the test
+// expects.
 type attempt struct {
 	name   string
 	path   string
 	in     func(*clients) request
 	status int
 	reason xenaauth.Reason
-	code   string // the error in the challenge; "" if there is none
+	code   string // the error code in the challenge; "" if the challenge has no error
 	user   string
 }
 
-// clients are the clients of a site, and the tokens that are bound to their keys.
+// clients are a DPoP client, an mTLS client and a thief, with tokens for one path of a site.
 type clients struct {
-	path                   string
-	dpop, mtls, thief      *xenaauthtest.Client
-	both, unbound, expired string // tokens
+	path              string
+	dpop, mtls, thief *xenaauthtest.Client
+	// these tokens are bound to both keys, to no key, and to the DPoP key but expired
+	both, unbound, expired string
 }
 
 func (s *site) clients(path string) *clients {
@@ -73,7 +75,8 @@ func (s *site) clients(path string) *clients {
 	return c
 }
 
-// The method with returns a request with the token in the scheme, and with the proofs.
+// The method with returns a request with a token, in the Authorization scheme that scheme names,
+// and with DPoP proofs.
 func (c *clients) with(scheme, token string, proofs ...string) request {
 	h := http.Header{"Authorization": {scheme + " " + token}}
 	if len(proofs) > 0 {
@@ -82,32 +85,35 @@ func (c *clients) with(scheme, token string, proofs ...string) request {
 	return request{path: c.path, header: h}
 }
 
-// The method proof returns a proof of the DPoP client that edit has changed. edit may be nil.
+// The method proof returns a proof of the DPoP client. Before the proof is signed, edit changes its
+// header and claims, unless edit is nil.
 func (c *clients) proof(edit func(header, claims map[string]any)) string {
 	c.dpop.Edit = edit
 	return c.dpop.Proof(http.MethodPost, publicOrigin+c.path)
 }
 
-// The method signed returns a request with the bound token and such a proof.
+// The method signed returns a request with the token that is bound to the DPoP key, and with the
+// proof that the method proof returns for edit.
 func (c *clients) signed(edit func(header, claims map[string]any)) request {
 	return c.with("DPoP", c.dpop.Token, c.proof(edit))
 }
 
-// The method certified returns r with the certificate of the mTLS client.
+// The method certified adds the certificate of the mTLS client to r and returns r.
 func (c *clients) certified(r request) request {
 	certificate := c.mtls.Certificate()
 	r.certificate = &certificate
 	return r
 }
 
-// The function claim returns an attempt with a proof that has another value of a claim.
+// The function claim returns the request of an attempt. One claim of the proof in this request has
+// another value.
 func claim(name string, value any) func(*clients) request {
 	return func(c *clients) request {
 		return c.signed(func(_, claims map[string]any) { claims[name] = value })
 	}
 }
 
-// attempts are the requests that every protocol must decide alike.
+// attempts lists requests for which all protocols must make the same decision.
 var attempts = []attempt{
 	{"DPoP", "/t.T/Any", func(c *clients) request { return c.signed(nil) }, 200, "", "", "ann"},
 	{"DPoP, BoundToken", "/t.T/Bound", func(c *clients) request { return c.signed(nil) }, 200, "", "", "ann"},
@@ -169,7 +175,7 @@ var attempts = []attempt{
 }
 
 // TestPossession sends each request through every protocol. Every protocol must make the expected
-// decision, with the challenges of net/http, and report it in exactly one event.
+// decision, send the same challenges as net/http, and report the decision in exactly one event.
 func TestPossession(t *testing.T) {
 	for _, a := range attempts {
 		t.Run(a.name, func(t *testing.T) {
@@ -198,7 +204,8 @@ func TestPossession(t *testing.T) {
 	}
 }
 
-// TestReplay sends a proof twice through every protocol.
+// TestReplay sends the same proof twice. Every protocol must accept it the first time and refuse it
+// the second time.
 func TestReplay(t *testing.T) {
 	for name, protocol := range protocols {
 		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{}), RequireProof: true})
@@ -213,7 +220,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestNonce sends a proof without a nonce, and then a proof with the nonce of the refusal.
+// TestNonce first sends a proof without a nonce. The refusal contains a nonce. TestNonce then sends
+// a proof with this nonce, and the request must be allowed.
 func TestNonce(t *testing.T) {
 	for name, protocol := range protocols {
 		secret := []byte(strings.Repeat("k", 32))
@@ -231,15 +239,16 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// awayStore is a replay store that fails.
+// awayStore is a replay store that always returns an error.
 type awayStore struct{}
 
 func (awayStore) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
-// TestReplayOutage uses a replay store that can't tell whether a proof was used. No protocol may
-// take this for a refusal of the token, or let the request pass.
+// TestReplayOutage uses a replay store that fails, so it is unknown whether a proof was used
+// before. Every protocol must report an outage. It must not refuse the token as invalid, and it
+// must not let the request pass.
 func TestReplayOutage(t *testing.T) {
 	for name, protocol := range protocols {
 		s := newSite(t, boundRules, xenaauth.Options{Proofs: newProofs(t, dpop.Config{Replay: awayStore{}})})

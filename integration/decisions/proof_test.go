@@ -39,9 +39,9 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 	h.Set("X-Test-Nonce", outcome+" "+r.Method+" "+r.URL.Path)
 }
 
-// TestProof uses a middleware that checks a proof of possession. Every protocol must pass the
-// header fields of the client to the proof, and the header fields that the proof sets to the
-// client.
+// TestProof uses a middleware that checks a proof of possession. The proof must get the header
+// fields of the client's request through every protocol. The client must get the header fields that
+// the proof adds to the response.
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string

@@ -64,10 +64,11 @@ func (s *site) take() []xenaauth.Event {
 type request struct {
 	path        string
 	header      http.Header
-	certificate *tls.Certificate // of the client, or nil
+	certificate *tls.Certificate // the client's certificate, or nil
 }
 
-// decision is what every protocol can show about a request to the client or to the handler.
+// decision is the result of a request, as far as every protocol can show it to the client or to the
+// handler.
 type decision struct {
 	allowed    bool
 	user       string // user is the subject, or "" for an anonymous request
@@ -128,7 +129,7 @@ func (in request) clientTLS() *tls.Config {
 }
 
 // planted is a user that a program around the guard puts into the context of every request. No
-// guard may take it for the user of the request.
+// guard may treat planted as the user of the request.
 var planted = xenaauthtest.User(xenaauthtest.Token{Subject: "planted"})
 
 func plant(ctx context.Context) context.Context { return xenaauth.ContextWithUser(ctx, planted) }

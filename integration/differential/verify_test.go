@@ -139,8 +139,8 @@ func (s *side) agree(t *testing.T, token string) bool {
 	return true
 }
 
-// TestGoodTokensAreGoodToAll requires that all three libraries accept valid tokens. If they did
-// not, FuzzVerify would prove nothing.
+// TestGoodTokensAreGoodToAll requires that all three libraries accept valid tokens. If another
+// library refused valid tokens, FuzzVerify would prove nothing.
 func TestGoodTokensAreGoodToAll(t *testing.T) {
 	for _, s := range sides(t) {
 		for _, header := range headers {

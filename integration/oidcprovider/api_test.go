@@ -16,17 +16,20 @@ import (
 const (
 	secret = "a secret that the tests share with the issuer"
 
-	// The names of the API at the issuer. Tokens for the second one are opaque.
+	// The issuer knows the API by these two names. Tokens for jwtResource are JWTs, and tokens for
+	// opaqueResource are opaque.
 	jwtResource    = "https://api.example/jwt"
 	opaqueResource = "https://api.example/opaque"
 )
 
-// api is an API that accepts DPoP proofs and client certificates. It requires one of them.
+// api is an API that accepts only bound tokens. A request must have a DPoP proof or the right
+// client certificate.
 type api struct {
 	server *httptest.Server
 }
 
-// startAPI starts an API. It must be connected with an issuer before it gets requests.
+// startAPI starts a server without routes. The test must call connect with the URL of the issuer
+// before the API gets requests. If connect gets secrets for nonces, the API requires nonces.
 func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byte)) {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -43,7 +46,7 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 			Issuer:            issuer,
 			Audiences:         []string{"testapi"},
 			Profile:           xenaauth.ProfileRFC9068,
-			AllowClientTokens: true, // for the client credentials grant
+			AllowClientTokens: true, // with the client credentials grant, the token has no user
 			Introspection:     &xenaauth.Introspection{ClientID: "api", ClientSecret: secret},
 			HTTPClient:        client(nil),
 		})
@@ -66,7 +69,7 @@ func startAPI(t *testing.T) (a *api, connect func(issuer string, nonces ...[]byt
 	}
 }
 
-// The function whoami responds with what the API knows about the client.
+// The function whoami responds with the subject, the client and the key binding of the token.
 func whoami(w http.ResponseWriter, r *http.Request) {
 	user, _ := xenaauth.UserFromContext(r.Context())
 	var cnf struct {
@@ -79,8 +82,8 @@ func whoami(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The function client returns a client that trusts the authority, and shows a certificate if there
-// is one.
+// The function client returns an HTTP client that trusts the authority of the tests. The HTTP
+// client sends the certificate unless it is nil.
 func client(certificate *tls.Certificate) *http.Client {
 	config := &tls.Config{RootCAs: pool()}
 	if certificate != nil {
@@ -89,28 +92,28 @@ func client(certificate *tls.Certificate) *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 }
 
-// seen is what a client saw of a response.
+// seen describes a response, as client.mjs received it.
 type seen struct {
 	Status    int
 	Challenge string
-	Nonce     string   // the field DPoP-Nonce
-	Reason    string   // in the problem details of a refusal
-	Requests  int      // how many requests the client sent
+	Nonce     string   // the value of the header field DPoP-Nonce
+	Reason    string   // the reason in the problem details of a refusal
+	Requests  int      // the number of requests that the client sent
 	Schemes   []string // the schemes of the challenges, as the client parsed them
 
-	// What the API found out. These fields are empty if the request was refused.
+	// These fields are what the function whoami wrote. They are empty if the request was refused.
 	Subject, Client, Key, Certificate string
 }
 
-// results is what client.mjs prints.
+// results is the output of client.mjs.
 type results struct {
-	Type       string // token_type
-	Thumbprint string // of the client's key, as jose computes it
-	Bound      string // cnf.jkt of the access token, if this is a JWT
-	First      seen   // a GET with query and fragment
-	Second     seen   // a POST
-	Refreshed  seen   // a GET with the token that the client got for its refresh token
-	LoggedOut  seen   // a GET after the user has logged out at the issuer
+	Type       string // the token_type in the issuer's response
+	Thumbprint string // the thumbprint of the client's key, as jose computes it
+	Bound      string // cnf.jkt of the access token, if the token is a JWT
+	First      seen   // the response to a GET request with query and fragment
+	Second     seen   // the response to a POST request
+	Refreshed  seen   // the response to a GET request with a refreshed access token
+	LoggedOut  seen   // the response to a GET request after the logout at the issuer
 	Misuse     map[string]seen
 }
 

@@ -17,11 +17,12 @@ import (
 	"time"
 )
 
-// authority signs the certificates of the issuer and the API.
+// authority is the certificate authority of the tests. It signs the certificates of the issuer and
+// of the API.
 var authority = sync.OnceValue(func() tls.Certificate { return sign(nil, "authority") })
 
-// The function sign makes a certificate with a new key. If parent is nil, the certificate signs
-// itself, and may sign others.
+// The function sign makes a certificate with a new key. parent signs the certificate. If parent is
+// nil, the certificate is self-signed and may sign other certificates.
 func sign(parent *tls.Certificate, name string) tls.Certificate {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -50,14 +51,15 @@ func sign(parent *tls.Certificate, name string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
 }
 
-// The function pool returns the authority as the trusted root of clients.
+// The function pool returns the pool of root certificates that clients trust. It contains only the
+// authority of the tests.
 func pool() *x509.CertPool {
 	roots := x509.NewCertPool()
 	roots.AddCert(authority().Leaf)
 	return roots
 }
 
-// paths are the files that Node.js reads.
+// paths contains the paths of the files that Node.js reads.
 type paths struct{ authority, certificate, key string }
 
 // The function files writes the certificates of the authority and of the issuer, and the key of the

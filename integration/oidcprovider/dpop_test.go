@@ -8,8 +8,8 @@ import (
 
 var nonceSecret = []byte("a secret for the nonces of this API")
 
-// The function connected starts an issuer and an API that trusts it. If nonces is true, the API
-// requires nonces.
+// The function connected starts an issuer and an API that accepts tokens of this issuer. If nonces
+// is true, the API requires a nonce in each proof.
 func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	t.Helper()
 	a, connect := startAPI(t)
@@ -22,7 +22,7 @@ func connected(t *testing.T, nonces bool) (issuer string, a *api) {
 	return issuer, a
 }
 
-// The function settings returns what client.mjs needs.
+// The function settings returns the settings that client.mjs reads.
 func settings(issuer string, a *api, flow, algorithm, resource string) map[string]any {
 	return map[string]any{
 		"issuer": issuer, "api": a.server.URL, "secret": secret, "flow": flow, "algorithm": algorithm,
@@ -30,8 +30,8 @@ func settings(issuer string, a *api, flow, algorithm, resource string) map[strin
 	}
 }
 
-// The function accepted checks that a request was accepted, and that the API saw the key of the
-// client.
+// The function accepted fails the test unless a request was accepted and the API found the expected
+// key, subject and client.
 func accepted(t *testing.T, what string, got seen, thumbprint, subject, client string) {
 	t.Helper()
 	if got.Status != 200 || got.Key != thumbprint || got.Subject != subject || got.Client != client {
@@ -39,8 +39,9 @@ func accepted(t *testing.T, what string, got seen, thumbprint, subject, client s
 	}
 }
 
-// A user logs in, and the client gets tokens that are bound to its key. Issuer and client check each
-// other, so the test also shows that the thumbprints of jose, oidc-provider and xenaauth are equal.
+// A user logs in, and the client gets tokens that are bound to its key. The issuer, the client and
+// the API compute the thumbprint of this key with jose, oidc-provider and xenaauth. The test passes
+// only if the three thumbprints are equal.
 func TestUserWithDPoP(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -67,7 +68,8 @@ func TestUserWithDPoP(t *testing.T) {
 			accepted(t, "first", r.First, r.Thumbprint, "ann", "app")
 			accepted(t, "second", r.Second, r.Thumbprint, "ann", "app")
 			accepted(t, "refreshed", r.Refreshed, r.Thumbprint, "ann", "app")
-			// Only the first request lacks a nonce. The client keeps the nonce of the response.
+			// If nonces are required, only the first request needs a repetition: the client learns
+			// the nonce from the first response and uses it in the later requests.
 			want := 1
 			if c.nonces {
 				want = 2
@@ -80,7 +82,8 @@ func TestUserWithDPoP(t *testing.T) {
 	}
 }
 
-// checkMisuse checks the responses to proofs that do not prove possession for their request.
+// checkMisuse checks the responses to requests with a wrong proof: the proof is missing, was used
+// before, or was made for another request.
 func checkMisuse(t *testing.T, r results, nonces bool) {
 	t.Helper()
 	for _, good := range []string{"once", "still usable"} {
@@ -109,7 +112,8 @@ func checkMisuse(t *testing.T, r results, nonces bool) {
 	}
 }
 
-// The client acts for itself, with keys of every algorithm that the issuer and the client know.
+// The client gets a token for itself, without a user. The test repeats this with a key for each
+// algorithm that both the issuer and the client support.
 func TestAlgorithms(t *testing.T) {
 	t.Parallel()
 	issuer, a := connected(t, true)

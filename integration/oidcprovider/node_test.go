@@ -15,8 +15,8 @@ import (
 	"testing"
 )
 
-// scripts is the folder with the programs of testdata and the packages that they import. It is not
-// inside the repository, whose tests read every folder.
+// scripts is a folder with the programs of testdata and the npm packages that they import. The
+// folder is outside of the repository, because some tests read every folder of the repository.
 var scripts struct {
 	sync.Once
 	folder string
@@ -24,7 +24,8 @@ var scripts struct {
 }
 
 func TestMain(m *testing.M) {
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // xenaauth logs the refusals that the tests cause
+	// the log is discarded, because xenaauth logs the refusals that the tests cause
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	code := m.Run()
 	if scripts.folder != "" {
 		_ = os.RemoveAll(scripts.folder)
@@ -32,8 +33,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// The function install returns the folder of the scripts. If node or npm is missing, or if the
-// packages can't be fetched, the test is skipped; in CI it fails.
+// The function install returns the folder of the scripts. If node or npm is missing, or if npm
+// cannot fetch the packages, the test is skipped. In CI the test fails instead.
 func install(t *testing.T) string {
 	t.Helper()
 	scripts.Do(func() {
@@ -48,7 +49,7 @@ func install(t *testing.T) string {
 		if scripts.err = os.CopyFS(scripts.folder, os.DirFS("testdata")); scripts.err != nil {
 			return
 		}
-		// The lock file has the hash of each package. No script of a package runs.
+		// The lock file contains the hash of each package. npm runs no script of a package.
 		npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 		npm.Dir = scripts.folder
 		if out, err := npm.CombinedOutput(); err != nil {
@@ -64,8 +65,8 @@ func install(t *testing.T) string {
 	return scripts.folder
 }
 
-// The function node returns a command that runs a script with settings. The script trusts the
-// certificates that the authority in a file has signed.
+// The function node returns a command that runs a script in Node.js with settings. authority is the
+// path of a file. The script trusts the certificates that the authority in this file has signed.
 func node(t *testing.T, script, authority string, settings map[string]any) *exec.Cmd {
 	t.Helper()
 	folder := install(t)
@@ -78,7 +79,8 @@ func node(t *testing.T, script, authority string, settings map[string]any) *exec
 	return cmd
 }
 
-// startIssuer starts oidc-provider and returns its URL. It sends logout tokens to the URL logout.
+// startIssuer starts oidc-provider and returns its URL. The issuer sends logout tokens to the URL
+// in the parameter logout.
 func startIssuer(t *testing.T, logout string) string {
 	t.Helper()
 	f := files(t)
@@ -114,7 +116,8 @@ func startIssuer(t *testing.T, logout string) string {
 	return "https://127.0.0.1:" + strings.TrimSpace(port)
 }
 
-// runClient runs the client until its end, and returns what it saw.
+// runClient runs client.mjs until the program ends, and returns the results that the program
+// printed.
 func runClient(t *testing.T, settings map[string]any) (r results) {
 	t.Helper()
 	cmd := node(t, "client.mjs", files(t).authority, settings)

@@ -13,8 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// subject is the user of all tokens. It is personal data: only the log of refusals and the User of
-// an event have it.
+// subject is the user of all tokens. It is personal data: only the log of refusals and the field
+// User of an event may contain it.
 const subject = "subject-of-the-tokens-5521"
 
 func tokenOf() xenaauthtest.Token { return xenaauthtest.Token{Subject: subject} }
@@ -33,17 +33,20 @@ type attack struct {
 	name   string
 	status int
 	reason xenaauth.Reason
-	// send returns the request and the tokens in it. It may change the issuer and the network.
+	// The function send returns a hostile request and the tokens in this request. It may change the
+	// issuer and the network.
 	send func(*service) (*http.Request, []string)
-	// panics means that a policy panics. Then there is neither an event nor a record.
+	// panics means that a policy panics. In this case the library reports no event and writes no
+	// audit record.
 	panics bool
-	// change changes the configuration. It may be nil.
+	// The function change edits the configuration of the validator. It may be nil.
 	change func(*xenaauth.Config)
-	// proofs returns the proofs of possession of the middleware. It may be nil.
+	// The function proofs returns the proofs of possession for the middleware. It may be nil.
 	proofs func(testing.TB) []xenaauth.Proof
 }
 
-// The function bearer sends one token to a path.
+// The function bearer returns a function for the field send. The request has one token and goes to
+// path.
 func bearer(path string, token func(*service) string) func(*service) (*http.Request, []string) {
 	return func(s *service) (*http.Request, []string) {
 		text := token(s)
@@ -51,7 +54,7 @@ func bearer(path string, token func(*service) string) func(*service) (*http.Requ
 	}
 }
 
-// The function with returns a token with other claims.
+// The function with returns a function that makes a token with these claims.
 func with(claims map[string]any) func(*service) string {
 	return func(s *service) string {
 		t := tokenOf()
@@ -220,7 +223,8 @@ func TestOutputsOfAttacks(t *testing.T) {
 	}
 }
 
-// proofOfLife contains texts that must be in an output, so that an output that is off is noticed.
+// proofOfLife contains a text for each output. The output must contain this text, so that the test
+// notices an output that is turned off.
 var proofOfLife = map[string]string{
 	"audit log": `"outcome":`, "events": "\n", "responses": "HTTP/1.1 ", "status": `"issuer":`,
 	"Prometheus": "xenaauth_decisions_total{", "OpenTelemetry metrics": "xenaauth.authenticate.duration",

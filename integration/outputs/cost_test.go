@@ -20,9 +20,10 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// BenchmarkRequest measures a whole guarded request with a token in use: without any output, and in
-// turn with the log at Info, Prometheus and OpenTelemetry together. The metric "x" is the median of
-// the ratios. The log of refusals has no record of an allowed request; the audit log has one.
+// BenchmarkRequest measures a guarded request with a token in use, first without any output, and
+// then with the log, Prometheus and OpenTelemetry turned on. The metric "x" is the median of the
+// ratios between the two times. An allowed request causes no line in the log of refusals, but one
+// record in the audit log.
 func BenchmarkRequest(b *testing.B) {
 	for _, bb := range []struct {
 		name    string
@@ -81,7 +82,8 @@ func BenchmarkRequest(b *testing.B) {
 			}
 			slices.Sort(ratios)
 			slices.Sort(more)
-			// the usual ns/op is left out, because it would be the time of two blocks
+			// The usual ns/op is left out. It would be the time of two blocks of requests, and not
+			// of one request.
 			b.ReportMetric(0, "ns/op")
 			b.ReportMetric(ratios[len(ratios)/2], "x")
 			b.ReportMetric(more[len(more)/2], "more-ns/request")

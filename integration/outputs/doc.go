@@ -1,4 +1,5 @@
-// Package outputs has no code. Its tests send hostile requests to an API whose log, audit log,
-// metrics, spans and status are on. They search everything that the API wrote for tokens, secrets
-// and internal addresses. The benchmark measures what all these outputs cost.
+// Package outputs has no code. Its tests send hostile requests to an API that writes a log, an
+// audit log, metrics, spans and a status. The tests search everything that the API wrote for
+// tokens, secrets and internal addresses. A benchmark measures how much time all these outputs
+// cost.
 package outputs

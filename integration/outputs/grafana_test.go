@@ -9,15 +9,15 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 )
 
-// The dashboard is read strictly by Grafana's own types: each member is one that Grafana knows, with a
-// value of the right type.
+// The Go types of Grafana read the dashboard strictly: each member of the JSON must be a member
+// that Grafana knows, and its value must have the right type.
 func TestDashboardIsGrafanas(t *testing.T) {
 	plugins.RegisterDefaultPlugins()
 	text, err := os.ReadFile("../../adapters/promauth/dashboard/xenaauth.json")
 	fatal(t, err)
 	read := func(text []byte) string {
 		var d dashboard.Dashboard
-		// An error without a text is no mistake: it is the empty list of mistakes of a part.
+		// An error with an empty text means that a part of the dashboard has no mistakes.
 		if err := d.UnmarshalJSONStrict(text); err != nil && err.Error() != "" {
 			return err.Error()
 		}
@@ -29,7 +29,7 @@ func TestDashboardIsGrafanas(t *testing.T) {
 	if mistakes := read(text); mistakes != "" {
 		t.Error(mistakes)
 	}
-	// The check notices mistakes.
+	// The check must find each of these mistakes.
 	for name, spoil := range map[string]func(map[string]any){
 		"an unknown member": func(d map[string]any) { d["panel"] = []any{} },
 		"a wrong type":      func(d map[string]any) { d["tags"] = "xenaauth" },

@@ -8,15 +8,16 @@ import (
 	"testing"
 )
 
-// addresses matches what could be an address of a server: a URL, an IP address, or a host and a port.
+// addresses matches a text that may be the address of a server: a URL, an IP address, or a host and
+// a port.
 var addresses = regexp.MustCompile(`https?://[^\s"]+|\b\d+\.\d+\.\d+\.\d+\b|\b[a-z0-9-]+(?:\.[a-z0-9-]+)+:\d{2,5}\b`)
 
-// documented are addresses that everyone may know.
+// documented matches addresses that are public and may occur in the files.
 var documented = regexp.MustCompile(`^https://(?:github\.com/xenaauth|grafana\.com|schemas?\.)`)
 
-// The rules for alerts and the dashboard are texts that many people see. They contain no secret and
-// no address. An alert shows only labels and the value of its series; the labels are in the scrape,
-// which TestOutputsOfAttacks searches.
+// Many people see the rules for alerts and the dashboard. So these files must contain no secret and
+// no address. An alert shows only the labels and the value of a time series. TestOutputsOfAttacks
+// searches these labels in the metrics that Prometheus scrapes.
 func TestAlertsAndDashboard(t *testing.T) {
 	s := newService(t, nil)
 	f := s.newForbidden(s.issuer.APISecret())

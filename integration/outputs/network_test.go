@@ -13,7 +13,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The issuer's endpoints are on a host inside the network of the service.
+// The issuer's endpoints are on a host inside the network of the service. These constants are the
+// addresses of that host.
 const (
 	internalHost = "auth-7.backend.corp"
 	internalIP   = "10.20.30.40"
@@ -25,25 +26,29 @@ type failure int32
 
 const (
 	_ failure = iota // with this value, the network does not fail
-	// refused is an error whose text has the URL, the address and the whole request.
+	// refused: each request fails with an error. The text of the error contains the URL, the
+	// address and the whole request.
 	refused
-	// echoed is a response with status 500 that repeats the request and names the host.
+	// echoed: each response has status 500, repeats the request and names the host.
 	echoed
-	// notJSON is a response with status 200 that repeats the request and is no JSON.
+	// notJSON: each response has status 200, repeats the request and is not JSON.
 	notJSON
-	// moved is a redirect to another internal URL, with the request in its query.
+	// moved: each response is a redirect to another internal URL. The query of this URL contains
+	// the request.
 	moved
-	// unauthorized is the response to wrong credentials. It repeats them.
+	// unauthorized: each response says that the credentials are wrong, and repeats them.
 	unauthorized
 )
 
-// network is the transport of the service. It knows the internal host, and fails as it is told.
+// network is the HTTP transport of the service. It sends requests for the internal host to the
+// issuer, and fails in the way that the field fails names.
 type network struct {
 	issuer *xenaauthtest.Issuer
 	fails  atomic.Int32 // fails is a value of the type failure
 }
 
-// The method rename moves the issuer's endpoints to the internal host.
+// The method rename changes the configuration so that the issuer's endpoints have addresses on the
+// internal host.
 func (n *network) rename(cfg *xenaauth.Config) {
 	cfg.HTTPClient = &http.Client{Transport: n}
 	cfg.JWKSURL = internalURL + "/.well-known/openid-configuration/jwks"

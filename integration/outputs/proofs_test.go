@@ -25,8 +25,8 @@ func (away) Use(context.Context, string, string, time.Time) (bool, error) {
 	return false, errors.New("the store is away")
 }
 
-// proofsWith returns a function that makes the proofs of a middleware. With nonces, each proof of a
-// client needs a nonce.
+// proofsWith returns a function that makes the proofs of possession for a middleware. If nonces is
+// true, each DPoP proof of a client must contain a nonce.
 func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Proof {
 	return func(t testing.TB) []xenaauth.Proof {
 		c := dpop.Config{PublicOrigins: []string{"https://api.example"}, Replay: store}
@@ -41,8 +41,9 @@ func proofsWith(store replay.Store, nonces bool) func(testing.TB) []xenaauth.Pro
 	}
 }
 
-// signed returns a request with a bound token and a proof. edit changes the proof, and change the
-// request with its proof. Both may be nil.
+// signed returns a function for the field send of an attack. Its request has a bound token and a
+// proof. The function edit changes the proof before it is signed. The function change changes the
+// request. Both functions may be nil.
 func signed(
 	edit func(header, claims map[string]any), change func(s *service, r *http.Request, proof string),
 ) func(*service) (*http.Request, []string) {

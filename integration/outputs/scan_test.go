@@ -9,12 +9,14 @@ import (
 	"testing"
 )
 
-// shortest is the length of the shortest part of a token that counts as a leak.
+// shortest is a number of characters. If an output contains a part of a token with at least this
+// length, the part is a leak.
 const shortest = 16
 
 // forbidden are the texts that no output may contain.
 type forbidden struct {
-	// tokens are forbidden as a whole, and so is each part of their header, payload and signature
+	// An output may contain neither a whole token nor a long part of its header, payload or
+	// signature.
 	tokens []string
 	texts  map[string]string
 }
@@ -34,7 +36,8 @@ func (s *service) newForbidden(secret string) *forbidden {
 	}}
 }
 
-// The method find returns what an output contains that it may not contain, or "".
+// The method find searches an output for forbidden texts. It returns the first one that it finds,
+// or "".
 func (f *forbidden) find(output string) string {
 	for name, text := range f.texts {
 		for _, form := range forms(text) {
@@ -55,7 +58,8 @@ func (f *forbidden) find(output string) string {
 	return ""
 }
 
-// The function forms returns the ways in which an output may write a text.
+// The function forms returns the ways in which an output may encode a text, for example as JSON or
+// in base64.
 func forms(text string) []string {
 	asJSON, _ := json.Marshal(text)
 	quoted := strconv.Quote(text)
@@ -65,7 +69,8 @@ func forms(text string) []string {
 	}
 }
 
-// TestScanFindsLeaks plants each kind of leak into each output of a service. The scan must find it.
+// TestScanFindsLeaks inserts each kind of leak into each output of a service. The method find must
+// find the leak.
 func TestScanFindsLeaks(t *testing.T) {
 	s := newService(t, nil)
 	token := s.issuer.JWT(tokenOf())

@@ -31,7 +31,7 @@ const auditKey = "audit-key-that-is-long-enough-7f3a"
 // policySecret is a text that only policies of the service know.
 const policySecret = "policy-secret-8c41"
 
-// service is an API with every output that the library has.
+// service is an API with all outputs of the library turned on.
 type service struct {
 	t         testing.TB
 	issuer    *xenaauthtest.Issuer
@@ -49,7 +49,8 @@ type service struct {
 	last     *xenaauth.Event
 }
 
-// newService returns an API that verifies JWTs and introspects opaque tokens. change may be nil.
+// newService returns an API that verifies JWTs and introspects opaque tokens. The function change
+// may edit the configuration; it may be nil.
 func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.Proof) *service {
 	t.Helper()
 	s := &service{
@@ -94,7 +95,8 @@ func newService(t testing.TB, change func(*xenaauth.Config), proofs ...xenaauth.
 			audit(ctx, e)
 			metrics.Event(ctx, e)
 			telemetry.Event(ctx, e)
-			// a refusal with this reason contains the text of the policy, which may be shown
+			// the text of a refusal with this reason comes from the policy, and the hooks may show
+			// it
 			if e.Err == nil || e.Err.Reason != xenaauth.ReasonForbidden {
 				s.hook("%v %+v ", e.Err, e.Err)
 			}
@@ -116,7 +118,7 @@ func (s *service) mount(auth *xenaauth.Middleware) {
 		panic(fmt.Sprint(policySecret, r.Header))
 	}
 	refuses := func(r *http.Request, _ *xenaauth.User) error {
-		// the log contains the text of this error
+		// the library writes the text of this error to the log
 		return fmt.Errorf("the company is closed: %s", r.Header)
 	}
 	mux.Handle("GET /panic", auth.Require(xenaauth.WhereRequest("panic", panics))(next))
@@ -134,8 +136,8 @@ func (s *service) hook(format string, args ...any) {
 func (s *service) send(r *http.Request) int {
 	w := httptest.NewRecorder()
 	func() {
-		// net/http recovers from panics in the same way; the log of the server is not an output of
-		// the library
+		// net/http recovers from panics in the same way. It also writes them to the log of the
+		// server, but this log is not an output of the library.
 		defer func() { _ = recover() }()
 		s.handler.ServeHTTP(w, r)
 	}()
@@ -143,7 +145,8 @@ func (s *service) send(r *http.Request) int {
 	return w.Code
 }
 
-// The method outputs returns everything that the API wrote, by the name of the output.
+// The method outputs returns everything that the API wrote. The map key is the name of the output,
+// for example "audit log".
 func (s *service) outputs() map[string]string {
 	s.t.Helper()
 	ctx := context.WithoutCancel(s.t.Context())

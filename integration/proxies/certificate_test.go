@@ -13,8 +13,8 @@ import (
 )
 
 // TestClientCertificate sends tokens that are bound to a certificate through each proxy. The proxy
-// passes the certificate of the TLS connection on. It passes on no field with which the client
-// claims another certificate.
+// must send the certificate of the client's TLS connection to xenagate. If the client sends a
+// header field with another certificate, the proxy must remove this field.
 func TestClientCertificate(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
 		e.checkCertificates(t, "/Api/a", nil)
@@ -26,8 +26,9 @@ func TestClientCertificate(t *testing.T) {
 	})
 }
 
-// checkCertificates sends tokens that are bound to a certificate to a route that needs a user. It
-// sends them with and without this certificate, and with fields that claim to be written by a proxy.
+// checkCertificates sends tokens that are bound to a certificate to a route that needs a user. The
+// client's TLS connection has this certificate, another certificate or none. The requests also have
+// the header fields in which a proxy would send a certificate.
 func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	t.Helper()
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)
@@ -67,7 +68,7 @@ func (e *tlsEnv) checkCertificates(t *testing.T, path string, behind *service) {
 	}
 }
 
-// certificateFields returns a line for each field in which proxies pass certificates on.
+// certificateFields returns the header fields in which the different proxies send a certificate.
 func certificateFields(der []byte) []string {
 	sum := sha256.Sum256(der)
 	plain := base64.StdEncoding.EncodeToString(der)

@@ -76,7 +76,7 @@ func (e *env) get(t *testing.T, target string, lines ...string) answer {
 
 func bearer(token string) string { return "Authorization: Bearer " + token }
 
-// The method seen returns the request that arrived at the service.
+// The method seen returns the description of the request that arrived at the service.
 func (a answer) seen(t *testing.T) (s seen) {
 	t.Helper()
 	if a.Status != http.StatusOK {

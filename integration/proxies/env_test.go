@@ -42,7 +42,8 @@ type env struct {
 	routes  *routes.Table
 }
 
-// newEnv returns the surroundings of the proxy p. xenagate checks these proofs of possession.
+// newEnv returns the proxy p with an issuer, xenagate and a service. xenagate checks the given
+// proofs of possession.
 func newEnv(t *testing.T, p *proxy, proofs ...xenaauth.Proof) *env {
 	t.Helper()
 	e := &env{proxy: p, addr: freeAddr(t), issuer: xenaauthtest.NewIssuer(nil), asked: new(subrequests)}

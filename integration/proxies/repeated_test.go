@@ -45,8 +45,8 @@ func TestRepeated(t *testing.T) {
 	})
 }
 
-// TestRepeatedCredentials sends requests with two tokens, two hosts or two lengths. If two servers
-// can read such a request differently, it must not pass.
+// TestRepeatedCredentials sends requests with two tokens, two hosts or two lengths. If one server
+// could use the first value and another server the second value, the request must not pass.
 func TestRepeatedCredentials(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

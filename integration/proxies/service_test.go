@@ -19,7 +19,8 @@ import (
 )
 
 // service is the HTTP server behind the proxies. Its response describes the request that arrived.
-// In every test it also checks what must be true of each request that arrives.
+// In every test, the service also checks rules that apply to each request, for example that the
+// user of the request has the scope of the route.
 type service struct {
 	addr     string
 	n        atomic.Int64
@@ -68,7 +69,7 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// The method hold checks a request that arrived, and returns what is wrong with it.
+// The method hold checks a request that arrived, and records each rule that the request breaks.
 func (s *service) hold(r *http.Request) {
 	rule, err := s.routes.Find(r)
 	required, requires := rule.Access.Requirement()
@@ -131,8 +132,8 @@ func (s *service) hold(r *http.Request) {
 	}
 }
 
-// misleading lists header fields from which a service could read a false address, host, scheme, path
-// or certificate.
+// misleading lists header fields from which a service could read a false address, host, scheme,
+// path or certificate.
 var misleading = []string{
 	"forwarded", "x-forwarded", "x-forwarded-prefix", "x-forwarded-method", "x-forwarded-uri", "x-forwarded-scheme",
 	"x-forwarded-ssl", "x-original-method", "x-original-host", "x-original-uri", "x-original-url", "x-rewrite-url",
@@ -141,8 +142,8 @@ var misleading = []string{
 	"x-forwarded-client-cert", "x-forwarded-tls-client-cert", "x-forwarded-tls-client-cert-info",
 }
 
-// The function fold returns a field name in a form in which names are equal if any server could
-// take one for the other.
+// The function fold returns the simplest form of a field name. If a server could confuse two names,
+// the function returns the same form for both.
 func fold(name string) string {
 	return strings.Map(func(c rune) rune {
 		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {

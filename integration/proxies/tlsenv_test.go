@@ -26,7 +26,8 @@ import (
 // cmd/xenagate/deploy/tls.
 type tlsProxy struct {
 	*proxy
-	form   string // the value of possession.client_certificate.form
+	// the value of possession.client_certificate.form in the configuration of xenagate
+	form   string
 	config func(t *testing.T, dir, addr, gate string) (args []string)
 }
 
@@ -36,7 +37,7 @@ var tlsProxies = []tlsProxy{
 	{&all[2], "haproxy", tlsHAProxyConfig},
 }
 
-// The addresses in the sample configurations.
+// These addresses occur in the sample configurations.
 const (
 	sampleTLS   = ":8443"
 	sampleProxy = "127.0.0.1:8080"
@@ -71,10 +72,11 @@ func tlsHAProxyConfig(t *testing.T, dir, addr, gate string) []string {
 // tlsEnv is xenagate behind a proxy that terminates TLS.
 type tlsEnv struct {
 	issuer *xenaauthtest.Issuer
-	addr   string // of the proxy
+	addr   string // the address of the proxy
 	form   string
 	roots  *x509.CertPool
-	last   *atomic.Pointer[http.Header] // what the service got last
+	// the header of the last request that arrived at the service
+	last *atomic.Pointer[http.Header]
 }
 
 // eachTLS runs a test with every proxy that can terminate TLS.
@@ -137,11 +139,10 @@ func writeServerCertificate(t *testing.T, dir string) *x509.CertPool {
 	return roots
 }
 
-// publicOrigin is how clients name the proxy.
+// publicOrigin is the origin of the URLs that clients use. Requests to this origin go to the proxy.
 const publicOrigin = "https://api.example"
 
-// The method transport returns a transport that connects to the proxy, whatever the host of the URL
-// is.
+// The method transport returns a transport that connects to the proxy for every URL.
 func (e *tlsEnv) transport() *http.Transport {
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: e.roots}, DisableKeepAlives: true,
@@ -151,8 +152,8 @@ func (e *tlsEnv) transport() *http.Transport {
 	}
 }
 
-// The method get sends a request with header lines, written as "Name: value", through a client's
-// transport.
+// The method get sends a request with the token through the transport of client. lines are header
+// fields, written as "Name: value".
 func (e *tlsEnv) get(t *testing.T, client *xenaauthtest.Client, path, token string, lines ...string) *http.Response {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, publicOrigin+path, nil)

@@ -182,9 +182,9 @@ func echoes(t *testing.T, c net.Conn, in *bufio.Reader, lines []string) {
 	_, _ = io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 }
 
-// The method upgraded checks the requests that arrived at the service since the last call. asked
-// has the header lines of each request, by its number. upgraded returns the number of WebSockets
-// that were opened.
+// The method upgraded checks the requests that arrived at the service since the last call. The
+// element i of asked has the header lines of request number i. upgraded returns the number of
+// WebSockets that were opened.
 func (e *env) upgraded(t *testing.T, asked [][]string) (websockets int) {
 	t.Helper()
 	resp, err := http.Get("http://" + e.service.addr + "/log")

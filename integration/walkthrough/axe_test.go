@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// axe is the source of axe-core, which npm installs once for all tests.
+// axe is the JavaScript source of axe-core. npm installs axe-core once for all tests.
 var axe struct {
 	once   sync.Once
 	source string
@@ -54,7 +54,7 @@ func installAxe(npm string) (string, error) {
 	return string(source), err
 }
 
-// violation is a rule that a page breaks, and the elements that break it.
+// violation is a rule of axe-core that a page breaks, with the elements that break it.
 type violation struct {
 	ID    string `json:"id"`
 	Help  string `json:"help"`
@@ -64,8 +64,9 @@ type violation struct {
 	} `json:"nodes"`
 }
 
-// violations returns what axe-core finds on a page. The rules that only recommend are on too. The debugger puts axe-core into the page, so the page's Content-Security-Policy stays
-// as it is.
+// violations returns the rules of axe-core that the page breaks. The rules that are only
+// recommendations are turned on too. The debugger runs axe-core in the page, so the page needs no
+// other Content-Security-Policy.
 func (p *page) violations() []violation {
 	p.t.Helper()
 	if source := axeSource(p.t); eval[bool](p, "!window.axe") {
@@ -88,7 +89,8 @@ func (p *page) accessible() {
 	}
 }
 
-// axe-core works in a page whose Content-Security-Policy forbids scripts.
+// Even if the Content-Security-Policy of a page forbids scripts, axe-core finds the violations of
+// the page.
 func TestViolationsAreFound(t *testing.T) {
 	site := serveHTML(t, `<!doctype html><html lang="en"><title>Test</title><main><h1>Test</h1>
 		<p style="color: #bbb; background: #fff">pale</p><input name="q"></main>`,
@@ -104,10 +106,11 @@ func TestViolationsAreFound(t *testing.T) {
 			t.Errorf("axe-core found %q, but not %s", found, want)
 		}
 	}
-	p.faults.take() // the field without a label is an issue of its own
+	p.faults.take() // Chromium itself also reports the field without a label
 }
 
-// serveHTML serves a page on loopback, with header fields in pairs, and returns its URL.
+// serveHTML serves an HTML page on the loopback interface and returns its URL. header contains
+// pairs of a field name and a value.
 func serveHTML(t *testing.T, html string, header ...string) string {
 	t.Helper()
 	mux := http.NewServeMux()

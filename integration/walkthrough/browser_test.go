@@ -15,14 +15,14 @@ import (
 // patience is how long a test waits for a page. It is long because the machines of CI are slow.
 const patience = 2 * time.Minute
 
-// The browser is shared by all tests. Each test has pages with cookies of their own.
+// All tests share one browser. Each test opens its own pages, which have their own cookies.
 var browser struct {
 	once sync.Once
 	ctx  context.Context
 	err  error
 }
 
-// temp is the folder for what all tests share: the program, and axe-core.
+// temp is the folder for the files that all tests share: the program and axe-core.
 var temp string
 
 func TestMain(m *testing.M) {
@@ -39,14 +39,14 @@ func run(m *testing.M) int {
 	ctx, stop := context.WithCancel(context.Background())
 	browser.ctx = ctx
 	code := m.Run()
-	if browser.ctx != ctx { // a test started Chromium
+	if browser.ctx != ctx { // the contexts differ if a test started Chromium
 		_ = chromedp.Cancel(browser.ctx)
 	}
 	stop()
 	return code
 }
 
-// startBrowser starts Chromium, once for all tests, and returns its context.
+// startBrowser starts Chromium when the first test calls it. It returns the context of Chromium.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
 	path := needProgram(t, "chromium")
@@ -54,12 +54,14 @@ func startBrowser(t *testing.T) context.Context {
 		opts := append(chromedp.DefaultExecAllocatorOptions[:],
 			chromedp.ExecPath(path),
 			chromedp.DisableGPU,
-			// Only names of this machine have an address, so Chromium itself can't call others either.
+			// Chromium finds an address only for the names of this machine. So even the requests
+			// that Chromium makes for its own purposes reach no other machine.
 			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 			chromedp.Flag("hide-scrollbars", true),
 		)
 		if os.Getuid() == 0 {
-			opts = append(opts, chromedp.NoSandbox) // Chromium has no sandbox for root
+			// if the user is root, Chromium cannot use its sandbox
+			opts = append(opts, chromedp.NoSandbox)
 		}
 		allocator, _ := chromedp.NewExecAllocator(browser.ctx, opts...)
 		ctx, _ := chromedp.NewContext(allocator)
@@ -73,8 +75,8 @@ func startBrowser(t *testing.T) context.Context {
 	return browser.ctx
 }
 
-// needProgram returns the path of a program. Without the program the test is skipped, but in CI the
-// test fails.
+// needProgram returns the path of a program. If the program is missing, the test is skipped. In CI
+// the test fails instead.
 func needProgram(t *testing.T, name string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -9,7 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// state is a page of the walkthrough as a user sees it, and how to get there from the state before.
+// state is a page of the walkthrough at a certain point of the tour. The function get leads to this
+// page from the previous state.
 type state struct {
 	name string
 	path string // the path of the page
@@ -24,12 +25,13 @@ func press(selector string) func(*page, string) {
 	return func(p *page, _ string) { p.click(selector) }
 }
 
-// send presses the button of a call, and waits for the response.
+// The function send returns an action for a state. The action presses the button that sends an API
+// call, and waits for the response.
 func send(call string) func(*page, string) {
 	return func(p *page, _ string) { p.send(call) }
 }
 
-// states are all pages, in the order in which a user gets to them.
+// states lists all pages, in the order in which a user comes to them.
 var states = []state{
 	{"start", "/", at("/")},
 	{"before", "/before", at("/before")},
@@ -61,9 +63,10 @@ var states = []state{
 	}},
 }
 
-// TestEveryPage looks at every page in light and dark colours and on a phone: axe-core finds no
-// violation, and nothing is wider than the screen. If SCREENSHOTS names a folder, TestEveryPage
-// also writes a picture of each page there.
+// TestEveryPage looks at every page in light colours, in dark colours and with the width of a
+// phone. axe-core must find no violation, and no element may be wider than the screen. If the
+// environment variable SCREENSHOTS names a folder, TestEveryPage also writes a picture of each page
+// into this folder.
 func TestEveryPage(t *testing.T) {
 	base := startProgram(t)
 	p := newPage(t)
@@ -76,7 +79,8 @@ func TestEveryPage(t *testing.T) {
 	}
 }
 
-// everyLook looks at the page in light and dark colours and on a phone.
+// everyLook checks the page in light colours, in dark colours and with the width of a phone. name
+// is part of the file names of the pictures.
 func (p *page) everyLook(name string) {
 	p.t.Helper()
 	for _, l := range []look{wide, dark, phone} {
@@ -90,8 +94,8 @@ func (p *page) everyLook(name string) {
 	p.look(wide)
 }
 
-// send presses the button of a call, and waits until the page shows its response. The page is not
-// loaded anew: the script sends the form.
+// The method send presses the button of an API call, and waits until the page shows the response.
+// The browser does not load the page again, because a script sends the form.
 func (p *page) send(call string) {
 	p.t.Helper()
 	const shown = "(document.querySelector('#call article')?.id ?? '')"
@@ -103,7 +107,8 @@ func (p *page) send(call string) {
 	p.wait(`document.querySelector('[aria-busy]') === null`)
 }
 
-// unfold opens what is folded, or folds it again.
+// If open is true, unfold opens the closed sections of the API call on the page. If open is false,
+// unfold closes these sections again.
 func (p *page) unfold(open bool) {
 	p.t.Helper()
 	const all = `document.querySelectorAll('#call details').forEach(d => {
@@ -115,8 +120,9 @@ func (p *page) unfold(open bool) {
 	eval[bool](p, fmt.Sprintf(all, open))
 }
 
-// fits fails the test if an element is wider than the screen. A browser of a phone zooms out if a
-// page is too wide, so the width that the page sees is not the width of the screen.
+// The method fits fails the test if an element is wider than width, the width of the screen. The
+// test cannot ask the page for this width: if a page is too wide, the browser of a phone zooms out,
+// and the page sees a larger width.
 func (p *page) fits(width int64) {
 	p.t.Helper()
 	const tooWide = `[...document.body.querySelectorAll('*')].filter(e => {
@@ -129,8 +135,8 @@ func (p *page) fits(width int64) {
 	}
 }
 
-// pictures writes a picture of the page, and one of the part that matters most: the call, or the
-// sheet of the Identity server.
+// pictures writes a picture of the page. It also writes a picture of the most important part of the
+// page: the API call, or the form of the Identity server.
 func (p *page) pictures(name string) {
 	p.t.Helper()
 	dir := os.Getenv("SCREENSHOTS")

@@ -18,14 +18,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// faults collects what no page may do: write to the console, throw, violate its
-// Content-Security-Policy, or request something from another machine.
+// faults collects the events that a page must not cause: a line in the console, an exception, a
+// violation of the Content-Security-Policy, or a request to another machine.
 type faults struct {
 	mu    sync.Mutex
 	found []string
 }
 
-// watchFaults collects the faults of a page.
+// watchFaults starts to collect the faults of a page.
 func watchFaults(t *testing.T, ctx context.Context) *faults {
 	t.Helper()
 	f := new(faults)
@@ -87,7 +87,8 @@ func (f *faults) take() []string {
 	return found
 }
 
-// allow removes the faults that begin with a text. There has to be one.
+// The method allow removes the faults that begin with prefix. If no fault begins with prefix, the
+// test fails.
 func (f *faults) allow(prefix string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -105,7 +106,7 @@ func (f *faults) check(t *testing.T) {
 	}
 }
 
-// local reports whether a URL is on this machine.
+// The function local reports whether a request for a URL stays on this machine.
 func local(raw string) bool {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -121,8 +122,8 @@ func local(raw string) bool {
 	return false
 }
 
-// The tests find each kind of fault. Without this test, a fault that is never reported would look
-// like a page without faults.
+// This test causes a fault of each kind and requires that faults collects it. Without this test,
+// nobody would notice that a kind of fault is never collected.
 func TestFaultsAreFound(t *testing.T) {
 	site := serveHTML(t, `<script>console.log("written")</script>
 		<script>throw new Error("thrown")</script>

@@ -7,8 +7,8 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// tabTo presses Tab until an element has the focus. Each element on the way shows that it has the
-// focus.
+// tabTo presses the key Tab until the element that selector matches has the focus. After each key,
+// the focused element must show visibly that it has the focus.
 func (p *page) tabTo(selector string) {
 	p.t.Helper()
 	const unseen = `(() => {
@@ -28,7 +28,8 @@ func (p *page) tabTo(selector string) {
 	p.t.Fatalf("%s: Tab does not reach %s", p.path(), selector)
 }
 
-// enter presses Enter on an element that loads a page.
+// The method enter moves the focus to an element with tabTo and presses Enter. The element must
+// lead to another page.
 func (p *page) enter(selector string) {
 	p.t.Helper()
 	p.tabTo(selector)

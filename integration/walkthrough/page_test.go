@@ -13,14 +13,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// page is a tab of the browser, with cookies of its own.
+// page is a tab of the browser. It shares no cookies with the pages of other tests.
 type page struct {
 	t      *testing.T
 	ctx    context.Context
 	faults *faults
 }
 
-// newPage opens an empty page. At the end of the test, the faults of the page fail the test.
+// newPage opens an empty page. If the page has faults at the end of the test, the test fails.
 func newPage(t *testing.T) *page {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(startBrowser(t), chromedp.WithNewBrowserContext())
@@ -31,7 +31,7 @@ func newPage(t *testing.T) *page {
 	return p
 }
 
-// look is how a page is shown.
+// look is a way to show a page: light or dark colours, and the size of the screen.
 type look struct {
 	name   string
 	dark   bool
@@ -61,7 +61,7 @@ func (p *page) look(l look) {
 	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
 }
 
-// do runs actions, for at most the patience of the tests.
+// The method do runs actions of the browser. If they take longer than patience, the test fails.
 func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -71,7 +71,8 @@ func (p *page) do(what string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// load runs actions that load a page, and waits until the page is loaded.
+// The method load runs actions that lead to another page, and waits until the browser has loaded
+// that page.
 func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *network.Response {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
@@ -83,13 +84,14 @@ func (p *page) load(what string, actions ...chromedp.Action[chromedp.Void]) *net
 	return r
 }
 
-// open loads a URL. The response has to be 200.
+// The method open loads a URL. The test fails unless the response has status 200.
 func (p *page) open(target string) {
 	p.t.Helper()
 	p.ok(target, p.load("open "+target, chromedp.Navigate(target)))
 }
 
-// click clicks on an element that loads a page. The response has to be 200.
+// The method click clicks on an element that leads to another page. The test fails unless the
+// response has status 200.
 func (p *page) click(selector string) {
 	p.t.Helper()
 	p.ok(selector, p.load("click on "+selector, chromedp.Click(chromedp.CSS(selector))))
@@ -142,7 +144,7 @@ func (p *page) path() string {
 	return u.Path
 }
 
-// fatal ends the test, and says what the page shows.
+// The method fatal fails and ends the test. Its message contains the text of the page.
 func (p *page) fatal(what string, err error) {
 	p.t.Helper()
 	shown := ""

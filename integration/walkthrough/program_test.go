@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// program is the walkthrough, built once for all tests.
+// program is the path of the walkthrough program, which is built once for all tests.
 var program struct {
 	once sync.Once
 	path string
 	err  error
 }
 
-// startProgram starts the walkthrough on a free port, with further environment variables, and
-// returns the URL that it prints. The program ends with the test.
+// startProgram starts the walkthrough on a free port and returns the URL that the program prints.
+// env contains additional environment variables. The program is stopped at the end of the test.
 func startProgram(t *testing.T, env ...string) string {
 	t.Helper()
 	needProgram(t, "chromium") // without it, the program is not needed either

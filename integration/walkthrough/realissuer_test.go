@@ -9,8 +9,9 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// With an issuer of another process, the pages take the same steps. They offer nothing that a real
-// issuer does not do, and show no secret.
+// If the issuer is not part of the walkthrough program, a user can still take the same steps. The
+// pages must not offer an action that a real issuer does not support, and must not show the client
+// secret.
 func TestRealIssuer(t *testing.T) {
 	t.Parallel()
 	issuer, err := identityserver.Start(

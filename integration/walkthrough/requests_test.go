@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// answers are the calls of the page "watch": the status of the response, the stage that ended the
-// request, and the reason of the refusal.
+// answers contains the expected result of each button on the page "watch": the status of the
+// response, the stage of the check that ended the request, and the reason of the refusal.
 var answers = map[string]struct{ status, ended, reason string }{
 	"none":         {"401", "credentials", "missing_token"},
 	"apikey":       {"401", "credentials", "missing_token"},
@@ -28,7 +28,7 @@ var answers = map[string]struct{ status, ended, reason string }{
 	"revoked":      {"401", "introspection", "inactive"},
 }
 
-// lastStage is the stage that ended the request, as an expression of JavaScript.
+// lastStage is a JavaScript expression. Its value is the name of the stage that ended the request.
 const lastStage = `document.querySelector('#call .ended h4, #call .unknown h4')?.textContent ?? ''`
 
 func TestEveryButton(t *testing.T) {
@@ -37,7 +37,7 @@ func TestEveryButton(t *testing.T) {
 	p := newPage(t)
 	p.consent(base)
 	p.open(base + "/watch")
-	// The button "past" is off before a logout: TestRevocationAndLogout presses it.
+	// The button "past" cannot be pressed before a logout, so TestRevocationAndLogout presses it.
 	const all = `[...document.querySelectorAll('button[name="call"]:enabled')].map(b => b.value)`
 	names := eval[[]string](p, all)
 	if len(names) != len(answers) {
@@ -63,7 +63,7 @@ func TestEveryButton(t *testing.T) {
 			strings.Contains(text, "xenaauth:") {
 			t.Errorf("%s: the page says %q", name, text)
 		}
-		// A screen reader says what happened.
+		// This element is a text for screen readers. It must say what the response was.
 		if says := p.text("#says"); !strings.HasPrefix(says, "Response: "+want.status) {
 			t.Errorf("%s: the live region says %q", name, says)
 		}

@@ -7,7 +7,8 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// The pages work without the script: a call loads the page anew, at its result.
+// Without JavaScript the pages still work. After an API call, the browser loads the page again and
+// scrolls to the result.
 func TestWithoutScript(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)
@@ -25,7 +26,7 @@ func TestWithoutScript(t *testing.T) {
 	}
 }
 
-// A page shows a call that another tab of the same browser sends.
+// Two tabs of one browser share a session. A page shows an API call even if another tab sends it.
 func TestCallOfAnotherTab(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)

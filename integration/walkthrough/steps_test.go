@@ -18,7 +18,7 @@ func (p *page) sees(selector string, texts ...string) {
 	}
 }
 
-// at fails the test unless the browser shows the page with a path.
+// The method at fails the test unless the path of the page in the browser is path.
 func (p *page) at(path string) {
 	p.t.Helper()
 	if got := p.path(); got != path {
@@ -26,7 +26,8 @@ func (p *page) at(path string) {
 	}
 }
 
-// consent takes steps 1 to 4.
+// The method consent takes steps 1 to 4 of the walkthrough: afterwards the user has consented, and
+// the application has tokens.
 func (p *page) consent(base string) {
 	p.t.Helper()
 	p.open(base + "/step/1")
@@ -159,8 +160,8 @@ func TestRevocationAndLogout(t *testing.T) {
 	p.everyLook("logged-out")
 }
 
-// The Identity server has a page for a request that has ended, and one for a user who has logged out
-// without an application.
+// The Identity server shows a page if a request for consent is no longer valid. It shows another
+// page if a user has logged out without coming from an application.
 func TestOtherPagesOfTheIdentityServer(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)

@@ -24,7 +24,7 @@ const (
 type answer struct {
 	status                int
 	challenge, retryAfter string
-	reason                string // reason is the reason in the problem details
+	reason                string // the member reason of the problem details
 	// subject and client are the user and the client that the handler found in the context
 	subject, client string
 }

@@ -27,7 +27,7 @@ func TestRevocationAtOnce(t *testing.T) {
 func TestRevocationWithinCacheTTL(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
-	// long has the default CacheTTL, which is a minute
+	// the API long uses the default CacheTTL, which is a minute
 	short, long := s.introspecting(), s.introspecting()
 	short.Introspection.CacheTTL = 200 * time.Millisecond
 	soon, late := startAPI(t, short), startAPI(t, long)

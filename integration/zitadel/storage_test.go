@@ -28,9 +28,9 @@ const (
 	apiSecret = "s3cret: &100% +/="
 )
 
-// store is the storage of the example, changed as a deployment would change it. The audience of an
-// access token is an API and not its client. Access tokens have a scope. Some clients get JWTs. The
-// signing keys can change.
+// store is the storage of the example, changed as a real deployment would change it. The audience
+// of an access token is an API and not the client. Access tokens have a scope. Some clients get
+// JWTs. The tests can change the signing keys.
 type store struct {
 	*storage.Storage
 
