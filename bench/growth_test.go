@@ -138,8 +138,8 @@ func filled(b *testing.B, n int) *full {
 	return c
 }
 
-// spreadTokens is the number of tokens in use in the second case of BenchmarkGrowthCached. It is
-// larger than the number of tokens for which the library's cache has a faster path.
+// spreadTokens is the number of tokens in use in the second case of BenchmarkGrowthCached. So many
+// tokens do not fit into the small table in front of the cache, in which look-ups are faster.
 const spreadTokens = 8192
 
 // The function heap returns the bytes of heap memory in use after a garbage collection.
@@ -165,9 +165,9 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 // BenchmarkGrowthCached measures a request with a token in use while the cache contains more and
-// more tokens. It measures three cases: hotTokens tokens in use; so many tokens in use that each
-// lookup reads memory that no processor cache holds; and again hotTokens tokens in use, after the
-// second case.
+// more tokens. It measures three cases. In the first case, 256 tokens are in use. In the second
+// case, 8192 tokens are in use, so each look-up reads memory that no processor cache holds. In the
+// third case, 256 tokens are in use again, after the second case.
 func BenchmarkGrowthCached(b *testing.B) {
 	few := func(*full) []string { return issuer("EdDSA").tokens(hotTokens) }
 	many := func(c *full) []string { return c.spread }

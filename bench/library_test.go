@@ -48,8 +48,8 @@ func serve(b *testing.B, h http.Handler, rs []*http.Request, next *counter) {
 	}
 }
 
-// These are the numbers of tokens in use. The goals use the small number. The large number is what
-// a service sees in a busy minute.
+// These constants are numbers of tokens in use. The goals of docs/performance.md are measured with
+// fewTokens. A service sees about hotTokens different tokens in a busy minute.
 const (
 	fewTokens = 16
 	hotTokens = 256
@@ -81,7 +81,8 @@ func BenchmarkWarm(b *testing.B) {
 	}
 }
 
-// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the limit.
+// BenchmarkWarmRatio measures the time of a request with a token in use, divided by the limit. The
+// limit is the time that the standard library needs to check the signature of the token.
 func BenchmarkWarmRatio(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -125,8 +126,8 @@ func BenchmarkWarmParallel(b *testing.B) {
 // BenchmarkTwoCores measures requests on two cores and on one core alternately. It reports the time
 // on two cores divided by the time on one core. The best possible result is 0.5.
 func BenchmarkTwoCores(b *testing.B) {
-	// So many requests take some milliseconds. To change the number of cores stops all goroutines,
-	// but takes much less time.
+	// This many requests take some milliseconds. The benchmark changes the number of cores between
+	// its measurements, which stops all goroutines. That takes much less time than the requests.
 	const ops = 16_000
 	f := issuer("RS256")
 	v := validator(f, nil)
@@ -145,8 +146,8 @@ func BenchmarkTwoCores(b *testing.B) {
 	cores := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(cores)
 	paired(b, "x-1core", ops, func() {
-		// Without this limit to one processor, the second core would collect the garbage of the
-		// first, and one core would look faster than it is.
+		// Limit Go to one processor. Otherwise the second core would collect the garbage of the
+		// first core, and one core would look faster than it is.
 		runtime.GOMAXPROCS(1)
 		work(0)
 	}, 2*ops, func() {

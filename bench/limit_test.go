@@ -27,8 +27,8 @@ type limit struct {
 
 func newLimit(f *fixture) *limit { return limitOf(f.public()) }
 
-// limitOf returns the limit for tokens and proofs that this key verifies, with RS256, ES256 or
-// EdDSA.
+// limitOf returns a limit that checks the signatures of the private key for public. The algorithm
+// is RS256, ES256 or EdDSA.
 func limitOf(public crypto.PublicKey) *limit {
 	l := new(limit)
 	switch k := public.(type) {
@@ -120,12 +120,13 @@ func BenchmarkLimit(b *testing.B) {
 	}
 }
 
-// block is the number of requests with new tokens in one measurement of a pair. They take about a
-// millisecond, a time in which the load of a shared machine changes little.
+// block is the number of requests in one measurement. The benchmarks measure a block of one kind
+// and a block of the other kind in turn. A block takes about a millisecond, and in that time the
+// load of a shared machine changes little.
 const block = 40
 
-// The function paired runs the functions base and other alternately, and reports the median of the
-// ratio of their times per operation. Other load of the machine slows both functions down, so it
+// The function paired runs the functions base and other alternately. It reports the median of the
+// ratio of their times per operation. Other load on the machine slows both functions down, so it
 // changes the ratio little.
 func paired(b *testing.B, unit string, baseOps int, base func(), otherOps int, other func()) {
 	b.Helper()

@@ -29,8 +29,8 @@ import (
 
 const ordersURL = "https://api.example/orders"
 
-// unused is a replay store for which every proof is new, so that a benchmark can send a proof many
-// times. Each use takes a new entry of a real store.
+// unused is a replay store that accepts every proof as new, so that a benchmark can send one proof
+// many times. Like a real store, it adds an entry each time.
 type unused struct {
 	local *replay.Local
 	uses  atomic.Int64
@@ -90,7 +90,8 @@ func newBound(algorithm string, n int, nonces bool) *bound {
 	client.Handler = b.api
 	for i := range n {
 		client.Token = b.boundTo("jkt", client.Thumbprint())
-		if i == 0 && nonces { // the client learns the nonce
+		// the first response tells the client the nonce of the server
+		if i == 0 && nonces {
 			_, err := client.RoundTrip(httptest.NewRequest(http.MethodGet, ordersURL, nil))
 			must(err)
 		}
@@ -112,7 +113,8 @@ func (f *fixture) boundTo(member, thumbprint string) string {
 	return f.SignBytes([]byte(f.header), []byte(claims))
 }
 
-// send sends block requests.
+// The method send sends as many requests as the constant block says. It continues after the last
+// request of the previous call.
 func (b *bound) send(from *int) {
 	w := newDiscard()
 	for range block {
@@ -121,15 +123,15 @@ func (b *bound) send(from *int) {
 	}
 }
 
-// BenchmarkPossession measures a request with a DPoP proof as a multiple of the two signature checks
-// that a request with a new token needs: that of the token, with RS256, and that of the proof. A
-// request with a token in use needs the second one only: x-proof is the multiple of this one.
+// BenchmarkPossession measures a request with a DPoP proof, divided by the time of its signature
+// checks alone. With base=both these are two checks: that of the token, with RS256, and that of the
+// proof. With base=proof it is only the check of the proof, because a token in use needs no check.
 func BenchmarkPossession(b *testing.B) {
 	for _, algorithm := range algorithms {
 		for _, c := range []struct {
 			name   string
 			tokens int
-			both   bool // the base has both signature checks
+			both   bool // both means that the base time includes the signature check of the token
 			nonces bool
 		}{
 			{"token=new/base=both", coldTokens, true, false},
@@ -174,8 +176,9 @@ func BenchmarkPossessionAllocs(b *testing.B) {
 	}
 }
 
-// BenchmarkPossessionCertificate measures a request whose token is in use and bound to the
-// certificate of the connection, as a multiple of the request with a token that is not bound.
+// BenchmarkPossessionCertificate measures a request whose token is in use and bound to the client
+// certificate of the connection. The result is a multiple of the time of a request with a token
+// that is not bound.
 func BenchmarkPossessionCertificate(b *testing.B) {
 	const ops = 1000
 	f := issuer("RS256")
@@ -183,7 +186,9 @@ func BenchmarkPossessionCertificate(b *testing.B) {
 	must(err)
 	v := validator(f, nil)
 	m := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
-	der := []byte(randomHex(450)) // as long as a usual certificate; only its hash is compared
+	// these bytes are as many as those of a usual certificate; they need not be one, because only
+	// their hash is compared
+	der := []byte(randomHex(450))
 	sum := sha256.Sum256(der)
 	thumbprint := base64.RawURLEncoding.EncodeToString(sum[:])
 	free, with := requests(f.tokens(fewTokens)), requests(nil)

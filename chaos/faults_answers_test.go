@@ -24,8 +24,8 @@ func answerFaults() []fault {
 	return []fault{
 		{name: "the process drops every request", begin: func(l *lab) { l.issuer.Down() }},
 		{name: "the process responds after 5 s", begin: func(l *lab) { l.issuer.Slow(5 * time.Second) }, end: func(l *lab) {
-			// heal also closes the connections. Otherwise a request that already waits for a
-			// delayed response would continue to wait.
+			// The function heal ends the fault, and also closes all connections. Otherwise a
+			// request that already waits for a delayed response would continue to wait.
 			heal(l)
 		}},
 		{name: "status 429, Retry-After: 7", retry: 7, begin: answering(xenaauthtest.Fault{

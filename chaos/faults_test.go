@@ -14,21 +14,25 @@ import (
 
 // A fault is one way in which the issuer fails.
 type fault struct {
-	name       string
-	lab        func(testing.TB, protocol) *lab // lab makes the lab of the fault; nil means newLabOf
-	begin, end func(*lab)                      // begin and end start and end the fault; nil for end means heal
-	// retry is the number of seconds in Retry-After; 0 means that there is no Retry-After
+	name string
+	// lab makes the test environment in which the fault is tried; nil means newLabOf
+	lab func(testing.TB, protocol) *lab
+	// begin starts the fault and end ends it; if end is nil, heal ends the fault
+	begin, end func(*lab)
+	// retry is the number of seconds in the Retry-After of the issuer; 0 means that there is none
 	retry  int
-	spares bool // spares means that introspection works during the fault
-	works  bool // works means that a request on a new connection gets a good response
+	spares bool // spares means that the introspection endpoint works during the fault
+	// works means that only old connections fail: a call to the issuer on a new connection succeeds
+	works bool
 }
 
 // recovery is the longest time that may pass between the end of a fault and the first good
 // response.
 const recovery = 2 * time.Second
 
-// waitless is a time limit for requests that wait for no call to the issuer. Even with the race
-// detector, on two busy cores, these requests take less. So a request that takes longer did wait.
+// waitless is a time limit for requests that need no call to the issuer. These requests take less
+// time even with the race detector on two busy cores. So a request that takes longer has waited for
+// the issuer.
 const waitless = time.Second
 
 func heal(l *lab) {
@@ -125,8 +129,8 @@ func (f fault) run(t *testing.T, p protocol) []string {
 	victims.Go(func() { fresh.is(first, outage); fresh.is(first, outage) })
 	victims.Go(func() { known.is(uncached, opaque); known.is(l.opaque("uncached, too"), opaque) })
 	if !f.works {
-		// This API has the keys of the issuer. A token with an unknown key makes it fetch the key
-		// set.
+		// The API known already has the keys of the issuer. But this token names an unknown key, so
+		// the API tries to fetch the key set.
 		victims.Go(func() { known.is(l.stranger("nobody's"), outage) })
 	}
 	victims.Wait()

@@ -67,7 +67,8 @@ func (c *counts) add(a answer) {
 	c.by[a.String()]++
 }
 
-// The method only reports whether there were responses, and each response was one of answers.
+// counts.only reports whether c has counted at least one response, and every counted response is in
+// the list answers.
 func (c *counts) only(answers ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

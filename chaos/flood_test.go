@@ -45,7 +45,7 @@ const (
 func TestFlood(t *testing.T) {
 	most, perClient := 15*time.Second, 1
 	if os.Getenv("XENAAUTH_FLOOD") == "full" {
-		// Each client always waits for the responses to 64 requests.
+		// In full size, each client keeps 64 requests waiting at the same time.
 		most, perClient = 5*time.Minute, 64
 	}
 	l := newLab(t)
@@ -136,9 +136,11 @@ func TestFlood(t *testing.T) {
 		t.Errorf("valid users saw %v", users)
 	}
 	waits := []string{"401 unknown_key"}
-	// more requests need the key set than may wait for it, so some requests get 503
+	// in full size, more requests wait for the key set than are allowed, so some of them get 503
 	if perClient > 1 {
-		for n := range 6 { // a fetch of the key set may take some seconds on a busy machine
+		// Retry-After can be some seconds, because a fetch of the key set takes long on a busy
+		// machine
+		for n := range 6 {
 			waits = append(waits, fmt.Sprintf("503, Retry-After: %d", n+1))
 		}
 	}
@@ -157,8 +159,8 @@ func TestFlood(t *testing.T) {
 	if n := q.most.Load(); n > floodConcurrent {
 		t.Errorf("%d questions under way at a time", n)
 	}
-	// In full size there are 1536 connections. The client's part and the server's part of each
-	// connection use the memory of this process.
+	// In full size there are 1536 connections. The clients and the server run in this process, so
+	// both ends of each connection use its memory.
 	if g.peak > g.before+512<<20 || g.after > g.before+uint64(32+perClient)<<20 {
 		t.Errorf("memory isn't bounded: %v", g)
 	}

@@ -14,12 +14,15 @@ import (
 
 const herd = 10_000
 
-// A dam stops requests until it is opened, and counts them.
+// A dam stops requests to the issuer until it is opened, and counts the requests.
 type dam struct {
-	next    http.RoundTripper
-	opened  chan struct{}
-	reached chan struct{} // reached gets a value when a request arrives at the dam
-	paths   sync.Map      // paths maps a path to an *atomic.Int64: the number of requests that arrived
+	next   http.RoundTripper
+	opened chan struct{}
+	// each request that arrives at the dam sends a value to reached
+	reached chan struct{}
+	// paths maps a path to an *atomic.Int64: the number of requests with this path that arrived at
+	// the dam
+	paths sync.Map
 }
 
 func newDam(next http.RoundTripper) *dam {

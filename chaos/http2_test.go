@@ -23,9 +23,9 @@ import (
 type protocol bool
 
 const (
-	// with http1 the protocol is HTTP/1.1, with TLS only if the fault is about TLS
+	// http1 stands for HTTP/1.1. It is used without TLS, except in the tests of TLS faults.
 	http1 protocol = false
-	http2 protocol = true // with http2 the protocol is HTTP/2 with TLS, which most issuers use
+	http2 protocol = true // http2 stands for HTTP/2 with TLS, which most issuers use
 )
 
 func (p protocol) String() string {

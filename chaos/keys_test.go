@@ -47,8 +47,8 @@ func TestKeys(t *testing.T) {
 	table(t, "keys", []string{"what happens", "token", "answer"}, l.rows)
 }
 
-// inFakeTime runs a section of the tests in a synctest bubble. The API calls the issuer in memory,
-// without a network.
+// inFakeTime wraps one section of TestKeys, so that it runs with the fake time of package synctest.
+// In such a section, the API calls the issuer in memory, without a network.
 func inFakeTime(section func(*testing.T, *ledger)) func(*testing.T, *ledger) {
 	return func(t *testing.T, out *ledger) { synctest.Test(t, func(t *testing.T) { section(t, out) }) }
 }
@@ -113,8 +113,8 @@ func keyInUseTooEarly(t *testing.T, out *ledger) {
 	l.issuer.SetJWKS(nil)
 	start, got := time.Now(), known.get(t.Context(), young)
 	for got.status != 200 && time.Since(start) < 10*time.Second {
-		// The API fetches a key set at most once a second, and its key set without the new key is
-		// younger than a second.
+		// The API fetches the key set at most once a second. It has fetched the key set without the
+		// new key less than a second ago, so it can't fetch the new key set yet.
 		time.Sleep(20 * time.Millisecond)
 		got = known.get(t.Context(), young)
 	}

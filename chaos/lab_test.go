@@ -18,16 +18,18 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A lab is an issuer behind a gate. All URLs in the issuer's metadata lead through the gate.
+// A lab is an issuer behind a gate, which is a TCP proxy that injects faults. All URLs in the
+// issuer's metadata lead through the gate.
 type lab struct {
 	t      testing.TB
 	issuer *xenaauthtest.Issuer
 	gate   *gate
 	url    string
 	client *http.Client // client is the HTTP client of the API; nil means the library's own client
-	names  *nameServer  // names is set if the issuer has a host name
-	tls    *trust       // tls is set if the issuer's certificates change
-	relay  *relay       // relay is set if connections to the issuer can die silently
+	names  *nameServer  // names resolves the host name of the issuer; nil if the issuer has none
+	tls    *trust       // tls holds certificates that the issuer can change; nil if it does not change them
+	// relay makes connections to the issuer die silently; nil if the lab needs no such connections
+	relay *relay
 
 	protocol protocol
 }
@@ -182,7 +184,8 @@ func read(status int, header http.Header, body []byte, took time.Duration) answe
 	return a
 }
 
-// The method is checks that the response to a token is want, written as in the tables.
+// api.is sends a request with a token, and fails the test unless the response is want. want is
+// written as in the tables of docs/reliability.md.
 func (a *api) is(token, want string) {
 	a.t.Helper()
 	if got := a.get(a.t.Context(), token); got.String() != want && !got.upTo(want) {
@@ -190,13 +193,13 @@ func (a *api) is(token, want string) {
 	}
 }
 
-// upTo returns the response that clients get while the issuer asks for a pause with Retry-After.
-// Clients get the seconds that remain, so the response is 503 with a Retry-After of at most these
-// seconds.
+// upTo returns the response that tests expect after the issuer has sent Retry-After. The response
+// has status 503 and a Retry-After of at most the given seconds, because some of the time may have
+// passed already.
 func upTo(seconds int) string { return fmt.Sprintf("503, Retry-After: up to %d", seconds) }
 
-// upTo reports whether a response is 503, and its Retry-After is at most the number of seconds in
-// want.
+// answer.upTo reports whether want is a result of the function upTo, and the response agrees with
+// it.
 func (a answer) upTo(want string) bool {
 	seconds, err := strconv.Atoi(a.retry)
 	var most int
@@ -204,8 +207,9 @@ func (a answer) upTo(want string) bool {
 	return scanned == nil && err == nil && a.status == http.StatusServiceUnavailable && 1 <= seconds && seconds <= most
 }
 
-// The method until sends requests with a token until a request gets 200, and returns the time that
-// passed. Every earlier request must get 503.
+// api.until sends requests with a token until one of them gets 200. It returns the time until then.
+// The test fails if an earlier request gets another status than 503, or if the time is longer than
+// most.
 func (a *api) until(what, token string, most time.Duration) time.Duration {
 	start, allowed := time.Now(), allow(most)
 	for {

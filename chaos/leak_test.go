@@ -66,7 +66,8 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		}
 		use(t, issuer, v)
 	}
-	// The last fetch begins within a second. Its duration depends on the issuer.
+	// A fetch of the key set that is already planned begins within a second. How long it takes
+	// depends on the issuer. So the test looks for running goroutines until that fetch has ended.
 	var err error
 	for start := time.Now(); time.Since(start) < 5*time.Second; {
 		if err = goleak.Find(before); err == nil {

@@ -34,7 +34,7 @@ type world struct {
 	told    map[string]bool
 	toldAt  time.Time
 	up      bool
-	changed time.Time // changed is when the value of up last changed
+	changed time.Time // up reports whether the issuer works, and changed is when this last changed
 	tokens  []*token
 	steps   []string
 	seen    map[string]int

@@ -61,7 +61,8 @@ func TestRetryAfterIsPassedOn(t *testing.T) {
 			l.issuer.Fail(xenaauthtest.All, xenaauthtest.Fault{Status: 429, Header: map[string][]string{"Retry-After": {c.says}}})
 			want := upTo(c.told)
 			fresh.is(l.jwt("first"), want)
-			// The API remembers the failure and makes no second call.
+			// The API fresh remembers that its fetch failed, so this request causes no second
+			// fetch.
 			fresh.is(l.jwt("second"), want)
 			known.is(l.opaque("first"), want)
 		})
@@ -138,13 +139,13 @@ func TestChangesAreLoggedOnce(t *testing.T) {
 			}
 		}
 	}
-	// Some fetches of the key set fetch the metadata too, so there are fewer records about
-	// metadata.
+	// Only some fetches of the key set fetch the metadata too. So there are few log records about
+	// the metadata.
 	if n := lines.has("what=metadata"); n > 4 {
 		t.Errorf("%d lines about the metadata: %q", n, lines.lines)
 	}
-	// A record may name the issuer, because each token contains that name. It contains no other
-	// address.
+	// A log record may contain the URL of the issuer as its name, because every token contains it
+	// too. A record must not contain any other address.
 	for _, line := range lines.lines {
 		if strings.Contains(strings.ReplaceAll(line, " issuer="+l.issuer.URL(), ""), l.gate.addr) {
 			t.Errorf("the record contains an address: %s", line)

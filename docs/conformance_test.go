@@ -16,8 +16,8 @@ import (
 
 var row = regexp.MustCompile(`(?m)^\| ([A-Z][0-9]+) \|.*\| ([^|]*) \|$`)
 
-// This test requires that conformance.md has all rows, that each row names all tests of the row,
-// and that each named test exists.
+// The table in conformance.md has a row for each requirement that conformance/ tests. This test
+// requires that no row is missing, and that every test that a row names exists.
 func TestConformanceDocument(t *testing.T) {
 	t.Parallel()
 	document, err := os.ReadFile("conformance.md")

@@ -17,8 +17,8 @@ import (
 //	<!-- not checked: REASON -->
 var snippetMark = regexp.MustCompile(`^<!-- (?:(extract of) (\S+)|(checked by) (\w+) in (\S+)|not checked: \S.*) -->$`)
 
-// Each code block of these pages is an extract of a file that tests use, or a test reads it from
-// the page.
+// Some pages contain code blocks. Each of these blocks must be an extract of a file that tests use,
+// or a test must read it from the page.
 func TestSnippetsAreWhatTestsRun(t *testing.T) {
 	for _, page := range []string{
 		"gateway.md", "envoy.md", "routes.md", "possession.md", "../cmd/xenagate/README.md", "../cmd/xenagate/deploy/README.md",
@@ -74,12 +74,14 @@ func checkSnippet(t *testing.T, page string, line int, mark string, block []stri
 	}
 }
 
-// notExtract returns "" if block is an extract of file: the lines of block are in file, in the same
-// order and without gaps except at "# ...". All lines of block may be indented less than in file,
-// by the same amount. If block is no extract, notExtract returns the reason.
+// notExtract returns "" if block is an extract of file. In an extract, the lines are those of the
+// file, in the same order. Lines are left out only at a line "# ...". All lines of block may be
+// indented less than in file, by the same amount. If block is no extract, notExtract returns the
+// reason.
 func notExtract(block, file []string) string {
 	indent, unknown := "", true
-	// next is the index of the next line in file; after a gap, it is the first possible index
+	// next is the index in file at which the next line of block is expected; after "# ...", that
+	// line may also come later
 	next, left := 0, true
 	for _, want := range block {
 		if strings.TrimSpace(want) == "# ..." {

@@ -63,7 +63,8 @@ func (c *client) do(request []byte) error {
 	return err
 }
 
-// A caller sends one request for the n-th of several clients, over HTTP/1.1 or gRPC.
+// A caller sends requests to one server, over HTTP/1.1 or gRPC. It has several clients, and
+// call(client, n) sends the n-th request through the client with the given index.
 type caller interface {
 	call(client, n int) error
 	io.Closer
@@ -75,8 +76,8 @@ type http1 struct {
 	requests [][]byte
 }
 
-// newHTTP1 opens one connection to addr for each client. Each client sends the requests in their
-// order. After the last request, the client continues with the first request.
+// newHTTP1 opens one connection to addr for each client. Every client sends the list requests from
+// its beginning to its end, again and again.
 func newHTTP1(addr string, clients int, requests []string) (*http1, error) {
 	h := &http1{}
 	for _, r := range requests {
@@ -132,24 +133,27 @@ func turn(c caller, clients int, slice time.Duration) ([]time.Duration, error) {
 	return slices.Concat(waits...), nil
 }
 
-// A result compares xenagate with the other program of a pair.
+// A result compares xenagate with another program.
 type result struct {
-	// n and otherN are the numbers of requests to the two servers, with the requests that warm the
-	// servers up
-	n, otherN        int
-	ratio            float64       // ratio is our requests a second divided by those of the other server
-	perSecond, other float64       // perSecond and other are requests a second: the medians of the slices
+	// n and otherN are the numbers of requests to xenagate and to the other program. They include
+	// the requests of the warm-up.
+	n, otherN int
+	// ratio is the requests a second of xenagate, divided by those of the other program
+	ratio float64
+	// perSecond is the requests a second of xenagate, and other those of the other program. Both
+	// are the medians over all slices of time.
+	perSecond, other float64
 	p50, otherP50    time.Duration // p50 and otherP50 are the median durations of a request
 	p99              time.Duration
 }
 
 const slice = 200 * time.Millisecond
 
-// The function pair measures two callers alternately, a slice of time each. The caller that begins
-// a round changes from round to round.
+// The function pair measures two callers in rounds. In each round, each of the callers sends
+// requests for one slice of time. The caller that begins changes from round to round.
 func pair(ours, other caller, clients int, length time.Duration) (result, error) {
 	var n, otherN int
-	// First warm up: connections are opened, and the caches are filled with the tokens.
+	// First warm up the two servers: open the connections, and fill the caches with the tokens.
 	for range 2 {
 		a, err := turn(ours, clients, slice)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// bench holds the processes of the measured programs and their addresses.
+// bench holds the processes and the addresses of the programs that are compared.
 type bench struct {
 	length  time.Duration
 	clients int
@@ -24,7 +24,9 @@ type bench struct {
 	issuer  *xenaauthtest.Issuer
 	started []*exec.Cmd
 
-	service, bare, empty string            // service, bare and empty are the addresses of these programs
+	// service is the address of the service behind the proxies. bare is that of the plain reverse
+	// proxy, and empty that of the server that always responds with 200.
+	service, bare, empty string
 	doors                map[string]string // doors are the addresses of xenagate's listeners
 	tokens               []string
 	// programs contains the process id of each program, by its name
@@ -118,7 +120,8 @@ routes:
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // xenagate has its own file descriptor for the log
+	// xenagate inherits a file descriptor for the log, so this process can close its own
+	defer func() { _ = log.Close() }()
 	cmd := exec.Command(binary, "-config", file)
 	cmd.Stdout, cmd.Stderr = log, os.Stderr
 	if err := b.start("xenagate", cmd); err != nil {
@@ -157,7 +160,8 @@ func (b *bench) close() {
 	}
 	for _, cmd := range b.started {
 		ended := time.AfterFunc(5*time.Second, func() { _ = cmd.Process.Kill() })
-		_ = cmd.Wait() // the error only says that a signal ended the program
+		// the error is ignored, because it only says that a signal ended the program
+		_ = cmd.Wait()
 		ended.Stop()
 	}
 	if b.issuer != nil {
@@ -174,7 +178,8 @@ func (b *bench) processor(name string) time.Duration {
 	for _, task := range tasks {
 		text, err := os.ReadFile(task)
 		if err != nil {
-			continue // the thread has ended in the meantime
+			// the file no longer exists, because the thread has ended in the meantime
+			continue
 		}
 		var ran, waited int64
 		if _, err := fmt.Sscan(string(text), &ran, &waited); err == nil {

@@ -119,7 +119,8 @@ func run(length time.Duration, clients int) error {
 		for time.Since(started) < length {
 			var free, held int
 			var some []time.Duration
-			// The route that begins a round changes from round to round.
+			// The benchmark measures the two routes in turn. The route that is measured first
+			// changes from round to round.
 			for _, first := range []bool{len(ratios)%2 == 0, len(ratios)%2 != 0} {
 				var err error
 				if first {

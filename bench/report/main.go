@@ -16,16 +16,17 @@ import (
 	"github.com/xenaauth/xenaauth/bench/results"
 )
 
-// A goal is a bound that the median of a benchmark must meet.
+// A goal is a bound for the median of a benchmark. The field must is the bound that the median has
+// to meet, and aim is a stricter bound that it should meet.
 type goal struct {
 	what      string
 	name      string // name is the name of the benchmark
 	unit      string
 	must, aim float64
-	atLeast   bool    // atLeast means that must and aim are lower bounds
+	atLeast   bool    // atLeast means that must and aim are lower bounds; otherwise they are upper bounds
 	exact     bool    // exact means that the median must be equal to must
-	scale     float64 // scale is a factor for display; 0 means 1
-	shown     string  // shown is the unit in the table
+	scale     float64 // scale is the factor by which the table multiplies the values; 0 means 1
+	shown     string  // shown is the unit that the table shows
 }
 
 var goals = []goal{

@@ -36,7 +36,7 @@ func main() {
 type tally struct {
 	mu        sync.Mutex
 	outcomes  map[string]int
-	latencies []time.Duration // latencies are the durations of some of the requests
+	latencies []time.Duration // latencies are the times that some of the requests took
 	wrong     []string
 }
 
