@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -42,6 +43,7 @@ Exit status: 0 the answer is yes, 1 the answer is no, 2 the command line or a fi
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program immediately
 	status := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(status)
@@ -67,9 +69,26 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err != nil {
 		return c.End(console.Usage(withoutTokens(err, args)))
 	}
-	err = parsed.Run(c)
+	err = runCommand(ctx, parsed, c)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = console.Unknown(errors.New("interrupted"))
 	}
 	return c.End(err)
+}
+
+// runCommand runs the command. If ctx ends, a command that waits for input or for a file is left
+// behind. The command "token" is not left behind, because it ends the program that it runs.
+func runCommand(ctx context.Context, parsed *kong.Context, c *console.Console) error {
+	ended := make(chan error, 1)
+	go func() { ended <- parsed.Run(c) }()
+	interrupted := ctx.Done()
+	if strings.HasPrefix(parsed.Command(), "token") {
+		interrupted = nil
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-interrupted:
+		return ctx.Err()
+	}
 }

@@ -128,6 +128,11 @@ func TestChecks(t *testing.T) {
 			want:   []string{"no usable key", `key 1, kid "a": member "x" is missing`},
 		},
 		{
+			name: "a key set that is no JSON", check: "key set", state: Bad,
+			issuer: func(i *issuer) { i.SetJWKS([]byte(`keys`)) },
+			want:   []string{"Check the URL of the key set: jwks_uri in the metadata, or XENA_JWKS_URL"},
+		},
+		{
 			name: "another algorithm", check: "algorithms", state: Bad,
 			config: func(c *xenaauth.Config) { c.Algorithms = []string{"ES256"} },
 			want:   []string{"the keys fit RS256, XENA_ALGORITHMS is ES256"},

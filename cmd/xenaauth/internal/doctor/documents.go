@@ -111,9 +111,14 @@ func (e *examination) keySet(err error) bool {
 	if err != nil {
 		c := failed(name, strings.TrimPrefix(cause(err), "key set: "), call)
 		c.Details = skipped
-		if c.Fix == "" {
+		switch {
+		case c.Fix != "":
+		case strings.Contains(c.Found, "no usable key"):
 			c.Fix = "Ask the operator of the issuer for a public key of a supported algorithm in " +
 				"the key set."
+		default:
+			c.Fix = "Check the URL of the key set: jwks_uri in the metadata, or XENA_JWKS_URL. The " +
+				"document must be a JWK Set (RFC 7517)."
 		}
 		e.add(c)
 		return false

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 
 	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/console"
@@ -134,9 +133,9 @@ func body(recorder *recording.Recorder, document recording.Document) string {
 // The function offline returns cfg with another HTTP client. This client serves the key set from a
 // file, so that the issuer is not called.
 func offline(cfg xenaauth.Config, file string) (xenaauth.Config, error) {
-	text, err := os.ReadFile(file)
+	text, err := readKeySet(file)
 	if err != nil {
-		return cfg, errors.New("--offline: the file can't be read")
+		return cfg, err
 	}
 	if cfg.Issuer == "" {
 		cfg.Issuer = xenaauth.IssuerProduction

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 )
 
 // keySetFile is an [http.RoundTripper] that serves a key set at one URL and refuses all other
@@ -30,4 +31,23 @@ func (f keySetFile) RoundTrip(r *http.Request) (*http.Response, error) {
 		Body:          io.NopCloser(bytes.NewReader(f.text)),
 		ContentLength: int64(len(f.text)), Request: r,
 	}, nil
+}
+
+// maxKeySet is the largest size of a file with a key set, in bytes.
+const maxKeySet = 4 << 20
+
+func readKeySet(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, errors.New("--offline: the file can't be opened")
+	}
+	defer func() { _ = file.Close() }()
+	text, err := io.ReadAll(io.LimitReader(file, maxKeySet+1))
+	switch {
+	case err != nil:
+		return nil, errors.New("--offline: the file can't be read")
+	case len(text) > maxKeySet:
+		return nil, errors.New("--offline: the file is larger than 4 MiB")
+	}
+	return text, nil
 }
