@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// Every supported algorithm is accepted. RFC 9864 has a second name for EdDSA.
+// A Proof accepts every supported signature algorithm. Ed25519 is a second name for EdDSA (RFC
+// 9864): if Config.Algorithms lists one of these two names, proofs with either name are accepted.
 func TestAlgorithms(t *testing.T) {
 	p := newProof(t, nil)
 	for _, name := range strings.Fields(p.Params()["algs"]) {
@@ -142,7 +143,8 @@ func TestEachMistake(t *testing.T) {
 	require.NoError(t, p.Confirm(request(good), accessToken, k.thumbprint()), "no mistake has used up a good proof")
 }
 
-// A proof may have members that no rule is about, and its claims may have other forms.
+// A proof is accepted although its header or its claims contain members that RFC 9449 does not
+// define, or write a value in an unusual form, for example iat with a fraction.
 func TestUnusualGoodProofs(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")
@@ -183,13 +185,14 @@ func TestSizeOfRSAKeys(t *testing.T) {
 	}
 }
 
-// A proof is accepted from ClockSkew before iat until Window and ClockSkew after it.
+// A proof is accepted in the time from iat - ClockSkew to iat + Window + ClockSkew.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, func(c *dpop.Config) { c.Window, c.ClockSkew = 20*time.Second, 5*time.Second })
 		k := newKey(t, "EdDSA")
 		for _, tt := range []struct {
-			after    time.Duration // from iat to the request
+			// after is the time from iat to the request.
+			after    time.Duration
 			accepted bool
 		}{
 			{-5001 * time.Millisecond, false},
@@ -210,7 +213,8 @@ func TestWindow(t *testing.T) {
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
 			require.ErrorContains(t, err, "the time here is ")
 		}
-		// Far times don't overflow.
+		// An iat that is far in the past or in the future causes no overflow, and the proof is
+		// refused.
 		for _, iat := range []int64{1, 253402300799} {
 			err := p.Confirm(request(k.proof(nil, object{"iat": iat})), accessToken, k.thumbprint())
 			wantRefusal(t, err, xenaauth.ReasonProof, "iat is ")
@@ -218,7 +222,7 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// The method of the request is compared, for every method.
+// The claim htm is compared with the method of the request, also if the method is unusual.
 func TestMethods(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")

@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// Config says which proofs a [Proof] accepts. PublicOrigins is required. Every other field may keep
-// its zero value.
+// Config says which proofs a [Proof] accepts. PublicOrigins is required. The zero value of every
+// other field is its default.
 type Config struct {
 	// PublicOrigins are the origins of this service, as its clients write them: scheme, host and,
 	// if it is not the default port of the scheme, port. For example "https://api.example". The
@@ -21,9 +21,9 @@ type Config struct {
 	// request, because fields such as X-Forwarded-Host may come from the client.
 	//
 	// If the host of the request is the host of one of the origins, htu must name this host. So a
-	// proof for one host is not accepted at another host of the same service. Any other host, for
-	// example the internal name that a proxy uses, is not compared. A host that is no plain name or
-	// address is refused.
+	// proof for one host is not accepted at another host of the same service. If the request names
+	// any other host, for example the internal name that a proxy uses, htu may name any of the
+	// origins. A request is refused if its host is neither a plain name nor an address.
 	PublicOrigins []string
 	// PathPrefix is the beginning of the path that a proxy removes before it passes the request on.
 	// For example "/api", if clients use https://example.com/api/orders and the service gets
@@ -42,31 +42,33 @@ type Config struct {
 	// ReplayCheckedElsewhere can't be combined with Replay.
 	ReplayCheckedElsewhere bool
 	// NonceSecrets turn nonces on (RFC 9449, section 9): each proof must have a recent nonce that
-	// this service has issued for the key of the proof. Then a proof can't be made long before it
-	// is used. Nonces need no memory. All instances need the same secrets. The first secret makes
-	// nonces, and nonces of all secrets are accepted. A secret has at least 32 bytes. It may have
-	// other uses, because the key of the nonces is derived from it.
+	// this service has issued for the key of the proof. So an attacker can't make a proof today for
+	// a use in the far future. The service does not store nonces. All instances need the same
+	// secrets. New nonces are made with the first secret, and nonces that were made with any secret
+	// of the list are accepted. A secret has at least 32 bytes. A secret may also be used for
+	// another purpose, because nonces are made with a key that is derived from it.
 	//
 	// To replace a secret, first add the new secret at the end of the list in all instances, then
-	// move it to the front, and remove the old secret after NonceLifetime. If nil, nonces are off.
+	// move it to the front, and remove the old secret after NonceLifetime. If NonceSecrets is nil,
+	// nonces are off.
 	NonceSecrets [][]byte
 	// NonceLifetime is for how long a nonce is accepted at most. A nonce is accepted for at least
-	// half of this time. 0 is 5 minutes. The minimum is 10 seconds, and the maximum is one hour.
+	// half of this time. 0 means 5 minutes. Other values must be between 10 seconds and one hour.
 	NonceLifetime time.Duration
-	// Window is for how long after iat a proof is accepted. ClockSkew is added to it. 0 is one
-	// minute. The minimum is 1 second, and the maximum is 10 minutes.
+	// Window is for how long after iat a proof is accepted; ClockSkew is added to this time. 0
+	// means one minute. Other values must be between 1 second and 10 minutes.
 	Window time.Duration
 	// ClockSkew is the largest accepted difference between the clock of the client and the clock of
-	// this machine. 0 is 30 seconds. The minimum is 1 second, and the maximum is 2 minutes.
+	// this machine. 0 means 30 seconds. Other values must be between 1 second and 2 minutes.
 	ClockSkew time.Duration
-	// Algorithms are the accepted signature algorithms, as the challenge lists them. If nil, all
-	// supported algorithms are accepted: ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256 RS384
-	// RS512. EdDSA and Ed25519 (RFC 9864) are two names of one algorithm: if the list contains one
-	// of these names, both are accepted.
+	// Algorithms are the accepted signature algorithms. The challenge of a refusal lists them. If
+	// nil, all supported algorithms are accepted: ES256 Ed25519 EdDSA ES384 PS256 PS384 PS512 RS256
+	// RS384 RS512. EdDSA and Ed25519 (RFC 9864) are two names of one algorithm: if the list
+	// contains one of these names, proofs with either name are accepted.
 	Algorithms []string
 }
 
-// supported are the algorithms of proofs, in the order of preference.
+// supported are the signature algorithms that this package supports, the preferred ones first.
 var supported = []string{
 	"ES256", "Ed25519", "EdDSA", "ES384", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
 }
@@ -83,10 +85,11 @@ const (
 // Proof checks DPoP proofs. It implements [xenaauth.Proof]. Many goroutines may use it at the same
 // time.
 type Proof struct {
-	origins    []origin
-	prefix     string
-	store      replay.Store // nil with ReplayCheckedElsewhere
-	nonces     *nonces      // nil if nonces are off
+	origins []origin
+	prefix  string
+	// store records which proofs were used. It is nil if ReplayCheckedElsewhere is set.
+	store      replay.Store
+	nonces     *nonces // nonces is nil if nonces are off
 	window     time.Duration
 	skew       time.Duration
 	algorithms []string
@@ -155,8 +158,8 @@ func New(c Config) (*Proof, error) {
 	return p, nil
 }
 
-// newNonces returns the nonces that c describes, or nil if nonces are off. It calls wrong for each
-// mistake.
+// newNonces returns the value that makes and checks nonces with the secrets of c, or nil if nonces
+// are off. It calls wrong for each mistake in c.
 func newNonces(c Config, wrong func(field, format string, args ...any)) *nonces {
 	if c.NonceSecrets == nil {
 		if c.NonceLifetime != 0 {

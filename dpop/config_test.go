@@ -60,7 +60,7 @@ func TestConfig(t *testing.T) {
 	require.Len(t, strings.Split(err.Error(), "\n"), 3, "all mistakes are reported: %v", err)
 }
 
-// A printed Proof shows no secret.
+// If a Proof is printed, the text contains no secret.
 func TestPrintedProof(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) { c.NonceSecrets = [][]byte{secret("q")} })
 	for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
@@ -68,7 +68,7 @@ func TestPrintedProof(t *testing.T) {
 	}
 }
 
-// The middleware accepts the parameters of a Proof.
+// The parameters that a Proof returns are allowed in a challenge, so NewMiddleware does not panic.
 func TestProofOfAMiddleware(t *testing.T) {
 	m := xenaauth.NewMiddleware(noTokens{}, &xenaauth.Options{Proofs: []xenaauth.Proof{newProof(t, nil)}, RequireProof: true})
 	h := make(http.Header)
@@ -86,7 +86,7 @@ func TestFromEnv(t *testing.T) {
 		base          dpop.Config
 		proofs        int
 		required      bool
-		want          string // the error
+		want          string // want is a part of the error, or "" if FromEnv returns none
 	}{
 		"nothing is set":        {"", "", dpop.Config{}, 0, false, ""},
 		"off":                   {"off", "https://api.example", dpop.Config{}, 0, false, ""},
@@ -114,7 +114,7 @@ func TestFromEnv(t *testing.T) {
 			require.Equal(t, tt.required, opts.RequireProof)
 		})
 	}
-	// Other proofs stay.
+	// FromEnv adds its Proof to the proofs that the options already contain.
 	t.Setenv("XENA_DPOP", "accepted")
 	t.Setenv("XENA_PUBLIC_ORIGINS", "https://api.example")
 	opts := xenaauth.Options{Proofs: []xenaauth.Proof{nil}, RequireProof: true}

@@ -16,9 +16,9 @@ func init() { envvar.Support("XENA_DPOP") } // otherwise ConfigFromEnv would ref
 //	XENA_PUBLIC_ORIGINS  Config.PublicOrigins, a list that is separated by commas or spaces
 //
 // With accepted and required, FromEnv adds a Proof to opts.Proofs. With required, it also sets
-// opts.RequireProof. base has the settings that are not in the environment, for example a Replay
-// store that several instances share; its zero value is enough for a service with one instance. If
-// XENA_PUBLIC_ORIGINS is not set, base.PublicOrigins is used.
+// opts.RequireProof. base contains the settings that the environment can't contain, for example a
+// Replay store that several instances share. The zero Config is enough for a service with one
+// instance. If XENA_PUBLIC_ORIGINS is not set, base.PublicOrigins is used.
 //
 // The error names every variable that cannot be used, and does not show its value. FromEnv then
 // changes nothing.

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The examples have no output, so they are only compiled. docs/possession.md contains this code.
+// The examples in this file have no output, so the go command only compiles them.
+// docs/possession.md contains the same code.
 func Example() {
 	var v *xenaauth.Validator
 	var pay http.Handler

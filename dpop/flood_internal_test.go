@@ -21,7 +21,7 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// signer signs proofs with an EC key.
+// signer is a client that signs proofs with an EC key.
 type signer struct {
 	key   *ecdsa.PrivateKey
 	x, y  string
@@ -61,9 +61,10 @@ func proofRequest(proof string) *http.Request {
 	return r
 }
 
-// 100 000 proofs of keys that are not the key of the token cost no signature and no lasting memory.
-// Proofs with the right key and a wrong claim cost no signature either. Good proofs are accepted in
-// the meantime.
+// An attacker sends 100 000 proofs with keys that are not the key of the token. The Proof verifies
+// no signature of these proofs and keeps no memory for them. It also verifies no signature of
+// proofs with the right key and a wrong claim. Good proofs that arrive in the meantime are
+// accepted.
 func TestJunkProofsCostNoSignature(t *testing.T) {
 	p, err := New(Config{PublicOrigins: []string{"https://api.example"}})
 	require.NoError(t, err)
@@ -78,8 +79,9 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.NoError(t, p.Confirm(proofRequest(good), token, owner.print))
 	require.Equal(t, int64(1), signatures.Load())
 
-	// Each proof has another key. Its x is no coordinate of the curve in half of the cases, and its
-	// signature is junk: the order of the checks is what makes these proofs cheap.
+	// Each of these proofs contains another key and a signature that is wrong. For half of the
+	// keys, the number x belongs to no point of the curve. The Proof does not notice this, because
+	// it compares the key with the key of the token before it does anything that is expensive.
 	parts := strings.Split(good, ".")
 	header := bytes.Clone([]byte(`{"typ":"dpop+jwt","alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"` + owner.x + `","y":"` + owner.y + `"}}`))
 	at := bytes.Index(header, []byte(owner.x))
@@ -103,8 +105,8 @@ func TestJunkProofsCostNoSignature(t *testing.T) {
 	require.Equal(t, int64(1+junk/10_000), signatures.Load())
 	require.Less(t, int64(after.HeapAlloc)-int64(before.HeapAlloc), int64(1<<20))
 
-	// The key of a stolen token may be known. A proof that is wrong in another way costs no
-	// signature.
+	// A thief of a token may know the public key of its owner. A proof with this key and a wrong
+	// claim is refused before its signature is verified.
 	signatures.Store(0)
 	for range 1000 {
 		require.Error(t, p.Confirm(proofRequest(owner.proof("x", "another token")), token, owner.print))

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// FuzzProof checks that no field DPoP causes a panic, and that a proof is accepted only if its
-// signature verifies and its key is the right one.
+// FuzzProof checks that no value of the field DPoP causes a panic. It also checks that a proof is
+// accepted only if its signature is valid and its key is the key of the token.
 func FuzzProof(f *testing.F) {
 	s := newSigner(f)
 	const token = "token"
@@ -45,8 +45,9 @@ func FuzzProof(f *testing.F) {
 	})
 }
 
-// FuzzNormalPath checks the normal form of paths: it is stable, begins with a slash, has no segment
-// "." or "..", and has the same octets as the path.
+// FuzzNormalPath checks the normal form of paths: normalPath does not change a path in normal form,
+// a path in normal form begins with a slash and has no segment "." or "..", and it stands for the
+// same bytes as the original path.
 func FuzzNormalPath(f *testing.F) {
 	for _, seed := range []string{"/", "/a/../b", "/%7Ea/%2e%2e/", "/a//b/./c?x#y", "/%C3%A9", "/\xff", "/%", "*", "/a;b=c/%2F"} {
 		f.Add(seed)
@@ -83,8 +84,8 @@ func FuzzNormalPath(f *testing.F) {
 	})
 }
 
-// FuzzTarget checks that every htu that is accepted names the public origin, in the opinion of
-// net/url.
+// FuzzTarget checks that an htu is accepted only if package net/url too reads the public origin in
+// it.
 func FuzzTarget(f *testing.F) {
 	for _, seed := range []string{
 		"https://api.example/", "https://API.example:443/?x", "https://api.example@evil/", "https://api.example\\@evil/",
@@ -102,7 +103,8 @@ func FuzzTarget(f *testing.F) {
 		if p.checkTarget(htu, r) != nil {
 			return
 		}
-		// net/url refuses some characters that a path must escape.
+		// Package net/url refuses some characters that must be escaped in a path. Package dpop
+		// accepts them and escapes them.
 		clean := strings.Map(func(c rune) rune {
 			if c < ' ' || c == 0x7f {
 				return -1

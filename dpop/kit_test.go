@@ -44,11 +44,12 @@ func toJSON(v any) string {
 	return string(text)
 }
 
-// clientKey is the key of a client. It signs proofs without any check, so that a test can sign wrong
-// proofs too.
+// clientKey is the key of a client. It signs every text, so that a test can also sign a wrong
+// proof.
 type clientKey struct {
-	private   crypto.Signer
-	jwk       map[string]string // the members of the thumbprint
+	private crypto.Signer
+	// jwk contains the members of the public key from which the thumbprint is computed.
+	jwk       map[string]string
 	algorithm string
 }
 
@@ -86,8 +87,8 @@ func rsaJWK(public *rsa.PublicKey) map[string]string {
 	return map[string]string{"kty": "RSA", "n": b64(public.N.Bytes()), "e": "AQAB"}
 }
 
-// thumbprint returns the thumbprint of RFC 7638. json.Marshal writes the members in the order of
-// their names.
+// thumbprint returns the thumbprint of the public key (RFC 7638). The members must be hashed in the
+// order of their names, which is the order in which json.Marshal writes them.
 func (k *clientKey) thumbprint() string {
 	sum := sha256.Sum256([]byte(toJSON(k.jwk)))
 	return b64(sum[:])
@@ -128,12 +129,14 @@ func (k *clientKey) sign(header, claims string) string {
 
 var lastID atomic.Int64
 
-// header returns the header of a proof, with changes. A nil value removes a member.
+// header returns the header of a good proof, after it has applied changes: each value of changes
+// replaces a member, and a nil value removes the member.
 func (k *clientKey) header(changes object) object {
 	return changed(object{"typ": "dpop+jwt", "alg": k.algorithm, "jwk": k.jwk}, changes)
 }
 
-// claims returns the claims of a good proof for GET publicURL, with changes.
+// claims returns the claims of a good proof for GET publicURL, after it has applied changes as in
+// header.
 func claims(changes object) object {
 	hash := sha256.Sum256([]byte(accessToken))
 	return changed(object{
@@ -148,7 +151,8 @@ func changed(in, changes object) object {
 	return in
 }
 
-// proof returns a signed proof with changes in its header and its claims.
+// proof returns a signed proof. inHeader contains changes to the header, and inClaims contains
+// changes to the claims.
 func (k *clientKey) proof(inHeader, inClaims object) string {
 	return k.sign(toJSON(k.header(inHeader)), toJSON(claims(inClaims)))
 }
@@ -164,7 +168,7 @@ func newProof(t testing.TB, change func(*dpop.Config)) *dpop.Proof {
 	return p
 }
 
-// request returns a request for publicURL with these values of the field DPoP.
+// request returns a request for publicURL that has a field DPoP for each of the proofs.
 func request(proofs ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/orders/7?x=1", nil)
 	r.Host = "api.example"
@@ -172,7 +176,7 @@ func request(proofs ...string) *http.Request {
 	return r
 }
 
-// refusal returns the refusal err. It is nil if err is nil. An outage fails the test.
+// refusal returns err as an *Error, or nil if err is nil. If err is not an *Error, the test fails.
 func refusal(t testing.TB, err error) *xenaauth.Error {
 	t.Helper()
 	if err == nil {
@@ -183,7 +187,8 @@ func refusal(t testing.TB, err error) *xenaauth.Error {
 	return e
 }
 
-// wantRefusal requires that err is a refusal with this reason, whose text contains cause.
+// wantRefusal requires that err is a refusal with this reason, and that the text of err contains
+// cause.
 func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, cause string) {
 	t.Helper()
 	e := refusal(t, err)
@@ -192,5 +197,6 @@ func wantRefusal(t testing.TB, err error, reason xenaauth.Reason, cause string) 
 	require.ErrorContains(t, err, cause)
 }
 
-// jsonNull is the JSON text null, as a value that changed does not remove.
+// jsonNull is the JSON text null. In the changes to a proof it sets a member to null, while nil
+// removes the member.
 var jsonNull = json.RawMessage("null")

@@ -9,22 +9,26 @@ import (
 	"time"
 )
 
-// nonces makes and checks nonces without a memory of the nonces that it made. Time is divided into
-// periods of equal length. A nonce consists of the number of a period and a keyed hash of this
-// number and of the thumbprint of a key. So a client can't guess a nonce, and a nonce is useless for
-// another key.
+// nonces makes nonces and checks them. It does not store them. Time is divided into periods of
+// equal length. A nonce contains the number of the period in which it was made, and a keyed hash of
+// this number and of the thumbprint of the client's key. So a client can't guess a nonce, and the
+// nonce of one client is useless to a client with another key.
 type nonces struct {
 	period time.Duration
-	keys   [][]byte // the first key makes nonces
+	// keys are the keys of the hash. New nonces are made with the first key, and nonces that were
+	// made with any of the keys are accepted.
+	keys [][]byte
 }
 
 const (
 	nonceNumber = 8
 	nonceHash   = 16
-	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // in base64url
+	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // the length in base64url
 )
 
-// deriveNonces returns the nonces of a fleet. A nonce is accepted in its period and in the next one.
+// deriveNonces derives a key from each secret. Instances with the same secrets accept the nonces of
+// each other. A period takes half of lifetime, and a nonce is accepted in the period in which it
+// was made and in the next period.
 func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 	n := &nonces{period: lifetime / 2}
 	for _, secret := range secrets {
@@ -35,12 +39,13 @@ func deriveNonces(secrets [][]byte, lifetime time.Duration) *nonces {
 	return n
 }
 
-// make returns the nonce of the period that now belongs to, for the key with this thumbprint.
+// make returns a nonce for the client whose key has this thumbprint. now decides the period of the
+// nonce.
 func (n *nonces) make(thumbprint string, now time.Time) string {
 	return encodeNonce(n.keys[0], thumbprint, n.numberOf(now))
 }
 
-// numberOf returns the number of the period that now belongs to.
+// numberOf returns the number of the period that contains the time now.
 func (n *nonces) numberOf(now time.Time) uint64 {
 	return uint64(now.UnixMilli()) / uint64(n.period.Milliseconds())
 }
@@ -55,9 +60,9 @@ func encodeNonce(key []byte, thumbprint string, number uint64) string {
 	return base64.RawURLEncoding.EncodeToString(b[:nonceNumber+nonceHash])
 }
 
-// check reports whether nonce was made for the key with this thumbprint, in this period or in the
-// one before. It also accepts a nonce of the next period, because the clock of the instance that
-// made the nonce may be ahead.
+// check reports whether nonce was made for the client whose key has this thumbprint, in the current
+// period or in the period before. It also accepts a nonce of the next period, because the clock of
+// the instance that made the nonce may be ahead.
 func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 	number, ok := nonceNumberOf(nonce)
 	current := n.numberOf(now)
@@ -69,13 +74,15 @@ func (n *nonces) check(nonce, thumbprint string, now time.Time) bool {
 	})
 }
 
-// isOld reports whether a nonce that was accepted will not be accepted in the next period.
+// isOld reports whether an accepted nonce is of an earlier period. check will refuse this nonce in
+// the next period, so the client needs a new nonce.
 func (n *nonces) isOld(nonce string, now time.Time) bool {
 	number, ok := nonceNumberOf(nonce)
 	return ok && number < n.numberOf(now)
 }
 
-// nonceNumberOf returns the number of the period in a nonce. It does not check the keyed hash.
+// nonceNumberOf returns the number of the period that a nonce contains. It does not check the keyed
+// hash in the nonce.
 func nonceNumberOf(nonce string) (number uint64, ok bool) {
 	if len(nonce) != nonceLength {
 		return 0, false

@@ -22,8 +22,8 @@ func withNonces(secrets ...[]byte) func(*dpop.Config) {
 	return func(c *dpop.Config) { c.NonceSecrets, c.NonceLifetime = secrets, 2*time.Minute }
 }
 
-// nonceOf returns the nonce in the response to r, whose proof was refused with err or confirmed. It
-// is "" if the response has none.
+// nonceOf calls Respond and returns the nonce that the response contains, or "" if it contains
+// none. err is the refusal of the proof in r, or nil if the proof was accepted.
 func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	t.Helper()
 	h := http.Header{"Dpop-Nonce": {"of an outer guard"}, "Cache-Control": {"private"}}
@@ -37,22 +37,25 @@ func nonceOf(t *testing.T, p *dpop.Proof, r *http.Request, err error) string {
 	if err == nil {
 		require.Equal(t, "no-store", h.Get("Cache-Control"))
 	}
-	require.Regexp(t, `^[A-Za-z0-9_-]{32}$`, nonce) // RFC 9449, section 8.1
+	// RFC 9449, section 8.1, says which characters a nonce may contain.
+	require.Regexp(t, `^[A-Za-z0-9_-]{32}$`, nonce)
 	return nonce
 }
 
-// later returns nonce with the number of the next period.
+// later returns a forged nonce: nonce with the number of the next period.
 func later(nonce string) string {
 	b, err := base64.RawURLEncoding.DecodeString(nonce)
 	if err != nil {
 		panic(err)
 	}
-	b[7]++ // the number of the period is in the first eight bytes
+	// The first eight bytes are the number of the period.
+	b[7]++
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// With nonces on, a proof without a nonce is refused, and the response has the nonce for the next
-// proof. The nonce is accepted many times, also by other instances, but only for its key.
+// If nonces are on, a proof without a nonce is refused. The response contains a nonce for the next
+// proof of this client. Each instance accepts this nonce many times, but only in proofs with the
+// same key.
 func TestNonce(t *testing.T) {
 	p, other := newProof(t, withNonces(secret("a"))), newProof(t, withNonces(secret("a")))
 	k, k2 := newKey(t, "ES256"), newKey(t, "ES256")
@@ -83,7 +86,8 @@ func TestNonce(t *testing.T) {
 		require.NotContains(t, err.Error(), bad, name)
 		require.NotEqual(t, bad, nonceOf(t, p, r, err), name)
 	}
-	// A nonce of other secrets is refused, and without secrets a nonce is ignored.
+	// A service refuses a nonce that was made with the secret of another service. A service whose
+	// nonces are off ignores the nonce of a proof.
 	foreign := newProof(t, withNonces(secret("b")))
 	r = request(k.proof(nil, object{"nonce": nonce}))
 	wantRefusal(t, foreign.Confirm(r, accessToken, k.thumbprint()), xenaauth.ReasonProofNonce, "not from this service")
@@ -92,8 +96,8 @@ func TestNonce(t *testing.T) {
 	require.Empty(t, nonceOf(t, off, r, nil))
 }
 
-// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. In its
-// second half, each allowed response has a new nonce.
+// A nonce is accepted for at least half of NonceLifetime, and at most for NonceLifetime. In the
+// last period in which it is accepted, the response to each allowed request contains a new nonce.
 func TestLifetimeOfNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, withNonces(secret("a")))
@@ -132,7 +136,8 @@ func TestLifetimeOfNonces(t *testing.T) {
 	})
 }
 
-// A secret is replaced in three steps, and no client notices a step.
+// A secret is replaced in three steps: the new secret is added, moved to the front, and left alone.
+// In none of the steps is a nonce refused.
 func TestRotationOfSecrets(t *testing.T) {
 	k := newKey(t, "EdDSA")
 	a, b := secret("a"), secret("b")
@@ -140,10 +145,13 @@ func TestRotationOfSecrets(t *testing.T) {
 		newProof(t, withNonces(a)), newProof(t, withNonces(a, b)), newProof(t, withNonces(b, a)), newProof(t, withNonces(b)),
 	}
 	for i := range steps[1:] {
-		// During a step, instances have the settings before or after the step.
+		// While a step is made, some instances still have the settings before the step. So each
+		// instance must accept the nonces of the other.
 		for _, pair := range [][2]*dpop.Proof{{steps[i], steps[i+1]}, {steps[i+1], steps[i]}} {
 			if i == 2 && pair[0] == steps[2] {
-				continue // the last step is made after NonceLifetime
+				continue
+				// The old secret is removed only after NonceLifetime, when its nonces are no longer
+				// accepted.
 			}
 			r := request(k.proof(nil, nil))
 			nonce := nonceOf(t, pair[0], r, pair[0].Confirm(r, accessToken, k.thumbprint()))
@@ -153,8 +161,9 @@ func TestRotationOfSecrets(t *testing.T) {
 	}
 }
 
-// A refusal for another reason than the nonce has a nonce too, if the key is that of the token: the
-// client then needs no further attempt. A client with another key gets none.
+// The response to a proof that is refused for any other reason contains a nonce too, if the key of
+// the proof is the key of the token. So the client does not need a further request to get a nonce.
+// A client with another key gets no nonce.
 func TestNonceInOtherRefusals(t *testing.T) {
 	p := newProof(t, withNonces(secret("a")))
 	k := newKey(t, "ES256")
@@ -170,7 +179,8 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	err := p.Confirm(r, accessToken, k.thumbprint())
 	wantRefusal(t, err, xenaauth.ReasonConfirmation, "")
 	require.Empty(t, nonceOf(t, p, r, err))
-	// The refusals of other guards and of other checks get no nonce.
+	// Respond adds no nonce to a refusal that comes from another Proof or has nothing to do with
+	// proofs.
 	other := newProof(t, withNonces(secret("b")))
 	err = other.Confirm(request(), accessToken, k.thumbprint())
 	require.Empty(t, nonceOf(t, p, request(), err))
@@ -178,7 +188,7 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	require.Empty(t, nonceOf(t, p, request(), errors.New("outage")))
 }
 
-// failing is a replay store that can't tell.
+// failing is a replay store that always returns an error.
 type failing struct{ err error }
 
 func (f failing) Use(context.Context, string, string, time.Time) (bool, error) { return false, f.err }

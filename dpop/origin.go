@@ -9,12 +9,12 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin is the origin of a URL in normal form: the scheme and the host in lower case, and no
-// default port.
+// origin is the origin of a URL in normal form: the scheme and the host are in lower case, and the
+// default port of the scheme is left out.
 type origin struct {
 	scheme string
-	host   string // without port
-	port   string // "" is the default port of the scheme
+	host   string // host is the host without the port
+	port   string // port is "" if it is the default port of the scheme
 }
 
 func (o origin) String() string {
@@ -30,7 +30,7 @@ var (
 	errNotPath = errors.New("it has a path, a query or a fragment")
 )
 
-// parseOrigin parses an origin of the configuration. A slash at the end is accepted.
+// parseOrigin parses an origin that the configuration contains. It accepts a slash at the end.
 func parseOrigin(text string) (origin, error) {
 	o, rest, err := splitURL(text)
 	if err == nil && rest != "" && rest != "/" {
@@ -39,7 +39,8 @@ func parseOrigin(text string) (origin, error) {
 	return o, err
 }
 
-// splitURL splits an absolute URL behind its authority. rest is the path with query and fragment.
+// splitURL returns the origin of an absolute URL, and the rest of the URL: path, query and
+// fragment.
 func splitURL(text string) (o origin, rest string, err error) {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {
@@ -61,8 +62,9 @@ func splitURL(text string) (o origin, rest string, err error) {
 	return o, after[end:], err
 }
 
-// splitHost splits an authority, or the value of a Host field. It returns "" as the port if the port
-// is missing, empty, or the default port of the scheme. It refuses user information.
+// splitHost returns the host and the port of an authority (RFC 3986, section 3.2) or of a Host
+// field. port is "" if the port is missing, empty, or the default port of the scheme. splitHost
+// refuses an authority with user information, for example ann@api.example.
 func splitHost(authority, scheme string) (host, port string, err error) {
 	if authority = strings.TrimSuffix(authority, ":"); authority == "" {
 		return "", "", errHost
@@ -83,10 +85,10 @@ func splitHost(authority, scheme string) (host, port string, err error) {
 	return host, strconv.FormatUint(n, 10), nil
 }
 
-// isHere reports whether o is an origin of this service, and whether r may have been sent to it: o is
-// one of the public origins that fit the Host field of r best. A public origin with the host and the
-// port of r fits best. One with the host of r comes next, because routers ignore the port. If the
-// host of r is no public host, all public origins fit.
+// isHere reports whether the client can have sent r to the origin o. First, isHere selects the
+// public origins that fit the Host field of r best: those with the same host and port, otherwise
+// those with the same host (routers ignore the port), otherwise all public origins. Then it reports
+// whether o is one of the selected origins.
 func (p *Proof) isHere(o origin, r *http.Request) bool {
 	best, here := 0, false
 	for _, public := range p.origins {
@@ -94,7 +96,7 @@ func (p *Proof) isHere(o origin, r *http.Request) bool {
 		if r.Host != "" {
 			host, port, err := splitHost(r.Host, public.scheme)
 			switch {
-			case err != nil: // routers could read this host in different ways
+			case err != nil: // routers could read this Host field in different ways
 				return false
 			case host == public.host && port == public.port:
 				fit = 2

@@ -9,22 +9,23 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// Bounds of a proof, in bytes. Real proofs have about 500 bytes with an EC key, and up to 2 000
-// with an RSA key.
+// These are the largest lengths in bytes of a proof and of its jti. Real proofs have about 500
+// bytes with an EC key, and up to 2 000 bytes with an RSA key.
 const (
 	maxProof = 8 << 10
-	maxID    = 256 // of jti
+	maxID    = 256
 )
 
 // proofClaims are the claims of a proof (RFC 9449, section 4.2).
 type proofClaims struct {
 	id, method, target, tokenHash, nonce string
-	issuedAt, expiresAt, notBefore       int64 // in seconds since 1970; 0 if the claim is missing
+	// These times are in seconds since 1970. 0 means that the claim is missing.
+	issuedAt, expiresAt, notBefore int64
 }
 
 var claimNames = claims.NewNames("jti", "htm", "htu", "iat", "ath", "nonce", "exp", "nbf")
 
-// The errors of a request without a usable proof.
+// These errors say why a request has no proof that can be read.
 var (
 	errMissing  = errors.New("the DPoP field is missing")
 	errRepeated = errors.New("the DPoP field is repeated")
@@ -35,7 +36,7 @@ var (
 	errRequired = errors.New("htm, htu, iat or ath is missing")
 )
 
-// proofOf returns the proof in the header of r, split at its dots.
+// proofOf returns the proof in the field DPoP of r, split into header, claims and signature.
 func proofOf(r *http.Request) (jose.Token, error) {
 	lines := r.Header["Dpop"]
 	switch {
@@ -53,8 +54,8 @@ func proofOf(r *http.Request) (jose.Token, error) {
 	return token, nil
 }
 
-// claimsOf parses the claims of a proof. It requires the claims that each proof for a protected
-// resource must have.
+// claimsOf parses the claims of a proof. A missing jti, htm, htu, iat or ath is an error: a proof
+// that is sent to an API must have them (RFC 9449, section 4.3).
 func claimsOf(token jose.Token) (*proofClaims, error) {
 	text, err := token.Payload()
 	if err != nil {
@@ -101,10 +102,11 @@ func claimsOf(token jose.Token) (*proofClaims, error) {
 	return c, nil
 }
 
-// accepts reports whether algorithm is among the accepted ones.
+// accepts reports whether the configuration accepts this signature algorithm.
 func (p *Proof) accepts(algorithm string) bool { return jose.Among(p.algorithms, algorithm) }
 
-// nonceOf returns the nonce of a proof that was confirmed before, or "".
+// nonceOf returns the nonce in the proof of r, which was already accepted. It returns "" if the
+// proof has no nonce.
 func nonceOf(r *http.Request) string {
 	token, err := proofOf(r)
 	if err != nil {
@@ -117,8 +119,8 @@ func nonceOf(r *http.Request) string {
 	return c.nonce
 }
 
-// shortened returns a path in normal form for the log. A long run of letters, digits, "-" and "_" may be a
-// credential, so only its start is shown.
+// shortened returns a path in normal form in a short form for the log. A long run of letters,
+// digits, "-" and "_" may be a credential, so only the start of the run is shown.
 func shortened(path string) string {
 	const maxRun, shown, maxPath = 40, 16, 160
 	var b strings.Builder

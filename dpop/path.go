@@ -6,15 +6,16 @@ import (
 	"strings"
 )
 
-// maxPath is the largest length of the path of a request, in bytes. A longer path can't be equal to
-// the path of a proof in most cases, and reading it would be expensive.
+// maxPath is the largest length of the path of a request, in bytes. A proof has at most 8 KiB, so a
+// longer path is hardly ever equal to the path in a proof, and to read it would be expensive.
 const maxPath = 16 << 10
 
 var errPath = errors.New("the path is malformed or too long")
 
 // requestPath returns the path that the client used, in normal form.
 func (p *Proof) requestPath(r *http.Request) (string, error) {
-	uri := r.RequestURI // what the client sent; a handler may have changed r.URL
+	// RequestURI is what the client sent. A handler may have changed r.URL.
+	uri := r.RequestURI
 	if uri == "" && r.URL != nil {
 		uri = r.URL.RequestURI()
 	}
@@ -24,22 +25,24 @@ func (p *Proof) requestPath(r *http.Request) (string, error) {
 			return "", errPath
 		}
 	}
-	// "#" does not occur in the target of a request. For a server it is a part of the path, and for a
-	// URL it is the end of the path.
+	// A URI of a request has no "#". If a client sends one nevertheless, a server takes it for a
+	// character of the path, but a parser of URLs takes it for the end of the path. So the request
+	// is refused.
 	if strings.Contains(uri, "#") {
 		return "", errPath
 	}
-	// The prefix is added to the normal form. Otherwise a segment ".." could remove the prefix, and a
-	// proof for a URL outside the prefix, which may belong to another service, would be accepted.
+	// The prefix is added after the path has its normal form. Otherwise a segment ".." of the path
+	// could remove the prefix. A proof for a URL outside the prefix would then be accepted, and
+	// this URL may belong to another service.
 	path, err := normalPath(uri)
 	return p.prefix + path, err
 }
 
-// normalPath returns the path at the beginning of uri in normal form, without query and fragment
-// (RFC 3986, sections 6.2.2 and 6.2.3): an escape of an unreserved character is decoded, other
-// escapes have upper-case digits, segments "." and ".." are resolved, and an empty path is "/". A
-// character that a path must escape is escaped. Two paths with the same normal form name the same
-// resource.
+// normalPath returns the path of uri in normal form (RFC 3986, sections 6.2.2 and 6.2.3). uri
+// begins with the path; its query and fragment are left out. In normal form, unreserved characters
+// are not escaped, every character that must be escaped is escaped with upper-case digits, there
+// are no segments "." and "..", and an empty path is "/". Two paths with the same normal form name
+// the same resource.
 func normalPath(uri string) (string, error) {
 	if end := strings.IndexAny(uri, "?#"); end >= 0 {
 		uri = uri[:end]
@@ -60,8 +63,8 @@ func normalPath(uri string) (string, error) {
 	return path, nil
 }
 
-// normalEscapes decodes each escape of an unreserved character, and escapes each character that a
-// path must escape.
+// normalEscapes decodes each escape of an unreserved character, and escapes each character that
+// must be escaped in a path.
 func normalEscapes(path string) (string, error) {
 	plain := 0
 	for plain < len(path) && isPathChar(path[plain]) {

@@ -24,8 +24,8 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	if err != nil {
 		return p.refuse(xenaauth.ReasonProof, jkt, fmt.Errorf("the header of the proof: %w", err))
 	}
-	// A hash. It is checked before everything that is expensive, so that a client must at least
-	// know the public key of a valid token.
+	// This comparison needs only a hash. It comes before everything that is expensive, so that a
+	// client that does not know the public key of a valid token can't make the service work hard.
 	if header.Thumbprint != jkt {
 		return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: errOtherKey}
 	}
@@ -54,7 +54,8 @@ func (p *Proof) Confirm(r *http.Request, token, jkt string) error {
 	return p.use(r, c, jkt)
 }
 
-// checkClaims compares the claims of a proof with the request and with the time.
+// checkClaims returns an error if the claims of a proof don't fit the request r, the access token
+// or the current time.
 func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now time.Time) error {
 	if c.method != r.Method {
 		return &wrongValue{"htm", c.method, r.Method}
@@ -69,7 +70,7 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 	switch a := age(c.issuedAt); {
 	case a > p.window+p.skew, a < -p.skew:
 		return &wrongTime{"iat", c.issuedAt, now}
-	// exp and nbf are optional claims of every JWT (RFC 7519, sections 4.1.4 and 4.1.5).
+	// exp and nbf are optional: every JWT may have them (RFC 7519, sections 4.1.4 and 4.1.5).
 	case c.expiresAt != 0 && age(c.expiresAt) >= p.skew:
 		return &wrongTime{"exp", c.expiresAt, now}
 	case c.notBefore != 0 && age(c.notBefore) < -p.skew:
@@ -78,7 +79,7 @@ func (p *Proof) checkClaims(c *proofClaims, r *http.Request, token string, now t
 	return nil
 }
 
-// checkTarget compares htu with the URL of the request, without query and fragment.
+// checkTarget returns an error if htu is not the URL of the request. It ignores query and fragment.
 func (p *Proof) checkTarget(target string, r *http.Request) error {
 	o, rest, err := splitURL(target)
 	if err != nil {
@@ -101,14 +102,15 @@ func (p *Proof) checkTarget(target string, r *http.Request) error {
 	return nil
 }
 
-// use records that a valid proof was used. It is the last check, so that a proof with a mistake is
-// not used up, and so that only the owner of the key can fill the store.
+// use records in the replay store that a valid proof was used, and refuses a proof that was used
+// before. It is called after all other checks. So a proof with a mistake is not recorded, and only
+// the owner of the key can fill the store.
 func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
-	// The clock of another instance may be behind by the skew, so the store must remember the proof
-	// for longer than this instance accepts it.
+	// The clock of another instance may be behind by ClockSkew. This instance must therefore
+	// remember the proof for longer than it accepts the proof itself.
 	until := time.Unix(c.issuedAt, 0).Add(p.window + 2*p.skew)
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {
@@ -120,9 +122,10 @@ func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	return nil
 }
 
-// Respond adds a nonce to the response, if nonces are on. A refused proof gets a nonce for the next
-// proof. An allowed request gets a nonce if the nonce of its proof will soon be refused (RFC 9449,
-// section 8.2), and the response is then not stored by caches.
+// Respond adds a nonce to the response, if nonces are on. After a refused proof, the response
+// contains a nonce for the next proof of the client. The response to an allowed request contains a
+// new nonce if the nonce in the proof will soon be too old (RFC 9449, section 8.2); Cache-Control
+// then keeps caches from storing this response.
 func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
 	if p.nonces == nil {
 		return
@@ -143,7 +146,7 @@ func (p *Proof) Respond(h http.Header, r *http.Request, err error) {
 	}
 }
 
-// thumbprintOf returns the thumbprint of the key in the proof of r, which was confirmed before.
+// thumbprintOf returns the thumbprint of the key in the proof of r. The proof was already accepted.
 func thumbprintOf(r *http.Request) string {
 	proof, err := proofOf(r)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// cause is why a proof was refused. It also says for which key the response needs a nonce.
+// cause is the error in the refusal of a proof. It also stores the thumbprint jkt of the token's
+// key, for which Respond makes a nonce, and the Proof that has refused.
 type cause struct {
 	error
 	jkt string
@@ -19,7 +20,8 @@ type cause struct {
 
 func (c *cause) Unwrap() error { return c.error }
 
-// refuse returns the refusal of a proof for a token that is bound to the key jkt.
+// refuse returns the refusal of a proof. jkt is the thumbprint of the key to which the token is
+// bound.
 func (p *Proof) refuse(reason xenaauth.Reason, jkt string, err error) error {
 	return &xenaauth.Error{Reason: reason, Err: &cause{err, jkt, p}}
 }
@@ -39,11 +41,11 @@ func nonceError(nonce string) error {
 	return errBadNonce
 }
 
-// The types below build their texts only if a refusal is logged. The texts quote the values of the
-// proof and cut long values, because a stranger may have written them.
+// Each error type below stores values, and builds its text only if the refusal is logged. The text
+// quotes the values of the proof and cuts long values, because a stranger may have written them.
 
-// shown returns s in quotation marks. It cuts a long s, and escapes every character beyond printable
-// ASCII.
+// shown returns s in quotation marks. It cuts a long s, and escapes every character beyond
+// printable ASCII.
 func shown(s string) string {
 	const maxShown = 200
 	if len(s) > maxShown {
@@ -52,15 +54,16 @@ func shown(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// wrongValue is the error for a member of the proof that is not the expected one.
+// wrongValue is the error for a claim or header member of the proof that does not have the expected
+// value. name is the name of the member.
 type wrongValue struct{ name, got, want string }
 
 func (e *wrongValue) Error() string {
 	return fmt.Sprintf("%s is %s, not %s", e.name, shown(word(e.got)), shown(word(e.want)))
 }
 
-// word returns s, or its beginning if it is longer than a method or a type. A long value may be a
-// token that a client has written into the wrong member.
+// word returns s, or only its first characters if s is longer than every usual method or type. A
+// long value may be a token that a client has written into the wrong member.
 func word(s string) string {
 	const maxWord, start = 20, 8
 	if len(s) > maxWord {
@@ -79,10 +82,10 @@ func (e *wrongAlgorithm) Error() string {
 	return fmt.Sprintf("alg is %s, Config.Algorithms is %v", shown(e.got), e.want)
 }
 
-// wrongOrigin is the error for a proof for another origin.
+// wrongOrigin is the error for a proof whose htu names another origin than that of the request.
 type wrongOrigin struct {
 	got    origin
-	host   string // of the request
+	host   string // host is the host of the request
 	origin []origin
 }
 
@@ -95,7 +98,7 @@ func (e *wrongOrigin) Error() string {
 		shown(e.got.String()), e.origin[:min(len(e.origin), maxListed)])
 }
 
-// wrongPath is the error for a proof for another path.
+// wrongPath is the error for a proof whose htu has another path than the request.
 type wrongPath struct{ got, want string }
 
 func (e *wrongPath) Error() string {
@@ -103,8 +106,9 @@ func (e *wrongPath) Error() string {
 		shown(shortened(e.got)), shown(shortened(e.want)))
 }
 
-// wrongTime is the error for a claim whose time is not within the window. Its text contains both
-// times, because a wrong clock is a frequent cause.
+// wrongTime is the error for a proof whose iat, exp or nbf does not fit the current time. Its text
+// contains the time in the claim and the time on this machine, because a wrong clock is a frequent
+// cause.
 type wrongTime struct {
 	claim string
 	at    int64

@@ -19,8 +19,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// A proof is accepted once, also in the last moment in which it is accepted at all. Two clients may
-// use the same jti.
+// A proof is accepted once. The second use is refused even at the last moment at which a first use
+// would still be accepted. Two clients with different keys may use the same jti.
 func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProof(t, nil)
@@ -32,7 +32,8 @@ func TestReplay(t *testing.T) {
 			require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 			wantRefusal(t, p.Confirm(request(proof), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "jti")
 			require.NoError(t, p.Confirm(request(k2.proof(nil, change)), accessToken, k2.thumbprint()))
-			for { // until the proof is too old
+			// This loop ends when the proof is too old.
+			for {
 				time.Sleep(time.Second)
 				err := p.Confirm(request(proof), accessToken, k.thumbprint())
 				if refusal(t, err).Reason == xenaauth.ReasonProof {
@@ -45,7 +46,8 @@ func TestReplay(t *testing.T) {
 	})
 }
 
-// A proof that is refused is not used up: the client can use it where it is right.
+// A proof that is refused does not count as used: the client can send it again with the right
+// request.
 func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")
@@ -59,7 +61,7 @@ func TestRefusedProofIsNotUsedUp(t *testing.T) {
 	require.NoError(t, p.Confirm(request(proof), accessToken, k.thumbprint()))
 }
 
-// recording is a store that records how it is called.
+// recording is a replay store that records the arguments of its last call.
 type recording struct {
 	owner, id string
 	until     time.Time
@@ -71,8 +73,8 @@ func (s *recording) Use(ctx context.Context, owner, id string, until time.Time) 
 	return true, nil
 }
 
-// The store gets the thumbprint of the key, the jti, and the time until which another instance may
-// accept the proof.
+// Confirm passes three values to the replay store: the thumbprint of the key as the owner, the jti,
+// and the time until which an instance with another clock may accept the proof.
 func TestWhatTheStoreGets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := new(recording)
@@ -87,8 +89,8 @@ func TestWhatTheStoreGets(t *testing.T) {
 	})
 }
 
-// If the store can't tell, the request is not allowed, and the error is no refusal: the response is
-// 503.
+// If the replay store fails, the request is not allowed. The error is not an *Error, so the
+// response is 503.
 func TestStoreFails(t *testing.T) {
 	k := newKey(t, "ES256")
 	for _, cause := range []error{replay.ErrFull, context.DeadlineExceeded, errors.New("no answer")} {
@@ -98,7 +100,8 @@ func TestStoreFails(t *testing.T) {
 		_, isRefusal := errors.AsType[*xenaauth.Error](err)
 		require.False(t, isRefusal)
 	}
-	// A full local store answers in the same way, and forgets nothing.
+	// A local replay store that is full returns an error too. It still knows the proofs that were
+	// used.
 	p := newProof(t, func(c *dpop.Config) { c.Replay = replay.NewLocal(replay.Options{MaxEntries: 4}) })
 	proofs := []string{k.proof(nil, nil)}
 	require.NoError(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()))
@@ -113,7 +116,8 @@ func TestStoreFails(t *testing.T) {
 	wantRefusal(t, p.Confirm(request(proofs[0]), accessToken, k.thumbprint()), xenaauth.ReasonProofReplayed, "")
 }
 
-// Behind a gateway that has used the proof up, the service checks everything but the replay.
+// The gateway in front of a service has recorded the proof as used. With ReplayCheckedElsewhere,
+// the service accepts this proof, and makes all its other checks.
 func TestReplayCheckedElsewhere(t *testing.T) {
 	store := replay.NewLocal(replay.Options{})
 	gateway := newProof(t, func(c *dpop.Config) { c.Replay = store })
@@ -127,13 +131,14 @@ func TestReplayCheckedElsewhere(t *testing.T) {
 		require.NoError(t, behind.Confirm(request(proof), accessToken, k.thumbprint()))
 	}
 	wantRefusal(t, behind.Confirm(request(proof), "another token", k.thumbprint()), xenaauth.ReasonProof, "ath")
-	// A store of its own lets the service check the replay too.
+	// A service that has a replay store of its own, and not the store of the gateway, accepts each
+	// proof once.
 	second := newProof(t, nil)
 	require.NoError(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
 	require.Error(t, second.Confirm(request(proof), accessToken, k.thumbprint()))
 }
 
-// Of many uses of one proof at the same time, one is accepted.
+// If many requests with one proof arrive at the same time, exactly one is accepted.
 func TestSimultaneousUses(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "ES256")

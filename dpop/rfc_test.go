@@ -13,9 +13,9 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// The examples of RFC 9449.
+// These proofs are examples in RFC 9449. The line breaks are left out.
 const (
-	// Figure 12, section 7.1, without line breaks.
+	// resourceProof is figure 12 in section 7.1: a proof for an API.
 	resourceProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
 		"VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR" +
 		"nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE" +
@@ -24,7 +24,7 @@ const (
 		"WRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNF" +
 		"c05yV0JiMHhXWG9hTnk1OUlpS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71E" +
 		"OptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA"
-	// Figure 5, section 5: a proof for the token endpoint.
+	// tokenEndpointProof is figure 5 in section 5: a proof for the token endpoint of the issuer.
 	tokenEndpointProof = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6Ik" +
 		"VDIiwieCI6Imw4dEZyaHgtMzR0VjNoUklDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCR" +
 		"nMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JE" +
@@ -35,7 +35,8 @@ const (
 	exampleKey = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I" // section 6.1
 )
 
-// The example of section 7.1 is accepted at its time, once, for its token, its key and its URL.
+// The example of section 7.1 is accepted once, if the clock shows its time, and only together with
+// its token, its key and its URL.
 func TestExampleOfRFC9449(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Unix(1562262618, 0)))

@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/dpop"
 )
 
-// confirmAt confirms a proof for htu, for a request to uri at host.
+// confirmAt makes a proof whose claim is htu, and confirms it for a request to the path uri at
+// host.
 func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string) error {
 	t.Helper()
 	r := request(k.proof(nil, object{"htu": htu}))
@@ -20,8 +21,8 @@ func confirmAt(t *testing.T, p *dpop.Proof, k *clientKey, htu, host, uri string)
 	return p.Confirm(r, accessToken, k.thumbprint())
 }
 
-// htu is compared with the target of the request in normal form (RFC 3986, section 6.2): two
-// spellings of one URL are equal, and two URLs are never equal.
+// htu and the URL of the request are compared in normal form (RFC 3986, section 6.2). So two
+// spellings of one URL are equal, and two different URLs are never equal.
 func TestPathsInNormalForm(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -82,7 +83,7 @@ func TestPathsInNormalForm(t *testing.T) {
 	}
 }
 
-// A proxy may remove the beginning of the path that the client used.
+// Config.PathPrefix is the beginning of the path that a proxy has removed. htu must contain it.
 func TestPathPrefix(t *testing.T) {
 	p := newProof(t, func(c *dpop.Config) { c.PathPrefix = "/v1/api" })
 	k := newKey(t, "EdDSA")
@@ -99,7 +100,7 @@ func TestPathPrefix(t *testing.T) {
 		{"https://api.example/v1/api/orders", "/v1/api/orders", false},
 		{"https://api.example/v1/apiorders", "/orders", false},
 		{"https://api.example/v1/api", "*", false},
-		// The prefix stays, also if the path of the request has segments "..".
+		// A segment ".." in the path of the request does not remove PathPrefix.
 		{"https://api.example/orders", "/../../orders", false},
 		{"https://api.example/orders", "/%2e%2e/..//../orders", false},
 		{"https://api.example/v1/orders", "/x/../../orders", false},
@@ -111,7 +112,7 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A long path is refused before it is read.
+// A path that is too long is refused before it is parsed.
 func TestLongPath(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -123,7 +124,8 @@ func TestLongPath(t *testing.T) {
 	wantRefusal(t, err, xenaauth.ReasonProof, "too long")
 }
 
-// A request without RequestURI was built by a program, for example by an adapter for gRPC.
+// If a program built the request, for example the adapter for gRPC, RequestURI is empty. The path
+// is then that of r.URL.
 func TestRequestOfAProgram(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -195,7 +197,7 @@ func TestOrigins(t *testing.T) {
 	require.ErrorContains(t, err, `htu has the origin "https://api.example", the host of the request is "admin.example"`)
 }
 
-// The text of a refusal is short, also if a value is long.
+// The text of a refusal is short, even if the proof contains a long value.
 func TestLongValuesInTheLog(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -212,7 +214,8 @@ func TestLongValuesInTheLog(t *testing.T) {
 	}
 }
 
-// The log shows the paths, but not the whole of a word that may be a credential.
+// The text of a refusal shows the paths of htu and of the request. Of a long word, which may be a
+// credential, it shows only the beginning.
 func TestPathsInTheLog(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")
@@ -222,7 +225,8 @@ func TestPathsInTheLog(t *testing.T) {
 	require.NotContains(t, err.Error(), secret)
 }
 
-// A client may write its token into the wrong member. The log does not show the token.
+// A client may write its access token into htm or typ by mistake. The text of the refusal does not
+// show the token.
 func TestTokenInAnotherMember(t *testing.T) {
 	p := newProof(t, nil)
 	k := newKey(t, "EdDSA")

@@ -11,17 +11,17 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// thumbprint is the SHA-256 of a certificate in DER. Everything that a token can be bound to is
-// inside this DER, so the certificate is not parsed, and its chain and its times are not checked
-// (RFC 8705, sections 6.2 and 6.3).
+// thumbprint is the SHA-256 of a client certificate in DER encoding. A token is bound to this hash,
+// and the hash covers the whole certificate. So this package does not parse the certificate, and
+// does not check its chain and its dates (RFC 8705, sections 6.2 and 6.3).
 type thumbprint [sha256.Size]byte
 
-// maxField is the largest length of a field with a certificate, in bytes. A certificate with a key
-// of 4096 bits has about 2 KiB.
+// maxField is the largest length of a header field that contains a certificate, in bytes. A
+// certificate with an RSA key of 4096 bits has about 2 KiB.
 const maxField = 16 << 10
 
 // Confirm returns nil if value is the thumbprint of the client's certificate. Otherwise it returns
-// a refusal: 401 invalid_token, as RFC 8705 requires in section 3.
+// a refusal: 401 invalid_token (RFC 8705, section 3).
 func (p *Proof) Confirm(r *http.Request, _, value string) error {
 	sum, err := p.certificate(r)
 	if err != nil {
@@ -38,11 +38,12 @@ func refuse(err error) error {
 	return &xenaauth.Error{Reason: xenaauth.ReasonConfirmation, Err: fmt.Errorf("mtls: %w", err)}
 }
 
-// certificate returns the thumbprint of the certificate that the client showed.
+// certificate returns the thumbprint of the client's certificate. It reads the certificate from the
+// TLS connection, or from the header field if a trusted proxy has sent the request.
 func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 	if p.trusted.Contains(r.RemoteAddr) {
-		// The TLS connection is that of the proxy. The certificate of the proxy must not stand for
-		// the certificate of the client.
+		// The TLS connection of this request belongs to the proxy. The certificate of the proxy
+		// must not count as the certificate of the client.
 		return p.passedOn(r.Header[p.field])
 	}
 	switch {
@@ -54,12 +55,14 @@ func (p *Proof) certificate(r *http.Request) (thumbprint, error) {
 	return sha256.Sum256(r.TLS.PeerCertificates[0].Raw), nil
 }
 
-// passedOn reads the field of a trusted proxy. A client could add a second line to the field, and
-// some proxies append to a field instead of replacing it. So a repeated field is refused.
+// passedOn returns the thumbprint of the certificate in the field of a trusted proxy. lines are the
+// values of this field. A client could send the same field too, and some proxies append their value
+// instead of replacing that of the client. So a repeated field is refused.
 func (p *Proof) passedOn(lines []string) (thumbprint, error) {
 	switch {
 	case len(lines) == 0 || len(lines) == 1 && (lines[0] == "" || lines[0] == "::"):
-		// Some proxies write a field without a value: "", or "::" in the form of RFC 9440.
+		// If the client has no certificate, some proxies write a field without one: "", or "::" in
+		// the form of RFC 9440.
 		return thumbprint{}, fmt.Errorf("the proxy passed no certificate on: %s is missing", p.field)
 	case len(lines) > 1:
 		return thumbprint{}, fmt.Errorf("%s is repeated", p.field)

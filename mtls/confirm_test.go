@@ -15,7 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// confirmed returns nil or a refusal, and fails the test if Confirm returns any other error.
+// confirmed calls Confirm. It returns nil or the refusal, and the test fails if Confirm returns
+// another error.
 func confirmed(t testing.TB, p *mtls.Proof, r *http.Request, value string) error {
 	t.Helper()
 	err := p.Confirm(r, "a-token", value)
@@ -72,8 +73,8 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// If a header field is configured, it is read for requests of the trusted proxy only, and for these
-// requests it is the only source.
+// If Config.Form is set, the header field is read only if the trusted proxy has sent the request.
+// For these requests, the certificate of the TLS connection is ignored.
 func TestTrustedPeers(t *testing.T) {
 	mine, proxy := newCertificate(t), newCertificate(t)
 	for form, w := range writers {
@@ -98,7 +99,8 @@ func TestTrustedPeers(t *testing.T) {
 	}
 }
 
-// Each form is read from its own field only, and in no other form.
+// A Proof that is configured for one form of the field does not accept a certificate in another
+// form.
 func TestOtherForms(t *testing.T) {
 	der := newCertificate(t)
 	for form := range writers {
@@ -106,7 +108,8 @@ func TestOtherForms(t *testing.T) {
 		for other, w := range writers {
 			value := w.write(der)
 			if form == mtls.Traefik && other == mtls.HAProxy {
-				continue // one certificate of Traefik looks like that
+				continue
+				// If the client has only one certificate, Traefik writes it like HAProxy.
 			}
 			err := confirmed(t, p, fromProxy(writers[form].field, value), thumbprint(der))
 			require.Equal(t, form == other, err == nil, "%s read as %s: %v", other, form, err)

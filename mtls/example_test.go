@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// A service that terminates TLS itself asks for client certificates and verifies none.
+// In this example, the service itself terminates TLS. It asks for client certificates and does not
+// verify them.
 func Example() {
 	v, err := xenaauth.NewValidator(xenaauth.Config{Audiences: []string{"testapi"}})
 	if err != nil {
@@ -31,7 +32,8 @@ func Example() {
 	log.Fatal(server.ListenAndServeTLS("server.crt", "server.key"))
 }
 
-// A proxy in 10.1.0.0/16 terminates TLS and passes the certificate on in Client-Cert.
+// In this example, a proxy in the network 10.1.0.0/16 terminates TLS. It passes the certificate of
+// the client on in the field Client-Cert.
 func ExampleNew_behindProxy() {
 	proof, err := mtls.New(mtls.Config{
 		Form:         mtls.RFC9440,
@@ -43,7 +45,8 @@ func ExampleNew_behindProxy() {
 	_ = xenaauth.Options{Proofs: []xenaauth.Proof{proof}}
 }
 
-// A reverse proxy must not forward the fields with certificates, because anyone could have written
+// In this example, a reverse proxy removes the fields with certificates before it forwards a
+// request. The service behind it could believe these fields, although a client may have written
 // them.
 func ExampleProof_Strip() {
 	proof, err := mtls.New(mtls.Config{})

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// readByteSequence reads a Byte Sequence (RFC 9440, section 2.1; RFC 8941, section 3.3.5). RFC 9440
-// defines no parameters, so parameters are refused.
+// readByteSequence returns the thumbprint of a certificate in the form of RFC 9440: a Byte Sequence
+// (RFC 8941, section 3.3.5). It refuses parameters behind the Byte Sequence, because RFC 9440
+// defines none.
 func readByteSequence(value string) (thumbprint, error) {
 	inner, ok := strings.CutPrefix(value, ":")
 	if ok {
@@ -20,8 +21,9 @@ func readByteSequence(value string) (thumbprint, error) {
 	return readBase64(inner)
 }
 
-// readList reads certificates in base64 with commas between them, and returns the thumbprint of the
-// first. Older versions of Traefik write "+", "/" and "=" with "%" encoding.
+// readList returns the thumbprint of the first certificate in the field of Traefik, which contains
+// certificates in base64, separated by commas. Older versions of Traefik write "+", "/" and "="
+// with "%" encoding.
 func readList(value string) (thumbprint, error) {
 	first, _, _ := strings.Cut(value, ",")
 	first, err := unescape(first)
@@ -31,7 +33,7 @@ func readList(value string) (thumbprint, error) {
 	return readBase64(first)
 }
 
-// readEscapedPEM reads one certificate in PEM with "%" encoding.
+// readEscapedPEM returns the thumbprint of a certificate in PEM whose characters have "%" encoding.
 func readEscapedPEM(value string) (thumbprint, error) {
 	text, err := unescape(value)
 	if err != nil {
@@ -47,10 +49,11 @@ func readEscapedPEM(value string) (thumbprint, error) {
 	return readBase64(strings.ReplaceAll(inner, "\n", ""))
 }
 
-// readBase64 returns the thumbprint of a certificate in base64. It accepts only what an encoder
-// writes: padding, no white space, and no bits that have no meaning.
+// readBase64 returns the thumbprint of a certificate in base64. It accepts only the one text that
+// an encoder writes: the padding is required, white space is refused, and the unused bits of the
+// last digit must be 0.
 func readBase64(text string) (thumbprint, error) {
-	// The decoder of the standard library would skip line breaks.
+	// DecodeString ignores line breaks, so they are refused here.
 	if text == "" || strings.ContainsAny(text, "\r\n") {
 		return thumbprint{}, errors.New("it is not base64")
 	}
@@ -61,8 +64,8 @@ func readBase64(text string) (thumbprint, error) {
 	return sha256.Sum256(der), nil
 }
 
-// unescape decodes "%" encoding. Besides encoded bytes, the text may contain the characters of PEM
-// only. A "+" stands for itself, because proxies encode spaces as "%20".
+// unescape decodes "%" encoding. Characters that are not encoded must be letters, digits, "+", "/",
+// "=" or "-". A "+" is not a space: proxies encode a space as "%20".
 func unescape(text string) (string, error) {
 	var out strings.Builder
 	out.Grow(len(text))

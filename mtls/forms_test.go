@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// The values are written like those of a proxy, but with one difference each. None confirms the
+// Each value differs in one place from a value that a proxy would write. No such value confirms the
 // certificate.
 func TestMalformedFields(t *testing.T) {
 	der := []byte("\xfb\xff\xfecertificate") // base64 has "+", "/" and padding
@@ -17,7 +17,8 @@ func TestMalformedFields(t *testing.T) {
 	require.Contains(t, plain, "+")
 	require.Contains(t, plain, "/")
 	require.True(t, strings.HasSuffix(plain, "="))
-	// The last digit has two bits without a meaning. "U" has neither of them, and "V" has one.
+	// The last digit of this base64 text contains two unused bits. They are 0 in "U", and one of
+	// them is 1 in "V".
 	unusedBit := strings.TrimSuffix(plain, "U=") + "V="
 	require.Len(t, unusedBit, len(plain))
 	escaped := nginx(der)
@@ -64,14 +65,15 @@ func TestMalformedFields(t *testing.T) {
 	}
 }
 
-// The values are other ways to write a certificate that proxies use.
+// Some proxies write the certificate in another way than the writers of this test package do. These
+// values are accepted too.
 func TestVariants(t *testing.T) {
 	der := []byte("\xfb\xff\xfecertificate")
 	plain, hash := haproxy(der), envoyHash(der)
 	escape := strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace
 	for value, form := range map[string]mtls.Form{
 		plain:                                   mtls.Traefik,
-		escape(plain):                           mtls.Traefik, // older versions
+		escape(plain):                           mtls.Traefik, // older versions of Traefik write this
 		escape(plain) + "," + "abc%3D":          mtls.Traefik,
 		strings.TrimSuffix(nginx(der), "%0A"):   mtls.Nginx,
 		strings.ToLower("%2d") + nginx(der)[1:]: mtls.Nginx,
@@ -87,7 +89,7 @@ func TestVariants(t *testing.T) {
 }
 
 // Envoy copies names of the client's certificate into the field, and the client chooses these
-// names. None lets the client show the certificate of somebody else.
+// names. No such name may make the Proof accept the certificate of another client.
 func TestNamesThatLookLikeXFCC(t *testing.T) {
 	mine, victim := envoyHash([]byte("mine")), "Hash="+envoyHash([]byte("victim"))
 	victimCert := `Cert="` + envoyCert([]byte("victim")) + `"`

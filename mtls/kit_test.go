@@ -38,25 +38,26 @@ func newCertificate(t testing.TB) []byte {
 	return der
 }
 
-// thumbprint returns the value of x5t#S256 for a certificate.
+// thumbprint returns the member x5t#S256 that a token has if it is bound to this certificate.
 func thumbprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// The functions below write a certificate into a field, each like the proxy of its name.
+// Each function below writes a certificate into a header field, in the way of one proxy. The
+// function has the name of this proxy.
 
 func rfc9440(der []byte) string { return ":" + haproxy(der) + ":" }
 func haproxy(der []byte) string { return base64.StdEncoding.EncodeToString(der) }
 func traefik(der []byte) string { return haproxy(der) + "," + haproxy([]byte("intermediate")) }
 
-// nginx encodes all but unreserved characters (RFC 3986).
+// nginx writes PEM with "%" encoding. It encodes every character that is not unreserved (RFC 3986).
 func nginx(der []byte) string {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return strings.ReplaceAll(url.QueryEscape(string(text)), "+", "%20")
 }
 
-// envoyCert encodes the characters that Envoy encodes.
+// envoyCert writes PEM with "%" encoding. It encodes the characters that Envoy encodes.
 func envoyCert(der []byte) string {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	return strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(string(text))
@@ -72,7 +73,7 @@ func envoy(der []byte) string {
 		`";Subject="CN=\"a\",O=b;c";URI=spiffe://example/client;DNS=a.example;DNS=b.example`
 }
 
-// writers are the functions above, and the default field of each form.
+// writers maps each form to its default field, and to the function that writes this field.
 var writers = map[mtls.Form]struct {
 	field string
 	write func(der []byte) string
@@ -84,7 +85,7 @@ var writers = map[mtls.Form]struct {
 	mtls.Traefik: {"X-Forwarded-Tls-Client-Cert", traefik},
 }
 
-// loopback is the network of the proxy in these tests.
+// loopback is the network from which the trusted proxy connects in these tests.
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 func newProof(t testing.TB, cfg mtls.Config) *mtls.Proof {
@@ -94,7 +95,7 @@ func newProof(t testing.TB, cfg mtls.Config) *mtls.Proof {
 	return p
 }
 
-// fromProxy returns a request from the trusted proxy with lines of the field.
+// fromProxy returns a request that the trusted proxy has sent. lines are the values of the field.
 func fromProxy(field string, lines ...string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.RemoteAddr = "127.0.0.1:4711"
@@ -102,7 +103,8 @@ func fromProxy(field string, lines ...string) *http.Request {
 	return r
 }
 
-// withTLS returns a copy of r that came over a TLS connection with these client certificates.
+// withTLS returns a copy of r that arrived over a TLS connection. ders are the certificates that
+// the client has sent in the handshake.
 func withTLS(r *http.Request, ders ...[]byte) *http.Request {
 	r = r.Clone(r.Context())
 	r.TLS = new(tls.ConnectionState)

@@ -25,28 +25,29 @@ import (
 // Form says how a proxy writes the client's certificate into a header field.
 type Form string
 
-// The forms. Each comment names the default of [Config.Field].
+// These constants are the forms. Each comment names the field that is read if [Config.Field] is "".
 const (
 	// RFC9440 is the DER of the certificate as a Byte Sequence: ":MIIB...=:". The field is
 	// Client-Cert.
 	RFC9440 Form = "rfc9440"
-	// Nginx is the variable $ssl_client_escaped_cert of nginx: PEM, with "%" encoding. The field is
-	// X-SSL-Client-Cert.
+	// Nginx is the value of the variable $ssl_client_escaped_cert of nginx: PEM with "%" encoding.
+	// The field is X-SSL-Client-Cert.
 	Nginx Form = "nginx"
-	// Envoy is the field of Envoy that is called XFCC: "Hash=...;Cert=...". The field is
+	// Envoy is the value that Envoy's documentation calls XFCC: "Hash=...;Cert=...". The field is
 	// X-Forwarded-Client-Cert. A value with several elements is refused, so Envoy must be
 	// configured with forward_client_cert_details: SANITIZE_SET.
 	Envoy Form = "envoy"
-	// HAProxy is the expression ssl_c_der,base64 of HAProxy: the DER of the certificate in base64.
-	// The field is X-SSL-Client-DER.
+	// HAProxy is the result of the expression ssl_c_der,base64 of HAProxy: the DER of the
+	// certificate in base64. The field is X-SSL-Client-DER.
 	HAProxy Form = "haproxy"
-	// Traefik is the middleware passTLSClientCert of Traefik with pem: true. The certificates of
-	// the client are in base64, with commas between them, and the first is the client's own. The
-	// field is X-Forwarded-Tls-Client-Cert.
+	// Traefik is what the middleware passTLSClientCert of Traefik writes with the setting pem:
+	// true. The certificates of the client are in base64, with commas between them, and the first
+	// is the client's own. The field is X-Forwarded-Tls-Client-Cert.
 	Traefik Form = "traefik"
 )
 
-// forms contains the default field and the reader of each form.
+// forms maps each form to its default field, and to the function that reads the value of this
+// field.
 var forms = map[Form]struct {
 	field string
 	read  func(value string) (thumbprint, error)
@@ -68,12 +69,12 @@ type Config struct {
 	// has no field, or a repeated field, its certificate is unknown. For all other requests, the
 	// Proof ignores the field and reads the TLS connection.
 	Form Form
-	// Field is the name of the header field. If Field is "", it is the default of Form.
+	// Field is the name of the header field. "" means the default field of Form.
 	Field string
-	// TrustedPeers are the networks from which the proxies connect. They are required with Form,
-	// and must be empty without. The proxies must remove the field from the requests of clients,
-	// also from requests without a certificate: otherwise a client can write the field itself. New
-	// refuses a network that contains all addresses.
+	// TrustedPeers are the networks from which the proxies connect. They are required if Form is
+	// set, and must be empty if Form is "". The proxies must remove the field from the requests of
+	// clients, also from requests without a certificate: otherwise a client can write the field
+	// itself. New refuses a network that contains all addresses.
 	//
 	// The address of the peer is the RemoteAddr of the request. Middleware that writes the address of
 	// a header field, such as X-Real-IP, into RemoteAddr must not run before the Proof: a client could
@@ -138,21 +139,24 @@ func isFieldName(name string) bool {
 		!slices.Contains(otherFields, strings.ToLower(name))
 }
 
-// otherFields are fields that clients send for another purpose.
+// otherFields are fields that Config.Field must not name, because clients send them for another
+// purpose.
 var otherFields = []string{
 	"accept", "authorization", "connection", "content-length", "content-type", "cookie", "dpop",
 	"forwarded", "host", "origin", "referer", "transfer-encoding", "upgrade", "user-agent", "via",
 	"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
 }
 
-// Scheme returns "Bearer": RFC 8705 has no scheme of its own.
+// Scheme returns "Bearer": tokens that are bound to a certificate are sent as Bearer tokens (RFC
+// 8705).
 func (p *Proof) Scheme() string { return "Bearer" }
 
-// Member returns "x5t#S256" (RFC 8705, section 3.1).
+// Member returns "x5t#S256": this member of cnf contains the thumbprint of the certificate (RFC
+// 8705, section 3.1).
 func (p *Proof) Member() string { return "x5t#S256" }
 
-// Params returns nil: RFC 8705 has no parameters for challenges.
+// Params returns nil: RFC 8705 defines no parameters for challenges.
 func (p *Proof) Params() map[string]string { return nil }
 
-// Respond does nothing.
+// Respond does nothing, because the response to the client needs no further fields.
 func (p *Proof) Respond(http.Header, *http.Request, error) {}

@@ -8,11 +8,11 @@ import (
 
 // readXFCC reads the field of Envoy and returns the thumbprint of the client's certificate.
 //
-// The field has one element for each hop, and the last element is that of the trusted proxy. If
-// there are several elements, other hops or the client itself wrote the first ones. No rule would
-// find the client's element in every chain of proxies: the last element may describe an inner
-// proxy, and the first may be invented. So only a field with one element is accepted. Envoy writes
-// one element if it is configured with SANITIZE_SET.
+// The field contains one element for each proxy on the way, and the trusted proxy has written the
+// last element. If there are several elements, other proxies or the client itself have written the
+// first ones. No rule finds the element about the client in every chain of proxies: the last
+// element may describe another proxy, and the client may have invented the first. So only a field
+// with one element is accepted. Envoy writes one element if it is configured with SANITIZE_SET.
 //
 // Envoy copies names from the certificate into the field, some of them without quotes, and clients
 // choose the names of a certificate that nobody verifies. So such a name may contain ";Hash=". The
@@ -58,8 +58,8 @@ func readXFCC(value string) (thumbprint, error) {
 	return thumbprint(sum), nil
 }
 
-// readPair reads the first pair of an element: a name, "=", and a value that may be in quotes.
-// after is empty, or begins with the separator behind the pair: ";" or ",".
+// readPair reads the pair at the beginning of text: a name, "=", and a value that may be in quotes.
+// after is the text behind the pair. It is empty, or begins with a separator: ";" or ",".
 func readPair(text string) (name, value, after string, err error) {
 	name, text, ok := strings.Cut(text, "=")
 	if !ok || name == "" || strings.ContainsAny(name, `,;" `) {

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// BenchmarkUse adds values of 1000 owners. The expired ones are removed in the meantime.
+// BenchmarkUse records values of 1000 owners. Entries expire during the benchmark, so each call
+// also removes expired entries.
 func BenchmarkUse(b *testing.B) {
 	s := replay.NewLocal(replay.Options{})
 	var n atomic.Int64
@@ -27,7 +28,7 @@ func BenchmarkUse(b *testing.B) {
 	})
 }
 
-// BenchmarkMemory reports the memory of each entry of a store with 300 000 entries.
+// BenchmarkMemory measures how many bytes one entry takes, in a store with 300 000 entries.
 func BenchmarkMemory(b *testing.B) {
 	for range b.N {
 		var before, after runtime.MemStats

@@ -15,12 +15,14 @@ import (
 const (
 	shards = 32
 
-	// freeSome is how many expired entries each call removes at most. A call adds one entry, so
-	// the expired entries become fewer.
+	// freeSome is how many expired entries each call of Use removes at most. A call adds only one
+	// entry, so the number of expired entries falls.
 	freeSome = 32
-	// freeMany is how many expired entries of a full store are removed while a lock is held.
+	// freeMany is how many expired entries are removed at most before the lock is released, if the
+	// store is full. So other calls don't wait long for the lock.
 	freeMany = 1024
-	// share is the divisor of the quota: an owner may have a quarter as many entries as are free.
+	// An owner gets a further entry only if the number of its entries is less than the number of
+	// free entries divided by share.
 	share = 4
 )
 
@@ -28,46 +30,53 @@ const (
 // other.
 const DefaultMaxEntries = 500_000
 
-// Options are the options of a [Local] store. The zero value is usable.
+// Options configure a [Local] store. The zero value of each field is its default.
 type Options struct {
-	// MaxEntries is the largest number of entries. An entry takes about 100 bytes. 0 is
-	// [DefaultMaxEntries].
+	// MaxEntries is the largest number of entries in the store. An entry takes about 100 bytes. 0
+	// means [DefaultMaxEntries].
 	//
-	// A store needs an entry for each value that has not expired. DPoP proofs are remembered for two
-	// minutes by default, so 500 000 entries are enough for 4 000 proofs a second of many clients. A
-	// single client gets a fifth of the entries: 800 proofs a second.
+	// A store needs an entry for each value that has not expired. DPoP proofs are remembered for
+	// two minutes by default, so 500 000 entries are enough if many clients together send 4 000
+	// proofs a second. A single client gets at most a fifth of the entries, which is enough for 800
+	// proofs a second.
 	MaxEntries int
 }
 
 // Local is a [Store] in the memory of this process. It needs no Close and has no goroutine.
 //
-// A Local never forgets a value before its time until. If the store has no room, Use returns
-// [ErrFull]. An owner gets a further entry only if it has fewer than a quarter of the number of
-// free entries. So each owner may have fewer entries as the store becomes fuller, and a single
-// owner has at most a fifth of the store. An owner without entries gets an entry as long as one is
-// free.
+// A Local never forgets a value before the time until that was passed to Use. If the store has no
+// room, Use returns [ErrFull]. An owner gets a further entry only if it has fewer than a quarter of
+// the number of free entries. So each owner may have fewer entries as the store becomes fuller, and
+// a single owner has at most a fifth of the store. An owner without entries gets an entry as long
+// as one is free.
 //
-// The time is the wall clock of this process.
+// A Local reads the wall clock of this machine.
 type Local struct {
-	max    int64
-	used   atomic.Int64 // the number of entries in all shards
-	secret [32]byte     // so that clients can't compute keys
+	max  int64
+	used atomic.Int64 // the number of entries in all shards
+	// secret is hashed into each key, so that clients can't compute keys.
+	secret [32]byte
 	seed   maphash.Seed
 	shards [shards]shard
 }
 
 var _ Store = (*Local)(nil)
 
-// key is a hash of owner and id.
+// key is a hash of the owner and the id of a value. It stands for the value in a Local.
 type key [16]byte
 
-// shard contains all entries of some owners.
+// shard contains all entries of a part of the owners. Each shard has a lock of its own, so calls
+// for different owners rarely wait for each other.
 type shard struct {
-	mu    sync.Mutex
-	ends  map[key]int64  // when an entry ends, in milliseconds since 1970
-	owned map[uint64]int // the number of entries of each owner
-	queue queue          // all entries; the entry that ends first is in front
-	_     [64]byte       // so that two shards don't use the same cache line
+	mu sync.Mutex
+	// ends contains, for each entry, the time when it ends, in milliseconds since 1970.
+	ends map[key]int64
+	// owned contains the number of entries of each owner.
+	owned map[uint64]int
+	// queue contains all entries of the shard. The entry that ends first is in front.
+	queue queue
+	// These bytes keep two shards out of the same cache line of the processor.
+	_ [64]byte
 }
 
 // NewLocal returns an empty store. It panics if MaxEntries is negative.
@@ -90,7 +99,8 @@ func (l *Local) Use(_ context.Context, owner, id string, until time.Time) (first
 		return false, nil
 	}
 	e := entry{
-		// The milliseconds are rounded up, so that the entry does not end before until.
+		// The time is rounded up to whole milliseconds, so that the entry does not end before
+		// until.
 		ends: until.UnixMilli() + 1, owner: maphash.String(l.seed, owner), key: l.keyOf(owner, id),
 	}
 	s := &l.shards[e.owner%shards]
@@ -117,8 +127,8 @@ func (l *Local) keyOf(owner, id string) key {
 	return key(sum[:16])
 }
 
-// add adds an entry, and returns true if there was no such entry. full is true if there is no room
-// for the entry.
+// add adds an entry to the shard s. first is true if the shard had no unexpired entry with this
+// key. full is true if there is no room for the entry.
 func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -130,7 +140,8 @@ func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 	if free := l.max - l.used.Load(); int64(owned) >= max(free/share, 1) {
 		return false, true
 	}
-	// Other shards may have taken the last entries in the meantime.
+	// The number of entries may have grown in the meantime, because another goroutine added entries
+	// to other shards.
 	if l.used.Add(1) > l.max {
 		l.used.Add(-1)
 		return false, true
@@ -145,12 +156,12 @@ func (l *Local) add(s *shard, e entry, now int64) (first, full bool) {
 }
 
 // freeExpired removes expired entries of a shard, at most limit of them. It returns how many
-// entries were removed. The caller holds s.mu.
+// entries were removed. The caller must hold the lock s.mu.
 func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
 	for ; n < limit && len(s.queue) > 0 && s.queue[0].ends <= now; n++ {
 		e := s.queue.pop()
-		// The value may have been used again after its entry expired. Then ends belongs to the new
-		// entry.
+		// If the value was used again after its entry expired, the value has a second, newer entry.
+		// s.ends then contains the end of the newer entry, and must keep it.
 		if s.ends[e.key] == e.ends {
 			delete(s.ends, e.key)
 		}
@@ -162,7 +173,7 @@ func (l *Local) freeExpired(s *shard, now int64, limit int) (n int) {
 	return n
 }
 
-// free removes all expired entries.
+// free removes all expired entries of all shards.
 func (l *Local) free(now int64) {
 	for i := range l.shards {
 		for l.freeLocked(&l.shards[i], now) == freeMany {
@@ -176,9 +187,9 @@ func (l *Local) freeLocked(s *shard, now int64) int {
 	return l.freeExpired(s, now, freeMany)
 }
 
-// Forget makes the next call of Use for this owner and this id the first call again. It is for a
-// store that has a Local in front of a second store, if the second store fails. The entry still
-// counts until it expires.
+// Forget makes the next call of Use for this owner and this id return true again. It is for a store
+// that first asks a Local and then a second store: if the second store fails, the use in the Local
+// must not count. The forgotten entry still counts as an entry of its owner until it expires.
 func (l *Local) Forget(owner, id string) {
 	s := &l.shards[maphash.String(l.seed, owner)%shards]
 	s.mu.Lock()
@@ -186,6 +197,6 @@ func (l *Local) Forget(owner, id string) {
 	delete(s.ends, l.keyOf(owner, id))
 }
 
-// Len returns the number of entries. Expired entries are included until later calls of Use remove
-// them.
+// Len returns the number of entries. This includes expired entries that no call of Use has removed
+// yet.
 func (l *Local) Len() int { return int(l.used.Load()) }

@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// use calls Use and wants the result first without an error.
+// use calls s.Use and requires that it returns the value first and no error.
 func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, until)
@@ -21,7 +21,7 @@ func use(t *testing.T, s replay.Store, owner, id string, until time.Time, first 
 	}
 }
 
-// full calls Use and wants ErrFull.
+// full calls s.Use and requires that it returns ErrFull.
 func full(t *testing.T, s replay.Store, owner, id string, until time.Time) {
 	t.Helper()
 	if first, err := s.Use(t.Context(), owner, id, until); first || !errors.Is(err, replay.ErrFull) {
@@ -60,8 +60,9 @@ func TestOwnersHaveValuesOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A call removes only some of the expired entries. The old entry of a value that is used again is
-// removed later, and must not take the new entry with it.
+// A call of Use removes only some of the expired entries. If a value is used again before its
+// expired entry is removed, the value has two entries. The later removal of the expired entry must
+// leave the new entry in the store.
 func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
@@ -71,15 +72,16 @@ func TestAValueThatIsUsedAgainIsRememberedAgain(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		for round := range 2 {
 			for i := range 500 {
-				id := fmt.Sprint((i + 250) % 500) // the last to be removed come first
+				// The ids whose expired entries will be removed last are used first.
+				id := fmt.Sprint((i + 250) % 500)
 				use(t, s, "key", id, time.Now().Add(time.Minute), round == 0)
 			}
 		}
 	})
 }
 
-// A store can't remember a value whose time has passed. So two calls must not both be told that
-// they are the first.
+// A store can't remember a value whose time until has passed. So Use returns false for it:
+// otherwise two calls with the same value would both return true.
 func TestAValueFromThePastIsNeverTheFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})
@@ -106,15 +108,17 @@ func TestAFullStoreForgetsNothing(t *testing.T) {
 			t.Errorf("%d entries, want 100", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)
-		for i := range 100 { // these owners are not in the shards of the expired entries
+		for i := range 100 {
+			// The new owners are in other shards than the expired entries, and the store must find
+			// them there.
 			use(t, s, fmt.Sprint("new owner", i), "1", until.Add(time.Hour), true)
 		}
 		full(t, s, "another", "1", until.Add(time.Hour))
 	})
 }
 
-// A client with a valid token can make as many proofs as it likes. It must not be able to take the
-// room of other clients.
+// A client with a valid token can make any number of proofs. Its proofs must not fill the store so
+// that the proofs of other clients are refused.
 func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	s := replay.NewLocal(replay.Options{MaxEntries: 1000})
 	until := time.Now().Add(time.Hour)
@@ -134,7 +138,8 @@ func TestAnOwnerCannotTakeTheRoomOfOthers(t *testing.T) {
 	use(t, s, "greedy", "0", until, false)
 }
 
-// A client can have several keys, and a token for each.
+// A client can have many keys, with a token for each key, and so it counts as many owners. Together
+// these owners must leave room for other clients.
 func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -160,7 +165,7 @@ func TestManyGreedyOwnersLeaveRoom(t *testing.T) {
 	}
 }
 
-// A store that has a Local in front of it takes a use back if it fails itself.
+// A store that asks a Local before a second store calls Forget if the second store fails.
 func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 100})
@@ -175,7 +180,9 @@ func TestAForgottenValueIsTheFirstAgain(t *testing.T) {
 			use(t, s, "key", "1", until, false)
 			use(t, s, "key", "2", until, false)
 		}
-		if s.Len() != 5 { // what an owner takes back counts, so that it can't cost more than other uses
+		if s.Len() != 5 {
+			// Forgotten entries still count, so that an owner can't get more entries than its share
+			// by calls that fail.
 			t.Errorf("%d entries, want 5", s.Len())
 		}
 		time.Sleep(time.Minute + time.Millisecond)
@@ -197,13 +204,15 @@ func TestTheSmallestStoreHasOneEntry(t *testing.T) {
 	})
 }
 
-// Values may end far in the future. Their entries must not prevent that earlier ones are removed.
+// An entry that ends far in the future must not keep the store from removing entries that end
+// earlier.
 func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{MaxEntries: 10_000})
 		start := time.Now()
 		use(t, s, "key", "year 9999", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC), true)
-		for i := range 1000 { // the one that ends last is added first
+		for i := range 1000 {
+			// The entry that ends last is added first.
 			use(t, s, "key", fmt.Sprint(i), start.Add(time.Duration(1000-i)*time.Second), true)
 		}
 		time.Sleep(500*time.Second + time.Millisecond)
@@ -220,8 +229,8 @@ func TestEntriesAreRemovedInTheOrderOfTheirEnd(t *testing.T) {
 	})
 }
 
-// A busy store removes expired entries as fast as it adds new ones, so its size stays that of the
-// values which have not expired.
+// A store with many calls removes expired entries as fast as it adds new ones. So the number of its
+// entries stays near the number of values that have not expired.
 func TestABusyStoreStaysSmall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := replay.NewLocal(replay.Options{})

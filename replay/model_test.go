@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// model is a store that is simple enough to be obviously right. It has no bound.
+// model is a replay store that is so simple that it is obviously right. The number of its entries
+// has no limit.
 type model map[string]time.Time
 
 func (m model) use(owner, id string, until time.Time) bool {
@@ -33,8 +34,9 @@ func (m model) live() (n int) {
 	return n
 }
 
-// compare makes the calls that source describes, on a Local and on the model. Times are whole
-// milliseconds, the resolution of a Local.
+// compare makes the same calls of Use on a Local and on a model, and requires equal results. Each
+// byte from source describes one call. All times are whole milliseconds, because a Local is not
+// more precise.
 func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 	synctest.Test(t, func(t *testing.T) {
 		local, m := replay.NewLocal(replay.Options{MaxEntries: maxEntries}), model{}
@@ -43,14 +45,17 @@ func compare(t *testing.T, maxEntries int, source func() (op byte, ok bool)) {
 			if !ok {
 				break
 			}
-			if op >= 200 { // time passes
+			if op >= 200 {
+				// Such a byte means that some milliseconds pass.
 				time.Sleep(time.Duration(op-199) * time.Millisecond)
 				continue
 			}
 			owner, id := fmt.Sprint(op%3), fmt.Sprint(op/3%11)
 			until := time.Now().Add(time.Duration(op%40-1) * time.Millisecond)
 			if until.After(time.Now()) {
-				until = until.Add(-time.Nanosecond) // a Local rounds up
+				until = until.Add(-time.Nanosecond)
+				// A Local rounds until up to whole milliseconds, so this call passes a time that is
+				// a little earlier.
 			}
 			first, err := local.Use(t.Context(), owner, id, until)
 			if err != nil {

@@ -1,17 +1,17 @@
 package replay
 
-// entry is a value that was used.
+// entry is the record that a value was used. key stands for the value.
 type entry struct {
-	ends  int64 // in milliseconds since 1970
+	ends  int64 // ends is when the entry expires, in milliseconds since 1970
 	owner uint64
 	key   key
 }
 
-// queue is a heap: the entry that ends first has the index 0. It is not built on container/heap,
-// which would allocate memory for each entry.
+// queue is a heap of entries: the entry that ends first has the index 0. Package container/heap is
+// not used, because it would allocate memory for each entry.
 type queue []entry
 
-// push adds an entry.
+// push adds an entry to the queue.
 func (q *queue) push(e entry) {
 	h := append(*q, e)
 	*q = h

@@ -14,24 +14,26 @@ import (
 
 // Store records which values were used. Many goroutines may call Use at the same time.
 type Store interface {
-	// Use records that the value id of owner is used. The first call for this owner and this id
-	// returns true, and every later call returns false. If calls are made at the same moment, one
-	// of them is the first. After the time until of the first call, the store may forget the value.
-	// If until is not in the future, Use returns false.
+	// Use records that owner has used the value id. The first call for this owner and this id
+	// returns true, and every later call returns false. Of several calls at the same moment, one
+	// counts as the first. After the time until that the first call has passed, the store may
+	// forget the value. If until is not in the future, Use returns false.
 	//
-	// owner names the kind of value and the party that chooses the values, for example the
-	// thumbprint of a client's key. Equal ids of two owners are two values. A store may limit the
-	// number of values of each owner. owner and id may have any length and contain any bytes.
+	// owner names the party that chooses the values, for example by the thumbprint of a client's
+	// key, and the kind of its values. The same id of two owners is two different values. A store
+	// may limit the number of values of each owner. owner and id may have any length and contain
+	// any bytes.
 	//
 	// An error means that the store can't tell whether the value was used before. The caller must
-	// not accept the value then, and its response is 503. The value may have been recorded
-	// nevertheless, so a client should send a new value. Use returns soon after ctx ends.
+	// then refuse the request that contains the value, with status 503. The store may have recorded
+	// the value nevertheless, so the client should send a new value in its next request. Use
+	// returns soon after ctx ends.
 	//
-	// If the store is outside the process, the store limits the time of a call itself. The text of
+	// An implementation that calls another server limits the time of the call itself. The text of
 	// an error contains neither owner nor id, and no address of a server.
 	Use(ctx context.Context, owner, id string, until time.Time) (first bool, err error)
 }
 
-// ErrFull is the error of a store that has no room for a further value, or for a further value of
-// this owner.
+// ErrFull is the error of Use if the store has no room for a further value, or if this owner
+// already has as many values as the store allows.
 var ErrFull = errors.New("replay: the store is full")
