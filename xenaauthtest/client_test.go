@@ -12,9 +12,9 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"io"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -124,14 +124,12 @@ func TestDPoPProofs(t *testing.T) {
 
 // TestDPoPThumbprint uses the key of the examples in RFC 9449.
 func TestDPoPThumbprint(t *testing.T) {
-	number := func(s string) *big.Int {
-		return new(big.Int).SetBytes(newKey(base64.RawURLEncoding.DecodeString(s)))
-	}
-	client := xenaauthtest.NewDPoPClient(&ecdsa.PrivateKey{PublicKey: ecdsa.PublicKey{
-		Curve: elliptic.P256(),
-		X:     number("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"),
-		Y:     number("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"),
-	}})
+	coordinate := func(s string) []byte { return newKey(base64.RawURLEncoding.DecodeString(s)) }
+	point := slices.Concat([]byte{4}, // the form without compression: SEC 1, section 2.3.3
+		coordinate("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"),
+		coordinate("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))
+	public := newKey(ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point))
+	client := xenaauthtest.NewDPoPClient(&ecdsa.PrivateKey{PublicKey: *public})
 	const want = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"
 	equal(t, "thumbprint", client.Thumbprint(), want)
 
