@@ -110,7 +110,8 @@ func (a *admin) revocationResult(err error) (status int, word string) {
 		return http.StatusAccepted, "revoked here; passed on to the other gateways"
 	case err == nil:
 		return http.StatusOK, "revoked"
-	// This case comes first, because an error can be both ErrNotPublished and ErrRevocationsFull.
+	// An error can be both ErrNotPublished and ErrRevocationsFull. So this case comes before the
+	// next case.
 	case errors.Is(err, xenaauth.ErrNotPublished):
 		return http.StatusServiceUnavailable, "revoked here; the other gateways were not told: try again"
 	case errors.Is(err, xenaauth.ErrRevocationsFull):

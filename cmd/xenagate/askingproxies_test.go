@@ -69,7 +69,8 @@ func TestForwardAuth(t *testing.T) {
 			p.logged(`"door":"forward_auth"`, `"reason":"`+c.reason+`"`)
 		}
 	}
-	// The access log shows the request of the client, and not the subrequest of the proxy.
+	// A proxy asks the gateway about a client's request by sending a subrequest. The access log
+	// contains the method and the path of the client's request, and not those of the subrequest.
 	p.logged(`"door":"forward_auth"`, `"method":"POST"`, `"path":"/Api/Write"`, `"sub":"anna"`, `"outcome":"allowed"`)
 	if service.n.Load() > 0 {
 		t.Error("the service was reached")

@@ -16,8 +16,8 @@ import (
 )
 
 // auditLog writes a record of each decision to a file. A request waits until its record is written.
-// If a record can't be written, the request goes on, and the record is counted as lost. All methods
-// of a nil *auditLog do nothing.
+// If a record can't be written, the record is counted as lost, and the request is served anyway.
+// All methods of a nil *auditLog do nothing.
 type auditLog struct {
 	record func(context.Context, xenaauth.Event)
 	path   string
@@ -51,7 +51,7 @@ func (a *auditLog) note(ctx context.Context, e xenaauth.Event) {
 	}
 }
 
-// open opens the file. It creates the file if it does not exist.
+// open opens the file for new records. It creates the file if it does not exist.
 func (a *auditLog) open() error {
 	if a == nil {
 		return nil
@@ -69,8 +69,9 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// The method reopen opens the file again, because another program may have renamed it to begin a
-// new one. If that fails, records go on to the old file.
+// The method reopen opens the path of the audit log again. Another program may have renamed the old
+// file, and then reopen begins a new file. If the path can't be opened, records are still written
+// to the old file.
 func (a *auditLog) reopen() {
 	if err := a.open(); err != nil {
 		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))
@@ -87,7 +88,7 @@ func (a *auditLog) close() {
 	a.file = nil
 }
 
-// Write implements [io.Writer]. One call has one record.
+// Write implements [io.Writer]. Each call of Write gets exactly one record.
 func (a *auditLog) Write(record []byte) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

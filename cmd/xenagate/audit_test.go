@@ -31,9 +31,9 @@ func auditRecords(t *testing.T, path string) (records []map[string]any) {
 	return records
 }
 
-// The audit log has a record for each decision, also of allowed requests and of requests about which
-// another proxy asks. A record has a keyed hash of the subject, and neither the subject nor the
-// token. After SIGHUP, the records go to a new file.
+// The audit log contains a record for each decision. This includes allowed requests, and requests
+// about which another proxy asks the gateway. A record contains a keyed hash of the subject, but
+// neither the subject nor the token. After SIGHUP, the records are written to a new file.
 func TestAuditLog(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	asks := "forward_auth: {listen: \"127.0.0.1:0\", " +
@@ -94,8 +94,8 @@ func TestAuditLog(t *testing.T) {
 	}
 }
 
-// If the audit log can't be written, requests are served, one line of the log says so, and a metric
-// counts the lost records.
+// If the audit log can't be written, requests are still served. One line of the log reports the
+// failure, and a metric counts the lost records.
 func TestAuditLogThatFails(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip("this system has no /dev/full")
@@ -116,8 +116,8 @@ func TestAuditLogThatFails(t *testing.T) {
 	}
 }
 
-// A gateway whose audit log can't be opened does not start. Its output names the mistakes in both
-// settings.
+// A gateway with a mistake in the setting audit or problem_types does not start. Its output reports
+// all mistakes in these settings.
 func TestAuditMistakes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	for content, want := range map[string]string{
@@ -133,7 +133,8 @@ func TestAuditMistakes(t *testing.T) {
 	}
 }
 
-// The member type of a refusal's body is the URI of the reason.
+// With the setting problem_types, the body of a refusal has the member type. Its value is a URI
+// that ends in the reason.
 func TestProblemTypes(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+"problem_types: https://api.example/problems#\n", nil)

@@ -90,8 +90,8 @@ func (c *bubbleConn) send(text string) {
 	}
 }
 
-// The method response reads a response, whose status must be status. The caller reads the body from
-// the Body of the result.
+// The method response reads a response, and fails the test if the response has another status. The
+// caller can still read the body from the Body of the result.
 func (c *bubbleConn) response(status int) *http.Response {
 	c.t.Helper()
 	res, err := http.ReadResponse(c.in, nil)

@@ -37,9 +37,9 @@ func certificateFiles(t *testing.T) (leaf, chain, key []byte) {
 	return leaf, append(leaf[:len(leaf):len(leaf)], leaf...), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 }
 
-// A file can be read while it is being written. A certificate without its chain can be valid, but
-// clients would refuse it. So the gateway uses a certificate only if two reads in a row return it.
-// It logs each mistake once.
+// While a program writes the file of a certificate, the gateway may read an incomplete file. This
+// file may contain a valid certificate without its chain, which clients would refuse. So the
+// gateway uses a certificate only if two reads in a row return it. It logs each mistake once.
 func TestHalfWrittenCertificate(t *testing.T) {
 	dir, out := t.TempDir(), new(sink)
 	write := func(name string, content []byte) {

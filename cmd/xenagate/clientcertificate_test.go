@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// A token that is bound to a certificate is accepted over a connection with this certificate, and
-// over no other connection. The gateway terminates TLS, so it needs no proxy in front.
+// A token that is bound to a certificate is accepted over a TLS connection with this certificate.
+// It is refused over any other connection. The gateway itself terminates TLS, so no proxy is needed
+// in front of it.
 func TestClientCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
@@ -54,8 +55,9 @@ func TestClientCertificate_Off(t *testing.T) {
 	}
 }
 
-// A proxy in front passes the certificate on. The gateway believes the field of trusted peers only,
-// and forwards it to no service.
+// A proxy in front of the gateway sends the client's certificate in a header field. The gateway
+// uses this field only if the request comes from a trusted peer. It forwards the field to no
+// service.
 func TestClientCertificate_Field(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	owner, thief := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewMTLSClient(nil)

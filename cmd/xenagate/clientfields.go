@@ -30,13 +30,14 @@ var framingFields = []string{
 	"proxy-authorization", "proxy-connection", "transfer-encoding",
 }
 
-// removedField is the name of fields that are removed from requests, or the beginning of their
-// names.
+// removedField describes header fields that are removed from requests. name is the name of one
+// field, or the beginning of the names of several fields.
 type removedField struct {
 	name string
-	// prefix says: remove every field whose name begins with name and a character like "-"
+	// if prefix is set, every field whose name begins with name and a character like "-" is removed
 	prefix bool
-	// misspelling says: keep a field with exactly this name, and remove other spellings
+	// if misspelling is set, other spellings of name are removed, and a field with exactly this
+	// name is kept
 	misspelling bool
 }
 

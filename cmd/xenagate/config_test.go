@@ -172,8 +172,8 @@ routes:
 	}
 }
 
-// A variable of the environment sets a key that is not in the file. A key in the file overrides its
-// variable.
+// If the file lacks a key, an environment variable can set the value. If the file contains the key,
+// the variable is ignored.
 func TestEnvironment(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	t.Setenv("XENA_ISSUER", "https://elsewhere.example")

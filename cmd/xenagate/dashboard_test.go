@@ -10,8 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The dashboard of promauth has a row about the gateway. The metrics and labels in this row exist
-// in the gateway.
+// The Grafana dashboard of package promauth has panels about the gateway. The gateway must have
+// each metric and each label that these panels query.
 func TestDashboardMetricsExist(t *testing.T) {
 	descs := make(chan *prometheus.Desc)
 	go func() {

@@ -17,15 +17,16 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The public origin is not the address of the gateway: clients know the gateway by this name.
+// publicOrigin is the origin of the URLs that clients use. It differs from the address on which the
+// gateway listens.
 const publicOrigin = "https://api.example"
 
 func dpopSection(use, more string) string {
 	return "possession:\n  dpop: {use: " + use + ", public_origins: [\"" + publicOrigin + "\"]" + more + "}\n"
 }
 
-// newDPoPClient returns a client whose URLs begin with publicOrigin, and which connects to the
-// gateway p.
+// newDPoPClient returns a client that connects to the gateway p for every URL. So its URLs can
+// begin with publicOrigin.
 func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 	c := xenaauthtest.NewDPoPClient(nil)
 	transport := a.client()
@@ -37,8 +38,8 @@ func (a *authority) newDPoPClient(p *process) *xenaauthtest.Client {
 	return c
 }
 
-// A token that is bound to a key of DPoP passes with a proof for the URL that the client uses. The
-// service gets neither the token nor the proof.
+// A token that is bound to a key of DPoP is accepted with a proof for the URL that the client uses.
+// The service behind the gateway gets neither the token nor the proof.
 func TestDPoP(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for use, unbound := range map[string]int{"accepted": 200, "required": 401} {
@@ -84,7 +85,8 @@ func TestDPoP(t *testing.T) {
 	}
 }
 
-// With nonces, the first proof of a client is refused with a nonce, and the second one passes.
+// If nonces are turned on, the gateway refuses the first proof of a client, and the refusal
+// contains a nonce. The client sends a second proof with this nonce, and this proof is accepted.
 func TestDPoP_Nonces(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS+dpopSection("accepted", ", nonces: true, nonce_lifetime: 1h"), ca.files("one"))
@@ -101,7 +103,8 @@ func TestDPoP_Nonces(t *testing.T) {
 	}
 }
 
-// With authorization: forward, the service gets the token and the proof. Otherwise it gets neither.
+// If the configuration has "authorization: forward", the service gets the token and the proof.
+// Otherwise it gets neither of them.
 func TestDPoP_Forward(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	for _, forward := range []bool{true, false} {
@@ -123,7 +126,8 @@ func TestDPoP_Forward(t *testing.T) {
 	}
 }
 
-// A token may be bound to a key of DPoP and to a certificate. Both proofs must be right.
+// A token may be bound to a key of DPoP and to a certificate. Such a token is accepted only with a
+// valid DPoP proof over a connection with the certificate.
 func TestDPoP_AndCertificate(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS+dpopSection("required", "")+"  client_certificate: {use: required}\n", ca.files("one"))
@@ -146,7 +150,8 @@ func TestDPoP_AndCertificate(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 	}
-	// A proof is not used up by a request that lacks the certificate.
+	// This proof is first sent without the certificate, and refused. The refusal does not count as
+	// the use of the proof: the proof is accepted once when it is sent with the certificate.
 	both.Token = p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{
 		"cnf": map[string]any{"jkt": both.Thumbprint(), "x5t#S256": certificate.Thumbprint()},
 	}}))
@@ -162,7 +167,8 @@ func TestDPoP_AndCertificate(t *testing.T) {
 	}
 }
 
-// Proxies that call the gateway describe the client's request. The proof is for this request.
+// Another proxy may call the gateway about a client's request. The DPoP proof in this call must be
+// for the client's request, and not for the call.
 func TestDPoP_AskingProxies(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service)+asking+dpopSection("accepted", "")+"ext_authz: {listen: 127.0.0.1:0}\n", nil)
@@ -227,7 +233,8 @@ func TestDPoP_AskingProxies(t *testing.T) {
 	}
 }
 
-// The gateways of a fleet accept a proof once together. If Redis is down, the response is 503.
+// If one gateway of a fleet has accepted a proof, the other gateways refuse the proof. If Redis is
+// down, a request with a proof gets 503.
 func TestDPoP_Fleet(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	redis, server := startRedis(t)
@@ -258,7 +265,7 @@ func TestDPoP_Fleet(t *testing.T) {
 	}
 }
 
-// If the file does not turn DPoP on or off, the environment decides.
+// If the configuration file does not say whether DPoP is used, the environment variables decide.
 func TestDPoP_Environment(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	t.Setenv("XENA_DPOP", "required")

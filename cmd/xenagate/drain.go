@@ -26,7 +26,8 @@ func (s *servers) drain(signal os.Signal, signals <-chan os.Signal) error {
 	defer stop()
 	delay := s.gateway.cfg.Timeouts.DrainDelay
 	if signal != syscall.SIGTERM {
-		delay = 0 // SIGINT comes from a person at a terminal, so no load balancer needs time
+		// a person at a terminal sends SIGINT, so the gateway does not wait for a load balancer
+		delay = 0
 	}
 	select {
 	case <-time.After(delay):
@@ -162,7 +163,7 @@ func (l *lateIdle) over(delay time.Duration) bool {
 }
 
 const (
-	// adminWait is the longest time to wait for the end of running requests on the admin listener.
+	// adminWait is the longest time that the drain waits for requests on the admin listener.
 	adminWait = 2 * time.Second
 	// cutOffWait is the longest time to wait until requests that were cut off have written their
 	// lines to the access log.

@@ -16,10 +16,12 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// fleet is what the gateways of a fleet share. All fields are nil if redis is not configured.
+// fleet contains the connection to Redis, and what the gateways of a fleet share through Redis. All
+// fields are nil if Redis is not configured.
 type fleet struct {
-	redis   redis.UniversalClient
-	replay  replay.Store // the DPoP proofs that were used at any gateway
+	redis redis.UniversalClient
+	// this store contains the proofs and logout tokens that any gateway has accepted
+	replay  replay.Store
 	secrets [][]byte
 }
 
@@ -31,7 +33,8 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fle
 		return fleet{}, nil
 	}
 	secrets, password, errSecrets := cfg.RedisSecrets()
-	// the log of go-redis contains addresses, and rediscache logs what operators need
+	// the log of go-redis is off, because it contains addresses; rediscache logs what operators
+	// need
 	logging.Disable()
 	opts := &redis.UniversalOptions{
 		Addrs: from.Addresses, MasterName: from.MasterName, Username: from.Username, Password: password,
@@ -54,8 +57,8 @@ func joinFleet(cfg *config.Config, v *xenaauth.Config, logger *slog.Logger) (fle
 	return fleet{client, shared, secrets}, errSecrets
 }
 
-// followRevocations puts the revocations of other gateways in force in this gateway, until ctx
-// ends.
+// followRevocations receives the revocations of other gateways and puts them in force in this
+// gateway. It returns when ctx ends.
 func followRevocations(ctx context.Context, v *xenaauth.Validator, logger *slog.Logger) {
 	const shortest, longest = 100 * time.Millisecond, 30 * time.Second
 	for wait := shortest; ctx.Err() == nil; wait = min(2*wait, longest) {

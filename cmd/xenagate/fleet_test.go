@@ -129,7 +129,7 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the issuer was asked %d times", n)
 	}
 
-	// A revocation at one gateway reaches the other gateways.
+	// A revocation at one gateway is soon in force at all gateways of the fleet.
 	var slowest time.Duration
 	for i := range 5 {
 		token := secret(issuer.JWT(xenaauthtest.Token{Subject: "bert", Claims: map[string]any{"n": i}}))
@@ -149,7 +149,7 @@ func TestFleet(t *testing.T) {
 	}
 	t.Logf("a revocation at one of three gateways held at all within %v at most", slowest)
 
-	// The fleet accepts a logout token once.
+	// If one gateway has accepted a logout token, the other gateways refuse this logout token.
 	logout := func(p *process, token string) answer {
 		r, _ := http.NewRequest("POST", p.url("proxy", "/logout"), strings.NewReader("logout_token="+token))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -162,7 +162,7 @@ func TestFleet(t *testing.T) {
 		}
 	}
 
-	// Without Redis, each gateway introspects tokens itself, and no request fails.
+	// If Redis is down, no request fails: each gateway introspects tokens itself.
 	if err := server.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}

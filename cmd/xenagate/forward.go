@@ -22,12 +22,14 @@ type forwarder struct {
 	auth     *xenaauth.Middleware
 	identity *identity.Identity
 	trusted  peers.Networks // trusted are the networks of proxies in front of the gateway
-	strip    bool           // strip says whether the client's fields Authorization and DPoP are removed
-	// certificateField is the folded name of the field in which a proxy in front passes the client's
-	// certificate on, or "".
+	// strip says whether the fields Authorization and DPoP are removed from the client's request
+	strip bool
+	// certificateField is the name of the header field in which a proxy in front of the gateway
+	// sends the client's certificate. The name is folded: see fieldname.Fold. It is "" if no proxy
+	// sends a certificate.
 	certificateField string
 	metrics          *metrics
-	reverse          httputil.ReverseProxy // all requests share these settings
+	reverse          httputil.ReverseProxy // reverse contains the settings that all requests share
 }
 
 func newForwarder(g *gateway) *forwarder {

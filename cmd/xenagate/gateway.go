@@ -48,7 +48,8 @@ func newGateway(cfg *config.Config, output *logBuffer) (*gateway, error) {
 	var errAudit error
 	g.audit, errAudit = newAuditLog(cfg, logger)
 	if errTokens != nil {
-		// errTokens contains these mistakes already
+		// errTokens already contains the mistakes in tokens, so a valid configuration replaces
+		// tokens
 		tokens = xenaauth.Config{Audiences: []string{"placeholder"}}
 	}
 	state := &stateCollector{activity: g.activity, output: output, audit: g.audit}

@@ -29,16 +29,16 @@ type logBuffer struct {
 	to      io.Writer
 	mu      sync.Mutex
 	waiting []byte // the field waiting contains the lines that wait; each of them is complete
-	spare   []byte // spare is the memory of the lines that were written last; it is used again
-	lost    int64  // lost is how many lost lines no log line has reported yet
+	spare   []byte // spare is the memory of lines that have been written; it is used for new lines
+	lost    int64  // lost is the number of lost lines that no line of the log has reported yet
 	cut     bool   // cut says that the last line in the output is incomplete
 	closed  bool
 
-	first chan struct{} // the channel first gets a value when the buffer is not empty any more
-	now   chan struct{} // the channel now gets a value when the lines must be written immediately
+	first chan struct{} // first gets a value when the empty buffer gets its first line
+	now   chan struct{} // now gets a value when the waiting lines must be written immediately
 	// the channel done is closed after a call of close, when all lines are written
 	done    chan struct{}
-	dropped atomic.Int64 // these are counters of lines, for the metrics
+	dropped atomic.Int64 // dropped counts lost lines for the metrics
 }
 
 func newLogBuffer(to io.Writer) *logBuffer {

@@ -10,13 +10,13 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// maxNonceSecrets is the largest number of secrets of nonces.
+// maxNonceSecrets is how many of the fleet's secrets are used for nonces.
 const maxNonceSecrets = 4
 
 // newProofs returns the proofs of possession that the gateway checks. The certificate is checked
-// first, so that a request without its certificate does not use up its DPoP proof. If redis is not configured,
-// the replay store of DPoP is local, and the secret of nonces is random: after a restart, clients
-// get new nonces.
+// before the DPoP proof. So a request without its certificate does not use up its DPoP proof. If
+// Redis is not configured, the store of used proofs is in the memory of this process. In this case
+// the secret for nonces is random, and clients get new nonces after a restart.
 func newProofs(cfg *config.Config, shared fleet) ([]xenaauth.Proof, error) {
 	var proofs []xenaauth.Proof
 	var errs []error

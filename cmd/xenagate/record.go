@@ -22,7 +22,8 @@ type record struct {
 	upstream           string // upstream is the name of the upstream
 	status             int
 	bytes              int64
-	// reason says why the request was refused or failed: a [xenaauth.Reason], or a reason below
+	// reason says why the request was refused or failed. It is a [xenaauth.Reason], or one of the
+	// constants below.
 	reason string
 	cause  string // if the upstream failed, cause is the kind of the failure
 }

@@ -67,13 +67,14 @@ func (r *reloading) write(content string) {
 	}
 }
 
-// The method pass lets the given duration pass.
+// The method pass advances the fake time by d, and waits until the gateway has reacted.
 func (r *reloading) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
-// The method is checks whether a path is public.
+// The method is fails the test if the current table of routes does not treat path as expected: as a
+// public path if public is true, and as another path otherwise.
 func (r *reloading) is(public bool, path string) {
 	r.t.Helper()
 	rule, err := r.tables.current.Load().Table.Find(httptest.NewRequest(http.MethodGet, path, nil))

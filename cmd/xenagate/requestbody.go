@@ -20,10 +20,10 @@ type requestBody struct {
 	failed  atomic.Bool // failed says that reading the client's body failed
 
 	mu sync.Mutex
-	// the field over says that the body or the handler has ended: only net/http sets further read
-	// deadlines
+	// over says that the body or the handler has ended. From then on, only net/http sets read
+	// deadlines.
 	over    bool
-	left    bool // the field left says that the handler has ended
+	left    bool // left says that the handler has returned
 	reading sync.WaitGroup
 }
 

@@ -45,7 +45,8 @@ func newRequestMetrics() *requestMetrics {
 			Name:    "xenagate_request_duration_seconds",
 			Help:    "How long requests took, upgraded connections not counted.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-			// The histogram is a native one too, for a Prometheus that is configured for these.
+			// These settings add a native histogram, which a Prometheus server can be configured to
+			// read.
 			NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 			NativeHistogramMinResetDuration: time.Hour,
 		}, []string{"door", "outcome"}),

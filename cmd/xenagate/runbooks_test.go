@@ -14,9 +14,11 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The tests in this file play the runbooks of docs/operations.md.
+// docs/operations.md contains runbooks: what an operator does when something fails. Each test in
+// this file causes such a failure and checks what the runbook says about it.
 
-// rehearse starts a gateway that verifies JWTs and introspects opaque tokens with a client secret.
+// rehearse starts a gateway for the test of a runbook. The gateway verifies JWTs, and introspects
+// opaque tokens with the client secret in secret.
 func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process {
 	t.Helper()
 	config := strings.Replace(common(issuer, newService(t)), "audiences: [testapi]}",
@@ -25,7 +27,8 @@ func rehearse(t *testing.T, issuer *xenaauthtest.Issuer, secret string) *process
 	return start(t, config, map[string]string{"api": secret, "revoke": revokeSecret})
 }
 
-// The method read sends a request with a token, and checks the status and the reason.
+// The method read sends a GET request with a token. It fails the test unless the response has the
+// expected status and reason.
 func (p *process) read(token string, status int, reason string) answer {
 	p.t.Helper()
 	a := do(p.t, "GET", p.url("proxy", "/Api/Read"), p.secret(token))
@@ -35,7 +38,8 @@ func (p *process) read(token string, status int, reason string) answer {
 	return a
 }
 
-// The method metric returns the value of a series, or -1 if there is no such series.
+// The method metric returns the value of a time series at /metrics, or -1 if there is no such
+// series.
 func (p *process) metric(series string) float64 {
 	p.t.Helper()
 	text := do(p.t, "GET", p.url("admin", "/metrics"), "").body
@@ -50,7 +54,8 @@ func (p *process) metric(series string) float64 {
 	return value
 }
 
-// alertReads checks that a runbook names an alert, and that the rule of the alert reads a metric.
+// alertReads checks that the runbook contains the name of an alert, and that the expression of this
+// alert contains metric.
 func alertReads(t *testing.T, runbook, alert, metric string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -103,8 +108,9 @@ func (p *process) says(status int, wants ...string) {
 	}
 }
 
-// A rotation needs no action. If the issuer signs with a key that it does not publish, the log and a
-// metric say unknown_key, and the doctor lists the published keys.
+// The runbook of a key rotation: an operator has nothing to do. But if the issuer signs with a key
+// that it does not publish, the log and a metric contain the reason unknown_key, and "xenaauth
+// doctor" lists the published keys.
 func TestRunbookRotation(t *testing.T) {
 	issuer := newIssuer(t)
 	p := rehearse(t, issuer, issuer.APISecret())
@@ -127,7 +133,9 @@ func TestRunbookRotation(t *testing.T) {
 	alertReads(t, "A rotation of keys", "XenaauthKeySetsDiffer", "xenaauth_key_set_hash")
 	p.says(0, `kid "`+issuer.KeyID()+`"`, "2 usable keys")
 
-	// The end of the rotation. The next fetch puts it in force: a token of the next key causes one.
+	// This is the end of the rotation: the issuer removes the old key. The gateway refuses tokens
+	// of the old key after its next fetch of the key set. A token of another new key causes this
+	// fetch.
 	issuer.Retire()
 	issuer.Rotate()
 	eventually(t, "the old key is refused", func() bool {
@@ -136,9 +144,10 @@ func TestRunbookRotation(t *testing.T) {
 	})
 }
 
-// During an outage, JWTs and cached tokens pass, and new opaque tokens get 503. The log, the status
-// and the metrics say what fails. The gateway heals without a restart. Wrong credentials are told
-// apart from an outage.
+// The runbook of an outage of the issuer. During the outage, JWTs and cached tokens are accepted,
+// and new opaque tokens get 503. The log, the status and the metrics say which call of the issuer
+// fails. After the outage, the gateway works again without a restart. If the issuer refuses the
+// gateway's credentials, the log and the metrics say so.
 func TestRunbookOutage(t *testing.T) {
 	const runbook = "An outage of the issuer"
 	issuer := newIssuer(t)
@@ -182,7 +191,8 @@ func TestRunbookOutage(t *testing.T) {
 	p.says(1, "✗ introspection  the issuer refuses the credentials", "→ Check tokens.introspection.client_id")
 }
 
-// A revocation is in force at once. Without Redis, another gateway and a new process don't know it.
+// The runbook of a revocation. A revocation is immediately in force at the gateway that got it.
+// Without Redis, another gateway and a restarted gateway still accept the revoked tokens.
 func TestRunbookRevocation(t *testing.T) {
 	issuer := newIssuer(t)
 	p, other := rehearse(t, issuer, issuer.APISecret()), rehearse(t, issuer, issuer.APISecret())
@@ -205,8 +215,9 @@ func TestRunbookRevocation(t *testing.T) {
 	other.read(ann, 200, "")
 }
 
-// Tokens that are not valid yet: the line of the log has both times, and the doctor compares the
-// clocks.
+// The runbook of a wrong clock. If a token is not valid yet, the log line contains the time in the
+// token and the time of the gateway. "xenaauth doctor" compares the clock of the issuer with the
+// clock of this machine.
 func TestRunbookWrongClock(t *testing.T) {
 	issuer := newIssuer(t)
 	p := rehearse(t, issuer, issuer.APISecret())
@@ -225,9 +236,10 @@ func TestRunbookWrongClock(t *testing.T) {
 	p.says(1, "✗ clock", "ahead of the clock here", "not_yet_valid")
 }
 
-// The issuer has removed a stolen key. A token of the new key makes the gateway fetch the key set, and
-// then all tokens of the stolen key are refused, also those in the cache. The hash of the key set
-// shows it.
+// The runbook of a stolen key, which the issuer has replaced. The first token of the new key makes
+// the gateway fetch the key set again. After that, the gateway refuses all tokens of the stolen
+// key, including tokens in its cache. The hash of the key set changes, so an operator can see that
+// the gateway has the new key set.
 func TestRunbookCompromisedKey(t *testing.T) {
 	issuer := newIssuer(t)
 	p := rehearse(t, issuer, issuer.APISecret())

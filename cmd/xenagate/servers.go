@@ -43,9 +43,9 @@ type grpcServer struct {
 	listener net.Listener
 }
 
-// The method accepting returns the listener from which the server accepts connections. If net/http
-// sets no timeout for responses on this server, the connections of the listener set a timeout
-// themselves.
+// The method accepting returns the listener from which the server accepts connections. net/http may
+// have no timeout for responses on this server. In that case each connection of the listener limits
+// the time for a piece of a response.
 func (h *httpServer) accepting() net.Listener {
 	if h.WriteTimeout > 0 {
 		return h.listener
@@ -164,8 +164,8 @@ func (s *servers) wait(signals <-chan os.Signal) error {
 	}
 }
 
-// open opens all listeners and starts to serve. If one listener can't be opened, open closes the
-// listeners that it has opened.
+// open opens all listeners and starts to serve requests. If one listener can't be opened, open
+// closes the listeners that it has already opened.
 func (s *servers) open() (err error) {
 	var opened []net.Listener
 	defer func() {

@@ -19,10 +19,11 @@ import (
 // newTLSConfig returns the TLS configuration of the listener for clients, and its certificate. If
 // tls is not configured, newTLSConfig returns nil twice.
 //
-// Clients are asked for a certificate if tokens may be bound to certificates, or if the
-// configuration names authorities. Without authorities, certificates are not verified: the issuer
-// of the token has done this (RFC 8705, section 6.2). A client may always come without a
-// certificate.
+// The server asks each client for a certificate if tokens may be bound to certificates, or if the
+// configuration names authorities for client certificates. The server verifies client certificates
+// only if the configuration names authorities. Without authorities this is safe, because the issuer
+// has bound the token to the certificate (RFC 8705, section 6.2). In both cases, a client may
+// connect without a certificate.
 func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config, *certificate, error) {
 	if cfg.TLS == nil {
 		return nil, nil, nil
@@ -49,8 +50,9 @@ func newTLSConfig(cfg *config.Config, log *slog.Logger, m *metrics) (*tls.Config
 	return t, c, nil
 }
 
-// useTLS lets the server terminate TLS. If t is nil, useTLS does nothing. The server has HTTP/1.1
-// only, because the timeouts of the gateway are those of a connection, and not of a stream.
+// useTLS makes the server terminate TLS. If t is nil, useTLS does nothing. With TLS the server uses
+// only HTTP/1.1, because the timeouts of the gateway apply to a connection. An HTTP/2 connection
+// carries several requests at the same time.
 func (h *httpServer) useTLS(t *tls.Config) {
 	if t == nil {
 		return
@@ -68,8 +70,9 @@ func (h *httpServer) serveConnections() error {
 	return h.Serve(h.accepting())
 }
 
-// certificate is the certificate of the listener for clients. Its files may change while the
-// gateway runs. New connections get the new certificate, and existing connections go on.
+// certificate is the certificate of the listener for clients. The files of the certificate may
+// change while the gateway runs. New connections use the new certificate, and existing connections
+// stay open.
 type certificate struct {
 	cfg     *config.Config
 	log     *slog.Logger
@@ -77,7 +80,7 @@ type certificate struct {
 	current atomic.Pointer[tls.Certificate]
 
 	mu            sync.Mutex // mu is locked while the files are compared with current
-	seen, refused snapshot   // these fields are the results of the method look
+	seen, refused snapshot   // the method look sets these fields
 }
 
 // read reads the files. The content of the snapshot is the chain of certificates in DER.

@@ -55,7 +55,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// A WebSocket passes over TLS.
+// A WebSocket connection works over TLS.
 func TestTLS_Upgrade(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
@@ -146,8 +146,8 @@ func TestTLS_Reload(t *testing.T) {
 	}
 }
 
-// With client_ca_files, the gateway asks for client certificates and verifies them. A client may
-// come without one.
+// If client_ca_files is set, the gateway asks clients for a certificate and verifies it. A client
+// may also connect without a certificate.
 func TestTLS_ClientCAs(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
 	files := ca.files("server")
@@ -162,7 +162,7 @@ func TestTLS_ClientCAs(t *testing.T) {
 		t.Errorf("%d without a certificate", a.status)
 	}
 	stranger, _, _ := newAuthority(t).issue("client")
-	// a client that respects the list would send no certificate of another authority
+	// a client that respects the list of authorities would not send this certificate
 	transport := ca.client()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return stranger, nil

@@ -18,7 +18,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// authority issues certificates.
+// authority is a certificate authority for tests.
 type authority struct {
 	t    testing.TB
 	root *x509.Certificate
@@ -61,7 +61,8 @@ func (a *authority) template(name string) *x509.Certificate {
 	return c
 }
 
-// The method issue returns a certificate for servers and clients, and both files of it.
+// The method issue returns a new certificate for name, which servers and clients can use. It also
+// returns the certificate and its private key in PEM.
 func (a *authority) issue(name string) (pair *tls.Certificate, cert, key string) {
 	a.t.Helper()
 	own := newECKey(a.t)
@@ -85,13 +86,14 @@ func inPEM(kind string, der []byte) string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 }
 
-// The method files returns the files of a server with a certificate for name.
+// The method files returns a new certificate for name and its private key, as the files server.crt
+// and server.key.
 func (a *authority) files(name string) map[string]string {
 	_, cert, key := a.issue(name)
 	return map[string]string{"server.crt": cert, "server.key": key}
 }
 
-// The method client returns a client that trusts the authority.
+// The method client returns an HTTP transport that trusts the certificates of the authority.
 func (a *authority) client() *http.Transport {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.root)
@@ -128,8 +130,8 @@ func roundTrip(t testing.TB, rt http.RoundTripper, url, token string, fields ...
 	return answer{res.StatusCode, res.Header, string(body)}
 }
 
-// The method with returns a client with a certificate that trusts the authority. Its tokens are not
-// set.
+// The method with returns an mTLS client that uses certificate and trusts the authority. The caller
+// sets the client's token.
 func (a *authority) with(certificate *tls.Certificate) *xenaauthtest.Client {
 	c := xenaauthtest.NewMTLSClient(certificate)
 	c.Transport = a.client()

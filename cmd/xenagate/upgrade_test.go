@@ -30,8 +30,9 @@ func (s *service) echoUpgraded(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(conn, both)
 }
 
-// A WebSocket passes, with the identity of the user. The gateway does not forward an upgrade to
-// HTTP/2, because requests on the upgraded connection would reach the service without a check.
+// The gateway forwards a WebSocket connection, and tells the service who the user is. The gateway
+// does not forward an upgrade to HTTP/2, because requests on the upgraded connection would reach
+// the service without a check.
 func TestUpgrades(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)

@@ -272,7 +272,7 @@ func TestDeadConnectionWithABody(t *testing.T) {
 	fillPool(t, p, service, 1)
 	b.fail()
 	r, _ := http.NewRequest("POST", p.url("proxy", "/open/x"), io.LimitReader(zeros{}, 64<<20))
-	// The response may come while the client still sends the body.
+	// The client still sends the body of its request when the response arrives.
 	if res, err := client.Do(r); err == nil {
 		_ = res.Body.Close()
 	}

@@ -1,6 +1,6 @@
-// Command echo is a small API on echo v5 with routes that require scopes. The environment names the
-// issuer: XENA_AUDIENCE is required, see [xenaauth.ConfigFromEnv]. ADDR is the address to listen
-// on. The default is localhost:8080.
+// Command echo is a small API that uses echo v5. Its routes require scopes. The environment
+// variables configure the issuer: XENA_AUDIENCE is required, and [xenaauth.ConfigFromEnv] lists all
+// variables. ADDR is the address to listen on. The default of ADDR is localhost:8080.
 package main
 
 import (

@@ -32,7 +32,7 @@ func setenv(t *testing.T, variables map[string]string) {
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer
-	more chan struct{} // the next Write closes the channel more
+	more chan struct{} // the next call of Write closes this channel
 }
 
 func newOutput() *output { return &output{more: make(chan struct{})} }

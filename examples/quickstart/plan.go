@@ -28,7 +28,8 @@ func plan(issuer *xenaauthtest.Issuer) []place {
 	jwt := issuer.JWT(user)
 	expired := issuer.JWT(xenaauthtest.Token{Subject: demoUser, Lifetime: -10 * time.Minute})
 	opaque, unseen := issuer.Opaque(user), issuer.Opaque(user)
-	owner := xenaauthtest.NewDPoPClient(nil) // has the key to which its token is bound
+	// owner is a client that has the key to which its token is bound
+	owner := xenaauthtest.NewDPoPClient(nil)
 	owner.Token = issuer.JWT(xenaauthtest.Token{Subject: demoUser, BoundTo: owner})
 
 	open := answer{status: 200}

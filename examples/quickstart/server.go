@@ -18,7 +18,7 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		// WriteTimeout is longer than the check of a token can wait for the issuer.
+		// The check of a token may wait for the issuer. WriteTimeout is longer than this wait.
 		WriteTimeout:   30 * time.Second,
 		IdleTimeout:    time.Minute,
 		MaxHeaderBytes: 64 << 10,

@@ -37,7 +37,7 @@ func printTable(out io.Writer, rows []row) {
 	fmt.Fprintf(out, "\n%d of %d answers are as expected.\n", len(rows)-unexpected(rows), len(rows))
 }
 
-// String returns the part of the response that the tour compares with the expected response.
+// String returns the text that the tour prints for a response.
 func (a answer) String() string {
 	text := fmt.Sprint(a.status)
 	for _, part := range []struct{ name, value string }{

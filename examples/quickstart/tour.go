@@ -18,7 +18,8 @@ import (
 // place is one path of the tour. The tour sends several requests to this path.
 type place struct {
 	path string
-	// about is the requirement of the path, or says what is special at this step of the tour
+	// about is the requirement of the path. If the same path occurs several times in the tour,
+	// about says what is different this time.
 	about string
 	steps []step
 }
@@ -26,11 +27,12 @@ type place struct {
 // step is one request at a place.
 type step struct {
 	label string // label says in words what the request contains
-	// authorization contains the lines of the Authorization field; it may be nil
+	// authorization contains the values of the Authorization fields of the request; it may be nil
 	authorization []string
 	want          answer
-	before        func()               // the function before is called before the request, unless it is nil
-	client        *xenaauthtest.Client // adds a token and its proof to the request, unless client is nil
+	before        func() // the tour calls this function before the request, unless it is nil
+	// client adds its token and a proof to the request, unless it is nil
+	client *xenaauthtest.Client
 }
 
 // The function call returns a step without a function before its request.
@@ -54,8 +56,8 @@ func (s step) by(client *xenaauthtest.Client) step {
 type answer struct {
 	status int
 	reason xenaauth.Reason // reason is "" if the request was not refused
-	detail string          // detail is the shortened challenge, or Retry-After
-	user   string          // user is the user that the handler found
+	detail string          // detail is the shortened challenge, or the field Retry-After
+	user   string          // user is the subject of the user that the handler got
 }
 
 // row is a step with the response to its request.
@@ -126,8 +128,9 @@ func ask(ctx context.Context, client *http.Client, url string, authorization []s
 	return a, nil
 }
 
-// The function abridged returns the first challenge with an error, or the first challenge if none
-// has an error. It leaves out some parameters, so that the table is not too wide.
+// The function abridged returns a shortened challenge: the first challenge that contains an error,
+// or the first challenge if no challenge contains an error. It leaves out some parameters, so that
+// the table is not too wide.
 func abridged(challenges []string) string {
 	if len(challenges) == 0 {
 		return ""

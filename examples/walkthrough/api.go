@@ -9,11 +9,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// company is the only company of the demo's user.
+// company is the only company to which the user of the demo belongs.
 const company = "22000"
 
-// route is a route of the API: what it requires of the user, and the data that it returns. policy is
-// a further requirement, or nil.
+// route is a route of the API: the scopes and the policy that it requires, and its data. The policy
+// may be nil.
 type route struct {
 	pattern string
 	scopes  []string
@@ -28,7 +28,7 @@ var routes = []route{
 	{"GET /Api/Fiscal/{fiscalId}/Order", []string{xenaauth.ScopeTestAPI}, isMember, orders},
 }
 
-// needsOf returns the scopes of the route with a pattern, and whether it has a policy.
+// needsOf returns what the route with a pattern requires: its scopes, and whether it has a policy.
 func needsOf(pattern string) (scopes []string, policy bool) {
 	for _, r := range routes {
 		if r.pattern == pattern {
@@ -38,7 +38,7 @@ func needsOf(pattern string) (scopes []string, policy bool) {
 	return nil, false
 }
 
-// newAPI returns the API: every route has a guard.
+// newAPI returns the API. Every route of the API has a guard.
 func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) http.Handler {
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Event: event})
 	mux := http.NewServeMux()
@@ -52,7 +52,7 @@ func newAPI(v *xenaauth.Validator, event func(context.Context, xenaauth.Event)) 
 	return mux
 }
 
-// respond returns the handler of a route. It runs only if the request may pass.
+// respond returns the handler of a route. The handler runs only if the request may pass.
 func respond(data func(*http.Request, *xenaauth.User) any) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -60,12 +60,12 @@ func respond(data func(*http.Request, *xenaauth.User) any) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(data(r, user)) // fails if the client has closed the connection
+		_ = encoder.Encode(data(r, user)) // Encode fails only if the client is gone
 	})
 }
 
-// isMember is the policy of routes with a company. Which company a user may see is not in the
-// token: a real API asks its database.
+// isMember is the policy of routes with a company in the path. A token does not say which companies
+// its user may see, so a real API asks its database.
 func isMember(r *http.Request, _ *xenaauth.User) error {
 	if r.PathValue("fiscalId") != company {
 		return errors.New("the user is not in this company")

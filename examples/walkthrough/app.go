@@ -11,17 +11,17 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// app is the application, with the API that it calls.
+// app is the application. It also contains the API that the application calls.
 type app struct {
 	base, apiURL string
 	issuer       *issuer
 	api          http.Handler
 	sessions     sessions
 	watcher      *watch.Watcher
-	phones       atomic.Int64 // the sessions that the call "ended" has ended
+	phones       atomic.Int64 // the number of sessions that the button "ended" has ended
 }
 
-// newApp returns the application whose pages are at base, and the API at apiURL.
+// newApp returns the application. base is the URL of its pages, and apiURL is the URL of the API.
 func newApp(base, apiURL string) (*app, error) {
 	a := &app{base: base, apiURL: apiURL}
 	var err error
@@ -49,7 +49,7 @@ func newApp(base, apiURL string) (*app, error) {
 func (a *app) redirectURI() string  { return a.base + "/callback" }
 func (a *app) loggedOutURI() string { return a.base + "/loggedout" }
 
-// handler returns the pages and the actions of the application.
+// handler returns the handler for the pages and the forms of the application.
 func (a *app) handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, page := range pages.Walk {
@@ -74,7 +74,7 @@ func (a *app) handler() http.Handler {
 	return http.NewCrossOriginProtection().Handler(mux)
 }
 
-// form lets a form through if it comes from a page of the same session.
+// form returns a handler that runs action only if the form comes from a page of the same session.
 func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10)
@@ -87,7 +87,7 @@ func (a *app) form(action func(http.ResponseWriter, *http.Request, *session)) ht
 	}
 }
 
-// back ends an action: it shows a page, with a notice or an error.
+// back ends an action: it redirects the browser to a page, which shows notice or the error.
 func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, notice string, err error) {
 	failure := ""
 	if err != nil {
@@ -97,7 +97,7 @@ func (a *app) back(w http.ResponseWriter, r *http.Request, s *session, path, not
 	http.Redirect(w, r, path, http.StatusSeeOther)
 }
 
-// register is step 1: the developer console registers the application.
+// register is the action of step 1: it registers the application, as Xena's developer console does.
 func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 	if a.issuer.own == nil {
 		a.back(w, r, s, "/step/1", "", errors.New("the client of a real issuer is registered there"))
@@ -109,14 +109,14 @@ func (a *app) register(w http.ResponseWriter, r *http.Request, s *session) {
 		return
 	}
 	c := a.issuer.own.Register(name, a.redirectURI(), a.loggedOutURI())
-	s.change(func(v *state) { // the tokens of another client are of no use
+	s.change(func(v *state) { // the old tokens belong to the former client
 		*v = state{client: &pages.Client{Name: c.Name, ID: c.ID, Secret: c.Secret, RedirectURI: c.RedirectURI}}
 	})
 	a.back(w, r, s, "/step/1", "The application is registered.", nil)
 }
 
-// loggedOut forgets the tokens. The issuer sends the browser here after a logout, with the state of
-// the logout form: a link on another site can't log the user out.
+// loggedOut forgets the tokens. After a logout, the issuer sends the browser here with the state of
+// the logout form. A link on another site does not know this state, so it can't log the user out.
 func (a *app) loggedOut(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	if !same(r.URL.Query().Get("state"), s.leave) {

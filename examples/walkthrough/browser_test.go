@@ -14,8 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// browser does what a user does with a browser without scripts: it loads pages, follows redirects
-// and sends forms.
+// browser acts like a browser without JavaScript: it loads pages, follows redirects and sends
+// forms.
 type browser struct {
 	t      *testing.T
 	app    *app
@@ -32,8 +32,8 @@ func start(t *testing.T) *browser {
 	return startApp(t, nil).open(t)
 }
 
-// startApp starts the walkthrough. before gets the URL of the pages before the start, unless it is
-// nil.
+// startApp starts the walkthrough. Unless before is nil, startApp calls it first, with the URL that
+// the pages will have.
 func startApp(t *testing.T, before func(base string)) *app {
 	t.Helper()
 	pages, api := httptest.NewUnstartedServer(nil), httptest.NewUnstartedServer(nil)
@@ -106,7 +106,7 @@ func (b *browser) do(method, path string, form url.Values) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close() //nolint:errcheck // the body is only read
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		b.t.Fatal(err)
@@ -123,8 +123,9 @@ var (
 	typeAttr = attr("type")
 )
 
-// form returns the target and the fields of the form that contains text. Fields of ticked boxes are
-// in it, and those of buttons are not.
+// The method form looks for a form on the page whose HTML contains text. It returns the target of
+// the form and the fields that a browser would send: ticked boxes are included, and buttons are
+// not.
 func (b *browser) form(text string) (target string, fields url.Values) {
 	b.t.Helper()
 	for _, f := range formTag.FindAllStringSubmatch(b.page, -1) {
@@ -152,7 +153,8 @@ func first(pattern *regexp.Regexp, text string) string {
 	return ""
 }
 
-// submit sends the form that contains text, with further fields.
+// submit sends the form whose HTML contains text. It adds more fields: more contains pairs of a
+// name and a value.
 func (b *browser) submit(text string, more ...string) *browser {
 	b.t.Helper()
 	target, fields := b.form(text)
@@ -163,7 +165,7 @@ func (b *browser) submit(text string, more ...string) *browser {
 	return b
 }
 
-// sees fails the test unless the page is at path and contains every text.
+// sees fails the test unless the path of the page is path and the page contains every text.
 func (b *browser) sees(path string, texts ...string) *browser {
 	b.t.Helper()
 	if b.url.Path != path {
@@ -191,7 +193,7 @@ func (b *browser) session() *session {
 	return nil
 }
 
-// call presses the button of a call, and returns what the page shows about it.
+// The method call presses the button for an API call, and returns the call as the page shows it.
 func (b *browser) call(name string) *watch.Call {
 	b.t.Helper()
 	s := b.session()
@@ -204,7 +206,8 @@ func (b *browser) call(name string) *watch.Call {
 	return sent[0]
 }
 
-// signIn registers an application and allows it everything: steps 1 to 4.
+// signIn takes steps 1 to 4: it registers an application, logs the user in and allows everything
+// that the application asks for.
 func (b *browser) signIn() *browser {
 	b.t.Helper()
 	b.visit("/step/1").submit(`action="/register"`)

@@ -14,28 +14,28 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// call is a request to the API that a button sends.
+// call is a request to the API. The pages have a button for each call.
 type call struct {
-	name   string // a key of pages.Texts.Calls
+	name   string // a key of the map pages.Texts.Calls
 	path   string
-	pages  string // the pages with this button, beside "watch"
+	pages  string // the pages that show the button; the page "watch" shows every button
 	needs  need
-	down   bool    // the issuer is down during the call
-	token  prepare // nil: no token
+	down   bool    // if down is set, the issuer is down during the call
+	token  prepare // if token is nil, the call has no token
 	apiKey string
 }
 
-// prepare returns the token of a call. now is the state of the session.
+// prepare is a function that returns the token for a call. now is the state of the session.
 type prepare func(ctx context.Context, a *app, now state) (string, error)
 
-// need is what a call needs.
+// need is the condition under which the user can send a call.
 type need int
 
 const (
 	nothing need = iota
-	aToken       // the user must have consented
-	ownJWT       // and the issuer must be our own: it makes a token that a user can't get
-	aPast        // the user must have logged out
+	aToken       // the user has consented
+	ownJWT       // the user has consented, and the issuer is our own: a real one has no such token
+	aPast        // the user has logged out
 )
 
 const fiscalSetupPath = "/Api/User/FiscalSetup"
@@ -62,7 +62,7 @@ var calls = []call{
 	{name: "revoked", path: fiscalSetupPath, pages: "after", needs: ownJWT, token: revoked},
 }
 
-// off returns why a session can't send the call now, or "".
+// off returns the reason why the session can't send the call now, or "" if it can.
 func (c call) off(a *app, now state) string {
 	switch {
 	case c.needs == aPast && now.past == "":
@@ -75,7 +75,7 @@ func (c call) off(a *app, now state) string {
 	return ""
 }
 
-// call sends the call that a button names.
+// call is the action of the buttons for calls: it sends the call that the form names.
 func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 	back := pages.Path(r.PostFormValue("page")) + "#watched" // where the page shows the call
 	at := slices.IndexFunc(calls, func(c call) bool { return c.name == r.PostFormValue("call") })
@@ -86,7 +86,7 @@ func (a *app) call(w http.ResponseWriter, r *http.Request, s *session) {
 	a.back(w, r, s, back, "", err)
 }
 
-// send sends a call to the API, and shows it to the session.
+// send sends a call to the API, and adds it to the log of calls in the session.
 func (a *app) send(ctx context.Context, s *session, c call) error {
 	now := s.get()
 	if off := c.off(a, now); off != "" {
@@ -119,7 +119,7 @@ func asIs(_ context.Context, _ *app, now state) (string, error) {
 	return now.tokens.AccessToken, nil
 }
 
-// again returns the access token with changed claims, signed by the Identity server.
+// again returns a prepare. Our own issuer signs the access token again, with changed claims.
 func again(change func(claims map[string]any)) prepare {
 	return func(_ context.Context, a *app, now state) (string, error) {
 		return a.issuer.own.Again(now.tokens.AccessToken, change)
@@ -132,11 +132,11 @@ func with(name string, value any) prepare {
 
 func unchanged(map[string]any) {}
 
-// anHour is more than the lifetime of a token, because the API accepts a small difference between
-// two clocks.
+// anHour is longer than the lifetime of a token, because the API still accepts a token that has
+// expired a short time ago.
 const anHour = identityserver.Lifetime + identityserver.Lifetime/12
 
-// anHourAgo moves the times of a token into the past.
+// anHourAgo makes a token older: it subtracts anHour from each time in the claims.
 func anHourAgo(claims map[string]any) {
 	for _, name := range []string{"exp", "nbf", "iat", "auth_time"} {
 		if seconds, ok := claims[name].(float64); ok {
@@ -145,8 +145,8 @@ func anHourAgo(claims map[string]any) {
 	}
 }
 
-// hour lets the hour pass. No page can move the clock of the API, so the Identity server signs the
-// token again, with times of an hour ago.
+// hour is the action of the button "Let the hour pass". No page can move the clock of the API. So
+// the Identity server signs the token again, with times that are an hour earlier.
 func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 	old := s.get().tokens
 	if a.issuer.own == nil || old == nil {
@@ -166,21 +166,21 @@ func (a *app) hour(w http.ResponseWriter, r *http.Request, s *session) {
 		"again, with times of an hour ago. No page can move the clock of the API.", err)
 }
 
-// tampered changes the user id in a JWT, and keeps the signature.
+// tampered returns the access token with another user id and the old signature, which is now wrong.
 func tampered(_ context.Context, _ *app, now state) (string, error) {
 	header, payload, signature, err := parts(now.tokens.AccessToken)
 	changed := strings.Replace(payload, `"sub":"`, `"sub":"1`, 1)
 	return header + "." + base64.RawURLEncoding.EncodeToString([]byte(changed)) + "." + signature, err
 }
 
-// unsigned replaces the header of a JWT, and removes the signature.
+// unsigned returns the access token with the algorithm "none" and without a signature.
 func unsigned(_ context.Context, _ *app, now state) (string, error) {
 	_, payload, _, err := parts(now.tokens.AccessToken)
 	encode := base64.RawURLEncoding.EncodeToString
 	return encode([]byte(`{"alg":"none","typ":"at+jwt"}`)) + "." + encode([]byte(payload)) + ".", err
 }
 
-// parts takes a JWT apart, and decodes the payload.
+// parts returns the three parts of a JWT, with the payload decoded.
 func parts(jwt string) (header, payload, signature string, err error) {
 	split := strings.Split(jwt, ".")
 	if len(split) != 3 {
@@ -198,7 +198,7 @@ func idToken(_ context.Context, _ *app, now state) (string, error) {
 }
 
 func rotated(ctx context.Context, a *app, now state) (string, error) {
-	before := now.tokens.AccessToken // an earlier key has signed it, and stays published
+	before := now.tokens.AccessToken // Rotate keeps publishing the key that has signed this token
 	if err := a.issuer.own.Rotate(); err != nil {
 		return "", err
 	}
@@ -217,11 +217,11 @@ func revoked(ctx context.Context, a *app, now state) (string, error) {
 	return token, a.revokeToken(ctx, now.client, token)
 }
 
-// past returns the token with which the user has logged out.
+// past returns the access token that the session had before the logout.
 func past(_ context.Context, _ *app, now state) (string, error) { return now.past, nil }
 
-// ended ends another session of the user, for example on a phone, and returns a token of that
-// session.
+// ended makes a token for another session of the user, for example on a phone, and ends that
+// session. It returns the token, which the API must refuse.
 func ended(ctx context.Context, a *app, now state) (string, error) {
 	phone := fmt.Sprintf("phone-%d", a.phones.Add(1))
 	token, err := with("sid", phone)(ctx, a, now)

@@ -10,8 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// Each button has the outcome that its text promises, and the watched request ends at the stage
-// that is the reason.
+// The call of each button has the result that the text of the button says. If the request is
+// refused, the watched request ends at the right stage of the check.
 func TestCalls(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()
@@ -76,7 +76,8 @@ func TestCalls(t *testing.T) {
 	}
 }
 
-// The watched request says how the token was checked.
+// The page of a watched request says how the API checked the token: as a JWT, by introspection or
+// from its cache.
 func TestSources(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()

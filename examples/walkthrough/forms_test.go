@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// press sends a form with the CSRF token of the session.
+// The method press sends a form to path, with the CSRF token of the session. fields contains pairs
+// of a name and a value.
 func (b *browser) press(path string, fields ...string) *browser {
 	b.t.Helper()
 	form := url.Values{"csrf": {b.session().csrf}, "page": {"watch"}}
@@ -18,7 +19,7 @@ func (b *browser) press(path string, fields ...string) *browser {
 	return b
 }
 
-// A form that does not come from a page of the session does nothing.
+// A form without the CSRF token of the session has no effect.
 func TestForgedForms(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()
@@ -54,7 +55,8 @@ func TestForgedForms(t *testing.T) {
 	}
 }
 
-// An answer of the issuer is accepted once, in the browser that asked.
+// The redirect from the issuer back to the application is accepted only once, and only in the
+// browser that sent the authorization request.
 func TestForgedAnswers(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -78,7 +80,8 @@ func TestForgedAnswers(t *testing.T) {
 	}
 }
 
-// The consent page belongs to the browser in which the request began, and to its form.
+// Only the browser that began a request for consent can load the consent page of this request. The
+// consent is accepted only from the form on this page.
 func TestForgedConsent(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -110,7 +113,7 @@ func TestForgedConsent(t *testing.T) {
 	if b.do(http.MethodPost, consent.String(), fields); b.status != http.StatusForbidden {
 		t.Errorf("the same consent again: status %d", b.status)
 	}
-	// Nobody consents before the login.
+	// A consent before the login is refused: the browser gets the login page.
 	b.press("/authorize").sees("/login")
 	b.visit(b.url.String()).sees("/login") // loaded again
 	_, fields = b.form(`action="/login"`)
@@ -120,7 +123,7 @@ func TestForgedConsent(t *testing.T) {
 	b.visit(consent.String() + "?id=" + fields.Get("id")).sees("/login")
 }
 
-// The issuer asks for PKCE, and knows where it may send the user.
+// The issuer requires PKCE, and sends the user only to the registered redirect URI.
 func TestForgedRequests(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -146,7 +149,7 @@ func TestForgedRequests(t *testing.T) {
 	}
 }
 
-// What the user does not allow is not in the token.
+// If the user does not allow a scope, the token does not contain this scope.
 func TestNarrowConsent(t *testing.T) {
 	t.Parallel()
 	b := start(t)

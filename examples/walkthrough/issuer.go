@@ -20,13 +20,13 @@ import (
 // names.
 type issuer struct {
 	url    string
-	own    *identityserver.Server // nil for a real issuer
-	client *pages.Client          // the client of a real issuer; nil for our own, where the user registers it
-	config xenaauth.Config        // of the API
+	own    *identityserver.Server // own is nil if the issuer is a real one
+	client *pages.Client          // the client at a real issuer; nil if the user registers a client
+	config xenaauth.Config        // the configuration of the API
 
 	http     *http.Client
 	mu       sync.Mutex
-	metadata *oidc.DiscoveryConfiguration // nil before the first fetch
+	metadata *oidc.DiscoveryConfiguration // metadata is nil before the first fetch
 }
 
 // issuerTimeout limits each call of the application to the issuer.
@@ -45,7 +45,7 @@ func chooseIssuer(redirectURI string) (*issuer, error) {
 				Issuer: own.URL(), Audiences: []string{identityserver.Audience},
 				Introspection: &xenaauth.Introspection{
 					ClientID: identityserver.Audience, ClientSecret: own.APISecret(),
-					CacheTTL: -1, NegativeTTL: -1, // so that each call shows what the issuer says now
+					CacheTTL: -1, NegativeTTL: -1, // no cache: the issuer is asked each time
 				},
 			},
 		}, nil
@@ -76,7 +76,7 @@ func (i *issuer) endpoints(ctx context.Context) (*oidc.DiscoveryConfiguration, e
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.metadata == nil {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // a page waits for it
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // short, because the user waits
 		defer cancel()
 		found, err := client.Discover(ctx, i.url, i.http)
 		if err != nil {

@@ -9,14 +9,14 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// With XENA_ISSUER, the walkthrough uses that issuer, and offers nothing that a real issuer does not
-// do.
+// If XENA_ISSUER is set, the walkthrough uses that issuer. The pages must not offer an action that
+// a real issuer does not support.
 func TestRealIssuer(t *testing.T) {
 	issuer, err := identityserver.Start(pages.WriteIdentity, pages.Texts.Scopes, http.HandlerFunc(pages.Static))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer issuer.Close() //nolint:errcheck // the end of the test
+	defer issuer.Close() //nolint:errcheck // the test ends here
 	t.Setenv("XENA_ISSUER", issuer.URL())
 	t.Setenv("XENA_AUDIENCE", identityserver.Audience)
 	if _, err := chooseIssuer(""); err == nil || !strings.Contains(err.Error(), "XENA_CLIENT_ID") {
@@ -59,7 +59,7 @@ func TestRealIssuer(t *testing.T) {
 	b.visit("/after").submit("id_token_hint").sees("/after", "logged out")
 }
 
-// The walkthrough starts also while a real issuer is down, and says so.
+// If a real issuer is down, the walkthrough starts, and its pages say that the issuer is down.
 func TestRealIssuerDown(t *testing.T) {
 	for name, value := range map[string]string{
 		"XENA_ISSUER": "http://127.0.0.1:1", "XENA_AUDIENCE": "testapi",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The logs contain no token and no secret, whatever the user does.
+// Whatever the user does, the logs contain no token and no secret.
 func TestLogs(t *testing.T) {
 	var logs bytes.Buffer
 	before := slog.Default()

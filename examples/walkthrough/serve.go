@@ -9,13 +9,13 @@ import (
 	"time"
 )
 
-// server is a listener with the handler of its requests.
+// server is a listener together with the handler of its requests.
 type server struct {
 	net.Listener
 	handler http.Handler
 }
 
-// serve serves until ctx ends.
+// serve serves requests of all listeners until ctx ends.
 func serve(ctx context.Context, servers ...server) error {
 	ended := make(chan error, len(servers))
 	var running []*http.Server
@@ -26,7 +26,8 @@ func serve(ctx context.Context, servers ...server) error {
 			ReadTimeout:       10 * time.Second,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    64 << 10,
-			BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams
+			// the end of ctx also ends the event streams
+			BaseContext: func(net.Listener) context.Context { return ctx },
 		}
 		running = append(running, h)
 		go func() { ended <- h.Serve(s.Listener) }()
@@ -44,8 +45,8 @@ func serve(ctx context.Context, servers ...server) error {
 	return err
 }
 
-// listen listens on a loopback address. Other machines must not reach the walkthrough: it shows
-// tokens.
+// listen listens on a loopback address. It refuses other addresses, because the walkthrough shows
+// tokens, and other machines must not see them.
 func listen(addr string) (net.Listener, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {

@@ -14,29 +14,29 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// session is what the application remembers about one browser. The browser has only a random id.
+// session contains what the application stores about a browser. A browser stores only a random id.
 type session struct {
-	csrf  string // in each form of the application
-	leave string // the parameter state of the logout form
+	csrf  string // the CSRF token in each form of the application
+	leave string // the parameter state in the logout form
 	calls watch.Log
 
 	mu    sync.Mutex
 	state state
 }
 
-// state is what changes in a session.
+// state is the part of a session that changes.
 type state struct {
-	client   *pages.Client // nil before the application is registered
-	request  string        // the parameter state of the authorization request under way, or ""
-	verifier string        // its PKCE code verifier
-	denied   string        // the error with which the issuer has answered, or ""
-	tokens   *oauth2.Token // nil before the user consented
-	issued   time.Time     // of the tokens
+	client   *pages.Client // client is nil before the application is registered
+	request  string        // the parameter state of the current authorization request, or ""
+	verifier string        // the PKCE code verifier of this request
+	denied   string        // the error that the issuer has sent, or ""
+	tokens   *oauth2.Token // tokens is nil before the user consented
+	issued   time.Time     // when the application got the tokens
 	idToken  string
-	past     string // the access token from before the logout
-	hours    int    // how often the page let the hour pass
-	notice   string // what the next page says about the last action
-	failure  string // why the last action failed
+	past     string // the access token that the session had before the logout
+	hours    int    // the number of times that the user let the hour pass
+	notice   string // a text for the next page about the result of the last action
+	failure  string // a text for the next page about the failure of the last action
 }
 
 // get returns a copy of the state.
@@ -46,7 +46,7 @@ func (s *session) get() state {
 	return s.state
 }
 
-// change changes the state, and returns the state before.
+// change calls f to change the state, and returns a copy of the state before the change.
 func (s *session) change(f func(*state)) (before state) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *session) change(f func(*state)) (before state) {
 	return before
 }
 
-// accept stores new tokens.
+// accept stores the tokens that the issuer has sent.
 func (s *state) accept(tokens *oauth2.Token) {
 	s.tokens, s.issued, s.hours, s.denied = tokens, time.Now(), 0, ""
 	if id, ok := tokens.Extra("id_token").(string); ok {
@@ -63,8 +63,8 @@ func (s *state) accept(tokens *oauth2.Token) {
 	}
 }
 
-// forget forgets the tokens after a logout, except the access token: the page can show that the API
-// refuses it.
+// forget deletes the tokens after a logout. It keeps the access token in the field past, so that
+// the user can see that the API refuses this token.
 func (s *state) forget() {
 	if s.tokens != nil {
 		s.past = s.tokens.AccessToken
@@ -72,7 +72,7 @@ func (s *state) forget() {
 	s.tokens, s.idToken, s.hours = nil, "", 0
 }
 
-// sessions are the sessions of all browsers, by id. client is the client of a new session, or nil.
+// sessions contains the sessions of all browsers, by their ids. A new session gets client, or nil.
 type sessions struct {
 	table  *bounded.Table[*session]
 	client *pages.Client
@@ -83,7 +83,7 @@ const (
 	maxSessions = 100
 )
 
-// of returns the session of a request. If there is none, it begins one.
+// of returns the session to which a request belongs. If there is no session, it makes a new one.
 func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	if c, err := r.Cookie(cookieName); err == nil {
 		if found, ok := s.table.Get(c.Value); ok {
@@ -95,7 +95,7 @@ func (s sessions) of(w http.ResponseWriter, r *http.Request) *session {
 	return fresh
 }
 
-// renew gives a session a new id. An attacker may have set the id from before the login (session
+// renew gives a session a new id after a login. An attacker may have chosen the old id (session
 // fixation).
 func (s sessions) renew(w http.ResponseWriter, r *http.Request) {
 	if c, err := r.Cookie(cookieName); err == nil {
@@ -108,13 +108,13 @@ func (s sessions) renew(w http.ResponseWriter, r *http.Request) {
 func (s sessions) put(w http.ResponseWriter, value *session) {
 	id := rand.Text()
 	s.table.Put(id, value)
-	// On a server with https, set Secure too, and the prefix __Host- before the name.
+	// If the server uses https, also set Secure, and let the name begin with "__Host-".
 	http.SetCookie(w, &http.Cookie{
 		Name: cookieName, Value: id, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 }
 
-// same reports whether a secret text that a browser has sent is the expected one.
+// same compares a secret text that a browser has sent with the expected text, in constant time.
 func same(sent, want string) bool {
 	return want != "" && subtle.ConstantTimeCompare([]byte(sent), []byte(want)) == 1
 }

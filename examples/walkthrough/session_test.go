@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Scripts can't read the cookies, and other sites can't send forms with them. A login changes the
-// id of the session.
+// Scripts on a page can't read the cookies, and forms on other sites are sent without the cookies.
+// A login changes the id of the session.
 func TestCookies(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -39,7 +39,8 @@ func TestCookies(t *testing.T) {
 	}
 }
 
-// A refresh token is valid once. If it is revoked, the access tokens of its grant are revoked too.
+// A refresh token is valid only once. If a refresh token is revoked, the access tokens of the same
+// grant are revoked too.
 func TestRefreshTokens(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()

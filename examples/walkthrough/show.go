@@ -11,12 +11,11 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// show shows a page.
 func (a *app) show(w http.ResponseWriter, r *http.Request, name string) {
 	pages.Write(w, a.view(r.Context(), a.sessions.of(w, r), name))
 }
 
-// view returns what a page gets.
+// view returns the data for the page with this name.
 func (a *app) view(ctx context.Context, s *session, name string) *pages.View {
 	v := &pages.View{Page: name, CSRF: s.csrf, Real: a.issuer.own == nil, Issuer: a.issuer.url, API: a.apiURL}
 	for _, scope := range scopes {

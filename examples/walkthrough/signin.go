@@ -15,13 +15,13 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// scopes are what the application asks for.
+// scopes are the scopes that the application asks for.
 var scopes = []string{
 	xenaauth.ScopeOpenID, xenaauth.ScopeProfile, xenaauth.ScopeEmail, xenaauth.ScopeTestAPI,
 	xenaauth.ScopeOfflineAccess,
 }
 
-// oauth returns the OAuth client of the application, for a registered client.
+// oauth returns the OAuth configuration of a registered client, and the metadata of the issuer.
 func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc.DiscoveryConfiguration, error) {
 	if c == nil {
 		return nil, nil, errors.New("register the application first: step 1")
@@ -38,12 +38,12 @@ func (a *app) oauth(ctx context.Context, c *pages.Client) (*oauth2.Config, *oidc
 	}, m, nil
 }
 
-// withClient makes package oauth2 use the HTTP client for the issuer.
+// withClient makes package oauth2 use the application's HTTP client, which has a timeout.
 func (a *app) withClient(ctx context.Context) context.Context {
 	return context.WithValue(ctx, oauth2.HTTPClient, a.issuer.http)
 }
 
-// authorize is step 2: it sends the browser to the issuer, with a new state and PKCE verifier.
+// authorize is step 2: it sends the browser to the issuer, with a new state and PKCE challenge.
 func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
 	config, _, err := a.oauth(r.Context(), s.get().client)
 	if err != nil {
@@ -55,14 +55,14 @@ func (a *app) authorize(w http.ResponseWriter, r *http.Request, s *session) {
 	http.Redirect(w, r, config.AuthCodeURL(request, oauth2.S256ChallengeOption(verifier)), http.StatusSeeOther)
 }
 
-// callback receives the browser from the issuer, with a code or an error.
+// callback handles the redirect from the issuer, which contains a code or an error.
 func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	s := a.sessions.of(w, r)
 	query := r.URL.Query()
 	asked := s.change(func(v *state) { v.request, v.verifier = "", "" }) // each is valid once
 	if !same(query.Get("state"), asked.request) {
-		// An attacker may have sent the user here, with a code of the attacker (RFC 6749, section
-		// 10.12).
+		// An attacker may have sent the browser here with a code that the attacker got (RFC 6749,
+		// section 10.12).
 		a.back(w, r, s, "/step/2", "", errors.New("this answer does not belong to a request of this browser"))
 		return
 	}
@@ -85,7 +85,7 @@ func (a *app) callback(w http.ResponseWriter, r *http.Request) {
 	a.back(w, r, s, "/step/2", "", plain(err))
 }
 
-// refresh is step 7: it gets a new access token with the refresh token.
+// refresh is step 7: it uses the refresh token to get a new access token.
 func (a *app) refresh(w http.ResponseWriter, r *http.Request, s *session) {
 	a.back(w, r, s, "/step/7", "A new access token replaces the old one.", a.refreshNow(r.Context(), s))
 }
@@ -99,7 +99,7 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 	if old == nil || old.RefreshToken == "" {
 		return errors.New("there is no refresh token: the user did not allow offline_access")
 	}
-	// Without an access token, the source refreshes immediately.
+	// The token source has no access token, so it uses the refresh token immediately.
 	fresh, err := config.TokenSource(a.withClient(ctx), &oauth2.Token{RefreshToken: old.RefreshToken}).Token()
 	if err != nil {
 		return plain(err)
@@ -108,8 +108,8 @@ func (a *app) refreshNow(ctx context.Context, s *session) error {
 	return nil
 }
 
-// revoke revokes the refresh token at the issuer (RFC 7009), and with it the access tokens of its
-// grant.
+// revoke revokes the refresh token at the issuer (RFC 7009). The issuer also revokes the access
+// tokens of the same grant.
 func (a *app) revoke(w http.ResponseWriter, r *http.Request, s *session) {
 	tokens := s.get().tokens
 	if tokens == nil {
@@ -149,8 +149,8 @@ func (a *app) revokeToken(ctx context.Context, client *pages.Client, token strin
 	return nil
 }
 
-// plain returns what the issuer says is wrong. Other texts of package oauth2 contain the whole
-// response of the issuer.
+// plain returns an error with the issuer's error code only. Errors of package oauth2 contain the
+// whole response of the issuer.
 func plain(err error) error {
 	if refused, ok := errors.AsType[*oauth2.RetrieveError](err); ok && refused.ErrorCode != "" {
 		return errors.New("the issuer refuses: " + refused.ErrorCode)

@@ -9,7 +9,7 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// The stream of a session shows its calls.
+// The event stream of a session reports the API calls of this session.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn()
@@ -17,7 +17,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close() //nolint:errcheck // the body is only read
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Fatalf("content type %q", got)
 	}
@@ -28,7 +28,8 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// The number of streams of a session, and of sessions, has a limit.
+// A session has a limited number of event streams, and the application has a limited number of
+// sessions.
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -37,7 +38,7 @@ func TestLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer response.Body.Close() //nolint:errcheck // the stream ends with the test
+		defer response.Body.Close() //nolint:errcheck // the stream stays open until the test ends
 		if full := response.StatusCode == http.StatusTooManyRequests; full != (i == watch.MaxStreams) {
 			t.Errorf("stream %d: status %d", i, response.StatusCode)
 		}
@@ -54,7 +55,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Pages say what browsers may load, and keep tokens out of caches and referrers.
+// The header fields of a page limit what a browser may load, and keep tokens out of caches and of
+// the field Referer.
 func TestHeaders(t *testing.T) {
 	t.Parallel()
 	b := start(t).signIn().visit("/after")

@@ -10,7 +10,7 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/pages"
 )
 
-// The seven steps, as a user takes them.
+// A user takes the seven steps of the walkthrough.
 func TestSevenSteps(t *testing.T) {
 	t.Parallel()
 	b := start(t)
@@ -33,7 +33,8 @@ func TestSevenSteps(t *testing.T) {
 	b.submit(`value="token"`, "call", "token").sees("/step/7", "200", "Berg Bicycles")
 	b.visit("/after").submit(`action="/revoke"`).sees("/after", "revoked")
 	b.visit("/step/7").submit(`action="/refresh"`).sees("/step/7", "invalid_grant")
-	// The API checks JWTs itself, so the token lives until the session ends.
+	// The access token is a JWT, and the API does not ask the issuer about it. So the API accepts
+	// the token until the user's session ends.
 	b.visit("/after").submit(`value="token"`, "call", "token").sees("/after", "200")
 	b.visit("/watch").submit(`value="expired"`, "call", "expired").sees("/watch", "401")
 	for _, page := range pages.Walk {
@@ -45,13 +46,14 @@ func TestSevenSteps(t *testing.T) {
 	if strings.Contains(b.page, "id_token_hint") {
 		t.Error("the application still has tokens after the logout")
 	}
-	// The Identity server has told the API.
+	// At the logout, the Identity server sent a logout token to the API. So the API refuses the
+	// token.
 	if c := b.call("past"); c.Status != http.StatusUnauthorized || c.Reason != "revoked" {
 		t.Errorf("the token from before the logout: %d %s", c.Status, c.Body)
 	}
 }
 
-// The code to learn from stays short.
+// Readers learn from the code of this folder, so it must stay short.
 func TestLength(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("*.go")

@@ -25,7 +25,8 @@ func (c *Config) checkAudit() {
 	odd := func(r rune) bool { return r <= ' ' || r > 0x7e || r == '"' || r == '\\' }
 	if c.ProblemTypes != "" && (err != nil || !u.IsAbs() || strings.ContainsFunc(c.ProblemTypes, odd)) {
 		c.source.wrongAt("problem_types", "want an absolute URI, such as https://api.example/problems#")
-		// this value is valid, so that the caller can build a gateway and find more mistakes
+		// The empty value is valid. With it, the caller can still build a gateway and find more
+		// mistakes.
 		c.ProblemTypes = ""
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// The method check finds those mistakes in values that can be found here. The packages that use the
-// values find all other mistakes.
+// The method check finds mistakes in the values of a Config. It does not check values that another
+// package checks when the gateway uses them.
 func (c *Config) check() {
 	wrong := c.source.wrongAt
 	if c.Has("routes") && c.RoutesFile != "" {
@@ -80,7 +80,7 @@ func (c *Config) checkUpstreams() {
 	}
 }
 
-// plainPath reports whether p is a path that can be written in only one way in a request.
+// plainPath reports whether p is a path for which a request has only one spelling.
 func plainPath(p string) bool {
 	return strings.HasPrefix(p, "/") && (p == "/" || path.Clean(p) == strings.TrimSuffix(p, "/")) &&
 		!strings.ContainsFunc(p, func(r rune) bool { return r < 0x21 || r > 0x7e || strings.ContainsRune(`%;\?#{}*`, r) })
@@ -205,7 +205,7 @@ func (c *Config) checkRest() {
 	for _, s := range []string{c.Challenge.Realm, c.Challenge.ResourceMetadata} {
 		if strings.ContainsFunc(s, func(r rune) bool { return r < 0x20 || r > 0x7e || r == '"' || r == '\\' }) {
 			wrong("challenge", `may hold printable ASCII only, without " and \`)
-			// The zero value is valid. So the caller can build a gateway with it and find more
+			// The zero value is valid. With it, the caller can still build a gateway and find more
 			// mistakes.
 			c.Challenge = Challenge{}
 		}
@@ -221,9 +221,9 @@ func (c *Config) prefixes(key string, list []string) {
 	}
 }
 
-// Prefixes returns the networks of a list. It converts IPv4 addresses in IPv6 form to IPv4. If a
-// text is not a network, [Load] has reported this mistake, and Prefixes returns a network of RFC
-// 5737 in place of the text. No peer has an address of that network.
+// Prefixes returns the networks of a list. It converts IPv4 addresses in IPv6 form to IPv4. [Load]
+// has already reported each text that is not a network. In place of such a text, Prefixes returns a
+// network that RFC 5737 reserves for documentation, and in which no peer has an address.
 func Prefixes(list []string) (prefixes []netip.Prefix) {
 	for _, text := range list {
 		p, err := netip.ParsePrefix(text)

@@ -1,9 +1,10 @@
 // Package config reads the configuration of xenagate. The configuration consists of a YAML file and
 // of the files with secrets that the YAML file names. If the YAML file lacks a key, an environment
-// variable of [xenaauth.ConfigFromEnv] can set it.
+// variable that [xenaauth.ConfigFromEnv] reads can set the value.
 //
 // A file with a mistake is refused as a whole. Unknown and repeated keys, keys without a value,
-// anchors, aliases and tags are mistakes. An error lists all mistakes with file and line.
+// anchors, aliases and tags are mistakes. The error lists all mistakes, each with the file and the
+// line.
 package config
 
 import (
@@ -15,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// Config is a configuration with its defaults. README.md of cmd/xenagate explains each key.
+// Config is the content of a configuration file. Keys that the file lacks have their defaults.
+// README.md of cmd/xenagate explains each key.
 type Config struct {
 	Listen         string        `yaml:"listen"`
 	TLS            *TLS          `yaml:"tls"`
@@ -53,12 +55,13 @@ type Tokens struct {
 
 // Introspection says how tokens are introspected at the issuer.
 type Introspection struct {
-	// the keys in introspectionKeys set this field
+	// introspectionKeys lists the keys of the file that set the fields of Config
 	Config           xenaauth.Introspection `yaml:"-"`
 	ClientSecretFile string                 `yaml:"client_secret_file"`
 }
 
-// Challenge has parameters of the challenge in WWW-Authenticate.
+// Challenge contains the parameters realm and resource_metadata of the challenges in
+// WWW-Authenticate.
 type Challenge struct {
 	Realm            string `yaml:"realm"`
 	ResourceMetadata string `yaml:"resource_metadata"`
@@ -109,7 +112,7 @@ type ForwardAuth struct {
 	Endpoints []Endpoint `yaml:"endpoints"`
 }
 
-// Endpoint is an endpoint for proxies of one kind.
+// Endpoint is the path that proxies of one kind, such as nginx, call.
 type Endpoint struct {
 	Path         string   `yaml:"path"`
 	Dialect      string   `yaml:"dialect"`

@@ -11,17 +11,18 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// key is a key of the YAML file that sets a field of a struct in another package.
+// key is a key of the YAML file. Its value sets a field of T, a struct in another package.
 type key[T any] struct {
 	name  string
 	field func(*T) any // field is a function that returns a pointer to the field
-	// pair is another key, whose field can't be set together with this field. If the file has one
-	// of the two keys, the environment sets neither of the two fields.
+	// pair is the name of another key. The field of this key and the field of pair can't both be
+	// set. If the file contains one of the two keys, the environment sets neither of the two
+	// fields.
 	pair string
 }
 
-// tables contains, for each section of the file, the keys that set fields of other packages. The
-// struct of the section has no fields for these keys.
+// tables contains the keys of the file that set fields of structs in other packages. The map key is
+// the type of a section. This type has no fields for the keys in the table.
 var tables = map[reflect.Type]map[string]reflect.Type{
 	reflect.TypeFor[Tokens]():            typesOf(tokenKeys),
 	reflect.TypeFor[Introspection]():     typesOf(introspectionKeys),
@@ -61,9 +62,9 @@ func typesOf[T any](keys []key[T]) map[string]reflect.Type {
 	return types
 }
 
-// fieldsOf returns the keys that a mapping for the type t may have, with the types of their values.
-// If t is not a struct, it returns nil: a mapping for t may have any key, or decoding reports that t
-// can't be a mapping.
+// fieldsOf returns the keys that a mapping of the type t may contain, with the types of their
+// values. It returns nil if t is not a struct: a mapping of that type may contain any key, or it is
+// a mistake that decoding reports.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	if t.Kind() != reflect.Struct {
 		return nil
@@ -103,8 +104,8 @@ func Keys() []string {
 	return names
 }
 
-// decodeKeys sets fields of to. If the section of the file has a key of keys, decodeKeys sets the
-// field that belongs to this key.
+// decodeKeys decodes the values of some keys in a section of the file. For each key in keys that
+// the file contains, decodeKeys sets the field of to that belongs to the key.
 func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	for _, k := range keys {
 		name := section + "." + k.name
@@ -123,7 +124,8 @@ func decodeKeys[T any](s *source, section string, keys []key[T], to *T) {
 	}
 }
 
-// decodeWord sets a field whose value is a word in the file.
+// decodeWord sets a field from a word in the file. The map words contains the value for each
+// allowed word.
 func decodeWord[V any](s *source, name string, n *yaml.Node, field *V, words map[string]V) {
 	var text string
 	if !s.decode(n, &text) {
@@ -146,7 +148,9 @@ func sortedKeys[V any](words map[string]V) []string {
 	return list
 }
 
-// The function override replaces values that the environment has set in to by the values in file.
+// The function override copies fields from file to to. It copies the fields whose keys the
+// configuration file contains. So the file overrides the environment, which has set the fields of
+// to before.
 func override[T any](c *Config, section string, keys []key[T], to, file *T) {
 	for _, k := range keys {
 		if c.Has(section+"."+k.name) || k.pair != "" && c.Has(section+"."+k.pair) {

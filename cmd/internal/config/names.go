@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// KeyOf returns the key of the configuration file that sets a field of [xenaauth.Config]. For a
-// field of Config.Introspection, the parameter field begins with "Introspection.". ok is false if no
+// KeyOf returns the key of the configuration file that sets a field of [xenaauth.Config]. If the
+// field belongs to Config.Introspection, its name begins with "Introspection.". ok is false if no
 // key sets the field.
 func KeyOf(field string) (key string, ok bool) {
 	key, ok = keysByField[field]
@@ -60,9 +60,9 @@ func (c *Config) NameOf(field string) string {
 var fieldName = regexp.MustCompile(
 	`\bConfig\.(?:Introspection\.)?[A-Z]\w*|\bIntrospection\.[A-Z]\w*|\b[A-Z][a-z]+(?:[A-Z]+[a-z]*)+\b`)
 
-// The method named returns err, an error of [xenaauth.Config.Validate], in the words of the
-// operator: in place of the fields, its text names keys and variables. If err joins several errors,
-// each of them gets the line of its key.
+// The method named translates err, an error of [xenaauth.Config.Validate]. In the text of the
+// error, it replaces the names of Go fields by the keys and variables that the operator uses. If
+// err joins several errors, the method adds the line of the key to each of them.
 func (c *Config) named(section string, err error) error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var errs []error
@@ -86,7 +86,8 @@ func (c *Config) named(section string, err error) error {
 	name, rest, _ := strings.Cut(text, " ")
 	switch {
 	case strings.HasPrefix(name, "XENA_"):
-		return errors.New(text) // the value does not come from the file
+		// the environment has set the value, so there is no line in the file
+		return errors.New(text)
 	case name == "tokens.introspection" || slices.Contains(Keys(), name):
 		return c.At(name, errors.New(rest))
 	}

@@ -29,8 +29,8 @@ func TestNamesOfFields(t *testing.T) {
 	}
 }
 
-// Each mistake in the section tokens is told with its own line, and with the name under which the
-// operator set the value. A mistake in the environment names the variable.
+// The error about the section tokens reports each mistake with the line of its key in the file. If
+// an environment variable has set the wrong value, the error names this variable instead.
 func TestMistakesNameKeys(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "gate.yaml")

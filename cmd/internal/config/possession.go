@@ -25,8 +25,8 @@ const (
 	Required Use = "required" // with this value, every token must be bound in this way
 )
 
-// DPoP configures tokens that are bound to a key of DPoP. The replay store is Redis, if redis is
-// configured.
+// DPoP configures tokens that are bound to a key of DPoP. If Redis is configured, the store of used
+// proofs is in Redis.
 type DPoP struct {
 	Use    Use         `yaml:"use"`
 	Nonces bool        `yaml:"nonces"`
@@ -87,9 +87,9 @@ func (p *Possession) Certificates() mtls.Config {
 	return from
 }
 
-// fillIn sets the keys that the file lacks. The environment decides about use and public_origins,
-// as it does for a service (XENA_DPOP, XENA_PUBLIC_ORIGINS). fillIn does nothing if the file turns
-// DPoP off.
+// fillIn sets use and public_origins from the environment variables XENA_DPOP and
+// XENA_PUBLIC_ORIGINS, if the file lacks these keys. A service reads the same variables. If the
+// file turns DPoP off, fillIn does nothing.
 func (d *DPoP) fillIn(c *Config) {
 	if !c.Has("possession.dpop.use") {
 		d.Use = Use(strings.ToLower(strings.TrimSpace(os.Getenv("XENA_DPOP"))))

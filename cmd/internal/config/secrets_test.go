@@ -17,7 +17,8 @@ func TestEndlessFile(t *testing.T) {
 	}
 }
 
-// CheckFiles names the keys of the files that it could read, and all mistakes. It shows no secret.
+// CheckFiles returns the keys whose files it could read, and an error with all mistakes. The error
+// contains no secret.
 func TestCheckFiles(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{

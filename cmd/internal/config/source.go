@@ -22,9 +22,10 @@ const maxSize = 4 << 20
 type source struct {
 	path string
 	data []byte
-	// lines is the line of each key, by its dotted name: "identity.assertion", "upstreams.0.url"
+	// lines contains the line of each key. The map key is the dotted name: "identity.assertion",
+	// "upstreams.0.url"
 	lines map[string]int
-	// values are the values of keys in mappings, by their dotted names.
+	// values contains the YAML value of each key in a mapping. The map key is the dotted name.
 	values    map[string]*yaml.Node
 	root      *yaml.Node
 	errs      []error
@@ -47,8 +48,8 @@ func (s *source) wrong(line int, format string, args ...any) {
 }
 
 // wrongAt adds a mistake in the value of a key. key is a dotted name, such as "admin.listen". If
-// the file lacks the key, the error has the line of the section around it. If the YAML on that line
-// has a mistake, the value of the key is not known, and wrongAt adds nothing.
+// the file lacks the key, the error contains the line of the section to which the key belongs. If
+// the YAML on that line has a mistake, the value of the key is not known, and wrongAt adds nothing.
 func (s *source) wrongAt(key, format string, args ...any) {
 	if line, ok := s.lines[key]; ok && s.misshapen[line] {
 		return

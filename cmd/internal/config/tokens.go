@@ -6,7 +6,7 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// These types are short names for the tables of keys below.
+// These names are shorter than those of package xenaauth. The tables of keys below use them.
 type (
 	tokens        = xenaauth.Config
 	introspection = xenaauth.Introspection
@@ -55,7 +55,8 @@ var introspectionKeys = []key[xenaauth.Introspection]{
 	{name: "stale_if_error", field: func(i *introspection) any { return &i.StaleIfError }},
 }
 
-// profiles and clientAuths are fields whose values are words in the file.
+// profiles and clientAuths contain the words that may be the value of the keys profile and
+// client_auth. The map value is the setting for the word.
 var (
 	profiles = map[string]xenaauth.Profile{
 		"identityserver": xenaauth.ProfileIdentityServer, "rfc9068": xenaauth.ProfileRFC9068,
@@ -65,10 +66,11 @@ var (
 	}
 )
 
-// Validator returns the configuration of the Validator: which access tokens are accepted. The file
-// decides. If the file lacks a key, the environment decides ([xenaauth.ConfigFromEnv]). If two keys
-// can't be used together, both are taken from the file or both from the environment. The same is
-// true for the id and the secret for introspection. The error lists all mistakes.
+// Validator returns the configuration of the Validator, which says which access tokens are
+// accepted. A key in the file overrides the environment variable for the same field
+// ([xenaauth.ConfigFromEnv]). If two keys can't be used together, the file or the environment
+// decides about both. The same is true for the client id and the client secret for introspection.
+// The error lists all mistakes.
 func (c *Config) Validator() (xenaauth.Config, error) {
 	v, err := xenaauth.ConfigFromEnv()
 	errs := []error{err}
@@ -83,8 +85,9 @@ func (c *Config) Validator() (xenaauth.Config, error) {
 	return v, errors.Join(errs...)
 }
 
-// The method introspection returns env, the configuration from the environment, but values in the
-// file replace values in env. env is nil if the environment configures no introspection.
+// The method introspection returns the configuration of introspection. It begins with env, the
+// configuration from the environment, and replaces the values that the file contains. env is nil if
+// the environment configures no introspection.
 func (c *Config) introspection(env *xenaauth.Introspection) (*xenaauth.Introspection, error) {
 	const section = "tokens.introspection"
 	file := c.Tokens.Introspection

@@ -59,7 +59,8 @@ var settings = []struct {
 	{"introspection.stale_if_error", "1s", "XENA_INTROSPECTION_STALE_IF_ERROR", "2s", "StaleIfError", time.Second, 2 * time.Second},
 }
 
-// notHere lists the fields that have no key of their own, and says how these fields are set.
+// notHere lists the fields for which the file has no key of its own. The map value says how the
+// gateway sets the field.
 var notHere = map[string]string{
 	"xenaauth.Config.Subject":             "a function",
 	"xenaauth.Config.HTTPClient":          "the default",
@@ -149,7 +150,8 @@ func validator(t *testing.T, keys map[string]string, env map[string]string) (xen
 	return v, errors.Join(errFile, err)
 }
 
-// Each key has a variable, and a key in the file overrides its variable.
+// For each key there is an environment variable. If the file contains the key, the variable is
+// ignored.
 func TestTokens(t *testing.T) {
 	// The key client_id is tested together with the key of the secret.
 	have := map[string]bool{"introspection.client_id": true}

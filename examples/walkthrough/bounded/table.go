@@ -1,4 +1,4 @@
-// Package bounded has a table whose size has a limit.
+// Package bounded contains a table with a limited number of entries.
 package bounded
 
 import (
@@ -6,14 +6,15 @@ import (
 	"sync"
 )
 
-// Table maps keys to values. A full table drops its oldest entry before it takes a new one, so that
-// strangers can't fill the memory. Table is safe for concurrent use.
+// Table maps keys to values. If the table is full, a new entry replaces the oldest entry. So
+// unknown clients can't fill the memory. Table is safe for concurrent use.
 type Table[V any] struct {
 	max int
 
 	mu      sync.Mutex
 	entries map[string]V
-	order   []string // the keys, the oldest first; a deleted key stays until its turn
+	// the keys, the oldest key first; a deleted key stays in this list until it is the oldest key
+	order []string
 }
 
 // New returns a table with at most max entries.
@@ -43,7 +44,8 @@ func (t *Table[V]) Get(key string) (value V, ok bool) {
 	return value, ok
 }
 
-// Take returns the value of key and deletes the entry: of several callers, one gets the value.
+// Take returns the value of key and deletes the entry. If several callers call Take with the same
+// key, only one of them gets the value.
 func (t *Table[V]) Take(key string) (value V, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

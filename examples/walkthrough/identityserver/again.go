@@ -2,8 +2,8 @@ package identityserver
 
 import "errors"
 
-// Again signs the claims of a JWT of this server again, after change has changed them. The
-// walkthrough uses it for tokens that a user can't get, such as one that has already expired.
+// Again changes the claims of a JWT of this server with the function change, and signs them again.
+// The walkthrough uses Again for tokens that a user can't get, for example an expired token.
 func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {
@@ -13,7 +13,8 @@ func (s *Server) Again(jwt string, change func(claims map[string]any)) (string, 
 	return s.store.sign(claims)
 }
 
-// Reference returns a new opaque token with the grant of a JWT of this server.
+// Reference returns a new opaque token. It has the user, the client and the scopes of a JWT of this
+// server.
 func (s *Server) Reference(jwt string) (string, error) {
 	claims, err := s.store.read(jwt)
 	if err != nil {

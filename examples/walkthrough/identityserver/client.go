@@ -15,15 +15,15 @@ import (
 // [op.Client].
 type Client struct {
 	ID, Secret  string
-	Name        string // the consent page shows it
-	RedirectURI string // the issuer sends the user back to this URL, and to no other
-	LoggedOut   string // the URL for the user after a logout
+	Name        string // the name of the application, for the consent page
+	RedirectURI string // the issuer sends the user back to this URL and to no other URL
+	LoggedOut   string // the issuer sends the user to this URL after a logout
 }
 
 // Register registers an application, and returns it with its new client id and secret.
 func (s *Server) Register(name, redirectURI, loggedOut string) Client {
 	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
+	_, _ = rand.Read(id[:]) // rand.Read never returns an error
 	c := Client{
 		ID:     fmt.Sprintf("%x-%x-%x-%x-%x.xena.biz", id[:4], id[4:6], id[6:8], id[8:10], id[10:]),
 		Secret: rand.Text(), Name: name, RedirectURI: redirectURI, LoggedOut: loggedOut,
@@ -37,7 +37,7 @@ var maxScopes = []string{"openid", "profile", "email", "testapi", "offline_acces
 
 func loginURL(id string) string { return "/login?id=" + url.QueryEscape(id) }
 
-// GetID implements [op.Client], like the methods below.
+// GetID implements [op.Client], and so do the methods below.
 func (c Client) GetID() string                       { return c.ID }
 func (c Client) RedirectURIs() []string              { return []string{c.RedirectURI} }
 func (c Client) PostLogoutRedirectURIs() []string    { return []string{c.LoggedOut} }
@@ -52,7 +52,7 @@ func (c Client) GrantTypes() []oidc.GrantType {
 func (c Client) LoginURL(id string) string            { return loginURL(id) }
 func (c Client) AccessTokenType() op.AccessTokenType  { return op.AccessTokenTypeJWT }
 func (c Client) IDTokenLifetime() time.Duration       { return 5 * time.Minute }
-func (c Client) DevMode() bool                        { return true } // allows redirects to http://127.0.0.1
+func (c Client) DevMode() bool                        { return true } // http redirects are allowed
 func (c Client) IsScopeAllowed(scope string) bool     { return slices.Contains(maxScopes, scope) }
 func (c Client) IDTokenUserinfoClaimsAssertion() bool { return true }
 func (c Client) ClockSkew() time.Duration             { return 0 }

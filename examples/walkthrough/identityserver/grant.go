@@ -11,18 +11,20 @@ var User = struct{ ID, Name, Email, Login, Password string }{
 	ID: "104711", Name: "Ada Berg", Email: "ada@example.com", Login: "ada", Password: "lovelace",
 }
 
-// grant is what a user allows an application: first a request, later the consent, and the base of
-// all tokens. It implements [op.AuthRequest] and [op.RefreshTokenRequest]. A grant does not change
-// after it was put into a table: a changed copy replaces it.
+// grant is what a user allows an application. It begins as a request of the application. After the
+// consent, all tokens are made from it. It implements [op.AuthRequest] and
+// [op.RefreshTokenRequest]. A grant in a table must not be changed: to change it, replace it by a
+// changed copy.
 type grant struct {
 	request  *oidc.AuthRequest
 	id       string
 	browser  string    // the cookie of the browser in which the request began
 	form     string    // the CSRF token of the login form and of the consent form
-	session  string    // the claim sid: one login of the user
-	loggedIn time.Time // zero before the login
-	scopes   []string  // what the user allowed; before the consent, what the application asks for
-	allowed  bool
+	session  string    // the claim sid of the tokens; it identifies one login of the user
+	loggedIn time.Time // the time of the login; zero before the login
+	// the scopes that the application requests and, after the consent, those that the user allowed
+	scopes  []string
+	allowed bool
 }
 
 func (g *grant) GetID() string               { return g.id }

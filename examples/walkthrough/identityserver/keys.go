@@ -13,7 +13,7 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// keys are the signing keys, the newest first. All of them are published, and the newest signs.
+// keys are the signing keys, the newest key first. All keys are published. The newest key signs.
 type keys struct {
 	mu  sync.Mutex
 	all []signingKey
@@ -23,7 +23,7 @@ type keys struct {
 // an earlier key has signed.
 const maxKeys = 20
 
-// rotate makes a new key sign.
+// rotate adds a new key. From then on, the new key signs tokens.
 func (k *keys) rotate() error {
 	private, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -42,7 +42,7 @@ func (k *keys) published() []signingKey {
 	return k.all
 }
 
-// SigningKey implements [op.Storage], like the two methods below.
+// SigningKey implements [op.Storage], and so do the two methods below.
 func (k *keys) SigningKey(context.Context) (op.SigningKey, error) { return k.published()[0], nil }
 func (k *keys) SignatureAlgorithms(context.Context) ([]jose.SignatureAlgorithm, error) {
 	return []jose.SignatureAlgorithm{jose.RS256}, nil
@@ -80,7 +80,7 @@ func (k *keys) sign(claims any) (string, error) {
 	return crypto.Sign(claims, signer)
 }
 
-// read returns the claims of a JWT that one of the keys has signed.
+// read verifies a JWT with the published keys and returns its claims.
 func (k *keys) read(token string) (claims map[string]any, err error) {
 	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// TerminateSessionFromRequest ends the session of the ID token that the application sends. It
-// implements [op.CanTerminateSessionFromRequest].
+// TerminateSessionFromRequest handles a logout request of an application. It ends the session that
+// the ID token in the request names. It implements [op.CanTerminateSessionFromRequest].
 func (s *store) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessionRequest) (string, error) {
 	if r.IDTokenHintClaims != nil {
 		if session, ok := r.IDTokenHintClaims.Claims["sid"].(string); ok {
@@ -23,11 +23,12 @@ func (s *store) TerminateSessionFromRequest(ctx context.Context, r *op.EndSessio
 	return r.RedirectURI, nil
 }
 
-// NotifyAt makes the server send logout tokens for the API to a URL (OpenID Connect Back-Channel
-// Logout 1.0).
+// NotifyAt sets the URL at which the API receives logout tokens (OpenID Connect Back-Channel Logout
+// 1.0).
 func (s *Server) NotifyAt(url string) { s.notify.Store(&url) }
 
-// EndSession ends a session of the user: its tokens end, and the API gets a logout token.
+// EndSession ends a session of the user. The server deletes the tokens of the session, and sends a
+// logout token to the API.
 func (s *Server) EndSession(ctx context.Context, session string) error {
 	s.store.tokens.DeleteFunc(func(t *token) bool { return t.session == session })
 	s.store.refresh.DeleteFunc(func(g *grant) bool { return g.session == session })

@@ -13,26 +13,28 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Pages writes one of the server's pages: "login", "consent", "loggedout" or "error".
+// Pages is a function that writes a page of the server. The name of the page is "login", "consent",
+// "loggedout" or "error".
 type Pages func(w http.ResponseWriter, status int, name string, p Page)
 
-// Page is what a page of the server gets.
+// Page contains the data for a page of the server.
 type Page struct {
-	Name    string  // the name of the application that asks
-	Scopes  []Scope // what it asks for: for the consent page
-	ID      string  // the form sends it back as "id"
-	CSRF    string  // the form sends it back as "csrf"
-	Login   string  // the name of the only user: the login form sends "login" and "password"
-	Hint    string  // the password of the only user
-	Error   string  // what went wrong, or ""
-	Origins string  // the origin of the application: forms may lead there (CSP form-action)
+	Name   string  // the name of the application that asks for consent
+	Scopes []Scope // the scopes that the application asks for; only the consent page shows them
+	ID     string  // the id of the request; the form sends ID back as "id"
+	CSRF   string  // the CSRF token of the request; the form sends it back as "csrf"
+	// the login name of the only user; the login form has the fields "login" and "password"
+	Login   string
+	Hint    string // the password of the only user
+	Error   string // the text of an error, or ""
+	Origins string // the origin of the application; the CSP directive form-action must allow it
 }
 
-// Scope is one thing that the application asks for.
+// Scope is a scope that the application asks for.
 type Scope struct {
-	Name     string // the consent form sends it as "scope" if it is ticked
-	Words    string // what it allows, in words
-	Required bool   // the user can't leave it out
+	Name     string // if the user ticks the scope, the consent form sends Name as "scope"
+	Words    string // the meaning of the scope, in words for the user
+	Required bool   // if Required is set, the user can't untick the scope
 }
 
 func (s *Server) handlePages(mux *http.ServeMux) {
@@ -47,11 +49,12 @@ func (s *Server) handlePages(mux *http.ServeMux) {
 	})
 }
 
-// cookie is the name of the cookie that binds a request to the browser in which it began. Without
-// it, somebody could send the user a link to the consent page of a request of their own.
+// cookie is the name of the cookie that binds a request for consent to the browser in which the
+// request began. Without this cookie, an attacker could begin a request and send the link to its
+// consent page to the user.
 const cookie = "identity"
 
-// showLogin binds a new request to this browser, and shows the login form.
+// showLogin shows the login form. If the request is new, showLogin binds it to this browser.
 func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 	id := r.URL.Query().Get("id")
 	if g, ok := s.store.requests.Get(id); ok && g.browser == "" {
@@ -64,7 +67,8 @@ func (s *Server) showLogin(w http.ResponseWriter, r *http.Request) {
 		s.pages(w, http.StatusOK, "login", s.page(&bound))
 		return
 	}
-	if g, ok := s.requestOf(w, r, id); ok { // the user has loaded the page again
+	// the request is not new: the user has loaded the page again
+	if g, ok := s.requestOf(w, r, id); ok {
 		s.pages(w, http.StatusOK, "login", s.page(g))
 	}
 }
@@ -98,7 +102,8 @@ func (s *Server) showConsent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// consent ends with a redirect to the application: with a code, or with the error access_denied.
+// consent handles the consent form. It redirects the browser to the application, with a code or
+// with the error access_denied.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	g, ok := s.sentFrom(w, r)
 	if !ok {
@@ -124,7 +129,8 @@ func (s *Server) consent(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, op.AuthCallbackURL(s.provider)(ctx, g.id), http.StatusSeeOther)
 }
 
-// requestOf returns the request with an id if it began in this browser. Otherwise it writes an error.
+// requestOf returns the request for consent with an id, if this browser began the request.
+// Otherwise it writes an error page.
 func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*grant, bool) {
 	g, ok := s.store.requests.Get(id)
 	c, err := r.Cookie(cookie)
@@ -137,8 +143,8 @@ func (s *Server) requestOf(w http.ResponseWriter, r *http.Request, id string) (*
 	return g, true
 }
 
-// sentFrom returns the request whose form was sent, if the form is from a page of the request.
-// Otherwise it writes an error.
+// sentFrom returns the request for consent to which a form belongs, if the form has the CSRF token
+// of this request. Otherwise it writes an error page.
 func (s *Server) sentFrom(w http.ResponseWriter, r *http.Request) (*grant, bool) {
 	g, ok := s.requestOf(w, r, r.PostFormValue("id"))
 	if ok && subtle.ConstantTimeCompare([]byte(r.PostFormValue("csrf")), []byte(g.form)) == 0 {

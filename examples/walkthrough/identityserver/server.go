@@ -1,5 +1,6 @@
-// Package identityserver is an OAuth server in memory: zitadel/oidc with the tokens, the paths and
-// the consent page of Xena's Identity server. It has one user. It is for the walkthrough only.
+// Package identityserver is an OAuth server in memory. It is the server of zitadel/oidc, with the
+// tokens, the paths and the consent page of Xena's Identity server. It has one user. Use this
+// package for the walkthrough only.
 package identityserver
 
 import (
@@ -13,7 +14,8 @@ import (
 	"github.com/zitadel/oidc/v3/pkg/op"
 )
 
-// Audience is the name of the API in tokens, and the name with which the API introspects tokens.
+// Audience is the name of the API in the audience of tokens. It is also the client id with which
+// the API introspects tokens.
 const Audience = "testapi"
 
 // Server is a running server.
@@ -29,8 +31,9 @@ type Server struct {
 	notify   atomic.Pointer[string]
 }
 
-// Start starts a server on a free loopback port. pages writes the pages for the user, and static
-// serves the files that they load. words says in words what each scope allows.
+// Start starts a server on a free loopback port. The function pages writes the pages for the user.
+// The handler static serves the files that these pages load. words contains a description of each
+// scope.
 func Start(pages Pages, words map[string]string, static http.Handler) (*Server, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -54,7 +57,8 @@ func Start(pages Pages, words map[string]string, static http.Handler) (*Server, 
 		DefaultLogoutRedirectURI: "/loggedout", BackChannelLogoutSupported: true,
 		BackChannelLogoutSessionSupported: true,
 	}, s.store, op.StaticIssuer(s.url),
-		op.WithAllowInsecure(), // http, which is for loopback only
+		// this option allows http; the server listens on the loopback interface only
+		op.WithAllowInsecure(),
 		op.WithCrypto(s.store),
 		op.WithCustomEndpoints(
 			op.NewEndpoint("connect/authorize"), op.NewEndpoint("connect/token"),
@@ -74,11 +78,11 @@ func Start(pages Pages, words map[string]string, static http.Handler) (*Server, 
 		Handler: s.whileUp(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: 30 * time.Second, MaxHeaderBytes: 64 << 10,
 	}
-	go s.http.Serve(l) //nolint:errcheck // ends with Close
+	go s.http.Serve(l) //nolint:errcheck // Serve returns when Close is called
 	return s, nil
 }
 
-// URL returns the issuer: the base URL of the server.
+// URL returns the base URL of the server, which is also the name of the issuer.
 func (s *Server) URL() string { return s.url }
 
 // APISecret returns the secret with which the API introspects tokens.
@@ -87,13 +91,15 @@ func (s *Server) APISecret() string { return s.store.apiSecret }
 // Close stops the server.
 func (s *Server) Close() error { return s.http.Close() }
 
-// SetDown makes the server break off every request, until SetDown(false).
+// SetDown turns an outage on or off. While down is true, the server closes the connection of every
+// request without a response.
 func (s *Server) SetDown(down bool) { s.down.Store(down) }
 
-// Rotate makes a new key sign tokens. The last key stays published.
+// Rotate adds a new key that signs tokens from then on. The previous key stays published.
 func (s *Server) Rotate() error { return s.store.rotate() }
 
-// whileUp breaks off requests while the server is down, and limits their bodies.
+// whileUp returns a handler. While the server is down, the handler closes the connection of each
+// request. Otherwise it limits the length of the body and calls next.
 func (s *Server) whileUp(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s.down.Load() {

@@ -17,22 +17,24 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/bounded"
 )
 
-// store is what the server remembers, in memory. It implements [op.Storage].
+// store contains the data of the server, in memory. It implements [op.Storage].
 type store struct {
 	keys
 	issuer    string
 	apiSecret string
-	endNow    func(ctx context.Context, session string) // ends a session: see logout.go
+	// endNow ends a session of the user: see logout.go
+	endNow func(ctx context.Context, session string)
 
-	clients  *bounded.Table[Client]
-	requests *bounded.Table[*grant] // by id, until the code is exchanged
-	codes    *bounded.Table[string] // the id of a request, by code
-	tokens   *bounded.Table[*token] // by id
-	refresh  *bounded.Table[*grant] // by refresh token
-	handles  *bounded.Table[string] // what an opaque text stands for
+	clients *bounded.Table[Client]
+	// requests for consent, by their id; a request is deleted when its code is exchanged
+	requests *bounded.Table[*grant]
+	codes    *bounded.Table[string] // the id of a request, by its code
+	tokens   *bounded.Table[*token] // access tokens, by their id
+	refresh  *bounded.Table[*grant] // grants, by their refresh token
+	handles  *bounded.Table[string] // the text for which a random text stands: see Encrypt
 }
 
-// token is an access token that is not revoked.
+// token is an access token. A revoked token is not in the store.
 type token struct {
 	*grant
 	id              string
@@ -53,7 +55,7 @@ func newStore(issuer string) *store {
 	}
 }
 
-// found returns an error unless ok.
+// The function found returns value, or an error if ok is false.
 func found[T any](value T, ok bool) (T, error) {
 	if !ok {
 		return value, errUnknown
@@ -61,7 +63,7 @@ func found[T any](value T, ok bool) (T, error) {
 	return value, nil
 }
 
-// CreateAuthRequest begins a request for consent.
+// CreateAuthRequest stores a new request for consent. It refuses a request without PKCE.
 func (s *store) CreateAuthRequest(_ context.Context, r *oidc.AuthRequest, _ string) (op.AuthRequest, error) {
 	if r.CodeChallenge == "" || r.CodeChallengeMethod != oidc.CodeChallengeMethodS256 {
 		return nil, oidc.ErrInvalidRequest().WithDescription("PKCE with S256 is required")
@@ -81,7 +83,8 @@ func (s *store) SaveAuthCode(_ context.Context, id, code string) error {
 	return nil
 }
 
-// AuthRequestByCode ends the life of a code: it is valid once.
+// AuthRequestByCode returns the request for a code, and deletes the code, because a code is valid
+// only once.
 func (s *store) AuthRequestByCode(_ context.Context, code string) (op.AuthRequest, error) {
 	id, _ := s.codes.Take(code)
 	g, err := found(s.requests.Take(id))
@@ -105,8 +108,9 @@ func (s *store) CreateAccessToken(_ context.Context, r op.TokenRequest) (string,
 	return t.id, t.expires, nil
 }
 
-// CreateAccessAndRefreshTokens replaces the refresh token: each is valid once (RFC 9700, section
-// 2.2.2). A new refresh token never allows less than the old one.
+// CreateAccessAndRefreshTokens makes an access token and a new refresh token, and deletes the
+// current refresh token: a refresh token is valid only once (RFC 9700, section 2.2.2). The new
+// refresh token has all scopes of the current one, even if the new access token has fewer scopes.
 func (s *store) CreateAccessAndRefreshTokens(
 	_ context.Context, r op.TokenRequest, current string,
 ) (id, refresh string, expires time.Time, err error) {
@@ -127,7 +131,7 @@ func (s *store) TokenRequestByRefreshToken(_ context.Context, refresh string) (o
 	if err != nil {
 		return nil, err
 	}
-	copied := *g // the caller may change the scopes
+	copied := *g // the caller may change the scopes, so it gets a copy
 	return &copied, nil
 }
 
@@ -138,7 +142,8 @@ func (s *store) GetRefreshTokenInfo(_ context.Context, _, refresh string) (user,
 	return User.ID, refresh, nil
 }
 
-// RevokeToken revokes an access token, or a refresh token with the access tokens of its grant.
+// RevokeToken revokes an access token or a refresh token. With a refresh token, it also revokes all
+// access tokens of the same grant.
 func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error {
 	if t, ok := s.tokens.Get(id); ok && t.GetClientID() == client {
 		s.tokens.Take(id)
@@ -147,7 +152,7 @@ func (s *store) RevokeToken(_ context.Context, id, _, client string) *oidc.Error
 		s.refresh.Take(id)
 		s.tokens.DeleteFunc(func(t *token) bool { return t.grant.id == g.id })
 	}
-	return nil // what is not valid counts as revoked (RFC 7009, section 2.2)
+	return nil // to revoke an invalid token is not an error (RFC 7009, section 2.2)
 }
 
 func (s *store) GetClientByClientID(_ context.Context, id string) (op.Client, error) {
@@ -155,7 +160,7 @@ func (s *store) GetClientByClientID(_ context.Context, id string) (op.Client, er
 	return c, err
 }
 
-// AuthorizeClientIDSecret checks the credentials of an application, or of the API.
+// AuthorizeClientIDSecret checks the client id and the secret of an application or of the API.
 func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) error {
 	want := s.apiSecret
 	if id != Audience {
@@ -172,7 +177,7 @@ func (s *store) AuthorizeClientIDSecret(_ context.Context, id, secret string) er
 	return nil
 }
 
-// GetPrivateClaimsFromRequest adds to a JWT what IdentityServer writes into it.
+// GetPrivateClaimsFromRequest returns the claims that IdentityServer adds to each JWT.
 func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest, _ []string) (map[string]any, error) {
 	g := r.(*grant)
 	return map[string]any{
@@ -181,7 +186,8 @@ func (s *store) GetPrivateClaimsFromRequest(_ context.Context, r op.TokenRequest
 	}, nil
 }
 
-// SetIntrospectionFromToken tells the API about a token that is for it.
+// SetIntrospectionFromToken fills the introspection response for a valid token. Only the API may
+// introspect tokens.
 func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.IntrospectionResponse, id, _, asks string) error {
 	t, err := found(s.tokens.Get(id))
 	if err != nil || asks != Audience || time.Now().After(t.expires) {
@@ -195,7 +201,8 @@ func (s *store) SetIntrospectionFromToken(_ context.Context, r *oidc.Introspecti
 	return nil
 }
 
-// SetUserinfoFromRequest adds to an ID token what the user allowed.
+// SetUserinfoFromRequest adds the user's data to an ID token, as far as the user allowed the
+// application to see them.
 func (s *store) SetUserinfoFromRequest(_ context.Context, u *oidc.UserInfo, r op.IDTokenRequest, scopes []string) error {
 	u.AppendClaims("sid", r.(*grant).session)
 	return s.describe(u, scopes)
@@ -220,20 +227,21 @@ func (s *store) describe(u *oidc.UserInfo, scopes []string) error {
 	return nil
 }
 
-// Encrypt implements [op.Crypto]. It returns a random text that stands for plain: a code, or a
-// reference token of 64 hexadecimal digits, as IdentityServer issues them.
+// Encrypt implements [op.Crypto]. It stores plain and returns a random text of 64 hexadecimal
+// digits that stands for plain. The server uses this text as a code or as an opaque token, as
+// IdentityServer does.
 func (s *store) Encrypt(plain string) (string, error) {
 	var random [32]byte
-	_, _ = rand.Read(random[:]) // never fails
+	_, _ = rand.Read(random[:]) // rand.Read never returns an error
 	handle := hex.EncodeToString(random[:])
 	s.handles.Put(handle, plain)
 	return handle, nil
 }
 
-// Decrypt implements [op.Crypto].
+// Decrypt implements [op.Crypto]. It returns the text that Encrypt has stored.
 func (s *store) Decrypt(handle string) (string, error) { return found(s.handles.Get(handle)) }
 
-// The methods below belong to [op.Storage]. They have no use here.
+// [op.Storage] requires the methods below, but this server does not use them.
 
 func (s *store) Health(context.Context) error { return nil }
 func (s *store) SetUserinfoFromScopes(context.Context, *oidc.UserInfo, string, string, []string) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// navigate fills the fields of v that lead to other pages.
+// navigate sets the title of the page and the links to other pages.
 func (v *View) navigate() {
 	done := map[string]bool{
 		"start": true, "before": len(v.Calls) > 0, "step1": v.Client != nil, "step2": v.LoggedIn,
@@ -35,7 +35,7 @@ func (v *View) navigate() {
 	}
 }
 
-// InParts takes the URL of an authorization request apart.
+// InParts returns the endpoint and the parameters of the authorization request with this URL.
 func InParts(link string) *Request {
 	u, err := url.Parse(link)
 	if err != nil {
@@ -59,8 +59,8 @@ func Origin(link string) string {
 	return u.Scheme + "://" + u.Host
 }
 
-// Look reads an access token for the page. A real application does not: for it, the token is a text
-// without a meaning.
+// Look decodes an access token, so that the page can show its claims. A real application must not
+// do this: for an application, the token is a text without a meaning.
 func Look(tokens *oauth2.Token, issued time.Time) *Token {
 	text := tokens.AccessToken
 	t := &Token{
@@ -98,7 +98,8 @@ func minutes(d time.Duration) string {
 	}
 }
 
-// explained returns the members of a part of a JWT, in their order.
+// explained decodes the header or the payload of a JWT. It returns the members in their order, each
+// with an explanation.
 func explained(part string) (list []watch.Param) {
 	text, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
@@ -125,7 +126,7 @@ func explained(part string) (list []watch.Param) {
 	return list
 }
 
-// cut returns the beginning of a secret.
+// cut shortens a secret, so that a page can show its beginning.
 func cut(text string) string {
 	if len(text) > 12 {
 		return text[:12] + "…"

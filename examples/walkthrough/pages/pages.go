@@ -1,5 +1,5 @@
-// Package pages has the pages of the walkthrough: templates, style and script, and what the
-// templates get.
+// Package pages contains the pages of the walkthrough: the templates, the style sheet, the script,
+// and the types of the data that the templates show.
 package pages
 
 import (
@@ -21,10 +21,12 @@ import (
 //go:embed *.html identity static texts.json
 var files embed.FS
 
-// Texts are what the pages say about claims, parameters, stages and calls.
+// Texts contains the explanations on the pages: of claims, parameters, stages of the check, and
+// calls.
 var Texts = func() (t struct {
 	Claims, Request, Scopes map[string]string
-	Calls                   map[string][2]string // the label of a button, and what is special
+	// for each call, the label of its button and an explanation
+	Calls map[string][2]string
 	watch.Texts
 }) {
 	text, err := files.ReadFile("texts.json")
@@ -34,7 +36,8 @@ var Texts = func() (t struct {
 	return t
 }()
 
-// Walk lists the pages in their order. The template of a page is in the file NAME.html.
+// Walk lists the pages in their order. The template of a page is in a file: the name of the page
+// and ".html".
 var Walk = []Link{
 	{Path: "/", Name: "start", Title: "Xena’s seven steps"},
 	{Path: "/before", Name: "before", Title: "A call without a token"},
@@ -49,12 +52,13 @@ var Walk = []Link{
 	{Path: "/watch", Name: "watch", Title: "The request, watched"},
 }
 
-// Path returns the path of a page, or that of the first page if no page has this name.
+// Path returns the path of the page with this name. If no page has the name, it returns the path of
+// the first page.
 func Path(name string) string {
 	return Walk[max(0, slices.IndexFunc(Walk, func(l Link) bool { return l.Name == name }))].Path
 }
 
-// templates has a set of templates for each page.
+// templates contains a set of templates for each page, by the name of the page.
 var templates = func() map[string]*template.Template {
 	all := make(map[string]*template.Template)
 	for _, page := range Walk {
@@ -78,12 +82,13 @@ func WriteIdentity(w http.ResponseWriter, status int, name string, p identityser
 	write(w, status, "identity/"+name, p, p.Origins)
 }
 
-// WriteCall writes the part of a page that shows a call.
+// WriteCall writes the HTML of the part of a page that shows an API call.
 func WriteCall(w io.Writer, c *watch.Call) error {
 	return templates["watch"].ExecuteTemplate(w, "call", c)
 }
 
-// write writes a page. formAction lists further origins to which a form of the page may lead.
+// write writes a page. formAction lists other origins to which the forms of the page may send the
+// browser.
 func write(w http.ResponseWriter, status int, name string, data any, formAction string) {
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", data); err != nil {

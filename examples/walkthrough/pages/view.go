@@ -6,74 +6,78 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// View is what every page of the application gets.
+// View contains the data for a page of the application.
 type View struct {
 	Page  string // the name of the page: see Walk
 	Title string
-	Prev  *Link // the page before, or nil
-	Next  *Link // the page after, or nil
+	Prev  *Link // the previous page, or nil
+	Next  *Link // the next page, or nil
 	Steps []Link
-	CSRF  string // every form sends it as the field "csrf"
-	// Real reports whether the issuer is a real one, named by XENA_ISSUER. Then the page can't move
-	// the clock, and some buttons are missing.
-	Real     bool
-	Issuer   string // the URL of the issuer
-	API      string // the URL of the API
-	Notice   string // what the last action did, or ""
-	Error    string // why the last action failed, or ""
-	Client   *Client
-	Scopes   []Scope       // what the application asks for
-	Request  *Request      // for step 2; nil without a client
-	Denied   string        // why the user or the issuer denied the last request, or ""
-	Token    *Token        // nil before the user consented
-	Hours    int           // how often the page let the hour pass
-	Buttons  []Button      // the calls that this page offers
-	Call     *watch.Call   // the last call, or nil
-	Calls    []*watch.Call // the last calls, the newest first: for the page "watch"
-	LoggedIn bool          // there is a token
-	// EndSession is where the logout form leads: the issuer's end session endpoint. The form sends
-	// IDToken as "id_token_hint", Client.ID as "client_id", LoggedOut as "post_logout_redirect_uri"
-	// and LogoutState as "state". EndSession is "" if the issuer has no such endpoint.
+	CSRF  string // the CSRF token; every form sends it as the field "csrf"
+	// Real reports whether XENA_ISSUER names a real issuer. In this case the page can't make a
+	// token older, and some buttons are missing.
+	Real    bool
+	Issuer  string // the URL of the issuer
+	API     string // the URL of the API
+	Notice  string // a text about the result of the last action, or ""
+	Error   string // the reason why the last action failed, or ""
+	Client  *Client
+	Scopes  []Scope     // the scopes that the application asks for
+	Request *Request    // the authorization request of step 2; nil without a client
+	Denied  string      // the reason why the user or the issuer denied the last request, or ""
+	Token   *Token      // Token is nil before the user consented
+	Hours   int         // the number of times that the user let the hour pass
+	Buttons []Button    // the buttons for API calls on this page
+	Call    *watch.Call // the newest call, or nil
+	// the recent calls, the newest call first; only the page "watch" shows them
+	Calls    []*watch.Call
+	LoggedIn bool // reports whether the session has an access token
+	// EndSession is the issuer's end session endpoint, or "" if the issuer has no such endpoint.
+	// The logout form is sent to EndSession. It has the fields "id_token_hint" (IDToken),
+	// "client_id" (Client.ID), "post_logout_redirect_uri" (LoggedOut) and "state" (LogoutState).
 	EndSession, IDToken, LoggedOut, LogoutState string
 
-	FormAction string // further origins to which the forms of the page may lead
+	FormAction string // other origins to which the forms of the page may send the browser
 }
 
-// Link is a page of the walkthrough, for the navigation.
+// Link is a link to a page of the walkthrough.
 type Link struct {
 	Path, Name, Title string
 	Current, Done     bool
 }
 
-// Client is the registered application. Pages get no Secret of a real issuer.
+// Client is the registered application. If the issuer is a real one, the pages get no Secret.
 type Client struct{ Name, ID, Secret, RedirectURI string }
 
-// Scope is one thing that the application asks for, in words.
+// Scope is a scope that the application asks for, with a description.
 type Scope struct{ Name, Words string }
 
-// Request is the authorization request of step 2, in parts.
+// Request is the authorization request of step 2: its endpoint and its parameters.
 type Request struct {
 	Endpoint string
 	Params   []watch.Param
 }
 
-// Token is the access token of the session.
+// Token is the access token of the session, as the page shows it.
 type Token struct {
-	Kind                       string        // "JWT" or "opaque"
-	Header, Payload, Signature string        // the three parts of a JWT, the signature cut
-	Text                       string        // an opaque token, cut
-	HeaderClaims, Claims       []watch.Param // of a JWT
+	Kind string // "JWT" or "opaque"
+	// the encoded parts of a JWT; only the beginning of the signature
+	Header, Payload, Signature string
+	Text                       string        // the beginning of the token
+	HeaderClaims, Claims       []watch.Param // the decoded members of a JWT
 	Scopes                     []string
 	Issued, Expires            time.Time
 	Expired                    bool
-	Left                       string // for how long it is valid, in words; "" if it has expired
-	Refresh                    bool   // there is a refresh token
-	Length                     int    // in bytes
+	// the remaining lifetime in words; "" if the token has expired
+	Left    string
+	Refresh bool // reports whether the session has a refresh token
+	Length  int  // the length of the token in bytes
 }
 
-// Button sends a call: POST to /call with the field "call" = Name and "page" = View.Page.
+// Button is a button for an API call. It sends a POST request to /call. The field "call" is Name,
+// and the field "page" is View.Page.
 type Button struct {
 	Name, Label string
-	What        string // what is special about this call
-	Off         string // why the button can't be used now, or ""
+	What        string // an explanation of this call
+	Off         string // the reason why the button can't be used now, or ""
 }

@@ -10,28 +10,29 @@ import (
 	"sync"
 )
 
-// Log has the last calls of a browser, and streams them while they are under way. The zero value is
-// an empty log.
+// Log contains the recent calls of a browser. It sends each change of a call to the open streams.
+// The zero value is an empty log.
 type Log struct {
 	mu      sync.Mutex
-	calls   []*Call // the newest first
+	calls   []*Call // the calls, the newest call first
 	streams []chan struct{}
 }
 
 const (
-	maxCalls = 10 // that a log remembers
-	// MaxStreams is the number of streams of a log: one for each open tab.
+	maxCalls = 10 // a log contains at most this number of calls
+	// MaxStreams is the largest number of open streams of a log. Each open tab of the browser needs
+	// a stream.
 	MaxStreams = 6
 )
 
-// Calls returns the last calls, the newest first.
+// Calls returns the recent calls, the newest call first.
 func (l *Log) Calls() []*Call {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.calls)
 }
 
-// Show adds a call, or replaces the last call if it has the same ID.
+// Show adds a call. If the newest call in the log has the same ID, Show replaces that call.
 func (l *Log) Show(c *Call) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -43,12 +44,12 @@ func (l *Log) Show(c *Call) {
 	for _, stream := range l.streams {
 		select {
 		case stream <- struct{}{}:
-		default: // it is awake already
+		default: // the stream has not read an earlier signal yet
 		}
 	}
 }
 
-// open adds a stream, unless there are too many.
+// open adds a stream. ok is false if the log already has MaxStreams streams.
 func (l *Log) open() (wake chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,8 +67,8 @@ func (l *Log) close(wake chan struct{}) {
 	l.streams = slices.DeleteFunc(l.streams, func(c chan struct{}) bool { return c == wake })
 }
 
-// Stream writes server-sent events until the browser goes away. Each event "call" is the last call
-// as far as it is known, as HTML.
+// Stream writes server-sent events until the browser closes the connection. After each change,
+// Stream sends an event named "call". It contains the newest call as HTML.
 func (l *Log) Stream(w http.ResponseWriter, r *http.Request, html func(io.Writer, *Call) error) {
 	wake, ok := l.open()
 	if !ok {

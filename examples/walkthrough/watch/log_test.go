@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/examples/walkthrough/watch"
 )
 
-// A stream shows what is new since the last event, line by line.
+// After each change of a call, the stream sends an event with the new state. Each line of the HTML
+// is a line of the event.
 func TestStream(t *testing.T) {
 	t.Parallel()
 	var log watch.Log
@@ -27,7 +28,7 @@ func TestStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close() //nolint:errcheck // the body is only read
 	lines := bufio.NewScanner(response.Body)
 	for _, c := range []watch.Call{{ID: "a"}, {ID: "a", Status: 200}, {ID: "b", Status: 401}} {
 		log.Show(&c)
@@ -39,7 +40,7 @@ func TestStream(t *testing.T) {
 	}
 }
 
-// A log has the last calls. A call replaces its earlier state.
+// A log contains only the last ten calls. The new state of a call replaces its old state.
 func TestLog(t *testing.T) {
 	t.Parallel()
 	var log watch.Log

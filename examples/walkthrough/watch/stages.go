@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// stageOf says to which stage a step of package tokencheck belongs. The other steps belong to the
-// stage "claims".
+// stageOf maps a step of package tokencheck to the name of a stage. Steps that are not in stageOf
+// belong to the stage "claims".
 var stageOf = map[string]string{
 	tokencheck.StepToken: "credentials", tokencheck.StepHeader: "credentials",
 	tokencheck.StepIntrospection: "introspection", tokencheck.StepKeys: "key",
@@ -20,8 +20,8 @@ var stateOf = map[tokencheck.State]string{
 	tokencheck.NotReached: NotReached,
 }
 
-// stagesOf returns the stages of a check, in the order in which xenaauth takes them. e is the event
-// of the check. c is what else is known, and policy reports whether the route has a policy.
+// stagesOf returns the stages of a check, in their order. e is the event that xenaauth reported. c
+// contains what else is known about the check. policy says whether the route has a policy.
 func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) {
 	c.Refusal = e.Err
 	for _, step := range tokencheck.Explain(c).Steps {
@@ -34,7 +34,8 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 		}
 		list[len(list)-1].add(step)
 	}
-	if list[0].State != Passed { // no token was read, so its kind is not known
+	// the token could not be read, so the kind of the token is not known
+	if list[0].State != Passed {
 		list = list[:1]
 		for _, name := range []string{"claims", "key", "signature", "user", "scopes"} {
 			list = append(list, Stage{Name: name, State: NotReached})
@@ -51,7 +52,7 @@ func stagesOf(e xenaauth.Event, c tokencheck.Check, policy bool) (list []Stage) 
 	return append(list, lastStages(e, &list[len(list)-1], policy)...)
 }
 
-// add adds a step to a stage. The first step that did not pass decides about the stage.
+// add adds a step to a stage. The stage gets the state of its first step that did not pass.
 func (s *Stage) add(step tokencheck.Step) {
 	state := stateOf[step.State]
 	s.Parts = append(s.Parts, Part{step.Name, state, step.Found, step.Why})
@@ -60,7 +61,8 @@ func (s *Stage) add(step tokencheck.Step) {
 	}
 }
 
-// cacheStage returns the stage "cache", which follows the stage "credentials".
+// cacheStage returns the stage "cache", which follows the stage "credentials". before is the state
+// of the stage "credentials".
 func cacheStage(e xenaauth.Event, before string) Stage {
 	s := Stage{Name: "cache", State: Passed}
 	switch {
@@ -76,8 +78,9 @@ func cacheStage(e xenaauth.Event, before string) Stage {
 	return s
 }
 
-// lastStages returns the stages after the stage "scopes". A policy that refuses the user is part of
-// the step "route": then the scopes are not the reason.
+// lastStages returns the stages "policy" and "handler", which follow the stage "scopes". tokencheck
+// has only one step for the scopes and the policy. If the policy refused the user, lastStages moves
+// the failure from the stage "scopes" to the stage "policy".
 func lastStages(e xenaauth.Event, scopes *Stage, policy bool) []Stage {
 	ours, handler := Stage{Name: "policy", State: NotReached}, Stage{Name: "handler", State: NotReached}
 	switch {

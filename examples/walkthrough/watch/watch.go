@@ -19,28 +19,29 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/tokencheck"
 )
 
-// Watcher watches the calls that it sends, with the hooks of xenaauth.
+// Watcher sends calls to the API and observes them with the hooks of xenaauth.
 type Watcher struct {
 	client *http.Client
 	texts  Texts
 	route  func(pattern string) (scopes []string, policy bool)
 
-	sending sync.Mutex // one call at a time, so that every IssuerCall belongs to the call under way
+	// Send holds this lock: while only one call runs, each IssuerCall belongs to this call
+	sending sync.Mutex
 
 	mu    sync.Mutex
-	show  func(*Call) // nil if no call is under way
+	show  func(*Call) // show is nil if no call is running
 	call  Call
 	check tokencheck.Check
 }
 
-// Texts explain stages, header fields and parameters of challenges, by their names.
+// Texts contains explanations of stages, header fields and parameters, by their names.
 type Texts struct{ Stages, Fields map[string]string }
 
-// maxBody is the number of bytes that are shown of a response.
+// maxBody is how many bytes of a response's body are shown.
 const maxBody = 16 << 10
 
-// New returns a watcher for an API with the configuration cfg, and cfg with the hooks of the
-// watcher. route says what a route requires.
+// New returns a watcher for an API, and the configuration with which the API must run: it is cfg
+// with the hooks of the watcher. The function route returns what the route with a pattern requires.
 func New(
 	cfg xenaauth.Config, texts Texts, route func(pattern string) (scopes []string, policy bool),
 ) (*Watcher, xenaauth.Config) {
@@ -58,7 +59,8 @@ func New(
 	return w, cfg
 }
 
-// update changes the call under way, and shows it.
+// update changes the call that is running, and passes the changed call to w.show. If no call is
+// running, update does nothing.
 func (w *Watcher) update(change func(*Call)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,12 +73,13 @@ func (w *Watcher) update(change func(*Call)) {
 	w.show(&shown)
 }
 
-// callField is the header field with the id of a call.
+// callField is the header field that contains the ID of a call.
 const callField = "X-Walkthrough-Call"
 
 type callKey struct{}
 
-// Handler wraps the API, so that Event knows the calls of the watcher.
+// Handler returns the handler of the API with one addition: it passes the ID of the call to Event,
+// in the context of the request.
 func (w *Watcher) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(out http.ResponseWriter, r *http.Request) {
 		ctx := context.WithValue(r.Context(), callKey{}, r.Header.Get(callField))
@@ -84,11 +87,11 @@ func (w *Watcher) Handler(next http.Handler) http.Handler {
 	})
 }
 
-// Event is Options.Event of the API.
+// Event receives the events of the API. The middleware of the API must have it as Options.Event.
 func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	w.update(func(c *Call) {
 		if ctx.Value(callKey{}) != c.ID {
-			return // another request, which the watcher did not send
+			return // the event is about a request that the watcher did not send
 		}
 		c.Outcome, c.Source, c.Took, c.Waited = e.Outcome, e.Source, e.Duration, e.Upstream
 		if e.Err != nil {
@@ -103,9 +106,9 @@ func (w *Watcher) Event(ctx context.Context, e xenaauth.Event) {
 	})
 }
 
-// Send sends a request, and calls show each time when more is known about the call. prepare returns
-// the token, or "" for a request without a token. Send calls the function end after the response, and
-// sends no other request between prepare and end.
+// Send sends the request r. It calls show with a new Call each time when more is known about the
+// call. The function prepare returns the token, or "" for a request without a token. Send calls the
+// function end after the response. Between prepare and end, Send sends no other request.
 func (w *Watcher) Send(
 	r *http.Request, c Call, show func(*Call), prepare func() (token string, end func(), err error),
 ) error {
@@ -130,12 +133,12 @@ func (w *Watcher) Send(
 		w.show = nil
 		w.mu.Unlock()
 	}()
-	w.update(func(*Call) {}) // shows the request
+	w.update(func(*Call) {}) // this change does nothing except to show the request
 	response, err := w.client.Do(r)
 	if err != nil {
 		return errors.New("the API can't be reached")
 	}
-	defer response.Body.Close() //nolint:errcheck // only read
+	defer response.Body.Close() //nolint:errcheck // the body is only read
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxBody))
 	w.update(func(c *Call) {
 		c.Status, c.StatusText = response.StatusCode, http.StatusText(response.StatusCode)
@@ -152,7 +155,8 @@ func (w *Watcher) Send(
 	return err
 }
 
-// indented returns JSON with line breaks, so that it can be read. It returns other texts as they are.
+// indented adds line breaks to a JSON text, so that people can read it. It returns any other text
+// unchanged.
 func indented(body []byte) string {
 	var b bytes.Buffer
 	if json.Indent(&b, body, "", "  ") != nil {
@@ -161,11 +165,12 @@ func indented(body []byte) string {
 	return b.String()
 }
 
-// param matches a parameter of a challenge (RFC 9110, section 11.2) as xenaauth writes it.
+// param matches a parameter of a challenge (RFC 9110, section 11.2) in the form that xenaauth
+// writes.
 var param = regexp.MustCompile(`(\w+)="([^"]*)"`)
 
-// documents is the transport of the API's calls to the issuer. It keeps the documents with which
-// package tokencheck explains a check.
+// documents is the HTTP transport for the API's calls to the issuer. It stores the issuer's
+// responses in the watcher, because package tokencheck needs them to explain a check.
 type documents struct {
 	*Watcher
 	next http.RoundTripper

@@ -10,7 +10,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// While a call is under way, another client sends a request. The call does not show it.
+// While a call is running, another client sends a request to the API. The Call must not contain
+// anything about that request.
 func TestOtherRequests(t *testing.T) {
 	t.Parallel()
 	issuer := xenaauthtest.NewIssuer(nil)
