@@ -204,7 +204,8 @@ const (
 	maxFileLines    = 400
 )
 
-// formNames are package names that do not say what a package is about.
+// formNames are names that a package must not have, because they do not say what the package is
+// about.
 var formNames = []string{"util", "utils", "common", "helper", "helpers", "misc", "shared"}
 
 func TestRootFolderIsShort(t *testing.T) {

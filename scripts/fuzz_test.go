@@ -60,13 +60,14 @@ func TestFuzzScript(t *testing.T) {
 
 const (
 	ended = "fuzz: elapsed: 10s, execs: 104 (0/sec), new interesting: 1 (total: 9)\n"
-	// flaw is what Go before 1.27 can print at the end of -fuzztime: https://go.dev/issue/75804.
+	// flaw is the output of a fuzz test without a finding that Go before 1.27 nevertheless reports
+	// as failed, because -fuzztime is over: https://go.dev/issue/75804.
 	flaw   = ended + "--- FAIL: FuzzIntrospection (10.15s)\n    context deadline exceeded\n" + failed
 	failed = "FAIL\nexit status 1\nFAIL\tgithub.com/xenaauth/xenaauth\t10.17s\n"
 )
 
-// A program named go stands in for Go. It prints one of these texts for each run, and fails if the
-// text has a line FAIL.
+// The test runs scripts/fuzz with a fake program named go. The fake program prints one of these
+// texts for each run, and fails if the text has a line FAIL.
 func TestFuzzScriptFailsForFindingsOnly(t *testing.T) {
 	t.Parallel()
 	const passed = ended + "PASS\nok  \tgithub.com/xenaauth/xenaauth\t10.1s\n"

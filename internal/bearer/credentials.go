@@ -43,8 +43,8 @@ func (c *Credentials) Token() string {
 	return c.Line[c.start:]
 }
 
-// Same reports whether lines are the lines of an Authorization field with the value line. If line
-// is "", Same reports whether the field is missing. It returns false if the field is repeated.
+// Same reports whether lines are the lines of an Authorization field that occurs once and has the
+// value line. If line is "", Same reports instead whether the field is missing.
 func Same(line string, lines []string) bool {
 	if len(lines) == 0 {
 		return line == ""

@@ -24,8 +24,8 @@ func parse(lines []string, max int) (token string, kind bearer.Kind) {
 	return c.Token(), c.Kind
 }
 
-// field is the value of an Authorization field. token and kind are the results that RFC 9110,
-// section 11.4, and RFC 6750, section 2.1, require.
+// field is the value of an Authorization field. token and kind are the results that Parse must
+// return for field, because of RFC 9110, section 11.4, and RFC 6750, section 2.1.
 type field struct {
 	name, line, token string
 	kind              bearer.Kind

@@ -17,17 +17,19 @@ const (
 //
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows calls down only after many errors
-// in a row. One good response ends this. Urgent calls have a brake of their own. Strangers can't
-// make urgent calls, so strangers can't slow down urgent calls.
+// in a row, and only until the next good response. Urgent calls have a brake of their own. The
+// errors of calls for strangers do not slow urgent calls down, because calls for strangers are never
+// urgent.
 type brake struct {
-	mu    sync.Mutex
-	lanes [2]lane // the first lane is for urgent calls, and the second lane for all other calls
+	mu sync.Mutex
+	// lanes are the two brakes: the first for urgent calls, the second for all other calls
+	lanes [2]lane
 }
 
 type lane struct {
 	stumbles int       // stumbles is the number of unusable responses since the last good response
 	first    time.Time // first is when the first of these unusable responses came
-	next     time.Time // next is when the next call may be made
+	next     time.Time // next is when the brake allows the next call
 }
 
 func (b *brake) lane(urgent bool) *lane {
@@ -73,7 +75,8 @@ func (b *brake) answered() {
 	b.lanes = [2]lane{}
 }
 
-// The method on reports whether the brake slows down urgent calls or other calls.
+// brake.on reports whether the brake now slows down at least one of the two kinds of calls: urgent
+// calls and other calls.
 func (b *brake) on(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

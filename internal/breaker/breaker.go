@@ -36,16 +36,16 @@ type Verdict struct {
 // Settings of a Guard. All fields are required.
 type Settings struct {
 	MaxConcurrent int // MaxConcurrent is the largest number of calls at the same time
-	// Waiting is the largest length of each of two queues: of the urgent calls that wait for a
-	// place, and of the other calls that wait.
+	// A call that would exceed MaxConcurrent waits in one of two queues: one for urgent calls, and
+	// one for all other calls. Waiting is the largest length of each queue.
 	Waiting int
 	// Timeout is the longest time of a call, including its second attempt. If Timeout is 0, only
 	// the end of ctx limits this time.
 	Timeout  time.Duration
-	Failures uint32        // after so many failed calls in a row, the server counts as down
-	Pause    time.Duration // Pause is for how long no call is made after the server went down
+	Failures uint32        // Failures is how many failed calls in a row mean that the server is down
+	Pause    time.Duration // Pause is the time without calls after the server went down
 	Backoff  time.Duration // Backoff is the time between a failed attempt and the second attempt
-	// Judge returns the Verdict for the error of a call, which is not nil.
+	// Judge returns the Verdict for the error of a call. The error is not nil.
 	Judge func(error) Verdict
 }
 
@@ -67,7 +67,8 @@ func New(s Settings) *Guard {
 		ReadyToTrip: func(c gobreaker.Counts) bool {
 			return c.ConsecutiveFailures >= s.Failures || g.pause.left(time.Now()) > 0
 		},
-		// If the error does not say that the server is down, the server has responded, so it is up.
+		// If an error is about one call only, the breaker counts this call as a success: the
+		// server has responded, so the server is up.
 		IsSuccessful: func(err error) bool { return err == nil || !s.Judge(err).Down },
 		OnStateChange: func(_ string, _, to gobreaker.State) {
 			if to == gobreaker.StateOpen {
@@ -78,12 +79,12 @@ func New(s Settings) *Guard {
 	return g
 }
 
-// Do waits for a place until ctx ends, and then makes the call. If the Verdict allows it and there
-// is time, Do makes a second attempt. It returns the error of the last attempt. If no call was
-// made, the error is ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy
-// immediately.
+// Do waits until fewer than Settings.MaxConcurrent calls run, but not after the end of ctx. Then it
+// makes the call. If the call fails, the Verdict allows a second attempt and there is time, Do
+// makes a second attempt. Do returns the error of the last attempt. If no call was made, the error
+// is ErrBusy or wraps ErrOpen. If too many calls wait already, Do returns ErrBusy immediately.
 //
-// Urgent calls get a free place before other calls. A call for a stranger must not be urgent, so
+// Urgent calls begin before other calls that wait. A call for a stranger must not be urgent, so
 // that a flood of calls for strangers can't delay urgent calls.
 func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) error) error {
 	if left := g.pause.left(time.Now()); left > 0 {
@@ -93,8 +94,9 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 		return ErrBusy
 	}
 	defer g.places.leave()
-	// The timeout begins here, after the wait for a place. If it included the wait, calls in a long
-	// queue would fail, and a good server would look as if it were down.
+	// The timeout of a call begins here, when the call no longer waits for other calls to end. If
+	// the timeout included that wait, calls in a long queue would fail, and a good server would
+	// look as if it were down.
 	if g.settings.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), g.settings.Timeout)
@@ -114,7 +116,7 @@ func (g *Guard) Do(ctx context.Context, urgent bool, call func(context.Context) 
 	if again := g.try(ctx, urgent, call); !errors.Is(again, ErrOpen) {
 		return again
 	}
-	// after the first attempt, the breaker makes no more calls; return the error of that attempt
+	// the breaker did not allow the second attempt, so return the error of the first attempt
 	return err
 }
 
@@ -137,8 +139,8 @@ func (g *Guard) try(ctx context.Context, urgent bool, call func(context.Context)
 	return err
 }
 
-// The method note records the result of a call for the pause and for the brake. The breaker gets
-// the result after that.
+// The method note tells the pause and the brake the result of a call. The caller of note tells the
+// circuit breaker the result afterwards.
 func (g *Guard) note(urgent bool, err error) {
 	now := time.Now()
 	if err == nil {

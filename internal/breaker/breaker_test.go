@@ -17,7 +17,7 @@ var (
 	errStumble = errors.New("internal error")
 )
 
-// asks is the error of a call to which the server responded with Retry-After.
+// asks is the error of a call if the server has sent Retry-After: it asks for a time without calls.
 type asks struct{ time time.Duration }
 
 func (*asks) Error() string { return "come back later" }
@@ -237,7 +237,8 @@ func TestConcurrentAndBusy(t *testing.T) {
 	})
 }
 
-// A call keeps its place between its two attempts.
+// Between its first and its second attempt, a call still counts as one of the calls that may run at
+// the same time. So no other call begins in that time.
 func TestSlotIsHeldBetweenTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(1)
@@ -293,7 +294,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		if err := g.Do(t.Context(), true, call); err != nil || time.Since(before) != 2*time.Second {
 			t.Error(err, time.Since(before))
 		}
-		// by now, the urgent call has ended before the calls that arrived earlier
+		// the urgent call has ended, although other calls arrived earlier and still wait
 		time.Sleep(500 * time.Millisecond)
 		gone, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
@@ -302,7 +303,7 @@ func TestUrgentComesFirst(t *testing.T) {
 		}
 		wg.Wait()
 		before = time.Now()
-		for range 2 { // all places of the guard are free again
+		for range 2 { // no call is running any more, so these two calls need not wait
 			wg.Go(func() { _ = g.Do(t.Context(), false, call) })
 		}
 		wg.Wait()

@@ -65,8 +65,8 @@ func TestOpenTellsTheRemainingTime(t *testing.T) {
 	})
 }
 
-// Calls without a response may occupy all places. A caller that comes while the breaker makes no
-// calls must not wait for a place: it gets its error immediately.
+// Calls without a response may be as many as may run at the same time. If the breaker makes no
+// calls, a further caller does not wait until one of them ends. It gets its error immediately.
 func TestOpenDoesNotQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGuard(2)

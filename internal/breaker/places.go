@@ -6,20 +6,22 @@ import (
 	"sync"
 )
 
-// places limits how many calls run at the same time. A call that finds no free place waits in one
-// of two queues: one for urgent calls and one for all other calls. A free place goes to the queue
-// of urgent calls first.
+// places limits how many calls run at the same time: a call needs one of a fixed number of places.
+// A call that finds no free place waits in one of two queues: one for urgent calls, and one for all
+// other calls. A place that becomes free goes to the queue of urgent calls first.
 type places struct {
 	mu   sync.Mutex
 	free int
-	// the queues of urgent calls and of other calls; the elements are of type chan struct{}
+	// queues are the queue of the urgent calls that wait and the queue of the other calls that
+	// wait; their elements are of type chan struct{}
 	queues [2]list.List
 	bound  int // bound is the largest length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }
 
-// The method take waits for a place until ctx ends. It reports whether it got a place.
+// places.take takes one of the places for calls that run at the same time. It waits for a place
+// until ctx ends, and reports whether it got one.
 func (p *places) take(ctx context.Context, urgent bool) bool {
 	queue := &p.queues[1]
 	if urgent {
@@ -47,7 +49,8 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	defer p.mu.Unlock()
 	select {
 	case <-turn:
-		// ctx ended at the moment in which this call got a place, so the next call gets the place
+		// ctx ended at the moment in which this call got a place, so the next call in the queues
+		// gets the place instead
 		p.pass()
 	default:
 		queue.Remove(at)
@@ -55,15 +58,15 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// The method leave gives a place back.
+// places.leave gives back the place of a call that has ended.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pass()
 }
 
-// The method pass gives a free place to the next call that waits. The caller of pass holds the lock
-// p.mu.
+// places.pass gives the place of a call that has ended to the next call in the queues. The caller
+// of pass holds the lock p.mu.
 func (p *places) pass() {
 	for i := range p.queues {
 		if next := p.queues[i].Front(); next != nil {

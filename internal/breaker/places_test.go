@@ -27,11 +27,12 @@ func (c *lateContext) Done() <-chan struct{} {
 	return c.done
 }
 
-// A caller may give up at the moment in which it gets a place. The next caller must then get this
-// place.
+// Only one call may run at a time. A call that waits may give up at the moment in which it could
+// begin. The next call must then be able to begin.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
-	for range 64 { // select may choose either of two events, so the test is repeated
+	// the loop repeats the test, because select may choose either of two events
+	for range 64 {
 		leave, left := make(chan struct{}), make(chan struct{})
 		holds := make(chan struct{})
 		go func() {
@@ -45,7 +46,7 @@ func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 		if err != nil && !errors.Is(err, breaker.ErrBusy) {
 			t.Fatal(err)
 		}
-		// If the place was lost, this timeout ends the test.
+		// This timeout ends the test if the guard makes no further call.
 		short, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		err = g.Do(short, false, func(context.Context) error { return nil })
 		cancel()

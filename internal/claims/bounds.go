@@ -5,11 +5,13 @@ import "math"
 // maxMembers is the largest number of members in one object.
 const maxMembers = 512
 
-// bounds limits the parts of a text that cost more time and memory than their length.
+// bounds limits the members, elements and strings of a JSON text. They cost more time and memory
+// than other parts of the same length.
 type bounds struct {
 	members  int // members is how many members all objects of the text may have together
 	elements int // elements is how many elements all arrays of the text may have together
-	// strings is how many strings all stored lists may have together, for example scopes
+	// strings is how many strings may be stored for the lists of the text together, for example for
+	// the list of scopes
 	strings int
 }
 

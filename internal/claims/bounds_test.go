@@ -27,7 +27,8 @@ func TestMembersAreBounded(t *testing.T) {
 		jwt, answer bool
 	}{
 		{"in two objects", objects(1, 511), true, true},
-		// 512 members are 511 members and the member whose value contains them.
+		// The text has 511 members in an inner object. With the outer member that contains this
+		// object, they are 512 members.
 		{"in many objects", objects(73, 7), true, true},
 		{"in many objects, one too many", objects(64, 8), false, true},
 		{"a full object", objects(1, 512), false, true},
@@ -49,7 +50,8 @@ func TestMembersAreBounded(t *testing.T) {
 	}
 }
 
-// Lax does not count members, because they are counted when the value is parsed later.
+// Decoder.Lax does not count the members of the value that it reads. They are counted when another
+// decoder parses the value later.
 func TestLaxMembersAreNotCounted(t *testing.T) {
 	text := `{"keys":` + list(1000, objectOf(10, func(i int) string { return fmt.Sprint("\t", i) })) + `}`
 	require.NoError(t, claims.Object(text, nil, func(_ string, d *claims.Decoder) error {
@@ -91,7 +93,7 @@ func TestElementsAreBounded(t *testing.T) {
 	require.ErrorAs(t, err, new(*claims.TypeError), "the log names the claim")
 }
 
-// A value that is read as a list must begin with a quotation mark or a bracket.
+// Some claims are lists. The value of such a claim must begin with a quotation mark or a bracket.
 func TestListsBeginAsLists(t *testing.T) {
 	for _, name := range []string{"aud", "scope", "scp", "amr"} {
 		for _, value := range []string{`]`, `}`, `"a","b"]`, `,"a"]`, `["a"`, `["a",]`, `["a""b"]`, `["a";"b"]`} {

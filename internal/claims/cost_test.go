@@ -14,9 +14,10 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// This test requires that parsing the longest allowed introspection response takes few allocations,
-// and memory in proportion to its length. A table of more than a thousand names is not kept for
-// later texts, so each such text allocates a table.
+// This test parses introspection responses of the largest allowed length. Parsing must take few
+// allocations, and memory in proportion to the length. Some of the responses have more than a
+// thousand member names. For each of these, the parser allocates a table of names, because it keeps
+// no table of that size for later texts.
 func TestParsingAResponseIsCheap(t *testing.T) {
 	const length = 256 << 10
 	fill := func(begin, part, end string) string {

@@ -115,8 +115,8 @@ func TestDecoderLax(t *testing.T) {
 		_, ok := read(t, value, (*claims.Decoder).Lax)
 		require.False(t, ok, value)
 	}
-	// Lax accepts repeated names inside the value that it reads. In the values after it, repeated
-	// names are refused again.
+	// Decoder.Lax accepts repeated names inside the one value that it reads. Values that other
+	// methods read after it must not have repeated names.
 	err := claims.Object(`{"a":{"b":1,"b":2},"c":{"b":1,"b":2}}`, nil, func(name string, d *claims.Decoder) error {
 		next := d.Lax
 		if name == "c" {

@@ -32,8 +32,8 @@ func (set *Set) FindAll(names, values []string) {
 	}
 }
 
-// Text returns the name in a value. raw is the JSON text of the value: a string, or an array of one
-// string. found is false if raw is "" or null. ok is false if raw is something else.
+// Text returns the string in the JSON text raw, which is a string or an array of one string. found
+// is false if raw is "" or null. ok is false if raw is something else.
 func (set *Set) Text(raw string) (value string, found, ok bool) {
 	list, found, ok := set.read(raw, false)
 	if !found || !ok || len(list) != 1 {

@@ -30,7 +30,8 @@ type Decoder struct {
 	lax   bool   // lax means that repeated names are accepted
 	left  bounds // left is how many more members, elements and strings the text may contain
 	kinds uint8  // kinds are the kinds of characters in the string that was read last
-	// names contains the member names of each object that has more than maxScanned members
+	// names stores the member names of large objects, in order to find repeated names. A large
+	// object has more than maxScanned members.
 	names     *table
 	unescaped strings.Builder // unescaped is a buffer for the strings that contain escapes
 }
@@ -112,8 +113,8 @@ func (d *Decoder) Lax() (string, bool) {
 }
 
 func (d *Decoder) space() {
-	// This condition saves a call of the function space for most texts, because they contain no
-	// white space. The compiler does not inline space.
+	// The compiler does not inline the method spaces, so calling it takes time. This condition
+	// saves the call in most texts, because they contain no white space.
 	if d.i < len(d.s) && d.s[d.i] <= ' ' {
 		d.spaces()
 	}
@@ -175,8 +176,8 @@ func (d *Decoder) name(end byte, first bool) (name string, more, ok bool) {
 	if name, ok = d.str(); !ok {
 		return "", false, false
 	}
-	// To read a name with escapes costs as much as to read two members. So such a name is counted
-	// twice.
+	// A member whose name contains escapes counts as two members, because such a name costs twice
+	// the time to read.
 	if len(name) != d.i-1-start && !d.lax {
 		d.left.members--
 	}

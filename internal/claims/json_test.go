@@ -31,8 +31,8 @@ func objectOf(n int, name func(int) string) string {
 	return b.String()
 }
 
-// text is an input, together with the answer whether a strict JSON reader accepts it. In these
-// inputs, iss and token_type are the registered names.
+// text is an input. good says whether a strict JSON reader accepts it, if iss and token_type are
+// the registered names.
 type text struct {
 	name, text string
 	good       bool
@@ -290,7 +290,8 @@ func TestEveryRegisteredNameCollides(t *testing.T) {
 	}
 }
 
-// A repeated name is refused wherever it is in an object, and however many names are between.
+// An object with a repeated name is refused. The position of the two equal names, and the number of
+// names between them, make no difference.
 func TestRepeatedNames(t *testing.T) {
 	for n := 1; n < 40; n++ {
 		distinct := strings.TrimSuffix(objectOf(n, func(i int) string { return fmt.Sprint(i) }), "}")

@@ -1,10 +1,12 @@
 package claims
 
-// Members reads the members of a JOSE header one by one. After each call of Next, the caller must
-// read the value. At the end the caller must call Close.
+// Members reads the members of a JOSE header one by one. Next reads the name of a member, and the
+// caller must then read its value. At the end the caller must call Close.
 type Members struct {
-	Decoder // the position of Decoder is the beginning of a value after a call of Next
-	// Registered are the names with which other names must not collide.
+	// after a call of Next, the position of Decoder is the beginning of the member's value
+	Decoder
+	// Registered are the registered names. A text is refused if some JSON reader could treat
+	// another name as one of them.
 	Registered *Names
 
 	shown  object

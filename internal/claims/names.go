@@ -6,7 +6,8 @@ import "unicode/utf8"
 // folds to one of them, because some readers treat the two names as equal.
 type Names struct {
 	byLength [maxName + 1][]string
-	// firsts contains, for each length of a name, one bit for each possible first letter
+	// firsts contains a set of bits for each length. A bit stands for a letter with which some
+	// registered name of that length begins.
 	firsts  [maxName + 1]uint32
 	longest int
 }
@@ -31,11 +32,12 @@ func NewNames(names ...string) *Names {
 
 func letterBit(letter byte) uint32 { return 1 << (letter & 31) }
 
-// The method collides reports whether some reader may take name for a registered name although the
-// two names differ. kinds are the kinds of the characters in name. A name in lower-case ASCII never
-// collides, because no reader takes it for another name.
+// Names.collides reports whether some JSON reader could treat name as a registered name although
+// the two names differ. kinds are the kinds of the characters in name. A name in lower-case ASCII
+// never collides, because every reader treats it as different from the registered names.
 func (n *Names) collides(name string, kinds uint8) bool {
-	// A character that some reader folds to an ASCII letter has at most three bytes.
+	// A character that some reader converts to an ASCII letter has at most three bytes. So a name
+	// of more than three times the longest registered name can't collide.
 	if n == nil || kinds == 0 || len(name) > 3*n.longest {
 		return false
 	}
@@ -44,7 +46,7 @@ func (n *Names) collides(name string, kinds uint8) bool {
 	}
 	var buf [maxName]byte
 	folded, ok := fold(buf[:0], name, n.longest)
-	// the compiler avoids a copy of the bytes in this conversion
+	// the conversion of folded to a string does not copy the bytes, thanks to the compiler
 	return ok && n.folds(string(folded))
 }
 

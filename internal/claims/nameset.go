@@ -9,8 +9,8 @@ type NameSet struct {
 	index map[string]struct{} // index is nil if the set has fewer than ManyNames names
 }
 
-// ManyNames is the number of names from which on a NameSet uses a map. A search in a list of that
-// many names would be slower.
+// ManyNames is the least number of names for which a NameSet uses a map. In a set of that size, a
+// search through a list would be slower.
 const ManyNames = 16
 
 // NewNameSet returns the set of the names in list. The NameSet uses the memory of list, so the
@@ -40,7 +40,8 @@ func (n *NameSet) List() []string { return n.list }
 
 // Size returns about how many bytes of memory the index takes.
 func (n *NameSet) Size() int {
-	// perEntry is the size of a map entry in bytes, including its share of the unused places
+	// perEntry is the number of bytes of an entry in a map, including its share of the slots of the
+	// map that are not used
 	const perEntry = 40
 	return perEntry * len(n.index)
 }

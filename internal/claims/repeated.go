@@ -5,21 +5,22 @@ import (
 	"sync"
 )
 
-// maxScanned is the largest number of names in an object for which it is faster to compare all
-// names than to use a table.
+// maxScanned is the largest size of an object in which repeated names are found by comparing all
+// names. In a larger object, a hash table is faster.
 const maxScanned = 8
 
-// object is the set of member names that were read in one object, to find repeated names.
+// object is the set of the member names of one JSON object that were read so far. It serves to find
+// repeated names.
 type object struct {
 	first [maxScanned]string
 	n     int
-	// id identifies the object in the table, because the table contains the names of several
-	// objects
+	// id is the number of this object in the hash table of names. The table contains the names of
+	// several objects.
 	id uint32
 }
 
-// The method fresh adds a name to o. It returns false if o already has this name, or if o or the
-// text now has too many members.
+// Decoder.fresh adds a member name to the set o. It returns false if o already contains this name,
+// or if the object or the whole text now has too many members.
 func (d *Decoder) fresh(o *object, name string) bool {
 	if !take(&d.left.members) || o.n == maxMembers {
 		return false
@@ -48,7 +49,8 @@ func (d *Decoder) fresh(o *object, name string) bool {
 	return d.names.add(o.id, name)
 }
 
-// The method free gives the table back to the pool. After free, the decoder can still be used.
+// Decoder.free gives the decoder's hash table of names back to the pool. The decoder can still be
+// used after that.
 func (d *Decoder) free() {
 	if d.names != nil {
 		d.names.free()
@@ -56,8 +58,9 @@ func (d *Decoder) free() {
 	}
 }
 
-// table is a hash table. Its entries are pairs of an object and a name, and it finds a place by
-// linear probing. Its seed is random, so that strangers can't choose names with the same hash.
+// table is a hash table of the member names in several objects. An entry is a pair of an object and
+// a name. Entries with the same hash are in slots one after the other (linear probing). The seed of
+// the hash is random, so that strangers can't choose names with the same hash.
 type table struct {
 	// A slot contains the number of an entry, or 0 if the slot is free. The number of slots is a
 	// power of two, and at most half of the slots are used.

@@ -22,7 +22,8 @@ func TestTableIsLinear(t *testing.T) {
 		require.LessOrEqual(t, table.probes, 8*n, "%q", format)
 		require.LessOrEqual(t, len(table.slots), 4*n)
 	}
-	// a text with many objects, each of which contains one name
+	// Many objects, each of which contains one and the same name, must not have the same hash
+	// either.
 	same := &table{slots: make([]uint16, firstSlots)}
 	for i := range 512 {
 		require.True(t, same.add(uint32(i), "a"))

@@ -26,8 +26,8 @@ func (e *TypeError) Error() string { return fmt.Sprintf("claim %q has an unusabl
 // Set contains the claims of one token. It doesn't change after Parse. Its strings share the memory
 // of Raw.
 type Set struct {
-	// Has says which claims the token has. In an introspection response, a claim with the value
-	// null counts as absent.
+	// Has is the set of the claims that the token has. In an introspection response, a claim with
+	// the value null counts as absent.
 	Has    Member
 	Raw    string // Raw is the text of the whole JSON object
 	Source Source
@@ -119,13 +119,13 @@ type parser struct {
 	set       *Set
 	source    Source
 	seen      Member
-	lists     []string // lists is the part of Set.lists that is not used yet
+	lists     []string // lists is the part of the array Set.lists that is not used yet
 	scp       []string
 	scpIsList bool
-	at        int // at is the position of the value
+	at        int // at is where the value that is read now begins in the text
 }
 
-// The method claim reads the value of c, which is a claim of the table.
+// parser.claim reads the value of c, which is one of the registered claims.
 func (p *parser) claim(c *claim) (ok bool) {
 	p.at = p.i
 	s := p.set
@@ -160,8 +160,8 @@ func (p *parser) claim(c *claim) (ok bool) {
 	return ok
 }
 
-// skipAgain reads a value again, without storing it, after the value turned out to have the wrong
-// type.
+// skipAgain is called after a value turned out to have the wrong type. It goes back to the
+// beginning of the value and reads it without storing it.
 func (p *parser) skipAgain() bool {
 	p.i = p.at
 	return p.left.strings >= 0 && p.skip(0)

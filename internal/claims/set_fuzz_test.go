@@ -100,9 +100,10 @@ func FuzzSet(f *testing.F) {
 	})
 }
 
-// The function seconds returns a number without its fraction, computed with exact arithmetic. Parse
-// accepts times below 10^12 only. So if an accepted number has an exponent that is too large for
-// exact arithmetic, the exponent is negative, and the result is 0.
+// The function seconds returns a number without its fraction, computed with exact arithmetic. Exact
+// arithmetic is too slow for a number with a very large or very small exponent. For such a number
+// the result is 0: Parse accepts only times below 10^12, so the exponent of an accepted number is
+// negative, or the number is 0.
 func seconds(t *testing.T, number string) int64 {
 	t.Helper()
 	if at := strings.IndexAny(number, "eE"); at >= 0 {

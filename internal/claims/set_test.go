@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/claims"
 )
 
-// full is the text of a token with every claim of the table from the first to token_introspection.
+// full is the text of a token with every registered claim from iss to token_introspection, in the
+// order of table.go.
 const full = `{"iss":"https://login.example","sub":"alice","aud":["a","b"],"exp":1700000600,"nbf":1700000000,"iat":1700000001,
 "jti":"id-1","client_id":"app","azp":"party","scope":"read write","scp":["ignored"],"sid":"s-1","auth_time":1699999999,
 "idp":"local","amr":["pwd","otp"],"acr":"loa2","cnf":{"jkt":"x"},"nonce":"n","at_hash":"h","c_hash":"c","events":{},
@@ -53,7 +54,7 @@ func TestParseEmpty(t *testing.T) {
 	}
 }
 
-// bits maps the name of each claim to the bit that Set.Has has for this claim.
+// bits maps the name of each registered claim to the bit in Set.Has that stands for this claim.
 var bits = map[string]claims.Member{
 	"iss": claims.Iss, "sub": claims.Sub, "aud": claims.Aud, "exp": claims.Exp, "nbf": claims.Nbf, "iat": claims.Iat,
 	"jti": claims.Jti, "client_id": claims.ClientID, "azp": claims.Azp, "scope": claims.Scope, "scp": claims.Scp,
@@ -171,8 +172,11 @@ func TestTimes(t *testing.T) {
 	const lastSecond = 253402300799
 	for _, tt := range []struct {
 		text string
-		jwt  int64 // jwt is the expected time in a JWT; -1 means that the value is refused
-		also bool  // also says whether the value may be a string in an introspection response
+		// jwt is the time that Parse must return for a JWT; -1 means that Parse must refuse the
+		// text
+		jwt int64
+		// also says whether an introspection response may contain the same text in quotation marks
+		also bool
 	}{
 		{`0`, 0, true}, {`1`, 1, true}, {`1700000000`, 1700000000, true}, {`253402300799`, lastSecond, true},
 		{`1700000000.0`, 1700000000, false}, {`1700000000.5`, 1700000000, false}, {`1700000000.999`, 1700000000, false},

@@ -117,7 +117,7 @@ func (d *Decoder) escaped(start int) (string, bool) {
 
 // skipString reads a string and does not store it.
 func (d *Decoder) skipString() bool {
-	d.i++ // skip the quotation mark at the beginning of the string
+	d.i++ // now the position is after the quotation mark at the beginning of the string
 	for {
 		d.run()
 		if d.i >= len(d.s) {

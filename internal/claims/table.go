@@ -2,15 +2,15 @@ package claims
 
 import "math/bits"
 
-// Member is a set of claims of the table: one bit for each claim.
+// Member is a set of registered claims: one bit for each claim.
 type Member uint32
 
-// The table of claims. Each row registers a claim: its exact name, and how its value is read. The
-// result of a row is the bit that says in Set.Has whether a token has the claim.
+// This is the table of the registered claims. Each call registers a claim: its exact name, and how
+// its value is read. The result is the bit that stands for the claim in Set.Has.
 //
 // If a claim decides whether a token is accepted, its value is read into a field of the Set. For
-// any other claim, the Set only stores the place of the value, and StringOf, StringsOf and TimeOf
-// read it when it is needed.
+// any other claim, the Set only stores where the value is in the text. StringOf, StringsOf and
+// TimeOf read such a value when it is needed.
 var (
 	Iss      = text("iss", func(s *Set) *string { return &s.Issuer })
 	Sub      = text("sub", func(s *Set) *string { return &s.Subject })
@@ -41,27 +41,31 @@ var (
 	Typ                = lenientText("typ", func(s *Set) *string { return &s.Typ })
 )
 
-// claim is a row of the table.
+// claim is a registered claim.
 type claim struct {
 	name string
 	bit  Member
 	form form
-	// text returns the field of the Set for the value, if the form is aString or aLenientString.
-	text  func(*Set) *string
-	date  func(*Set) *int64 // date returns the field of the Set for the value, if the form is aDate
-	place uint8             // place is the index of the claim in Set.places, if the form is aPlace
+	// text returns the field of a Set that stores the value of the claim. It is set if the form is
+	// aString or aLenientString.
+	text func(*Set) *string
+	// date returns the field of a Set that stores the value of the claim; it is set if the form is
+	// aDate
+	date func(*Set) *int64
+	// place is the index in Set.places that belongs to the claim; it is used if the form is aPlace
+	place uint8
 }
 
 // form says how the value of a claim is read.
 type form uint8
 
 const (
-	// with this form, a value may have any type, and only its place is stored
+	// aPlace means that a value may have any type, and that the Set stores only where the value is
 	aPlace         form = iota
-	aString             // with this form, a value that is not a string is an error
-	aLenientString      // with this form, a value that is not a string counts as ""
-	// With this form, a value is a NumericDate (RFC 7519, section 2). In an introspection response
-	// it may also be a string of digits.
+	aString             // aString means that a value must be a string
+	aLenientString      // aLenientString means that a value that is not a string counts as ""
+	// aDate means that a value must be a NumericDate (RFC 7519, section 2). In an introspection
+	// response it may also be a string of digits.
 	aDate
 	audience
 	scope
@@ -84,7 +88,7 @@ func date(name string, field func(*Set) *int64) Member {
 	return row(claim{name: name, form: aDate, date: field})
 }
 
-// maxPlaces is the largest number of claims whose form is aPlace.
+// maxPlaces is how many claims can have the form aPlace.
 const maxPlaces = 10
 
 var (
@@ -105,10 +109,10 @@ func row(c claim) Member {
 	return c.bit
 }
 
-// slots finds the row of a claim by a hash of its name, without collisions: init chooses a factor
-// with which no two names have the same slot.
+// slots is a hash table that leads from the name of a claim to its number in rows. No two names
+// have the same slot, because init chooses a suitable factor for the hash.
 var (
-	// a slot contains the number of a row, counted from 1, or 0 if the slot is free
+	// each element of slots is the number of a claim, counted from 1, or 0 if no name has this slot
 	slots      [128]uint8
 	slotFactor uint32
 )

@@ -39,14 +39,15 @@ func (d *Decoder) time(digitsToo bool) (int64, bool) {
 	return 0, false
 }
 
-// The function whole returns a number without its fraction. It works on the digits of the text,
-// because a conversion to a float could round up. It returns "" if the number has too many digits.
+// The function whole returns the whole part of a JSON number as text. It works on the digits of the
+// number, because a conversion to a float could round up. It returns "" if the number has too many
+// digits.
 func whole(text string) string {
 	mantissa, exponent := text, 0
 	if at := strings.IndexAny(text, "eE"); at >= 0 {
 		mantissa = text[:at]
-		// If the exponent is too large for the type int, Atoi returns the largest or the smallest
-		// int.
+		// The error of Atoi is ignored. If the exponent is too large for an int, Atoi returns the
+		// largest or the smallest int, which is also too large here.
 		exponent, _ = strconv.Atoi(text[at+1:])
 		if exponent > maxDigits || exponent < -maxDigits {
 			if exponent > 0 && strings.Trim(mantissa, "-0.") != "" {
@@ -87,5 +88,5 @@ func (d *Decoder) seconds() (n int64, ok bool) {
 		d.i += digits
 		return n, true
 	}
-	return 0, false // after ten digits, the number goes on
+	return 0, false // the number has more characters than its ten digits, for example a fraction
 }

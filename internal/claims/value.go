@@ -34,8 +34,8 @@ func (d *Decoder) digits() bool {
 	return d.i > start
 }
 
-// The method list reads an array of strings, or one string. It stores the strings in the memory
-// room if room is large enough, and returns the unused part of room as rest. If words is true, a
+// Decoder.list reads an array of strings, or one string. If the array room is large enough, list
+// stores the strings there. rest is the part of room that is still unused. If words is true, a
 // single string is split at each space.
 func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool) {
 	if d.i < len(d.s) && d.s[d.i] == '"' {
@@ -59,7 +59,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	if !d.eat('[') {
 		return nil, room, false
 	}
-	// This number is an estimate, because the strings may contain commas and brackets.
+	// The number of commas is only an estimate of the number of strings, because a string may
+	// itself contain commas and brackets.
 	inside, _, _ := strings.Cut(d.s[d.i:], "]")
 	list = d.grown(room, 1+strings.Count(inside, ","))
 	for first := true; ; first = false {
@@ -77,8 +78,8 @@ func (d *Decoder) list(room []string, words bool) (list, rest []string, ok bool)
 	}
 }
 
-// The method grown returns an empty list with space for n strings, but not for more strings than
-// the text may contain.
+// Decoder.grown returns an empty list with space for n strings. If the text may contain only fewer
+// strings, the list has space for these.
 func (d *Decoder) grown(room []string, n int) []string {
 	if n <= cap(room) {
 		return room[:0]
@@ -86,8 +87,8 @@ func (d *Decoder) grown(room []string, n int) []string {
 	return make([]string, 0, min(n, d.left.strings))
 }
 
-// The method add appends a string to a list. It returns false if the lists of the text now have too
-// many strings.
+// Decoder.add appends a string to a list. It returns false if all lists of the text together now
+// have too many strings.
 func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	if !take(&d.left.strings) {
 		return nil, false
@@ -95,8 +96,8 @@ func (d *Decoder) add(list []string, s string) ([]string, bool) {
 	return append(list, s), true
 }
 
-// The function taken returns a complete list, and the part of the memory room that the list does
-// not use.
+// The function taken returns a list that is complete. It also returns the part of the array room
+// that the list does not use.
 func taken(list, room []string, ok bool) (_, rest []string, _ bool) {
 	if !ok {
 		return nil, room, false

@@ -17,9 +17,10 @@ import (
 // Reader reads environment variables. It is not safe for concurrent use.
 type Reader struct {
 	getenv func(name string) string
-	prefix string // prefix is the beginning of error texts
+	prefix string // prefix is the text with which each error begins
 	errs   []error
-	set    []string // set lists the names of the variables that are set
+	// set lists the names of the variables that were read and are not empty
+	set []string
 }
 
 // NewReader returns a Reader. getenv is usually [os.Getenv]. The text of each error begins with
@@ -129,7 +130,8 @@ func (r *Reader) duration(name string) (d time.Duration, ok bool) {
 	return d, err == nil
 }
 
-// Word looks up the text of the variable in the map words, and returns the value that it finds.
+// Word returns the value to which words maps the text of the variable. It adds an error if words
+// does not contain the text.
 func Word[T any](r *Reader, name string, words map[string]T) (value T) {
 	text := r.Text(name)
 	value, ok := words[text]

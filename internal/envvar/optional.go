@@ -1,10 +1,11 @@
 package envvar
 
-// supported contains the variables that an optional package of this program reads.
+// supported contains the names of variables. Each of them is read by an optional package that is a
+// part of this program.
 var supported = make(map[string]bool)
 
-// Support records that a package of this program reads the variable name. An optional package calls
-// Support in an init function.
+// Support records that an optional package of this program reads the variable name. The package
+// calls Support in an init function.
 func Support(name string) { supported[name] = true }
 
 // CheckSupported adds an error if the variable name is set to a value other than off, and no package

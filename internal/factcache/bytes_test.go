@@ -46,8 +46,8 @@ func TestBytesOfAShard(t *testing.T) {
 	c.Put(key(1, 10), sized{10, size}, end, start)
 	hasNot(t, c, key(1, 0))
 	has(t, c, key(1, 1), 1)
-	// The new entry needs as much memory as three old entries, with their values and their
-	// overhead.
+	// The new entry needs as much memory as three old entries, including the overhead of each
+	// entry. So the three oldest entries are dropped.
 	c.Put(key(1, 11), sized{11, 3 * size}, end, start)
 	for i := 1; i <= 3; i++ {
 		hasNot(t, c, key(1, i))
@@ -55,7 +55,7 @@ func TestBytesOfAShard(t *testing.T) {
 	has(t, c, key(1, 4), 4)
 	has(t, c, key(1, 10), 10)
 	has(t, c, key(1, 11), 11)
-	// that one shard is full has no effect on the other shards
+	// a full shard has no effect on the other shards, so this Put drops nothing from shard 1
 	c.Put(key(2, 0), sized{20, size}, end, start)
 	has(t, c, key(1, 4), 4)
 }
@@ -99,8 +99,8 @@ func TestBytesAreCounted(t *testing.T) {
 			}
 			require.LessOrEqual(t, c.Bytes(), bound)
 		}
-		// Each entry counts with the size of its latest value. An expired entry counts until it is
-		// removed.
+		// sum becomes the expected result of Bytes. Each entry counts with the size of its latest
+		// value. An expired entry counts until it is removed.
 		sum := 0
 		for k, size := range sizes {
 			if _, ok := c.Peek(hashed(k), start); ok {

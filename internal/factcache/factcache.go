@@ -46,8 +46,9 @@ type shard struct {
 	// bytes is the size of all entries; it is written only while mu is held
 	bytes atomic.Int64
 
-	mu       sync.Mutex // mu guards the fields below, which a look-up does not use
-	order    queue      // order lists the keys in the order in which they were added
+	// mu guards the fields below; a look-up does not need them
+	mu       sync.Mutex
+	order    queue // order lists the keys in the order in which they were added
 	maxKeys  int
 	maxBytes int64
 	swept    time.Time

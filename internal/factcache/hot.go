@@ -81,14 +81,14 @@ func (h *Hot[V]) Get(token string) (value V, ok bool) {
 func (h *Hot[V]) Put(token string, value V, size int) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]
-	// The place is random. If the token determined the place, two tokens of a full set could
-	// replace each other at every use.
+	// The new token replaces a random one of the four entries of the set. If the token itself
+	// determined which one, two tokens of a full set could replace each other at every use.
 	at, free, found := rand.IntN(ways), false, false
 	for i := range set.ways {
 		e := set.ways[i].Load()
 		if e != nil && e.hash == sum && e.token == token {
-			// There must not be two entries of one token in the set: Get could return the older
-			// value.
+			// The set already has an entry of this token, and the new entry replaces it. If there
+			// were two entries of one token, Get could return the older value.
 			at, found = i, true
 			break
 		}
@@ -118,8 +118,8 @@ func (h *Hot[V]) replace(place *atomic.Pointer[hot[V]], e *hot[V]) {
 	}
 }
 
-// The method shrink drops entries, from an arbitrary place on, until the table takes at most
-// maxBytes. It does not drop e.
+// Hot.shrink drops entries until the table takes at most maxBytes. It begins with an arbitrary set
+// and goes from set to set. It never drops the entry e.
 func (h *Hot[V]) shrink(e *hot[V]) {
 	start := rand.IntN(sets)
 	for i := range sets {
@@ -149,9 +149,10 @@ func (h *Hot[V]) Delete(token string) {
 // Bytes returns about how many bytes the entries take.
 func (h *Hot[V]) Bytes() int { return int(h.bytes.Load()) }
 
-// Each set counts its first hits exactly, up to exactHits. After that it counts one hit in
-// hitSample, at random, as hitSample hits. If a set counted each hit, all cores that use the same
-// token would write to the same cache line for every request.
+// Each set counts its hits, that is, its successful look-ups. Up to exactHits it counts exactly.
+// After that it counts only some look-ups, chosen at random: one look-up of hitSample, and this one
+// counts as hitSample hits. If a set counted every hit, all cores that use the same token would
+// write to the same cache line for every request.
 const (
 	exactHits = 1 << 10
 	hitSample = 1 << 5

@@ -7,7 +7,7 @@ type queue struct {
 	n    int
 }
 
-// The method at returns the i-th key, counted from the oldest, which has the index 0.
+// queue.at returns a key by its index, counted from 0 for the oldest key.
 func (q *queue) at(i int) string { return q.keys[(q.head+i)%len(q.keys)] }
 
 // The method push adds a key. If necessary the ring grows, up to maxKeys keys. The caller must not

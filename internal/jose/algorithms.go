@@ -21,8 +21,8 @@ type algorithm struct {
 	pss       bool
 }
 
-// algorithms are the supported algorithms by name. "none" and the HMACs are left out, because these
-// algorithms are not safe for access tokens.
+// algorithms maps names to the supported algorithms. The algorithms "none" and HS256, HS384 and
+// HS512 are left out, because they are not safe for access tokens.
 var algorithms = func() map[string]*algorithm {
 	table := make(map[string]*algorithm)
 	for _, a := range []algorithm{
@@ -57,15 +57,15 @@ func Among(names []string, name string) bool {
 	return a != nil && slices.ContainsFunc(names, func(n string) bool { return algorithms[n] == a })
 }
 
-// signed is the text that the issuer has signed, together with its SHA-256 hash. The key of the
-// token in the cache is computed from the same hash.
+// signed is the text that the issuer has signed, together with the SHA-256 hash of this text. The
+// same hash identifies the token in the cache.
 type signed struct {
 	input []byte
 	sum   *[sha256.Size]byte
 }
 
-// The method digest returns the hash of the text that the algorithm signs. If that hash is longer
-// than SHA-256, digest writes it into the memory of buf.
+// algorithm.digest returns the hash of the signed text, made with the hash function of the
+// algorithm. If the hash is longer than SHA-256, digest stores it in buf.
 func (a *algorithm) digest(in signed, buf *[sha512.Size]byte) []byte {
 	switch a.hash {
 	case crypto.SHA384:
@@ -86,7 +86,8 @@ func (a *algorithm) verify(in signed, signature []byte, key any) bool {
 	var buf [sha512.Size]byte
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		if a.pss { // the salt of a PSS signature is as long as the hash (RFC 7518, section 3.5)
+		// in PSS as RFC 7518, section 3.5, defines it, the salt is as long as the hash
+		if a.pss {
 			options := rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}
 			return rsa.VerifyPSS(key, a.hash, a.digest(in, &buf), signature, &options) == nil
 		}

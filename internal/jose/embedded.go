@@ -20,31 +20,34 @@ import (
 // before it calls Verify.
 type Embedded struct {
 	Algorithm string
-	Type      string // typ, as it is written in the header
+	// Type is the member typ, as it is written in the header
+	Type string
 	// Thumbprint is the SHA-256 thumbprint of the key (RFC 7638), in base64url.
 	Thumbprint string
 
 	key embeddedKey
 }
 
-// embeddedKey is a JWK that was not checked completely. Its numbers are in canonical base64url.
+// embeddedKey is the public key (JWK) in the header of a token, before it was checked completely.
+// Its numbers are in canonical base64url.
 type embeddedKey struct {
 	kty, crv, n, e, x, y string
-	algorithm, use       string // the members alg and use, or ""
-	numbers              [2][]byte
-	operations           []string
-	restricted           bool // the key has key_ops
+	// algorithm and use are the members alg and use; each of them is "" if the key does not have it
+	algorithm, use string
+	numbers        [2][]byte
+	operations     []string
+	restricted     bool // restricted means that the key has the member key_ops
 }
 
-// The bounds of an embedded key. A client chooses the key, and a larger modulus or exponent would
-// make the verification more expensive.
+// These constants are the bounds of a key in the header of a token. A client chooses such a key,
+// and a larger modulus or exponent would make the verification more expensive.
 const (
 	maxEmbeddedModulus  = 4096 / 8
 	embeddedExponent    = 65537
 	embeddedExponentB64 = "AQAB"
 )
 
-// The errors of an embedded key.
+// These errors say why a key in the header of a token can't be used.
 var (
 	ErrNoKey        = errors.New("jwk is missing")
 	ErrPrivateKey   = errors.New("jwk is a private or symmetric key")
@@ -55,8 +58,8 @@ var (
 )
 
 // ParseEmbedded parses the first segment of a token whose header contains a public key. The error
-// is ErrMalformed, ErrHeader, ErrAlgorithm or one of the errors of an embedded key. ParseEmbedded
-// computes no signature and builds no public key.
+// is ErrMalformed, ErrHeader, ErrAlgorithm or one of the errors about such a key. ParseEmbedded
+// verifies no signature and builds no public key.
 func ParseEmbedded(segment string) (*Embedded, error) {
 	if len(segment) > maxHeader {
 		return nil, ErrMalformed
@@ -169,7 +172,7 @@ func (k *embeddedKey) check(a *algorithm) error {
 	case k.kty != a.kty, k.algorithm != "" && algorithms[k.algorithm] != a:
 		return ErrUnfitKey
 	}
-	coordinate := 0 // the length of x and y in bytes
+	coordinate := 0 // coordinate is the required length of x and of y, in bytes
 	switch {
 	case k.kty == "RSA":
 		k.crv = ""
@@ -204,7 +207,7 @@ func (k *embeddedKey) checkModulus() error {
 		return ErrUnusableKey
 	}
 	n, err := decodeString(k.n)
-	// The first byte is not 0, and the number is odd.
+	// A modulus must not begin with a zero byte, and it must be odd.
 	if err != nil || len(n) < minModulus || n[0] == 0 || n[len(n)-1]&1 == 0 ||
 		len(n) == minModulus && n[0] < 0x80 {
 		return ErrUnusableKey

@@ -10,7 +10,8 @@ import (
 
 func segment(header string) string { return base64.RawURLEncoding.EncodeToString([]byte(header)) }
 
-// The thumbprints of the examples of the RFCs.
+// This test computes the thumbprints of keys in RFCs, and compares them with the thumbprints that
+// the RFCs give.
 func TestEmbeddedThumbprints(t *testing.T) {
 	for name, tt := range map[string]struct{ alg, jwk, want string }{
 		"RFC 7638, section 3.1": {"RS256", `{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}`, "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"},
@@ -24,7 +25,8 @@ func TestEmbeddedThumbprints(t *testing.T) {
 	}
 }
 
-// A point that is not on its curve is found when the signature is verified.
+// A public key can be a point that is not on its curve. Such a key is refused only when a signature
+// is verified.
 func TestEmbeddedPointNotOnCurve(t *testing.T) {
 	x := strings.Repeat("A", 42) + "E"
 	h, err := jose.ParseEmbedded(segment(`{"alg":"ES256","jwk":{"kty":"EC","crv":"P-256","x":"` + x + `","y":"` + x + `"}}`))
@@ -37,7 +39,7 @@ func TestEmbeddedPointNotOnCurve(t *testing.T) {
 	}
 }
 
-// An RSA modulus has one form, and it is odd.
+// The modulus of an RSA key must be odd, and only one of its possible encodings is accepted.
 func TestEmbeddedModulus(t *testing.T) {
 	odd := append([]byte{0x80}, make([]byte, 255)...)
 	odd[255] = 1

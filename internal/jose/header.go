@@ -39,7 +39,7 @@ const (
 )
 
 // encoding is base64url without padding. Its decoder refuses a text whose unused bits are not zero.
-// The decoder ignores line breaks, so callers must refuse a text with line breaks before.
+// The decoder ignores line breaks, so a caller must first refuse a text that contains line breaks.
 var encoding = base64.RawURLEncoding.Strict()
 
 func decodeString(s string) ([]byte, error) {
@@ -111,7 +111,7 @@ func ParseHeader(segment string) (*Header, error) {
 	return h, nil
 }
 
-// The function word reads a string that is neither empty nor too long.
+// The function word reads a string of the header. ok is false if the string is empty or too long.
 func word(m *claims.Members) (string, bool) {
 	s, ok := m.String()
 	return s, ok && s != "" && len(s) <= maxKeyID

@@ -19,18 +19,19 @@ import (
 // Key is a public key of a key set.
 type Key struct {
 	id, x5t string
-	// algorithm is the alg of the key; nil allows every algorithm that is possible for the type of
-	// the key
+	// algorithm is the algorithm that the member alg of the key names. nil means that the key has
+	// no alg, so every algorithm for this type of key is allowed.
 	algorithm *algorithm
 	kty, crv  string
 	size      int // size is the length of an RSA modulus, in bytes
 	public    any
-	print     [sha256.Size]byte // print is a hash of the numbers and the names of the key
+	print     [sha256.Size]byte // print identifies the key: it is a hash of its numbers and its names
 }
 
 const (
 	minModulus = 2048 / 8
-	// with a larger modulus, the check of each forged token would take too long
+	// a key with a larger modulus is not used, because the check of each forged token would take
+	// too long
 	maxModulus = 8192 / 8
 )
 
@@ -168,7 +169,7 @@ func (k *Key) material(m map[string]string) error {
 		case k.kty == "EC" && name != "crv" && len(value) != coordinates[k.crv]:
 			return fmt.Errorf("member %q has not the length of a coordinate of the curve", name)
 		case name == "e" && len(value) > 4:
-			// if a coordinate is too long, jwx would ignore its first bytes
+			// a longer exponent is refused, because jwx would ignore its first bytes
 			return errors.New("RSA exponent is too large")
 		}
 	}

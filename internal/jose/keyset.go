@@ -149,8 +149,9 @@ func (s *KeySet) Find(h *Header) (keys []*Key, known bool) {
 	return keys, true
 }
 
-// The method named returns the keys that h names, whatever their algorithm. It returns nil if the
-// set has no such key.
+// KeySet.named returns the keys with the kid of the header h, or else with its certificate
+// thumbprint. It does not look at the algorithm. It returns nil if the set has no such key. If h
+// has neither a kid nor a thumbprint, named returns all keys.
 func (s *KeySet) named(h *Header) *group {
 	if h.KeyID == "" && h.Thumbprint == "" {
 		return &s.keys
@@ -179,5 +180,6 @@ func (s *KeySet) Absent(h *Header) bool {
 	return ok
 }
 
-// named is the kid and the certificate thumbprint with which a header names a key.
+// named contains the kid and the certificate thumbprint in the header of a token. These two values
+// name the key of the token.
 type named struct{ id, thumbprint string }

@@ -64,8 +64,7 @@ func (s *Signer) Sign(payload []byte) (string, error) {
 	}
 	signature, err := s.key.Sign(rand.Reader, message, hash)
 	if err != nil {
-		// The error of the key gets another text, because its own text may contain the name of a
-		// key store.
+		// The error of Sign is replaced, because its text may contain the name of a key store.
 		return "", errors.New("signing key: Sign failed")
 	}
 	if isECDSA {

@@ -172,7 +172,8 @@ func (t *Hashed) Verify(algorithm string, keys []*Key) (*Key, error) {
 		return nil, ErrMalformed
 	}
 	in := signed{sum: &t.Sum}
-	// Sum is a SHA-256, so an algorithm with another hash needs the signed text itself
+	// t.Sum is a SHA-256 hash. An algorithm with another hash function computes the hash itself, so
+	// it needs the signed text.
 	if a.hash != crypto.SHA256 {
 		s.input = append(s.input[:0], t.Signed()...)
 		in.input = s.input

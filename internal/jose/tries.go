@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// FreeTries is the number of keys with which any token may be verified, without the limit that
-// MoreTries sets.
+// FreeTries is the number of keys with which every token may be verified. Verifications with
+// further keys are limited: see MoreTries.
 const FreeTries = 4
 
-// MoreTries is the number of further verifications that all bad tokens of one second may cost
-// together.
+// MoreTries is how many verifications beyond FreeTries all bad tokens together may cost in one
+// second.
 const MoreTries = 256
 
-// Tries bounds the cost of bad tokens if many keys fit them: if several keys share a kid, or a
-// token has no kid. With up to FreeTries keys, a token may always be verified. Each further
-// verification is taken from an allowance of MoreTries for each second. If a key verifies the
-// token, the allowance gets back what this token has taken. So if more than 260 keys fit, the last
-// ones are never tried. The zero value is ready to use.
+// Tries limits the work that bad tokens cause if many keys fit them: if several keys share a kid,
+// or a token has no kid. Every token may be verified with FreeTries keys. Each further verification
+// takes one from an allowance, which is MoreTries in each second. If a key then verifies the token,
+// the allowance gets back what this token has taken. A token may be verified with at most FreeTries
+// + MoreTries = 260 keys. So if more keys fit, the last of them are never tried. The zero value is
+// ready to use.
 type Tries struct {
 	mu    sync.Mutex
 	since time.Time // since is when the current second began
@@ -48,7 +49,8 @@ func (t *Tries) Verify(token *Hashed, h *Header, keys []*Key, now time.Time) (*K
 func (t *Tries) take(now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// now can be earlier than since, because the request may have waited for keys.
+	// The caller may have read the clock before it waited for keys. So now can be earlier than
+	// since.
 	if now.Sub(t.since) >= time.Second {
 		t.since, t.used = now, 0
 	}
@@ -62,8 +64,8 @@ func (t *Tries) giveBack(n int) {
 	t.used = max(t.used-n, 0)
 }
 
-// group is a list of keys, in the order in which they are tried: keys that have verified a token
-// come first.
+// group is a list of keys, in the order in which a token is verified with them. Keys that have
+// verified a token come first.
 type group struct {
 	keys atomic.Pointer[[]*Key]
 }
@@ -75,7 +77,7 @@ func (g *group) all() []*Key {
 	return nil
 }
 
-// The method add appends a key. The group must not be in use yet.
+// group.add appends a key. It must not be called while another goroutine uses the group.
 func (g *group) add(k *Key) {
 	keys := append(g.all(), k)
 	g.keys.Store(&keys)

@@ -88,7 +88,8 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 	var tries jose.Tries
 	bad, now, wrong := issue(stranger, selectors["kid"]), time.Unix(1000, 0), 0
-	// the time of this call is earlier, as in a request that has waited for keys
+	// some calls get an earlier time than others, like requests that have read the clock before
+	// they waited for keys
 	for n := range 100 {
 		if try(t, &tries, s, bad, now.Add(-time.Duration(n%2)*6*time.Second)) == jose.ErrSignature {
 			wrong++

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// Changes limits the log records about things that can work or fail, for example the calls to a
-// server. If a thing begins to fail, or works again, there is one record. If this happens too
-// often, there is one record a minute instead. The zero value is ready to use. Changes is safe for
-// concurrent use.
+// Changes limits the log records about things that can work or fail, for example the calls to one
+// server. There is one record if a thing begins to fail, and one if it works again. If a thing
+// changes too often, there is only one record a minute about it. The zero value is ready to use.
+// Changes is safe for concurrent use.
 type Changes struct {
 	mu     sync.Mutex
 	things map[string]*thing
@@ -40,7 +40,7 @@ type Record struct {
 
 const (
 	maxRecords = 6 // maxRecords is the largest number of records about one thing in one minute
-	// after this time without a change, a thing no longer counts as unsteady
+	// a thing that has not changed for this time no longer counts as unsteady
 	steadyAfter = time.Minute
 )
 
@@ -58,8 +58,8 @@ type thing struct {
 	failures int // failures is the number of failed calls since the last record
 }
 
-// Note records the state of the thing name. why says why it fails, and is "" if it works. Note
-// returns the record that the caller should write.
+// Note is called after each success or failure of the thing with this name. why is the cause of the
+// failure; "" means success. Note returns the record that the caller should write.
 func (c *Changes) Note(name, why string, now time.Time) Record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,8 +108,8 @@ func (t *thing) note(why string, now time.Time) Record {
 	return t.record(Record{Kind: Failed, Why: why}, why)
 }
 
-// The method record counts the record r and returns it. logged is the state of the thing that a
-// reader of the log knows after r.
+// thing.record returns r and counts it as written. logged is the new value of t.logged: the cause
+// of failure that the log now shows, or "".
 func (t *thing) record(r Record, logged string) Record {
 	t.logged = logged
 	t.records++

@@ -17,9 +17,9 @@ type Counter[K comparable] struct {
 	mu     sync.Mutex     // mu is held while a new window begins
 }
 
-// counted counts the events of one kind in one window.
+// counted is the number n of the events of one kind in one window.
 type counted struct {
-	window atomic.Int64 // window is the number of the window
+	window atomic.Int64 // window is the number of the window since 1970
 	n      atomic.Int64
 }
 
@@ -30,8 +30,8 @@ type Rest[K comparable] struct {
 	Since time.Time // Since is the start of the window
 }
 
-// NewCounter returns a Counter for these kinds. In each window, the first full events of a kind get
-// a record.
+// NewCounter returns a Counter for events of these kinds. full is the number of events of each kind
+// that get a record of their own in each window.
 func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Counter[K] {
 	c := &Counter[K]{window: window, full: full, kinds: make(map[K]*counted, len(kinds))}
 	for _, kind := range kinds {
@@ -40,10 +40,10 @@ func NewCounter[K comparable](window time.Duration, full int64, kinds ...K) *Cou
 	return c
 }
 
-// Add counts an event. If NewCounter did not get this kind, the event counts as fallback, which is
-// one of its kinds. n is the number of the event in its kind and window, beginning with 1. rest
-// contains the events that were only counted in windows that have ended since; each Rest is
-// returned once.
+// Add counts an event of a kind. If the kind is not one of the kinds that NewCounter got, Add
+// counts the event under the kind fallback instead. n is the number of the event among the events
+// of its kind in this window, beginning with 1. rest tells how many events of earlier windows got
+// no record of their own. Each Rest is returned once.
 func (c *Counter[K]) Add(kind, fallback K, now time.Time) (n int64, rest []Rest[K]) {
 	one, ok := c.kinds[kind]
 	if !ok {
@@ -63,7 +63,8 @@ func (c *Counter[K]) End(now time.Time) time.Time { return now.Truncate(c.window
 // time ended returns false, so that the old window does not begin again.
 func ended(window, now int64) bool { return window < now || window > now+1 }
 
-// begin begins a new window for all kinds, and returns what was only counted before.
+// Counter.begin begins a new window for all kinds. It returns how many events of the old windows
+// got no record of their own.
 func (c *Counter[K]) begin(window int64) (rest []Rest[K]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -57,7 +57,8 @@ func TestAfterDoesNotTakeAnOlderFetch(t *testing.T) {
 		all.Go(func() { _, _ = get(s) })
 		time.Sleep(100 * time.Millisecond)
 		called := time.Now()
-		all.Go(func() { // these callers wait for the fetch that already runs
+		// these callers wait for the fetch that is already running
+		all.Go(func() {
 			if document, err := get(s); document != 1 || err != nil {
 				t.Errorf("got %d, %v", document, err)
 			}
@@ -87,9 +88,9 @@ func TestAfterSharesAFetchThatBeganLater(t *testing.T) {
 	})
 }
 
-// Get may refresh the document from an HTTP cache. After with force must not return a document from
-// a cache, because its caller knows that the cached document is outdated. The test calls Get while
-// a refresh is due, and then After.
+// Get may return a document from an HTTP cache. But if force is true, After must not return a
+// document from a cache, because the caller of After knows that the cached document is outdated.
+// The test first calls Get, which starts a fetch without force, and then After with force.
 func TestAfterIsNotServedByAnUnforcedFetch(t *testing.T) {
 	o := new(origin)
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -115,7 +116,7 @@ func TestForceJoinsAPlannedRefresh(t *testing.T) {
 		_, err := get(s)
 		require.NoError(t, err)
 		time.Sleep(5 * time.Second)
-		// this call of Get plans a refresh, which begins when Policy.Gap is over
+		// this call of Get plans a refresh; the refresh begins as soon as Policy.Gap allows it
 		require.Equal(t, 1, at(t, s))
 		synctest.Wait()
 		require.Equal(t, 1, o.count())

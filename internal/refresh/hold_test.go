@@ -10,14 +10,15 @@ import (
 	"github.com/xenaauth/xenaauth/internal/refresh"
 )
 
-// later is the error of a fetch to which the server responded with Retry-After.
+// later is the error of a fetch if the server has sent Retry-After. Its value is the time in
+// Retry-After.
 type later time.Duration
 
 func (later) Error() string               { return "come back later" }
 func (l later) RetryAfter() time.Duration { return time.Duration(l) }
 
-// No fetch begins before Retry-After is over. Until Retry-After is over, callers get the error
-// immediately.
+// If a server has sent Retry-After, no fetch begins before that time is over. Until then, callers
+// get the error of the last fetch immediately.
 func TestRetryAfterIsKept(t *testing.T) {
 	ask := map[string]func(*refresh.Source[int]) (int, error){"Get": get, "After": after}
 	for _, known := range []bool{false, true} {
@@ -77,8 +78,8 @@ func TestRetryAfterCancelsAPlannedFetch(t *testing.T) {
 	})
 }
 
-// A fetch may consist of several calls. Callers wait for the first document as long as its fetch
-// may take.
+// A fetch may consist of several calls to the server, so it may take long. If there is no document
+// yet, callers wait for as long as a fetch may take.
 func TestFirstFetchMayTakeLong(t *testing.T) {
 	o := &origin{takes: policy.Timeout - time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

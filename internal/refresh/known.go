@@ -7,12 +7,13 @@ import (
 	"sync/atomic"
 )
 
-// Known stores the names of callers that were good before. If too many callers wait for a fetch, a
-// caller with a stored name still finds a place: see [Source.Await].
+// Known stores the names of callers that have proven to be good. Package refresh limits how many
+// callers may wait for a fetch. A caller whose name is stored may still wait when other callers may
+// not: see [Source.Await].
 //
 // A Known has a fixed number of slots, and a slot contains a hash of a name with a secret seed. A
-// new name may replace another name. Only callers that have proven to be good may be stored, so
-// strangers can't replace names.
+// new name may replace another name. No name of a stranger is stored, so strangers can't replace
+// names.
 type Known struct {
 	seed  maphash.Seed
 	size  int
@@ -22,7 +23,8 @@ type Known struct {
 // maxKnown is the largest number of slots. These slots take 4 MiB.
 const maxKnown = 1 << 20
 
-// NewKnown returns a Known that has four slots for each of n names.
+// NewKnown returns a Known for about n names. It has at least four slots for each name, up to
+// maxKnown slots.
 func NewKnown(n int) *Known {
 	size := 1 << bits.Len(uint(4*min(n, maxKnown/4)-1))
 	return &Known{

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// ErrCrowded says that too many callers wait already. The error that wraps it has a method
-// RetryAfter. RetryAfter returns the time after which the fetch that the caller needs has probably
-// ended.
+// ErrCrowded says that a caller can't wait for a fetch, because too many other callers wait
+// already. The error that wraps ErrCrowded has a method RetryAfter. RetryAfter returns the time
+// after which the fetch that the caller needs has probably ended.
 var ErrCrowded = errors.New("too many requests wait for the next fetch")
 
 type crowded struct{ after time.Duration }
@@ -20,10 +20,13 @@ func (e *crowded) RetryAfter() time.Duration { return e.after }
 // Stranger is the name of a caller that is not stored in a [Known].
 const Stranger = 0
 
-// places counts the callers that wait for a fetch.
+// places counts the callers that wait for a fetch. Each kind of caller has a limited number of
+// places.
 type places struct {
-	open   int            // open counts callers in the places that every caller may take
-	guests int            // guests counts callers in the places for callers with a known name
+	open int // open counts waiting callers that have one of the Policy.Waiters places
+	// guests counts waiting callers that have one of the Policy.Guests places, which are for known
+	// names
+	guests int
 	byName map[uint64]int // byName counts the guests with each name
 	first  int            // first counts callers that wait for the first document
 	renew  int            // renew counts callers that wait for the refresh of an expired document
@@ -36,17 +39,17 @@ func (s *Source[T]) Waiting() int {
 	return s.places.open + s.places.guests + s.places.first + s.places.renew
 }
 
-// Await waits for a fetch that begins at now or later, and returns its document. It is for a caller
-// that misses something in the document, for example the key that a token names. All callers share
-// that fetch, and Policy.Gap is kept. If an earlier fetch still runs, and the function enough
-// accepts its document, Await returns that document.
+// Await waits for a fetch that begins at the time now or later, and returns its document. It is for
+// a caller that misses something in the document, for example the key that a token names. All such
+// callers share one fetch, which begins at least Policy.Gap after the fetch before. If an earlier
+// fetch is still running when Await is called, and the function enough accepts the document of that
+// fetch, Await returns that document.
 //
-// If force is true, the document must not come from an HTTP cache, and the document of an earlier
-// fetch must not come from an HTTP cache either.
+// If force is true, neither of the two documents may come from an HTTP cache.
 //
-// Strangers can't take all places. If Policy.Waiters callers wait, a caller with a stored name may
-// still wait as one of Policy.Guests, but not more than PerGuest callers with the same name. A
-// caller that gets no place gets ErrCrowded immediately, but the fetch is made nevertheless.
+// If Policy.Waiters callers wait already, strangers can't wait. But up to Policy.Guests further
+// callers with a stored name can wait, and up to Policy.PerGuest of them with the same name. A
+// caller that can't wait gets ErrCrowded immediately, but the fetch is made nevertheless.
 func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name uint64, enough func(T) bool) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -87,8 +90,9 @@ func (s *Source[T]) Await(ctx context.Context, now time.Time, force bool, name u
 	}
 }
 
-// The method enter takes a place for a caller that will wait for f. The caller must call leave
-// after its wait. The caller holds s.mu.
+// Source.enter counts the caller among the callers that wait for the fetch f. The error is
+// ErrCrowded if too many callers wait already. After its wait, the caller must call leave. The
+// caller of enter holds s.mu.
 func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), err error) {
 	p := &s.places
 	switch {
@@ -111,8 +115,8 @@ func (s *Source[T]) enter(f *flight, name uint64, now time.Time) (leave func(), 
 	return nil, s.crowded(f, now)
 }
 
-// enterFirst takes a place for a caller that will wait for the first document. The caller holds
-// s.mu.
+// enterFirst counts the caller among the callers that wait for the first document. The error is
+// ErrCrowded if too many callers wait already. The caller of enterFirst holds s.mu.
 func (s *Source[T]) enterFirst(f *flight, now time.Time) (leave func(), err error) {
 	if s.places.first >= s.policy.Crowd {
 		return nil, s.crowded(f, now)
@@ -129,8 +133,9 @@ func (s *Source[T]) leave(count func()) func() {
 	}
 }
 
-// The method crowded returns the error for a caller that gets no place. It assumes that a fetch
-// takes as long as the last one. The caller holds s.mu.
+// Source.crowded returns the error for a caller that can't wait because too many others wait. To
+// estimate when the fetch f ends, it assumes that a fetch takes as long as the latest fetch. The
+// caller of crowded holds s.mu.
 func (s *Source[T]) crowded(f *flight, now time.Time) error {
 	start, took := f.start, time.Duration(0)
 	if s.last != nil {

@@ -57,17 +57,17 @@ func TestLeavingMakesRoom(t *testing.T) {
 	})
 }
 
-// The function never is an argument of Await. It says that no document is sufficient, so Await
-// always waits for a later fetch.
+// The function never is passed to Await as the argument enough. It accepts no document of an
+// earlier fetch, so Await always waits for the next fetch.
 func never(int) bool { return false }
 
-// The function await calls Await for a caller with this name.
+// The function await calls Source.Await for a caller with the given name.
 func await(s *refresh.Source[int], name uint64) (int, error) {
 	return s.Await(context.Background(), time.Now(), true, name, never)
 }
 
-// Callers without a known name can't take all places for waiting callers. They can't do so by using
-// the name of one known caller either.
+// Callers without a known name can't take all places of the callers that wait for a fetch. A caller
+// that uses one known name for all its calls can't take them all either.
 func TestGuestsHavePlacesOfTheirOwn(t *testing.T) {
 	o := &origin{takes: time.Second}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {
@@ -141,7 +141,7 @@ func TestCrowdedCallerIsServedLater(t *testing.T) {
 		require.Equal(t, 2500*time.Millisecond, crowded.RetryAfter())
 		synctest.Wait()
 		time.Sleep(time.Second)
-		// the running fetch began too early for this caller, so it needs the next fetch
+		// the fetch that is running began before this call, so the caller needs the next fetch
 		_, err = after(s)
 		require.ErrorAs(t, err, &crowded)
 		require.Equal(t, 4*time.Second, crowded.RetryAfter())
@@ -231,10 +231,11 @@ func TestWaiting(t *testing.T) {
 	bubble(t, narrow, o, func(t *testing.T, s *refresh.Source[int]) {
 		for round, ask := range []func(){
 			func() { _, _ = get(s) },
-			// One of these callers takes the only place for all callers. The other callers take
-			// places for known names.
+			// One of these callers takes the only place that is open to every caller. The others
+			// take places for callers with a known name.
 			func() { _, _ = await(s, 7) },
-			func() { _, _ = get(s) }, // this call comes after the lifetime of the document
+			// this call comes when the document has expired
+			func() { _, _ = get(s) },
 		} {
 			var all sync.WaitGroup
 			for n := range 3 {

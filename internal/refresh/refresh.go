@@ -33,18 +33,20 @@ type Fetch[T any] func(ctx context.Context, previous T, force bool) (document T,
 
 // Policy contains the time limits and the other limits of a Source. All fields are required.
 type Policy struct {
-	Lifetime time.Duration // Lifetime is used if the response doesn't say for how long it is fresh
-	Min, Max time.Duration // Min and Max are the limits of the lifetime that a response says
-	MaxAge   time.Duration // MaxAge is how old the last good document may become while fetches fail
+	Lifetime time.Duration // Lifetime is the lifetime of a document if the response does not say one
+	// Min and Max limit the lifetime that a response says: a shorter or longer one is replaced by
+	// them
+	Min, Max time.Duration
+	MaxAge   time.Duration // MaxAge is how old a document may be that is used while fetches fail
 	Gap      time.Duration // Gap is the least time between the starts of two fetches
 	// Retry is the time between two failed fetches while the last document is still usable
 	Retry   time.Duration
 	Timeout time.Duration // Timeout is the longest time of one fetch
-	// MaxWait is how long a caller waits at most that has a document and needs a newer one
+	// MaxWait is the longest time for which a caller of Await or After waits
 	MaxWait time.Duration
-	// Patience is how long a caller waits at most for the refresh of an expired document
+	// Patience is the longest time for which a caller of Get waits if the document has expired
 	Patience time.Duration
-	Doubt    time.Duration // Doubt is the age from which on the method Doubt refreshes the document
+	Doubt    time.Duration // Doubt is the least age at which the method Doubt refreshes a document
 	Waiters  int           // Waiters is how many callers may wait for the next fetch
 	Guests   int           // Guests is how many callers with a known name may wait in addition to Waiters
 	PerGuest int           // PerGuest is how many of the Guests may have the same name
@@ -55,26 +57,30 @@ type Policy struct {
 type Source[T any] struct {
 	fetch  Fetch[T]
 	policy Policy
-	epoch  time.Time // good.failed is the time since epoch, by the monotonic clock
-	good   atomic.Pointer[good[T]]
+	// epoch is the time from which good.failed is counted
+	epoch time.Time
+	good  atomic.Pointer[good[T]]
 
 	mu      sync.Mutex
-	running *flight   // running is the fetch that runs now
-	next    *flight   // next is the fetch that waits until it may begin
-	last    *flight   // last is the latest fetch that has ended
-	hold    time.Time // the server has sent Retry-After, so no fetch begins before the time hold
-	places  places
+	running *flight // running is the fetch that runs now
+	next    *flight // next is the fetch that waits until it may begin
+	last    *flight // last is the latest fetch that has ended
+	// hold is the end of the time in Retry-After; no fetch begins before it
+	hold   time.Time
+	places places
 }
 
-// good is a good document, with the times for its refresh and its end.
+// good is a document that was fetched successfully, with the times at which it must be refreshed
+// and must no longer be used.
 type good[T any] struct {
 	document T
-	// started is when the fetch began that returned this document, or found it unchanged
+	// started is when the latest successful fetch began: the fetch that returned this document, or
+	// found that it had not changed
 	started  time.Time
-	at       time.Time // the field at is when that fetch ended
-	refresh  time.Time // from the time refresh on, Get starts a refresh
+	at       time.Time // at is when the same fetch ended
+	refresh  time.Time // refresh is the time from which on Get starts a refresh
 	expires  time.Time // expires is the end of the document's lifetime
-	unusable time.Time // from the time unusable on, the document must not be used
+	unusable time.Time // unusable is the time from which on the document must not be used
 	// failed is when the latest refresh failed, in nanoseconds since Source.epoch. It is 0 if no
 	// refresh has failed.
 	failed atomic.Int64
@@ -84,8 +90,8 @@ type flight struct {
 	start time.Time // start is first the planned start of the fetch, and later its real start
 	force bool
 	done  chan struct{}
-	err   error     // err is set when done is closed
-	end   time.Time // end is set when done is closed
+	err   error     // err is the error of the fetch; it is set before done is closed
+	end   time.Time // end is when the fetch ended; it is set before done is closed
 }
 
 // New returns a Source without a document. It fetches nothing.
@@ -152,8 +158,8 @@ func (s *Source[T]) After(ctx context.Context, now time.Time, force bool) (T, er
 	return s.Await(ctx, now, force, Stranger, func(T) bool { return false })
 }
 
-// The method held returns the error of the last fetch while its RetryAfter is not over, and nil
-// otherwise. The caller holds s.mu.
+// Source.held returns the error of the latest fetch if the server has sent Retry-After and that
+// time is not over. Otherwise it returns nil. The caller of held holds s.mu.
 func (s *Source[T]) held(now time.Time) error {
 	if now.Before(s.hold) {
 		return s.last.err
@@ -161,7 +167,8 @@ func (s *Source[T]) held(now time.Time) error {
 	return nil
 }
 
-// The method first returns a document if no usable document is there: it waits for the next fetch.
+// Source.first is called when there is no usable document. It waits for the next fetch and returns
+// its document.
 func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 	var none T
 	s.mu.Lock()
@@ -169,8 +176,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		(now.Before(s.last.end.Add(s.policy.Gap)) || s.held(now) != nil) {
 		err := s.last.err
 		s.mu.Unlock()
-		// The next fetch can't begin yet. So the caller immediately gets the error of the last
-		// fetch.
+		// A fetch has failed a moment ago, and the next fetch can't begin yet. So the caller
+		// immediately gets the error of the failed fetch.
 		return none, err
 	}
 	f := s.running
@@ -183,8 +190,8 @@ func (s *Source[T]) first(ctx context.Context, now time.Time) (T, error) {
 		return none, err
 	}
 	defer leave()
-	// Without a document the caller can do nothing. So it waits longer here than other callers: a
-	// fetch may consist of several slow calls.
+	// A caller can do nothing without a document. So here it waits longer than a caller that has
+	// one, because a fetch may consist of several slow calls.
 	if err := s.wait(ctx, f, s.policy.Timeout+s.policy.Gap); err != nil {
 		return none, err
 	}
@@ -207,8 +214,9 @@ func (s *Source[T]) refresh(now time.Time, force bool) {
 	}
 }
 
-// The method join returns the fetch that begins at now or later. If no such fetch is planned, join
-// plans a fetch. The caller holds s.mu.
+// Source.join returns a fetch that begins at the time now or later. If such a fetch is already
+// running or planned, join returns that one. Otherwise join plans a new fetch. The caller of join
+// holds s.mu.
 func (s *Source[T]) join(now time.Time, force bool) *flight {
 	if s.running != nil && !s.running.start.Before(now) && (s.running.force || !force) {
 		return s.running
@@ -231,8 +239,8 @@ func (s *Source[T]) join(now time.Time, force bool) *flight {
 	return s.next
 }
 
-// The method fly carries out the fetch f: it waits until the fetch before f has ended, and until
-// the planned start.
+// Source.fly carries out the fetch f. First it waits until the fetch called before has ended, and
+// until the time at which f may begin.
 func (s *Source[T]) fly(f, before *flight) {
 	if before != nil {
 		<-before.done
@@ -241,9 +249,11 @@ func (s *Source[T]) fly(f, before *flight) {
 		time.Sleep(d)
 	}
 	s.mu.Lock()
-	// A fetch never begins earlier than planned, so f serves every caller that joined f.
+	// A caller shares f only if f is planned to begin after the call. f never begins earlier than
+	// planned, so its document is new enough for all of these callers.
 	f.start = time.Now()
-	if err := s.held(f.start); err != nil { // the server has sent Retry-After to the fetch before f
+	// the fetch before f got Retry-After, so f is not made and fails with the same error
+	if err := s.held(f.start); err != nil {
 		f.err, f.end = err, f.start
 		s.next = nil
 		s.mu.Unlock()
@@ -287,8 +297,8 @@ func (s *Source[T]) try(start time.Time, force bool) error {
 	}
 	lifetime = min(max(lifetime, s.policy.Min), s.policy.Max, s.policy.MaxAge)
 	now := time.Now()
-	// This time is random, so that instances that were started at the same moment don't fetch at
-	// the same moment.
+	// The time until the refresh is random. Otherwise instances that were started at the same
+	// moment would also fetch at the same moment.
 	ahead := 0.8 * (0.9 + 0.2*rand.Float64())
 	s.good.Store(&good[T]{
 		document: document,

@@ -25,7 +25,9 @@ func (s *Source[T]) renewed(ctx context.Context, g *good[T], now time.Time) (T, 
 	}
 	since := now
 	if f.start.Before(now) {
-		since = f.start // a caller that comes later waits only for the rest of Policy.Patience
+		// a refresh that already runs uses up the time of Policy.Patience, so a later caller waits
+		// less
+		since = f.start
 	}
 	patience := time.Until(since.Add(s.policy.Patience))
 	if patience <= 0 || s.failing(g, now, 2*s.policy.Retry) {
@@ -51,9 +53,9 @@ func (s *Source[T]) failing(g *good[T], now time.Time, d time.Duration) bool {
 	return now.Sub(s.epoch)-time.Duration(g.failed.Load()) < d
 }
 
-// Doubt starts a refresh in the background, past all caches, if the document is older than
-// Policy.Doubt. A caller uses it if the document seems to be outdated, for example if a key does
-// not verify a signature.
+// Doubt starts a refresh in the background, if the document is older than Policy.Doubt. The refresh
+// bypasses all HTTP caches. A caller uses Doubt if the document seems to be outdated, for example
+// if a key does not verify a signature.
 func (s *Source[T]) Doubt(now time.Time) {
 	g := s.good.Load()
 	if g == nil || now.Before(g.started.Add(s.policy.Doubt)) || s.failing(g, now, s.policy.Retry) {

@@ -91,8 +91,9 @@ func TestIdleSourceThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// If a service gets requests all the time, no request waits while the issuer is down, because the
-// last failed fetch is always recent.
+// If a service gets requests all the time, its document is fetched again and again, also while the
+// issuer is down. So a fetch has always failed a short time ago, and no request waits for the
+// issuer.
 func TestBusySourceThatFailsMakesNoCallerWait(t *testing.T) {
 	o := &origin{lifetime: 2 * time.Minute}
 	bubble(t, policy, o, func(t *testing.T, s *refresh.Source[int]) {

@@ -1,15 +1,15 @@
 package revocations
 
-// tokenHashBit is the bit of the field TokenHash in a shape. It is 1, because TokenHash is the
-// first field in list.
+// A shape is a set of bits that says which of the Fields are set. tokenHashBit is the bit for
+// TokenHash, the first field in the result of Fields.list.
 const tokenHashBit = 1
 
 func (f *Fields) list() [5]*string {
 	return [...]*string{&f.TokenHash, &f.TokenID, &f.SessionID, &f.Subject, &f.ClientID}
 }
 
-// The method shape returns which fields are set. The result has one bit for each field, in the
-// order of list.
+// Fields.shape returns one bit for each field that is set, in the order of the result of
+// Fields.list.
 func (f *Fields) shape() (bits int) {
 	for i, field := range f.list() {
 		if *field != "" {
@@ -19,8 +19,8 @@ func (f *Fields) shape() (bits int) {
 	return bits
 }
 
-// The method restricted returns a copy of f that has only the fields in shape. ok is false if one
-// of these fields is not set in f.
+// Fields.restricted returns a copy of f with only the fields whose bits are in shape. ok is false
+// if one of these fields is not set in f.
 func (f Fields) restricted(shape int) (_ Fields, ok bool) {
 	for i, field := range f.list() {
 		switch {

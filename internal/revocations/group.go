@@ -8,11 +8,14 @@ import (
 	"time"
 )
 
-// group contains all revocations with the same Fields. They differ in IssuedBefore and Until.
+// group contains all revocations with the same Fields. They can differ only in IssuedBefore and
+// Until.
 type group struct {
 	fields Fields
-	size   int        // size is the number of revocations
-	runs   [][]cutoff // runs are sorted lists: along a list, before increases and until decreases
+	size   int // size is the number of revocations
+	// runs are lists of cutoffs; in each list, every cutoff has a later before and an earlier until
+	// than the previous cutoff
+	runs [][]cutoff
 }
 
 // cutoff refuses the tokens that were issued earlier than the field before says, by the issuer's
@@ -23,8 +26,9 @@ type cutoff struct {
 	until  time.Time
 }
 
-// add adds the cutoff of a revocation. It merges lists of about the same length. So no call moves
-// all cutoffs, and a group of n cutoffs has at most log n lists.
+// group.add adds the cutoff of a revocation. The cutoffs are in several sorted lists, and add
+// merges only lists of about the same length. So most calls move few cutoffs, and a group of n
+// cutoffs has at most about log n lists.
 func (g *group) add(issuedBefore, until time.Time) {
 	run := []cutoff{{firstAllowed(issuedBefore), until}}
 	for n := len(g.runs); n > 0 && len(g.runs[n-1]) <= len(run); n-- {
@@ -64,9 +68,9 @@ func merge(a, b []cutoff) []cutoff {
 	return all[from:]
 }
 
-// The method matches reports whether a token that was issued in the given second is refused. In
-// each list, it looks only at the first cutoff whose field before is later than that second. Of all
-// cutoffs in the list that refuse the token, this one ends last.
+// group.matches reports whether a token that was issued in the given second is refused. In each
+// list it looks at only one cutoff: the first whose field before is later than that second. All
+// cutoffs after it in the list end earlier, so they are not needed.
 func (g *group) matches(issued int64, now time.Time) bool {
 	for _, run := range g.runs {
 		i := sort.Search(len(run), func(i int) bool { return run[i].before > issued })

@@ -49,14 +49,16 @@ type Token struct {
 // Match and Add do not become slower if one subject, session or client has many revocations: an
 // index leads to the few revocations that can match.
 type Set struct {
-	hash  func(token string) string // hash returns Fields.TokenHash for the text of a token
-	count atomic.Int64              // count is the length of the list ends; to read count, no lock is needed
+	hash func(token string) string // hash returns Fields.TokenHash for the text of a token
+	// count is the length of the list ends; it can be read without the lock mu
+	count atomic.Int64
 
 	mu     sync.RWMutex
 	groups map[Fields]*group
 	known  map[identity]*revocation
-	ends   byEnd       // ends is a heap of all revocations
-	shapes [1 << 5]int // shapes is how many groups have each shape: see Fields.shape
+	ends   byEnd // ends is a heap of all revocations
+	// shapes is how many groups there are for each set of fields that are set: see Fields.shape
+	shapes [1 << 5]int
 }
 
 // identity is the key of a revocation. Revocations that differ only in Until have the same key.
@@ -160,8 +162,9 @@ func (s *Set) Match(t Token, now time.Time) bool {
 	return found
 }
 
-// The method find is the part of Match that needs the lock. It makes one look-up for each shape
-// that the groups of the Set have.
+// Set.find is the part of Match that needs the lock. The revocations in the Set name different sets
+// of fields, for example only the subject, or subject and client. find makes one look-up for each
+// of these sets of fields.
 func (s *Set) find(t Token, now time.Time) bool {
 	for shape, groups := range s.shapes {
 		if groups == 0 {

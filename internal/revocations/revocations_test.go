@@ -53,8 +53,8 @@ func TestCostWithManyOfOneSubject(t *testing.T) {
 	type fields = revocations.Fields
 	for name, of := range map[string]func(n int) revocations.Revocation{
 		"dates": func(n int) revocations.Revocation {
-			// Of these revocations, each has a later IssuedBefore and an earlier end than the one
-			// before. So none of them makes another one unnecessary.
+			// Each of these revocations has a later IssuedBefore and an earlier Until than the
+			// previous one. So none of them makes another one unnecessary.
 			return revocations.Revocation{Fields: fields{Subject: "U1"},
 				IssuedBefore: start.Add(time.Duration(n-2*many) * time.Second),
 				Until:        start.Add(time.Hour - time.Duration(n)*time.Millisecond)}

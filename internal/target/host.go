@@ -46,8 +46,9 @@ func Host(host string) (string, error) {
 		last = c
 	}
 	if last == '.' {
-		// For DNS, a dot at the end makes no difference. But a server that compares names as texts
-		// takes them for two names.
+		// In DNS, a name with a dot at the end and the same name without it are equal. But a server
+		// that compares the two names as texts finds them different, so a name with such a dot is
+		// refused.
 		return "", errHost
 	}
 	if capitals {

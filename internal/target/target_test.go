@@ -9,8 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// The tests of package gateway/routes check which targets are refused. The tests in this file are
-// about the other functions of package target.
+// The tests in this file do not check which targets package target refuses. The tests of package
+// gateway/routes do that.
 
 func TestRead(t *testing.T) {
 	type header = map[string][]string

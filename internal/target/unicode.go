@@ -40,9 +40,10 @@ func checkRunes(path string) error {
 	return nil
 }
 
-// delimiterLike are characters that some servers turn into a delimiter: / \ . or ; The cause is
-// Unicode normalization (UAX #15) or a code page of Windows. Full-width and small forms of ASCII
-// characters become delimiters too; checkRunes finds these by their range.
+// delimiterLike are characters that some servers turn into one of the delimiters / \ . and ; when
+// they normalize Unicode (UAX #15) or convert to a code page of Windows. The same happens to
+// full-width and small forms of ASCII characters. These are not in the list, because checkRunes
+// refuses their ranges.
 const delimiterLike = "\u00a5\u20a9\u037e\u2024\u2025\u2026\u2044" +
 	"\u2215\u2216\u29f5\u2100\u2101\u2105\u2106"
 
@@ -59,9 +60,9 @@ func FoldPath(path string) (string, error) {
 	return strings.ToLower(path), nil
 }
 
-// foldsPlainly reports whether two kinds of comparison find the same characters equal to c: a
-// comparison in upper case and a comparison in lower case. This is true for å and Å, and false for
-// the Ångström sign.
+// foldsPlainly reports whether a comparison in upper case and a comparison in lower case find the
+// same characters equal to c. The result is true for å, which both comparisons find equal to Å. It
+// is false for the Ångström sign: only a comparison in lower case finds it equal to Å.
 func foldsPlainly(c rune) bool {
 	l, u := unicode.ToLower(c), unicode.ToUpper(c)
 	return unicode.ToUpper(l) == u && unicode.ToLower(u) == l
