@@ -9,9 +9,9 @@ import (
 )
 
 // Client sends requests to the API under test with an access token that is bound to a key, and
-// proves that it possesses the key. It is the Transport of an [http.Client]. [NewDPoPClient] makes a
-// client that signs DPoP proofs. [NewMTLSClient] makes a client with a certificate. The zero Client
-// has no key, and sends its token as Bearer.
+// proves that it possesses the key. It is the Transport of an [http.Client]. [NewDPoPClient] makes
+// a client that signs DPoP proofs. [NewMTLSClient] makes a client with a certificate. The zero
+// Client has no key, and sends its token as Bearer.
 //
 //	client := xenaauthtest.NewDPoPClient(nil)
 //	client.Token = issuer.JWT(xenaauthtest.Token{BoundTo: client})
@@ -132,7 +132,7 @@ func (c *Client) transport() (http.RoundTripper, error) {
 	return c.dialer, nil
 }
 
-// call calls Handler with r as a server receives it.
+// call calls Handler with a copy of r that has the form in which a server receives requests.
 func (c *Client) call(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		defer func() { _ = r.Body.Close() }()

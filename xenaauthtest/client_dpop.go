@@ -17,7 +17,8 @@ import (
 )
 
 // NewDPoPClient returns a client that proves possession of key by DPoP (RFC 9449). If key is nil,
-// the client makes a key for ES256. NewDPoPClient panics unless key is nil, an *[rsa.PrivateKey], an
+// the client makes a key for ES256. NewDPoPClient panics unless key is nil, an *[rsa.PrivateKey],
+// an
 // *[ecdsa.PrivateKey] or an [ed25519.PrivateKey]. An RSA key signs with RS256, an Ed25519 key with
 // EdDSA, and an EC key with the algorithm of its curve.
 func NewDPoPClient(key crypto.Signer) *Client {
@@ -61,8 +62,8 @@ func (k *signingKey) jwk() map[string]any {
 // Proof returns a new DPoP proof for a request with this method and URL, and for the Token of the
 // client. It contains the newest nonce of the URL's origin, and Edit changes it. Proof is for
 // requests that the client does not send itself, such as gRPC calls: there the method is POST and
-// the path is the full name of the gRPC method. Proof panics if target is not an absolute URL, or if
-// the client is not a client of NewDPoPClient.
+// the path is the full name of the gRPC method. Proof panics if target is not an absolute URL, or
+// if the client is not a client of NewDPoPClient.
 func (c *Client) Proof(method, target string) string {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme == "" || u.Host == "" {

@@ -141,7 +141,7 @@ func TestDPoPThumbprint(t *testing.T) {
 	equal(t, "cnf of an opaque token", answer["cnf"], any(object{"jkt": want}))
 	equal(t, "token_type", answer["token_type"], "DPoP")
 
-	// Keycloak writes a member that other servers do not know.
+	// In tokens of Keycloak, the claim cnf has a further member, which other servers do not write.
 	keycloak := object{"jkt": client.Thumbprint(), "kc-jkt-type": "Binary"}
 	_, claims = decode(t, issuer.JWT(xenaauthtest.Token{BoundTo: client, Claims: object{"cnf": keycloak}}))
 	equal(t, "cnf of Keycloak", claims["cnf"], any(keycloak))
@@ -168,7 +168,8 @@ func TestDPoPNonces(t *testing.T) {
 	expect("after a change", send(t, client, "GET", url, nil), 2, "", "")
 
 	api.nonce = "n3"
-	// for a reader of this type, http.NewRequest sets no GetBody
+	// http.NewRequest sets GetBody only for some types of readers, and not for this type. So the
+	// client can't send the body again.
 	body := struct{ io.Reader }{bytes.NewReader([]byte("z"))}
 	if status := send(t, client, "POST", url, body); status != http.StatusUnauthorized || len(api.requests) != 1 {
 		t.Errorf("a body that can't be read again: status %d after %d requests", status, len(api.requests))

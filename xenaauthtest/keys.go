@@ -201,7 +201,7 @@ func (k *signingKey) describe() publicKey {
 			Modulus:  encode(public.N.Bytes()),
 		}
 	case *ecdsa.PublicKey:
-		// the result is the byte 4, then x, then y, both with leading zeros
+		// The result of Bytes is the byte 4, then x, then y. Both numbers have leading zeros.
 		point, err := public.Bytes()
 		if err != nil {
 			panic("xenaauthtest: " + err.Error())

@@ -58,9 +58,9 @@ type Guarded struct {
 // TestMiddleware calls mount several times. mount must install only the routes and their guards. In
 // particular, it must install no middleware that recovers from panics, and must not recover if the
 // constructor of a guard panics. Requests pass through a real server, with TLS where a test needs a
-// DPoP proof or a client certificate. TestMiddleware sends one request after the other, except where
-// a test needs concurrent requests. One test calls the handler in a bubble of testing/synctest, so
-// mount must not start goroutines that never end.
+// DPoP proof or a client certificate. TestMiddleware sends one request after the other, except
+// where a test needs concurrent requests. One test calls the handler in a bubble of
+// testing/synctest, so mount must not start goroutines that never end.
 func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Guarded) http.Handler) {
 	issuer := NewIssuer(&IssuerOptions{Algorithm: "ES256"})
 	validator, err := xenaauth.NewValidator(issuer.Config())
@@ -82,7 +82,8 @@ func TestMiddleware(t *testing.T, mount func(m *xenaauth.Middleware, routes []Gu
 
 	plain := *s
 	plain.uncounted = validator
-	// the middleware has faster code for a Validator, so this code is tested too
+	// In the tests above, the validator of the Middleware is a countingValidator. For a
+	// *xenaauth.Validator, a Middleware has faster code, so this code is tested too.
 	t.Run("with a Validator itself", func(t *testing.T) {
 		t.Run("requirements", plain.testRequirements)
 		t.Run("refusals", plain.testRefusals)
@@ -97,13 +98,14 @@ type middlewareSuite struct {
 	mount     func(m *xenaauth.Middleware, routes []Guarded) http.Handler
 	issuer    *Issuer
 	validator *countingValidator
-	// uncounted takes the place of validator, unless uncounted is nil. If uncounted is set, the
-	// tests skip the two special tokens, and do not compare the number of calls.
+	// If uncounted is not nil, the Middleware under test uses it instead of the field validator.
+	// Then the tests do not send tokenOutage and tokenForeign, and do not compare the number of
+	// calls, because a Validator does not count its calls.
 	uncounted *xenaauth.Validator
 }
 
-// countingValidator counts the calls of the validator that it wraps. For the two special tokens
-// below, it returns an outage and does not call that validator.
+// countingValidator counts the calls of the validator that it wraps. For the tokens tokenOutage and
+// tokenForeign, it returns an error and does not call that validator.
 type countingValidator struct {
 	next  xenaauth.TokenValidator
 	calls atomic.Int64

@@ -163,7 +163,8 @@ var brokenGuards = map[string]struct {
 				m.Deny(w, r, err)
 				return
 			}
-			// Challenge may panic, and other middleware then recovers from the panic
+			// This guard takes its decision before it calls Challenge. But Challenge may panic, and
+			// middleware around the guard may recover from the panic.
 			m.Challenge(w.Header(), allowed, nil)
 			next.ServeHTTP(w, allowed)
 		})
@@ -182,7 +183,9 @@ var brokenGuards = map[string]struct {
 	"checks twice": {func(m *xenaauth.Middleware, rs []xenaauth.Requirement, next http.Handler) http.Handler {
 		guarded := m.Require(rs...)(next)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, _ = m.Check(r, rs...) // and forgets the request with the confirmed proof
+			// This check confirms the proof, but the guard discards the result. So the second check
+			// finds that the proof was used before.
+			_, _ = m.Check(r, rs...)
 			guarded.ServeHTTP(w, r)
 		})
 	}, "DPoP/accepted,_a_proof"},

@@ -68,7 +68,8 @@ func (s *middlewareSuite) testDPoP(t *testing.T) {
 	claim := func(name string, value any) *Client {
 		return edited(func(_, claims map[string]any) { claims[name] = value })
 	}
-	another := NewDPoPClient(client.key.private) // its proofs are for another token of the same key
+	// The client another has the same key and another token, so its proofs are for that token.
+	another := NewDPoPClient(client.key.private)
 	another.Token = s.boundToken(another)
 	const target = publicOrigin + "/"
 	as := func(authorization string, proofs ...string) http.Header {
@@ -134,8 +135,8 @@ func thief(client *Client) *Client {
 	return c
 }
 
-// testNonces tests that the client gets the nonces of the proof, with refusals and with responses of
-// handlers, and that no cache stores a response with a nonce. It runs in a bubble of
+// testNonces tests that the client gets the nonces of the proof, with refusals and with responses
+// of handlers, and that no cache stores a response with a nonce. It runs in a bubble of
 // testing/synctest, so the client calls the guards directly.
 func (s *middlewareSuite) testNonces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -181,7 +182,8 @@ func (s *middlewareSuite) testNonces(t *testing.T) {
 				t.Errorf("%s: WWW-Authenticate %s", what, told)
 			}
 		}
-		// The client does not send a request with a proof of the test again.
+		// A client does not repeat a request with a proof that the test has set. So the test sees
+		// the refusal.
 		send("without a nonce", http.Header{"Dpop": {client.Proof(http.MethodPost, publicOrigin+"/")}}, 401, true)
 		send("with the nonce of the refusal", nil, 200, false)
 		time.Sleep(lifetime / 2)

@@ -44,8 +44,8 @@ type answer struct {
 // anyChallenge is the challenge of an answer whose challenges are compared elsewhere.
 const anyChallenge = "*"
 
-// The function passed returns the response of greet to a request with a user. Without a user, subject is
-// "".
+// The function passed returns the response of the handler greet to a request with a user. subject
+// is the subject of the user. If there is no user, subject is "".
 func passed(subject string) answer {
 	return answer{status: http.StatusOK, body: "hello " + subject, validated: 1}
 }

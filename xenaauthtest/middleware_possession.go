@@ -37,8 +37,8 @@ func (s *middlewareSuite) boundToken(c *Client) string {
 type boundExchange struct {
 	name    string
 	client  *Client
-	method  string // "" means GET
-	path    string // "" means "/"
+	method  string // method is the method of the request; "" means GET
+	path    string // path is the path of the request; "" means "/"
 	header  http.Header
 	refusal refusal // the zero value means that the request passes
 	// hasScope means that the token of a refused request has the scope that the route requires, so
@@ -49,8 +49,8 @@ type boundExchange struct {
 // refusal is the part of a refusal that is special to a reason.
 type refusal struct {
 	reason      xenaauth.Reason
-	code        string // error in the challenge
-	description string // error_description in the challenge, and detail in the body
+	code        string // code is the parameter error in the challenge
+	description string // description is error_description in the challenge, and detail in the body
 }
 
 // runBound sends a request and checks the response. schemes are the schemes that the route offers.

@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The function missing returns the response to a request without a token. The challenge names scope. If
-// scope is "", the route requires no scope.
+// The function missing returns the response to a request without a token. The challenge names
+// scope. If scope is "", the route requires no scope.
 func missing(scope string) answer {
 	a := answer{
 		status:    401,

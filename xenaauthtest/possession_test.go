@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestBoundTokens sends bound tokens of every version to an API, as JWT and as opaque token. The API
-// must accept them from the client, and from no other client.
+// TestBoundTokens sends bound tokens of every version to an API, as JWT and as opaque token. The
+// API must accept them from the client, and from no other client.
 func TestBoundTokens(t *testing.T) {
 	proofs := []xenaauth.Proof{
 		newKey[xenaauth.Proof](dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})),

@@ -80,7 +80,8 @@ func attrs(key []byte, e xenaauth.Event) []slog.Attr {
 	text("source", e.Source)
 	text("issuer", e.Issuer)
 	text("client_id", e.ClientID)
-	// A TokenValidator of the service may return the zero User, which has no issuer.
+	// A TokenValidator of the service may return the zero User, which has no issuer. A record about
+	// this User has no hash.
 	if e.Issuer != "" && e.User.Subject() != "" {
 		text("sub_hash", SubjectHash(key, e.Issuer, e.User.Subject()))
 	}

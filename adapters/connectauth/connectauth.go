@@ -28,8 +28,8 @@
 //
 // Proofs ([xenaauth.Options]) see the HTTP request of the client, with its TLS connection. The htu
 // of a DPoP proof is the origin of the server with the procedure:
-// https://api.example/invoices.v1.Invoices/Get. Its htm is POST, or GET for a Connect GET request. A
-// nonce for the client is in the header of the response, and in the metadata of the error.
+// https://api.example/invoices.v1.Invoices/Get. Its htm is POST, or GET for a Connect GET request.
+// A nonce for the client is in the header of the response, and in the metadata of the error.
 //
 // # Refusals
 //
@@ -47,9 +47,9 @@
 //
 // # Limits
 //
-// A stream, and the proof of its client, is checked when it begins. A handler that keeps a stream open must end it at
-// [xenaauth.User.ExpiresAt]. Put a handler that answers CORS preflight requests, or that removes a
-// prefix from paths, around the guard.
+// A stream is checked when it begins, and so is the proof of its client. They are not checked again
+// later. A handler that keeps a stream open must end it at [xenaauth.User.ExpiresAt]. Put a handler
+// that answers CORS preflight requests, or that removes a prefix from paths, around the guard.
 package connectauth
 
 import (
@@ -102,7 +102,8 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		decided := false
 		defer func() {
-			// if a policy, a proof or a hook panicked, the response would be 200 without this call
+			// A policy, a proof or a hook may panic, and middleware around this handler may recover
+			// from the panic. Without this call, net/http would then respond with 200.
 			if !decided {
 				g.answerUndecided(w, r)
 			}
@@ -114,7 +115,9 @@ func (g *Guard) Handler(next http.Handler) http.Handler {
 			return
 		}
 		g.middleware.Challenge(w.Header(), allowed, nil)
-		decided = true // set decided only after Challenge, because a Proof may panic there
+		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
+		// a Proof may panic.
+		decided = true
 		next.ServeHTTP(w, allowed)
 	})
 }

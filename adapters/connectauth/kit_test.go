@@ -198,7 +198,8 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream := connect.NewClient[value, value](s.client, s.server.URL+procedure+"Stream", opts...).CallBidiStream(ctx)
-		defer func() { // this ends the handler, which waits for another message
+		// The end of the stream ends the handler, which waits for another message.
+		defer func() {
 			_ = stream.CloseRequest()
 			_ = stream.CloseResponse()
 		}()

@@ -86,7 +86,8 @@ func TestDPoP(t *testing.T) {
 				method = http.MethodGet
 			}
 			path := "/t.T/Any" + map[string]string{"stream": "Stream"}[kind]
-			// A proof of the test is not sent again with the nonce.
+			// This request has its own DPoP field, so the client does not repeat it with the nonce
+			// of the server. The test sees the error instead.
 			proof := http.Header{"Dpop": {client.Proof(method, s.server.URL+path)}}
 			_, err := s.do(t, client, kind, protocol, proof)
 			if err == nil || err.Meta().Get("DPoP-Nonce") == "" ||

@@ -32,7 +32,8 @@ func (r *refused) Unwrap() error { return r.cause }
 func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) *connect.Error {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		// every error of Check has this type, so this value is never used
+		// This case never occurs, because every error that refusal is called with is an
+		// *xenaauth.Error.
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	code := connect.Code(rpcerror.Code(m.Challenge(h, r, e)))

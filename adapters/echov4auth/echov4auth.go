@@ -36,7 +36,8 @@ import (
 // user does not meet every requirement, the handler does not run. Require panics if
 // Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.MiddlewareFunc {
-	// the result is not used: Require is called only because it panics if rs is wrong
+	// The guard that m.Require returns is not used. m.Require is called because it panics if the
+	// requirements rs are wrong, and this function must panic too.
 	m.Require(rs...)
 	rs = slices.Clone(rs)
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -50,7 +51,9 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // set decided only after Challenge, because a Proof may panic there
+			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
+			// and a Proof may panic.
+			decided = true
 			c.SetRequest(allowed)
 			return next(c)
 		}
@@ -61,7 +64,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) echo.Middleware
 // allows a request without a token, and the handler finds no user. Optional panics if
 // Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
-	// The result is not used: Optional is called only because it panics if AllowAnyAudience is set.
+	// The guard that m.Optional returns is not used. m.Optional is called because it panics if
+	// Config.AllowAnyAudience is set, and this function must panic too.
 	m.Optional(http.NotFoundHandler())
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -74,7 +78,9 @@ func Optional(m *xenaauth.Middleware) echo.MiddlewareFunc {
 				return deny(c, m, err)
 			}
 			m.Challenge(c.Response().Header(), allowed, nil)
-			decided = true // set decided only after Challenge, because a Proof may panic there
+			// The variable decided stays false until Challenge returns. Challenge calls the proofs,
+			// and a Proof may panic.
+			decided = true
 			c.SetRequest(allowed)
 			return next(c)
 		}

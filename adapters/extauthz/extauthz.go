@@ -50,8 +50,8 @@
 // refusal with 503, so failure_mode_allow does not let the request pass. A message that is not an
 // HTTP request, or that contradicts itself, is refused with 400.
 //
-// Fields of proofs ([xenaauth.Options]), such as DPoP-Nonce, reach the client with a refusal and also
-// if the request may pass. A DPoP proof must name the method and the URL that the client used.
+// Fields of proofs ([xenaauth.Options]), such as DPoP-Nonce, reach the client with a refusal and
+// also if the request may pass. A DPoP proof must name the method and the URL that the client used.
 //
 // If a policy or a hook panics, the service logs the panic with [slog.Default], without its value,
 // and refuses the request with 503.

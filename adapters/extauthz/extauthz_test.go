@@ -178,7 +178,8 @@ func TestPlantedUser(t *testing.T) {
 	s = start(t, nil, nil, grpc.UnaryInterceptor(
 		func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			r := get("/any", bearer(s.token("a", "b")))
-			// the request is sent through the middleware of the service
+			// Here the middleware of the service itself puts a user into the context: it checks
+			// another request, which has a valid token.
 			if in, err := r.parsed(); err == nil {
 				if allowed, err := s.auth.Check(in.WithContext(ctx)); err == nil {
 					return next(allowed.Context(), req)

@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 )
 
-// FuzzCheck sends arbitrary messages to the service. Check must never return an error. A request
-// without a valid token may pass only if the table lets it pass as net/http reads it.
+// FuzzCheck sends arbitrary messages to the service. Check must never return an error. If the
+// service allows a request without a valid token, the table of routes must also allow this request
+// in the form in which net/http reads it.
 func FuzzCheck(f *testing.F) {
 	s := start(f, nil, func(cfg *extauthz.Config) { cfg.RemoveAuthorization = true })
 	for _, r := range []request{

@@ -14,7 +14,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// TestHooks sets Options.ErrorBody, which writes the bodies of refusals.
+// TestHooks sets the hook Options.ErrorBody, which writes the bodies of refusals. Whatever the hook
+// writes, the client gets the status and the challenge of the refusal.
 func TestHooks(t *testing.T) {
 	hook := func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {
 		switch r.URL.Path {
@@ -47,7 +48,7 @@ func TestHooks(t *testing.T) {
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "" {
 		t.Errorf("%v", got)
 	}
-	// a text that is not UTF-8 must not make the call fail
+	// The hook writes a text that is not UTF-8. The gRPC call must succeed nevertheless.
 	got = s.check(t, get("/latin").attributes(true)).GetDeniedResponse()
 	if got.GetStatus().GetCode() != 403 || got.GetBody() != "f\uFFFDhrt nirgends hin" ||
 		!strings.HasPrefix(sent(got).Get("Content-Type"), "text/plain") {

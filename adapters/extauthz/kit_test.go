@@ -236,7 +236,8 @@ func apply(h map[string][]string, options []*corev3.HeaderValueOption) {
 		switch {
 		case name != strings.ToLower(name):
 			panic("the name is not in lower case: " + name)
-		// The filter of Envoy always keeps empty values. Other programs may remove them.
+		// The filter of Envoy keeps a header field with an empty value. Other programs may remove
+		// the field unless KeepEmptyValue is set, and this method does the same.
 		case value == "" && !o.GetKeepEmptyValue():
 		case len(o.GetHeader().GetRawValue()) > 0:
 			panic("Envoy doesn't read raw values")

@@ -68,7 +68,9 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 			continue
 		}
 		if strings.HasPrefix(name, ":") {
-			continue // this is a pseudo field of HTTP/2, which must not be in an http.Header
+			// A name that begins with a colon is a pseudo field of HTTP/2, which must not be in an
+			// http.Header.
+			continue
 		}
 		if !httpguts.ValidHeaderFieldName(name) || slices.ContainsFunc(values, invalidValue) {
 			return r, refuse(xenaauth.ReasonMalformedRequest, "a header field is malformed")
@@ -79,8 +81,9 @@ func read(ctx context.Context, in *authv3.AttributeContext) (*http.Request, erro
 }
 
 // clientTLS returns a TLS state with the certificate of the client, which Envoy writes as PEM with
-// "%" encoding. It returns nil if Envoy sends no certificate. It also returns nil if the certificate
-// is malformed: such a certificate proves nothing, and a token that is bound to it is refused.
+// "%" encoding. It returns nil if Envoy sends no certificate. It also returns nil if the
+// certificate is malformed: such a certificate proves nothing, and a token that is bound to it is
+// refused.
 func clientTLS(escaped string) *tls.ConnectionState {
 	if escaped == "" || len(escaped) > maxCertificate {
 		return nil

@@ -29,7 +29,7 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 		if kept, ok := r.Header[name]; !ok || s.cfg.RemoveAuthorization && fieldname.Equal(name, "dpop") {
 			remove = append(remove, name)
 		} else if !slices.Equal(kept, values) {
-			// the names of identity fields were removed from Connection
+			// The field is Connection: the names of identity fields were removed from its value.
 			change = append(change, options(name, kept)...)
 		}
 	}

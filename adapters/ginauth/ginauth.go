@@ -32,7 +32,8 @@ import (
 // user does not meet every requirement, the guard aborts the chain of handlers. Require panics if
 // Middleware.Require would panic.
 func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc {
-	// the result is not used: Require is called only because it panics if rs is wrong
+	// The guard that m.Require returns is not used. m.Require is called because it panics if the
+	// requirements rs are wrong, and this function must panic too.
 	m.Require(rs...)
 	rs = slices.Clone(rs)
 	return func(c *gin.Context) {
@@ -46,7 +47,9 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // set decided only after Challenge, because a Proof may panic there
+		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
+		// a Proof may panic.
+		decided = true
 		c.Request = allowed
 	}
 }
@@ -55,7 +58,8 @@ func Require(m *xenaauth.Middleware, rs ...xenaauth.Requirement) gin.HandlerFunc
 // allows a request without a token, and the handler finds no user. Optional panics if
 // Middleware.Optional would panic.
 func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
-	// The result is not used: Optional is called only because it panics if AllowAnyAudience is set.
+	// The guard that m.Optional returns is not used. m.Optional is called because it panics if
+	// Config.AllowAnyAudience is set, and this function must panic too.
 	m.Optional(http.NotFoundHandler())
 	return func(c *gin.Context) {
 		setPathValues(c)
@@ -68,7 +72,9 @@ func Optional(m *xenaauth.Middleware) gin.HandlerFunc {
 			return
 		}
 		m.Challenge(c.Writer.Header(), allowed, nil)
-		decided = true // set decided only after Challenge, because a Proof may panic there
+		// The variable decided stays false until Challenge returns. Challenge calls the proofs, and
+		// a Proof may panic.
+		decided = true
 		c.Request = allowed
 	}
 }
@@ -91,7 +97,8 @@ var errPanicked = errors.New("the check of the request panicked")
 func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 	if !*decided {
 		c.Writer.WriteHeader(m.Challenge(c.Writer.Header(), nil, errPanicked))
-		// gin sends the status after all middleware has run, but a panic prevents this
+		// gin sends the status only after all middleware has run. A panic prevents this, so the
+		// status is sent here.
 		c.Writer.WriteHeaderNow()
 		c.Abort()
 	}
@@ -99,10 +106,12 @@ func answerUndecided(c *gin.Context, m *xenaauth.Middleware, decided *bool) {
 
 func deny(c *gin.Context, m *xenaauth.Middleware, err error) {
 	defer c.Abort()
-	// this call is deferred, because the hook Options.ErrorBody may panic before it writes a status
+	// WriteHeaderNow is deferred, because ErrorBody, a hook of Options, may panic before it writes
+	// a status.
 	defer c.Writer.WriteHeaderNow()
 	m.Deny(c.Writer, c.Request, err)
-	_ = c.Error(err) // Error returns the error that it has attached, which is not needed
+	// c.Error also returns the error that it attaches to the context. This result is not needed.
+	_ = c.Error(err)
 }
 
 // User returns the user of a request that passed the guard of [Require] or [Optional].

@@ -53,9 +53,10 @@
 //
 // # Limits
 //
-// A stream, and the proof of its client, is checked when it begins. A handler that keeps a stream open must end it at
-// [xenaauth.User.ExpiresAt]. gRPC reads the message of a unary call before an interceptor runs.
-// [grpc.MaxRecvMsgSize] limits the size of the message.
+// A stream is checked when it begins, and so is the proof of its client. They are not checked again
+// later. A handler that keeps a stream open must end it at [xenaauth.User.ExpiresAt]. gRPC reads
+// the message of a unary call before an interceptor runs. [grpc.MaxRecvMsgSize] limits the size of
+// the message.
 //
 // [credentials.NewTLS]: https://pkg.go.dev/google.golang.org/grpc/credentials#NewTLS
 // [connectauth]: https://pkg.go.dev/github.com/xenaauth/xenaauth/adapters/connectauth
@@ -111,7 +112,8 @@ func (g *Guard) Unary(
 ) (any, error) {
 	allowed, fields, err := g.check(ctx, info.FullMethod)
 	if err != nil {
-		// SetTrailer fails only if ctx is not the context of a call
+		// SetTrailer fails only if ctx is not the context of a gRPC call, for example in a unit
+		// test.
 		_ = grpc.SetTrailer(ctx, fields)
 		return nil, err
 	}

@@ -135,8 +135,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// The method http returns the header of the response that a guard of net/http sends to the same
-// request.
+// The method http sends a POST request for a method to a guard of net/http, and returns the header
+// of the response. The tests compare it with the metadata that the guard of grpcauth sends.
 func (s *served) http(method string, authorization []string) http.Header {
 	r := httptest.NewRequest(http.MethodPost, method, nil)
 	if authorization != nil {
@@ -203,7 +203,8 @@ func TestNoRule(t *testing.T) {
 		"/": codes.PermissionDenied, "/*": codes.PermissionDenied, "/t.T/Open/": codes.PermissionDenied,
 		"/t.T/open": codes.PermissionDenied, "/t.T/Open/x": codes.PermissionDenied, "/w.W": codes.PermissionDenied,
 		"/w.W2/Open": codes.PermissionDenied,
-		// Two servers could read such a target in different ways. Over HTTP the refusal is 400.
+		// Two servers could read each of these targets in different ways. Over HTTP, the guard
+		// refuses such a request with 400, which is Unauthenticated in gRPC.
 		"": codes.Unauthenticated, "*": codes.Unauthenticated, "t.T/Open": codes.Unauthenticated,
 		"w.W/Open": codes.Unauthenticated, "//t.T/Open": codes.Unauthenticated, "/x/../w.W/Open": codes.Unauthenticated,
 		"/w.W/%4Fpen": codes.Unauthenticated, "/t.T%2FOpen": codes.Unauthenticated,

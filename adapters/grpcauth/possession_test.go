@@ -28,7 +28,8 @@ import (
 const origin = "https://bufconn"
 
 // startBound starts a server over TLS that requires a proof of possession. Each handler is behind
-// two guards. dial returns a connection of a client with the certificate, or without if it is nil.
+// two guards. The function dial connects a client to the server. If the argument of dial is not
+// nil, it is the certificate of the client.
 func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.Certificate) *served) {
 	t.Helper()
 	s = &served{issuer: xenaauthtest.NewIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})}
@@ -50,7 +51,9 @@ func startBound(t *testing.T, proof xenaauth.Proof) (s *served, dial func(*tls.C
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	return s, func(certificate *tls.Certificate) *served {
-		config := &tls.Config{InsecureSkipVerify: true} // the server is in this process
+		// The client need not verify the certificate of the server, because the server is in this
+		// process.
+		config := &tls.Config{InsecureSkipVerify: true}
 		if certificate != nil {
 			config.Certificates = []tls.Certificate{*certificate}
 		}

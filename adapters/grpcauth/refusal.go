@@ -33,7 +33,8 @@ func (r *refused) Unwrap() error              { return r.cause }
 func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, error) {
 	e, ok := errors.AsType[*xenaauth.Error](err)
 	if !ok {
-		// every error of Check has this type, so this value is never used
+		// This case never occurs, because every error that refusal is called with is an
+		// *xenaauth.Error.
 		e = &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	}
 	h := make(http.Header)

@@ -60,8 +60,8 @@ func (t *Telemetry) IssuerCall(ctx context.Context, c xenaauth.IssuerCall) {
 }
 
 // The function failure returns the value of error.type for a call, or "" if the call succeeded. The
-// error of a failed call has no type to compare with, but its text is always "document: cause", and
-// the causes are constants. The log has more details.
+// error of a failed call has no type that code could compare. But its text is always "document:
+// cause", and each cause is a constant text. The log has more details.
 func failure(c xenaauth.IssuerCall) string {
 	switch {
 	case c.Err == nil && c.Status >= http.StatusBadRequest:

@@ -95,12 +95,14 @@ func TestSharedCall(t *testing.T) {
 	})
 }
 
-// The client of the first request gives up, and another request waits for the call on. The call stays
-// in the trace of the first request, although the span of that request ends before the call.
+// The client of the first request gives up, and another request continues to wait for the same
+// introspection call. The call stays in the trace of the first request, although the span of that
+// request ends before the call.
 func TestFirstCallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := start(t, nil)
-		require.NoError(t, s.validator.Warm(t.Context())) // the metadata name the endpoint
+		// Warm fetches the metadata, which contain the URL of the introspection endpoint.
+		require.NoError(t, s.validator.Warm(t.Context()))
 		s.issuer.Slow(100 * time.Millisecond)
 		token := s.issuer.Opaque(xenaauthtest.Token{})
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)

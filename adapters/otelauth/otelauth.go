@@ -1,5 +1,5 @@
 // Package otelauth makes OpenTelemetry spans and metrics of the checks of a [xenaauth.Middleware]
-// and of the calls of the issuer.
+// and of the calls to the issuer.
 //
 //	telemetry, err := otelauth.New(otelauth.Config{})
 //	…
@@ -19,7 +19,7 @@
 // xenaauth.authenticate is Error only if the response is 503. A response of 400, 401 or 403 is not
 // an error of this service; OpenTelemetry has the same rule for HTTP servers.
 //
-// xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls of
+// xenaauth.issuer.metadata, xenaauth.issuer.jwks and xenaauth.issuer.introspection are calls to
 // the issuer. The issuer receives the trace in the fields traceparent and tracestate (W3C Trace
 // Context), and no baggage. The parent of an introspection call is the span of the request that
 // caused it. If that span has ended, the call begins a trace of its own, with a link to the span.
@@ -34,7 +34,7 @@
 //     took, without the handler. Its count is the number of requests. A request for a public
 //     route, and a refusal by [xenaauth.Middleware.Refuse], count as 0 seconds.
 //   - xenaauth.forbids, a counter: the requests that were answered with 403.
-//   - xenaauth.issuer.request.duration, a histogram in seconds: how long a call of the issuer
+//   - xenaauth.issuer.request.duration, a histogram in seconds: how long a call to the issuer
 //     took.
 //
 // From [Telemetry.Watch], about the state of a [xenaauth.Validator]:
@@ -57,7 +57,7 @@
 //
 // # Attributes
 //
-// "Check" is the span xenaauth.authenticate, "call" is a span of a call of the issuer.
+// "Check" is the span xenaauth.authenticate, "call" is a span of a call to the issuer.
 //
 //	xenaauth.outcome           check, authenticate.duration   allowed anonymous refused unavailable
 //	xenaauth.source            check, authenticate.duration   jwt introspection cache

@@ -16,8 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The function values returns the values of a gauge or a counter. The attributes of each value are
-// in front of it.
+// The function values returns each value of a gauge or a counter as a text: first the attributes of
+// the value, then the value.
 func values(m metricdata.Metrics) (all []string) {
 	add := func(set attribute.Set, value any) {
 		all = append(all, fmt.Sprintf("%s %v", set.Encoded(attribute.DefaultEncoder()), value))

@@ -98,7 +98,8 @@ func TestDashboardMetricsExist(t *testing.T) {
 	}
 }
 
-// dashboardHasData checks that each query about promauth has a result with the labels of its legend.
+// dashboardHasData checks that each query about promauth has a result with the labels of its
+// legend.
 func dashboardHasData(t *testing.T, server prometheusServer) {
 	queries, _ := readDashboard(t)
 	deadline := time.Now().Add(time.Minute)

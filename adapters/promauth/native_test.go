@@ -81,8 +81,8 @@ func TestNativeHistograms(t *testing.T) {
 
 type traceKey struct{}
 
-// An exemplar has the id of the trace, and only then: a request without a trace, and one with an
-// id that no exemplar can have, are measured without an exemplar.
+// An exemplar has the id of the request's trace. A request without a trace is measured without an
+// exemplar. So is a request whose trace has an id that is too long or not UTF-8.
 func TestExemplars(t *testing.T) {
 	id := func(ctx context.Context) string {
 		id, _ := ctx.Value(traceKey{}).(string)

@@ -34,7 +34,7 @@
 //	xenaauth_key_set_hash                                        a hash of these keys: replicas with the same keys have the same value
 //	xenaauth_introspection_open                                  1 if the circuit breaker makes no introspection calls
 //	xenaauth_cache_entries{cache}                                cache is tokens, active or inactive
-//	xenaauth_cache_bytes{cache}                                  about how much memory the entries take
+//	xenaauth_cache_bytes{cache}                                  the approximate memory that the entries take
 //	xenaauth_cache_hits_total{cache}                             lookups that found an entry
 //	xenaauth_cache_misses_total{cache}                           lookups that found no entry
 //	xenaauth_shared_cache_lookups_total{result}                  result is hit, miss or failure
@@ -57,8 +57,9 @@
 // cache or "". The label route is the pattern of a route. There are at most about 1000 series with
 // this label; then further routes count as "other". No metric contains a token, a secret or a URL.
 //
-// Rules for alerts are in the folder alerts, and a dashboard for Grafana is dashboard/xenaauth.json.
-// docs/operations.md says what the alerts mean, and how to import the dashboard.
+// Rules for alerts are in the folder alerts, and a dashboard for Grafana is
+// dashboard/xenaauth.json. docs/operations.md says what the alerts mean, and how to import the
+// dashboard.
 //
 // A [Metrics] belongs to one Validator. A service with several issuers makes one Metrics for each,
 // and registers it with a label:
@@ -86,9 +87,10 @@ type Options struct {
 	// it only if all readers of the metrics may see the patterns of the routes.
 	Routes bool
 	// TraceID returns the id of the trace in the context of a request, or "" if the trace is not
-	// sampled. With OpenTelemetry, trace.SpanContextFromContext returns both. The histograms then
-	// have exemplars with the label trace_id, so that a dashboard can lead from a slow request to
-	// its trace. If TraceID is nil, there are no exemplars.
+	// sampled. With OpenTelemetry, trace.SpanContextFromContext returns a SpanContext, which has
+	// the id and says whether the trace is sampled. If TraceID is set, the histograms have
+	// exemplars with the label trace_id, so that a dashboard can lead from a slow request to its
+	// trace. If TraceID is nil, there are no exemplars.
 	TraceID func(context.Context) string
 }
 
@@ -173,8 +175,8 @@ func counters(name, help string, labels ...string) *prometheus.CounterVec {
 func histograms(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: prefix + name, Help: help, Buckets: buckets,
-		// A Prometheus that can read native histograms gets native histograms. Every other Prometheus gets buckets. The
-		// three limits are those that package prometheus recommends.
+		// A Prometheus that can read native histograms gets native histograms. Every other
+		// Prometheus gets buckets. Package prometheus recommends the three values below.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, labels)
@@ -214,7 +216,7 @@ func reasonOf(e *xenaauth.Error) string {
 	switch {
 	case e == nil:
 		return ""
-	// This is also the value for a reason that xenaauth does not define.
+	// A reason that xenaauth does not define has the status 503 too, so its label is the same.
 	case e.StatusCode() == http.StatusServiceUnavailable:
 		return string(xenaauth.ReasonUnavailable)
 	}

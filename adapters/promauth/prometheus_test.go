@@ -25,7 +25,8 @@ func TestPrometheusReadsTwoReplicas(t *testing.T) {
 		`count(xenaauth_issuer_ready == 1)`:                                    "2",
 		`sum(xenaauth_decisions_total{outcome="allowed"})`:                     "8",
 		`sum by (job) (xenaauth_decisions_total{reason="insufficient_scope"})`: "2",
-		// the query must also work for two issuers
+		// This query finds each job whose replicas have different keys. The two replicas of this
+		// test have different issuers.
 		`count(max by (job) (xenaauth_key_set_hash) != min by (job) (xenaauth_key_set_hash))`:                       "1",
 		`count(histogram_quantile(0.99, sum by (le) (xenaauth_check_duration_seconds_bucket)) > 0)`:                 "1",
 		`sum(xenaauth_issuer_calls_total{document="jwks",status="200"})`:                                            "2",

@@ -59,7 +59,7 @@ func collectState(to chan<- prometheus.Metric, s xenaauth.Status) {
 	document("metadata", s.Metadata)
 	document("jwks", s.JWKS)
 	gauge(keysDesc, float64(s.Keys))
-	// A float64 can represent every integer of 48 bits exactly.
+	// The hash has 48 bits. A float64 can represent every integer of 48 bits exactly.
 	if hash, err := strconv.ParseUint(s.KeySetHash, 16, 48); err == nil {
 		gauge(hashDesc, float64(hash))
 	}

@@ -80,8 +80,8 @@ func TestCuttingAndDeleting(t *testing.T) {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 	}
-	// Each of the two instances may write two records: that it can't receive, and that it can't
-	// read.
+	// Each of the two instances may log two records: one says that the instance can't receive
+	// revocations, and one says that it can't read the stored revocations.
 	if n := strings.Count(f.log.String(), "Redis fails"); n > 4 {
 		t.Errorf("said %d times\n%s", n, f.log)
 	}
@@ -163,8 +163,8 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release := sync.OnceFunc(func() { close(w.held) })
 	two := f.watched(w, nil)
 	f.follows(two)
-	// Functions for the end of a test run in reverse order. So this function runs before the test
-	// waits for the instance to end.
+	// The functions that t.Cleanup gets run in reverse order. So release runs first, and after it a
+	// function that waits for the instance to end. Without release, the instance would not end.
 	t.Cleanup(release)
 	followed(t, s.client(), 1)
 	eventually(t, func() bool { return slices.Contains(w.seen(), "evalsha") })
@@ -176,8 +176,9 @@ func TestReceivesWhileItReads(t *testing.T) {
 	release()
 }
 
-// An instance reads a limited number of members of the set at a time, whatever is in Redis. An
-// instance that starts finds all revocations nevertheless, and removes the forged members.
+// An instance reads a limited number of members of the set of revocations at a time, whatever is in
+// Redis. An instance that starts finds all revocations nevertheless, and removes the forged
+// members.
 func TestReadsAreBoundedInNumber(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)
@@ -208,8 +209,9 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 		case "pipeline of getrange":
 			pages, reads = 0, reads+1
 		case "eval", "evalsha":
-			// Two commands are not pages: the repetition of a script that Redis did not know, and
-			// the script that takes the turn.
+			// Up to two of these scripts read no page: the repetition of a script that Redis did
+			// not know, and the script that takes the turn to put revocations back. So a read of
+			// two pages has at most four scripts.
 			if pages++; pages > 4 {
 				t.Fatalf("one read took %d pages or more", pages)
 			}
@@ -220,8 +222,8 @@ func TestReadsAreBoundedInNumber(t *testing.T) {
 	}
 }
 
-// Redis itself removes members that don't have the form of a sealed revocation. It does not send
-// them to an instance.
+// A script in Redis removes the members of the set that do not have the form of a sealed
+// revocation. Redis does not send these members to an instance.
 func TestJunkIsNotSent(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -10,8 +10,10 @@ import (
 )
 
 const (
-	maxCalls    = 512 // maxCalls limits the concurrent calls of each kind at one instance
-	maxFailures = 5   // after so many failed calls in a row, the breaker makes no more calls
+	maxCalls = 512 // maxCalls limits the concurrent calls of each kind at one instance
+	// maxFailures is the number of failed calls in a row that opens the breaker. While the breaker
+	// is open, no calls are made.
+	maxFailures = 5
 	openFor     = time.Second
 )
 
@@ -28,8 +30,8 @@ type canceled struct{ error }
 
 func (c canceled) Unwrap() error { return c.error }
 
-// caller makes the calls of Redis for whose results requests wait. There is one caller for each
-// kind of calls.
+// caller makes the calls to Redis for whose results requests wait. There is one caller for
+// look-ups, and one for uses of values.
 type caller struct {
 	timeout time.Duration
 	breaker *gobreaker.CircuitBreaker[struct{}]
@@ -132,7 +134,9 @@ func bounded[T any](
 	go func() {
 		o := outcome{err: errPanic}
 		defer func() {
-			_ = recover() // a panic in this goroutine would end the process
+			// A panic in this goroutine would end the process, because no other function recovers
+			// from it.
+			_ = recover()
 			done <- o
 		}()
 		o.result, o.err = f(own)

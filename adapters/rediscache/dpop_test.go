@@ -93,7 +93,9 @@ func TestAProofIsAcceptedOnceInTheFleet(t *testing.T) {
 	for range 20 {
 		many = append(many, f.protected(f.cache(nil)))
 	}
-	for range 20 { // an instance asks Redis once for a proof, so more instances are a harder test
+	// Each instance asks Redis about a proof only once. So many instances put Redis to a harder
+	// test than two.
+	for range 20 {
 		proof := client.Proof(http.MethodGet, publicOrigin+"/orders")
 		want := map[string]int{"204": 1, "replayed": 19}
 		if got := answers(client, proof, 20, many...); !maps.Equal(got, want) {
@@ -198,7 +200,9 @@ func TestLogoutTokensInAFleet(t *testing.T) {
 	}
 	s.start()
 	eventually(t, func() bool { return post(logouts[0], token) != 503 })
-	for _, h := range logouts { // the last response was 200
+	// The first instance has accepted the token, with the status 200. So every instance must refuse
+	// it now.
+	for _, h := range logouts {
 		if got := post(h, token); got != 400 {
 			t.Errorf("used before: %d, want 400", got)
 		}

@@ -12,10 +12,10 @@ import (
 // indicates a change.
 func (c *Cache) SetReadAnyway(d time.Duration) { c.readAnyway = d }
 
-// SetMaxRead sets the largest number of members that one read takes.
+// SetMaxRead sets the largest number of members of the set of revocations that one read takes.
 func (c *Cache) SetMaxRead(n int) { c.maxRead = n }
 
-// Fill adds as many revocations to an instance as the instance accepts. They end at until.
+// Fill makes an instance know as many revocations as it can. The revocations end at the time until.
 func (c *Cache) Fill(until time.Time) {
 	for i := range maxRevocations {
 		c.remember(fmt.Sprint(i), until, time.Now())

@@ -21,8 +21,8 @@ func (c *Cache) logChange(what string, err error) {
 	c.logged[what] = err != nil
 	c.mu.Unlock()
 	switch {
-	// If only the cause changes, there is no new record, because the cause of a long failure may
-	// change often.
+	// If the sharing still fails, but for another cause, logChange logs nothing: the cause may
+	// change often during a long failure.
 	case err != nil && !before:
 		effect := "so this instance is on its own"
 		if what == "uses" {

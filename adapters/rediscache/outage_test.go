@@ -41,7 +41,8 @@ func (f *fleet) shares(one, two *xenaauth.Validator) bool {
 // that ended by the Timeout of the cache, no request calls Redis. A response is stored in the
 // background while the next request runs, so up to five more calls may be running at that time.
 func TestFrozen(t *testing.T) {
-	const never = time.Hour // with this time, no call ends by a timeout of the Redis client
+	// With these timeouts, the Redis client itself ends no call while the test runs.
+	const never = time.Hour
 	for name, c := range map[string]struct {
 		options redis.UniversalOptions
 		timeout time.Duration // timeout 0 means the default, which is 50 ms

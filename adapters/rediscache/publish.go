@@ -58,8 +58,8 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// This limit counts only the revocations that this instance could open. An attacker could forge
-	// a number that comes from Redis.
+	// The limit applies to the revocations that this instance knows. The number of revocations in
+	// Redis is not used, because an attacker could forge it.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
@@ -74,9 +74,10 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	return err
 }
 
-// The method keep adds sealed revocations to the set in Redis, removes revocations that have ended,
-// and increases the counter. Another client may have replaced the set or the counter by a value of
-// another type. This value would make every later call fail, so keep replaces the value.
+// The method keep adds sealed revocations to the set in Redis, removes revocations that have ended
+// from the set, and increases the counter of published messages. Another client may have replaced
+// the set or the counter by a value of another type. Such a value would make every later call fail,
+// so keep replaces the value.
 func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error {
 	ended := "(" + strconv.FormatInt(now.Add(-slack).UnixMilli(), 10)
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) (struct{}, error) {
@@ -96,8 +97,9 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 				}
 				continue
 			case added.Err() == nil && errors.As(counted.Err(), &reply):
-				// If the counter starts at a random number, it differs from the count of every
-				// instance. So all instances read the set.
+				// The counter is not a number. The new counter starts at a random number, so that
+				// it differs from the count that each instance expects. So all instances read the
+				// set.
 				c.logForged("revocations")
 				err = c.client.Set(ctx, c.countName(), 1+rand.Int64N(1<<53), 0).Err()
 			}
@@ -129,7 +131,8 @@ type opened struct {
 
 // open opens a sealed revocation. The error is errNewer or errUnsealed.
 func (c *Cache) open(sealed string) (opened, error) {
-	// Publish refuses a revocation that is longer, so no instance has sealed this text
+	// Publish refuses a revocation that is longer than maxMember, so no instance has sealed this
+	// text.
 	if len(sealed) > maxMember {
 		return opened{}, errUnsealed
 	}
@@ -152,7 +155,7 @@ type knownRevocation struct {
 }
 
 // The method remember adds a revocation to the revocations that this instance knows. It returns
-// false if there was no room.
+// false if this instance already knows the largest number of revocations, maxRevocations.
 func (c *Cache) remember(text string, until, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -11,21 +11,25 @@ import (
 )
 
 const (
-	// firstCheck is the time until the second check; each further interval is twice as long
+	// An instance checks again and again whether it must read the revocations in Redis. firstCheck is
+	// the first interval between two checks. Each later interval is twice as long as the one before,
+	// up to lastCheck.
 	firstCheck = time.Second
 	lastCheck  = 30 * time.Second
-	// readAnyway is the least time after which an instance reads the set although the counts show
-	// no reason to read. The longest time is twice as long.
+	// readAnyway is the least time after which an instance reads the set of revocations although
+	// nothing indicates a change. The actual time is random, and at most twice as long.
 	readAnyway = 5 * time.Minute
-	page       = 500 // page is about how many members one reply of Redis contains
+	// page is the approximate number of members of the set in one reply of Redis.
+	page = 500
 
-	// These constants limit one read. The instance reads the rest after firstCheck. So an attacker
-	// who fills Redis with junk can't keep an instance busy. maxRead counts members of the set:
-	// while the secret changes, Redis contains each revocation twice.
+	// maxRead and maxReadBytes limit one read. The instance reads the rest after the time
+	// firstCheck. So an attacker who fills Redis with junk can't keep an instance busy. maxRead
+	// counts members of the set of revocations. While the secret is replaced, the set contains each
+	// revocation twice.
 	maxRead      = 2 * maxRevocations
 	maxReadBytes = 64 << 20
-	// maxParts limits how many reads one pass has, because an attacker may add junk faster than the
-	// reads remove it.
+	// maxParts is the largest number of reads in one pass over the set of revocations. The number
+	// is limited, because an attacker may add junk faster than the reads remove it.
 	maxParts = 16
 )
 
@@ -43,7 +47,8 @@ type pass struct {
 // because revocations may have been published before the subscription. keepReading also reads when
 // the function check finds a reason to read.
 func (f *follower) keepReading(ctx context.Context) {
-	timer := time.NewTimer(busTimeout) // the first check must come even if no subscription succeeds
+	// The first check must come even if no subscription succeeds, so a timer starts it.
+	timer := time.NewTimer(busTimeout)
 	defer timer.Stop()
 	interval, due, last := firstCheck, true, time.Time{}
 	for {
@@ -74,8 +79,8 @@ func (f *follower) keepReading(ctx context.Context) {
 	}
 }
 
-// The method check reads the set if one of these holds:
-//   - due is true,
+// The method check reads the set of revocations if one of these holds:
+//   - due is true, which means that the caller has a reason to read,
 //   - Redis counted a message that this instance has not received,
 //   - Redis keeps fewer revocations than this instance knows: it lost some, or some were deleted,
 //   - the last read put revocations back,
@@ -105,14 +110,15 @@ func (f *follower) counts(ctx context.Context) (count, kept int64, err error) {
 		// GETRANGE limits the length of the reply, because an attacker may have stored a long
 		// value. No number has more than 20 digits.
 		text, n := pipe.GetRange(ctx, f.countName(), 0, 20), pipe.ZCard(ctx, f.setName())
-		_, _ = pipe.Exec(ctx) // the result of each command is read separately below
+		// Exec returns only the first error. The result of each command is checked below.
+		_, _ = pipe.Exec(ctx)
 		for _, err := range []error{text.Err(), n.Err()} {
 			if err != nil && !wrongType(err) {
 				return counts{}, err
 			}
 		}
-		// If the counter is missing or not a number, the count is 0. The next call of keep replaces
-		// the counter.
+		// If the counter is missing or not a number, the count is 0. The next call of keep, which
+		// adds revocations, replaces the counter.
 		count, _ := strconv.ParseInt(text.Val(), 10, 64)
 		return counts{count, n.Val()}, nil
 	})
@@ -131,9 +137,9 @@ func (c *Cache) inForce(now time.Time) (n int64) {
 	return n
 }
 
-// scan returns members like ZSCAN, but without scores. scan also removes members that do not have
-// the form of a sealed revocation: scan does not return these members, and later reads do not meet
-// them again. scan also returns the number of the removed members.
+// The script scan returns members of the set of revocations, like ZSCAN, but without scores. It
+// removes members that do not have the form of a sealed revocation. It does not return these
+// members, and later reads do not find them again. It also returns how many members it removed.
 var scan = redis.NewScript(`
 local got = redis.call("ZSCAN", KEYS[1], ARGV[1], "COUNT", ARGV[2])
 local page, removed = {got[1], "0"}, 0
@@ -165,15 +171,17 @@ func (c *Cache) deleteWrongType(ctx context.Context, names ...string) error {
 	return deleteIfWrongType.Run(ctx, c.client, names).Err()
 }
 
-// The method page reads a part of the set, from the given cursor. It returns the members, and the
-// cursor of the next part. After the last part the cursor is "0".
+// The method page reads a part of the set of revocations, from the given cursor. It returns the
+// members, and the cursor of the next part. After the last part the cursor is "0".
 func (f *follower) page(
 	ctx context.Context, cursor string,
 ) (members []string, next string, removed int, err error) {
 	found, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]string, error) {
 		found, err := scan.Run(ctx, f.client, []string{f.setName()},
 			cursor, page, maxMember, sealedMark, overhead, block).StringSlice()
-		if wrongType(err) { // with a value of another type, each call of keep would fail
+		// If another client has stored a value of another type in place of the set, each call of
+		// keep would fail. So page deletes this value.
+		if wrongType(err) {
 			f.logForged("revocations")
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
@@ -190,8 +198,8 @@ func (f *follower) page(
 }
 
 // read reads the revocations that Redis keeps, within the bounds of one read, and applies them. It
-// removes revocations that are forged or have ended, and puts back those that Redis has lost. more
-// reports whether the next read continues the pass.
+// removes revocations that are forged or have ended, and puts back those that Redis has lost. If
+// more is true, the set has further members, and the next read continues there.
 func (f *follower) read(ctx context.Context) (more bool, err error) {
 	if f.pass.seen == nil || f.pass.parts >= maxParts {
 		f.pass, f.unsettled = pass{cursor: "0", seen: make(map[string]bool)}, false
@@ -234,8 +242,8 @@ func (f *follower) takePage(ctx context.Context, members []string) error {
 		case err != nil:
 			f.logForged("revocations")
 			junk = append(junk, sealed)
-		// The score of a member may be forged, so that the member stays in the set after the
-		// revocation has ended.
+		// An attacker may have changed the score of a member, so that the member stays in the set
+		// after its revocation has ended.
 		case now.After(o.revocation.Until.Add(slack)):
 			junk = append(junk, sealed)
 		default:

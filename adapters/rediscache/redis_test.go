@@ -272,8 +272,9 @@ func (f *fleet) cache(change func(*rediscache.Config)) *rediscache.Cache {
 	return c
 }
 
-// The method client returns the Redis client of an instance. With the default prefix, it has the
-// permissions of docs/fleet.md. These permissions do not allow other prefixes.
+// The method client returns the Redis client of an instance. If the fleet has the default prefix,
+// the client has the permissions of docs/fleet.md. These permissions do not allow other prefixes,
+// so with another prefix the client has all permissions.
 func (f *fleet) client() redis.UniversalClient {
 	if f.prefix != "" {
 		return f.server.client()

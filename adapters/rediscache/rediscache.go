@@ -24,7 +24,7 @@
 // token.
 //
 //   - An attacker who reads Redis learns the number of tokens and revocations, when they are added
-//     and removed, when each revocation ends, and about how long the responses are.
+//     and removed, when each revocation ends, and the approximate length of the responses.
 //   - An attacker who writes to Redis cannot make an instance accept or refuse a token, not even
 //     with an old value.
 //   - An attacker who deletes entries causes more introspection calls. An instance that starts does
@@ -41,8 +41,8 @@
 // # When Redis fails
 //
 // No request is refused because a look-up fails. A look-up takes at most [Config.Timeout]. After
-// five failures in a row, requests make no look-ups until Redis answers a PING, which is sent once a
-// second. Until then every instance works alone, as without this package.
+// five failures in a row, requests make no look-ups until Redis answers a PING, which is sent once
+// a second. Until then every instance works alone, as without this package.
 //
 // [Cache.Use] is different: if Redis can't tell whether a value was used before, the value is not
 // accepted. So while Redis fails, requests with DPoP proofs and logout tokens get the response 503.
@@ -89,15 +89,16 @@ type Config struct {
 	Prefix string
 	// Timeout bounds how long a look-up in a slow or dead Redis delays a request. 0 means 50
 	// milliseconds. If a look-up ends by Timeout, it may already have taken a lease. Then other
-	// instances wait for that lease, at most for Wait. [Cache.Use] waits for ten times Timeout.
+	// instances wait for that lease, at most for Wait. [Cache.Use] waits for at most ten times
+	// Timeout, so for half a second if Timeout is 0.
 	Timeout time.Duration
 	// Wait is how long an instance waits while another instance introspects the same token. Then it
 	// introspects the token itself. 0 means one second. Set Wait to more than the usual time of an
 	// introspection call.
 	Wait time.Duration
-	// MaxUses is how many used values this instance remembers, beside Redis, until they expire: see
-	// [Cache.Use]. 0 means [replay.DefaultMaxEntries], which is enough for 4 000 DPoP proofs a
-	// second. A value takes about 100 bytes of memory.
+	// MaxUses is how many used values this instance remembers in its own memory, in addition to
+	// Redis, until they expire: see [Cache.Use]. 0 means [replay.DefaultMaxEntries], which is
+	// enough for 4 000 DPoP proofs a second. A value takes about 100 bytes of memory.
 	MaxUses int
 	// Logger gets a record when Redis fails and when Redis is back. If nil, it is [slog.Default].
 	Logger *slog.Logger
@@ -166,7 +167,8 @@ type Cache struct {
 	logger  *slog.Logger // if logger is nil, slog.Default is used at the time of each record
 	lease   string       // lease is the random value of the leases that this instance takes
 
-	// Tests change these fields. Otherwise they have the values of the constants of the same name.
+	// readAnyway and maxRead have the values of the constants of the same names. Only tests change
+	// these fields.
 	readAnyway time.Duration
 	maxRead    int
 

@@ -61,7 +61,8 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 		// value.
 		found[i] = pipe.GetRange(ctx, names[i], 0, maxSealed-1)
 	}
-	_, _ = pipe.Exec(ctx) // the result of each command is read separately below
+	// Exec returns only the first error. The result of each command is checked below.
+	_, _ = pipe.Exec(ctx)
 	first := ""
 	for i, k := range c.keys {
 		sealed, err := found[i].Result()

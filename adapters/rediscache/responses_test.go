@@ -152,7 +152,8 @@ func TestPoisonedEntries(t *testing.T) {
 	s := startRedis(t)
 	client := s.client()
 	ctx := context.Background()
-	const n = 6 // this is more than the number of failures after which the breaker makes no calls
+	// n is greater than the number of failures in a row after which the breaker makes no calls.
+	const n = 6
 	mangle := func(change func(sealed, other string) any) func(names []string) {
 		return func(names []string) {
 			var values []string
@@ -259,9 +260,11 @@ func TestReplayedEntry(t *testing.T) {
 	name := stored(t, client, 1)[0]
 	old := client.Get(ctx, name).Val()
 	f.issuer.Revoke(token)
-	// the response can still be used, because its time to live is not over
+	// The issuer has revoked the token. The stored response can still be used until its time to
+	// live is over.
 	f.wants(short(), token, "")
-	client.Persist(ctx, name) // from now on, Redis keeps the response without an end
+	// Redis no longer removes the response when its time to live is over.
+	client.Persist(ctx, name)
 	eventually(t, func() bool { return reason(short(), token) == xenaauth.ReasonInactive })
 	client.Set(ctx, name, old, 0) // the attacker stores the old response again
 	f.wants(short(), token, xenaauth.ReasonInactive)

@@ -32,10 +32,10 @@ const (
 	oneIn     = 64
 )
 
-// The method restore puts back the revocations that this instance knows and that are not in seen.
-// restore also publishes these revocations, because another instance may not have received them,
-// and an attacker may delete them again before that instance reads. Only one instance at a time
-// restores.
+// The method restore puts the revocations that this instance knows back into Redis, except the
+// revocations in seen: the reads of this pass have found these in Redis. restore also publishes the
+// revocations that it puts back, because another instance may not have received them, and an
+// attacker may delete them again before that instance reads. Only one instance at a time restores.
 func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	now := time.Now()
 	lost := f.lost(seen, now, now)
@@ -43,7 +43,8 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		f.denied = 0
 		return nil
 	}
-	f.unsettled = true // unsettled stays true until a read finds these revocations in Redis
+	// The field unsettled stays true until a read finds these revocations in Redis.
+	f.unsettled = true
 	length := min(firstCheck*time.Duration(1+len(lost)/perTurn), lastCheck)
 	turn, err := bounded(ctx, busTimeout, func(ctx context.Context) (bool, error) {
 		return takeTurn.Run(ctx, f.client, []string{f.turnName()},
@@ -64,7 +65,9 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 		for i := range some {
 			text := some[i].Member.(string)
 			some[i].Member = f.keys[0].sealRevocation(f.setName(), text)
-			seen[text] = true // the next reads of this pass must not restore the revocation again
+			// The map seen now contains the revocation, so that the next reads of this pass do not
+			// restore it again.
+			seen[text] = true
 		}
 		errKeep := f.keep(ctx, now, some...)
 		if err := f.broadcast(ctx, some...); err != nil {
@@ -77,9 +80,9 @@ func (f *follower) restore(ctx context.Context, seen map[string]bool) error {
 	return nil
 }
 
-// The method lost returns the known revocations that are in force, that are not in seen, and that
-// no instance has published since the time since. The Member of each result is the JSON of the
-// message.
+// The method lost returns the revocations that this instance knows and that are in force. It leaves
+// out the revocations in seen, and those that an instance has published after the time since. The
+// Member of each result is the JSON of the message, which is not sealed yet.
 func (f *follower) lost(seen map[string]bool, now, since time.Time) (lost []redis.Z) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -109,12 +109,14 @@ func TestRevocationReachesInstancesThatWereCutOff(t *testing.T) {
 	for i := range 3 {
 		token := f.issuer.Opaque(subject(fmt.Sprint(i)))
 		admin.Do(t.Context(), "CLIENT", "KILL", "TYPE", "pubsub")
-		// No instance receives this message, because the connections were closed.
+		// No instance receives the message about this revocation, because the connections of the
+		// instances were closed.
 		f.revoke(one, xenaauth.Revocation{Subject: fmt.Sprint(i)})
 		eventually(t, func() bool { return reason(two, token) == xenaauth.ReasonRevoked })
 		followed(t, admin, 2)
 	}
-	// In this case a message is lost although the connection stays open.
+	// Redis refuses to publish this message. So it is lost although the connections of the
+	// instances stay open.
 	token := f.issuer.Opaque(subject("lost"))
 	third := f.instance()
 	admin.Do(t.Context(), "ACL", "SETUSER", fleetUser, "-publish")
@@ -178,7 +180,7 @@ func TestForgedRevocations(t *testing.T) {
 	followed(t, admin, 1)
 	token := f.issuer.Opaque(subject("U1"))
 	plain := `{"sub":"U1","until":"2999-01-01T00:00:00Z"}`
-	// This message comes from a fleet that has the same prefix but another secret.
+	// This revocation comes from a fleet that has the same prefix but another secret.
 	stranger.revoke(stranger.instance(), xenaauth.Revocation{Subject: "U1"})
 	for _, text := range []string{"", "x", plain, "\x01", "\x01" + strings.Repeat("x", 284), strings.Repeat("x", 1<<20)} {
 		for range 5 {
@@ -189,7 +191,8 @@ func TestForgedRevocations(t *testing.T) {
 	late := f.instance()
 	f.follows(late)
 	followed(t, admin, 2)
-	// The instance receives this revocation after all other revocations.
+	// The instances receive this revocation after all other messages. When it has an effect, they
+	// have read all messages.
 	f.revoke(v, xenaauth.Revocation{Subject: "U2"})
 	other := f.issuer.Opaque(subject("U2"))
 	eventually(t, func() bool { return reason(late, other) == xenaauth.ReasonRevoked })

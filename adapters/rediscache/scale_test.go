@@ -23,7 +23,8 @@ var update = flag.Bool("update", false, "write the tables of docs/scale.md")
 // other constants.
 const (
 	users = 10e6 // users is how many users are active within an hour
-	// A user sends requests in so many minutes of an hour. CacheTTL is one minute.
+	// minutes says in how many minutes of an hour an active user sends requests. A response is used
+	// for one minute, which is CacheTTL.
 	minutes = 6.
 	// perMinute is how many requests a user sends in one of these minutes, each to a random
 	// instance
@@ -44,8 +45,8 @@ const (
 	// message is how many bytes Redis sends to one instance for a published revocation
 	message    = 380.
 	localEntry = 1100. // localEntry is the memory of an instance for one response, in bytes
-	// readEvery is the time between two reads of all revocations without a sign of a change, in
-	// seconds
+	// readEvery is the average time, in seconds, between two reads of all revocations, if nothing
+	// indicates a change.
 	readEvery = 450.
 )
 
@@ -56,7 +57,8 @@ func distinct(n float64) float64 { return n * (1 - math.Pow(1-1/n, perMinute)) }
 // The function scale returns the table of docs/scale.md, calculated from the constants.
 func scale() string {
 	fleets := []float64{10, 1000, 100_000}
-	// This is how many active minutes of users begin within a second.
+	// An active minute of a user is a minute in which the user sends requests. perSecond is how
+	// many active minutes begin in one second, for all users together.
 	perSecond := users * minutes / 3600
 	inForce := users * revokedPart
 	revoked := inForce / 3600
@@ -213,7 +215,9 @@ type meter struct {
 
 func newMeter(t testing.TB, c redis.UniversalClient) *meter {
 	m := &meter{t: t, client: c, costIn: math.Inf(1)}
-	for range 10 { // other calls may still be running, so the test measures several times
+	// Commands of other clients may still be running. So the meter measures its own bytes several
+	// times, and keeps the least result.
+	for range 10 {
 		in, out := m.read()
 		in2, out2 := m.read()
 		if in2-in < m.costIn {

@@ -14,11 +14,11 @@ import (
 
 // keys are the keys that are derived from one secret. Each key has one purpose.
 type keys struct {
-	name       []byte      // the key name makes the names of entries
-	used       []byte      // the key used makes the names of values that were used
-	value      []byte      // the key of each entry is derived from the key value
-	revocation cipher.AEAD // the key revocation seals revocations
-	nonce      []byte      // the nonces of revocations are derived from the key nonce
+	name       []byte      // name is the key that the names of entries are made with
+	used       []byte      // used is the key that the names of used values are made with
+	value      []byte      // the key that seals an entry is derived from the field value
+	revocation cipher.AEAD // revocation seals revocations
+	nonce      []byte      // the nonces of revocations are derived from the field nonce
 }
 
 func newKeys(secret []byte) (*keys, error) {

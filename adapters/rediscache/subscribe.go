@@ -42,12 +42,18 @@ type follower struct {
 	apply    func(xenaauth.Revocation)
 
 	// Only the goroutine of keepReading uses the following fields.
-	base      int64 // base is the counter of Redis minus received, at the start of the last read
-	pass      pass
-	unsettled bool // the last read has found that Redis lacks revocations that this instance knows
-	denied    int  // how often in a row this instance did not get the turn to restore revocations
-	// again is the time of the next read for which the counts show no reason. It is needed because
-	// an attacker can write false counts.
+
+	// base is the counter of Redis minus received, at the start of the last read. If this
+	// difference changes, the instance has missed a message.
+	base int64
+	pass pass
+	// unsettled says that the last read has found that Redis lacks revocations that this instance
+	// knows.
+	unsettled bool
+	// denied is how often in a row this instance did not get the turn to restore revocations.
+	denied int
+	// again is the time of the next read, if the counts show no reason to read earlier. This read
+	// is needed because an attacker can write false counts.
 	again time.Time
 }
 

@@ -188,13 +188,15 @@ func TestACL(t *testing.T) {
 	admin.Del(ctx, setName)
 	admin.Set(ctx, countName, "x", 0)
 	f.issuer.Down()
-	// The instance also releases its lease, because there is no response.
+	// The introspection call fails, so the instance also releases its lease, which the permissions
+	// must allow.
 	f.wants(one, f.issuer.Opaque(xenaauthtest.Token{}), xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
 	late := f.instance()
 	f.follows(late)
 	eventually(t, func() bool { return reason(late, token) == xenaauth.ReasonRevoked })
-	// The counter was overwritten, so it begins again.
+	// The counter in Redis is not a number, so the instance replaces it, which the permissions must
+	// allow.
 	f.revoke(one, xenaauth.Revocation{Subject: "U2"})
 	if refused := admin.Do(ctx, "ACL", "LOG").Val(); len(refused.([]any)) > 0 {
 		t.Errorf("%v", refused)

@@ -103,7 +103,8 @@ func TestUseWhileRedisIsFull(t *testing.T) {
 	admin.ConfigSet(t.Context(), "maxmemory", "1kb")
 	fails(t, one, 20)
 	for range 3 {
-		// after this time, the instance tests whether Redis works again
+		// The instance tests once a second whether Redis works again. This time is long enough for
+		// one test.
 		time.Sleep(1100 * time.Millisecond)
 		fails(t, one, 3)
 	}
@@ -132,7 +133,8 @@ func TestUseThatIsCanceled(t *testing.T) {
 	one := f.cache(nil)
 	works(t, one)
 	s.freeze()
-	for i := range 20 { // these errors are not failures of Redis
+	// Each of these calls fails because its context ends. This is not a failure of Redis.
+	for i := range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		first, err := one.Use(ctx, "key", fmt.Sprint(i), time.Now().Add(time.Hour))
 		if first || !errors.Is(err, context.DeadlineExceeded) {

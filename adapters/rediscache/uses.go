@@ -27,12 +27,13 @@ const (
 )
 
 // Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there
-// are several. It waits for at most ten times [Config.Timeout], by default half a second. After
-// five failures in a row, Use returns an error immediately, until Redis stores values again.
+// are several. It waits for Redis for at most ten times [Config.Timeout]. With the default Timeout,
+// this is half a second. After five failures in a row, Use returns an error immediately, until
+// Redis stores values again.
 //
-// Each instance also records in memory which values were used there: see [replay.Local], whose
-// bounds apply to each instance. So a client can't fill Redis, and a value that was used at this
-// instance is refused here even if Redis has lost it.
+// Each instance also records in its own memory which values were used at this instance: see
+// [replay.Local]. The bounds of replay.Local apply to each instance. So a client can't fill Redis,
+// and a value that was used at this instance is refused here even if Redis has lost it.
 func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
@@ -46,7 +47,8 @@ func (c *Cache) Use(
 	if err == nil {
 		return first, nil
 	}
-	c.used.Forget(owner, id) // remove the local record, so that Redis decides about the next call
+	// The instance forgets the value, so that Redis decides whether the next use is the first.
+	c.used.Forget(owner, id)
 	switch {
 	case errors.Is(err, errBusy), errors.Is(err, errOpen):
 		return false, err
@@ -56,12 +58,13 @@ func (c *Cache) Use(
 	return false, errors.New("rediscache: Redis fails: " + publicCause(err))
 }
 
-// takeAll records a value under a name for each secret. It returns true if none of them was there.
+// takeAll records a value in Redis under one name for each secret. It returns true if none of these
+// names was in Redis before.
 //
 // While a secret is replaced, an instance may lack one secret of another instance. Two such
 // instances compete for the names of the secrets that both have. All instances take the names in
-// the same order and stop at the first name that is there already. So one of them gets all its
-// names.
+// the same order and stop at the first name that is there already. So one of the instances gets all
+// its names.
 func (c *Cache) takeAll(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
@@ -87,7 +90,8 @@ func (c *Cache) take(ctx context.Context, name string, until time.Time) (first b
 	pipe := c.client.Pipeline()
 	set := pipe.SetArgs(ctx, name, own, redis.SetArgs{Mode: "NX", TTL: ttl})
 	get := pipe.GetRange(ctx, name, 0, maxUse)
-	_, _ = pipe.Exec(ctx) // the result of each command is read separately below
+	// Exec returns only the first error. The result of each command is checked below.
+	_, _ = pipe.Exec(ctx)
 	switch err := set.Err(); {
 	case err == nil && set.Val() == "OK":
 		return true, nil

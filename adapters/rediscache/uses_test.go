@@ -16,7 +16,8 @@ import (
 	"github.com/xenaauth/xenaauth/replay"
 )
 
-// The function use calls Use. It requires the result first, and no error.
+// The function use calls Use. It requires that Use returns no error, and that its result is the
+// parameter first.
 func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 	t.Helper()
 	got, err := s.Use(t.Context(), owner, id, time.Now().Add(time.Hour))
@@ -25,8 +26,8 @@ func use(t *testing.T, s replay.Store, owner, id string, first bool) {
 	}
 }
 
-// raceFor makes all stores use the same value n times at the same moment, and returns how many
-// calls were the first.
+// raceFor makes all stores use the same value at the same moment, n times in total. It returns how
+// many of these calls reported that their use was the first.
 func raceFor(t *testing.T, id string, n int, stores ...replay.Store) int64 {
 	t.Helper()
 	var firsts atomic.Int64
@@ -77,7 +78,8 @@ func TestOneOfManySimultaneousUsesIsTheFirst(t *testing.T) {
 	if n := raceFor(t, "of two instances", 1000, one, two); n != 1 {
 		t.Errorf("%d of 1000 simultaneous uses at two instances were the first, want 1", n)
 	}
-	// An instance asks Redis once for a value. So many instances put Redis to a harder test.
+	// Each instance asks Redis about a value only once. So many instances put Redis to a harder
+	// test than two.
 	var many []replay.Store
 	for range 50 {
 		many = append(many, f.cache(nil))
@@ -103,7 +105,7 @@ func TestAValueInRedisEnds(t *testing.T) {
 	if ttl < time.Until(until) || ttl > time.Minute+time.Second {
 		t.Errorf("Redis keeps the value for %v", ttl)
 	}
-	// A time that is too far in the future for Redis, or for a time.Duration.
+	// The time of this use is too far in the future for Redis, and for a time.Duration.
 	for i, store := range []replay.Store{one, f.cache(nil)} {
 		first, err := store.Use(t.Context(), "key", "long", time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC))
 		if first != (i == 0) || err != nil {

@@ -22,8 +22,9 @@ func gateFile(t *testing.T, name string, issuer *xenaauthtest.Issuer) string {
 	return path
 }
 
-// TestSeveralIssuers compares the keys of two issuers: with keys and kids of their own, with one kid
-// for different keys, with one key, and with one key that has two kids.
+// TestSeveralIssuers compares the keys that two issuers publish. The cases are: different keys with
+// different kids, different keys with the same kid, the same key with the same kid, the same key
+// with two kids, and an issuer without a key.
 func TestSeveralIssuers(t *testing.T) {
 	newService(t) // remove the variables of the caller's environment
 	for _, name := range []string{"ISSUER", "METADATA_URL", "INTROSPECTION_CLIENT_ID", "INTROSPECTION_CLIENT_SECRET"} {

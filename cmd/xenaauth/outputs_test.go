@@ -33,8 +33,8 @@ routes: {rules: [{route: GET /orders, scopes: [testapi]}, {route: GET /pay, scop
 	return filepath.Join(dir, "gate.yaml")
 }
 
-// TestNoCommandShowsAToken gives hostile tokens to each command, and asks for text and for JSON. The
-// output has no part of a token of 16 characters or more, no secret and no internal address.
+// TestNoCommandShowsAToken gives hostile tokens to each command, and asks for text and for JSON.
+// The output has no part of a token of 16 characters or more, no secret and no internal address.
 func TestNoCommandShowsAToken(t *testing.T) {
 	s := newService(t)
 	gate := gateFiles(t)
@@ -104,8 +104,8 @@ func TestNoCommandShowsAToken(t *testing.T) {
 	t.Run("the issuer is down", all)
 }
 
-// TestTokenAsAnArgument gives a token to a command in the wrong place: as an argument. The error does
-// not repeat it.
+// TestTokenAsAnArgument gives a token to a command in the wrong place: as an argument. The error
+// does not repeat it.
 func TestTokenAsAnArgument(t *testing.T) {
 	s := newService(t)
 	for name, token := range map[string]string{
@@ -127,8 +127,8 @@ func TestTokenAsAnArgument(t *testing.T) {
 	}
 }
 
-// partOf returns the first 16 characters of a header, a payload, a signature or an opaque token that
-// a text contains, or "".
+// partOf returns the first 16 characters of a header, a payload, a signature or an opaque token
+// that a text contains, or "".
 func partOf(token, text string) string {
 	const shortest = 16
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '.' || r <= ' ' }) {

@@ -63,7 +63,7 @@ func TestReadme(t *testing.T) {
 	}
 	update := os.Getenv("UPDATE") != ""
 	if update {
-		// This function runs last, when the script has set the outputs.
+		// The function rewrite runs after the script, which sets the outputs of the steps.
 		t.Cleanup(func() { rewrite(t, page, steps) })
 	}
 	last := ""
@@ -89,7 +89,7 @@ func TestReadme(t *testing.T) {
 	})
 }
 
-// The function rewrite writes the outputs of the commands into the page.
+// The function rewrite writes the outputs of the commands into README.md, whose text is page.
 func rewrite(t *testing.T, page []byte, steps []shown) {
 	text := transcript.ReplaceAllStringFunc(string(page), func(block string) string {
 		var b strings.Builder

@@ -1,5 +1,5 @@
-// Command dashboard writes xenaauth.json, a dashboard for Grafana that shows the metrics of promauth.
-// Run go generate in its folder after a change of rows.go.
+// Command dashboard writes xenaauth.json, a dashboard for Grafana that shows the metrics of
+// promauth. Run go generate in its folder after a change of rows.go.
 package main
 
 import (

@@ -1,7 +1,7 @@
 // Package tokencheck says step by step how a Validator has checked an access token: what each step
 // found, at which step the token was refused, why, and what to do. The package decides nothing. It
-// takes the decision from a Middleware or a Validator, and finds the step that belongs to the reason
-// and the cause of the refusal.
+// takes the decision from a Middleware or a Validator, and finds the step that belongs to the
+// reason and the cause of the refusal.
 package tokencheck
 
 import (
@@ -29,7 +29,8 @@ type Check struct {
 	// Introspection is the issuer's introspection response for the token: the body of a response with
 	// status 200. It is "" if there is none.
 	Introspection string
-	// Offline reports that the issuer was not called on purpose. Fix then says so.
+	// Offline is true if the issuer was deliberately not called. If a step needs the issuer, the
+	// Fix of this step then says so.
 	Offline bool
 }
 
@@ -112,7 +113,9 @@ func Explain(c Check) Explanation {
 type explanation struct {
 	Check
 
-	local     bool         // local says that the keys of the issuer verify the token, without introspection
+	// local says that the token is a JWT whose signature the Validator verifies itself, with the
+	// keys of the issuer.
+	local     bool
 	header    *jose.Header // header is the header of a JWT; nil for other tokens
 	headerErr error
 	// the field set contains the claims of the JWT or of the introspection response; nil if there

@@ -101,8 +101,9 @@ func (notCalled) Validate(context.Context, string) (*xenaauth.User, error) {
 	return nil, errors.New("no validator is configured")
 }
 
-// The function decide checks the request with the guard that a gateway uses. A token that is bound to a key is
-// sent with the scheme of its proof. If decide returns an error, the configuration is wrong.
+// The function decide checks the request with the guard that a gateway uses. A token that is bound
+// to a key is sent with the scheme of its proof. If decide returns an error, the configuration is
+// wrong.
 func decide(
 	s *service.Service, table *routes.Table, v xenaauth.TokenValidator, r *http.Request, token string,
 ) (*decision, error) {

@@ -42,7 +42,7 @@ type decision struct {
 	Proof bool `json:"proof_required,omitempty"`
 }
 
-// setEvent copies what the guard reports about the request.
+// setEvent sets the fields of the decision that the event of the guard contains.
 func (d *decision) setEvent(e xenaauth.Event) {
 	d.Outcome, d.Issuer, d.ClientID = e.Outcome, e.Issuer, e.ClientID
 	if e.User != nil {

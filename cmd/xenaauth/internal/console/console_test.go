@@ -41,7 +41,8 @@ func TestReadToken(t *testing.T) {
 		"Bearer a.b.c\n":                "a.b.c",
 		"bearer  a.b.c":                 "a.b.c",
 		"Authorization: Bearer a.b.c\n": "a.b.c",
-		// ReadToken accepts this text. The check of the token refuses it later.
+		// A token can't contain a line break. ReadToken returns this text nevertheless, because the
+		// check of the token refuses it later.
 		"a.b.c\nd":                       "a.b.c\nd",
 		"Bearera.b.c":                    "Bearera.b.c",
 		strings.Repeat("a", maxInput):    strings.Repeat("a", maxInput),

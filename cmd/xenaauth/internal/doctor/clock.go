@@ -75,7 +75,7 @@ func (e *examination) clockDifference() (ahead time.Duration, known bool) {
 	return ahead, known
 }
 
-// expiresSoon is the time before the expiry of a certificate from which the command warns.
+// expiresSoon is how long before the expiry of a certificate the command begins to warn.
 const expiresSoon = 14 * 24 * time.Hour
 
 // The method certificate reports the earliest expiry among the certificates of the issuer's

@@ -223,7 +223,8 @@ func (p postOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // TestOtherAuthMethod uses an issuer that accepts the client secret only in the form of the
-// request. The command finds out that the other method works.
+// request. The service sends the secret in the field Authorization. The command finds out that the
+// form works.
 func TestOtherAuthMethod(t *testing.T) {
 	issuer := xenaauthtest.NewIssuer(nil)
 	cfg := issuer.HybridConfig()

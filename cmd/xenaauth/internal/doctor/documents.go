@@ -26,7 +26,7 @@ func (e *examination) documents(ctx context.Context, cfg xenaauth.Config) {
 			"introspected"})
 		return
 	}
-	// Introspection is left out here, because another check covers it.
+	// This Validator does not introspect, because the check named introspection tests that.
 	cfg.Introspection, cfg.RequireActive, cfg.AllowMissingClientID = nil, false, false
 	v, err := xenaauth.NewValidator(cfg)
 	if err != nil {
@@ -146,8 +146,8 @@ func (e *examination) keySet(err error) bool {
 // maxListedKeys is the largest number of usable keys that the checklist lists.
 const maxListedKeys = 8
 
-// usableKeys returns the kid and the type of each usable key of a set, so that an operator can compare
-// them with the kid of a token.
+// usableKeys returns the kid and the type of each usable key of a set, so that an operator can
+// compare them with the kid of a token.
 func usableKeys(text string) (lines []string) {
 	keys := keysIn(text)
 	for i, k := range keys {
@@ -242,8 +242,9 @@ func (e *examination) caching() {
 	e.add(c)
 }
 
-// The function cause returns the text of the cause of a refusal. Checklist.add replaces the fields
-// of the Config in it.
+// The function cause returns the text of the cause of a refusal. The text may name fields of the
+// Config. When a check with this text is added to the checklist, the method add replaces these
+// names by the names that the operator uses.
 func cause(err error) string { return setting.Cause(err) }
 
 func took(c recording.Call) time.Duration {

@@ -60,7 +60,7 @@ func (l *Checklist) routes(s subject) {
 	l.add(c)
 	if s.cfg.AllowAnyAudience {
 		l.refusing(s, "XENA_ALLOW_ANY_AUDIENCE is true, and a rule requires no scope: it refuses every request",
-			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsScope)
+			"Let these rules require a scope, or set XENA_AUDIENCE to the name of this API.", needsNoScope)
 	}
 	if p := &s.file.Possession; !p.UsesDPoP() && !p.UsesCertificates() {
 		l.refusing(s, "a rule requires a bound token, and possession is off: it refuses every request",
@@ -68,7 +68,8 @@ func (l *Checklist) routes(s subject) {
 	}
 }
 
-// refusing adds a check that fails if the table has rules that refuse every request.
+// refusing adds a check that fails if the table has rules that refuse every request. The function
+// refuses reports whether a rule does so.
 func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.Access) bool) {
 	c := Check{Name: "routes", State: Bad, Found: found, Fix: fix}
 	for _, rule := range s.file.Routes.Table.Rules() {
@@ -81,8 +82,8 @@ func (l *Checklist) refusing(s subject, found, fix string, refuses func(routes.A
 	}
 }
 
-// needsScope reports whether a token without a scope would satisfy a rule.
-func needsScope(access routes.Access) bool {
+// needsNoScope reports whether a token without any scope satisfies a rule.
+func needsNoScope(access routes.Access) bool {
 	r, ok := access.Requirement()
 	return access.IsOptional() ||
 		ok && slices.ContainsFunc(r.Alternatives(), func(scopes []string) bool { return len(scopes) == 0 })

@@ -9,7 +9,8 @@ import (
 	"github.com/xenaauth/xenaauth/cmd/xenaauth/internal/recording"
 )
 
-// noToken is introspected like a token, but no issuer has issued it as a token.
+// noToken is a text that no issuer has issued as a token. The command introspects it to test the
+// credentials of the API.
 const noToken = "no-token-but-a-check-of-the-credentials"
 
 // The method introspection checks the credentials with which this API calls the introspection

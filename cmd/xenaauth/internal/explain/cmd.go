@@ -113,7 +113,8 @@ func explain(
 	return a, nil
 }
 
-// explained explains the check. Its texts have the names of the settings that the operator uses.
+// explained returns the explanation of a check. Its texts contain the names of the settings that
+// the operator uses, in place of the fields of the Config.
 func explained(s *service.Service, check tokencheck.Check) tokencheck.Explanation {
 	e := tokencheck.Explain(check)
 	for i := range e.Steps {

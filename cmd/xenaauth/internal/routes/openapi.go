@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// These are the names of the security schemes in the OpenAPI document. The last two are for tokens
-// that are bound to a key: a token with a DPoP proof (RFC 9449), and the client certificate beside a
+// These are the names of the security schemes in the OpenAPI document. accessToken is a token
+// alone. The other two are for tokens that are bound to a key. dpopToken is a token with a DPoP
+// proof (RFC 9449). clientCertificate is the certificate that a client sends in addition to its
 // token (RFC 8705).
 const (
 	scheme      = "accessToken"

@@ -11,8 +11,9 @@ import (
 	"github.com/xenaauth/xenaauth/mtls"
 )
 
-// Assumed is a Proof of the service that every request passes. A command has no key of a client, so
-// it can't make a proof: it explains what happens to a client that can.
+// Assumed takes the place of a Proof of the service, and accepts every request. A command has no
+// key of a client, so it can't make a proof. It shows what happens to a client that sends a valid
+// proof.
 type Assumed struct {
 	xenaauth.Proof
 	used *bool
@@ -51,8 +52,8 @@ func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 	return opts, nil
 }
 
-// fileProofs returns the proofs that a configuration file asks for. Their replay store is a local one:
-// the command uses no proof up.
+// fileProofs returns the proofs that a configuration file asks for. They do not use the replay
+// store of the service, because a command must not record a proof there as used.
 func fileProofs(file *config.Config) (proofs []xenaauth.Proof, err error) {
 	p := &file.Possession
 	if p.UsesDPoP() {

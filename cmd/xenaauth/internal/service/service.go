@@ -55,7 +55,8 @@ func FromFile(file *config.Config) *Service {
 // Tokens returns the configuration of the Validator. The error lists all mistakes.
 func (s *Service) Tokens() (cfg xenaauth.Config, err error) {
 	if s.file != nil {
-		cfg, err = s.file.Validator() // Validator also checks the Config
+		// The method Validator of the file also checks the Config that it returns.
+		cfg, err = s.file.Validator()
 	} else if cfg, err = xenaauth.ConfigFromEnv(); err == nil {
 		err = cfg.Validate()
 	}

@@ -15,14 +15,14 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-// Names are the names under which an operator sets the fields of a Config. The zero value has the
-// environment variables.
+// Names are the names under which an operator sets the fields of a Config. The zero value stands
+// for environment variables.
 type Names struct {
 	// File is the configuration file, or nil if there is none. NameOf returns the key of the file
 	// that sets a field, or the variable if the environment has set the field.
 	File interface{ NameOf(field string) string }
-	// Issuer is the name of the setting for the issuer. If "", it is a variable or a key like the
-	// others.
+	// Issuer is the name of the setting for the field Issuer, for example "--issuer". If Issuer is
+	// "", the name is found like the names of the other fields.
 	Issuer string
 }
 
@@ -41,7 +41,8 @@ func (n Names) Of(field string) string {
 }
 
 // In returns text with the names of settings in place of the fields of a Config. It also replaces
-// the environment variables, because the texts of this program name them.
+// environment variables by the names of settings, because texts of this program name environment
+// variables.
 func (n Names) In(text string) string {
 	text = fieldName.ReplaceAllStringFunc(text, func(field string) string {
 		return n.Of(strings.TrimPrefix(field, "Config."))
@@ -98,8 +99,8 @@ var fields = func() map[string]string {
 	return all
 }()
 
-// Mistakes returns the texts of the errors that err joins. The texts name settings and not fields of
-// the Config.
+// Mistakes returns the texts of the errors that err joins. The texts name settings and not fields
+// of the Config.
 func (n Names) Mistakes(err error) (texts []string) {
 	if err == nil {
 		return nil

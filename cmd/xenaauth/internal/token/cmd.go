@@ -42,7 +42,7 @@ func (cmd *Cmd) Run(ctx context.Context, c *console.Console) error {
 	if cmd.NoScope && len(cmd.Scope) > 0 {
 		return console.Usage(errors.New("--scope and --no-scope exclude each other"))
 	}
-	// Package kong leaves the argument "--" in the list.
+	// Package kong, which parses the command line, leaves the argument "--" in the list.
 	if len(cmd.Command) > 0 && cmd.Command[0] == "--" {
 		cmd.Command = cmd.Command[1:]
 	}
