@@ -69,9 +69,9 @@ func (a *auditLog) open() error {
 	return nil
 }
 
-// The method reopen opens the path of the audit log again. Another program may have renamed the old
-// file, and then reopen begins a new file. If the path can't be opened, records are still written
-// to the old file.
+// The method reopen opens the path of the audit log again. If another program has renamed the old
+// file, reopen creates a new file. If the path can't be opened, records are still written to the
+// old file.
 func (a *auditLog) reopen() {
 	if err := a.open(); err != nil {
 		a.log.Error("the audit log is not opened again, the old file stays in use", slog.String("error", err.Error()))

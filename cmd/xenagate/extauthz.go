@@ -39,9 +39,9 @@ func newExtAuthz(g *gateway) (*grpc.Server, error) {
 	return server, nil
 }
 
-// extAuthzStage is the first stage of each gRPC call. extAuthzStage makes the record, and refuses
-// peers that are not trusted. A peer on a Unix socket is trusted: the mode of the socket's file
-// says which users can connect.
+// extAuthzStage is the first function that handles a gRPC call of Envoy. It makes the record of the
+// request for the access log, and refuses peers that are not trusted. A peer on a Unix socket is
+// trusted: the mode of the socket's file says which users can connect.
 func extAuthzStage(a *activity, recorder *recorder, trusted peers.Networks) grpc.UnaryServerInterceptor {
 	return func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 		a.requests.Add(1)

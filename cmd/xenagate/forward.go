@@ -57,7 +57,8 @@ func newForwarder(g *gateway) *forwarder {
 // thread for it.
 const flushAfter = 200 * time.Millisecond
 
-// The method forward is the last stage: it sends the request to the upstream.
+// The method forward is the last stage of a request in the proxy: it sends the request to the
+// upstream.
 func (f *forwarder) forward(w *response, q *passage) {
 	allowWebSocketOnly(q.request)
 	q.reverse = f.reverse

@@ -64,7 +64,8 @@ func checkProxies(g *gateway) error {
 	return errors.Join(errForwardAuth, errExtAuthz)
 }
 
-// The method serve is the stage that runs after listenerHandler.
+// The method serve is the stage that runs after listenerHandler. It responds to a call of another
+// proxy.
 func (f *forwardAuth) serve(w *response, r *http.Request, rec *record) {
 	raw, _, _ := strings.Cut(r.RequestURI, "?")
 	for _, p := range f.proxies {

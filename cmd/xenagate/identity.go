@@ -28,7 +28,7 @@ func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 	return id, errors.Join(errKeys, err)
 }
 
-// findIdentity is the stage that makes the identity fields for the upstream.
+// findIdentity is a stage of a request in the proxy. It makes the identity fields for the upstream.
 func (p *proxy) findIdentity(w *response, q *passage, rec *record) (ok bool) {
 	user, _ := xenaauth.UserFromContext(q.request.Context())
 	q.identity = make(http.Header)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// A connection that becomes idle during the drain stays open for the drain delay, as do the
-// connections that were idle before the drain.
+// A connection that becomes idle during the drain stays open for the drain delay. The same is true
+// for a connection that was idle before the drain.
 func TestLateIdleConnectionsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const delay = 5 * time.Second

@@ -73,7 +73,8 @@ routes_interval: 20ms
 			}
 		}
 	}
-	// A table with a mistake is logged, and the old table stays in force.
+	// If a new table of routes has a mistake, the mistake is logged, and the old table stays in
+	// force.
 	p.write("routes.yaml", "rules:\n  - {route: GET /a, acces: public}\n")
 	p.signal(syscall.SIGHUP)
 	p.logged("routes not taken", "routes.yaml:2", "acces")

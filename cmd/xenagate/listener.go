@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// stage is a function that responds to a request, and writes the result into rec.
+// stage is a function that processes a request. It writes the response, and adds data about the
+// request to the record rec.
 type stage func(w *response, r *http.Request, rec *record)
 
 // activity is the state that all listeners share while the gateway runs.
@@ -19,8 +20,9 @@ type activity struct {
 	draining atomic.Bool
 }
 
-// listenerHandler is the first stage of each HTTP request. listenerHandler makes the record, and
-// limits how long the client may take to send each piece of the request's body.
+// listenerHandler is the first stage in the processing of each HTTP request. It makes the record
+// for the access log and the metrics. It also limits how long the client may take to send each
+// piece of the request's body.
 type listenerHandler struct {
 	name        string
 	next        stage

@@ -30,7 +30,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// logCloseWait is how long the program waits at its end for an output that is blocked.
+// logCloseWait limits how long the end of the program waits for the last lines of the log, if the
+// output is blocked.
 const logCloseWait = 5 * time.Second
 
 func main() { os.Exit(command(os.Args[1:], os.Stdout, os.Stderr)) }

@@ -20,7 +20,8 @@ type proxy struct {
 	bodyBytes int64 // bodyBytes is the largest length of a request's body; 0 means no limit
 }
 
-// passage is a request on its way to an upstream. Each stage sets fields that later stages need.
+// passage is a request on its way to an upstream. The proxy processes a request in stages, and each
+// stage sets the fields of the passage that later stages need.
 type passage struct {
 	request  *http.Request
 	table    *routeTable // checkRoute sets this field
@@ -29,8 +30,9 @@ type passage struct {
 	reverse  httputil.ReverseProxy
 }
 
-// The method serve is the stage that runs after listenerHandler. serve calls the stages of the
-// proxy in their order. A stage that returns false has responded to the request, and serve stops.
+// The method serve is the stage that runs after listenerHandler. It calls the stages of the proxy
+// in their order. If a stage returns false, it has already responded to the request, and serve
+// returns.
 func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 	if !checkMethod(w, r) || p.endpoints.serve(w, r, rec) {
 		return

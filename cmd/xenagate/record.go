@@ -7,8 +7,9 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// record contains the data about one request for the access log and the metrics. Every stage of a
-// request writes to it. No stage makes a decision that depends on the record.
+// record contains the data about one request for the access log and the metrics. Every stage in the
+// processing of the request writes to the record. No stage makes a decision that depends on the
+// record.
 type record struct {
 	listener string // listener is "proxy", "forward_auth" or "ext_authz"
 	start    time.Time

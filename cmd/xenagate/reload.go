@@ -11,8 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
 
-// reloader replaces what may change while the gateway runs: the table of routes, the keys for
-// assertions, and the certificate of the listener for clients.
+// reloader reads files again while the gateway runs: the table of routes, the keys for assertions,
+// and the certificate of the listener for clients.
 type reloader struct {
 	cfg         *config.Config
 	auth        *xenaauth.Middleware

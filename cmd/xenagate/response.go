@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// response writes a response, and notes its status and size in the record. While the gateway
-// drains, it makes net/http close the connection after each response.
+// response writes a response, and stores the status and the size of the response in the record.
+// While the gateway drains, it makes net/http close the connection after each response.
 type response struct {
 	http.ResponseWriter
 	control  http.ResponseController

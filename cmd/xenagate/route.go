@@ -34,8 +34,8 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	return &routeTable{Routes: from, guard: routes.NewGuard(auth, find)}
 }
 
-// checkRoute is the stage that finds the rule for a request, and checks whether the request may
-// pass. noteEvent writes the decision into the record.
+// checkRoute is a stage of a request in the proxy. It finds the rule for the request, and checks
+// whether the request may pass. noteEvent writes the decision into the record.
 func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
 	q.table = p.tables.current.Load()
 	allowed, _, err := q.table.guard.Check(q.request)

@@ -83,8 +83,8 @@ func newServers(g *gateway) (*servers, error) {
 	return s, errors.Join(errs...)
 }
 
-// newHTTPServer returns a server whose requests pass through the stage of the listener, and then
-// through next.
+// newHTTPServer returns a server. The server passes each request to a listenerHandler, which then
+// calls the stage next.
 func (s *servers) newHTTPServer(ctx context.Context, name, address string, next stage) *httpServer {
 	g := s.gateway
 	return newHTTPServer(ctx, g, name, address, &listenerHandler{
@@ -225,7 +225,7 @@ func (s *servers) serve(name string, l net.Listener, serve func() error) {
 	s.gateway.log.Info("listening", slog.String("door", name), slog.String("address", l.Addr().String()))
 }
 
-// newProxy returns the stage that the listener for clients calls.
+// newProxy returns the stage that processes the requests of the listener for clients.
 func newProxy(g *gateway, own endpoints) *proxy {
 	return &proxy{
 		auth: g.auth, identity: g.identity, tables: g.tables, endpoints: own,

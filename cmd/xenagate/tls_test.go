@@ -77,8 +77,9 @@ func TestTLS_Upgrade(t *testing.T) {
 	}
 }
 
-// A new certificate is used for new connections, after SIGHUP or when the gateway sees the new
-// files. Existing connections go on. Files with a mistake change nothing.
+// After SIGHUP, or when the gateway notices the new files, new connections use the new certificate.
+// Existing connections stay open. If the new files have a mistake, the old certificate stays in
+// use.
 func TestTLS_Reload(t *testing.T) {
 	for _, bySignal := range []bool{true, false} {
 		t.Run(fmt.Sprint("by signal ", bySignal), func(t *testing.T) {
@@ -162,7 +163,8 @@ func TestTLS_ClientCAs(t *testing.T) {
 		t.Errorf("%d without a certificate", a.status)
 	}
 	stranger, _, _ := newAuthority(t).issue("client")
-	// a client that respects the list of authorities would not send this certificate
+	// The server sends clients a list of the authorities that it accepts. A normal client would not
+	// send this certificate, because another authority has issued it.
 	transport := ca.client()
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return stranger, nil

@@ -34,7 +34,8 @@ func newUpstreams(cfg *config.Config) []*upstream {
 	return all
 }
 
-// findUpstream is the stage that chooses the upstream for a request that may pass.
+// findUpstream is a stage of a request in the proxy. It chooses the upstream for a request that may
+// pass.
 func (p *proxy) findUpstream(w *response, q *passage, rec *record) (ok bool) {
 	q.upstream = chooseUpstream(p.upstreams, q.request.Host, q.request.URL.Path, q.table.IgnoreCase)
 	if q.upstream == nil {

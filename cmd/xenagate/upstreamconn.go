@@ -74,16 +74,17 @@ func (c *upstreamConnections) RoundTrip(r *http.Request) (*http.Response, error)
 	return res, err
 }
 
-// slowRequests records whether a request has waited long for its response. Requests that began in
-// the same second are counted as one group, so that no request needs a timer. The gateway calls
-// hasSlow only when a new request begins, because a dead connection can harm only new requests.
+// slowRequests records whether a request to the upstream has waited long for its response. All
+// requests that began in the same second form one group, so that no request needs a timer. The
+// gateway calls hasSlow only when a new request begins, because a dead connection can harm only new
+// requests.
 type slowRequests struct {
-	// waiting is the number of requests of a group that have no response yet. youngest is when the
-	// last request of the group began, in nanoseconds.
+	// waiting contains, for each group of requests, the number of requests without a response.
+	// youngest contains the time at which the last request of the group began, in nanoseconds.
 	groups [4]struct{ waiting, youngest atomic.Int64 }
-	// current is the number of the group to which requests are added now.
+	// current is the number of the group to which new requests are added.
 	current atomic.Int64
-	// looked is when hasSlow last examined the groups, in nanoseconds.
+	// looked is the time at which hasSlow last examined the groups of requests, in nanoseconds.
 	looked atomic.Int64
 }
 

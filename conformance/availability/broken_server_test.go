@@ -156,7 +156,8 @@ func (c *wireConn) Close() error {
 	return c.Conn.Close()
 }
 
-// wired is an issuer and a Validator that are connected by a wire.
+// wired contains an issuer and a Validator. The Validator sends its requests to the issuer over a
+// wire.
 type wired struct {
 	*wire
 	issuer    *xenaauthtest.Issuer

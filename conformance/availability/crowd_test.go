@@ -47,9 +47,10 @@ func strangers(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API, subjec
 	}
 }
 
-// The library limits how many requests wait for an unknown key. In this test more requests arrive.
-// A token with a new key passes immediately if its user is known. Any other token with a new key is
-// refused with 503 and Retry-After, and passes after that time.
+// The library limits how many requests may wait for an unknown key. In this test more requests
+// arrive than may wait. A token with a new key passes immediately if its user is known. Any other
+// token with a new key is refused with 503 and Retry-After, and passes after the time in
+// Retry-After.
 func TestA4_TooManyWaiting(t *testing.T) {
 	t.Parallel()
 	harness.WithIssuer(t, func(t *testing.T, issuer *xenaauthtest.Issuer, a *harness.API) {

@@ -90,7 +90,8 @@ func TestConfigValidate(t *testing.T) {
 	}
 }
 
-// Each field for a URL refuses an invalid URL. The error does not contain the value of the field.
+// If a field that must contain a URL has another value, the configuration is refused. The error
+// does not contain the value of the field.
 func TestInvalidURLs(t *testing.T) {
 	for _, text := range []string{
 		"https://hunter2%zz/", "https://[::1", "https://host:hunter2", "https://hun ter2/", ":hunter2", "https://hunter2\x7f/",

@@ -126,8 +126,9 @@ func guardedByScope(t testing.TB) (*xenaauthtest.Issuer, http.Handler) {
 	return issuer, xenaauth.NewMiddleware(v, nil).Require(xenaauth.AllScopes("testapi"))(http.HandlerFunc(harness.Hello))
 }
 
-// A forged token costs at most the allocations of an ordinary token and at most three times its
-// length in memory, whatever its content.
+// The library refuses a forged token with at most as many allocations as an ordinary token needs.
+// The memory of these allocations is at most three times the length of the token, whatever the
+// token contains.
 func TestForgedTokensAreCheap(t *testing.T) {
 	issuer, handler := guardedByScope(t)
 	for name, token := range forged(issuer.KeyID()) {

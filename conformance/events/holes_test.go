@@ -63,7 +63,8 @@ func TestEventIsACopy(t *testing.T) {
 	require.Contains(t, w.Header().Get("Www-Authenticate"), `scope="b"`)
 }
 
-// hedging is a wrapper that calls the Validator in two goroutines and returns the first result.
+// hedging is a wrapper that calls the Validator in two goroutines at the same time and returns the
+// result that comes first.
 type hedging struct{ xenaauth.TokenValidator }
 
 func (h hedging) Unwrap() xenaauth.TokenValidator { return h.TokenValidator }

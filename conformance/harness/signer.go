@@ -23,8 +23,9 @@ import (
 
 var rawURL = base64.RawURLEncoding
 
-// Signer signs arbitrary bytes as a JWS signing input. It makes tokens that xenaauthtest.Issuer
-// cannot make. To publish its public key, a test calls Publish.
+// Signer signs arbitrary bytes like the text of a JWS. So a test can make tokens that
+// xenaauthtest.Issuer cannot make. The public key is in the JWKS of an issuer only after the test
+// has called Publish.
 type Signer struct {
 	KeyID string
 	Key   crypto.Signer
@@ -56,7 +57,7 @@ var RSAKey = sync.OnceValue(func() *rsa.PrivateKey {
 	return key
 })
 
-// RSASigner returns a signer with RSAKey.
+// RSASigner returns a signer whose key is RSAKey.
 func RSASigner(kid string) *Signer { return &Signer{kid, RSAKey()} }
 
 // JWK returns the public key as a JWK without alg. It applies changes as With does.

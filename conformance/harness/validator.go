@@ -73,7 +73,7 @@ type FixedValidator struct {
 	Err  error
 }
 
-// Validate returns o.User and o.Err.
+// Validate returns the user and the error in the fields of o.
 func (o FixedValidator) Validate(context.Context, string) (*xenaauth.User, error) {
 	return o.User, o.Err
 }

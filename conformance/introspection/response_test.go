@@ -220,8 +220,8 @@ type claim struct {
 
 // An introspected token with exp, but without iat and nbf, is refused at any age, because its
 // lifetime is unknown. If the lifetime were counted from now, a token of five hours would be
-// refused for four hours and accepted in the fifth. By then a revocation without an end is no
-// longer in force.
+// refused for four hours and accepted in the fifth hour. In that hour, an earlier revocation
+// without an end is no longer in force.
 func TestI3_LifetimeWithoutAStart(t *testing.T) {
 	t.Parallel()
 	for name, start := range map[string]map[string]any{

@@ -81,8 +81,9 @@ func TestI7_KindInResponse(t *testing.T) {
 	}
 }
 
-// With RequireActive, an introspection response may say that a JWT is not an access token. The JWT
-// is then refused although its signature is valid. This also applies to a response from the cache.
+// With RequireActive, an introspection response may say that a JWT is not an access token. In this
+// case the JWT is refused although its signature is valid. The same is true for a response from the
+// cache.
 func TestI7_RefreshTokenAfterLocalVerification(t *testing.T) {
 	t.Parallel()
 	issuer := harness.NewIssuer()

@@ -164,7 +164,7 @@ func zeroInFront(t *testing.T, s *harness.Signer, member string) string {
 	return harness.Base64(append([]byte{0}, number...))
 }
 
-// smallRSA returns a signer with a short RSA key.
+// smallRSA returns a signer whose RSA key is too short.
 func smallRSA(t *testing.T) *harness.Signer {
 	t.Helper()
 	key, err := rsa.GenerateKey(rand.Reader, 1024)

@@ -51,8 +51,8 @@ func TestRefusalLogNamesIssuerAndClient(t *testing.T) {
 	}
 }
 
-// A validator of the service may return a user without claims. The log line of its refusal then
-// names neither issuer nor client.
+// A validator of the service may return a user without claims. In this case the log line of a
+// refusal names neither issuer nor client.
 func TestRefusalLogOfZeroUser(t *testing.T) {
 	log := new(harness.JSONLog)
 	m := xenaauth.NewMiddleware(harness.FixedValidator{User: new(xenaauth.User)}, &xenaauth.Options{Logger: log.Logger()})

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// expiredCertificate returns a certificate that has expired. Its issuer is unknown.
+// expiredCertificate returns a certificate that has expired and that an unknown authority has
+// issued.
 func expiredCertificate(t *testing.T) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

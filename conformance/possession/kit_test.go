@@ -101,7 +101,7 @@ func send(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// The method guarded returns a handler that requires a user.
+// The method guarded returns a handler behind a guard that requires a user.
 func (s *service) guarded() http.Handler { return s.m.Require(xenaauth.AnyUser())(harness.Teapot) }
 
 // cache is a TokenValidator that stores the user of each token and returns it when the token comes

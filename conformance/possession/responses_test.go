@@ -101,7 +101,7 @@ func TestRespond(t *testing.T) {
 	require.Equal(t, 503, s.m.Challenge(h, nil, nil), "neither a request nor an error")
 }
 
-// If Confirm of a proof panics, the request does not pass.
+// If the method Confirm of a proof panics, the request does not pass: the response is 503.
 func TestPanickingProof(t *testing.T) {
 	proof := newKeyProof()
 	proof.used = nil // the write to this nil map panics
@@ -113,7 +113,8 @@ func TestPanickingProof(t *testing.T) {
 	require.Equal(t, 503, w.Code)
 }
 
-// NewMiddleware panics if a proof cannot work.
+// If a proof of possession is not usable, for example because its scheme is "", NewMiddleware
+// panics.
 func TestProofMistakes(t *testing.T) {
 	for name, proofs := range map[string][]xenaauth.Proof{
 		"nil":                       {nil},

@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// brokenStore is a replay store that fails until the test repairs it.
+// brokenStore is a replay store. It fails while the field fail is set.
 type brokenStore struct {
 	replay.Store
 	fail  func() error // fail is nil while the store works

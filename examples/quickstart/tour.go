@@ -15,7 +15,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// place is one path of the tour. The tour sends several requests to this path.
+// place is a path of the API. The tour sends several requests to this path.
 type place struct {
 	path string
 	// about is the requirement of the path. If the same path occurs several times in the tour,
@@ -24,7 +24,7 @@ type place struct {
 	steps []step
 }
 
-// step is one request at a place.
+// step is one request of the tour to the path of a place.
 type step struct {
 	label string // label says in words what the request contains
 	// authorization contains the values of the Authorization fields of the request; it may be nil
@@ -60,7 +60,7 @@ type answer struct {
 	user   string          // user is the subject of the user that the handler got
 }
 
-// row is a step with the response to its request.
+// row is a row of the table that the tour prints: a request and the response to it.
 type row struct {
 	place place
 	step  step

@@ -10,7 +10,7 @@ import (
 )
 
 // TestDPoP sends DPoP proofs through each proxy that terminates TLS. A proof names the URL that the
-// client uses, and not the address of xenagate behind the proxy.
+// client uses. This URL does not contain the address of xenagate, which is behind the proxy.
 func TestDPoP(t *testing.T) {
 	eachTLS(t, func(t *testing.T, e *tlsEnv) {
 		client := xenaauthtest.NewDPoPClient(nil)

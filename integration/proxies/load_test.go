@@ -15,7 +15,7 @@ import (
 // TestBigHeaders sends very long tokens, and tokens of users with many scopes.
 func TestBigHeaders(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
-		// base64 makes this claim longer by a third
+		// A JWT contains its claims in base64, so the token is a third longer than this claim.
 		for _, size := range []int{5 << 10, 8 << 10, 11 << 10} {
 			token := e.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"filler": strings.Repeat("x", size)}})
 			if got := e.get(t, "/api/a", bearer(token)).seen(t); got.User != "104711" {

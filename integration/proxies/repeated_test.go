@@ -9,8 +9,8 @@ import (
 )
 
 // TestRepeated repeats each header field that the sample configurations handle: two values in both
-// orders, both values as one list, and a value beside an empty field. If the configuration handled
-// only the first or only the last field, the other field would pass.
+// orders, both values as one list, and a value together with an empty field. If the configuration
+// handled only the first or only the last field, the other field would reach the service.
 func TestRepeated(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		token := bearer(e.issuer.JWT(xenaauthtest.Token{Subject: "me", ClientID: "shop", Scopes: []string{"testapi"}}))

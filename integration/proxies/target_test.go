@@ -34,8 +34,9 @@ var tricks = []string{
 	"/api/x:$I30:$INDEX_ALLOCATION",
 }
 
-// TestTargets sends each target of tricks exactly as it is. No request may pass. If one arrives at
-// the service, service.hold compares it with the rule for its target.
+// TestTargets sends each target of tricks exactly as it is. A request with one of these targets
+// must not pass. If the request arrives at the service anyway, service.hold compares it with the
+// rule for its target.
 func TestTargets(t *testing.T) {
 	each(t, func(t *testing.T, e *env) {
 		user := bearer(e.issuer.JWT(xenaauthtest.Token{Scopes: []string{"testapi"}}))

@@ -117,7 +117,8 @@ func invalid(reason xenaauth.Reason, description string) answer {
 	}
 }
 
-// withoutScope returns a refusal as it is on a route that requires no scope.
+// withoutScope removes the scope from a refusal. A route that requires no scope sends the refusal
+// in this form.
 func withoutScope(a answer) answer {
 	a.challenge, _, _ = strings.Cut(a.challenge, `, scope=`)
 	return a

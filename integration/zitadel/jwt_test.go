@@ -7,8 +7,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestJWT sends a JWT of a user, from the authorization code flow. It passes on the routes whose
-// scope it has.
+// TestJWT sends a JWT of a user, from the authorization code flow. The JWT is accepted on the
+// routes that require a scope of the JWT.
 func TestJWT(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)
@@ -40,8 +40,8 @@ func TestJWT(t *testing.T) {
 		invalid(xenaauth.ReasonSignature, "The signature of the access token does not verify."))
 }
 
-// TestClientCredentials sends a token from the client credentials grant. At this server the sub of
-// such a token is the client.
+// TestClientCredentials sends a token from the client credentials grant. At this server, the sub of
+// a token from this grant is the client.
 func TestClientCredentials(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

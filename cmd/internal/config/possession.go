@@ -44,8 +44,8 @@ var dpopKeys = []key[dpop.Config]{
 	{name: "algorithms", field: func(c *dpop.Config) any { return &c.Algorithms }},
 }
 
-// ClientCertificate configures tokens that are bound to a client certificate, and says how proxies
-// pass the certificate on.
+// ClientCertificate configures tokens that are bound to a client certificate. It also says in which
+// header field a proxy sends the client's certificate.
 type ClientCertificate struct {
 	Use          Use         `yaml:"use"`
 	Config       mtls.Config `yaml:"-"` // the keys in clientCertificateKeys set this field

@@ -18,7 +18,7 @@ const (
 type Call struct {
 	ID, Name, Label, What string
 	Method, Path          string
-	// the header field with the credentials; only the beginning of the token
+	// the header field with the credentials; it contains only the beginning of the token
 	Credentials string
 	Sent        time.Time
 	// the calls that the API made to the issuer because of this call
