@@ -5,8 +5,9 @@ import (
 	"testing"
 )
 
-// Some header fields frame a message or belong to a connection. If a client writes the name of one
-// of these fields with another sign in place of "-", the field does not reach the service.
+// Some header fields say where a message ends, or belong to a connection. If a client writes
+// another sign in place of the "-" in the name of one of these fields, the field does not reach the
+// service.
 func TestFramingFieldsInOtherSpellings(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
 	p := start(t, common(issuer, service), nil)

@@ -27,8 +27,8 @@ type response struct {
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status == http.StatusContinue:
-		// A response 100 of an upstream is meant for the gateway. net/http itself sends 100 to the
-		// client when the gateway reads the client's body.
+		// If an upstream sends a response 100, this response is for the gateway and not for the
+		// client. net/http itself sends 100 to the client when the gateway reads the client's body.
 		return
 	case status < 200 && w.http10:
 		// a client that uses HTTP/1.0 does not understand a 1xx response (RFC 9110, section 15.2)

@@ -20,7 +20,8 @@ type routeTable struct {
 	guard *routes.Guard
 }
 
-// newRouteTable returns the table for requests of the proxy.
+// newRouteTable returns the table of routes with a guard for the requests that the gateway
+// forwards.
 func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 	find := func(r *http.Request) (routes.Rule, error) {
 		rule, err := from.Table.Find(r)

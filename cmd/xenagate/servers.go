@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc"
 )
 
-// servers are the listeners, and the servers that accept connections from them.
+// servers contains the servers of the gateway. Each server accepts connections from a listener.
 type servers struct {
 	gateway *gateway
 	http    []*httpServer // http are the servers for clients, and for proxies that call the gateway

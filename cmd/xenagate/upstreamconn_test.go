@@ -166,7 +166,8 @@ func untilAnswered(t testing.TB, url string) (n int) {
 		select {
 		case <-answered:
 			return n
-		case <-time.After(200 * time.Millisecond): // this is the time until the next request
+		// the test waits for this time before it sends the next request
+		case <-time.After(200 * time.Millisecond):
 		case <-timeout:
 			t.Fatalf("%d requests, and none was answered", n)
 		}
@@ -229,8 +230,8 @@ func speaksHTTP2(t *testing.T) *service {
 	return service
 }
 
-// One HTTP/2 connection carries all requests of the gateway. If the connection is dead, the gateway
-// finds out with a ping.
+// All requests of the gateway to an upstream share one HTTP/2 connection. If this connection is
+// dead, the gateway notices it with a ping.
 func TestDeadConnectionOfHTTP2(t *testing.T) {
 	b, config := viaBalancer(t, speaksHTTP2(t), "timeouts: {response_header: 1h}\n")
 	p := start(t, config, nil)

@@ -37,7 +37,8 @@ func TestDeadConnections(t *testing.T) {
 				t.Fatal(n)
 			}
 			w.die(false)
-			// to connect takes long, so the calls cannot all open new connections in time
+			// In this test it takes long to open a connection, so the calls cannot all open new
+			// connections within the limit.
 			w.latency = 200 * time.Millisecond
 			w.issuer.Rotate()
 			var all sync.WaitGroup

@@ -1,5 +1,5 @@
-// Package events_test tests what Options.Event and Config.IssuerCall receive, through the public
-// surface.
+// Package events_test tests which events Options.Event receives, and which calls Config.IssuerCall
+// reports. The tests use only exported functions.
 package events_test
 
 import (

@@ -34,8 +34,8 @@ func SetIntrospectionResponse(issuer *xenaauthtest.Issuer, body string) {
 	issuer.Fail(xenaauthtest.Introspection, xenaauthtest.Fault{Body: body})
 }
 
-// RetryAfter returns the fault of an endpoint that responds with this status and a Retry-After
-// field.
+// RetryAfter returns a fault for an endpoint of the issuer. The fault makes the endpoint respond
+// with this status and this Retry-After field.
 func RetryAfter(status, seconds int) xenaauthtest.Fault {
 	return xenaauthtest.Fault{Status: status, Header: http.Header{"Retry-After": {strconv.Itoa(seconds)}}}
 }

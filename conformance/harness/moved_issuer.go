@@ -16,8 +16,8 @@ type MovedIssuer struct {
 	*xenaauthtest.Issuer
 	OldDelay  time.Duration // this is how long each response from the old address is delayed
 	mu        sync.Mutex
-	away      bool   // whether the JWKS is at the new address already
-	abandoned bool   // whether the old address responds with 404
+	away      bool   // away says whether the JWKS is already at the new address
+	abandoned bool   // abandoned says whether the old address responds with 404
 	old       []byte // the JWKS that the old address serves
 }
 

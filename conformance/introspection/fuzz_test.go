@@ -87,8 +87,8 @@ func FuzzIntrospection(f *testing.F) {
 	})
 }
 
-// planted is a [xenaauth.Cache] whose Get returns the same value for every key. Its Set sends the
-// value that it gets to a channel.
+// planted is a shared cache, a [xenaauth.Cache], whose Get returns the same value for every key.
+// Its method Set sends the value that the library stores to a channel.
 type planted struct {
 	value []byte
 	set   chan []byte

@@ -87,7 +87,8 @@ func TestA2_IdleAndNoAnswer(t *testing.T) {
 	}
 }
 
-// The function healed sends a token until the token passes, and returns the time that passed.
+// The function healed sends a token repeatedly until the token is accepted, and returns the time
+// that passed.
 func healed(t *testing.T, a *harness.API, token string) time.Duration {
 	t.Helper()
 	began := time.Now()

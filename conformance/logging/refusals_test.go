@@ -312,8 +312,8 @@ func TestRefusalLogCountsConcurrentRefusals(t *testing.T) {
 	})
 }
 
-// An outage is logged as a warning. The number of warnings is bounded as for refusals. A refusal
-// with an unknown reason is logged as an outage.
+// An outage is logged as a warning. Like refusals, only a few warnings a minute are logged. A
+// refusal with an unknown reason is logged as an outage.
 func TestRefusalLogOfOutages(t *testing.T) {
 	log := new(harness.JSONLog)
 	for _, err := range []error{

@@ -289,7 +289,7 @@ func TestStatusAsJSON(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		issuer.Down()
 		harness.ValidateNewToken(t, v, issuer)
-		synctest.Wait() // by this time, the refresh that the request started has ended
+		synctest.Wait() // the refresh that the request started has ended at this time
 		w := statusResponse(t, v)
 		require.Equal(t, 200, w.Code)
 		text := w.Body.String()

@@ -33,7 +33,7 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// These are the exit statuses.
+// These constants are the exit statuses of the program.
 const (
 	exitOK     = 0
 	exitFailed = 1

@@ -98,7 +98,7 @@ var protocols = map[string]func(*testing.T, *site) sender{
 	"ext_authz":    overExtAuthz,
 }
 
-// codeOf returns the gRPC code that has the meaning of an HTTP status.
+// codeOf returns the gRPC code that corresponds to an HTTP status.
 func codeOf(status int) codes.Code {
 	switch status {
 	case http.StatusOK:

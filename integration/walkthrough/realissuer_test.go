@@ -65,6 +65,6 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // only its address is needed
+	defer l.Close() //nolint:errcheck // the caller needs only the address of the listener
 	return l.Addr().String()
 }

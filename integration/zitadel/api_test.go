@@ -103,12 +103,14 @@ func check(t *testing.T, what string, got, want answer) {
 	}
 }
 
-// The function accepted returns the response to a token of the user that was issued to this client.
+// The function accepted returns the expected response to a token of the user. client is the client
+// to which the token was issued.
 func accepted(client string) answer {
 	return answer{status: http.StatusOK, subject: userID, client: client}
 }
 
-// The function invalid returns the refusal with 401 of a route that requires the scope testapi.
+// The function invalid returns the expected refusal with status 401, on a route that requires the
+// scope testapi.
 func invalid(reason xenaauth.Reason, description string) answer {
 	return answer{
 		status:    http.StatusUnauthorized,
@@ -124,7 +126,8 @@ func withoutScope(a answer) answer {
 	return a
 }
 
-// The function lacking returns the refusal with 403 of a route whose scope the token lacks.
+// The function lacking returns the expected refusal with status 403, on a route that requires a
+// scope that the token lacks.
 func lacking(scope string) answer {
 	return answer{
 		status:    http.StatusForbidden,

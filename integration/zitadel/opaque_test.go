@@ -6,8 +6,8 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// TestOpaque sends an opaque token of a user. It is accepted like a JWT. The user is the one that
-// the server names in the introspection response.
+// TestOpaque sends an opaque token of a user. The token is accepted like a JWT. The user of the
+// request is the one that the server names in the introspection response.
 func TestOpaque(t *testing.T) {
 	t.Parallel()
 	s := start(t, provider)

@@ -34,7 +34,7 @@ func TestRevocationWithinCacheTTL(t *testing.T) {
 	token := login(t, s, opaqueClient, "openid", scope).AccessToken
 	check(t, "before", get(t, late, full, token), accepted(opaqueClient))
 	check(t, "before", get(t, soon, full, token), accepted(opaqueClient))
-	// at this time or earlier, the cached response is too old
+	// expired is a time at which the cached response is surely older than CacheTTL.
 	expired := time.Now().Add(short.Introspection.CacheTTL)
 	revoke(t, s, opaqueClient, token)
 	check(t, "within CacheTTL", get(t, late, full, token), accepted(opaqueClient))
