@@ -27,7 +27,7 @@ const (
 	maxContentType = 256
 	maxLogoutsSeen = 10_000
 
-	maxLogoutFields = 64 // the number of fields that the form may have
+	maxLogoutFields = 64 // the largest number of fields in the form
 )
 
 // LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
@@ -64,8 +64,9 @@ type logoutHandler struct {
 	validator *Validator
 	clientIDs claims.NameSet
 	log       refusalLog
-	// seen contains the newest logout tokens that were used, so that a logout token that comes
-	// again revokes nothing. It may forget a token; Config.Replay does not.
+	// seen contains the logout tokens that this instance has used. A logout token that arrives
+	// again revokes nothing. If seen is full, it forgets the oldest logout tokens; the store
+	// Config.Replay forgets none.
 	seen *factcache.Cache[struct{}]
 }
 
@@ -107,8 +108,8 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	// This instance accepts the token until exp and the clock skew. The clock of another instance
-	// may be behind by the skew.
+	// This instance accepts the logout token until exp plus ClockSkew. The clock of another
+	// instance may be behind by ClockSkew, so it accepts the logout token for longer.
 	until := time.Unix(set.ExpiresAt, 0).Add(2 * h.validator.policy.skew)
 	if _, seen := h.seen.Get(&key, now); seen {
 		return errUsedLogout()
@@ -119,9 +120,9 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		// of the logout counts as issued before the logout.
 		revocation.Subject, revocation.IssuedBefore = set.Subject, time.Unix(set.IssuedAt+1, 0)
 	}
-	// The use is recorded after the revocation. If the revocation fails, the issuer can send the
-	// logout token again. If the record fails, the tokens are revoked nevertheless, and a second
-	// revocation changes nothing.
+	// That the logout token was used is recorded only after the access tokens are revoked. So if
+	// the revocation fails, the issuer can send the logout token again. If the recording fails, the
+	// access tokens stay revoked, and revoking them a second time changes nothing.
 	if err := h.validator.Revoke(r.Context(), revocation); err != nil {
 		return err
 	}
@@ -199,7 +200,8 @@ func (h *logoutHandler) check(header *jose.Header, set *claims.Set, now time.Tim
 		typ = header.Type
 	}
 	switch {
-	// IdentityServer before Duende writes typ at+jwt into logout tokens too.
+	// IdentityServer before Duende writes the typ at+jwt, that of access tokens, into logout tokens
+	// too.
 	case typ != "logout+jwt" && (p.strict || typ != "at+jwt" && typ != "jwt"):
 		return refuse(ReasonTokenType, &wrongType{header.Type, "logout+jwt"})
 	case set.Has&claims.Nonce != 0 || !isLogout(set):
@@ -252,8 +254,9 @@ var (
 )
 
 // The method use records in Config.Replay that a logout token was used, and reports whether this
-// was the first use. The error is an outage. It does not contain the text of the store's error,
-// which may contain the address of a server.
+// was the first use. If Config.Replay fails, the error has ReasonUnavailable, so the response is
+// 503. This error does not contain the text of the store's error, which could contain the address
+// of a server.
 func (h *logoutHandler) use(
 	ctx context.Context, set *claims.Set, until time.Time,
 ) (first bool, err error) {
@@ -266,7 +269,9 @@ func (h *logoutHandler) use(
 		case err != nil:
 			err = errReplayFails
 		}
-		if err == nil || ctx.Err() == nil { // otherwise, the sender of the logout token went away
+		if err == nil || ctx.Err() == nil {
+			// If the context has ended, the sender of the logout token has closed the connection.
+			// This does not show that the store fails.
 			h.validator.report.change("replay store", err,
 				"the use of logout tokens can't be recorded, so the responses to them are 503",
 				"the use of logout tokens is recorded again")

@@ -55,8 +55,8 @@ func (m *Middleware) setPassing(h http.Header, r *http.Request) {
 	}
 }
 
-// setRefusal sets the header fields of a refusal. The fields use the first three elements of
-// values, so that they need no allocation of their own.
+// setRefusal sets the header fields of a refusal. It stores the values of these fields in the first
+// three elements of values, so that it needs no further allocation.
 func (m *Middleware) setRefusal(
 	h http.Header, r *http.Request, e *Error, text *rendering, values []string,
 ) {
@@ -103,7 +103,7 @@ func retrySeconds(d time.Duration) int { return int(max(1, math.Ceil(d.Seconds()
 // rendering is the text of a refusal: its challenges and its body. Refusals with the same text
 // share one rendering, so the fields of a rendering must not be changed.
 type rendering struct {
-	challenges []string // one for each accepted scheme; empty if the response is 503
+	challenges []string // challenges has one element for each accepted scheme; none for status 503
 	body       []byte
 }
 
@@ -134,7 +134,8 @@ func (m *Middleware) rendering(r *http.Request, e *Error) *rendering {
 		}
 	}
 	text := new(rendering)
-	text.body, _ = e.MarshalJSON() // MarshalJSON returns no error for strings and a number
+	// Strings and a number can always be encoded as JSON, so there is no error.
+	text.body, _ = e.MarshalJSON()
 	if a.status != http.StatusServiceUnavailable {
 		text.challenges = m.challenges(a, key, params)
 	}
@@ -153,7 +154,8 @@ func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Para
 			continue
 		}
 		own := []bearer.Param{{Name: "realm", Value: m.opts.Realm}}
-		// A request without credentials gets no error code: RFC 6750, section 3.1.
+		// If a request has no credentials, the challenge contains no error code (RFC 6750, section
+		// 3.1).
 		if (i == int(key.scheme) || key.scheme == unclear) && a.code != "" {
 			own = append(own, bearer.Param{Name: "error", Value: a.code},
 				bearer.Param{Name: "error_description", Value: a.description})
@@ -161,7 +163,7 @@ func (m *Middleware) challenges(a answer, key renderingKey, params []bearer.Para
 		own = append(own, bearer.Param{Name: "scope", Value: key.scope},
 			bearer.Param{Name: "resource_metadata", Value: m.opts.ResourceMetadata})
 		own = append(own, s.params...)
-		// A challenge must not repeat a parameter: RFC 9110, section 11.2.
+		// A challenge must not contain the same parameter twice (RFC 9110, section 11.2).
 		for _, param := range params {
 			sameName := func(p bearer.Param) bool { return p.Name == param.Name }
 			if !slices.ContainsFunc(s.params, sameName) {
@@ -182,19 +184,21 @@ type renderings struct {
 
 type renderingKey struct {
 	reason Reason
-	scheme uint8 // the scheme of the request, or unclear
+	scheme uint8 // scheme is the scheme of the request, or unclear
 	scope  string
 	params string
-	bound  bool // the route requires a bound token
+	bound  bool // bound says that the route requires a bound token
 }
 
-// The bounds of renderings. A full cache takes a few megabytes.
+// These constants limit how many texts the cache renderings contains, and how long each text is. A
+// full cache takes a few megabytes.
 const (
 	maxRenderings = 1024
-	maxRendering  = 4 << 10 // bytes
+	maxRendering  = 4 << 10 // in bytes
 )
 
-// The method keep stores a text, unless the cache is full or the text is too long.
+// The method keep stores the text of a refusal in the cache, unless the cache is full or the text
+// is too long.
 func (s *renderings) keep(key renderingKey, r *rendering) {
 	size := len(key.scope) + len(key.params) + len(r.body)
 	for _, c := range r.challenges {
@@ -214,6 +218,7 @@ func (s *renderings) keep(key renderingKey, r *rendering) {
 			next[k] = have
 		}
 	}
-	// If another goroutine has replaced the map, this text is not stored and is built again later.
+	// To store a text, keep replaces the map of all texts. If another goroutine has replaced the
+	// map in the meantime, this text is not stored. It is built again for the next refusal.
 	s.known.CompareAndSwap(old, &next)
 }

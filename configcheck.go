@@ -124,8 +124,8 @@ func (c Config) checkURL(text string) error {
 	return errors.New("is not an https URL (http is for loopback, or see AllowHTTP)")
 }
 
-// These are the largest values that a Config may have. Without these limits, the sum of two large
-// values could overflow.
+// These are the largest values of the durations and sizes in a Config. Without these limits, a
+// calculation with two large values could overflow.
 const (
 	maxDuration   = 100 * 365 * 24 * time.Hour
 	maxCacheSize  = 1 << 30

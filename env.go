@@ -151,8 +151,8 @@ func (e environment) introspection() *Introspection {
 	return nil
 }
 
-// environment reads environment variables whose values have types of this package, for example a
-// profile.
+// environment reads environment variables whose values are words for a type of this package, for
+// example the variable for Config.Profile.
 type environment struct{ *envvar.Reader }
 
 // The method url reads a URL from an environment variable. It accepts http and https:

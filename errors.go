@@ -81,7 +81,7 @@ const (
 	ReasonUnavailable Reason = "unavailable"
 )
 
-// answer is the HTTP response for a reason.
+// answer is the HTTP response to a request that is refused for one Reason.
 type answer struct {
 	status int
 	// code is the error code in the challenge (RFC 6750, section 3.1; RFC 9449, section 7.1)
@@ -168,8 +168,9 @@ func (e *Error) answer() answer {
 	return a
 }
 
-// The method param returns the value of the parameter name in Params. It returns the argument
-// otherwise if Params has no such parameter, or if a challenge can't contain the value.
+// The method param returns the value of the parameter name in Params. If Params has no such
+// parameter, or if a challenge can't contain its value, param returns the value of the argument
+// otherwise.
 func (e *Error) param(name, otherwise string) string {
 	if v := e.Params[name]; v != "" && bearer.IsParamValue(v) {
 		return v

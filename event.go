@@ -99,7 +99,8 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	}
 	switch {
 	case err != nil:
-		told := *asError(err) // a copy, because the hook may change the Error that it receives
+		// The hook gets a copy of the Error, because it may change the value that it receives.
+		told := *asError(err)
 		told.Scopes, told.Params = slices.Clone(told.Scopes), maps.Clone(told.Params)
 		e.Err = &told
 		e.Outcome = OutcomeRefused
@@ -109,7 +110,7 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 	case user == nil:
 		e.Outcome = OutcomeAnonymous
 	}
-	// A foreign TokenValidator may return the zero User, which has no claims.
+	// A TokenValidator that the service has written may return the zero User, which has no claims.
 	if user != nil && user.set != nil {
 		e.Issuer, e.ClientID = user.Issuer(), user.ClientID()
 	}
@@ -126,22 +127,22 @@ func (m *Middleware) report(r *http.Request, user *User, err error, t *trace) {
 }
 
 // trace records how one request is checked, for its Event. A TokenValidator of the service may call
-// a Validator in other goroutines, so the fields are atomic. If the token is in the table of tokens
-// in use, the Validator writes nothing to the trace, so that the check is as fast as without a
-// trace.
+// a Validator in other goroutines, so the fields are atomic. If the Validator finds the token in
+// its small, fast table of tokens in use, it writes nothing to the trace, so that this check is as
+// fast as without a trace.
 type trace struct {
 	start time.Time
-	// source is an index of sources. It is 0 if the token was neither verified nor introspected for
-	// this request.
+	// source is the index of an element of the list sources. It is 0 if the token was neither
+	// verified nor introspected for this request.
 	source atomic.Uint32
 	// upstream is the time for which the request waited for the issuer, as a time.Duration
 	upstream atomic.Int64
 }
 
-// sources are the values of Event.Source that a trace can have.
+// sources are the values that Event.Source can have if a Validator has recorded them in a trace.
 var sources = [...]string{"", SourceJWT, SourceIntrospection}
 
-// fromJWT and fromIntrospection are indexes of sources.
+// fromJWT and fromIntrospection are indexes of elements of the list sources.
 const (
 	fromJWT           = 1
 	fromIntrospection = 2
@@ -158,12 +159,12 @@ func (m *Middleware) newTrace() *trace {
 
 type tokenKey struct{}
 
-// tokenContext is the context that a middleware passes to a TokenValidator. If its token is "", the
-// tokenContext only hides another tokenContext around it.
+// tokenContext is the context that a middleware passes to a TokenValidator. A tokenContext whose
+// token is "" belongs to no check: callerContext makes it to hide the tokenContext inside it.
 type tokenContext struct {
 	context.Context
 	token  string // token is the token that the middleware checks
-	trace  *trace // trace is nil if Options.Event is nil
+	trace  *trace // trace records the check; it is nil if Options.Event is nil
 	proofs bool   // proofs means that the middleware will check proofs of possession after the call
 }
 
@@ -174,15 +175,15 @@ func (c *tokenContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String does not show the token if the context is printed.
+// String returns the text of the context if it is printed. The text does not contain the token.
 func (c *tokenContext) String() string { return fmt.Sprintf("%v of a token check", c.Context) }
 
-// GoString does not show the token either.
+// GoString returns the same text as String, so that %#v shows no token.
 func (c *tokenContext) GoString() string { return c.String() }
 
 // tokenContext returns the context that m passes to its TokenValidator. It returns ctx itself if m
-// has neither a listener for events nor proofs of possession: the validator then needs no further
-// information.
+// has neither a listener for events nor proofs of possession: in this case the validator does not
+// need to know that a middleware calls it.
 func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) context.Context {
 	if t == nil && m.proofs == nil {
 		return ctx
@@ -190,8 +191,8 @@ func (m *Middleware) tokenContext(ctx context.Context, token string, t *trace) c
 	return &tokenContext{ctx, token, t, m.proofs != nil}
 }
 
-// traceOf returns the trace of the token check for which ctx was made. It returns nil if
-// Options.Event is nil. All methods of *trace accept a nil pointer.
+// traceOf returns the trace in the context ctx of a token check. It returns nil if Options.Event is
+// nil. All methods of *trace accept a nil pointer.
 func traceOf(ctx context.Context) *trace {
 	if c, ok := ctx.Value(tokenKey{}).(*tokenContext); ok {
 		return c.trace
@@ -199,10 +200,10 @@ func traceOf(ctx context.Context) *trace {
 	return nil
 }
 
-// checksProofs reports whether the caller of a TokenValidator will check the proofs of possession
-// of token. Only if it will, the validator may accept a token that is bound to a key. checksProofs
-// returns false for every token other than the token that the middleware checks: code of the
-// service may pass the context of a check to a Validator together with any token.
+// checksProofs reports whether the caller of a TokenValidator, usually a middleware, will check the
+// proofs of possession of token. Only then may the validator accept a token that is bound to a key.
+// checksProofs returns false for every token other than the token that the middleware checks: code
+// of the service may pass the context of a check to a Validator together with any token.
 func checksProofs(ctx context.Context, token string) bool {
 	c, ok := ctx.Value(tokenKey{}).(*tokenContext)
 	return ok && c.proofs && c.token == token
@@ -229,8 +230,8 @@ func (t *trace) setSource(source uint32) {
 	}
 }
 
-// minWait is the shortest time that counts as a wait for the issuer. To read a key that is already
-// in memory takes less time than minWait.
+// minWait is the shortest time that counts as a wait for the issuer. Reading a key that is already
+// in memory takes less time.
 const minWait = 20 * time.Microsecond
 
 // startWait begins to measure a wait for the issuer. The caller calls the function end when the

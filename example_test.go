@@ -12,7 +12,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// This example is the program of the package documentation and of the README.
+// The package documentation and the README contain this program too.
 func Example() {
 	fiscalSetup := func(w http.ResponseWriter, r *http.Request) {
 		user, _ := xenaauth.UserFromContext(r.Context())
@@ -118,7 +118,7 @@ func ExampleClientAuth() {
 	// Output: <nil>
 }
 
-// This example is about the token of a service account, which has no sub. Config.Subject finds the
+// In this example, a service account sends its token, which has no sub. Config.Subject finds the
 // user by a claim that names the client.
 func ExampleConfig_subject() {
 	issuer := xenaauthtest.NewIssuer(nil)

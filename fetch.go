@@ -26,8 +26,8 @@ import (
 type fetcher struct {
 	network *network
 	timeout time.Duration
-	// The field before is the hook Config.BeforeIssuerCall, and the field report is the hook
-	// Config.IssuerCall. Both may be nil.
+	// The field before contains the hook Config.BeforeIssuerCall, and the field report contains the
+	// hook Config.IssuerCall. A hook may be nil.
 	before func(context.Context, string, http.Header) context.Context
 	report func(context.Context, IssuerCall)
 }
@@ -39,8 +39,8 @@ type reply struct {
 	body   string
 }
 
-// outage is the error of a failed call to the issuer. The text of this error contains no secret and
-// no address.
+// outage is the error of a call to the issuer that failed or got an unusable response. It means
+// that nothing is known about the token. The text of this error contains no secret and no address.
 type outage struct {
 	what string // the field what names the fetched document, or is "introspection"
 	why  string // the field why contains the cause of the failure
@@ -61,14 +61,15 @@ func (o *outage) Error() string { return o.what + ": " + o.why }
 // Is reports whether the cause is or wraps target, for errors.Is.
 func (o *outage) Is(target error) bool { return o.cause != nil && errors.Is(o.cause, target) }
 
-// As finds an error in the cause, for errors.As. It does not find an *Error: a refusal that code
-// outside this package returned is not the result of this call, and says nothing about the token.
+// As finds an error in the cause, for errors.As. It does not find an *Error: if code outside this
+// package returned a refusal, this refusal does not come from the issuer and says nothing about the
+// token.
 func (o *outage) As(target any) bool {
 	_, isRefusal := target.(**Error)
 	return !isRefusal && o.cause != nil && errors.As(o.cause, target)
 }
 
-// RetryAfter returns for how long, from now on, the issuer wants no calls.
+// RetryAfter returns how long the issuer wants to get no calls, from now on.
 func (o *outage) RetryAfter() time.Duration {
 	if o.until.IsZero() {
 		return 0
@@ -90,7 +91,8 @@ type fetchRequest struct {
 	method, url string
 	header      http.Header
 	form        url.Values // form is the body of the request; nil if the request has no body
-	// authenticate adds the credentials to each attempt; it may be nil
+	// authenticate adds the credentials of this API to each attempt to send the request; it may be
+	// nil
 	authenticate func(*http.Request) error
 	limit        int64      // limit is the largest length of the response's body, in bytes
 	waited       func() int // waited returns how many requests wait for the call; nil stands for 0
@@ -126,12 +128,14 @@ func (f *fetcher) do(ctx context.Context, req fetchRequest) (*reply, error) {
 // hook has set to req, and returns the context that the hook returned for the call to the issuer.
 func (f *fetcher) announce(ctx context.Context, req *fetchRequest) (next context.Context) {
 	added := make(http.Header)
-	// The hook may run in a goroutine that serves no request. A panic there would end the process.
+	// BeforeIssuerCall may run in a goroutine that serves no request. Without recover, a panic of
+	// the hook would end the process there.
 	defer func() {
 		if recover() != nil || next == nil {
 			next = ctx
 		}
-		maps.Copy(added, req.header) // a field of the library replaces the same field of the hook
+		// If the hook and the library set the same header field, the value of the library is sent.
+		maps.Copy(added, req.header)
 		req.header = added
 	}()
 	return f.before(ctx, document(req.what), added)
@@ -148,7 +152,8 @@ func document(what string) string {
 
 // reportCall calls the hook Config.IssuerCall with the result of a call to the issuer.
 func (f *fetcher) reportCall(ctx context.Context, req *fetchRequest, took time.Duration, r *reply, err error) {
-	defer func() { _ = recover() }() // a panic of the hook would end the process: see announce
+	// Without recover, a panic of the hook could end the process: see announce.
+	defer func() { _ = recover() }()
 	call := IssuerCall{Document: document(req.what), Duration: took, Err: err}
 	if req.waited != nil {
 		call.Waited = req.waited()
@@ -183,15 +188,16 @@ func (f *fetchRequest) build(ctx context.Context) (*http.Request, error) {
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
 	r.Body, _ = r.GetBody()
 	r.ContentLength = int64(len(body))
-	// If the request has this field, net/http may send a POST again on a new connection. This is
-	// needed if the server closes an idle connection at the moment of sending. To introspect a
-	// token twice does no harm. The value nil means that net/http does not send the field.
+	// The server may close an idle connection at the moment when a request is sent on it. net/http
+	// sends a POST again on a new connection only if the request has the field Idempotency-Key. So
+	// this field is set. Its value nil means that net/http does not send it. To introspect a token
+	// twice does no harm.
 	r.Header["Idempotency-Key"] = nil
 	return r, nil
 }
 
-// addCredentials calls f.authenticate. Because that function may be code outside this package,
-// addCredentials turns a panic in it into an error.
+// addCredentials calls f.authenticate. That function may be code outside this package, so
+// addCredentials returns an error if the function panics.
 func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	if f.authenticate == nil {
 		return nil
@@ -207,8 +213,8 @@ func (f *fetchRequest) addCredentials(r *http.Request) (err error) {
 	return nil
 }
 
-// The method document returns the body of a response with status 200 and a JSON content type. Any
-// other response is an outage.
+// The method document returns the body of a response with status 200 and a JSON content type. For
+// any other response, the error is an *outage.
 func (r *reply) document(what string) (string, error) {
 	if r.status != http.StatusOK {
 		return "", r.outage(what, "")
@@ -222,8 +228,8 @@ func (r *reply) document(what string) (string, error) {
 	return r.body, nil
 }
 
-// The method outage returns the error for an unusable response. If why is "", the error contains
-// the status of the response instead of a cause.
+// The method outage returns the error for an unusable response. why is the cause in its text. If
+// why is "", the text contains the status of the response instead.
 func (r *reply) outage(what, why string) *outage {
 	ofCall := false
 	if why == "" {
@@ -247,8 +253,9 @@ func (r *reply) outage(what, why string) *outage {
 	return o
 }
 
-// maxRetryAfter is the longest Retry-After of the issuer that this package obeys. An operator of
-// the issuer may set a time that is too long by mistake, and one call a minute harms no server.
+// maxRetryAfter is for how long this package makes no calls at most, if the issuer sends a longer
+// Retry-After. The issuer may send a time that is too long by mistake, and one call a minute harms
+// no server.
 const maxRetryAfter = time.Minute
 
 // The method lifetime returns for how much longer the response is fresh. It returns 0 if the

@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// network is the set of connections to issuers: one pool for each server.
+// network is the set of all connections to issuers. It contains one pool for each server.
 type network struct {
-	client http.Client // client is used without its Transport, because each pool has a Transport
+	// client is used with the Transport of a pool in place of its own.
+	client http.Client
 	// ours means that the connections belong to this package, and not to Config.HTTPClient
 	ours bool
 
@@ -27,20 +28,22 @@ type network struct {
 type pool struct {
 	transport http.RoundTripper
 	ours      bool          // ours means that this package may close the connections
-	extra     chan struct{} // extra is a semaphore that limits how many calls are sent again
+	extra     chan struct{} // extra is a semaphore: a call takes a place before it is sent again
 	dead      chan struct{} // dead is closed when another pool replaces this pool
 
 	mu       sync.Mutex
-	answered time.Time // answered is when the last response arrived
+	answered time.Time // answered is when the latest response arrived
 }
 
 const (
 	maxPools = 64 // maxPools is the largest number of pools in one network
-	maxExtra = 4  // maxExtra is how many calls to one server may be sent again at the same time
+	// maxExtra is how many calls to one server may be sent again at the same time.
+	maxExtra = 4
 )
 
-// ourNetwork is the network of all validators without a Config.HTTPClient. These validators share
-// one network, so that a validator that is no longer used leaves no open connections behind.
+// ourNetwork contains the connections of all validators without a Config.HTTPClient. These
+// validators share one network, so that a validator that is no longer used leaves no open
+// connections behind.
 var ourNetwork = &network{ours: true}
 
 func newNetwork(client *http.Client) *network {
@@ -172,9 +175,9 @@ func newPool(t http.RoundTripper, ours bool) *pool {
 	}
 }
 
-// The method replace makes next the pool of a server, unless another pool has already replaced old.
-// It also closes the channel old.dead, so that calls that wait for a response on an old connection
-// are sent again.
+// The method replace makes the pool next the pool of a server, in place of the pool old. If another
+// goroutine has already replaced old, replace closes next instead. The channel old.dead is closed,
+// so that each call that waits for a response on a connection of old is sent again.
 func (n *network) replace(server string, old, next *pool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -210,9 +213,9 @@ func (p *pool) silent(since time.Time) bool {
 	return !p.answered.After(since)
 }
 
-// patience is how long a call waits for a response before it is sent again. After the issuer was
-// down, the library makes no calls for one second. patience is shorter than this second, so the
-// library finds within two seconds that the issuer works again.
+// patience is how long a call waits for a response before it is sent again. When the issuer fails,
+// the library makes no calls for one second, and then tries one call. patience is shorter than a
+// second, so within two seconds the library finds that the issuer works again.
 const patience = 900 * time.Millisecond
 
 // grace is how much time the attempts of a call get to end after the call has timed out. Code
@@ -222,8 +225,9 @@ const grace = 100 * time.Millisecond
 
 // exchange is one call to a server. The call is sent again, on a new connection, after each 0.9 s
 // without a response. The first response that arrives is used, so a dead connection costs only
-// about a second. A server that did not work for a while may never respond to the calls of that
-// time. The repeated call finds within a second that the server works again.
+// about a second. A server that was down for a while may never respond to the calls that it got
+// while it was down. Because these calls are sent again, they succeed within a second after the
+// server works again.
 //
 // To protect the server, at most maxExtra calls at a time are sent again. If a response arrives on
 // a new connection, and in the meantime no response has arrived on the old connections, the old
@@ -235,7 +239,7 @@ type exchange struct {
 	what    string // the field what names the document that is fetched
 	// limit is the largest length of the response's body, in bytes.
 	limit int64
-	// build returns the request of one attempt. Its error is an outage.
+	// build returns the request for one attempt. If it fails, its error is an *outage.
 	build func(context.Context) (*http.Request, error)
 
 	results chan result
@@ -246,13 +250,13 @@ type exchange struct {
 // result is the result of one attempt to send a call.
 type result struct {
 	pool  *pool
-	fresh bool // fresh says that the pool was created for this attempt
+	fresh bool // fresh says that the pool was created only for this attempt
 	reply *reply
 	err   error
 }
 
 // The method do returns the response. If no response arrives before ctx ends, the error is an
-// outage.
+// *outage.
 func (x *exchange) do(ctx context.Context) (*reply, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // when do returns, cancel ends the attempts that still run
@@ -264,13 +268,13 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	x.send(ctx, first, false)
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	// The channel wanted is first.extra while this call waits for permission to be sent again. At
-	// any other time it is nil.
+	// While this call waits for a place in the semaphore first.extra, the channel wanted is this
+	// semaphore. At any other time wanted is nil, so that the select statement ignores it.
 	var wanted chan<- struct{}
-	holds := false // the variable holds says that this call occupies a place in first.extra
+	holds := false // holds says that this call has a place in the semaphore first.extra
 	var failed, limited *result
 	done := ctx.Done()
-	var late <-chan time.Time // the channel late is nil until ctx has ended
+	var late <-chan time.Time // late is nil until ctx has ended; then it sends a value after grace
 	for x.running > 0 {
 		select {
 		case <-done:
@@ -303,8 +307,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 					failed = &r
 				}
 			case r.reply.status == http.StatusTooManyRequests && x.running > 0:
-				// The server may take the two attempts of this call for too many requests. So wait
-				// for the result of the other attempt.
+				// The server has answered 429, too many requests. Perhaps it counts both attempts
+				// of this call. So wait for the result of the other attempt.
 				r.drop()
 				limited = &r
 			default:
@@ -323,7 +327,8 @@ func (x *exchange) do(ctx context.Context) (*reply, error) {
 	return nil, failed.err
 }
 
-// The method settle decides which connections later calls use, now that the response r has arrived.
+// The method settle is called when the response r has arrived. It decides whether later calls use
+// the old connections, or those of the attempt that got r.
 func (x *exchange) settle(r result, first *pool, began time.Time) {
 	switch {
 	case r.fresh && first.silent(began):
@@ -359,7 +364,8 @@ func (x *exchange) send(ctx context.Context, p *pool, fresh bool) {
 
 // The method attempt sends the request of the call and reads the response.
 func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
-	defer func() { // A panic of Config.HTTPClient in this goroutine would end the process.
+	defer func() {
+		// Without recover, a panic of Config.HTTPClient would end the process.
 		if recover() != nil {
 			err = &outage{what: x.what, why: "the HTTP client panicked"}
 		}
@@ -379,7 +385,7 @@ func (x *exchange) attempt(ctx context.Context, p *pool) (_ *reply, err error) {
 	if err != nil {
 		return nil, &outage{what: x.what, why: publicCause(err), down: true}
 	}
-	// an error of Close after the body was read has no effect
+	// Close may return an error, which has no effect, because the body was read.
 	defer resp.Body.Close() //nolint:errcheck
 	text, err := io.ReadAll(io.LimitReader(resp.Body, x.limit+1))
 	if err != nil {

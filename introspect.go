@@ -18,33 +18,35 @@ import (
 // introspector returns the users of tokens by introspection (RFC 7662). It caches the responses.
 type introspector struct {
 	cfg Introspection
-	// maxLength is the limit for all tokens; cfg has the limit for tokens that are not JWTs
+	// maxLength is the largest length of every token; cfg.MaxTokenLength is the largest length of a
+	// token that is not a JWT
 	maxLength int
 	issuer    *issuer
 	policy    *policy
 	client    *introspectionClient
 	shared    *sharedCache // shared is nil if Introspection.Cache is nil
 	active    *factcache.Cache[*cachedResponse]
-	hot       *factcache.Hot[*cachedResponse] // hot is the table of the tokens in use
-	// inactive is another cache than active, so that many unknown tokens can't displace known
-	// tokens.
+	hot       *factcache.Hot[*cachedResponse] // hot is the small, fast table of the tokens in use
+	// The inactive tokens have a cache of their own, so that a flood of unknown tokens can't
+	// displace the active tokens.
 	inactive *factcache.Cache[struct{}]
 	flights  singleflight.Group
 	waiting  waiting
 }
 
-// cachedResponse is an introspection response with "active": true in the cache.
+// cachedResponse is an entry of the cache of active tokens: an introspection response with
+// "active": true.
 type cachedResponse struct {
 	user     User
 	endpoint string
 	fresh    time.Time // until fresh, the response is used and the issuer is not called
-	usable   time.Time // until usable, the response is used if the issuer gives no newer response
+	usable   time.Time // until usable, the response is used if the issuer fails
 }
 
 const (
-	// remembered is how long a response stays in the cache after the time in which it may be used.
-	// The response in the cache shows that the token was active before, so that a new call for this
-	// token takes precedence over calls for tokens of strangers.
+	// remembered is how long a response stays in the cache after it may no longer be used. It then
+	// only shows that the token was active before. If too many calls wait, the call for such a
+	// token takes precedence over the calls for unknown tokens, which strangers may have invented.
 	remembered = time.Hour
 	// inactivePart is the share of the cache memory that is for inactive tokens: 1/inactivePart.
 	inactivePart = 8
@@ -69,9 +71,9 @@ func newIntrospector(
 }
 
 // The method introspect returns the user of a token, if the issuer says that the token is active
-// and its claims satisfy the policy. verified is the user of a JWT that was already verified, or
-// nil for any other token. If verified is not nil, the response must be about the same user and
-// client, and introspect returns verified.
+// and its claims satisfy the Config. verified is the user of a JWT that was already verified
+// locally, or nil for any other token. If verified is not nil, the introspection response must name
+// the same user and client, and introspect returns verified.
 func (i *introspector) introspect(
 	ctx context.Context, token string, verified *User, now time.Time,
 ) (*User, error) {
@@ -160,8 +162,8 @@ func (i *introspector) lookup(
 
 // The method request introspects a token. Requests with the same token at the same time share one
 // call. That call has a context of its own, so the call does not end when one of the requests ends.
-// known says that the token was active before: calls for known tokens take precedence over calls
-// for tokens of strangers.
+// known says that the token was active before. If too many calls wait, calls for known tokens take
+// precedence over calls for unknown tokens.
 func (i *introspector) request(
 	ctx context.Context, endpoint, token string, key factcache.Key, known bool,
 ) (*cachedResponse, error) {
@@ -172,7 +174,8 @@ func (i *introspector) request(
 	i.waiting.add(key, 1)
 	defer i.waiting.add(key, -1)
 	flight := i.flights.DoChan(string(key[:]), func() (_ any, err error) {
-		defer func() { // A panic of Config.HTTPClient in this goroutine would end the process.
+		defer func() {
+			// Without recover, a panic of Config.HTTPClient would end the process.
 			if recover() != nil {
 				err = &outage{what: "introspection", why: "the HTTP client panicked"}
 			}
@@ -240,10 +243,10 @@ func (i *introspector) share(
 	return i.shared.find(ctx, sharedKey(i.policy.issuer, endpoint, i.cfg.ClientID, token), call)
 }
 
-// The method keep caches an introspection response, or the error of an introspection call. It does
-// not keep them for longer than RFC 7662, section 4, allows. It does not cache an error that says
-// nothing about the token. If the response has no iss, keep adds the iss of the issuer that sent
-// the response.
+// The method keep caches an introspection response, or the error of an introspection call. No
+// response stays in use after the exp of its token (RFC 7662, section 4). It does not cache an
+// error that says nothing about the token. If the response has no iss, keep adds the iss of the
+// issuer that sent the response.
 func (i *introspector) keep(
 	key factcache.Key, endpoint string, r introspected, err error, now time.Time,
 ) *cachedResponse {

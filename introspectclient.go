@@ -17,8 +17,8 @@ type introspectionClient struct {
 	cfg    Introspection
 	fetch  *fetcher
 	report *reporter
-	// guard limits the number of calls, repeats a call that failed, and makes no calls while the
-	// issuer is down.
+	// guard is the circuit breaker. It limits the number of calls to the issuer, repeats a call
+	// that failed, and makes no calls while the issuer is down.
 	guard  *breaker.Guard
 	latest latestCall
 }
@@ -26,7 +26,7 @@ type introspectionClient struct {
 // introspected is the result of an introspection call.
 type introspected struct {
 	set *claims.Set // the field set contains the claims; it is nil if the token is not active
-	// the field at is when the response came; CacheTTL and NegativeTTL begin at this time
+	// the field at is when the response came; CacheTTL and NegativeTTL are counted from this time
 	at time.Time
 }
 
@@ -49,13 +49,14 @@ func newIntrospectionClient(
 
 // introspectionVerdict says what the error of an introspection call shows about the issuer.
 //
-// An unusable response to one token does not show that the issuer is down. If it did, a stranger
-// could send a token that makes the issuer fail, and guard would stop the calls for all other
-// clients.
+// An unusable response to one token does not show that the issuer is down. If it counted as a sign
+// of that, a stranger could send a token that the issuer can't handle, and the circuit breaker
+// would stop the calls for all other clients.
 func introspectionVerdict(err error) breaker.Verdict {
 	o, ok := errors.AsType[*outage](err)
 	if !ok {
-		// the response says something about the token, so the issuer is not down
+		// an error that is not an *outage comes from a response about the token, so the issuer is
+		// not down
 		return breaker.Verdict{}
 	}
 	wait := o.RetryAfter()
@@ -73,7 +74,8 @@ func introspectionVerdict(err error) breaker.Verdict {
 func (c *introspectionClient) call(
 	ctx context.Context, endpoint, token string, known bool, waited func() int,
 ) (r introspected, err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout) // this timeout limits the wait for guard
+	// this timeout also limits the wait for a place among the running calls
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	err = c.guard.Do(ctx, known, func(ctx context.Context) (err error) {
 		r.set, err = c.post(ctx, endpoint, token, waited)
@@ -85,7 +87,8 @@ func (c *introspectionClient) call(
 		c.report.outcome("introspection", nil, 0)
 		c.latest.record(nil)
 	case errors.Is(err, breaker.ErrOpen), errors.Is(err, breaker.ErrBusy):
-		// The issuer was not called, so there is no result to record.
+		// In this case the circuit breaker did not call the issuer, so there is no result to
+		// record.
 	default:
 		c.report.outcome("introspection", err, waited())
 		c.latest.record(err)
@@ -102,7 +105,7 @@ func isInactive(err error) bool {
 
 // The method post sends one introspection request and reads the response. If the response says that
 // the token is not active, the error is an *Error with ReasonInactive. Every other error is an
-// outage.
+// *outage: nothing is known about the token.
 func (c *introspectionClient) post(
 	ctx context.Context, endpoint, token string, waited func() int,
 ) (*claims.Set, error) {
@@ -140,7 +143,7 @@ func (c *introspectionClient) post(
 	}
 	set, err := claims.Parse(text, claims.Answer)
 	if _, ok := errors.AsType[*claims.TypeError](err); ok {
-		// A token that is not active is refused, whatever the response says besides.
+		// A token that is not active is refused, whatever else the response contains.
 		if !saysActive(r.body) {
 			return nil, refuse(ReasonInactive, errInactive)
 		}
@@ -198,15 +201,15 @@ const refusedCredentials = "the issuer refuses our credentials: check Introspect
 
 // latestCall is the result of the latest introspection call.
 type latestCall struct {
-	// failure is the error of the latest call. It is nil if the latest call got a response about
-	// its token, or if no call was made.
+	// failure is the error of the latest call. It is nil if the issuer has sent a usable response
+	// to the latest call, or if no call was made yet.
 	failure atomic.Pointer[outage]
 	// probed is when checkCredentials last called the issuer, in nanoseconds since 1970.
 	probed atomic.Int64
 }
 
-// record records the result of an introspection call. Every err that is not an outage means that
-// the issuer has sent a response about the token.
+// record stores the result of an introspection call. If err is nil or not an *outage, the issuer
+// has sent a usable response.
 func (l *latestCall) record(err error) {
 	o, _ := errors.AsType[*outage](err)
 	l.failure.Store(o)

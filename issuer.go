@@ -22,8 +22,8 @@ type published struct {
 
 const maxKeySet = 1 << 20
 
-// The function refreshing returns the times and bounds by which the metadata and the key set are
-// refreshed.
+// The function refreshing returns the settings by which the metadata and the key set are refreshed:
+// how often, and how long requests wait for them.
 func refreshing(maxAge time.Duration) refresh.Policy {
 	return refresh.Policy{
 		Lifetime: 15 * time.Minute,
@@ -50,7 +50,7 @@ type issuer struct {
 	report   *reporter
 	metadata *refresh.Source[metadata]
 	keys     *refresh.Source[published]
-	// forKeys is 1 while the fetch of the key set waits for the metadata, and 0 at all other times.
+	// forKeys is 1 while the fetch of the key set waits for the metadata. Otherwise it is 0.
 	forKeys atomic.Int32
 }
 
@@ -96,9 +96,9 @@ func (i *issuer) fetchKeys(
 	if err == nil {
 		return p, lifetime, nil
 	}
-	// Another goroutine may have refreshed the metadata since the call of Get above. Asked must be
-	// called before Peek: if Asked says that a refresh has begun, Peek returns the metadata of that
-	// refresh.
+	// Since the call of Get above, another goroutine may have begun to refresh the metadata. Asked
+	// reports this, and Peek returns the metadata in memory. Asked must be called before Peek: if
+	// Asked returns true, Peek returns the metadata of that refresh.
 	asked := i.metadata.Asked(now)
 	moved, _, _ := i.metadata.Peek()
 	if moved.jwksURL == m.jwksURL && !asked {
@@ -180,12 +180,13 @@ func (i *issuer) introspectionURL(ctx context.Context, now time.Time) (string, e
 	return m.introspectionURL, err
 }
 
-// The function unavailable returns a refusal with ReasonUnavailable. err is an error after which it
-// is not known whether the token is valid.
+// The function unavailable returns a refusal with ReasonUnavailable, for which the response is 503.
+// err says why the token could not be checked.
 func unavailable(err error) error {
 	e := &Error{Reason: ReasonUnavailable, Err: err}
 	var later interface{ RetryAfter() time.Duration }
-	// In this case the issuer has sent Retry-After, or too many requests wait.
+	// An error with the method RetryAfter means that the issuer has sent Retry-After, or that too
+	// many requests wait. It says when the client should try again.
 	if errors.As(err, &later) {
 		e.RetryAfter = later.RetryAfter()
 	} else {

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// verifier verifies JWTs, and caches the facts about them.
+// verifier verifies JWTs. It caches the claims of verified JWTs, and the keys that verified their
+// signatures.
 type verifier struct {
 	policy     *policy
 	signatures *signatures
@@ -19,7 +20,7 @@ type verifier struct {
 	algorithms []string
 	maxLength  int
 	cache      *factcache.Cache[cachedJWT]
-	hot        *factcache.Hot[*jwtFacts] // hot is the table of the tokens in use
+	hot        *factcache.Hot[*jwtFacts] // hot is the small, fast table of the tokens in use
 }
 
 // jwtFacts are the facts about a verified JWT: its claims, and the key that verified its signature.
@@ -37,20 +38,20 @@ type cachedJWT struct {
 	key     *jose.Key
 }
 
-// splitJWT is a JWT that is not in the table of tokens in use. A field is set only if it was needed
-// for this JWT.
+// splitJWT is a JWT that is split at its dots. It is for a JWT that is not in the table of tokens
+// in use. Its other fields are set when they are first needed.
 type splitJWT struct {
 	jose.Token
 	header *jose.Header // header is nil if the JWT was found in the cache
 	hashed *jose.Hashed // hashed is nil if the hash was not needed yet
-	// key is the key of the JWT in the cache. It is valid if hashed is not nil.
+	// key is the key of the JWT in the cache of verified JWTs. It is set together with hashed.
 	key factcache.Key
 }
 
 // errOpaque means that a text is not a JWT, so it may be an opaque token.
 var errOpaque = errors.New("not a JWT")
 
-// The method verify returns the user of a JWT, if its claims satisfy the policy and a key of the
+// The method verify returns the user of a JWT, if its claims satisfy the Config and a key of the
 // issuer verifies its signature. If text does not have three segments, the error is errOpaque.
 //
 // The facts about the JWT come from the table of tokens in use, or else from verifyOther.
@@ -71,9 +72,9 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time) (*Use
 	return v.verifyOther(ctx, text, now)
 }
 
-// verifyOther is verify for a JWT that is not in the table of tokens in use. The facts about the
-// JWT come from the cache, or else the JWT is parsed. The claims are checked before the signature,
-// so a forged token with bad claims costs no verification.
+// verifyOther does the work of verify for a JWT that is not in the table of tokens in use. It takes
+// the facts about the JWT from the larger cache of verified JWTs, or else parses the JWT. The
+// claims are checked before the signature, so a forged token with bad claims costs no verification.
 func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) (*User, error) {
 	for {
 		var token splitJWT
@@ -82,8 +83,9 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 			return nil, err
 		}
 		if err := v.policy.check(ctx, text, &facts.user, token.header, claims.JWT, now); err != nil {
-			// No key of the issuer could make these claims acceptable. So the response is 401 and
-			// not 503, also while the issuer is down.
+			// This refusal does not depend on the keys: with these claims, no key of the issuer
+			// could make the JWT valid. So the response is 401 and not 503, also while the issuer
+			// is down.
 			return nil, err
 		}
 		if facts.key == nil {
@@ -115,8 +117,8 @@ func (v *verifier) verifyOther(ctx context.Context, text string, now time.Time) 
 }
 
 // The method lookup returns the facts about a JWT from the cache. If the JWT is not in the cache,
-// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. For
-// this verification, lookup has set the fields of token.
+// lookup parses it. If facts.key is nil in the result, the caller must verify the signature. lookup
+// has then filled in token with what the verification needs.
 func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFacts, error) {
 	if len(text) > v.maxLength {
 		return nil, refuse(ReasonMalformedToken, &tooLong{len(text), v.maxLength, "Config.MaxTokenLength"})
@@ -126,8 +128,8 @@ func (v *verifier) lookup(text string, token *splitJWT, now time.Time) (*jwtFact
 		return nil, errOpaque
 	}
 	header, full := v.signatures.headers.Get(token.Header())
-	// If no verified JWT had this header, the JWT is not in the cache, because the header of each
-	// verified JWT is stored.
+	// The header of each verified JWT is stored. So if this header is not stored, no JWT with this
+	// header is in the cache.
 	if header != nil || full {
 		token.hash()
 		if cached, ok := v.cache.Get(&token.key, now); ok {
@@ -158,9 +160,10 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 		if !known || v.algorithms != nil && !jose.Among(v.algorithms, header.Algorithm) {
 			return nil, refuse(ReasonAlgorithm, &wrongAlgorithm{header.Algorithm, v.algorithms})
 		}
-		// If this key was missing in the key set a second ago, it is still missing, because the key
-		// set is fetched at most once a second. To refuse the token here costs little, because its
-		// payload is not read. So a flood of such tokens does little harm.
+		// If the key that the header names was missing in the key set a second ago, it is still
+		// missing, because the key set is fetched at most once a second. Here the payload of the
+		// token was not read yet, so this refusal costs little, and a flood of such tokens does
+		// little harm.
 		if keys := v.signatures.recentKeys(now); keys != nil && keys.Absent(header) {
 			return nil, refuse(ReasonUnknownKey, &unknownKey{header.KeyID, header.Thumbprint, keys.Len()})
 		}
@@ -184,16 +187,16 @@ func (v *verifier) parse(token *splitJWT, header *jose.Header, now time.Time) (*
 	return facts, nil
 }
 
-// The method hash computes the hash of the signed part of the JWT. From this hash and the
-// signature, it computes the key of the JWT in the cache. So the signed part is hashed only once:
-// for the cache and for the verification.
+// The method hash computes the hash of the signed part of the JWT, which is its header and payload.
+// From this hash and the signature, it computes the key of the JWT in the cache. The verification
+// of the signature uses the same hash, so the signed part is hashed only once.
 func (t *splitJWT) hash() {
 	t.hashed = t.Token.Hash()
 	t.key = factcache.KeyOf("jwt", string(t.hashed.Sum[:]), t.Signature())
 }
 
-// The method size returns about how many bytes of memory the facts take. The user and the facts
-// share the claims in set, so size counts the claims once.
+// The method size returns about how many bytes of memory the facts take. The user in the facts uses
+// the claims in set, so size counts these claims once.
 func (f *jwtFacts) size() int {
 	return int(unsafe.Sizeof(*f)-unsafe.Sizeof(f.user)-unsafe.Sizeof(f.set)) + f.user.size()
 }

@@ -15,7 +15,7 @@ import (
 // signatures verifies the signatures of JWTs with the keys that the issuer publishes.
 type signatures struct {
 	issuer  *issuer
-	headers jose.Headers // headers are the headers of JWTs that were verified
+	headers jose.Headers // headers contains the parsed headers of verified JWTs
 	users   *refresh.Known
 	tries   jose.Tries
 }
@@ -24,7 +24,7 @@ type signatures struct {
 // verified yet.
 type verifiedBy struct {
 	key *jose.Key
-	// The field in is the last key set in which the method holds found the key.
+	// The field in is the latest key set in which the method holds has found the key.
 	in atomic.Pointer[jose.KeySet]
 }
 
@@ -42,7 +42,7 @@ func (p *verifiedBy) holds(keys *jose.KeySet) bool {
 }
 
 // verify verifies the signature of a token with the key that the header of the token selects. It
-// stores this key in by.
+// stores this key in the argument by.
 //
 // If the key set has the key that the header names, but this key does not verify the signature, the
 // issuer may have replaced the key and kept its name. If the header names no key, the right key may
@@ -126,8 +126,8 @@ func (s *signatures) await(
 	return next, keys, nil
 }
 
-// recentKeys returns the key set if it is so new that it can't be fetched again yet. Otherwise
-// recentKeys returns nil.
+// recentKeys returns the key set if it was fetched less than a second ago, so that it may not be
+// fetched again yet. Otherwise recentKeys returns nil.
 func (s *signatures) recentKeys(now time.Time) *jose.KeySet {
 	if published, _, ok := s.issuer.keys.Peek(); ok && s.issuer.keys.Current(now) {
 		return published.keys

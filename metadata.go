@@ -17,7 +17,8 @@ type metadata struct {
 
 const maxMetadata = 256 << 10
 
-// fetchMetadata fetches the metadata from the first of their URLs that has a document.
+// fetchMetadata fetches the metadata of the issuer. If there are several URLs where the metadata
+// may be, it uses the first URL that has a document.
 func (i *issuer) fetchMetadata(
 	ctx context.Context, _ metadata, force bool,
 ) (m metadata, lifetime time.Duration, err error) {
@@ -46,9 +47,9 @@ func (i *issuer) fetchMetadata(
 	return m, 0, err
 }
 
-// waitForMetadata returns how many requests wait for the metadata. The fetch of the key set may
-// also wait for the metadata. In this case the requests that wait for the key set are counted, and
-// the fetch itself is not counted.
+// waitForMetadata returns how many requests wait for the metadata. The fetch of the key set may be
+// among the waiters. It is not a request, so waitForMetadata does not count it, but counts the
+// requests that wait for the key set.
 func (i *issuer) waitForMetadata() int {
 	n := i.metadata.Waiting()
 	if i.forKeys.Load() > 0 {

@@ -51,13 +51,14 @@ type Options struct {
 	// Event is called with the outcome of every request, for counters and audit logs. Event runs in
 	// the goroutine of the request, and the request waits until Event returns.
 	Event func(context.Context, Event)
-	// Logger receives why each request is refused: which value was expected, and which value the
-	// token has. The level is Warn if the response is 503, Debug for [ReasonProofNonce], and Info
-	// otherwise. For each [Reason], at most 5 refusals a minute get a record of their own, and one more record contains the
-	// number of further refusals. Values of tokens are quoted and cut, and no record contains a
-	// token. To distinguish several middlewares in one log, give each its own Realm or Logger. If
-	// Logger is nil, Config.Logger of the [Validator] is used, or [slog.Default] if there is none.
-	// To log no refusals, use [slog.DiscardHandler].
+	// Logger receives records that say why requests are refused: which value was expected, and
+	// which value the token has. The level is Warn if the response is 503, Debug for
+	// [ReasonProofNonce], and Info otherwise. For each [Reason], at most 5 refusals a minute get a
+	// record of their own, and one more record contains the number of further refusals. Values of
+	// tokens are quoted and cut, and no record contains a token. To distinguish several middlewares
+	// in one log, give each its own Realm or Logger. If Logger is nil, Config.Logger of the
+	// [Validator] is used, or [slog.Default] if there is none. To log no refusals, use
+	// [slog.DiscardHandler].
 	Logger *slog.Logger
 }
 
@@ -67,17 +68,18 @@ const DefaultMaxTokenLength = 16 << 10
 // Middleware checks the requests to handlers. It is safe for concurrent use.
 type Middleware struct {
 	validator TokenValidator
-	inner     innerValidator // the Validator inside validator, or nil
-	wrapped   bool           // validator is a wrapper around inner
-	proofs    *proofs        // nil if Options.Proofs is empty
+	inner     innerValidator // inner is the Validator inside the field validator, or nil
+	wrapped   bool           // wrapped says that the field validator is a wrapper around inner
+	proofs    *proofs        // proofs is nil if Options.Proofs is empty
 	opts      Options
-	// needsScope is Config.AllowAnyAudience. If set, a scope must show that the token is for this
-	// API.
+	// needsScope is Config.AllowAnyAudience. If it is true, only a scope can show that a token is
+	// for this API, so every route must require a scope.
 	needsScope bool
 	rendered   renderings
 	log        refusalLog
-	// required and optional are the checks of requests without a proof of possession: for a route
-	// that requires a token, and for a route that does not.
+	// required and optional are the values of userContext.check that all requests without a proof
+	// of possession share. required is for routes that require a token, and optional is for routes
+	// that don't.
 	required, optional check
 }
 
@@ -150,7 +152,7 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 	if len(rs) == 0 {
 		panic("xenaauth: Require needs a Requirement: AnyUser() lets every user pass")
 	}
-	all := AllOf(rs...) // AllOf panics if there are too many alternatives
+	all := AllOf(rs...) // AllOf panics if rs has too many alternative sets of scopes
 	rs = all.of
 	if m.needsScope && !scoped(rs) {
 		panic("xenaauth: with Config.AllowAnyAudience every route must require a scope")
@@ -174,7 +176,8 @@ func (m *Middleware) Require(rs ...Requirement) func(http.Handler) http.Handler 
 			if m.proofs != nil {
 				m.setPassing(w.Header(), allowed)
 			}
-			decided = true // not before: a Proof may panic in setPassing
+			// decided is set only here, because a Proof may panic in setPassing.
+			decided = true
 			next.ServeHTTP(w, allowed)
 		})
 	}
@@ -239,14 +242,14 @@ func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 // with r.Pattern as the route. Refuse returns the refusal as an [*Error], for Challenge and Deny.
 // If err is nil or not an *Error, the refusal is an outage.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
-	told := *asError(err) // a copy, because the caller may use err again
+	told := *asError(err) // told is a copy, because the caller may use err again
 	told.types = m.opts.ProblemTypes
 	m.report(r, nil, &told, nil)
 	m.logRefusal(r, nil, &told)
 	return &told
 }
 
-// checkRequest implements Check, and CheckOptional if optional is set.
+// checkRequest implements Check. If optional is true, it implements CheckOptional.
 func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	if m.opts.Event != nil {
 		return m.checkAndReport(r, rs, optional)
@@ -260,12 +263,13 @@ func (m *Middleware) checkRequest(r *http.Request, rs []Requirement, optional bo
 	return allowed, nil
 }
 
-// checkAndReport is checkRequest with one call of Options.Event.
+// checkAndReport does the same as checkRequest, and reports the outcome to Options.Event.
 func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional bool) (*http.Request, error) {
 	t := m.newTrace()
 	checked := false
 	defer func() {
-		if !checked { // a policy, a proof or a TokenValidator panicked, and the guard will answer 503
+		if !checked {
+			// A policy, a proof or a TokenValidator has panicked. The guard will answer 503.
 			m.report(r, nil, errUndecided, t)
 		}
 	}()
@@ -277,7 +281,8 @@ func (m *Middleware) checkAndReport(r *http.Request, rs []Requirement, optional 
 		m.logRefusal(r, user, e)
 		return nil, e
 	}
-	// Otherwise an earlier guard of this middleware has reported that the request is allowed.
+	// If several guards of this middleware check a request, the first guard has already reported
+	// that the request is allowed.
 	if !m.hasReported(r) {
 		m.report(r, user, nil, t)
 	}
@@ -290,7 +295,8 @@ func (m *Middleware) check(
 	r *http.Request, rs []Requirement, optional bool, t *trace,
 ) (*http.Request, *User, error) {
 	c := bearer.Parse(r.Header["Authorization"], m.proofs.acceptedNames(), m.opts.MaxTokenLength)
-	before := m.contextOf(r) // of an earlier guard for the same credentials, or nil
+	// before is the result of an earlier guard of this middleware for the same credentials, or nil.
+	before := m.contextOf(r)
 	var user *User
 	var list *confirmed
 	anonymous := optional && (c.Kind == bearer.None || c.Kind == bearer.Other)
@@ -342,9 +348,10 @@ func (m *Middleware) authenticate(r *http.Request, c *bearer.Credentials, t *tra
 	return user, list, err
 }
 
-// The method validate calls the TokenValidator and returns the user of the token.
+// The method validate calls the TokenValidator with the token, and returns the user of the token.
 func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*User, error) {
-	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) { // code of the service gets tokens only
+	if (m.inner == nil || m.wrapped) && !bearer.IsToken68(token) {
+		// A TokenValidator of the service must never receive text that can't be a token.
 		return nil, refuse(ReasonMalformedRequest, errCredentials)
 	}
 	user, err := m.validator.Validate(m.tokenContext(ctx, token, t), token)
@@ -359,8 +366,8 @@ func (m *Middleware) validate(ctx context.Context, token string, t *trace) (*Use
 	case user == nil:
 		return nil, errors.New("TokenValidator returned neither user nor error")
 	case m.wrapped && m.inner.isRevoked(user, token, time.Now()):
-		// The wrapper may cache users, so it can return the user of a token that was revoked after
-		// the user was cached.
+		// The TokenValidator is a wrapper around a Validator, and may cache users. So it can return
+		// the user of a token that was revoked after the user was cached.
 		return nil, refuse(ReasonRevoked, nil)
 	}
 	return user, nil

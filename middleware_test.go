@@ -86,7 +86,7 @@ func TestDenyDropsFieldsOfAnotherBody(t *testing.T) {
 	require.Equal(t, []string{`Negotiate`, `Bearer realm="xena"`}, w.Header().Values("WWW-Authenticate"))
 }
 
-// unwrapping wraps a validator and has the method Unwrap.
+// unwrapping is a wrapper around a TokenValidator. Its method Unwrap returns the field inside.
 type unwrapping struct {
 	xenaauth.TokenValidator
 	inside xenaauth.TokenValidator
@@ -161,8 +161,8 @@ func TestEvents(t *testing.T) {
 	require.Nil(t, events[2].User)
 }
 
-// If a foreign validator returns an *Error, the response has the status of this *Error. If it
-// returns another error, or neither user nor error, the status is 503.
+// If a TokenValidator of the service returns an *Error, the response has the status of this *Error.
+// If it returns another error, or neither user nor error, the status is 503.
 func TestForeignValidators(t *testing.T) {
 	shared := &xenaauth.Error{Reason: xenaauth.ReasonExpired}
 	for name, tt := range map[string]struct {
@@ -301,8 +301,8 @@ func TestBorrowedContextIsCheckedAgain(t *testing.T) {
 	})
 }
 
-// A foreign validator may return ReasonMissingToken although there is a token. An optional route
-// then still refuses the request.
+// A TokenValidator of the service may return ReasonMissingToken although the request has a token.
+// An optional route then still refuses the request.
 func TestOptionalDependsOnTheRequest(t *testing.T) {
 	m := xenaauth.NewMiddleware(harness.FixedValidator{Err: &xenaauth.Error{Reason: xenaauth.ReasonMissingToken}}, nil)
 	require.Equal(t, 401, harness.Send(m.Optional(harness.Teapot), t.Context(), "GET", "Bearer x").Code)

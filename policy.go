@@ -12,8 +12,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// policy decides whether the claims of a token satisfy the Config. The policy is applied for every
-// request, to JWTs and to introspected tokens. Its decisions are not cached.
+// policy is the part of the Config that says which claims a token must have. It decides whether a
+// token is accepted. The policy is applied for every request, to JWTs and to introspected tokens.
+// Its decisions are not cached.
 type policy struct {
 	issuer      string
 	audiences   claims.NameSet
@@ -24,10 +25,12 @@ type policy struct {
 	lifetime     int64
 	clientTokens bool
 
-	parties        claims.PartyNames
-	confusable     claims.Member // confusable are the claims that make a token be refused
-	clientAudience bool          // clientAudience is Config.AllowClientAudience
-	missingClient  bool          // missingClient is Config.AllowMissingClientID
+	parties claims.PartyNames
+	// confusable are the claims that other kinds of token have. A token with one of them is
+	// refused.
+	confusable     claims.Member
+	clientAudience bool // clientAudience is Config.AllowClientAudience
+	missingClient  bool // missingClient is Config.AllowMissingClientID
 
 	subjectOf func(context.Context, *User) (string, error)
 }
@@ -56,7 +59,7 @@ func newPolicy(c Config) *policy {
 	return p
 }
 
-// The method user returns the user that the claims name. The caller must call indexScopes before it
+// The method user returns the User with these claims. The caller must call indexScopes before it
 // caches the user.
 func (p *policy) user(set *claims.Set) User {
 	return User{set: set, parties: p.parties.Read(set), audienceUnchecked: p.anyAudience}
@@ -178,11 +181,12 @@ func (p *policy) checkKind(set *claims.Set, source claims.Source) error {
 	return nil
 }
 
-// callsAccessToken reports whether the word kind, from one of the kindClaims, says that the token
-// is an access token.
+// callsAccessToken reports whether the word kind means that the token is an access token. kind is
+// the value of one of the kindClaims.
 func callsAccessToken(set *claims.Set, kind string) bool {
 	if strings.EqualFold(kind, "DPoP") {
-		// Keycloak writes DPoP for an access token that is bound to a key.
+		// If an access token is bound to a key, Keycloak writes the word DPoP to say what kind of
+		// token it is.
 		return set.Has&claims.Cnf != 0
 	}
 	return slices.ContainsFunc(accessTokenNames, func(name string) bool { return strings.EqualFold(kind, name) })
@@ -196,8 +200,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	} else if now.Add(-p.skew).Unix() >= set.ExpiresAt {
 		return refuse(ReasonExpired, &wrongTime{"exp", set.ExpiresAt, now})
 	}
-	// The clock skew matters only if nbf or iat is in the future. To save time, it is not added for
-	// any other token.
+	// ClockSkew matters only if nbf or iat is in the future. It is not added for any other token,
+	// which saves time.
 	if latest := max(set.NotBefore, set.IssuedAt); latest > now.Unix() {
 		late := now.Add(p.skew).Unix()
 		if set.NotBefore > late {
@@ -218,7 +222,7 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 		// old versions of Keycloak write nbf: 0 to say that the token has no nbf
 	case set.Has&claims.Iat != 0:
 		from, name = set.IssuedAt, "iat"
-	// The lifetime does not begin at the time of this check. If it did, a token with a long
+	// The lifetime is not counted from the time of this check. Otherwise a token with a long
 	// lifetime would be accepted shortly before its end.
 	default:
 		return refuse(ReasonLifetime, errNoStart)
@@ -229,8 +233,8 @@ func (p *policy) checkTimes(set *claims.Set, source claims.Source, now time.Time
 	return nil
 }
 
-// tooLongLived returns the refusal of a token that is valid for too many seconds. from is the claim
-// at which the lifetime begins.
+// tooLongLived returns the refusal of a token whose lifetime has too many seconds. from is the name
+// of the claim at which the lifetime begins.
 func (p *policy) tooLongLived(from string, seconds int64) error {
 	return &wrongLifetime{from, seconds, p.lifetime - int64(p.skew/time.Second)}
 }

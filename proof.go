@@ -47,32 +47,33 @@ type Proof interface {
 
 // proofs are the proofs of possession that a middleware checks, with the schemes that it accepts.
 type proofs struct {
-	all     []Proof
-	member  []string // the Member of each proof in all
-	scheme  []uint8  // the scheme of each proof in all, as an index of schemes
-	schemes []scheme // the accepted schemes; the first is Bearer
-	names   []string // the names of schemes
-	known   []string // the members of cnf that must be confirmed
+	all    []Proof
+	member []string // member contains the Member of each proof in all
+	// scheme contains the scheme of each proof in all, as the index of an element of schemes.
+	scheme  []uint8
+	schemes []scheme // schemes are the accepted schemes; the first is Bearer
+	names   []string // names contains the names of schemes
+	known   []string // known are the members of cnf that need a proof
 }
 
 // scheme is an accepted authentication scheme.
 type scheme struct {
 	name   string
-	params []bearer.Param // parameters that each challenge of this scheme contains
-	proves bool           // a Proof has this scheme
+	params []bearer.Param // params are in each challenge of this scheme
+	proves bool           // proves says that a Proof requires this scheme
 }
 
-// unclear is the scheme of a request whose scheme is ambiguous, or is not offered by the route. It
-// is no index of schemes.
+// unclear stands for the scheme of a request in two cases: the scheme is ambiguous, or the route
+// does not offer it. It is larger than every index of an accepted scheme.
 const unclear = 255
 
-// The only accepted scheme of a middleware without proofs.
+// Without proofs of possession, a middleware accepts only the scheme Bearer.
 var (
 	bearerScheme = []scheme{{name: "Bearer"}}
 	bearerName   = []string{"Bearer"}
 )
 
-// The method accepted returns the accepted schemes. p may be nil.
+// The method accepted returns the schemes that a middleware accepts. p may be nil.
 func (p *proofs) accepted() []scheme {
 	if p == nil {
 		return bearerScheme
@@ -102,9 +103,9 @@ func (p *proofs) schemeOf(r *http.Request) uint8 {
 	return c.Scheme
 }
 
-// confirmations are the members of cnf that must be confirmed even if there is no Proof for them
-// (RFC 9449, section 6.1; RFC 8705, section 3.1). If there is no Proof for such a member, a token
-// with this member is refused.
+// confirmations are the members of cnf that are always known (RFC 9449, section 6.1; RFC 8705,
+// section 3.1). If a middleware has no Proof for such a member, it refuses each token with this
+// member.
 var confirmations = []string{"jkt", "x5t#S256"}
 
 // newProofs returns the proofs of a middleware. It panics if a proof is nil, or if its scheme,
@@ -144,7 +145,9 @@ func newProofs(all []Proof) *proofs {
 				continue
 			}
 			sameName := func(q bearer.Param) bool { return q.Name == param.Name }
-			if slices.ContainsFunc(p.schemes[at].params, sameName) { // RFC 9110, section 11.2
+			if slices.ContainsFunc(p.schemes[at].params, sameName) {
+				// A challenge can't contain two parameters with the same name (RFC 9110, section
+				// 11.2).
 				panic(fmt.Sprintf("xenaauth: Options.Proofs: two proofs of %s have different %s", name, param.Name))
 			}
 			p.schemes[at].params = append(p.schemes[at].params, param)
@@ -161,16 +164,16 @@ func newProofs(all []Proof) *proofs {
 type confirmed struct {
 	proof  Proof
 	value  string
-	method string // of the request, like host and target
+	method string // method, host and target are those of the request
 	host   string
 	target string
 	next   *confirmed
 }
 
-// isFor reports whether c was confirmed for the method and the target of r. It is true if c is nil.
-// A proof may be for one method and one target (RFC 9449, section 4.2). So the proof of one request
-// proves nothing for a second request, also if code gives the second request the context and the
-// credentials of the first.
+// isFor reports whether the proof in c was confirmed for the method and the target of r. If c is
+// nil, the result is true, because no proof was needed. A proof may be for one method and one
+// target (RFC 9449, section 4.2). So the proof of one request proves nothing for a second request,
+// also if code gives the second request the context and the credentials of the first.
 func (c *confirmed) isFor(r *http.Request) bool {
 	return c == nil || c.method == r.Method && c.host == r.Host && c.target == targetOf(r)
 }
@@ -214,7 +217,8 @@ func (u *User) isBoundLike(other *User) bool {
 		reflect.DeepEqual(mine, others)
 }
 
-// refuseUnbound refuses a token that is not bound to a key, if a proof of possession is required.
+// refuseUnbound returns the refusal of a token that is not bound to a key although the route
+// requires a bound token.
 func refuseUnbound() error {
 	return &Error{
 		Reason: ReasonConfirmation, Err: errUnbound, bound: true,
@@ -225,7 +229,8 @@ func refuseUnbound() error {
 }
 
 // The method confirm checks the proofs of possession that a valid token needs, and returns them. It
-// is called if the token is bound to a key, or if its scheme is not Bearer. p may be nil.
+// is called if the token is bound to a key, or if the token was sent with another scheme than
+// Bearer. p may be nil.
 func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*confirmed, error) {
 	if p == nil {
 		return nil, refuse(ReasonConfirmation, errUnconfirmed)
@@ -238,12 +243,14 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 	if err != nil {
 		return nil, err
 	}
-	ofScheme := false // the token is bound by a member that belongs to the scheme of the request
+	// ofScheme says that cnf has a member whose Proof requires the scheme of the request.
+	ofScheme := false
 	for i, value := range values {
 		if value == "" {
 			continue
 		}
-		// Without this check, a client could send a stolen token as Bearer.
+		// Without this comparison, a client could send a stolen DPoP token as a Bearer token
+		// and would then need no proof.
 		if p.scheme[i] != 0 && p.scheme[i] != c.Scheme {
 			return nil, refuse(ReasonConfirmation,
 				fmt.Errorf("cnf.%s needs the scheme %s", p.member[i], p.names[p.scheme[i]]))
@@ -271,8 +278,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 }
 
 // valuesOf returns, for each proof in p.all, the value of its member in the token's cnf (RFC 7800,
-// section 3.1), or "" if cnf has no such member. The error refuses a token if cnf contains no
-// member of a proof, or a known member for which there is no proof. Other members are ignored.
+// section 3.1), or "" if cnf has no such member. It returns a refusal if cnf contains no member of
+// a proof, or if cnf contains a known member for which there is no proof. It ignores other members.
 func (p *proofs) valuesOf(u *User) ([]string, error) {
 	raw, _ := u.set.Find("cnf")
 	values := make([]string, len(p.all))
@@ -280,8 +287,8 @@ func (p *proofs) valuesOf(u *User) ([]string, error) {
 	err := claims.Object(raw, nil, func(name string, d *claims.Decoder) error {
 		i := slices.Index(p.member, name)
 		if i < 0 {
-			// A name that differs only in case may be a mistake of the issuer, so a token with this
-			// name is refused too.
+			// If the name of a member differs from a known name only in upper and lower case, the
+			// issuer may have made a mistake. A token with such a member is refused too.
 			for _, known := range p.known {
 				if strings.EqualFold(name, known) {
 					return fmt.Errorf("no proof is configured for the member %s", shown(name))

@@ -71,9 +71,9 @@ func isProblemTypes(text string) bool {
 	return err == nil && u.IsAbs() && bearer.IsParamText(text) && !strings.Contains(text, " ")
 }
 
-// withScopes returns a copy of the refusal err with what the route requires of a token: its scopes,
-// and whether the token must be bound to a key. It makes a copy, because a TokenValidator may
-// return the same *Error many times.
+// withScopes returns a copy of the refusal err that also says what the route requires of a token:
+// its scopes, and whether the token must be bound to a key. It makes a copy, because a
+// TokenValidator may return the same *Error many times.
 func withScopes(err error, rs []Requirement, u *User) error {
 	told := *asError(err)
 	scopeHelps := told.Reason != ReasonUnavailable && told.Reason != ReasonForbidden

@@ -119,9 +119,9 @@ func (e *wrongLifetime) Error() string {
 	return fmt.Sprintf("exp is %s after %s, Config.MaxTokenLifetime is %s", seconds(e.have), e.from, seconds(e.max))
 }
 
-// The function seconds returns the text of a duration of n seconds, for example "1h30m0s".
+// The function seconds returns a duration of n seconds as text, for example "1h30m0s".
 func seconds(n int64) string {
-	if n < 0 || n > 100*365*24*3600 { // time.Duration can't represent much longer times
+	if n < 0 || n > 100*365*24*3600 { // time.Duration can't contain much longer times
 		return "more than a century"
 	}
 	return (time.Duration(n) * time.Second).String()
@@ -208,7 +208,7 @@ func (e *missingScope) Error() string {
 	return "scope is " + listed(e.have) + ", the route requires " + listed(e.want)
 }
 
-// These errors need no value of the token in their text.
+// The texts of these errors contain no value of the token, so the errors are constant.
 var (
 	errUnconfirmed   = errors.New("cnf binds the token to a key: proof of possession is not supported")
 	errUnbound       = errors.New("the token has no cnf: this route requires a token that is bound to a key")
@@ -239,8 +239,8 @@ var (
 	errNoScope             = errors.New("scope and scp are missing, which marks an ID token: see Config.ScopeClaims")
 )
 
-// confusableError returns the error for the claims in has. At least one of them belongs to another
-// kind of token.
+// confusableError returns the error for a token that has the claims in has. At least one of these
+// claims belongs to another kind of token, for example an ID token.
 func confusableError(has claims.Member) error {
 	switch {
 	case has&(claims.AtHash|claims.CHash) != 0:

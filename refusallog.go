@@ -17,25 +17,25 @@ import (
 	"github.com/xenaauth/xenaauth/internal/loglimit"
 )
 
-// In each period of length logWindow, the first logFull refusals with the same reason get a log
-// record of their own.
+// If many requests are refused for the same reason, only the first of them get a log record of
+// their own: logFull refusals in each period of length logWindow. The other refusals are counted.
 const (
 	logWindow = time.Minute
 	logFull   = 5
 )
 
-// maxCause is the largest length of a cause in the log, in bytes. The error of a policy may be
-// long.
+// maxCause is how many bytes of a cause are logged at most. The cause may be the error of a policy,
+// which may be long.
 const maxCause = 1 << 10
 
 // refusalLog logs why requests are refused. If many requests are refused for the same reason, it
 // only counts most of them, and logs their number later.
 type refusalLog struct {
 	logger *slog.Logger // if logger is nil, slog.Default is used at the time of each record
-	one    string       // the field one is the message of a record about one refusal
-	// the field more is the message of a record that says how many refusals had no record
+	one    string       // one is the message of a log record about a single refusal
+	// more is the message of a log record that says how many refusals got no record of their own
 	more   string
-	name   slog.Attr // name is the name of the middleware or handler that refuses
+	name   slog.Attr // name names the middleware or handler that refuses requests
 	damper *loglimit.Counter[Reason]
 }
 
@@ -44,8 +44,8 @@ type refusalLog struct {
 // is called only if the refusal is logged.
 func (l *refusalLog) write(ctx context.Context, e *Error, secrets []string, attrs func() []slog.Attr) {
 	if e.StatusCode() == http.StatusServiceUnavailable && errors.Is(ctx.Err(), context.Canceled) {
-		// The client has canceled the request. This is not an outage, so it must not use up one of
-		// the few records about outages.
+		// The client has canceled the request. This refusal does not show an outage. So it must not
+		// take one of the few log records about outages.
 		return
 	}
 	now := time.Now()
@@ -115,7 +115,7 @@ func needsToken(reason Reason) bool {
 // logged.
 const (
 	maxPath = 256
-	// maxRead limits how much of a path is read: a client may send a very long path
+	// maxRead is how many bytes of a path are read: a client may send a very long path
 	maxRead      = 1024
 	maxWord      = 40 // maxWord is a little more than the length of a UUID, which has 36 characters
 	shownOfAWord = 16
@@ -181,11 +181,12 @@ func causeOf(e *Error, secrets []string) string {
 	return clean(withoutSecrets(e.Err.Error(), secrets), maxCause)
 }
 
-// maxSecrets is the largest number of words for which withoutSecrets searches a text. A token is
-// one word. A client that sends many words wants to make the search expensive.
+// maxSecrets is how many words of the Authorization field withoutSecrets looks for. A token is one
+// word. A client that sends many words wants to make the search expensive.
 const maxSecrets = 16
 
-// withoutSecrets replaces each word of the Authorization field lines in text.
+// withoutSecrets returns text with "[credentials]" in place of each word that the Authorization
+// field contains. lines are the lines of this field. Words that are not longer than "Bearer" stay.
 func withoutSecrets(text string, lines []string) string {
 	words := 0
 	for _, line := range lines {
@@ -215,7 +216,7 @@ func clean(s string, length int) string {
 	}, s)
 }
 
-// newDamper returns the counter that limits the log records of each reason.
+// newDamper returns the counter that limits how many log records each reason gets.
 func newDamper() *loglimit.Counter[Reason] {
 	return loglimit.NewCounter(logWindow, logFull, slices.Collect(maps.Keys(answers))...)
 }

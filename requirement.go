@@ -48,7 +48,8 @@ func AnyUser() Requirement {
 // and the challenges offer only the schemes of [Options.Proofs]. [Options.RequireProof] requires
 // the same of every route.
 //
-// List BoundToken before scopes: a client that needs another kind of token then learns it first.
+// List BoundToken before scopes. A client whose token is not bound is then told so, even if the
+// token lacks a scope too.
 func BoundToken() Requirement {
 	return Requirement{kind: boundToken, name: boundTokenName, alternatives: [][]string{nil}}
 }
@@ -189,7 +190,7 @@ func (r Requirement) Check(ctx context.Context, u *User) error {
 	if u == nil {
 		return withScopes(refuse(ReasonMissingToken, errNoUser), rs, nil)
 	}
-	if in, _ := UserFromContext(ctx); in != u { // policies may call UserFromContext
+	if in, _ := UserFromContext(ctx); in != u { // a policy may call UserFromContext
 		ctx = ContextWithUser(ctx, u)
 	}
 	return checkAll(ctx, nil, u, rs)
@@ -202,8 +203,8 @@ var (
 	errNoRequest = errors.New("needs an HTTP request, and Requirement.Check has none")
 )
 
-// checkAll returns nil if u meets all of rs. req is nil if there is no HTTP request. The error is
-// an *Error with the scopes that the client should request from the issuer.
+// checkAll returns nil if u meets all of rs. If u does not, checkAll returns an *Error with the
+// scopes that the client should request from the issuer. req is nil if there is no HTTP request.
 func checkAll(ctx context.Context, req *http.Request, u *User, rs []Requirement) error {
 	if u.audienceUnchecked && !scoped(rs) {
 		return refuse(ReasonForbidden, errUnscoped)
@@ -259,7 +260,7 @@ func (r *Requirement) check(ctx context.Context, req *http.Request, u *User) err
 		}
 		return refuse(ReasonInsufficientScope, nil)
 	case boundToken:
-		// The middleware has confirmed the proofs of every bound token that gets here.
+		// If the token is bound to a key, the middleware has already confirmed its proofs.
 		if u.isBound() {
 			return nil
 		}
@@ -310,7 +311,8 @@ func policyError(err error) error {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok && e != nil {
-		return asError(err) // with the text of err, if err wraps e
+		// If err wraps the *Error, asError keeps the text of err.
+		return asError(err)
 	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return refuse(ReasonUnavailable, err)

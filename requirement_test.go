@@ -43,9 +43,9 @@ func TestRequirements(t *testing.T) {
 	down := &xenaauth.Error{Reason: xenaauth.ReasonUnavailable}
 	for name, tt := range map[string]struct {
 		rs     []xenaauth.Requirement
-		scope  string // scope is the scope of the token
+		scope  string // scope is the scope that the token has
 		status int
-		asked  string // asked is the scope in the challenge
+		asked  string // asked is the scope that the challenge asks for
 	}{
 		"any user":                           {[]xenaauth.Requirement{xenaauth.AnyUser()}, "x", 200, ""},
 		"the scope":                          {[]xenaauth.Requirement{a}, "a", 200, ""},

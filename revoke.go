@@ -84,9 +84,9 @@ func (u *User) Revocation() Revocation {
 	}
 }
 
-// madeAt returns when the token was issued: nbf in seconds since 1970, or iat if there is no nbf.
-// For a token with neither nbf nor iat, madeAt returns the earliest possible time, so that every
-// IssuedBefore matches.
+// madeAt returns when the token of u was issued, in seconds since 1970: its nbf, or its iat if it
+// has no nbf. For a token with neither nbf nor iat, madeAt returns the earliest possible time, so
+// that every IssuedBefore matches.
 func (u *User) madeAt() int64 {
 	return cmp.Or(u.set.NotBefore, u.set.IssuedAt, math.MinInt64)
 }
@@ -191,7 +191,7 @@ func (v *Validator) completeRevocation(r Revocation, now time.Time) (Revocation,
 	}
 	r.TokenHash = strings.ToLower(r.TokenHash)
 	if r.Until.IsZero() {
-		lifetime := 24 * time.Hour // a token that exists now is valid for at most this time
+		lifetime := 24 * time.Hour // each token that exists now expires within this time
 		if !v.cfg.AllowAnyLifetime {
 			lifetime = v.cfg.MaxTokenLifetime + 3*v.cfg.ClockSkew
 		}

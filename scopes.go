@@ -60,7 +60,8 @@ func combined(rs []Requirement) [][]string {
 	return sets
 }
 
-// The function distinct appends set to sets, unless sets contains an equal set.
+// The function distinct returns sets with set added at the end. If sets already contains an equal
+// set, distinct returns sets unchanged.
 func distinct(sets [][]string, set []string) [][]string {
 	if slices.ContainsFunc(sets, func(have []string) bool { return slices.Equal(have, set) }) {
 		return sets
@@ -90,8 +91,8 @@ func union(left, right []string) []string {
 // these scopes should request the whole set from the issuer.
 type scopeRequest struct {
 	scopes  []string
-	missing int // missing is how many of these scopes the user lacks
-	// unsure means that a policy decides too, so a user with all of these scopes may be refused
+	missing int // missing is how many of these scopes the token lacks
+	// unsure means that a policy decides too, so a token with all of these scopes may be refused
 	unsure bool
 }
 
@@ -137,10 +138,11 @@ func (r *Requirement) scopesFor(u *User) scopeRequest {
 	return scopeRequest{}
 }
 
-// The method nearest returns the scope set of r.of of which u lacks the fewest scopes. If there are
-// several such sets, nearest returns the first. If u has all scopes of a set but a policy decides
-// too, the policy has refused u. nearest skips such a set, because requesting these scopes again
-// would change nothing. If u is nil, nearest returns the first set.
+// The method nearest looks at the requirements r.of, of which a token must meet one. It returns the
+// set of scopes of which u lacks the fewest. If there are several such sets, nearest returns the
+// first. If u has all scopes of a set but a policy decides too, the policy has refused u. nearest
+// skips such a set, because requesting these scopes again would change nothing. If u is nil,
+// nearest returns the first set.
 func (r *Requirement) nearest(u *User) (best scopeRequest) {
 	if u == nil {
 		return r.of[0].scopesFor(nil)

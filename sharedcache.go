@@ -41,13 +41,14 @@ type sharedCache struct {
 	policy    *policy
 	report    *reporter
 	activeTTL time.Duration
-	// responses that say "inactive" are shared only if inactiveTTL is above 0
+	// responses with "active": false are stored in the shared cache only if inactiveTTL is above 0
 	inactiveTTL time.Duration
 	timeout     time.Duration
-	// calls is a semaphore that limits how many calls of the cache run at the same time
+	// calls is a semaphore that limits how many calls of Config.Introspection.Cache run at a time
 	calls chan struct{}
 
-	hits, misses, failures atomic.Uint64 // how many look-ups found a value, found none, or failed
+	// These fields count the look-ups that found a value, that found none, and that failed.
+	hits, misses, failures atomic.Uint64
 }
 
 // The method status returns how many look-ups found a value, found none or failed, for [Status].
@@ -74,8 +75,8 @@ func newSharedCache(c Introspection, policy *policy, report *reporter) *sharedCa
 	}
 }
 
-// sharedKey returns the key of a response. It contains the client id, because an issuer tells an
-// API nothing about tokens for other APIs. It contains the version of the stored form, so that
+// sharedKey returns the key of a response. It contains the client id, because the same token may be
+// active for one API and inactive for another. It contains the version of the stored form, so that
 // instances of different versions share no values: see sharedresponse.Version.
 func sharedKey(issuer, endpoint, clientID, token string) [32]byte {
 	version := strconv.Itoa(sharedresponse.Version)
@@ -96,7 +97,8 @@ func (s *sharedCache) find(
 		return introspect()
 	}
 	value, err := s.get(ctx, key)
-	if err != nil { // the look-up in the cache failed, so Set is not called
+	if err != nil {
+		// If the look-up in the cache fails, Set is not called either.
 		<-s.calls
 		s.failures.Add(1)
 		return introspect()
@@ -114,8 +116,9 @@ func (s *sharedCache) find(
 	var ttl time.Duration
 	value = nil
 	// Set runs in a goroutine, so that this request does not wait for Set. The goroutine keeps its
-	// place in the semaphore until Set returns. Set is called even if introspect panics, because
-	// other instances may wait for the value.
+	// place in the semaphore that limits the calls of the cache until Set returns. Set is called
+	// even if introspect panics: other instances may wait for the value, and Set tells them that
+	// there is none.
 	defer func() { go s.set(key, value, ttl) }()
 	result, err := introspect()
 	value, ttl = s.encode(result.set, err, called, time.Now())
@@ -153,8 +156,8 @@ func (s *sharedCache) get(ctx context.Context, key [32]byte) (value []byte, err 
 	return s.cache.Get(ctx, key)
 }
 
-// The method set calls Cache.Set. Then it gives back the place in the semaphore that find has
-// taken.
+// The method set calls Cache.Set. Then it releases the place that find has taken in the semaphore
+// that limits the calls of the cache.
 func (s *sharedCache) set(key [32]byte, value []byte, ttl time.Duration) {
 	defer func() { <-s.calls }()
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)

@@ -182,15 +182,17 @@ func (r *reporter) log(level slog.Level, text string, args ...any) {
 	l.Log(context.Background(), level, "xenaauth: "+text, append(args, "issuer", r.issuer)...)
 }
 
-// The method outcome records whether a call to the issuer succeeded. what is the document that was
-// requested, and waited is the number of requests that waited for the call.
+// The method outcome records whether a call to the issuer succeeded. what names the document that
+// was requested, or is "introspection". waited is the number of requests of clients that waited for
+// the call.
 func (r *reporter) outcome(what string, err error, waited int) {
 	r.change(what, err, "the issuer fails", "the issuer is back", "waited", waited)
 }
 
-// The method change records whether the thing that what names works. err is nil if the thing works;
-// otherwise err says why it fails. If its state has changed, change logs one of two texts: bad,
-// with err and further fields, or good. If good is "", change logs failures only.
+// The method change records whether one part of the system, for example the shared cache, works.
+// what is the name of this part. err is nil if the part works, and otherwise says why it fails. If
+// the part begins to fail, change logs the text bad, with err and further fields. If it works
+// again, change logs the text good, unless good is "".
 func (r *reporter) change(what string, err error, bad, good string, fields ...any) {
 	why := ""
 	if err != nil {
@@ -218,9 +220,10 @@ func (r *reporter) skipped(keys *jose.KeySet) {
 	}
 }
 
-// The method note records the state of the thing that what names. why says why the thing fails, or
-// is "" if the thing works. The caller logs the result if its Kind is Failed or Recovered. If the
-// state changes too often, note logs this itself.
+// The method note records whether the part of the system with the name what works. why says why the
+// part fails, or is "" if it works. If the Kind of the result is Failed or Recovered, the caller
+// logs this change. If the part changes too often between working and failing, note itself logs
+// that.
 func (r *reporter) note(what, why string) loglimit.Record {
 	record := r.changes.Note(what, why, time.Now())
 	if record.Kind == loglimit.Unsteady {

@@ -23,9 +23,10 @@ import (
 // that return a slice return a copy.
 type User struct {
 	set *claims.Set
-	// parties are the user, the client and the scopes. The subject may come from Config.Subject.
+	// parties contains the user, the client and the scopes that the claims name. Config.Subject may
+	// have found the user.
 	parties claims.Parties
-	scopes  claims.NameSet // scopes is the index of the names in parties.Scopes
+	scopes  claims.NameSet // scopes is the index that HasScope uses
 
 	// audienceUnchecked is Config.AllowAnyAudience. If it is true, a scope must show that the token
 	// is for this API.
@@ -241,17 +242,18 @@ type userContext struct {
 // that all requests without a proof of possession share two values: Middleware.required and
 // Middleware.optional.
 type check struct {
-	by       *Middleware // the field by is nil if ContextWithUser put the user into the context
+	by       *Middleware // by is nil if ContextWithUser has put the user into the context
 	optional bool        // optional means that the route accepts requests without a token
 	// confirmed lists the proofs of possession that were confirmed for the request
 	confirmed *confirmed
 }
 
-// unchecked is the check in a context that ContextWithUser or withoutUser made, and not a
-// middleware.
+// unchecked is the value of userContext.check if no middleware has made the context, but
+// ContextWithUser or withoutUser.
 var unchecked check
 
-// The method checked returns the value that says that the middleware m has checked a request.
+// The method checked returns the value of userContext.check for a request that the middleware m has
+// allowed. list contains the proofs of possession that were confirmed.
 func (m *Middleware) checked(optional bool, list *confirmed) *check {
 	switch {
 	case list != nil:
@@ -269,10 +271,11 @@ func (c *userContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// String does not show the credentials if the context is printed.
+// String returns the text of the context if it is printed. The text does not contain the
+// credentials.
 func (c *userContext) String() string { return fmt.Sprintf("%v with %v", c.Context, c.user) }
 
-// GoString does not show the credentials either.
+// GoString returns the same text as String, so that %#v shows no credentials.
 func (c *userContext) GoString() string { return c.String() }
 
 // withUser returns a copy of r whose context is c. The copy and its context are one allocation,
@@ -286,8 +289,8 @@ func withUser(r *http.Request, c userContext) *http.Request {
 	return &both.request
 }
 
-// contextOf returns the result of an earlier guard of this middleware for the same credentials, or
-// nil.
+// contextOf returns the userContext that an earlier guard of this middleware has made for the
+// request r with the same credentials. It returns nil if there is none.
 func (m *Middleware) contextOf(r *http.Request) *userContext {
 	c, ok := r.Context().Value(userKey{}).(*userContext)
 	if !ok || !m.isFor(c, r) {
@@ -296,9 +299,9 @@ func (m *Middleware) contextOf(r *http.Request) *userContext {
 	return c
 }
 
-// isFor reports whether a guard of this middleware made c for the request r. r must have the same
-// credentials. If a proof of possession was confirmed, r must also have the same method and the
-// same target.
+// isFor reports whether a guard of this middleware has made the context c for the request r. r must
+// have the same credentials. If a proof of possession was confirmed, r must also have the same
+// method and the same target.
 func (m *Middleware) isFor(c *userContext, r *http.Request) bool {
 	return c.check.by == m && bearer.Same(c.field, r.Header["Authorization"]) && c.check.confirmed.isFor(r)
 }
@@ -313,7 +316,7 @@ func (m *Middleware) hasReported(r *http.Request) bool {
 	return false
 }
 
-// userContexts returns the userContexts in ctx, from the innermost to the outermost.
+// userContexts returns the userContexts inside ctx. The context that was made last comes first.
 func userContexts(ctx context.Context) iter.Seq[*userContext] {
 	return func(yield func(*userContext) bool) {
 		for {
@@ -327,13 +330,14 @@ func userContexts(ctx context.Context) iter.Seq[*userContext] {
 }
 
 // isCurrent reports whether a token that an earlier guard validated is still valid. u is the user
-// of the token, or nil. If the validator can't tell, isCurrent returns false, and the token is
-// validated again.
+// of the token, or nil. If the TokenValidator has no method that tells this, isCurrent returns
+// false, and the token is validated again.
 func (m *Middleware) isCurrent(u *User, token string) bool {
 	if u == nil || m.inner == nil {
 		return false
 	}
-	now := time.Now() // Read the clock here: the context may be used after the token has expired.
+	// The clock is read here, because the context may be used long after the token was validated.
+	now := time.Now()
 	if exp := u.ExpiresAt(); !exp.IsZero() && now.After(exp) {
 		return false
 	}

@@ -35,7 +35,7 @@ type Validator struct {
 const (
 	// fetchTimeout is the time limit for one fetch of the metadata or the key set.
 	fetchTimeout = 5 * time.Second
-	// hotPart is the share of a cache's memory that is for the tokens in use: 1/hotPart.
+	// hotPart says which part of a cache's memory is for the table of tokens in use: 1/hotPart.
 	hotPart = 4
 )
 
@@ -126,7 +126,7 @@ func (v *Validator) Warm(ctx context.Context) error {
 // innerValidator contains the methods of a Validator that a Middleware calls in addition to
 // Validate. The Validator may be inside a wrapper.
 type innerValidator interface {
-	// self is the Validator itself, also if a type of the service embeds the Validator
+	// self returns the Validator itself, also if it is embedded in a type of the service
 	self() TokenValidator
 	isRevoked(u *User, token string, now time.Time) bool
 	acceptsAnyAudience() bool

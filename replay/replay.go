@@ -16,8 +16,8 @@ import (
 type Store interface {
 	// Use records that owner has used the value id. The first call for this owner and this id
 	// returns true, and every later call returns false. Of several calls at the same moment, one
-	// counts as the first. After the time until that the first call has passed, the store may
-	// forget the value. If until is not in the future, Use returns false.
+	// counts as the first. After the time until of the first call, the store may forget the value.
+	// If until is not in the future, Use returns false.
 	//
 	// owner names the party that chooses the values, for example by the thumbprint of a client's
 	// key, and the kind of its values. The same id of two owners is two different values. A store

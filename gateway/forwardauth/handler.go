@@ -45,7 +45,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h.Middleware.Challenge(w.Header(), allowed, nil)
-	decided = true // set decided only after Challenge, because a Proof may panic there
+	// decided is set only after Challenge, because a Proof may panic there.
+	decided = true
 	maps.Copy(w.Header(), fields)
 	w.Header().Del("Content-Type")
 	w.Header().Set("Cache-Control", "no-store")
@@ -55,15 +56,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // The method check decides whether the original request that a subrequest describes is allowed.
-// check writes the identity fields into fields. If check can't read the description, it returns the
-// subrequest as original, because deny needs a request.
+// check writes the identity fields into fields. If the subrequest describes no original request
+// that check can read, check returns the subrequest in place of the original request, because deny
+// needs a request.
 func (h *handler) check(r *http.Request, fields http.Header) (original, allowed *http.Request, err error) {
 	original, err = h.originalRequest(r)
 	if err != nil {
 		return r, nil, h.Middleware.Refuse(r, err)
 	}
-	// The length and content of the identity fields are checked as a requirement of the route. So
-	// if they make a refusal necessary, the event of the request reports this refusal.
+	// If the claims of a user do not fit into the identity fields, the request is refused. This is
+	// checked as a requirement of the route, so that the event of the request reports the refusal.
 	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
 		return h.Identity.Set(fields, u)
 	})
@@ -87,7 +89,7 @@ func (h *handler) deny(w http.ResponseWriter, r *http.Request, err error) {
 // the unwrapped ResponseWriter to set another status.
 type refusal struct {
 	http.ResponseWriter
-	only401 bool // only401 means that this dialect needs 401 instead of 400
+	only401 bool // only401 means that this proxy needs 401 instead of 400
 }
 
 // WriteHeader joins all challenges into one field (RFC 9110, section 11.6.1), because old proxies

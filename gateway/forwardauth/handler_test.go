@@ -20,7 +20,8 @@ var dialects = []forwardauth.Dialect{
 	forwardauth.Nginx, forwardauth.Traefik, forwardauth.Caddy, forwardauth.Envoy, forwardauth.HAProxy,
 }
 
-// site is a handler for one dialect, together with the issuer whose tokens the handler accepts.
+// site is a handler for the subrequests of one dialect. It also contains the issuer whose tokens
+// this handler accepts.
 type site struct {
 	issuer  *xenaauthtest.Issuer
 	dialect forwardauth.Dialect
@@ -29,7 +30,8 @@ type site struct {
 	seen    *http.Request // seen is the request that the policy of the route /policy received
 }
 
-// newSite returns a site. If change is not nil, it changes the configuration.
+// newSite returns a site. The function change may change the configuration of its handler; it may
+// be nil.
 func newSite(t testing.TB, dialect forwardauth.Dialect, opts *xenaauth.Options, change func(*forwardauth.Config)) *site {
 	t.Helper()
 	s := &site{issuer: xenaauthtest.NewIssuer(nil), dialect: dialect}
@@ -114,8 +116,8 @@ func (s *site) serve(r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// The method status returns the status that the handler sends in this dialect in place of the given
-// status.
+// The method status returns the status that this proxy gets if the refusal has the given status:
+// nginx gets 401 instead of 400.
 func (s *site) status(status int) int {
 	if s.dialect == forwardauth.Nginx && status == 400 {
 		return 401

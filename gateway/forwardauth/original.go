@@ -12,8 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/target"
 )
 
-// origin contains the method, the host and the URI of the original request. In a variable for a
-// dialect, it contains the names of the fields with these values.
+// origin contains the method, the host and the URI of the original request, or the names of the
+// three header fields in which a proxy sends these values.
 type origin struct{ method, host, uri string }
 
 const (
@@ -23,9 +23,9 @@ const (
 	maxMethod = 64
 )
 
-// These are the two families of fields in which proxies describe the original request, in the
-// spelling of http.Header. A proxy writes the fields of one family. It forwards the fields of the
-// other family as the client sent them.
+// These are the two groups of fields in which proxies describe the original request: X-Original and
+// X-Forwarded. A proxy writes the fields of one group. It forwards the fields of the other group as
+// the client sent them. The names have the spelling of http.Header.
 var (
 	originalFields  = origin{"X-Original-Method", "X-Original-Host", "X-Original-Uri"}
 	forwardedFields = origin{"X-Forwarded-Method", "X-Forwarded-Host", "X-Forwarded-Uri"}

@@ -11,7 +11,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The handler accepts a description only in the form in which the proxy writes it.
+// The handler accepts the description of an original request only in the form in which the proxy of
+// this dialect writes it.
 func TestOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		method, host, uri := names(s.dialect)[0], names(s.dialect)[1], names(s.dialect)[2]
@@ -122,8 +123,9 @@ func TestAmbiguousPaths(t *testing.T) {
 	})
 }
 
-// Fields of the other family are allowed if they agree with the description, because a proxy in
-// front of this proxy may write the fields of the other family too.
+// A proxy describes the original request in X-Original fields or in X-Forwarded fields. Another
+// proxy in front of it may write the other fields too, so they are allowed if they agree with the
+// description.
 func TestAgreeingFields(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		wantAllowed(t, s.ask("GET", "api.example.com", "/public/a?b", http.Header{

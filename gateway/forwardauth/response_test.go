@@ -39,8 +39,8 @@ func TestIdentityTooLarge(t *testing.T) {
 	})
 }
 
-// A policy gets the original request with the fields of the client, but without fields that look
-// like identity fields.
+// A policy sees the original request with the fields of the client. It does not see fields that
+// look like identity fields, because the client may have invented them.
 func TestPolicySeesOriginalRequest(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		r := s.subrequest("PUT", "api.example.com", "/policy/22000?a=b", http.Header{
@@ -93,7 +93,7 @@ func TestAllowKeepsOtherFields(t *testing.T) {
 func TestSeveralChallengesBecomeOne(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		w := httptest.NewRecorder()
-		// code around the handler has set this field
+		// Code around the handler has set this field before.
 		w.Header()["Www-Authenticate"] = []string{`DPoP algs="ES256"`}
 		s.handler.ServeHTTP(w, s.subrequest("GET", "api.example.com", "/orders/1", nil))
 		want := `DPoP algs="ES256", Bearer realm="xena", scope="testapi"`
@@ -124,7 +124,7 @@ func TestEvents(t *testing.T) {
 	})
 }
 
-// Options.ErrorBody can't change the status or the challenge.
+// The hook Options.ErrorBody can't change the status or the challenge of a refusal.
 func TestErrorBody(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, &xenaauth.Options{ErrorBody: func(w http.ResponseWriter, r *http.Request, e *xenaauth.Error) {

@@ -54,7 +54,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// The function verifier returns the Validator of a service, which gets the key set of id.
+// The function verifier returns the Validator with which a service verifies assertions. It gets the
+// key set from the gateway's Identity id.
 func verifier(t testing.TB, id *identity.Identity, change func(*xenaauth.Config)) *xenaauth.Validator {
 	t.Helper()
 	cfg := xenaauth.Config{
@@ -132,8 +133,8 @@ func TestAssertionVerifies(t *testing.T) {
 						t.Errorf("claims\n%s, want\n%s", got, want)
 					}
 
-					// The assertion is valid for 60 seconds. Because of the clock skew, it is
-					// accepted for 30 seconds more.
+					// The assertion is valid for 60 seconds. The service accepts it for 30 seconds
+					// more, which is the default of ClockSkew.
 					time.Sleep(89 * time.Second)
 					if _, err := v.Validate(t.Context(), token); err != nil {
 						t.Error(err)
@@ -167,7 +168,7 @@ func TestAssertionIsForOneService(t *testing.T) {
 		_, err := verifier(t, id, change).Validate(t.Context(), token)
 		wantReason(t, err, want)
 	}
-	// This key belongs to another gateway.
+	// A service that knows only the keys of another gateway refuses the assertion.
 	_, err := verifier(t, asserting(t, nil, p256(t)), nil).Validate(t.Context(), token)
 	wantReason(t, err, xenaauth.ReasonUnknownKey)
 }
@@ -287,7 +288,7 @@ func TestConfigShowsNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// this is the text in which %v would print the private key
+	// %v would print the private key as this decimal number
 	number := new(big.Int).SetBytes(secret).String()
 	for _, text := range []string{
 		fmt.Sprint(cfg), fmt.Sprintf("%+v", cfg), fmt.Sprintf("%#v", cfg), toJSON(t, cfg), toJSON(t, whole),

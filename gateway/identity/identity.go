@@ -102,8 +102,8 @@ type Identity struct {
 	assertion *assertion // assertion is nil if Config.Assertion is nil
 }
 
-// field is a header field that Set sets. value returns its value for a user. If value is nil, the
-// field is always empty.
+// field is a header field that Set sets. The function value returns the content of the field for a
+// user. If value is nil, the field is always empty.
 type field struct {
 	name  string
 	value func(*xenaauth.User) (string, error)

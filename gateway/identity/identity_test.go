@@ -60,7 +60,7 @@ func TestSet(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		claims map[string]any
-		// want contains the wanted values of the user, the client, the scopes, the claim and the
+		// want contains the values that the fields should have: user, client, scopes, claim and
 		// issuer
 		want [5]string
 	}{
@@ -98,7 +98,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// Every value can be decoded, and no value ends its field.
+// FuzzSet checks that each value in a header field can be decoded, and that no value contains a
+// character that could end its field.
 func FuzzSet(f *testing.F) {
 	for _, s := range []string{"", "104711", "Åse", "a\r\nb", "%41", " ", ",", "\"", "\x00", "\U0001F600"} {
 		f.Add(s)
@@ -109,12 +110,13 @@ func FuzzSet(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		u, err := xenaauth.NewUser(map[string]any{"sub": s, "c": []string{s, "x", s}})
-		// When the token is encoded as JSON, an illegal byte may become U+FFFD. The three bytes of
-		// U+FFFD are nine characters in the field.
+		// NewUser encodes the claims as JSON, which replaces each illegal byte by U+FFFD. In a
+		// header field, the three bytes of U+FFFD become nine characters.
 		if err != nil || len(s) > 2000 {
 			t.Skip()
 		}
-		s = u.Subject() // the encoding as JSON may have replaced illegal bytes
+		// In the subject of the user, illegal bytes were replaced.
+		s = u.Subject()
 		h := http.Header{}
 		if err := id.Set(h, u); err != nil {
 			t.Fatal(err)
@@ -201,7 +203,7 @@ func TestMaxBytes(t *testing.T) {
 	if err := id.Set(http.Header{}, newUser(t, map[string]any{"sub": "12345", "client_id": "12345"})); err != nil {
 		t.Error(err)
 	}
-	// A comma takes three bytes after it is encoded.
+	// In a header field, a comma is written as %2C, which takes three bytes.
 	wantReason(t, id.Set(http.Header{}, newUser(t, map[string]any{"sub": "1234,", "client_id": "12345"})),
 		xenaauth.ReasonForbidden)
 	for _, n := range []int{-1, empty - 1, 64<<10 + 1} {

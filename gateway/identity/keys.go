@@ -66,7 +66,8 @@ func (i *Identity) JWKSHandler() http.Handler {
 	})
 }
 
-// keys are the signing keys of the assertions at one moment. SetKeys replaces the whole value.
+// keys are the signing keys of the assertions that are in use now. SetKeys does not change them,
+// but replaces them by a new value.
 type keys struct {
 	signer   *jose.Signer
 	document []byte // document is the JWK set

@@ -163,7 +163,7 @@ func TestJWKSHandler(t *testing.T) {
 	}
 }
 
-// RFC 8037 contains a key in appendix A.1, and the thumbprint of this key in appendix A.3.
+// Appendix A.1 of RFC 8037 contains this key, and appendix A.3 contains its thumbprint.
 func TestKeySetIsStandard(t *testing.T) {
 	seed, err := base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
 	if err != nil {
@@ -192,8 +192,8 @@ func TestKeySetIsStandard(t *testing.T) {
 	}
 }
 
-// In about one of 128 signatures, one of the two numbers is shorter than 32 bytes. A service must
-// accept such a signature too.
+// An ECDSA signature consists of two numbers, R and S. In about one of 128 signatures, one of these
+// numbers is shorter than 32 bytes. A service must accept such a signature too.
 func TestShortSignatures(t *testing.T) {
 	id := asserting(t, nil, p256(t))
 	v := verifier(t, id, nil)
@@ -215,7 +215,7 @@ type faulty struct {
 func (f faulty) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) { return f.answer, f.err }
 
 func TestFaultySigner(t *testing.T) {
-	// The number R in this signature has 257 bits, so it is too long.
+	// In this signature, the number R has 257 bits, which is one bit too many.
 	long := append([]byte{0x30, 38, 0x02, 33, 0x01}, make([]byte, 32)...)
 	for name, f := range map[string]faulty{
 		"down":        {err: errors.New("dial https://vault.internal: refused")},

@@ -40,9 +40,9 @@ func encode(s string) string {
 // for the beginning of a string.
 func isUnescaped(c byte) bool { return c > 0x20 && c < 0x7f && c != '%' && c != ',' && c != '"' }
 
-// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). A claim with an
-// array can contain a scope with a space. scopeTokens leaves this scope out, because in the field
-// it would look like two scopes.
+// scopeTokens returns the scopes that are scope tokens (RFC 6749, section 3.3). If the claim scope
+// is an array, an element may contain a space. scopeTokens leaves this element out, because in the
+// header field it would look like two scopes.
 func scopeTokens(u *xenaauth.User) []string {
 	return slices.DeleteFunc(u.Scopes(), func(s string) bool {
 		return s == "" || strings.ContainsFunc(s, func(r rune) bool {

@@ -75,9 +75,9 @@ func (a Access) String() string {
 	return "no access"
 }
 
-// The method key returns a text that is the same for two rules only if both allow the same
-// requests. Two policies may have the same name but differ, so the key of a rule with a policy
-// contains the number of the rule.
+// The method key returns a text for comparing rules: if two rules have the same text, they allow
+// the same requests. Two policies with the same name may still differ, so the text of a rule with a
+// policy contains the number of the rule.
 func (a Access) key(number int) string {
 	isPolicy := func(name string) bool { return name != xenaauth.BoundToken().Policies()[0] }
 	if a.kind == require && slices.ContainsFunc(a.requirement.Policies(), isPolicy) {
@@ -86,8 +86,8 @@ func (a Access) key(number int) string {
 	return fmt.Sprintf("%d %v", a.kind, a)
 }
 
-// atLeast reports whether b allows every user that a allows. It takes two policies with the same
-// name for the same policy.
+// atLeast reports whether a requires at least as much as b: every user that a allows is also
+// allowed by b. It treats two policies with the same name as the same policy.
 func (a Access) atLeast(b Access) bool {
 	switch {
 	case a.kind == deny || b.kind == public:
@@ -113,7 +113,7 @@ func asksForAtLeast(a, b Access) bool {
 	return true
 }
 
-// The function contains reports whether set contains every element of part.
+// The function contains reports whether every element of part is also an element of set.
 func contains(set, part []string) bool {
 	return !slices.ContainsFunc(part, func(s string) bool { return !slices.Contains(set, s) })
 }

@@ -26,7 +26,7 @@ const (
 	FindingOpen FindingKind = "open"
 )
 
-// Finding is a rule that is legal and probably a mistake.
+// Finding is a rule that is legal but probably a mistake. [Table.Lint] returns findings.
 type Finding struct {
 	Kind FindingKind
 	Rule Rule
@@ -112,9 +112,10 @@ func isProbe(r, wider *route) bool {
 		len(wider.pattern.path) == 1 && wider.pattern.multi()
 }
 
-// The method next returns the rule that would decide about all requests to the path of r if the
-// table had no rule r. If several rules would decide about parts of these requests, next returns
-// nil. method is the method of r, or "" for all methods that no rule names.
+// The method next returns the rule that would decide in place of r if the table did not contain r:
+// about all requests to the path of r with the given method. method is the method of r, or "" for
+// the methods that no rule names. If several rules would decide, each about a part of these
+// requests, next returns nil.
 func (t *patternTree) next(r *route, method string) (best *route) {
 	want := r.pattern
 	want.method = method
@@ -129,7 +130,7 @@ func (t *patternTree) next(r *route, method string) (best *route) {
 	return best
 }
 
-// The function before reports whether a ServeMux prefers the pattern p to the pattern q for a
+// The function before reports whether a ServeMux uses the pattern p, and not the pattern q, for a
 // request that matches both. It compares first the hosts, then the methods, then the paths.
 func before(p, q pattern) bool {
 	if p.host != q.host {
@@ -141,9 +142,9 @@ func before(p, q pattern) bool {
 	return pathCovers(q.path, p.path)
 }
 
-// The method decides reports whether the rule other would decide about all requests of r if the
-// table had no rule r. If r names a host and other names no host, some further rules without a host
-// may decide about a part of these requests.
+// The method decides reports whether the rule other would decide about all requests that match r,
+// if the table did not contain r. If r names a host and other names no host, some further rules
+// without a host may decide about a part of these requests.
 func (t *Table) decides(r, other *route) bool {
 	if r.pattern.host == other.pattern.host {
 		return true
@@ -154,11 +155,12 @@ func (t *Table) decides(r, other *route) bool {
 	})
 }
 
-// The method shadows reports whether more specific rules with the host and method of r cover path.
-// A multi segment at the end of path stands for any number of segments. If path has one and no
-// single rule covers path, shadows checks three parts of path: the path that ends in the slash, the
-// paths with one more segment, and the paths with two or more further segments. The recursion ends,
-// because a rule covers either all or none of the paths that are longer than the longest pattern.
+// The method shadows reports whether more specific rules with the host and method of r cover path:
+// each request to path matches such a rule. path may end in a multi segment, which stands for any
+// number of segments. If path ends in one and no single rule covers path, shadows checks three
+// parts of path: the path that ends in the slash, the paths with one more segment, and the paths
+// with two or more further segments. The recursion ends, because a rule covers either all or none
+// of the paths that are longer than the longest pattern.
 func (t *patternTree) shadows(r *route, path []segment) bool {
 	covered := false
 	t.covering(path, func(other *route) {

@@ -16,8 +16,9 @@ type pattern struct {
 	path         []segment
 }
 
-// segment is one segment of a pattern's path. The pattern "/{$}" ends in a literal segment "/". The
-// pattern "/" ends in a segment without a name that matches the rest of the path.
+// segment is one segment of a pattern's path. The pattern "/{$}", which matches only the path "/",
+// has a literal segment "/" at its end. The pattern "/" has a segment without a name, which matches
+// every path.
 type segment struct {
 	literal string // literal is the decoded text of the segment
 	wild    string // wild is the wildcard as it was written, with its braces
@@ -73,8 +74,8 @@ func parsePath(path string, ignoreCase bool) (segments []segment, err error) {
 	return segments, nil
 }
 
-// parseLiteral decodes a segment without a wildcard. parseLiteral refuses a segment that can match
-// no request, because [Table.Find] refuses every request whose path has this segment.
+// parseLiteral decodes a segment without a wildcard. parseLiteral refuses a segment that
+// [Table.Find] does not allow in the path of any request: the pattern would match no request.
 func parseLiteral(s string, ignoreCase bool) (literal string, err error) {
 	switch {
 	case strings.ContainsAny(s, "{}"):
@@ -136,8 +137,8 @@ func (p pattern) slashed() bool {
 // isRead reports whether the pattern is only for GET or only for HEAD.
 func (p pattern) isRead() bool { return p.method == "GET" || p.method == "HEAD" }
 
-// The method bare returns the path of the pattern without its last segment if the path ends in a
-// slash, and the whole path otherwise.
+// The method bare returns the path of the pattern without the slash at its end. If the path has no
+// slash at its end, bare returns the whole path.
 func (p pattern) bare() []segment {
 	if p.slashed() {
 		return p.path[:len(p.path)-1]

@@ -61,7 +61,7 @@ func (t *Table) Rules() []Rule {
 type route struct {
 	Rule
 	pattern pattern
-	// access is Access.key: it is equal for two routes only if both allow the same requests
+	// the text access is Access.key; if two routes have the same text, they allow the same requests
 	access string
 }
 
@@ -114,7 +114,8 @@ func New(rules []Rule, opts *Options) (*Table, error) {
 // add adds a rule to the table.
 func (t *Table) add(r *route) error {
 	if err := register(http.NewServeMux(), r); err != nil {
-		// this pattern is already an error by itself, so it can't conflict with another pattern
+		// this pattern is already reported as an error, so its conflicts with other patterns are
+		// not
 		return err
 	}
 	if err := register(t.mux, r); err != nil {
@@ -190,11 +191,12 @@ func (t *Table) Find(r *http.Request) (Rule, error) {
 	return found.Rule, nil
 }
 
-// otherSlash returns the rule for the path with the other ending: with a slash at the end if path
-// has none, and without the slash otherwise. Many routers ignore this slash. So a client must not
-// avoid the rule for /admin by sending /admin/, or the rule for the paths below /admin/ by sending
-// /admin. If the pattern of the rule for the other ending is wider than the pattern of found,
-// otherSlash returns nil: found is then an exception from the wider rule.
+// otherSlash returns the rule for the path with the other ending: with a slash at its end if the
+// path of the request has none there, and without that slash otherwise. Many routers ignore this
+// slash. So a client must not avoid the rule for /admin by sending /admin/, or the rule for the
+// paths below /admin/ by sending /admin. If the pattern of the rule for the other ending is wider
+// than the pattern of found, otherSlash returns nil: found is then an exception from the wider
+// rule.
 func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	bare, slashed := strings.CutSuffix(to.Path, "/")
 	switch {
@@ -216,7 +218,7 @@ func (t *Table) otherSlash(to *target.Target, found *route) *route {
 	return nil
 }
 
-// The method same reports whether both rules allow the same requests.
+// The method same reports whether the rules of r and other allow the same requests.
 func (r *route) same(other *route) bool {
 	return r == other || other != nil && r.access == other.access
 }

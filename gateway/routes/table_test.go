@@ -18,8 +18,8 @@ import (
 
 func number(i int) string { return strconv.Itoa(i) }
 
-// The function patterns returns a table with these patterns. Each rule requires another scope,
-// because Find does not distinguish rules with the same access.
+// The function patterns returns a table with these patterns. Each rule requires a scope of its own.
+// So a request never gets a rule only because the rule has the same access as another.
 func patterns(t testing.TB, opts *routes.Options, patterns ...string) *routes.Table {
 	t.Helper()
 	var rules []routes.Rule
@@ -80,9 +80,9 @@ func TestPrecedence(t *testing.T) {
 	})
 }
 
-// To an upstream that compares paths before it decodes them, a path with an escaped letter is
-// another path. Find refuses such a path only if the rule for the path in its escaped form has
-// another access.
+// An upstream may compare paths before it decodes them. To such an upstream, /%68ealth and /health
+// are two paths. Find refuses a path with a needless escape only if the rule for its escaped form
+// and the rule for its decoded form have different access.
 func TestNeedlessEscapes(t *testing.T) {
 	table := patterns(t, nil, "/health", "/{page}", "/id/{id}", "/caf%C3%A9")
 	finds(t, table, map[string]string{
@@ -147,8 +147,8 @@ func TestSlashAtTheEndAndWildcards(t *testing.T) {
 		{"api.example/api/admin/", "/api/{x}", "GET /api/admin", "ambiguous"},
 		{"/api/admin/", "/api/{x}", "GET /api/other", "/api/{x}"},
 		{"/api/admin/", "/api/", "GET /api/admin", "no rule"},
-		// Here both paths have a rule of their own, or the rule of the path with the other ending
-		// is wider.
+		// In the cases below, both paths have a rule of their own, or the rule for the path with
+		// the other ending is wider.
 		{"/api/admin", "/api/admin/", "GET /api/admin", "/api/admin"},
 		{"/api/admin", "/api/admin/", "GET /api/admin/", "/api/admin/"},
 		{"/api/admin", "GET /api/admin/", "GET /api/admin", "/api/admin"},

@@ -15,8 +15,8 @@ import (
 	"github.com/xenaauth/xenaauth/gateway/routes"
 )
 
-// The function ask returns a request in the form in which a server of net/http reads it from a
-// connection.
+// The function ask returns the request that net/http gives to a handler if a client sends this
+// request line.
 func ask(t testing.TB, line string, fields ...string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(
@@ -87,14 +87,15 @@ func TestPlainTargets(t *testing.T) {
 	for _, line := range []string{
 		"GET /", "GET /a", "GET /a/", "GET /a/b.c", "GET /.well-known/a", "GET /a..b", "GET /...a", "GET /a%20b/c",
 		"GET /f%C3%B8lsom/%E6%97%A5", "GET /a:b@c!$&'()*+,=~-_", "GET /a%26b", "GET /a?b=../c//d%2f;e%00", "GET /a?#",
-		// these segments contain a space in the middle
+		// The segments of these paths contain a space, but not at their beginning or end.
 		"GET /a%20b", "GET /a/b%20c%20d/e", "GET /a%C2%A0b",
 		// OData uses these paths.
 		"GET /Products(1)", "GET /Products(Name='S(x)')/Rating", "GET /(a)/b", "GET /(5(x))", "GET /((a))", "GET /a(S(x))b",
 		"GET /v1/x:verb", "GET /Patient/$everything", "GET /a:b:c", "GET /$batch", "GET /a::b", "GET /a$:b",
 		// These paths contain letters beyond ASCII.
 		"GET /%C3%85se/%C3%A9t%C3%A9/na%C3%AFve", "GET /%E2%91%A0/n%C2%BA/m%C2%B2", "GET /%D0%B0%D0%B4%D0%BC%D0%B8%D0%BD",
-		// These targets are allowed: docs/routes.md lists them as limits of a table.
+		// Find allows these targets, although some servers read them in two ways: docs/routes.md
+		// lists them as limits of a table.
 		"GET /index.php/admin", "GET /admin.json", "GET /PROGRA~1",
 		`GET /{a}|"^`, "GET /%61b", "GET /~a", "GET /%7ea", "M-SEARCH /a", "OPTIONS /a", "X /a",
 		"GET /" + strings.Repeat("a", 8<<10-1),

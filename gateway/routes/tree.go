@@ -1,11 +1,11 @@
 package routes
 
-// patternTree is a tree of rules by the segments of their paths. It finds the rules that cover a
-// path without comparing each rule.
+// patternTree is a tree of rules by the segments of their paths. With the tree, the rules that
+// cover a path are found without comparing the path with each rule.
 type patternTree struct {
 	literal     map[string]*patternTree
 	wild, multi *patternTree
-	ends        []*route // ends lists the rules whose paths end at this node
+	ends        []*route // ends lists the rules whose paths end at this node of the tree
 }
 
 func (t *patternTree) add(r *route) {

@@ -35,9 +35,12 @@ type File struct {
 	logger   *slog.Logger
 	current  atomic.Pointer[routes.Table]
 
-	mu      sync.Mutex
-	decided string // decided is the state of the file that was last put in force or refused
-	pending string // pending is the state of the file when Watch last read it
+	mu sync.Mutex
+	// decided is the content of the file, or the error of reading it, that was last put in force or
+	// refused.
+	decided string
+	// pending is the content or the error that Watch got when it last read the file.
+	pending string
 }
 
 // Open reads the table from a file. The error is an error of [Parse], or says why the file can't be
@@ -85,8 +88,8 @@ func (f *File) decide(data []byte, err error) error {
 	return nil
 }
 
-// The function state returns a text that identifies the result of reading the file: its content, or
-// the error.
+// The function state returns the result of reading the file as one text: the content of the file,
+// or the error. Two results are equal if their texts are equal.
 func state(data []byte, err error) string {
 	if err != nil {
 		return "error " + err.Error()
@@ -152,7 +155,8 @@ func read(path string) ([]byte, error) {
 	return data, nil
 }
 
-// The function bare returns an error of package os without the folders in its path.
+// The function bare returns an error of package os, such as that of a missing file. The text of the
+// result names the file without its folders.
 func bare(err error) error {
 	if e, ok := errors.AsType[*os.PathError](err); ok {
 		return fmt.Errorf("%s: %w", filepath.Base(e.Path), e.Err)

@@ -124,7 +124,7 @@ func TestReloadUnderLoad(t *testing.T) {
 	}
 }
 
-// journal is a log that a test can read while other goroutines write to it.
+// journal is a log that one goroutine can read while others write to it.
 type journal struct {
 	mu   sync.Mutex
 	text strings.Builder

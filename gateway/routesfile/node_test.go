@@ -17,8 +17,8 @@ func node(t *testing.T, file string) *yaml.Node {
 	return &document.Routes
 }
 
-// If the table is a part of a larger file, errors and the Source of rules contain the lines of that
-// file.
+// If the rules are a part of a larger file, the lines in errors and in the Source of rules are
+// those of the larger file.
 func TestParseNode(t *testing.T) {
 	table, err := routesfile.ParseNode("gate.yaml", node(t,
 		"listen: x\nroutes:\n  ignore_case: true\n  rules:\n    - {route: /a, access: public}\nadmin: {}\n"))

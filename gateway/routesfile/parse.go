@@ -67,7 +67,7 @@ func ParseNode(name string, node *yaml.Node) (*routes.Table, error) {
 	}
 	p.checkPlain(node, 0)
 	if len(p.errs) > 0 {
-		// other mistakes may only result from the mistakes found so far
+		// further mistakes may only be consequences of the mistakes that were found here
 		return nil, errors.Join(p.errs...)
 	}
 	p.file(node)

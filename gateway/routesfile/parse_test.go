@@ -166,8 +166,8 @@ type written struct {
 	}
 }
 
-// The method expected returns the rule that a table of this file should have for one route, built
-// from [xenaauth.Requirement].
+// The method expected returns the rule that the table should contain for the rule with the index i
+// of the file. It builds the access of this rule with functions of package xenaauth.
 func (w written) expected(i int) routes.Rule {
 	r := w.Rules[i]
 	var need []xenaauth.Requirement
@@ -243,13 +243,14 @@ func FuzzParse(f *testing.F) {
 				}
 				got, err := table.Find(r)
 				if err != nil {
-					// Here the table refuses the request as ambiguous, or another rule is too
-					// similar: see docs/routes.md.
+					// If Find returns an error here, the table finds the request ambiguous, or
+					// another rule is too similar: see docs/routes.md.
 					continue
 				}
 				if own := fmt.Sprintf(": rule %d", i+1); strings.HasSuffix(got.Source, own) {
 					require.Equal(t, access(want), access(got), "%s %s of %q", method, pattern, file)
-				} else { // here another rule, which names the method or the host, may decide
+				} else {
+					// A rule that names the method or the host may decide in place of this rule.
 					require.True(t, got.Pattern[0] != '/', "%s %s is decided by %s of %q", method, pattern, got.Source, file)
 				}
 			}

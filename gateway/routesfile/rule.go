@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// entry is a rule in the form in which the file contains it.
+// entry contains one rule of the file, as it is written there.
 type entry struct {
 	route, host, path, access string
 	methods, scopes, anyScope []string
@@ -51,7 +51,8 @@ func (p *parser) rule(n *yaml.Node, number int) {
 		return true
 	})
 	if len(p.errs) > before {
-		return // further mistakes would only result from the mistakes found so far
+		// Further mistakes in this rule may only be consequences of the mistakes that were found.
+		return
 	}
 	patterns := p.patterns(n, at, &e)
 	access, ok := p.access(n, at, &e)
@@ -174,8 +175,8 @@ func (p *parser) list(n *yaml.Node, at string, into *[]string) {
 	}
 }
 
-// maxScopes is the largest number of scopes in a rule, because a Requirement can't have more
-// alternatives.
+// maxScopes is the largest number of scopes in a rule. A Requirement can't have more alternative
+// sets of scopes than that.
 const maxScopes = 256
 
 // The method scopes reads a list of scopes (RFC 6749, section 3.3).
