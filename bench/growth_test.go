@@ -93,11 +93,12 @@ func inTurn(h http.Handler, rs []*http.Request, n int) func() {
 	}
 }
 
-// full contains a validator whose cache contains n tokens, and a list of some of these tokens.
+// full contains a validator whose cache is filled with n tokens. It also contains some of these
+// tokens, for requests.
 type full struct {
 	validator *xenaauth.Validator
-	each      float64  // each is how many bytes of memory a token takes
-	spread    []string // spread are tokens to use: some of the tokens in the cache
+	each      float64  // each is the memory in bytes that one token in the cache takes
+	spread    []string // spread are some of the tokens in the cache, for requests
 }
 
 var fulls = map[int]*full{}
@@ -116,7 +117,8 @@ func filled(b *testing.B, n int) *full {
 	ctx := context.Background()
 	each(spreadTokens, func(i int) { c.spread[i] = f.mint() })
 	before := heap()
-	// The cache must be larger than n, because the shards of the cache are not filled evenly.
+	// The cache gets space for more than n tokens. It consists of shards that are not filled
+	// evenly, so without more space it would lose tokens.
 	c.validator = validator(f, func(cfg *xenaauth.Config) { cfg.CacheSize, cfg.CacheBytes = n+n/8+4096, 4<<30 })
 	_, err := c.validator.Validate(ctx, f.tokens(1)[0])
 	must(err)

@@ -37,7 +37,8 @@ func BenchmarkIntrospection(b *testing.B) {
 	b.Run("new", func(b *testing.B) {
 		next := new(counter)
 		h := mount(introspecting(f), next)
-		rs := make([]*http.Request, 20_000) // these are more tokens than the cache keeps
+		// every token is new to the cache, because it keeps fewer tokens than this
+		rs := make([]*http.Request, 20_000)
 		for i := range rs {
 			rs[i] = request(f.Opaque(xenaauthtest.Token{Lifetime: lifetime}))
 		}

@@ -26,7 +26,8 @@ const (
 	lifetime = 12 * time.Hour
 )
 
-// discard is a ResponseWriter that discards everything. It can be used for many responses.
+// discard is a ResponseWriter that discards the response. A benchmark uses one discard for many
+// responses.
 type discard struct {
 	header http.Header
 	status int

@@ -88,7 +88,8 @@ func TestFlood(t *testing.T) {
 				got := a.get(t.Context(), tokens[n%floodUsers])
 				users.add(got)
 				times[w] = append(times[w], got.took)
-				time.Sleep(2 * time.Millisecond) // a valid user sends requests at a normal rate
+				// each of the valid users sends its requests at a normal rate
+				time.Sleep(2 * time.Millisecond)
 			}
 		})
 	}

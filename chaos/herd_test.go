@@ -83,7 +83,8 @@ func stampede(t *testing.T, a *api, d *dam, token string, leave bool) (passed in
 	if leave {
 		cancel()
 		want = http.StatusServiceUnavailable
-		first <- <-first // this waits until the first client has left
+		// wait until the first client has left, and put its response back for the check below
+		first <- <-first
 	}
 	close(d.opened)
 	all.Wait()

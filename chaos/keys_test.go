@@ -13,8 +13,8 @@ import (
 // ledger records the responses to clients, for the tables of docs/reliability.md.
 type ledger struct{ rows [][]string }
 
-// The method add fails the test unless the response got is written as want. It also records the
-// response.
+// ledger.add records a response as a row of the table. The test fails if the response is not the
+// expected one. want is the expected response, written as in the tables of docs/reliability.md.
 func (l *ledger) add(t *testing.T, event, token string, got answer, want string) {
 	t.Helper()
 	if got.String() != want {

@@ -10,11 +10,11 @@ import (
 	"github.com/xenaauth/xenaauth"
 )
 
-// The method judge returns what is wrong with the response got to a request with the token t. It
-// returns "" if the response is right. known has the keys that the validator had received before
-// the request or during it. knownBefore reports whether the validator had the key of the token
-// before the request. fresh reports whether the lifetime of the validator's key set was not over
-// when the request began.
+// world.judge returns what is wrong with the response got to a request with the token t. It returns
+// "" if the response is right. known contains the keys that the validator had received before the
+// request or during it. knownBefore reports whether the validator had the key of the token before
+// the request. fresh reports whether the lifetime of the validator's key set was not over when the
+// request began.
 func (w *world) judge(t *token, got answer, start time.Time, knownBefore, fresh bool, known map[string]bool) string {
 	const skew = 30 * time.Second
 	now := time.Now()

@@ -199,8 +199,10 @@ func TestWalkOfATokenExists(t *testing.T) {
 // These constants are the limits of the layout. They keep the list of files in the root folder
 // short enough to read.
 const (
-	maxRootEntries  = 60
-	maxRootExported = 36 // maxRootExported counts types and functions, without methods
+	maxRootEntries = 60
+	// maxRootExported is the largest number of exported types and functions in the root package;
+	// methods are not counted
+	maxRootExported = 36
 	maxFileLines    = 400
 )
 

@@ -65,7 +65,7 @@ func (c *grpcCaller) call(_, n int) error {
 	return nil
 }
 
-// Close ends the connection.
+// Close closes the gRPC connection to the server.
 func (c *grpcCaller) Close() error {
 	c.transport.CloseIdleConnections()
 	return nil
@@ -83,9 +83,9 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	http = text(http, 5, host)
 	http = text(http, 6, "http")
 	http = text(http, 10, "HTTP/1.1")
-	request := text(nil, 2, string(http))       // this is the field AttributeContext.Request.http
-	attributes := text(nil, 4, string(request)) // this is the field AttributeContext.request
-	message := text(nil, 1, string(attributes)) // this is the field CheckRequest.attributes
+	request := text(nil, 2, string(http))       // field 2 of AttributeContext.Request is named http
+	attributes := text(nil, 4, string(request)) // field 4 of AttributeContext is named request
+	message := text(nil, 1, string(attributes)) // field 1 of CheckRequest is named attributes
 	// The prefix of a gRPC message has five bytes. One byte says that the message is not
 	// compressed, and four bytes contain its length.
 	framed := append(make([]byte, 5), message...)
@@ -93,8 +93,8 @@ func checkRequest(method, path, host string, fields map[string]string) []byte {
 	return framed
 }
 
-// The function text appends a field with a string value, in the encoding of Protocol Buffers.
-// number is the number of the field.
+// The function text appends a string field to a message in the encoding of Protocol Buffers. The
+// parameter field is the number of the string field.
 func text(to []byte, field int, value string) []byte {
 	to = binary.AppendUvarint(to, uint64(field)<<3|2)
 	to = binary.AppendUvarint(to, uint64(len(value)))

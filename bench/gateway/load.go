@@ -97,7 +97,7 @@ func (h *http1) call(client, n int) error {
 	return h.clients[client].do(h.requests[n%len(h.requests)])
 }
 
-// Close ends the connections.
+// Close closes the connections of all clients.
 func (h *http1) Close() error {
 	for _, c := range h.clients {
 		_ = c.conn.Close()

@@ -27,7 +27,7 @@ type bench struct {
 	// service is the address of the service behind the proxies. bare is that of the plain reverse
 	// proxy, and empty that of the server that always responds with 200.
 	service, bare, empty string
-	doors                map[string]string // doors are the addresses of xenagate's listeners
+	doors                map[string]string // doors are the addresses on which xenagate listens
 	tokens               []string
 	// programs contains the process id of each program, by its name
 	programs map[string]int
@@ -138,7 +138,7 @@ routes:
 	return errors.New("xenagate doesn't listen")
 }
 
-// readDoors reads the addresses of the listeners from the log.
+// readDoors reads the addresses on which xenagate listens. It finds them in the log of xenagate.
 func (b *bench) readDoors(path string) error {
 	log, err := os.Open(path)
 	if err != nil {

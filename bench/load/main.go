@@ -105,7 +105,8 @@ func run(length time.Duration, clients int) error {
 	defer client.CloseIdleConnections()
 	for _, mix := range mixes {
 		l := &load{client: client, clients: clients, tokens: t, pick: mix.pick, want: mix.want, n: make([]int, clients)}
-		// First warm up: connections are opened, and the tokens in use enter the cache.
+		// First warm up the server: open the connections, and fill the cache with the tokens in
+		// use.
 		if _, _, err := l.run(guarded.url, true); err != nil {
 			return err
 		}

@@ -20,11 +20,11 @@ import (
 // to meet, and aim is a stricter bound that it should meet.
 type goal struct {
 	what      string
-	name      string // name is the name of the benchmark
+	name      string
 	unit      string
 	must, aim float64
 	atLeast   bool    // atLeast means that must and aim are lower bounds; otherwise they are upper bounds
-	exact     bool    // exact means that the median must be equal to must
+	exact     bool    // exact means that the median must be equal to the value of must
 	scale     float64 // scale is the factor by which the table multiplies the values; 0 means 1
 	shown     string  // shown is the unit that the table shows
 }

@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// Results has the measured values, by the name of the benchmark and by the unit.
+// Results contains the values that the benchmarks measured, by the name of the benchmark and then
+// by the unit.
 type Results map[string]map[string][]float64
 
 // procs matches the number of processors, such as "-2", that the testing package adds to names.

@@ -127,7 +127,8 @@ func IsToken68(s string) bool {
 	return n > 0
 }
 
-// illegal is 1 for each character that must not occur in a token68, except "=" at its end.
+// illegal maps a character to 1 if it must not occur in a bearer token (RFC 6750, section 2.1). The
+// character "=" is also mapped to 1, although it may occur at the end of a token.
 var illegal = func() (table [256]uint8) {
 	for c := range table {
 		if !alphanumeric(byte(c)) && strings.IndexByte("-._~+/", byte(c)) < 0 {

@@ -6,11 +6,13 @@ import (
 )
 
 const (
-	// manyStumbles is how many unusable responses in a row turn the brake on
+	// manyStumbles is the number of unusable responses in a row after which calls are slowed down
 	manyStumbles = 20
-	// stumbleTime is the least time between the first and the last of these unusable responses
-	stumbleTime  = time.Second
-	brakeSpacing = 200 * time.Millisecond // brakeSpacing is the time between two calls while the brake is on
+	// calls are slowed down only if the first and the last of these responses are at least
+	// stumbleTime apart
+	stumbleTime = time.Second
+	// brakeSpacing is the least time between two calls while calls are slowed down
+	brakeSpacing = 200 * time.Millisecond
 )
 
 // brake slows down the calls to a server that is up but answers every call with an error.
@@ -18,8 +20,8 @@ const (
 // Such errors do not open the circuit breaker. Otherwise one caller whose calls make the server
 // fail could stop the calls of all other callers. The brake slows calls down only after many errors
 // in a row, and only until the next good response. Urgent calls have a brake of their own. The
-// errors of calls for strangers do not slow urgent calls down, because calls for strangers are never
-// urgent.
+// errors of calls for strangers do not slow urgent calls down, because calls for strangers are
+// never urgent.
 type brake struct {
 	mu sync.Mutex
 	// lanes are the two brakes: the first for urgent calls, the second for all other calls
@@ -27,9 +29,10 @@ type brake struct {
 }
 
 type lane struct {
-	stumbles int       // stumbles is the number of unusable responses since the last good response
-	first    time.Time // first is when the first of these unusable responses came
-	next     time.Time // next is when the brake allows the next call
+	stumbles int // stumbles is the number of unusable responses since the last good response
+	// first is when the first unusable response after the last good response came
+	first time.Time
+	next  time.Time // next is when the brake allows the next call
 }
 
 func (b *brake) lane(urgent bool) *lane {

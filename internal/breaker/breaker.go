@@ -157,8 +157,9 @@ func (g *Guard) note(urgent bool, err error) {
 	}
 }
 
-// State is "closed" while calls are made, and "open" while none are made. It is "half-open" while
-// one call finds out whether the server is up again, and also while the brake slows calls down.
+// State returns "closed" while calls are made, and "open" while none are made. It returns
+// "half-open" while one call finds out whether the server is up again, and also while the brake
+// slows calls down.
 func (g *Guard) State() string {
 	now := time.Now()
 	if g.pause.left(now) > 0 {

@@ -12,7 +12,7 @@ type pause struct {
 	until time.Time
 }
 
-// The method extend makes the pause last at least until the given time.
+// pause.extend makes the time without calls last at least until the given time.
 func (p *pause) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -21,7 +21,7 @@ func (p *pause) extend(until time.Time) {
 	}
 }
 
-// The method left returns how long the pause still lasts. It returns 0 if the pause is over.
+// pause.left returns for how much longer no calls are made. It returns 0 if calls are made again.
 func (p *pause) left(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -58,7 +58,8 @@ func (p *places) take(ctx context.Context, urgent bool) bool {
 	return false
 }
 
-// places.leave gives back the place of a call that has ended.
+// places.leave is called when a call has ended. The place of this call is then free for another
+// call.
 func (p *places) leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -80,7 +80,9 @@ func TestDecoderElements(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		text string
-		want []string // want is the expected result; nil means that an error is expected
+		// want is the value that the method must return; nil means that the method must return an
+		// error
+		want []string
 	}{
 		{`[]`, []string{}}, {`[ ]`, []string{}}, {`[1]`, []string{`1`}}, {`[ 1 , "b" ,[2], {"c":3} ]`, []string{`1`, `"b"`, `[2]`, `{"c":3}`}},
 		{`{}`, nil}, {`1`, nil}, {`null`, nil}, {`[1`, nil}, {`[1,]`, nil}, {`[,1]`, nil}, {`[1 2]`, nil}, {`[`, nil},

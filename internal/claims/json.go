@@ -25,11 +25,12 @@ const maxDepth = 32
 // method reads that value. If the value does not have the type that a method reads, the method
 // returns false and does not change the position.
 type Decoder struct {
-	s     string
-	i     int
-	lax   bool   // lax means that repeated names are accepted
-	left  bounds // left is how many more members, elements and strings the text may contain
-	kinds uint8  // kinds are the kinds of characters in the string that was read last
+	s    string
+	i    int
+	lax  bool   // lax means that repeated names are accepted
+	left bounds // left is how many more members, elements and strings the text may contain
+	// kinds says which kinds of characters the latest string contains, for example capital letters
+	kinds uint8
 	// names stores the member names of large objects, in order to find repeated names. A large
 	// object has more than maxScanned members.
 	names     *table

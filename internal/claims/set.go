@@ -34,9 +34,10 @@ type Set struct {
 
 	Issuer, Subject, ClientID, AuthorizedParty, ID, SessionID string
 	Audience                                                  []string
-	// Scopes is the claim scope, or scp if there is no scope.
+	// Scopes is the value of the claim scope. If the token has no claim scope, Scopes is the value
+	// of the claim scp.
 	Scopes []string
-	// ScopeIsList reports whether the claim in Scopes is an array.
+	// ScopeIsList reports whether the claim from which Scopes was read is an array.
 	ScopeIsList bool
 	// ExpiresAt, NotBefore and IssuedAt are in seconds since 1970
 	ExpiresAt, NotBefore, IssuedAt int64
@@ -62,7 +63,8 @@ func Parse(text string, source Source) (*Set, error) {
 	return set, nil
 }
 
-// Parse works like the function Parse, but uses the memory of set, which must be zero.
+// Parse parses the claims of a token, like the function Parse, and stores them in set. Before the
+// call, set must be the zero value.
 func (set *Set) Parse(text string, source Source) error {
 	if !valid(text) {
 		return ErrSyntax
@@ -148,7 +150,7 @@ func (p *parser) claim(c *claim) (ok bool) {
 	case scp: // the claim scp is used only if there is no claim scope
 		p.scpIsList = p.isList()
 		p.scp, p.lists, ok = p.list(p.lists, true)
-	case active: // every value other than true means that the token is not active
+	case active: // the member active must be true; with any other value, the token is not active
 		if s.Active, ok = p.Bool(); !ok {
 			s.Active, ok = false, p.skip(0)
 		}

@@ -2,12 +2,14 @@ package claims
 
 import "unicode/utf8"
 
-// These bits are the kinds of characters in a JSON string. One byte can contain several of these
-// bits.
+// These constants are the kinds of characters in a JSON string. Each kind is a bit, so a byte can
+// be a set of kinds.
 const (
-	stop    uint8 = 1 << iota // stop is the kind of a quotation mark, a backslash and a control character
-	capital                   // capital is the kind of the letters from A to Z
-	beyond                    // beyond is the kind of every character that is not ASCII
+	// the kind stop are the characters that end a simple string: quotation mark, backslash and
+	// control characters
+	stop    uint8 = 1 << iota
+	capital       // the kind capital are the letters from A to Z
+	beyond        // the kind beyond are all characters that are not ASCII
 )
 
 var kinds = func() (table [256]uint8) {
@@ -32,8 +34,8 @@ func kindsOf(s string) (all uint8) {
 	return all
 }
 
-// The method run moves the decoder to the next character of the kind stop. It returns the kinds of
-// the characters on the way.
+// Decoder.run moves the decoder to the next quotation mark, backslash or control character. It adds
+// the kinds of the characters before it to d.kinds.
 func (d *Decoder) run() {
 	s := d.s[d.i:]
 	const short = 12

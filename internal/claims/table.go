@@ -142,8 +142,8 @@ func fillSlots() bool {
 	return true
 }
 
-// slotOf returns the slot of a name, from its length and three of its characters. The name must not
-// be empty.
+// slotOf returns the index of a name in the hash table slots. It computes the index from the length
+// of the name and three of its characters. The name must not be empty.
 func slotOf(name string) uint32 {
 	n := len(name)
 	h := uint32(n) | uint32(name[0])<<8 | uint32(name[n/2])<<16 | uint32(name[n-1])<<24

@@ -8,8 +8,8 @@ var supported = make(map[string]bool)
 // calls Support in an init function.
 func Support(name string) { supported[name] = true }
 
-// CheckSupported adds an error if the variable name is set to a value other than off, and no package
-// of this program reads it. missing says what the program lacks.
+// CheckSupported adds an error if the variable name is set to a value other than off, but no
+// package of this program reads the variable. missing says what the program lacks.
 func (r *Reader) CheckSupported(name, off, missing string) {
 	if value := r.Text(name); value != "" && value != off && !supported[name] {
 		r.Wrong(name, "is set, but has no effect: %s", missing)

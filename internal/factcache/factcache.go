@@ -105,7 +105,8 @@ func (c *Cache[V]) Peek(key *Key, now time.Time) (value V, ok bool) {
 	return value, false
 }
 
-// Put stores a value until the time expires. A value that is too large for a shard is not stored.
+// Put stores a value. Get returns this value until the time in the parameter expires. A value that
+// is too large for a shard is not stored.
 func (c *Cache[V]) Put(key *Key, value V, expires, now time.Time) {
 	if !now.Before(expires) {
 		return

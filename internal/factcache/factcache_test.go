@@ -165,9 +165,9 @@ func TestFullShardDropsItsOldest(t *testing.T) {
 	for i := range 4 {
 		c.Put(key(5, i), i, end, start)
 	}
-	// a look-up does not change the place of an entry in the order of age
+	// a look-up does not make an entry younger, so the shard still drops this entry first
 	holds(t, c, key(5, 0), start, 0)
-	// a new value does not change the place of an entry in the order of age
+	// a new value does not make an entry younger either
 	c.Put(key(5, 0), 100, end, start)
 	for i := 4; i < 20; i++ { // these new entries replace the oldest entries
 		c.Put(key(5, i), i, end, start)
@@ -215,8 +215,9 @@ func TestSweep(t *testing.T) {
 	holds(t, c, key(1, 3), now, 3)
 }
 
-// After expired entries were removed, the other keys are still in the same order. This is also true
-// if the ring of keys continues at its beginning.
+// A cache keeps its keys in the order of their age, in a ring of memory. This order must stay the
+// same when expired entries are removed, also if the keys go beyond the end of the ring and
+// continue at its beginning.
 func TestSweepKeepsTheOrder(t *testing.T) {
 	c := factcache.New[int](10*shards, 1<<40, nil)
 	end := start.Add(time.Hour)

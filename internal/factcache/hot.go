@@ -10,7 +10,9 @@ import (
 const (
 	sets = 256
 	ways = 4
-	tail = 32 // tail is how many bytes at the end of a token choose its set
+	// tail is the number of bytes at the end of a token whose hash decides where the token is
+	// stored
+	tail = 32
 )
 
 // Hot is a small table of the tokens in use, for faster look-ups than in a Cache. Its keys are the
@@ -63,7 +65,7 @@ func (h *Hot[V]) sum(token string) uint64 {
 	return maphash.String(h.seed, token[max(0, len(token)-tail):])
 }
 
-// Get returns the value of a token.
+// Get returns the value of a token. ok is false if the table does not contain the token.
 func (h *Hot[V]) Get(token string) (value V, ok bool) {
 	sum := h.sum(token)
 	set := &h.sets[sum%sets]

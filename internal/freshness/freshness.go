@@ -14,7 +14,7 @@ type Header interface {
 	Values(name string) []string
 }
 
-// maxDelta is used if a number of seconds is larger than maxDelta (RFC 9111, section 1.2.2).
+// maxDelta replaces every larger number of seconds (RFC 9111, section 1.2.2).
 const maxDelta = 1 << 31
 
 // Lifetime returns for how much longer a response is fresh: by max-age in Cache-Control, or else by
@@ -58,7 +58,8 @@ func RetryAfter(h Header, now time.Time, limit time.Duration) time.Duration {
 	text := h.Get("Retry-After")
 	if text != "" && isDigits(text) {
 		seconds, err := strconv.Atoi(text)
-		if err != nil { // the number is too large for the type int
+		// the number is too large for the type int, so it is certainly larger than limit
+		if err != nil {
 			return limit
 		}
 		return min(time.Duration(min(seconds, maxDelta))*time.Second, limit)

@@ -13,8 +13,9 @@ import (
 
 // algorithm is a supported signature algorithm.
 type algorithm struct {
-	name     string
-	kty, crv string // kty and crv are the type and the curve of the keys of this algorithm
+	name string
+	// keys for this algorithm have the type kty and the curve crv
+	kty, crv string
 	// signature is the length of a signature in bytes; 0 means the length of the RSA modulus
 	signature int
 	hash      crypto.Hash

@@ -16,8 +16,8 @@ import (
 
 // Embedded is the header of a JWS that contains the public key of its signer, for example of a DPoP
 // proof (RFC 9449). The signature proves only that the signer has the private key of this public
-// key. So the caller must compare Thumbprint with the thumbprint of a key that the signer must have,
-// before it calls Verify.
+// key. So before the caller calls Verify, it must compare Thumbprint with the thumbprint of a key
+// that the signer must have.
 type Embedded struct {
 	Algorithm string
 	// Type is the member typ, as it is written in the header

@@ -15,9 +15,9 @@ import (
 	"github.com/xenaauth/xenaauth/internal/jose"
 )
 
-// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. In about one
-// signature of 128, a number begins with a zero byte. The loop is long enough to meet some of these
-// signatures.
+// ParseHeader and Verify accept the tokens of Sign, with the key that Public returns. An ECDSA
+// signature consists of two numbers. In about one signature of 128, one of the numbers begins with
+// a zero byte. The loop is long enough to meet some of these signatures.
 func TestSignedTokensVerify(t *testing.T) {
 	t.Parallel()
 	for algorithm, key := range map[string]crypto.Signer{"ES256": p256(), "EdDSA": ed()} {

@@ -22,8 +22,9 @@ const MoreTries = 256
 // + MoreTries = 260 keys. So if more keys fit, the last of them are never tried. The zero value is
 // ready to use.
 type Tries struct {
-	mu    sync.Mutex
-	since time.Time // since is when the current second began
+	mu sync.Mutex
+	// since is when the second began for which used verifications are counted
+	since time.Time
 	used  int
 }
 
@@ -84,8 +85,8 @@ func (g *group) add(k *Key) {
 }
 
 // Prefer moves a key that has verified a token to the front of the keys that [KeySet.Find] returns
-// for h. Tokens of this key then need no part of the allowance. So even if strangers use up the
-// allowance, these tokens are verified.
+// for h. Tokens of this key then need none of the further verifications that MoreTries limits. So
+// these tokens are accepted even while strangers use up the further verifications with bad tokens.
 func (s *KeySet) Prefer(h *Header, k *Key) {
 	g := s.named(h)
 	if g == nil {

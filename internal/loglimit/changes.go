@@ -20,7 +20,7 @@ type Changes struct {
 type Kind int
 
 const (
-	None Kind = iota // None means that nothing is to be logged
+	None Kind = iota // None means that the caller should write no record
 	// Failed means that the thing now fails, or that it fails for another reason than in the last
 	// record.
 	Failed
@@ -33,8 +33,9 @@ type Record struct {
 	Kind Kind
 	// Why is the cause of the failure. If Kind is Unsteady, it is the cause of the latest failure.
 	Why string
-	// Calls and Failures are the numbers of all calls and of failed calls since the last record.
-	// They are 0 unless the thing changes too often, or did so until now.
+	// Calls is the number of all calls since the last record, and Failures that of the failed ones.
+	// Both are set only if the thing has changed too often for one record for each change.
+	// Otherwise both are 0.
 	Calls, Failures int
 }
 
@@ -46,13 +47,18 @@ const (
 
 // thing is the state of one thing that works or fails.
 type thing struct {
-	why    string    // why is the cause of the failure of the thing, or "" if the thing works
-	since  time.Time // since is when the value of why changed
-	logged string    // logged is the value of why in the last record
-	latest string    // latest is the latest value of why that was not ""
+	why string // why is the cause of the failure of the thing, or "" if the thing works
+	// since is when the thing last began to fail, began to work, or got another cause of failure
+	since time.Time
+	// logged is the cause of failure in the last record; "" means that this record says that the
+	// thing works
+	logged string
+	latest string // latest is the cause of the latest failure
 
-	minute   time.Time // minute is the start of the minute in which records are counted
-	records  int       // records is the number of records since minute
+	// records are counted for one minute; the field minute is the start of that minute
+	minute time.Time
+	// records is the number of records that were returned in that minute
+	records  int
 	unsteady bool
 	calls    int // calls is the number of calls since the last record
 	failures int // failures is the number of failed calls since the last record

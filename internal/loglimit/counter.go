@@ -23,7 +23,8 @@ type counted struct {
 	n      atomic.Int64
 }
 
-// Rest is the number of events of one kind that were only counted in a window that has ended.
+// Rest is the number of events of one kind that got no record of their own in one window. The
+// window has ended.
 type Rest[K comparable] struct {
 	Kind  K
 	Count int64

@@ -27,9 +27,11 @@ type places struct {
 	// guests counts waiting callers that have one of the Policy.Guests places, which are for known
 	// names
 	guests int
-	byName map[uint64]int // byName counts the guests with each name
-	first  int            // first counts callers that wait for the first document
-	renew  int            // renew counts callers that wait for the refresh of an expired document
+	// byName counts the callers in guests by their name
+	byName map[uint64]int
+	// first counts callers that wait because there was no document yet
+	first int
+	renew int // renew counts callers that wait for the refresh of an expired document
 }
 
 // Waiting returns how many callers wait for a fetch now.

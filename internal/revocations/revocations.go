@@ -41,7 +41,7 @@ type Token struct {
 	// Issued is in seconds since 1970. It is math.MinInt64 if the token does not say when it was
 	// issued.
 	Issued int64
-	Text   string // Text is the token itself
+	Text   string // Text is the text of the token
 }
 
 // Set stores revocations. It is safe for concurrent use.
@@ -61,7 +61,8 @@ type Set struct {
 	shapes [1 << 5]int
 }
 
-// identity is the key of a revocation. Revocations that differ only in Until have the same key.
+// identity is the key of a revocation in the map Set.known. Revocations that differ only in Until
+// have the same key.
 type identity struct {
 	group  *group
 	before time.Time // before is the IssuedBefore of the revocation

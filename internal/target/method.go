@@ -22,8 +22,8 @@ func CheckMethod(method string) error {
 	return nil
 }
 
-// overrides are the folded names of header fields by which a client can ask a framework to use
-// another method.
+// overrides are names of header fields, as package fieldname folds them. With such a field, a
+// client can ask a framework to use another method than that of the request.
 var overrides = [...]string{"x-http-method-override", "x-http-method", "x-method-override"}
 
 // checkOverride refuses a header that asks the service for another method than the method of the
