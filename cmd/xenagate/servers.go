@@ -105,7 +105,7 @@ func newHTTPServer(ctx context.Context, g *gateway, name, address string, handle
 		// Without this setting, net/http itself responds to "OPTIONS *" with 200. A proxy that
 		// calls the gateway would take the 200 as permission.
 		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(g.log.Handler(), slog.LevelWarn),
+		ErrorLog:                     newServerLog(g.log),
 		ConnState:                    h.idle.note,
 	}
 	return h

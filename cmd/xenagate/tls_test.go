@@ -55,6 +55,19 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// Anyone can make TLS handshakes fail. They don't flood the log.
+func TestTLS_FailedHandshakes(t *testing.T) {
+	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)
+	p := start(t, common(issuer, service)+withTLS, ca.files("one"))
+	for range 50 {
+		_, _ = raw(t, p.addr("proxy"), "GET /open/ HTTP/1.1\r\nHost: a\r\n\r\n")
+	}
+	p.logged("TLS handshake error")
+	if n := p.lines("TLS handshake error"); n > 10 { // the minute may end in between
+		t.Errorf("%d lines", n)
+	}
+}
+
 // A WebSocket connection works over TLS.
 func TestTLS_Upgrade(t *testing.T) {
 	issuer, service, ca := newIssuer(t), newService(t), newAuthority(t)

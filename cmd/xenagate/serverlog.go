@@ -1,0 +1,44 @@
+package main
+
+import (
+	"log"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/xenaauth/xenaauth/internal/loglimit"
+)
+
+const (
+	// handshakeLines is how many failed TLS handshakes a minute get a log record each.
+	handshakeLines = 5
+	handshakeError = "http: TLS handshake error"
+)
+
+// serverLog receives the log lines of net/http. Any stranger can make a TLS handshake fail, so it
+// writes only some of the lines about handshakes, and the number of the others.
+type serverLog struct {
+	log        *slog.Logger
+	handshakes *loglimit.Counter[string]
+}
+
+func newServerLog(to *slog.Logger) *log.Logger {
+	counter := loglimit.NewCounter(time.Minute, handshakeLines, handshakeError)
+	return log.New(&serverLog{to, counter}, "", 0)
+}
+
+// Write implements [io.Writer]. line is one log line.
+func (l *serverLog) Write(line []byte) (int, error) {
+	text := strings.TrimSuffix(string(line), "\n")
+	if strings.HasPrefix(text, handshakeError) {
+		n, rest := l.handshakes.Add(handshakeError, handshakeError, time.Now())
+		for _, r := range rest {
+			l.log.Warn("more TLS handshakes failed", slog.Int64("count", r.Count), slog.Time("since", r.Since))
+		}
+		if n > handshakeLines {
+			return len(line), nil
+		}
+	}
+	l.log.Warn(text)
+	return len(line), nil
+}
