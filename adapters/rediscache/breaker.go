@@ -78,9 +78,17 @@ func newCaller(
 func request[T any](
 	ctx context.Context, c *caller, f func(context.Context) (T, error),
 ) (result T, err error) {
+	if err := c.ready(); err != nil {
+		return result, err
+	}
+	return counted(ctx, c, f)
+}
+
+// The method ready returns errOpen while the breaker is open. It then tests Redis from time to time.
+func (c *caller) ready() error {
 	switch c.breaker.State() {
 	case gobreaker.StateOpen:
-		return result, errOpen
+		return errOpen
 	case gobreaker.StateHalfOpen:
 		// probe tests Redis in the background, and no request waits for its result
 		if c.probing.CompareAndSwap(false, true) {
@@ -90,9 +98,9 @@ func request[T any](
 				_, _ = counted(context.Background(), c, probe)
 			}()
 		}
-		return result, errOpen
+		return errOpen
 	}
-	return counted(ctx, c, f)
+	return nil
 }
 
 // The function counted calls Redis. The result counts as a success or a failure for the breaker.

@@ -93,6 +93,19 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	use(t, two, "key", "before", true)
 }
 
+// Clients that try again during an outage do not use up their share of the memory of an instance.
+func TestUseAfterManyFailures(t *testing.T) {
+	t.Parallel()
+	s := startRedis(t)
+	f := newFleet(t, s)
+	one := f.cache(func(c *rediscache.Config) { c.MaxUses = 200 })
+	works(t, one)
+	s.kill()
+	fails(t, one, 500)
+	s.start()
+	works(t, one)
+}
+
 // If the memory of Redis is full, and Redis may not evict values, it stores no new ones.
 func TestUseWhileRedisIsFull(t *testing.T) {
 	t.Parallel()

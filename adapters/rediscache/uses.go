@@ -37,6 +37,12 @@ const (
 func (c *Cache) Use(
 	ctx context.Context, owner, id string, until time.Time,
 ) (first bool, err error) {
+	// An entry in memory counts until it expires, also if Redis then fails. So there is no new entry
+	// while Redis is known to be down. Otherwise clients that try again would fill the memory, and
+	// would be refused after the outage.
+	if err := c.uses.ready(); err != nil {
+		return false, err
+	}
 	first, err = c.used.Use(ctx, owner, id, until)
 	if !first || err != nil {
 		return false, err
