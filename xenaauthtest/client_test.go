@@ -125,7 +125,8 @@ func TestDPoPProofs(t *testing.T) {
 // TestDPoPThumbprint uses the key of the examples in RFC 9449.
 func TestDPoPThumbprint(t *testing.T) {
 	coordinate := func(s string) []byte { return newKey(base64.RawURLEncoding.DecodeString(s)) }
-	point := slices.Concat([]byte{4}, // the form without compression: SEC 1, section 2.3.3
+	// The byte 4 means that the point is not compressed (SEC 1, section 2.3.3).
+	point := slices.Concat([]byte{4},
 		coordinate("l8tFrhx-34tV3hRICRDY9zCkDlpBhF42UQUfWVAWBFs"),
 		coordinate("9VE4jf_Ok_o64zbTTlcuNJajHmt6v9TDVrU0CdvGRDA"))
 	public := newKey(ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point))

@@ -43,7 +43,8 @@ func (g *registry) add(token string, claims []byte) {
 		g.records = make(map[tokenDigest]*record)
 	}
 	if g.records[digest] != nil {
-		return // the token is already in the registry; if it was revoked, it stays revoked
+		// The token is already in the registry. If it was revoked, it stays revoked.
+		return
 	}
 	if len(g.order) < maxMinted {
 		g.order = append(g.order, digest)
@@ -214,7 +215,8 @@ func (i *Issuer) claimsOf(token string) map[string]any {
 	}
 	var claims map[string]any
 	decoder := json.NewDecoder(bytes.NewReader(payload))
-	decoder.UseNumber() // with UseNumber, a number is sent in the form in which it was written
+	// With UseNumber, a number in a claim is sent in the form in which the token contains it.
+	decoder.UseNumber()
 	if decoder.Decode(&claims) != nil {
 		return nil
 	}

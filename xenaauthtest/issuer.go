@@ -147,8 +147,9 @@ func StartIssuer(opts *IssuerOptions) *Issuer {
 	i := newIssuer(opts, "http://"+listener.Addr().String())
 	i.server = &http.Server{Handler: i, ReadHeaderTimeout: 10 * time.Second}
 	i.serving.Go(func() {
-		// Serve always returns an error. After Close the error is expected. An error before Close
-		// need not be reported, because the requests of the tests to the issuer fail.
+		// Serve always returns an error. After Close, the error is expected. An error before Close
+		// need not be reported: the issuer then does not respond, so the requests of the tests
+		// fail.
 		_ = i.server.Serve(listener)
 	})
 	return i

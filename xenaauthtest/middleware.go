@@ -222,7 +222,8 @@ func (s *middlewareSuite) prepare(t *testing.T, opts xenaauth.Options, routes []
 				m.panicked = v
 				m.mu.Unlock()
 				if !m.swallow {
-					panic(http.ErrAbortHandler) // net/http does not log a panic with this value
+					// net/http does not log a panic with the value http.ErrAbortHandler.
+					panic(http.ErrAbortHandler)
 				}
 			}
 		}()

@@ -56,8 +56,8 @@ func New(logger *slog.Logger, key []byte) func(context.Context, xenaauth.Event) 
 // the log can't find out the user, not even by hashing all subjects.
 func SubjectHash(key []byte, issuer, subject string) string {
 	h := hmac.New(sha256.New, key)
-	// The zero byte separates the issuer from the subject, because neither of them contains a
-	// control character.
+	// The zero byte separates the issuer from the subject. Neither of them contains a control
+	// character, so two different pairs never become the same text.
 	h.Write([]byte(issuer + "\x00" + subject))
 	return hex.EncodeToString(h.Sum(nil))
 }

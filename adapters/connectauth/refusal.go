@@ -49,7 +49,7 @@ func refusal(m *xenaauth.Middleware, h http.Header, r *http.Request, err error) 
 	told := connect.NewError(code, &refused{message: e.Detail(), cause: e})
 	for _, message := range details {
 		// NewErrorDetail returns an error if a text is not UTF-8. A TokenValidator of the service
-		// may return a text of this kind.
+		// may return an error with such a text.
 		if detail, failed := connect.NewErrorDetail(message); failed == nil {
 			told.AddDetail(detail)
 		}

@@ -123,7 +123,7 @@ type server struct {
 	authv3.UnimplementedAuthorizationServer
 	cfg   Config
 	guard *routes.Guard
-	names []string        // names lists the names of the identity headers
+	names []string        // names are the names of the identity headers
 	ours  map[string]bool // ours contains the same names in canonical form
 }
 

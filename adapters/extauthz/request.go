@@ -132,7 +132,8 @@ func readHeader(from *authv3.AttributeContext_HttpRequest) (map[string][]string,
 	if len(joined) == 0 {
 		return lines, nil
 	}
-	if len(lines) > 0 { // Envoy sends either headers or header_map, not both
+	// A message of Envoy has either headers or header_map, not both.
+	if len(lines) > 0 {
 		if !agree(lines, joined) {
 			return nil, refuse(xenaauth.ReasonMalformedRequest, "headers and header_map differ")
 		}

@@ -49,7 +49,9 @@ func refusal(m *xenaauth.Middleware, r *http.Request, err error) (metadata.MD, e
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(delay)})
 	}
 	s, err := status.New(code, e.Detail()).WithDetails(details...)
-	if err != nil { // a TokenValidator of the service has returned a text that is not UTF-8
+	// WithDetails returns an error if a text is not UTF-8. A TokenValidator of the service may
+	// return an error with such a text.
+	if err != nil {
 		s = status.New(code, e.Detail())
 	}
 	return metadataOf(h), &refused{Status: s, cause: e}

@@ -10,7 +10,7 @@ import (
 // takes longer than counting. To add a series, seriesMap replaces the map by a larger copy, so that
 // readers need no lock. The zero value is empty.
 type seriesMap[K comparable, V any] struct {
-	mu    sync.Mutex // mu is held while a series is added
+	mu    sync.Mutex // mu is locked while a series is added
 	known atomic.Pointer[map[K]V]
 }
 

@@ -28,7 +28,7 @@ var (
 	sharedDesc      = desc("shared_cache_lookups_total", "Lookups in the cache that instances share, by result.", "result")
 )
 
-// The function desc makes a Desc and appends it to stateDescs.
+// The function desc makes the description of a metric, and appends it to stateDescs.
 func desc(name, help string, labels ...string) *prometheus.Desc {
 	d := prometheus.NewDesc(prefix+name, help, labels, nil)
 	stateDescs = append(stateDescs, d)

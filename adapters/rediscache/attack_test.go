@@ -87,9 +87,9 @@ func TestCuttingAndDeleting(t *testing.T) {
 	}
 }
 
-// Before an instance puts revocations back into Redis, it takes a turn. Only one instance has the
-// turn at a time. An attacker who takes every turn can't keep the instances from putting
-// revocations back.
+// Before an instance puts revocations back into Redis, it takes the turn: a key in Redis that only
+// one instance can have at a time. An attacker who takes every turn can't keep the instances from
+// putting revocations back.
 func TestTakingEveryTurn(t *testing.T) {
 	t.Parallel()
 	s := startRedis(t)

@@ -154,7 +154,8 @@ func bounded[T any](
 		result, err = o.result, o.err
 	case <-own.Done():
 		select {
-		case o := <-done: // f has returned at the same moment in which the timeout ended
+		// f may have returned at the same moment in which the timeout ended.
+		case o := <-done:
 			result, err = o.result, o.err
 		default:
 			err = errTimeout

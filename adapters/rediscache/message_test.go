@@ -27,9 +27,9 @@ func put(t testing.TB, admin redis.UniversalClient, sealed ...string) {
 	}
 }
 
-// Messages of version 1 do not contain an issuer. An instance applies a message of version 1
-// whether it reads the message from the set or receives it. The instance puts the text of the
-// message back unchanged.
+// Messages of version 1 do not contain an issuer. An instance applies a message of version 1 that
+// it reads from the set of revocations, and one that it receives. When the instance puts such a
+// message back into Redis, the text of the message is unchanged.
 func TestMessagesOfVersion1(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

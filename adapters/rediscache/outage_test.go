@@ -100,7 +100,8 @@ func TestKilledAndRestarted(t *testing.T) {
 		var passed atomic.Int64
 		stop := make(chan struct{})
 		for _, v := range []*xenaauth.Validator{one, two} {
-			wg.Go(func() { // while Redis fails, requests continue
+			// Requests continue while Redis fails.
+			wg.Go(func() {
 				for {
 					select {
 					case <-stop:

@@ -58,13 +58,13 @@ func (c *Cache) Publish(ctx context.Context, r xenaauth.Revocation) error {
 	if len(sealed) > maxMember {
 		return errors.New("rediscache: the Revocation is longer than 16 KiB")
 	}
-	// The limit applies to the revocations that this instance knows. The number of revocations in
-	// Redis is not used, because an attacker could forge it.
+	// The limit maxRevocations applies to the revocations that this instance knows. The number of
+	// revocations in Redis is not used, because an attacker could forge it.
 	full := !c.remember(text, r.Until, now)
 	if !full {
 		err = c.keep(ctx, now, redis.Z{Score: float64(r.Until.UnixMilli()), Member: sealed})
 	}
-	// The instances that follow must receive r, even if Redis could not store r.
+	// The instances that follow revocations must receive r, even if Redis could not store r.
 	if err = errors.Join(err, c.broadcast(ctx, redis.Z{Member: sealed})); err != nil {
 		err = errors.New("rediscache: Redis fails: " + publicCause(err))
 	}
@@ -109,7 +109,7 @@ func (c *Cache) keep(ctx context.Context, now time.Time, some ...redis.Z) error 
 	return err
 }
 
-// The method broadcast publishes sealed revocations to the instances that follow.
+// The method broadcast publishes sealed revocations to the instances that follow revocations.
 func (c *Cache) broadcast(ctx context.Context, some ...redis.Z) error {
 	_, err := bounded(ctx, busTimeout, func(ctx context.Context) ([]redis.Cmder, error) {
 		pipe := c.client.Pipeline()

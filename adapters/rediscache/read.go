@@ -186,7 +186,8 @@ func (f *follower) page(
 			found, err = []string{"0", "0"}, f.deleteWrongType(ctx, f.setName(), f.countName())
 		}
 		if err == nil && len(found) < 2 {
-			err = errUnsealed // the script always returns a list with a cursor and a number first
+			// The script scan always returns a list that begins with a cursor and a number.
+			err = errUnsealed
 		}
 		return found, err
 	})

@@ -124,8 +124,8 @@ func (s *server) client() redis.UniversalClient {
 	return c
 }
 
-// This is the Redis user of the instances. In all tests it has exactly the permissions that
-// docs/fleet.md shows.
+// fleetUser is the Redis user of the instances. In all tests this user has exactly the permissions
+// that docs/fleet.md shows.
 const fleetUser, fleetPassword = "fleet", "hush"
 
 // documentedACL returns the ACL rules of docs/fleet.md, without the rules that the installed Redis

@@ -68,7 +68,8 @@ func TestLeaseEnds(t *testing.T) {
 		})
 	}
 	slow, key := f.waiting(time.Hour), [32]byte{2}
-	nothing(slow, key) // this instance takes the lease, and keeps it for an hour
+	// The instance in the variable slow takes the lease of the token, and keeps it for an hour.
+	nothing(slow, key)
 	nothing(f.waiting(50*time.Millisecond), key)
 
 	dead, key := f.waiting(200*time.Millisecond), [32]byte{1}
@@ -137,7 +138,8 @@ func TestIssuerDown(t *testing.T) {
 	f.issuer.Down()
 	f.wants(f.over(f.waiting(time.Hour)), token, xenaauth.ReasonUnavailable)
 	f.issuer.Heal()
-	// The instance whose call failed has released its lease, so this instance does not wait.
+	// The instance whose introspection call failed has released its lease, so the instance in the
+	// variable after does not wait.
 	after := f.over(f.waiting(time.Hour))
 	ends(t, func() {
 		if got := reason(after, token); got != "" {

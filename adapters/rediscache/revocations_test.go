@@ -77,7 +77,8 @@ func TestRevocationReachesAll(t *testing.T) {
 func TestRevocationReachesLateStarters(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))
-	first := f.instance() // this instance publishes the revocation, and does not receive it
+	// The instance in the variable first publishes the revocations, and does not receive them.
+	first := f.instance()
 	var tokens []string
 	for i := range 30 {
 		name := fmt.Sprintf("U%d", i)

@@ -78,7 +78,9 @@ func (k *keys) entry(key [32]byte) (cipher.AEAD, error) {
 // reveals little. The cipher also authenticates the name in Redis. So no instance can open a value
 // that an attacker has copied to another name.
 const (
-	sealedMark = 1 // sealedMark is the first byte of a sealed text, and the version of this form
+	// sealedMark is the first byte of a sealed text. It also says in which version of the form the
+	// text is sealed.
+	sealedMark = 1
 	// leaseMark in place of a response means that an instance is introspecting the token
 	leaseMark = "?"
 	// gaveUpMark in place of a response means that no response will come, so nobody should wait

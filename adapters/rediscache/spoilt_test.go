@@ -37,8 +37,8 @@ func addJunk(t testing.TB, c redis.UniversalClient, n int) {
 	}
 }
 
-// An attacker who overwrites the counter or the set can't stop a revocation, not even a revocation
-// whose message was lost.
+// An attacker overwrites the counter of published messages, or the set of revocations. This can't
+// stop a revocation, not even a revocation whose message was lost.
 func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -79,8 +79,8 @@ func TestRevocationsSpreadWhenSpoilt(t *testing.T) {
 	}
 }
 
-// A between is a hook that calls do once: after the first script that fails because it found a
-// value of another type, and before the next command.
+// A between is a hook of a Redis client that calls the function do once: after the first script
+// that fails because it found a value of another type, and before the next command.
 type between struct {
 	once sync.Once
 	do   func()
@@ -102,8 +102,9 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// An attacker stores a string in place of the set. A revocation is stored after an instance has
-// found the string and before the instance deletes it. The instance does not delete the revocation.
+// An attacker stores a string in place of the set of revocations. A revocation is stored after an
+// instance has found the string, and before the instance deletes the string. The instance does not
+// delete this revocation.
 func TestStoredBeforeTheTextIsDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -138,7 +139,8 @@ func TestCounterBeginsAnew(t *testing.T) {
 			admin.Set(ctx, countName, value, 0)
 			f.follows(v)
 			followed(t, admin, 1)
-			time.Sleep(500 * time.Millisecond) // at this moment the instance has read the counter
+			// After this time, the instance has read the counter of published messages.
+			time.Sleep(500 * time.Millisecond)
 			admin.Do(ctx, "ACL", "SETUSER", fleetUser, "-publish")
 			if err := f.instance().Revoke(ctx, xenaauth.Revocation{Subject: "U1"}); err == nil {
 				t.Error("it was published")
@@ -232,7 +234,8 @@ func TestRevocationReadsAreBounded(t *testing.T) {
 	f.follows(v)
 	token := f.issuer.Opaque(subject("U1"))
 	eventually(t, func() bool { return reason(v, token) == xenaauth.ReasonRevoked })
-	time.Sleep(1500 * time.Millisecond) // after a second, the instance checks the counter again
+	// The instance checks the counter of published messages again after a second.
+	time.Sleep(1500 * time.Millisecond)
 	if _, after := m.read(); after-before > 1<<20 {
 		t.Errorf("it read %.0f bytes", after-before)
 	}
@@ -259,7 +262,7 @@ func TestLongRevocations(t *testing.T) {
 }
 
 // An instance accepts a limited number of revocations. When this number is reached, the instance
-// refuses one more revocation. Other instances receive it nevertheless.
+// refuses one more revocation. Other instances receive this revocation nevertheless.
 func TestRevocationsFull(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, startRedis(t))

@@ -156,7 +156,8 @@ func (f *follower) receive(sealed string, now time.Time) {
 		f.logForged("revocations")
 		return
 	}
-	f.received.Add(1) // the message is genuine, and Redis has counted it
+	// An instance of the fleet has sealed the message, so Redis has counted it.
+	f.received.Add(1)
 	if err != nil {
 		f.logNewer()
 		return

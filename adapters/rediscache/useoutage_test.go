@@ -61,8 +61,8 @@ func TestUseWhileRedisIsFrozen(t *testing.T) {
 	}
 	s.thaw()
 	works(t, one)
-	// The first call with each of these values failed. Redis may have recorded the value
-	// nevertheless. It must not be accepted twice.
+	// The first call with each of these values failed, but Redis may have recorded the value. So no
+	// value may be accepted twice.
 	for _, id := range ids[:10] {
 		if n := raceFor(t, id, 4, one, f.cache(nil)); n > 1 {
 			t.Errorf("%q was used %d times", id, n)
@@ -88,7 +88,7 @@ func TestUseWhileRedisIsGone(t *testing.T) {
 	use(t, one, "key", ids[19], true) // neither Redis nor the instance has recorded this value
 	use(t, two, "key", ids[19], false)
 	// This Redis stores nothing on disk, so it has lost all values. But each instance remembers the
-	// values that were used there.
+	// values that were used at this instance.
 	use(t, one, "key", "before", false)
 	use(t, two, "key", "before", true)
 }

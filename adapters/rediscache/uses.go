@@ -18,12 +18,13 @@ const (
 	// a look-up fails, the instance calls the issuer. If Use fails, the request gets 503, so a
 	// longer wait is better.
 	useTimeouts = 10
-	// keepLonger is for how much longer Redis keeps a value than this instance, because the clock
-	// of Redis may be faster.
+	// keepLonger is the additional time for which Redis keeps a value after this instance has
+	// forgotten it. It is needed because the clock of Redis may be faster.
 	keepLonger = time.Second
 	// keepLongest is the longest time for which Redis keeps a value.
 	keepLongest = 100 * 365 * 24 * time.Hour
-	maxUse      = 64 // maxUse is how many bytes of a value in Redis are read at most
+	// maxUse is the largest number of bytes of a value that are read from Redis.
+	maxUse = 64
 )
 
 // Use implements [replay.Store]. It makes one round trip to Redis, or one for each secret if there

@@ -150,7 +150,9 @@ func (l *loseReplies) ProcessPipelineHook(
 ) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for l.next.Add(-1) >= 0 {
-			_ = next(ctx, cmds) // the client of Redis sends the commands again
+			// The client of Redis sends the commands again after a lost reply, and this hook does
+			// the same.
+			_ = next(ctx, cmds)
 		}
 		return next(ctx, cmds)
 	}

@@ -80,7 +80,8 @@ func TestNoCommandShowsAToken(t *testing.T) {
 		for _, args := range commands {
 			for name, token := range tokens {
 				if name != "good" && !slices.Contains(args, "explain") && !slices.Contains(args, "can") {
-					continue // the command reads no token
+					// This command reads no token, so it runs only once.
+					continue
 				}
 				text, _ := s.ask(token, args...)
 				if text == "" {

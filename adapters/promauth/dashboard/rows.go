@@ -13,8 +13,8 @@ type row struct {
 type chart struct {
 	title       string
 	description string
-	unit        string  // unit is an id in Grafana's list of units
-	limit       float64 // values above limit are red; 0 means no limit
+	unit        string  // unit is the id of a unit in Grafana's list
+	limit       float64 // limit is the value above which values are red; 0 means no limit
 	numbers     bool    // numbers means that the panel shows the latest numbers instead of a graph
 	queries     []query
 }

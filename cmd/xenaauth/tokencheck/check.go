@@ -118,8 +118,7 @@ type explanation struct {
 	local     bool
 	header    *jose.Header // header is the header of a JWT; nil for other tokens
 	headerErr error
-	// the field set contains the claims of the JWT or of the introspection response; nil if there
-	// are none
+	// set are the claims of the JWT or of the introspection response; nil if there are none
 	set    *claims.Set
 	setErr error
 }

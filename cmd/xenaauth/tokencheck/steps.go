@@ -66,7 +66,8 @@ func (e *explanation) failing(refusal *xenaauth.Error) string {
 		step = e.failingElsewhere(refusal, cause)
 	}
 	if e.local && e.Config.RequireActive && e.asked() && step != StepUser && step != StepRoute {
-		return StepIntrospection // the JWT itself is valid, so the issuer's response is the cause
+		// The JWT itself is valid, so the refusal is about the issuer's introspection response.
+		return StepIntrospection
 	}
 	return step
 }
@@ -87,7 +88,8 @@ func (e *explanation) failingPolicy(refusal *xenaauth.Error, cause string) strin
 		}
 		return StepBinding
 	case xenaauth.ReasonProof, xenaauth.ReasonProofNonce, xenaauth.ReasonProofReplayed:
-		return StepRoute // the token is valid, and the request lacks its proof
+		// The token is valid, but the request has no valid proof of possession.
+		return StepRoute
 	case xenaauth.ReasonTokenType:
 		switch {
 		case strings.HasPrefix(cause, "scope and scp are missing"):

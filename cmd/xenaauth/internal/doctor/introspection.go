@@ -82,9 +82,10 @@ func introspect(ctx context.Context, cfg xenaauth.Config) error {
 	return err
 }
 
-// credentialsFix returns what the operator should do if the issuer refuses the credentials. It
-// tries the other method to send the secret, because some versions of IdentityServer don't decode a
-// secret in Basic credentials.
+// credentialsFix returns what the operator should do if the issuer refuses the credentials. A
+// secret can be sent in Basic credentials or in the form. credentialsFix tries the method that is
+// not configured, because some versions of IdentityServer don't decode a secret in Basic
+// credentials.
 func (e *examination) credentialsFix(ctx context.Context, cfg xenaauth.Config) string {
 	i := *cfg.Introspection
 	cfg.Introspection = &i

@@ -13,12 +13,12 @@ type Answer struct {
 	Outcome string `json:"outcome"`
 	Reason  string `json:"reason,omitempty"`
 	Status  int    `json:"status,omitempty"`
-	// Challenge has the values of the field WWW-Authenticate that the client gets.
+	// Challenge are the values of the field WWW-Authenticate that the client gets.
 	Challenge []string `json:"challenge,omitempty"`
 	tokencheck.Explanation
 	User string `json:"user,omitempty"`
 	// Proof reports whether the token is bound to a key, so that a request passes only with a proof
-	// of possession. The command assumes the proof.
+	// of possession. The command assumes that the client sends this proof.
 	Proof bool `json:"proof_required,omitempty"`
 }
 

@@ -38,7 +38,7 @@ type Call struct {
 	Header     http.Header
 	Body       string
 	TLS        *tls.ConnectionState // TLS is nil if the call did not use TLS
-	err        error                // the text of this error may contain addresses, so it is not shown
+	err        error                // err is not shown, because its text may contain addresses
 }
 
 // Recorder is an [http.RoundTripper] that records the calls which pass through it.

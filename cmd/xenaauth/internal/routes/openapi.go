@@ -22,12 +22,12 @@ const (
 	certificate = "clientCertificate"
 )
 
-// anyMethod has the methods for which a rule without a method gets an operation.
+// anyMethod are the methods for which openAPI writes an operation if a rule names no method.
 var anyMethod = []string{
 	http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 }
 
-// methods has all methods for which OpenAPI 3.1 has operations.
+// methods are all methods for which OpenAPI 3.1 has operations.
 var methods = append([]string{http.MethodOptions, http.MethodHead, http.MethodTrace}, anyMethod...)
 
 // An operation is the entry of an OpenAPI document for one method of one path.

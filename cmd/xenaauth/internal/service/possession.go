@@ -29,8 +29,8 @@ func (a Assumed) Confirm(*http.Request, string, string) error {
 func (Assumed) Respond(http.Header, *http.Request, error) {}
 
 // Options returns the options of the Middleware, as far as they decide whether a request may pass.
-// It sets *proved to true when a request passes only with a proof of possession, which the command
-// assumes.
+// Each proof is replaced by an Assumed. If a request passes only because of an Assumed, *proved
+// becomes true.
 func (s *Service) Options(proved *bool) (*xenaauth.Options, error) {
 	opts := new(xenaauth.Options)
 	if s.file == nil {

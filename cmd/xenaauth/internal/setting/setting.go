@@ -18,8 +18,9 @@ import (
 // Names are the names under which an operator sets the fields of a Config. The zero value stands
 // for environment variables.
 type Names struct {
-	// File is the configuration file, or nil if there is none. NameOf returns the key of the file
-	// that sets a field, or the variable if the environment has set the field.
+	// File is the configuration file, or nil if there is none. If a key of the file sets a field,
+	// NameOf returns this key. If the environment sets the field, NameOf returns the environment
+	// variable.
 	File interface{ NameOf(field string) string }
 	// Issuer is the name of the setting for the field Issuer, for example "--issuer". If Issuer is
 	// "", the name is found like the names of the other fields.
@@ -84,7 +85,7 @@ var fieldName = func() *regexp.Regexp {
 		strings.Join(names, "|") + `)\b`)
 }()
 
-// variable matches an environment variable, and the = after it.
+// variable matches the name of an environment variable, together with a = that follows it.
 var variable = regexp.MustCompile(`\bXENA_[A-Z_]*[A-Z]=?`)
 
 // fields contains the fields of a Config by their environment variables.
