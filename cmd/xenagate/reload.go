@@ -55,10 +55,10 @@ func (l *reloader) reloadKeys() {
 // settle is how long the file must stay unchanged before SIGHUP puts its table in force.
 const settle = 100 * time.Millisecond
 
-// reloadRoutes reads the file and puts its table in force. If the file changes during settle, a
-// program is still writing the file. A half-written table can be valid and lack the rules that deny
-// access. So in this case reloadRoutes does nothing, and watchRoutes puts the complete table in
-// force later.
+// reloadRoutes reads the file and puts its table in force. If the file changes within the time
+// settle, a program is still writing the file. A half-written table can be valid and lack the rules
+// that deny access. So in this case reloadRoutes does nothing, and watchRoutes puts the complete
+// table in force later.
 func (l *reloader) reloadRoutes() {
 	before := l.read()
 	time.Sleep(settle)

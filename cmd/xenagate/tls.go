@@ -94,8 +94,9 @@ func (c *certificate) read() (*tls.Certificate, snapshot) {
 
 func chain(c *tls.Certificate) string { return string(bytes.Join(c.Certificate, nil)) }
 
-// The method reload reads the files and puts the certificate in use. If the files change during
-// settle, a program is still writing them, and watch puts the certificate in use later.
+// The method reload reads the files and puts the certificate in use. If the files change within the
+// time settle, a program is still writing them. In this case watch puts the certificate in use
+// later.
 func (c *certificate) reload() {
 	_, before := c.read()
 	time.Sleep(settle)

@@ -160,7 +160,8 @@ func TestA3_UnknownKey(t *testing.T) {
 		require.Equal(t, 1, issuer.Calls(xenaauthtest.JWKS))
 		issuer.Down()
 		time.Sleep(2 * time.Second)
-		a.Refuses(t, junk, xenaauth.ReasonUnavailable) // this library has never fetched the key set
+		// during the outage, the library cannot find out whether the issuer has published this key
+		a.Refuses(t, junk, xenaauth.ReasonUnavailable)
 		a.Passes(t, issuer.JWT(xenaauthtest.Token{}))
 		issuer.Heal()
 		time.Sleep(2 * time.Second)

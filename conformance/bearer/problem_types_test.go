@@ -64,7 +64,7 @@ func TestProblemTypesInErrors(t *testing.T) {
 	require.Equal(t, "urn:example:missing_token", typeOf(t, body))
 }
 
-// NewMiddleware panics if Options.ProblemTypes does not lead to an absolute URI.
+// NewMiddleware panics if Options.ProblemTypes followed by a reason is not an absolute URI.
 func TestProblemTypesMustBeURIs(t *testing.T) {
 	for _, wrong := range []string{"problems/", "//api.example/", "https://api.example/\n", "https://api.example/é", ":", `https://a.example/"`, "https://a.example/a b"} {
 		require.Panics(t, func() {

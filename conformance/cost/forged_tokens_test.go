@@ -33,12 +33,12 @@ func filled(max int, begin string, part func(i int) string, end string) string {
 	return b.String() + end
 }
 
-// The function named always makes a function for the parameter part of the function filled. The
-// made function returns the same text at each call.
+// The function named always returns a value for the parameter part of the function filled. This
+// value is a function that returns the same text at each call.
 func always(part string) func(int) string { return func(int) string { return part } }
 
-// membersNamed makes a function for the parameter part of the function filled. The made function
-// returns one JSON member. It makes the name of the member from format and the number i.
+// membersNamed returns a value for the parameter part of the function filled. This value is a
+// function that returns a JSON member, whose name it makes from format and the number i.
 func membersNamed(format string) func(int) string {
 	return func(i int) string { return fmt.Sprintf(`,"`+format+`":0`, i) }
 }

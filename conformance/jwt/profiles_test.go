@@ -131,7 +131,8 @@ func TestP2_ClientAsSubject(t *testing.T) {
 func TestP2_ClientAsSubject_RequireActive(t *testing.T) {
 	t.Parallel()
 	for body, reason := range map[string]xenaauth.Reason{
-		// this is the result if AllowMissingClientID is set
+		// With AllowMissingClientID, a response may lack the client, so the token of this response
+		// is accepted.
 		`{"active":true,"sub":"service"}`:                       "",
 		`{"active":true,"sub":"other"}`:                         xenaauth.ReasonClaims,
 		`{"active":true,"client_id":"service"}`:                 "",

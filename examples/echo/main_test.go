@@ -12,7 +12,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// start starts an issuer and the service, both with a listener.
+// start starts an issuer, which listens on a loopback port, and returns it with the handler of the
+// service.
 func start(t *testing.T) (*xenaauthtest.Issuer, *echo.Echo) {
 	t.Helper()
 	issuer := xenaauthtest.StartIssuer(&xenaauthtest.IssuerOptions{Algorithm: "ES256"})

@@ -9,7 +9,6 @@ import (
 	"time"
 )
 
-// server is a listener together with the handler of its requests.
 type server struct {
 	net.Listener
 	handler http.Handler

@@ -72,8 +72,7 @@ func (s *state) forget() {
 	s.tokens, s.idToken, s.hours = nil, "", 0
 }
 
-// sessions contains the sessions of all browsers, by their ids. client is the client of new
-// sessions.
+// sessions contains the sessions of all browsers, by id. client is the client of new sessions.
 type sessions struct {
 	table  *bounded.Table[*session]
 	client *pages.Client

@@ -71,8 +71,8 @@ func (c *Config) Has(key string) bool {
 // "admin.listen".
 func (c *Config) At(key string, err error) error { return c.source.at(key, err) }
 
-// The method file returns a path of the configuration. A relative path is relative to the folder of
-// the configuration.
+// The method file returns the path of a file that the configuration names. A relative path in the
+// configuration is relative to the folder of the configuration file.
 func (c *Config) file(path string) string {
 	if filepath.IsAbs(path) {
 		return path
