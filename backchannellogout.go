@@ -27,7 +27,7 @@ const (
 	maxContentType = 256
 	maxLogoutsSeen = 10_000
 
-	maxLogoutFields = 64 // the largest number of fields in the form
+	maxLogoutFields = 64 // maxLogoutFields is the largest number of fields in the form
 )
 
 // LogoutHandler returns a handler for the logout tokens of the issuer (OpenID Connect Back-Channel
@@ -109,7 +109,8 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
 	// This instance accepts the logout token until exp plus ClockSkew. The clock of another
-	// instance may be behind by ClockSkew, so it accepts the logout token for longer.
+	// instance may be behind by ClockSkew, so the use must be remembered until exp plus twice
+	// ClockSkew.
 	until := time.Unix(set.ExpiresAt, 0).Add(2 * h.validator.policy.skew)
 	if _, seen := h.seen.Get(&key, now); seen {
 		return errUsedLogout()

@@ -194,7 +194,7 @@ type renderingKey struct {
 // full cache takes a few megabytes.
 const (
 	maxRenderings = 1024
-	maxRendering  = 4 << 10 // in bytes
+	maxRendering  = 4 << 10 // maxRendering is the largest length of a text, in bytes
 )
 
 // The method keep stores the text of a refusal in the cache, unless the cache is full or the text

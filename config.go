@@ -111,8 +111,8 @@ type Config struct {
 	// Subject finds the user of a valid token that names no user. Such a token belongs to a service
 	// account: it has no sub, or its sub is its client. Subject is called for every request with
 	// such a token. If Subject returns "" and no error, the token has no user. If it returns an
-	// [*Error], that Error is the refusal. Any other error is an outage: 503. If Subject is nil,
-	// the token has no user.
+	// [*Error], that Error is the refusal. Any other error counts as an outage: 503. If Subject is
+	// nil, the token has no user.
 	Subject func(context.Context, *User) (subject string, err error)
 	// AllowClientTokens accepts tokens without a user: tokens that name no user, and for which
 	// Subject finds none. The client then acts for itself, and [User.Subject] is "". Issuers that
@@ -140,10 +140,10 @@ type Config struct {
 	// CacheSize is the largest number of verified JWTs in the cache. 0 is 10 000. A full cache
 	// drops its oldest entries.
 	CacheSize int
-	// CacheBytes is about the largest amount of memory for verified JWTs, in bytes. The cache is
-	// full when it reaches CacheSize or CacheBytes. A quarter of the memory is reserved for tokens
-	// that are in use. A token that takes more than a fiftieth of CacheBytes is not cached, so its
-	// signature is verified for each request. 0 is 64 MiB, and 1 MiB is the minimum.
+	// CacheBytes limits the memory that verified JWTs take, in bytes. The limit is approximate. The
+	// cache is full when it reaches CacheSize or CacheBytes. A quarter of the memory is reserved
+	// for tokens that are in use. A token that takes more than a fiftieth of CacheBytes is not
+	// cached, so its signature is verified for each request. 0 is 64 MiB, and 1 MiB is the minimum.
 	CacheBytes int
 
 	// RevocationBus sends the revocations of [Validator.Revoke] to other instances. If nil, a
@@ -231,9 +231,10 @@ type Introspection struct {
 	// CacheSize is the largest number of responses in the cache of active tokens, and also in the
 	// cache of inactive tokens. 0 is 10 000.
 	CacheSize int
-	// CacheBytes is about the largest amount of memory for both caches, in bytes. An eighth of it
-	// is for inactive tokens. A response that takes more than a fiftieth of CacheBytes is not
-	// cached, so its token is introspected for each request. 0 is 64 MiB, and 1 MiB is the minimum.
+	// CacheBytes limits the memory that both caches take, in bytes. The limit is approximate. An
+	// eighth of it is for inactive tokens. A response that takes more than a fiftieth of CacheBytes
+	// is not cached, so its token is introspected for each request. 0 is 64 MiB, and 1 MiB is the
+	// minimum.
 	CacheBytes int
 	// Timeout is the time limit of one introspection call, including a second attempt. If
 	// MaxConcurrent calls are running, a new call waits before it begins. Timeout also limits this

@@ -160,7 +160,8 @@ func (m *Middleware) newTrace() *trace {
 type tokenKey struct{}
 
 // tokenContext is the context that a middleware passes to a TokenValidator. A tokenContext whose
-// token is "" belongs to no check: callerContext makes it to hide the tokenContext inside it.
+// token is "" belongs to no check: the function callerContext makes it to hide the tokenContext
+// inside it.
 type tokenContext struct {
 	context.Context
 	token  string // token is the token that the middleware checks

@@ -240,7 +240,7 @@ func (m *Middleware) CheckPublic(r *http.Request) *http.Request {
 // Refuse reports a refusal that the caller decided, for example because no rule of a route table
 // matches the request. Options.Event and the log receive it like a refusal of [Middleware.Check],
 // with r.Pattern as the route. Refuse returns the refusal as an [*Error], for Challenge and Deny.
-// If err is nil or not an *Error, the refusal is an outage.
+// If err is nil or not an *Error, the refusal has [ReasonUnavailable], so the response is 503.
 func (m *Middleware) Refuse(r *http.Request, err error) error {
 	told := *asError(err) // told is a copy, because the caller may use err again
 	told.types = m.opts.ProblemTypes

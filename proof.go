@@ -34,8 +34,8 @@ type Proof interface {
 	// also if several of its guards check the request. Confirm must not read the body.
 	//
 	// A refusal is an [*Error], usually with ReasonConfirmation. Its Params may contain the error
-	// code of the proof. Any other error is an outage: 503. The text of the error is logged, so it
-	// must contain neither the token nor the proof.
+	// code of the proof. Any other error counts as an outage: 503. The text of the error is logged,
+	// so it must contain neither the token nor the proof.
 	Confirm(r *http.Request, token, value string) error
 	// Respond may add header fields to the response, for example a nonce. If the request is
 	// allowed, err is nil, and Respond is called only if this proof was confirmed for the request.
@@ -52,7 +52,7 @@ type proofs struct {
 	// scheme contains the scheme of each proof in all, as the index of an element of schemes.
 	scheme  []uint8
 	schemes []scheme // schemes are the accepted schemes; the first is Bearer
-	names   []string // names contains the names of schemes
+	names   []string // names contains the names of the accepted schemes
 	known   []string // known are the members of cnf that need a proof
 }
 

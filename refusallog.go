@@ -101,7 +101,8 @@ func (m *Middleware) logRefusal(r *http.Request, user *User, e *Error) {
 	})
 }
 
-// needsToken reports whether a refusal is about a token, and not about the request alone.
+// needsToken reports whether the reason of a refusal concerns the token. Other reasons concern the
+// request alone.
 func needsToken(reason Reason) bool {
 	switch reason {
 	case ReasonMissingToken, ReasonMalformedRequest, ReasonNoRule, ReasonAmbiguousTarget:
@@ -160,8 +161,9 @@ func (m *Middleware) logPanic(ctx context.Context, text string, value any) {
 		"type", fmt.Sprintf("%T", value), "stack", string(debug.Stack()), m.log.name)
 }
 
-// logLevel returns Warn for a refusal that is an outage, and Debug for the request for a nonce,
-// which is a part of normal operation. It returns Info for all other refusals.
+// logLevel returns Warn for a refusal with status 503. It returns Debug for a refusal that asks the
+// client for a nonce, because such refusals are a part of normal operation. It returns Info for all
+// other refusals.
 func logLevel(r Reason) slog.Level {
 	if r == ReasonProofNonce {
 		return slog.LevelDebug

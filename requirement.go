@@ -82,9 +82,10 @@ func AnyOf(rs ...Requirement) Requirement {
 // [Requirement.String] and [Requirement.Policies].
 //
 // If the policy returns nil, the user is accepted. If it returns an [*Error], that Error is the
-// refusal. An error of the context is an outage, because it says nothing about the user. Any other
-// error is 403 with [ReasonForbidden], and its text appears in the log only. A policy that can't
-// decide, for example because a database is down, should return an Error with [ReasonUnavailable].
+// refusal. An error of the context counts as an outage (503), because it says nothing about the
+// user. Any other error is 403 with [ReasonForbidden], and its text appears in the log only. A
+// policy that can't decide, for example because a database is down, should return an Error with
+// [ReasonUnavailable].
 func Where(name string, policy func(context.Context, *User) error) Requirement {
 	if name == "" || policy == nil {
 		panic("xenaauth: Where needs a name and a policy")
@@ -190,7 +191,7 @@ func (r Requirement) Check(ctx context.Context, u *User) error {
 	if u == nil {
 		return withScopes(refuse(ReasonMissingToken, errNoUser), rs, nil)
 	}
-	if in, _ := UserFromContext(ctx); in != u { // a policy may call UserFromContext
+	if in, _ := UserFromContext(ctx); in != u { // a policy may read the user from ctx
 		ctx = ContextWithUser(ctx, u)
 	}
 	return checkAll(ctx, nil, u, rs)

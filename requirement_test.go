@@ -189,8 +189,8 @@ func TestRequirementCheckDecidesLikeTheMiddleware(t *testing.T) {
 	}
 }
 
-// Requirement.Check has no request for a policy of WhereRequest. So the result is an outage, unless
-// the other requirements decide alone.
+// Requirement.Check has no request for a policy of WhereRequest. So the reason is
+// ReasonUnavailable, unless the other requirements decide alone.
 func TestRequirementCheckWithWhereRequest(t *testing.T) {
 	owner := xenaauth.WhereRequest("owner", func(r *http.Request, _ *xenaauth.User) error { return errors.New(r.URL.Path) })
 	user, err := harness.ScopeListValidator{}.Validate(t.Context(), "/a")

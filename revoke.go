@@ -126,7 +126,7 @@ var ErrRevocationsFull = errors.New("xenaauth: too many revocations are in force
 // other instances may still accept the tokens. Revoke may be called again with the same Revocation.
 var ErrNotPublished = errors.New("xenaauth: the revocation is in force here, but was not published")
 
-// Revoke makes the Validator refuse the tokens that r describes, from its next request on, and
+// Revoke makes the Validator refuse the tokens that r describes, from the next request on, and
 // publishes r on [Config.RevocationBus]. The Validator removes r when r ends. If the error is
 // [ErrNotPublished], r is in force on this instance, but other instances may still accept the
 // tokens. After any other error, r is not in force.

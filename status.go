@@ -65,8 +65,8 @@ type FetchStatus struct {
 type CacheStatus struct {
 	// Entries is the number of entries. It includes expired entries that were not removed yet.
 	Entries int `json:"entries"`
-	// Bytes is about the amount of memory that the entries take. The entry of a token in use counts
-	// twice, because a second, faster table contains the entry too.
+	// Bytes is the amount of memory that the entries take, estimated. The entry of a token in use
+	// counts twice, because a second, faster table contains the entry too.
 	Bytes int `json:"bytes"`
 	// Hits and Misses are the numbers of look-ups that found an entry and that found none.
 	Hits   uint64 `json:"hits"`

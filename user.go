@@ -229,8 +229,9 @@ func (u *User) MarshalJSON() ([]byte, error) {
 type userKey struct{}
 
 // userContext carries the user of a request, and the results of the check that a later guard or the
-// response needs. The user belongs to the credentials. If code passes this context to a request
-// with another Authorization field, or without one, that request does not get the user.
+// response needs. The user belongs to the credentials of that request. If code uses this context
+// for a request with another Authorization field, or without one, the second request does not get
+// the user.
 type userContext struct {
 	context.Context
 	user  *User  // user is nil if the request has no user

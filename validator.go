@@ -14,7 +14,7 @@ import (
 
 // TokenValidator returns the user of an access token. A [Middleware] calls it for each token.
 // [Validator] is the implementation of this package; you can write another one. An error that is
-// not an [*Error] is an outage: 503, and never 401.
+// not an [*Error] counts as an outage: the response is 503, and never 401.
 type TokenValidator interface {
 	Validate(ctx context.Context, token string) (*User, error)
 }

@@ -135,8 +135,8 @@ func (k *clientKey) header(changes object) object {
 	return changed(object{"typ": "dpop+jwt", "alg": k.algorithm, "jwk": k.jwk}, changes)
 }
 
-// claims returns the claims of a good proof for GET publicURL, after it has applied changes as in
-// header.
+// claims returns the claims of a good proof for GET publicURL, after it has applied changes: each
+// value of changes replaces a claim, and a nil value removes the claim.
 func claims(changes object) object {
 	hash := sha256.Sum256([]byte(accessToken))
 	return changed(object{

@@ -23,7 +23,7 @@ type nonces struct {
 const (
 	nonceNumber = 8
 	nonceHash   = 16
-	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // the length in base64url
+	nonceLength = (nonceNumber + nonceHash) * 4 / 3 // nonceLength is the length of a nonce in base64url
 )
 
 // deriveNonces derives a key from each secret. Instances with the same secrets accept the nonces of

@@ -136,8 +136,8 @@ func TestLifetimeOfNonces(t *testing.T) {
 	})
 }
 
-// A secret is replaced in three steps: the new secret is added, moved to the front, and left alone.
-// In none of the steps is a nonce refused.
+// A secret is replaced in three steps: the new secret is added to the list, it is moved to the
+// front, and the old secret is removed. In none of the steps is a nonce refused.
 func TestRotationOfSecrets(t *testing.T) {
 	k := newKey(t, "EdDSA")
 	a, b := secret("a"), secret("b")
@@ -145,8 +145,8 @@ func TestRotationOfSecrets(t *testing.T) {
 		newProof(t, withNonces(a)), newProof(t, withNonces(a, b)), newProof(t, withNonces(b, a)), newProof(t, withNonces(b)),
 	}
 	for i := range steps[1:] {
-		// While a step is made, some instances still have the settings before the step. So each
-		// instance must accept the nonces of the other.
+		// While a step is made, some instances have the settings before the step, and others have
+		// the settings after it. They must accept the nonces of each other.
 		for _, pair := range [][2]*dpop.Proof{{steps[i], steps[i+1]}, {steps[i+1], steps[i]}} {
 			if i == 2 && pair[0] == steps[2] {
 				continue

@@ -53,7 +53,7 @@ type Options struct {
 // A Local reads the wall clock of this machine.
 type Local struct {
 	max  int64
-	used atomic.Int64 // the number of entries in all shards
+	used atomic.Int64 // used is the number of entries in all shards
 	// secret is hashed into each key, so that clients can't compute keys.
 	secret [32]byte
 	seed   maphash.Seed

@@ -319,7 +319,8 @@ func TestNewListsMistakes(t *testing.T) {
 	}
 }
 
-// If Config.Find fails, the response is an outage and not a refusal by a rule.
+// If Config.Find returns an error that is not a refusal, the response is 503, and the reason is not
+// that of a refusal by a rule.
 func TestFindFails(t *testing.T) {
 	each(t, func(t *testing.T, s *site) {
 		s = newSite(t, s.dialect, nil, func(c *forwardauth.Config) {
