@@ -103,9 +103,9 @@ type full struct {
 
 var fulls = map[int]*full{}
 
-// The function filled returns a full validator with n tokens. The tokens use EdDSA, because signing
-// with it is the fastest and up to a million tokens are needed. The memory of a token in the cache
-// does not depend on the algorithm.
+// The function filled returns a validator whose cache contains n tokens. The tokens use EdDSA,
+// because signing with it is the fastest and up to a million tokens are needed. The memory of a
+// token in the cache does not depend on the algorithm.
 func filled(b *testing.B, n int) *full {
 	b.Helper()
 	if c := fulls[n]; c != nil {

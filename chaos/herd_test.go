@@ -20,8 +20,7 @@ type dam struct {
 	opened chan struct{}
 	// each request that arrives at the dam sends a value to reached
 	reached chan struct{}
-	// paths maps a path to an *atomic.Int64: the number of requests with this path that arrived at
-	// the dam
+	// paths counts the requests that arrived at the dam; it maps each path to an *atomic.Int64
 	paths sync.Map
 }
 

@@ -31,7 +31,8 @@ func (c *lateContext) Done() <-chan struct{} {
 // begin. The next call must then be able to begin.
 func TestPlaceOfALateCallerIsNotLost(t *testing.T) {
 	g := newGuard(1)
-	// the loop repeats the test, because select may choose either of two events
+	// the loop repeats the test, because the end of ctx and the free place come at the same time
+	// and select chooses one of them at random
 	for range 64 {
 		leave, left := make(chan struct{}), make(chan struct{})
 		holds := make(chan struct{})

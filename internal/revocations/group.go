@@ -13,8 +13,8 @@ import (
 type group struct {
 	fields Fields
 	size   int // size is the number of revocations
-	// runs are lists of cutoffs; in each list, every cutoff has a later before and an earlier until
-	// than the previous cutoff
+	// runs are lists of cutoffs. From one cutoff in a list to the next, the time in the field
+	// before becomes later, and the time in the field until becomes earlier.
 	runs [][]cutoff
 }
 

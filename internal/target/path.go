@@ -5,7 +5,8 @@ import "unicode/utf8"
 // MaxPath is the largest length of a path in bytes, with its escapes.
 const MaxPath = 8 << 10
 
-// These errors describe ambiguities in a path. They can also occur in the pattern of a route table.
+// These errors say why two servers could read a path differently. They also occur if the pattern of
+// a gateway route has such a path.
 const (
 	ErrEscape       = Ambiguity("the path contains an invalid escape")
 	ErrEscapedSlash = Ambiguity("the path contains an escaped slash")
