@@ -90,6 +90,7 @@ func FuzzTarget(f *testing.F) {
 	for _, seed := range []string{
 		"https://api.example/", "https://API.example:443/?x", "https://api.example@evil/", "https://api.example\\@evil/",
 		"https://evil/https://api.example/", "https:api.example/", "https://api.example:0443/%2e", "https://api.example#/",
+		"https://api.example:/", "https://api.example:443:/", "https://api.example::/",
 	} {
 		f.Add(seed)
 	}

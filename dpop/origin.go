@@ -66,7 +66,8 @@ func splitURL(text string) (o origin, rest string, err error) {
 // field. port is "" if the port is missing, empty, or the default port of the scheme. splitHost
 // refuses an authority with user information, for example ann@api.example.
 func splitHost(authority, scheme string) (host, port string, err error) {
-	if authority = strings.TrimSuffix(authority, ":"); authority == "" {
+	authority, emptyPort := strings.CutSuffix(authority, ":")
+	if authority == "" || emptyPort && target.HasPort(authority) { // api.example:443: has two ports
 		return "", "", errHost
 	}
 	if host, err = target.Host(authority); err != nil || host == "" {
