@@ -206,7 +206,8 @@ func TestAssertionIsVerifiedUpstream(t *testing.T) {
 
 func TestIdentityThatDoesNotFit(t *testing.T) {
 	issuer, service := newIssuer(t), newService(t)
-	p := start(t, common(issuer, service)+"identity: {claim_headers: {X-Auth-Act: act}}\n", nil)
+	p := start(t, common(issuer, service)+"identity: {claim_headers: {X-Auth-Act: act}}\n"+
+		"audit: {file: audit.log, key_file: secret}\n", map[string]string{"secret": auditKey})
 	token := p.secret(issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"act": map[string]any{"sub": "x"}}}))
 	if a := do(t, "GET", p.url("proxy", "/Api/Read"), token); a.status != http.StatusForbidden || service.n.Load() != 0 {
 		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
@@ -219,6 +220,11 @@ func TestIdentityThatDoesNotFit(t *testing.T) {
 	huge := p.secret(issuer.JWT(xenaauthtest.Token{Scopes: scopes}))
 	if a := do(t, "GET", p.url("proxy", "/Api/Read"), huge); a.status != http.StatusForbidden || service.n.Load() != 0 {
 		t.Errorf("%d, the service was reached %d times", a.status, service.n.Load())
+	}
+	for _, record := range auditRecords(t, filepath.Join(p.dir, "audit.log")) {
+		if record["outcome"] != "refused" || record["status"] != 403.0 {
+			t.Errorf("the audit log says %v", record)
+		}
 	}
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"net/http"
 
-	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/cmd/internal/config"
 	"github.com/xenaauth/xenaauth/gateway/identity"
 )
@@ -26,16 +24,4 @@ func newIdentity(cfg *config.Config) (*identity.Identity, error) {
 		err = cfg.At("identity", err)
 	}
 	return id, errors.Join(errKeys, err)
-}
-
-// findIdentity is a stage of a request in the proxy. It makes the identity fields for the upstream.
-func (p *proxy) findIdentity(w *response, q *passage, rec *record) (ok bool) {
-	user, _ := xenaauth.UserFromContext(q.request.Context())
-	q.identity = make(http.Header)
-	if err := p.identity.Set(q.identity, user); err != nil {
-		rec.reason = reasonIdentity
-		p.auth.Deny(w, q.request, err)
-		return false
-	}
-	return true
 }

@@ -25,7 +25,7 @@ type proxy struct {
 type passage struct {
 	request  *http.Request
 	table    *routeTable // checkRoute sets this field
-	identity http.Header // findIdentity sets this field
+	identity http.Header // checkRoute sets this field
 	upstream *upstream   // findUpstream sets this field
 	reverse  httputil.ReverseProxy
 }
@@ -38,7 +38,7 @@ func (p *proxy) serve(w *response, r *http.Request, rec *record) {
 		return
 	}
 	q := &passage{request: r}
-	if p.checkRoute(w, q) && p.findIdentity(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
+	if p.checkRoute(w, q, rec) && p.findUpstream(w, q, rec) && p.limitBody(w, q) {
 		p.forwarder.forward(w, q)
 	}
 }

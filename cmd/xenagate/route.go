@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"sync/atomic"
 
@@ -36,10 +37,25 @@ func newRouteTable(auth *xenaauth.Middleware, from *config.Routes) *routeTable {
 }
 
 // checkRoute is a stage of a request in the proxy. It finds the rule for the request, and checks
-// whether the request may pass. noteEvent writes the decision into the record.
-func (p *proxy) checkRoute(w *response, q *passage) (ok bool) {
+// whether the request may pass. It also makes the identity fields for the upstream. Whether these
+// fields are valid is checked as a requirement of the route. So if they make a refusal necessary, the
+// event of the request and the audit log report this refusal. noteEvent writes the decision into the
+// record.
+func (p *proxy) checkRoute(w *response, q *passage, rec *record) (ok bool) {
 	q.table = p.tables.current.Load()
-	allowed, _, err := q.table.guard.Check(q.request)
+	q.identity = make(http.Header)
+	var errFields error
+	fits := xenaauth.Where("identity fields", func(_ context.Context, u *xenaauth.User) error {
+		errFields = p.identity.Set(q.identity, u)
+		return errFields
+	})
+	allowed, _, err := q.table.guard.Check(q.request, fits)
+	if err == nil && len(q.identity) == 0 { // if the request has no user, all identity fields are empty
+		err = p.identity.Set(q.identity, nil)
+	}
+	if errFields != nil {
+		rec.reason = reasonIdentity
+	}
 	if err != nil {
 		p.auth.Deny(w, q.request, err)
 		return false
