@@ -108,10 +108,10 @@ func (h *logoutHandler) receive(r *http.Request, w http.ResponseWriter) error {
 		return err
 	}
 	key := factcache.KeyOf("logout", set.Issuer, set.ID)
-	// This instance accepts the logout token until exp plus ClockSkew. The clock of another
-	// instance may be behind by ClockSkew, so the use must be remembered until exp plus twice
-	// ClockSkew.
-	until := time.Unix(set.ExpiresAt, 0).Add(2 * h.validator.policy.skew)
+	// The clock of this instance may be ahead of the issuer's clock by ClockSkew, and the clock of
+	// another instance may be behind by ClockSkew. The other instance then accepts the logout token
+	// until two times ClockSkew after this instance stops to accept it.
+	until := time.Unix(set.ExpiresAt, 0).Add(3 * h.validator.policy.skew)
 	if _, seen := h.seen.Get(&key, now); seen {
 		return errUsedLogout()
 	}

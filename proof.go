@@ -50,7 +50,11 @@ type proofs struct {
 	all    []Proof
 	member []string // member contains the Member of each proof in all
 	// scheme contains the scheme of each proof in all, as the index of an element of schemes.
-	scheme  []uint8
+	scheme []uint8
+	// order has the indices of all, in the order in which the proofs are confirmed: first the proofs
+	// whose scheme is Bearer. A proof with a scheme of its own may be valid only once. So it is
+	// confirmed last, and a request without its client certificate does not use up its DPoP proof.
+	order   []int
 	schemes []scheme // schemes are the accepted schemes; the first is Bearer
 	names   []string // names contains the names of the accepted schemes
 	known   []string // known are the members of cnf that need a proof
@@ -155,6 +159,12 @@ func newProofs(all []Proof) *proofs {
 		p.member = append(p.member, member)
 		p.scheme = append(p.scheme, uint8(at))
 	}
+	for i := range p.all {
+		p.order = append(p.order, i)
+	}
+	slices.SortStableFunc(p.order, func(i, j int) int {
+		return min(int(p.scheme[i]), 1) - min(int(p.scheme[j]), 1)
+	})
 	p.known = append(slices.Clone(confirmations), p.member...)
 	return p
 }
@@ -262,7 +272,8 @@ func (p *proofs) confirm(r *http.Request, u *User, c *bearer.Credentials) (*conf
 			fmt.Errorf("cnf has no member for the scheme %s", p.names[c.Scheme]))
 	}
 	var list *confirmed
-	for i, value := range values {
+	for _, i := range p.order {
+		value := values[i]
 		if value == "" {
 			continue
 		}

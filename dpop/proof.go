@@ -109,13 +109,14 @@ func (p *Proof) use(r *http.Request, c *proofClaims, jkt string) error {
 	if p.store == nil {
 		return nil
 	}
-	// The clock of another instance may be behind by ClockSkew. This instance must therefore
-	// remember the proof for longer than it accepts the proof itself.
-	until := time.Unix(c.issuedAt, 0).Add(p.window + 2*p.skew)
+	// The clock of this instance may be ahead of the client's clock by ClockSkew, and the clock of
+	// another instance may be behind by ClockSkew. The other instance then accepts the proof until
+	// two times ClockSkew after this instance stops to accept it.
+	until := time.Unix(c.issuedAt, 0).Add(p.window + 3*p.skew)
 	first, err := p.store.Use(r.Context(), "dpop "+jkt, c.id, until)
 	switch {
 	case err != nil:
-		return fmt.Errorf("dpop: the replay store can't tell whether the proof was used: %w", err)
+		return &storeError{err}
 	case !first:
 		return p.refuse(xenaauth.ReasonProofReplayed, jkt, errReplayed)
 	}

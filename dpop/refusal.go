@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/xenaauth/xenaauth"
+	"github.com/xenaauth/xenaauth/replay"
 )
 
 // cause is the error in the refusal of a proof. It also stores the thumbprint jkt of the token's
@@ -33,6 +34,19 @@ var (
 	errNoNonce    = errors.New("the proof has no nonce")
 	errBadNonce   = errors.New("the nonce of the proof is too old, for another key, or not from this service")
 )
+
+// storeError is an error of the replay store. Its text goes to the log, so it does not contain the
+// text of the store, which may name a server.
+type storeError struct{ err error }
+
+func (e *storeError) Error() string {
+	if errors.Is(e.err, replay.ErrFull) {
+		return "dpop: the replay store is full"
+	}
+	return "dpop: the replay store returned an error, so it is unknown whether the proof was used before"
+}
+
+func (e *storeError) Unwrap() error { return e.err }
 
 func nonceError(nonce string) error {
 	if nonce == "" {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 
+	"github.com/xenaauth/xenaauth"
 	"github.com/xenaauth/xenaauth/adapters/extauthz"
 	"github.com/xenaauth/xenaauth/gateway/routes"
 	"github.com/xenaauth/xenaauth/xenaauthtest"
@@ -53,6 +55,31 @@ func TestCertificate(t *testing.T) {
 				t.Errorf("the request has the TLS %+v", seen)
 			}
 		})
+	}
+}
+
+// nonceProof is a proof that each bound token passes, and that adds a nonce to the response.
+type nonceProof struct{}
+
+func (nonceProof) Scheme() string                                  { return "Bearer" }
+func (nonceProof) Member() string                                  { return "test_key" }
+func (nonceProof) Params() map[string]string                       { return nil }
+func (nonceProof) Confirm(*http.Request, string, string) error     { return nil }
+func (nonceProof) Respond(h http.Header, _ *http.Request, _ error) { h.Set("DPoP-Nonce", "ours") }
+
+// The service behind Envoy may send nonces too. The response to the client contains only the nonce of
+// the proof that was checked first, because a client reads one nonce (RFC 9449, section 8.1).
+func TestNonceReplacesThatOfTheService(t *testing.T) {
+	s := start(t, &xenaauth.Options{Proofs: []xenaauth.Proof{nonceProof{}}}, nil)
+	token := s.issuer.JWT(xenaauthtest.Token{Claims: map[string]any{"cnf": map[string]any{"test_key": "k"}}})
+	out := s.check(t, get("/any", bearer(token)).attributes(true))
+	if out.GetOkResponse() == nil {
+		t.Fatalf("refused: %v", out)
+	}
+	h := map[string][]string{"dpop-nonce": {"of the service"}}
+	apply(h, out.GetOkResponse().GetResponseHeadersToAdd())
+	if got := h["dpop-nonce"]; !slices.Equal(got, []string{"ours"}) {
+		t.Errorf("DPoP-Nonce: %q", got)
 	}
 }
 

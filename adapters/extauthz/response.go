@@ -48,12 +48,13 @@ func (s *server) allow(r *http.Request, client, identity http.Header) *authv3.Ch
 	passing := make(http.Header)
 	s.cfg.Middleware.Challenge(passing, r, nil)
 	for _, name := range slices.Sorted(maps.Keys(passing)) {
-		for _, value := range passing[name] {
-			ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, &corev3.HeaderValueOption{
-				Header:       &corev3.HeaderValue{Key: strings.ToLower(name), Value: text(value)},
-				AppendAction: corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD,
-			})
+		added := options(name, passing[name])
+		if name == "Vary" { // the list of the upstream stays
+			for _, o := range added {
+				o.AppendAction = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
+			}
 		}
+		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, added...)
 	}
 	return &authv3.CheckResponse{
 		Status:       &rpcstatus.Status{Code: int32(codes.OK)},

@@ -193,7 +193,7 @@ func TestT2_CertificateField(t *testing.T) {
 func TestT1_BothMembers(t *testing.T) {
 	keys, err := dpop.New(dpop.Config{PublicOrigins: []string{"https://api.example"}})
 	require.NoError(t, err)
-	s := start(t, nil, newMTLS(t, mtls.Config{}), keys)
+	s := start(t, nil, keys, newMTLS(t, mtls.Config{})) // the certificate is checked first nevertheless
 	certificate, key := xenaauthtest.NewMTLSClient(nil), xenaauthtest.NewDPoPClient(nil)
 	certificate.Handler = s.guarded()
 	ask := func(scheme, token, proof string) int {
