@@ -187,7 +187,7 @@ type renderingKey struct {
 	scheme uint8 // scheme is the scheme of the request, or unclear
 	scope  string
 	params string
-	bound  bool // bound says that the route requires a bound token
+	bound  bool // the field bound says that the route requires a bound token
 }
 
 // These constants limit how many texts the cache renderings contains, and how long each text is. A

@@ -244,10 +244,10 @@ type exchange struct {
 
 	results chan result
 	over    chan struct{} // the channel over is closed when the method do returns
-	running int           // running is the number of attempts that have no result yet
+	running int           // the field running is the number of attempts that have no result yet
 }
 
-// result is the result of one attempt to send a call.
+// The type result is the result of one attempt to send a call.
 type result struct {
 	pool  *pool
 	fresh bool // fresh says that the pool was created only for this attempt

@@ -24,7 +24,7 @@ type introspector struct {
 	issuer    *issuer
 	policy    *policy
 	client    *introspectionClient
-	shared    *sharedCache // shared is nil if Introspection.Cache is nil
+	shared    *sharedCache // the field shared is nil if Introspection.Cache is nil
 	active    *factcache.Cache[*cachedResponse]
 	hot       *factcache.Hot[*cachedResponse] // hot is the small, fast table of the tokens in use
 	// The inactive tokens have a cache of their own, so that a flood of unknown tokens can't
@@ -206,8 +206,8 @@ func (i *introspector) request(
 	}
 }
 
-// waiting counts, for each introspection call that several requests share, how many requests wait
-// for it.
+// The type waiting counts, for each introspection call that several requests share, how many
+// requests wait for it.
 type waiting struct {
 	mu sync.Mutex
 	n  map[factcache.Key]int

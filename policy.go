@@ -19,7 +19,7 @@ type policy struct {
 	issuer      string
 	audiences   claims.NameSet
 	anyAudience bool
-	strict      bool // strict means that Config.Profile is ProfileRFC9068
+	strict      bool // the field strict means that Config.Profile is ProfileRFC9068
 	skew        time.Duration
 	// lifetime is the longest accepted lifetime in seconds; 0 accepts any lifetime
 	lifetime     int64

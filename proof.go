@@ -169,8 +169,8 @@ func newProofs(all []Proof) *proofs {
 	return p
 }
 
-// confirmed is a linked list of the proofs that were confirmed for a request. Each middleware adds
-// the proofs that it has confirmed.
+// The type confirmed is a linked list of the proofs that were confirmed for a request. Each
+// middleware adds the proofs that it has confirmed.
 type confirmed struct {
 	proof  Proof
 	value  string

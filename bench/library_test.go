@@ -187,7 +187,7 @@ func BenchmarkLookup(b *testing.B) {
 	}
 }
 
-// free is a validator that does no work and returns a fixed user.
+// The type free is a validator that does no work and returns a fixed user.
 type free struct{ user *xenaauth.User }
 
 func (f free) Validate(context.Context, string) (*xenaauth.User, error) { return f.user, nil }

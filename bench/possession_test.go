@@ -61,8 +61,8 @@ func keyFor(algorithm string) crypto.Signer {
 	return k
 }
 
-// bound is an API that requires proofs, and requests with bound tokens. The tokens are signed with
-// RS256, and the proofs with another algorithm.
+// The type bound is an API that requires proofs, and requests with bound tokens. The tokens are
+// signed with RS256, and the proofs with another algorithm.
 type bound struct {
 	*fixture
 	v        *xenaauth.Validator

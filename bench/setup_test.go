@@ -44,7 +44,7 @@ type counter struct{ n int }
 
 func (c *counter) ServeHTTP(http.ResponseWriter, *http.Request) { c.n++ }
 
-// nothing is a handler that does nothing. Several goroutines may call it at the same time.
+// The type nothing is a handler that does nothing. Several goroutines may call it at the same time.
 type nothing struct{}
 
 func (nothing) ServeHTTP(http.ResponseWriter, *http.Request) {}
@@ -127,7 +127,7 @@ func (f *fixture) tokens(n int) []string {
 	return f.minted[:n:n]
 }
 
-// The function each calls do with every number from 0 to n-1, on all cores.
+// The function named each calls do with every number from 0 to n-1, on all cores.
 func each(n int, do func(i int)) {
 	cores := runtime.GOMAXPROCS(0)
 	var all sync.WaitGroup

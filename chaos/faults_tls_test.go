@@ -39,7 +39,8 @@ func tlsFaults() []fault {
 	}
 }
 
-// trust holds the certificates of a TLS server, and the certificate that the server presents now.
+// The type trust holds the certificates of a TLS server, and the certificate that the server
+// presents now.
 type trust struct {
 	good, strange, expired *tls.Certificate
 	shown                  atomic.Pointer[tls.Certificate]

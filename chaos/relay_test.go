@@ -20,14 +20,14 @@ type relay struct {
 
 	mu    sync.Mutex
 	conns []*relayed
-	mute  bool // mute means that new connections are dead from the start
+	mute  bool // the field mute means that new connections are dead from the start
 }
 
 // A relayed connection goes through the relay.
 type relayed struct {
 	near, far net.Conn
 	dead      atomic.Bool
-	gone      atomic.Bool // gone means that the client or the server has closed its side
+	gone      atomic.Bool // the field gone means that the client or the server has closed its side
 }
 
 func newRelay(t testing.TB, upstream string) *relay {

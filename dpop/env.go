@@ -8,7 +8,8 @@ import (
 	"github.com/xenaauth/xenaauth/internal/envvar"
 )
 
-func init() { envvar.Support("XENA_DPOP") } // otherwise ConfigFromEnv would refuse this variable
+// without this line, ConfigFromEnv would refuse this variable as unknown
+func init() { envvar.Support("XENA_DPOP") }
 
 // FromEnv changes opts as the environment says:
 //

@@ -21,12 +21,12 @@ func Example() {
 	}
 	auth := xenaauth.NewMiddleware(v, &xenaauth.Options{Proofs: []xenaauth.Proof{proof}})
 
-	// This route requires a bound token. Other routes accept bearer tokens too.
+	// This route requires a bound token. The other routes also accept bearer tokens.
 	bound := auth.Require(xenaauth.BoundToken(), xenaauth.AllScopes("pay"))
 	http.Handle("POST /payments", bound(pay))
 }
 
-// Several instances share a replay store and the secrets of the nonces.
+// In this example, several instances share a replay store and the secrets of the nonces.
 func Example_fleet() {
 	var shared replay.Store
 	var fleetSecret []byte
@@ -42,7 +42,7 @@ func Example_fleet() {
 	_ = proof
 }
 
-// The environment says whether proofs are accepted or required.
+// In this example, the environment says whether proofs are accepted or required.
 func ExampleFromEnv() {
 	var opts xenaauth.Options
 

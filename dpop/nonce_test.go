@@ -188,7 +188,7 @@ func TestNonceInOtherRefusals(t *testing.T) {
 	require.Empty(t, nonceOf(t, p, request(), errors.New("outage")))
 }
 
-// failing is a replay store that always returns an error.
+// The type failing is a replay store that always returns an error.
 type failing struct{ err error }
 
 func (f failing) Use(context.Context, string, string, time.Time) (bool, error) { return false, f.err }

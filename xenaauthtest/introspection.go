@@ -26,7 +26,7 @@ type registry struct {
 	records map[tokenDigest]*record
 	// order contains the digests in the order of creation; when it is full, it is used as a ring
 	order []tokenDigest
-	next  int // next is the index of the oldest token in the full ring
+	next  int // the field next is the index of the oldest token in the full ring
 }
 
 type tokenDigest [sha256.Size]byte

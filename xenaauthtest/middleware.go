@@ -255,7 +255,7 @@ func (m *mounted) watch(
 	}
 }
 
-// The method during makes handlers report errors to t, until t ends.
+// The method named during makes handlers report errors to t, until t ends.
 func (m *mounted) during(t *testing.T) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

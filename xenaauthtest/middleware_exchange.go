@@ -38,7 +38,7 @@ type answer struct {
 	// if varies is set, the response is not a refusal, but its Vary field must contain
 	// Authorization
 	varies    bool
-	validated int // validated is how often the validator is called
+	validated int // the field validated is how often the validator is called
 }
 
 // anyChallenge is the challenge of an answer whose challenges are compared elsewhere.

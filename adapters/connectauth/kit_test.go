@@ -221,7 +221,7 @@ var calls = map[string]func(*served, context.Context, string, http.Header, []con
 	},
 }
 
-// The method each runs a test for every combination of a kind of call and a protocol.
+// The method named each runs a test for every combination of a kind of call and a protocol.
 func (s *served) each(
 	t *testing.T, procedure string, h http.Header, check func(t *testing.T, user string, err *connect.Error),
 ) {

@@ -81,7 +81,8 @@ type served struct {
 	auth      *xenaauth.Middleware
 	conn      *grpc.ClientConn
 	handled   atomic.Int64
-	seen      atomic.Pointer[error] // seen is the last error that a guard or a handler returned
+	// the field seen is the last error that a guard or a handler returned
+	seen atomic.Pointer[error]
 }
 
 // The method subject returns the text that every handler sends: the subject of the user.
@@ -93,7 +94,7 @@ func (s *served) subject(ctx context.Context) *wrapperspb.StringValue {
 	return wrapperspb.String("nobody")
 }
 
-// The method around is an interceptor around the guard. It records the error of a call, and
+// The method named around is an interceptor around the guard. It records the error of a call, and
 // recovers from panics, as an interceptor of a service would.
 func (s *served) around(call func() error) (err error) {
 	defer func() {

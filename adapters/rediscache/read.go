@@ -33,8 +33,8 @@ const (
 	maxParts = 16
 )
 
-// pass is one iteration over all revocations that Redis keeps. If they exceed the bounds of one
-// read, the pass consists of several reads.
+// The type pass is one iteration over all revocations that Redis keeps. If they exceed the bounds
+// of one read, the pass consists of several reads.
 type pass struct {
 	cursor string
 	parts  int

@@ -174,7 +174,7 @@ type Cache struct {
 
 	lookups *caller       // lookups makes the calls for introspection responses
 	uses    *caller       // uses makes the calls for the method Use
-	used    *replay.Local // used records the values that were used at this instance
+	used    *replay.Local // the field used records the values that were used at this instance
 
 	mu     sync.Mutex
 	logged map[string]bool            // logged says what logChange and logOnce have already logged

@@ -41,7 +41,8 @@ func (c *Cache) Get(ctx context.Context, key [32]byte) (value []byte, err error)
 // entry is what a look-up has found.
 type entry struct {
 	value []byte // value is nil if there is no response
-	wait  bool   // wait says that another instance has the lease: it is introspecting the token
+	// the field wait says that another instance has the lease: it is introspecting the token
+	wait bool
 }
 
 // The method look makes a look-up: it reads an entry, and takes the lease if there is no entry. The
@@ -94,9 +95,9 @@ func (c *Cache) look(ctx context.Context, key [32]byte) (entry, error) {
 	return entry{wait: first == "" || strings.HasPrefix(first, leaseMark)}, nil
 }
 
-// release replaces the lease of this instance by a mark. The mark tells the waiting instances that
-// there is no response. If there is already a response in place of the lease, release does not
-// change the response.
+// The variable release replaces the lease of this instance by a mark. The mark tells the waiting
+// instances that there is no response. If there is already a response in place of the lease,
+// release does not change the response.
 var release = redis.NewScript(`
 if redis.call("GET", KEYS[1]) == ARGV[1] then
 	redis.call("SET", KEYS[1], ARGV[2], "PX", ARGV[3])

@@ -19,7 +19,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// The method through returns an instance that uses a Redis client with these options.
+// The method named through returns an instance that uses a Redis client with these options.
 func (f *fleet) through(options redis.UniversalOptions) *xenaauth.Validator {
 	f.t.Helper()
 	return f.over(f.cacheThrough(options))

@@ -26,8 +26,8 @@ type auditLog struct {
 
 	mu      sync.Mutex
 	file    *os.File // file is nil before the first call of open and after close
-	failing bool     // failing says that the last record could not be written
-	cut     bool     // cut says that the last record in the file is incomplete
+	failing bool     // the field failing says that the last record could not be written
+	cut     bool     // the field cut says that the last record in the file is incomplete
 }
 
 // newAuditLog returns the audit log, or nil if it is not configured. It opens no file.

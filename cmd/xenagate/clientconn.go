@@ -43,7 +43,7 @@ type clientConn struct {
 	halfCloser
 	timeout  time.Duration
 	bounded  atomic.Bool
-	extended atomic.Int64 // extended is when the deadline was last set, in nanoseconds
+	extended atomic.Int64 // the field extended is when the deadline was last set, in nanoseconds
 }
 
 // Write implements [net.Conn].

@@ -148,7 +148,7 @@ func (l *lateIdle) note(conn net.Conn, state http.ConnState) {
 	l.since[conn] = time.Now()
 }
 
-// The method over reports whether each recorded connection has been idle for at least delay.
+// The method named over reports whether each recorded connection has been idle for at least delay.
 // lateIdle does not record connections that were idle when the drain began: they have been idle for
 // longer.
 func (l *lateIdle) over(delay time.Duration) bool {

@@ -23,7 +23,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// kept is a client that sends all its requests over one connection.
+// The type kept is a client that sends all its requests over one connection.
 type kept struct {
 	conn net.Conn
 	in   *bufio.Reader

@@ -52,7 +52,8 @@ func (l *reloader) reloadKeys() {
 	l.log.Info("keys are in use")
 }
 
-// settle is how long the file must stay unchanged before SIGHUP puts its table in force.
+// The constant settle is how long the file must stay unchanged before SIGHUP puts its table in
+// force.
 const settle = 100 * time.Millisecond
 
 // reloadRoutes reads the file and puts its table in force. If the file changes within the time

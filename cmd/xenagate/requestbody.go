@@ -17,7 +17,7 @@ type requestBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	timeout time.Duration
-	failed  atomic.Bool // failed says that reading the client's body failed
+	failed  atomic.Bool // the field failed says that reading the client's body failed
 
 	mu sync.Mutex
 	// over says that the body or the handler has ended. From then on, only net/http sets read

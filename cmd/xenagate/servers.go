@@ -32,7 +32,7 @@ type httpServer struct {
 	*http.Server
 	name     string
 	listener net.Listener
-	// write limits how long a client may take to accept each piece of a response
+	// the field write limits how long a client may take to accept each piece of a response
 	write time.Duration
 	idle  lateIdle
 }

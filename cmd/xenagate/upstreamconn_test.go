@@ -23,7 +23,7 @@ type balancer struct {
 	to     string
 	mu     sync.Mutex
 	failed chan struct{} // the channel failed is closed when the connections that are open now fail
-	stuck  bool          // stuck says whether failed connections also accept no more bytes
+	stuck  bool          // the field stuck says whether failed connections also accept no more bytes
 	opened atomic.Int64
 }
 

@@ -230,7 +230,7 @@ func (w *wired) fill(t *testing.T, n int) {
 	w.issuer.Heal()
 }
 
-// The method until validates a token repeatedly until the token is accepted, and returns the time
+// The method named until validates a token repeatedly until the token is accepted, and returns the time
 // that passed.
 func (w *wired) until(t *testing.T, token string) time.Duration {
 	began := time.Now()

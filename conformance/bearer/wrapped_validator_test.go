@@ -19,7 +19,8 @@ import (
 type (
 	// unwrapping is a wrapper with the method Unwrap, which returns the Validator.
 	unwrapping struct{ next xenaauth.TokenValidator }
-	// opaque is a wrapper without the method Unwrap, so the middleware cannot find the Validator.
+	// The type opaque is a wrapper without the method Unwrap, so the middleware cannot find the
+	// Validator.
 	opaque struct{ next xenaauth.TokenValidator }
 	// embedding is a struct that embeds the Validator and overrides only its method Validate.
 	embedding struct{ *xenaauth.Validator }

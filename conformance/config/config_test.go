@@ -52,7 +52,7 @@ func TestConfigValidate(t *testing.T) {
 	asked := &xenaauth.Introspection{ClientID: "testapi", ClientSecret: "s"}
 	for name, tt := range map[string]struct {
 		config xenaauth.Config
-		wrong  string // wrong is "" if the configuration is valid
+		wrong  string // the field wrong is "" if the configuration is valid
 	}{
 		"the zero value and an audience":   {xenaauth.Config{Audiences: api}, ""},
 		"no audience":                      {xenaauth.Config{}, "Audiences"},

@@ -36,7 +36,7 @@ func TestIssuersDocument(t *testing.T) {
 	require.Equal(t, document, string(text), "go test -run TestIssuersDocument -update-issuers ./conformance/issuers writes the tables")
 }
 
-// The function between returns a document in which the text between two markers is replaced by
+// The function named between returns a document in which the text between two markers is replaced by
 // table.
 func between(t *testing.T, document, name, table string) string {
 	t.Helper()

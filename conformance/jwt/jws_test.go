@@ -20,8 +20,8 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// signed is an API whose issuer publishes the key of a signer. Its methods return the parts of a
-// valid token.
+// The type signed is an API whose issuer publishes the key of a signer. Its methods return the
+// parts of a valid token.
 type signed struct {
 	*harness.API
 	issuer *xenaauthtest.Issuer

@@ -151,7 +151,7 @@ func TestLogoutTokenValidation(t *testing.T) {
 		for _, c := range []struct {
 			name           string
 			header, claims m
-			want           xenaauth.Reason // want is "" if the logout token is accepted
+			want           xenaauth.Reason // the field want is "" if the logout token is accepted
 		}{
 			{"as it should be", nil, nil, ""},
 			{"without typ", m{"typ": nil}, nil, ""},

@@ -21,7 +21,7 @@ const (
 // demo runs the API, and an identity server for it.
 type demo struct {
 	addr string
-	once bool // once means that the program stops after the tour
+	once bool // the field once means that the program stops after the tour
 	plan func(*xenaauthtest.Issuer) []place
 	out  io.Writer
 }

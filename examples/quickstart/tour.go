@@ -46,7 +46,7 @@ func (s step) after(event func()) step {
 	return s
 }
 
-// The method by returns s with client as the client that sends the request.
+// The method named by returns s with client as the client that sends the request.
 func (s step) by(client *xenaauthtest.Client) step {
 	s.client = client
 	return s

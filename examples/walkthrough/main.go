@@ -29,7 +29,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second interrupt ends the process immediately
+	context.AfterFunc(ctx, stop) // from now on, a second interrupt ends the process immediately
 	if err := run(ctx, cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8090"), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "walkthrough:", err)
 		os.Exit(1)

@@ -27,7 +27,8 @@ type site struct {
 	dialect forwardauth.Dialect
 	config  forwardauth.Config
 	handler http.Handler
-	seen    *http.Request // seen is the request that the policy of the route /policy received
+	// the field seen is the request that the policy of the route /policy received
+	seen *http.Request
 }
 
 // newSite returns a site. The function change may change the configuration of its handler; it may

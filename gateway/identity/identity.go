@@ -96,8 +96,9 @@ const (
 // Identity sets and removes the header fields that say who the user is. It is safe for concurrent
 // use.
 type Identity struct {
-	fields    []field
-	ours      map[string]bool // ours contains the folded names of the fields that Set sets
+	fields []field
+	// the field ours contains the folded names of the fields that Set sets
+	ours      map[string]bool
 	maxBytes  int
 	assertion *assertion // assertion is nil if Config.Assertion is nil
 }

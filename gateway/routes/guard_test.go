@@ -17,7 +17,7 @@ import (
 	"github.com/xenaauth/xenaauth/xenaauthtest"
 )
 
-// guarded sends one request through a guard. It stores what the handler received and what
+// The type guarded sends one request through a guard. It stores what the handler received and what
 // Options.Event received.
 type guarded struct {
 	m       *xenaauth.Middleware

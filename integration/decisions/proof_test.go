@@ -45,7 +45,7 @@ func (keyProof) Respond(h http.Header, r *http.Request, err error) {
 func TestProof(t *testing.T) {
 	for _, c := range []struct {
 		name, path, scheme string
-		bound              bool // bound says whether the token is bound to the key k1
+		bound              bool // the field bound says whether the token is bound to the key k1
 		key                string
 		status             int
 		reason             xenaauth.Reason

@@ -24,7 +24,7 @@ type side struct {
 	issuer    *xenaauthtest.Issuer
 	validator *xenaauth.Validator
 	key       any
-	// words replaces words in fuzz inputs by values that differ in each process
+	// the field words replaces words in fuzz inputs by values that differ in each process
 	words *strings.Replacer
 }
 

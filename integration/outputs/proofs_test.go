@@ -18,7 +18,7 @@ import (
 // nonceSecret is the secret from which nonces are made. It is a secret of the service.
 const nonceSecret = "nonce-secret-that-is-long-enough-5b1e"
 
-// away is a replay store that fails.
+// The type away is a replay store that fails.
 type away struct{}
 
 func (away) Use(context.Context, string, string, time.Time) (bool, error) {

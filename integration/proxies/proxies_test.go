@@ -35,7 +35,7 @@ type proxy struct {
 	dialect  forwardauth.Dialect
 	prefix   string // prefix is the value of forwardauth.Config.PathPrefix
 	h2c      bool   // h2c means that the sample configuration accepts HTTP/2 without TLS
-	optional bool   // optional means that CI has no package of the proxy to install
+	optional bool   // the field optional means that CI has no package of the proxy to install
 	config   func(t *testing.T, dir string, e *env) (args []string)
 	// onlyUsual means that the proxy removes identity fields whose names are written with "-", "_"
 	// or ".", but not with other separators
@@ -47,7 +47,7 @@ type proxy struct {
 	// The fields below are the differences between the response that the client gets and the
 	// response of xenaauth.
 	malformed int // malformed is the status that replaces 400; 0 means that 400 is not replaced
-	gone      int // gone is the status if the proxy cannot reach xenagate
+	gone      int // the field gone is the status if the proxy cannot reach xenagate
 	// frozen is the status if xenagate does not respond; 0 means that the proxy has no setting for
 	// this timeout
 	frozen   int
@@ -169,7 +169,7 @@ func (p *proxy) find(t *testing.T) string {
 	return path
 }
 
-// The function each runs a test with every proxy.
+// The function named each runs a test with every proxy.
 func each(t *testing.T, test func(t *testing.T, e *env)) {
 	for i := range all {
 		p := &all[i]

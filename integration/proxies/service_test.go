@@ -33,7 +33,7 @@ type service struct {
 	wrong    []string
 }
 
-// seen describes a request that arrived at the service.
+// The type seen describes a request that arrived at the service.
 type seen struct {
 	Method, Host, URI            string
 	Header                       http.Header

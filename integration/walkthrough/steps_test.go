@@ -39,7 +39,7 @@ func (p *page) consent(base string) {
 	p.at("/step/4")
 }
 
-// A user takes the seven steps, with the mouse.
+// In this test a user takes the seven steps with the mouse.
 func TestSevenSteps(t *testing.T) {
 	t.Parallel()
 	base := startProgram(t)
@@ -115,7 +115,7 @@ func TestDenial(t *testing.T) {
 	p.sees("main", "access_denied", "no code and no token")
 	p.sees("header", "No access token yet")
 	p.everyLook("denied")
-	p.click(`form[action="/authorize"] button`) // ask again
+	p.click(`form[action="/authorize"] button`) // the application asks for consent again
 	p.at("/login")
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// never is a value of Introspection.CacheTTL that turns the cache off.
+// The constant never is a value of Introspection.CacheTTL that turns the cache off.
 const never = -1
 
 // Without a cache, a revoked token is refused from the next request on.

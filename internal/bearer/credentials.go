@@ -32,7 +32,7 @@ type Credentials struct {
 	// Scheme is the index of the scheme in the list of accepted schemes; 0 if the scheme is not
 	// accepted.
 	Scheme uint8
-	start  uint32 // start is the index in Line at which the token begins
+	start  uint32 // the field start is the index in Line at which the token begins
 }
 
 // Token returns the token. It returns "" if the Kind is not Token.

@@ -12,7 +12,7 @@ import (
 
 const limit = 64
 
-// accepted lists the schemes that most tests accept.
+// The variable accepted lists the schemes that most tests accept.
 var accepted = []string{"Bearer"}
 
 // parse parses credentials and then checks the characters of the token, like a middleware.

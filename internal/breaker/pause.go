@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// pause is a time in which no calls are made. The zero value is a pause that is over.
+// The type pause is a time in which no calls are made. The zero value is a pause that is over.
 type pause struct {
 	mu    sync.Mutex
 	until time.Time
@@ -28,7 +28,8 @@ func (p *pause) left(now time.Time) time.Duration {
 	return max(0, p.until.Sub(now))
 }
 
-// open is an error that wraps ErrOpen and contains the time until the next call may be made.
+// The type open is an error that wraps ErrOpen and contains the time until the next call may be
+// made.
 type open struct{ wait time.Duration }
 
 func (o *open) Error() string        { return ErrOpen.Error() }

@@ -15,7 +15,7 @@ type places struct {
 	// queues are the queue of the urgent calls that wait and the queue of the other calls that
 	// wait; their elements are of type chan struct{}
 	queues [2]list.List
-	bound  int // bound is the largest length of each queue
+	bound  int // the field bound is the largest length of each queue
 }
 
 func newPlaces(free, bound int) *places { return &places{free: free, bound: bound} }

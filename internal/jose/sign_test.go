@@ -76,7 +76,7 @@ func TestNewSignerRefusesOtherKeys(t *testing.T) {
 	}
 }
 
-// broken is a private key whose key store returns an error or a malformed signature.
+// The type broken is a private key whose key store returns an error or a malformed signature.
 type broken struct {
 	public    crypto.PublicKey
 	signature []byte

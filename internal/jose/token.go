@@ -10,7 +10,7 @@ import (
 // Token is a compact JWS that was split at its dots, but not verified.
 type Token struct {
 	text          string
-	first, second int // first and second are the indexes of the two dots
+	first, second int // the fields first and second are the indexes of the two dots
 }
 
 // Split splits a token into its segments. It returns false if there are not exactly three.

@@ -80,7 +80,7 @@ func after(s *refresh.Source[int]) (int, error) {
 	return s.After(context.Background(), time.Now(), true)
 }
 
-// The function at returns the document of Get, and requires that Get does not wait.
+// The function named at returns the document of Get, and requires that Get does not wait.
 func at(t *testing.T, s *refresh.Source[int]) int {
 	t.Helper()
 	began := time.Now()

@@ -23,7 +23,7 @@ import (
 // Version 1, before any release, did not contain the issuer.
 const Version = 2
 
-const fixed = 1 + 1 + 8 + 2 // fixed is how many bytes come before the issuer
+const fixed = 1 + 1 + 8 + 2 // the constant fixed is how many bytes come before the issuer
 
 // Response is an introspection response.
 type Response struct {

@@ -57,7 +57,7 @@ func (s *source) wrongAt(key, format string, args ...any) {
 	s.errs = append(s.errs, s.at(key, fmt.Errorf(format, args...)))
 }
 
-// The method at returns err with the file, the line of a key, and the key.
+// The method named at returns err with the file, the line of a key, and the key.
 func (s *source) at(key string, err error) error {
 	line := 1
 	for inner := key; inner != ""; {

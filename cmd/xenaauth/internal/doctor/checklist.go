@@ -55,7 +55,7 @@ func (l *Checklist) add(c Check) {
 	l.Checks = append(l.Checks, c)
 }
 
-// The method has reports whether at least one check has the state s.
+// The method named has reports whether at least one check has the state s.
 func (l *Checklist) has(s State) bool {
 	isThis := func(c Check) bool { return c.State == s }
 	return slices.ContainsFunc(l.Checks, isThis) || slices.ContainsFunc(l.Compared, isThis) ||

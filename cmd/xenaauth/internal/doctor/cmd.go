@@ -68,7 +68,7 @@ type subject struct {
 	names    setting.Names
 	mistakes []string // mistakes are the mistakes in the configuration
 	file     *config.Config
-	// alone means that only the documents of the issuer are examined.
+	// The field alone means that only the documents of the issuer are examined.
 	alone bool
 }
 
